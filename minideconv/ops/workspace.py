@@ -1,0 +1,58 @@
+"""How much memory a patch matrix may take: one byte budget for all convolutions.
+
+The budget bounds the block that `ops.conv` makes at a time. On a CPU a block that fits into the cache
+is also the fastest, because the product reads it back before it leaves; on a GPU a block should be
+large, because every block is a kernel launch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from minideconv.backend import Array, get_xp
+
+__all__ = ["get_workspace_limit", "rows_per_block", "set_workspace_limit", "workspace_limit"]
+
+_DEFAULT = {"cpu": 4 << 20, "gpu": 256 << 20}
+_limit: int | None = None
+
+
+def get_workspace_limit(device_type: str = "cpu") -> int:
+    """Return the budget in bytes of one block of a patch matrix on a device type."""
+    return _DEFAULT[device_type] if _limit is None else _limit
+
+
+def set_workspace_limit(limit: int | None) -> None:
+    """Set the budget in bytes for every device; None returns to the defaults.
+
+    A single row of the output is never cut, so a budget below one row's patches is exceeded by that row.
+
+    Raises
+    ------
+    ValueError
+        If `limit` is not positive.
+    """
+    global _limit
+    if limit is not None and limit < 1:
+        raise ValueError(f"set_workspace_limit: limit is {limit}; it must be a positive number of bytes")
+    _limit = limit
+
+
+@contextmanager
+def workspace_limit(limit: int | None) -> Iterator[None]:
+    """Use another budget inside a ``with`` block."""
+    before = _limit
+    set_workspace_limit(limit)
+    try:
+        yield
+    finally:
+        set_workspace_limit(before)
+
+
+def rows_per_block(array: Array, bytes_per_row: int) -> int:
+    """Return how many rows of patches of `array` fit into the budget, at least one."""
+    device_type = "cpu" if get_xp(array) is np else "gpu"
+    return max(1, get_workspace_limit(device_type) // max(1, bytes_per_row))
