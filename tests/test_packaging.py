@@ -1,0 +1,289 @@
+"""What the package promises as a package: what it imports, what it ships, who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "minideconv"
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+VERSION = re.search(r'"(.+)"$', (PACKAGE / "_version.py").read_text().strip()).group(1)
+
+# Who may import whom: a room imports itself and the rooms named here, nothing above it.
+BASE = {"errors", "backend", "random", "geometry"}
+ARRAYS = BASE | {"ops"}
+TAPE = BASE | {"autograd", "tensor_math"}
+NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
+ENGINE = NETS | {"optim", "data", "segmentation", "visualize", "training", "_version"}
+ROOMS: dict[str, set[str]] = {
+    "_version": set(),
+    "errors": set(),
+    "geometry": {"errors"},
+    "backend": {"errors"},
+    "random": {"errors", "backend"},
+    "ops": BASE,
+    "autograd": TAPE,
+    "tensor_math": TAPE,
+    "functional": ARRAYS | TAPE,
+    "nn": NETS - {"models"},
+    "optim": NETS - {"models"},
+    "models": NETS,
+    "data": BASE,
+    "testing": ARRAYS | TAPE,
+    "segmentation": NETS | {"data"},
+    "visualize": NETS | {"data", "segmentation"},
+    "training": ENGINE,
+    # thin command lines
+    "train": ENGINE,
+    "evaluate": ENGINE,
+    "predict": ENGINE,
+    # the public names, nothing else
+    "__init__": ENGINE | {"testing"},
+}
+
+# Third-party packages a module may import when it is itself imported. Anything else must be
+# imported inside the function that needs it, so that the package works without it.
+HARD_DEPENDENCIES = {"numpy", "PIL"}
+EXTRA_AT_IMPORT = {"testing/strategies": {"hypothesis"}}
+
+
+def modules() -> list[Path]:
+    """Every module of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The room a file belongs to: the first part of its path inside the package."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: Path, *, at_import_only: bool = False) -> list[tuple[int, str]]:
+    """Line and absolute dotted name of everything that a file imports.
+
+    ``if TYPE_CHECKING:`` blocks are left out: they name types and run nothing.
+    """
+    package = ("minideconv", *path.relative_to(PACKAGE).parts[:-1])
+    found: list[tuple[int, str]] = []
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if at_import_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        if isinstance(node, ast.Import):
+            found.extend((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found.extend((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+    return found
+
+
+def upward_imports(path: Path) -> list[str]:
+    """Imports of a file that its room is not allowed, in words."""
+    room = room_of(path)
+    wrong = []
+    for line, name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "minideconv" or len(parts) < 2:
+            continue
+        other = parts[1] if parts[1] in ROOMS else "__init__"
+        if other != room and other not in ROOMS[room]:
+            wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    return wrong
+
+
+def test_every_file_belongs_to_a_room():
+    unknown = sorted({room_of(path) for path in modules()} - ROOMS.keys())
+    assert not unknown, f"rooms that the table in {Path(__file__).name} does not know: {unknown}"
+
+
+def test_imports_run_one_way():
+    wrong = [line for path in modules() if room_of(path) in ROOMS for line in upward_imports(path)]
+    assert not wrong, "imports against the direction of the rooms:\n" + "\n".join(wrong)
+
+
+def test_the_table_of_rooms_has_no_cycle():
+    # autograd and tensor_math are two files of one room: Tensor and the maths attached to it.
+    graph = {room: allowed - {room} for room, allowed in ROOMS.items()}
+    graph["autograd"] -= {"tensor_math"}
+    done: set[str] = set()
+    while len(done) < len(graph):
+        ready = {room for room in graph if room not in done and graph[room] <= done}
+        assert ready, f"a cycle among {sorted(graph.keys() - done)}"
+        done |= ready
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        ("ops", "from minideconv.autograd import Tensor"),
+        ("ops", "from ..autograd import Tensor"),
+        ("autograd", "import minideconv.ops.conv"),
+        ("models", "def f():\n    from minideconv import training"),
+        ("data", "from ..nn import Module"),
+    ],
+)
+def test_an_upward_import_is_seen(tmp_path, monkeypatch, room, line):
+    (tmp_path / "minideconv" / room).mkdir(parents=True)
+    file = tmp_path / "minideconv" / room / "module.py"
+    file.write_text(line + "\n")
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "minideconv")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert len(upward_imports(file)) == 1
+
+
+def test_only_backend_imports_cupy():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules()
+        if path.name != "backend.py"
+        for line, name in imports(path)
+        if name.split(".")[0] in {"cupy", "cupyx", "cupy_backends"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    wrong = []
+    for path in modules():
+        module = path.relative_to(PACKAGE).with_suffix("").as_posix()
+        allowed = HARD_DEPENDENCIES | EXTRA_AT_IMPORT.get(module, set()) | {"minideconv"}
+        for line, name in imports(path, at_import_only=True):
+            top = name.split(".")[0]
+            if top not in sys.stdlib_module_names and top not in allowed:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    assert not wrong, "not hard dependencies, so import them inside a function:\n" + "\n".join(
+        wrong
+    )
+
+
+def test_import_stays_light():
+    heavy = ["matplotlib", "cupy", "scipy", "rich", "hypothesis", "pooch", "torch", "onnx", "PIL"]
+    code = (
+        "import sys, numpy; before = set(sys.modules); import minideconv;"
+        "print(' '.join(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    new = {name.split(".")[0] for name in done.stdout.split()}
+    assert "minideconv" in new
+    assert not new & set(heavy), f"import minideconv also imports {sorted(new & set(heavy))}"
+
+
+def test_version_is_the_same_everywhere():
+    import minideconv
+
+    assert minideconv.__version__ == VERSION
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    assert "version" not in PYPROJECT["project"]
+
+
+def test_installed_distribution_is_this_version():
+    try:
+        found = importlib.metadata.version("minideconv")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("minideconv runs from the checkout and is not installed")
+    assert found == VERSION, "reinstall the package: pip install ."
+
+
+def test_dependencies_and_extras():
+    project = PYPROJECT["project"]
+    names = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
+    assert names == {"numpy", "pillow"}
+    assert "numpy>=2.0" in project["dependencies"], "no upper cap on numpy"
+    extras = project["optional-dependencies"]
+    assert extras.keys() == {"gpu", "gpu-cuda13", "viz", "cli", "data", "test", "all"}
+    assert extras["all"] == ["minideconv[viz,cli,data,test]"]
+    assert extras["gpu"][0].startswith("cupy-cuda12x")
+    assert extras["gpu-cuda13"][0].startswith("cupy-cuda13x")
+    install = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    missing = [name for name in extras if f"`{name}`" not in install]
+    assert not missing, f"docs/install.md does not describe the extras {missing}"
+
+
+def test_wheel_holds_the_package_and_nothing_else(tmp_path):
+    wheel = pytest.importorskip(
+        "hatchling.builders.wheel", reason="hatchling is not installed (group build)"
+    )
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    shutil.copytree(PACKAGE, source / "minideconv", ignore=shutil.ignore_patterns("__pycache__"))
+    built = list(wheel.WheelBuilder(str(source)).build(directory=str(tmp_path / "dist")))
+    with zipfile.ZipFile(built[0]) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(f"minideconv-{VERSION}.dist-info/METADATA").decode()
+    assert "minideconv/py.typed" in names
+    assert {name.split("/")[0] for name in names} == {
+        "minideconv",
+        f"minideconv-{VERSION}.dist-info",
+    }
+    shipped = {name for name in names if name.startswith("minideconv/")}
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert shipped == here, f"missing from the wheel: {sorted(here - shipped)}"
+    assert "License-Expression: MIT" in metadata
+    assert f"Version: {VERSION}" in metadata
+
+
+def test_no_file_is_too_long_to_read():
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in modules()
+    }
+    for name, lines in sorted(lengths.items(), key=lambda item: -item[1])[:10]:
+        print(f"{lines:5d}  {name}")
+    too_long = {name: lines for name, lines in lengths.items() if lines > 450}
+    assert not too_long, f"split these files: {too_long}"
+
+
+def tracked_text_files() -> list[Path]:
+    """The files under version control that are text."""
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    binary = {".png", ".jpg", ".gif", ".npz", ".ico"}
+    paths = [ROOT / name for name in listing.split("\0") if name]
+    return [path for path in paths if path.is_file() and path.suffix not in binary]
+
+
+def test_tracked_files_name_no_machine_and_no_registry():
+    patterns = {
+        # Written in two parts so that this file does not name what it looks for.
+        "a package registry's host": re.compile(
+            r"\b(?:{}|{})\b".format("py" r"pi\.org", "python" r"hosted\.org")
+        ),
+        "a path on somebody's machine": re.compile(r"(?<![\w.:/~-])/(?:home|Users|root|work)/\w"),
+    }
+    wrong = []
+    for path in tracked_text_files():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            wrong.extend(
+                f"{path.relative_to(ROOT)}:{number} names {what}: {line.strip()[:80]}"
+                for what, pattern in patterns.items()
+                if pattern.search(line)
+            )
+    assert not wrong, "\n".join(wrong)
