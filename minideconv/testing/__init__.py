@@ -1,0 +1,60 @@
+"""What a course, a plug-in or our own tests import: geometries, values, adjoint, gradients.
+
+Hypothesis draws the *geometry* of a test (sizes, strides, paddings), a seed draws its *values*:
+
+>>> from minideconv.testing import ConvGeometry, check_adjoint, values
+>>> g = ConvGeometry(1, 1, 1, size=(3, 4), kernel=(2, 3))
+>>> x, y = values(g.x_shape, seed=0), values(g.y_shape, seed=1)
+>>> w = values(g.w_shape, seed=2)
+
+The strategies need Hypothesis (``pip install 'minideconv[test]'``) and are imported on first use;
+everything else runs on NumPy alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .adjoint import AdjointError, LinearityError, as_matrix, check_adjoint, check_linear
+from .arrays import as_numpy, integer_valued, values
+from .contracts import ContractError, check_contract, noncontiguous
+from .geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
+from .gradients import GradientError, KinkError, check_gradients
+
+if TYPE_CHECKING:
+    from .strategies import batch_norm_geometries, conv_geometries, pool_geometries, seeds
+
+__all__ = [
+    "AdjointError",
+    "BatchNormGeometry",
+    "ContractError",
+    "ConvGeometry",
+    "GradientError",
+    "KinkError",
+    "LinearityError",
+    "PoolGeometry",
+    "as_matrix",
+    "as_numpy",
+    "batch_norm_geometries",
+    "check_adjoint",
+    "check_contract",
+    "check_gradients",
+    "check_linear",
+    "conv_geometries",
+    "integer_valued",
+    "noncontiguous",
+    "pool_geometries",
+    "seeds",
+    "values",
+]
+
+_NEED_HYPOTHESIS = {"batch_norm_geometries", "conv_geometries", "pool_geometries", "seeds"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_HYPOTHESIS:
+        return getattr(import_module(".strategies", __name__), name)
+    if name in {"strategies", "mutants"}:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

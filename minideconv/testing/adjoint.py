@@ -1,0 +1,218 @@
+"""The dot test: whether ``adjoint`` really is the transpose of ``forward``.
+
+    <forward(x), y>  ==  <x, adjoint(y)>      for all x, y
+
+With integer-valued data both sides are computed without rounding and compared by ``==``. With other
+data the difference is measured against the *norms*, eps (|Ax| |y| + |x| |A*y|): relative to the
+inner products themselves, correct float32 code fails whenever a sum happens to cancel.
+
+The identity alone cannot see a mistake made on both sides (a kernel flipped in both, the pair of
+zero maps): pair it with an anchor such as a delta kernel or a naive loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import as_numpy, integer_valued, values
+
+_Array = npt.NDArray[Any]
+_Map = Callable[[Any], Any]
+
+
+class AdjointError(AssertionError):
+    """Two maps that should be adjoint are not, or the test could not have told."""
+
+
+class LinearityError(AssertionError):
+    """A map that should be linear is not."""
+
+
+def check_adjoint(
+    forward: _Map,
+    adjoint: _Map,
+    x: Any,
+    y: Any,
+    *,
+    exact: bool | None = None,
+    safety: float = 8,
+) -> None:
+    """Check ``<forward(x), y> == <x, adjoint(y)>``.
+
+    Parameters
+    ----------
+    forward, adjoint : callable
+        Linear maps from arrays shaped like `x` to arrays shaped like `y`, and back.
+    x, y : array
+        Data; NumPy or CuPy. Inner products are taken in float64 whatever their dtype.
+    exact : bool, optional
+        True compares by ``==``; False by the tolerance; None (default) is True if all of x, y,
+        forward(x), adjoint(y) are integer-valued and the sums stay below 2**53.
+    safety : float
+        The tolerance is ``safety * eps * (|Ax| |y| + |x| |A*y|)`` with eps of the least precise
+        of the four dtypes.
+
+    Raises
+    ------
+    AdjointError
+        If the sides differ (the message gives both, and the factor between them), if a shape is
+        wrong, if a value is not finite, or if both sides vanish so that nothing was tested. Sums
+        that cancel by chance are first tried again with the signs of the data changed.
+
+    Notes
+    -----
+    Also known as the dot-product test. The fitted factor reveals a forgotten scale at a glance.
+
+    Examples
+    --------
+    >>> A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> check_adjoint(lambda x: A @ x, lambda y: A.T @ y, np.ones(3), np.ones(2))
+    >>> check_adjoint(lambda x: A @ x, lambda y: 2 * A.T @ y, np.ones(3), np.ones(2))
+    Traceback (most recent call last):
+    minideconv.testing.adjoint.AdjointError: not adjoint: <A x, y> = 21 but <x, A* y> = 42 ...
+    """
+    if _informative(forward, adjoint, x, y, exact, safety):
+        return
+    # Both sides vanish. With signs aligned to A x (or to A* y) nothing can cancel any more.
+    for x2, y2 in _retries(forward, adjoint, x, y):
+        if _informative(forward, adjoint, x2, y2, exact, safety):
+            return
+    raise AdjointError(
+        f"vacuous: <A x, y> = <x, A* y> = 0 for x {_shape(x)} and y {_shape(y)}, also after other "
+        "data were tried; a pair of zero maps would pass too, so this proves nothing"
+    )
+
+
+def _retries(forward: _Map, adjoint: _Map, x: Any, y: Any) -> Any:
+    """Yield other data on which the two sides vanish only if the maps do."""
+
+    def like(array: Any, data: _Array) -> Any:
+        if isinstance(array, np.ndarray):
+            return data.astype(array.dtype)
+        from minideconv.backend import get_xp  # a device array: go back to its own device
+
+        return get_xp(array).asarray(data.astype(array.dtype))
+
+    host_x, host_y = as_numpy(x), as_numpy(y)
+    for attempt in range(4):
+        if attempt:
+            host_x = values(host_x.shape, 7919 * attempt, "integer")
+            host_y = values(host_y.shape, 7919 * attempt + 1, "integer")
+        a_x = as_numpy(forward(like(x, host_x)))
+        at_y = as_numpy(adjoint(like(y, host_y)))
+        if a_x.any():
+            yield like(x, host_x), like(y, np.where(a_x < 0, -1, 1) * np.abs(host_y))
+        if at_y.any():
+            yield like(x, np.where(at_y < 0, -1, 1) * np.abs(host_x)), like(y, host_y)
+
+
+def _informative(
+    forward: _Map, adjoint: _Map, x: Any, y: Any, exact: bool | None, safety: float
+) -> bool:
+    """Compare the two sides; return whether they were large enough to mean anything."""
+    a_x, at_y = as_numpy(forward(x)), as_numpy(adjoint(y))
+    x, y = as_numpy(x), as_numpy(y)
+    for name, got, want in (("forward(x)", a_x, y), ("adjoint(y)", at_y, x)):
+        if got.shape != want.shape:
+            raise AdjointError(
+                f"{name} has shape {got.shape} but must have shape {want.shape}, "
+                f"for x {x.shape} and y {y.shape}"
+            )
+        if not np.isfinite(got).all():
+            raise AdjointError(f"{name} is not finite, for x {x.shape} and y {y.shape}")
+
+    four = [a.astype(np.float64).ravel() for a in (a_x, y, x, at_y)]
+    left, right = float(four[0] @ four[1]), float(four[2] @ four[3])
+    norm_ax, norm_y, norm_x, norm_aty = (float(np.linalg.norm(a)) for a in four)
+    scale = norm_ax * norm_y + norm_x * norm_aty
+    floats = [a.dtype for a in (a_x, y, x, at_y) if a.dtype.kind == "f"]
+    eps = max((float(np.finfo(dtype).eps) for dtype in floats), default=0.0)
+    if exact is None:
+        exact = integer_valued(a_x, y, x, at_y) and scale < 2.0**52
+    tolerance = 0.0 if exact else safety * eps * scale
+    if not abs(left - right) <= tolerance:
+        why = (
+            "integer-valued data must agree exactly"
+            if exact
+            else f"they differ by {abs(left - right):.3g}, allowed is {tolerance:.3g} "
+            f"= {safety:g} eps (|Ax||y| + |x||A*y|)"
+        )
+        raise AdjointError(
+            f"not adjoint: <A x, y> = {left:.12g} but <x, A* y> = {right:.12g} for "
+            f"x {x.shape} and y {y.shape}; {why}; {_factor(left, right)}"
+        )
+    return max(abs(left), abs(right)) > tolerance
+
+
+def _factor(left: float, right: float) -> str:
+    if right == 0:
+        return "the right side is 0: the adjoint misses these entries"
+    if left == 0:
+        return "the left side is 0: forward misses these entries"
+    return f"the factor <A x, y> / <x, A* y> is {left / right:.6g}"
+
+
+def _shape(array: Any) -> tuple[int, ...]:
+    return tuple(as_numpy(array).shape)
+
+
+def check_linear(
+    function: _Map,
+    x1: Any,
+    x2: Any,
+    *,
+    scales: tuple[float, float] = (2.0, -3.0),
+    safety: float = 64,
+) -> None:
+    """Check ``f(a x1 + b x2) == a f(x1) + b f(x2)`` with ``a, b = scales``.
+
+    Exact on integer-valued data; otherwise within ``safety * eps`` of the norms.
+
+    Raises
+    ------
+    LinearityError
+        With the place and size of the worst difference.
+    """
+    a, b = scales
+    f1, f2, got = (
+        as_numpy(function(x1)),
+        as_numpy(function(x2)),
+        as_numpy(function(a * x1 + b * x2)),
+    )
+    want = a * f1 + b * f2
+    if got.shape != want.shape:
+        raise LinearityError(f"f(a x1 + b x2) has shape {got.shape}, f(x1) has {want.shape}")
+    tolerance = 0.0
+    if not integer_valued(f1, f2, got, as_numpy(x1), as_numpy(x2)):
+        norm = abs(a) * float(np.linalg.norm(f1)) + abs(b) * float(np.linalg.norm(f2))
+        tolerance = safety * float(np.finfo(got.dtype).eps) * norm
+    difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
+    if difference.size and not float(difference.max()) <= tolerance:
+        where = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), got.shape))
+        raise LinearityError(
+            f"not linear: at {list(where)} f({a:g} x1 + {b:g} x2) = {got[where]:.12g} "
+            f"but {a:g} f(x1) + {b:g} f(x2) = {want[where]:.12g}, for x {as_numpy(x1).shape}"
+        )
+
+
+def as_matrix(
+    function: _Map, in_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64
+) -> _Array:
+    """Return the matrix of a linear map by feeding it the basis vectors, one column each.
+
+    Examples
+    --------
+    >>> as_matrix(lambda x: x[1:] - x[:-1], (3,))
+    array([[-1.,  1.,  0.],
+           [ 0., -1.,  1.]])
+    """
+    columns = []
+    for i in range(int(np.prod(in_shape))):
+        basis = np.zeros(in_shape, dtype)
+        basis.flat[i] = 1
+        columns.append(as_numpy(function(basis)).ravel().copy())
+    return np.stack(columns, axis=1) if columns else np.zeros((0, 0), dtype)

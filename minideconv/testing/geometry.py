@@ -1,0 +1,242 @@
+"""Geometries of convolution, pooling and batch norm as small values: no Hypothesis needed here.
+
+They work out the shapes on their own (not through `minideconv.geometry`), so that a test which
+compares shapes compares two derivations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+Pair = tuple[int, int]
+
+
+def _extent(kernel: int, dilation: int) -> int:
+    """Return the number of pixels from the first to the last tap."""
+    return dilation * (kernel - 1) + 1
+
+
+def _code(geometry: Any) -> str:
+    args = ", ".join(f"{f.name}={getattr(geometry, f.name)!r}" for f in fields(geometry))
+    return f"{type(geometry).__name__}({args})"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvGeometry:
+    """Everything but the numbers of one convolution and of its transpose.
+
+    ``output_padding`` is what `conv_transpose2d` needs to come back to ``size``; None (the
+    default) works it out: the pixels that no window reached,
+    ``(size + 2 padding - extent) % stride``.
+
+    Examples
+    --------
+    >>> g = ConvGeometry(1, 2, 3, size=(5, 6), kernel=(3, 2), stride=(2, 3))
+    >>> g.x_shape, g.w_shape, g.y_shape, g.output_padding
+    ((1, 2, 5, 6), (3, 2, 3, 2), (1, 3, 2, 2), (0, 1))
+    """
+
+    batch: int
+    c_in: int
+    c_out: int
+    size: Pair
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    output_padding: Pair = None  # type: ignore[assignment]  # filled below
+
+    def __post_init__(self) -> None:
+        free = [
+            n + 2 * p - _extent(k, d)
+            for n, p, k, d in zip(self.size, self.padding, self.kernel, self.dilation, strict=True)
+        ]
+        if min(free) < 0:
+            raise ValueError(f"ConvGeometry: the kernel does not fit into the padded input: {self}")
+        if self.c_in % self.groups or self.c_out % self.groups:
+            raise ValueError(
+                f"ConvGeometry: groups={self.groups} must divide c_in={self.c_in} "
+                f"and c_out={self.c_out}"
+            )
+        if self.output_padding is None:
+            rest = (free[0] % self.stride[0], free[1] % self.stride[1])
+            object.__setattr__(self, "output_padding", rest)
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the input, (N, C_in, H, W)."""
+        return (self.batch, self.c_in, *self.size)
+
+    @property
+    def w_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the weight, (C_out, C_in / groups, kh, kw), for conv2d and for its transpose."""
+        return (self.c_out, self.c_in // self.groups, *self.kernel)
+
+    @property
+    def out_size(self) -> Pair:
+        """(H', W') of the convolution."""
+        h, w = (
+            (n + 2 * p - _extent(k, d)) // s + 1
+            for n, p, k, d, s in zip(
+                self.size, self.padding, self.kernel, self.dilation, self.stride, strict=True
+            )
+        )
+        return h, w
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the output, (N, C_out, H', W')."""
+        return (self.batch, self.c_out, *self.out_size)
+
+    @property
+    def transposed_size(self) -> Pair:
+        """(H, W) that `conv_transpose2d` makes of an input of ``out_size``."""
+        h, w = (
+            (m - 1) * s + _extent(k, d) - 2 * p + r
+            for m, s, k, d, p, r in zip(
+                self.out_size,
+                self.stride,
+                self.kernel,
+                self.dilation,
+                self.padding,
+                self.output_padding,
+                strict=True,
+            )
+        )
+        return h, w
+
+    @property
+    def terms(self) -> int:
+        """Number of products summed in one output pixel."""
+        return self.c_in // self.groups * self.kernel[0] * self.kernel[1]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of `conv2d`."""
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    @property
+    def transpose_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of `conv_transpose2d` that bring ``y_shape`` back to ``x_shape``."""
+        return {**self.kwargs, "output_padding": self.output_padding}
+
+    def code(self) -> str:
+        """One line that can be pasted to build this geometry again."""
+        return _code(self)
+
+    def family(self) -> str:
+        """Name the hardest feature of the geometry, under which a mistake would be reported."""
+        if self.groups > 1:
+            return "groups"
+        if max(self.dilation) > 1:
+            return "dilation"
+        if max(self.stride) > 1:
+            return "stride-remainder" if any(self.output_padding) else "stride-exact"
+        return "padding" if any(self.padding) else "unit-stride"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGeometry:
+    """Everything but the numbers of one pooling.
+
+    Examples
+    --------
+    >>> g = PoolGeometry(1, 2, size=(5, 6), kernel=(3, 2), stride=(2, 2), ceil_mode=True)
+    >>> g.x_shape, g.y_shape, g.overlaps
+    ((1, 2, 5, 6), (1, 2, 2, 3), True)
+    """
+
+    batch: int
+    channels: int
+    size: Pair
+    kernel: Pair
+    stride: Pair = None  # type: ignore[assignment]  # the kernel, as in the functions
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stride is None:
+            object.__setattr__(self, "stride", self.kernel)
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the input, (N, C, H, W)."""
+        return (self.batch, self.channels, *self.size)
+
+    @property
+    def out_size(self) -> Pair:
+        """(H', W') of the pooling."""
+        sizes = []
+        for n, k, s, p, d in zip(
+            self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True
+        ):
+            free = n + 2 * p - _extent(k, d)
+            windows = free // s + 1
+            # ceil_mode keeps a last, partial window only if it starts before the right padding.
+            if self.ceil_mode and free % s and windows * s < n + p:
+                windows += 1
+            sizes.append(windows)
+        return sizes[0], sizes[1]
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the output, (N, C, H', W')."""
+        return (self.batch, self.channels, *self.out_size)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two windows can share a pixel."""
+        return any(
+            _extent(k, d) > s
+            for k, d, s in zip(self.kernel, self.dilation, self.stride, strict=True)
+        )
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of `max_pool2d`."""
+        return {
+            "kernel_size": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    def code(self) -> str:
+        """One line that can be pasted to build this geometry again."""
+        return _code(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNormGeometry:
+    """Shape of one batch-norm call, with at least two values per channel."""
+
+    batch: int
+    channels: int
+    size: Pair
+
+    def __post_init__(self) -> None:
+        if self.count < 2:
+            raise ValueError(f"BatchNormGeometry: one value per channel has no variance: {self}")
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the input, (N, C, H, W)."""
+        return (self.batch, self.channels, *self.size)
+
+    @property
+    def count(self) -> int:
+        """Number of values that share a mean."""
+        return self.batch * self.size[0] * self.size[1]
+
+    def code(self) -> str:
+        """One line that can be pasted to build this geometry again."""
+        return _code(self)

@@ -1,0 +1,33 @@
+"""Shared by all tests: Hypothesis profiles, and what may be skipped where.
+
+Profiles (environment variable HYPOTHESIS_PROFILE; "ci" if CI is set, else "dev"):
+
+========  ==========================================================================
+dev       50 examples, random, failures remembered in .hypothesis/
+ci        100 examples, the same ones at every run
+fresh     100 examples, random, nothing remembered: repeat it to hunt for flaky tests
+hunt      5000 examples, random, failures remembered: a long look for rare failures
+========  ==========================================================================
+
+``deadline=None`` in all of them: the first call of an op may import or compile something.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import Phase, settings
+
+_ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+_COMMON = {
+    "deadline": None,
+    "report_multiple_bugs": False,
+    "print_blob": True,
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+}
+settings.register_profile("dev", max_examples=50, **_COMMON)
+settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_COMMON)
+settings.register_profile("fresh", max_examples=100, database=None, **_COMMON)
+settings.register_profile("hunt", max_examples=5000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "dev"))
