@@ -1,0 +1,66 @@
+"""What all of minideconv's programs share: errors become one sentence and an exit code.
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | the run failed: bad data, a loss that is not finite, an unreadable checkpoint |
+| 2 | wrong usage: an option, a missing data root, a GPU that is not there |
+| 130, 143 | stopped by Ctrl-C or SIGTERM |
+
+Only `minideconv.errors` are taken for a user's mistake; any other exception is a bug in this
+library and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from minideconv.errors import MinideconvError
+
+__all__ = ["HelpFormatter", "run_program"]
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Adds the default to each option's help and leaves room for the long option names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = getattr(action, "config_default", None)
+        if default is None or action.help is None:
+            return action.help
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        return f"{action.help} [{text}]"
+
+
+def run_program(
+    name: str, main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None
+) -> int:
+    """Run ``main(arguments)`` and return the exit code, printing a user's mistake as a sentence.
+
+    Parameters
+    ----------
+    name : str
+        The program's name, put in front of the sentence.
+    main : callable
+        Takes the arguments, returns an exit code.
+    arguments : sequence of str, optional
+        ``sys.argv[1:]`` if left out.
+    """
+    try:
+        return main(sys.argv[1:] if arguments is None else arguments)
+    except MinideconvError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{name}: stopped at once", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; point stdout away so that the interpreter
+        # does not complain about it while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

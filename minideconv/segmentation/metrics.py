@@ -1,0 +1,183 @@
+r"""The four figures of semantic segmentation, all from one confusion matrix over the whole set.
+
+``n[i, j]`` counts the pixels of true class ``i`` that were predicted as ``j``; pixels whose truth
+is void (255) are not counted at all. With ``t[i] = sum_j n[i, j]``:
+
+* pixel accuracy       ``sum_i n[i, i] / sum_i t[i]``
+* mean accuracy        mean over classes of ``n[i, i] / t[i]``
+* IoU of class i       ``n[i, i] / (t[i] + sum_j n[j, i] - n[i, i])``
+* mean IoU             mean over classes of IoU
+* frequency weighted   ``sum_i t[i] IoU[i] / sum_i t[i]``
+
+The matrix must cover the *whole set*: the mean of per-image or per-batch IoUs is another, usually
+higher, number. A class that is neither in the truth nor in any prediction has no IoU (0/0): it is
+NaN and left out of the mean, as FCN's evaluation does. A class that is absent from the truth but
+was predicted somewhere has IoU 0 and counts; its accuracy is NaN and does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minideconv.backend import Array, to_cpu
+
+__all__ = ["VOID", "ConfusionMatrix"]
+
+VOID = 255
+"""The label of pixels that nobody is asked about, such as the border VOC draws round objects."""
+
+
+class ConfusionMatrix:
+    """Counts of (true class, predicted class) over all the pixels it has been shown.
+
+    Parameters
+    ----------
+    num_classes : int
+        Number of classes C >= 1; labels are ``0..C-1``.
+    ignore_index : int, default 255
+        Label of the pixels in the truth that are not counted.
+
+    Attributes
+    ----------
+    counts : (C, C) int64 array
+        Rows are the truth, columns the prediction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> confusion = ConfusionMatrix(2)
+    >>> confusion.update(np.array([[0, 1], [1, 255]]), np.array([[0, 1], [0, 0]]))
+    >>> confusion.counts.tolist()
+    [[1, 0], [1, 1]]
+    >>> round(confusion.mean_iou, 3)
+    0.5
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = VOID) -> None:
+        if num_classes < 1:
+            raise ValueError(f"ConfusionMatrix: num_classes is {num_classes}; it must be >= 1")
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.counts: npt.NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
+
+    def update(self, truth: Array, prediction: Array) -> None:
+        """Count the pixels of one or more masks.
+
+        Parameters
+        ----------
+        truth : integer array of any shape
+            True labels, ``0..C-1`` or `ignore_index`.
+        prediction : integer array of the same shape
+            Predicted labels, ``0..C-1``. Where the truth is void any value is accepted.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or a counted label is outside ``0..C-1``.
+        TypeError
+            If an array does not hold integers.
+        """
+        truth, prediction = to_cpu(truth), to_cpu(prediction)
+        for name, labels in (("truth", truth), ("prediction", prediction)):
+            if labels.dtype.kind not in "iu":
+                raise TypeError(
+                    f"ConfusionMatrix.update: {name} has dtype {labels.dtype}; "
+                    "labels must be integers (take argmax of scores first)"
+                )
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"ConfusionMatrix.update: truth has shape {truth.shape} but prediction has shape "
+                f"{prediction.shape}; they must be equal"
+            )
+        counted = truth != self.ignore_index
+        true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
+        for name, labels in (("truth", true), ("prediction", predicted)):
+            self._refuse_out_of_range(name, labels)
+        pairs = np.bincount(self.num_classes * true + predicted, minlength=self.num_classes**2)
+        self.counts += pairs.reshape(self.counts.shape)
+
+    def _refuse_out_of_range(self, name: str, labels: npt.NDArray[np.int64]) -> None:
+        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+        if wrong.size:
+            # An out-of-range label would be counted under another pair of classes: i * C + j.
+            raise ValueError(
+                f"ConfusionMatrix.update: {name} has label {wrong[0]} ({wrong.size} such pixels); "
+                f"with {self.num_classes} classes labels are 0..{self.num_classes - 1}"
+                + (f" or {self.ignore_index} for void" if name == "truth" else "")
+            )
+
+    def reset(self) -> None:
+        """Forget all counts."""
+        self.counts[:] = 0
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels counted (void excluded)."""
+        return int(self.counts.sum())
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the pixels that are right; NaN before any pixel was counted."""
+        return float(_ratio(np.trace(self.counts), self.counts.sum()))
+
+    @property
+    def class_accuracy(self) -> npt.NDArray[np.float64]:
+        """Per class, the share of its true pixels that are right; NaN where it has none."""
+        return _ratio(np.diag(self.counts), self.counts.sum(axis=1))
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean of `class_accuracy` over the classes present in the truth."""
+        return _nanmean(self.class_accuracy)
+
+    @property
+    def iou(self) -> npt.NDArray[np.float64]:
+        """Per class, intersection over union; NaN where a class is in no mask at all."""
+        right = np.diag(self.counts)
+        union = self.counts.sum(axis=1) + self.counts.sum(axis=0) - right
+        return _ratio(right, union)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean of `iou` over the classes that occur in the truth or in the predictions."""
+        return _nanmean(self.iou)
+
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """Mean of `iou` weighted by each class's number of true pixels."""
+        weights = self.counts.sum(axis=1)
+        weighted = np.where(weights > 0, np.nan_to_num(self.iou) * weights, 0.0)
+        return float(_ratio(weighted.sum(), weights.sum()))
+
+    def figures(self) -> dict[str, Any]:
+        """Return all figures as plain JSON: the four numbers, and the two lists per class.
+
+        What is not defined (0/0) is ``None``, because JSON has no NaN.
+        """
+        return {
+            "pixel_accuracy": _plain(self.pixel_accuracy),
+            "mean_accuracy": _plain(self.mean_accuracy),
+            "mean_iou": _plain(self.mean_iou),
+            "frequency_weighted_iou": _plain(self.frequency_weighted_iou),
+            "class_accuracy": [_plain(value) for value in self.class_accuracy],
+            "class_iou": [_plain(value) for value in self.iou],
+        }
+
+
+def _ratio(numerator: Any, denominator: Any) -> npt.NDArray[np.float64]:
+    """Divide elementwise, giving NaN for 0/0 without a warning."""
+    top = np.asarray(numerator, np.float64)
+    bottom = np.asarray(denominator, np.float64)
+    return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), np.nan)
+
+
+def _nanmean(values: npt.NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

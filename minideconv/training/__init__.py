@@ -1,0 +1,1 @@
+"""The engine room: configuration, checkpoints, the run folder and the training loop."""

@@ -1,0 +1,317 @@
+"""Every setting of a training run, in one frozen dataclass: `TrainConfig`.
+
+The command line's options, the keys of a ``--config`` file and what a notebook passes are all
+generated from its fields (see ``options.py``), so each setting is written down once: its name, its
+default, its legal values and its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from minideconv.errors import UsageError
+
+__all__ = ["Setting", "TrainConfig", "settings"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the command line needs to know about one field, beside its type and default."""
+
+    help: str
+    group: str
+    choices: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    legal: Callable[[Any], bool] | None = None
+    legal_text: str = ""
+    resume: bool = False
+    """Whether ``--resume`` may change it, because it does not alter what the run computes."""
+
+
+def _setting(default: Any, help_: str, group: str, **extra: Any) -> Any:
+    """Make one field of the dataclass with its `Setting` attached."""
+    return field(default=default, metadata={"setting": Setting(help_, group, **extra)})
+
+
+_POSITIVE: dict[str, Any] = {"legal": lambda v: v > 0, "legal_text": "> 0"}
+_AT_LEAST_0: dict[str, Any] = {"legal": lambda v: v >= 0, "legal_text": ">= 0"}
+_AT_LEAST_1: dict[str, Any] = {"legal": lambda v: v >= 1, "legal_text": ">= 1"}
+_FRACTION: dict[str, Any] = {"legal": lambda v: 0 <= v < 1, "legal_text": "in [0, 1)"}
+
+DATA, MODEL, CURRICULUM = "data", "network", "curriculum"
+OPTIMISATION, RUN, OUTPUT = "optimisation", "run", "what it shows and keeps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of one training run.
+
+    Examples
+    --------
+    >>> TrainConfig(width=8, epochs=2).width
+    8
+    >>> TrainConfig(lr=-1.0)
+    Traceback (most recent call last):
+    minideconv.errors.UsageError: --lr is -1.0; it must be > 0
+    """
+
+    data: str = _setting(
+        "shapes",
+        "shapes: pictures drawn by this program; voc: a VOCdevkit folder",
+        DATA,
+        choices=("shapes", "voc"),
+    )
+    data_root: str | None = _setting(
+        None, "the folder that holds JPEGImages (for --data voc)", DATA, metavar="DIR", resume=True
+    )
+    train_split: str = _setting("train", "image list to train on", DATA, metavar="NAME")
+    val_split: str = _setting("val", "image list to validate on", DATA, metavar="NAME")
+    train_images: int = _setting(
+        0, "use only N training images (0: all)", DATA, metavar="N", **_AT_LEAST_0
+    )
+    val_images: int = _setting(
+        0, "use only N validation images (0: all)", DATA, metavar="N", **_AT_LEAST_0
+    )
+    image_size: int = _setting(
+        64,
+        "side of the drawn pictures in pixels (for --data shapes)",
+        DATA,
+        metavar="PIXELS",
+        legal=lambda v: v >= 16,
+        legal_text=">= 16",
+    )
+    difficulty: str = _setting(
+        "normal",
+        "how hard the drawn pictures are (for --data shapes)",
+        DATA,
+        choices=("easy", "normal", "hard"),
+    )
+    workers: int = _setting(
+        1,
+        "threads that prepare images; the result does not depend on it",
+        DATA,
+        flags=("-j",),
+        metavar="N",
+        resume=True,
+        **_AT_LEAST_0,
+    )
+    class_balance: bool = _setting(True, "show rare classes more often, as the paper does", DATA)
+
+    model: str = _setting("deconvnet", "the network", MODEL, choices=("deconvnet",))
+    width: int = _setting(
+        16, "channels of the first convolution (the paper: 64)", MODEL, metavar="N", **_AT_LEAST_1
+    )
+    input_size: int = _setting(
+        64,
+        "side of the square input in pixels (the paper: 224)",
+        MODEL,
+        metavar="PIXELS",
+        **_AT_LEAST_1,
+    )
+    fc: int = _setting(
+        256, "channels of fc6 and fc7 (the paper: 4096)", MODEL, metavar="N", **_AT_LEAST_1
+    )
+    depth: int = _setting(
+        4, "number of pooling stages (the paper: 5)", MODEL, metavar="N", **_AT_LEAST_1
+    )
+
+    stage: str = _setting(
+        "both",
+        "1: object-centred crops with one class; 2: crops with all classes; both: 1, then 2; "
+        "whole: whole images, no curriculum",
+        CURRICULUM,
+        choices=("1", "2", "both", "whole"),
+    )
+    epochs: int = _setting(
+        10,
+        "epochs of the first (or only) stage",
+        CURRICULUM,
+        metavar="N",
+        resume=True,
+        **_AT_LEAST_0,
+    )
+    epochs_stage2: int | None = _setting(
+        None,
+        "epochs of stage 2 with --stage both (default: as --epochs)",
+        CURRICULUM,
+        metavar="N",
+        resume=True,
+        **_AT_LEAST_0,
+    )
+    lr_stage2: float | None = _setting(
+        None,
+        "learning rate of stage 2 with --stage both (default: as --lr)",
+        CURRICULUM,
+        metavar="LR",
+        **_POSITIVE,
+    )
+
+    batch_size: int = _setting(
+        16, "images in a batch", OPTIMISATION, flags=("-b",), metavar="N", **_AT_LEAST_1
+    )
+    accumulate: int = _setting(
+        1,
+        "batches whose gradients are averaged before a step (the paper: 8 batches of 8)",
+        OPTIMISATION,
+        metavar="N",
+        **_AT_LEAST_1,
+    )
+    optimizer: str = _setting(
+        "adamw",
+        "the update rule (the paper: sgd)",
+        OPTIMISATION,
+        choices=("sgd", "adam", "adamw"),
+    )
+    lr: float = _setting(
+        2e-3, "learning rate (the paper: 0.01 with sgd)", OPTIMISATION, metavar="LR", **_POSITIVE
+    )
+    lr_schedule: str = _setting(
+        "cosine",
+        "how the rate falls during each stage (step: / 10 after 45 and 90 %% of it, the paper's)",
+        OPTIMISATION,
+        choices=("constant", "step", "poly", "cosine", "plateau"),
+    )
+    warmup: int = _setting(
+        50,
+        "steps during which the rate rises to --lr, in each stage",
+        OPTIMISATION,
+        metavar="STEPS",
+        **_AT_LEAST_0,
+    )
+    momentum: float = _setting(0.9, "momentum of sgd", OPTIMISATION, metavar="M", **_FRACTION)
+    weight_decay: float = _setting(
+        5e-4,
+        "weight decay of the weights; biases and batch norm have none",
+        OPTIMISATION,
+        metavar="WD",
+        **_AT_LEAST_0,
+    )
+    clip_grad: float = _setting(
+        0.0,
+        "largest norm of the gradient (0: no limit)",
+        OPTIMISATION,
+        metavar="NORM",
+        **_AT_LEAST_0,
+    )
+    label_smoothing: float = _setting(
+        0.0, "share of the truth spread over all classes", OPTIMISATION, metavar="S", **_FRACTION
+    )
+
+    device: str = _setting(
+        "auto", "auto takes the GPU if there is one", RUN, metavar="auto|cpu|gpu", resume=True
+    )
+    seed: int = _setting(
+        0, "start of every random number of the run", RUN, metavar="N", **_AT_LEAST_0
+    )
+    val_every: int = _setting(1, "epochs between validations", RUN, metavar="N", **_AT_LEAST_1)
+    recalibrate: int = _setting(
+        20,
+        "batches over which batch norm's statistics are averaged anew before a validation, the "
+        "paper's method (0: keep the running averages)",
+        RUN,
+        metavar="N",
+        **_AT_LEAST_0,
+    )
+    save_every: int = _setting(
+        0,
+        "steps between checkpoints inside an epoch (0: at its end only)",
+        RUN,
+        metavar="N",
+        resume=True,
+        **_AT_LEAST_0,
+    )
+
+    output_dir: str | None = _setting(
+        None, "the run folder (default: runs/DATA-NUMBER, a new one)", OUTPUT, metavar="DIR"
+    )
+    print_freq: int = _setting(
+        10, "steps between lines of metrics.jsonl", OUTPUT, metavar="STEPS", **_AT_LEAST_1
+    )
+    images: int = _setting(
+        6, "predictions drawn at each validation", OUTPUT, metavar="N", resume=True, **_AT_LEAST_0
+    )
+    final_images: int = _setting(
+        500,
+        "training images evaluated at the end, beside all of the validation images",
+        OUTPUT,
+        metavar="N",
+        resume=True,
+        **_AT_LEAST_0,
+    )
+    quiet: bool = _setting(False, "print nothing but errors", OUTPUT, flags=("-q",), resume=True)
+
+    def __post_init__(self) -> None:
+        for name, setting in settings().items():
+            _check(name, getattr(self, name), setting)
+        if self.data == "voc" and self.data_root is None:
+            raise UsageError(
+                "--data voc needs --data-root DIR, the folder that holds JPEGImages, "
+                "SegmentationClass and ImageSets"
+            )
+        if self.epochs_stage2 is not None and self.stage != "both":
+            raise UsageError(
+                f"--epochs-stage2 is for --stage both, but --stage is {self.stage}; use --epochs"
+            )
+        if self.lr_stage2 is not None and self.stage != "both":
+            raise UsageError(
+                f"--lr-stage2 is for --stage both, but --stage is {self.stage}; use --lr"
+            )
+
+    @property
+    def plan(self) -> tuple[tuple[str, int, float], ...]:
+        """The stages in order: (name, epochs, learning rate)."""
+        if self.stage != "both":
+            return ((self.stage, self.epochs, self.lr),)
+        second = self.epochs if self.epochs_stage2 is None else self.epochs_stage2
+        second_lr = self.lr if self.lr_stage2 is None else self.lr_stage2
+        return (("1", self.epochs, self.lr), ("2", second, second_lr))
+
+    def model_arguments(self, num_classes: int) -> dict[str, Any]:
+        """Return the arguments with which ``minideconv.models`` builds the network."""
+        return {
+            "num_classes": num_classes,
+            "width": self.width,
+            "input_size": self.input_size,
+            "fc": self.fc,
+            "stages": self.depth,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON."""
+        return dataclasses.asdict(self)
+
+
+def settings() -> dict[str, Setting]:
+    """Return the `Setting` of each field of `TrainConfig`, by name and in order."""
+    return {item.name: item.metadata["setting"] for item in dataclasses.fields(TrainConfig)}
+
+
+def field_kind(name: str) -> tuple[type, bool]:
+    """Return the plain type of a field (bool, int, float or str) and whether it may be None."""
+    (text,) = [str(item.type) for item in dataclasses.fields(TrainConfig) if item.name == name]
+    base = text.removesuffix(" | None")
+    return {"bool": bool, "int": int, "float": float, "str": str}[base], base != text
+
+
+def _check(name: str, value: Any, setting: Setting) -> None:
+    """Refuse a value of the wrong type or outside the legal ones, in one sentence."""
+    kind, optional = field_kind(name)
+    if value is None and optional:
+        return
+    option = "--" + name.replace("_", "-")
+    right = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    if not right or (kind is not bool and isinstance(value, bool)):
+        raise UsageError(f"{option} is {value!r}; it must be {_TYPE_NAMES[kind]}")
+    if kind is float and not abs(value) < float("inf"):
+        raise UsageError(f"{option} is {value}; it must be finite")
+    if setting.choices and value not in setting.choices:
+        raise UsageError(f"{option} is {value!r}; it must be one of {', '.join(setting.choices)}")
+    if setting.legal is not None and not setting.legal(value):
+        raise UsageError(f"{option} is {value}; it must be {setting.legal_text}")
+
+
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

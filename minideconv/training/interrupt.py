@@ -1,0 +1,65 @@
+"""Stopping a run from outside: Ctrl-C and SIGTERM ask it to finish the step and save.
+
+The first signal only sets a flag, which the training loop looks at between steps; a second Ctrl-C
+stops at once, without saving.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from minideconv.errors import MinideconvError
+
+__all__ = ["Interrupted", "StopRequest"]
+
+
+class Interrupted(MinideconvError):
+    """The run was asked to stop and has saved itself; ``exit_code`` is 130 or 143."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+
+class StopRequest:
+    """A context in which SIGINT and SIGTERM set `signal_number` instead of ending the program.
+
+    Outside the main thread (a notebook's worker, for instance) Python allows no signal handlers;
+    then the context does nothing. `ask` does by hand what a signal does.
+    """
+
+    def __init__(self, on_request: Any = None) -> None:
+        self.signal_number = 0
+        self._on_request = on_request
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def ask(self, signal_number: int = signal.SIGINT) -> None:
+        """Ask the run to stop after its present step."""
+        self.signal_number = int(signal_number)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_number and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_number = number
+        if self._on_request is not None:
+            self._on_request(number)

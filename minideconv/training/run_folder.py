@@ -1,0 +1,122 @@
+"""The folder of one training run: where each file lies, and how metrics and log are written.
+
+::
+
+    runs/shapes-1/
+      config.json         every setting, resolved
+      config.toml         the same, for --config
+      metrics.jsonl       one JSON object a line: "step" lines and "epoch" lines
+      log.txt             what was printed
+      evaluation.json     the confusion matrices at the end, train and val
+      checkpoints/        last.npz, best.npz
+      pictures/           predictions as training goes
+      report.html         all of it on one page
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from minideconv.errors import UsageError
+from minideconv.training.config import TrainConfig
+from minideconv.training.options import to_toml
+
+__all__ = ["RunFolder", "choose_run_folder"]
+
+
+class RunFolder:
+    """Paths inside a run folder, and its two append-only text files."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.config_toml = self.path / "config.toml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.log = self.path / "log.txt"
+        self.evaluation = self.path / "evaluation.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.last = self.checkpoints / "last.npz"
+        self.best = self.checkpoints / "best.npz"
+        self.pictures = self.path / "pictures"
+        self.report = self.path / "report.html"
+        self.metrics_lines = 0
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the folders and write the configuration.
+
+        Raises
+        ------
+        UsageError
+            If the folder cannot be made.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.pictures.mkdir(exist_ok=True)
+            write_text(self.config, json.dumps(config.to_dict(), indent=2) + "\n")
+            write_text(self.config_toml, to_toml(config))
+        except OSError as error:
+            raise UsageError(f"--output-dir {self.path}: {error.strerror}") from error
+
+    def add_metrics(self, line: dict[str, Any]) -> None:
+        """Append one JSON object to metrics.jsonl and hand it to the operating system at once."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.metrics_lines += 1
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl; a last line cut off by a crash is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+    def keep_metrics(self, lines: int) -> None:
+        """Cut metrics.jsonl back to its first `lines` lines: those the checkpoint has seen."""
+        if self.metrics.exists():
+            kept = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]
+            write_text(self.metrics, "".join(kept))
+            self.metrics_lines = len(kept)
+
+    def add_log(self, text: str) -> None:
+        """Append a line to log.txt."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
+def choose_run_folder(config: TrainConfig) -> RunFolder:
+    """Return the folder a new run writes to: ``--output-dir``, or the next free ``runs/DATA-N``.
+
+    Raises
+    ------
+    UsageError
+        If the folder already holds a run, or is a file.
+    """
+    if config.output_dir is None:
+        number = 1
+        while Path("runs", f"{config.data}-{number}").exists():
+            number += 1
+        return RunFolder(Path("runs", f"{config.data}-{number}"))
+    run = RunFolder(config.output_dir)
+    if run.path.exists() and not run.path.is_dir():
+        raise UsageError(f"--output-dir {run.path} is a file; name a folder")
+    if run.metrics.exists() or run.last.exists():
+        raise UsageError(
+            f"--output-dir {run.path} already holds a run; go on with it by --resume {run.path}, "
+            "or name another folder"
+        )
+    return run
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step, so that a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

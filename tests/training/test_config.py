@@ -1,0 +1,124 @@
+"""Settings: one dataclass behind the options, the file and the notebook; each mistake a sentence."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+
+import pytest
+
+from minideconv.errors import UsageError
+from minideconv.training.config import TrainConfig, settings
+from minideconv.training.options import add_options, given_options, read_toml, to_toml
+
+
+def parse(*arguments: str) -> dict:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser)
+    return given_options(parser.parse_args(arguments))
+
+
+def test_every_field_has_an_option_and_only_given_ones_are_returned():
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    assert {action.dest for action in parser._actions} == {"help", *settings()}
+    assert parse() == {}
+    assert parse("--width", "8", "-b", "4", "--lr", "1e-3", "--no-class-balance", "-q") == {
+        "width": 8,
+        "batch_size": 4,
+        "lr": 0.001,
+        "class_balance": False,
+        "quiet": True,
+    }
+    assert parse("--epochs-stage2", "3") == {"epochs_stage2": 3}
+
+
+def test_toml_goes_out_and_comes_back(tmp_path):
+    config = TrainConfig(
+        data="voc", data_root='/a "b"/ü', lr=1e-5, epochs=3, quiet=True, stage="both", lr_stage2=0.5
+    )
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert TrainConfig(**read_toml(path)) == config
+
+
+def test_toml_tables_only_group(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("width = 8\n[anything]\nbatch-size = 2\n[anything.else]\nlr = 1\n")
+    assert read_toml(path) == {"width": 8, "batch_size": 2, "lr": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("widht = 8", "there is no setting 'widht'; did you mean width?"),
+        ("[network]\nbatchsize = 8", "there is no setting 'batchsize'; did you mean batch_size?"),
+        ("qqqqqqqq = 8", "there is no setting 'qqqqqqqq'"),
+        ("width = ", "is not valid TOML"),
+        ("lr = 1\n[a]\nlr = 2", "lr is set twice"),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path, text, message):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        read_toml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(UsageError, match=r"--config .*no\.toml: No such file or directory"):
+        read_toml(tmp_path / "no.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="is not valid TOML"):
+        read_toml(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lr": 0.0}, "--lr is 0.0; it must be > 0"),
+        ({"lr": float("nan")}, "--lr is nan; it must be finite"),
+        ({"lr": "fast"}, "--lr is 'fast'; it must be a number"),
+        ({"width": 2.5}, "--width is 2.5; it must be a whole number"),
+        ({"width": True}, "--width is True; it must be a whole number"),
+        ({"quiet": 1}, "--quiet is 1; it must be true or false"),
+        ({"data_root": 3}, "--data-root is 3; it must be a text"),
+        ({"width": 0}, "--width is 0; it must be >= 1"),
+        ({"momentum": 1.0}, "--momentum is 1.0; it must be in [0, 1)"),
+        ({"image_size": 8}, "--image-size is 8; it must be >= 16"),
+        ({"epochs": -1}, "--epochs is -1; it must be >= 0"),
+        ({"optimizer": "sdg"}, "--optimizer is 'sdg'; it must be one of sgd, adam, adamw"),
+        ({"stage": "3"}, "--stage is '3'; it must be one of 1, 2, both, whole"),
+        ({"data": "voc"}, "--data voc needs --data-root DIR"),
+        (
+            {"stage": "1", "epochs_stage2": 2},
+            "--epochs-stage2 is for --stage both, but --stage is 1",
+        ),
+        ({"stage": "2", "lr_stage2": 0.1}, "--lr-stage2 is for --stage both, but --stage is 2"),
+    ],
+)
+def test_illegal_values_are_one_sentence(values, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        TrainConfig(**values)
+
+
+def test_texts_that_are_no_numbers_are_refused_by_the_parser():
+    with pytest.raises(argparse.ArgumentError, match="'many' is not a whole number"):
+        parse("--width", "many")
+    with pytest.raises(argparse.ArgumentError, match="'fast' is not a number"):
+        parse("--lr", "fast")
+
+
+def test_the_plan_of_stages():
+    assert TrainConfig(stage="1", epochs=3, lr=0.1).plan == (("1", 3, 0.1),)
+    assert TrainConfig(stage="whole", epochs=3, lr=0.1).plan == (("whole", 3, 0.1),)
+    assert TrainConfig(stage="both", epochs=3, lr=0.1).plan == (("1", 3, 0.1), ("2", 3, 0.1))
+    both = TrainConfig(stage="both", epochs=3, lr=0.1, epochs_stage2=7, lr_stage2=0.01)
+    assert both.plan == (("1", 3, 0.1), ("2", 7, 0.01))
+
+
+def test_a_configuration_cannot_change_under_a_run():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().lr = 1.0
