@@ -1,0 +1,117 @@
+"""The window that pooling slides over a plane: where it stops, and which pixel each of its taps meets.
+
+Along one axis, tap ``i`` of the window at output ``o`` meets pixel ``o * stride - padding + i * dilation``.
+Padding holds no pixels: `PoolWindow.taps` gives, for every tap, only the outputs at which it meets a
+real pixel. A whole pooling is then a loop over the few taps, each a strided slice of the whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from minideconv import geometry
+from minideconv.backend import Array
+from minideconv.geometry import Pair
+
+__all__ = ["IntPair", "PoolWindow", "check_images", "pool_window"]
+
+IntPair = int | tuple[int, int]
+Slices = tuple[slice, slice]
+_AXES = ("height", "width")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWindow:
+    """A window over a plane of ``size`` pixels; it stops at ``out`` positions."""
+
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    out: Pair
+
+    def starts(self, axis: int) -> range:
+        """Return the pixel under tap 0 of every window along `axis`; negative in the padding."""
+        step, first = self.stride[axis], -self.padding[axis]
+        return range(first, first + self.out[axis] * step, step)
+
+    def taps(self) -> Iterator[tuple[int, Slices, Slices]]:
+        """Yield ``(number, outputs, pixels)`` of every tap, in row-major order.
+
+        ``y[:, :, *outputs]`` are the windows whose tap `number` lies on the plane, and
+        ``x[:, :, *pixels]`` the pixels that it meets there.
+        """
+        for i in range(self.kernel[0]):
+            for j in range(self.kernel[1]):
+                rows, columns = self._tap(0, i), self._tap(1, j)
+                if rows is not None and columns is not None:
+                    yield i * self.kernel[1] + j, (rows[0], columns[0]), (rows[1], columns[1])
+
+    def _tap(self, axis: int, i: int) -> tuple[slice, slice] | None:
+        """Outputs and pixels of tap `i` along one axis: 0 <= o * stride + shift < size."""
+        step, shift = self.stride[axis], i * self.dilation[axis] - self.padding[axis]
+        first = max(0, -(shift // step))  # ceil(-shift / step)
+        stop = min(self.out[axis], (self.size[axis] - 1 - shift) // step + 1)
+        if stop <= first:
+            return None
+        start = first * step + shift
+        return slice(first, stop), slice(start, start + (stop - first - 1) * step + 1, step)
+
+    def first_taps(self, axis: int) -> list[int]:
+        """Return, for every window along `axis`, the first tap that lies on the plane."""
+        return [max(0, -(start // self.dilation[axis])) for start in self.starts(axis)]
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two windows share a pixel: a whole number of steps is a whole number of taps."""
+        return any(
+            math.lcm(s, d) <= (k - 1) * d and math.lcm(s, d) // s < out
+            for k, s, d, out in zip(self.kernel, self.stride, self.dilation, self.out, strict=True)
+        )
+
+
+def pool_window(
+    op: str,
+    size: Pair,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool = False,
+    out: Pair | None = None,
+) -> PoolWindow:
+    """Check a pooling's geometry and return its window.
+
+    `out` is the number of windows where it is known, otherwise it follows from `ceil_mode`.
+    """
+    k = geometry.check_at_least(geometry.pair(kernel_size, "kernel_size", op), 1, "kernel_size", op)
+    s = k if stride is None else geometry.pair(stride, "stride", op)
+    geometry.check_at_least(s, 1, "stride", op)
+    p = geometry.check_at_least(geometry.pair(padding, "padding", op), 0, "padding", op)
+    d = geometry.check_at_least(geometry.pair(dilation, "dilation", op), 1, "dilation", op)
+    fitting = geometry.pool_output_size(size, k, s, p, d, ceil_mode, op) if out is None else out
+    window = PoolWindow(size, k, s, p, d, fitting)
+    for axis, name in enumerate(_AXES):
+        taps = window.first_taps(axis)
+        for start, tap in zip(window.starts(axis), taps, strict=True):
+            if tap >= k[axis] or start + tap * d[axis] >= size[axis]:
+                raise ValueError(
+                    f"{op}: the window that starts at pixel {start} along {name} meets no pixel of"
+                    f" 0..{size[axis] - 1} (kernel {k[axis]}, dilation {d[axis]}, padding {p[axis]});"
+                    " every window must see the input"
+                )
+    return window
+
+
+def check_images(op: str, name: str, array: Array) -> None:
+    """Raise unless `array` is a batch of images in floating point."""
+    if array.ndim != 4:
+        raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes (N, C, H, W)")
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{op}: {name} has dtype {array.dtype}; it must be float16, float32 or float64"
+        )

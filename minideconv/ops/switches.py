@@ -1,0 +1,373 @@
+"""Switches: which pixel of its window each maximum of a max pooling came from.
+
+    max_pool2d    (N, C, H, W) -> y, switches of shape (N, C, H', W')
+
+A switch is stored as its index ``row * W + column`` in the H x W plane that was pooled, and the plane's
+shape travels with it, so unpooling needs no output size and cannot be misaligned. Other libraries write
+the same fact differently; `Switches` reads and writes three encodings:
+
+    window    ``i * kw + j``, the tap inside the window          Chainer
+    plane     ``row * W + column``                               PyTorch, Caffe, tinygrad
+    tensor    ``((n * C + c) * H + row) * W + column``           ONNX MaxPool
+
+Switches that a pooling made know its window and keep the tap only, one byte a switch: comparing taps is
+how pooling and unpooling work (see `ops.unpooling`), and the plane's indices are derived when asked for.
+
+Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks" (2014), section 2.1, for the
+name and the use; Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), 3.2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minideconv import geometry
+from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.geometry import Pair
+from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
+
+__all__ = ["Switches"]
+
+
+class Switches:
+    """Where the maxima of a pooling came from; immutable.
+
+    Parameters
+    ----------
+    indices : integer array, shape (N, C, H', W')
+        Index ``row * W + column`` of each maximum in its plane.
+    plane_shape : (int, int)
+        Height and width of the plane that was pooled, in pixels.
+    kernel_size, stride, padding, dilation : int or (int, int), optional
+        The pooling that made the indices, if known. Every index must then lie in its window. Without it
+        the converters to and from the window encoding are not available, and unpooling is slower.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the indices are not integers, leave the plane or leave their windows.
+
+    Examples
+    --------
+    >>> from minideconv.ops import max_pool2d
+    >>> y, switches = max_pool2d(
+    ...     np.array([[[[1.0, 5.0, 2.0, 0.0], [3.0, 4.0, 9.0, 7.0]]]]), 2, return_switches=True
+    ... )
+    >>> switches
+    Switches((1, 1, 1, 2) into planes of 2 x 4)
+    >>> switches.indices, switches.to_window()
+    (array([[[[1, 6]]]], dtype=int32), array([[[[1, 2]]]], dtype=int32))
+    """
+
+    __slots__ = ("_indices", "_taps", "_window", "_winners", "plane_shape")
+
+    plane_shape: Pair
+    _window: PoolWindow | None
+    _indices: Array | None
+    _taps: Array | None
+    _winners: Array | None
+
+    def __init__(
+        self,
+        indices: Array,
+        plane_shape: tuple[int, int],
+        kernel_size: IntPair | None = None,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+    ) -> None:
+        plane = _plane_shape(plane_shape)
+        _check_indices(indices, "indices")
+        _check_range(indices, plane[0] * plane[1], f"the {plane[0]} x {plane[1]} plane")
+        window = None
+        if kernel_size is not None:
+            out = (indices.shape[2], indices.shape[3])
+            window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
+        elif (stride, padding, dilation) != (None, 0, 1):
+            raise ValueError(
+                "Switches: stride, padding or dilation is given without kernel_size; give the whole"
+                " pooling or nothing of it"
+            )
+        indices = indices.astype(_index_dtype(plane), copy=True)
+        self._fill(plane, window, indices, None)
+        if window is not None:
+            self._fill(plane, window, indices, _taps_from_indices(indices, window))
+
+    def _fill(
+        self, plane: Pair, window: PoolWindow | None, indices: Array | None, taps: Array | None
+    ) -> None:
+        values = (plane, window, indices, taps, None)
+        names = ("plane_shape", "_window", "_indices", "_taps", "_winners")
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def _from_taps(cls, taps: Array, window: PoolWindow) -> Switches:
+        """Wrap the taps that a pooling found, which need no check."""
+        switches = cls.__new__(cls)
+        switches._fill(window.size, window, None, taps)
+        return switches
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"Switches: {name} cannot be set; switches do not change once made")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Switches, (self.indices, self.plane_shape, *self._pooling())
+
+    def __repr__(self) -> str:
+        return (
+            f"Switches({self.shape} into planes of {self.plane_shape[0]} x {self.plane_shape[1]})"
+        )
+
+    # --- what they are -----------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (N, C, H', W') of the pooled output."""
+        return (self._stored()).shape
+
+    @property
+    def indices(self) -> Array:
+        """The switches as indices into the plane, int32 where the plane fits, otherwise int64."""
+        if self._indices is None:
+            assert self._taps is not None and self._window is not None
+            object.__setattr__(self, "_indices", _indices_from_taps(self._taps, self._window))
+        assert self._indices is not None
+        return self._indices
+
+    @property
+    def kernel_size(self) -> Pair | None:
+        """Height and width of the window, or None if the switches do not know their pooling."""
+        return None if self._window is None else self._window.kernel
+
+    @property
+    def stride(self) -> Pair | None:
+        """Step of the window, or None if the switches do not know their pooling."""
+        return None if self._window is None else self._window.stride
+
+    @property
+    def padding(self) -> Pair | None:
+        """Padding of the pooled plane, or None if the switches do not know their pooling."""
+        return None if self._window is None else self._window.padding
+
+    @property
+    def dilation(self) -> Pair | None:
+        """Distance of the window's taps, or None if the switches do not know their pooling."""
+        return None if self._window is None else self._window.dilation
+
+    @property
+    def device(self) -> Device:
+        """Where the switches are stored."""
+        return device_of(self._stored())
+
+    def to(self, device: Device | str) -> Switches:
+        """Return the same switches on `device`."""
+        moved = Switches.__new__(Switches)
+        indices = None if self._indices is None else to_device(self._indices, device)
+        taps = None if self._taps is None else to_device(self._taps, device)
+        moved._fill(self.plane_shape, self._window, indices, taps)
+        return moved
+
+    def _stored(self) -> Array:
+        stored = self._indices if self._taps is None else self._taps
+        assert stored is not None
+        return stored
+
+    def _pooling(self) -> tuple[Any, ...]:
+        w = self._window
+        return (None, None, 0, 1) if w is None else (w.kernel, w.stride, w.padding, w.dilation)
+
+    # --- the three encodings -----------------------------------------------------------------
+
+    def to_plane(self) -> Array:
+        """Return indices into the plane as int64: PyTorch's and Caffe's encoding."""
+        return self.indices.astype(np.int64)
+
+    @classmethod
+    def from_plane(
+        cls,
+        indices: Array,
+        plane_shape: tuple[int, int],
+        kernel_size: IntPair | None = None,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+    ) -> Switches:
+        """Read indices into the plane; the same as calling `Switches`."""
+        return cls(indices, plane_shape, kernel_size, stride, padding, dilation)
+
+    def to_window(self) -> Array:
+        """Return taps ``i * kw + j`` inside each window as int32: Chainer's encoding.
+
+        Raises
+        ------
+        ValueError
+            If the switches do not know their pooling.
+        """
+        if self._taps is None:
+            raise ValueError(
+                "Switches.to_window: these switches were made from plane indices alone; give"
+                " Switches.from_plane the pooling's kernel_size, stride, padding and dilation"
+            )
+        return self._taps.astype(np.int32)
+
+    @classmethod
+    def from_window(
+        cls,
+        taps: Array,
+        plane_shape: tuple[int, int],
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+    ) -> Switches:
+        """Read taps ``i * kw + j`` inside each window, with the pooling that they belong to.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a tap is not in the window, or lies in the padding.
+        """
+        plane = _plane_shape(plane_shape)
+        _check_indices(taps, "taps")
+        out = (taps.shape[2], taps.shape[3])
+        window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
+        kh, kw = window.kernel
+        _check_range(taps, kh * kw, f"the {kh} x {kw} window")
+        rows, columns = _rows_and_columns(taps, window)
+        outside = (rows < 0) | (rows >= plane[0]) | (columns < 0) | (columns >= plane[1])
+        _refuse(outside, taps, "taps", f"lies outside the {plane[0]} x {plane[1]} plane")
+        return cls._from_taps(taps.astype(_tap_dtype(window)), window)
+
+    def to_tensor(self, column_major: bool = False) -> Array:
+        """Return indices into the whole (N, C, H, W) tensor as int64: ONNX MaxPool's encoding.
+
+        `column_major` is ONNX's ``storage_order=1``: the plane is counted down its columns.
+        """
+        height, width = self.plane_shape
+        plane = self.to_plane()
+        if column_major:
+            plane = plane % width * height + plane // width
+        return plane + _plane_starts(plane, height * width)
+
+    @classmethod
+    def from_tensor(
+        cls,
+        indices: Array,
+        plane_shape: tuple[int, int],
+        kernel_size: IntPair | None = None,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+        column_major: bool = False,
+    ) -> Switches:
+        """Read indices into the whole (N, C, H, W) tensor, ONNX's encoding.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an index points into another image or channel than its own.
+        """
+        height, width = _plane_shape(plane_shape)
+        _check_indices(indices, "indices")
+        plane = indices.astype(np.int64) - _plane_starts(indices, height * width)
+        outside = (plane < 0) | (plane >= height * width)
+        _refuse(outside, indices, "indices", "points out of the plane of its own image and channel")
+        if column_major:
+            plane = plane % height * width + plane // height
+        return cls(plane, plane_shape, kernel_size, stride, padding, dilation)
+
+
+# ---------------------------------------------------------------------------------------------
+# Taps to indices and back
+
+
+def _tap_dtype(window: PoolWindow) -> Any:
+    return np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)
+
+
+def _index_dtype(plane: Pair) -> Any:
+    return np.int32 if plane[0] * plane[1] <= 2**31 else np.int64
+
+
+def _corners(window: PoolWindow, xp: Any) -> tuple[Array, Array]:
+    """Row of every window's tap 0, shape (H', 1), and its column, shape (W',)."""
+    rows, columns = (xp.asarray(list(window.starts(axis)), dtype=np.int64) for axis in (0, 1))
+    return rows[:, None], columns
+
+
+def _rows_and_columns(taps: Array, window: PoolWindow) -> tuple[Array, Array]:
+    """Row and column of every tap in the plane; outside it where the tap lies in the padding."""
+    top, left = _corners(window, get_xp(taps))
+    i, j = taps // window.kernel[1], taps % window.kernel[1]
+    return top + i * window.dilation[0], left + j * window.dilation[1]
+
+
+def _indices_from_taps(taps: Array, window: PoolWindow) -> Array:
+    """``(top + i dh) W + left + j dw``: what depends on the tap from a table, plus the corner's index."""
+    xp = get_xp(taps)
+    width, (dh, dw) = window.size[1], window.dilation
+    dtype = _index_dtype(window.size)
+    table = [
+        i * dh * width + j * dw for i in range(window.kernel[0]) for j in range(window.kernel[1])
+    ]
+    top, left = _corners(window, xp)
+    indices = xp.take(xp.asarray(table, dtype=dtype), taps)
+    indices += (top * width + left).astype(dtype)
+    return indices  # type: ignore[no-any-return]
+
+
+def _taps_from_indices(indices: Array, window: PoolWindow) -> Array:
+    """Which tap of its window each index is; raises for an index outside its window."""
+    top, left = _corners(window, get_xp(indices))
+    (kh, kw), (dh, dw) = window.kernel, window.dilation
+    down, across = indices // window.size[1] - top, indices % window.size[1] - left
+    i, j = down // dh, across // dw
+    missed = (down % dh != 0) | (across % dw != 0) | (i < 0) | (i >= kh) | (j < 0) | (j >= kw)
+    _refuse(missed, indices, "indices", f"is not under the {kh} x {kw} window that it belongs to")
+    return (i * kw + j).astype(_tap_dtype(window))
+
+
+def _plane_starts(array: Array, plane_size: int) -> Array:
+    """Index of every plane's first pixel in the tensor, shape (N, C, 1, 1)."""
+    n, c = array.shape[:2]
+    numbers: Array = get_xp(array).arange(n * c, dtype=np.int64).reshape(n, c, 1, 1)
+    return numbers * plane_size
+
+
+# ---------------------------------------------------------------------------------------------
+# Refusals
+
+
+def _plane_shape(plane_shape: Any) -> Pair:
+    pair = geometry.pair(plane_shape, "plane_shape", "Switches")
+    return geometry.check_at_least(pair, 1, "plane_shape", "Switches")
+
+
+def _check_indices(indices: Array, name: str) -> None:
+    if indices.ndim != 4:
+        raise ValueError(
+            f"Switches: {name} has shape {indices.shape}; it must have 4 axes (N, C, H', W')"
+        )
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"Switches: {name} has dtype {indices.dtype}; it must be an integer type")
+
+
+def _check_range(numbers: Array, stop: int, where: str) -> None:
+    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < stop:
+        raise ValueError(
+            f"Switches: the indices run from {int(numbers.min())} to {int(numbers.max())}; those of"
+            f" {where} are 0..{stop - 1}"
+        )
+
+
+def _refuse(wrong: Array, numbers: Array, name: str, reason: str) -> None:
+    count = int(wrong.sum())
+    if count:
+        at = tuple(int(axis[0]) for axis in wrong.nonzero())
+        raise ValueError(
+            f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason}"
+            f" ({count} of {wrong.size} do)"
+        )

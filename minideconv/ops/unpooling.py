@@ -1,0 +1,230 @@
+"""Max unpooling: every value goes back to the pixel that its maximum came from, zeros elsewhere.
+
+    max_unpool2d    (N, C, H', W') and switches -> (N, C, H, W)
+
+Let G gather the pixels at the switches; for the image that was pooled, G x is the max pooling itself. Its
+transpose G* adds every value to the pixel that it came from. With ``duplicates="add"`` unpooling is G*,
+so it is the backward pass of pooling and G is the backward pass of unpooling.
+
+Where windows overlap, two of them may have chosen one pixel. Noh's Caffe code and PyTorch then write both
+values and the later one stays. That is ``duplicates="assign"``, here G* M: the mask M keeps, for each
+pixel, the last window in row-major order that chose it. Its transpose is M G: a value that was
+overwritten gets no gradient. (Both libraries use G instead, which is not the transpose.) Windows that do
+not overlap, such as all of DeconvNet's, have no duplicates and the two agree.
+
+Both maps loop over the taps of the window. Each pixel receives its sums in the order of the taps, so the
+result does not depend on the device or on the order in which threads run.
+
+Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), section 3.2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from minideconv.backend import Array, get_xp
+from minideconv.ops.pool_window import PoolWindow, check_images
+from minideconv.ops.switches import Switches
+
+__all__ = ["gather", "max_unpool2d", "max_unpool2d_backward", "scatter_add"]
+
+Duplicates = Literal["assign", "add"]
+
+
+def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign") -> Array:
+    """Put every value at its switch: ``(N, C, H', W') -> (N, C, H, W)``, zeros elsewhere.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H', W')
+        Values, one for each switch.
+    switches : Switches, shape (N, C, H', W')
+        From ``max_pool2d(..., return_switches=True)``; they know H and W.
+    duplicates : {"assign", "add"}
+        What happens to a pixel that several windows chose: ``"assign"`` keeps the last one's value in
+        row-major order, as the paper's code and PyTorch do, ``"add"`` sums them.
+
+    Returns
+    -------
+    array, shape (N, C, H, W)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `x` is not shaped like the switches, or `duplicates` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minideconv.ops import max_pool2d
+    >>> image = np.array(
+    ...     [[[[0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]]]]
+    ... )
+    >>> y, switches = max_pool2d(image, 3, stride=2, return_switches=True)  # both windows see the 9
+    >>> max_unpool2d(np.array([[[[4.0, 7.0]]]]), switches)[0, 0, 1]
+    array([0., 0., 7., 0., 0.])
+    >>> max_unpool2d(np.array([[[[4.0, 7.0]]]]), switches, duplicates="add")[0, 0, 1]
+    array([ 0.,  0., 11.,  0.,  0.])
+    """
+    _check_values("max_unpool2d", "x", x, switches)
+    winners = _winners("max_unpool2d", switches, duplicates)
+    return scatter_add(x if winners is None else _select(winners, x), switches)
+
+
+def max_unpool2d_backward(
+    dy: Array, switches: Switches, duplicates: Duplicates = "assign"
+) -> Array:
+    """Return the gradient with respect to x: ``(N, C, H, W) -> (N, C, H', W')``.
+
+    The exact transpose of `max_unpool2d` with the same switches and `duplicates`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `dy` is not shaped like the unpooled planes, or `duplicates` is neither.
+    """
+    _check_planes("max_unpool2d_backward", "dy", dy, switches)
+    winners = _winners("max_unpool2d_backward", switches, duplicates)
+    dx = gather(dy, switches)
+    return dx if winners is None else _select(winners, dx)
+
+
+# ---------------------------------------------------------------------------------------------
+# G and its transpose
+
+
+def gather(planes: Array, switches: Switches) -> Array:
+    """G: take the pixel at every switch, ``(N, C, H, W) -> (N, C, H', W')``."""
+    xp, taps, window = get_xp(planes), switches._taps, switches._window
+    if taps is None or window is None:
+        n, c, ho, wo = switches.shape
+        pixels = planes.reshape(n, c, -1)
+        return xp.take_along_axis(  # type: ignore[no-any-return]
+            pixels, switches.indices.reshape(n, c, -1), axis=2
+        ).reshape(n, c, ho, wo)
+    y = xp.zeros_like(planes, shape=switches.shape)
+    for tap, outputs, pixels_under_tap in window.taps():
+        chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), every window says yes to one tap
+        _bits(y[:, :, *outputs])[...] |= _bits(planes[:, :, *pixels_under_tap]) * chosen
+    return y  # type: ignore[no-any-return]
+
+
+def scatter_add(values: Array, switches: Switches) -> Array:
+    """G*: add every value to the pixel at its switch, ``(N, C, H', W') -> (N, C, H, W)``."""
+    xp, taps, window = get_xp(values), switches._taps, switches._window
+    planes = xp.zeros_like(values, shape=(*values.shape[:2], *switches.plane_shape))
+    if taps is None or window is None:
+        return _scatter_sorted(values, switches, planes)
+    overlaps = window.overlaps
+    for tap, outputs, pixels in window.taps():
+        chosen = taps[:, :, *outputs] == tap
+        target = planes[:, :, *pixels]
+        if overlaps:
+            target += _select(chosen, values[:, :, *outputs])
+        else:  # nobody else writes these pixels
+            xp.multiply(_bits(values[:, :, *outputs]), chosen, out=_bits(target))
+    return planes  # type: ignore[no-any-return]
+
+
+def _bits(array: Array) -> Array:
+    """View floating-point numbers as integers of the same size."""
+    return array.view(f"i{array.dtype.itemsize}")
+
+
+def _select(mask: Array, values: Array) -> Array:
+    """Return ``where(mask, values, 0)``, six times as fast on NumPy.
+
+    The bit patterns are multiplied by 0 or 1, so an inf or NaN that is not selected leaves no trace.
+    """
+    return (_bits(values) * mask).view(values.dtype)
+
+
+# ---------------------------------------------------------------------------------------------
+# M: who stays where several windows chose one pixel
+
+
+def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
+    """Mask of the switches whose value stays, or None if all of them do."""
+    if duplicates not in ("assign", "add"):
+        raise ValueError(f"{op}: duplicates is {duplicates!r}; it must be 'assign' or 'add'")
+    window = switches._window
+    if duplicates == "add" or (window is not None and not window.overlaps):
+        return None
+    if switches._winners is None:
+        found = _last_sorted(switches) if window is None else _last_of_taps(switches, window)
+        object.__setattr__(switches, "_winners", found)
+    return switches._winners
+
+
+def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
+    """Of two windows over one pixel, the later meets it with the earlier tap: first come, first kept."""
+    taps = switches._taps
+    assert taps is not None
+    xp = get_xp(taps)
+    winners = xp.zeros_like(taps, dtype=bool)
+    taken = xp.zeros_like(taps, dtype=bool, shape=(*taps.shape[:2], *window.size))
+    for tap, outputs, pixels in window.taps():
+        chosen = taps[:, :, *outputs] == tap
+        winners[:, :, *outputs] |= chosen & ~taken[:, :, *pixels]
+        taken[:, :, *pixels] |= chosen
+    return winners  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------
+# Switches that do not know their window: sort by pixel, so that duplicates are neighbours
+
+
+def _sorted_pixels(switches: Switches) -> tuple[Array, Array, Array]:
+    """Order of the switches by pixel (stable), the pixels in that order, and where each one's run ends."""
+    xp = get_xp(switches.indices)
+    pixels = switches.to_tensor().ravel()
+    order = xp.argsort(pixels, kind="stable")
+    pixels = pixels[order]
+    ends = xp.ones(pixels.shape, dtype=bool)
+    ends[:-1] = pixels[1:] != pixels[:-1]
+    return order, pixels, ends
+
+
+def _last_sorted(switches: Switches) -> Array:
+    order, _, ends = _sorted_pixels(switches)
+    winners = get_xp(order).zeros(order.shape, dtype=bool)
+    winners[order[ends]] = True
+    return winners.reshape(switches.shape)  # type: ignore[no-any-return]
+
+
+def _scatter_sorted(values: Array, switches: Switches, planes: Array) -> Array:
+    """Sum each run by doubling: after step s a total holds 2 s neighbours of its run, in a fixed order."""
+    order, pixels, ends = _sorted_pixels(switches)
+    totals, step = values.ravel()[order], 1
+    while step < totals.size:
+        same = pixels[step:] == pixels[:-step]
+        if not same.any():
+            break
+        totals[step:] += _select(same, totals[:-step])
+        step *= 2
+    flat = get_xp(values).zeros(planes.size, dtype=values.dtype)
+    flat[pixels[ends]] = totals[ends]
+    planes[...] = flat.reshape(planes.shape)
+    return planes
+
+
+# ---------------------------------------------------------------------------------------------
+# Refusals
+
+
+def _check_values(op: str, name: str, values: Any, switches: Switches) -> None:
+    check_images(op, name, values)
+    if values.shape != switches.shape:
+        raise ValueError(
+            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape}; there"
+            " must be one value for each switch"
+        )
+
+
+def _check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
+    check_images(op, name, planes)
+    wanted = (*switches.shape[:2], *switches.plane_shape)
+    if planes.shape != wanted:
+        raise ValueError(
+            f"{op}: {name} has shape {planes.shape}; these switches point into planes of shape {wanted}"
+        )
