@@ -1,0 +1,132 @@
+"""Keep the notebooks equal to their percent scripts, and run them.
+
+    python tutorials/notebooks.py write            make every NAME.ipynb from NAME.py
+    python tutorials/notebooks.py check            fail if one is stale or holds outputs
+    python tutorials/notebooks.py run [--out DIR] [--limit SECONDS] [NAME ...]
+
+The scripts are the source: they are what is reviewed, linted and edited. The notebooks are what a
+reader opens; they are written by this file, byte for byte the same each time, and hold no outputs.
+Needs the dependency group ``docs``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+LIMIT = 60.0  # seconds that one notebook may take
+
+
+def scripts() -> list[Path]:
+    """Return the percent scripts, in order."""
+    return sorted(HERE.glob("[0-9][0-9]_*.py"))
+
+
+def notebook(script: Path) -> Any:
+    """Return the notebook of a percent script: no outputs, and cell ids that do not change."""
+    import jupytext
+
+    made = jupytext.read(script, fmt="py:percent")
+    made.metadata = {
+        "jupytext": {"formats": "ipynb,py:percent"},
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    made.nbformat, made.nbformat_minor = 4, 5
+    for number, cell in enumerate(made.cells):
+        cell["id"] = f"{script.stem[:2]}-{number:03d}"
+        cell["metadata"] = {}
+    return made
+
+
+def text(script: Path) -> str:
+    """Return the content that the notebook file of a script must have."""
+    return json.dumps(notebook(script), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write() -> int:
+    """Write every notebook."""
+    for script in scripts():
+        script.with_suffix(".ipynb").write_text(text(script), encoding="utf-8")
+    return 0
+
+
+def check() -> int:
+    """Report notebooks that differ from their script, or have none; return how many."""
+    wrong = 0
+    for script in scripts():
+        file = script.with_suffix(".ipynb")
+        if not file.exists() or file.read_text(encoding="utf-8") != text(script):
+            print(
+                f"{file.name} differs from {script.name}: run python tutorials/notebooks.py write"
+            )
+            wrong += 1
+    for file in HERE.glob("*.ipynb"):
+        if not file.with_suffix(".py").exists():
+            print(f"{file.name} has no script")
+            wrong += 1
+    return wrong
+
+
+def run(names: list[str], out: Path | None, limit: float) -> int:
+    """Execute notebooks, each in a kernel of its own; return how many failed or were too slow."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    # A kernel started in this folder must find the package of this checkout.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own one puts the figures into the notebook
+    wrong = 0
+    for script in scripts():
+        if names and not any(script.stem.startswith(name) for name in names):
+            continue
+        made = nbformat.from_dict(notebook(script))
+        client = NotebookClient(
+            made, timeout=int(limit), kernel_name="python3", resources={"metadata": {"path": HERE}}
+        )
+        start = time.perf_counter()
+        try:
+            client.execute()
+            verdict = "ok"
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            verdict = f"FAILED\n{error}"
+        seconds = time.perf_counter() - start
+        if verdict == "ok" and seconds > limit:
+            verdict = f"FAILED: slower than {limit:g} s"
+        wrong += verdict != "ok"
+        print(f"{script.stem:40s} {seconds:6.1f} s  {verdict}", flush=True)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            nbformat.write(made, out / f"{script.stem}.ipynb")
+    return wrong
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("write", help="make the notebooks from the scripts")
+    commands.add_parser("check", help="fail if a notebook is stale or holds outputs")
+    runner = commands.add_parser("run", help="execute the notebooks")
+    runner.add_argument("names", nargs="*", help="beginnings of names; all if none is given")
+    runner.add_argument("--out", type=Path, help="folder for the executed notebooks")
+    runner.add_argument("--limit", type=float, default=LIMIT, help="seconds for one notebook")
+    args = parser.parse_args()
+    if args.command == "write":
+        return write()
+    if args.command == "check":
+        return int(check() > 0)
+    return int(run(args.names, args.out, args.limit) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
