@@ -1,0 +1,240 @@
+"""Cross entropy between scores and labels: minus the log-probability of the right class, per pixel.
+
+    (N, C, ...) x (N, ...) -> () or (N, ...)        l = -w[t] log softmax(z)[t]
+
+z (C,) are one pixel's scores, t its label, w (C,) weights of the classes. "mean" divides the sum by
+the sum of w[t] over the pixels that count, not by their number, as PyTorch does. A pixel labelled
+`ignore_index` has no loss and no gradient; where none counts, the loss is 0 and not 0/0.
+
+Label smoothing by e replaces the target, all of it on class t, by 1 - e of it on t and e/C on each
+class:
+
+    l = -sum_c q_c log softmax(z)_c        q_c = (1 - e) w[t] [c = t] + e/C w_c
+    dl/dz_c = softmax(z)_c sum_k q_k - q_c
+
+Without weights and smoothing that is the well-known "probabilities minus one-hot".
+
+Source: Szegedy et al., "Rethinking the Inception architecture for computer vision" (2016), section
+7, for the smoothing; the semantics are those of PyTorch's ``cross_entropy``, except for the 0
+above.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, overload
+
+from minideconv.backend import Array, get_xp, to_cpu
+from minideconv.ops.activations import log_softmax
+
+__all__ = ["cross_entropy", "cross_entropy_backward"]
+
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+@overload
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array | None = ...,
+    ignore_index: int = ...,
+    reduction: str = ...,
+    label_smoothing: float = ...,
+    return_saved: Literal[False] = ...,
+) -> Array: ...
+@overload
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array | None = ...,
+    ignore_index: int = ...,
+    reduction: str = ...,
+    label_smoothing: float = ...,
+    *,
+    return_saved: Literal[True],
+) -> tuple[Array, Array]: ...
+
+
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
+    ignore_index: int = 255,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    return_saved: bool = False,
+) -> Array | tuple[Array, Array]:
+    """Return the cross entropy between scores and labels.
+
+    Parameters
+    ----------
+    logits : floating-point array (N, C, ...)
+        Scores, before softmax; (N, C) for images, (N, C, H, W) for pixels.
+    target : integer array (N, ...)
+        Labels in 0..C-1, or `ignore_index`.
+    weight : array (C,), optional
+        The weight of each class, finite and not negative; 1 by default.
+    ignore_index : int
+        The label of pixels that do not count; 255 is VOC's void.
+    reduction : {"mean", "sum", "none"}
+        "mean" is weighted: it divides by the sum of ``weight[target]``.
+    label_smoothing : float in [0, 1]
+    return_saved : bool
+        Also return what `cross_entropy_backward` needs.
+
+    Returns
+    -------
+    loss : array () for "mean" and "sum", (N, ...) for "none"
+    log_probs : array (N, C, ...), the log-probabilities; only with ``return_saved=True``
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a label is neither in 0..C-1 nor `ignore_index` (the message counts
+        them), or an option is out of its range.
+    TypeError
+        If `logits` is not floating point, or `target` is not integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = np.log(np.array([[1.0, 3.0], [1.0, 1.0], [5.0, 1.0]]))
+    >>> cross_entropy(scores, np.array([1, 0, 255]), reduction="none").round(4)
+    array([0.2877, 0.6931, 0.    ])
+    >>> float(cross_entropy(scores, np.array([1, 0, 255])).round(4))
+    0.4904
+    """
+    _check(logits, target, weight, reduction, label_smoothing)
+    xp = get_xp(logits)
+    t, counts = _labels(target, logits.shape[1], ignore_index)  # (N, M) both
+    log_probs = log_softmax(_flat(logits), dim=1)  # (N, C, M)
+    w_t = _pixel_weights(t, counts, weight, log_probs.dtype)  # (N, M)
+    picked = log_probs[_at(xp, t)]  # (N, C, M) -> (N, M)
+    loss = xp.where(counts, -picked, 0.0)
+    loss *= (1 - label_smoothing) * w_t
+    if label_smoothing > 0:
+        if weight is None:
+            spread = log_probs.sum(axis=1)  # (N, C, M) -> (N, M)
+        else:
+            spread = xp.matmul(weight.astype(log_probs.dtype, copy=False), log_probs)
+        loss -= label_smoothing / logits.shape[1] * xp.where(counts, spread, 0.0)
+    if reduction == "none":
+        loss = loss.reshape(target.shape)
+    else:
+        loss = xp.asarray(loss.sum())
+        if reduction == "mean":
+            loss = loss / _or_one(xp, w_t.sum())
+    loss = xp.asarray(loss, dtype=log_probs.dtype)
+    return (loss, log_probs.reshape(logits.shape)) if return_saved else loss
+
+
+def cross_entropy_backward(
+    dloss: Array,
+    log_probs: Array,
+    target: Array,
+    weight: Array | None = None,
+    ignore_index: int = 255,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Array:
+    """Return dL/dlogits of `cross_entropy`, (N, C, ...), from dL/dloss and the log-probabilities.
+
+    The other arguments are those of forward.
+    """
+    xp, classes = get_xp(log_probs), log_probs.shape[1]
+    t, counts = _labels(target, classes, ignore_index)
+    w_t = _pixel_weights(t, counts, weight, log_probs.dtype)
+    # The gradient of each pixel's own loss; (N, M).
+    g = xp.where(counts, dloss.reshape(t.shape) if reduction == "none" else dloss, 0.0)
+    g = g.astype(log_probs.dtype, copy=False)
+    if reduction == "mean":
+        g /= _or_one(xp, w_t.sum())
+    on_target = (1 - label_smoothing) * w_t * g  # what q puts on class t
+    on_each = label_smoothing / classes * g  # what q puts on every class, before w_c
+
+    dlogits: Array = xp.exp(_flat(log_probs))  # (N, C, M)
+    if label_smoothing == 0:
+        dlogits *= on_target[:, None]
+    elif weight is None:
+        dlogits *= (on_target + classes * on_each)[:, None]
+        dlogits -= on_each[:, None]
+    else:
+        w = weight.astype(log_probs.dtype, copy=False)
+        dlogits *= (on_target + w.sum() * on_each)[:, None]
+        dlogits -= w[:, None] * on_each[:, None]
+    dlogits[_at(xp, t)] -= on_target  # one entry per pixel, so nothing is written twice
+    return dlogits.reshape(log_probs.shape)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))  # (N, C, ...) -> (N, C, M)
+
+
+def _at(xp: Any, t: Array) -> tuple[Array, Array, Array]:
+    """Return the index with which ``a[index]`` is ``a[n, t[n, m], m]`` for every pixel."""
+    n, m = t.shape
+    return xp.arange(n)[:, None], t, xp.arange(m)
+
+
+def _or_one(xp: Any, total: Array) -> Array:
+    """Return `total`, or 1 where it is 0: a mean over nothing is 0, not NaN."""
+    return xp.where(total == 0, 1.0, total).astype(total.dtype)  # type: ignore[no-any-return]
+
+
+def _labels(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array]:
+    """Return labels (N, M) that may be used as an index, and whether each pixel counts."""
+    xp = get_xp(target)
+    t = target.reshape(target.shape[0], math.prod(target.shape[1:])).astype("int64")
+    counts = t != ignore_index
+    t *= counts  # an ignored pixel gets class 0, and a weight of 0 later
+    if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
+        wrong, times = xp.unique(t[(t < 0) | (t >= classes)], return_counts=True)
+        named = ", ".join(
+            f"{value} ({number} times)"
+            for value, number in zip(to_cpu(wrong[:5]), to_cpu(times[:5]), strict=True)
+        )
+        more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
+        raise ValueError(
+            f"cross_entropy: target has {int(times.sum())} labels outside 0..{classes - 1} that are"
+            f" not ignore_index={ignore_index}: {named}{more}; logits have {classes} classes"
+        )
+    return t, counts
+
+
+def _pixel_weights(t: Array, counts: Array, weight: Array | None, dtype: Any) -> Array:
+    """Return w[t], and 0 where a pixel does not count: (N, M)."""
+    if weight is None:
+        return counts.astype(dtype)
+    return weight.astype(dtype, copy=False)[t] * counts
+
+
+def _check(
+    logits: Array, target: Array, weight: Array | None, reduction: str, label_smoothing: float
+) -> None:
+    op = "cross_entropy"
+    if logits.dtype.kind != "f":
+        raise TypeError(f"{op}: logits have dtype {logits.dtype}; they must be floating point")
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"{op}: target has dtype {target.dtype}; it must hold integer class labels")
+    if logits.ndim < 2 or logits.shape[1] < 1:
+        raise ValueError(
+            f"{op}: logits have shape {logits.shape}; it must be (N, C) or (N, C, H, W) with C >= 1"
+        )
+    expected = (logits.shape[0], *logits.shape[2:])
+    if target.shape != expected:
+        raise ValueError(
+            f"{op}: target has shape {target.shape}; logits {logits.shape} need one label per"
+            f" pixel, shape {expected}"
+        )
+    if weight is not None:
+        if weight.shape != (logits.shape[1],):
+            raise ValueError(
+                f"{op}: weight has shape {weight.shape}; it must be ({logits.shape[1]},), one"
+                " number per class"
+            )
+        if not bool((weight >= 0).all()) or not bool(get_xp(weight).isfinite(weight).all()):
+            raise ValueError(f"{op}: weight is {weight}; all weights must be finite and >= 0")
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{op}: label_smoothing is {label_smoothing}; it must be in [0, 1]")

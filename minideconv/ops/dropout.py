@@ -1,0 +1,93 @@
+"""Dropout: set each element to 0 with probability p, and divide the others by 1 - p.
+
+    any shape -> same shape
+
+The scaling ("inverted" dropout) keeps the expected value of every element, so that nothing is left
+to do at test time. For a given mask, dropout is a diagonal matrix: its own adjoint.
+
+Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
+(2014), section 4, and section 10 for the scaling.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+from minideconv import random
+from minideconv.backend import Array, get_xp
+
+__all__ = ["dropout", "dropout_backward"]
+
+
+@overload
+def dropout(
+    x: Array,
+    p: float = ...,
+    training: bool = ...,
+    rng: Any = ...,
+    return_mask: Literal[False] = ...,
+) -> Array: ...
+@overload
+def dropout(
+    x: Array, p: float = ..., training: bool = ..., rng: Any = ..., *, return_mask: Literal[True]
+) -> tuple[Array, Array | None]: ...
+
+
+def dropout(
+    x: Array,
+    p: float = 0.5,
+    training: bool = True,
+    rng: Any = None,
+    return_mask: bool = False,
+) -> Array | tuple[Array, Array | None]:
+    """Return `x` with random elements set to 0 and the others divided by ``1 - p``.
+
+    Parameters
+    ----------
+    x : floating-point array, any shape
+    p : float in [0, 1]
+        The probability of an element to be dropped; 1 drops all of them.
+    training : bool
+        If False, `x` itself comes back.
+    rng : numpy.random.Generator, optional
+        Where the mask comes from; the library's own generator (`minideconv.random`) by default. It
+        draws on the CPU whatever the device of `x`, so that one seed gives one mask everywhere.
+    return_mask : bool
+        Also return what `dropout_backward` needs.
+
+    Returns
+    -------
+    y : array, the shape of `x`
+    mask : array, the shape of `x`, or None; only with ``return_mask=True``
+        0 where dropped, ``1 / (1 - p)`` where kept; None where dropout did nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` is not in [0, 1], or `x` is not floating point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dropout(np.ones(6), p=0.5, rng=np.random.default_rng(0))
+    array([2., 2., 2., 0., 0., 0.])
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p is {p}; it is a probability and must be in [0, 1]")
+    if x.dtype.kind != "f":
+        raise TypeError(f"dropout: x has dtype {x.dtype}; it must be floating point")
+    if not training or p == 0:
+        return (x, None) if return_mask else x
+    xp = get_xp(x)
+    if rng is None:
+        rng = random.default_rng()
+    keep = xp.asarray(rng.random(x.shape, dtype="float32") >= p)
+    mask = keep.astype(x.dtype)
+    mask *= 1 / (1 - p) if p < 1 else 0.0
+    y = x * mask
+    return (y, mask) if return_mask else y
+
+
+def dropout_backward(dy: Array, mask: Array | None) -> Array:
+    """Return dL/dx of `dropout` from dL/dy and the mask that forward drew."""
+    return dy if mask is None else dy * mask

@@ -1,0 +1,227 @@
+"""Resizing an image: nearest neighbour and bilinear, as two small matrices, and their transposes.
+
+    (N, C, H, W) -> (N, C, H', W')        y = A_h x A_wᵀ        A_h (H', H), A_w (W', W)
+
+Row o of A says which old pixels the new pixel o looks at. Pixel centres lie at half-integers, so
+output position o meets the input at
+
+    nearest                     floor(o n / n')                       one pixel
+    bilinear                    (o + 1/2) n / n' - 1/2, at least 0    two, weighted 1 - t and t
+    bilinear, align_corners     o (n - 1) / (n' - 1)                  two; corner centres stay put
+
+With ``scale_factor=s``, n' is floor(n s), and 1/s takes the place of n / n', as PyTorch does: where
+n s is not an integer the two differ, so the backward needs the factor as well.
+
+Height and width separate, and the map is linear: `interpolate_backward` multiplies by the
+transposes. There is no anti-aliasing; downsampling by more than 2 skips pixels.
+
+Source: Wolberg, "Digital image warping" (1990), section 5.4; coordinates as in PyTorch's
+``interpolate``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from minideconv.backend import Array, get_xp
+from minideconv.geometry import Pair, pair
+
+__all__ = ["interpolate", "interpolate_backward", "interpolation_matrix"]
+
+_MODES = ("nearest", "bilinear")
+Factors = tuple[float, float] | tuple[None, None]
+
+
+def interpolation_matrix(
+    size: int,
+    new_size: int,
+    mode: str = "bilinear",
+    align_corners: bool = False,
+    scale_factor: float | None = None,
+    like: Any = None,
+) -> Array:
+    """Return the (new_size, size) matrix A that resizes one axis: ``y = A @ x``.
+
+    Parameters
+    ----------
+    size, new_size : int >= 1
+        Pixels before and after.
+    mode : {"nearest", "bilinear"}
+    align_corners : bool
+        See the module; for "bilinear" only.
+    scale_factor : float, optional
+        Take positions from this factor rather than from the ratio of the two sizes.
+    like : array, optional
+        Whose dtype and device the matrix gets; float64 on the CPU by default.
+
+    Examples
+    --------
+    >>> interpolation_matrix(2, 4)
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]])
+    >>> interpolation_matrix(2, 4, mode="nearest")
+    array([[1., 0.],
+           [1., 0.],
+           [0., 1.],
+           [0., 1.]])
+    """
+    xp, dtype = get_xp(like), "float64" if like is None else like.dtype
+    pixels = xp.arange(size)
+    if mode == "nearest":
+        index = _nearest_index(xp, size, new_size, scale_factor)
+        return (index[:, None] == pixels).astype(dtype)  # type: ignore[no-any-return]
+    o = xp.arange(new_size, dtype="float64")
+    if size == new_size:
+        source = o
+    elif align_corners:
+        source = o * ((size - 1) / (new_size - 1) if new_size > 1 else 0.0)
+    else:
+        ratio = size / new_size if scale_factor is None else 1 / scale_factor
+        source = xp.maximum((o + 0.5) * ratio - 0.5, 0.0)
+    source = xp.minimum(source, size - 1)
+    # A hat of width 2 around the source: 1 - t on its left neighbour, t on its right one.
+    return xp.maximum(1 - abs(source[:, None] - pixels), 0.0).astype(dtype)  # type: ignore[no-any-return]
+
+
+def _nearest_index(xp: Any, size: int, new_size: int, scale_factor: float | None) -> Array:
+    if size == new_size:
+        return xp.arange(size)  # type: ignore[no-any-return]
+    # PyTorch computes this in float32 for every dtype, and the rounding decides.
+    if scale_factor is None:
+        ratio = xp.float32(size) / xp.float32(new_size)
+    else:
+        ratio = xp.float32(1 / scale_factor)
+    index = xp.floor(xp.arange(new_size, dtype="float32") * ratio).astype("int64")
+    return xp.minimum(index, size - 1)  # type: ignore[no-any-return]
+
+
+def interpolate(
+    x: Array,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Array:
+    """Return `x` resized to `size`, or by `scale_factor`.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+        Floating point for "bilinear", any dtype for "nearest".
+    size : int or (H', W'), pixels
+    scale_factor : float or (factor of H, factor of W)
+        Exactly one of `size` and `scale_factor` is given; H' = floor(H * factor).
+    mode : {"nearest", "bilinear"}
+    align_corners : bool
+        For "bilinear" only: whether the corner pixels' centres, rather than the image's borders,
+        stay in place.
+
+    Returns
+    -------
+    array (N, C, H', W')
+
+    Raises
+    ------
+    ValueError, TypeError
+        If both or none of `size` and `scale_factor` are given, a size is below 1, the mode is
+        unknown, or `align_corners` is asked of "nearest".
+
+    Notes
+    -----
+    "bilinear" is a matrix product: a pixel that is infinite or NaN spoils its whole channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> interpolate(np.array([[[[0.0, 4.0]]]]), size=(1, 4), mode="bilinear")
+    array([[[[0., 1., 3., 4.]]]])
+    """
+    new, factors = _geometry(x, size, scale_factor)
+    _check_mode(mode, align_corners)
+    xp, (height, width) = get_xp(x), x.shape[2:]
+    if mode == "nearest":  # a matrix with a single 1 in each row only selects
+        rows = _nearest_index(xp, height, new[0], factors[0])
+        columns = _nearest_index(xp, width, new[1], factors[1])
+        return xp.take(xp.take(x, rows, axis=2), columns, axis=3)  # type: ignore[no-any-return]
+    if x.dtype.kind != "f":
+        raise TypeError(f"interpolate: x has dtype {x.dtype}; 'bilinear' needs floating point")
+    a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)
+    a_w = interpolation_matrix(width, new[1], mode, align_corners, factors[1], like=x)
+    y: Array = a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
+    return y
+
+
+def interpolate_backward(
+    dy: Array,
+    input_size: Sequence[int],
+    mode: str = "nearest",
+    align_corners: bool = False,
+    scale_factor: float | Sequence[float] | None = None,
+) -> Array:
+    """Return dL/dx of `interpolate`, shape `input_size`, from dL/dy: A_hᵀ dy A_w.
+
+    Parameters
+    ----------
+    dy : array (N, C, H', W')
+    input_size : (N, C, H, W) or (H, W)
+        The shape of `x`.
+    mode, align_corners, scale_factor
+        What forward was given; `scale_factor` stays None where forward was given `size`.
+    """
+    _check_mode(mode, align_corners)
+    height, width = input_size[-2:]
+    factors = _factors(scale_factor)
+    a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
+    a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
+    dx: Array = a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)
+    return dx
+
+
+def _check_mode(mode: str, align_corners: bool) -> None:
+    if mode not in _MODES:
+        raise ValueError(f"interpolate: mode is {mode!r}; it must be 'nearest' or 'bilinear'")
+    if align_corners and mode == "nearest":
+        raise ValueError("interpolate: align_corners is True; it only has a meaning for 'bilinear'")
+
+
+def _geometry(
+    x: Array, size: int | Sequence[int] | None, scale_factor: float | Sequence[float] | None
+) -> tuple[Pair, Factors]:
+    if x.ndim != 4:
+        raise ValueError(f"interpolate: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
+    if (size is None) == (scale_factor is None):
+        both = "both" if size is not None else "neither"
+        raise ValueError(f"interpolate: {both} of size and scale_factor given; give exactly one")
+    factors = _factors(scale_factor)
+    if size is not None:
+        new = pair(size, "size", "interpolate")
+    else:
+        height, width = (math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True))
+        new = (height, width)
+    if min(*new, *x.shape[2:]) < 1:
+        raise ValueError(
+            f"interpolate: an image of {x.shape[2]} x {x.shape[3]} pixels cannot become {new[0]} x"
+            f" {new[1]}; all four numbers must be at least 1"
+        )
+    return new, factors
+
+
+def _factors(scale_factor: float | Sequence[float] | None) -> Factors:
+    if scale_factor is None:
+        return None, None
+    try:
+        both = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor, scale_factor)
+        height, width = (float(factor) for factor in both)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"interpolate: scale_factor is {scale_factor!r}; it must be a number or a pair of them"
+        ) from None
+    if not (0 < height < math.inf and 0 < width < math.inf):
+        raise ValueError(
+            f"interpolate: scale_factor is {scale_factor!r}; it must be positive and finite"
+        )
+    return height, width
