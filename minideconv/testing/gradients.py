@@ -13,20 +13,17 @@ jumps over a kink of max or ReLU recovers, a point that lies on the kink is told
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_numpy
+from .differences import Inputs, Measured, Slope, basis
 
 _Array = npt.NDArray[Any]
-_Inputs = list[_Array | None]
 _Grads = tuple[_Array | None, ...]
 
-_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # relative to the root mean square of the array
-_NOISE = 50  # rounding errors of <f, dy>, in units of eps, that a difference may carry
 _MOST_COORDINATES = 20_000  # full differences on failure stop here
 
 
@@ -101,20 +98,20 @@ def check_gradients(
     minideconv.testing.gradients.GradientError: argument 0 ... 1.0005 times ...
     """
     kept = [None if a is None else _float64(a, f"argument {i}") for i, a in enumerate(arrays)]
-    forward: Callable[[_Inputs], _Array]
+    forward: Callable[[Inputs], _Array]
     pullback: Callable[[_Array], Sequence[Any]]
     if backward is None:
         forward, pullback = _on_tape(function, kept)
     else:
         explicit = backward
 
-        def forward(inputs: _Inputs) -> _Array:
+        def forward(inputs: Inputs) -> _Array:
             return as_numpy(function(*inputs))
 
         def pullback(dy: _Array) -> Sequence[Any]:
             return explicit(dy)
 
-    inputs: _Inputs = [None if a is None else a.copy() for a in kept]
+    inputs: Inputs = [None if a is None else a.copy() for a in kept]
     output = _float64(forward(inputs), "the result").copy()
     _unchanged(kept, inputs, "function")
     if not np.isfinite(output).all():
@@ -133,7 +130,7 @@ def check_gradients(
     for position, (array, grad) in enumerate(zip(kept, grads, strict=True)):
         if array is None or grad is None or array.size == 0:
             continue
-        slope = _Slope(forward, kept, position, dy)
+        slope = Slope(forward, kept, position, dy)
         for v in _directions(array.shape, rng, directions, mode):
             claimed = float(np.vdot(grad, v))
             measured = slope.measure(v, claimed, rtol)
@@ -160,19 +157,19 @@ def _float64(array: Any, what: str) -> _Array:
     return host
 
 
-def _unchanged(before: _Inputs, after: _Inputs, who: str) -> None:
+def _unchanged(before: Inputs, after: Inputs, who: str) -> None:
     for position, (a, b) in enumerate(zip(before, after, strict=True)):
         if a is not None and not np.array_equal(a, b):  # type: ignore[arg-type]
             raise GradientError(f"{who} changed its argument {position} {a.shape}")
 
 
 def _on_tape(
-    function: Callable[..., Any], kept: _Inputs
-) -> tuple[Callable[[_Inputs], _Array], Callable[[_Array], Sequence[_Array | None]]]:
+    function: Callable[..., Any], kept: Inputs
+) -> tuple[Callable[[Inputs], _Array], Callable[[_Array], Sequence[_Array | None]]]:
     """Turn a function of Tensors into a function of arrays and its backward (a fresh tape each)."""
     from minideconv.autograd import Tensor, no_grad
 
-    def forward(inputs: _Inputs) -> _Array:
+    def forward(inputs: Inputs) -> _Array:
         with no_grad():
             result = function(*(None if a is None else Tensor(a.copy()) for a in inputs))
         if not isinstance(result, Tensor):
@@ -200,7 +197,7 @@ def _on_tape(
     return forward, pullback
 
 
-def _gradients(pullback: Callable[[_Array], Sequence[Any]], dy: _Array, kept: _Inputs) -> _Grads:
+def _gradients(pullback: Callable[[_Array], Sequence[Any]], dy: _Array, kept: Inputs) -> _Grads:
     """Call backward once and check what it returned against its arguments."""
     given = dy.copy()
     result = pullback(given)
@@ -232,7 +229,7 @@ def _gradients(pullback: Callable[[_Array], Sequence[Any]], dy: _Array, kept: _I
 
 
 def _cotangent_rules(
-    pullback: Callable[[_Array], Sequence[Any]], dy: _Array, grads: _Grads, kept: _Inputs
+    pullback: Callable[[_Array], Sequence[Any]], dy: _Array, grads: _Grads, kept: Inputs
 ) -> None:
     """Check that backward is a linear map of its cotangent, and that a call leaves no trace."""
     for scale, what in (
@@ -260,74 +257,11 @@ def _directions(
         return [np.asarray(rng.standard_normal(shape)) for _ in range(count)]
     if mode != "full":
         raise ValueError(f"check_gradients: mode is {mode!r}; it must be 'directional' or 'full'")
-    return [_basis(shape, i) for i in range(int(np.prod(shape)))]
-
-
-def _basis(shape: tuple[int, ...], i: int) -> _Array:
-    v = np.zeros(shape)
-    v.flat[i] = 1.0
-    return v
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    value: float  # the derivative, by differences
-    relative: float  # difference from the claimed one
-    agrees: bool
-    smooth: bool  # left and right derivatives are the same
-
-
-class _Slope:
-    """Derivatives of <forward, dy> along directions of one argument."""
-
-    def __init__(
-        self, forward: Callable[[_Inputs], _Array], kept: _Inputs, position: int, dy: _Array
-    ) -> None:
-        self.forward, self.kept, self.position, self.dy = forward, kept, position, dy
-        array = kept[position]
-        assert array is not None
-        self.array = array
-        rms = float(np.sqrt(np.mean(np.square(array))))
-        self.scale = rms if rms > 0 else 1.0
-
-    def shift(self, v: _Array, t: float) -> tuple[float, float]:
-        """Return <f(a + t v), dy>, and the size of its terms (which bounds its rounding)."""
-        inputs: _Inputs = [None if a is None else a.copy() for a in self.kept]
-        inputs[self.position] = self.array + t * v
-        terms = self.forward(inputs) * self.dy
-        return float(terms.sum()), float(np.abs(terms).sum())
-
-    def central(self, v: _Array, h: float) -> tuple[float, float]:
-        """Return the central difference with steps h and h/2, extrapolated, and its rounding."""
-        (p1, size), (m1, _) = self.shift(v, h), self.shift(v, -h)
-        (p2, _), (m2, _) = self.shift(v, h / 2), self.shift(v, -h / 2)
-        wide, narrow = (p1 - m1) / (2 * h), (p2 - m2) / h
-        return (4 * narrow - wide) / 3, _NOISE * float(np.finfo(np.float64).eps) * size / h
-
-    def measure(self, v: _Array, claimed: float, rtol: float) -> _Measured:
-        """Compare with `claimed`, with ever smaller steps until they agree."""
-        best: tuple[float, float] | None = None
-        for step in _STEPS:
-            value, noise = self.central(v, step * self.scale)
-            difference = abs(value - claimed)
-            larger = max(abs(value), abs(claimed))
-            relative = difference / larger if larger else 0.0
-            if difference <= rtol * larger + noise:
-                return _Measured(value, min(relative, rtol), True, True)
-            if best is None or difference < best[1]:
-                best = value, difference
-        # They never agree: is there a derivative at all?
-        h = _STEPS[-1] * self.scale
-        (right, size), (here, _), (left, _) = (self.shift(v, t) for t in (h, 0.0, -h))
-        jump = abs((right - here) - (here - left)) / h
-        noise = _NOISE * float(np.finfo(np.float64).eps) * size / h
-        rise = max(abs(right - here), abs(here - left)) / h
-        smooth = jump <= 1e-3 * rise + noise
-        return _Measured(value, relative, False, smooth)
+    return [basis(shape, i) for i in range(int(np.prod(shape)))]
 
 
 def _failure(
-    slope: _Slope, v: _Array, measured: _Measured, claimed: float, grad: _Array, rtol: float
+    slope: Slope, v: _Array, measured: Measured, claimed: float, grad: _Array, rtol: float
 ) -> GradientError:
     """Say which coordinate is wrong, and whether a factor explains it all."""
     where = f"argument {slope.position} {slope.array.shape}"
@@ -345,7 +279,7 @@ def _failure(
     if count <= _MOST_COORDINATES:
         numeric = np.array(
             [
-                slope.central(_basis(slope.array.shape, i), 1e-4 * slope.scale)[0]
+                slope.central(basis(slope.array.shape, i), 1e-4 * slope.scale)[0]
                 for i in range(count)
             ]
         ).reshape(slope.array.shape)

@@ -1,8 +1,8 @@
 """Oracle tests compare with other libraries, which are optional: skipped without, but never on CI.
 
-A test asks for a library through the fixture of its name (``def test_conv2d(torch, geometry): ...``)
-or with ``pytest.importorskip`` at the top of its file. Where CI is set, a skip of either kind counts
-as a failure: CI installs the libraries, so nothing that could run there may go unnoticed.
+A test asks for a library by the fixture of its name (``def test_conv2d(torch, geometry): ...``), or
+with ``pytest.importorskip`` at the top of its file. Where CI is set, a skip of either kind counts as
+a failure: CI installs the libraries, so nothing that could run there may go unnoticed.
 """
 
 from __future__ import annotations
