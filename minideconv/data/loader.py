@@ -1,0 +1,223 @@
+"""`DataLoader`: batches in a reproducible order, prepared by threads, resumable at any batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from minideconv.data.transforms import Transform
+from minideconv.errors import DataError, MinideconvError, UsageError
+
+Batch = tuple[np.ndarray, np.ndarray]
+Sampler = Callable[[int, np.random.Generator], Sequence[int]]
+_ORDER, _SAMPLE = 0, 1  # which stream of random numbers: the epoch's order, or one sample
+
+
+class Dataset(Protocol):
+    """What the loader and the crops need of a data set."""
+
+    classes: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def name(self, index: int) -> str:
+        """Say what messages call the item."""
+        ...
+
+
+class DataLoader:
+    """Iterating gives one epoch of batches; iterating again gives the next epoch.
+
+    Parameters
+    ----------
+    dataset : index -> (image, mask).
+    batch_size : samples in a batch; the last batch is smaller unless `drop_last`.
+    transform : called as (image, mask, rng) on every sample; None stacks the raw pairs.
+    shuffle : a new order in every epoch.
+    seed : with the epoch, decides the order and all random numbers of the transforms.
+    workers : threads that prepare batches ahead; 0 prepares each when it is asked for.
+    drop_last : leave out a last batch that is not full.
+    sampler : indices to use instead of all, each once (an index may occur several times), or a
+        function (epoch, rng) -> indices. A function's order is kept; a list is shuffled if asked.
+    prefetch : batches prepared ahead per worker.
+
+    Yields
+    ------
+    images, masks : (N, 3, H, W) float32 and (N, H, W) uint8 with the usual transforms.
+
+    Notes
+    -----
+    The sample at position p of epoch e draws from SeedSequence(seed, e, p): which thread prepares
+    it, and how many there are, changes no byte. `state_dict()` inside the loop names the next
+    batch; a loader given that state goes on exactly there, once. Without one, every `iter()`
+    starts a whole epoch: leaving a loop early skips the rest of it.
+
+    Examples
+    --------
+    >>> from minideconv.data.shapes import Shapes
+    >>> loader = DataLoader(Shapes("train", length=5), batch_size=2, shuffle=True)
+    >>> [len(images) for images, masks in loader]
+    [2, 2, 1]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        transform: Transform | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+        drop_last: bool = False,
+        sampler: Sequence[int] | Sampler | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("seed", seed, 0),
+            ("workers", workers, 0),
+            ("prefetch", prefetch, 1),
+        ):
+            if value < least:
+                raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}.")
+        self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
+        self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
+        self.workers, self.prefetch = workers, prefetch
+        self.sampler = sampler
+        self._epoch, self._position = 0, 0
+        self._begun = False  # is this epoch under way, so that iter() means the next one?
+        self._samples = len(self._order(0))
+        if len(self) == 0:
+            raise UsageError(
+                f"DataLoader: {self._samples} samples make no full batch of {batch_size};"
+                " give more data, a smaller batch_size, or drop_last=False."
+            )
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        full, rest = divmod(self._samples, self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch being handed out, or handed out next; from 0."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next `iter()` start at the first batch of `epoch`."""
+        if epoch < 0:
+            raise UsageError(f"DataLoader: epoch is {epoch}; it must be 0 or more.")
+        self._epoch, self._position, self._begun = epoch, 0, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, as plain numbers: after k batches of an epoch, position k."""
+        return {"epoch": self._epoch, "position": self._position, **self._identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make the next `iter()` go on where `state` was taken.
+
+        Raises
+        ------
+        UsageError
+            If the state belongs to other data or another order: going on would not be exact.
+        """
+        for name, mine in self._identity().items():
+            if name not in state or state[name] != mine:
+                raise UsageError(
+                    f"DataLoader: the saved position has {name}={state.get(name)!r} but this loader"
+                    f" has {name}={mine!r}; resume with the same data and settings."
+                )
+        epoch, position = int(state["epoch"]), int(state["position"])
+        if epoch < 0 or not 0 <= position <= len(self):
+            raise UsageError(
+                f"DataLoader: the saved position is batch {position} of epoch {epoch};"
+                f" an epoch has batches 0 to {len(self)}."
+            )
+        self._epoch, self._position, self._begun = epoch, position, False
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "samples": self._samples,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "drop_last": self.drop_last,
+        }
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._begun:
+            self._epoch, self._position = self._epoch + 1, 0
+        self._begun = True
+        return self._batches(self._epoch, self._position)
+
+    def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        order = self._order(epoch)
+        jobs = range(first, len(self))
+        if self.workers == 0:
+            for job in jobs:
+                batch = self._batch(epoch, order, job)
+                self._position += 1
+                yield batch
+            return
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
+        ahead: deque[Future[Batch]] = deque()
+        todo = iter(jobs)
+        try:
+            for job in islice(todo, self.workers * self.prefetch):
+                ahead.append(pool.submit(self._batch, epoch, order, job))
+            while ahead:
+                batch = ahead.popleft().result()
+                for job in islice(todo, 1):  # one handed out, one more begun
+                    ahead.append(pool.submit(self._batch, epoch, order, job))
+                self._position += 1
+                yield batch
+        finally:  # also when the caller leaves the loop early
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _stream(self, epoch: int, *key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, *key)))
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = self._stream(epoch, _ORDER)
+        if callable(self.sampler):
+            return np.asarray(self.sampler(epoch, rng), dtype=np.int64)
+        if self.sampler is None:
+            order = np.arange(len(self.dataset))
+        else:
+            order = np.asarray(self.sampler, dtype=np.int64)
+        return rng.permutation(order) if self.shuffle else order
+
+    def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:
+        positions = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
+        pairs = [self._sample(epoch, int(order[p]), p) for p in positions]
+        sizes = [(image.shape, mask.shape) for image, mask in pairs]
+        odd = next((k for k, size in enumerate(sizes) if size != sizes[0]), None)
+        if odd is not None:
+            first, other = (self.dataset.name(int(order[positions[k]])) for k in (0, odd))
+            raise DataError(
+                f"DataLoader: {first} is {sizes[0][0]} but {other} is {sizes[odd][0]};"
+                " a batch needs one size, so give a transform that makes it."
+            )
+        return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+
+    def _sample(self, epoch: int, index: int, position: int) -> Batch:
+        try:
+            image, mask = self.dataset[index]
+            if self.transform is not None:
+                rng = self._stream(epoch, _SAMPLE, position)
+                image, mask = self.transform(image, mask, rng)
+        except MinideconvError:
+            raise  # names the file already
+        except Exception as error:
+            raise DataError(
+                f"DataLoader: item {index} ({self.dataset.name(index)}) failed with"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        return image, mask

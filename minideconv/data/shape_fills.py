@@ -1,0 +1,85 @@
+"""The fills of `Shapes`: colours and textures that all classes and the background share."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+from PIL import Image
+
+TEXTURES = ("flat", "gradient", "stripes", "checks", "dots", "mottle")
+
+
+def random_colour(rng: np.random.Generator) -> np.ndarray:
+    """Draw one colour, (3,) float32 in 0..255: any hue, neither black nor glaring."""
+    hue, saturation, value = rng.random(), rng.uniform(0.15, 0.85), rng.uniform(0.3, 0.97)
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return np.array([255 * red, 255 * green, 255 * blue], dtype=np.float32)
+
+
+def contrasting_colour(
+    rng: np.random.Generator, other: np.ndarray, contrast: float, tries: int = 12
+) -> np.ndarray:
+    """Draw a colour at least `contrast` (0..255, Euclidean) from `other`, or the farthest tried."""
+    best = random_colour(rng)
+    best_distance = float(np.sqrt(((best - other) ** 2).sum()))
+    for _ in range(tries):
+        if best_distance >= contrast:
+            break
+        colour = random_colour(rng)
+        distance = float(np.sqrt(((colour - other) ** 2).sum()))
+        if distance > best_distance:
+            best, best_distance = colour, distance
+    return best
+
+
+def _wave(u: np.ndarray, period: float, phase: float) -> np.ndarray:
+    wave: np.ndarray = np.sin(u * np.float32(2 * np.pi / period) + np.float32(phase))
+    return wave
+
+
+def texture(
+    rng: np.random.Generator, height: int, width: int, unit: float, strength: float
+) -> np.ndarray:
+    """Draw a (height, width) float32 field within +-`strength`; `unit` is the image's side."""
+    kind = TEXTURES[int(rng.integers(len(TEXTURES)))]
+    angle, period = rng.uniform(0, 2 * np.pi), unit * rng.uniform(0.06, 0.16)
+    first, second = (float(phase) for phase in rng.uniform(0, 2 * np.pi, 2))
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    y = np.arange(height, dtype=np.float32)[:, None]
+    x = np.arange(width, dtype=np.float32)[None, :]
+    u = x * cos + y * sin
+    field: np.ndarray
+    if kind == "flat":
+        field = np.zeros((height, width), dtype=np.float32)
+    elif kind == "gradient":
+        low, high = float(u.min()), float(u.max())
+        field = (u - low) * (2 / max(high - low, 1.0)) - 1
+    elif kind == "stripes":
+        field = np.clip(2 * _wave(u, period, first), -1, 1)
+    elif kind == "checks":
+        v = y * cos - x * sin
+        field = np.clip(4 * _wave(u, 1.5 * period, first) * _wave(v, 1.5 * period, second), -1, 1)
+    elif kind == "dots":
+        v = y * cos - x * sin
+        field = np.clip(3 * (_wave(u, period, first) + _wave(v, period, second)) - 3, -1, 1)
+    else:  # mottle: coarse noise, smoothly enlarged
+        cells = np.maximum(2, np.round(np.array([height, width]) / (0.8 * period))).astype(int)
+        coarse = rng.random((cells[0], cells[1]), dtype=np.float32) * 2 - 1
+        bicubic = Image.Resampling.BICUBIC
+        field = np.asarray(Image.fromarray(coarse).resize((width, height), bicubic))
+    return np.asarray(field * np.float32(strength), dtype=np.float32)
+
+
+def fill(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    unit: float,
+    colour: np.ndarray,
+    strength: float,
+) -> np.ndarray:
+    """Return (height, width, 3) float32: `colour` with a random texture of up to `strength`."""
+    tint = rng.uniform(0.5, 1.0, 3).astype(np.float32)
+    tint /= np.sqrt((tint**2).mean())
+    return colour + texture(rng, height, width, unit, strength)[:, :, None] * tint

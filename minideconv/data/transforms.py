@@ -1,0 +1,303 @@
+"""Transforms of an (image, mask) pair: scale, crop, flip, colour, and on to the network's numbers.
+
+A transform is called with (image, mask, rng): image (H, W, 3) uint8 RGB, mask (H, W) uint8 and a
+`numpy.random.Generator`, from which it draws all its chance. It returns a new pair and leaves its
+input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks eat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from minideconv.data.windows import Window, cut_pair, whole_image_window
+from minideconv.errors import UsageError
+
+VOC_MEAN_RGB = (122.675, 116.669, 104.008)
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Transform(Protocol):
+    """What `Compose` and `DataLoader` call."""
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Return the transformed (image, mask)."""
+        ...
+
+
+def _size(size: int | tuple[int, int], name: str) -> tuple[int, int]:
+    pair = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if min(pair) < 1:
+        raise UsageError(f"{name}: size is {size}; both sides must be at least 1 pixel.")
+    return pair
+
+
+def _probability(p: float, name: str) -> float:
+    if not 0 <= p <= 1:
+        raise UsageError(f"{name}: p is {p}; it must be a probability, 0 to 1.")
+    return p
+
+
+def nearest_index(length: int, new_length: int) -> np.ndarray:
+    """For each of `new_length` pixels, the one of `length` pixels under its centre.
+
+    Output pixel i has its centre at (i + 1/2) * length / new_length; worked out in integers.
+
+    Examples
+    --------
+    >>> nearest_index(4, 6).tolist()
+    [0, 1, 1, 2, 3, 3]
+    """
+    return ((2 * np.arange(new_length) + 1) * length) // (2 * new_length)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 -> (*size, 3) uint8, bilinear; when shrinking, over all pixels it covers."""
+    if image.shape[:2] == size:
+        return image
+    picture = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.array(picture)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) -> `size`, nearest: between class 3 and class 5 there is no class 4."""
+    if mask.shape == size:
+        return mask
+    rows, columns = nearest_index(mask.shape[0], size[0]), nearest_index(mask.shape[1], size[1])
+    return np.asarray(mask[rows[:, None], columns])
+
+
+class Compose:
+    """One transform after the other, all drawing from the same generator."""
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        self.transforms = list(transforms)
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Apply all in turn."""
+        for transform in self.transforms:
+            image, mask = transform(image, mask, rng)
+        return image, mask
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(type(t).__name__ for t in self.transforms)})"
+
+
+class Resize:
+    """To exactly `size` (side, or (height, width)); changes the aspect ratio of what is not square.
+
+    The image is interpolated linearly, the mask takes the nearest pixel: class indices are names,
+    and a mean of names would invent a third class along every border.
+    """
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = _size(size, "Resize")
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Return both at the new size."""
+        return resize_image(image, self.size), resize_mask(mask, self.size)
+
+
+class Scale:
+    """Keeps the aspect ratio; makes the shorter side `size` pixels long."""
+
+    def __init__(self, size: int) -> None:
+        self.size = _size(size, "Scale")[0]
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Return both at the new size."""
+        height, width = mask.shape
+        shorter = min(height, width)
+        new = tuple(max(1, (2 * self.size * n + shorter) // (2 * shorter)) for n in (height, width))
+        return resize_image(image, (new[0], new[1])), resize_mask(mask, (new[0], new[1]))
+
+
+class RandomScale:
+    """Enlarges or shrinks both axes by one factor between `low` and `high`, drawn log-uniformly."""
+
+    def __init__(self, low: float = 0.75, high: float = 1.5) -> None:
+        if not 0 < low <= high:
+            raise UsageError(
+                f"RandomScale: low is {low} and high is {high}; 0 < low <= high is needed."
+            )
+        self.low, self.high = low, high
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Draw the factor and resize both."""
+        factor = float(np.exp(rng.uniform(np.log(self.low), np.log(self.high))))
+        new = tuple(max(1, round(factor * n)) for n in mask.shape)
+        return resize_image(image, (new[0], new[1])), resize_mask(mask, (new[0], new[1]))
+
+
+class WholeWindow:
+    """The smallest square around the whole image, black and void beside it; squares stay."""
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Put both in the square."""
+        height, width = mask.shape
+        if height == width:
+            return image, mask
+        return cut_pair(image, mask, whole_image_window(height, width))
+
+
+class RandomCrop:
+    """A `size` window at any place inside the image; an image too small is kept whole.
+
+    Where the image is smaller than `size`, it lies at a random place in the crop, with black
+    (image) and void (mask) around it.
+    """
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = _size(size, "RandomCrop")
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Draw the place and cut both."""
+        slack = [n - want for n, want in zip(mask.shape, self.size, strict=True)]
+        top, left = (int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
+        return _crop(image, mask, top, left, self.size)
+
+
+class CenterCrop:
+    """The `size` window in the middle; black and void where the image is smaller."""
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.size = _size(size, "CenterCrop")
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Cut both."""
+        top, left = ((n - want) // 2 for n, want in zip(mask.shape, self.size, strict=True))
+        return _crop(image, mask, top, left, self.size)
+
+
+def _crop(image: np.ndarray, mask: np.ndarray, top: int, left: int, size: tuple[int, int]) -> Pair:
+    return cut_pair(image, mask, Window(left, top, left + size[1] - 1, top + size[0] - 1))
+
+
+class RandomHorizontalFlip:
+    """Mirrors left and right with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = _probability(p, "RandomHorizontalFlip")
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Mirror both, or neither."""
+        if rng.random() < self.p:
+            return image[:, ::-1], mask[:, ::-1]
+        return image, mask
+
+
+class RandomQuarterTurn:
+    """Turns by 0, 90, 180 or 270 degrees; for scenes without an up and a down, such as `Shapes`."""
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Turn both."""
+        turns = int(rng.integers(4))
+        return np.rot90(image, turns), np.rot90(mask, turns)
+
+
+class ColorJitter:
+    """Moves brightness, contrast and saturation by factors in [1 - x, 1 + x], in this order.
+
+    Contrast moves around the image's mean grey, saturation around each pixel's grey.
+    """
+
+    def __init__(
+        self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2
+    ) -> None:
+        for name, value in zip(
+            ("brightness", "contrast", "saturation"),
+            (brightness, contrast, saturation),
+            strict=True,
+        ):
+            if not 0 <= value < 1:
+                raise UsageError(f"ColorJitter: {name} is {value}; it must be in [0, 1).")
+        self.ranges = (brightness, contrast, saturation)
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Recolour the image."""
+        light, contrast, saturation = (np.float32(1 + rng.uniform(-r, r)) for r in self.ranges)
+        weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        x = image.astype(np.float32) * light
+        mean = np.float32((x @ weights).mean())
+        x = mean + contrast * (x - mean)
+        grey = (x @ weights)[..., None]
+        x = grey + saturation * (x - grey)
+        return np.clip(np.rint(x), 0, 255).astype(np.uint8), mask
+
+
+class Normalize:
+    """uint8 (H, W, 3) RGB -> float32 (3, H, W): (x - mean) / scale per channel.
+
+    Parameters
+    ----------
+    mean : mean colour in RGB, 0..255; default VOC's, which the paper subtracts.
+    scale : divisor; default 58, about the standard deviation of photographs, which puts the input
+        in about [-2.2, 2.4]: networks that start from random numbers learn from that.
+    bgr : reverse the channels after all else.
+
+    Notes
+    -----
+    The paper, like VGG-16, feeds blue-green-red and only subtracts the mean: that is
+    `Normalize.paper()`, needed with weights trained so (deconvnet-spec: input 0..255, no division).
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, float, float] = VOC_MEAN_RGB,
+        scale: float = 58.0,
+        bgr: bool = False,
+    ) -> None:
+        if scale <= 0:
+            raise UsageError(f"Normalize: scale is {scale}; it must be above 0.")
+        self.mean = np.array(mean, dtype=np.float32)
+        self.scale, self.bgr = float(scale), bgr
+
+    @classmethod
+    def paper(cls) -> Normalize:
+        """BGR minus the mean, in steps of grey levels: the input of VGG-16 and of the paper."""
+        return cls(scale=1.0, bgr=True)
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Normalize the image, leave the mask."""
+        return self.image(image), np.ascontiguousarray(mask)
+
+    def image(self, image: np.ndarray) -> np.ndarray:
+        """Normalize an image without a mask, for prediction."""
+        x = image.astype(np.float32)
+        x -= self.mean
+        x *= np.float32(1 / self.scale)
+        if self.bgr:
+            x = x[:, :, ::-1]
+        return np.ascontiguousarray(x.transpose(2, 0, 1))
+
+    def undo(self, array: np.ndarray) -> np.ndarray:
+        """float32 (..., 3, H, W) back to uint8 (..., H, W, 3) RGB, for pictures."""
+        x = np.moveaxis(np.asarray(array), -3, -1)
+        if self.bgr:
+            x = x[..., ::-1]
+        return np.clip(np.rint(x * self.scale + self.mean), 0, 255).astype(np.uint8)
+
+
+def paper_train(size: int = 224, normalize: Normalize | None = None) -> Compose:
+    """Make the paper's training recipe at any size: to 250/224 of it, random crop, random flip.
+
+    Works on the square windows of both stages; a whole photograph is first put in a square.
+    """
+    larger = max(size, round(size * 250 / 224))
+    return Compose(
+        [
+            WholeWindow(),
+            Resize(larger),
+            RandomCrop(size),
+            RandomHorizontalFlip(),
+            normalize or Normalize(),
+        ]
+    )
+
+
+def paper_eval(size: int = 224, normalize: Normalize | None = None) -> Compose:
+    """Make the transform for evaluation: the whole window at `size`, nothing random."""
+    return Compose([WholeWindow(), Resize(size), normalize or Normalize()])
