@@ -1,8 +1,11 @@
-"""The window that pooling slides over a plane: where it stops, and which pixel each of its taps meets.
+"""The window that pooling slides over a plane: where it stops, which pixel each of its taps meets.
 
-Along one axis, tap ``i`` of the window at output ``o`` meets pixel ``o * stride - padding + i * dilation``.
-Padding holds no pixels: `PoolWindow.taps` gives, for every tap, only the outputs at which it meets a
-real pixel. A whole pooling is then a loop over the few taps, each a strided slice of the whole batch.
+Along one axis, tap ``i`` of the window at output ``o`` meets the pixel
+
+    o * stride - padding + i * dilation
+
+Padding holds no pixels: `PoolWindow.taps` gives, for every tap, only the outputs at which it meets
+a real one. A whole pooling is then a loop over the taps, each a strided slice of the whole batch.
 """
 
 from __future__ import annotations
@@ -45,21 +48,21 @@ class PoolWindow:
         ``y[:, :, *outputs]`` are the windows whose tap `number` lies on the plane, and
         ``x[:, :, *pixels]`` the pixels that it meets there.
         """
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                rows, columns = self._tap(0, i), self._tap(1, j)
-                if rows is not None and columns is not None:
-                    yield i * self.kernel[1] + j, (rows[0], columns[0]), (rows[1], columns[1])
+        for i, out_rows, rows in self.axis_taps(0):
+            for j, out_columns, columns in self.axis_taps(1):
+                yield i * self.kernel[1] + j, (out_rows, out_columns), (rows, columns)
 
-    def _tap(self, axis: int, i: int) -> tuple[slice, slice] | None:
-        """Outputs and pixels of tap `i` along one axis: 0 <= o * stride + shift < size."""
-        step, shift = self.stride[axis], i * self.dilation[axis] - self.padding[axis]
-        first = max(0, -(shift // step))  # ceil(-shift / step)
-        stop = min(self.out[axis], (self.size[axis] - 1 - shift) // step + 1)
-        if stop <= first:
-            return None
-        start = first * step + shift
-        return slice(first, stop), slice(start, start + (stop - first - 1) * step + 1, step)
+    def axis_taps(self, axis: int) -> Iterator[tuple[int, slice, slice]]:
+        """Yield ``(i, outputs, pixels)`` of every tap along one axis."""
+        step = self.stride[axis]
+        for i in range(self.kernel[axis]):
+            shift = i * self.dilation[axis] - self.padding[axis]  # output o meets o * step + shift
+            first = max(0, -(shift // step))
+            stop = min(self.out[axis], (self.size[axis] - 1 - shift) // step + 1)
+            if first < stop:
+                start = first * step + shift
+                end = start + (stop - first - 1) * step + 1
+                yield i, slice(first, stop), slice(start, end, step)
 
     def first_taps(self, axis: int) -> list[int]:
         """Return, for every window along `axis`, the first tap that lies on the plane."""
@@ -100,9 +103,9 @@ def pool_window(
         for start, tap in zip(window.starts(axis), taps, strict=True):
             if tap >= k[axis] or start + tap * d[axis] >= size[axis]:
                 raise ValueError(
-                    f"{op}: the window that starts at pixel {start} along {name} meets no pixel of"
-                    f" 0..{size[axis] - 1} (kernel {k[axis]}, dilation {d[axis]}, padding {p[axis]});"
-                    " every window must see the input"
+                    f"{op}: the window that starts at pixel {start} along {name} meets no pixel of the"
+                    f" input's {size[axis]} (kernel {k[axis]}, dilation {d[axis]}, padding"
+                    f" {p[axis]}); every window must see the input"
                 )
     return window
 

@@ -2,17 +2,17 @@
 
     max_pool2d    (N, C, H, W) -> (N, C, H', W')
 
-Geometry: a window of kh x kw taps, ``dilation`` apart, starts every ``stride`` pixels on the image with
-``padding`` around it. ``H' = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1``; with
-``ceil_mode`` (Caffe's rule) the division rounds up, and a last window that would start behind the image
-and its padding is dropped. Padding never wins: it counts as -inf, and is at most half the kernel, so that
-every window sees a pixel.
+Geometry: a window of kh x kw taps, ``dilation`` apart, starts every ``stride`` pixels on the image
+with ``padding`` around it, ``H' = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1``.
+With ``ceil_mode`` (Caffe's rule) the division rounds up, and a last window that would start behind
+the image, in its padding, is dropped. Padding never wins: it counts as -inf, and is at most half
+the kernel, so that every window sees a pixel.
 
-The first maximum in row-major order wins a tie. After a ReLU ties are common (windows of zeros), and the
-rule decides where unpooling puts the value. NaN beats every number, the last NaN of several.
+The first maximum in row-major order wins a tie. After a ReLU ties are common (windows of zeros),
+and the rule decides where unpooling puts the value. NaN beats every number, the last NaN of several.
 
-Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), section 3.2.1;
-the rules for ties, NaN and ``ceil_mode`` are PyTorch's.
+Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), section
+3.2.1; the rules for ties, NaN and ``ceil_mode`` are PyTorch's.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def max_pool2d(
     Raises
     ------
     ValueError, TypeError
-        If `x` is no batch of images in floating point, padding is more than half the kernel, or a window
-        meets no pixel.
+        If `x` is no batch of images in floating point, padding is more than half the kernel, or a
+        window meets no pixel.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def max_pool2d(
 
 
 def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
-    """Each window's first tap on the image, which wins where all its pixels are -inf: (N, C, H', W')."""
+    """Find each window's first tap on the image; it wins where all pixels are -inf."""
     taps: Array = xp.zeros_like(y, dtype=_tap_dtype(window))
     if window.padding != (0, 0):
         rows, columns = (xp.asarray(window.first_taps(axis)) for axis in (0, 1))
@@ -137,8 +137,8 @@ def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
 def max_pool2d_backward(dy: Array, switches: Switches) -> Array:
     """Return the gradient with respect to x: every gradient goes to the pixel that won.
 
-    ``(N, C, H', W') -> (N, C, H, W)``. Where overlapping windows chose one pixel their gradients add up,
-    which makes this `max_unpool2d` with ``duplicates="add"``.
+    ``(N, C, H', W') -> (N, C, H, W)``. Where overlapping windows chose one pixel their gradients
+    add up, which makes this `max_unpool2d` with ``duplicates="add"``.
 
     Raises
     ------

@@ -1,0 +1,294 @@
+"""Batch normalisation: every channel gets mean 0 and variance 1 over the batch, then a scale and a shift.
+
+    batch_norm    (N, C, H, W) or (N, C) -> the same shape
+    y = weight * (x - mean) / sqrt(var + eps) + bias
+
+In training, mean and var are those of the channel's M = N * H * W values, and running averages follow
+them for later: ``running = (1 - momentum) * running + momentum * statistic``. The batch is normalised
+with the biased variance (divide by M), the running one is unbiased (divide by M - 1), as in PyTorch. In
+evaluation mean and var are the running averages, and the layer is a fixed affine map.
+
+Precision: ``E[x^2] - E[x]^2`` loses every digit when the mean is much larger than the spread, and so does
+a mean that is rounded to float32. Here a first pass finds the mean roughly, a second one works on
+``x - mean`` and corrects the mean (Chan, Golub, LeVeque 1983, the corrected two-pass algorithm). Sums run
+over one image row in the array's precision and beyond that in float64; there are only C of them.
+
+Source: Ioffe, Szegedy, "Batch normalization" (2015), algorithm 1 and section 3; T. Chan, G. Golub,
+R. LeVeque, "Algorithms for computing the sample variance" (1983), equation 1.7.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, overload
+
+from minideconv.backend import Array, get_xp
+
+__all__ = ["BatchNormSaved", "batch_norm", "batch_norm_backward"]
+
+
+class BatchNormSaved(NamedTuple):
+    """The statistics that normalised x, float64 of shape (C,): what the backward pass needs."""
+
+    mean: Array
+    inv_std: Array
+
+
+@overload
+def batch_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    training: bool = ...,
+    momentum: float = ...,
+    eps: float = ...,
+    return_saved: Literal[False] = ...,
+) -> Array: ...
+@overload
+def batch_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    training: bool = ...,
+    momentum: float = ...,
+    eps: float = ...,
+    *,
+    return_saved: Literal[True],
+) -> tuple[Array, BatchNormSaved]: ...
+@overload
+def batch_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = ...,
+    bias: Array | None = ...,
+    training: bool = ...,
+    momentum: float = ...,
+    eps: float = ...,
+    return_saved: bool = ...,
+) -> Array | tuple[Array, BatchNormSaved]: ...
+def batch_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    return_saved: bool = False,
+) -> Array | tuple[Array, BatchNormSaved]:
+    """Normalise every channel of `x`.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W) or (N, C)
+        float32 or float64.
+    running_mean, running_var : array, shape (C,), optional
+        Running averages. In training they are updated in place. None for both: the batch's own
+        statistics are used, in evaluation too.
+    weight, bias : array, shape (C,), optional
+        Scale and shift after normalisation; without them 1 and 0.
+    training : bool
+        Normalise by the batch's statistics and update the running ones.
+    momentum : float
+        Weight of the new statistic in the running average, in 0..1.
+    eps : float
+        Added to the variance, positive.
+    return_saved : bool
+        Return ``(y, saved)`` for `batch_norm_backward`.
+
+    Returns
+    -------
+    array of x's shape and dtype, or (array, BatchNormSaved)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes disagree, or the batch's statistics are asked for and every channel has one value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> mean, var = np.zeros(2), np.ones(2)
+    >>> batch_norm(x, mean, var, training=True, momentum=0.5).round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> mean, var  # halfway to the batch's mean and unbiased variance
+    (array([ 1., 10.]), array([  1.5, 100.5]))
+    """
+    _check(x, running_mean, running_var, weight, bias, momentum, eps)
+    xp, planes = get_xp(x), _planes(x)
+    batch = training or running_mean is None or running_var is None
+    if batch:
+        count = _count(x)
+        centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
+        error = _sum(centred) / count
+        mean = shift + error
+        var = xp.maximum(_dot(centred, centred) / count - error * error, 0.0)
+    else:
+        mean, var = running_mean.astype(xp.float64), running_var.astype(xp.float64)
+        centred, _, error = _subtract(planes, mean)
+    if training and running_mean is not None and running_var is not None:
+        _follow(running_mean, mean, momentum)
+        _follow(running_var, var * (count / (count - 1)), momentum)  # unbiased
+    inv_std = 1.0 / xp.sqrt(var + eps)
+    scale = inv_std if weight is None else inv_std * weight
+    offset = -error * scale if bias is None else bias - error * scale
+    centred *= _per_channel(scale, centred)
+    centred += _per_channel(offset, centred)
+    y = centred.reshape(x.shape)
+    return (y, BatchNormSaved(mean, inv_std)) if return_saved else y
+
+
+def batch_norm_backward(
+    dy: Array,
+    x: Array,
+    saved: BatchNormSaved,
+    weight: Array | None = None,
+    training: bool = True,
+) -> tuple[Array, Array, Array]:
+    """Return the gradients ``(dx, dweight, dbias)`` of `batch_norm`.
+
+    With ``xh = (x - mean) * inv_std`` and means over a channel's M values::
+
+        dbias = sum(dy)
+        dweight = sum(dy * xh)
+        dx = weight * inv_std * (dy - mean(dy) - xh * mean(dy * xh))
+
+    The two means in dx are there because the batch's mean and variance depend on x. In evaluation they
+    do not, and ``dx = weight * inv_std * dy``.
+
+    Parameters
+    ----------
+    dy, x : array, shape (N, C, H, W) or (N, C)
+        Gradient of the output, and the input of the forward pass.
+    saved : BatchNormSaved
+        From ``batch_norm(..., return_saved=True)``.
+    weight : array, shape (C,), optional
+        The same as in the forward pass.
+    training : bool
+        Whether the batch's own statistics were used: in training, or without running averages.
+
+    Raises
+    ------
+    ValueError
+        If `dy` is not shaped like `x`.
+    """
+    if dy.shape != x.shape:
+        raise ValueError(f"batch_norm_backward: dy has shape {dy.shape} but x has shape {x.shape}")
+    mean, inv_std = saved
+    dy_planes = _planes(dy)
+    centred, _, error = _subtract(_planes(x), mean)
+    dbias = _sum(dy_planes)
+    dweight = (_dot(dy_planes, centred) - error * dbias) * inv_std
+    scale = inv_std if weight is None else inv_std * weight
+    if training:
+        count = _count(x)
+        slope = -inv_std * dweight / count
+        dx = centred  # dx = scale * (dy + slope * (centred - error) - mean(dy)), in its place
+        dx *= _per_channel(slope, dx)
+        dx += dy_planes
+        dx -= _per_channel(slope * error + dbias / count, dx)
+        dx *= _per_channel(scale, dx)
+    else:
+        dx = dy_planes * _per_channel(scale, centred)
+    return dx.reshape(x.shape), dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+
+# ---------------------------------------------------------------------------------------------
+# Sums over a channel
+
+
+def _planes(x: Array) -> Array:
+    """View (N, C) as (N, C, 1, 1)."""
+    return x if x.ndim == 4 else x[:, :, None, None]
+
+
+def _per_channel(values: Array, like: Array) -> Array:
+    """(C,) float64 -> (C, 1, 1) in the precision of `like`, to broadcast over N, H and W."""
+    return values.astype(like.dtype)[:, None, None]
+
+
+def _sum(a: Array) -> Array:
+    """Sum over N, H, W: (N, C, H, W) -> (C,) in float64, rows in the array's own precision."""
+    xp = get_xp(a)
+    return xp.einsum("nchw->nch", a).sum(axis=(0, 2), dtype=xp.float64)  # type: ignore[no-any-return]
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Sum of ``a * b`` over N, H, W: (C,) in float64, with no array of products in between."""
+    xp = get_xp(a)
+    return xp.einsum("nchw,nchw->nch", a, b).sum(axis=(0, 2), dtype=xp.float64)  # type: ignore[no-any-return]
+
+
+def _subtract(planes: Array, mean: Array) -> tuple[Array, Array, Array]:
+    """Return ``planes - shift``, the shift, and ``mean - shift``, where shift is mean rounded to x's dtype."""
+    shift = mean.astype(planes.dtype)
+    centred = planes - shift[:, None, None]
+    shift = shift.astype(mean.dtype)
+    return centred, shift, mean - shift
+
+
+def _follow(running: Array, value: Array, momentum: float) -> None:
+    running *= 1.0 - momentum
+    running += (momentum * value).astype(running.dtype)
+
+
+# ---------------------------------------------------------------------------------------------
+# Refusals
+
+
+def _count(x: Array) -> int:
+    """Values per channel; at least two, or there is no variance."""
+    count = x.size // max(x.shape[1], 1)
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: x has shape {x.shape}, {count} value per channel, but the batch's own variance needs"
+            " at least 2; use a larger batch or image, or training=False with running statistics"
+        )
+    return count
+
+
+def _check(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    momentum: float,
+    eps: float,
+) -> None:
+    if x.ndim not in (2, 4):
+        raise ValueError(f"batch_norm: x has shape {x.shape}; it must be (N, C, H, W) or (N, C)")
+    if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
+        raise TypeError(f"batch_norm: x has dtype {x.dtype}; it must be float32 or float64")
+    if (running_mean is None) != (running_var is None):
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise ValueError(
+            f"batch_norm: {missing} is None but the other is not; give both or neither"
+        )
+    arrays = {
+        "running_mean": running_mean,
+        "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
+    }
+    for name, array in arrays.items():
+        if array is not None and array.shape != (x.shape[1],):
+            raise ValueError(
+                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it must be"
+                f" ({x.shape[1]},)"
+            )
+        if array is not None and array.dtype.kind != "f":
+            raise TypeError(
+                f"batch_norm: {name} has dtype {array.dtype}; it must be floating point"
+            )
+    if not 0.0 <= momentum <= 1.0:
+        raise ValueError(f"batch_norm: momentum is {momentum}; it must be in 0..1")
+    if not eps > 0.0:
+        raise ValueError(f"batch_norm: eps is {eps}; it must be positive")
