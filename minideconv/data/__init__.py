@@ -1,6 +1,8 @@
 """Data: the generated `Shapes`, PASCAL VOC folders, transforms, and the loader."""
 
 from minideconv.data import transforms
+from minideconv.data.balance import balanced_indices
+from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.loader import DataLoader, Dataset
 from minideconv.data.shapes import DIFFICULTIES, Difficulty, Shapes
 from minideconv.data.voc import VOCSegmentation, find_voc
@@ -24,8 +26,11 @@ __all__ = [
     "Dataset",
     "Difficulty",
     "Shapes",
+    "StageOneCrops",
+    "StageTwoCrops",
     "VOCSegmentation",
     "Window",
+    "balanced_indices",
     "box_of",
     "colorize",
     "cut",

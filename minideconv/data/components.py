@@ -56,7 +56,7 @@ def connected_components(mask: np.ndarray) -> np.ndarray:
     order = np.argsort(-area, kind="stable")[: min(_MOST, int((area > 0).sum()))]
     number = np.full(len(root), VOID, dtype=np.uint8)
     number[order] = np.arange(1, len(order) + 1)
-    labels = number[root[run]]
+    labels: np.ndarray = number[root[run]]
     labels[mask == 0] = 0
     labels[mask == VOID] = VOID
     return labels
