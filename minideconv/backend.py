@@ -72,13 +72,15 @@ def gpu_problem() -> str | None:
     except Exception as error:
         name = str(error).split(":")[0]
         if "InsufficientDriver" in name:
-            return "no CUDA device is visible: the NVIDIA driver is missing or too old for this CuPy"
+            return (
+                "no CUDA device is visible: the NVIDIA driver is missing or too old for this CuPy"
+            )
         return f"no CUDA device is visible ({name})"
     return "no CUDA device is visible"
 
 
 def as_device(device: Device | str | None) -> Device:
-    """Read a device from ``"cpu"``, ``"gpu"``, ``"gpu:1"``, ``"auto"``, a `Device`, or None (the CPU).
+    """Read a device from ``"cpu"``, ``"gpu"``, ``"gpu:1"``, ``"auto"``, a `Device` or None (CPU).
 
     ``"auto"`` is the GPU where one can be used and the CPU elsewhere; every other spelling gives
     exactly the device it names or an error, never another one.
@@ -109,7 +111,9 @@ def as_device(device: Device | str | None) -> Device:
 
         count = cupy.cuda.runtime.getDeviceCount()
         if device.index >= count:
-            raise DeviceError(f"--device {device}: there are {count} CUDA devices, 0 to {count - 1}")
+            raise DeviceError(
+                f"--device {device}: there are {count} CUDA devices, 0 to {count - 1}"
+            )
     return device
 
 

@@ -1,7 +1,7 @@
 """The errors of minideconv's programs: what a user did wrong, said in one sentence.
 
-Array functions raise plain ``ValueError``, ``TypeError`` or ``RuntimeError``; the classes here let a
-command line tell a user's mistake (one sentence and an exit code) from a bug (a traceback).
+Array functions raise plain ``ValueError``, ``TypeError`` or ``RuntimeError``; the classes here let
+a command line tell a user's mistake (one sentence and an exit code) from a bug (a traceback).
 """
 
 from __future__ import annotations

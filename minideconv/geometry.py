@@ -6,9 +6,9 @@ starts every ``stride`` pixels on an input of ``n`` pixels with ``padding`` zero
     conv            n' = floor((n + 2 padding - dilation (k - 1) - 1) / stride) + 1
     conv_transpose  n' = (n - 1) stride - 2 padding + dilation (k - 1) + 1 + output_padding
 
-The second inverts the first up to the remainder that the floor drops: ``stride`` sizes ``n`` give the
-same ``n'``, and ``output_padding`` says which of them is meant. See Dumoulin and Visin, "A guide to
-convolution arithmetic for deep learning" (2016), relationships 6 and 14.
+The second inverts the first up to the remainder that the floor drops: ``stride`` sizes ``n`` give
+the same ``n'``, and ``output_padding`` says which of them is meant. See Dumoulin and Visin, "A
+guide to convolution arithmetic for deep learning" (2016), relationships 6 and 14.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def pair(value: Any, name: str, op: str) -> Pair:
         return height, width
     except (TypeError, ValueError):
         raise TypeError(
-            f"{op}: {name} is {value!r}; it must be an integer or a pair of integers (height, width)"
+            f"{op}: {name} is {value!r}; it must be an integer or a pair of integers (height,"
+            f" width)"
         ) from None
 
 
@@ -81,7 +82,8 @@ def conv_output_size(
         room = n + 2 * p - receptive_extent(k, d)
         if room < 0:
             raise ValueError(
-                f"{op}: the kernel spans {receptive_extent(k, d)} pixels of {axis} (kernel {k}, dilation {d})"
+                f"{op}: the kernel spans {receptive_extent(k, d)} pixels of {axis} (kernel {k},"
+                f" dilation {d})"
                 f" but the padded input has only {n + 2 * p} (input {n}, padding {p})"
             )
         out.append(room // s + 1)
@@ -93,8 +95,10 @@ def check_output_padding(output_padding: Pair, stride: Pair, dilation: Pair, op:
     for axis, extra, s, d in zip(_AXES, output_padding, stride, dilation, strict=True):
         if not 0 <= extra < max(s, d):
             raise ValueError(
-                f"{op}: output_padding is {extra} along {axis}; with stride {s} and dilation {d} it must be"
-                f" in 0..{max(s, d) - 1}: it picks one of the input sizes that a convolution of stride {s}"
+                f"{op}: output_padding is {extra} along {axis}; with stride {s} and dilation {d}"
+                f" it must be"
+                f" in 0..{max(s, d) - 1}: it picks one of the input sizes that a convolution of"
+                f" stride {s}"
                 " maps to the same output, it adds no zeros"
             )
     return output_padding
@@ -124,7 +128,8 @@ def conv_transpose_output_size(
         length = (n - 1) * s - 2 * p + receptive_extent(k, d) + extra
         if length < 1:
             raise ValueError(
-                f"{op}: the output would be {length} pixels of {axis} (input {n}, kernel {k}, stride {s},"
+                f"{op}: the output would be {length} pixels of {axis} (input {n}, kernel {k},"
+                f" stride {s},"
                 f" padding {p}, dilation {d}, output_padding {extra}); use a smaller padding"
             )
         out.append(length)
@@ -173,8 +178,8 @@ def pool_output_size(
 ) -> Pair:
     """Return the (height, width) of a pooling's output.
 
-    The floor rule is a convolution's. ``ceil_mode`` (Caffe's rule) keeps a last window that hangs over
-    the edge, unless it would start in the padding behind the input, as PyTorch does.
+    The floor rule is a convolution's. ``ceil_mode`` (Caffe's rule) keeps a last window that hangs
+    over the edge, unless it would start in the padding behind the input, as PyTorch does.
 
     Raises
     ------
@@ -184,7 +189,8 @@ def pool_output_size(
     for axis, k, p in zip(_AXES, kernel, padding, strict=True):
         if not 0 <= p <= k // 2:
             raise ValueError(
-                f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} (half the kernel of {k}), so"
+                f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} (half the kernel"
+                f" of {k}), so"
                 " that every window sees the input"
             )
     out = []
@@ -195,7 +201,8 @@ def pool_output_size(
             windows -= 1
         if windows < 1:
             raise ValueError(
-                f"{op}: the window spans {receptive_extent(k, d)} pixels of {axis} (kernel {k}, dilation {d})"
+                f"{op}: the window spans {receptive_extent(k, d)} pixels of {axis} (kernel {k},"
+                f" dilation {d})"
                 f" but the padded input has only {n + 2 * p} (input {n}, padding {p})"
             )
         out.append(windows)

@@ -1,7 +1,8 @@
 """The library's one global random generator, and its state as plain JSON.
 
-Weight initialisation and dropout draw from it unless they are given a generator of their own, so that
-``manual_seed`` makes a run repeatable and a checkpoint that stores ``get_state`` makes it resumable.
+Weight initialisation and dropout draw from it unless they are given a generator of their own, so
+that ``manual_seed`` makes a run repeatable and a checkpoint that stores ``get_state`` makes it
+resumable.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
     conv_matrix    (K, C/groups, kh, kw), (H, W)  ->  (K*H'*W', C*H*W)
 
-Every row is one output value; its entries are the kernel's weights at the pixels under the window, and
-zeros elsewhere. The transposed matrix is `conv_transpose2d`: ``A.T @ y.ravel()``. Nothing here is used
-to compute a layer; it is what the layers are checked against, and what a reader can look at.
+Every row is one output value; its entries are the kernel's weights at the pixels under the window,
+and zeros elsewhere. The transposed matrix is `conv_transpose2d`: ``A.T @ y.ravel()``. Nothing here
+is used to compute a layer; it is what the layers are checked against, and what a reader can look
+at.
 
-Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.1.
+Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), section
+4.1.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 
 from minideconv import geometry
 from minideconv.backend import Array, to_cpu
-from minideconv.ops.conv import IntPair, im2col
+from minideconv.ops.im2col import IntPair, im2col
 
 __all__ = ["conv_matrix"]
 

@@ -1,8 +1,8 @@
 """How much memory a patch matrix may take: one byte budget for all convolutions.
 
-The budget bounds the block that `ops.conv` makes at a time. On a CPU a block that fits into the cache
-is also the fastest, because the product reads it back before it leaves; on a GPU a block should be
-large, because every block is a kernel launch.
+The budget bounds the block that `ops.conv` makes at a time. On a CPU a block that fits into the
+cache is also the fastest, because the product reads it back before it leaves; on a GPU a block
+should be large, because every block is a kernel launch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def get_workspace_limit(device_type: str = "cpu") -> int:
 def set_workspace_limit(limit: int | None) -> None:
     """Set the budget in bytes for every device; None returns to the defaults.
 
-    A single row of the output is never cut, so a budget below one row's patches is exceeded by that row.
+    A single row of the output is never cut, so a budget below one row's patches is exceeded by that
+    row.
 
     Raises
     ------
@@ -37,7 +38,9 @@ def set_workspace_limit(limit: int | None) -> None:
     """
     global _limit
     if limit is not None and limit < 1:
-        raise ValueError(f"set_workspace_limit: limit is {limit}; it must be a positive number of bytes")
+        raise ValueError(
+            f"set_workspace_limit: limit is {limit}; it must be a positive number of bytes"
+        )
     _limit = limit
 
 

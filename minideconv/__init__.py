@@ -1,0 +1,50 @@
+"""minideconv: segmentation networks that learn their upsampling, from scratch on NumPy and CuPy."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from minideconv import functional, nn, ops
+from minideconv._version import __version__
+from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
+from minideconv.backend import get_xp, synchronize
+from minideconv.ops.switches import Switches
+from minideconv.random import manual_seed
+
+if TYPE_CHECKING:
+    from minideconv import data, models, segmentation, testing, training, visualize
+
+__all__ = [
+    "Switches",
+    "Tensor",
+    "__version__",
+    "data",
+    "detect_anomaly",
+    "functional",
+    "get_xp",
+    "is_grad_enabled",
+    "manual_seed",
+    "models",
+    "nn",
+    "no_grad",
+    "ops",
+    "segmentation",
+    "synchronize",
+    "testing",
+    "training",
+    "visualize",
+]
+
+# Rooms that a program with only Tensors does not need; they are imported when first named.
+_LATER = frozenset({"data", "models", "segmentation", "testing", "training", "visualize"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"minideconv.{name}")
+    raise AttributeError(f"module 'minideconv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -1,0 +1,302 @@
+"""Functions of Tensors: each binds a pair of array functions from `ops` to the tape.
+
+Read one and you have read them all: the forward is called on the arrays, and `record` is told which
+arrays the backward will want and which function computes it. Names and argument order follow
+``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation says
+what happens here. The maths of a function, its shapes and its sources are in the file of its op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import numpy as np
+
+from minideconv import ops
+from minideconv.autograd import Tensor, record
+from minideconv.backend import Array, get_xp
+from minideconv.ops.im2col import IntPair
+from minideconv.ops.switches import Switches
+
+__all__ = [
+    "avg_pool2d",
+    "batch_norm",
+    "conv2d",
+    "conv_transpose2d",
+    "cross_entropy",
+    "dropout",
+    "interpolate",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "max_unpool2d",
+    "pad",
+    "relu",
+    "softmax",
+]
+
+Needs = tuple[bool, ...]
+Grads = tuple[Array | None, ...]
+
+
+def _data(tensor: Tensor | None) -> Array | None:
+    return None if tensor is None else tensor.data
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntPair = 1,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
+    y = ops.conv2d(x.data, weight.data, _data(bias), stride, padding, dilation, groups)
+
+    def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
+        return ops.conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs)
+
+    return record("conv2d", y, (x, weight, bias), backward, saved=(x, weight))
+
+
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntPair = 1,
+    padding: IntPair = 0,
+    output_padding: IntPair = 0,
+    groups: int = 1,
+    dilation: IntPair = 1,
+) -> Tensor:
+    """Apply a convolution's transpose: ``(N, K, H, W) * (K, C/groups, kh, kw) -> (N, C, H', W')``.
+
+    See `ops.conv_transpose2d`.
+    """
+    y = ops.conv_transpose2d(
+        x.data, weight.data, _data(bias), stride, padding, output_padding, groups, dilation
+    )
+
+    def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
+        return ops.conv_transpose2d_backward(
+            dy, x, weight, stride, padding, groups, dilation, needs
+        )
+
+    return record("conv_transpose2d", y, (x, weight, bias), backward, saved=(x, weight))
+
+
+@overload
+def max_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = ...,
+    padding: IntPair = ...,
+    dilation: IntPair = ...,
+    ceil_mode: bool = ...,
+    return_switches: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def max_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = ...,
+    padding: IntPair = ...,
+    dilation: IntPair = ...,
+    ceil_mode: bool = ...,
+    *,
+    return_switches: Literal[True],
+) -> tuple[Tensor, Switches]: ...
+def max_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+    return_switches: bool = False,
+) -> Tensor | tuple[Tensor, Switches]:
+    """Keep each window's maximum, and with `return_switches` where it was; see `ops.max_pool2d`."""
+    y, switches = ops.max_pool2d(
+        x.data, kernel_size, stride, padding, dilation, ceil_mode, return_switches=True
+    )
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.max_pool2d_backward(dy, switches),)
+
+    pooled = record("max_pool2d", y, (x,), backward)
+    return (pooled, switches) if return_switches else pooled
+
+
+def max_unpool2d(
+    x: Tensor, switches: Switches, duplicates: Literal["assign", "add"] = "assign"
+) -> Tensor:
+    """Put each value back where its maximum was, zeros elsewhere; see `ops.max_unpool2d`."""
+    y = ops.max_unpool2d(x.data, switches, duplicates)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.max_unpool2d_backward(dy, switches, duplicates),)
+
+    return record("max_unpool2d", y, (x,), backward)
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Average each window; see `ops.avg_pool2d`."""
+    options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
+    size = (x.shape[-2], x.shape[-1])
+    y = ops.avg_pool2d(x.data, *options)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.avg_pool2d_backward(dy, size, *options),)
+
+    return record("avg_pool2d", y, (x,), backward)
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel over images and pixels, then scale and shift; see `ops.batch_norm`.
+
+    In training the running statistics, arrays or Tensors, are updated in place.
+    """
+    mean = running_mean.data if isinstance(running_mean, Tensor) else running_mean
+    var = running_var.data if isinstance(running_var, Tensor) else running_var
+    from_batch = training or mean is None or var is None
+    y, saved = ops.batch_norm(
+        x.data,
+        mean,
+        var,
+        _data(weight),
+        _data(bias),
+        training,
+        momentum,
+        eps,
+        return_saved=True,
+    )
+
+    def backward(dy: Array, needs: Needs, x: Array, weight: Array | None) -> Grads:
+        return ops.batch_norm_backward(dy, x, saved, weight, from_batch)
+
+    return record("batch_norm", y, (x, weight, bias), backward, saved=(x, weight))
+
+
+def relu(x: Tensor) -> Tensor:
+    """Return ``max(x, 0)``."""
+    y = ops.relu(x.data)
+
+    def backward(dy: Array, needs: Needs, y: Array) -> Grads:
+        return (ops.relu_backward(dy, y),)
+
+    return record("relu", y, (x,), backward, saved=(y,))
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """Return ``exp(x) / sum(exp(x))`` along `dim`; see `ops.softmax`."""
+    y = ops.softmax(x.data, dim)
+
+    def backward(dy: Array, needs: Needs, y: Array) -> Grads:
+        return (ops.softmax_backward(dy, y, dim),)
+
+    return record("softmax", y, (x,), backward, saved=(y,))
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """Return ``x - log(sum(exp(x)))`` along `dim`; see `ops.log_softmax`."""
+    y = ops.log_softmax(x.data, dim)
+
+    def backward(dy: Array, needs: Needs, y: Array) -> Grads:
+        return (ops.log_softmax_backward(dy, y, dim),)
+
+    return record("log_softmax", y, (x,), backward, saved=(y,))
+
+
+def dropout(
+    x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+) -> Tensor:
+    """Zero each value with probability `p`, scale the rest by ``1 / (1 - p)``: `ops.dropout`."""
+    y, mask = ops.dropout(x.data, p, training, rng, return_mask=True)
+
+    def backward(dy: Array, needs: Needs, mask: Array | None) -> Grads:
+        return (ops.dropout_backward(dy, mask),)
+
+    return record("dropout", y, (x,), backward, saved=(mask,))
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x @ weight.T + bias``: ``(..., C) * (K, C) -> (..., K)``; see `ops.linear`."""
+    y = ops.linear(x.data, weight.data, _data(bias))
+
+    def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
+        return ops.linear_backward(dy, x, weight, needs)
+
+    return record("linear", y, (x, weight, bias), backward, saved=(x, weight))
+
+
+def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """Pad the last axes by (left, right, top, bottom); see `ops.pad`."""
+    size = x.shape
+    y = ops.pad(x.data, pad, mode, value)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.pad_backward(dy, (size[-2], size[-1]), pad, mode),)
+
+    return record("pad", y, (x,), backward)
+
+
+def interpolate(
+    x: Tensor,
+    size: IntPair | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Tensor:
+    """Resize to `size` by nearest neighbour or bilinearly; see `ops.interpolate`."""
+    before = (x.shape[-2], x.shape[-1])
+    y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.interpolate_backward(dy, before, mode, align_corners),)
+
+    return record("interpolate", y, (x,), backward)
+
+
+def cross_entropy(
+    logits: Tensor,
+    target: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return ``-log softmax(logits)[target]``, averaged over the labels that count.
+
+    See `ops.cross_entropy`. Neither the target nor the class weights receive a gradient.
+    """
+    xp = get_xp(logits.data)
+    labels = xp.asarray(target.data if isinstance(target, Tensor) else target)
+    class_weight = weight.data if isinstance(weight, Tensor) else weight
+    options = (ignore_index, reduction, label_smoothing)
+    loss, log_probs = ops.cross_entropy(
+        logits.data, labels, class_weight, *options, return_saved=True
+    )
+
+    def backward(dloss: Array, needs: Needs, log_probs: Array) -> Grads:
+        return (ops.cross_entropy_backward(dloss, log_probs, labels, class_weight, *options),)
+
+    return record("cross_entropy", loss, (logits,), backward, saved=(log_probs,))

@@ -1,0 +1,224 @@
+"""DeconvNet: VGG-16's convolutions, and their mirror image that learns the upsampling.
+
+    deconvnet   (N, 3, H, W) -> (N, num_classes, H, W) scores
+
+Source: Noh, Hong, Han, "Learning Deconvolution Network for Semantic Segmentation" (ICCV 2015),
+Figure 2 and section 3; batch normalisation after every convolution and deconvolution as in section
+4.1 and in the authors' released network, whose 251,805,653 parameters the default arguments
+reproduce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minideconv import geometry
+from minideconv.autograd import Tensor, no_grad
+from minideconv.backend import Array
+from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module, ReLU
+from minideconv.ops.switches import Switches
+
+__all__ = ["DeconvNet", "deconvnet"]
+
+# Figure 2 as a table. A row is one resolution: on its left the convolutions that pool it, on its
+# right the deconvolutions that follow its unpooling; the numbers are output channels in units of
+# `width`. At width 64 and input 224 the maps are 224, 112, 56, 28 and 14 pixels wide, and 7 behind
+# pool5. #
+#        convolution   pool, unpool   deconvolution
+STAGES = (
+    ((1, 1), (1, 1)),
+    ((2, 2), (2, 1)),
+    ((4, 4, 4), (4, 4, 2)),
+    ((8, 8, 8), (8, 8, 4)),
+    ((8, 8, 8), (8, 8, 8)),
+)
+
+
+class Block(Module):
+    """The unit of the network: (transposed) convolution, batch normalisation, ReLU."""
+
+    def __init__(self, layer: Conv2d | ConvTranspose2d, channels: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.bn = BatchNorm2d(channels)
+        self.relu = ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the three."""
+        y: Tensor = self.relu(self.bn(self.layer(x)))
+        return y
+
+
+class DeconvNet(Module):
+    """The network; see `deconvnet` for the arguments."""
+
+    def __init__(
+        self,
+        num_classes: int = 21,
+        width: int = 64,
+        input_size: int | tuple[int, int] = 224,
+        fc: int = 4096,
+        stages: int = 5,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        size = geometry.pair(input_size, "input_size", "deconvnet")
+        for name, value in (("num_classes", num_classes), ("width", width), ("fc", fc)):
+            if value < 1:
+                raise ValueError(f"deconvnet: {name} is {value}; it must be at least 1")
+        if not 1 <= stages <= len(STAGES):
+            raise ValueError(f"deconvnet: stages is {stages}; it must be in 1..{len(STAGES)}")
+        top = (size[0] >> stages, size[1] >> stages)  # each pooling halves and rounds down
+        if min(top) < 1:
+            raise ValueError(
+                f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times, so"
+                f" both sides"
+                f" must be at least {2**stages}"
+            )
+        self.num_classes, self.width, self.input_size = num_classes, width, size
+        self.fc, self.stages, self.in_channels = fc, stages, in_channels
+        self.pool = MaxPool2d(2, 2, return_switches=True)
+        self.unpool = MaxUnpool2d()
+
+        channels = in_channels
+        for number, (convolutions, _) in enumerate(STAGES[:stages], 1):
+            for i, multiple in enumerate(convolutions, 1):
+                conv = Conv2d(channels, multiple * width, 3, padding=1)
+                channels = multiple * width
+                setattr(self, f"conv{number}_{i}", Block(conv, channels))
+
+        self.fc6 = Block(Conv2d(channels, fc, top), fc)
+        self.fc7 = Block(Conv2d(fc, fc, 1), fc)
+        self.fc6_deconv = Block(ConvTranspose2d(fc, channels, top), channels)
+
+        for number in range(stages, 0, -1):
+            for i, multiple in enumerate(STAGES[number - 1][1], 1):
+                deconv = ConvTranspose2d(channels, multiple * width, 3, padding=1)
+                channels = multiple * width
+                setattr(self, f"deconv{number}_{i}", Block(deconv, channels))
+        self.seg_score = Conv2d(channels, num_classes, 1)
+
+    def forward(self, x: Tensor, watch: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        """Return every class's score at every pixel, ``(N, 3, H, W) -> (N, num_classes, H, W)``.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, in_channels, H, W)
+            Normalised images, at least as large as ``input_size``; larger ones are treated fully
+            convolutionally, and a size that a pooling cannot halve is restored by its switches.
+        watch : callable, optional
+            Called as ``watch(name, output)`` behind every layer, for looking inside.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another number of axes or channels, or is smaller than ``input_size``.
+        """
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"DeconvNet: x has shape {x.shape}; it must be (N, {self.in_channels}, H, W)"
+            )
+        if x.shape[2] < self.input_size[0] or x.shape[3] < self.input_size[1]:
+            raise ValueError(
+                f"DeconvNet: x is {x.shape[2]}x{x.shape[3]} pixels; this network was built for"
+                f" {self.input_size[0]}x{self.input_size[1]} and fc6 needs at least that"
+            )
+
+        def step(name: str, x: Tensor) -> Tensor:
+            y: Tensor = getattr(self, name)(x)
+            if watch is not None:
+                watch(name, y)
+            return y
+
+        all_switches: list[Switches] = []
+        for number, (convolutions, _) in enumerate(STAGES[: self.stages], 1):
+            for i in range(1, len(convolutions) + 1):
+                x = step(f"conv{number}_{i}", x)
+            x, switches = self.pool(x)
+            all_switches.append(switches)
+            if watch is not None:
+                watch(f"pool{number}", x)
+
+        for name in ("fc6", "fc7", "fc6_deconv"):
+            x = step(name, x)
+
+        for number in range(self.stages, 0, -1):
+            x = self.unpool(x, all_switches.pop())
+            if watch is not None:
+                watch(f"unpool{number}", x)
+            for i in range(1, len(STAGES[number - 1][1]) + 1):
+                x = step(f"deconv{number}_{i}", x)
+        return step("seg_score", x)
+
+    def activations(self, x: Tensor | Array) -> dict[str, Array]:
+        """Return every layer's output for `x`, by name, in the order in which they are computed.
+
+        No tape is kept. The network's mode is not changed: call ``eval()`` first to see what
+        prediction sees.
+        """
+        seen: dict[str, Array] = {}
+        with no_grad():
+            tensor = x if isinstance(x, Tensor) else Tensor(x)
+            self.forward(tensor, watch=lambda name, y: seen.__setitem__(name, y.data))
+        return seen
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that rebuild this network, as plain JSON."""
+        return {
+            "num_classes": self.num_classes,
+            "width": self.width,
+            "input_size": list(self.input_size),
+            "fc": self.fc,
+            "stages": self.stages,
+            "in_channels": self.in_channels,
+        }
+
+    def extra_repr(self) -> str:
+        """Return the number of parameters."""
+        return f"{self.num_parameters():,} parameters"
+
+
+def deconvnet(
+    num_classes: int = 21,
+    width: int = 64,
+    input_size: int | tuple[int, int] = 224,
+    fc: int = 4096,
+    stages: int = 5,
+    in_channels: int = 3,
+) -> DeconvNet:
+    """Build DeconvNet; the default arguments are exactly the paper's network.
+
+    Parameters
+    ----------
+    num_classes : int
+        Classes, background included. PASCAL VOC has 21.
+    width : int
+        Channels of the first stage; all others are multiples of it, see ``STAGES``.
+    input_size : int or (int, int)
+        Pixels (H, W) of the crops it is trained on; at least ``2 ** stages``.
+    fc : int
+        Channels of the two fully connected layers, which are convolutions.
+    stages : int
+        Poolings, 1 to 5: a shallower network is the first rows of the same table.
+    in_channels : int
+        Colours of the input.
+
+    Returns
+    -------
+    DeconvNet
+        With He's initialisation (`nn.init.kaiming_normal_`). The paper starts from ImageNet's
+        VGG-16 and small Gaussians instead; without that pre-training those Gaussians vanish on the
+        way.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> deconvnet(num_classes=4, width=2, input_size=32, fc=8).num_parameters()
+    29996
+    """
+    return DeconvNet(num_classes, width, input_size, fc, stages, in_channels)

@@ -1,0 +1,33 @@
+"""Modules: layers with their parameters, and the containers that hold them."""
+
+from minideconv.nn import init, utils
+from minideconv.nn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    Linear,
+    MaxPool2d,
+    MaxUnpool2d,
+    ReLU,
+    Sequential,
+    Upsample,
+)
+from minideconv.nn.module import Module, Parameter
+
+__all__ = [
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Dropout",
+    "Linear",
+    "MaxPool2d",
+    "MaxUnpool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Upsample",
+    "init",
+    "utils",
+]

@@ -1,0 +1,213 @@
+"""`Module`: a layer or a network, that is, named parameters, named buffers and a forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
+
+__all__ = ["Module", "Parameter"]
+
+
+class Parameter(Tensor):
+    """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad=requires_grad)
+
+
+class Module:
+    """Base class of layers and networks.
+
+    Attributes that are a `Parameter`, a `Module`, or were given to `register_buffer` are found by
+    name, in the order in which they were assigned; the names of a module inside a module are joined
+    by dots. Subclasses define ``forward``; calling the module calls it.
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self._parameters: dict[str, Parameter] = {}
+        self._buffers: dict[str, Array] = {}
+        self._modules: dict[str, Module] = {}
+        self.training = True
+
+    # -- attributes -------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = "_parameters" if isinstance(value, Parameter) else None
+        kind = "_modules" if isinstance(value, Module) else kind
+        if kind is not None:
+            if kind not in self.__dict__:
+                raise RuntimeError(
+                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
+                )
+            self.__dict__[kind][name] = value
+        elif name in self.__dict__.get("_buffers", {}):
+            self._buffers[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(kind, {})
+            if name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def register_buffer(self, name: str, array: Array) -> None:
+        """Name an array that belongs to the state but is not learned, as a running mean."""
+        self._buffers[name] = array
+
+    # -- forward ----------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the module's output; every subclass says what that is."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call ``forward``."""
+        return self.forward(*args, **kwargs)
+
+    # -- walking ----------------------------------------------------------------------------
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules directly inside this one."""
+        yield from self._modules.values()
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for this module, named ``""``, and all inside it, outer first."""
+        yield prefix, self
+        for name, module in self._modules.items():
+            yield from module.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all inside it."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (name, parameter), each parameter once even if two modules share it."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, parameter in module._parameters.items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield f"{prefix}.{name}" if prefix else name, parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield the parameters, each once."""
+        for _, parameter in self.named_parameters():
+            yield parameter
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """Yield (name, array) of the state that is not learned."""
+        for prefix, module in self.named_modules():
+            for name, array in module._buffers.items():
+                yield f"{prefix}.{name}" if prefix else name, array
+
+    def num_parameters(self) -> int:
+        """Return the number of learned values."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    # -- modes, gradients, devices ------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all inside it to training (or evaluation) and return it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch this module and all inside it to evaluation and return it."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Drop every parameter's gradient."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, device: Device | str | None = None, dtype: Any = None) -> Self:
+        """Move parameters and buffers to a device, or to another floating dtype, in place.
+
+        Gradients are dropped; make the optimiser after moving. Integer buffers keep their dtype.
+        """
+
+        def moved(array: Array) -> Array:
+            if device is not None:
+                array = to_device(array, device)
+            return array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array
+
+        device = None if device is None else as_device(device)
+        for module in self.modules():
+            for parameter in module._parameters.values():
+                parameter.data = moved(parameter.data)
+                parameter.grad = None
+            for name, array in module._buffers.items():
+                module._buffers[name] = moved(array)
+        return self
+
+    # -- state --------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters and buffers, by name, as NumPy arrays."""
+        state = {name: np.array(to_cpu(p.data)) for name, p in self.named_parameters()}
+        state.update((name, np.array(to_cpu(array))) for name, array in self.named_buffers())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy values from what `state_dict` returned; if they do not fit, nothing changes.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape differs; the message names the first and
+            counts the rest.
+        """
+        own: dict[str, Array] = {name: p.data for name, p in self.named_parameters()}
+        own.update(self.named_buffers())
+        kind = type(self).__name__
+        missing = [name for name in own if name not in state]
+        unknown = [name for name in state if name not in own]
+        if missing or unknown:
+            what = (
+                f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not in the network"
+            )
+            raise ValueError(
+                f"load_state_dict: the state does not fit {kind}: {what}"
+                f" ({len(missing)} missing, {len(unknown)} unknown names)"
+            )
+        wrong = [name for name in own if np.shape(state[name]) != own[name].shape]
+        if wrong:
+            name = wrong[0]
+            raise ValueError(
+                f"load_state_dict: {name!r} has shape {np.shape(state[name])} in the state but"
+                f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
+            )
+        for name, array in own.items():
+            array[...] = to_device(state[name], device_of(array))
+        for parameter in self.parameters():
+            parameter.bump_version()
+
+    # -- printing -----------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """Return what stands between the brackets when the module is printed."""
+        return ""
+
+    def __repr__(self) -> str:
+        """Return an indented outline of the module and all inside it."""
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        if not self._modules:
+            return head + ")"
+        lines = [
+            f"  ({name}): " + repr(module).replace("\n", "\n  ")
+            for name, module in self._modules.items()
+        ]
+        return "\n".join([head, *lines, ")"])

@@ -1,0 +1,238 @@
+"""im2col, which lays every window of an image out as a column, and its transpose col2im.
+
+    im2col    (N, C, H, W) -> (N, C*kh*kw, H'*W')
+    col2im    (N, C*kh*kw, H'*W') -> (N, C, H, W)
+
+Both are a loop over the kernel's entries ("taps"). Under tap (i, j) the windows' pixels form a
+regular grid of the padded image: that grid is copied to one row of the columns, or the row is added
+to that grid. So no index arrays are needed, sums are always made in the same order, and one source
+serves NumPy and CuPy.
+
+A patch matrix is kh * kw times as large as its image. `blocks` cuts it so that `ops.conv` can make
+it for some images, or some rows of one image, at a time, within the budget of `ops.workspace`.
+
+Source: Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
+processing" (2006), section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from minideconv import geometry
+from minideconv.backend import Array, get_xp
+from minideconv.geometry import Pair
+from minideconv.ops.workspace import rows_per_block
+
+__all__ = [
+    "IntPair",
+    "Window",
+    "blocks",
+    "col2im",
+    "conv_window",
+    "crop",
+    "gather",
+    "im2col",
+    "padded_zeros",
+    "scatter",
+    "zero_pad",
+]
+
+IntPair = int | tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window over an image of ``size`` pixels; it stops at ``out`` positions."""
+
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    out: Pair
+
+    def tap(self, i: int, j: int, rows: slice | None = None) -> tuple[slice, slice]:
+        """Return the padded image's pixels that kernel entry (i, j) meets at output `rows`."""
+        first, last = (0, self.out[0]) if rows is None else (rows.start, rows.stop)
+        (sh, sw), (dh, dw) = self.stride, self.dilation
+        top, left = first * sh + i * dh, j * dw
+        return (
+            slice(top, top + (last - first - 1) * sh + 1, sh),
+            slice(left, left + (self.out[1] - 1) * sw + 1, sw),
+        )
+
+
+def conv_window(
+    op: str, size: Pair, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> Window:
+    """Check a convolution's arguments and return its `Window` on an image of `size`."""
+    k = geometry.check_at_least(geometry.pair(kernel, "kernel_size", op), 1, "kernel_size", op)
+    s = geometry.check_at_least(geometry.pair(stride, "stride", op), 1, "stride", op)
+    p = geometry.check_at_least(geometry.pair(padding, "padding", op), 0, "padding", op)
+    d = geometry.check_at_least(geometry.pair(dilation, "dilation", op), 1, "dilation", op)
+    return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
+
+
+# ---------------------------------------------------------------------------------------------
+# The two loops over taps, each the transpose of the other; arrays here are (C, N, H, W)
+
+
+def zero_pad(x: Array, padding: Pair) -> Array:
+    """(C, N, H, W) -> (C, N, H + 2 ph, W + 2 pw), zeros around."""
+    ph, pw = padding
+    if ph == 0 and pw == 0:
+        return x
+    c, n, h, w = x.shape
+    padded = get_xp(x).zeros((c, n, h + 2 * ph, w + 2 * pw), x.dtype)
+    padded[:, :, ph : ph + h, pw : pw + w] = x
+    return padded
+
+
+def gather(padded: Array, window: Window, rows: slice) -> Array:
+    """Copy each tap's pixels: (C, N, Hp, Wp) -> (C, kh, kw, N, rows, W')."""
+    c, n = padded.shape[:2]
+    if window.kernel == (1, 1):
+        return padded[:, None, None, :, *window.tap(0, 0, rows)]  # one tap: nothing to copy
+    kh, kw = window.kernel
+    cols = get_xp(padded).empty((c, kh, kw, n, rows.stop - rows.start, window.out[1]), padded.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            cols[:, i, j] = padded[:, :, *window.tap(i, j, rows)]
+    return cols
+
+
+def scatter(cols: Array, padded: Array, window: Window, rows: slice) -> None:
+    """Add each tap's values to its pixels, the transpose of `gather`; `padded` is changed."""
+    kh, kw = window.kernel
+    for i in range(kh):
+        for j in range(kw):
+            padded[:, :, *window.tap(i, j, rows)] += cols[:, i, j]
+
+
+def padded_zeros(like: Array, c: int, n: int, window: Window) -> Array:
+    """Return zeros for a padded image, (C, N, H + 2 ph, W + 2 pw), on the device of `like`."""
+    (h, w), (ph, pw) = window.size, window.padding
+    padded: Array = get_xp(like).zeros((c, n, h + 2 * ph, w + 2 * pw), like.dtype)
+    return padded
+
+
+def crop(padded: Array, window: Window) -> Array:
+    """Return the view of a padded image without its padding."""
+    (h, w), (ph, pw) = window.size, window.padding
+    return padded[:, :, ph : ph + h, pw : pw + w]
+
+
+def blocks(x: Array, window: Window) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut the patch matrix of (C, N, H, W) into blocks: yields (images, output rows, columns)."""
+    c, n = x.shape[:2]
+    (kh, kw), (ho, wo) = window.kernel, window.out
+    rows = rows_per_block(x, bytes_per_row=c * kh * kw * wo * x.dtype.itemsize)
+    if rows >= ho:  # whole images
+        images = rows // ho
+        for start in range(0, n, images):
+            stop = min(start + images, n)
+            yield slice(start, stop), slice(0, ho), slice(start * ho * wo, stop * ho * wo)
+    else:
+        for image in range(n):
+            for start in range(0, ho, rows):
+                stop = min(start + rows, ho)
+                columns = slice((image * ho + start) * wo, (image * ho + stop) * wo)
+                yield slice(image, image + 1), slice(start, stop), columns
+
+
+# ---------------------------------------------------------------------------------------------
+# The same on NCHW arrays, for users
+
+
+def im2col(
+    x: Array,
+    kernel_size: IntPair,
+    stride: IntPair = 1,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+) -> Array:
+    """Lay every window of an image out as a column: ``(N, C, H, W) -> (N, C*kh*kw, H'*W')``.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+        Images.
+    kernel_size, stride, padding, dilation : int or (int, int)
+        The window, along height and width. Padding is with zeros.
+
+    Returns
+    -------
+    array, shape (N, C*kh*kw, H'*W')
+        Row ``(c, i, j)`` of a column holds the pixel of channel ``c`` under kernel entry ``(i,
+        j)``; the column number is the window's position in row-major order. PyTorch calls this
+        ``unfold``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `x` has not 4 axes, or the window does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> im2col(np.arange(6.0).reshape(1, 1, 2, 3), (2, 2))[0]
+    array([[0., 1.],
+           [1., 2.],
+           [3., 4.],
+           [4., 5.]])
+    """
+    if x.ndim != 4:
+        raise ValueError(f"im2col: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
+    n, c, h, w = x.shape
+    window = conv_window("im2col", (h, w), kernel_size, stride, padding, dilation)
+    kh, kw = window.kernel
+    ho, wo = window.out
+    cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window.padding), window, slice(0, ho))
+    return cols.reshape(c * kh * kw, n, ho * wo).transpose(1, 0, 2)
+
+
+def col2im(
+    cols: Array,
+    output_size: tuple[int, int],
+    kernel_size: IntPair,
+    stride: IntPair = 1,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+) -> Array:
+    """Add columns back to the pixels they came from: ``(N, C*kh*kw, H'*W') -> (N, C, H, W)``.
+
+    The transpose of `im2col`: a pixel that lies under several windows receives the sum. PyTorch
+    calls this ``fold``.
+
+    Parameters
+    ----------
+    cols : array, shape (N, C*kh*kw, H'*W')
+        Columns in the order of `im2col`.
+    output_size : (int, int)
+        The image's (H, W).
+    kernel_size, stride, padding, dilation : int or (int, int)
+        The window that made the columns.
+
+    Raises
+    ------
+    ValueError
+        If the number of rows or columns does not fit the window.
+    """
+    size = geometry.pair(output_size, "output_size", "col2im")
+    window = conv_window("col2im", size, kernel_size, stride, padding, dilation)
+    kh, kw = window.kernel
+    ho, wo = window.out
+    if cols.ndim != 3 or cols.shape[1] % (kh * kw) or cols.shape[2] != ho * wo:
+        raise ValueError(
+            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}),"
+            f" because a"
+            f" {kh}x{kw} kernel stops at {ho}x{wo} positions of an image of {size[0]}x{size[1]}"
+        )
+    n, c = cols.shape[0], cols.shape[1] // (kh * kw)
+    taps = cols.transpose(1, 0, 2).reshape(c, kh, kw, n, ho, wo)
+    padded = padded_zeros(cols, c, n, window)
+    scatter(taps, padded, window, slice(0, ho))
+    return crop(padded, window).transpose(1, 0, 2, 3)
