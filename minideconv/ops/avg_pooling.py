@@ -2,12 +2,13 @@
 
     avg_pool2d    (N, C, H, W) -> (N, C, H', W')
 
-Geometry as in max pooling (`ops.pooling`), without dilation. A window that reaches into the padding sums
-zeros there; it divides by all its pixels, padding included (``count_include_pad``, the default), or by the
-image's only. What ``ceil_mode`` lets hang over behind the padding is never counted. The rules are PyTorch's.
+Geometry as in max pooling (`ops.pooling`), without dilation. A window that reaches into the padding
+sums zeros there; it divides by all its pixels, padding included (``count_include_pad``, the
+default), or by the image's only. What ``ceil_mode`` lets hang over behind the padding is never
+counted. The rules are PyTorch's.
 
-The sum is separable: kh row slices are added, then kw column slices of the result. As a matrix that is
-``D (R x C)`` with a diagonal D, so its transpose divides first and then spreads columns and rows.
+The sum is separable: kh row slices are added, then kw column slices of the result. As a matrix that
+is ``D (R x C)`` with a diagonal D, so its transpose divides first, then spreads columns and rows.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def avg_pool2d_backward(
 ) -> Array:
     """Return the gradient with respect to x: each is shared equally by the pixels of its window.
 
-    ``(N, C, H', W') -> (N, C, H, W)`` with ``(H, W) = input_size``; the other arguments as in the forward
-    pass. The exact transpose of `avg_pool2d`.
+    ``(N, C, H', W') -> (N, C, H, W)`` with ``(H, W) = input_size``; the other arguments as in the
+    forward pass. The exact transpose of `avg_pool2d`.
 
     Raises
     ------

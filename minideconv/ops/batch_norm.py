@@ -1,17 +1,17 @@
-"""Batch normalisation: every channel gets mean 0 and variance 1 over the batch, then a scale and a shift.
+"""Batch normalisation: each channel gets mean 0 and variance 1, then a scale and a shift.
 
     batch_norm    (N, C, H, W) or (N, C) -> the same shape
     y = weight * (x - mean) / sqrt(var + eps) + bias
 
-In training, mean and var are those of the channel's M = N * H * W values, and running averages follow
-them for later: ``running = (1 - momentum) * running + momentum * statistic``. The batch is normalised
-with the biased variance (divide by M), the running one is unbiased (divide by M - 1), as in PyTorch. In
-evaluation mean and var are the running averages, and the layer is a fixed affine map.
+In training, mean and var are those of the channel's M = N * H * W values, and running averages
+follow them for later: ``running = (1 - momentum) * running + momentum * statistic``. The batch is
+normalised with the biased variance (divide by M), the running one is unbiased (divide by M - 1),
+as in PyTorch. In evaluation mean and var are the running averages: the layer is a fixed affine map.
 
-Precision: ``E[x^2] - E[x]^2`` loses every digit when the mean is much larger than the spread, and so does
-a mean that is rounded to float32. Here a first pass finds the mean roughly, a second one works on
-``x - mean`` and corrects the mean (Chan, Golub, LeVeque 1983, the corrected two-pass algorithm). Sums run
-over one image row in the array's precision and beyond that in float64; there are only C of them.
+Precision: ``E[x^2] - E[x]^2`` loses every digit when the mean is much larger than the spread, and
+rounding the mean to float32 loses some. Here a first pass finds the mean roughly; a second one
+works on ``x - mean`` and corrects it (the corrected two-pass algorithm). Sums run over one image row
+in the array's precision and over the rows in float64.
 
 Source: Ioffe, Szegedy, "Batch normalization" (2015), algorithm 1 and section 3; T. Chan, G. Golub,
 R. LeVeque, "Algorithms for computing the sample variance" (1983), equation 1.7.
@@ -123,8 +123,7 @@ def batch_norm(
     """
     _check(x, running_mean, running_var, weight, bias, momentum, eps)
     xp, planes = get_xp(x), _planes(x)
-    batch = training or running_mean is None or running_var is None
-    if batch:
+    if training or running_mean is None or running_var is None:
         count = _count(x)
         centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
         error = _sum(centred) / count
@@ -160,8 +159,8 @@ def batch_norm_backward(
         dweight = sum(dy * xh)
         dx = weight * inv_std * (dy - mean(dy) - xh * mean(dy * xh))
 
-    The two means in dx are there because the batch's mean and variance depend on x. In evaluation they
-    do not, and ``dx = weight * inv_std * dy``.
+    The two means in dx are there because the batch's mean and variance depend on x. In evaluation
+    they do not, and ``dx = weight * inv_std * dy``.
 
     Parameters
     ----------
@@ -217,17 +216,19 @@ def _per_channel(values: Array, like: Array) -> Array:
 def _sum(a: Array) -> Array:
     """Sum over N, H, W: (N, C, H, W) -> (C,) in float64, rows in the array's own precision."""
     xp = get_xp(a)
-    return xp.einsum("nchw->nch", a).sum(axis=(0, 2), dtype=xp.float64)  # type: ignore[no-any-return]
+    rows: Array = xp.einsum("nchw->nch", a)
+    return rows.sum(axis=(0, 2), dtype=xp.float64)
 
 
 def _dot(a: Array, b: Array) -> Array:
     """Sum of ``a * b`` over N, H, W: (C,) in float64, with no array of products in between."""
     xp = get_xp(a)
-    return xp.einsum("nchw,nchw->nch", a, b).sum(axis=(0, 2), dtype=xp.float64)  # type: ignore[no-any-return]
+    rows: Array = xp.einsum("nchw,nchw->nch", a, b)
+    return rows.sum(axis=(0, 2), dtype=xp.float64)
 
 
 def _subtract(planes: Array, mean: Array) -> tuple[Array, Array, Array]:
-    """Return ``planes - shift``, the shift, and ``mean - shift``, where shift is mean rounded to x's dtype."""
+    """Return ``planes - shift``, shift, ``mean - shift``; shift is mean in the planes' dtype."""
     shift = mean.astype(planes.dtype)
     centred = planes - shift[:, None, None]
     shift = shift.astype(mean.dtype)
@@ -245,11 +246,12 @@ def _follow(running: Array, value: Array, momentum: float) -> None:
 
 def _count(x: Array) -> int:
     """Values per channel; at least two, or there is no variance."""
-    count = x.size // max(x.shape[1], 1)
+    count: int = x.size // max(x.shape[1], 1)
     if count < 2:
         raise ValueError(
-            f"batch_norm: x has shape {x.shape}, {count} value per channel, but the batch's own variance needs"
-            " at least 2; use a larger batch or image, or training=False with running statistics"
+            f"batch_norm: x has shape {x.shape}, {count} value per channel, but the batch's own"
+            " variance needs at least 2; use a larger batch or image, or training=False with"
+            " running statistics"
         )
     return count
 
@@ -281,8 +283,8 @@ def _check(
     for name, array in arrays.items():
         if array is not None and array.shape != (x.shape[1],):
             raise ValueError(
-                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it must be"
-                f" ({x.shape[1]},)"
+                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it must"
+                f" be ({x.shape[1]},)"
             )
         if array is not None and array.dtype.kind != "f":
             raise TypeError(

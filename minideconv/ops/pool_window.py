@@ -103,7 +103,7 @@ def pool_window(
         for start, tap in zip(window.starts(axis), taps, strict=True):
             if tap >= k[axis] or start + tap * d[axis] >= size[axis]:
                 raise ValueError(
-                    f"{op}: the window that starts at pixel {start} along {name} meets no pixel of the"
+                    f"{op}: the window that starts at pixel {start} along {name} meets none of the"
                     f" input's {size[axis]} (kernel {k[axis]}, dilation {d[axis]}, padding"
                     f" {p[axis]}); every window must see the input"
                 )

@@ -9,7 +9,7 @@ the image, in its padding, is dropped. Padding never wins: it counts as -inf, an
 the kernel, so that every window sees a pixel.
 
 The first maximum in row-major order wins a tie. After a ReLU ties are common (windows of zeros),
-and the rule decides where unpooling puts the value. NaN beats every number, the last NaN of several.
+and the rule decides where unpooling puts the value. NaN beats every number; of several, the last.
 
 Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), section
 3.2.1; the rules for ties, NaN and ``ceil_mode`` are PyTorch's.

@@ -2,19 +2,20 @@
 
     max_pool2d    (N, C, H, W) -> y, switches of shape (N, C, H', W')
 
-A switch is stored as its index ``row * W + column`` in the H x W plane that was pooled, and the plane's
-shape travels with it, so unpooling needs no output size and cannot be misaligned. Other libraries write
-the same fact differently; `Switches` reads and writes three encodings:
+A switch is an index ``row * W + column`` into the H x W plane that was pooled, and the plane's
+shape travels with it, so unpooling needs no output size and cannot be misaligned. Other libraries
+write the same fact differently; `Switches` reads and writes three encodings:
 
     window    ``i * kw + j``, the tap inside the window          Chainer
     plane     ``row * W + column``                               PyTorch, Caffe, tinygrad
     tensor    ``((n * C + c) * H + row) * W + column``           ONNX MaxPool
 
-Switches that a pooling made know its window and keep the tap only, one byte a switch: comparing taps is
-how pooling and unpooling work (see `ops.unpooling`), and the plane's indices are derived when asked for.
+Switches that a pooling made know its window and keep the tap only, one byte a switch: comparing
+taps is how unpooling works (see `ops.unpooling`), and the indices are derived when asked for.
 
-Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks" (2014), section 2.1, for the
-name and the use; Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), 3.2.1.
+Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks" (2014), section 2.1,
+for the name and the use; Noh, Hong, Han, "Learning deconvolution network for semantic segmentation"
+(2015), section 3.2.1.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Switches:
     plane_shape : (int, int)
         Height and width of the plane that was pooled, in pixels.
     kernel_size, stride, padding, dilation : int or (int, int), optional
-        The pooling that made the indices, if known. Every index must then lie in its window. Without it
-        the converters to and from the window encoding are not available, and unpooling is slower.
+        The pooling that made the indices, if known. Every index must then lie in its window.
+        Without it `to_window` is not available, and unpooling is slower.
 
     Raises
     ------
@@ -117,22 +118,22 @@ class Switches:
         return Switches, (self.indices, self.plane_shape, *self._pooling())
 
     def __repr__(self) -> str:
-        return (
-            f"Switches({self.shape} into planes of {self.plane_shape[0]} x {self.plane_shape[1]})"
-        )
+        height, width = self.plane_shape
+        return f"Switches({self.shape} into planes of {height} x {width})"
 
     # --- what they are -----------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape (N, C, H', W') of the pooled output."""
-        return (self._stored()).shape
+        return self._stored().shape
 
     @property
     def indices(self) -> Array:
         """The switches as indices into the plane, int32 where the plane fits, otherwise int64."""
         if self._indices is None:
-            assert self._taps is not None and self._window is not None
+            assert self._taps is not None
+            assert self._window is not None
             object.__setattr__(self, "_indices", _indices_from_taps(self._taps, self._window))
         assert self._indices is not None
         return self._indices
@@ -306,7 +307,7 @@ def _rows_and_columns(taps: Array, window: PoolWindow) -> tuple[Array, Array]:
 
 
 def _indices_from_taps(taps: Array, window: PoolWindow) -> Array:
-    """``(top + i dh) W + left + j dw``: what depends on the tap from a table, plus the corner's index."""
+    """Return ``(top + i dh) W + left + j dw``: a table over the taps, plus the corner's index."""
     xp = get_xp(taps)
     width, (dh, dw) = window.size[1], window.dilation
     dtype = _index_dtype(window.size)
@@ -327,7 +328,7 @@ def _taps_from_indices(indices: Array, window: PoolWindow) -> Array:
     i, j = down // dh, across // dw
     missed = (down % dh != 0) | (across % dw != 0) | (i < 0) | (i >= kh) | (j < 0) | (j >= kw)
     _refuse(missed, indices, "indices", f"is not under the {kh} x {kw} window that it belongs to")
-    return (i * kw + j).astype(_tap_dtype(window))
+    return (i * kw + j).astype(_tap_dtype(window))  # type: ignore[no-any-return]
 
 
 def _plane_starts(array: Array, plane_size: int) -> Array:

@@ -2,20 +2,21 @@
 
     max_unpool2d    (N, C, H', W') and switches -> (N, C, H, W)
 
-Let G gather the pixels at the switches; for the image that was pooled, G x is the max pooling itself. Its
-transpose G* adds every value to the pixel that it came from. With ``duplicates="add"`` unpooling is G*,
-so it is the backward pass of pooling and G is the backward pass of unpooling.
+Let G gather the pixels at the switches; for the image that was pooled, G x is the max pooling
+itself. Its transpose G* adds every value to the pixel that it came from. With ``duplicates="add"``
+unpooling is G*: it is the backward pass of pooling, and G is its own backward pass.
 
-Where windows overlap, two of them may have chosen one pixel. Noh's Caffe code and PyTorch then write both
-values and the later one stays. That is ``duplicates="assign"``, here G* M: the mask M keeps, for each
-pixel, the last window in row-major order that chose it. Its transpose is M G: a value that was
-overwritten gets no gradient. (Both libraries use G instead, which is not the transpose.) Windows that do
-not overlap, such as all of DeconvNet's, have no duplicates and the two agree.
+Where windows overlap, two of them may have chosen one pixel. Noh's Caffe code and PyTorch then
+write both values and the later one stays. That is ``duplicates="assign"``, here G* M: the mask M
+keeps, for each pixel, the last window in row-major order that chose it. Its transpose is M G: a
+value that was overwritten gets no gradient. (Both libraries use G instead, which is not the
+transpose.) Windows that do not overlap, such as all of DeconvNet's, have no duplicates: both agree.
 
-Both maps loop over the taps of the window. Each pixel receives its sums in the order of the taps, so the
-result does not depend on the device or on the order in which threads run.
+Both maps loop over the taps of the window. Each pixel receives its sums in the order of the taps,
+so the result does not depend on the device or on the order in which threads run.
 
-Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), section 3.2.1.
+Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), section
+3.2.1.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign"
     switches : Switches, shape (N, C, H', W')
         From ``max_pool2d(..., return_switches=True)``; they know H and W.
     duplicates : {"assign", "add"}
-        What happens to a pixel that several windows chose: ``"assign"`` keeps the last one's value in
-        row-major order, as the paper's code and PyTorch do, ``"add"`` sums them.
+        What happens to a pixel that several windows chose: ``"assign"`` keeps the last one's value
+        in row-major order, as the paper's code and PyTorch do, ``"add"`` sums them.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def _bits(array: Array) -> Array:
 def _select(mask: Array, values: Array) -> Array:
     """Return ``where(mask, values, 0)``, six times as fast on NumPy.
 
-    The bit patterns are multiplied by 0 or 1, so an inf or NaN that is not selected leaves no trace.
+    The bit patterns are multiplied by 0 or 1, so an inf or NaN not selected leaves no trace.
     """
     return (_bits(values) * mask).view(values.dtype)
 
@@ -157,7 +158,7 @@ def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
 
 
 def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
-    """Of two windows over one pixel, the later meets it with the earlier tap: first come, first kept."""
+    """Give each pixel to the first tap that chose it, which belongs to the last window that did."""
     taps = switches._taps
     assert taps is not None
     xp = get_xp(taps)
@@ -175,7 +176,7 @@ def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
 
 
 def _sorted_pixels(switches: Switches) -> tuple[Array, Array, Array]:
-    """Order of the switches by pixel (stable), the pixels in that order, and where each one's run ends."""
+    """Sort the switches by pixel, stably: the order, the pixels in it, and where each run ends."""
     xp = get_xp(switches.indices)
     pixels = switches.to_tensor().ravel()
     order = xp.argsort(pixels, kind="stable")
@@ -193,7 +194,7 @@ def _last_sorted(switches: Switches) -> Array:
 
 
 def _scatter_sorted(values: Array, switches: Switches, planes: Array) -> Array:
-    """Sum each run by doubling: after step s a total holds 2 s neighbours of its run, in a fixed order."""
+    """Sum each run by doubling: after step s a total holds 2 s neighbours, in a fixed order."""
     order, pixels, ends = _sorted_pixels(switches)
     totals, step = values.ravel()[order], 1
     while step < totals.size:
@@ -216,8 +217,8 @@ def _check_values(op: str, name: str, values: Any, switches: Switches) -> None:
     check_images(op, name, values)
     if values.shape != switches.shape:
         raise ValueError(
-            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape}; there"
-            " must be one value for each switch"
+            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape};"
+            " there must be one value for each switch"
         )
 
 
@@ -226,5 +227,6 @@ def _check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
     wanted = (*switches.shape[:2], *switches.plane_shape)
     if planes.shape != wanted:
         raise ValueError(
-            f"{op}: {name} has shape {planes.shape}; these switches point into planes of shape {wanted}"
+            f"{op}: {name} has shape {planes.shape}; these switches point into planes of shape"
+            f" {wanted}"
         )
