@@ -73,12 +73,12 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
 def pad_backward(
     dy: Array, input_size: Sequence[int], pad: Sequence[int], mode: str = "constant"
 ) -> Array:
-    """Return dL/dx of `pad`, shape `input_size` (the whole shape of x), from dL/dy: the transpose.
+    """Return dL/dx of `pad` from dL/dy: the transpose. `input_size` is the shape of x, or its end.
 
     The steps of forward in reverse order, and each the other way round: what was cropped is 0, what
     was copied from a to b is added from b to a.
     """
-    size = tuple(input_size)
+    size = (*dy.shape[: dy.ndim - len(input_size)], *input_size)
     amounts = _amounts(size, pad, mode)
     padded, inside, kept = _layout(size, amounts)
     dx: Array = get_xp(dy).zeros(padded, dtype=dy.dtype)

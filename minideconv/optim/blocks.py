@@ -1,0 +1,50 @@
+"""Walk over equally shaped arrays in blocks that fit into the processor's cache.
+
+An update such as ``v = mu * v + g`` reads and writes each array several times. Done on whole
+arrays, every pass goes to main memory and makes a temporary as large as the layer; done block by
+block, only the first pass does, and the temporaries are a few hundred kilobytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minideconv.backend import Array, get_xp
+
+__all__ = ["BLOCK", "blocks"]
+
+BLOCK = 64 * 1024
+"""Elements in a block on the CPU: 256 KiB of float32, so that an update's arrays fit into L2."""
+
+_GPU_BLOCK = 64 * 1024 * 1024  # a GPU wants few, large launches; this only bounds the temporaries
+
+
+def blocks(*arrays: Array, scratch: int = 0) -> Iterator[tuple[Array, ...]]:
+    """Yield matching pieces of `arrays`, as views, then `scratch` temporaries of that shape.
+
+    Contiguous arrays are cut anywhere, others along their first axis. The temporaries hold whatever
+    the block before has left there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.ones((3, 2))
+    >>> for piece, temporary in blocks(w, scratch=1):
+    ...     temporary[...] = 2 * piece
+    ...     piece -= temporary
+    >>> w.tolist()
+    [[-1.0, -1.0], [-1.0, -1.0], [-1.0, -1.0]]
+    """
+    xp, size = get_xp(arrays[0]), arrays[0].size
+    block = BLOCK if xp is np else _GPU_BLOCK
+    if all(array.flags.c_contiguous for array in arrays) or arrays[0].ndim == 0:
+        arrays = tuple(array.reshape(-1) for array in arrays)
+    length = arrays[0].shape[0]
+    rows = max(1, block * length // size) if size else 1
+    first = arrays[0][:rows]
+    temporaries = [xp.empty(first.shape, dtype=first.dtype) for _ in range(scratch)]
+    for start in range(0, length, rows):
+        pieces = [array[start : start + rows] for array in arrays]
+        yield (*pieces, *(temporary[: len(pieces[0])] for temporary in temporaries))

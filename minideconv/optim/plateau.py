@@ -1,0 +1,160 @@
+"""Reduce the learning rate when a measured number stops getting better.
+
+The paper's rule for DeconvNet: a tenth of the rate whenever the validation accuracy does not
+improve.
+
+    better      metric < best (1 - threshold)       "min", "rel"; the other three by analogy
+    reduce      behind `patience` steps in a row that were not better: rate = max(factor rate,
+    min_lr) cooldown    that many steps afterwards do not count as bad
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from minideconv.optim.optimizer import Optimizer, check_count, check_range
+from minideconv.optim.schedules import Schedule
+
+__all__ = ["ReduceLROnPlateau"]
+
+
+class ReduceLROnPlateau(Schedule):
+    """Multiply the rate by `factor` when the metric has not improved for `patience` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    mode : {"min", "max"}
+        Whether a small metric (a loss) or a large one (an accuracy) is good.
+    factor : float in [0, 1)
+    patience : int >= 0
+        Steps without improvement that are put up with.
+    threshold : float >= 0
+        How much better counts as better.
+    threshold_mode : {"rel", "abs"}
+        Whether `threshold` is a fraction of the best metric or a difference.
+    cooldown : int >= 0
+        Steps behind a reduction during which nothing is counted.
+    min_lr : float >= 0, or one per group
+    eps : float >= 0
+        A reduction by less than this is not made.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f"{self.name}: mode is {mode!r}; it must be 'min' or 'max'")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(
+                f"{self.name}: threshold_mode is {threshold_mode!r}; it must be 'rel' or 'abs'"
+            )
+        check_range(self.name, "factor", factor, below=1.0)
+        check_range(self.name, "threshold", threshold)
+        check_range(self.name, "eps", eps)
+        self.mode, self.factor = mode, factor
+        self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
+        self.patience = check_count(self.name, "patience", patience, 0)
+        self.cooldown = check_count(self.name, "cooldown", cooldown, 0)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.bad_steps = self.cooldown_left = 0
+        self.lrs: list[float] = []
+        super().__init__(optimizer)
+        groups = len(optimizer.param_groups)
+        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
+        if len(self.min_lrs) != groups:
+            raise ValueError(
+                f"{self.name}: min_lr has {len(self.min_lrs)} values but the optimiser has {groups}"
+                " parameter groups"
+            )
+        for low in self.min_lrs:
+            check_range(self.name, "min_lr", low)
+        self.lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
+        self.apply()
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Raise: these rates depend on what was measured, not on the step."""
+        raise NotImplementedError(f"{self.name}: its rates depend on the metrics, not on the step")
+
+    def apply(self) -> None:
+        """Set every group's learning rate to its current one."""
+        for group, lr in zip(self.optimizer.param_groups, self.lrs, strict=False):
+            group["lr"] = lr
+
+    def step(self, metric: float | None = None) -> None:
+        """Look at the newest `metric` and reduce the rates if it is time.
+
+        Raises
+        ------
+        TypeError
+            If no metric is given.
+        """
+        if metric is None:
+            raise TypeError(f"{self.name}: step() needs the metric to watch: step(validation_loss)")
+        self.last_step += 1
+        if self._better(float(metric)):
+            self.best, self.bad_steps = float(metric), 0
+        else:
+            self.bad_steps += 1
+        if self.cooldown_left > 0:
+            self.cooldown_left -= 1
+            self.bad_steps = 0
+        if self.bad_steps > self.patience:
+            pairs = zip(self.lrs, self.min_lrs, strict=True)
+            self.lrs = [self._reduced(lr, low) for lr, low in pairs]
+            self.cooldown_left, self.bad_steps = self.cooldown, 0
+        self.apply()
+
+    def _reduced(self, lr: float, low: float) -> float:
+        new = max(lr * self.factor, low)
+        return new if lr - new > self.eps else lr
+
+    def _better(self, metric: float) -> bool:
+        sign = 1.0 if self.mode == "min" else -1.0
+        if self.threshold_mode == "abs":
+            return sign * metric < sign * self.best - self.threshold
+        return sign * metric < sign * self.best * (1 - sign * self.threshold)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rates, the best metric and the counters, as a flat dict of numbers."""
+        state = super().state_dict()
+        state.update(best=self.best, bad_steps=self.bad_steps, cooldown_left=self.cooldown_left)
+        state.update({f"lrs.{i}": lr for i, lr in enumerate(self.lrs)})
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where `state_dict` was taken, and set the learning rates.
+
+        Raises
+        ------
+        ValueError
+            If the state is another schedule's, or of another number of groups.
+        """
+        self._check_kind(state)
+        saved = sum(key.startswith("lrs.") for key in state)
+        if saved != len(self.lrs):
+            raise ValueError(
+                f"{self.name}: the saved state has {saved} parameter groups, this optimiser"
+                f" {len(self.lrs)}"
+            )
+        self.lrs = [float(state[f"lrs.{i}"]) for i in range(saved)]
+        self.best = float(state["best"])
+        self.bad_steps = int(state["bad_steps"])
+        self.cooldown_left = int(state["cooldown_left"])
+        super().load_state_dict(state)

@@ -1,0 +1,272 @@
+"""Learning-rate schedules: the rate as a formula of the step.
+
+A schedule multiplies nothing into the current rate; it computes the rate of step t from the group's
+initial one, r0, so that a resumed run gets exactly the rates of one that was never interrupted:
+
+    FixedLR       r0
+    StepLR        r0 gamma^floor(t / step_size)
+    MultiStepLR   r0 gamma^(number of milestones <= t)
+    PolyLR        r0 (1 - t / T)^power
+    CosineLR      eta_min + (r0 - eta_min) (1 + cos(pi t / T)) / 2
+    WarmUp        r0 (a + (1 - a) t / T), then any of the others, from its own step 0
+
+t is 0 until the first ``step()``, which belongs behind ``optimizer.step()``; whether it is called
+once per iteration or once per epoch decides what its numbers count. The initial rate is
+``group["initial_lr"]``, which the first schedule of an optimiser sets to ``group["lr"]``.
+
+Sources: Loshchilov and Hutter, "SGDR" (2017), equation 5, for the cosine; Goyal et al., "Accurate,
+large minibatch SGD" (2017), section 2.2, for the warm-up.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minideconv.optim.optimizer import Optimizer, check_count, check_range
+
+__all__ = ["CosineLR", "FixedLR", "MultiStepLR", "PolyLR", "Schedule", "StepLR", "WarmUp"]
+
+
+class Schedule:
+    """Base class: a subclass gives the formula `lr_at`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups' ``"lr"`` are set, now and at each ``step()``.
+
+    Attributes
+    ----------
+    last_step : int
+        How often ``step()`` was called: the t of the formulas.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"{self.name}: optimizer is {type(optimizer).__name__}; it must be an Optimizer"
+            )
+        self.optimizer = optimizer
+        self.last_step = 0
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.apply()
+
+    @property
+    def name(self) -> str:
+        """The name of the class, for messages and saved states."""
+        return type(self).__name__
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return the learning rate of `step` (>= 0) for a group that began with `initial_lr`."""
+        raise NotImplementedError
+
+    def apply(self) -> None:
+        """Set every group's learning rate to that of the current step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr_at(self.last_step, group["initial_lr"])
+
+    def step(self) -> None:
+        """Go on to the next step and set the learning rates."""
+        self.last_step += 1
+        self.apply()
+
+    def get_last_lr(self) -> list[float]:
+        """Return the learning rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the schedule stands; its options are the constructor's business."""
+        return {"kind": self.name, "last_step": self.last_step}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where `state_dict` was taken, and set the learning rates.
+
+        Load the optimiser's state first: it brings the initial rates along.
+
+        Raises
+        ------
+        ValueError
+            If the state is another kind of schedule's.
+        """
+        self._check_kind(state)
+        self.last_step = int(state["last_step"])
+        self.apply()
+
+    def _check_kind(self, state: Mapping[str, Any]) -> None:
+        kind = str(state.get("kind"))
+        if kind != self.name:
+            raise ValueError(
+                f"{self.name}: the saved state is of {kind}; it must be of {self.name}"
+            )
+
+
+class FixedLR(Schedule):
+    """The initial rate, always; for a `WarmUp` with nothing behind it."""
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return `initial_lr`."""
+        return initial_lr
+
+
+class StepLR(Schedule):
+    """Multiply the rate by `gamma` every `step_size` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int >= 1
+    gamma : float >= 0
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = check_count(self.name, "step_size", step_size)
+        check_range(self.name, "gamma", gamma)
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return ``initial_lr * gamma ** (step // step_size)``."""
+        return initial_lr * self.gamma ** (step // self.step_size)
+
+
+class MultiStepLR(Schedule):
+    """Multiply the rate by `gamma` at each of the `milestones`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    milestones : iterable of int >= 0
+        In any order; one that occurs twice multiplies twice.
+    gamma : float >= 0
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        self.milestones = sorted(check_count(self.name, "a milestone", m, 0) for m in milestones)
+        check_range(self.name, "gamma", gamma)
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return ``initial_lr * gamma ** (milestones passed)``."""
+        return initial_lr * self.gamma ** bisect.bisect_right(self.milestones, step)
+
+
+class PolyLR(Schedule):
+    """Let the rate fall to 0 along a power of the time that is left, and stay there.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_iters : int >= 1
+        The step at which it reaches 0.
+    power : float >= 0
+        1 is a straight line; 0.9 is usual for segmentation.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int, power: float = 1.0) -> None:
+        self.total_iters = check_count(self.name, "total_iters", total_iters)
+        check_range(self.name, "power", power)
+        self.power = power
+        super().__init__(optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return ``initial_lr * (1 - step / total_iters) ** power``."""
+        left = self.total_iters - min(step, self.total_iters)
+        return initial_lr * math.pow(left / self.total_iters, self.power)
+
+
+class CosineLR(Schedule):
+    """Let the rate fall to `eta_min` along half a cosine, and stay there.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_iters : int >= 1
+        The step at which it reaches `eta_min`; PyTorch's ``T_max``, behind which its rate rises
+        again.
+    eta_min : float >= 0
+        A rate, the same for all groups.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int, eta_min: float = 0.0) -> None:
+        self.total_iters = check_count(self.name, "total_iters", total_iters)
+        check_range(self.name, "eta_min", eta_min)
+        self.eta_min = eta_min
+        super().__init__(optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return ``eta_min + (initial_lr - eta_min) * (1 + cos(pi * step / total_iters)) / 2``."""
+        angle = math.pi * min(step, self.total_iters) / self.total_iters
+        return self.eta_min + (initial_lr - self.eta_min) * (1 + math.cos(angle)) / 2
+
+
+class WarmUp(Schedule):
+    """Let the rate rise linearly for `total_iters` steps, then follow another schedule.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        What comes behind; its own step 0 is the warm-up's last. Call ``step`` on the `WarmUp` only.
+    total_iters : int >= 0
+        Steps of warm-up.
+    start_factor : float in [0, 1]
+        The fraction of the initial rate at step 0.
+
+    Notes
+    -----
+    Equal to PyTorch's ``SequentialLR`` of a ``LinearLR`` and the other schedule. Around
+    `ReduceLROnPlateau`, ``step(metric)`` hands the metric on once the warm-up is over.
+    """
+
+    def __init__(
+        self, schedule: Schedule, total_iters: int, start_factor: float = 1.0 / 3.0
+    ) -> None:
+        if not isinstance(schedule, Schedule):
+            raise TypeError(
+                f"WarmUp: schedule is {type(schedule).__name__}; it must be a Schedule, such as"
+                " FixedLR(optimizer)"
+            )
+        self.schedule = schedule
+        self.total_iters = check_count(self.name, "total_iters", total_iters, 0)
+        if not 0 <= start_factor <= 1:
+            raise ValueError(f"WarmUp: start_factor is {start_factor}; it must be in [0, 1]")
+        self.start_factor = start_factor
+        super().__init__(schedule.optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return the rising rate, or that of the schedule behind it."""
+        if step >= self.total_iters:
+            return self.schedule.lr_at(step - self.total_iters, initial_lr)
+        rise = (1 - self.start_factor) * step / self.total_iters
+        return initial_lr * (self.start_factor + rise)
+
+    def apply(self) -> None:
+        """Set every group's learning rate to that of the current step."""
+        if self.last_step < self.total_iters:
+            super().apply()
+        else:
+            self.schedule.apply()
+
+    def step(self, *metric: float) -> None:
+        """Go on to the next step and set the learning rates; `metric` is for a plateau schedule."""
+        self.last_step += 1
+        if self.last_step > self.total_iters:
+            self.schedule.step(*metric)
+        self.apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the warm-up and the schedule behind it stand, as one flat dict."""
+        inner = {f"schedule.{name}": value for name, value in self.schedule.state_dict().items()}
+        return {**super().state_dict(), **inner}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where `state_dict` was taken, and set the learning rates."""
+        self._check_kind(state)
+        prefix = "schedule."
+        inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+        self.schedule.load_state_dict(inner)
+        super().load_state_dict(state)

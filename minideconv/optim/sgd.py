@@ -1,0 +1,110 @@
+"""Stochastic gradient descent, with momentum.
+
+    d = g + weight_decay w
+    v = momentum v + (1 - dampening) d      v = d at the first step
+    w = w - lr v                            Nesterov: w - lr (d + momentum v)
+
+Sources: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964), for
+momentum; Sutskever et al., "On the importance of initialization and momentum in deep learning"
+(2013), for Nesterov's. As in PyTorch, and unlike those papers and Caffe, lr multiplies v and not d:
+when lr changes, the momentum is scaled along with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, get_xp
+from minideconv.optim.blocks import blocks
+from minideconv.optim.optimizer import Group, Optimizer, State, check_range
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum and weight decay.
+
+    Parameters
+    ----------
+    params : iterable of parameters, or of dicts (groups) with "params" and options of their own
+    lr : float >= 0
+        Learning rate.
+    momentum : float >= 0
+    dampening : float
+        How much less than its full weight a gradient has in the momentum.
+    weight_decay : float >= 0
+        Times the weight, added to the gradient once per step.
+    nesterov : bool
+        Look ahead along the momentum; needs ``momentum > 0`` and ``dampening = 0``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of its range, or `params` are not parameters.
+
+    Examples
+    --------
+    >>> w = Tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = SGD([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.numpy().tolist()
+    [0.5, -1.0]
+    """
+
+    options = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[Group],
+        lr: float,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
+
+    def check(self, group: Group) -> None:
+        """Raise ValueError if a hyper-parameter of `group` is out of its range."""
+        for name in ("lr", "momentum", "weight_decay"):
+            check_range("SGD", name, group[name])
+        check_range("SGD", "dampening", group["dampening"], low=-float("inf"))
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(
+                f"SGD: nesterov is True with momentum {group['momentum']} and dampening"
+                f" {group['dampening']}; it needs a momentum above 0 and a dampening of 0"
+            )
+
+    def update(self, weight: Array, grad: Array, group: Group, state: State) -> None:
+        """Change the parameter's array `weight` in place; leave `grad` as it is."""
+        xp = get_xp(weight)
+        lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
+        first = "momentum_buffer" not in state
+        if momentum and first:
+            state["momentum_buffer"] = xp.zeros_like(weight)
+        velocity = state["momentum_buffer"] if momentum else grad  # without momentum: not used
+        for w, g, v, d, t in blocks(weight, grad, velocity, scratch=2):
+            xp.multiply(w, weight_decay, out=d)
+            d += g
+            if momentum:
+                if not first:
+                    v *= momentum
+                    if group["dampening"]:
+                        d *= 1 - group["dampening"]
+                v += d
+                if group["nesterov"]:
+                    xp.multiply(v, momentum, out=t)
+                    d += t
+                else:
+                    d = v
+            xp.multiply(d, lr, out=t)
+            w -= t
