@@ -243,7 +243,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = ops.linear(x.data, weight.data, _data(bias))
 
     def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        return ops.linear_backward(dy, x, weight, needs)
+        return ops.linear_backward(dy, x, weight, (needs[0], needs[1], needs[2]))
 
     return record("linear", y, (x, weight, bias), backward, saved=(x, weight))
 
@@ -271,7 +271,7 @@ def interpolate(
     y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
 
     def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.interpolate_backward(dy, before, mode, align_corners),)
+        return (ops.interpolate_backward(dy, before, mode, align_corners, scale_factor),)
 
     return record("interpolate", y, (x,), backward)
 
