@@ -8,6 +8,7 @@ default, its legal values and its help.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,7 +100,20 @@ class TrainConfig:
         resume=True,
         **_AT_LEAST_0,
     )
-    class_balance: bool = _setting(True, "show rare classes more often, as the paper does", DATA)
+    augment: str = _setting(
+        "paper",
+        "paper: random crop of 224/250 and mirroring; strong: colours and scale vary as well",
+        DATA,
+        choices=("none", "paper", "strong"),
+    )
+    class_balance: float = _setting(
+        1.0,
+        "repeat crops of rare classes up to this share of the commonest one's (the paper: 1)",
+        DATA,
+        metavar="SHARE",
+        legal=lambda v: 0 <= v <= 1,
+        legal_text="in [0, 1]",
+    )
 
     model: str = _setting("deconvnet", "the network", MODEL, choices=("deconvnet",))
     width: int = _setting(
@@ -142,6 +156,13 @@ class TrainConfig:
         resume=True,
         **_AT_LEAST_0,
     )
+    windows: int = _setting(
+        8,
+        "crops drawn from each image in stage 2, beside the whole image",
+        CURRICULUM,
+        metavar="N",
+        **_AT_LEAST_0,
+    )
     lr_stage2: float | None = _setting(
         None,
         "learning rate of stage 2 with --stage both (default: as --lr)",
@@ -177,7 +198,7 @@ class TrainConfig:
     )
     warmup: int = _setting(
         50,
-        "steps during which the rate rises to --lr, in each stage",
+        "steps in which the rate rises to --lr, in each stage (plateau has none)",
         OPTIMISATION,
         metavar="STEPS",
         **_AT_LEAST_0,
@@ -202,7 +223,13 @@ class TrainConfig:
     )
 
     device: str = _setting(
-        "auto", "auto takes the GPU if there is one", RUN, metavar="auto|cpu|gpu", resume=True
+        "auto",
+        "auto takes the GPU if there is one",
+        RUN,
+        metavar="auto|cpu|gpu",
+        legal=lambda v: re.fullmatch(r"auto|cpu|gpu(:\d+)?", v) is not None,
+        legal_text="auto, cpu, gpu or gpu:N",
+        resume=True,
     )
     seed: int = _setting(
         0, "start of every random number of the run", RUN, metavar="N", **_AT_LEAST_0

@@ -24,11 +24,10 @@ def test_every_field_has_an_option_and_only_given_ones_are_returned():
     add_options(parser)
     assert {action.dest for action in parser._actions} == {"help", *settings()}
     assert parse() == {}
-    assert parse("--width", "8", "-b", "4", "--lr", "1e-3", "--no-class-balance", "-q") == {
+    assert parse("--width", "8", "-b", "4", "--lr", "1e-3", "-q") == {
         "width": 8,
         "batch_size": 4,
         "lr": 0.001,
-        "class_balance": False,
         "quiet": True,
     }
     assert parse("--epochs-stage2", "3") == {"epochs_stage2": 3}

@@ -1,0 +1,198 @@
+r"""From a photograph of any size to scores and labels at that same size.
+
+The network sees square windows at its own input size. For each window: cut it out (black where it
+leaves the image), resize it to the network's input, normalise, forward in evaluation mode, resize
+the scores bilinearly to the window's size, and put them at the window's place. Several windows are
+joined pixel by pixel, over score maps that are zero outside their window:
+
+    max:  P(x, y, c) = max_i G_i(x, y, c)        sum:  P(x, y, c) = \sum_i G_i(x, y, c)
+
+and the label is the class with the highest score. The default is one window, the smallest square
+that holds the whole image; a list of object proposals makes it the paper's inference.
+
+Source: Noh, Hong, Han, "Learning Deconvolution Network for Semantic Segmentation" (ICCV 2015),
+section 3.2, equations 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minideconv.autograd import Tensor, no_grad
+from minideconv.backend import Array, as_device, device_of, get_xp, to_cpu, to_device
+from minideconv.data.transforms import Normalize, resize_image
+from minideconv.data.windows import Window, cut, placement, whole_image_window
+from minideconv.nn import Module
+from minideconv.ops.interpolate import interpolation_matrix
+
+__all__ = ["Segmenter"]
+
+Image = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8]
+
+
+class Segmenter:
+    """A trained network together with all it takes to use it on photographs.
+
+    Parameters
+    ----------
+    model : Module
+        Maps (N, 3, S, S) to scores (N, C, S, S). Its mode is put back after each use.
+    input_size : int
+        S, in pixels.
+    normalize : Normalize
+        The step from grey levels to the network's numbers that it was trained with.
+    flip : bool
+        Average the scores of the window and of its mirror image: twice the time, often a little
+        better.
+    batch_size : int
+        Windows in one forward.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        input_size: int,
+        normalize: Normalize | None = None,
+        flip: bool = False,
+        batch_size: int = 16,
+    ) -> None:
+        self.model = model
+        self.input_size = input_size
+        self.normalize = Normalize() if normalize is None else normalize
+        self.flip = flip
+        self.batch_size = batch_size
+
+    def scores(
+        self,
+        image: Image,
+        windows: Sequence[Window] | None = None,
+        join: Literal["max", "sum"] = "max",
+    ) -> Array:
+        """Return the scores of every class at every pixel of one image.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 array
+            RGB, any size.
+        windows : sequence of Window, optional
+            Where to look; the whole image if left out.
+        join : {"max", "sum"}
+            How the scores of several windows become one map.
+
+        Returns
+        -------
+        (C, H, W) float array on the network's device
+
+        Raises
+        ------
+        ValueError
+            If the image is not (H, W, 3) uint8, `join` is unknown or there is no window.
+        """
+        _check_image(image)
+        height, width = image.shape[:2]
+        if windows is None:
+            windows = [whole_image_window(height, width)]
+        if len(windows) == 0:
+            raise ValueError("Segmenter.scores: windows is empty; there must be at least one")
+        if join not in ("max", "sum"):
+            raise ValueError(f"Segmenter.scores: join is {join!r}; it must be 'max' or 'sum'")
+        joined: Array | None = None
+        for first in range(0, len(windows), self.batch_size):
+            group = windows[first : first + self.batch_size]
+            small = self._forward(np.stack([self._input(image, window) for window in group]))
+            for window, score in zip(group, small, strict=True):
+                placed = _place(score, window, height, width)
+                if joined is None:
+                    joined = placed
+                elif join == "max":
+                    joined = get_xp(joined).maximum(joined, placed)
+                else:
+                    joined += placed
+        assert joined is not None
+        return joined
+
+    def labels(
+        self,
+        image: Image,
+        windows: Sequence[Window] | None = None,
+        join: Literal["max", "sum"] = "max",
+    ) -> Labels:
+        """Return the most likely class of every pixel: (H, W) uint8."""
+        return _labels(self.scores(image, windows, join))
+
+    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
+        """Yield the scores of each image, whole-image windows; several images go through at once."""
+        waiting: list[Image] = []
+        for image in images:
+            _check_image(image)
+            waiting.append(image)
+            if len(waiting) == self.batch_size:
+                yield from self._scores_of_batch(waiting)
+                waiting = []
+        if waiting:
+            yield from self._scores_of_batch(waiting)
+
+    def _scores_of_batch(self, images: list[Image]) -> Iterator[Array]:
+        # At the network's input size all images are equal, whatever their own sizes.
+        windows = [whole_image_window(*image.shape[:2]) for image in images]
+        inputs = [self._input(*pair) for pair in zip(images, windows, strict=True)]
+        small = self._forward(np.stack(inputs))
+        for image, window, score in zip(images, windows, small, strict=True):
+            yield _place(score, window, *image.shape[:2])
+
+    def _input(self, image: Image, window: Window) -> Array:
+        """(H, W, 3) uint8 -> the window as (3, S, S) float32."""
+        square = resize_image(cut(image, window, 0), (self.input_size, self.input_size))
+        return self.normalize.image(square)
+
+    def _forward(self, inputs: Array) -> Array:
+        """(N, 3, S, S) -> scores (N, C, S, S), in evaluation mode and without a tape."""
+        parameter = next(iter(self.model.parameters()), None)
+        device = as_device(None) if parameter is None else device_of(parameter.data)
+        x = to_device(inputs, device)
+        mode = self.model.training
+        self.model.eval()
+        try:
+            with no_grad():
+                scores: Array = self.model(Tensor(x)).data
+                if self.flip:
+                    mirrored = self.model(Tensor(get_xp(x).ascontiguousarray(x[..., ::-1]))).data
+                    scores = (scores + mirrored[..., ::-1]) * 0.5
+        finally:
+            self.model.train(mode)
+        return scores
+
+
+def _check_image(image: Image) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"Segmenter: image has shape {image.shape} and dtype {image.dtype}; it must be "
+            "(height, width, 3) uint8 RGB"
+        )
+
+
+def _place(score: Array, window: Window, height: int, width: int) -> Array:
+    """Resize (C, S, S) to the window and place it in (C, H, W), zero outside the window.
+
+    Only the rows and columns inside the image are computed: y = A_h s A_w' with those rows of the
+    two interpolation matrices.
+    """
+    xp = get_xp(score)
+    in_image, in_window = placement(window, height, width)
+    rows = interpolation_matrix(score.shape[1], window.height, like=score)[in_window[0]]
+    columns = interpolation_matrix(score.shape[2], window.width, like=score)[in_window[1]]
+    inside = xp.matmul(rows, xp.matmul(score, columns.T))
+    if inside.shape[1:] == (height, width):
+        return inside  # type: ignore[no-any-return]
+    placed = xp.zeros((score.shape[0], height, width), score.dtype)
+    placed[(slice(None), *in_image)] = inside
+    return placed  # type: ignore[no-any-return]
+
+
+def _labels(scores: Array) -> Labels:
+    return np.asarray(to_cpu(scores.argmax(axis=0)), np.uint8)

@@ -1,0 +1,109 @@
+"""``python -m minideconv.train``: train a network and leave a run folder behind."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minideconv.command_line import HelpFormatter, run_program
+from minideconv.errors import UsageError
+from minideconv.training.config import TrainConfig, settings
+from minideconv.training.options import add_options, given_options, read_toml, to_toml
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Train DeconvNet. With no option at all it learns to segment pictures that the program draws itself:
+
+  python -m minideconv.train
+
+and on photographs, through the two stages of the paper:
+
+  python -m minideconv.train --data voc --data-root VOCdevkit/VOC2012 --stage both
+"""
+
+_EPILOG = """\
+Ctrl-C saves and prints the command that goes on from there; a second Ctrl-C stops at once.
+Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 or 143 stopped by a signal.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; its options come from `TrainConfig`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minideconv.train",
+        usage="python -m minideconv.train [options]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings from a TOML file")
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with a run folder (or one of its checkpoints)"
+    )
+    parser.add_argument(
+        "--print-config", action="store_true", help="print all settings as TOML and stop"
+    )
+    add_options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    return run_program("minideconv.train", _main, arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    options = make_parser().parse_args(arguments)
+    given = given_options(options)
+    if options.resume is not None:
+        return _resume(options, given)
+    from_file = read_toml(options.config) if options.config is not None else {}
+    config = TrainConfig(**{**from_file, **given})
+    if options.print_config:
+        print(to_toml(config), end="")
+        return 0
+    return _start(config)
+
+
+def _start(config: TrainConfig) -> int:
+    """Begin a new run."""
+    # Imported late, so that --help and usage errors are quick.
+    from minideconv.training.run_folder import choose_run_folder
+    from minideconv.training.session import run_session
+
+    return run_session(config, choose_run_folder(config))
+
+
+def _resume(options: Any, given: dict[str, Any]) -> int:
+    """Go on with a run: its own settings, but for those that cannot change its numbers."""
+    from minideconv.training.checkpoint import find_checkpoint, read_header
+    from minideconv.training.run_folder import RunFolder
+    from minideconv.training.session import run_session
+
+    if options.config is not None:
+        raise UsageError("--resume goes on with the run's own settings; leave --config out")
+    path = find_checkpoint(options.resume, prefer="last")
+    header = read_header(path)
+    saved: dict[str, Any] = header["config"]
+    for name, value in given.items():
+        if not settings()[name].resume and value != saved.get(name):
+            raise UsageError(
+                f"--resume {options.resume}: --{name.replace('_', '-')} is {saved.get(name)} in this "
+                f"run and cannot become {value}; start a new run for that"
+            )
+    config = TrainConfig(**{**saved, **given})
+    if options.print_config:
+        print(to_toml(config), end="")
+        return 0
+    folder = Path(path).parent
+    run = RunFolder(folder.parent if folder.name == "checkpoints" else folder)
+    return run_session(config, run, resume=path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""From settings to objects: data sets, loaders, the network, its optimiser and schedule.
+
+Every function reads a `TrainConfig`, or the header of a checkpoint, and nothing else, so that
+training, evaluation and prediction build the same things from the same words.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minideconv import data, models, optim
+from minideconv.data import transforms
+from minideconv.data.crops import StageOneCrops, StageTwoCrops
+from minideconv.errors import DataError, UsageError
+from minideconv.nn import Module
+from minideconv.training.config import TrainConfig
+
+__all__ = [
+    "Subset",
+    "dataset",
+    "loader",
+    "model",
+    "normalization_to_dict",
+    "normalize",
+    "optimizer",
+    "schedule",
+]
+
+
+class Subset:
+    """The first `count` items of a data set; whatever else it offers is passed through."""
+
+    def __init__(self, dataset: Any, count: int) -> None:
+        self.dataset = dataset
+        self.count = min(count, len(dataset))
+        self.classes = dataset.classes
+        self.num_classes = len(dataset.classes)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        if not -self.count <= index < self.count:
+            raise IndexError(f"index {index} is outside this subset of {self.count} images")
+        return self.dataset[index % self.count]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.dataset, name)
+
+
+def dataset(config: TrainConfig, part: str) -> Any:
+    """Build the data set that the run trains on (`part` "train") or validates on ("val").
+
+    Raises
+    ------
+    UsageError
+        If the data root is missing or is no VOCdevkit folder.
+    """
+    split, count = config.train_split, config.train_images
+    if part == "val":
+        split, count = config.val_split, config.val_images
+    return split_of(config, split, count)
+
+
+def split_of(config: TrainConfig, split: str, count: int = 0) -> Any:
+    """Build the image list `split` of the run's data, or its first `count` images."""
+    if config.data == "shapes":
+        return data.Shapes(
+            split,
+            length=count or None,
+            size=config.image_size,
+            difficulty=config.difficulty,
+        )
+    root = Path(config.data_root or "")
+    try:
+        data.find_voc(root)
+    except DataError as error:  # a wrong option, not a bad file: exit code 2
+        raise UsageError(f"--data-root {root}: {error}") from error
+    found = data.VOCSegmentation(root, split)
+    return Subset(found, count) if count else found
+
+
+def normalize(config: TrainConfig) -> transforms.Normalize:
+    """Return the step from grey levels to the network's numbers."""
+    return transforms.Normalize()
+
+
+def normalization_to_dict(step: transforms.Normalize) -> dict[str, Any]:
+    """Write a `Normalize` as plain JSON, for a checkpoint's header; its arguments are the keys."""
+    return {"mean": [float(v) for v in step.mean], "scale": step.scale, "bgr": step.bgr}
+
+
+def normalization_from_dict(values: dict[str, Any]) -> transforms.Normalize:
+    """Undo `normalization_to_dict`."""
+    red, green, blue = values["mean"]
+    return transforms.Normalize((red, green, blue), values["scale"], values["bgr"])
+
+
+def loader(
+    config: TrainConfig, images: Any, stage: str, step: transforms.Normalize
+) -> data.DataLoader:
+    """Build the loader of a stage: its crops, balanced, augmented and shuffled.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer crops than a batch needs.
+    """
+    return data.DataLoader(
+        _crops(config, images, stage),
+        batch_size=config.batch_size,
+        transform=_augmentation(config, step),
+        shuffle=True,
+        seed=config.seed,
+        workers=config.workers,
+        # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
+        drop_last=True,
+    )
+
+
+def _crops(config: TrainConfig, images: Any, stage: str) -> Any:
+    """Return the samples of a stage: one object each, windows, or the images themselves."""
+    if stage == "whole":
+        return images
+    if stage == "1":
+        return StageOneCrops(images, balance=config.class_balance)
+    return StageTwoCrops(
+        images, per_image=config.windows, balance=config.class_balance, seed=config.seed
+    )
+
+
+def _augmentation(config: TrainConfig, step: transforms.Normalize) -> transforms.Transform:
+    """Return what turns a crop into a training example."""
+    size = config.input_size
+    if config.augment == "none":
+        return transforms.paper_eval(size, step)
+    paper = transforms.paper_train(size, step)
+    if config.augment == "strong":
+        *first, last = paper.transforms
+        square, resize, *rest = first
+        vary = [transforms.RandomScale(0.8, 1.25), transforms.ColorJitter(0.3, 0.3, 0.3)]
+        return transforms.Compose([square, resize, vary[0], *rest, vary[1], last])
+    return paper
+
+
+def model(config: TrainConfig, num_classes: int) -> Any:
+    """Build the network; its weights come from the global random generator.
+
+    Raises
+    ------
+    UsageError
+        If the network refuses the sizes.
+    """
+    try:
+        return models.build(config.model, config.model_arguments(num_classes))
+    except ValueError as error:
+        raise UsageError(f"--model {config.model}: {error}") from error
+
+
+def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
+    """Build the optimiser: weight decay on the weights of convolutions only.
+
+    Biases and batch norm's scale and shift are left alone: pulling those towards zero does not
+    make the function simpler.
+    """
+    parameters = list(network.named_parameters())
+    groups = [
+        {
+            "params": [p for _, p in parameters if p.ndim > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return optim.SGD(groups, lr=lr, momentum=config.momentum)
+    if config.optimizer == "adam":
+        return optim.Adam(groups, lr=lr)
+    return optim.AdamW(groups, lr=lr)
+
+
+def schedule(config: TrainConfig, optimiser: Any, steps: int) -> Any:
+    """Build the learning-rate schedule of a stage of so many steps, warm-up included.
+
+    The warm-up takes at most a fifth of the stage, so that a short run still gets to its rate.
+    """
+    if config.lr_schedule == "plateau":
+        return optim.ReduceLROnPlateau(optimiser, mode="max", patience=3)
+    warmup = min(config.warmup, steps // 5)
+    rest = max(1, steps - warmup)
+    after: optim.Schedule
+    if config.lr_schedule == "step":
+        after = optim.MultiStepLR(optimiser, [round(0.45 * rest), round(0.9 * rest)])
+    elif config.lr_schedule == "poly":
+        after = optim.PolyLR(optimiser, rest, power=0.9)
+    elif config.lr_schedule == "cosine":
+        after = optim.CosineLR(optimiser, rest)
+    else:
+        after = optim.FixedLR(optimiser)
+    return optim.WarmUp(after, warmup, start_factor=0.1) if warmup else after

@@ -1,0 +1,95 @@
+"""Running figures of a training run: the mean loss between two lines, and speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Clock", "LossMeter"]
+
+
+class LossMeter:
+    """Mean loss since the last reading, and since the epoch began."""
+
+    def __init__(self) -> None:
+        self._interval = [0.0, 0]
+        self._epoch = [0.0, 0]
+
+    def add(self, loss: float) -> None:
+        """Count the loss of one step."""
+        for total in (self._interval, self._epoch):
+            total[0] += loss
+            total[1] += 1
+
+    def interval_mean(self) -> float:
+        """Return the mean since the last call of `start_interval`."""
+        return self._interval[0] / max(1, self._interval[1])
+
+    def epoch_mean(self) -> float:
+        """Return the mean since the last call of `start_epoch`."""
+        return self._epoch[0] / max(1, self._epoch[1])
+
+    def start_interval(self) -> None:
+        """Forget the interval."""
+        self._interval = [0.0, 0]
+
+    def start_epoch(self) -> None:
+        """Forget interval and epoch."""
+        self._interval, self._epoch = [0.0, 0], [0.0, 0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums; JSON keeps their every bit."""
+        return {"interval": list(self._interval), "epoch": list(self._epoch)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from sums that `state_dict` returned."""
+        self._interval, self._epoch = list(state["interval"]), list(state["epoch"])
+
+
+class Clock:
+    """Seconds of a run, over all its sessions, and the speed of this session.
+
+    Parameters
+    ----------
+    before : float
+        Seconds that earlier sessions took.
+    now : callable
+        Seconds; a test passes its own.
+    """
+
+    def __init__(self, before: float = 0.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._start = now() - before
+        self._session = now()
+        self._steps = 0
+        self._lap = now()
+        self._images = 0
+        self._speed: float | None = None
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began, sessions added up."""
+        return self._now() - self._start
+
+    def step(self, images: int) -> float:
+        """Count a step of so many images; return images per second, smoothed over recent steps."""
+        now = self._now()
+        speed = images / max(1e-9, now - self._lap)
+        self._lap = now
+        self._steps += 1
+        # The time per image is averaged, not the speed: a mean of speeds would favour quick steps.
+        if self._speed is None:
+            self._speed = speed
+        else:
+            self._speed = 1.0 / (0.9 / self._speed + 0.1 / speed)
+        return self._speed
+
+    def lap(self) -> None:
+        """Begin a step now, so that what came before (validation, say) does not count as its time."""
+        self._lap = self._now()
+
+    def left(self, steps: int) -> float | None:
+        """Estimate the seconds for `steps` more steps, validations and all, from this session."""
+        if self._steps == 0:
+            return None
+        return (self._now() - self._session) / self._steps * steps

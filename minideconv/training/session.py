@@ -1,0 +1,94 @@
+"""One sitting of a run, as the command line does it: train, evaluate, report.
+
+A notebook uses `Trainer` itself; this file adds the run folder, the output and the final figures.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from minideconv import _version
+from minideconv.segmentation.metrics import ConfusionMatrix
+from minideconv.training.config import TrainConfig
+from minideconv.training.engine import Trainer
+from minideconv.training.progress import format_seconds, make_progress
+from minideconv.training.run_folder import RunFolder, write_text
+
+__all__ = ["figures_table", "run_session"]
+
+
+def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
+    """Train (or go on training) into a run folder; return the exit code 0 or raise."""
+    trainer = Trainer(config, run=run, progress=make_progress(config.quiet))
+    if resume is not None:
+        trainer.resume(resume)
+    run.create(config)
+    _introduce(trainer, resume)
+    trainer.fit()
+    _finish(trainer)
+    return 0
+
+
+def _introduce(trainer: Trainer, resume: Path | None) -> None:
+    config, model = trainer.config, trainer.model
+    trainer.say(
+        f"minideconv {_version.__version__}: {config.model} with {model.num_parameters():,} "
+        f"parameters, input {config.input_size}x{config.input_size}, on {trainer.device}"
+    )
+    trainer.say(
+        f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
+        f"validation images, {len(trainer.classes)} classes"
+    )
+    if resume is not None:
+        trainer.say(f"going on from {resume}, after step {trainer.progress.step}")
+
+
+def _finish(trainer: Trainer) -> None:
+    """Evaluate both sets with the final network, write evaluation.json, print the table."""
+    run, config = trainer.run, trainer.config
+    assert run is not None
+    results: dict[str, Any] = {"classes": trainer.classes, "epoch": trainer.progress.epoch}
+    confusions: dict[str, ConfusionMatrix] = {}
+    sets = [("val", trainer.val_data, 0)]
+    if config.final_images:
+        sets.insert(0, ("train", trainer.train_data, config.final_images))
+    for name, images, limit in sets:
+        confusion, loss = trainer.evaluate(images, limit)
+        confusions[name] = confusion
+        results[name] = {
+            "images": min(limit or len(images), len(images)),
+            "loss": loss,
+            **confusion.figures(),
+            "confusion": confusion.counts.tolist(),
+        }
+    write_text(run.evaluation, json.dumps(results) + "\n")
+    trainer.say(figures_table(trainer.classes, confusions))
+    trainer.say(
+        f"done in {format_seconds(trainer.progress.elapsed)}; best validation IoU "
+        f"{trainer.progress.best_mean_iou:.3f} in epoch {trainer.progress.best_epoch}; "
+        f"everything is in {run.path}"
+    )
+
+
+def figures_table(classes: list[str], confusions: dict[str, ConfusionMatrix]) -> str:
+    """Return the per-class IoU and the four figures of one or more sets as a text table."""
+    width = max(len(name) for name in [*classes, "frequency weighted IoU"])
+    lines = [" " * width + "".join(f"{name:>9}" for name in confusions)]
+    for index, name in enumerate(classes):
+        values = [confusion.iou[index] for confusion in confusions.values()]
+        lines.append(f"{name:<{width}}" + "".join(_cell(value) for value in values))
+    for title, attribute in (
+        ("mean IoU", "mean_iou"),
+        ("pixel accuracy", "pixel_accuracy"),
+        ("mean accuracy", "mean_accuracy"),
+        ("frequency weighted IoU", "frequency_weighted_iou"),
+    ):
+        values = [getattr(confusion, attribute) for confusion in confusions.values()]
+        lines.append(f"{title:<{width}}" + "".join(_cell(value) for value in values))
+    return "\n".join(lines)
+
+
+def _cell(value: float) -> str:
+    return f"{value:9.3f}" if value == value else f"{'-':>9}"
