@@ -1,0 +1,39 @@
+"""Automatic differentiation: ``y = f(x)`` is written down, and ``y.backward()`` walks back over it.
+
+An operation computes on plain arrays, then calls `record` with its result, its inputs, and a
+function that turns the gradient of the result into the gradients of the inputs:
+
+>>> def double(x):
+...     return record("double", x.data * 2, (x,), lambda grad, needs: (grad * 2,))
+>>> x = Tensor([1.0, 2.0], requires_grad=True)
+>>> (double(x) * x).sum().backward()
+>>> x.grad
+Tensor([4., 8.])
+
+That is all there is to a differentiable operation. Nothing here knows any layer: those are bound in
+`functional`, one `record` each. This file only puts the parts together; read them in this order:
+
+=============== ====================================================================================
+`grad_mode`     ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
+`tape`          what `record` writes down (`Node`), and the walk back over it (`backward_pass`)
+`tensor`        `Tensor`, and `record`
+`tensor_math`   the table of elementary maths: each function beside its derivative
+`tensor_shapes` reshaping, indexing, joining, changes in place
+=============== ====================================================================================
+"""
+
+from __future__ import annotations
+
+from minideconv import tensor_math, tensor_shapes  # noqa: F401 - they attach Tensor's operators
+from minideconv.grad_mode import detect_anomaly, is_grad_enabled, no_grad
+from minideconv.tensor import Operand, RemovableHandle, Tensor, record
+
+__all__ = [
+    "Operand",
+    "RemovableHandle",
+    "Tensor",
+    "detect_anomaly",
+    "is_grad_enabled",
+    "no_grad",
+    "record",
+]

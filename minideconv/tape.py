@@ -1,0 +1,286 @@
+"""The tape: what `autograd.record` writes down, and the walk back over it.
+
+One `Node` stands for one operation that was carried out. Its ``edges`` lead to where its arguments
+came from: the node that made an argument, or the leaf tensor that the argument is. Nodes point only
+at older things, so the graph has no cycles. Nodes know no tensors but the leaves: an intermediate
+result that no operation saved is freed as soon as the program drops it.
+
+`backward_pass` sends a gradient from the end to the leaves (reverse accumulation; A. Griewank and
+A. Walther, Evaluating Derivatives, 2nd ed. 2008, section 3.2). Nothing here calls itself, so a
+chain may be as long as memory allows.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from minideconv.backend import Array, get_xp
+from minideconv.grad_mode import mode
+
+__all__ = ["Backward", "GradHook", "Leaf", "Node", "Version", "backward_pass", "memory_of"]
+
+Backward: TypeAlias = Callable[..., tuple[Array | None, ...]]
+"""``backward(grad, needs, *saved)`` returns one gradient, or None, for each input."""
+
+GradHook: TypeAlias = Callable[[Array], Array | None]
+"""Sees a gradient and may return another one to use in its place."""
+
+Version: TypeAlias = list[int]
+"""How often memory was changed in place: a list of one number, shared by all views of it."""
+
+
+class Leaf(Protocol):
+    """What the tape needs of a leaf: a tensor that no recorded operation made."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the gradient it expects."""
+
+    @property
+    def dtype(self) -> Any:
+        """Of the gradient it expects."""
+
+    def _receive(self, grad: Array, exclusive: bool) -> None: ...
+
+
+class Node:
+    """One recorded operation.
+
+    Attributes
+    ----------
+    name : str
+        The operation, for messages.
+    edges : tuple of Node, Leaf or None
+        Where the gradient of each input goes; None where no gradient is needed.
+    backward : callable or None
+        See `Backward`; None once a backward pass has freed this node.
+    saved : tuple
+        What `backward` needs, normally arrays.
+    versions : list of (Version, int, int)
+        For each saved tensor: its version counter, the version that was saved, its place in
+        `saved`.
+    shape, dtype
+        Those of the result, hence of the gradient that arrives here.
+    hooks : dict of int to GradHook, or None
+        See `Tensor.register_hook`.
+    retained : callable or None
+        See `Tensor.retain_grad`.
+    origin : str
+        The line that called the operation; known only under `detect_anomaly`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "backward",
+        "dtype",
+        "edges",
+        "hooks",
+        "name",
+        "origin",
+        "retained",
+        "saved",
+        "shape",
+        "versions",
+    )
+
+    edges: tuple[Node | Leaf | None, ...]
+    backward: Backward | None
+    hooks: dict[int, GradHook] | None
+    retained: Callable[[Array], None] | None
+
+    def __init__(
+        self,
+        name: str,
+        edges: tuple[Node | Leaf | None, ...],
+        backward: Backward,
+        saved: tuple[Any, ...],
+        versions: list[tuple[Version, int, int]],
+        shape: tuple[int, ...],
+        dtype: Any,
+    ) -> None:
+        self.name = name
+        self.edges = edges
+        self.backward = backward
+        self.saved = saved
+        self.versions = versions
+        self.shape = shape
+        self.dtype = dtype
+        self.hooks = None
+        self.retained = None
+        self.origin = ""
+
+    def release(self) -> None:
+        """Forget what was saved and where the gradients go: this node has done its work."""
+        self.backward = None
+        self.saved = self.edges = ()
+        self.versions = []
+
+
+def backward_pass(root: Node | Leaf, grad: Array, retain_graph: bool = False) -> None:
+    """Send `grad`, the gradient of `root`, back to every leaf that `root` was computed from.
+
+    A node runs once all the nodes that used its result have sent their share, so each runs once
+    however often its result was used. Unless `retain_graph`, it is released directly afterwards:
+    memory falls as the walk goes on.
+    """
+    waiting = _count_users(root)
+    grads: dict[Node | Leaf, Array] = {root: grad}  # the sums that have arrived so far
+    exclusive: set[Node | Leaf] = set()  # those whose sum lies in memory nobody else can see
+    ready: list[Node | Leaf] = [root]
+    while ready:
+        target = ready.pop()
+        arrived = grads.pop(target, None)
+        if not isinstance(target, Node):
+            if arrived is not None:
+                target._receive(arrived, target in exclusive)
+            continue
+        edges = target.edges
+        if arrived is not None:
+            _run(target, arrived, grads, exclusive)
+        if not retain_graph:
+            target.release()
+        for edge in edges:
+            if edge is not None:
+                waiting[edge] -= 1
+                if waiting[edge] == 0:
+                    ready.append(edge)
+
+
+def _count_users(root: Node | Leaf) -> dict[Node | Leaf, int]:
+    """Return everything `root` was computed from, with how many gradients each will be sent."""
+    users: dict[Node | Leaf, int] = {root: 0}
+    unvisited = [root]
+    while unvisited:
+        node = unvisited.pop()
+        if not isinstance(node, Node):
+            continue
+        if node.backward is None:
+            raise RuntimeError(
+                f"backward: an earlier backward() already passed {node.name} and freed what it had "
+                "saved; run the forward pass again, or call the earlier one with retain_graph=True"
+            )
+        for edge in node.edges:
+            if edge is None:
+                continue
+            if edge not in users:
+                users[edge] = 0
+                unvisited.append(edge)
+            users[edge] += 1
+    return users
+
+
+def _run(
+    node: Node, grad: Array, grads: dict[Node | Leaf, Array], exclusive: set[Node | Leaf]
+) -> None:
+    """Call `node`'s backward with `grad` and add what it returns to `grads`."""
+    if node.hooks or node.retained:
+        grad = apply_hooks(node, grad)
+    for version, then, place in node.versions:
+        if version[0] != then:
+            raise RuntimeError(_changed_message(node, place, version[0] - then))
+    assert node.backward is not None  # _count_users looked
+    saved = node.saved
+    needs = tuple([edge is not None for edge in node.edges])
+    parts = node.backward(grad, needs, *saved)
+    if len(parts) != len(needs):
+        raise RuntimeError(
+            f"{node.name}: its backward returned {len(parts)} gradients for {len(needs)} inputs"
+        )
+    for place, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
+        if edge is None or part is None:
+            continue
+        if part.shape != edge.shape:
+            raise RuntimeError(
+                f"{node.name}: its backward returned a gradient of shape {part.shape} for input "
+                f"{place} of shape {edge.shape}"
+            )
+        if mode.anomaly:
+            check_finite(part, f"the backward of {node.name}", f"input {place}", node.origin)
+        if part.dtype != edge.dtype:
+            part = part.astype(edge.dtype)  # float32 and float64 met in this operation
+        if edge not in grads:
+            # By reference: several inputs may be sent one array, so it is not changed from here on.
+            grads[edge] = part
+            if not isinstance(edge, Node) and _is_exclusive(part, (grad, *saved), parts):
+                exclusive.add(edge)
+        elif edge in exclusive:
+            grads[edge] += part
+        else:
+            grads[edge] = grads[edge] + part
+            exclusive.add(edge)
+
+
+def apply_hooks(node: Node, grad: Array) -> Array:
+    """Show `grad` to the hooks of `node`, in their order, and return what they make of it."""
+    for hook in tuple((node.hooks or {}).values()):
+        replacement = hook(grad)
+        if replacement is not None:
+            grad = replacement
+    if node.retained is not None:
+        node.retained(grad)
+    return grad
+
+
+def _is_exclusive(part: Array, others: Sequence[Any], parts: Sequence[Array | None]) -> bool:
+    """Return whether `part` is a whole block of memory that none of the other arrays shares.
+
+    A leaf may then keep it as its ``.grad`` without a copy; a parameter's gradient usually can be.
+    """
+    block = memory_of(part)
+    return (
+        type(block) is type(part)
+        and block.nbytes == part.nbytes
+        and bool(part.flags.c_contiguous or part.flags.f_contiguous)
+        and all(memory_of(other) is not block for other in others)
+        and sum(memory_of(other) is block for other in parts) == 1
+    )
+
+
+def memory_of(array: Any) -> Any:
+    """Return the array that owns the memory of `array`: itself unless it is a view."""
+    base = getattr(array, "base", None)
+    return array if base is None else base
+
+
+def _changed_message(node: Node, place: int, times: int) -> str:
+    return (
+        f"{node.name}: a tensor saved for backward (number {place} of those it saved, of shape "
+        f"{getattr(node.saved[place], 'shape', ())}) was changed in place {times} "
+        f"time{'s' if times > 1 else ''} since; change a copy, or change it after backward()"
+    )
+
+
+def check_finite(array: Array, maker: str, where: str, origin: str) -> None:
+    """Raise the error of `detect_anomaly` if `array` holds a NaN or an infinity."""
+    if array.dtype.kind != "f":
+        return
+    xp = get_xp(array)
+    nans, infinities = int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
+    if not nans and not infinities:
+        return
+    found = [
+        f"{count} {one if count == 1 else many}"
+        for count, one, many in ((nans, "NaN", "NaNs"), (infinities, "infinity", "infinities"))
+        if count
+    ]
+    raise RuntimeError(
+        f"detect_anomaly: {maker} made {' and '.join(found)} among {array.size} values"
+        f"{' for ' + where if where else ''}{origin}"
+    )
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def calling_line() -> str:
+    """Return the line of the program, outside this package, that is being run."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(name, number).strip()
+    return f" ({name}, line {number}{': ' + text if text else ''})"

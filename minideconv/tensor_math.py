@@ -1,0 +1,587 @@
+"""Elementary maths on tensors: one table, each derivative beside its function.
+
+A row of the table gives an operation's name, its forward on plain arrays, and for each argument a
+VJP (vector-Jacobian product): the gradient ``g`` of the result, turned into the gradient of that
+argument. A VJP asks for what it needs by the names of its parameters, ``x`` (or ``a``, ``b``) for
+an argument and ``y`` for the result; only what is asked for, and only where a gradient is wanted,
+is kept until backward. Broadcasting is undone in one place, `unbroadcast`, so no row thinks of it.
+
+The form follows HIPS autograd (D. Maclaurin, Modeling, Inference and Optimization with Composable
+Differentiable Programming, 2016, chapter 4); the formulas are those of any calculus book.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minideconv.backend import Array, device_of, get_xp
+from minideconv.tensor import Axis, Operand, Tensor, record
+
+__all__ = [
+    "abs",
+    "add",
+    "as_tensor",
+    "clip",
+    "div",
+    "exp",
+    "log",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mul",
+    "neg",
+    "pow",
+    "sigmoid",
+    "sqrt",
+    "sub",
+    "sum",
+    "tanh",
+    "unbroadcast",
+    "var",
+    "where",
+]
+
+# ---- the combinators that make an operation of a row ---------------------------------------------
+
+
+def as_tensor(value: Any) -> Tensor:
+    """Return `value` if it is a Tensor, else a constant Tensor of it."""
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """Sum `g` down to `shape`: the adjoint of broadcasting an array of `shape` to ``g.shape``.
+
+    Broadcasting copies a value to several places, so its gradient is the sum over these places.
+    """
+    if g.shape == shape:
+        return g
+    extra = g.ndim - len(shape)
+    stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
+    return g.sum(axis=(*range(extra), *stretched)).reshape(shape)  # type: ignore[no-any-return]
+
+
+def unary(
+    name: str, meaning: str, forward: Callable[..., Array], vjp: Callable[..., Array]
+) -> Callable[[Operand], Tensor]:
+    """Make an operation of one argument: ``forward(xp, x)``, ``vjp(xp, g, [x], [y])``."""
+    kept = [("x", "y").index(wanted) for wanted in _asks(vjp)]
+
+    def backward(g: Array, needs: Sequence[bool], *saved: Array) -> tuple[Array]:
+        return (vjp(get_xp(g), g, *saved),)
+
+    def operation(x: Operand) -> Tensor:
+        x = as_tensor(x)
+        y = forward(get_xp(x.data), x.data)
+        both = (x, y)
+        return record(name, y, (x,), backward, [both[i] for i in kept])
+
+    _describe(operation, name, meaning)
+    return operation
+
+
+def binary(
+    name: str,
+    meaning: str,
+    forward: Callable[..., Array],
+    vjp_a: Callable[..., Array],
+    vjp_b: Callable[..., Array],
+) -> Callable[[Operand, Operand], Tensor]:
+    """Make a broadcasting operation of two: ``forward(xp, a, b)``, ``vjp(xp, g, [a, b, y])``."""
+    vjps = (vjp_a, vjp_b)
+    plans = {needs: _binary_plan(vjps, needs) for needs in product((False, True), repeat=2)}
+
+    def operation(a: Operand, b: Operand) -> Tensor:
+        first, second, x, y = _operands(name, a, b)
+        try:
+            z = forward(get_xp(x, y), x, y)
+        except (TypeError, ValueError) as error:
+            _explain(name, x, y, error)
+        kept, backward = plans[
+            first is not None and first._requires_grad, second is not None and second._requires_grad
+        ]
+        values = (
+            first if first is not None and first.data is x else x,
+            second if second is not None and second.data is y else y,
+            z,
+            getattr(x, "shape", ()),
+            getattr(y, "shape", ()),
+        )
+        return record(name, z, (first, second), backward, [values[i] for i in kept])
+
+    _describe(operation, name, meaning)
+    return operation
+
+
+def _binary_plan(
+    vjps: tuple[Callable[..., Array], ...], needs: tuple[bool, ...]
+) -> tuple[list[int], Callable[..., tuple[Array | None, ...]]]:
+    """Say what to keep when `needs` gradients are wanted, and how to go back with it."""
+    asked = [[("a", "b", "y").index(n) for n in _asks(v)] for v in vjps]
+    kept = sorted({i for want, need in zip(asked, needs, strict=True) if need for i in want})
+    places = [
+        [kept.index(i) for i in a] if need else [] for a, need in zip(asked, needs, strict=True)
+    ]
+
+    def backward(g: Array, _: Sequence[bool], *saved: Any) -> tuple[Array | None, ...]:
+        xp, shapes = get_xp(g), saved[-2:]
+        return tuple(
+            [
+                unbroadcast(vjps[i](xp, g, *[saved[p] for p in places[i]]), shapes[i])
+                if needs[i]
+                else None
+                for i in (0, 1)
+            ]
+        )
+
+    return [*kept, 3, 4], backward
+
+
+def _asks(vjp: Callable[..., Array]) -> tuple[str, ...]:
+    """Return the names of a VJP's parameters after ``xp, g``."""
+    code = vjp.__code__
+    return code.co_varnames[2 : code.co_argcount]
+
+
+def _describe(operation: Any, name: str, meaning: str) -> None:
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = f"Return {meaning}, elementwise."
+
+
+def _operands(name: str, a: Any, b: Any) -> tuple[Tensor | None, Tensor | None, Any, Any]:
+    """Return both operands as Tensor or None, and as arrays or numbers by `Tensor`'s type rules."""
+    first = a if isinstance(a, Tensor) else None
+    second = b if isinstance(b, Tensor) else None
+    x = a.data if first is not None else _constant(name, a)
+    y = b.data if second is not None else _constant(name, b)
+    kinds = getattr(x, "dtype", None), getattr(y, "dtype", None)
+    if kinds[0] is not kinds[1] and kinds[0] is not None and kinds[1] is not None:
+        if kinds[0].kind == "f" and kinds[1].kind in "iub":
+            y = y.astype(kinds[0])
+        elif kinds[1].kind == "f" and kinds[0].kind in "iub":
+            x = x.astype(kinds[1])
+    elif kinds[0] is None and kinds[1] is None:
+        x = Tensor(x).data
+    return first, second, x, y
+
+
+def _constant(name: str, value: Any) -> Any:
+    """Return an operand that is no Tensor as a Python number, which takes any type, or an array."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (bool, int, float)) or hasattr(value, "__array_function__"):
+        return value
+    if isinstance(value, (list, tuple)):
+        return Tensor(value).data
+    raise TypeError(
+        f"{name}: cannot combine a Tensor with {type(value).__name__}; it must be a Tensor, an "
+        "array or a number"
+    )
+
+
+def _explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
+    """Raise the sentence that says why `x` and `y` could not be combined."""
+    if hasattr(x, "shape") and hasattr(y, "shape"):
+        if device_of(x) != device_of(y):
+            raise ValueError(
+                f"{name}: one argument is on {device_of(x)} and the other on {device_of(y)}; move "
+                "one of them with .to(device)"
+            ) from None
+        try:
+            np.broadcast_shapes(x.shape, y.shape)
+        except ValueError:
+            raise ValueError(
+                f"{name}: shapes {x.shape} and {y.shape} do not broadcast; counted from the last, "
+                "axes must have equal lengths or one of them length 1"
+            ) from None
+    raise type(error)(f"{name}: {error}") from None
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+add = binary(
+    "add",
+    "a + b",
+    lambda xp, a, b: a + b,
+    lambda xp, g: g,
+    lambda xp, g: g,
+)
+sub = binary(
+    "sub",
+    "a - b",
+    lambda xp, a, b: a - b,
+    lambda xp, g: g,
+    lambda xp, g: -g,
+)
+mul = binary(
+    "mul",
+    "a * b",
+    lambda xp, a, b: a * b,
+    lambda xp, g, b: g * b,
+    lambda xp, g, a: g * a,
+)
+div = binary(
+    "div",
+    "a / b",
+    lambda xp, a, b: a / b,
+    lambda xp, g, b: g / b,
+    lambda xp, g, b, y: -g * y / b,
+)
+pow = binary(
+    "pow",
+    "a to the power b",
+    lambda xp, a, b: a**b,
+    lambda xp, g, a, b: g * _power_slope(xp, a, b),
+    lambda xp, g, a, y: g * y * _log_base(xp, a),
+)
+maximum = binary(
+    "maximum",
+    "the larger of a and b (the gradient of a tie goes to a)",
+    lambda xp, a, b: xp.maximum(a, b),
+    lambda xp, g, a, b: g * (a >= b),
+    lambda xp, g, a, b: g * xp.logical_not(a >= b),
+)
+minimum = binary(
+    "minimum",
+    "the smaller of a and b (the gradient of a tie goes to a)",
+    lambda xp, a, b: xp.minimum(a, b),
+    lambda xp, g, a, b: g * (a <= b),
+    lambda xp, g, a, b: g * xp.logical_not(a <= b),
+)
+neg = unary(
+    "neg",
+    "-x",
+    lambda xp, x: -x,
+    lambda xp, g: -g,
+)
+exp = unary(
+    "exp",
+    "e to the power x",
+    lambda xp, x: xp.exp(x),
+    lambda xp, g, y: g * y,
+)
+log = unary(
+    "log",
+    "the natural logarithm of x",
+    lambda xp, x: xp.log(x),
+    lambda xp, g, x: g / x,
+)
+sqrt = unary(
+    "sqrt",
+    "the square root of x",
+    lambda xp, x: xp.sqrt(x),
+    lambda xp, g, y: g / (2 * y),
+)
+abs = unary(
+    "abs",
+    "the absolute value of x (its slope at 0 is taken as 0)",
+    lambda xp, x: xp.abs(x),
+    lambda xp, g, x: g * xp.sign(x),
+)
+tanh = unary(
+    "tanh",
+    "the hyperbolic tangent of x",
+    lambda xp, x: xp.tanh(x),
+    lambda xp, g, y: g * (1 - y * y),
+)
+sigmoid = unary(
+    "sigmoid",
+    "1 / (1 + exp(-x)), written with tanh so that nothing overflows",
+    lambda xp, x: xp.tanh(x * 0.5) * 0.5 + 0.5,
+    lambda xp, g, y: g * (y * (1 - y)),
+)
+
+
+def _power_slope(xp: Any, a: Any, b: Any) -> Any:
+    """Return d(a**b)/da = b a**(b-1), which is 0 where b is 0, also at a = 0."""
+    if isinstance(b, (int, float)):
+        return b * a ** (b - 1) if b != 0 else a * 0
+    return b * a ** xp.where(b == 0, xp.ones_like(b), b - 1)
+
+
+def _log_base(xp: Any, a: Any) -> Any:
+    """Return log(a) for d(a**b)/db = a**b log(a); 0 at a = 0, where a**b stays 0 for all b > 0."""
+    if isinstance(a, (int, float)):
+        return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
+    return xp.log(xp.where(a == 0, xp.ones_like(a), a))
+
+
+# ---- choosing ------------------------------------------------------------------------------------
+
+
+def clip(x: Operand, minimum: float | None = None, maximum: float | None = None) -> Tensor:
+    """Return `x` limited to [minimum, maximum]; the gradient is 0 outside and passes at the limits.
+
+    Parameters
+    ----------
+    x : Tensor
+    minimum, maximum : number or None
+        None means no limit on that side.
+    """
+    x = as_tensor(x)
+    if minimum is None and maximum is None:
+        raise ValueError("clip: minimum and maximum are both None; give at least one")
+    low = -math.inf if minimum is None else float(minimum)
+    high = math.inf if maximum is None else float(maximum)
+    if not low <= high:
+        raise ValueError(f"clip: minimum {minimum} must not exceed maximum {maximum}")
+
+    def backward(g: Array, needs: Sequence[bool], x: Array) -> tuple[Array]:
+        return (g * ((x >= low) & (x <= high)),)
+
+    y = get_xp(x.data).clip(x.data, minimum, maximum)
+    return record("clip", y, (x,), backward, saved=(x,))
+
+
+def where(condition: Any, a: Operand, b: Operand) -> Tensor:
+    """Return `a` where `condition` is true and `b` elsewhere; all three broadcast.
+
+    Parameters
+    ----------
+    condition : bool array or Tensor
+        Not differentiated.
+    a, b : Tensor, array or number
+    """
+    chosen = condition.data if isinstance(condition, Tensor) else condition
+    first, second, x, y = _operands("where", a, b)
+    xp = get_xp(x, y, chosen)
+    # A number among them takes the type of the other; `where` alone would decide by its value.
+    kind = xp.result_type(x, y)
+    x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
+    try:
+        z = xp.where(chosen, x, y)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"where: shapes {np.shape(chosen)} (condition), {x.shape} and {y.shape} do not "
+            "broadcast"
+        ) from None
+
+    def backward(g: Array, needs: Sequence[bool], chosen: Array, *shapes: Any) -> Any:
+        picks = (chosen, get_xp(g).logical_not(chosen))
+        return tuple(
+            unbroadcast(g * pick, shape) if need else None
+            for pick, shape, need in zip(picks, shapes, needs, strict=True)
+        )
+
+    return record("where", z, (first, second), backward, saved=(chosen, x.shape, y.shape))
+
+
+# ---- reductions ----------------------------------------------------------------------------------
+
+
+def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the sum over `axis` (all axes if None)."""
+    x = as_tensor(x)
+    axes = reduced_axes("sum", axis, x.shape)
+
+    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
+        return (_spread(g, shape, axes),)
+
+    y = x.data.sum(axis=axes, keepdims=keepdims)
+    return record("sum", y, (x,), backward, saved=(x.shape,))
+
+
+def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the mean over `axis` (all axes if None)."""
+    x = as_tensor(x)
+    axes = reduced_axes("mean", axis, x.shape)
+    count = _count("mean", x.shape, axes)
+
+    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
+        return (_spread(g / count, shape, axes),)
+
+    y = x.data.mean(axis=axes, keepdims=keepdims)
+    return record("mean", y, (x,), backward, saved=(x.shape,))
+
+
+def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """Return the variance over `axis`: the squared distances from the mean, summed, / (n - ddof).
+
+    ``ddof=0`` is the variance of the values themselves (NumPy's default, batch norm's);
+    ``ddof=1`` is the unbiased estimate from a sample (PyTorch's default).
+    """
+    x = as_tensor(x)
+    axes = reduced_axes("var", axis, x.shape)
+    count = _count("var", x.shape, axes) - ddof
+    if count <= 0:
+        raise ValueError(
+            f"var: {count + ddof} values and ddof={ddof} leave {count} to divide by; more than "
+            "ddof values are needed"
+        )
+
+    def backward(g: Array, needs: Sequence[bool], x: Array) -> tuple[Array]:
+        distance = x - x.mean(axis=axes, keepdims=True)
+        distance *= _spread(g * (2 / count), x.shape, axes)
+        return (distance,)
+
+    y = x.data.var(axis=axes, keepdims=keepdims, ddof=ddof)
+    return record("var", y, (x,), backward, saved=(x,))
+
+
+def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the maximum over `axis`; a NaN counts as the maximum.
+
+    Of equal ones the first, in row-major order, has the gradient.
+    """
+    return _extreme("max", x, axis, keepdims)
+
+
+def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the minimum over `axis`; a NaN counts as the minimum.
+
+    Of equal ones the first, in row-major order, has the gradient.
+    """
+    return _extreme("min", x, axis, keepdims)
+
+
+def _extreme(name: str, x: Operand, axis: Axis, keepdims: bool) -> Tensor:
+    x = as_tensor(x)
+    axes = reduced_axes(name, axis, x.shape)
+    count = _count(name, x.shape, axes)
+    others = tuple(i for i in range(x.ndim) if i not in axes)
+
+    def rows(array: Array) -> Array:
+        """Put what is reduced into one last axis."""
+        return array.transpose(*others, *axes).reshape(*(array.shape[i] for i in others), count)
+
+    def backward(g: Array, needs: Sequence[bool], first: Array, shape: Any) -> tuple[Array]:
+        xp = get_xp(g)
+        chosen = xp.arange(count) == first[..., None]
+        order = (*others, *axes)  # back to the axes as they were
+        chosen = chosen.reshape([shape[i] for i in order]).transpose(
+            [order.index(i) for i in range(len(shape))]
+        )
+        return (_spread(g, shape, axes) * chosen,)
+
+    y = getattr(x.data, name)(axis=axes, keepdims=keepdims)
+    saved: tuple[Any, ...] = ()
+    if x.requires_grad:
+        values = rows(x.data)
+        saved = (values.argmax(-1) if name == "max" else values.argmin(-1), x.shape)
+    return record(name, y, (x,), backward, saved)
+
+
+def reduced_axes(name: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `axis` as a sorted tuple of axes counted from the first."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    given = axis if isinstance(axis, tuple) else (axis,)
+    axes = sorted({i + len(shape) if i < 0 else i for i in given})
+    if len(axes) != len(given) or (axes and not 0 <= axes[0] <= axes[-1] < len(shape)):
+        raise ValueError(
+            f"{name}: axis {axis} must name axes of shape {shape}, each once, from {-len(shape)} "
+            f"to {len(shape) - 1}"
+        )
+    return tuple(axes)
+
+
+def _count(name: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    count = math.prod(shape[i] for i in axes)
+    if count == 0:
+        raise ValueError(f"{name}: there is nothing to reduce over axes {axes} of shape {shape}")
+    return count
+
+
+def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """Repeat the gradient of a reduction along the reduced axes: the adjoint of a sum."""
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return get_xp(g).broadcast_to(g.reshape(kept), shape)  # type: ignore[no-any-return]
+
+
+# ---- matrix product ------------------------------------------------------------------------------
+
+
+def matmul(a: Operand, b: Operand) -> Tensor:
+    """Return the matrix product ``(..., n, k) @ (..., k, m) -> (..., n, m)``.
+
+    Leading axes broadcast. As in NumPy, a vector (k,) on the left is a row and on the right a
+    column, whose axis of length 1 is dropped from the result.
+    """
+    first, second, x, y = _operands("matmul", a, b)
+    xp = get_xp(x, y)
+    try:
+        z = xp.matmul(x, y)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"matmul: shapes {np.shape(x)} and {np.shape(y)} do not fit (..., n, k) @ (..., k, m)"
+        ) from None
+
+    def backward(g: Array, needs: Sequence[bool], a: Array, b: Array) -> tuple[Array | None, ...]:
+        rows = a if a.ndim > 1 else a[None, :]  # (..., n, k)
+        columns = b if b.ndim > 1 else b[:, None]  # (..., k, m)
+        if b.ndim == 1:
+            g = g[..., None]
+        if a.ndim == 1:
+            g = g[..., None, :]  # (..., n, m)
+        da = db = None
+        if needs[0]:
+            da = unbroadcast(g @ columns.swapaxes(-1, -2), rows.shape).reshape(a.shape)
+        if needs[1]:
+            db = unbroadcast(rows.swapaxes(-1, -2) @ g, columns.shape).reshape(b.shape)
+        return da, db
+
+    keep_a = first if first is not None and first.data is x else x
+    keep_b = second if second is not None and second.data is y else y
+    return record("matmul", z, (first, second), backward, saved=(keep_a, keep_b))
+
+
+# ---- what becomes a method or an operator of Tensor ----------------------------------------------
+
+
+def _comparison(name: str, compare: Callable[[Any, Any], Any]) -> Any:
+    """Make ``<`` and the like: plain bool arrays, since a truth value has no gradient."""
+
+    def operation(a: Tensor, b: Any) -> Any:
+        if not isinstance(b, (Tensor, bool, int, float, np.generic, list, tuple)) and not hasattr(
+            b, "__array_function__"
+        ):
+            return NotImplemented  # so that `tensor == None` is False
+        _, _, x, y = _operands(name, a, b)
+        try:
+            return get_xp(x).asarray(compare(x, y))
+        except (TypeError, ValueError) as error:
+            _explain(name, x, y, error)
+
+    operation.__name__ = operation.__qualname__ = name
+    return operation
+
+
+def _reflected(operation: Callable[[Any, Any], Tensor]) -> Any:
+    return lambda a, b: operation(b, a)
+
+
+_METHODS: dict[str, Any] = {
+    "__add__": add,
+    "__radd__": _reflected(add),
+    "__sub__": sub,
+    "__rsub__": _reflected(sub),
+    "__mul__": mul,
+    "__rmul__": _reflected(mul),
+    "__truediv__": div,
+    "__rtruediv__": _reflected(div),
+    "__pow__": pow,
+    "__rpow__": _reflected(pow),
+    "__matmul__": matmul,
+    "__rmatmul__": _reflected(matmul),
+    "__neg__": neg,
+    "__abs__": abs,
+    "__lt__": _comparison("<", operator.lt),
+    "__le__": _comparison("<=", operator.le),
+    "__gt__": _comparison(">", operator.gt),
+    "__ge__": _comparison(">=", operator.ge),
+    "__eq__": _comparison("==", operator.eq),
+    "__ne__": _comparison("!=", operator.ne),
+}
+for _operation in (abs, clip, exp, log, max, mean, min, sigmoid, sqrt, sum, tanh, var):
+    _METHODS[_operation.__name__] = _operation
+for _name, _operation in _METHODS.items():
+    setattr(Tensor, _name, _operation)
