@@ -97,7 +97,7 @@ class StageOneCrops(_Crops):
         self,
         dataset: Dataset,
         enlarge: float = 1.2,
-        min_area: float = 0.002,
+        min_area: float = 0.005,
         keep: str = "class",
         balance: float = 0.0,
     ) -> None:
@@ -154,7 +154,7 @@ class StageTwoCrops(_Crops):
         per_image: int = 8,
         iou: float = 0.5,
         enlarge: float = 1.2,
-        min_area: float = 0.002,
+        min_area: float = 0.005,
         whole_image: bool = True,
         balance: float = 0.0,
         seed: int = 0,

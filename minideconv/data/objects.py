@@ -33,7 +33,7 @@ def instances_of(dataset: Dataset, index: int) -> np.ndarray:
     return connected_components(dataset[index][1])
 
 
-def things_of(dataset: Dataset, min_area: float = 0.002) -> list[list[Thing]]:
+def things_of(dataset: Dataset, min_area: float = 0.005) -> list[list[Thing]]:
     """For every image the objects that cover at least `min_area` of it, in order of their number.
 
     The data set is read once; later calls, from either stage, find the result in memory.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from minideconv.data.cache import ItemCache
 from minideconv.data.shape_fills import contrasting_colour, fill, random_colour
 from minideconv.data.shape_outlines import OUTLINES, Outline, blob, pose, stroke
 from minideconv.errors import UsageError
@@ -14,6 +15,7 @@ from minideconv.errors import UsageError
 VOID = 255
 _SUPERSAMPLE = 4
 _SPLITS = {"train": 0, "val": 1, "test": 2}
+_Item = tuple[np.ndarray, np.ndarray, np.ndarray]
 _LENGTHS = {"train": 3000, "val": 400, "test": 400}
 
 
@@ -124,8 +126,7 @@ class Shapes:
         self.size = (height, width)
         self.classes = ["background", *difficulty.classes]
         self._length = length
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._cache_items = int(cache_mb * 2**20 / (5 * height * width))
+        self._cache: ItemCache[_Item] = ItemCache(cache_mb)
 
     @property
     def num_classes(self) -> int:
@@ -151,20 +152,15 @@ class Shapes:
         """Return (H, W) uint8: 0 background, 1, 2, ... the objects, 255 void, as VOC's files do."""
         return self._item(index)[2]
 
-    def _item(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _item(self, index: int) -> _Item:
         if not -len(self) <= index < len(self):
             raise IndexError(f"Shapes: index {index} is outside this split of {len(self)} images.")
         index = int(index) % len(self)
-        found = self._cache.get(index)
-        if found is None:
-            entropy = np.random.SeedSequence([self.seed, _SPLITS[self.split], index])
-            scene = _Scene(np.random.default_rng(entropy), self.size, self.difficulty)
-            found = scene.draw()
-            for array in found:
-                array.setflags(write=False)
-            if len(self._cache) < self._cache_items:
-                self._cache[index] = found
-        return found
+        return self._cache.get(index, lambda: self._draw(index))
+
+    def _draw(self, index: int) -> _Item:
+        entropy = np.random.SeedSequence(self.seed, spawn_key=(_SPLITS[self.split], index))
+        return _Scene(np.random.default_rng(entropy), self.size, self.difficulty).draw()
 
 
 class _Scene:
@@ -182,7 +178,7 @@ class _Scene:
         self.areas = [0]
         self.class_of = [0]
 
-    def draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def draw(self) -> _Item:
         rng, how = self.rng, self.how
         height, width = self.size
         self.canvas[:] = fill(rng, height, width, self.unit, random_colour(rng), how.texture)
