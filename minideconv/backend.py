@@ -127,7 +127,8 @@ def device_of(array: Any) -> Device:
 def to_cpu(array: Any) -> Array:
     """Return `array` as a NumPy array; one that already is comes back unchanged, not copied."""
     xp = get_xp(array)
-    return np.asarray(array) if xp is np else xp.asnumpy(array)  # type: ignore[no-any-return]
+    result: Array = np.asarray(array) if xp is np else xp.asnumpy(array)
+    return result
 
 
 def to_device(array: Any, device: Device | str | None) -> Array:
@@ -138,7 +139,8 @@ def to_device(array: Any, device: Device | str | None) -> Array:
     import cupy
 
     with cupy.cuda.Device(device.index):
-        return cupy.asarray(array)  # type: ignore[no-any-return]
+        result: Array = cupy.asarray(array)
+        return result
 
 
 def synchronize(device: Device | str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minideconv.models.deconvnet import DeconvNet, deconvnet
@@ -9,7 +10,7 @@ from minideconv.nn import Module
 
 __all__ = ["MODELS", "DeconvNet", "build", "deconvnet"]
 
-MODELS = {"deconvnet": deconvnet}
+MODELS: dict[str, Callable[..., Module]] = {"deconvnet": deconvnet}
 """Builders by the name that a command line or a checkpoint uses."""
 
 

@@ -27,19 +27,24 @@ for deep learning" (2016), chapter 4, for the transpose.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+
 from minideconv import geometry
 from minideconv.backend import Array, get_xp
 from minideconv.ops.im2col import (
+    Block,
     IntPair,
     Window,
-    blocks,
     conv_window,
     crop,
     gather,
     padded_zeros,
+    parts,
     scatter,
     zero_pad,
 )
+from minideconv.parallel import map_ordered
 
 __all__ = [
     "conv2d",
@@ -61,6 +66,9 @@ def _check_arrays(
             raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes {axes}")
         if array.dtype.kind != "f":
             raise TypeError(f"{op}: {name} has dtype {array.dtype}; it must be floating point")
+    if x.dtype != weight.dtype or (bias is not None and bias.dtype != x.dtype):
+        theirs = weight.dtype if bias is None else f"{weight.dtype} and bias {bias.dtype}"
+        raise TypeError(f"{op}: x is {x.dtype} but weight is {theirs}; convert one to the other")
     channels, first = x.shape[1], weight.shape[0]
     if groups < 1 or channels % groups or first % groups:
         raise ValueError(
@@ -138,11 +146,15 @@ def conv2d(
 
     x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
     matrix = weight.reshape(groups, k // groups, -1)  # (G, K/G, C/G*kh*kw)
-    y = get_xp(x).empty((groups, k // groups, n * ho * wo), x.dtype)
-    for images, rows, columns in blocks(x, window):
-        cols = gather(x[:, images], window, rows)  # (C, kh, kw, n, r, W')
-        cols = cols.reshape(groups, matrix.shape[2], -1)  # (G, C/G*kh*kw, n*r*W')
-        y[:, :, columns] = matrix @ cols
+    y: Array = get_xp(x).empty((groups, k // groups, n * ho * wo), x.dtype)
+
+    def multiply(part: list[Block]) -> None:
+        for images, rows, columns in part:
+            cols = gather(x[:, images], window, rows)  # (C, kh, kw, n, r, W')
+            cols = cols.reshape(groups, matrix.shape[2], -1)  # (G, C/G*kh*kw, n*r*W')
+            y[:, :, columns] = matrix @ cols
+
+    map_ordered(multiply, parts(x, window))
     y = y.reshape(k, n, ho, wo)
     if bias is not None:
         y += bias[:, None, None, None]
@@ -217,11 +229,15 @@ def conv_transpose2d(
     rows_of_x = x.transpose(1, 0, 2, 3)  # (K, N, H, W)
     matrix = weight.reshape(groups, k // groups, -1).transpose(0, 2, 1)  # (G, C/G*kh*kw, K/G)
     padded = padded_zeros(x, c, n, window)  # (C, N, Hp, Wp)
-    for images, rows, _ in blocks(padded, window):
-        block = rows_of_x[:, images, rows].reshape(groups, k // groups, -1)  # (G, K/G, n*r*W)
-        cols = matrix @ block  # (G, C/G*kh*kw, n*r*W)
-        cols = cols.reshape(c, kh, kw, -1, rows.stop - rows.start, wo)
-        scatter(cols, padded[:, images], window, rows)
+
+    def multiply_and_add(part: list[Block]) -> None:
+        for images, rows, _ in part:
+            block = rows_of_x[:, images, rows].reshape(groups, k // groups, -1)  # (G, K/G, n*r*W)
+            cols = matrix @ block  # (G, C/G*kh*kw, n*r*W)
+            cols = cols.reshape(c, kh, kw, -1, rows.stop - rows.start, wo)
+            scatter(cols, padded[:, images], window, rows)
+
+    map_ordered(multiply_and_add, parts(padded, window))
     y = crop(padded, window)
     if bias is not None:
         y += bias[:, None, None, None]
@@ -276,16 +292,26 @@ def conv2d_weight_grad(
     kh, kw = window.kernel
     x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
     dy = dy.transpose(1, 0, 2, 3)  # (K, N, H', W')
-    total: Array | None = None
-    for images, rows, _ in blocks(x, window):
-        cols = gather(x[:, images], window, rows)  # (C, kh, kw, n, r, W')
-        cols = cols.reshape(groups, c // groups * kh * kw, -1)
-        block = dy[:, images, rows].reshape(groups, k // groups, -1)  # (G, K/G, n*r*W')
-        part = block @ cols.transpose(0, 2, 1)  # (G, K/G, C/G*kh*kw)
-        total = part if total is None else get_xp(x).add(total, part, out=total)
-    if total is None:  # an empty batch
-        total = get_xp(x).zeros((groups, k // groups, c // groups * kh * kw), x.dtype)
-    return total.reshape(k, c // groups, kh, kw)
+
+    def correlate(part: list[Block]) -> Array:
+        products = (
+            dy[:, images, rows].reshape(groups, k // groups, -1)  # (G, K/G, n*r*W')
+            @ gather(x[:, images], window, rows)  # (C, kh, kw, n, r, W')
+            .reshape(groups, c // groups * kh * kw, -1)
+            .transpose(0, 2, 1)
+            for images, rows, _ in part
+        )
+        return _total(products)  # (G, K/G, C/G*kh*kw)
+
+    if n == 0:
+        return get_xp(x).zeros((k, c // groups, kh, kw), x.dtype)
+    return _total(map_ordered(correlate, parts(x, window))).reshape(k, c // groups, kh, kw)
+
+
+def _total(arrays: Iterable[Array]) -> Array:
+    """Add arrays up, in order, into the first."""
+    total: Array = reduce(lambda a, b: get_xp(a).add(a, b, out=a), arrays)
+    return total
 
 
 # ---------------------------------------------------------------------------------------------

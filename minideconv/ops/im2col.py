@@ -8,7 +8,7 @@ regular grid of the padded image: that grid is copied to one row of the columns,
 to that grid. So no index arrays are needed, sums are always made in the same order, and one source
 serves NumPy and CuPy.
 
-A patch matrix is kh * kw times as large as its image. `blocks` cuts it so that `ops.conv` can make
+A patch matrix is kh * kw times as large as its image. `parts` cuts it so that `ops.conv` can make
 it for some images, or some rows of one image, at a time, within the budget of `ops.workspace`.
 
 Source: Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
@@ -17,8 +17,8 @@ processing" (2006), section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from minideconv import geometry
@@ -27,15 +27,16 @@ from minideconv.geometry import Pair
 from minideconv.ops.workspace import rows_per_block
 
 __all__ = [
+    "Block",
     "IntPair",
     "Window",
-    "blocks",
     "col2im",
     "conv_window",
     "crop",
     "gather",
     "im2col",
     "padded_zeros",
+    "parts",
     "scatter",
     "zero_pad",
 ]
@@ -86,7 +87,7 @@ def zero_pad(x: Array, padding: Pair) -> Array:
     if ph == 0 and pw == 0:
         return x
     c, n, h, w = x.shape
-    padded = get_xp(x).zeros((c, n, h + 2 * ph, w + 2 * pw), x.dtype)
+    padded: Array = get_xp(x).zeros((c, n, h + 2 * ph, w + 2 * pw), x.dtype)
     padded[:, :, ph : ph + h, pw : pw + w] = x
     return padded
 
@@ -97,7 +98,9 @@ def gather(padded: Array, window: Window, rows: slice) -> Array:
     if window.kernel == (1, 1):
         return padded[:, None, None, :, *window.tap(0, 0, rows)]  # one tap: nothing to copy
     kh, kw = window.kernel
-    cols = get_xp(padded).empty((c, kh, kw, n, rows.stop - rows.start, window.out[1]), padded.dtype)
+    cols: Array = get_xp(padded).empty(
+        (c, kh, kw, n, rows.stop - rows.start, window.out[1]), padded.dtype
+    )
     for i in range(kh):
         for j in range(kw):
             cols[:, i, j] = padded[:, :, *window.tap(i, j, rows)]
@@ -125,22 +128,45 @@ def crop(padded: Array, window: Window) -> Array:
     return padded[:, :, ph : ph + h, pw : pw + w]
 
 
-def blocks(x: Array, window: Window) -> Iterator[tuple[slice, slice, slice]]:
-    """Cut the patch matrix of (C, N, H, W) into blocks: yields (images, output rows, columns)."""
+Block = tuple[slice, slice, slice]
+"""Part of a patch matrix: which images, which output rows, and the columns that these are."""
+
+_PARTS = 4  # fixed, so that results do not depend on the number of threads
+_SMALL = 1 << 20  # bytes of patches that are not worth cutting up
+
+
+def parts(x: Array, window: Window) -> list[list[Block]]:
+    """Cut the patch matrix of ``x``, (C, N, Hp, Wp), into blocks within the byte budget.
+
+    The blocks come in up to four lists that share no image, so that each can be worked on by a
+    thread of its own, in order, even where the blocks of one image overlap.
+    """
     c, n = x.shape[:2]
     (kh, kw), (ho, wo) = window.kernel, window.out
-    rows = rows_per_block(x, bytes_per_row=c * kh * kw * wo * x.dtype.itemsize)
-    if rows >= ho:  # whole images
-        images = rows // ho
-        for start in range(0, n, images):
-            stop = min(start + images, n)
-            yield slice(start, stop), slice(0, ho), slice(start * ho * wo, stop * ho * wo)
+    bytes_per_row = c * kh * kw * wo * x.dtype.itemsize
+    count = 1 if n * ho * bytes_per_row <= _SMALL else min(n, _PARTS)
+    edges = [n * i // count for i in range(count + 1)]
+    rows = rows_per_block(x, bytes_per_row)
+    return [_blocks(range(first, last), rows, window) for first, last in pairwise(edges)]
+
+
+def _blocks(images: range, rows: int, window: Window) -> list[Block]:
+    """List the blocks of `rows` output rows, or of as many whole images as have that many."""
+    ho, wo = window.out
+    found = []
+    if rows >= ho:
+        step = rows // ho
+        for start in range(images.start, images.stop, step):
+            stop = min(start + step, images.stop)
+            columns = slice(start * ho * wo, stop * ho * wo)
+            found.append((slice(start, stop), slice(0, ho), columns))
     else:
-        for image in range(n):
+        for image in images:
             for start in range(0, ho, rows):
                 stop = min(start + rows, ho)
                 columns = slice((image * ho + start) * wo, (image * ho + stop) * wo)
-                yield slice(image, image + 1), slice(start, stop), columns
+                found.append((slice(image, image + 1), slice(start, stop), columns))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------
