@@ -304,7 +304,8 @@ def conv2d_weight_grad(
         return _total(products)  # (G, K/G, C/G*kh*kw)
 
     if n == 0:
-        return get_xp(x).zeros((k, c // groups, kh, kw), x.dtype)
+        empty: Array = get_xp(x).zeros((k, c // groups, kh, kw), x.dtype)
+        return empty
     return _total(map_ordered(correlate, parts(x, window))).reshape(k, c // groups, kh, kw)
 
 
