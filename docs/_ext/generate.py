@@ -1,0 +1,146 @@
+"""Pages that are made from the code while building, so that they cannot go stale.
+
+- ``api/*.rst``: one page per room, every name in its ``__all__``;
+- ``generated/*-help.txt``: what each command line prints for ``--help``;
+- ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
+  folder that holds them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parents[1]
+ROOT = DOCS.parent
+
+# The rooms in the order in which a reader meets them: module, title, one sentence.
+ROOMS = [
+    ("minideconv", "The top level", "What `import minideconv as md` offers."),
+    ("minideconv.ops", "ops: array functions", "Plain arrays in, plain arrays out."),
+    ("minideconv.autograd", "autograd: the tape", "`Tensor`, and how gradients flow."),
+    ("minideconv.functional", "functional", "The ops, bound to the tape."),
+    ("minideconv.nn", "nn: modules", "Layers that own their parameters."),
+    ("minideconv.nn.init", "nn.init: initialisers", "How parameters start."),
+    ("minideconv.nn.utils", "nn.utils", "Gradient clipping."),
+    ("minideconv.optim", "optim", "Optimisers and learning-rate schedules."),
+    ("minideconv.models", "models", "Networks as tables of layers."),
+    ("minideconv.data", "data", "Data sets, crops and the loader."),
+    ("minideconv.data.transforms", "data.transforms", "Callables (image, mask, rng)."),
+    ("minideconv.segmentation", "segmentation", "From scores to masks, and metrics."),
+    ("minideconv.visualize", "visualize", "Pictures."),
+    ("minideconv.training", "training", "The engine behind the command lines."),
+    ("minideconv.testing", "testing", "What a course or a plug-in imports."),
+    ("minideconv.backend", "backend", "NumPy or CuPy: arrays and devices."),
+    ("minideconv.random", "random", "The one source of random numbers."),
+    ("minideconv.errors", "errors", "What is raised, and the exit codes."),
+]
+PROGRAMS = ["train", "evaluate", "predict"]
+
+
+def public_names(module: Any) -> list[str]:
+    """Return the names a module exports: ``__all__``, or what it defines without underscore."""
+    names = getattr(module, "__all__", None)
+    if names is None:
+        names = [
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        ]
+    return sorted(names, key=str.lower)
+
+
+def directive(module: str, name: str, value: Any) -> str:
+    """Return the autodoc directive for one public name."""
+    full = f"{module}.{name}"
+    if inspect.isclass(value):
+        return f".. autoclass:: {full}\n   :members:\n   :show-inheritance:\n"
+    if inspect.ismodule(value):
+        return ""
+    if inspect.isroutine(value):
+        return f".. autofunction:: {full}\n"
+    return f".. py:data:: {full}\n   :no-index-entry:\n\n   {_summary(value)}\n"
+
+
+def _summary(value: Any) -> str:
+    text = repr(value)
+    return f"``{text if len(text) <= 160 else type(value).__name__}``"
+
+
+def api_page(module_name: str, title: str, sentence: str, seen: set[int]) -> str:
+    """Return the page of one room; objects that an earlier page documents are only named."""
+    module = importlib.import_module(module_name)
+    lines = [title, "=" * len(title), "", sentence, "", f".. currentmodule:: {module_name}", ""]
+    elsewhere = []
+    for name in public_names(module):
+        value = getattr(module, name)
+        documentable = inspect.isclass(value) or inspect.isroutine(value)
+        if inspect.ismodule(value) or (module_name == "minideconv" and documentable):
+            elsewhere.append(f"``{name}``")
+            continue
+        if documentable and id(value) in seen:
+            elsewhere.append(f"``{name}``")
+            continue
+        if documentable:
+            seen.add(id(value))
+        lines += [directive(module_name, name, value), ""]
+    if elsewhere:
+        lines[5:5] = ["Documented with its own room: " + ", ".join(elsewhere) + ".", ""]
+    return "\n".join(lines)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file unless it is already so, to keep incremental builds fast."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def write_api() -> None:
+    """Write the API pages and their table of contents."""
+    seen: set[int] = set()
+    toc = []
+    for module, title, sentence in ROOMS:
+        write(DOCS / "api" / "generated" / f"{module}.rst", api_page(module, title, sentence, seen))
+        toc.append(f"   generated/{module}")
+    index = (
+        "API reference\n=============\n\nOne page per room, in reading order. These pages are made "
+        "from the docstrings.\n\n.. toctree::\n   :maxdepth: 1\n\n" + "\n".join(toc) + "\n"
+    )
+    write(DOCS / "api" / "index.rst", index)
+
+
+def write_help() -> None:
+    """Write what the command lines print for --help."""
+    for program in PROGRAMS:
+        done = subprocess.run(
+            [sys.executable, "-m", f"minideconv.{program}", "--help"],
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        write(DOCS / "generated" / f"{program}-help.txt", done.stdout)
+
+
+def write_tutorials() -> None:
+    """Copy the notebooks, executed if there are executed ones."""
+    executed = os.environ.get("MINIDECONV_EXECUTED_TUTORIALS")
+    for notebook in sorted((ROOT / "tutorials").glob("*.ipynb")):
+        source = Path(executed) / notebook.name if executed else notebook
+        source = source if source.exists() else notebook
+        write(DOCS / "tutorials" / notebook.name, source.read_text(encoding="utf-8"))
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for sources."""
+    write_api()
+    write_help()
+    write_tutorials()
+    return {"parallel_read_safe": True}

@@ -1,0 +1,68 @@
+"""Sphinx configuration. Build: ``python -m sphinx -W -b html docs docs/_build/html``.
+
+Nothing is fetched while building. MathJax is loaded by the reader's browser from Sphinx's default
+address; everything else is in the pages.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path[:0] = [str(ROOT), str(DOCS / "_ext")]
+# A notebook executed here runs in a process of its own, which must find this checkout too.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+os.environ.pop("MPLBACKEND", None)
+
+import minideconv  # noqa: E402
+
+project = "minideconv"
+author = "The minideconv authors"
+copyright = "2026, The minideconv authors"
+version = release = minideconv.__version__
+
+extensions = [
+    "generate",  # docs/_ext/generate.py: API pages, --help pages, notebooks
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "_ext"]
+source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
+myst_heading_anchors = 3
+
+# Notebooks that come with outputs are shown as they are; others are executed while building.
+nb_execution_mode = "auto"
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's Parameters say it in words
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+default_role = "code"  # a name in single backquotes is code, not a link that may not resolve
+
+html_theme = "pydata_sphinx_theme"
+html_title = "minideconv"
+html_static_path = ["_static"]
+html_css_files = ["minideconv.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}

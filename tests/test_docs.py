@@ -1,0 +1,104 @@
+"""What the README and the documentation show is run; what they point to exists."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import minideconv
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(path for path in DOCS.glob("*.md") if "```python\n" in path.read_text("utf-8"))
+MODULES = ["minideconv"] + [
+    info.name
+    for info in pkgutil.walk_packages(minideconv.__path__, "minideconv.")
+    if not info.name.endswith("__main__")
+]
+
+
+def blocks(text: str) -> list[tuple[int, str]]:
+    """Line number and source of every fenced ``python`` block."""
+    return [
+        (text[: match.start(1)].count("\n") + 1, match.group(1))
+        for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def run_blocks(path: Path) -> None:
+    """Run the blocks of a page in order, in one namespace, with the page's own line numbers."""
+    namespace: dict[str, object] = {"__name__": path.stem}
+    for line, source in blocks(path.read_text(encoding="utf-8")):
+        # A block with `from __future__` would need to be first; ours have none.
+        exec(compile("\n" * (line - 1) + source, str(path), "exec"), namespace)
+
+
+def readme_command(name: str) -> str:
+    """The shell command under the comment ``<!-- ci: NAME -->``, as .ci/run reads it."""
+    found = re.search(rf"<!-- ci: {name} -->\n```sh\n(.*?)\n```", README, re.DOTALL)
+    assert found, f"README.md has no block under <!-- ci: {name} -->"
+    return found.group(1)
+
+
+def test_readme_example_runs_and_is_short(capsys):
+    (_, source), *others = blocks(README)
+    assert not others
+    assert len([line for line in source.splitlines() if line.strip()]) <= 20
+    run_blocks(ROOT / "README.md")
+    losses = [float(line) for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert losses[-1] < losses[0], "the example learns nothing"
+
+
+def test_readme_shows_the_two_commands():
+    assert readme_command("train").endswith("&& python -m minideconv.train")
+    assert readme_command("tests").endswith("&& python -m pytest")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name in ("train", "tests"):
+        for extra in re.findall(r'"\.\[(.+?)\]"', readme_command(name)):
+            assert set(extra.split(",")) <= extras["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_of_a_page_run(page):
+    run_blocks(page)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name
+)
+def test_what_a_page_links_to_exists(page):
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)", text) + re.findall(r'src="([^"]+)"', text)
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert not missing, f"{page.name} points to files that do not exist: {missing}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0, f"{result.failed} examples of {name} print something else"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_names_are_documented(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, f"{name} has no docstring"
+    exported = getattr(module, "__all__", [])
+    missing = [key for key in exported if not hasattr(module, key)]
+    assert not missing, f"{name}.__all__ names what is not there: {missing}"
+    bare = [
+        key
+        for key in exported
+        if (inspect.isclass(value := getattr(module, key)) or inspect.isroutine(value))
+        and not inspect.getdoc(value)
+    ]
+    assert not bare, f"no docstring: {', '.join(f'{name}.{key}' for key in bare)}"
