@@ -13,20 +13,25 @@ Tensor([4., 8.])
 That is all there is to a differentiable operation. Nothing here knows any layer: those are bound in
 `functional`, one `record` each. This file only puts the parts together; read them in this order:
 
-=============== ====================================================================================
-`grad_mode`     ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
-`tape`          what `record` writes down (`Node`), and the walk back over it (`backward_pass`)
-`tensor`        `Tensor`, and `record`
-`tensor_math`   the table of elementary maths: each function beside its derivative
-`tensor_shapes` reshaping, indexing, joining, changes in place
-=============== ====================================================================================
+=================== ================================================================================
+`grad_mode`         ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
+`tape`              what is written down (`Node`), and the walk back over it (`backward_pass`)
+`tensor`            `Tensor`
+`record`            the one way onto the tape
+`tensor_math`       the table of elementary maths: each function beside its derivative
+`tensor_reductions` sums, means, extremes, matrix products
+`tensor_shapes`     reshaping, indexing, joining, changes in place
+=================== ================================================================================
 """
 
 from __future__ import annotations
 
-from minideconv import tensor_math, tensor_shapes  # noqa: F401 - they attach Tensor's operators
+# Importing these three gives Tensor its operators.
+from minideconv import tensor_math, tensor_reductions, tensor_shapes  # noqa: F401
 from minideconv.grad_mode import detect_anomaly, is_grad_enabled, no_grad
-from minideconv.tensor import Operand, RemovableHandle, Tensor, record
+from minideconv.record import record
+from minideconv.tensor import RemovableHandle, Tensor
+from minideconv.tensor_methods import Operand
 
 __all__ = [
     "Operand",

@@ -1,27 +1,19 @@
-"""The Tensor: an array that remembers how it was computed, and `record`, which writes that down."""
+"""The Tensor: an array that remembers how it was computed."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_cpu, to_device
-from minideconv.grad_mode import mode, no_grad
-from minideconv.tape import (
-    Backward,
-    GradHook,
-    Node,
-    Version,
-    backward_pass,
-    calling_line,
-    check_finite,
-)
-from minideconv.tensor_methods import Axis, Operand, TensorMethods
+from minideconv.grad_mode import no_grad
+from minideconv.tape import GradHook, Node, Version, backward_pass
+from minideconv.tensor_methods import TensorMethods
 
-__all__ = ["Axis", "Operand", "RemovableHandle", "Tensor", "record"]
+__all__ = ["RemovableHandle", "Tensor", "wrap"]
 
 
 class Tensor(TensorMethods):
@@ -220,7 +212,7 @@ class Tensor(TensorMethods):
 
     def detach(self) -> Tensor:
         """Return a leaf with the same memory that does not require gradients."""
-        return _wrap(self.data, self._version)
+        return wrap(self.data, self._version)
 
     def retain_grad(self) -> None:
         """Make ``backward()`` leave a gradient in ``.grad`` though this is not a leaf."""
@@ -233,7 +225,7 @@ class Tensor(TensorMethods):
             target = tensor()
             if target is not None:
                 before = target._grad
-                target._grad = _wrap(grad.copy() if before is None else before.data + grad)
+                target._grad = wrap(grad.copy() if before is None else before.data + grad)
 
         self._node.retained = retain
 
@@ -286,7 +278,7 @@ class Tensor(TensorMethods):
             grad += self._grad.data  # not the other way round: the program may hold the old .grad
         else:
             grad = grad + self._grad.data
-        self._grad = _wrap(grad)
+        self._grad = wrap(grad)
 
     # ---- in and out -----------------------------------------------------------------------------
 
@@ -299,17 +291,6 @@ class Tensor(TensorMethods):
         if self.data.size != 1:
             raise ValueError(f"item: needs exactly one element, the tensor has shape {self.shape}")
         return self.data.item()  # type: ignore[no-any-return]
-
-    def to(self, device: Device | str) -> Tensor:
-        """Return this tensor on `device`; gradients flow back to where it is now.
-
-        One that is there already comes back unchanged.
-        """
-        source = self.device
-        moved = to_device(self.data, device)
-        if moved is self.data:
-            return self
-        return record("to", moved, (self,), lambda grad, needs: (to_device(grad, source),))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -325,8 +306,8 @@ class Tensor(TensorMethods):
         """Return a tensor on the memory of `source`, an array of any library that speaks DLPack."""
         kind = int(source.__dlpack_device__()[0])
         if kind == 1:  # kDLCPU
-            return _wrap(np.from_dlpack(source))
-        return _wrap(get_xp(to_device(np.zeros(0), "gpu")).from_dlpack(source))
+            return wrap(np.from_dlpack(source))
+        return wrap(get_xp(to_device(np.zeros(0), "gpu")).from_dlpack(source))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:
@@ -336,7 +317,7 @@ class Tensor(TensorMethods):
             )
         new = type(self).__new__(type(self))
         new.data, new._version, new._node = self.data.copy(), [0], None
-        new._grad = None if self._grad is None else _wrap(self._grad.data.copy())
+        new._grad = None if self._grad is None else wrap(self._grad.data.copy())
         new._requires_grad, new._hooks = self._requires_grad, None
         if hasattr(self, "__dict__"):
             new.__dict__.update(self.__dict__)
@@ -382,102 +363,7 @@ class Tensor(TensorMethods):
         return f"{name}({text})"
 
 
-class RemovableHandle:
-    """Takes one hook away again."""
-
-    _numbers = 0
-
-    def __init__(self, hooks: dict[int, GradHook], hook: GradHook) -> None:
-        RemovableHandle._numbers += 1
-        self._key = RemovableHandle._numbers
-        self._hooks = hooks
-        hooks[self._key] = hook
-
-    def remove(self) -> None:
-        """Take the hook away; doing so twice does nothing."""
-        self._hooks.pop(self._key, None)
-
-
-def record(
-    name: str,
-    data: Array,
-    inputs: Sequence[Tensor | None],
-    backward: Backward,
-    saved: Sequence[Any] = (),
-) -> Tensor:
-    """Make the result of an operation a Tensor, and write on the tape how to go back through it.
-
-    Nothing is written, and nothing kept, unless some input requires gradients and recording is on.
-
-    Parameters
-    ----------
-    name : str
-        The operation, for messages.
-    data : array
-        Its result.
-    inputs : sequence of Tensor or None
-        What it was computed from; None stands for an argument that was left out or is no tensor.
-    backward : callable
-        ``backward(grad, needs, *saved)`` returns a tuple with the gradient for each input, in
-        order, where ``grad`` is the gradient of the result, of its shape. ``needs[i]`` says whether
-        the gradient of input i is wanted; where not, return None. It must not change its arguments;
-        it may return ``grad`` itself or views. What it returns must not be kept by it elsewhere.
-    saved : sequence of Tensor, array or anything
-        Handed to `backward` (tensors as their arrays) and freed as soon as it has run. Everything
-        big belongs here and not in the closure of `backward`. If a saved tensor, or the result, is
-        changed in place meanwhile, ``backward()`` raises an error.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> def cube(x):
-    ...     def backward(grad, needs, x):
-    ...         return (grad * 3 * x**2,)
-    ...
-    ...     return record("cube", x.data**3, (x,), backward, saved=(x,))
-    >>> x = Tensor([2.0], requires_grad=True)
-    >>> cube(x).backward()
-    >>> x.grad
-    Tensor([12.])
-    """
-    result = _wrap(data)
-    if mode.anomaly:
-        _check_forward(name, result.data, inputs)
-    if not mode.recording:
-        return result
-    wanted = False
-    edges: list[Any] = []
-    for tensor in inputs:
-        if tensor is None or not tensor._requires_grad:
-            edges.append(None)
-        else:
-            wanted = True
-            edges.append(tensor._node or tensor)
-    if not wanted or result.data.dtype.kind != "f":
-        return result
-    arrays: list[Any] = []
-    versions: list[tuple[Version, int, int]] = []
-    for item in saved:
-        if isinstance(item, Tensor):
-            versions.append((item._version, item._version[0], len(arrays)))
-            arrays.append(item.data)
-        else:
-            if item is data:
-                versions.append((result._version, 0, len(arrays)))
-            arrays.append(item)
-    result._requires_grad = True
-    result._node = node = Node(
-        name, tuple(edges), backward, tuple(arrays), versions, data.shape, data.dtype
-    )
-    if mode.anomaly:
-        node.origin = calling_line()
-    return result
-
-
-def _wrap(data: Array, version: Version | None = None) -> Tensor:
+def wrap(data: Array, version: Version | None = None) -> Tensor:
     """Make a leaf of an array: `Tensor` without its questions."""
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(data) if isinstance(data, np.generic) else data
@@ -510,6 +396,22 @@ def _as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
     return array if device is None else to_device(array, device)
 
 
+class RemovableHandle:
+    """Takes one hook away again."""
+
+    _numbers = 0
+
+    def __init__(self, hooks: dict[int, GradHook], hook: GradHook) -> None:
+        RemovableHandle._numbers += 1
+        self._key = RemovableHandle._numbers
+        self._hooks = hooks
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; doing so twice does nothing."""
+        self._hooks.pop(self._key, None)
+
+
 def _array_hook(hook: Callable[[Tensor], Tensor | None]) -> GradHook:
     """Let a hook on tensors see an array, and the array not be changed by it."""
 
@@ -521,7 +423,7 @@ def _array_hook(hook: Callable[[Tensor], Tensor | None]) -> GradHook:
         else:
             seen = grad.copy()  # CuPy knows no read-only arrays
         with no_grad():
-            replacement = hook(_wrap(seen))
+            replacement = hook(wrap(seen))
         if replacement is None:
             return None
         if not isinstance(replacement, Tensor) or replacement.shape != grad.shape:
@@ -532,11 +434,3 @@ def _array_hook(hook: Callable[[Tensor], Tensor | None]) -> GradHook:
         return replacement.data.astype(grad.dtype, copy=False)
 
     return wrapped
-
-
-def _check_forward(name: str, data: Array, inputs: Sequence[Tensor | None]) -> None:
-    """Raise the error of `detect_anomaly` if the result is not finite."""
-    for place, tensor in enumerate(inputs):
-        if tensor is not None:
-            check_finite(tensor.data, f"something before {name}", f"its input {place}", "")
-    check_finite(data, name, "", calling_line())

@@ -1,7 +1,7 @@
 """The list of operators and methods of `Tensor` that are written in other files.
 
-`tensor_math` and `tensor_shapes` put them there when they are imported; declared here once, they
-are known to type checkers and editors.
+`tensor_math`, `tensor_reductions` and `tensor_shapes` put them there when they are imported;
+declared here once, they are known to type checkers and editors.
 """
 
 # ruff: noqa: D102 - they are documented where they are written
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from minideconv.backend import Array
+from minideconv.backend import Array, Device
 
 if TYPE_CHECKING:
     from minideconv.tensor import Tensor
@@ -28,7 +28,7 @@ Operand: TypeAlias = Union["Tensor", Array, np.generic, float, int, bool]
 
 
 class TensorMethods:
-    """Base class of `Tensor`; empty until `tensor_math` and `tensor_shapes` fill `Tensor`."""
+    """Base class of `Tensor` that declares what these files attach to it."""
 
     __slots__ = ()
 
@@ -78,6 +78,7 @@ class TensorMethods:
         def broadcast_to(self, *shape: int | Sequence[int]) -> Tensor: ...
         def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor: ...
         def unsqueeze(self, axis: int) -> Tensor: ...
+        def to(self, device: Device | str) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
         def __getitem__(self, key: Any) -> Tensor: ...
         def __setitem__(self, key: Any, value: Operand) -> None: ...

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, Device, get_xp, to_device
 from minideconv.grad_mode import is_grad_enabled
+from minideconv.record import record
 from minideconv.tape import memory_of
-from minideconv.tensor import Operand, Tensor, record
+from minideconv.tensor import Tensor
 from minideconv.tensor_math import add, as_tensor, div, mul, sub, unbroadcast
+from minideconv.tensor_methods import Operand
 
 __all__ = [
     "astype",
@@ -30,6 +32,7 @@ __all__ = [
     "squeeze",
     "stack",
     "swapaxes",
+    "to",
     "transpose",
     "unsqueeze",
 ]
@@ -147,6 +150,15 @@ def astype(x: Operand, dtype: Any) -> Tensor:
     if x.dtype == np.dtype(dtype):
         return x
     return record("astype", x.data.astype(dtype), (x,), lambda g, needs: (g,))
+
+
+def to(x: Tensor, device: Device | str) -> Tensor:
+    """Return `x` on `device`, itself if it is there already; gradients flow back to where it is."""
+    source = x.device
+    moved = to_device(x.data, device)
+    if moved is x.data:
+        return x
+    return record("to", moved, (x,), lambda g, needs: (to_device(g, source),))
 
 
 def _view(x: Tensor, y: Tensor) -> Tensor:
@@ -349,7 +361,7 @@ _METHODS: dict[str, Any] = {
     "__itruediv__": _in_place("x /= value", div, "true_divide"),
 }
 for _operation in (
-    astype, broadcast_to, flatten, permute, reshape, squeeze, swapaxes, unsqueeze,
+    astype, broadcast_to, flatten, permute, reshape, squeeze, swapaxes, to, unsqueeze,
 ):  # fmt: skip
     _METHODS[_operation.__name__] = _operation
 _METHODS["transpose"] = permute

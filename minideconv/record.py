@@ -1,0 +1,100 @@
+"""`record`: the one way onto the tape, for every operation there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minideconv.backend import Array
+from minideconv.grad_mode import mode
+from minideconv.tape import Backward, Node, Version, calling_line, check_finite
+from minideconv.tensor import Tensor, wrap
+
+__all__ = ["record"]
+
+
+def record(
+    name: str,
+    data: Array,
+    inputs: Sequence[Tensor | None],
+    backward: Backward,
+    saved: Sequence[Any] = (),
+) -> Tensor:
+    """Make the result of an operation a Tensor, and write on the tape how to go back through it.
+
+    Nothing is written, and nothing kept, unless some input requires gradients and recording is on.
+
+    Parameters
+    ----------
+    name : str
+        The operation, for messages.
+    data : array
+        Its result.
+    inputs : sequence of Tensor or None
+        What it was computed from; None stands for an argument that was left out or is no tensor.
+    backward : callable
+        ``backward(grad, needs, *saved)`` returns a tuple with the gradient for each input, in
+        order, where ``grad`` is the gradient of the result, of its shape. ``needs[i]`` says whether
+        the gradient of input i is wanted; where not, return None. It must not change its arguments;
+        it may return ``grad`` itself or views. What it returns must not be kept by it elsewhere.
+    saved : sequence of Tensor, array or anything
+        Handed to `backward` (tensors as their arrays) and freed as soon as it has run. Everything
+        big belongs here and not in the closure of `backward`. If a saved tensor, or the result, is
+        changed in place meanwhile, ``backward()`` raises an error.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> def cube(x):
+    ...     def backward(grad, needs, x):
+    ...         return (grad * 3 * x**2,)
+    ...
+    ...     return record("cube", x.data**3, (x,), backward, saved=(x,))
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    Tensor([12.])
+    """
+    result = wrap(data)
+    if mode.anomaly:
+        _check_forward(name, result.data, inputs)
+    if not mode.recording:
+        return result
+    wanted = False
+    edges: list[Any] = []
+    for tensor in inputs:
+        if tensor is None or not tensor._requires_grad:
+            edges.append(None)
+        else:
+            wanted = True
+            edges.append(tensor._node or tensor)
+    if not wanted or result.data.dtype.kind != "f":
+        return result
+    arrays: list[Any] = []
+    versions: list[tuple[Version, int, int]] = []
+    for item in saved:
+        if isinstance(item, Tensor):
+            versions.append((item._version, item._version[0], len(arrays)))
+            arrays.append(item.data)
+        else:
+            if item is data:
+                versions.append((result._version, 0, len(arrays)))
+            arrays.append(item)
+    result._requires_grad = True
+    result._node = node = Node(
+        name, tuple(edges), backward, tuple(arrays), versions, data.shape, data.dtype
+    )
+    if mode.anomaly:
+        node.origin = calling_line()
+    return result
+
+
+def _check_forward(name: str, data: Array, inputs: Sequence[Tensor | None]) -> None:
+    """Raise the error of `detect_anomaly` if the result is not finite."""
+    for place, tensor in enumerate(inputs):
+        if tensor is not None:
+            check_finite(tensor.data, f"something before {name}", f"its input {place}", "")
+    check_finite(data, name, "", calling_line())
