@@ -92,9 +92,10 @@ def _resume(options: Any, given: dict[str, Any]) -> int:
     saved: dict[str, Any] = header["config"]
     for name, value in given.items():
         if not settings()[name].resume and value != saved.get(name):
+            option = "--" + name.replace("_", "-")
             raise UsageError(
-                f"--resume {options.resume}: --{name.replace('_', '-')} is {saved.get(name)} in this "
-                f"run and cannot become {value}; start a new run for that"
+                f"--resume {options.resume}: {option} is {saved.get(name)} in this run and cannot "
+                f"become {value}; start a new run for that"
             )
     config = TrainConfig(**{**saved, **given})
     if options.print_config:

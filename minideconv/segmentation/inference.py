@@ -126,7 +126,7 @@ class Segmenter:
         return _labels(self.scores(image, windows, join))
 
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
-        """Yield the scores of each image, whole-image windows; several images go through at once."""
+        """Yield the scores of each whole image; several images go through at once."""
         waiting: list[Image] = []
         for image in images:
             _check_image(image)

@@ -135,13 +135,19 @@ def _augmentation(config: TrainConfig, step: transforms.Normalize) -> transforms
     size = config.input_size
     if config.augment == "none":
         return transforms.paper_eval(size, step)
-    paper = transforms.paper_train(size, step)
-    if config.augment == "strong":
-        *first, last = paper.transforms
-        square, resize, *rest = first
-        vary = [transforms.RandomScale(0.8, 1.25), transforms.ColorJitter(0.3, 0.3, 0.3)]
-        return transforms.Compose([square, resize, vary[0], *rest, vary[1], last])
-    return paper
+    if config.augment == "paper":
+        return transforms.paper_train(size, step)
+    return transforms.Compose(
+        [
+            transforms.WholeWindow(),
+            transforms.Resize(max(size, round(size * 250 / 224))),
+            transforms.RandomScale(0.8, 1.25),
+            transforms.RandomCrop(size),
+            transforms.RandomHorizontalFlip(),
+            transforms.ColorJitter(0.3, 0.3, 0.3),
+            step,
+        ]
+    )
 
 
 def model(config: TrainConfig, num_classes: int) -> Any:

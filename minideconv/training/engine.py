@@ -66,6 +66,8 @@ class _Stage:
     optimizer: Any
     schedule: Any
     steps_per_epoch: int
+    lr: float
+    """The rate of the step taken last."""
     loss: LossMeter = field(default_factory=LossMeter)
 
 
@@ -150,7 +152,7 @@ class Trainer:
         steps = self._steps(loader)
         optimizer = build.optimizer(self.config, self.model, lr)
         schedule = build.schedule(self.config, optimizer, steps * epochs)
-        return _Stage(name, loader, optimizer, schedule, steps)
+        return _Stage(name, loader, optimizer, schedule, steps, lr)
 
     def _steps_left(self) -> int:
         total = sum(epochs * self._steps(loader) for _, epochs, _, loader in self._plan)
@@ -213,14 +215,14 @@ class Trainer:
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         loss, images = 0.0, 0
-        lr = float(stage.optimizer.param_groups[0]["lr"])
+        stage.lr = float(stage.optimizer.param_groups[0]["lr"])
         stage.optimizer.zero_grad()
         for _ in range(count):
             x, truth = next(batches)
             loss += self._backward(x, truth, 1.0 / count)
             images += len(x)
         if not math.isfinite(loss):
-            raise TrainingError(self._not_finite("the loss", loss, lr))
+            raise TrainingError(self._not_finite(f"the loss ({loss})", stage.lr))
         if self.config.clip_grad > 0:
             clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
         stage.optimizer.step()
@@ -229,7 +231,7 @@ class Trainer:
         self.progress.step += 1
         self.progress.epoch_step += 1
         stage.loss.add(loss)
-        self._after_step(stage, loss, lr, images)
+        self._after_step(stage, images)
 
     def _backward(self, x: Array, truth: Array, share: float) -> float:
         """Add one batch's gradient, weighted by `share`; return its part of the loss."""
@@ -245,7 +247,7 @@ class Trainer:
     # ---------------------------------------------------------------------------------------
     # Writing down.
 
-    def _after_step(self, stage: _Stage, loss: float, lr: float, images: int) -> None:
+    def _after_step(self, stage: _Stage, images: int) -> None:
         speed = self._clock.step(images)
         self.show.step(
             StepInfo(
@@ -256,7 +258,7 @@ class Trainer:
                 steps=stage.steps_per_epoch,
                 loss=stage.loss.interval_mean(),
                 mean_iou=self._train_confusion.mean_iou,
-                lr=lr,
+                lr=stage.lr,
                 images_per_second=speed,
                 seconds_left=self._clock.left(self._steps_left()),
             )
@@ -269,7 +271,7 @@ class Trainer:
                     "epoch": self.progress.epoch + 1,
                     "stage": stage.name,
                     "loss": stage.loss.interval_mean(),
-                    "lr": lr,
+                    "lr": stage.lr,
                     "images_per_second": round(speed, 2),
                     "elapsed": round(self._clock.elapsed(), 2),
                 }
@@ -283,7 +285,7 @@ class Trainer:
             "step": self.progress.step,
             "epoch": self.progress.epoch + 1,
             "stage": stage.name,
-            "lr": float(stage.optimizer.param_groups[0]["lr"]),
+            "lr": stage.lr,
             "train": {
                 "loss": stage.loss.epoch_mean(),
                 "pixel_accuracy": _plain(confusion.pixel_accuracy),
@@ -392,7 +394,7 @@ class Trainer:
             self.show.work("validating", done, len(chosen))
             truth = data[index][1]
             confusion.update(truth, scores.argmax(axis=0))
-            # The loss is for the curve only: a grid of at most 64 x 64 pixels of each image will do.
+            # The loss is for the curve only: a grid of some 64 x 64 pixels of each image will do.
             grid = (slice(None, None, max(1, max(truth.shape) // 64)),) * 2
             sample = truth[grid][None].astype(np.int64)
             counted = int((sample != 255).sum())
@@ -418,7 +420,7 @@ class Trainer:
         if self.run is None:
             raise Interrupted(place, signal_number)
         self.save(stage, number)
-        self.say(place)
+        self.run.add_log(place)
         command = f"python -m minideconv.train --resume {self.run.path}"
         raise Interrupted(f"{place}; go on with: {command}", signal_number)
 
@@ -429,8 +431,7 @@ class Trainer:
         model_state = self.model.state_dict()
         for name, array in model_state.items():
             if not np.isfinite(array).all():
-                lr = float(stage.optimizer.param_groups[0]["lr"])
-                raise TrainingError(self._not_finite(name, float("nan"), lr))
+                raise TrainingError(self._not_finite(f"a value of {name}", stage.lr))
         self.progress.elapsed = self._clock.elapsed()
         checkpoint = Checkpoint(model_state, self.header(), self._state(stage, number))
         save_checkpoint(self.run.last, checkpoint)
@@ -455,6 +456,7 @@ class Trainer:
             "schedule": stage.schedule.state_dict(),
             "loader": stage.loader.state_dict(),
             "loss": stage.loss.state_dict(),
+            "lr": stage.lr,
             "confusion": self._train_confusion.counts,
             "random": random.get_state(),
         }
@@ -479,7 +481,8 @@ class Trainer:
     def _restore(self, stage: _Stage, number: int) -> None:
         """Load the resumed state into the stage, if it was saved in this stage.
 
-        At the boundary it was saved in the stage before; the new one starts fresh, as it would have.
+        At the boundary it was saved in the stage before; the new one starts fresh, as it would
+        have without the stop.
         """
         state, self._resumed = self._resumed, {}
         if not state or state["stage"] != number:
@@ -488,14 +491,15 @@ class Trainer:
         stage.schedule.load_state_dict(state["schedule"])
         stage.loader.load_state_dict(state["loader"])
         stage.loss.load_state_dict(state["loss"])
+        stage.lr = state["lr"]
         self._train_confusion.counts[:] = state["confusion"]
 
-    def _not_finite(self, what: str, value: float, lr: float) -> str:
+    def _not_finite(self, what: str, lr: float) -> str:
         kept = ""
         if self.run is not None and self.run.last.exists():
             kept = f"; the last good checkpoint is {self.run.last}"
         return (
-            f"{what} became {value} at step {self.progress.step + 1} (epoch "
+            f"{what} stopped being finite at step {self.progress.step + 1} (epoch "
             f"{self.progress.epoch + 1}) with learning rate {lr:.3g}: try a lower --lr, a longer "
             f"--warmup or --clip-grad 1{kept}"
         )

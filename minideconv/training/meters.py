@@ -85,7 +85,7 @@ class Clock:
         return self._speed
 
     def lap(self) -> None:
-        """Begin a step now, so that what came before (validation, say) does not count as its time."""
+        """Begin a step now: what came before (validation, say) is not its time."""
         self._lap = self._now()
 
     def left(self, steps: int) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, as_device, device_of, to_cpu, to_device
+from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
 from minideconv.nn import BatchNorm2d, Module
 
 __all__ = ["Agreement", "get_buffers", "recalibrate", "set_buffers", "train_eval_agreement"]
@@ -121,6 +121,6 @@ def set_buffers(model: Module, buffers: dict[str, Array]) -> None:
         array[...] = buffers[name]
 
 
-def _device_of(model: Module) -> object:
+def _device_of(model: Module) -> Device:
     parameter = next(iter(model.parameters()), None)
     return as_device(None) if parameter is None else device_of(parameter.data)

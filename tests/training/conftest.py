@@ -1,0 +1,30 @@
+"""A run that takes about a second: tiny pictures, a tiny network, both stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """Return the settings; 24 pictures make some 5 steps an epoch in each stage."""
+    return {
+        "train_images": 6,
+        "val_images": 3,
+        "image_size": 32,
+        "input_size": 16,
+        "width": 2,
+        "fc": 4,
+        "depth": 2,
+        "batch_size": 2,
+        "windows": 1,
+        "epochs": 2,
+        "epochs_stage2": 2,
+        "recalibrate": 2,
+        "print_freq": 2,
+        "images": 0,
+        "device": "cpu",
+        "class_balance": 0.0,
+    }

@@ -1,0 +1,185 @@
+"""A run that was stopped and resumed ends with the same bytes as one that was not."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minideconv.errors import CheckpointError
+from minideconv.training.checkpoint import load_checkpoint
+from minideconv.training.config import TrainConfig
+from minideconv.training.engine import Trainer
+from minideconv.training.interrupt import Interrupted
+from minideconv.training.run_folder import RunFolder
+
+TIMING = {"elapsed", "images_per_second"}
+
+
+def run(
+    folder: Path,
+    settings: dict[str, Any],
+    stop_at: int | None = None,
+    resume: bool = False,
+    in_validation: int | None = None,
+) -> Trainer:
+    """Train into `folder`; stop after step `stop_at`, or in the n-th validation."""
+    config = TrainConfig(**settings)
+    run_folder = RunFolder(folder)
+    trainer = Trainer(config, run=run_folder)
+    if resume:
+        trainer.resume(run_folder.last)
+    run_folder.create(config)
+    validations = 0
+
+    def step(info: Any) -> None:
+        if trainer.progress.step == stop_at:
+            trainer.stop.ask()
+
+    def work(what: str, done: int, total: int) -> None:
+        nonlocal validations
+        validations += done == 1
+        if validations == in_validation and done == 1:
+            trainer.stop.ask(signal.SIGTERM)
+
+    trainer.show.step = step  # type: ignore[method-assign]
+    trainer.show.work = work  # type: ignore[method-assign]
+    trainer.fit()
+    return trainer
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMING} for line in text]
+
+
+def plain(tree: Any) -> Any:
+    """Arrays as bytes, so that trees compare bit by bit."""
+    if isinstance(tree, np.ndarray):
+        return (str(tree.dtype), tree.shape, tree.tobytes())
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    return [plain(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    for name in ("last", "best"):
+        one = load_checkpoint(first / "checkpoints" / f"{name}.npz")
+        two = load_checkpoint(second / "checkpoints" / f"{name}.npz")
+        assert plain(one.model_state) == plain(two.model_state), name
+        assert plain(one.state) == plain(two.state), name
+        one.header["progress"].pop("elapsed")
+        two.header["progress"].pop("elapsed")
+        assert one.header == two.header, name
+    assert lines(first) == lines(second)
+
+
+@pytest.fixture(params=["adamw", "sgd"])
+def settings(tiny, request):
+    # Three batches in a step: the last step of an epoch takes what is left.
+    return {**tiny, "optimizer": request.param, "accumulate": 2, "workers": 2, "lr": 0.02}
+
+
+@pytest.fixture
+def uninterrupted(settings, tmp_path):
+    trainer = run(tmp_path / "whole", settings)
+    assert trainer.progress.epoch == 4
+    return trainer
+
+
+def test_stopping_and_resuming_changes_no_byte(settings, uninterrupted, tmp_path):
+    total = uninterrupted.progress.step
+    first_stage = 2 * uninterrupted._steps(uninterrupted._plan[0][3])
+    assert 4 < first_stage < total - 4
+    stops = {
+        "in the first epoch": 1,
+        "in stage 1": first_stage - 1,
+        "at the boundary": first_stage,
+        "in stage 2": first_stage + 2,
+        "after the last step": total,
+    }
+    for name, step in stops.items():
+        folder = tmp_path / name
+        with pytest.raises(Interrupted) as stopped:
+            run(folder, settings, stop_at=step)
+        assert stopped.value.exit_code == 130
+        assert f"--resume {folder}" in str(stopped.value)
+        run(folder, settings, resume=True)
+        assert_same_run(tmp_path / "whole", folder)
+
+
+def test_stopping_twice_and_in_a_validation(settings, uninterrupted, tmp_path):
+    folder = tmp_path / "again"
+    with pytest.raises(Interrupted) as stopped:
+        run(folder, settings, in_validation=2)
+    assert stopped.value.exit_code == 143
+    with pytest.raises(Interrupted):
+        run(folder, settings, resume=True, in_validation=1)
+    with pytest.raises(Interrupted):
+        run(folder, settings, resume=True, stop_at=uninterrupted.progress.step - 1)
+    run(folder, settings, resume=True)
+    assert_same_run(tmp_path / "whole", folder)
+
+
+def test_another_number_of_workers_changes_no_byte(settings, uninterrupted, tmp_path):
+    folder = tmp_path / "workers"
+    with pytest.raises(Interrupted):
+        run(folder, settings, stop_at=3)
+    run(folder, {**settings, "workers": 0}, resume=True)
+    one = load_checkpoint(tmp_path / "whole" / "checkpoints" / "last.npz")
+    two = load_checkpoint(folder / "checkpoints" / "last.npz")
+    assert plain(one.model_state) == plain(two.model_state)
+    assert lines(tmp_path / "whole") == lines(folder)
+
+
+def test_lines_behind_the_checkpoint_are_dropped(settings, uninterrupted, tmp_path):
+    """As after a power cut: metrics.jsonl is ahead of last.npz, its last line half written."""
+    folder = tmp_path / "cut"
+    with pytest.raises(Interrupted):
+        run(folder, settings, stop_at=4)
+    saved = (folder / "checkpoints" / "last.npz").read_bytes()
+    with pytest.raises(Interrupted):
+        run(folder, settings, resume=True, stop_at=9)
+    (folder / "checkpoints" / "last.npz").write_bytes(saved)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "ste')
+    run(folder, settings, resume=True)
+    assert_same_run(tmp_path / "whole", folder)
+
+
+def test_another_seed_is_another_run(tiny, tmp_path):
+    """The comparison above is able to fail."""
+    run(tmp_path / "a", tiny)
+    run(tmp_path / "b", {**tiny, "seed": 1})
+    with pytest.raises(AssertionError):
+        assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_plateau_schedule_resumes_too(tiny, tmp_path):
+    settings = {**tiny, "lr_schedule": "plateau"}
+    run(tmp_path / "whole", settings)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "part", settings, stop_at=5)
+    run(tmp_path / "part", settings, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "part")
+
+
+def test_resuming_a_finished_run_does_nothing(tiny, tmp_path):
+    run(tmp_path / "run", tiny)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    trainer = run(tmp_path / "run", tiny, resume=True)
+    assert trainer.progress.epoch == 4
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_resuming_another_network_names_the_difference(tiny, tmp_path):
+    run(tmp_path / "run", {**tiny, "epochs": 1, "epochs_stage2": 0})
+    other = Trainer(TrainConfig(**{**tiny, "width": 3}))
+    with pytest.raises(
+        CheckpointError, match=r"its conv1_1\.layer\.weight has shape \(2, 3, 3, 3\)"
+    ):
+        other.resume(tmp_path / "run" / "checkpoints" / "last.npz")
