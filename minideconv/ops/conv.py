@@ -368,12 +368,20 @@ def conv_transpose2d_backward(
 
     ``dx = conv2d(dy, W)``, ``dW = conv2d_weight_grad(dy, x)`` (the operands change places),
     ``db[c] = sum_{n, p, q} dy``. output_padding needs no mention: it shows in the shape of dy.
+    Where it is not below the stride (dilation allows that), `conv2d` of dy has windows behind the
+    last pixel of x: none of them has a share in it.
     """
+    h, w = x.shape[2:]
     dx = dw = db = None
     if needs[0]:
-        dx = conv2d(dy, weight, None, stride, padding, dilation, groups)
+        dx = conv2d(dy, weight, None, stride, padding, dilation, groups)[:, :, :h, :w]
     if needs[1]:
         kernel = (weight.shape[2], weight.shape[3])
+        ho, wo = conv_window("conv2d", dy.shape[2:], kernel, stride, padding, dilation).out
+        if (ho, wo) != (h, w):
+            behind = get_xp(x).zeros((*x.shape[:2], ho, wo), x.dtype)
+            behind[:, :, :h, :w] = x
+            x = behind
         dw = conv2d_weight_grad(dy, x, kernel, stride, padding, dilation, groups)
     if needs[2]:
         db = dy.sum(axis=(0, 2, 3))

@@ -217,6 +217,8 @@ def im2col(
     kh, kw = window.kernel
     ho, wo = window.out
     cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window.padding), window, slice(0, ho))
+    if window.kernel == (1, 1):
+        cols = cols.copy()  # `gather` returned a view of x, which is not the caller's to change
     return cols.reshape(c * kh * kw, n, ho * wo).transpose(1, 0, 2)
 
 
