@@ -31,6 +31,7 @@ class Measured:
     relative: float  # difference from the claimed one
     agrees: bool
     smooth: bool  # left and right derivatives are the same
+    significant: bool  # larger than rounding: the direction tests something
 
 
 class Slope:
@@ -62,21 +63,20 @@ class Slope:
 
     def measure(self, v: Array, claimed: float, rtol: float) -> Measured:
         """Compare with `claimed`, with ever smaller steps until they agree."""
-        best: tuple[float, float] | None = None
         for step in _STEPS:
-            value, noise = self.central(v, step * self.scale)
+            found, noise = self.central(v, step * self.scale)
+            if step < _STEPS[0] and noise > 10 * rtol * max(abs(found), abs(claimed)):
+                break  # rounding hides what a smaller step could show
+            value, h = found, step * self.scale
             difference = abs(value - claimed)
             larger = max(abs(value), abs(claimed))
             relative = difference / larger if larger else 0.0
             if difference <= rtol * larger + noise:
-                return Measured(value, min(relative, rtol), True, True)
-            if best is None or difference < best[1]:
-                best = value, difference
+                return Measured(value, min(relative, rtol), True, True, larger > noise)
         # They never agree: is there a derivative at all?
-        h = _STEPS[-1] * self.scale
         (right, size), (here, _), (left, _) = (self.shift(v, t) for t in (h, 0.0, -h))
         jump = abs((right - here) - (here - left)) / h
         noise = _NOISE * float(np.finfo(np.float64).eps) * size / h
         rise = max(abs(right - here), abs(here - left)) / h
         smooth = jump <= 1e-3 * rise + noise
-        return Measured(value, relative, False, smooth)
+        return Measured(value, relative, False, smooth, True)

@@ -134,7 +134,7 @@ def check_gradients(
         for v in _directions(array.shape, rng, directions, mode):
             claimed = float(np.vdot(grad, v))
             measured = slope.measure(v, claimed, rtol)
-            moved = moved or measured.value != 0 or claimed != 0
+            moved = moved or measured.significant
             if not measured.agrees:
                 raise _failure(slope, v, measured, claimed, grad, rtol)
             worst = max(worst, measured.relative)
@@ -267,9 +267,9 @@ def _failure(
     where = f"argument {slope.position} {slope.array.shape}"
     if not measured.smooth:
         return KinkError(
-            f"{where}: the function has a kink at this point (left and right derivatives differ), "
-            "so differences cannot check it; use values(..., kind='distinct'), without ties and "
-            "zeros"
+            f"{where}: the function has a kink at or near this point (left and right derivatives "
+            "differ), so differences cannot check it; use values(..., kind='distinct'), which has "
+            "neither ties nor zeros"
         )
     count = slope.array.size
     lines = [
