@@ -59,19 +59,22 @@ def record(
     Tensor([12.])
     """
     result = wrap(data)
-    if mode.anomaly:
-        _check_forward(name, result.data, inputs)
-    if not mode.recording:
-        return result
+    array = result.data
+    block = array if array.base is None else array.base
     wanted = False
     edges: list[Any] = []
     for tensor in inputs:
-        if tensor is None or not tensor._requires_grad:
-            edges.append(None)
-        else:
-            wanted = True
-            edges.append(tensor._node or tensor)
-    if not wanted or result.data.dtype.kind != "f":
+        edge = None
+        if tensor is not None:
+            if tensor.data is block or tensor.data.base is block:
+                result._version = tensor._version  # a view: changing one changes the other
+            if tensor._requires_grad:
+                wanted = True
+                edge = tensor._node or tensor
+        edges.append(edge)
+    if mode.anomaly:
+        _check_forward(name, array, inputs)
+    if not wanted or not mode.recording or array.dtype.kind != "f":
         return result
     arrays: list[Any] = []
     versions: list[tuple[Version, int, int]] = []
@@ -81,20 +84,21 @@ def record(
             arrays.append(item.data)
         else:
             if item is data:
-                versions.append((result._version, 0, len(arrays)))
+                versions.append((result._version, result._version[0], len(arrays)))
             arrays.append(item)
     result._requires_grad = True
-    result._node = node = Node(
-        name, tuple(edges), backward, tuple(arrays), versions, data.shape, data.dtype
+    result._node = Node(
+        name, tuple(edges), backward, tuple(arrays), versions, array.shape, array.dtype
     )
     if mode.anomaly:
-        node.origin = calling_line()
+        result._node.origin = calling_line()
     return result
 
 
 def _check_forward(name: str, data: Array, inputs: Sequence[Tensor | None]) -> None:
-    """Raise the error of `detect_anomaly` if the result is not finite."""
+    """Raise the error of `detect_anomaly` if an input (then a leaf) or the result is not finite."""
+    line = calling_line()
     for place, tensor in enumerate(inputs):
         if tensor is not None:
-            check_finite(tensor.data, f"something before {name}", f"its input {place}", "")
-    check_finite(data, name, "", calling_line())
+            check_finite(tensor.data, f"input {place} of {name} already held", line)
+    check_finite(data, f"{name} made", line)

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias
 from minideconv.backend import Array, get_xp
 from minideconv.grad_mode import mode
 
-__all__ = ["Backward", "GradHook", "Leaf", "Node", "Version", "backward_pass", "memory_of"]
+__all__ = ["Backward", "GradHook", "Leaf", "Node", "Version", "backward_pass"]
 
 Backward: TypeAlias = Callable[..., tuple[Array | None, ...]]
 """``backward(grad, needs, *saved)`` returns one gradient, or None, for each input."""
@@ -199,7 +199,9 @@ def _run(
                 f"{place} of shape {edge.shape}"
             )
         if mode.anomaly:
-            check_finite(part, f"the backward of {node.name}", f"input {place}", node.origin)
+            check_finite(
+                part, f"the backward of {node.name} made", node.origin, f" for input {place}"
+            )
         if part.dtype != edge.dtype:
             part = part.astype(edge.dtype)  # float32 and float64 met in this operation
         if edge not in grads:
@@ -254,7 +256,7 @@ def _changed_message(node: Node, place: int, times: int) -> str:
     )
 
 
-def check_finite(array: Array, maker: str, where: str, origin: str) -> None:
+def check_finite(array: Array, what: str, line: str, where: str = "") -> None:
     """Raise the error of `detect_anomaly` if `array` holds a NaN or an infinity."""
     if array.dtype.kind != "f":
         return
@@ -268,8 +270,7 @@ def check_finite(array: Array, maker: str, where: str, origin: str) -> None:
         if count
     ]
     raise RuntimeError(
-        f"detect_anomaly: {maker} made {' and '.join(found)} among {array.size} values"
-        f"{' for ' + where if where else ''}{origin}"
+        f"detect_anomaly: {what} {' and '.join(found)} among {array.size} values{where}{line}"
     )
 
 

@@ -29,9 +29,11 @@ __all__ = [
     "abs",
     "add",
     "as_tensor",
+    "check_one_device",
     "clip",
     "div",
     "exp",
+    "kept",
     "log",
     "maximum",
     "minimum",
@@ -104,17 +106,11 @@ def binary(
             z = forward(get_xp(x, y), x, y)
         except (TypeError, ValueError) as error:
             _explain(name, x, y, error)
-        kept, backward = plans[
+        chosen, backward = plans[
             first is not None and first._requires_grad, second is not None and second._requires_grad
         ]
-        values = (
-            first if first is not None and first.data is x else x,
-            second if second is not None and second.data is y else y,
-            z,
-            getattr(x, "shape", ()),
-            getattr(y, "shape", ()),
-        )
-        return record(name, z, (first, second), backward, [values[i] for i in kept])
+        values = (kept(first, x), kept(second, y), z, _shape(x), _shape(y))
+        return record(name, z, (first, second), backward, [values[i] for i in chosen])
 
     _describe(operation, name, meaning)
     return operation
@@ -125,9 +121,10 @@ def _binary_plan(
 ) -> tuple[list[int], Callable[..., tuple[Array | None, ...]]]:
     """Say what to keep when `needs` gradients are wanted, and how to go back with it."""
     asked = [[("a", "b", "y").index(n) for n in _asks(v)] for v in vjps]
-    kept = sorted({i for want, need in zip(asked, needs, strict=True) if need for i in want})
+    chosen = sorted({i for want, need in zip(asked, needs, strict=True) if need for i in want})
     places = [
-        [kept.index(i) for i in a] if need else [] for a, need in zip(asked, needs, strict=True)
+        [chosen.index(i) for i in want] if need else []
+        for want, need in zip(asked, needs, strict=True)
     ]
 
     def backward(g: Array, _: Sequence[bool], *saved: Any) -> tuple[Array | None, ...]:
@@ -141,13 +138,16 @@ def _binary_plan(
             ]
         )
 
-    return [*kept, 3, 4], backward
+    return [*chosen, 3, 4], backward
 
 
 def _asks(vjp: Callable[..., Array]) -> tuple[str, ...]:
     """Return the names of a VJP's parameters after ``xp, g``."""
     code = vjp.__code__
     return code.co_varnames[2 : code.co_argcount]
+
+
+_NUMBERS = (float, int)  # and bool, which Python counts among the integers
 
 
 def _describe(operation: Any, name: str, meaning: str) -> None:
@@ -157,26 +157,33 @@ def _describe(operation: Any, name: str, meaning: str) -> None:
 
 def operands(name: str, a: Any, b: Any) -> tuple[Tensor | None, Tensor | None, Any, Any]:
     """Return both operands as Tensor or None, and as arrays or numbers by `Tensor`'s type rules."""
-    first = a if isinstance(a, Tensor) else None
-    second = b if isinstance(b, Tensor) else None
-    x = a.data if first is not None else _constant(name, a)
-    y = b.data if second is not None else _constant(name, b)
-    kinds = getattr(x, "dtype", None), getattr(y, "dtype", None)
-    if kinds[0] is not kinds[1] and kinds[0] is not None and kinds[1] is not None:
-        if kinds[0].kind == "f" and kinds[1].kind in "iub":
-            y = y.astype(kinds[0])
-        elif kinds[1].kind == "f" and kinds[0].kind in "iub":
-            x = x.astype(kinds[1])
-    elif kinds[0] is None and kinds[1] is None:
-        x = Tensor(x).data
+    first, x = (a, a.data) if isinstance(a, Tensor) else (None, _constant(name, a))
+    second, y = (b, b.data) if isinstance(b, Tensor) else (None, _constant(name, b))
+    if isinstance(x, _NUMBERS):
+        if isinstance(y, _NUMBERS):
+            x = Tensor(x).data
+    elif not isinstance(y, _NUMBERS) and x.dtype is not y.dtype:
+        if x.dtype.kind == "f" and y.dtype.kind in "iub":
+            y = y.astype(x.dtype)
+        elif y.dtype.kind == "f" and x.dtype.kind in "iub":
+            x = x.astype(y.dtype)
     return first, second, x, y
+
+
+def _shape(operand: Any) -> tuple[int, ...]:
+    return () if isinstance(operand, _NUMBERS) else operand.shape
+
+
+def kept(tensor: Tensor | None, data: Any) -> Any:
+    """Return what to save of an operand: the tensor, so that changes in it are seen, if it is it."""
+    return tensor if tensor is not None and tensor.data is data else data
 
 
 def _constant(name: str, value: Any) -> Any:
     """Return an operand that is no Tensor as a Python number, which takes any type, or an array."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (bool, int, float)) or hasattr(value, "__array_function__"):
+    if isinstance(value, _NUMBERS) or hasattr(value, "__array_function__"):
         return value
     if isinstance(value, (list, tuple)):
         return Tensor(value).data
@@ -188,20 +195,24 @@ def _constant(name: str, value: Any) -> Any:
 
 def _explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
     """Raise the sentence that says why `x` and `y` could not be combined."""
-    if hasattr(x, "shape") and hasattr(y, "shape"):
-        if device_of(x) != device_of(y):
-            raise ValueError(
-                f"{name}: one argument is on {device_of(x)} and the other on {device_of(y)}; move "
-                "one of them with .to(device)"
-            ) from None
-        try:
-            np.broadcast_shapes(x.shape, y.shape)
-        except ValueError:
-            raise ValueError(
-                f"{name}: shapes {x.shape} and {y.shape} do not broadcast; counted from the last, "
-                "axes must have equal lengths or one of them length 1"
-            ) from None
+    check_one_device(name, x, y)
+    try:
+        np.broadcast_shapes(np.shape(x), np.shape(y))
+    except ValueError:
+        raise ValueError(
+            f"{name}: shapes {x.shape} and {y.shape} do not broadcast; counted from the last, axes "
+            "must have equal lengths or one of them length 1"
+        ) from None
     raise type(error)(f"{name}: {error}") from None
+
+
+def check_one_device(name: str, x: Any, y: Any) -> None:
+    """Raise the sentence for two arrays on different devices."""
+    if hasattr(x, "shape") and hasattr(y, "shape") and device_of(x) != device_of(y):
+        raise ValueError(
+            f"{name}: one argument is on {device_of(x)} and the other on {device_of(y)}; move one "
+            "of them with .to(device)"
+        ) from None
 
 
 # ---- the table -----------------------------------------------------------------------------------

@@ -15,7 +15,14 @@ import numpy as np
 from minideconv.backend import Array, get_xp
 from minideconv.record import record
 from minideconv.tensor import Tensor
-from minideconv.tensor_math import as_tensor, operands, reflected, unbroadcast
+from minideconv.tensor_math import (
+    as_tensor,
+    check_one_device,
+    kept,
+    operands,
+    reflected,
+    unbroadcast,
+)
 from minideconv.tensor_methods import Axis, Operand
 
 __all__ = ["matmul", "max", "mean", "min", "sum", "var"]
@@ -152,31 +159,32 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     column, whose axis of length 1 is dropped from the result.
     """
     first, second, x, y = operands("matmul", a, b)
-    xp = get_xp(x, y)
     try:
-        z = xp.matmul(x, y)
+        z = get_xp(x, y).matmul(x, y)
     except (TypeError, ValueError):
+        check_one_device("matmul", x, y)
         raise ValueError(
             f"matmul: shapes {np.shape(x)} and {np.shape(y)} do not fit (..., n, k) @ (..., k, m)"
         ) from None
+    rows = (1, *x.shape) if x.ndim == 1 else x.shape  # (..., n, k)
+    columns = (*y.shape, 1) if y.ndim == 1 else y.shape  # (..., k, m)
 
-    def backward(g: Array, needs: Sequence[bool], a: Array, b: Array) -> tuple[Array | None, ...]:
-        rows = a if a.ndim > 1 else a[None, :]  # (..., n, k)
-        columns = b if b.ndim > 1 else b[:, None]  # (..., k, m)
-        if b.ndim == 1:
+    def backward(g: Array, needs: Sequence[bool], a: Any, b: Any, *shapes: Any) -> Any:
+        if shapes[1] != columns:
             g = g[..., None]
-        if a.ndim == 1:
+        if shapes[0] != rows:
             g = g[..., None, :]  # (..., n, m)
         da = db = None
         if needs[0]:
-            da = unbroadcast(g @ columns.swapaxes(-1, -2), rows.shape).reshape(a.shape)
+            da = unbroadcast(g @ b.reshape(columns).swapaxes(-1, -2), rows).reshape(shapes[0])
         if needs[1]:
-            db = unbroadcast(rows.swapaxes(-1, -2) @ g, columns.shape).reshape(b.shape)
+            db = unbroadcast(a.reshape(rows).swapaxes(-1, -2) @ g, columns).reshape(shapes[1])
         return da, db
 
-    keep_a = first if first is not None and first.data is x else x
-    keep_b = second if second is not None and second.data is y else y
-    return record("matmul", z, (first, second), backward, saved=(keep_a, keep_b))
+    keep_a = kept(first, x) if second is not None and second.requires_grad else None
+    keep_b = kept(second, y) if first is not None and first.requires_grad else None
+    saved = (keep_a, keep_b, x.shape, y.shape)
+    return record("matmul", z, (first, second), backward, saved)
 
 
 # ---- what becomes a method or an operator of Tensor ----------------------------------------------

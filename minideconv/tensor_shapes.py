@@ -16,7 +16,6 @@ import numpy as np
 from minideconv.backend import Array, Device, get_xp, to_device
 from minideconv.grad_mode import is_grad_enabled
 from minideconv.record import record
-from minideconv.tape import memory_of
 from minideconv.tensor import Tensor
 from minideconv.tensor_math import add, as_tensor, div, mul, sub, unbroadcast
 from minideconv.tensor_methods import Operand
@@ -57,7 +56,7 @@ def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
         return (g.reshape(shape),)
 
-    return _view(x, record("reshape", y, (x,), backward, saved=(x.shape,)))
+    return record("reshape", y, (x,), backward, saved=(x.shape,))
 
 
 def flatten(x: Operand, start: int = 0, stop: int = -1) -> Tensor:
@@ -87,7 +86,7 @@ def permute(x: Operand, *axes: int | Sequence[int]) -> Tensor:
     def backward(g: Array, needs: Sequence[bool]) -> tuple[Array]:
         return (g.transpose(back),)
 
-    return _view(x, record("transpose", x.data.transpose(order), (x,), backward))
+    return record("transpose", x.data.transpose(order), (x,), backward)
 
 
 transpose = permute
@@ -117,7 +116,7 @@ def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
         return (unbroadcast(g, shape),)
 
-    return _view(x, record("broadcast_to", y, (x,), backward, saved=(x.shape,)))
+    return record("broadcast_to", y, (x,), backward, saved=(x.shape,))
 
 
 def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
@@ -161,13 +160,6 @@ def to(x: Tensor, device: Device | str) -> Tensor:
     return record("to", moved, (x,), lambda g, needs: (to_device(g, source),))
 
 
-def _view(x: Tensor, y: Tensor) -> Tensor:
-    """Let `y` count changes in place together with `x` if it is a view of the memory of `x`."""
-    if memory_of(y.data) is memory_of(x.data):
-        y._version = x._version
-    return y
-
-
 # ---- picking -------------------------------------------------------------------------------------
 
 
@@ -183,8 +175,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     except IndexError as error:
         raise IndexError(f"getitem: {error}; the tensor has shape {x.shape}") from None
     backward = _basic_backward if is_basic else _gather_backward
-    result = record("getitem", y, (x,), backward, saved=(index, x.shape))
-    return _view(x, result) if is_basic else result
+    return record("getitem", y, (x,), backward, saved=(index, x.shape))
 
 
 def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
