@@ -254,7 +254,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.
     y = ops.pad(x.data, pad, mode, value)
 
     def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.pad_backward(dy, (size[-2], size[-1]), pad, mode),)
+        return (ops.pad_backward(dy, size, pad, mode),)
 
     return record("pad", y, (x,), backward)
 
