@@ -42,10 +42,8 @@ def set_num_threads(threads: int | None = None) -> int:
     """
     global _pool, _threads
     if threads is None:
-        threads = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
-    threads = threads or 1
+        affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+        threads = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     if threads < 1:
         raise ValueError(f"set_num_threads: threads is {threads}; it must be at least 1")
     try:

@@ -1,0 +1,57 @@
+"""Worker threads: results in order, errors passed on, and no dependence on their number."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from minideconv import ops, parallel
+from minideconv.testing import values
+
+
+@pytest.fixture
+def threads():
+    pytest.importorskip("threadpoolctl", reason="needs threadpoolctl: pip install threadpoolctl")
+    yield parallel.set_num_threads
+    parallel.set_num_threads(1)
+
+
+def test_results_come_in_the_order_of_the_items(threads):
+    threads(3)
+    gate = threading.Event()
+
+    def wait_if_first(i: int) -> int:
+        if i == 0:
+            gate.wait(10)
+        elif i == 2:
+            gate.set()  # the first can only finish after the third has started
+        return i * i
+
+    assert parallel.map_ordered(wait_if_first, range(4)) == [0, 1, 4, 9]
+
+
+def test_an_error_in_a_worker_reaches_the_caller(threads):
+    threads(2)
+    with pytest.raises(ZeroDivisionError):
+        parallel.map_ordered(lambda i: 1 // i, [1, 0, 2])
+
+
+def test_convolutions_are_bit_equal_for_any_number_of_threads(threads):
+    x = values((7, 5, 33, 29), seed=0, kind="normal", dtype=np.float32)
+    w = values((6, 5, 3, 2), seed=1, kind="normal", dtype=np.float32)
+    results = []
+    for count in (1, 2, 3):
+        assert threads(count) == count
+        with ops.workspace_limit(40_000):
+            y = ops.conv2d(x, w, None, (1, 2), (1, 0))
+            results.append((y, *ops.conv2d_backward(y, x, w, (1, 2), (1, 0))[:2]))
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert (a == b).all()
+
+
+def test_a_number_below_one_is_refused():
+    with pytest.raises(ValueError, match="threads is 0; it must be at least 1"):
+        parallel.set_num_threads(0)
