@@ -1,0 +1,131 @@
+"""Modules: names, state, modes, and what happens to a state that does not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minideconv import nn
+from minideconv.autograd import Tensor
+from minideconv.nn import BatchNorm2d, Conv2d, Module, Parameter, ReLU, Sequential
+
+
+class Two(Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Sequential(Conv2d(2, 3, (1, 2)), BatchNorm2d(3), ReLU())
+        self.scale = Parameter(np.ones(1, np.float32))
+        self.second = Conv2d(3, 1, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x)) * self.scale
+
+
+def test_names_are_joined_by_dots_in_the_order_of_assignment():
+    net = Two()
+    assert [name for name, _ in net.named_parameters()] == [
+        "scale",
+        "first.0.weight",
+        "first.0.bias",
+        "first.1.weight",
+        "first.1.bias",
+        "second.weight",
+    ]
+    assert [name for name, _ in net.named_buffers()] == [
+        "first.1.running_mean",
+        "first.1.running_var",
+        "first.1.num_batches_tracked",
+    ]
+    assert [name for name, _ in net.named_modules()] == [
+        "", "first", "first.0", "first.1", "first.2", "second",
+    ]  # fmt: skip
+    assert net.num_parameters() == 1 + 3 * 2 * 2 + 3 + 3 + 3 + 3
+
+
+def test_a_parameter_shared_by_two_modules_is_listed_once():
+    net = Sequential(Conv2d(2, 2, 1), Conv2d(2, 2, 1))
+    net[1].weight = net[0].weight
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+
+
+def test_train_and_eval_reach_every_module():
+    net = Two()
+    assert all(not m.training for m in net.eval().modules())
+    assert all(m.training for m in net.train().modules())
+
+
+def test_state_goes_round_and_is_a_copy():
+    a, b = Two(), Two()
+    a(Tensor(np.random.default_rng(0).normal(size=(4, 2, 3, 5)).astype(np.float32)))
+    state = a.state_dict()
+    assert state["first.1.num_batches_tracked"] == 1
+    b.load_state_dict(state)
+    for name, value in b.state_dict().items():
+        assert (value == state[name]).all(), name
+    state["scale"][0] = 7
+    assert a.scale.data[0] == b.scale.data[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("scale"), r"'scale' is missing \(1 missing, 0 unknown names\)"),
+        (lambda s: s.update(x=np.ones(1)), r"'x' is not in the network \(0 missing, 1 unknown"),
+        (
+            lambda s: s.update({"second.weight": np.ones((1, 4, 1, 1))}),
+            r"'second.weight' has shape \(1, 4, 1, 1\) in the state but \(1, 3, 1, 1\) in this Two",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, message):
+    net = Two()
+    state = {name: value + 1 for name, value in net.state_dict().items()}
+    change(state)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=message):
+        net.load_state_dict(state)
+    for name, value in net.state_dict().items():
+        assert (value == before[name]).all(), name
+
+
+def test_to_changes_the_floating_type_only_and_drops_gradients():
+    net = Two()
+    net(Tensor(np.ones((2, 2, 3, 4), np.float32))).sum().backward()
+    assert net.scale.grad is not None
+    net.to(dtype=np.float64).to("cpu")
+    assert net.scale.grad is None
+    assert {v.dtype for _, v in net.named_buffers()} == {np.dtype(np.float64), np.dtype(np.int64)}
+    assert all(p.dtype == np.float64 and p.requires_grad for p in net.parameters())
+    assert net(Tensor(np.ones((2, 2, 3, 4)))).dtype == np.float64
+
+
+def test_zero_grad_and_parameters_after_assignment():
+    net = Two()
+    net(Tensor(np.ones((2, 2, 3, 4), np.float32))).sum().backward()
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_forgetting_super_init_is_explained():
+    class Hasty(Module):
+        def __init__(self) -> None:
+            self.weight = Parameter(np.ones(1, np.float32))
+
+    with pytest.raises(
+        RuntimeError, match=r"call super\(\).__init__\(\) before assigning 'weight'"
+    ):
+        Hasty()
+
+
+def test_an_unknown_attribute_and_a_missing_forward():
+    with pytest.raises(AttributeError, match="Two has no attribute 'third'"):
+        Two().third  # noqa: B018
+    with pytest.raises(NotImplementedError, match="Module does not define forward"):
+        Module()(1)
+
+
+def test_printing_shows_the_outline():
+    text = repr(Two())
+    assert "(first): Sequential(" in text
+    assert "    (0): Conv2d(2, 3, kernel_size=(1, 2), stride=1, padding=0)" in text
+    assert len(nn.Sequential(ReLU(), ReLU())) == 2

@@ -1,0 +1,52 @@
+"""Gradient clipping against its definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minideconv.nn import Parameter
+from minideconv.nn.utils import clip_grad_norm_, clip_grad_value_
+
+
+def _parameters() -> list[Parameter]:
+    parameters = [Parameter(np.zeros((2, 3))), Parameter(np.zeros(4)), Parameter(np.zeros(1))]
+    for seed, parameter in enumerate(parameters[:2]):
+        gradient = np.random.default_rng(seed).normal(size=parameter.shape)
+        parameter.grad = type(parameter)(gradient, requires_grad=False)
+    return parameters  # the last has no gradient
+
+
+def test_the_norm_is_taken_over_all_parameters_together():
+    parameters = _parameters()
+    before = [p.grad.data.copy() for p in parameters[:2]]
+    norm = np.sqrt(sum((g**2).sum() for g in before))
+    assert np.isclose(clip_grad_norm_(parameters, norm / 3), norm)
+    for p, g in zip(parameters[:2], before, strict=True):
+        assert np.allclose(p.grad.data, g / 3, rtol=1e-5)
+
+
+def test_small_gradients_are_left_alone():
+    parameters = _parameters()
+    before = [p.grad.data.copy() for p in parameters[:2]]
+    clip_grad_norm_(parameters, 1e6)
+    assert all((p.grad.data == g).all() for p, g in zip(parameters[:2], before, strict=True))
+
+
+def test_a_norm_that_is_not_finite_is_reported_as_such():
+    parameters = _parameters()
+    parameters[0].grad.data[0, 0] = np.inf
+    assert np.isnan(clip_grad_norm_(parameters, 1.0))
+
+
+def test_values_are_limited():
+    parameters = _parameters()
+    before = parameters[0].grad.data.copy()
+    clip_grad_value_(parameters, 0.25)
+    assert (parameters[0].grad.data == np.clip(before, -0.25, 0.25)).all()
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm_, clip_grad_value_])
+def test_limits_must_be_positive(clip):
+    with pytest.raises(ValueError, match="must be positive"):
+        clip(_parameters(), 0.0)
