@@ -104,7 +104,7 @@ class Segmenter:
         joined: Array | None = None
         for first in range(0, len(windows), self.batch_size):
             group = windows[first : first + self.batch_size]
-            small = self._forward(np.stack([self._input(image, window) for window in group]))
+            small = self._forward(np.stack([self.network_input(image, window) for window in group]))
             for window, score in zip(group, small, strict=True):
                 placed = _place(score, window, height, width)
                 if joined is None:
@@ -137,16 +137,20 @@ class Segmenter:
         if waiting:
             yield from self._scores_of_batch(waiting)
 
+    def labels_of(self, images: Iterable[Image]) -> Iterator[Labels]:
+        """Yield the labels of each whole image: (H, W) uint8."""
+        return map(_labels, self.scores_of(images))
+
     def _scores_of_batch(self, images: list[Image]) -> Iterator[Array]:
         # At the network's input size all images are equal, whatever their own sizes.
         windows = [whole_image_window(*image.shape[:2]) for image in images]
-        inputs = [self._input(*pair) for pair in zip(images, windows, strict=True)]
+        inputs = [self.network_input(*pair) for pair in zip(images, windows, strict=True)]
         small = self._forward(np.stack(inputs))
         for image, window, score in zip(images, windows, small, strict=True):
             yield _place(score, window, *image.shape[:2])
 
-    def _input(self, image: Image, window: Window) -> Array:
-        """(H, W, 3) uint8 -> the window as (3, S, S) float32."""
+    def network_input(self, image: Image, window: Window) -> Array:
+        """Return a window of an image as the network takes it: (H, W, 3) uint8 -> (3, S, S)."""
         square = resize_image(cut(image, window, 0), (self.input_size, self.input_size))
         return self.normalize.image(square)
 

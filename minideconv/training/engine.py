@@ -9,6 +9,7 @@ bytes as one that was not.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ class Trainer:
         What it prints; nothing if left out.
     train_data, val_data : data sets, optional
         Instead of those that the configuration names.
+    after_validation : callable, optional
+        Called with the trainer after each validation, to draw pictures, say.
 
     Examples
     --------
@@ -101,9 +104,11 @@ class Trainer:
         progress: Progress | None = None,
         train_data: Any = None,
         val_data: Any = None,
+        after_validation: Callable[[Trainer], None] | None = None,
     ) -> None:
         self.config = config
         self.run = run
+        self.after_validation = after_validation
         self.show = Progress(quiet=True) if progress is None else progress
         self.device = as_device(config.device)
         self.train_data = build.dataset(config, "train") if train_data is None else train_data
@@ -355,7 +360,8 @@ class Trainer:
         figures = confusion.figures()
         if self.config.lr_schedule == "plateau":
             stage.schedule.step(figures["mean_iou"] or 0.0)
-        self._draw_predictions()
+        if self.after_validation is not None:
+            self.after_validation(self)
         return {"loss": loss, **figures}
 
     def recalibrate(self) -> None:
@@ -404,9 +410,6 @@ class Trainer:
             loss += float(entropy.item()) * counted
             pixels += counted
         return confusion, loss / max(1, pixels)
-
-    def _draw_predictions(self) -> None:
-        """Draw some validation images into pictures/."""
 
     # ---------------------------------------------------------------------------------------
     # Stopping, saving, resuming.

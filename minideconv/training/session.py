@@ -13,7 +13,9 @@ from minideconv import _version
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
+from minideconv.training.pictures import draw_activations, draw_board, draw_samples
 from minideconv.training.progress import format_seconds, make_progress
+from minideconv.training.report import write_report
 from minideconv.training.run_folder import RunFolder, write_text
 
 __all__ = ["figures_table", "run_session"]
@@ -21,7 +23,12 @@ __all__ = ["figures_table", "run_session"]
 
 def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise."""
-    trainer = Trainer(config, run=run, progress=make_progress(config.quiet))
+    trainer = Trainer(
+        config,
+        run=run,
+        progress=make_progress(config.quiet),
+        after_validation=lambda trainer: draw_board(trainer, run),
+    )
     if resume is not None:
         trainer.resume(resume)
     run.create(config)
@@ -63,7 +70,10 @@ def _finish(trainer: Trainer) -> None:
             **confusion.figures(),
             "confusion": confusion.counts.tolist(),
         }
+    results["samples"] = draw_samples(trainer, run)
+    draw_activations(trainer, run)
     write_text(run.evaluation, json.dumps(results) + "\n")
+    write_report(run)
     trainer.say(figures_table(trainer.classes, confusions))
     trainer.say(
         f"done in {format_seconds(trainer.progress.elapsed)}; best validation IoU "

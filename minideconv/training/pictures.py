@@ -1,0 +1,101 @@
+"""The pictures a run leaves behind: boards as it goes, samples and activations at its end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from minideconv.backend import to_cpu, to_device
+from minideconv.data.windows import cut, whole_image_window
+from minideconv.segmentation import ConfusionMatrix
+from minideconv.training.engine import Trainer, spread
+from minideconv.training.run_folder import RunFolder, write_text
+from minideconv.visualize.boards import (
+    activation_picture,
+    board,
+    decoder_layers,
+    fit,
+    png_bytes,
+    sample_row,
+)
+
+__all__ = ["draw_activations", "draw_board", "draw_samples"]
+
+
+def draw_board(trainer: Trainer, run: RunFolder) -> None:
+    """Write pictures/epoch_NNN.png: image, truth, prediction, overlay of some validation images."""
+    chosen = spread(len(trainer.val_data), trainer.config.images)
+    if chosen:
+        images = [trainer.val_data[index] for index in chosen]
+        found = trainer.segmenter().labels_of(image for image, _ in images)
+        rows = [
+            sample_row(image, truth, mask)
+            for (image, truth), mask in zip(images, found, strict=True)
+        ]
+        path = run.pictures / f"epoch_{trainer.progress.epoch + 1:03d}.png"
+        path.write_bytes(png_bytes(board(rows)))
+
+
+def draw_samples(trainer: Trainer, run: RunFolder) -> dict[str, list[dict[str, Any]]]:
+    """Write the pictures of the report's samples; return what evaluation.json says about them."""
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for part, data in (("val", trainer.val_data), ("train", trainer.train_data)):
+        chosen = spread(len(data), trainer.config.images)
+        found = trainer.segmenter().labels_of(data[index][0] for index in chosen)
+        samples[part] = []
+        for number, (index, prediction) in enumerate(zip(chosen, found, strict=True)):
+            image, truth = data[index]
+            confusion = ConfusionMatrix(len(trainer.classes))
+            confusion.update(truth, prediction)
+            file = f"{part}_{number}"
+            names = ("image", "truth", "prediction", "overlay")
+            row = sample_row(image, truth, prediction, side=320)
+            for name, picture in zip(names, row, strict=True):
+                (run.pictures / f"{file}_{name}.png").write_bytes(png_bytes(picture))
+            samples[part].append(
+                {
+                    "file": file,
+                    "name": data.name(index),
+                    "pixel_accuracy": confusion.figures()["pixel_accuracy"],
+                }
+            )
+    return samples
+
+
+def draw_activations(trainer: Trainer, run: RunFolder) -> None:
+    """Write one picture per layer of the decoder, and pictures/activations.json that lists them."""
+    if not hasattr(trainer.model, "activations") or len(trainer.val_data) == 0:
+        return
+    image, _ = trainer.val_data[_telling(trainer)]
+    segmenter = trainer.segmenter()
+    window = whole_image_window(*image.shape[:2])
+    x = to_device(segmenter.network_input(image, window)[None], trainer.device)
+    trainer.model.eval()
+    seen = trainer.model.activations(x)
+    entries: list[dict[str, str]] = []
+
+    def add(name: str, size: tuple[int, ...], picture: Any) -> None:
+        file = f"activation_{len(entries):02d}.png"
+        (run.pictures / file).write_bytes(png_bytes(picture))
+        entries.append({"file": file, "name": name, "size": f"{size[0]}×{size[1]}"})
+
+    square = cut(image, window, 0)
+    add("image", square.shape, fit(square, 224))
+    for name in decoder_layers(list(seen)):
+        maps = np.asarray(to_cpu(seen[name]))[0]
+        add(name, maps.shape[1:], activation_picture(maps, 224))
+    write_text(run.pictures / "activations.json", json.dumps(entries, indent=1) + "\n")
+
+
+def _telling(trainer: Trainer) -> int:
+    """Choose the validation image whose objects cover most, among a few: there is more to see."""
+    chosen = spread(len(trainer.val_data), 12)
+
+    def covered(index: int) -> float:
+        truth = trainer.val_data[index][1]
+        share = float(((truth > 0) & (truth < 255)).mean())
+        return -abs(share - 0.35)
+
+    return max(chosen, key=covered)

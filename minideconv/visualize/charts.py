@@ -1,0 +1,135 @@
+"""Line charts as SVG text: a few lines over training steps, with axes people can read.
+
+They use the page's text colour (``currentColor``), so they suit light and dark pages, and need
+neither a script nor a font.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+__all__ = ["Line", "line_chart", "nice_ticks"]
+
+_WIDTH, _HEIGHT = 380, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: its points (x, y) in order of x, and how it is drawn."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    style: str
+    """A class of the page's style sheet, such as ``train``."""
+    dots: bool = False
+    """Mark every point, for lines of few points."""
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return about `count` round numbers that cover ``[low, high]``: steps of 1, 2 or 5.
+
+    >>> nice_ticks(0.0, 0.83)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    >>> nice_ticks(0, 1234)
+    [0.0, 500.0, 1000.0, 1500.0]
+    """
+    if not high > low:
+        high = low + 1.0
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    digits = max(0, 1 - math.floor(math.log10(step)))
+    return [round(i * step, digits) for i in range(first, last + 1)]
+
+
+def line_chart(
+    title: str,
+    lines: Sequence[Line],
+    marks: Sequence[tuple[float, str]] = (),
+    top: float | None = None,
+    x_name: str = "step",
+) -> str:
+    """Return a chart as an ``<svg>`` element.
+
+    Parameters
+    ----------
+    title : str
+        Said to screen readers; the page writes its own heading.
+    lines : sequence of Line
+        Lines without points are left out.
+    marks : sequence of (x, text)
+        Places on the x axis with a dashed line and a word, such as where a stage begins.
+    top : float, optional
+        Least upper end of the y axis, which starts at 0.
+    x_name : str
+        What the x axis counts.
+    """
+    drawn = [line for line in lines if line.points]
+    if not drawn:
+        return f'<p class="empty">no points yet for {escape(title)}</p>'
+    finite = [y for line in drawn for _, y in line.points if math.isfinite(y)]
+    y_ticks = nice_ticks(0.0, max([*finite, top or 0.0, 1e-12]))
+    x_ticks = nice_ticks(0.0, max(x for line in drawn for x, _ in line.points))
+    # The x axis ends at the data, not at the next round number.
+    x_high = max(x for line in drawn for x, _ in line.points) or 1.0
+    x_ticks = [tick for tick in x_ticks if tick <= x_high * 1.001]
+    y_high = y_ticks[-1]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = _LEFT + x / x_high * (_WIDTH - _LEFT - _RIGHT)
+        return across, _HEIGHT - _BOTTOM - y / y_high * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
+    ]
+    for tick in y_ticks:
+        _, y = place(0, tick)
+        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
+        parts.append(_text(_LEFT - 6, y + 3.5, "end", _number(tick)))
+    for tick in x_ticks:
+        x, y = place(tick, 0)
+        parts.append(_text(x, y + 15, "middle", _number(tick)))
+    parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", x_name))
+    for at, word in marks:
+        x, y = place(at, 0)
+        parts.append(f'<path class="mark" d="M{x:.1f} {_TOP}V{y:.1f}"/>')
+        parts.append(_text(x + 4, _TOP + 9, "start", word))
+    for line in drawn:
+        parts.extend(_draw(line, place))
+    return "".join(parts) + "</svg>"
+
+
+def _text(x: float, y: float, anchor: str, words: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _draw(line: Line, place: Callable[[float, float], tuple[float, float]]) -> list[str]:
+    points = [(x, y) for x, y in line.points if math.isfinite(y)]
+    placed = [place(x, y) for x, y in points]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+    parts = [f'<polyline class="line {line.style}" points="{path}"/>']
+    if line.dots or len(placed) == 1:
+        for (x, y), (at, value) in zip(placed, points, strict=True):
+            hint = f"{line.name}: {value:.4g} at {at:g}"
+            parts.append(
+                f'<circle class="dot {line.style}" cx="{x:.1f}" cy="{y:.1f}" r="2.4">'
+                f"<title>{escape(hint)}</title></circle>"
+            )
+    return parts
+
+
+def _number(value: float) -> str:
+    """Write a tick: 1500 as 1.5k, 0.002 as it is, 0.00002 as 2e-05.
+
+    >>> [_number(v) for v in (0.0, 0.2, 20.0, 1500.0, 20000.0, 0.002, 2e-5)]
+    ['0', '0.2', '20', '1.5k', '20k', '0.002', '2e-05']
+    """
+    if abs(value) >= 1000:
+        return f"{value / 1000:g}k"
+    return f"{value:g}"
