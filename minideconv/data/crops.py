@@ -59,7 +59,8 @@ class _Crops:
         return len(self.crops)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.dataset!r}, {self.distinct} windows, {len(self)} with repeats)"
+        size = f"{self.distinct} windows, {len(self)} with repeats"
+        return f"{type(self).__name__}({self.dataset!r}, {size})"
 
     def name(self, index: int) -> str:
         """Say what messages call item `index`: the image and the window in it."""

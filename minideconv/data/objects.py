@@ -49,7 +49,7 @@ def _scan(dataset: Dataset, index: int, min_area: float) -> list[Thing]:
     instances = instances_of(dataset, index)
     things = []
     areas = np.bincount(instances.ravel(), minlength=256)
-    for number in np.flatnonzero(areas >= min_area * mask.size):
+    for number in np.flatnonzero(areas >= max(1.0, min_area * mask.size)):
         if number in (0, VOID):
             continue
         region = instances == number

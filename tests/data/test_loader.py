@@ -1,0 +1,273 @@
+"""The loader: the same bytes for any number of threads, exact resume, errors that name the item."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minideconv.data.loader import DataLoader
+from minideconv.data.shapes import Shapes
+from minideconv.data.transforms import (
+    Compose,
+    Normalize,
+    RandomCrop,
+    RandomHorizontalFlip,
+    paper_train,
+)
+from minideconv.errors import DataError, UsageError
+
+WORKERS = (0, 1, 3)
+
+
+class Numbers:
+    """Item i is a 6x5 image full of i, made at an unsteady pace."""
+
+    classes = ("background", "thing")
+
+    def __init__(self, length: int, bad: int | None = None) -> None:
+        self.length, self.bad = length, bad
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if index == self.bad:
+            raise ZeroDivisionError("made to fail")
+        time.sleep(0.0005 * (index * 7 % 5))
+        return np.full((6, 5, 3), index, np.uint8), np.full((6, 5), index, np.uint8)
+
+    def name(self, index: int) -> str:
+        return f"number-{index}"
+
+
+def noise(image, mask, rng):
+    """A transform whose result is all chance: it shows which numbers a sample was given."""
+    return rng.random(image.shape, dtype=np.float32), mask
+
+
+def run(loader: DataLoader, epochs: int = 1) -> list[tuple[bytes, bytes]]:
+    return [(images.tobytes(), masks.tobytes()) for _ in range(epochs) for images, masks in loader]
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("minideconv-loader")]
+
+
+def test_batches_hold_the_items_in_order_once():
+    batches = [masks[:, 0, 0].tolist() for _, masks in DataLoader(Numbers(7), 3)]
+    assert batches == [[0, 1, 2], [3, 4, 5], [6]]
+    batches = [masks[:, 0, 0].tolist() for _, masks in DataLoader(Numbers(7), 3, drop_last=True)]
+    assert batches == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_shuffling_is_a_new_permutation_each_epoch_decided_by_the_seed():
+    loader = DataLoader(Numbers(20), 4, shuffle=True, seed=5)
+    epochs = [np.concatenate([m[:, 0, 0] for _, m in loader]).tolist() for _ in range(3)]
+    assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    again = DataLoader(Numbers(20), 4, shuffle=True, seed=5)
+    again.set_epoch(2)
+    assert np.concatenate([m[:, 0, 0] for _, m in again]).tolist() == epochs[2]
+    other = DataLoader(Numbers(20), 4, shuffle=True, seed=6)
+    assert np.concatenate([m[:, 0, 0] for _, m in other]).tolist() != epochs[0]
+
+
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_any_number_of_workers_gives_the_same_bytes(prefetch):
+    transform = Compose([RandomCrop((4, 3)), RandomHorizontalFlip(), noise])
+    runs = [
+        run(
+            DataLoader(
+                Numbers(23), 4, transform, shuffle=True, seed=1, workers=n, prefetch=prefetch
+            ),
+            epochs=3,
+        )
+        for n in WORKERS
+    ]
+    assert len(runs[0]) == 18
+    assert len(set(runs[0])) == 18  # no two batches share their random numbers
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_workers_with_the_real_thing():
+    dataset = Shapes("train", length=24, cache_mb=0)
+    loaders = [DataLoader(dataset, 5, paper_train(56), True, seed=2, workers=n) for n in WORKERS]
+    runs = [run(loader) for loader in loaders]
+    assert runs[0] == runs[1] == runs[2]
+
+
+@given(
+    length=st.integers(1, 17),
+    batch=st.integers(1, 5),
+    stop=st.integers(0, 20),
+    workers=st.sampled_from(WORKERS),
+    drop_last=st.booleans(),
+)
+def test_resume_at_any_batch_goes_on_byte_equal(length, batch, stop, workers, drop_last):
+    if drop_last and length < batch:
+        length = batch
+
+    def make() -> DataLoader:
+        return DataLoader(Numbers(length), batch, noise, True, 3, workers, drop_last)
+
+    whole = run(make(), epochs=3)
+    first, got, state = make(), [], None
+    while state is None:
+        for images, masks in first:
+            if len(got) == min(stop, len(whole) - 1):
+                break
+            got.append((images.tobytes(), masks.tobytes()))
+            if len(got) == min(stop, len(whole) - 1):
+                state = json.loads(json.dumps(first.state_dict()))
+                break
+        if stop == 0:
+            state = make().state_dict()
+    assert not threads()
+    second = make()
+    second.load_state_dict(state)
+    while len(got) < len(whole):
+        got += run(second)
+    assert got == whole
+
+
+def test_state_after_the_last_batch_finishes_the_epoch_with_nothing():
+    loader = DataLoader(Numbers(6), 3)
+    states = [loader.state_dict() for _ in loader]
+    assert [state["position"] for state in states] == [1, 2]
+    other = DataLoader(Numbers(6), 3)
+    other.load_state_dict(states[-1])
+    assert run(other) == []
+    assert other.epoch == 0
+    assert len(run(other)) == 2
+    assert other.epoch == 1
+
+
+def test_leaving_a_loop_early_then_iterating_gives_a_whole_new_epoch():
+    loader = DataLoader(Numbers(9), 2, workers=2)
+    for _ in loader:
+        break
+    assert loader.state_dict()["position"] == 1
+    assert [m[:, 0, 0].tolist() for _, m in loader] == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]
+    assert loader.epoch == 1
+
+
+def test_no_thread_survives_a_loop_left_early_or_by_an_error():
+    for _ in DataLoader(Numbers(50), 2, workers=3):
+        assert threads()
+        break
+    assert not threads()
+
+    def leave() -> None:
+        for _ in DataLoader(Numbers(50), 2, workers=3):
+            raise KeyError("leave")
+
+    with pytest.raises(KeyError):
+        leave()
+    assert not threads()
+    iterator = iter(DataLoader(Numbers(50), 2, workers=3))
+    next(iterator)
+    del iterator
+    assert not threads()
+
+
+def test_no_more_is_prepared_than_asked_for():
+    asked = []
+
+    class Watched(Numbers):
+        def __getitem__(self, index: int):
+            asked.append(index)
+            return super().__getitem__(index)
+
+    iterator = iter(DataLoader(Watched(100), 1, workers=2, prefetch=2))
+    next(iterator)
+    time.sleep(0.1)
+    assert len(asked) <= 5  # one handed out, 2 workers x 2 ahead
+    iterator.close()
+
+
+def test_samplers():
+    fixed = DataLoader(Numbers(9), 2, sampler=[8, 8, 1])
+    assert [masks[:, 0, 0].tolist() for _, masks in fixed] == [[8, 8], [1]]
+    mixed = DataLoader(Numbers(9), 9, sampler=[8, 8, 1, 2, 3, 4, 5], shuffle=True)
+    order = next(iter(mixed))[1][:, 0, 0].tolist()
+    assert sorted(order) == [1, 2, 3, 4, 5, 8, 8]
+    assert order != [8, 8, 1, 2, 3, 4, 5]
+
+    def drawn(epoch, rng):
+        return [epoch, int(rng.integers(9))]
+
+    loader = DataLoader(Numbers(9), 2, sampler=drawn)
+    epochs = [next(iter(loader))[1][:, 0, 0].tolist() for _ in range(6)]
+    assert [first for first, _ in epochs] == [0, 1, 2, 3, 4, 5]
+    assert len({second for _, second in epochs}) > 1
+
+
+def test_an_index_that_occurs_twice_is_varied_twice():
+    images, _ = next(iter(DataLoader(Numbers(3), 2, noise, sampler=[1, 1])))
+    assert (images[0] != images[1]).any()
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_errors_of_items_and_transforms_name_the_item(workers):
+    message = r"item 5 \(number-5\) failed with ZeroDivisionError: made to fail"
+    with pytest.raises(DataError, match=message):
+        run(DataLoader(Numbers(9, bad=5), 2, workers=workers))
+
+    def clumsy(image, mask, rng):
+        raise RuntimeError("what is this")
+
+    with pytest.raises(DataError, match=r"item 0 \(number-0\) failed with RuntimeError: what is"):
+        run(DataLoader(Numbers(9), 2, clumsy, workers=workers))
+    assert not threads()
+
+
+def test_sizes_that_do_not_fit_in_a_batch():
+    class Uneven(Numbers):
+        def __getitem__(self, index: int):
+            side = 4 + index // 2
+            return np.zeros((side, 6, 3), np.uint8), np.zeros((side, 6), np.uint8)
+
+    with pytest.raises(DataError, match=r"number-0 is \(4, 6, 3\) but number-2 is \(5, 6, 3\)"):
+        run(DataLoader(Uneven(4), 3))
+
+
+def test_a_position_of_another_loader_is_refused():
+    state = DataLoader(Numbers(9), 2, shuffle=True).state_dict()
+    for other, message in (
+        (DataLoader(Numbers(9), 3, shuffle=True), "batch_size=2 but this loader has batch_size=3"),
+        (DataLoader(Numbers(8), 2, shuffle=True), "samples=9 but this loader has samples=8"),
+        (DataLoader(Numbers(9), 2, shuffle=True, seed=1), "seed=0 but this loader has seed=1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            other.load_state_dict(state)
+    with pytest.raises(UsageError, match="saved position is batch 6 of epoch 0"):
+        DataLoader(Numbers(9), 2, shuffle=True).load_state_dict({**state, "position": 6})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"batch_size": 2, "workers": -1}, "workers is -1; it must be at least 0"),
+        ({"batch_size": 2, "prefetch": 0}, "prefetch is 0; it must be at least 1"),
+        ({"batch_size": 2, "seed": -1}, "seed is -1; it must be at least 0"),
+        ({"batch_size": 9, "drop_last": True}, "5 samples make no full batch of 9"),
+        ({"batch_size": 2, "sampler": []}, "0 samples make no full batch of 2"),
+    ],
+)
+def test_messages(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        DataLoader(Numbers(5), **arguments)
+
+
+def test_images_come_as_float32_and_masks_as_uint8():
+    step = Compose([Normalize()])
+    images, masks = next(iter(DataLoader(Shapes("val", length=3), 2, step)))
+    assert (images.dtype, images.shape) == (np.float32, (2, 3, 64, 64))
+    assert (masks.dtype, masks.shape) == (np.uint8, (2, 64, 64))
