@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import minideconv.ops.conv as conv_module
-import minideconv.ops.im2col as im2col_module
 from minideconv.ops import (
     col2im,
     conv2d,
@@ -25,6 +24,10 @@ from minideconv.ops import (
     workspace_limit,
 )
 from minideconv.testing import ConvGeometry, check_contract, conv_geometries, seeds, values
+
+# By way of sys.modules, because `minideconv.ops.im2col` is the function of that name.
+conv_module = sys.modules["minideconv.ops.conv"]
+im2col_module = sys.modules["minideconv.ops.im2col"]
 
 # ---------------------------------------------------------------------------------------------
 # Loops: one pass over every product there is, which all three partials share

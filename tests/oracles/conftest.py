@@ -1,17 +1,18 @@
 """Oracle tests compare with other libraries, which are optional: skipped without, but never on CI.
 
-A test asks for a library by the fixture of its name (``def test_conv2d(torch, geometry): ...``), or
-with ``pytest.importorskip`` at the top of its file. Where CI is set, a skip of either kind counts as
-a failure: CI installs the libraries, so nothing that could run there may go unnoticed.
+A test asks for a library by the fixture of its name (``def test_conv2d(torch, geometry): ...``),
+or with ``pytest.importorskip`` at the top of its file. Where CI is set, a skip of either kind is a
+failure: CI installs the libraries, so nothing that could run there may go unnoticed.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Generator
+import warnings
+from collections.abc import Callable, Generator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,6 +22,14 @@ _NEEDS = {
     "onnx": "needs onnx: pip install onnx==1.23.2",
     "scipy": "needs scipy: pip install scipy",
 }
+
+
+class OnnxCase(NamedTuple):
+    """One node test: the operator's attributes, and what goes in and comes out."""
+
+    attributes: dict[str, Any]
+    inputs: list[Any]
+    outputs: list[Any]
 
 
 def _library(name: str) -> ModuleType:
@@ -47,6 +56,33 @@ def onnx() -> ModuleType:
 @pytest.fixture(scope="session")
 def scipy() -> ModuleType:
     return _library("scipy")
+
+
+@pytest.fixture(scope="session")
+def onnx_cases(onnx: ModuleType) -> Callable[[str, str], dict[str, OnnxCase]]:
+    """``onnx_cases("conv", "Conv")``: the node tests of one operator that one generator makes.
+
+    The cases are built in memory; newer wheels ship no files. Collecting all 1900 takes seconds,
+    so only the wanted generator is imported (importing it registers its cases).
+    """
+
+    def cases(generator: str, operator: str) -> dict[str, OnnxCase]:
+        node_tests = importlib.import_module("onnx.backend.test.case.node")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(f"onnx.backend.test.case.node.{generator}")
+        found = {}
+        for case in node_tests._NodeTestCases:
+            nodes = case.model.graph.node if case.model is not None else []
+            if len(nodes) == 1 and nodes[0].op_type == operator:
+                attributes = {
+                    a.name: onnx.helper.get_attribute_value(a) for a in nodes[0].attribute
+                }
+                inputs, outputs = case.data_sets[0]
+                found[case.name] = OnnxCase(attributes, inputs, outputs)
+        return found
+
+    return cases
 
 
 def _forbid_skip(report: Any) -> Any:
