@@ -10,8 +10,8 @@ as in PyTorch. In evaluation mean and var are the running averages: the layer is
 
 Precision: ``E[x^2] - E[x]^2`` loses every digit when the mean is much larger than the spread, and
 rounding the mean to float32 loses some. Here a first pass finds the mean roughly; a second one
-works on ``x - mean`` and corrects it (the corrected two-pass algorithm). Sums run over one image row
-in the array's precision and over the rows in float64.
+works on ``x - mean`` and corrects it (the corrected two-pass algorithm). Sums run over one image
+row in the array's precision and over the rows in float64.
 
 Source: Ioffe, Szegedy, "Batch normalization" (2015), algorithm 1 and section 3; T. Chan, G. Golub,
 R. LeVeque, "Algorithms for computing the sample variance" (1983), equation 1.7.
@@ -217,14 +217,16 @@ def _sum(a: Array) -> Array:
     """Sum over N, H, W: (N, C, H, W) -> (C,) in float64, rows in the array's own precision."""
     xp = get_xp(a)
     rows: Array = xp.einsum("nchw->nch", a)
-    return rows.sum(axis=(0, 2), dtype=xp.float64)
+    total: Array = rows.sum(axis=(0, 2), dtype=xp.float64)
+    return total
 
 
 def _dot(a: Array, b: Array) -> Array:
     """Sum of ``a * b`` over N, H, W: (C,) in float64, with no array of products in between."""
     xp = get_xp(a)
     rows: Array = xp.einsum("nchw,nchw->nch", a, b)
-    return rows.sum(axis=(0, 2), dtype=xp.float64)
+    total: Array = rows.sum(axis=(0, 2), dtype=xp.float64)
+    return total
 
 
 def _subtract(planes: Array, mean: Array) -> tuple[Array, Array, Array]:
@@ -272,7 +274,7 @@ def _check(
     if (running_mean is None) != (running_var is None):
         missing = "running_mean" if running_mean is None else "running_var"
         raise ValueError(
-            f"batch_norm: {missing} is None but the other is not; give both or neither"
+            f"batch_norm: {missing} is None but the other statistic is not; give both or neither"
         )
     arrays = {
         "running_mean": running_mean,
@@ -283,8 +285,8 @@ def _check(
     for name, array in arrays.items():
         if array is not None and array.shape != (x.shape[1],):
             raise ValueError(
-                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it must"
-                f" be ({x.shape[1]},)"
+                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it"
+                f" must be ({x.shape[1]},)"
             )
         if array is not None and array.dtype.kind != "f":
             raise TypeError(

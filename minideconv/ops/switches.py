@@ -370,5 +370,5 @@ def _refuse(wrong: Array, numbers: Array, name: str, reason: str) -> None:
         at = tuple(int(axis[0]) for axis in wrong.nonzero())
         raise ValueError(
             f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason}"
-            f" ({count} of {wrong.size} do)"
+            f" ({count} of {wrong.size} are wrong)"
         )
