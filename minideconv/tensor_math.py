@@ -175,7 +175,7 @@ def _shape(operand: Any) -> tuple[int, ...]:
 
 
 def kept(tensor: Tensor | None, data: Any) -> Any:
-    """Return what to save of an operand: the tensor, so that changes in it are seen, if it is it."""
+    """Return what to save of an operand: the tensor, where it is one, so that changes are seen."""
     return tensor if tensor is not None and tensor.data is data else data
 
 
@@ -203,7 +203,8 @@ def _explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
             f"{name}: shapes {x.shape} and {y.shape} do not broadcast; counted from the last, axes "
             "must have equal lengths or one of them length 1"
         ) from None
-    raise type(error)(f"{name}: {error}") from None
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    raise kind(f"{name}: {error}") from None
 
 
 def check_one_device(name: str, x: Any, y: Any) -> None:

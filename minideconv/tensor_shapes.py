@@ -283,8 +283,10 @@ def setitem(x: Tensor, key: Any, value: Operand) -> None:
     new = value.data if isinstance(value, Tensor) else value
     try:
         x.data[index] = new
-    except (IndexError, TypeError, ValueError) as error:
-        raise type(error)(f"x[...] = value: {error}; the tensor has shape {x.shape}") from None
+    except IndexError as error:
+        raise IndexError(f"x[...] = value: {error}; the tensor has shape {x.shape}") from None
+    except (TypeError, ValueError) as error:
+        raise _unfit(error, "x[...] = value", x, new) from None
     x.bump_version()
 
 
@@ -305,11 +307,21 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         try:
             getattr(get_xp(x.data), function)(x.data, new, out=x.data, casting="same_kind")
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from None
+            raise _unfit(error, name, x, new) from None
         x.bump_version()
         return x
 
     return update
+
+
+def _unfit(error: Exception, name: str, x: Tensor, value: Any) -> Exception:
+    """Return the sentence for a value that does not go into `x`."""
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    given = f"shape {np.shape(value)} and dtype {getattr(value, 'dtype', type(value).__name__)}"
+    return kind(
+        f"{name}: a value of {given} does not fit into a tensor of shape {x.shape} and dtype "
+        f"{x.dtype} on {x.device}"
+    )
 
 
 def _check_in_place(name: str, x: Tensor, value: Any) -> None:
