@@ -44,7 +44,7 @@ def fans(shape: tuple[int, ...], transposed: bool = False) -> tuple[int, int]:
 
 
 def _fill(tensor: Tensor, values: Array) -> Tensor:
-    tensor.data[...] = to_device(values.astype(tensor.data.dtype), device_of(tensor.data))
+    tensor.data[...] = to_device(values.astype(tensor.data.dtype, copy=False), device_of(tensor.data))
     tensor.bump_version()
     return tensor
 
@@ -62,7 +62,11 @@ def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, rng: np.random.Generator | None = None
 ) -> Tensor:
     """Fill from a normal distribution."""
-    return _fill(tensor, _rng(rng).normal(mean, std, tensor.shape))
+    dtype = np.float32 if tensor.dtype == np.float32 else np.float64
+    values = _rng(rng).standard_normal(tensor.shape, dtype)
+    values *= std
+    values += mean
+    return _fill(tensor, values)
 
 
 def uniform_(
