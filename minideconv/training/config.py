@@ -204,6 +204,7 @@ class TrainConfig:
         **_AT_LEAST_0,
     )
     momentum: float = _setting(0.9, "momentum of sgd", OPTIMISATION, metavar="M", **_FRACTION)
+    nesterov: bool = _setting(False, "Nesterov's momentum, with sgd", OPTIMISATION)
     weight_decay: float = _setting(
         5e-4,
         "weight decay of the weights; biases and batch norm have none",
@@ -230,6 +231,14 @@ class TrainConfig:
         legal=lambda v: re.fullmatch(r"auto|cpu|gpu(:\d+)?", v) is not None,
         legal_text="auto, cpu, gpu or gpu:N",
         resume=True,
+    )
+    threads: int = _setting(
+        0,
+        "worker threads on the CPU (0: one per core); the result does not depend on it",
+        RUN,
+        metavar="N",
+        resume=True,
+        **_AT_LEAST_0,
     )
     seed: int = _setting(
         0, "start of every random number of the run", RUN, metavar="N", **_AT_LEAST_0
@@ -278,6 +287,11 @@ class TrainConfig:
             raise UsageError(
                 "--data voc needs --data-root DIR, the folder that holds JPEGImages, "
                 "SegmentationClass and ImageSets"
+            )
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise UsageError(
+                f"--nesterov is for --optimizer sgd with momentum, but they are {self.optimizer} "
+                f"and {self.momentum}"
             )
         if self.epochs_stage2 is not None and self.stage != "both":
             raise UsageError(

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minideconv import _version
+from minideconv import _version, parallel
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
@@ -23,6 +23,7 @@ __all__ = ["figures_table", "run_session"]
 
 def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise."""
+    parallel.set_num_threads(config.threads or None)
     trainer = Trainer(
         config,
         run=run,
