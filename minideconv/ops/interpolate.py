@@ -88,9 +88,10 @@ def interpolation_matrix(
 
 
 def _nearest_index(xp: Any, size: int, new_size: int, scale_factor: float | None) -> Array:
-    if size == new_size:
-        return xp.arange(size)  # type: ignore[no-any-return]
-    # PyTorch computes this in float32 for every dtype, and the rounding decides.
+    # All as PyTorch's kernels: exactly 1 and 2 times are integer arithmetic, whatever the factor;
+    # elsewhere float32 for every dtype, and its rounding decides.
+    if new_size in (size, 2 * size):
+        return xp.arange(new_size) // (new_size // size)  # type: ignore[no-any-return]
     if scale_factor is None:
         ratio = xp.float32(size) / xp.float32(new_size)
     else:

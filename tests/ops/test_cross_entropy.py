@@ -191,8 +191,8 @@ def test_wrong_labels_are_named_and_counted():
     z, t = np.zeros((2, 3, 4, 5)), np.zeros((2, 4, 5), np.uint8)
     t[0, 0, :2], t[1, 3, :3], t[1, 0, 0] = 3, 200, 255
     message = (
-        "cross_entropy: target has 5 labels outside 0..2 that are not ignore_index=255: 3 (2 times),"
-        " 200 (3 times); logits have 3 classes"
+        "cross_entropy: target has 5 labels outside 0..2 that are not ignore_index=255: 3 (2"
+        " times), 200 (3 times); logits have 3 classes"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         cross_entropy(z, t)

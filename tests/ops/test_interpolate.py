@@ -45,6 +45,8 @@ def position(o, n, m, mode, align_corners, factor):
     ratio = n / m if factor is None else 1 / factor
     if n == m:
         return float(o)
+    if mode == "nearest" and m == 2 * n:
+        return float(o // 2)
     if mode == "nearest":
         return float(min(math.floor(o * ratio), n - 1))
     if align_corners:
