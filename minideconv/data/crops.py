@@ -59,7 +59,9 @@ class _Crops:
         return len(self.crops)
 
     def __repr__(self) -> str:
-        size = f"{self.distinct} windows, {len(self)} with repeats"
+        size = f"{self.distinct} windows"
+        if len(self) > self.distinct:
+            size += f", {len(self)} with repeats"
         return f"{type(self).__name__}({self.dataset!r}, {size})"
 
     def name(self, index: int) -> str:

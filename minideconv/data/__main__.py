@@ -1,0 +1,173 @@
+"""``python -m minideconv.data``: download PASCAL VOC, carve a small set out of it, show data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv.command_line import HelpFormatter, positive, run_program
+from minideconv.data.crops import StageOneCrops, StageTwoCrops
+from minideconv.data.download import ARCHIVES, download_voc
+from minideconv.data.shapes import DIFFICULTIES, Shapes
+from minideconv.data.show import grid, save_png
+from minideconv.data.subset import carve_subset
+from minideconv.data.voc import VOCSegmentation
+from minideconv.errors import DataError, UsageError
+
+__all__ = ["main"]
+
+_EPILOG = """\
+examples:
+  python -m minideconv.data show --data shapes --output shapes.png
+  python -m minideconv.data show --data voc --data-root VOCdevkit --stage 1 --output objects.png
+  python -m minideconv.data download voc2012 --data-root data
+  python -m minideconv.data subset --data-root data --output small --per-class 10
+
+Exit codes: 0 done, 1 bad data, 2 wrong usage.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all three commands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minideconv.data",
+        description="Download PASCAL VOC, carve a small set out of it, show data as a picture.",
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, help_: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=help_, description=help_, formatter_class=HelpFormatter, allow_abbrev=False
+        )
+
+    fetch = command("download", "fetch the official archive, checked and resumable")
+    fetch.add_argument("name", choices=sorted(ARCHIVES), help="which year's set")
+    fetch.add_argument("--data-root", required=True, metavar="DIR", help="folder to put it in")
+
+    carve = command("subset", "copy a class-balanced part of a VOCdevkit folder")
+    carve.add_argument("--data-root", required=True, metavar="DIR", help="the full set")
+    carve.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+    carve.add_argument(
+        "--per-class", type=positive, default=10, metavar="N", help="images per class and split"
+    )
+    carve.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the choice")
+    carve.add_argument(
+        "--splits", nargs="+", default=["train", "val"], metavar="NAME", help="image lists"
+    )
+
+    show = command("show", "draw samples with their masks in one picture")
+    show.add_argument("--data", choices=("shapes", "voc"), default="shapes")
+    show.add_argument("--data-root", metavar="DIR", help="a VOCdevkit folder (for --data voc)")
+    show.add_argument("--split", default="train", metavar="NAME", help="which images")
+    show.add_argument(
+        "--stage", choices=("1", "2"), help="the crops of a training stage instead of whole images"
+    )
+    show.add_argument("--difficulty", choices=tuple(DIFFICULTIES), default="normal")
+    show.add_argument("--size", type=positive, default=64, metavar="PIXELS", help="of shapes")
+    show.add_argument("--count", type=positive, default=24, metavar="N", help="how many samples")
+    show.add_argument("--columns", type=positive, default=4, metavar="N")
+    show.add_argument("--cell", type=positive, default=128, metavar="PIXELS", help="of each panel")
+    show.add_argument("--seed", type=_seed, default=0, metavar="N", help="which samples")
+    show.add_argument("--output", required=True, metavar="FILE", help="the PNG to write")
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    return run_program("minideconv.data", _main, arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    options = make_parser().parse_args(arguments)
+    if options.command == "download":
+        folder = download_voc(options.name, options.data_root)
+        for split in ("train", "val"):
+            print(f"  {split}: {len(VOCSegmentation(folder, split))} images with masks")
+    elif options.command == "subset":
+        _subset(options)
+    else:
+        _show(options)
+    return 0
+
+
+def _open_voc(root: str | None, split: str) -> VOCSegmentation:
+    """Open a folder that an option names: what is wrong with the option is wrong usage."""
+    if root is None:
+        raise UsageError("--data voc needs --data-root DIR, a VOCdevkit folder.")
+    try:
+        return VOCSegmentation(root, split)
+    except DataError as error:
+        raise UsageError(str(error)) from error
+
+
+def _subset(options: argparse.Namespace) -> None:
+    classes = _open_voc(options.data_root, options.splits[0]).classes
+    for split in options.splits[1:]:
+        _open_voc(options.data_root, split)
+    counts = carve_subset(
+        options.data_root, options.output, options.per_class, options.seed, options.splits
+    )
+    for split, count in counts.items():
+        scarce = [classes[k] for k in np.flatnonzero(count < options.per_class)]
+        print(f"{options.output}: {count[0]} images in {split}.")
+        if scarce:
+            print(f"  fewer than {options.per_class} images show: {', '.join(scarce)}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    dataset: Any
+    if options.data == "voc":
+        dataset = _open_voc(options.data_root, options.split)
+    else:
+        dataset = Shapes(options.split, size=options.size, difficulty=options.difficulty)
+    # Crops are made of as many images as can be shown, not of the whole set: that takes long.
+    rng = np.random.default_rng(options.seed)
+    chosen = rng.permutation(len(dataset))[: options.count].tolist()
+    if options.stage is not None:
+        part = _Part(dataset, chosen)
+        dataset = StageOneCrops(part) if options.stage == "1" else StageTwoCrops(part, per_image=3)
+        chosen = rng.permutation(len(dataset))[: options.count].tolist()
+    save_png(options.output, grid(dataset, chosen, options.cell, options.columns))
+    print(f"{options.output}: {len(chosen)} samples of {dataset!r}")
+
+
+class _Part:
+    """Some items of a data set."""
+
+    def __init__(self, dataset: Any, indices: list[int]) -> None:
+        self.dataset, self.indices, self.classes = dataset, indices, dataset.classes
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        pair: tuple[np.ndarray, np.ndarray] = self.dataset[self.indices[index]]
+        return pair
+
+    def __repr__(self) -> str:
+        return f"{len(self)} images of {self.dataset!r}"
+
+    def instances(self, index: int) -> np.ndarray:
+        numbers: np.ndarray = self.dataset.instances(self.indices[index])
+        return numbers
+
+    def name(self, index: int) -> str:
+        name: str = self.dataset.name(self.indices[index])
+        return name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Pictures of a data set: each sample as image, mask and both."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from minideconv.data.transforms import resize_image, resize_mask
+from minideconv.data.voc_colors import colorize, overlay
+from minideconv.data.windows import cut_pair, whole_image_window
+from minideconv.errors import DataError
+
+_GAP, _PAPER = 4, 255
+
+
+def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) -> np.ndarray:
+    """Lay out samples as image | mask | overlay, `columns` of them beside each other.
+
+    A sample that is not square lies in a square, black and void beside it. Small samples are
+    enlarged without smoothing, so that single pixels can be seen.
+
+    Returns
+    -------
+    (H, W, 3) uint8.
+    """
+    rows = -(-len(indices) // columns)
+    columns = min(columns, len(indices))
+    step_x, step_y = 3 * cell + 2 + 2 * _GAP, cell + 2 * _GAP
+    sheet = np.full((rows * step_y, columns * step_x, 3), _PAPER, dtype=np.uint8)
+    for place, index in enumerate(indices):
+        y = (place // columns) * step_y + _GAP
+        x = (place % columns) * step_x + _GAP
+        for part, picture in enumerate(_panels(dataset[index], cell)):
+            left = x + part * (cell + 1)
+            sheet[y : y + cell, left : left + cell] = picture
+    return sheet
+
+
+def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray, ...]:
+    image, mask = pair
+    height, width = mask.shape
+    if height != width:
+        image, mask = cut_pair(image, mask, whole_image_window(height, width))
+    size = (cell, cell)
+    if cell >= len(mask):
+        # A label map is resized by taking pixels, never mixing them: here the image is as well.
+        image = np.stack([resize_mask(image[..., c], size) for c in range(3)], axis=-1)
+    else:
+        image = resize_image(image, size)
+    mask = resize_mask(mask, size)
+    return image, colorize(mask), overlay(image, mask)
+
+
+def save_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write a PNG that is there whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(prefix=".picture-", suffix=".png", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                Image.fromarray(picture).save(file, format="PNG")
+            os.chmod(scratch, 0o666 & ~_umask())
+            os.replace(scratch, path)
+        except BaseException:
+            os.unlink(scratch)
+            raise
+    except OSError as error:
+        raise DataError(f"show: {path} cannot be written ({error}).") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,125 @@
+"""Carve a small, class-balanced set out of a full VOCdevkit folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minideconv.data.voc import VOCSegmentation
+from minideconv.data.voc_colors import VOID
+from minideconv.errors import DataError, UsageError
+
+_FOLDERS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"), ("SegmentationObject", "png"))
+
+
+def choose_balanced(
+    present: Sequence[Sequence[int]], per_class: int, rng: np.random.Generator
+) -> list[int]:
+    """Choose images so that each class occurs in at least `per_class` of them, if it can.
+
+    The rarest class chooses first; an image counts for every class in it, so common classes, which
+    come along with the others, hardly choose at all.
+
+    Parameters
+    ----------
+    present : for every image, the foreground classes in it.
+
+    Returns
+    -------
+    Indices of the chosen images, in increasing order.
+    """
+    chosen: set[int] = set()
+    counts: dict[int, int] = {}
+    owners: dict[int, list[int]] = {}
+    for index, classes in enumerate(present):
+        for label in set(classes):
+            owners.setdefault(label, []).append(index)
+    for label in sorted(owners, key=lambda name: (len(owners[name]), name)):
+        for position in rng.permutation(len(owners[label])):
+            if counts.get(label, 0) >= per_class:
+                break
+            index = owners[label][position]
+            if index not in chosen:
+                chosen.add(index)
+                for other in set(present[index]):
+                    counts[other] = counts.get(other, 0) + 1
+    return sorted(chosen)
+
+
+def carve_subset(
+    root: str | Path,
+    output: str | Path,
+    per_class: int,
+    seed: int = 0,
+    splits: Sequence[str] = ("train", "val"),
+) -> dict[str, np.ndarray]:
+    """Copy a balanced choice of images of each split to `output`, in the same layout.
+
+    The folder appears only when it is complete. SegmentationObject is copied where it exists.
+
+    Returns
+    -------
+    For every split, in how many of its images each of the 21 classes occurs.
+
+    Raises
+    ------
+    UsageError
+        If `per_class` is below 1 or `output` exists.
+    DataError
+        If a file that is needed is missing or broken; nothing is left behind.
+    """
+    if per_class < 1:
+        raise UsageError(f"subset: --per-class is {per_class}; it must be at least 1.")
+    output = Path(output)
+    if output.exists():
+        raise UsageError(f"subset: {output} exists already; give a new folder.")
+    sets = {split: VOCSegmentation(root, split, cache_mb=0) for split in splits}
+    chosen = {}
+    for number, (split, dataset) in enumerate(sets.items()):
+        present = [_classes(dataset.mask(index)) for index in range(len(dataset))]
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+        indices = choose_balanced(present, per_class, rng)
+        counts = np.zeros(dataset.num_classes, dtype=np.int64)
+        for index in indices:
+            counts[[0, *present[index]]] += 1
+        chosen[split] = (indices, counts)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".subset-", dir=output.parent) as scratch:
+            folder = Path(scratch) / "VOC"
+            _write(folder, sets, {split: indices for split, (indices, _) in chosen.items()})
+            folder.rename(output)
+    except OSError as error:
+        raise DataError(f"subset: {output} cannot be written ({error}).") from error
+    return {split: counts for split, (_, counts) in chosen.items()}
+
+
+def _classes(mask: np.ndarray) -> list[int]:
+    return [int(label) for label in np.unique(mask) if label not in (0, VOID)]
+
+
+def _write(folder: Path, sets: dict[str, VOCSegmentation], chosen: dict[str, list[int]]) -> None:
+    lists = folder / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    everything: set[str] = set()
+    for split, dataset in sets.items():
+        names = [dataset.ids[index] for index in chosen[split]]
+        for index in chosen[split]:
+            dataset[index]  # a broken photograph is found here, and named
+        everything |= set(names)
+        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        for kind, ending in _FOLDERS:
+            source = dataset.root / kind
+            if not source.is_dir():
+                continue
+            (folder / kind).mkdir(exist_ok=True)
+            for name in names:
+                if (source / f"{name}.{ending}").is_file():
+                    shutil.copyfile(source / f"{name}.{ending}", folder / kind / f"{name}.{ending}")
+    if "trainval" not in sets:
+        lines = "".join(f"{name}\n" for name in sorted(everything))
+        (lists / "trainval.txt").write_text(lines)
