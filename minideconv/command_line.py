@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from minideconv.errors import MinideconvError
 
-__all__ = ["HelpFormatter", "run_program"]
+__all__ = ["HelpFormatter", "device_name", "positive", "run_program"]
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -35,6 +36,20 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
             return action.help
         text = str(default).lower() if isinstance(default, bool) else str(default)
         return f"{action.help} [{text}]"
+
+
+def device_name(text: str) -> str:
+    """Check the spelling of a ``--device`` option; whether it is there is found out later."""
+    if re.fullmatch(r"auto|cpu|gpu(:\d+)?", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a device; use auto, cpu, gpu or gpu:N")
+    return text
+
+
+def positive(text: str) -> int:
+    """Read an option that must be a whole number >= 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
+    return int(text)
 
 
 def run_program(

@@ -55,7 +55,7 @@ def dataset(config: TrainConfig, part: str) -> Any:
     Raises
     ------
     UsageError
-        If the data root is missing or is no VOCdevkit folder.
+        If the data root is missing, is no VOCdevkit folder, or has no such image list.
     """
     split, count = config.train_split, config.train_images
     if part == "val":
@@ -74,10 +74,9 @@ def split_of(config: TrainConfig, split: str, count: int = 0) -> Any:
         )
     root = Path(config.data_root or "")
     try:
-        data.find_voc(root)
-    except DataError as error:  # a wrong option, not a bad file: exit code 2
+        found = data.VOCSegmentation(root, split)
+    except DataError as error:  # no such folder or list: a wrong option, not a bad file
         raise UsageError(f"--data-root {root}: {error}") from error
-    found = data.VOCSegmentation(root, split)
     return Subset(found, count) if count else found
 
 
@@ -179,7 +178,7 @@ def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
         {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return optim.SGD(groups, lr=lr, momentum=config.momentum)
+        return optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.nesterov)
     if config.optimizer == "adam":
         return optim.Adam(groups, lr=lr)
     return optim.AdamW(groups, lr=lr)

@@ -122,7 +122,8 @@ def _tiles(evaluation: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
     tiles = []
     for key, name in _FIGURES:
         pair = "".join(
-            f'<div class="figure {part}">{_percent(figures[key])}<small>{_SETS[part]}</small></div>'
+            f'<div class="figure {part}">{_percent(figures[key])}<i>%</i>'
+            f"<small>{_SETS[part]}</small></div>"
             for part, figures in sets.items()
         )
         tiles.append(
@@ -131,7 +132,7 @@ def _tiles(evaluation: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
     if validated:
         best = max(validated, key=lambda line: line["val"]["mean_iou"] or 0.0)
         note += (
-            f" The best validation IoU of the run was {_percent(best['val']['mean_iou'])} after "
+            f" The best validation IoU of the run was {_percent(best['val']['mean_iou'])} % after "
             f"epoch {best['epoch']}; that network is checkpoints/best.npz, and since it was chosen "
             "by these very images, its figure on them flatters it."
         )
@@ -200,7 +201,7 @@ def _samples(run: RunFolder, evaluation: dict[str, Any]) -> str:
         for sample in samples:
             cells.append(
                 f'<div class="name">{escape(sample["name"])} · '
-                f"{_percent(sample['pixel_accuracy'])} of the pixels right</div>"
+                f"{_percent(sample['pixel_accuracy'])} % of the pixels right</div>"
             )
             for kind in ("image", "truth", "prediction", "overlay"):
                 path = run.pictures / f"{sample['file']}_{kind}.png"
@@ -265,7 +266,7 @@ def _classes(evaluation: dict[str, Any]) -> str:
     rows.append(f'<tr class="mean"><td>mean</td>{cells}</tr>')
     heads = "".join(f'<th colspan="2" class="{part}">{_SETS[part]}</th>' for part in sets)
     return (
-        "<h2>IoU of each class</h2>\n"
+        "<h2>IoU of each class, in per cent</h2>\n"
         '<p class="note">A dash: the class is in no mask of the set, and does not count in the '
         "mean.</p>\n"
         f'<table class="classes"><tr><th>class</th>{heads}</tr>{"".join(rows)}</table>'

@@ -1,0 +1,321 @@
+"""``python -m minideconv.train`` as a user meets it: exit codes, sentences, the run folder, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minideconv import train
+from minideconv.training.checkpoint import load_checkpoint
+from minideconv.training.engine import Trainer
+
+TINY = [
+    "--train-images",
+    "6",
+    "--val-images",
+    "3",
+    "--image-size",
+    "32",
+    "--input-size",
+    "16",
+    "--width",
+    "2",
+    "--fc",
+    "4",
+    "--depth",
+    "2",
+    "-b",
+    "2",
+    "--windows",
+    "1",
+    "--epochs",
+    "1",
+    "--recalibrate",
+    "2",
+    "--print-freq",
+    "2",
+    "--images",
+    "2",
+    "--device",
+    "cpu",
+    "--class-balance",
+    "0",
+]
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "minideconv.train", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def test_a_run_leaves_its_folder_behind(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert train.main([*TINY, "--output-dir", str(folder)]) == 0
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.json",
+        "config.toml",
+        "metrics.jsonl",
+        "log.txt",
+        "evaluation.json",
+        "checkpoints",
+        "pictures",
+        "report.html",
+    }
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.npz", "last.npz"]
+    assert (folder / "pictures" / "epoch_002.png").exists()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    epochs = [line for line in lines if line["kind"] == "epoch"]
+    assert [(line["epoch"], line["stage"]) for line in epochs] == [(1, "1"), (2, "2")]
+    steps = [line["step"] for line in lines if line["kind"] == "step"]
+    assert steps == sorted(set(steps))
+    assert all(step % 2 == 0 for step in steps)
+    out = capsys.readouterr().out
+    assert "mean IoU" in out
+    assert str(folder) in out
+    assert out.strip() in (folder / "log.txt").read_text()
+    # The table is of the final network: last.npz.
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["val"]["mean_iou"] == epochs[-1]["val"]["mean_iou"]
+    assert evaluation["train"]["images"] == 6
+
+
+def test_the_configuration_of_a_run_runs_again(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert train.main([*TINY, "-q", "--output-dir", str(first)]) == 0
+    arguments = ["--config", str(first / "config.toml"), "--output-dir", str(second)]
+    assert train.main(arguments) == 0
+    one = load_checkpoint(first / "checkpoints" / "last.npz").model_state
+    two = load_checkpoint(second / "checkpoints" / "last.npz").model_state
+    assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_path, capsys):
+    path = tmp_path / "run.toml"
+    path.write_text("width = 9\nlr = 0.5\n")
+    assert train.main(["--config", str(path), "--lr", "0.25", "--print-config"]) == 0
+    out = capsys.readouterr().out
+    assert "width = 9\n" in out
+    assert "lr = 0.25\n" in out
+    assert "momentum = 0.9\n" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_quiet_prints_nothing(tmp_path, capsys):
+    assert train.main([*TINY, "-q", "--output-dir", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out == ""
+    assert "epoch 1/2" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_runs_are_numbered_when_no_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*TINY, "-q", "--epochs", "0", "--stage", "1"]) == 0
+    assert train.main([*TINY, "-q", "--epochs", "0", "--stage", "1"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["shapes-1", "shapes-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lr", "0"], "--lr is 0.0; it must be > 0"),
+        (["--data", "voc"], "--data voc needs --data-root DIR"),
+        (["--data", "voc", "--data-root", "/no/such"], "--data-root /no/such"),
+        (["--config", "/no/such.toml"], "--config /no/such.toml: No such file or directory"),
+        (["--depth", "9"], "--model deconvnet: "),
+        (["--depth", "5"], "--model deconvnet: "),
+        (["--resume", "x", "--config", "y"], "leave --config out"),
+        (["-b", "5000"], "samples make no full batch of 5000"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, message, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert train.main([*TINY, *arguments, "--output-dir", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("minideconv.train: ")
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--widht", "8"], ["--width", "many"], ["--epoch", "3"], ["stray"]]
+)
+def test_what_the_parser_refuses_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments)
+    assert stop.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_exit_code_2(tmp_path, capsys):
+    from minideconv.backend import gpu_problem
+
+    if gpu_problem() is None:
+        pytest.skip("this machine has a GPU")
+    assert train.main([*TINY, "--device", "gpu", "--output-dir", str(tmp_path / "run")]) == 2
+    assert "--device gpu: " in capsys.readouterr().err
+    assert train.main([*TINY, "--device", "tpu", "--output-dir", str(tmp_path / "run")]) == 2
+    assert "--device is tpu; it must be auto, cpu, gpu or gpu:N" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    assert train.main([*TINY, "-q", "--epochs", "1", "--stage", "1", "--output-dir", folder]) == 0
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert train.main([*TINY, "--output-dir", folder]) == 2
+    assert f"already holds a run; go on with it by --resume {folder}" in capsys.readouterr().err
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    (tmp_path / "file").touch()
+    assert train.main([*TINY, "--output-dir", str(tmp_path / "file")]) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+
+
+def test_resume_refuses_what_would_change_the_numbers(tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    assert train.main([*TINY, "-q", "--stage", "1", "--output-dir", folder]) == 0
+    assert train.main(["--resume", folder, "--lr", "0.5"]) == 2
+    assert "--lr is 0.002 in this run and cannot become 0.5" in capsys.readouterr().err
+    assert train.main(["--resume", folder, "--lr", "0.002", "--workers", "0", "-q"]) == 0
+    assert train.main(["--resume", str(tmp_path / "none")]) == 1
+    assert "no such run folder or checkpoint" in capsys.readouterr().err
+    # More epochs are allowed: the run goes on.
+    assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 0
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines if '"epoch"}' not in line][-1] == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    settings = [*TINY, "--stage", "1", "--epochs", "3", "--output-dir", str(folder)]
+    real = Trainer._backward
+
+    def poisoned(self, x, truth, share):
+        if self.progress.epoch == 1 and self.progress.epoch_step == 1:
+            return float("nan")
+        return real(self, x, truth, share)
+
+    monkeypatch.setattr(Trainer, "_backward", poisoned)
+    assert train.main(settings) == 1
+    error = capsys.readouterr().err
+    assert re.search(
+        r"the loss \(nan\) stopped being finite at step \d+ \(epoch 2\) with learning rate 0\.00\d",
+        error,
+    )
+    assert "try a lower --lr, a longer --warmup or --clip-grad 1" in error
+    assert f"the last good checkpoint is {folder / 'checkpoints' / 'last.npz'}" in error
+    saved = load_checkpoint(folder / "checkpoints" / "last.npz")
+    assert saved.header["progress"]["epoch"] == 1
+    assert all(np.isfinite(array).all() for array in saved.model_state.values())
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    real = Trainer._finish_epoch
+
+    def poisoned(self, stage, number, line):
+        if self.progress.epoch == 1:
+            self.model.seg_score.bias.data[0] = np.inf
+        real(self, stage, number, line)
+
+    monkeypatch.setattr(Trainer, "_finish_epoch", poisoned)
+    assert train.main([*TINY, "--stage", "1", "--epochs", "3", "--output-dir", str(folder)]) == 1
+    assert "a value of seg_score.bias stopped being finite" in capsys.readouterr().err
+    saved = load_checkpoint(folder / "checkpoints" / "last.npz")
+    assert saved.header["progress"]["epoch"] == 1
+
+
+def test_a_bug_shows_its_traceback(monkeypatch):
+    monkeypatch.setattr(train, "make_parser", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train.main([])
+
+
+def test_a_truncated_checkpoint_is_exit_code_1(tmp_path, capsys):
+    path = tmp_path / "last.npz"
+    path.write_bytes(b"PK\x03\x04half")
+    assert train.main(["--resume", str(path)]) == 1
+    assert "truncated or damaged" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_names_every_option():
+    start = time.perf_counter()
+    done = subprocess.run(command("--help"), capture_output=True, text=True, env=environment())
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0
+    for option in (
+        "--data-root",
+        "--stage",
+        "--resume",
+        "--lr-schedule",
+        "--batch-size",
+        "[shapes]",
+    ):
+        assert option in done.stdout
+    assert seconds < 5  # half a second on an idle machine
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "minideconv.train", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    for heavy in ("PIL", "rich", "matplotlib", "cupy", "minideconv.training.engine"):
+        assert not re.search(rf"\| +{re.escape(heavy)}\b", loaded.stderr), heavy
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_prints_the_command_that_goes_on(tmp_path, number, code):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    settings = [*TINY, "--stage", "1", "--epochs", "15", "--images", "0", "--val-every", "9"]
+    assert train.main([*settings, "-q", "--output-dir", str(whole)]) == 0
+    process = subprocess.Popen(
+        command(*settings, "--output-dir", part),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    metrics = part / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code, error
+    assert "Traceback" not in error
+    found = re.search(r"go on with: python -m (minideconv\.train .*)", error)
+    assert found is not None, error
+    name, *arguments = found.group(1).split()
+    assert name == "minideconv.train"
+    assert train.main([*arguments, "-q"]) == 0
+    one = load_checkpoint(whole / "checkpoints" / "last.npz").model_state
+    two = load_checkpoint(part / "checkpoints" / "last.npz").model_state
+    assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+
+
+def test_a_second_ctrl_c_stops_at_once():
+    from minideconv.training.interrupt import StopRequest
+
+    said: list[int] = []
+    with pytest.raises(KeyboardInterrupt), StopRequest(said.append) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal_number == signal.SIGINT
+        assert said == [signal.SIGINT]
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    # The usual handlers are back.
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
