@@ -125,7 +125,7 @@ def read_image(path: Path) -> Any:
         If the file is missing or is no picture; the message names it.
     """
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as file:
@@ -134,7 +134,7 @@ def read_image(path: Path) -> Any:
         raise DataError(f"{path} does not exist") from error
     except IsADirectoryError as error:
         raise DataError(f"{path} is a folder, not a picture") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DataError(f"{path} is not a picture that can be read") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or "the picture is damaged or cut off"

@@ -1,4 +1,4 @@
-"""``python -m minideconv.train`` as a user meets it: exit codes, sentences, the run folder, signals."""
+"""``python -m minideconv.train`` as a user meets it: exit codes, sentences, the folder, signals."""
 
 from __future__ import annotations
 
@@ -19,36 +19,10 @@ from minideconv.training.checkpoint import load_checkpoint
 from minideconv.training.engine import Trainer
 
 TINY = [
-    "--train-images",
-    "6",
-    "--val-images",
-    "3",
-    "--image-size",
-    "32",
-    "--input-size",
-    "16",
-    "--width",
-    "2",
-    "--fc",
-    "4",
-    "--depth",
-    "2",
-    "-b",
-    "2",
-    "--windows",
-    "1",
-    "--epochs",
-    "1",
-    "--recalibrate",
-    "2",
-    "--print-freq",
-    "2",
-    "--images",
-    "2",
-    "--device",
-    "cpu",
-    "--class-balance",
-    "0",
+    *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
+    *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
+    *("-b", "2", "--windows", "1", "--epochs", "1", "--recalibrate", "2"),
+    *("--print-freq", "2", "--images", "2"),
 ]
 
 
@@ -309,13 +283,17 @@ def test_a_second_ctrl_c_stops_at_once():
     from minideconv.training.interrupt import StopRequest
 
     said: list[int] = []
-    with pytest.raises(KeyboardInterrupt), StopRequest(said.append) as stop:
+
+    def press() -> None:
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+    stop = StopRequest(said.append)
+    with stop:
+        press()
         assert stop.signal_number == signal.SIGINT
         assert said == [signal.SIGINT]
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
-    # The usual handlers are back.
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+        with pytest.raises(KeyboardInterrupt):
+            press()
+    with pytest.raises(KeyboardInterrupt):  # the usual handlers are back
+        press()

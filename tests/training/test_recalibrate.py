@@ -1,4 +1,4 @@
-"""Recalibration of batch norm against a plain average; what train and eval mode say of one batch."""
+"""Recalibrated batch norm against a plain average; training and evaluation mode side by side."""
 
 from __future__ import annotations
 
