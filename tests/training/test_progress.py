@@ -1,0 +1,145 @@
+"""What a run prints: plain lines at intervals, a bar on a terminal, nothing when quiet."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from minideconv.training import progress as module
+from minideconv.training.meters import Clock, LossMeter
+from minideconv.training.progress import BarProgress, Progress, StepInfo, make_progress
+
+INFO = StepInfo(
+    stage="2",
+    epoch=3,
+    epochs=10,
+    step=7,
+    steps=40,
+    loss=1.23456,
+    mean_iou=0.4567,
+    lr=0.002,
+    images_per_second=31.4,
+    seconds_left=725.0,
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Time:
+    """A clock that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_lines_have_all_figures_at_intervals():
+    stream, time = io.StringIO(), Time()
+    progress = Progress(stream, interval=10, clock=time)
+    for second in range(25):
+        time.now = float(second)
+        progress.step(INFO)
+    line = f"{INFO.place()}  step 7/40  loss 1.2346  IoU 0.457  lr 0.002  31.4 img/s  left 12m05s"
+    assert stream.getvalue() == f"{line}\n{line}\n"
+    progress.message("hello")
+    progress.work("validating", 1, 2)
+    progress.close()
+    assert stream.getvalue().endswith("\nhello\n")
+
+
+def test_quiet_is_quiet():
+    stream = io.StringIO()
+    progress = Progress(stream, interval=0, quiet=True)
+    progress.step(INFO)
+    progress.message("hello")
+    assert stream.getvalue() == ""
+
+
+def test_a_bar_shows_the_same_figures():
+    rich_console = pytest.importorskip("rich.console")
+    stream = Terminal()
+    console = rich_console.Console(file=stream, force_terminal=True, width=140, highlight=False)
+    progress = BarProgress(console)
+    progress.step(INFO)
+    progress._bar.refresh()  # instead of waiting for its next tenth of a second
+    progress.message("epoch 3 [done]")  # no markup: brackets stay
+    progress.work("validating", 5, 9)
+    progress.close()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    for part in (INFO.place(), "7/40", "loss 1.2346", "31.4 img/s", "left 12m05s"):
+        assert part in text, part
+    assert "epoch 3 [done]" in text
+    assert "validating" in text
+    assert "5/9" in text
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "bar"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "xterm"}, False, False),
+        ({"TERM": "dumb"}, True, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+    ],
+)
+def test_where_there_is_a_bar(variables, terminal, bar, monkeypatch):
+    pytest.importorskip("rich")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    made = []
+    monkeypatch.setattr(module, "BarProgress", lambda: made.append(1))
+    stream = Terminal() if terminal else io.StringIO()
+    make_progress(stream=stream)
+    assert bool(made) == bar
+    made.clear()
+    make_progress(quiet=True, stream=Terminal())
+    assert not made
+
+
+def test_without_rich_a_terminal_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    assert type(make_progress(stream=Terminal())) is Progress
+
+
+def test_the_clock_counts_all_sessions_and_estimates_from_this_one():
+    time = Time()
+    clock = Clock(before=100.0, now=time)
+    assert clock.left(10) is None
+    time.now = 2.0
+    assert clock.step(16) == pytest.approx(8.0)
+    time.now = 4.0
+    assert clock.step(16) == pytest.approx(8.0)
+    assert clock.elapsed() == 104.0
+    assert clock.left(10) == pytest.approx(20.0)
+    time.now = 14.0  # a validation
+    clock.lap()
+    time.now = 15.0
+    assert 8.0 < clock.step(16) < 16.0
+    assert clock.left(10) == pytest.approx(50.0)  # validations are part of what is left
+
+
+def test_loss_means_over_the_interval_and_the_epoch():
+    meter = LossMeter()
+    for loss in (1.0, 3.0):
+        meter.add(loss)
+    assert meter.interval_mean() == 2.0
+    meter.start_interval()
+    meter.add(8.0)
+    assert meter.interval_mean() == 8.0
+    assert meter.epoch_mean() == 4.0
+    copy = LossMeter()
+    copy.load_state_dict(meter.state_dict())
+    copy.add(0.0)
+    assert (copy.interval_mean(), copy.epoch_mean()) == (4.0, 3.0)
+    assert meter.epoch_mean() == 4.0
+    meter.start_epoch()
+    assert meter.epoch_mean() == meter.interval_mean() == 0.0
