@@ -71,7 +71,8 @@ def check_adjoint(
     --------
     >>> A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     >>> check_adjoint(lambda x: A @ x, lambda y: A.T @ y, np.ones(3), np.ones(2))
-    >>> check_adjoint(lambda x: A @ x, lambda y: 2 * A.T @ y, np.ones(3), np.ones(2))
+    >>> wrong = lambda y: 2 * A.T @ y
+    >>> check_adjoint(lambda x: A @ x, wrong, np.ones(3), np.ones(2))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     minideconv.testing.adjoint.AdjointError: not adjoint: <A x, y> = 21 but <x, A* y> = 42 ...
     """

@@ -93,7 +93,7 @@ def check_gradients(
     >>> error = check_gradients(np.square, [x], lambda dy: (2 * x * dy,))
     >>> error < 1e-9
     True
-    >>> check_gradients(np.square, [x], lambda dy: (2.001 * x * dy,))
+    >>> check_gradients(np.square, [x], lambda dy: (2.001 * x * dy,))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     minideconv.testing.gradients.GradientError: argument 0 ... 1.0005 times ...
     """
