@@ -1,0 +1,283 @@
+"""Optimisers and schedules: trajectories of 60 steps equal to PyTorch's in float64.
+
+The gradient depends on the weights, so that a difference at one step is carried on by the others.
+Each trajectory is computed twice: straight through, and interrupted half-way, saved, and resumed in
+new objects.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minideconv import Tensor, optim
+from minideconv.testing import seeds, values
+
+many = settings(max_examples=200)
+SHAPES = ((2, 3), (4,))
+STEPS = 60
+
+
+def close(a, b):
+    scale = np.abs(b).max()
+    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * scale)
+
+
+def noises(seed):
+    return [values((STEPS, *shape), seed + 1, "normal") for shape in SHAPES]
+
+
+def gradient(w, noise, step):
+    """Return the gradient of a bowl around a random point, and noise, at the weights `w`."""
+    return 0.3 * (w - noise[0]) + noise[step]
+
+
+def train_ours(make, seed, resume_at=None, schedule=None):
+    params = [Tensor(values(s, seed, "normal"), requires_grad=True) for s in SHAPES]
+    optimizer = make(params)
+    plan = schedule(optimizer) if schedule else None
+    all_noises = noises(seed)
+    for step in range(STEPS):
+        if step == resume_at:
+            saved = optimizer.state_dict(), plan.state_dict() if plan else None
+            params = [Tensor(p.data.copy(), requires_grad=True) for p in params]
+            optimizer = make(params)
+            plan = schedule(optimizer) if schedule else None
+            optimizer.load_state_dict(saved[0])
+            if plan:
+                plan.load_state_dict(saved[1])
+        for p, noise in zip(params, all_noises, strict=True):
+            p.grad = Tensor(gradient(p.data, noise, step))
+        optimizer.step()
+        if plan:
+            plan.step()
+    return [p.data for p in params]
+
+
+def train_theirs(torch, make, seed, schedule=None):
+    params = [torch.tensor(values(s, seed, "normal"), requires_grad=True) for s in SHAPES]
+    optimizer = make(params)
+    plan = schedule(optimizer) if schedule else None
+    all_noises = noises(seed)
+    for step in range(STEPS):
+        for p, noise in zip(params, all_noises, strict=True):
+            p.grad = torch.tensor(gradient(p.detach().numpy(), noise, step))
+        optimizer.step()
+        if plan:
+            plan.step()
+    return [p.detach().numpy() for p in params]
+
+
+def check(torch, name, options, seed, group=None):
+    """Compare one optimiser's trajectories; `group` are options of the second parameter alone."""
+
+    def make(library):
+        def build(params):
+            if group is None:
+                return getattr(library, name)(params, **options)
+            groups = [{"params": params[:1]}, {"params": params[1:], **group}]
+            return getattr(library, name)(groups, **options)
+
+        return build
+
+    want = train_theirs(torch, make(torch.optim), seed)
+    for resume_at in (None, STEPS // 2):
+        got = train_ours(make(optim), seed, resume_at=resume_at)
+        for a, b in zip(got, want, strict=True):
+            close(a, b)
+
+
+rates = st.floats(1e-4, 0.3)
+decays = st.just(0.0) | st.floats(0, 0.3)
+plain = st.fixed_dictionaries({"lr": rates, "weight_decay": decays})
+heavy = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "momentum": st.floats(0.01, 0.99),
+        "dampening": st.just(0.0) | st.floats(0, 1),
+        "weight_decay": decays,
+    }
+)
+nesterov = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "momentum": st.floats(0.01, 0.99),
+        "weight_decay": decays,
+        "nesterov": st.just(True),
+    }
+)
+adam = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "betas": st.tuples(st.floats(0, 0.99), st.floats(0.1, 0.9999)),
+        "eps": st.floats(1e-10, 1e-2),
+        "weight_decay": decays,
+    }
+)
+groups = st.none() | st.fixed_dictionaries({}, optional={"lr": rates, "weight_decay": decays})
+
+
+@many
+@given(plain | heavy | nesterov, groups, seeds())
+def test_sgd(torch, options, group, seed):
+    check(torch, "SGD", options, seed, group)
+
+
+@many
+@given(adam, groups, seeds())
+def test_adam(torch, options, group, seed):
+    check(torch, "Adam", options, seed, group)
+
+
+@many
+@given(adam, groups, seeds())
+def test_adamw(torch, options, group, seed):
+    check(torch, "AdamW", options, seed, group)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_defaults_are_pytorchs(torch, name):
+    check(torch, name, {}, 0)
+
+
+# ---------------------------------------------------------------------------------------------
+# Schedules
+
+
+@st.composite
+def schedules(draw):
+    """Return (name, how to make ours, how to make PyTorch's from its lr_scheduler module)."""
+    name = draw(st.sampled_from(["step", "multistep", "poly", "cosine"]))
+    gamma, total = draw(st.floats(0.05, 1)), draw(st.integers(STEPS, 90))
+    if name == "step":
+        size = draw(st.integers(1, 30))
+        ours = lambda o: optim.StepLR(o, size, gamma)  # noqa: E731
+        theirs = lambda m, o: m.StepLR(o, size, gamma)  # noqa: E731
+    elif name == "multistep":
+        at = draw(st.lists(st.integers(1, STEPS), max_size=4))
+        ours = lambda o: optim.MultiStepLR(o, at, gamma)  # noqa: E731
+        theirs = lambda m, o: m.MultiStepLR(o, at, gamma)  # noqa: E731
+    elif name == "poly":
+        power, short = draw(st.floats(0.1, 3)), draw(st.integers(1, 90))
+        ours = lambda o: optim.PolyLR(o, short, power)  # noqa: E731
+        theirs = lambda m, o: m.PolynomialLR(o, short, power)  # noqa: E731
+    else:
+        low = draw(st.floats(0, 0.01))
+        ours = lambda o: optim.CosineLR(o, total, low)  # noqa: E731
+        theirs = lambda m, o: m.CosineAnnealingLR(o, total, low)  # noqa: E731
+    if not draw(st.booleans()):
+        return ours, theirs
+    warm, start = draw(st.integers(1, 20)), draw(st.floats(0.01, 1))
+    return (
+        lambda o: optim.WarmUp(ours(o), warm, start),
+        lambda m, o: m.SequentialLR(
+            o, [m.LinearLR(o, start, total_iters=warm), theirs(m, o)], milestones=[warm]
+        ),
+    )
+
+
+def two_groups(library, make_parameter, first, second):
+    return library.SGD(
+        [{"params": [make_parameter()], "lr": first}, {"params": [make_parameter()]}], lr=second
+    )
+
+
+def rates_of(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+@many
+@given(schedules(), rates, rates)
+def test_schedules(torch, pair, first, second):
+    """Each group's rate, straight and resumed; torch's recursive formulas round a little more."""
+    theirs_optimizer = two_groups(
+        torch.optim, lambda: torch.zeros(1, requires_grad=True), first, second
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SequentialLR's own calls of step() warn
+        theirs = pair[1](torch.optim.lr_scheduler, theirs_optimizer)
+        want = [rates_of(theirs_optimizer)]
+        for _ in range(STEPS):
+            theirs_optimizer.step()
+            theirs.step()
+            want.append(rates_of(theirs_optimizer))
+
+    def new():
+        o = two_groups(optim, lambda: Tensor([0.0], requires_grad=True), first, second)
+        return o, pair[0](o)
+
+    for resume_at in (None, STEPS // 2):
+        optimizer, ours = new()
+        got = [rates_of(optimizer)]
+        for step in range(STEPS):
+            if step == resume_at:
+                saved = optimizer.state_dict(), ours.state_dict()
+                optimizer, ours = new()
+                optimizer.load_state_dict(saved[0])
+                ours.load_state_dict(saved[1])
+            ours.step()
+            got.append(rates_of(optimizer))
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12 * max(first, second))
+
+
+plateaus = st.fixed_dictionaries(
+    {
+        "mode": st.sampled_from(["min", "max"]),
+        "factor": st.floats(0.1, 0.95),
+        "patience": st.integers(0, 6),
+        "threshold": st.floats(0, 0.3),
+        "threshold_mode": st.sampled_from(["rel", "abs"]),
+        "cooldown": st.integers(0, 4),
+        "min_lr": st.floats(0, 0.01),
+        "eps": st.floats(0, 1e-3),
+    }
+)
+
+
+@many
+@given(plateaus, rates, rates, seeds(), st.floats(-0.05, 0.05))
+def test_reduce_on_plateau(torch, options, first, second, seed, trend):
+    metrics = 1 + trend * np.arange(STEPS) + 0.2 * values((STEPS,), seed, "normal")
+    theirs_optimizer = two_groups(
+        torch.optim, lambda: torch.zeros(1, requires_grad=True), first, second
+    )
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs_optimizer, **options)
+
+    def new():
+        o = two_groups(optim, lambda: Tensor([0.0], requires_grad=True), first, second)
+        return o, optim.ReduceLROnPlateau(o, **options)
+
+    optimizer, ours = new()
+    for step, metric in enumerate(metrics):
+        if step == STEPS // 2:
+            saved = optimizer.state_dict(), ours.state_dict()
+            optimizer, ours = new()
+            optimizer.load_state_dict(saved[0])
+            ours.load_state_dict(saved[1])
+        theirs_optimizer.step()
+        theirs.step(float(metric))
+        ours.step(float(metric))
+        np.testing.assert_allclose(rates_of(optimizer), rates_of(theirs_optimizer), rtol=1e-12)
+
+
+def test_a_schedule_drives_an_optimiser(torch):
+    lr = torch.optim.lr_scheduler
+    want = train_theirs(
+        torch,
+        lambda p: torch.optim.SGD(p, lr=0.2, momentum=0.9, weight_decay=1e-3),
+        5,
+        lambda o: lr.PolynomialLR(o, 70, 0.9),
+    )
+    for resume_at in (None, 31):
+        got = train_ours(
+            lambda p: optim.SGD(p, lr=0.2, momentum=0.9, weight_decay=1e-3),
+            5,
+            resume_at=resume_at,
+            schedule=lambda o: optim.PolyLR(o, 70, 0.9),
+        )
+        for a, b in zip(got, want, strict=True):
+            close(a, b)
