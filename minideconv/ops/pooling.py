@@ -21,7 +21,8 @@ from typing import Any, Literal, overload
 
 from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
-from minideconv.ops.switches import Switches, _tap_dtype
+from minideconv.ops.switch_numbers import tap_dtype
+from minideconv.ops.switches import Switches
 from minideconv.ops.unpooling import _check_values, scatter_add
 
 __all__ = ["max_pool2d", "max_pool2d_backward"]
@@ -127,7 +128,7 @@ def max_pool2d(
 
 def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
     """Find each window's first tap on the image; it wins where all pixels are -inf."""
-    taps: Array = xp.zeros_like(y, dtype=_tap_dtype(window))
+    taps: Array = xp.zeros_like(y, dtype=tap_dtype(window))
     if window.padding != (0, 0):
         rows, columns = (xp.asarray(window.first_taps(axis)) for axis in (0, 1))
         taps[...] = rows[:, None] * window.kernel[1] + columns

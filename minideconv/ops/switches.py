@@ -24,10 +24,21 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import geometry
-from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.backend import Array, Device, device_of, to_device
 from minideconv.geometry import Pair
 from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
+from minideconv.ops.switch_numbers import (
+    check_indices,
+    check_plane_shape,
+    check_range,
+    index_dtype,
+    indices_from_taps,
+    plane_starts,
+    refuse,
+    rows_and_columns,
+    tap_dtype,
+    taps_from_indices,
+)
 
 __all__ = ["Switches"]
 
@@ -79,9 +90,9 @@ class Switches:
         padding: IntPair = 0,
         dilation: IntPair = 1,
     ) -> None:
-        plane = _plane_shape(plane_shape)
-        _check_indices(indices, "indices")
-        _check_range(indices, plane[0] * plane[1], f"the {plane[0]} x {plane[1]} plane")
+        plane = check_plane_shape(plane_shape)
+        check_indices(indices, "indices")
+        check_range(indices, plane[0] * plane[1], f"the {plane[0]} x {plane[1]} plane")
         window = None
         if kernel_size is not None:
             out = (indices.shape[2], indices.shape[3])
@@ -91,14 +102,14 @@ class Switches:
                 "Switches: stride, padding or dilation is given without kernel_size; give the whole"
                 " pooling or nothing of it"
             )
-        indices = indices.astype(_index_dtype(plane), copy=True)
-        self._fill(plane, window, indices, None)
-        if window is not None:
-            self._fill(plane, window, indices, _taps_from_indices(indices, window))
+        indices = indices.astype(index_dtype(plane), copy=True)
+        taps = None if window is None else taps_from_indices(indices, window)
+        self._fill(plane, window, indices, taps)
 
     def _fill(
         self, plane: Pair, window: PoolWindow | None, indices: Array | None, taps: Array | None
     ) -> None:
+        """Set everything; either `indices` or `taps` may wait until it is asked for."""
         values = (plane, window, indices, taps, None)
         names = ("plane_shape", "_window", "_indices", "_taps", "_winners")
         for name, value in zip(names, values, strict=True):
@@ -134,7 +145,7 @@ class Switches:
         if self._indices is None:
             assert self._taps is not None
             assert self._window is not None
-            object.__setattr__(self, "_indices", _indices_from_taps(self._taps, self._window))
+            object.__setattr__(self, "_indices", indices_from_taps(self._taps, self._window))
         assert self._indices is not None
         return self._indices
 
@@ -231,16 +242,16 @@ class Switches:
         ValueError, TypeError
             If a tap is not in the window, or lies in the padding.
         """
-        plane = _plane_shape(plane_shape)
-        _check_indices(taps, "taps")
+        plane = check_plane_shape(plane_shape)
+        check_indices(taps, "taps")
         out = (taps.shape[2], taps.shape[3])
         window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
         kh, kw = window.kernel
-        _check_range(taps, kh * kw, f"the {kh} x {kw} window")
-        rows, columns = _rows_and_columns(taps, window)
+        check_range(taps, kh * kw, f"the {kh} x {kw} window")
+        rows, columns = rows_and_columns(taps, window)
         outside = (rows < 0) | (rows >= plane[0]) | (columns < 0) | (columns >= plane[1])
-        _refuse(outside, taps, "taps", f"lies outside the {plane[0]} x {plane[1]} plane")
-        return cls._from_taps(taps.astype(_tap_dtype(window)), window)
+        refuse(outside, taps, "taps", f"lies outside the {plane[0]} x {plane[1]} plane")
+        return cls._from_taps(taps.astype(tap_dtype(window)), window)
 
     def to_tensor(self, column_major: bool = False) -> Array:
         """Return indices into the whole (N, C, H, W) tensor as int64: ONNX MaxPool's encoding.
@@ -251,7 +262,7 @@ class Switches:
         plane = self.to_plane()
         if column_major:
             plane = plane % width * height + plane // width
-        return plane + _plane_starts(plane, height * width)
+        return plane + plane_starts(plane, height * width)
 
     @classmethod
     def from_tensor(
@@ -271,104 +282,11 @@ class Switches:
         ValueError, TypeError
             If an index points into another image or channel than its own.
         """
-        height, width = _plane_shape(plane_shape)
-        _check_indices(indices, "indices")
-        plane = indices.astype(np.int64) - _plane_starts(indices, height * width)
+        height, width = check_plane_shape(plane_shape)
+        check_indices(indices, "indices")
+        plane = indices.astype(np.int64) - plane_starts(indices, height * width)
         outside = (plane < 0) | (plane >= height * width)
-        _refuse(outside, indices, "indices", "points out of the plane of its own image and channel")
+        refuse(outside, indices, "indices", "points out of the plane of its own image and channel")
         if column_major:
             plane = plane % height * width + plane // height
         return cls(plane, plane_shape, kernel_size, stride, padding, dilation)
-
-
-# ---------------------------------------------------------------------------------------------
-# Taps to indices and back
-
-
-def _tap_dtype(window: PoolWindow) -> Any:
-    return np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)
-
-
-def _index_dtype(plane: Pair) -> Any:
-    return np.int32 if plane[0] * plane[1] <= 2**31 else np.int64
-
-
-def _corners(window: PoolWindow, xp: Any) -> tuple[Array, Array]:
-    """Row of every window's tap 0, shape (H', 1), and its column, shape (W',)."""
-    rows, columns = (xp.asarray(list(window.starts(axis)), dtype=np.int64) for axis in (0, 1))
-    return rows[:, None], columns
-
-
-def _rows_and_columns(taps: Array, window: PoolWindow) -> tuple[Array, Array]:
-    """Row and column of every tap in the plane; outside it where the tap lies in the padding."""
-    top, left = _corners(window, get_xp(taps))
-    i, j = taps // window.kernel[1], taps % window.kernel[1]
-    return top + i * window.dilation[0], left + j * window.dilation[1]
-
-
-def _indices_from_taps(taps: Array, window: PoolWindow) -> Array:
-    """Return ``(top + i dh) W + left + j dw``: a table over the taps, plus the corner's index."""
-    xp = get_xp(taps)
-    width, (dh, dw) = window.size[1], window.dilation
-    dtype = _index_dtype(window.size)
-    table = [
-        i * dh * width + j * dw for i in range(window.kernel[0]) for j in range(window.kernel[1])
-    ]
-    top, left = _corners(window, xp)
-    indices = xp.take(xp.asarray(table, dtype=dtype), taps)
-    indices += (top * width + left).astype(dtype)
-    return indices  # type: ignore[no-any-return]
-
-
-def _taps_from_indices(indices: Array, window: PoolWindow) -> Array:
-    """Which tap of its window each index is; raises for an index outside its window."""
-    top, left = _corners(window, get_xp(indices))
-    (kh, kw), (dh, dw) = window.kernel, window.dilation
-    down, across = indices // window.size[1] - top, indices % window.size[1] - left
-    i, j = down // dh, across // dw
-    missed = (down % dh != 0) | (across % dw != 0) | (i < 0) | (i >= kh) | (j < 0) | (j >= kw)
-    _refuse(missed, indices, "indices", f"is not under the {kh} x {kw} window that it belongs to")
-    return (i * kw + j).astype(_tap_dtype(window))  # type: ignore[no-any-return]
-
-
-def _plane_starts(array: Array, plane_size: int) -> Array:
-    """Index of every plane's first pixel in the tensor, shape (N, C, 1, 1)."""
-    n, c = array.shape[:2]
-    numbers: Array = get_xp(array).arange(n * c, dtype=np.int64).reshape(n, c, 1, 1)
-    return numbers * plane_size
-
-
-# ---------------------------------------------------------------------------------------------
-# Refusals
-
-
-def _plane_shape(plane_shape: Any) -> Pair:
-    pair = geometry.pair(plane_shape, "plane_shape", "Switches")
-    return geometry.check_at_least(pair, 1, "plane_shape", "Switches")
-
-
-def _check_indices(indices: Array, name: str) -> None:
-    if indices.ndim != 4:
-        raise ValueError(
-            f"Switches: {name} has shape {indices.shape}; it must have 4 axes (N, C, H', W')"
-        )
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"Switches: {name} has dtype {indices.dtype}; it must be an integer type")
-
-
-def _check_range(numbers: Array, stop: int, where: str) -> None:
-    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < stop:
-        raise ValueError(
-            f"Switches: the indices run from {int(numbers.min())} to {int(numbers.max())}; those of"
-            f" {where} are 0..{stop - 1}"
-        )
-
-
-def _refuse(wrong: Array, numbers: Array, name: str, reason: str) -> None:
-    count = int(wrong.sum())
-    if count:
-        at = tuple(int(axis[0]) for axis in wrong.nonzero())
-        raise ValueError(
-            f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason}"
-            f" ({count} of {wrong.size} are wrong)"
-        )

@@ -74,6 +74,8 @@ def test_any_integer_type_and_strides_are_read(g, seed):
     for dtype in (np.int16, np.uint16, np.int32, np.int64, np.uint64):
         strided = np.repeat(s.to_plane().astype(dtype), 2, axis=3)[..., ::2]
         assert same(s, Switches.from_plane(strided, g.size, **pooling(g)))
+    for dtype in (np.int8, np.uint8, np.int64, np.uint64):
+        assert same(s, Switches.from_window(s.to_window().astype(dtype), g.size, **pooling(g)))
 
 
 def test_integer_types():
@@ -91,6 +93,16 @@ def test_a_plane_too_large_for_int32_keeps_its_indices():
         np.array([[[[3]]]]), (2**17, 2**17), kernel_size=2, stride=2, dilation=2**16
     )
     assert s.indices.item() == 2**16 * 2**17 + 2**16
+
+
+def test_taps_of_one_byte_with_a_wide_dilation():
+    """Row 2 * 150 does not fit into a byte."""
+    x = values((1, 1, 301, 1), 0, "taps")
+    s = max_pool2d(x, (3, 1), dilation=150, return_switches=True)[1]
+    assert s.indices.tolist() == [[[[300]]]]
+    how = {"kernel_size": (3, 1), "dilation": 150}
+    assert same(s, Switches.from_window(s.to_window().astype(np.uint8), (301, 1), **how))
+    assert same(s, Switches.from_plane(s.to_plane().astype(np.uint16), (301, 1), **how))
 
 
 def test_switches_do_not_change():
