@@ -92,10 +92,10 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
     import json
 
     from minideconv.segmentation import ConfusionMatrix
-    from minideconv.training.engine import spread
     from minideconv.training.progress import make_progress
     from minideconv.training.run_folder import write_text
     from minideconv.training.session import figures_table
+    from minideconv.training.validation import spread
 
     chosen = spread(len(images), options.limit or len(images))
     confusion = ConfusionMatrix(len(trained.classes))

@@ -176,10 +176,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys, monkeypatch):
     settings = [*TINY, "--stage", "1", "--epochs", "3", "--output-dir", str(folder)]
     real = Trainer._backward
 
-    def poisoned(self, x, truth, share):
+    def poisoned(self, stage, x, truth, share):
         if self.progress.epoch == 1 and self.progress.epoch_step == 1:
             return float("nan")
-        return real(self, x, truth, share)
+        return real(self, stage, x, truth, share)
 
     monkeypatch.setattr(Trainer, "_backward", poisoned)
     assert train.main(settings) == 1
@@ -199,10 +199,10 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path, capsys, monkeypatch)
     folder = tmp_path / "run"
     real = Trainer._finish_epoch
 
-    def poisoned(self, stage, number, line):
+    def poisoned(self, stage, line):
         if self.progress.epoch == 1:
             self.model.seg_score.bias.data[0] = np.inf
-        real(self, stage, number, line)
+        real(self, stage, line)
 
     monkeypatch.setattr(Trainer, "_finish_epoch", poisoned)
     assert train.main([*TINY, "--stage", "1", "--epochs", "3", "--output-dir", str(folder)]) == 1

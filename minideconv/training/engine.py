@@ -9,8 +9,8 @@ bytes as one that was not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from minideconv import functional as F
 from minideconv import random
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, as_device, to_cpu, to_device
+from minideconv.backend import Array, as_device, to_device
 from minideconv.errors import TrainingError
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.segmentation import ConfusionMatrix, Segmenter
@@ -32,10 +32,12 @@ from minideconv.training.checkpoint import (
 )
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted, StopRequest
-from minideconv.training.meters import Clock, LossMeter
+from minideconv.training.meters import Clock
 from minideconv.training.progress import Progress, StepInfo
 from minideconv.training.recalibrate import get_buffers, recalibrate, set_buffers
 from minideconv.training.run_folder import RunFolder
+from minideconv.training.stages import Plan, Stage
+from minideconv.training.validation import evaluate
 
 __all__ = ["RunProgress", "Trainer"]
 
@@ -56,20 +58,6 @@ class RunProgress:
     """Lines of metrics.jsonl that this state has seen."""
     elapsed: float = 0.0
     """Seconds, over all sessions."""
-
-
-@dataclass
-class _Stage:
-    """One stage under way: its data and what moves the weights."""
-
-    name: str
-    loader: Any
-    optimizer: Any
-    schedule: Any
-    steps_per_epoch: int
-    lr: float
-    """The rate of the step taken last."""
-    loss: LossMeter = field(default_factory=LossMeter)
 
 
 class Trainer:
@@ -108,8 +96,8 @@ class Trainer:
     ) -> None:
         self.config = config
         self.run = run
-        self.after_validation = after_validation
         self.show = Progress(quiet=True) if progress is None else progress
+        self.after_validation = after_validation
         self.device = as_device(config.device)
         self.train_data = build.dataset(config, "train") if train_data is None else train_data
         self.val_data = build.dataset(config, "val") if val_data is None else val_data
@@ -117,54 +105,13 @@ class Trainer:
         random.manual_seed(config.seed)
         self.model = build.model(config, len(self.classes)).to(self.device)
         self.normalize = build.normalize(config)
+        self.plan = Plan(config, self.train_data, self.normalize)
         self.progress = RunProgress()
         self.stop = StopRequest(self._say_stopping)
         self._clock = Clock()
-        self._resumed: dict[str, Any] = {}
-        self._train_confusion = ConfusionMatrix(len(self.classes))
-        self._plan = self._make_plan()
+        self._resumed: dict[str, Any] | None = None
 
-    # ---------------------------------------------------------------------------------------
-    # The plan: which epochs belong to which stage.
-
-    def _make_plan(self) -> list[tuple[str, int, float, Any]]:
-        """Return (stage, epochs, learning rate, loader) of every stage that has epochs."""
-        return [
-            (stage, epochs, lr, build.loader(self.config, self.train_data, stage, self.normalize))
-            for stage, epochs, lr in self.config.plan
-            if epochs > 0
-        ]
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the whole run."""
-        return sum(epochs for _, epochs, _, _ in self._plan)
-
-    def _stage_of(self, epoch: int) -> tuple[int, int]:
-        """Return the number of the stage that holds `epoch`, and the stage's own epoch."""
-        for number, (_, epochs, _, _) in enumerate(self._plan):
-            if epoch < epochs:
-                return number, epoch
-            epoch -= epochs
-        raise IndexError("the run is over")
-
-    def _steps(self, loader: Any) -> int:
-        return math.ceil(len(loader) / self.config.accumulate)
-
-    def _enter(self, number: int) -> _Stage:
-        """Begin stage `number` with an optimiser of its own, as the paper's two solvers do."""
-        name, epochs, lr, loader = self._plan[number]
-        steps = self._steps(loader)
-        optimizer = build.optimizer(self.config, self.model, lr)
-        schedule = build.schedule(self.config, optimizer, steps * epochs)
-        return _Stage(name, loader, optimizer, schedule, steps, lr)
-
-    def _steps_left(self) -> int:
-        total = sum(epochs * self._steps(loader) for _, epochs, _, loader in self._plan)
-        return total - self.progress.step
-
-    # ---------------------------------------------------------------------------------------
-    # The loop.
+    # -- The loop -------------------------------------------------------------------------------
 
     def fit(self) -> RunProgress:
         """Train to the end of the plan, from the start or from where `resume` put it.
@@ -177,46 +124,51 @@ class Trainer:
             If SIGINT or SIGTERM arrived; the state is saved (when there is a run folder).
         """
         self._clock = Clock(self.progress.elapsed)
-        stage: _Stage | None = None
-        current = -1
+        stage: Stage | None = None
         try:
             with self.stop:
-                while self.progress.epoch < self.epochs:
-                    number, stage_epoch = self._stage_of(self.progress.epoch)
-                    if number != current:
-                        stage, current = self._enter(number), number
-                        self._restore(stage, number)
-                        self._announce(stage)
-                    assert stage is not None
-                    self._epoch(stage, number, stage_epoch)
+                while self.progress.epoch < self.plan.epochs:
+                    number, stage_epoch = self.plan.find(self.progress.epoch)
+                    if stage is None or stage.number != number:
+                        stage = self._enter(number)
+                    self._epoch(stage, stage_epoch)
         finally:
             self.show.close()
         return self.progress
 
-    def _epoch(self, stage: _Stage, number: int, stage_epoch: int) -> None:
+    def _enter(self, number: int) -> Stage:
+        """Begin a stage, or go on with the one that was resumed."""
+        stage = Stage.begin(self.config, self.plan, number, self.model, len(self.classes))
+        if self._resumed is not None:
+            stage.load_state_dict(self._resumed)
+            self._resumed = None
+        self.say(
+            f"stage {stage.name}: {len(stage.loader)} batches of {self.config.batch_size}, "
+            f"{stage.planned.steps_per_epoch} steps an epoch"
+        )
+        return stage
+
+    def _epoch(self, stage: Stage, stage_epoch: int) -> None:
         """Train one epoch (or the rest of it), validate, write down, save."""
         if self.progress.epoch_step == 0:
-            stage.loader.set_epoch(stage_epoch)
-            stage.loss.start_epoch()
-            self._train_confusion.reset()
+            stage.start_epoch(stage_epoch)
         self.model.train()
         self._clock.lap()
         batches = iter(stage.loader)
-        while self.progress.epoch_step < stage.steps_per_epoch:
-            self._check_stop(stage, number)
-            self._step(stage, stage_epoch, batches)
-            every = self.config.save_every
-            if every and self.progress.step % every == 0:
-                self.save(stage, number)
-        self._check_stop(stage, number)
-        last_of_stage = stage_epoch + 1 == self._plan[number][1]
+        while self.progress.epoch_step < stage.planned.steps_per_epoch:
+            self._check_stop(stage)
+            self._step(stage, batches)
+            if self.config.save_every and self.progress.step % self.config.save_every == 0:
+                self.save(stage)
+        self._check_stop(stage)
         line = self._epoch_line(stage)
+        last_of_stage = stage_epoch + 1 == stage.planned.epochs
         if (stage_epoch + 1) % self.config.val_every == 0 or last_of_stage:
-            line["val"] = self._validate(stage, number)
-        self._finish_epoch(stage, number, line)
+            line["val"] = self._validate(stage)
+        self._finish_epoch(stage, line)
 
-    def _step(self, stage: _Stage, stage_epoch: int, batches: Any) -> None:
-        """Take one optimiser step from the next ``accumulate`` batches."""
+    def _step(self, stage: Stage, batches: Iterator[tuple[Array, Array]]) -> None:
+        """Take one optimiser step from the next ``accumulate`` batches, or what is left of them."""
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         loss, images = 0.0, 0
@@ -224,10 +176,10 @@ class Trainer:
         stage.optimizer.zero_grad()
         for _ in range(count):
             x, truth = next(batches)
-            loss += self._backward(x, truth, 1.0 / count)
+            loss += self._backward(stage, x, truth, 1.0 / count)
             images += len(x)
         if not math.isfinite(loss):
-            raise TrainingError(self._not_finite(f"the loss ({loss})", stage.lr))
+            raise TrainingError(self._not_finite(f"the loss ({loss})", stage))
         if self.config.clip_grad > 0:
             clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
         stage.optimizer.step()
@@ -238,7 +190,7 @@ class Trainer:
         stage.loss.add(loss)
         self._after_step(stage, images)
 
-    def _backward(self, x: Array, truth: Array, share: float) -> float:
+    def _backward(self, stage: Stage, x: Array, truth: Array, share: float) -> float:
         """Add one batch's gradient, weighted by `share`; return its part of the loss."""
         target = to_device(truth.astype(np.int64), self.device)
         scores = self.model(Tensor(to_device(x, self.device)))
@@ -246,45 +198,101 @@ class Trainer:
             scores, target, ignore_index=255, label_smoothing=self.config.label_smoothing
         )
         (loss * share).backward()
-        self._train_confusion.update(truth, to_cpu(scores.data.argmax(axis=1)))
+        stage.confusion.update(truth, scores.data.argmax(axis=1))
         return float(loss.item()) * share
 
-    # ---------------------------------------------------------------------------------------
-    # Writing down.
+    # -- Validation -----------------------------------------------------------------------------
 
-    def _after_step(self, stage: _Stage, images: int) -> None:
+    def segmenter(self) -> Segmenter:
+        """Return the network as it is now, ready to use on photographs."""
+        return Segmenter(self.model, self.config.input_size, self.normalize)
+
+    def recalibrate(self) -> None:
+        """Average batch norm's statistics over ``config.recalibrate`` batches of training crops."""
+        if self.config.recalibrate == 0 or not self.plan.stages:
+            return
+        number, _ = self.plan.find(min(self.progress.epoch, self.plan.epochs - 1))
+        # A loader of its own, with its own seed: the training crops, their order and their
+        # augmentation stay as they are.
+        config = replace(self.config, seed=self.config.seed + 1, workers=0)
+        name = self.plan.stages[number].name
+        loader = build.loader(config, self.train_data, name, self.normalize)
+        count = min(self.config.recalibrate, len(loader))
+        recalibrate(self.model, (x for (x, _), _ in zip(loader, range(count), strict=False)))
+
+    def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
+        """Return the confusion matrix and the loss over a data set; see `validation.evaluate`."""
+
+        def each(done: int, total: int) -> None:
+            if self.stop.signal_number:
+                raise Interrupted("stopped while validating", self.stop.signal_number)
+            self.show.work("validating", done, total)
+
+        return evaluate(self.segmenter(), data, limit, each)
+
+    def _validate(self, stage: Stage) -> dict[str, Any]:
+        """Recalibrate batch norm and evaluate the validation images."""
+        buffers = get_buffers(self.model)
+        try:
+            self.recalibrate()
+            confusion, loss = self.evaluate(self.val_data)
+        except Interrupted as request:
+            # Nothing of a validation cut short may stay: the resumed run does all of it again.
+            set_buffers(self.model, buffers)
+            self._stop_now(stage, request.signal_number)
+        figures = confusion.figures()
+        if self.config.lr_schedule == "plateau":
+            stage.schedule.step(figures["mean_iou"] or 0.0)
+        if self.after_validation is not None:
+            self.after_validation(self)
+        return {"loss": loss, **figures}
+
+    # -- Writing down ---------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Show a line and keep it in log.txt."""
+        self.show.message(text)
+        if self.run is not None:
+            self.run.add_log(text)
+
+    def _add_metrics(self, line: dict[str, Any]) -> None:
+        if self.run is not None:
+            self.run.add_metrics(line)
+            self.progress.metrics_lines = self.run.metrics_lines
+
+    def _after_step(self, stage: Stage, images: int) -> None:
+        """Show the figures, and write a line every ``print_freq`` steps."""
         speed = self._clock.step(images)
-        self.show.step(
-            StepInfo(
-                stage=stage.name,
-                epoch=self.progress.epoch + 1,
-                epochs=self.epochs,
-                step=self.progress.epoch_step,
-                steps=stage.steps_per_epoch,
-                loss=stage.loss.interval_mean(),
-                mean_iou=self._train_confusion.mean_iou,
-                lr=stage.lr,
-                images_per_second=speed,
-                seconds_left=self._clock.left(self._steps_left()),
-            )
+        info = StepInfo(
+            stage=stage.name,
+            epoch=self.progress.epoch + 1,
+            epochs=self.plan.epochs,
+            step=self.progress.epoch_step,
+            steps=stage.planned.steps_per_epoch,
+            loss=stage.loss.interval_mean(),
+            mean_iou=stage.confusion.mean_iou,
+            lr=stage.lr,
+            images_per_second=speed,
+            seconds_left=self._clock.left(self.plan.steps - self.progress.step),
         )
+        self.show.step(info)
         if self.progress.step % self.config.print_freq == 0:
             self._add_metrics(
                 {
                     "kind": "step",
                     "step": self.progress.step,
-                    "epoch": self.progress.epoch + 1,
+                    "epoch": info.epoch,
                     "stage": stage.name,
-                    "loss": stage.loss.interval_mean(),
-                    "lr": stage.lr,
+                    "loss": info.loss,
+                    "lr": info.lr,
                     "images_per_second": round(speed, 2),
                     "elapsed": round(self._clock.elapsed(), 2),
                 }
             )
             stage.loss.start_interval()
 
-    def _epoch_line(self, stage: _Stage) -> dict[str, Any]:
-        confusion = self._train_confusion
+    def _epoch_line(self, stage: Stage) -> dict[str, Any]:
+        figures = stage.confusion.figures()
         return {
             "kind": "epoch",
             "step": self.progress.step,
@@ -293,39 +301,19 @@ class Trainer:
             "lr": stage.lr,
             "train": {
                 "loss": stage.loss.epoch_mean(),
-                "pixel_accuracy": _plain(confusion.pixel_accuracy),
-                "mean_iou": _plain(confusion.mean_iou),
+                "pixel_accuracy": figures["pixel_accuracy"],
+                "mean_iou": figures["mean_iou"],
             },
         }
 
-    def _add_metrics(self, line: dict[str, Any]) -> None:
-        if self.run is not None:
-            self.run.add_metrics(line)
-            self.progress.metrics_lines = self.run.metrics_lines
-
-    def say(self, text: str) -> None:
-        """Show a line and keep it in log.txt."""
-        self.show.message(text)
-        if self.run is not None:
-            self.run.add_log(text)
-
-    def _announce(self, stage: _Stage) -> None:
-        self.say(
-            f"stage {stage.name}: {len(stage.loader)} batches of {self.config.batch_size}, "
-            f"{stage.steps_per_epoch} steps an epoch"
-        )
-
-    def _say_stopping(self, signal_number: int) -> None:
-        self.show.message("stopping after this step (Ctrl-C again stops at once, without saving)")
-
-    def _finish_epoch(self, stage: _Stage, number: int, line: dict[str, Any]) -> None:
+    def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
         """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
         line["elapsed"] = round(self._clock.elapsed(), 2)
         self._add_metrics(line)
         self.progress.epoch += 1
         self.progress.epoch_step = 0
         text = (
-            f"epoch {self.progress.epoch}/{self.epochs} (stage {stage.name})  "
+            f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
             f"loss {line['train']['loss']:.4f}  train IoU {_show(line['train']['mean_iou'])}"
         )
         better = False
@@ -338,105 +326,45 @@ class Trainer:
                 self.progress.best_epoch = self.progress.epoch
                 text += "  best so far"
         self.say(text)
-        self.save(stage, number, best=better)
+        self.save(stage, best=better)
 
-    # ---------------------------------------------------------------------------------------
-    # Validation.
+    # -- Stopping, saving, resuming -------------------------------------------------------------
 
-    def segmenter(self) -> Segmenter:
-        """Return the network as it is now, ready to use on photographs."""
-        return Segmenter(self.model, self.config.input_size, self.normalize)
+    def _say_stopping(self, signal_number: int) -> None:
+        self.show.message("stopping after this step (Ctrl-C again stops at once, without saving)")
 
-    def _validate(self, stage: _Stage, number: int) -> dict[str, Any]:
-        """Recalibrate batch norm and evaluate the validation images at their own sizes."""
-        buffers = get_buffers(self.model)
-        try:
-            self.recalibrate()
-            confusion, loss = self.evaluate(self.val_data)
-        except Interrupted as request:
-            # Nothing of a validation cut short may stay: the resumed run does all of it again.
-            set_buffers(self.model, buffers)
-            self._stop_now(stage, number, request.signal_number)
-        figures = confusion.figures()
-        if self.config.lr_schedule == "plateau":
-            stage.schedule.step(figures["mean_iou"] or 0.0)
-        if self.after_validation is not None:
-            self.after_validation(self)
-        return {"loss": loss, **figures}
-
-    def recalibrate(self) -> None:
-        """Average batch norm's statistics over ``config.recalibrate`` batches of training crops."""
-        if self.config.recalibrate == 0 or not self._plan:
-            return
-        number, _ = self._stage_of(min(self.progress.epoch, self.epochs - 1))
-        stage = self._plan[number][0]
-        # Its own seed: neither the order of the training crops nor their augmentations are touched.
-        loader = build.loader(
-            replace(self.config, seed=self.config.seed + 1, workers=0),
-            self.train_data,
-            stage,
-            self.normalize,
-        )
-        count = min(self.config.recalibrate, len(loader))
-        batches = (images for (images, _), _ in zip(loader, range(count), strict=False))
-        recalibrate(self.model, batches)
-
-    def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
-        """Return the confusion matrix over a data set, at full size, and the mean loss per pixel.
-
-        Parameters
-        ----------
-        data : data set
-        limit : int
-            Number of images, spread evenly over the set; 0 takes all.
-        """
-        confusion = ConfusionMatrix(len(self.classes))
-        loss, pixels = 0.0, 0
-        chosen = spread(len(data), limit or len(data))
-        all_scores = self.segmenter().scores_of(data[index][0] for index in chosen)
-        for done, (index, scores) in enumerate(zip(chosen, all_scores, strict=True)):
-            if self.stop.signal_number:
-                raise Interrupted("stopped while validating", self.stop.signal_number)
-            self.show.work("validating", done, len(chosen))
-            truth = data[index][1]
-            confusion.update(truth, scores.argmax(axis=0))
-            # The loss is for the curve only: a grid of some 64 x 64 pixels of each image will do.
-            grid = (slice(None, None, max(1, max(truth.shape) // 64)),) * 2
-            sample = truth[grid][None].astype(np.int64)
-            counted = int((sample != 255).sum())
-            entropy = F.cross_entropy(
-                Tensor(scores[(slice(None), *grid)][None]), to_device(sample, self.device)
-            )
-            loss += float(entropy.item()) * counted
-            pixels += counted
-        return confusion, loss / max(1, pixels)
-
-    # ---------------------------------------------------------------------------------------
-    # Stopping, saving, resuming.
-
-    def _check_stop(self, stage: _Stage, number: int) -> None:
+    def _check_stop(self, stage: Stage) -> None:
         if self.stop.signal_number:
-            self._stop_now(stage, number, self.stop.signal_number)
+            self._stop_now(stage, self.stop.signal_number)
 
-    def _stop_now(self, stage: _Stage, number: int, signal_number: int) -> None:
+    def _stop_now(self, stage: Stage, signal_number: int) -> None:
         place = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         if self.run is None:
             raise Interrupted(place, signal_number)
-        self.save(stage, number)
+        self.save(stage)
         self.run.add_log(place)
         command = f"python -m minideconv.train --resume {self.run.path}"
         raise Interrupted(f"{place}; go on with: {command}", signal_number)
 
-    def save(self, stage: _Stage, number: int, best: bool = False) -> None:
-        """Write last.npz (and best.npz), unless a weight is not finite."""
+    def save(self, stage: Stage, best: bool = False) -> None:
+        """Write last.npz (and best.npz), unless a weight is not finite.
+
+        Raises
+        ------
+        TrainingError
+            If one is not finite; the files stay as they were.
+        CheckpointError
+            If a file cannot be written; the older one stays.
+        """
         if self.run is None:
             return
         model_state = self.model.state_dict()
         for name, array in model_state.items():
             if not np.isfinite(array).all():
-                raise TrainingError(self._not_finite(f"a value of {name}", stage.lr))
+                raise TrainingError(self._not_finite(f"a value of {name}", stage))
         self.progress.elapsed = self._clock.elapsed()
-        checkpoint = Checkpoint(model_state, self.header(), self._state(stage, number))
+        state = {"stage": stage.state_dict(), "random": random.get_state()}
+        checkpoint = Checkpoint(model_state, self.header(), state)
         save_checkpoint(self.run.last, checkpoint)
         if best:
             save_checkpoint(self.run.best, checkpoint)
@@ -452,18 +380,6 @@ class Trainer:
             "progress": asdict(self.progress),
         }
 
-    def _state(self, stage: _Stage, number: int) -> dict[str, Any]:
-        return {
-            "stage": number,
-            "optimizer": stage.optimizer.state_dict(),
-            "schedule": stage.schedule.state_dict(),
-            "loader": stage.loader.state_dict(),
-            "loss": stage.loss.state_dict(),
-            "lr": stage.lr,
-            "confusion": self._train_confusion.counts,
-            "random": random.get_state(),
-        }
-
     def resume(self, path: str | Path) -> None:
         """Put the trainer where a checkpoint left off; `fit` goes on from there.
 
@@ -476,51 +392,20 @@ class Trainer:
         check_model_state(self.model.state_dict(), checkpoint.model_state, path)
         self.model.load_state_dict(checkpoint.model_state)
         self.progress = RunProgress(**checkpoint.header["progress"])
-        self._resumed = checkpoint.state
+        self._resumed = checkpoint.state["stage"]
         random.set_state(checkpoint.state["random"])
         if self.run is not None:
             self.run.keep_metrics(self.progress.metrics_lines)
 
-    def _restore(self, stage: _Stage, number: int) -> None:
-        """Load the resumed state into the stage, if it was saved in this stage.
-
-        At the boundary it was saved in the stage before; the new one starts fresh, as it would
-        have without the stop.
-        """
-        state, self._resumed = self._resumed, {}
-        if not state or state["stage"] != number:
-            return
-        stage.optimizer.load_state_dict(state["optimizer"])
-        stage.schedule.load_state_dict(state["schedule"])
-        stage.loader.load_state_dict(state["loader"])
-        stage.loss.load_state_dict(state["loss"])
-        stage.lr = state["lr"]
-        self._train_confusion.counts[:] = state["confusion"]
-
-    def _not_finite(self, what: str, lr: float) -> str:
+    def _not_finite(self, what: str, stage: Stage) -> str:
         kept = ""
         if self.run is not None and self.run.last.exists():
             kept = f"; the last good checkpoint is {self.run.last}"
         return (
             f"{what} stopped being finite at step {self.progress.step + 1} (epoch "
-            f"{self.progress.epoch + 1}) with learning rate {lr:.3g}: try a lower --lr, a longer "
-            f"--warmup or --clip-grad 1{kept}"
+            f"{self.progress.epoch + 1}) with learning rate {stage.lr:.3g}: try a lower --lr, a "
+            f"longer --warmup or --clip-grad 1{kept}"
         )
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Return `count` indices spread evenly over ``0..length-1`` (all of them if there are fewer).
-
-    >>> spread(10, 3)
-    [0, 4, 9]
-    """
-    if count >= length:
-        return list(range(length))
-    return [round(i * (length - 1) / max(1, count - 1)) for i in range(count)]
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _show(value: float | None) -> str:

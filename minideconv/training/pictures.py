@@ -10,8 +10,9 @@ import numpy as np
 from minideconv.backend import to_cpu, to_device
 from minideconv.data.windows import cut, whole_image_window
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.training.engine import Trainer, spread
+from minideconv.training.engine import Trainer
 from minideconv.training.run_folder import RunFolder, write_text
+from minideconv.training.validation import spread
 from minideconv.visualize.boards import (
     activation_picture,
     board,

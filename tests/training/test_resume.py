@@ -93,7 +93,7 @@ def uninterrupted(settings, tmp_path):
 
 def test_stopping_and_resuming_changes_no_byte(settings, uninterrupted, tmp_path):
     total = uninterrupted.progress.step
-    first_stage = 2 * uninterrupted._steps(uninterrupted._plan[0][3])
+    first_stage = 2 * uninterrupted.plan.stages[0].steps_per_epoch
     assert 4 < first_stage < total - 4
     stops = {
         "in the first epoch": 1,

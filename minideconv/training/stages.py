@@ -1,0 +1,135 @@
+"""The stages of a run: which epochs belong to which, and all that moves within one.
+
+The paper trains in two stages, easy examples first, each with a solver of its own: its learning
+rate starts afresh and its momentum from nothing. `Plan` knows their order; a `Stage` is one of them
+under way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from minideconv.segmentation import ConfusionMatrix
+from minideconv.training import build
+from minideconv.training.config import TrainConfig
+from minideconv.training.meters import LossMeter
+
+__all__ = ["Plan", "PlannedStage", "Stage"]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage as planned: its name, its number of epochs, its learning rate and its data."""
+
+    name: str
+    epochs: int
+    lr: float
+    loader: Any
+    steps_per_epoch: int
+
+
+class Plan:
+    """The stages that have epochs, in order.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Names the stages.
+    images : data set
+        What their crops are cut from.
+    normalize : Normalize
+        The last step of the transforms.
+    """
+
+    def __init__(self, config: TrainConfig, images: Any, normalize: Any) -> None:
+        self.stages: list[PlannedStage] = []
+        for name, epochs, lr in config.plan:
+            if epochs > 0:
+                loader = build.loader(config, images, name, normalize)
+                steps = math.ceil(len(loader) / config.accumulate)
+                self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return sum(stage.epochs * stage.steps_per_epoch for stage in self.stages)
+
+    def find(self, epoch: int) -> tuple[int, int]:
+        """Return the number of the stage that holds `epoch`, and the stage's own epoch."""
+        for number, stage in enumerate(self.stages):
+            if epoch < stage.epochs:
+                return number, epoch
+            epoch -= stage.epochs
+        raise IndexError(f"the plan has {self.epochs} epochs")
+
+
+@dataclass
+class Stage:
+    """One stage under way. `state_dict` is what a resumed run needs besides the weights."""
+
+    number: int
+    planned: PlannedStage
+    optimizer: Any
+    schedule: Any
+    confusion: ConfusionMatrix
+    """Of the training crops of this epoch, as they were predicted while the weights moved."""
+    lr: float
+    """The rate of the step taken last."""
+    loss: LossMeter = field(default_factory=LossMeter)
+
+    @classmethod
+    def begin(cls, config: TrainConfig, plan: Plan, number: int, model: Any, classes: int) -> Stage:
+        """Begin a stage with an optimiser of its own."""
+        planned = plan.stages[number]
+        optimizer = build.optimizer(config, model, planned.lr)
+        schedule = build.schedule(config, optimizer, planned.epochs * planned.steps_per_epoch)
+        return cls(number, planned, optimizer, schedule, ConfusionMatrix(classes), planned.lr)
+
+    @property
+    def name(self) -> str:
+        """``"1"``, ``"2"`` or ``"whole"``."""
+        return self.planned.name
+
+    @property
+    def loader(self) -> Any:
+        """The stage's data."""
+        return self.planned.loader
+
+    def start_epoch(self, epoch: int) -> None:
+        """Go to the first batch of one of the stage's epochs."""
+        self.loader.set_epoch(epoch)
+        self.loss.start_epoch()
+        self.confusion.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return optimiser, schedule, place in the data and running figures."""
+        return {
+            "number": self.number,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "loader": self.loader.state_dict(),
+            "loss": self.loss.state_dict(),
+            "lr": self.lr,
+            "confusion": self.confusion.counts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned in this stage; another stage's state is left alone.
+
+        A checkpoint written at a boundary is of the stage before; the new one starts fresh, as it
+        would have without the stop.
+        """
+        if state["number"] == self.number:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.loader.load_state_dict(state["loader"])
+            self.loss.load_state_dict(state["loss"])
+            self.lr = state["lr"]
+            self.confusion.counts[:] = state["confusion"]
