@@ -361,15 +361,17 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
         Not differentiated.
     a, b : Tensor, array or number
     """
-    chosen = condition.data if isinstance(condition, Tensor) else condition
     first, second, x, y = operands("where", a, b)
-    xp = get_xp(x, y, chosen)
+    xp = get_xp(x, y)
     # A number among them takes the type of the other; `where` alone would decide by its value.
     kind = xp.result_type(x, y)
     x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
+    chosen = condition.data if isinstance(condition, Tensor) else condition
+    check_one_device("where", chosen, x)
     try:
-        z = xp.where(chosen, x, y)
+        z = xp.where(xp.asarray(chosen), x, y)
     except (TypeError, ValueError):
+        check_one_device("where", x, y)
         raise ValueError(
             f"where: shapes {np.shape(chosen)} (condition), {x.shape} and {y.shape} do not "
             "broadcast"

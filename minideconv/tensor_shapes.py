@@ -305,7 +305,7 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         _check_in_place(name, x, value)
         new = value.data if isinstance(value, Tensor) else value
         try:
-            getattr(get_xp(x.data), function)(x.data, new, out=x.data, casting="same_kind")
+            getattr(get_xp(x.data), function)(x.data, new, out=x.data)
         except (TypeError, ValueError) as error:
             raise _unfit(error, name, x, new) from None
         x.bump_version()
