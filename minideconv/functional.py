@@ -14,7 +14,7 @@ from typing import Literal, overload
 import numpy as np
 
 from minideconv import ops
-from minideconv.autograd import Tensor, record
+from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.backend import Array, get_xp
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
@@ -119,6 +119,8 @@ def max_pool2d(
     return_switches: bool = False,
 ) -> Tensor | tuple[Tensor, Switches]:
     """Keep each window's maximum, and with `return_switches` where it was; see `ops.max_pool2d`."""
+    if not return_switches and not (is_grad_enabled() and x.requires_grad):
+        return Tensor(ops.max_pool2d(x.data, kernel_size, stride, padding, dilation, ceil_mode))
     y, switches = ops.max_pool2d(
         x.data, kernel_size, stride, padding, dilation, ceil_mode, return_switches=True
     )

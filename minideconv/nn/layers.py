@@ -171,16 +171,10 @@ class MaxPool2d(Module):
 
     def forward(self, x: Tensor) -> Any:
         """Pool `x`: a Tensor, or (Tensor, Switches)."""
-        y, switches = F.max_pool2d(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            return_switches=True,
-        )
-        return (y, switches) if self.return_switches else y
+        window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        if self.return_switches:
+            return F.max_pool2d(x, *window, return_switches=True)
+        return F.max_pool2d(x, *window)
 
     def extra_repr(self) -> str:
         """Return the window."""
