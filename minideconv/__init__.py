@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from minideconv import functional, nn, ops
+from minideconv import functional, nn, ops, optim
 from minideconv._version import __version__
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
 from minideconv.backend import get_xp, synchronize
@@ -29,6 +29,7 @@ __all__ = [
     "nn",
     "no_grad",
     "ops",
+    "optim",
     "segmentation",
     "synchronize",
     "testing",
