@@ -9,25 +9,27 @@ fresh     100 examples, random, nothing remembered: repeat it to hunt for flaky 
 hunt      5000 examples, random, failures remembered: a long look for rare failures
 ========  ==========================================================================
 
-``deadline=None`` in all of them: the first call of an op may import or compile something.
+``deadline=None`` in all of them: the first call of an op may import or compile something. Every
+setting is given explicitly, because Hypothesis has other defaults where CI is set.
 """
 
 from __future__ import annotations
 
 import os
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 _COMMON = {
+    "suppress_health_check": (HealthCheck.too_slow,),  # a busy machine is not a failure
     "deadline": None,
     "report_multiple_bugs": False,
     "print_blob": True,
     "phases": (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 }
-settings.register_profile("dev", max_examples=50, **_COMMON)
+settings.register_profile("dev", max_examples=50, derandomize=False, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_COMMON)
-settings.register_profile("fresh", max_examples=100, database=None, **_COMMON)
-settings.register_profile("hunt", max_examples=5000, **_COMMON)
+settings.register_profile("fresh", max_examples=100, derandomize=False, database=None, **_COMMON)
+settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "dev"))

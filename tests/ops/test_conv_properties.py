@@ -149,16 +149,16 @@ def weight_grad_contract(weight_grad, g, seed):
 
 CHECKS = {
     "conv2d": (
-        conv2d_adjoint_by_x,
-        conv2d_adjoint_by_w,
         conv2d_is_its_matrix_plus_bias,
         conv2d_contract,
+        conv2d_adjoint_by_x,
+        conv2d_adjoint_by_w,
     ),
     "conv_transpose2d": (
-        conv_transpose2d_adjoint_by_x,
-        conv_transpose2d_adjoint_by_w,
         conv_transpose2d_is_the_transposed_matrix_plus_bias,
         conv_transpose2d_contract,
+        conv_transpose2d_adjoint_by_x,
+        conv_transpose2d_adjoint_by_w,
     ),
     "conv2d_weight_grad": (weight_grad_adjoint, weight_grad_adjoint_by_x, weight_grad_contract),
 }
@@ -174,8 +174,15 @@ def test_reference(of, check):
     holds()
 
 
-@pytest.mark.parametrize("mutant", mutants(), ids=[f"{m.of}-{m.name}" for m in mutants()])
-def test_mutant_is_rejected(mutant):
+# What adjoints cannot see, because their forward passes have no bias and any dtype: the matrix and
+# the contract must.
+BLIND = {("conv2d", "bias_missing"), ("conv2d", "bias_in_the_loop"), ("conv2d", "float64_result")}
+BLIND |= {("conv_transpose2d", "bias_missing")}
+
+
+def rejects(check, function):
+    """Say whether a check fails for some geometry; always the same ones are tried."""
+
     @settings(
         max_examples=150,
         derandomize=True,
@@ -187,22 +194,25 @@ def test_mutant_is_rejected(mutant):
     @given(small, seeds())
     def passes(g, seed):
         try:
-            output_checked(g, seed)
+            check(function, g, seed)
         except (ValueError, IndexError):
-            return  # a mutant that crashes is no challenge: it must also be caught by its values
+            return  # a crash is no challenge: the mutant must be caught by what it returns
 
-    rejecting = []
+    try:
+        passes()
+    except AssertionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("mutant", mutants(), ids=[f"{m.of}-{m.name}" for m in mutants()])
+def test_mutant_is_rejected(mutant):
+    """... by an adjoint identity alone, unless that is blind to the mistake."""
+    blind = (mutant.of, mutant.name) in BLIND
     for check in CHECKS[mutant.of]:
-
-        def output_checked(g, seed, check=check):
-            check(mutant.function, g, seed)
-
-        try:
-            passes()
-        except AssertionError:
-            rejecting.append(check.__name__)
-            break
-    assert rejecting, f"no property rejects {mutant.name}: {mutant.explanation}"
+        if ("adjoint" in check.__name__) != blind and rejects(check, mutant.function):
+            return
+    pytest.fail(f"no property rejects {mutant.name}: {mutant.explanation}")
 
 
 # ---------------------------------------------------------------------------------------------
