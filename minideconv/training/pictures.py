@@ -35,8 +35,11 @@ def draw_board(trainer: Trainer, run: RunFolder) -> None:
             sample_row(image, truth, mask)
             for (image, truth), mask in zip(images, found, strict=True)
         ]
-        path = run.pictures / f"epoch_{trainer.progress.epoch + 1:03d}.png"
-        path.write_bytes(png_bytes(board(rows)))
+        name = f"epoch_{trainer.progress.epoch + 1:03d}.png"
+        (run.pictures / name).write_bytes(png_bytes(board(rows)))
+        for number, (_, truth, prediction, _) in enumerate(rows[:3]):  # "How it learned"
+            (run.pictures / f"learning_{number}_truth.png").write_bytes(png_bytes(truth))
+            (run.pictures / f"learning_{number}_{name}").write_bytes(png_bytes(prediction))
 
 
 def draw_samples(trainer: Trainer, run: RunFolder) -> dict[str, list[dict[str, Any]]]:

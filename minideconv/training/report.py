@@ -22,6 +22,7 @@ from minideconv.errors import DataError
 from minideconv.training.config import TrainConfig, settings
 from minideconv.training.progress import format_seconds
 from minideconv.training.run_folder import RunFolder, write_text
+from minideconv.training.validation import spread
 from minideconv.visualize.charts import Line, line_chart
 
 __all__ = ["report_html", "write_report"]
@@ -63,6 +64,7 @@ def report_html(run: RunFolder) -> str:
         _tiles(evaluation, epochs),
         _charts(metrics, epochs),
         _samples(run, evaluation),
+        _learning(run, epochs),
         _activations(run),
         _classes(evaluation),
         _confusions(evaluation),
@@ -71,7 +73,7 @@ def report_html(run: RunFolder) -> str:
         f"<footer>written by minideconv {escape(__version__)}</footer>",
     ]
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-    title = escape(f"{config['model']} on {config['data']}: {run.path.name}")
+    title = escape(f"{_title(config)}: {run.path.name}")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -79,6 +81,12 @@ def report_html(run: RunFolder) -> str:
         + "\n".join(part for part in parts if part)
         + "\n</body>\n</html>\n"
     )
+
+
+def _title(config: dict[str, Any]) -> str:
+    data = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
+    model = {"deconvnet": "DeconvNet"}.get(config["model"], config["model"])
+    return f"{model} on {data.get(config['data'], config['data'])}"
 
 
 def _head(run: RunFolder, config: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
@@ -99,7 +107,7 @@ def _head(run: RunFolder, config: dict[str, Any], epochs: list[dict[str, Any]]) 
     if done is None or done["epoch"] < total:
         facts.append(f"<b>still running: {done['epoch'] if done else 0} of {total} epochs</b>")
     return (
-        f"<h1>{escape(config['model'])} on {escape(config['data'])}</h1>\n"
+        f"<h1>{escape(_title(config))}</h1>\n"
         f'<p class="facts">{escape(run.path.name)} · {" · ".join(facts)}</p>'
     )
 
@@ -223,6 +231,29 @@ def _samples(run: RunFolder, evaluation: dict[str, Any]) -> str:
     return "\n".join([html[0], _legend(evaluation["classes"]), *html[1:]])
 
 
+def _learning(run: RunFolder, epochs: list[dict[str, Any]], columns: int = 8) -> str:
+    """Lay out how the prediction of a few validation images changed while the network learned."""
+    validated = [line["epoch"] for line in epochs if "val" in line]
+    shown = [validated[i] for i in spread(len(validated), columns)]
+    rows = []
+    for number in range(3):
+        cells = [run.pictures / f"learning_{number}_epoch_{epoch:03d}.png" for epoch in shown]
+        if cells and all(path.exists() for path in cells):
+            truth = run.pictures / f"learning_{number}_truth.png"
+            rows += [_img(truth, "truth"), *(_img(path, path.stem) for path in cells)]
+    if not rows:
+        return ""
+    head = ["truth", *(f"epoch {epoch}" for epoch in shown)]
+    cells_html = [f'<div class="head">{text}</div>' for text in head]
+    cells_html += [f"<figure>{row}</figure>" for row in rows]
+    grid = f"grid-template-columns:repeat({len(head)},minmax(0,{100 / len(head):.2f}fr))"
+    return (
+        '<h2>How it learned</h2>\n<p class="note">The prediction of some validation images at '
+        f"validations along the run.</p>\n"
+        f'<div class="learning" style="{grid}">{"".join(cells_html)}</div>'
+    )
+
+
 def _legend(classes: Sequence[str]) -> str:
     palette = voc_palette()
     entries = [(name, palette[index]) for index, name in enumerate(classes)]
@@ -264,7 +295,11 @@ def _classes(evaluation: dict[str, Any]) -> str:
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
     cells = "".join(_bar(part, evaluation[part]["mean_iou"]) for part in sets)
     rows.append(f'<tr class="mean"><td>mean</td>{cells}</tr>')
-    heads = "".join(f'<th colspan="2" class="{part}">{_SETS[part]}</th>' for part in sets)
+    heads = ""
+    for part in sets:
+        known = [value for value in evaluation[part]["class_iou"] if value is not None]
+        text = f"{_SETS[part]}, {len(known)} classes"
+        heads += f'<th colspan="2" class="{part}">{text}</th>'
     return (
         "<h2>IoU of each class, in per cent</h2>\n"
         '<p class="note">A dash: the class is in no mask of the set, and does not count in the '
@@ -274,7 +309,7 @@ def _classes(evaluation: dict[str, Any]) -> str:
 
 
 def _bar(part: str, value: float | None) -> str:
-    width = 0.0 if value is None else 100 * value
+    width = 100 * (value or 0.0)
     return (
         f'<td class="number">{_percent(value)}</td>'
         f'<td class="bar {part}"><div style="width:{width:.1f}%"></div></td>'
@@ -310,7 +345,8 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
                 f'<td class="{kinds}" title="{hint}" '
                 f'style="background:rgba(var(--cell),{share:.3f})">{text}</td>'
             )
-        rows.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
+        kind = "" if total else ' class="absent" title="no pixel of this class"'
+        rows.append(f"<tr{kind}><th>{escape(name)}</th>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll"><table class="confusion"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"

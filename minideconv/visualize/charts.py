@@ -96,17 +96,18 @@ def line_chart(
         x, y = place(tick, 0)
         parts.append(_text(x, y + 15, "middle", _number(tick)))
     parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", x_name))
-    for at, word in marks:
-        x, y = place(at, 0)
-        parts.append(f'<path class="mark" d="M{x:.1f} {_TOP}V{y:.1f}"/>')
-        parts.append(_text(x + 4, _TOP + 9, "start", word))
     for line in drawn:
         parts.extend(_draw(line, place))
+    for at, word in marks:  # over the lines, so that the words can be read
+        x, y = place(at, 0)
+        parts.append(f'<path class="mark" d="M{x:.1f} {_TOP}V{y:.1f}"/>')
+        parts.append(_text(x + 4, _TOP + 9, "start", word, "word"))
     return "".join(parts) + "</svg>"
 
 
-def _text(x: float, y: float, anchor: str, words: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+def _text(x: float, y: float, anchor: str, words: str, kind: str = "tick") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {place}>{escape(words)}</text>'
 
 
 def _draw(line: Line, place: Callable[[float, float], tuple[float, float]]) -> list[str]:

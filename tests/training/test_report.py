@@ -1,0 +1,160 @@
+"""The report: right numbers, self-contained, well-formed, at any moment of a run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from minideconv import report
+from minideconv.errors import DataError
+from minideconv.segmentation import ConfusionMatrix
+from minideconv.training.config import TrainConfig
+from minideconv.training.report import report_html
+from minideconv.training.run_folder import RunFolder
+from minideconv.visualize.boards import png_bytes
+
+VOID_TAGS = {"meta", "img", "br", "path", "polyline", "circle"}
+
+
+class Page(HTMLParser):
+    """Collects text, attributes and pictures, and checks that tags are closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID_TAGS:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID_TAGS:
+            assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def make_run(path, classes, epochs=2, evaluated=True):
+    """A run folder written by hand, with figures chosen here."""
+    run = RunFolder(path)
+    config = TrainConfig(stage="both", epochs=1, epochs_stage2=1, lr=0.25, output_dir=str(path))
+    run.create(config)
+    rng = np.random.default_rng(0)
+    for epoch in range(1, epochs + 1):
+        for step in (10 * epoch - 5, 10 * epoch):
+            run.add_metrics(
+                {
+                    **{"kind": "step", "step": step, "epoch": epoch, "stage": str(epoch)},
+                    **{"loss": 3.0 / step, "lr": 0.01, "elapsed": float(step)},
+                }
+            )
+        run.add_metrics(
+            {
+                **{"kind": "epoch", "step": 10 * epoch, "epoch": epoch, "stage": str(epoch)},
+                **{"lr": 0.01, "elapsed": 62.0 * epoch},
+                "train": {"loss": 2.0, "pixel_accuracy": 0.5, "mean_iou": 0.2},
+                "val": {
+                    **{"loss": 1.5, "mean_iou": [0.4321, 0.3][epoch - 1], "pixel_accuracy": 0.5},
+                    **{"mean_accuracy": 0.5, "frequency_weighted_iou": None},
+                },
+            }
+        )
+    if evaluated:
+        results: dict = {"classes": classes, "epoch": epochs, "samples": {"val": [], "train": []}}
+        for part in ("train", "val"):
+            confusion = ConfusionMatrix(len(classes))
+            confusion.counts[:2, :2] = [[70, 10], [5, 15]] if part == "val" else [[1, 0], [0, 1]]
+            results[part] = {
+                **{"images": 7, "loss": 1.0, "confusion": confusion.counts.tolist()},
+                **confusion.figures(),
+            }
+            results["samples"][part].append(
+                {"file": f"{part}_0", "name": f"{part} image", "pixel_accuracy": 0.625}
+            )
+            for kind in ("image", "truth", "prediction", "overlay"):
+                picture = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+                (run.pictures / f"{part}_0_{kind}.png").write_bytes(png_bytes(picture))
+        run.evaluation.write_text(json.dumps(results))
+    return run
+
+
+def test_the_page_shows_the_run_s_figures(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat", "dog"])
+    html = report_html(run)
+    page = Page(html)
+    # IoU of the validation matrix, by hand: 70 / 85 and 15 / 30; dog occurs nowhere.
+    for text in ("82.4", "50.0", "66.2"):
+        assert text in page.text, text
+    assert "85.0%" in page.text  # pixel accuracy, 85 of 100
+    assert "validation, 2 classes" in page.text
+    assert "The best validation IoU of the run was 43.2 % after epoch 1" in page.text
+    assert "20 steps in 2m04s" in page.text
+    assert "62.5 % of the pixels right" in page.text
+    # The row of the cat: 5 of 20 pixels are taken for background.
+    assert re.search(r'title="cat taken for background: 5 pixels"[^>]*>25<', html)
+    assert re.search(r'title="background taken for background: 70 pixels"[^>]*>88<', html)
+    assert '<tr class="absent" title="no pixel of this class"><th>dog</th>' in html
+    assert re.search(r'<tr class="changed"><td>lr</td><td>0\.25</td>', html)
+    assert f"python -m minideconv.evaluate {run.path}" in page.text
+    assert f"--resume {run.path}" in page.text
+    assert html.count("stage 2") >= 3  # in the plan and on the curves
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat", "dog"])
+    html = report_html(run)
+    page = Page(html)
+    assert "<script" not in html
+    assert "http" not in html
+    assert "url(" not in html
+    assert "@import" not in html
+    sources = [value for tag, name, value in page.attributes if name in ("src", "href")]
+    assert len(sources) == 8
+    found = {base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources}
+    assert found == {path.read_bytes() for path in run.pictures.glob("*_0_*.png")}
+    assert all(value for tag, name, value in page.attributes if (tag, name) == ("img", "alt"))
+
+
+def test_names_cannot_break_the_page(tmp_path):
+    run = make_run(tmp_path / "run", ["<b>ackground", 'c"at', "d&g"])
+    page = Page(report_html(run))
+    assert "<b>ackground" in page.text
+    assert "d&g" in page.text
+    assert ("td", "title", 'c"at taken for d&g: 0 pixels') in page.attributes
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_run_under_way_has_a_page_too(tmp_path, epochs):
+    run = make_run(tmp_path / "run", [], epochs=epochs, evaluated=False)
+    page = Page(report_html(run))
+    assert f"still running: {epochs} of 2 epochs" in page.text
+    assert ("43.2%" in page.text) == bool(epochs)
+
+
+def test_a_missing_picture_is_said(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat"])
+    (run.pictures / "val_0_truth.png").unlink()
+    assert "val_0_truth.png is missing" in Page(report_html(run)).text
+
+
+def test_the_command_writes_the_page_again(tmp_path, capsys):
+    run = make_run(tmp_path / "run", ["background", "cat"])
+    assert report.main([str(run.path)]) == 0
+    assert capsys.readouterr().out.strip() == str(run.report)
+    assert run.report.read_text(encoding="utf-8") == report_html(run)
+    assert report.main([str(tmp_path / "none")]) == 1
+    assert "there is no run here" in capsys.readouterr().err
+    with pytest.raises(DataError, match="there is no run here"):
+        report_html(RunFolder(tmp_path / "none"))
