@@ -13,21 +13,23 @@ Tensor([4., 8.])
 That is all there is to a differentiable operation. Nothing here knows any layer: those are bound in
 `functional`, one `record` each. This file only puts the parts together; read them in this order:
 
-=================== ================================================================================
-`grad_mode`         ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
-`tape`              what is written down (`Node`), and the walk back over it (`backward_pass`)
-`tensor`            `Tensor`
-`record`            the one way onto the tape
-`tensor_math`       the table of elementary maths: each function beside its derivative
-`tensor_reductions` sums, means, extremes, matrix products
-`tensor_shapes`     reshaping, indexing, joining, changes in place
-=================== ================================================================================
+==================== ===============================================================================
+`grad_mode`          ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
+`tape`               what is written down (`Node`), and the walk back over it (`backward_pass`)
+`tensor`             `Tensor`
+`record`             the one way onto the tape
+`tensor_math`        the table of elementary maths: each function beside its derivative
+`tensor_combinators` how a row of that table becomes an operation; types and broadcasting
+`tensor_reductions`  sums, means, extremes, matrix products
+`tensor_shapes`      reshaping, indexing, joining
+`tensor_inplace`     ``x[...] = value``, ``x += value``
+==================== ===============================================================================
 """
 
 from __future__ import annotations
 
-# Importing these three gives Tensor its operators.
-from minideconv import tensor_math, tensor_reductions, tensor_shapes  # noqa: F401
+# Importing these gives Tensor its operators and methods.
+from minideconv import tensor_inplace, tensor_math, tensor_reductions, tensor_shapes  # noqa: F401
 from minideconv.grad_mode import detect_anomaly, is_grad_enabled, no_grad
 from minideconv.record import record
 from minideconv.tensor import RemovableHandle, Tensor

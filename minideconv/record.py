@@ -72,7 +72,8 @@ def record(
                 wanted = True
                 edge = tensor._node or tensor
         edges.append(edge)
-    if mode.anomaly:
+    checking = mode.anomaly
+    if checking:
         _check_forward(name, array, inputs)
     if not wanted or not mode.recording or array.dtype.kind != "f":
         return result
@@ -90,7 +91,7 @@ def record(
     result._node = Node(
         name, tuple(edges), backward, tuple(arrays), versions, array.shape, array.dtype
     )
-    if mode.anomaly:
+    if checking:
         result._node.origin = calling_line()
     return result
 

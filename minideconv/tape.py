@@ -190,6 +190,7 @@ def _run(
         raise RuntimeError(
             f"{node.name}: its backward returned {len(parts)} gradients for {len(needs)} inputs"
         )
+    checking = mode.anomaly
     for place, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
         if edge is None or part is None:
             continue
@@ -198,7 +199,7 @@ def _run(
                 f"{node.name}: its backward returned a gradient of shape {part.shape} for input "
                 f"{place} of shape {edge.shape}"
             )
-        if mode.anomaly:
+        if checking:
             check_finite(
                 part, f"the backward of {node.name} made", node.origin, f" for input {place}"
             )

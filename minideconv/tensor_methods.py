@@ -1,7 +1,7 @@
 """The list of operators and methods of `Tensor` that are written in other files.
 
-`tensor_math`, `tensor_reductions` and `tensor_shapes` put them there when they are imported;
-declared here once, they are known to type checkers and editors.
+`tensor_math`, `tensor_reductions`, `tensor_shapes` and `tensor_inplace` put them there when they
+are imported; declared here once, they are known to type checkers and editors.
 """
 
 # ruff: noqa: D102 - they are documented where they are written

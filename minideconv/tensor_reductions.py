@@ -15,10 +15,9 @@ import numpy as np
 from minideconv.backend import Array, get_xp
 from minideconv.record import record
 from minideconv.tensor import Tensor
-from minideconv.tensor_math import (
+from minideconv.tensor_combinators import (
     as_tensor,
     check_one_device,
-    kept,
     operands,
     reflected,
     unbroadcast,
@@ -181,8 +180,12 @@ def matmul(a: Operand, b: Operand) -> Tensor:
             db = unbroadcast(a.reshape(rows).swapaxes(-1, -2) @ g, columns).reshape(shapes[1])
         return da, db
 
-    keep_a = kept(first, x) if second is not None and second.requires_grad else None
-    keep_b = kept(second, y) if first is not None and first.requires_grad else None
+    keep_a: Any = x if first is None else first
+    keep_b: Any = y if second is None else second
+    if first is None or not first.requires_grad:
+        keep_b = None  # only the gradient of a asks for b
+    if second is None or not second.requires_grad:
+        keep_a = None
     saved = (keep_a, keep_b, x.shape, y.shape)
     return record("matmul", z, (first, second), backward, saved)
 

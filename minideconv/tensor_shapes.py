@@ -1,4 +1,4 @@
-"""Tensors rearranged: shapes, axes, indexing, joining, and changes in place.
+"""Tensors rearranged: shapes, axes, indexing, joining.
 
 Each operation here moves numbers without changing them: it is a matrix of zeros and ones. Its
 backward is the transpose, which moves the gradients the way back, and adds them up where one number
@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, Device, get_xp, to_device
-from minideconv.grad_mode import is_grad_enabled
 from minideconv.record import record
 from minideconv.tensor import Tensor
-from minideconv.tensor_math import add, as_tensor, div, mul, sub, unbroadcast
+from minideconv.tensor_combinators import as_tensor, unbroadcast
 from minideconv.tensor_methods import Operand
 
 __all__ = [
@@ -27,6 +26,7 @@ __all__ = [
     "flatten",
     "getitem",
     "permute",
+    "read_index",
     "reshape",
     "squeeze",
     "stack",
@@ -169,7 +169,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     An element that an integer array names several times gets the sum of its gradients. As in NumPy,
     integers and slices give a view, arrays a copy.
     """
-    index, is_basic = _index(key)
+    index, is_basic = read_index(key)
     try:
         y = x.data[index]
     except IndexError as error:
@@ -197,7 +197,7 @@ def _gather_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -
     return (dx.astype(g.dtype, copy=False).reshape(shape),)
 
 
-def _index(key: Any) -> tuple[Any, bool]:
+def read_index(key: Any) -> tuple[Any, bool]:
     """Return `key` with tensors as arrays, and whether it is basic: no arrays, thus a view."""
     parts = key if isinstance(key, tuple) else (key,)
     plain = tuple([part.data if isinstance(part, Tensor) else part for part in parts])
@@ -273,68 +273,6 @@ def _check_parts(name: str, parts: list[Tensor]) -> None:
             )
 
 
-# ---- changes in place ----------------------------------------------------------------------------
-
-
-def setitem(x: Tensor, key: Any, value: Operand) -> None:
-    """Change elements of `x` in place: ``x[key] = value``. The tape cannot record this."""
-    _check_in_place("x[...] = value", x, value)
-    index, _ = _index(key)
-    new = value.data if isinstance(value, Tensor) else value
-    try:
-        x.data[index] = new
-    except IndexError as error:
-        raise IndexError(f"x[...] = value: {error}; the tensor has shape {x.shape}") from None
-    except (TypeError, ValueError) as error:
-        raise _unfit(error, "x[...] = value", x, new) from None
-    x.bump_version()
-
-
-def _in_place(name: str, operation: Any, function: str) -> Any:
-    """Make ``+=`` and the like: in place for a constant, a new tensor where the tape is running.
-
-    On a recorded tensor ``y += x`` means ``y = y + x``. On a leaf that requires gradients that
-    would lose the leaf without a word, so it is an error there.
-    """
-
-    def update(x: Tensor, value: Operand) -> Tensor:
-        if is_grad_enabled() and (
-            not x.is_leaf or (not x.requires_grad and getattr(value, "requires_grad", False))
-        ):
-            return operation(x, value)  # type: ignore[no-any-return]
-        _check_in_place(name, x, value)
-        new = value.data if isinstance(value, Tensor) else value
-        try:
-            getattr(get_xp(x.data), function)(x.data, new, out=x.data)
-        except (TypeError, ValueError) as error:
-            raise _unfit(error, name, x, new) from None
-        x.bump_version()
-        return x
-
-    return update
-
-
-def _unfit(error: Exception, name: str, x: Tensor, value: Any) -> Exception:
-    """Return the sentence for a value that does not go into `x`."""
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    given = f"shape {np.shape(value)} and dtype {getattr(value, 'dtype', type(value).__name__)}"
-    return kind(
-        f"{name}: a value of {given} does not fit into a tensor of shape {x.shape} and dtype "
-        f"{x.dtype} on {x.device}"
-    )
-
-
-def _check_in_place(name: str, x: Tensor, value: Any) -> None:
-    if is_grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False)):
-        what = "the value requires" if not x.requires_grad else "this tensor requires"
-        raise RuntimeError(
-            f"{name}: {what} gradients and a change in place cannot be recorded; make it inside "
-            "no_grad(), or compute a new tensor"
-        )
-    if get_xp(x.data) is np and not x.data.flags.writeable:
-        raise ValueError(f"{name}: this tensor is read-only; change a copy of it")
-
-
 # ---- reading arguments ---------------------------------------------------------------------------
 
 
@@ -357,11 +295,6 @@ def _axis(name: str, axis: int, ndim: int) -> int:
 _METHODS: dict[str, Any] = {
     "T": property(permute, doc="This tensor with its axes in reverse order."),
     "__getitem__": getitem,
-    "__setitem__": setitem,
-    "__iadd__": _in_place("x += value", add, "add"),
-    "__isub__": _in_place("x -= value", sub, "subtract"),
-    "__imul__": _in_place("x *= value", mul, "multiply"),
-    "__itruediv__": _in_place("x /= value", div, "true_divide"),
 }
 for _operation in (
     astype, broadcast_to, flatten, permute, reshape, squeeze, swapaxes, to, unsqueeze,

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from minideconv import tensor_combinators as tc
 from minideconv import tensor_math as tm
 from minideconv import tensor_reductions as tr
 from minideconv import tensor_shapes as ts
@@ -183,16 +184,16 @@ def test_spoilt_gradients_are_noticed(name: str, spoiler: Spoiler) -> None:
 
 
 MUTANTS: dict[str, Function] = {
-    "cube with slope 2.001 x**2": tm.unary(
+    "cube with slope 2.001 x**2": tc.unary(
         "cube", "", lambda xp, x: x**3, lambda xp, g, x: g * 2.001 * x**2
     ),
-    "exp that ignores its cotangent": tm.unary(
+    "exp that ignores its cotangent": tc.unary(
         "exp", "", lambda xp, x: xp.exp(x), lambda xp, g, y: y
     ),
-    "mul with its arguments exchanged": tm.binary(
+    "mul with its arguments exchanged": tc.binary(
         "mul", "", lambda xp, a, b: a * b, lambda xp, g, a: g * a, lambda xp, g, b: g * b
     ),
-    "sub without the minus": tm.binary(
+    "sub without the minus": tc.binary(
         "sub", "", lambda xp, a, b: a - b, lambda xp, g: g, lambda xp, g: g
     ),
 }
@@ -215,7 +216,7 @@ def test_wrong_unbroadcast_is_noticed(axes: str, monkeypatch: pytest.MonkeyPatch
             g = g[0] if axes.startswith("first") else g.mean(0)
         return g
 
-    monkeypatch.setattr(tm, "unbroadcast", wrong)
+    monkeypatch.setattr(tc, "unbroadcast", wrong)
     with pytest.raises((GradientError, RuntimeError), match=r"mul: its backward|argument 1"):
         check_gradients(tm.mul, [values((4, 2, 3), 0, "normal"), values((3,), 1, "normal")])
 
