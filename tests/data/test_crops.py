@@ -100,6 +100,15 @@ def test_class_of_an_instance_is_the_majority_of_its_pixels():
     assert [thing.label for thing in things_of(Handmade([classes], [numbers]))[0]] == [1]
 
 
+def test_background_and_void_have_no_vote_on_the_class_of_an_instance():
+    classes = np.zeros((4, 8), np.uint8)
+    classes[:, 0], classes[:, 1:3] = 3, 255
+    numbers = np.ones((4, 8), np.uint8)  # one instance, drawn much too large
+    assert [thing.label for thing in things_of(Handmade([classes], [numbers]))[0]] == [3]
+    classes[:, 0] = 0
+    assert things_of(Handmade([classes], [numbers])) == [[]]
+
+
 def test_stage_one_balance_repeats_rare_classes():
     def mask_of(label):
         mask = np.zeros((10, 10), np.uint8)

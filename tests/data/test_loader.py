@@ -227,6 +227,11 @@ def test_errors_of_items_and_transforms_name_the_item(workers):
     assert not threads()
 
 
+def test_the_same_items_are_varied_anew_in_every_epoch():
+    loader = DataLoader(Numbers(4), 4, noise)
+    assert len({images.tobytes() for _ in range(3) for images, _ in loader}) == 3
+
+
 def test_sizes_that_do_not_fit_in_a_batch():
     class Uneven(Numbers):
         def __getitem__(self, index: int):
