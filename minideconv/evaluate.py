@@ -119,10 +119,7 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
             **confusion.figures(),
             "confusion": confusion.counts.tolist(),
         }
-        try:
-            write_text(Path(options.json), json.dumps(result, indent=1) + "\n")
-        except OSError as error:
-            raise UsageError(f"--json {options.json}: {error.strerror}") from error
+        write_text(Path(options.json), json.dumps(result, indent=1) + "\n")
     return 0
 
 

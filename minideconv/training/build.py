@@ -18,6 +18,7 @@ from minideconv.training.config import TrainConfig
 
 __all__ = [
     "Subset",
+    "crops",
     "dataset",
     "loader",
     "model",
@@ -96,29 +97,7 @@ def normalization_from_dict(values: dict[str, Any]) -> transforms.Normalize:
     return transforms.Normalize((red, green, blue), values["scale"], values["bgr"])
 
 
-def loader(
-    config: TrainConfig, images: Any, stage: str, step: transforms.Normalize
-) -> data.DataLoader:
-    """Build the loader of a stage: its crops, balanced, augmented and shuffled.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer crops than a batch needs.
-    """
-    return data.DataLoader(
-        _crops(config, images, stage),
-        batch_size=config.batch_size,
-        transform=_augmentation(config, step),
-        shuffle=True,
-        seed=config.seed,
-        workers=config.workers,
-        # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
-        drop_last=True,
-    )
-
-
-def _crops(config: TrainConfig, images: Any, stage: str) -> Any:
+def crops(config: TrainConfig, images: Any, stage: str) -> Any:
     """Return the samples of a stage: one object each, windows, or the images themselves."""
     if stage == "whole":
         return images
@@ -126,6 +105,28 @@ def _crops(config: TrainConfig, images: Any, stage: str) -> Any:
         return StageOneCrops(images, balance=config.class_balance)
     return StageTwoCrops(
         images, per_image=config.windows, balance=config.class_balance, seed=config.seed
+    )
+
+
+def loader(
+    config: TrainConfig, samples: Any, step: transforms.Normalize, seed: int
+) -> data.DataLoader:
+    """Build a loader of training examples: augmented, shuffled, in full batches.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer samples than a batch needs.
+    """
+    return data.DataLoader(
+        samples,
+        batch_size=config.batch_size,
+        transform=_augmentation(config, step),
+        shuffle=True,
+        seed=seed,
+        workers=config.workers,
+        # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
+        drop_last=True,
     )
 
 

@@ -8,9 +8,11 @@ bytes as one that was not.
 
 from __future__ import annotations
 
+import itertools
 import math
+import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.meters import Clock
 from minideconv.training.progress import Progress, StepInfo
-from minideconv.training.recalibrate import get_buffers, recalibrate, set_buffers
+from minideconv.training.recalibrate import get_buffers, recalibrate_batch_norm, set_buffers
 from minideconv.training.run_folder import RunFolder
 from minideconv.training.stages import Plan, Stage
 from minideconv.training.validation import evaluate
@@ -214,11 +216,10 @@ class Trainer:
         number, _ = self.plan.find(min(self.progress.epoch, self.plan.epochs - 1))
         # A loader of its own, with its own seed: the training crops, their order and their
         # augmentation stay as they are.
-        config = replace(self.config, seed=self.config.seed + 1, workers=0)
-        name = self.plan.stages[number].name
-        loader = build.loader(config, self.train_data, name, self.normalize)
-        count = min(self.config.recalibrate, len(loader))
-        recalibrate(self.model, (x for (x, _), _ in zip(loader, range(count), strict=False)))
+        crops = self.plan.stages[number].loader.dataset
+        loader = build.loader(self.config, crops, self.normalize, self.config.seed + 1)
+        batches = itertools.islice(loader, self.config.recalibrate)
+        recalibrate_batch_norm(self.model, (images for images, _ in batches))
 
     def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
         """Return the confusion matrix and the loss over a data set; see `validation.evaluate`."""
@@ -343,7 +344,7 @@ class Trainer:
             raise Interrupted(place, signal_number)
         self.save(stage)
         self.run.add_log(place)
-        command = f"python -m minideconv.train --resume {self.run.path}"
+        command = f"python -m minideconv.train --resume {shlex.quote(str(self.run.path))}"
         raise Interrupted(f"{place}; go on with: {command}", signal_number)
 
     def save(self, stage: Stage, best: bool = False) -> None:

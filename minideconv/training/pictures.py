@@ -11,7 +11,7 @@ from minideconv.backend import to_cpu, to_device
 from minideconv.data.windows import cut, whole_image_window
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.training.engine import Trainer
-from minideconv.training.run_folder import RunFolder, write_text
+from minideconv.training.run_folder import RunFolder, write_bytes, write_text
 from minideconv.training.validation import spread
 from minideconv.visualize.boards import (
     activation_picture,
@@ -36,10 +36,10 @@ def draw_board(trainer: Trainer, run: RunFolder) -> None:
             for (image, truth), mask in zip(images, found, strict=True)
         ]
         name = f"epoch_{trainer.progress.epoch + 1:03d}.png"
-        (run.pictures / name).write_bytes(png_bytes(board(rows)))
+        write_bytes(run.pictures / name, png_bytes(board(rows)))
         for number, (_, truth, prediction, _) in enumerate(rows[:3]):  # "How it learned"
-            (run.pictures / f"learning_{number}_truth.png").write_bytes(png_bytes(truth))
-            (run.pictures / f"learning_{number}_{name}").write_bytes(png_bytes(prediction))
+            write_bytes(run.pictures / f"learning_{number}_truth.png", png_bytes(truth))
+            write_bytes(run.pictures / f"learning_{number}_{name}", png_bytes(prediction))
 
 
 def draw_samples(trainer: Trainer, run: RunFolder) -> dict[str, list[dict[str, Any]]]:
@@ -57,7 +57,7 @@ def draw_samples(trainer: Trainer, run: RunFolder) -> dict[str, list[dict[str, A
             names = ("image", "truth", "prediction", "overlay")
             row = sample_row(image, truth, prediction, side=320)
             for name, picture in zip(names, row, strict=True):
-                (run.pictures / f"{file}_{name}.png").write_bytes(png_bytes(picture))
+                write_bytes(run.pictures / f"{file}_{name}.png", png_bytes(picture))
             samples[part].append(
                 {
                     "file": file,
@@ -82,7 +82,7 @@ def draw_activations(trainer: Trainer, run: RunFolder) -> None:
 
     def add(name: str, size: tuple[int, ...], picture: Any) -> None:
         file = f"activation_{len(entries):02d}.png"
-        (run.pictures / file).write_bytes(png_bytes(picture))
+        write_bytes(run.pictures / file, png_bytes(picture))
         entries.append({"file": file, "name": name, "size": f"{size[0]}×{size[1]}"})
 
     square = cut(image, window, 0)

@@ -2,7 +2,7 @@
 
 While a network learns, the running averages of batch norm trail behind its weights. The authors of
 DeconvNet kept none: when training was over they sent some 500 batches through the finished network
-and averaged each layer's mean and (unbiased) variance over them. `recalibrate` does that.
+and averaged each layer's mean and (unbiased) variance over them: `recalibrate_batch_norm`.
 
 Source: the released code of Noh, Hong, Han (ICCV 2015), the step "make bn layer testable".
 """
@@ -19,10 +19,16 @@ from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
 from minideconv.nn import BatchNorm2d, Module
 
-__all__ = ["Agreement", "get_buffers", "recalibrate", "set_buffers", "train_eval_agreement"]
+__all__ = [
+    "Agreement",
+    "get_buffers",
+    "recalibrate_batch_norm",
+    "set_buffers",
+    "train_eval_agreement",
+]
 
 
-def recalibrate(model: Module, batches: Iterable[Array]) -> int:
+def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
     """Replace the running statistics by plain averages over `batches`; return how many there were.
 
     Parameters

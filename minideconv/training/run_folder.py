@@ -15,16 +15,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minideconv.errors import UsageError
+from minideconv.errors import TrainingError, UsageError
 from minideconv.training.config import TrainConfig
 from minideconv.training.options import to_toml
 
-__all__ = ["RunFolder", "choose_run_folder"]
+__all__ = ["RunFolder", "choose_run_folder", "write_bytes", "write_text"]
 
 
 class RunFolder:
@@ -55,15 +58,14 @@ class RunFolder:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.pictures.mkdir(exist_ok=True)
-            write_text(self.config, json.dumps(config.to_dict(), indent=2) + "\n")
-            write_text(self.config_toml, to_toml(config))
         except OSError as error:
             raise UsageError(f"--output-dir {self.path}: {error.strerror}") from error
+        write_text(self.config, json.dumps(config.to_dict(), indent=2) + "\n")
+        write_text(self.config_toml, to_toml(config))
 
     def add_metrics(self, line: dict[str, Any]) -> None:
         """Append one JSON object to metrics.jsonl and hand it to the operating system at once."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_text(self.metrics, json.dumps(line) + "\n")
         self.metrics_lines += 1
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -87,8 +89,7 @@ class RunFolder:
 
     def add_log(self, text: str) -> None:
         """Append a line to log.txt."""
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        append_text(self.log, text + "\n")
 
 
 def choose_run_folder(config: TrainConfig) -> RunFolder:
@@ -115,8 +116,39 @@ def choose_run_folder(config: TrainConfig) -> RunFolder:
     return run
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add to the end of a text file, handing it to the operating system at once."""
+    with _writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step, so that a reader never sees half of it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file in one step; a failed write leaves the old one and no other file.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written: a full disk, for example.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with _writing(path):
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise TrainingError(f"{path} could not be written: {reason}") from error

@@ -47,7 +47,8 @@ class Plan:
         self.stages: list[PlannedStage] = []
         for name, epochs, lr in config.plan:
             if epochs > 0:
-                loader = build.loader(config, images, name, normalize)
+                crops = build.crops(config, images, name)
+                loader = build.loader(config, crops, normalize, config.seed)
                 steps = math.ceil(len(loader) / config.accumulate)
                 self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
 

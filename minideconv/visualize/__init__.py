@@ -1,1 +1,15 @@
-"""Pictures of networks and of runs: boards of masks, activation strips, charts, the report."""
+"""Pictures: boards of masks, activation strips, charts as SVG."""
+
+from minideconv.visualize.boards import activation_picture, board, decoder_layers, sample_row
+from minideconv.visualize.charts import Line, line_chart
+from minideconv.visualize.masks import save_palette_png
+
+__all__ = [
+    "Line",
+    "activation_picture",
+    "board",
+    "decoder_layers",
+    "line_chart",
+    "sample_row",
+    "save_palette_png",
+]

@@ -12,7 +12,7 @@ from minideconv.nn import BatchNorm2d, Conv2d, Dropout, ReLU, Sequential
 from minideconv.optim import SGD
 from minideconv.training.recalibrate import (
     get_buffers,
-    recalibrate,
+    recalibrate_batch_norm,
     train_eval_agreement,
 )
 
@@ -39,7 +39,7 @@ def test_statistics_are_the_plain_average_over_the_batches():
     model = network()
     model[1].running_mean[...] = 100.0  # must be forgotten
     given = batches(4)
-    assert recalibrate(model, given) == 4
+    assert recalibrate_batch_norm(model, given) == 4
     # Batch norm's first layer sees the first convolution's output, whatever its own statistics.
     seen = [model[0](Tensor(batch)).numpy().astype(np.float64) for batch in given]
     means = [x.mean(axis=(0, 2, 3)) for x in seen]
@@ -52,7 +52,7 @@ def test_nothing_else_changes():
     model = network().eval()
     weights = {name: p.numpy().copy() for name, p in model.named_parameters()}
     state = random.get_state()
-    recalibrate(model, batches(3))
+    recalibrate_batch_norm(model, batches(3))
     assert random.get_state() == state  # although dropout drew from it
     assert not model.training
     assert [layer.momentum for layer in (model[1], model[5])] == [0.1, 0.37]
@@ -62,9 +62,9 @@ def test_nothing_else_changes():
 
 def test_no_batches_change_nothing():
     model = network()
-    recalibrate(model, batches(2))
+    recalibrate_batch_norm(model, batches(2))
     before = get_buffers(model)
-    assert recalibrate(model, []) == 0
+    assert recalibrate_batch_norm(model, []) == 0
     after = get_buffers(model)
     assert all((before[name] == after[name]).all() for name in before)
 
@@ -72,7 +72,7 @@ def test_no_batches_change_nothing():
 def test_momenta_come_back_after_a_failure():
     model = network()
     with pytest.raises(ValueError, match="channels"):
-        recalibrate(model, [np.zeros((2, 9, 5, 5), np.float32)])
+        recalibrate_batch_norm(model, [np.zeros((2, 9, 5, 5), np.float32)])
     assert model[1].momentum == 0.1
     assert model.training
 
@@ -88,7 +88,7 @@ def test_agreement_on_memorised_data():
         optimizer.zero_grad()
         F.cross_entropy(model(Tensor(images)), truth).backward()
         optimizer.step()
-    recalibrate(model, [images])
+    recalibrate_batch_norm(model, [images])
     agreement = train_eval_agreement(model, images)
     # They differ only by the unbiased variance: a factor n / (n - 1) with n = 4 * 5 * 7.
     assert agreement.labels > 0.99

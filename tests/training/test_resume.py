@@ -107,7 +107,7 @@ def test_stopping_and_resuming_changes_no_byte(settings, uninterrupted, tmp_path
         with pytest.raises(Interrupted) as stopped:
             run(folder, settings, stop_at=step)
         assert stopped.value.exit_code == 130
-        assert f"--resume {folder}" in str(stopped.value)
+        assert f"python -m minideconv.train --resume '{folder}'" in str(stopped.value)
         run(folder, settings, resume=True)
         assert_same_run(tmp_path / "whole", folder)
 
