@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,7 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict"]
+PROGRAMS = ["train", "evaluate", "predict", "report", "data"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -124,8 +125,10 @@ def write_help() -> None:
             env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        if done.returncode:
+            raise RuntimeError(f"python -m minideconv.{program} --help failed:\n{done.stderr}")
         write(DOCS / "generated" / f"{program}-help.txt", done.stdout)
 
 
@@ -138,8 +141,25 @@ def write_tutorials() -> None:
         write(DOCS / "tutorials" / notebook.name, source.read_text(encoding="utf-8"))
 
 
+def tidy_docstring(
+    app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Escape what docstrings mean literally and reStructuredText would take for markup.
+
+    ``C*kh*kw`` in a shape is a product and no emphasis; `` `Tensor`s `` is a plural.
+    """
+    literal = re.compile(r"(``.+?``)")
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith((">>>", "...")):
+            continue
+        parts = literal.split(line)
+        parts[::2] = [re.sub(r"(?<=[\w')])\*(?=[\w(])", r"\\*", part) for part in parts[::2]]
+        lines[number] = re.sub(r"(``[^`]+``|`[^`]+`)(?=\w)", r"\1\\ ", "".join(parts))
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for sources."""
+    app.connect("autodoc-process-docstring", tidy_docstring, priority=100)
     write_api()
     write_help()
     write_tutorials()
