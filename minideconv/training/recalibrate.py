@@ -18,6 +18,7 @@ from minideconv import random
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
 from minideconv.nn import BatchNorm2d, Module
+from minideconv.segmentation.metrics import VOID
 
 __all__ = [
     "Agreement",
@@ -74,7 +75,7 @@ class Agreement:
     Attributes
     ----------
     labels : float
-        Share of the pixels that get the same label in both modes.
+        Share of the (counted) pixels that get the same label in both modes.
     score_difference : float
         Mean absolute difference of the scores, relative to the mean absolute score.
     """
@@ -83,7 +84,7 @@ class Agreement:
     score_difference: float
 
 
-def train_eval_agreement(model: Module, images: Array) -> Agreement:
+def train_eval_agreement(model: Module, images: Array, truth: Array | None = None) -> Agreement:
     """Compare training mode (statistics of this batch) with evaluation mode (running statistics).
 
     On data that the network knows well the two should nearly agree; if they do not, the running
@@ -96,6 +97,14 @@ def train_eval_agreement(model: Module, images: Array) -> Agreement:
         A network with scores (N, C, H, W).
     images : (N, 3, H, W) float array
         A batch prepared as for training.
+    truth : (N, H, W) integer array, optional
+        Its masks; pixels that are void (255) in them are left out, because nothing was learned
+        about those.
+
+    Notes
+    -----
+    With a batch of n images some difference is in the method: the layers behind fc6 have one value
+    per image, and their running variance is the unbiased one, larger by n / (n - 1).
     """
     mode, buffers, random_state = model.training, get_buffers(model), random.get_state()
     x = Tensor(to_device(images, _device_of(model)))
@@ -110,7 +119,8 @@ def train_eval_agreement(model: Module, images: Array) -> Agreement:
         set_buffers(model, buffers)
         random.set_state(random_state)
         model.train(mode)
-    same = float((training.argmax(axis=1) == evaluation.argmax(axis=1)).mean())
+    equal = training.argmax(axis=1) == evaluation.argmax(axis=1)
+    same = float((equal if truth is None else equal[to_cpu(truth) != VOID]).mean())
     size = float(np.abs(evaluation).mean())
     difference = float(np.abs(training - evaluation).mean())
     return Agreement(same, difference / size if size else difference)

@@ -13,6 +13,7 @@ from minideconv.optim import SGD
 from minideconv.training.recalibrate import (
     get_buffers,
     recalibrate_batch_norm,
+    set_buffers,
     train_eval_agreement,
 )
 
@@ -108,3 +109,19 @@ def test_the_check_leaves_the_model_alone():
     assert all((before[name] == after[name]).all() for name in before)
     assert random.get_state() == state
     assert model.training
+
+
+def test_void_pixels_are_left_out_of_the_agreement():
+    random.manual_seed(0)
+    model = Sequential(Conv2d(3, 2, 1), BatchNorm2d(2))
+    images = batches(1)[0] * 3 + 1
+    evaluation = model.eval()(Tensor(images)).numpy().argmax(axis=1)
+    buffers = get_buffers(model)
+    training = model.train()(Tensor(images)).numpy().argmax(axis=1)
+    set_buffers(model, buffers)
+    different = evaluation != training
+    assert 0 < different.mean() < 1
+    assert train_eval_agreement(model, images).labels == 1 - different.mean()
+    truth = np.where(different, 255, 0)
+    assert train_eval_agreement(model, images, truth).labels == 1.0
+    assert train_eval_agreement(model, images, 255 - truth).labels == 0.0

@@ -1,0 +1,136 @@
+"""Training on VOCdevkit folders: a made-up one by the command line, and real photographs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minideconv import evaluate, predict, train
+from minideconv.data import VOCSegmentation
+from minideconv.training import TrainConfig, Trainer, train_eval_agreement
+from minideconv.visualize import save_palette_png
+
+SUBSET = Path(
+    os.environ.get("MINIDECONV_VOC")
+    or Path(__file__).resolve().parents[2] / "shared" / "voc-subset" / "VOC2012"
+)
+
+
+@pytest.fixture
+def devkit(tmp_path):
+    """A folder in VOC's layout: blobs of two classes on noise, every picture of another size."""
+    root = tmp_path / "VOC2012"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [f"2007_{number:06d}" for number in range(8)]
+    for number, name in enumerate(names):
+        height, width = 40 + 3 * number, 60 - 2 * number
+        mask = np.zeros((height, width), np.uint8)
+        mask[8:30, 10:28] = 255
+        mask[10:28, 12:26] = 8 if number % 2 else 15
+        image = rng.integers(0, 90, (height, width, 3), dtype=np.uint8)
+        image[mask > 0] += np.uint8(120)
+        Image.fromarray(image).save(root / "JPEGImages" / f"{name}.jpg", quality=95)
+        save_palette_png(root / "SegmentationClass" / f"{name}.png", mask)
+    lists = root / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("\n".join(names[:5]) + "\n")
+    (lists / "val.txt").write_text("\n".join(names[5:]) + "\n")
+    return root
+
+
+def arguments(root, folder):
+    return [
+        *("--data", "voc", "--data-root", str(root), "--output-dir", str(folder), "-q"),
+        *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
+        *("-b", "2", "--windows", "1", "--epochs", "1", "--recalibrate", "2", "--images", "2"),
+    ]
+
+
+def test_both_stages_evaluation_and_prediction(devkit, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train.main(arguments(devkit, run)) == 0
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert len(evaluation["classes"]) == 21
+    assert evaluation["val"]["images"] == 3
+    # Every pixel that is not void was counted, at the pictures' own sizes.
+    expected = sum(int((mask != 255).sum()) for _, mask in VOCSegmentation(devkit, "val"))
+    assert np.sum(evaluation["val"]["confusion"]) == expected
+    page = (run / "report.html").read_text()
+    assert "DeconvNet on PASCAL VOC photographs" in page
+    assert "How it learned" in page
+    assert "2007_000005" in page
+    assert page.count("<figcaption>") == 6  # image, fc6_deconv, two unpoolings and deconvolutions
+    assert evaluate.main([str(run), "--split", "train"]) == 0
+    assert "on voc train: 5 images" in capsys.readouterr().out
+    photograph = devkit / "JPEGImages" / "2007_000002.jpg"
+    assert predict.main([str(run), str(photograph), "-o", str(tmp_path / "out"), "-q"]) == 0
+    with Image.open(tmp_path / "out" / "2007_000002.png") as mask:
+        assert mask.size == (56, 46)
+
+
+def test_a_damaged_photograph_is_named(devkit, tmp_path, capsys):
+    path = devkit / "JPEGImages" / "2007_000003.jpg"
+    path.write_bytes(path.read_bytes()[:400])
+    assert train.main(arguments(devkit, tmp_path / "run")) == 1
+    assert "2007_000003.jpg" in capsys.readouterr().err
+
+
+def test_a_list_that_is_not_there_is_wrong_usage(devkit, tmp_path, capsys):
+    wrong = [*arguments(devkit, tmp_path / "run"), "--train-split", "trainaug"]
+    assert train.main(wrong) == 2
+    assert "no split 'trainaug'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+class Chosen:
+    """A few items of a data set."""
+
+    def __init__(self, dataset, indices):
+        self.dataset, self.indices, self.classes = dataset, indices, dataset.classes
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        return self.dataset[self.indices[index]]
+
+    def name(self, index):
+        return self.dataset.name(self.indices[index])
+
+
+@pytest.mark.voc
+@pytest.mark.slow
+def test_a_handful_of_real_photographs_is_learned_by_heart():
+    """Six photographs of trains, cats, buses, boats and screens, to mean IoU above 0.9."""
+    if not SUBSET.is_dir():
+        pytest.skip(f"real VOC images are not at {SUBSET}; set MINIDECONV_VOC to a VOC2012 folder")
+    photographs = Chosen(VOCSegmentation(SUBSET, "train"), [1, 4, 10, 18, 22, 26])
+    config = TrainConfig(
+        stage="whole",
+        augment="none",
+        batch_size=6,
+        epochs=130,
+        width=8,
+        depth=3,
+        fc=64,
+        input_size=64,
+        lr=0.02,
+        warmup=10,
+        weight_decay=0.0,
+        val_every=1000,
+        recalibrate=1,
+        device="cpu",
+    )
+    trainer = Trainer(config, train_data=photographs, val_data=photographs)
+    trainer.fit()
+    confusion, _ = trainer.evaluate(photographs)
+    assert confusion.mean_iou > 0.9
+    # In evaluation mode the network says what it said in training mode: the statistics fit.
+    images, masks = next(iter(trainer.plan.stages[0].loader))
+    assert train_eval_agreement(trainer.model, images, masks).labels > 0.97
