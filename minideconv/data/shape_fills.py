@@ -10,23 +10,33 @@ from PIL import Image
 TEXTURES = ("flat", "gradient", "stripes", "checks", "dots", "mottle")
 
 
-def random_colour(rng: np.random.Generator) -> np.ndarray:
-    """Draw one colour, (3,) float32 in 0..255: any hue, neither black nor glaring."""
-    hue, saturation, value = rng.random(), rng.uniform(0.15, 0.85), rng.uniform(0.3, 0.97)
+def background_colour(rng: np.random.Generator, muted: float) -> np.ndarray:
+    """Draw one colour, (3,) float32 in 0..255, the greyer the more `muted` (0..1)."""
+    return _colour(rng, 0.15 * (1 - 0.85 * muted), 0.85 * (1 - 0.85 * muted))
+
+
+def object_colour(rng: np.random.Generator, muted: float) -> np.ndarray:
+    """Draw one colour of an object or of clutter, the more vivid the more `muted` the rest is."""
+    return _colour(rng, 0.15 + 0.45 * muted, 0.85 + 0.1 * muted)
+
+
+def _colour(rng: np.random.Generator, least: float, most: float) -> np.ndarray:
+    """Any hue, a saturation between the two, neither black nor glaring."""
+    hue, saturation, value = rng.random(), rng.uniform(least, most), rng.uniform(0.3, 0.97)
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return np.array([255 * red, 255 * green, 255 * blue], dtype=np.float32)
 
 
 def contrasting_colour(
-    rng: np.random.Generator, other: np.ndarray, contrast: float, tries: int = 12
+    rng: np.random.Generator, other: np.ndarray, contrast: float, muted: float, tries: int = 12
 ) -> np.ndarray:
-    """Draw a colour at least `contrast` (0..255, Euclidean) from `other`, or the farthest tried."""
-    best = random_colour(rng)
+    """Draw an object's colour `contrast` or more away from `other`, or the farthest of some."""
+    best = object_colour(rng, muted)
     best_distance = float(np.sqrt(((best - other) ** 2).sum()))
     for _ in range(tries):
         if best_distance >= contrast:
             break
-        colour = random_colour(rng)
+        colour = object_colour(rng, muted)
         distance = float(np.sqrt(((colour - other) ** 2).sum()))
         if distance > best_distance:
             best, best_distance = colour, distance

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from minideconv.data.cache import ItemCache
-from minideconv.data.shape_fills import contrasting_colour, fill, random_colour
+from minideconv.data.shape_fills import background_colour, contrasting_colour, fill
 from minideconv.data.shape_outlines import OUTLINES, Outline, blob, pose, stroke
 from minideconv.errors import UsageError
 
@@ -35,6 +35,8 @@ class Difficulty:
     light : strength of the uneven illumination, 0..1.
     noise : standard deviation of the pixel noise.
     visible : least fraction of an object that later objects must leave uncovered.
+    muted : 0 draws the background's colour like any other; 1 makes it almost grey and objects and
+        clutter vivid, so that what is background can mostly be told by its colour.
     """
 
     classes: tuple[str, ...]
@@ -47,14 +49,15 @@ class Difficulty:
     light: float
     noise: float
     visible: float
+    muted: float = 0.0
 
 
 _EASY = ("disc", "triangle", "rectangle", "star", "cross")
 _NORMAL = (*_EASY, "ring", "crescent", "tee")
 
 DIFFICULTIES = {
-    "easy": Difficulty(_EASY, (1, 3), (0.16, 0.32), 1.15, (0, 2), 110, 16, 0.1, 3, 0.7),
-    "normal": Difficulty(_NORMAL, (1, 4), (0.14, 0.36), 1.3, (1, 4), 90, 28, 0.2, 6, 0.55),
+    "easy": Difficulty(_EASY, (1, 3), (0.16, 0.32), 1.15, (0, 2), 110, 16, 0.1, 3, 0.7, 1.0),
+    "normal": Difficulty(_NORMAL, (1, 4), (0.14, 0.36), 1.3, (1, 4), 90, 28, 0.2, 6, 0.55, 0.8),
     "hard": Difficulty(tuple(OUTLINES), (1, 6), (0.1, 0.4), 1.6, (2, 7), 60, 45, 0.35, 10, 0.4),
 }
 
@@ -62,9 +65,10 @@ DIFFICULTIES = {
 class Shapes:
     """Images of overlapping textured shapes with their class masks, drawn by a seed.
 
-    Every class, the clutter and the background draw colours and textures from the same
-    distributions, so that only the outline tells a class. A border pixel that belongs to
-    two things at once is void (255), as in VOC.
+    All classes and the clutter draw colours and textures from the same distributions, so that
+    only the outline tells a class, and an object from clutter. The background has the same
+    textures; how much greyer its colours are is `Difficulty.muted`. A border pixel that belongs
+    to two things at once is void (255), as in VOC.
 
     Parameters
     ----------
@@ -181,7 +185,9 @@ class _Scene:
     def draw(self) -> _Item:
         rng, how = self.rng, self.how
         height, width = self.size
-        self.canvas[:] = fill(rng, height, width, self.unit, random_colour(rng), how.texture)
+        self.canvas[:] = fill(
+            rng, height, width, self.unit, background_colour(rng, how.muted), how.texture
+        )
         for _ in range(rng.integers(how.clutter[0], how.clutter[1] + 1)):
             self._add_clutter()
         wanted = int(rng.integers(how.objects[0], how.objects[1] + 1))
@@ -245,7 +251,7 @@ class _Scene:
         under = self.canvas[placed.window]
         alpha = placed.alpha.astype(np.float32)[:, :, None] / 255
         mean = (under * alpha).sum(axis=(0, 1)) / max(float(alpha.sum()), 1e-3)
-        colour = contrasting_colour(self.rng, mean, self.how.contrast)
+        colour = contrasting_colour(self.rng, mean, self.how.contrast, self.how.muted)
         height, width = placed.alpha.shape
         paint = fill(self.rng, height, width, self.unit, colour, self.how.texture)
         under += alpha * (paint - under)

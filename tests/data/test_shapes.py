@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,27 @@ def test_colour_does_not_give_the_class_away():
             means[mask[region][0]].append(image[region].mean(axis=0))
     of_class = np.array([np.mean(m, axis=0) for m in means[1:]])
     assert np.abs(of_class - of_class.mean(axis=0)).max() < 30
+
+
+def saturation(image: np.ndarray) -> np.ndarray:
+    high, low = image.max(axis=-1).astype(float), image.min(axis=-1).astype(float)
+    return (high - low) / np.maximum(high, 1)
+
+
+def test_muted_scenes_have_greyer_backgrounds_and_others_do_not():
+    plain = Difficulty(("disc", "star"), (1, 2), (0.2, 0.3), 1.0, (1, 3), 60, 20, 0.1, 2, 0.9)
+    gaps = {}
+    for muted in (0.0, 1.0):
+        dataset = Shapes("train", length=80, difficulty=replace(plain, muted=muted))
+        of = [[], []]
+        for index in range(80):
+            image, mask = dataset[index]
+            colourful = saturation(image)
+            of[0].append(np.median(colourful[mask == 0]))
+            of[1].append(np.median(colourful[(mask > 0) & (mask < 255)]))
+        gaps[muted] = np.mean(of[1]) - np.mean(of[0])
+    assert abs(gaps[0.0]) < 0.1
+    assert gaps[1.0] > 0.35
 
 
 def test_void_is_a_thin_band_between_an_object_and_the_rest():
