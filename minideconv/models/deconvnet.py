@@ -61,6 +61,7 @@ class DeconvNet(Module):
         fc: int = 4096,
         stages: int = 5,
         in_channels: int = 3,
+        fc_kernel: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         size = geometry.pair(input_size, "input_size", "deconvnet")
@@ -76,8 +77,15 @@ class DeconvNet(Module):
                 f" both sides"
                 f" must be at least {2**stages}"
             )
+        kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
+        if not all(1 <= k <= t for k, t in zip(kernel, top, strict=True)):
+            raise ValueError(
+                f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} the map is"
+                f" {top}, so it must be between (1, 1) and {top}"
+            )
         self.num_classes, self.width, self.input_size = num_classes, width, size
         self.fc, self.stages, self.in_channels = fc, stages, in_channels
+        self.fc_kernel = None if fc_kernel is None else kernel
         self.pool = MaxPool2d(2, 2, return_switches=True)
         self.unpool = MaxUnpool2d()
 
@@ -88,9 +96,9 @@ class DeconvNet(Module):
                 channels = multiple * width
                 setattr(self, f"conv{number}_{i}", Block(conv, channels))
 
-        self.fc6 = Block(Conv2d(channels, fc, top), fc)
+        self.fc6 = Block(Conv2d(channels, fc, kernel), fc)
         self.fc7 = Block(Conv2d(fc, fc, 1), fc)
-        self.fc6_deconv = Block(ConvTranspose2d(fc, channels, top), channels)
+        self.fc6_deconv = Block(ConvTranspose2d(fc, channels, kernel), channels)
 
         for number in range(stages, 0, -1):
             for i, multiple in enumerate(STAGES[number - 1][1], 1):
@@ -172,6 +180,7 @@ class DeconvNet(Module):
             "fc": self.fc,
             "stages": self.stages,
             "in_channels": self.in_channels,
+            "fc_kernel": None if self.fc_kernel is None else list(self.fc_kernel),
         }
 
     def extra_repr(self) -> str:
@@ -186,6 +195,7 @@ def deconvnet(
     fc: int = 4096,
     stages: int = 5,
     in_channels: int = 3,
+    fc_kernel: int | tuple[int, int] | None = None,
 ) -> DeconvNet:
     """Build DeconvNet; the default arguments are exactly the paper's network.
 
@@ -203,6 +213,10 @@ def deconvnet(
         Poolings, 1 to 5: a shallower network is the first rows of the same table.
     in_channels : int
         Colours of the input.
+    fc_kernel : int or (int, int), optional
+        Window of fc6. Left out it is the whole map behind the last pooling, as in the paper: one
+        vector then describes the image. With a smaller window every place is described by a
+        vector of its own, from its surroundings; such a network learns from far fewer images.
 
     Returns
     -------
@@ -221,4 +235,4 @@ def deconvnet(
     >>> deconvnet(num_classes=4, width=2, input_size=32, fc=8).num_parameters()
     29996
     """
-    return DeconvNet(num_classes, width, input_size, fc, stages, in_channels)
+    return DeconvNet(num_classes, width, input_size, fc, stages, in_channels, fc_kernel)

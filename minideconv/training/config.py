@@ -129,6 +129,13 @@ class TrainConfig:
     fc: int = _setting(
         256, "channels of fc6 and fc7 (the paper: 4096)", MODEL, metavar="N", **_AT_LEAST_1
     )
+    fc_kernel: int = _setting(
+        0,
+        "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
+        MODEL,
+        metavar="PIXELS",
+        **_AT_LEAST_0,
+    )
     depth: int = _setting(
         4, "number of pooling stages (the paper: 5)", MODEL, metavar="N", **_AT_LEAST_1
     )
@@ -319,6 +326,7 @@ class TrainConfig:
             "input_size": self.input_size,
             "fc": self.fc,
             "stages": self.depth,
+            "fc_kernel": self.fc_kernel or None,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -71,6 +71,15 @@ def test_sizes_that_the_pools_cannot_halve_are_carried_by_the_switches(size, sta
     assert net(Tensor(_image(2, 3, *size))).shape == (2, 4, *size)
 
 
+def test_a_small_window_of_fc6_makes_the_network_convolutional():
+    net = _small(fc_kernel=(1, 2))
+    assert net.fc6.layer.weight.shape == (7, 12, 1, 2)
+    assert net.fc6_deconv.layer.weight.shape == (7, 12, 1, 2)
+    assert net(Tensor(_image(2, 3, 19, 23))).shape == (2, 4, 19, 23)
+    again = models.build("deconvnet", json.loads(json.dumps(net.config())))
+    assert again.num_parameters() == net.num_parameters()
+
+
 def test_larger_images_than_the_input_size_are_treated_fully_convolutionally():
     assert _small()(Tensor(_image(2, 3, 37, 40))).shape == (2, 4, 37, 40)
 
@@ -96,6 +105,8 @@ def test_wrong_inputs(shape, message):
         ({"width": 0}, "width is 0; it must be at least 1"),
         ({"num_classes": 0}, "num_classes is 0"),
         ({"fc": -1}, "fc is -1"),
+        ({"fc_kernel": 3}, r"fc_kernel is \(3, 3\); .* must be between \(1, 1\) and \(2, 2\)"),
+        ({"fc_kernel": 0}, r"fc_kernel is \(0, 0\)"),
     ],
 )
 def test_wrong_arguments(change, message):
