@@ -80,7 +80,7 @@ def _images(options: argparse.Namespace, header: dict[str, Any]) -> tuple[Any, s
         for name in ("data", "data_root")
         if getattr(options, name) is not None
     }
-    config = TrainConfig(**{**header["config"], **changes})
+    config = TrainConfig.from_dict({**header["config"], **changes})
     split = options.split or config.val_split
     count = {config.train_split: config.train_images, config.val_split: config.val_images}
     same = config.data == header["config"]["data"]

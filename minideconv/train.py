@@ -97,7 +97,7 @@ def _resume(options: Any, given: dict[str, Any]) -> int:
                 f"--resume {options.resume}: {option} is {saved.get(name)} in this run and cannot "
                 f"become {value}; start a new run for that"
             )
-    config = TrainConfig(**{**saved, **given})
+    config = TrainConfig.from_dict({**saved, **given})
     if options.print_config:
         print(to_toml(config), end="")
         return 0

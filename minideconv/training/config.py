@@ -333,6 +333,23 @@ class TrainConfig:
         """Return the settings as plain JSON."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """Make the settings that `to_dict` returned, perhaps in an older version: new ones default.
+
+        Raises
+        ------
+        UsageError
+            If there is a setting that this version does not know.
+        """
+        unknown = [name for name in values if name not in settings()]
+        if unknown:
+            raise UsageError(
+                f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
+                "know; it was written by another version"
+            )
+        return cls(**values)
+
 
 def settings() -> dict[str, Setting]:
     """Return the `Setting` of each field of `TrainConfig`, by name and in order."""

@@ -127,15 +127,12 @@ class Trainer:
         """
         self._clock = Clock(self.progress.elapsed)
         stage: Stage | None = None
-        try:
-            with self.stop:
-                while self.progress.epoch < self.plan.epochs:
-                    number, stage_epoch = self.plan.find(self.progress.epoch)
-                    if stage is None or stage.number != number:
-                        stage = self._enter(number)
-                    self._epoch(stage, stage_epoch)
-        finally:
-            self.show.close()
+        with self.stop:
+            while self.progress.epoch < self.plan.epochs:
+                number, stage_epoch = self.plan.find(self.progress.epoch)
+                if stage is None or stage.number != number:
+                    stage = self._enter(number)
+                self._epoch(stage, stage_epoch)
         return self.progress
 
     def _enter(self, number: int) -> Stage:

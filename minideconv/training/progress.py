@@ -39,7 +39,7 @@ class StepInfo:
     def figures(self) -> str:
         """Return the figures as one short text."""
         return (
-            f"loss {self.loss:.4f}  IoU {self.mean_iou:.3f}  lr {self.lr:.2g}  "
+            f"loss {self.loss:.4f}  IoU {self.mean_iou:.3f}  "
             f"{self.images_per_second:.1f} img/s  left {format_seconds(self.seconds_left)}"
         )
 
@@ -101,7 +101,9 @@ class Progress:
         """Show the figures after a step, if it is time."""
         if self._clock() - self._last >= self.interval:
             self._last = self._clock()
-            self.message(f"{info.place()}  step {info.step}/{info.steps}  {info.figures()}")
+            self.message(
+                f"{info.place()}  step {info.step}/{info.steps}  {info.figures()}  lr {info.lr:.2g}"
+            )
 
     def work(self, what: str, done: int, total: int) -> None:
         """Show how far some other work (validation, say) is."""
@@ -119,14 +121,15 @@ class BarProgress(Progress):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
-        self._bar = RichProgress(
+        console = Console(highlight=False) if console is None else console
+        columns = [
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
-            console=Console(highlight=False) if console is None else console,
-            transient=True,
-        )
+        ]
+        if console.width >= 100:
+            columns.insert(1, BarColumn(bar_width=min(40, console.width - 88)))
+        self._bar = RichProgress(*columns, console=console, transient=True)
         self._task = self._bar.add_task("starting", total=None, figures="")
         self._bar.start()
 

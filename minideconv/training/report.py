@@ -90,7 +90,7 @@ def _title(config: dict[str, Any]) -> str:
 
 
 def _head(run: RunFolder, config: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
-    plan = TrainConfig(**config).plan
+    plan = TrainConfig.from_dict(config).plan
     total = sum(count for _, count, _ in plan)
     stages = " + ".join(
         f"{count} epochs of {'whole images' if name == 'whole' else f'stage {name}'}"
@@ -168,20 +168,21 @@ def _charts(metrics: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> str:
                 found.append((float(line["step"]), float(value)))
         return found
 
+    dots = len(epochs) <= 40
     loss = line_chart(
         "loss",
         [
             Line("training steps", points(steps, "loss"), "train faint"),
-            Line("training epochs", points(epochs, "train", "loss"), "train", dots=True),
-            Line("validation", points(validated, "val", "loss"), "val", dots=True),
+            Line("training epochs", points(epochs, "train", "loss"), "train", dots),
+            Line("validation", points(validated, "val", "loss"), "val", dots),
         ],
         marks,
     )
     iou = line_chart(
         "mean IoU",
         [
-            Line("training crops", points(epochs, "train", "mean_iou"), "train", dots=True),
-            Line("validation", points(validated, "val", "mean_iou"), "val", dots=True),
+            Line("training crops", points(epochs, "train", "mean_iou"), "train", dots),
+            Line("validation", points(validated, "val", "mean_iou"), "val", dots),
         ],
         marks,
         top=1.0,

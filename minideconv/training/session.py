@@ -24,18 +24,22 @@ __all__ = ["figures_table", "run_session"]
 def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise."""
     parallel.set_num_threads(config.threads or None)
-    trainer = Trainer(
-        config,
-        run=run,
-        progress=make_progress(config.quiet),
-        after_validation=lambda trainer: draw_board(trainer, run),
-    )
-    if resume is not None:
-        trainer.resume(resume)
-    run.create(config)
-    _introduce(trainer, resume)
-    trainer.fit()
-    _finish(trainer)
+    progress = make_progress(config.quiet)
+    try:
+        trainer = Trainer(
+            config,
+            run=run,
+            progress=progress,
+            after_validation=lambda trainer: draw_board(trainer, run),
+        )
+        if resume is not None:
+            trainer.resume(resume)
+        run.create(config)
+        _introduce(trainer, resume)
+        trainer.fit()
+        _finish(trainer)
+    finally:
+        progress.close()  # leave the terminal as it was, whatever happened
     return 0
 
 

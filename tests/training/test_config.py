@@ -118,6 +118,14 @@ def test_the_plan_of_stages():
     assert both.plan == (("1", 3, 0.1), ("2", 7, 0.01))
 
 
+def test_settings_of_another_version():
+    older = TrainConfig(width=9).to_dict()
+    del older["momentum"]
+    assert TrainConfig.from_dict(older) == TrainConfig(width=9)
+    with pytest.raises(UsageError, match="has a setting 'colour', which this minideconv does not"):
+        TrainConfig.from_dict({"colour": 1})
+
+
 def test_a_configuration_cannot_change_under_a_run():
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().lr = 1.0

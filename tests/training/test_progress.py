@@ -45,7 +45,7 @@ def test_plain_lines_have_all_figures_at_intervals():
     for second in range(25):
         time.now = float(second)
         progress.step(INFO)
-    line = f"{INFO.place()}  step 7/40  loss 1.2346  IoU 0.457  lr 0.002  31.4 img/s  left 12m05s"
+    line = f"{INFO.place()}  step 7/40  loss 1.2346  IoU 0.457  31.4 img/s  left 12m05s  lr 0.002"
     assert stream.getvalue() == f"{line}\n{line}\n"
     progress.message("hello")
     progress.work("validating", 1, 2)
@@ -61,10 +61,11 @@ def test_quiet_is_quiet():
     assert stream.getvalue() == ""
 
 
-def test_a_bar_shows_the_same_figures():
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_bar_shows_the_same_figures_on_one_line(width):
     rich_console = pytest.importorskip("rich.console")
     stream = Terminal()
-    console = rich_console.Console(file=stream, force_terminal=True, width=140, highlight=False)
+    console = rich_console.Console(file=stream, force_terminal=True, width=width, highlight=False)
     progress = BarProgress(console)
     progress.step(INFO)
     progress._bar.refresh()  # instead of waiting for its next tenth of a second
@@ -74,6 +75,10 @@ def test_a_bar_shows_the_same_figures():
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
     for part in (INFO.place(), "7/40", "loss 1.2346", "31.4 img/s", "left 12m05s"):
         assert part in text, part
+    (line,) = {line for line in re.split(r"[\r\n]+", text) if "1.2346" in line}
+    assert INFO.place() in line
+    assert "12m05s" in line
+    assert ("━" in line) == (width > 100)
     assert "epoch 3 [done]" in text
     assert "validating" in text
     assert "5/9" in text

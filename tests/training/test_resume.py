@@ -151,6 +151,26 @@ def test_lines_behind_the_checkpoint_are_dropped(settings, uninterrupted, tmp_pa
     assert_same_run(tmp_path / "whole", folder)
 
 
+def test_a_run_that_died_goes_on_from_its_last_save(tiny, tmp_path, monkeypatch):
+    settings = {**tiny, "save_every": 1}
+    run(tmp_path / "whole", settings)
+    real = Trainer._step
+
+    def die(self, stage, batches):
+        if self.progress.epoch_step == 2 and self.progress.epoch == 1:
+            raise MemoryError
+        real(self, stage, batches)
+
+    monkeypatch.setattr(Trainer, "_step", die)
+    with pytest.raises(MemoryError):
+        run(tmp_path / "part", settings)
+    monkeypatch.undo()
+    saved = load_checkpoint(tmp_path / "part" / "checkpoints" / "last.npz")
+    assert saved.header["progress"]["epoch_step"] == 2
+    run(tmp_path / "part", settings, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "part")
+
+
 def test_another_seed_is_another_run(tiny, tmp_path):
     """The comparison above is able to fail."""
     run(tmp_path / "a", tiny)
