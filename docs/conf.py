@@ -42,8 +42,8 @@ source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-n
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
-# Notebooks that come with outputs are shown as they are; others are executed while building.
-nb_execution_mode = "auto"
+# CI executes the notebooks first and shows them as they came out; otherwise Sphinx executes them.
+nb_execution_mode = "off" if os.environ.get("MINIDECONV_EXECUTED_TUTORIALS") else "force"
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_merge_streams = True

@@ -47,7 +47,7 @@ plt.rcParams["figure.dpi"] = 110
 # them the values 1 to 9: from here on a number *is* the name of a tap. The colour says the same
 # thing: the hue is the row of the kernel, the shade is the column.
 
-# %%
+# %% tags=["hide-input"]
 HUES = [(0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.00, 0.62, 0.45)]  # blue, orange, green
 
 
@@ -180,7 +180,7 @@ assert np.array_equal(product.ravel(), ops.conv2d(x, taps).ravel())
 # them: each entry of a column returns to its pixel. Feed it ones and it counts how many windows
 # look at each pixel. Remember the right picture: you will meet it again, as an artefact.
 
-# %%
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(6.5, 3.0))
 for ax, size, stride in ((axes[0], 4, 1), (axes[1], 7, 2)):
     windows = ops.im2col(np.ones((1, 1, size, size)), (3, 3), stride)
@@ -216,7 +216,7 @@ check("my_round_trip", my_round_trip, ops.col2im(ops.im2col(x, (3, 3)), (4, 4), 
 # column $k$ is what input pixel $k$ contributes, and that is the whole kernel, laid down at one
 # place.
 
-# %%
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 5, figsize=(9.5, 4.6), width_ratios=[4, 4, 4, 4, 4])
 show_taps(axes[0], A.T, "Aᵀ", xlabel="input pixel", ylabel="output pixel 0 … 15 (row by row)")
 axes[0].set_xticks([0.5, 1.5, 2.5, 3.5], ["0", "1", "2", "3"])

@@ -64,6 +64,7 @@ y, switches = ops.max_pool2d(x, 2, return_switches=True)
 z = ops.max_unpool2d(y, switches)
 
 
+# %% tags=["hide-input"]
 def numbers(ax, plane, title, faint=None, cells=1, circles=()):
     """Draw a plane as squares with numbers; `faint` are grey ghosts where the plane is 0."""
     ax.imshow(plane, cmap="Oranges", vmin=0, vmax=14)

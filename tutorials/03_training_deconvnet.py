@@ -98,6 +98,7 @@ model.eval()  # one picture has no batch statistics to normalise with
 nothing = np.zeros((1, 3, SIZE, SIZE), np.float32)
 shapes = {name: maps.shape for name, maps in model.activations(nothing).items()}
 
+# %% tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(10, 3.6))
 left = 0.0
 for name, (_, channels, high, _) in shapes.items():

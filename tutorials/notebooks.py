@@ -41,7 +41,8 @@ def notebook(script: Path) -> Any:
     made.nbformat, made.nbformat_minor = 4, 5
     for number, cell in enumerate(made.cells):
         cell["id"] = f"{script.stem[:2]}-{number:03d}"
-        cell["metadata"] = {}
+        tags = cell["metadata"].get("tags")  # such as hide-input: the site folds the cell's code
+        cell["metadata"] = {"tags": tags} if tags else {}
     return made
 
 

@@ -148,17 +148,22 @@ def tidy_docstring(
 
     ``C*kh*kw`` in a shape is a product and no emphasis; `` `Tensor`s `` is a plural.
     """
-    literal = re.compile(r"(``.+?``)")
+    product = re.compile(r"(?<=[\w')])\*(?=[\w(])|(?<=\()\*(?=\w+[,)])")
+
+    def closed(match: re.Match[str]) -> str:
+        follows = match.string[match.end() : match.end() + 1]
+        return match[0] + ("\\ " if follows.isalnum() else "")
+
     for number, line in enumerate(lines):
-        if line.lstrip().startswith((">>>", "...")):
-            continue
-        parts = literal.split(line)
-        parts[::2] = [re.sub(r"(?<=[\w')])\*(?=[\w(])", r"\\*", part) for part in parts[::2]]
-        lines[number] = re.sub(r"(``[^`]+``|`[^`]+`)(?=\w)", r"\1\\ ", "".join(parts))
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = re.split(r"(``.+?``)", re.sub(r"``.+?``|`[^`]+`", closed, line))
+            parts[::2] = [product.sub(r"\\*", part) for part in parts[::2]]
+            lines[number] = "".join(parts)
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for sources."""
+    app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)
     write_api()
     write_help()
