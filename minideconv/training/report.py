@@ -225,8 +225,9 @@ def _samples(run: RunFolder, evaluation: dict[str, Any]) -> str:
         if not boards:
             return ""
         note = "image, truth, prediction, prediction on the image"
+        epoch = int(boards[-1].stem.removeprefix("epoch_"))
         return (
-            f"<h2>Validation images after {escape(boards[-1].stem.replace('_', ' '))}</h2>\n"
+            f"<h2>Validation images after epoch {epoch}</h2>\n"
             f'<p class="note">{note}</p>{_img(boards[-1], note)}'
         )
     return "\n".join([html[0], _legend(evaluation["classes"]), *html[1:]])
@@ -247,7 +248,7 @@ def _learning(run: RunFolder, epochs: list[dict[str, Any]], columns: int = 8) ->
     head = ["truth", *(f"epoch {epoch}" for epoch in shown)]
     cells_html = [f'<div class="head">{text}</div>' for text in head]
     cells_html += [f"<figure>{row}</figure>" for row in rows]
-    grid = f"grid-template-columns:repeat({len(head)},minmax(0,{100 / len(head):.2f}fr))"
+    grid = f"grid-template-columns:repeat({len(head)},minmax(0,140px))"
     return (
         '<h2>How it learned</h2>\n<p class="note">The prediction of some validation images at '
         f"validations along the run.</p>\n"

@@ -98,10 +98,13 @@ def line_chart(
     parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", x_name))
     for line in drawn:
         parts.extend(_draw(line, place))
+    row, taken = 0, 0.0
     for at, word in marks:  # over the lines, so that the words can be read
         x, y = place(at, 0)
         parts.append(f'<path class="mark" d="M{x:.1f} {_TOP}V{y:.1f}"/>')
-        parts.append(_text(x + 4, _TOP + 9, "start", word, "word"))
+        row = row + 1 if x < taken else 0  # a line lower where it would meet the word before
+        taken = x + 8 + 6 * len(word)
+        parts.append(_text(x + 4, _TOP + 9 + 12 * row, "start", word, "word"))
     return "".join(parts) + "</svg>"
 
 

@@ -126,6 +126,13 @@ def test_a_chart_places_points_and_leaves_out_what_is_not_finite():
     assert ">stage 2<" in svg
 
 
+def test_words_that_would_meet_stand_below_each_other():
+    marks = [(0.0, "stage 1"), (5.0, "stage 2"), (80.0, "stage 3")]
+    svg = line_chart("loss", [Line("a", [(0.0, 0.0), (100.0, 1.0)], "train")], marks)
+    heights = re.findall(r'class="word" x="[^"]*" y="([^"]*)"', svg)
+    assert heights == ["21.0", "33.0", "21.0"]
+
+
 def test_an_empty_chart_says_so():
     assert "no points yet for a &lt; b" in line_chart("a < b", [Line("x", [], "train")])
     assert "<polyline" in line_chart("one", [Line("x", [(0.0, 0.0)], "train")])
