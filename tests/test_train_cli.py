@@ -21,7 +21,7 @@ from minideconv.training.engine import Trainer
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
     *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
-    *("-b", "2", "--windows", "1", "--epochs", "1", "--recalibrate", "2"),
+    *("-b", "2", "--windows", "1", "--epochs", "1", "--recalibrate", "2", "--lr", "0.002"),
     *("--print-freq", "2", "--images", "2"),
 ]
 
@@ -37,7 +37,7 @@ def environment() -> dict[str, str]:
 
 def test_a_run_leaves_its_folder_behind(tmp_path, capsys):
     folder = tmp_path / "run"
-    assert train.main([*TINY, "--output-dir", str(folder)]) == 0
+    assert train.main([*TINY, "--epochs-stage2", "1", "--output-dir", str(folder)]) == 0
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "config.json",
@@ -65,6 +65,9 @@ def test_a_run_leaves_its_folder_behind(tmp_path, capsys):
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert evaluation["val"]["mean_iou"] == epochs[-1]["val"]["mean_iou"]
     assert evaluation["train"]["images"] == 6
+    page = (folder / "report.html").read_text()
+    assert "still running" not in page
+    assert page.count("How it learned") == 1
 
 
 def test_the_configuration_of_a_run_runs_again(tmp_path):
@@ -91,7 +94,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_p
 def test_quiet_prints_nothing(tmp_path, capsys):
     assert train.main([*TINY, "-q", "--output-dir", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out == ""
-    assert "epoch 1/2" in (tmp_path / "run" / "log.txt").read_text()
+    assert "epoch 1/7" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_runs_are_numbered_when_no_folder_is_named(tmp_path, monkeypatch):

@@ -179,7 +179,8 @@ def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
         {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.nesterov)
+        nesterov = config.nesterov and config.momentum > 0
+        return optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=nesterov)
     if config.optimizer == "adam":
         return optim.Adam(groups, lr=lr)
     return optim.AdamW(groups, lr=lr)

@@ -78,7 +78,7 @@ class TrainConfig:
         0, "use only N validation images (0: all)", DATA, metavar="N", **_AT_LEAST_0
     )
     image_size: int = _setting(
-        64,
+        48,
         "side of the drawn pictures in pixels (for --data shapes)",
         DATA,
         metavar="PIXELS",
@@ -86,7 +86,7 @@ class TrainConfig:
         legal_text=">= 16",
     )
     difficulty: str = _setting(
-        "normal",
+        "easy",
         "how hard the drawn pictures are (for --data shapes)",
         DATA,
         choices=("easy", "normal", "hard"),
@@ -120,7 +120,7 @@ class TrainConfig:
         16, "channels of the first convolution (the paper: 64)", MODEL, metavar="N", **_AT_LEAST_1
     )
     input_size: int = _setting(
-        64,
+        48,
         "side of the square input in pixels (the paper: 224)",
         MODEL,
         metavar="PIXELS",
@@ -130,14 +130,14 @@ class TrainConfig:
         256, "channels of fc6 and fc7 (the paper: 4096)", MODEL, metavar="N", **_AT_LEAST_1
     )
     fc_kernel: int = _setting(
-        0,
+        1,
         "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
         MODEL,
         metavar="PIXELS",
         **_AT_LEAST_0,
     )
     depth: int = _setting(
-        4, "number of pooling stages (the paper: 5)", MODEL, metavar="N", **_AT_LEAST_1
+        3, "number of pooling stages (the paper: 5)", MODEL, metavar="N", **_AT_LEAST_1
     )
 
     stage: str = _setting(
@@ -148,7 +148,7 @@ class TrainConfig:
         choices=("1", "2", "both", "whole"),
     )
     epochs: int = _setting(
-        10,
+        1,
         "epochs of the first (or only) stage",
         CURRICULUM,
         metavar="N",
@@ -157,14 +157,14 @@ class TrainConfig:
     )
     epochs_stage2: int | None = _setting(
         None,
-        "epochs of stage 2 with --stage both (default: as --epochs)",
+        "epochs of stage 2 with --stage both (default: six times --epochs)",
         CURRICULUM,
         metavar="N",
         resume=True,
         **_AT_LEAST_0,
     )
     windows: int = _setting(
-        8,
+        1,
         "crops drawn from each image in stage 2, beside the whole image",
         CURRICULUM,
         metavar="N",
@@ -189,13 +189,13 @@ class TrainConfig:
         **_AT_LEAST_1,
     )
     optimizer: str = _setting(
-        "adamw",
+        "sgd",
         "the update rule (the paper: sgd)",
         OPTIMISATION,
         choices=("sgd", "adam", "adamw"),
     )
     lr: float = _setting(
-        2e-3, "learning rate (the paper: 0.01 with sgd)", OPTIMISATION, metavar="LR", **_POSITIVE
+        0.1, "learning rate (the paper: 0.01 with sgd)", OPTIMISATION, metavar="LR", **_POSITIVE
     )
     lr_schedule: str = _setting(
         "cosine",
@@ -211,7 +211,7 @@ class TrainConfig:
         **_AT_LEAST_0,
     )
     momentum: float = _setting(0.9, "momentum of sgd", OPTIMISATION, metavar="M", **_FRACTION)
-    nesterov: bool = _setting(False, "Nesterov's momentum, with sgd", OPTIMISATION)
+    nesterov: bool = _setting(True, "Nesterov's momentum, with sgd", OPTIMISATION)
     weight_decay: float = _setting(
         5e-4,
         "weight decay of the weights; biases and batch norm have none",
@@ -295,11 +295,6 @@ class TrainConfig:
                 "--data voc needs --data-root DIR, the folder that holds JPEGImages, "
                 "SegmentationClass and ImageSets"
             )
-        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
-            raise UsageError(
-                f"--nesterov is for --optimizer sgd with momentum, but they are {self.optimizer} "
-                f"and {self.momentum}"
-            )
         if self.epochs_stage2 is not None and self.stage != "both":
             raise UsageError(
                 f"--epochs-stage2 is for --stage both, but --stage is {self.stage}; use --epochs"
@@ -314,7 +309,7 @@ class TrainConfig:
         """The stages in order: (name, epochs, learning rate)."""
         if self.stage != "both":
             return ((self.stage, self.epochs, self.lr),)
-        second = self.epochs if self.epochs_stage2 is None else self.epochs_stage2
+        second = 6 * self.epochs if self.epochs_stage2 is None else self.epochs_stage2
         second_lr = self.lr if self.lr_stage2 is None else self.lr_stage2
         return (("1", self.epochs, self.lr), ("2", second, second_lr))
 
