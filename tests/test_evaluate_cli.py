@@ -18,6 +18,7 @@ TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),
     *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
     *("-b", "2", "--stage", "whole", "--epochs", "2", "--recalibrate", "2", "--images", "0", "-q"),
+    *("--fc-kernel", "0", "--optimizer", "adamw", "--lr", "0.002"),
 ]
 
 

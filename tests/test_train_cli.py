@@ -22,8 +22,10 @@ TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
     *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
     *("-b", "2", "--windows", "1", "--epochs", "1", "--recalibrate", "2", "--lr", "0.002"),
-    *("--print-freq", "2", "--images", "2"),
+    *("--print-freq", "2", "--images", "2", "--fc-kernel", "0", "--difficulty", "normal"),
+    *("--optimizer", "adamw", "--lr", "0.002"),
 ]
+BOTH = [*TINY, "--stage", "both", "--epochs-stage2", "1"]
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -37,7 +39,7 @@ def environment() -> dict[str, str]:
 
 def test_a_run_leaves_its_folder_behind(tmp_path, capsys):
     folder = tmp_path / "run"
-    assert train.main([*TINY, "--epochs-stage2", "1", "--output-dir", str(folder)]) == 0
+    assert train.main([*BOTH, "--epochs-stage2", "1", "--output-dir", str(folder)]) == 0
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "config.json",
@@ -72,7 +74,7 @@ def test_a_run_leaves_its_folder_behind(tmp_path, capsys):
 
 def test_the_configuration_of_a_run_runs_again(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
-    assert train.main([*TINY, "-q", "--output-dir", str(first)]) == 0
+    assert train.main([*BOTH, "-q", "--output-dir", str(first)]) == 0
     arguments = ["--config", str(first / "config.toml"), "--output-dir", str(second)]
     assert train.main(arguments) == 0
     one = load_checkpoint(first / "checkpoints" / "last.npz").model_state
@@ -92,7 +94,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(tmp_p
 
 
 def test_quiet_prints_nothing(tmp_path, capsys):
-    assert train.main([*TINY, "-q", "--output-dir", str(tmp_path / "run")]) == 0
+    assert train.main([*BOTH, "-q", "--output-dir", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out == ""
     assert "epoch 1/7" in (tmp_path / "run" / "log.txt").read_text()
 

@@ -49,6 +49,7 @@ def arguments(root, folder):
         *("--data", "voc", "--data-root", str(root), "--output-dir", str(folder), "-q"),
         *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
         *("-b", "2", "--windows", "1", "--epochs", "1", "--recalibrate", "2", "--images", "2"),
+        *("--stage", "both", "--epochs-stage2", "1", "--fc-kernel", "0"),
     ]
 
 
@@ -113,6 +114,8 @@ def test_a_handful_of_real_photographs_is_learned_by_heart():
     photographs = Chosen(VOCSegmentation(SUBSET, "train"), [1, 4, 10, 18, 22, 26])
     config = TrainConfig(
         stage="whole",
+        optimizer="adamw",
+        fc_kernel=0,
         augment="none",
         batch_size=6,
         epochs=130,

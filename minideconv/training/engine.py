@@ -76,7 +76,7 @@ class Trainer:
     train_data, val_data : data sets, optional
         Instead of those that the configuration names.
     after_validation : callable, optional
-        Called with the trainer after each validation, to draw pictures, say.
+        Called with the trainer after each validation, once all is saved; to draw pictures, say.
 
     Examples
     --------
@@ -241,8 +241,6 @@ class Trainer:
         figures = confusion.figures()
         if self.config.lr_schedule == "plateau":
             stage.schedule.step(figures["mean_iou"] or 0.0)
-        if self.after_validation is not None:
-            self.after_validation(self)
         return {"loss": loss, **figures}
 
     # -- Writing down ---------------------------------------------------------------------------
@@ -325,6 +323,8 @@ class Trainer:
                 text += "  best so far"
         self.say(text)
         self.save(stage, best=better)
+        if "val" in line and self.after_validation is not None:
+            self.after_validation(self)
 
     # -- Stopping, saving, resuming -------------------------------------------------------------
 

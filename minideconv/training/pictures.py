@@ -35,7 +35,7 @@ def draw_board(trainer: Trainer, run: RunFolder) -> None:
             sample_row(image, truth, mask)
             for (image, truth), mask in zip(images, found, strict=True)
         ]
-        name = f"epoch_{trainer.progress.epoch + 1:03d}.png"
+        name = f"epoch_{trainer.progress.epoch:03d}.png"
         write_bytes(run.pictures / name, png_bytes(board(rows)))
         for number, (_, truth, prediction, _) in enumerate(rows[:3]):  # "How it learned"
             write_bytes(run.pictures / f"learning_{number}_truth.png", png_bytes(truth))

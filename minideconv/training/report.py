@@ -236,12 +236,13 @@ def _samples(run: RunFolder, evaluation: dict[str, Any]) -> str:
 def _learning(run: RunFolder, epochs: list[dict[str, Any]], columns: int = 8) -> str:
     """Lay out how the prediction of a few validation images changed while the network learned."""
     validated = [line["epoch"] for line in epochs if "val" in line]
-    shown = [validated[i] for i in spread(len(validated), columns)]
+    drawn = [n for n in validated if (run.pictures / f"learning_0_epoch_{n:03d}.png").exists()]
+    shown = [drawn[i] for i in spread(len(drawn), columns)]
     rows = []
     for number in range(3):
+        truth = run.pictures / f"learning_{number}_truth.png"
         cells = [run.pictures / f"learning_{number}_epoch_{epoch:03d}.png" for epoch in shown]
-        if cells and all(path.exists() for path in cells):
-            truth = run.pictures / f"learning_{number}_truth.png"
+        if cells and truth.exists():
             rows += [_img(truth, "truth"), *(_img(path, path.stem) for path in cells)]
     if not rows:
         return ""

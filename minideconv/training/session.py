@@ -30,7 +30,7 @@ def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None)
             config,
             run=run,
             progress=progress,
-            after_validation=lambda trainer: draw_board(trainer, run),
+            after_validation=_draw,
         )
         if resume is not None:
             trainer.resume(resume)
@@ -41,6 +41,13 @@ def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None)
     finally:
         progress.close()  # leave the terminal as it was, whatever happened
     return 0
+
+
+def _draw(trainer: Trainer) -> None:
+    """Draw predictions and bring the report up to date, so that a run can be watched."""
+    assert trainer.run is not None
+    draw_board(trainer, trainer.run)
+    write_report(trainer.run)
 
 
 def _introduce(trainer: Trainer, resume: Path | None) -> None:
