@@ -59,6 +59,7 @@ html_title = "minideconv"
 html_static_path = ["_static"]
 html_css_files = ["minideconv.css"]
 html_show_sourcelink = False
+html_sidebars = {"*": [], "changelog": []}  # pages of their own have no section to list
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
