@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import to_cpu, to_device
+from minideconv.data.voc_colors import colorize
 from minideconv.data.windows import cut, whole_image_window
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.training.engine import Trainer
@@ -55,7 +56,7 @@ def draw_samples(trainer: Trainer, run: RunFolder) -> dict[str, list[dict[str, A
             confusion.update(truth, prediction)
             file = f"{part}_{number}"
             names = ("image", "truth", "prediction", "overlay")
-            row = sample_row(image, truth, prediction, side=320)
+            row = sample_row(image, truth, prediction, side=256)
             for name, picture in zip(names, row, strict=True):
                 write_bytes(run.pictures / f"{file}_{name}.png", png_bytes(picture))
             samples[part].append(
@@ -90,16 +91,21 @@ def draw_activations(trainer: Trainer, run: RunFolder) -> None:
     for name in decoder_layers(list(seen)):
         maps = np.asarray(to_cpu(seen[name]))[0]
         add(name, maps.shape[1:], activation_picture(maps, 224))
+    *_, scores = seen.values()  # the last layer's
+    labels = to_cpu(scores.argmax(axis=1))[0]
+    add("prediction", labels.shape, fit(colorize(labels), 224))
     write_text(run.pictures / "activations.json", json.dumps(entries, indent=1) + "\n")
 
 
 def _telling(trainer: Trainer) -> int:
-    """Choose the validation image whose objects cover most, among a few: there is more to see."""
+    """Choose the validation image, of a dozen, that the network segments best."""
     chosen = spread(len(trainer.val_data), 12)
-
-    def covered(index: int) -> float:
-        truth = trainer.val_data[index][1]
-        share = float(((truth > 0) & (truth < 255)).mean())
-        return -abs(share - 0.35)
-
-    return max(chosen, key=covered)
+    found = trainer.segmenter().labels_of(trainer.val_data[index][0] for index in chosen)
+    quality = {}
+    for index, prediction in zip(chosen, found, strict=True):
+        confusion = ConfusionMatrix(len(trainer.classes))
+        confusion.update(trainer.val_data[index][1], prediction)
+        objects = confusion.iou[1:]  # an empty scene would be easy
+        known = objects[~np.isnan(objects)]
+        quality[index] = float(known.mean()) if known.size else -1.0
+    return max(quality, key=lambda index: quality[index])

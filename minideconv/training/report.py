@@ -280,10 +280,10 @@ def _activations(run: RunFolder) -> str:
     ]
     return (
         "<h2>From coarse to fine</h2>\n"
-        '<p class="note">One validation image on its way up through the deconvolution half: of '
-        "each layer the most active channel, at its own resolution (dark is low, yellow is high). "
-        "Unpooling puts values back where the maxima were, which leaves gaps; the deconvolutions "
-        "behind it fill them in.</p>\n"
+        '<p class="note">One validation image (of a dozen, the one that is segmented best) on its '
+        "way up through the deconvolution half: of each layer the most active channel, at its own "
+        "resolution (dark is low, yellow is high). Unpooling puts values back where the maxima "
+        "were, which leaves gaps; the deconvolutions behind it fill them in.</p>\n"
         f'<div class="strip">{"".join(figures)}</div>'
     )
 
