@@ -56,7 +56,7 @@ _EASY = ("disc", "triangle", "rectangle", "star", "cross")
 _NORMAL = (*_EASY, "ring", "crescent", "tee")
 
 DIFFICULTIES = {
-    "easy": Difficulty(_EASY, (1, 3), (0.16, 0.32), 1.15, (0, 2), 110, 16, 0.1, 3, 0.7, 1.0),
+    "easy": Difficulty(_EASY, (1, 3), (0.2, 0.36), 1.15, (0, 2), 110, 16, 0.1, 3, 0.7, 1.0),
     "normal": Difficulty(_NORMAL, (1, 4), (0.14, 0.36), 1.3, (1, 4), 90, 28, 0.2, 6, 0.55, 0.8),
     "hard": Difficulty(tuple(OUTLINES), (1, 6), (0.1, 0.4), 1.6, (2, 7), 60, 45, 0.35, 10, 0.4),
 }

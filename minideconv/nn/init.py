@@ -44,7 +44,8 @@ def fans(shape: tuple[int, ...], transposed: bool = False) -> tuple[int, int]:
 
 
 def _fill(tensor: Tensor, values: Array) -> Tensor:
-    tensor.data[...] = to_device(values.astype(tensor.data.dtype, copy=False), device_of(tensor.data))
+    values = values.astype(tensor.data.dtype, copy=False)
+    tensor.data[...] = to_device(values, device_of(tensor.data))
     tensor.bump_version()
     return tensor
 

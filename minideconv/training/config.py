@@ -157,14 +157,14 @@ class TrainConfig:
     )
     epochs_stage2: int | None = _setting(
         None,
-        "epochs of stage 2 with --stage both (default: six times --epochs)",
+        "epochs of stage 2 with --stage both (default: eight times --epochs)",
         CURRICULUM,
         metavar="N",
         resume=True,
         **_AT_LEAST_0,
     )
     windows: int = _setting(
-        1,
+        0,
         "crops drawn from each image in stage 2, beside the whole image",
         CURRICULUM,
         metavar="N",
@@ -309,7 +309,7 @@ class TrainConfig:
         """The stages in order: (name, epochs, learning rate)."""
         if self.stage != "both":
             return ((self.stage, self.epochs, self.lr),)
-        second = 6 * self.epochs if self.epochs_stage2 is None else self.epochs_stage2
+        second = 8 * self.epochs if self.epochs_stage2 is None else self.epochs_stage2
         second_lr = self.lr if self.lr_stage2 is None else self.lr_stage2
         return (("1", self.epochs, self.lr), ("2", second, second_lr))
 
