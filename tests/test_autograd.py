@@ -773,12 +773,16 @@ def test_retain_grad_after_hooks_and_over_two_passes() -> None:
 
 
 def test_no_grad_nests_and_recovers() -> None:
-    assert is_grad_enabled()
-    with pytest.raises(KeyError), no_grad():
+    def fail_inside() -> None:
         with no_grad():
+            with no_grad():
+                assert not is_grad_enabled()
             assert not is_grad_enabled()
-        assert not is_grad_enabled()
-        raise KeyError
+            raise KeyError
+
+    assert is_grad_enabled()
+    with pytest.raises(KeyError):
+        fail_inside()
     assert is_grad_enabled()
 
 
