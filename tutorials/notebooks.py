@@ -85,6 +85,8 @@ def run(names: list[str], out: Path | None, limit: float) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # the limit is for one core
     os.environ.pop("MPLBACKEND", None)  # the kernel's own one puts the figures into the notebook
     wrong = 0
     for script in scripts():
