@@ -64,8 +64,20 @@ def head_start(image, mask, rng):
     return distance.transpose(2, 0, 1) / 64 - 0.5, labels.astype(np.uint8)
 
 
-train_set = data.Shapes("train", length=2000, size=SIZE, difficulty="easy")
-val_set = data.Shapes("val", length=100, size=SIZE, difficulty="easy")
+scene = data.Difficulty(
+    classes=("disc", "triangle", "rectangle", "star", "cross"),
+    objects=(1, 3),  # from one to three of them
+    radius=(0.16, 0.32),  # of the picture's side
+    stretch=1.15,
+    clutter=(0, 2),  # shapes of no class, to be left out
+    contrast=110,
+    texture=16,
+    light=0.1,
+    noise=3,
+    visible=0.7,
+)
+train_set = data.Shapes("train", length=2000, size=SIZE, difficulty=scene)
+val_set = data.Shapes("val", length=100, size=SIZE, difficulty=scene)
 
 figure, axes = plt.subplots(3, 6, figsize=(9, 4.8))
 for number, column in enumerate(axes.T):
