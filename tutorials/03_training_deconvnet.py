@@ -327,9 +327,8 @@ board([("truth", truth), ("with\nswitches", labels), ("without", forgetful)])
 # print("a constant guess:", -share * np.log(share) - (1 - share) * np.log(1 - share))
 # ```
 #
-# `Shapes` draws objects and backgrounds in the same colours, so a single pixel tells nothing; the network has
-# to learn outlines first. It does, in `python -m minideconv.train`, which takes more pictures, more steps and the paper's two stages
-# (one centred object first, whole scenes after).
+# In these scenes objects and background have the same colours, so a single pixel tells nothing: the network
+# has to learn outlines first. It does, in `python -m minideconv.train`, with more pictures and more steps.
 # </details>
 #
 # **2.** How many numbers does `fc6` have (the check in section 2), and how many in the paper's network, where
