@@ -16,7 +16,7 @@ VOID = 255
 _SUPERSAMPLE = 4
 _SPLITS = {"train": 0, "val": 1, "test": 2}
 _Item = tuple[np.ndarray, np.ndarray, np.ndarray]
-_LENGTHS = {"train": 3000, "val": 400, "test": 400}
+_LENGTHS = {"train": 6000, "val": 400, "test": 400}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ _EASY = ("disc", "triangle", "rectangle", "star", "cross")
 _NORMAL = (*_EASY, "ring", "crescent", "tee")
 
 DIFFICULTIES = {
-    "easy": Difficulty(_EASY, (1, 3), (0.2, 0.36), 1.15, (0, 2), 110, 16, 0.1, 3, 0.7, 1.0),
+    "easy": Difficulty(_EASY, (1, 3), (0.16, 0.32), 1.15, (0, 1), 110, 8, 0.05, 2, 0.7, 1.0),
     "normal": Difficulty(_NORMAL, (1, 4), (0.14, 0.36), 1.3, (1, 4), 90, 28, 0.2, 6, 0.55, 0.8),
     "hard": Difficulty(tuple(OUTLINES), (1, 6), (0.1, 0.4), 1.6, (2, 7), 60, 45, 0.35, 10, 0.4),
 }
@@ -73,7 +73,7 @@ class Shapes:
     Parameters
     ----------
     split : "train", "val" or "test"; different images, never the same.
-    length : images in the split; None: 3000 for "train", 400 for "val" and "test".
+    length : images in the split; None: 6000 for "train", 400 for "val" and "test".
     size : side in pixels, or (height, width).
     seed : another seed is another data set.
     difficulty : "easy" (6 classes with background), "normal" (9), "hard" (11), or a `Difficulty`.

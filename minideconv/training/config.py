@@ -141,14 +141,14 @@ class TrainConfig:
     )
 
     stage: str = _setting(
-        "both",
+        "whole",
         "1: object-centred crops with one class; 2: crops with all classes; both: 1, then 2; "
         "whole: whole images, no curriculum",
         CURRICULUM,
         choices=("1", "2", "both", "whole"),
     )
     epochs: int = _setting(
-        1,
+        5,
         "epochs of the first (or only) stage",
         CURRICULUM,
         metavar="N",
@@ -157,14 +157,14 @@ class TrainConfig:
     )
     epochs_stage2: int | None = _setting(
         None,
-        "epochs of stage 2 with --stage both (default: eight times --epochs)",
+        "epochs of stage 2 with --stage both (default: as --epochs)",
         CURRICULUM,
         metavar="N",
         resume=True,
         **_AT_LEAST_0,
     )
     windows: int = _setting(
-        0,
+        1,
         "crops drawn from each image in stage 2, beside the whole image",
         CURRICULUM,
         metavar="N",
@@ -179,7 +179,7 @@ class TrainConfig:
     )
 
     batch_size: int = _setting(
-        16, "images in a batch", OPTIMISATION, flags=("-b",), metavar="N", **_AT_LEAST_1
+        8, "images in a batch", OPTIMISATION, flags=("-b",), metavar="N", **_AT_LEAST_1
     )
     accumulate: int = _setting(
         1,
@@ -240,8 +240,9 @@ class TrainConfig:
         resume=True,
     )
     threads: int = _setting(
-        0,
-        "worker threads on the CPU (0: one per core); the result does not depend on it",
+        1,
+        "worker threads on the CPU (0: one per core); they pay for wide networks; the result does "
+        "not depend on them",
         RUN,
         metavar="N",
         resume=True,
@@ -309,7 +310,7 @@ class TrainConfig:
         """The stages in order: (name, epochs, learning rate)."""
         if self.stage != "both":
             return ((self.stage, self.epochs, self.lr),)
-        second = 8 * self.epochs if self.epochs_stage2 is None else self.epochs_stage2
+        second = self.epochs if self.epochs_stage2 is None else self.epochs_stage2
         second_lr = self.lr if self.lr_stage2 is None else self.lr_stage2
         return (("1", self.epochs, self.lr), ("2", second, second_lr))
 

@@ -113,7 +113,7 @@ def test_texts_that_are_no_numbers_are_refused_by_the_parser():
 def test_the_plan_of_stages():
     assert TrainConfig(stage="1", epochs=3, lr=0.1).plan == (("1", 3, 0.1),)
     assert TrainConfig(stage="whole", epochs=3, lr=0.1).plan == (("whole", 3, 0.1),)
-    assert TrainConfig(stage="both", epochs=3, lr=0.1).plan == (("1", 3, 0.1), ("2", 24, 0.1))
+    assert TrainConfig(stage="both", epochs=3, lr=0.1).plan == (("1", 3, 0.1), ("2", 3, 0.1))
     both = TrainConfig(stage="both", epochs=3, lr=0.1, epochs_stage2=7, lr_stage2=0.01)
     assert both.plan == (("1", 3, 0.1), ("2", 7, 0.01))
 
