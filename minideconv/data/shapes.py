@@ -52,8 +52,8 @@ class Difficulty:
     muted: float = 0.0
 
 
-_EASY = ("disc", "triangle", "rectangle", "star", "cross")
-_NORMAL = (*_EASY, "ring", "crescent", "tee")
+_EASY = ("disc", "triangle", "rectangle", "cross")
+_NORMAL = (*_EASY, "star", "ring", "crescent", "tee")
 
 DIFFICULTIES = {
     "easy": Difficulty(_EASY, (1, 3), (0.16, 0.32), 1.15, (0, 1), 110, 8, 0.05, 2, 0.7, 1.0),
