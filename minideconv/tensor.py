@@ -290,7 +290,7 @@ class Tensor(TensorMethods):
         """Return the only element as a Python number."""
         if self.data.size != 1:
             raise ValueError(f"item: needs exactly one element, the tensor has shape {self.shape}")
-        return self.data.item()  # type: ignore[no-any-return]
+        return self.data.item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)

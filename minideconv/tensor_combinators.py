@@ -44,7 +44,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
         return g
     extra = g.ndim - len(shape)
     stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
-    return g.sum(axis=(*range(extra), *stretched)).reshape(shape)  # type: ignore[no-any-return]
+    return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
 
 
 def unary(

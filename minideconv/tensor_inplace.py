@@ -46,7 +46,7 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         if is_grad_enabled() and (
             not x.is_leaf or (not x.requires_grad and getattr(value, "requires_grad", False))
         ):
-            return operation(x, value)  # type: ignore[no-any-return]
+            return operation(x, value)
         _check_in_place(name, x, value)
         new = value.data if isinstance(value, Tensor) else value
         try:

@@ -145,7 +145,7 @@ def _count(name: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """Repeat the gradient of a reduction along the reduced axes: the adjoint of a sum."""
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    return get_xp(g).broadcast_to(g.reshape(kept), shape)  # type: ignore[no-any-return]
+    return get_xp(g).broadcast_to(g.reshape(kept), shape)
 
 
 # ---- matrix product ------------------------------------------------------------------------------

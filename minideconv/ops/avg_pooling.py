@@ -77,7 +77,7 @@ def avg_pool2d(
     for _, outputs, pixels in window.axis_taps(1):
         y[..., outputs] += rows[..., pixels]  # (N, C, H', W) -> (N, C, H', W')
     y /= _divisors(window, count_include_pad, y)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 def avg_pool2d_backward(
@@ -116,7 +116,7 @@ def avg_pool2d_backward(
     dx = xp.zeros_like(dy, shape=(n, c, h, w))
     for _, outputs, pixels in window.axis_taps(0):
         dx[:, :, pixels] += rows[:, :, outputs]  # (N, C, H', W) -> (N, C, H, W)
-    return dx  # type: ignore[no-any-return]
+    return dx
 
 
 def _divisors(window: PoolWindow, count_include_pad: bool, like: Array) -> Any:

@@ -178,7 +178,7 @@ def _at(xp: Any, t: Array) -> tuple[Array, Array, Array]:
 
 def _or_one(xp: Any, total: Array) -> Array:
     """Return `total`, or 1 where it is 0: a mean over nothing is 0, not NaN."""
-    return xp.where(total == 0, 1.0, total).astype(total.dtype)  # type: ignore[no-any-return]
+    return xp.where(total == 0, 1.0, total).astype(total.dtype)
 
 
 def _labels(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array]:

@@ -73,7 +73,7 @@ def interpolation_matrix(
     pixels = xp.arange(size)
     if mode == "nearest":
         index = _nearest_index(xp, size, new_size, scale_factor)
-        return (index[:, None] == pixels).astype(dtype)  # type: ignore[no-any-return]
+        return (index[:, None] == pixels).astype(dtype)
     o = xp.arange(new_size, dtype="float64")
     if size == new_size:
         source = o
@@ -84,20 +84,20 @@ def interpolation_matrix(
         source = xp.maximum((o + 0.5) * ratio - 0.5, 0.0)
     source = xp.minimum(source, size - 1)
     # A hat of width 2 around the source: 1 - t on its left neighbour, t on its right one.
-    return xp.maximum(1 - abs(source[:, None] - pixels), 0.0).astype(dtype)  # type: ignore[no-any-return]
+    return xp.maximum(1 - abs(source[:, None] - pixels), 0.0).astype(dtype)
 
 
 def _nearest_index(xp: Any, size: int, new_size: int, scale_factor: float | None) -> Array:
     # All as PyTorch's kernels: exactly 1 and 2 times are integer arithmetic, whatever the factor;
     # elsewhere float32 for every dtype, and its rounding decides.
     if new_size in (size, 2 * size):
-        return xp.arange(new_size) // (new_size // size)  # type: ignore[no-any-return]
+        return xp.arange(new_size) // (new_size // size)
     if scale_factor is None:
         ratio = xp.float32(size) / xp.float32(new_size)
     else:
         ratio = xp.float32(1 / scale_factor)
     index = xp.floor(xp.arange(new_size, dtype="float32") * ratio).astype("int64")
-    return xp.minimum(index, size - 1)  # type: ignore[no-any-return]
+    return xp.minimum(index, size - 1)
 
 
 def interpolate(
@@ -147,7 +147,7 @@ def interpolate(
     if mode == "nearest":  # a matrix with a single 1 in each row only selects
         rows = _nearest_index(xp, height, new[0], factors[0])
         columns = _nearest_index(xp, width, new[1], factors[1])
-        return xp.take(xp.take(x, rows, axis=2), columns, axis=3)  # type: ignore[no-any-return]
+        return xp.take(xp.take(x, rows, axis=2), columns, axis=3)
     if x.dtype.kind != "f":
         raise TypeError(f"interpolate: x has dtype {x.dtype}; 'bilinear' needs floating point")
     a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)

@@ -67,7 +67,7 @@ def indices_from_taps(taps: Array, window: PoolWindow) -> Array:
     top, left = corners(window, xp)
     indices = xp.take(xp.asarray(table, dtype=dtype), taps)
     indices += (top * width + left).astype(dtype)
-    return indices  # type: ignore[no-any-return]
+    return indices
 
 
 def taps_from_indices(indices: Array, window: PoolWindow) -> Array:
@@ -78,7 +78,7 @@ def taps_from_indices(indices: Array, window: PoolWindow) -> Array:
     i, j = down // dh, across // dw
     missed = (down % dh != 0) | (across % dw != 0) | (i < 0) | (i >= kh) | (j < 0) | (j >= kw)
     refuse(missed, indices, "indices", f"is not under the {kh} x {kw} window that it belongs to")
-    return (i * kw + j).astype(tap_dtype(window))  # type: ignore[no-any-return]
+    return (i * kw + j).astype(tap_dtype(window))
 
 
 def plane_starts(array: Array, plane_size: int) -> Array:

@@ -100,14 +100,14 @@ def gather(planes: Array, switches: Switches) -> Array:
     if taps is None or window is None:
         n, c, ho, wo = switches.shape
         pixels = planes.reshape(n, c, -1)
-        return xp.take_along_axis(  # type: ignore[no-any-return]
-            pixels, switches.indices.reshape(n, c, -1), axis=2
-        ).reshape(n, c, ho, wo)
+        return xp.take_along_axis(pixels, switches.indices.reshape(n, c, -1), axis=2).reshape(
+            n, c, ho, wo
+        )
     y = xp.zeros_like(planes, shape=switches.shape)
     for tap, outputs, pixels_under_tap in window.taps():
         chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), every window says yes to one tap
         _bits(y[:, :, *outputs])[...] |= _bits(planes[:, :, *pixels_under_tap]) * chosen
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 def scatter_add(values: Array, switches: Switches) -> Array:
@@ -124,7 +124,7 @@ def scatter_add(values: Array, switches: Switches) -> Array:
             target += _select(chosen, values[:, :, *outputs])
         else:  # nobody else writes these pixels
             xp.multiply(_bits(values[:, :, *outputs]), chosen, out=_bits(target))
-    return planes  # type: ignore[no-any-return]
+    return planes
 
 
 def _bits(array: Array) -> Array:
@@ -168,7 +168,7 @@ def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
         chosen = taps[:, :, *outputs] == tap
         winners[:, :, *outputs] |= chosen & ~taken[:, :, *pixels]
         taken[:, :, *pixels] |= chosen
-    return winners  # type: ignore[no-any-return]
+    return winners
 
 
 # ---------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _last_sorted(switches: Switches) -> Array:
     order, _, ends = _sorted_pixels(switches)
     winners = get_xp(order).zeros(order.shape, dtype=bool)
     winners[order[ends]] = True
-    return winners.reshape(switches.shape)  # type: ignore[no-any-return]
+    return winners.reshape(switches.shape)
 
 
 def _scatter_sorted(values: Array, switches: Switches, planes: Array) -> Array:

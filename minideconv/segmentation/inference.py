@@ -192,10 +192,10 @@ def _place(score: Array, window: Window, height: int, width: int) -> Array:
     columns = interpolation_matrix(score.shape[2], window.width, like=score)[in_window[1]]
     inside = xp.matmul(rows, xp.matmul(score, columns.T))
     if inside.shape[1:] == (height, width):
-        return inside  # type: ignore[no-any-return]
+        return inside
     placed = xp.zeros((score.shape[0], height, width), score.dtype)
     placed[(slice(None), *in_image)] = inside
-    return placed  # type: ignore[no-any-return]
+    return placed
 
 
 def _labels(scores: Array) -> Labels:
