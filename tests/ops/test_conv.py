@@ -330,6 +330,11 @@ ERRORS = {
     "axes of x": (lambda: conv2d(X[0], W), ValueError, "conv2d: x has shape (6, 5, 7)"),
     "axes of weight": (lambda: conv2d(X, W[0]), ValueError, "conv2d: weight has shape (6, 3, 2)"),
     "integers": (lambda: conv2d(X.astype(int), W), TypeError, "conv2d: x has dtype int64"),
+    "two precisions": (
+        lambda: conv2d(X.astype(np.float32), W),
+        TypeError,
+        "conv2d: x is float32 but weight is float64; convert one to the other",
+    ),
     "channels": (
         lambda: conv2d(X, W[:, :4]),
         ValueError,
