@@ -95,7 +95,7 @@ def test_checkpoints_that_cannot_be_used(program, run, tmp_path, capsys):
     image = tmp_path / "x.png"
     photograph(image)
     rest = [str(image)] if program is predict else []
-    assert program.main([str(tmp_path / "none.npz"), *rest]) == 1
+    assert program.main([str(tmp_path / "none.npz"), *rest]) == 2
     assert "none.npz: no such run folder or checkpoint" in capsys.readouterr().err
     cut = tmp_path / "cut.npz"
     cut.write_bytes((run / "checkpoints" / "last.npz").read_bytes()[:-200])

@@ -168,7 +168,7 @@ def test_resume_refuses_what_would_change_the_numbers(tmp_path, capsys):
     assert train.main(["--resume", folder, "--lr", "0.5"]) == 2
     assert "--lr is 0.002 in this run and cannot become 0.5" in capsys.readouterr().err
     assert train.main(["--resume", folder, "--lr", "0.002", "--workers", "0", "-q"]) == 0
-    assert train.main(["--resume", str(tmp_path / "none")]) == 1
+    assert train.main(["--resume", str(tmp_path / "none")]) == 2
     assert "no such run folder or checkpoint" in capsys.readouterr().err
     # More epochs are allowed: the run goes on.
     assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 0

@@ -31,7 +31,7 @@ import numpy as np
 
 from minideconv._version import __version__
 from minideconv.backend import Array
-from minideconv.errors import CheckpointError
+from minideconv.errors import CheckpointError, UsageError
 
 __all__ = [
     "FORMAT_VERSION",
@@ -248,13 +248,15 @@ def find_checkpoint(path: str | Path, prefer: str = "best") -> Path:
 
     Raises
     ------
+    UsageError
+        If nothing has that name.
     CheckpointError
-        If there is none.
+        If it is a folder without checkpoints.
     """
     path = Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise CheckpointError(f"{path}: no such run folder or checkpoint")
+            raise UsageError(f"{path}: no such run folder or checkpoint")
         return path
     names = [prefer, "last" if prefer == "best" else "best"]
     for folder in (path / "checkpoints", path):

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from minideconv.errors import CheckpointError
+from minideconv.errors import CheckpointError, UsageError
 from minideconv.training import checkpoint as module
 from minideconv.training.checkpoint import (
     Checkpoint,
@@ -209,7 +209,7 @@ def test_another_network_is_named_by_its_first_difference():
 
 
 def test_a_run_folder_stands_for_its_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match="no such run folder or checkpoint"):
+    with pytest.raises(UsageError, match="no such run folder or checkpoint"):
         find_checkpoint(tmp_path / "run")
     folder = tmp_path / "checkpoints"
     folder.mkdir()
