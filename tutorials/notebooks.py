@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-LIMIT = 60.0  # seconds that one notebook may take
+LIMIT = 60.0  # seconds of processor time that one notebook may take
+_STUCK = 10  # a cell that takes so many times the limit by the clock hangs
 
 
 def scripts() -> list[Path]:
@@ -75,6 +77,12 @@ def check() -> int:
     return wrong
 
 
+def _children_seconds() -> float:
+    """Return the processor time of the kernels that have ended: a busy machine does not alter it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run(names: list[str], out: Path | None, limit: float) -> int:
     """Execute notebooks, each in a kernel of its own; return how many failed or were too slow."""
     import nbformat
@@ -94,19 +102,22 @@ def run(names: list[str], out: Path | None, limit: float) -> int:
             continue
         made = nbformat.from_dict(notebook(script))
         client = NotebookClient(
-            made, timeout=int(limit), kernel_name="python3", resources={"metadata": {"path": HERE}}
+            made,
+            timeout=int(_STUCK * limit),
+            kernel_name="python3",
+            resources={"metadata": {"path": HERE}},
         )
-        start = time.perf_counter()
+        start, used = time.perf_counter(), _children_seconds()
         try:
             client.execute()
             verdict = "ok"
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             verdict = f"FAILED\n{error}"
-        seconds = time.perf_counter() - start
-        if verdict == "ok" and seconds > limit:
-            verdict = f"FAILED: slower than {limit:g} s"
+        seconds, used = time.perf_counter() - start, _children_seconds() - used
+        if verdict == "ok" and used > limit:
+            verdict = f"FAILED: more than {limit:g} s of processor time"
         wrong += verdict != "ok"
-        print(f"{script.stem:40s} {seconds:6.1f} s  {verdict}", flush=True)
+        print(f"{script.stem:40s} {seconds:6.1f} s ({used:.1f} s of it computing)  {verdict}")
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             nbformat.write(made, out / f"{script.stem}.ipynb")
@@ -122,7 +133,9 @@ def main() -> int:
     runner = commands.add_parser("run", help="execute the notebooks")
     runner.add_argument("names", nargs="*", help="beginnings of names; all if none is given")
     runner.add_argument("--out", type=Path, help="folder for the executed notebooks")
-    runner.add_argument("--limit", type=float, default=LIMIT, help="seconds for one notebook")
+    runner.add_argument(
+        "--limit", type=float, default=LIMIT, help="processor seconds of a notebook"
+    )
     args = parser.parse_args()
     if args.command == "write":
         return write()
