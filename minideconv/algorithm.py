@@ -1,0 +1,133 @@
+"""Which algorithm computes an operation: `set_algorithm`, and the table that fast paths join.
+
+The operations in `ops` are the reference: one readable algorithm each. Faster ones live in
+`engine`, behind the same arguments, and enter themselves here with `accelerates`. An operation asks
+`accelerate` first and carries on by itself if the answer is None.
+
+===========  =======================================================================================
+reference    what the files in `ops` show, and nothing else
+exact        faster ways to make the same sums of the same products, in another order
+fast         these, and Winograd's convolution, which makes other products and rounds a little more
+===========  =======================================================================================
+
+"fast" is the default; the environment variable ``MINIDECONV_ALGORITHM`` sets another one. Compiled
+kernels (the extra ``fast``) belong to "exact" and "fast"; without them NumPy does the same work.
+``MINIDECONV_COMPILED=0`` leaves them out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from minideconv.errors import UsageError
+
+__all__ = [
+    "ALGORITHMS",
+    "accelerate",
+    "accelerates",
+    "algorithm",
+    "compiled",
+    "get_algorithm",
+    "set_algorithm",
+    "use_compiled",
+]
+
+ALGORITHMS = ("reference", "exact", "fast")
+
+Faster = TypeVar("Faster", bound=Callable[..., Any])
+
+_faster: dict[str, Callable[..., Any]] = {}
+
+
+def _checked(name: str, who: str) -> str:
+    if name not in ALGORITHMS:
+        legal = ", ".join(map(repr, ALGORITHMS))
+        raise UsageError(f"{who}: the algorithm is {name!r}; it must be one of {legal}")
+    return name
+
+
+_name: str | None = None  # None: what the environment says, "fast" if nothing
+_compiled: bool | None = None
+
+
+def get_algorithm() -> str:
+    """Return which algorithms are in use: "reference", "exact" or "fast"."""
+    global _name
+    if _name is None:
+        said = os.environ.get("MINIDECONV_ALGORITHM") or "fast"
+        _name = _checked(said, "MINIDECONV_ALGORITHM")
+    return _name
+
+
+def set_algorithm(name: str) -> None:
+    """Choose the algorithms of all operations: "reference", "exact" or "fast".
+
+    Raises
+    ------
+    UsageError (a ValueError)
+        If `name` is none of these.
+    """
+    global _name
+    _name = _checked(name, "set_algorithm")
+
+
+@contextmanager
+def algorithm(name: str | None) -> Iterator[None]:
+    """Use other algorithms inside a ``with`` block; None changes nothing."""
+    global _name
+    before = get_algorithm()
+    if name is not None:
+        _name = _checked(name, "algorithm")
+    try:
+        yield
+    finally:
+        _name = before
+
+
+def compiled() -> bool:
+    """Return whether compiled kernels are used: numba is installed and not switched off."""
+    global _compiled
+    if _compiled is None:
+        said = os.environ.get("MINIDECONV_COMPILED", "1").lower()
+        _compiled = said not in ("0", "false", "no") and find_spec("numba") is not None
+    return _compiled
+
+
+def use_compiled(wanted: bool) -> bool:
+    """Switch compiled kernels on or off and return whether they were on.
+
+    Raises
+    ------
+    UsageError (a ValueError)
+        If they are wanted but numba is not installed.
+    """
+    global _compiled
+    before = compiled()
+    if wanted and find_spec("numba") is None:
+        raise UsageError(
+            "use_compiled: wanted is True but numba is not installed; pip install minideconv[fast]"
+        )
+    _compiled = wanted
+    return before
+
+
+def accelerates(op: str) -> Callable[[Faster], Faster]:
+    """Enter a function as the faster way to compute `op`; it may decline by returning None."""
+
+    def enter(function: Faster) -> Faster:
+        _faster[op] = function
+        return function
+
+    return enter
+
+
+def accelerate(op: str, *arguments: Any) -> Any:
+    """Return the result of the faster way to compute `op`, or None if there is none for these."""
+    if (_name or get_algorithm()) == "reference":
+        return None
+    function = _faster.get(op)
+    return None if function is None else function(*arguments)

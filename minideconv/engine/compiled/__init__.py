@@ -1,0 +1,1 @@
+"""Kernels compiled by numba (the extra ``fast``); import these only if `algorithm.compiled()`."""
