@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from minideconv import functional, nn, ops, optim
+from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
+from minideconv.algorithm import algorithm, get_algorithm, set_algorithm, use_compiled
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
 from minideconv.backend import get_xp, synchronize
 from minideconv.ops.switches import Switches
@@ -19,9 +20,12 @@ __all__ = [
     "Switches",
     "Tensor",
     "__version__",
+    "algorithm",
     "data",
     "detect_anomaly",
+    "engine",
     "functional",
+    "get_algorithm",
     "get_xp",
     "is_grad_enabled",
     "manual_seed",
@@ -31,9 +35,11 @@ __all__ = [
     "ops",
     "optim",
     "segmentation",
+    "set_algorithm",
     "synchronize",
     "testing",
     "training",
+    "use_compiled",
     "visualize",
 ]
 

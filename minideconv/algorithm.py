@@ -30,6 +30,7 @@ __all__ = [
     "accelerate",
     "accelerates",
     "algorithm",
+    "check_algorithm",
     "compiled",
     "get_algorithm",
     "set_algorithm",
@@ -43,7 +44,8 @@ Faster = TypeVar("Faster", bound=Callable[..., Any])
 _faster: dict[str, Callable[..., Any]] = {}
 
 
-def _checked(name: str, who: str) -> str:
+def check_algorithm(name: str, who: str) -> str:
+    """Return `name`, or raise UsageError in the name of `who` if it is no algorithm."""
     if name not in ALGORITHMS:
         legal = ", ".join(map(repr, ALGORITHMS))
         raise UsageError(f"{who}: the algorithm is {name!r}; it must be one of {legal}")
@@ -59,7 +61,7 @@ def get_algorithm() -> str:
     global _name
     if _name is None:
         said = os.environ.get("MINIDECONV_ALGORITHM") or "fast"
-        _name = _checked(said, "MINIDECONV_ALGORITHM")
+        _name = check_algorithm(said, "MINIDECONV_ALGORITHM")
     return _name
 
 
@@ -72,7 +74,7 @@ def set_algorithm(name: str) -> None:
         If `name` is none of these.
     """
     global _name
-    _name = _checked(name, "set_algorithm")
+    _name = check_algorithm(name, "set_algorithm")
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def algorithm(name: str | None) -> Iterator[None]:
     global _name
     before = get_algorithm()
     if name is not None:
-        _name = _checked(name, "algorithm")
+        _name = check_algorithm(name, "algorithm")
     try:
         yield
     finally:

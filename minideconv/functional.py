@@ -14,6 +14,7 @@ from typing import Literal, overload
 import numpy as np
 
 from minideconv import ops
+from minideconv.algorithm import algorithm, get_algorithm
 from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.backend import Array, get_xp
 from minideconv.ops.im2col import IntPair
@@ -55,9 +56,11 @@ def conv2d(
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
     y = ops.conv2d(x.data, weight.data, _data(bias), stride, padding, dilation, groups)
+    chosen = get_algorithm()
 
     def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        return ops.conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs)
+        with algorithm(chosen):  # a layer goes back the way it came
+            return ops.conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs)
 
     return record("conv2d", y, (x, weight, bias), backward, saved=(x, weight))
 
@@ -79,11 +82,13 @@ def conv_transpose2d(
     y = ops.conv_transpose2d(
         x.data, weight.data, _data(bias), stride, padding, output_padding, groups, dilation
     )
+    chosen = get_algorithm()
 
     def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        return ops.conv_transpose2d_backward(
-            dy, x, weight, stride, padding, groups, dilation, needs
-        )
+        with algorithm(chosen):
+            return ops.conv_transpose2d_backward(
+                dy, x, weight, stride, padding, groups, dilation, needs
+            )
 
     return record("conv_transpose2d", y, (x, weight, bias), backward, saved=(x, weight))
 

@@ -25,8 +25,8 @@ AUTOGRAD = {"autograd", "grad_mode", "record", "tape"}
 PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend"}
 
 # Who may import whom: a room imports itself and the rooms named here, nothing above it.
-BASE = {"errors", "backend", "random", "geometry"}
-ARRAYS = BASE | {"ops"}
+BASE = {"errors", "backend", "random", "geometry", "algorithm"}
+ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
 ENGINE = NETS | {"optim", "data", "segmentation", "visualize", "_version"}
@@ -37,7 +37,9 @@ ROOMS: dict[str, set[str]] = {
     "geometry": {"errors"},
     "backend": {"errors"},
     "random": {"errors", "backend"},
+    "algorithm": {"errors"},
     "ops": BASE,
+    "engine": BASE | {"ops"},
     "autograd": BASE,
     "functional": ARRAYS | TAPE,
     "nn": NETS - {"models", "nn"},
@@ -63,6 +65,7 @@ ROOMS: dict[str, set[str]] = {
 # imported inside the function that needs it, so that the package works without it.
 HARD_DEPENDENCIES = {"numpy", "PIL"}
 EXTRA_AT_IMPORT = {"testing/strategies": {"hypothesis"}}
+COMPILED = "engine/compiled/"  # imported only where numba is there
 
 
 def modules() -> list[Path]:
@@ -175,6 +178,8 @@ def test_optional_packages_are_imported_where_they_are_used():
     for path in modules():
         module = path.relative_to(PACKAGE).with_suffix("").as_posix()
         allowed = HARD_DEPENDENCIES | EXTRA_AT_IMPORT.get(module, set()) | {"minideconv"}
+        if module.startswith(COMPILED):
+            allowed |= {"numba", "llvmlite"}
         for line, name in imports(path, at_import_only=True):
             top = name.split(".")[0]
             if top not in sys.stdlib_module_names and top not in allowed:
@@ -184,8 +189,20 @@ def test_optional_packages_are_imported_where_they_are_used():
     )
 
 
+def test_compiled_kernels_are_imported_where_they_are_used():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in modules()
+        if COMPILED not in path.as_posix()
+        for line, name in imports(path, at_import_only=True)
+        if name.startswith("minideconv.engine.compiled")
+    ]
+    assert not wrong, "import them inside a function, for numba is optional:\n" + "\n".join(wrong)
+
+
 def test_import_stays_light():
     heavy = ["matplotlib", "cupy", "scipy", "rich", "hypothesis", "pooch", "torch", "onnx", "PIL"]
+    heavy += ["numba", "llvmlite"]
     code = (
         "import sys, numpy; before = set(sys.modules); import minideconv;"
         "print(' '.join(sorted(set(sys.modules) - before)))"

@@ -8,7 +8,10 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv import geometry
+from minideconv.algorithm import algorithm as using
+from minideconv.algorithm import check_algorithm
 from minideconv.autograd import Tensor
+from minideconv.engine.layout import with_taps_first
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
 from minideconv.ops.im2col import IntPair
@@ -46,7 +49,8 @@ def _check_groups(layer: str, in_channels: int, out_channels: int, groups: int) 
 class Conv2d(Module):
     """Convolution: ``(N, in_channels, H, W) -> (N, out_channels, H', W')``; see `ops.conv2d`.
 
-    The weight starts as He's normal initialisation, the bias as zeros.
+    The weight starts as He's normal initialisation, the bias as zeros. `algorithm` ("reference",
+    "exact" or "fast") is for this layer only; without it `set_algorithm` decides.
     """
 
     def __init__(
@@ -59,22 +63,25 @@ class Conv2d(Module):
         dilation: IntPair = 1,
         groups: int = 1,
         bias: bool = True,
+        *,
+        algorithm: str | None = None,
     ) -> None:
         super().__init__()
         _check_groups("Conv2d", in_channels, out_channels, groups)
+        self.algorithm = None if algorithm is None else check_algorithm(algorithm, "Conv2d")
         kernel = geometry.pair(kernel_size, "kernel_size", "Conv2d")
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self.weight = Parameter(
-            np.empty((out_channels, in_channels // groups, *kernel), np.float32)
-        )
+        weight = np.empty((out_channels, in_channels // groups, *kernel), np.float32)
+        self.weight = Parameter(with_taps_first(weight))
         init.kaiming_normal_(self.weight)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x`."""
-        return F.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        with using(self.algorithm):
+            return F.conv2d(
+                x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            )
 
     def extra_repr(self) -> str:
         """Return the channels, the kernel and what is not the default."""
@@ -89,6 +96,7 @@ class ConvTranspose2d(Module):
     """Transposed convolution: ``(N, in_channels, H, W) -> (N, out_channels, H', W')``.
 
     See `ops.conv_transpose2d`. The weight is (in_channels, out_channels / groups, kh, kw).
+    `algorithm` is as for `Conv2d`.
     """
 
     def __init__(
@@ -102,9 +110,12 @@ class ConvTranspose2d(Module):
         groups: int = 1,
         bias: bool = True,
         dilation: IntPair = 1,
+        *,
+        algorithm: str | None = None,
     ) -> None:
         super().__init__()
         name = "ConvTranspose2d"
+        self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
         _check_groups(name, in_channels, out_channels, groups)
         kernel = geometry.pair(kernel_size, "kernel_size", name)
         self.stride = geometry.pair(stride, "stride", name)
@@ -114,9 +125,8 @@ class ConvTranspose2d(Module):
             geometry.pair(output_padding, "output_padding", name), self.stride, self.dilation, name
         )
         self.groups = groups
-        self.weight = Parameter(
-            np.empty((in_channels, out_channels // groups, *kernel), np.float32)
-        )
+        weight = np.empty((in_channels, out_channels // groups, *kernel), np.float32)
+        self.weight = Parameter(with_taps_first(weight))
         init.kaiming_normal_(self.weight, transposed=True)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
@@ -133,16 +143,17 @@ class ConvTranspose2d(Module):
                 self.dilation,
                 "ConvTranspose2d",
             )
-        return F.conv_transpose2d(
-            x,
-            self.weight,
-            self.bias,
-            self.stride,
-            self.padding,
-            extra,
-            self.groups,
-            self.dilation,
-        )
+        with using(self.algorithm):
+            return F.conv_transpose2d(
+                x,
+                self.weight,
+                self.bias,
+                self.stride,
+                self.padding,
+                extra,
+                self.groups,
+                self.dilation,
+            )
 
     def extra_repr(self) -> str:
         """Return the channels, the kernel and the geometry."""

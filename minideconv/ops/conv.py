@@ -14,7 +14,8 @@ and nothing else:
 so each of the three is the backward pass of the others and no derivative is written twice.
 
 The columns are made for a block of images at a time, within the byte budget of `ops.workspace`; the
-result is the same.
+result is the same. What follows is the reference: `accelerate` asks the room `engine` whether it
+has a faster way to the same numbers, and answers None if not, or if `set_algorithm("reference")`.
 
 Arrays are NCHW in shape. In memory the results are channel-major (C, N, H, W), because that is what
 the matrix product writes: its rows are output channels, its columns run over images, rows and
@@ -31,6 +32,7 @@ from collections.abc import Iterable
 from functools import reduce
 
 from minideconv import geometry
+from minideconv.algorithm import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.ops.im2col import (
     Block,
@@ -142,6 +144,8 @@ def conv2d(
     n, _, h, w = x.shape
     k, _, kh, kw = weight.shape
     window = conv_window("conv2d", (h, w), (kh, kw), stride, padding, dilation)
+    if (faster := accelerate("conv2d", x, weight, bias, window, groups)) is not None:
+        return faster
     ho, wo = window.out
 
     x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
@@ -223,6 +227,8 @@ def conv_transpose2d(
     extra = geometry.pair(output_padding, "output_padding", op)
     out = geometry.conv_transpose_output_size((size[0], size[1]), (kh, kw), s, p, extra, d, op)
     window = Window(out, (kh, kw), s, p, d, (size[0], size[1]))
+    if (faster := accelerate("conv_transpose2d", x, weight, bias, window, groups)) is not None:
+        return faster
 
     c = channels * groups
     wo = window.out[1]
@@ -289,6 +295,8 @@ def conv2d_weight_grad(
             f"{op}: dy has shape {dy.shape}; a convolution of x {x.shape} with this geometry gives"
             f" ({n}, {k}, {window.out[0]}, {window.out[1]})"
         )
+    if (faster := accelerate("conv2d_weight_grad", x, dy, window, groups)) is not None:
+        return faster
     kh, kw = window.kernel
     x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
     dy = dy.transpose(1, 0, 2, 3)  # (K, N, H', W')

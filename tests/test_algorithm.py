@@ -1,0 +1,131 @@
+"""`set_algorithm`, per layer and by environment, and the table that fast paths join."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import minideconv as md
+from minideconv import algorithm as module_of_names
+from minideconv import nn
+from minideconv.autograd import Tensor
+from minideconv.errors import UsageError
+
+algorithms = sys.modules["minideconv.algorithm"]
+assert module_of_names is md.algorithm
+
+
+@pytest.fixture
+def entered(monkeypatch):
+    """A made-up faster "conv2d" that notes under which algorithm it was asked."""
+    asked = []
+
+    def faster(*arguments):
+        asked.append(md.get_algorithm())
+        return None
+
+    monkeypatch.setitem(algorithms._faster, "conv2d", faster)
+    return asked
+
+
+def run_conv():
+    md.ops.conv2d(np.ones((1, 2, 5, 4)), np.ones((3, 2, 3, 3)))
+
+
+def test_the_reference_asks_nobody(entered):
+    with md.algorithm("reference"):
+        run_conv()
+    assert entered == []
+    for name in ("exact", "fast"):
+        with md.algorithm(name):
+            run_conv()
+    assert entered == ["exact", "fast"]
+
+
+def test_the_context_restores_what_was_before():
+    before = md.get_algorithm()
+    with md.algorithm("exact"):
+        with md.algorithm("reference"):
+            assert md.get_algorithm() == "reference"
+        with md.algorithm(None):
+            assert md.get_algorithm() == "exact"
+        with pytest.raises(RuntimeError, match="stop"), md.algorithm("reference"):
+            raise RuntimeError("stop")
+        assert md.get_algorithm() == "exact"
+    assert md.get_algorithm() == before
+
+
+@pytest.mark.parametrize("call", [md.set_algorithm, lambda name: md.algorithm(name).__enter__()])
+def test_an_unknown_name_is_refused(call):
+    before = md.get_algorithm()
+    with pytest.raises(UsageError, match="'quick'; it must be one of 'reference', 'exact', 'fast'"):
+        call("quick")
+    assert md.get_algorithm() == before
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+def test_a_layer_may_differ_from_the_rest(entered, monkeypatch, layer):
+    for op in ("conv_transpose2d", "conv2d_weight_grad"):
+        monkeypatch.setitem(algorithms._faster, op, algorithms._faster["conv2d"])
+    x = Tensor(np.ones((1, 2, 5, 4), np.float32), requires_grad=True)
+    layer(2, 3, 3, algorithm="exact")(x).sum().backward()
+    assert entered == ["exact"] * 3, "forward, gradient by the input and by the weight"
+    entered.clear()
+    layer(2, 3, 3, algorithm="reference")(x).sum().backward()
+    assert entered == []
+    with pytest.raises(UsageError, match="Conv.*'slow'"):
+        layer(2, 3, 3, algorithm="slow")
+
+
+def test_backward_goes_the_way_forward_came(entered):
+    x = Tensor(np.ones((1, 2, 5, 4)), requires_grad=True)
+    weight = Tensor(np.ones((2, 3, 3, 3)), requires_grad=True)
+    with md.algorithm("exact"):
+        y = md.functional.conv_transpose2d(x, weight).sum()
+    with md.algorithm("reference"):
+        y.backward()
+    assert entered == ["exact"]
+
+
+def test_convolution_weights_lie_taps_first_and_train_on(tmp_path):
+    layer = nn.Conv2d(3, 5, (3, 2))
+    kept = layer.weight.data
+    assert kept.transpose(2, 3, 1, 0).flags.c_contiguous
+    state = layer.state_dict()
+    state["weight"] = np.arange(90, dtype=np.float32).reshape(5, 3, 3, 2)
+    layer.load_state_dict(state)
+    assert layer.weight.data is kept
+    assert (kept == state["weight"]).all()
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "fast"),
+        ({"MINIDECONV_ALGORITHM": "exact"}, "exact"),
+        ({"MINIDECONV_ALGORITHM": "tidy"}, "MINIDECONV_ALGORITHM: the algorithm is 'tidy'"),
+        ({"MINIDECONV_COMPILED": "0"}, "fast False"),
+    ],
+)
+def test_the_environment_chooses(monkeypatch, variables, expected):
+    monkeypatch.delenv("MINIDECONV_ALGORITHM", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    code = (
+        "import minideconv as md; from minideconv.algorithm import compiled;"
+        "print(md.get_algorithm(), compiled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert expected in done.stdout + done.stderr
+
+
+def test_wanting_compiled_kernels_without_numba(monkeypatch):
+    monkeypatch.setattr(algorithms, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"numba is not installed; pip install minideconv\[fast\]"):
+        md.use_compiled(True)
+    before = md.use_compiled(False)
+    assert not algorithms.compiled()
+    monkeypatch.setattr(algorithms, "_compiled", before)
