@@ -40,6 +40,8 @@ def pair(value: Any, name: str, op: str) -> Pair:
     TypeError
         If `value` is neither an integer nor a pair of integers.
     """
+    if type(value) is int:  # nearly always
+        return value, value
     try:
         number = operator.index(value)
         return number, number

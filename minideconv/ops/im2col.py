@@ -18,6 +18,7 @@ processing" (2006), section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -70,10 +71,17 @@ def conv_window(
     op: str, size: Pair, kernel: Any, stride: Any, padding: Any, dilation: Any
 ) -> Window:
     """Check a convolution's arguments and return its `Window` on an image of `size`."""
-    k = geometry.check_at_least(geometry.pair(kernel, "kernel_size", op), 1, "kernel_size", op)
-    s = geometry.check_at_least(geometry.pair(stride, "stride", op), 1, "stride", op)
-    p = geometry.check_at_least(geometry.pair(padding, "padding", op), 0, "padding", op)
-    d = geometry.check_at_least(geometry.pair(dilation, "dilation", op), 1, "dilation", op)
+    k, s = geometry.pair(kernel, "kernel_size", op), geometry.pair(stride, "stride", op)
+    p, d = geometry.pair(padding, "padding", op), geometry.pair(dilation, "dilation", op)
+    return _conv_window(op, (size[0], size[1]), k, s, p, d)
+
+
+@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+def _conv_window(op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair) -> Window:
+    geometry.check_at_least(k, 1, "kernel_size", op)
+    geometry.check_at_least(s, 1, "stride", op)
+    geometry.check_at_least(p, 0, "padding", op)
+    geometry.check_at_least(d, 1, "dilation", op)
     return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
 
 

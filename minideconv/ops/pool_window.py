@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from minideconv import geometry
@@ -91,11 +92,20 @@ def pool_window(
 
     `out` is the number of windows where it is known, otherwise it follows from `ceil_mode`.
     """
-    k = geometry.check_at_least(geometry.pair(kernel_size, "kernel_size", op), 1, "kernel_size", op)
+    k = geometry.pair(kernel_size, "kernel_size", op)
     s = k if stride is None else geometry.pair(stride, "stride", op)
+    p, d = geometry.pair(padding, "padding", op), geometry.pair(dilation, "dilation", op)
+    return _pool_window(op, (size[0], size[1]), k, s, p, d, bool(ceil_mode), out)
+
+
+@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+def _pool_window(
+    op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair, ceil_mode: bool, out: Pair | None
+) -> PoolWindow:
+    geometry.check_at_least(k, 1, "kernel_size", op)
     geometry.check_at_least(s, 1, "stride", op)
-    p = geometry.check_at_least(geometry.pair(padding, "padding", op), 0, "padding", op)
-    d = geometry.check_at_least(geometry.pair(dilation, "dilation", op), 1, "dilation", op)
+    geometry.check_at_least(p, 0, "padding", op)
+    geometry.check_at_least(d, 1, "dilation", op)
     fitting = geometry.pool_output_size(size, k, s, p, d, ceil_mode, op) if out is None else out
     window = PoolWindow(size, k, s, p, d, fitting)
     for axis, name in enumerate(_AXES):
