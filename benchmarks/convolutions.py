@@ -1,0 +1,166 @@
+"""Section `conv`: every convolution of a network alone, forward and both gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.layers import Layer, distinct, layers_of
+from benchmarks.modes import BenchmarkError, ours, the_torch
+from benchmarks.plans import Plan
+from benchmarks.timing import Timed, alternate, summary
+from minideconv import ops
+from minideconv.engine.layout import from_channels_last, with_taps_first
+
+__all__ = ["PASSES", "check_equal", "rows"]
+
+PASSES = ("forward", "input gradient", "weight gradient")
+Calls = dict[str, Callable[[], Any]]
+
+
+def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
+    """Measure every distinct layer of the plan's networks."""
+    for net in plan.layer_nets:
+        layers = distinct(layers_of(net))
+        wanted = [(layer, names) for layer, names in layers if not plan.layers or _in(plan, names)]
+        for layer, names in wanted:
+            passes = [p for p in PASSES if p != "input gradient" or layer.name != "conv1_1"]
+            arrays = _arrays(layer)
+            for which in passes:
+                yield {
+                    "group": f"{net.name}, {net.input_size} px, batch {net.batch}",
+                    "name": ", ".join(names),
+                    "pass": which,
+                    "shape": str(layer),
+                    "kernel": layer.kernel,
+                    "channels": min(layer.c_in, layer.c_out),
+                    "map": min(layer.size, layer.out_size),
+                    "flop": layer.flop,
+                    **_traffic(layer, which),
+                    "times": _times(layer, arrays, which, plan.rounds, threads),
+                }
+
+
+def _in(plan: Plan, names: list[str]) -> bool:
+    return any(name in plan.layers for name in names)
+
+
+def _traffic(layer: Layer, which: str) -> dict[str, int]:
+    """Bytes that have to be read and written at least."""
+    x, y, w = (4 * int(np.prod(s)) for s in (layer.x_shape, layer.y_shape, layer.w_shape))
+    written = {"forward": y, "input gradient": x, "weight gradient": w}[which]
+    return {"read": x + y + w - written, "written": written}
+
+
+def _arrays(layer: Layer) -> dict[str, np.ndarray]:
+    """Random x, dy, w and b, x and dy as (N, C, H, W) views of channels-last memory."""
+    rng = np.random.default_rng(0)
+
+    def images(shape: tuple[int, int, int, int]) -> np.ndarray:
+        n, c, h, w = shape
+        return from_channels_last(rng.standard_normal((n, h, w, c), np.float32))
+
+    w = rng.standard_normal(layer.w_shape, np.float32) / np.float32(layer.c_in**0.5 * layer.kernel)
+    return {
+        "x": images(layer.x_shape),
+        "dy": images(layer.y_shape),
+        "w": w,
+        "b": rng.standard_normal(layer.c_out, np.float32),
+    }
+
+
+def _times(
+    layer: Layer, arrays: dict[str, np.ndarray], which: str, rounds: int, threads: int
+) -> dict[str, Any]:
+    torch = the_torch()
+    with torch.no_grad():
+        call = _our_calls(layer, arrays)[which]
+        contenders = {name: Timed(call, prepare) for name, prepare in ours().items()}
+        contenders |= {name: Timed(c) for name, c in _torch_calls(layer, arrays, which).items()}
+        expected = contenders["nchw"].first.numpy()
+        for name, contender in contenders.items():
+            check_equal(f"{layer.name}, {which}, {name}", contender.first, expected)
+            del contender.first
+        samples = alternate(contenders, rounds, threads)
+    return {name: summary(s, threads) for name, s in samples.items()}
+
+
+def check_equal(what: str, found: Any, expected: np.ndarray, tolerance: float = 1e-3) -> None:
+    """Raise BenchmarkError where two results differ: a fast wrong answer is no result."""
+    found = np.asarray(found).reshape(expected.shape)
+    scale = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64)))) or 1.0
+    error = float(np.abs(found - expected).max()) / scale
+    if not error <= tolerance:
+        raise BenchmarkError(f"{what}: differs from PyTorch by {error:.1e} of the result's size")
+
+
+def _our_calls(layer: Layer, arrays: dict[str, np.ndarray]) -> Calls:
+    """Our three: of a transposed convolution, each is another one's."""
+    x, dy, b = arrays["x"], arrays["dy"], arrays["b"]
+    w, p, kernel = with_taps_first(arrays["w"]), layer.padding, layer.kernel
+    if layer.transposed:
+        return {
+            "forward": lambda: ops.conv_transpose2d(x, w, b, padding=p),
+            "input gradient": lambda: ops.conv2d(dy, w, padding=p),
+            "weight gradient": lambda: ops.conv2d_weight_grad(dy, x, kernel, padding=p),
+        }
+    return {
+        "forward": lambda: ops.conv2d(x, w, b, padding=p),
+        "input gradient": lambda: ops.conv_transpose2d(dy, w, padding=p),
+        "weight gradient": lambda: ops.conv2d_weight_grad(x, dy, kernel, padding=p),
+    }
+
+
+def _torch_calls(layer: Layer, arrays: dict[str, np.ndarray], which: str) -> Calls:
+    """PyTorch in both layouts, and as a linear layer where that is the same."""
+    torch = the_torch()
+    layouts = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+    calls = {}
+    for name, layout in layouts.items():
+        tensors = [
+            torch.from_numpy(np.ascontiguousarray(arrays[key])).contiguous(memory_format=layout)
+            for key in ("x", "dy", "w")
+        ]
+        calls[name] = _torch_call(layer, *tensors, torch.from_numpy(arrays["b"]), which)
+    if layer.is_dense:
+        calls["linear"] = _linear_call(layer, arrays, which)
+    return calls
+
+
+def _torch_call(layer: Layer, x: Any, dy: Any, w: Any, b: Any, which: str) -> Callable[[], Any]:
+    torch, p = the_torch(), layer.padding
+    if which == "forward":
+        functional = torch.nn.functional
+        forward = functional.conv_transpose2d if layer.transposed else functional.conv2d
+        return lambda: forward(x, w, b, padding=p)
+    mask = [which == "input gradient", which == "weight gradient", False]
+    one, pad, none = [1, 1], [p, p], [0, 0]
+
+    def backward() -> Any:
+        gradients = torch.ops.aten.convolution_backward(
+            dy, x, w, None, one, pad, one, layer.transposed, none, 1, mask
+        )
+        return gradients[0 if mask[0] else 1]
+
+    return backward
+
+
+def _linear_call(layer: Layer, arrays: dict[str, np.ndarray], which: str) -> Callable[[], Any]:
+    """As ``nn.Linear`` computes it, weight (outputs, inputs); without the bias, which is nothing."""
+    torch, n = the_torch(), layer.batch
+    x, dy = (torch.from_numpy(arrays[key].reshape(n, -1)) for key in ("x", "dy"))
+    w = torch.from_numpy(arrays["w"]).reshape(layer.w_shape[0], -1)
+    b = torch.from_numpy(arrays["b"])
+    linear = torch.nn.functional.linear
+    if layer.transposed:
+        w, area = w.t().contiguous(), layer.out_size**2
+        calls = {
+            "forward": lambda: linear(x, w).view(n, -1, area) + b[:, None],
+            "weight gradient": lambda: (dy.t() @ x).t(),  # back to (inputs, outputs), a view
+        }
+    else:
+        calls = {"forward": lambda: linear(x, w, b), "weight gradient": lambda: dy.t() @ x}
+    calls["input gradient"] = lambda: dy @ w
+    return calls[which]

@@ -1,0 +1,152 @@
+"""Fair timings on a machine that others use too.
+
+Three rules. Contenders take turns, A B A B, so that a slow minute hits them all. What is kept is
+the median of several turns, without the first call, which compiles, allocates and fills caches. And
+each sample says how much others disturbed it: Linux counts, for every thread, the time that it was
+ready to run but had no core. A sample in which that was less than 4 % of the time is *quiet*.
+
+The clock follows from the number of threads. One thread: the processor time of this process, which
+others hardly change. More: the wall time of the quiet samples, because processor time does not see
+that threads wait for each other.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Sample", "Timed", "alternate", "clock", "measure", "summary"]
+
+QUIET = 0.04  # of the wall time
+ENOUGH_QUIET = 5  # samples of each contender, where wall time counts
+REST = 0.03  # seconds between contenders: worker threads that spin for new work fall asleep
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One turn: seconds per call, and the share of them that others took (NaN: unknown)."""
+
+    wall: float
+    cpu: float
+    disturbed: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether others left the cores alone; yes where the system cannot tell."""
+        return not self.disturbed > QUIET
+
+
+def clock(threads: int) -> str:
+    """Return which clock counts with so many threads: "cpu" or "wall"."""
+    return "cpu" if threads == 1 else "wall"
+
+
+def _waiting() -> float:
+    """Return for how many seconds threads of this process had to wait for a core."""
+    total = 0
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/schedstat") as file:
+                total += int(file.read().split()[1])
+    except (OSError, IndexError):
+        return math.nan
+    return total * 1e-9
+
+
+def measure(function: Callable[[], Any], repeats: int = 1) -> Sample:
+    """Call `function` `repeats` times and return what one call took."""
+    waiting, cpu, wall = _waiting(), time.process_time(), time.perf_counter()
+    for _ in range(repeats):
+        function()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    disturbed = (_waiting() - waiting) / wall
+    return Sample(wall / repeats, cpu / repeats, disturbed)
+
+
+class Timed:
+    """A contender in this process: calling it gives a `Sample`.
+
+    Parameters
+    ----------
+    function : callable
+        What is timed. It is called once or twice here, untimed.
+    prepare : callable, optional
+        Called before each turn, outside of the clock: switches the library to the right algorithm.
+    least : float
+        Seconds that a turn lasts at least: short calls are repeated.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        prepare: Callable[[], Any] = lambda: None,
+        least: float = 0.02,
+    ) -> None:
+        self.function, self.prepare = function, prepare
+        prepare()
+        self.first = function()
+        self.short = measure(function).wall < 0.1
+        seconds = measure(function).wall if self.short else 1.0
+        self.repeats = max(1, min(1000, round(least / max(seconds, 1e-7))))
+
+    def __call__(self) -> Sample:
+        """Take one turn; short calls get one more, untimed, to have their caches back."""
+        self.prepare()
+        if self.short:
+            self.function()
+        return measure(self.function, self.repeats)
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], Sample]],
+    rounds: int,
+    threads: int,
+    rest: float = REST,
+) -> dict[str, list[Sample]]:
+    """Let the contenders take turns for `rounds` rounds and return each one's samples.
+
+    With more than one thread there are up to half as many rounds again while a contender has fewer
+    than five quiet samples.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in contenders}
+    most = rounds if threads == 1 else rounds + (rounds + 1) // 2
+    wanted = min(rounds, ENOUGH_QUIET)
+    for number in range(most):
+        short = {n for n, got in samples.items() if sum(s.quiet for s in got) < wanted}
+        if number >= rounds and not short:
+            break
+        for name, turn in contenders.items():
+            if number >= rounds and name not in short:
+                continue
+            if threads > 1:
+                time.sleep(rest)
+            samples[name].append(turn())
+    return samples
+
+
+def summary(samples: list[Sample], threads: int) -> dict[str, Any]:
+    """Return what is kept of a contender's samples: medians in milliseconds, and how many were quiet.
+
+    With more than one thread the median is over the quiet samples; over all if none was.
+    """
+    quiet = [sample for sample in samples if sample.quiet]
+    chosen = (quiet or samples) if threads > 1 else samples
+    cpu = 1e3 * statistics.median(sample.cpu for sample in chosen)
+    wall = 1e3 * statistics.median(sample.wall for sample in chosen)
+    kept = cpu if clock(threads) == "cpu" else wall
+    return {
+        "ms": _rounded(kept),
+        "cpu_ms": _rounded(cpu),
+        "wall_ms": _rounded(wall),
+        "quiet": len(quiet),
+        "samples": len(samples),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
