@@ -1,0 +1,242 @@
+"""Winograd's convolution for 3x3 kernels, in NumPy: a quarter of the products, and four matrices.
+
+The image is cut into tiles of m x m outputs, m = 4 or 2, each with the patch of (m + 2) x (m + 2)
+pixels that it depends on. `winograd_matrices` makes m outputs of a row with m + 2 products; applied
+along both axes,
+
+    Y = A.T ((G w G.T) * (B d B.T)) A          d a patch, w a kernel, * element by element
+
+that is 36 products for 16 outputs (m = 4), 2.25 each, where the definition has 9. Laid out as a
+vector, a patch is transformed by one matrix, ``np.kron(B, B)``, and all patches by one product:
+
+    V = kron(B, B) @ patches          (36, T C)        T tiles, C channels
+    U = kron(G, G) @ w                (36, C K)
+    M[i] = V[i] @ U[i]                (T, C) (C, K)    for each of the 36 *planes* i
+    y = kron(A, A).T @ M              (16, T K)
+
+The sum over channels has become 36 ordinary matrix products: that is where the time should go. The
+two gradients are the same four lines, transposed or rotated (`Matrices.rotated`):
+
+    dx    the convolution of dy with the rotated kernels, U[i].T instead of U[i]
+    dw    kron(G, G).T @ dU,  dU[i] = V[i].T @ Z[i],  Z = kron(A, A) @ tiles of dy
+
+Tiles are worked on in blocks, large enough for the matrix product (T of 100 and more) and else as
+small as possible, because V is 2.25 times as large as the image.
+
+Source: A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016),
+section 4; `docs/engine/winograd.md` derives it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from minideconv.engine.memory import empty, workspace
+from minideconv.engine.winograd_matrices import Matrices, matrices
+from minideconv.geometry import Pair
+from minideconv.ops.im2col import Window
+from minideconv.parallel import map_ordered
+
+__all__ = ["Blocks", "fits", "forward", "input_grad", "transform_weight", "weight_grad"]
+
+
+def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
+    """Return whether this is a convolution that the functions here can do."""
+    one = window.kernel == (3, 3) and window.stride == (1, 1) and window.dilation == (1, 1)
+    return one and dtype.kind == "f" and dtype.itemsize >= 4
+
+
+def transform_weight(w: np.ndarray, m: int = 4) -> np.ndarray:
+    """(3, 3, C, K) -> U, (planes, C, K), which `forward` and `input_grad` share."""
+    c, k = w.shape[2:]
+    u = empty(((m + 2) ** 2, c, k), w.dtype)
+    np.matmul(_kron(matrices(m).g, w.dtype), w.reshape(9, c * k), out=u.reshape(-1, c * k))
+    return u
+
+
+def forward(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    window: Window,
+    m: int = 4,
+    u: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N, H, W, C) x (3, 3, C, K) -> (N, H', W', K); `u` is the transformed weight, if known."""
+    if u is None:
+        u = transform_weight(w, m)
+    return _convolve(x, u, bias, window.out, window.padding, matrices(m))
+
+
+def input_grad(
+    dy: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    window: Window,
+    m: int = 4,
+    u: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N, H', W', K) x (3, 3, C, K) -> (N, H, W, C): the transposed convolution."""
+    if u is None:
+        u = transform_weight(w, m)
+    ph, pw = window.padding
+    rest = (2 - ph, 2 - pw)  # a pixel is seen by windows that begin up to 2 before it
+    return _convolve(dy, u.transpose(0, 2, 1), bias, window.size, rest, matrices(m).rotated())
+
+
+def _convolve(
+    x: np.ndarray,
+    u: np.ndarray,
+    bias: np.ndarray | None,
+    out: Pair,
+    padding: Pair,
+    f: Matrices,
+) -> np.ndarray:
+    n, c, k, m = len(x), u.shape[1], u.shape[2], f.a.shape[1]
+    y = empty((n, *out, k), x.dtype)
+    blocks = Blocks.of(n, out, m)
+    to_planes, from_planes = _kron(f.b, x.dtype), _kron(f.a.T, x.dtype)
+
+    def compute(block: Block) -> None:
+        d = blocks.gather(x, block, m + 2, padding)  # (36, T C)
+        v = _product("V", to_planes, d)
+        products = workspace("M", (len(u), block.tiles, k), x.dtype)
+        np.matmul(v.reshape(len(u), block.tiles, c), u, out=products)
+        tiles = _product("Y", from_planes, products.reshape(len(u), -1))  # (16, T K)
+        blocks.scatter(tiles, y, block, bias)
+
+    map_ordered(compute, blocks.blocks)
+    return y
+
+
+def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window, m: int = 4) -> np.ndarray:
+    """(N, H, W, C), (N, H', W', K) -> (3, 3, C, K)."""
+    (n, *_, c), k, f = x.shape, dy.shape[3], matrices(m)
+    blocks = Blocks.of(n, window.out, m, least=384)  # each block costs one small sum
+    to_planes, dy_to_planes = _kron(f.b, x.dtype), _kron(f.a, x.dtype)
+    from_planes = _kron(f.g.T, x.dtype)
+
+    def compute(block: Block) -> np.ndarray:
+        d = blocks.gather(x, block, m + 2, window.padding)
+        v = _product("V", to_planes, d).reshape(-1, block.tiles, c)
+        d = blocks.gather(dy, block, m, (0, 0))
+        z = _product("Z", dy_to_planes, d).reshape(-1, block.tiles, k)
+        du = workspace("dU", (len(v), c, k), x.dtype)
+        np.matmul(v.transpose(0, 2, 1), z, out=du)
+        return from_planes @ du.reshape(len(v), c * k)
+
+    dw = np.zeros((9, c * k), x.dtype)
+    for part in map_ordered(compute, blocks.blocks):
+        dw += part
+    return dw.reshape(3, 3, c, k)
+
+
+@cache
+def _kron_of(key: bytes, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    matrix = np.frombuffer(key, np.float64).reshape(shape)
+    return np.kron(matrix, matrix).astype(dtype)
+
+
+def _kron(matrix: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return the matrix that transforms rows and columns at once."""
+    return _kron_of(matrix.tobytes(), matrix.shape, dtype)
+
+
+def _product(name: str, matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    result = workspace(name, (len(matrix), columns.shape[1]), columns.dtype)
+    return np.matmul(matrix, columns, out=result)
+
+
+# ---------------------------------------------------------------------------------------------
+# Tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of tiles of some images; where it holds several images, it holds all their rows."""
+
+    images: slice
+    rows: slice
+    tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The m x m tiles that cover an output of some size, and the blocks they are worked on in."""
+
+    m: int
+    out: Pair
+    grid: Pair
+    blocks: list[Block]
+
+    @classmethod
+    def of(cls, n: int, out: Pair, m: int, least: int = 112) -> Blocks:
+        """Cut n outputs into blocks of at least `least` tiles, where there are as many."""
+        rows, columns = -(-out[0] // m), -(-out[1] // m)
+        blocks = []
+        if rows * columns <= least:
+            step = -(-least // (rows * columns))
+            for first in range(0, n, step):
+                images = slice(first, min(first + step, n))
+                count = (images.stop - first) * rows * columns
+                blocks.append(Block(images, slice(0, rows), count))
+        else:
+            step = -(-least // columns)
+            for image in range(n):
+                for first in range(0, rows, step):
+                    last = min(first + step, rows)
+                    here = slice(image, image + 1)
+                    blocks.append(Block(here, slice(first, last), (last - first) * columns))
+        return cls(m, out, (rows, columns), blocks)
+
+    def gather(self, x: np.ndarray, block: Block, size: int, padding: Pair) -> np.ndarray:
+        """Copy the size x size pixels of every tile: (N, H, W, C) -> (size^2, T C)."""
+        m, columns, c = self.m, self.grid[1], x.shape[3]
+        rows = block.rows.stop - block.rows.start
+        image = _padded(
+            x[block.images],
+            (m * block.rows.start - padding[0], -padding[1]),
+            (m * (rows - 1) + size, m * (columns - 1) + size),
+        )
+        patches = workspace("patches", (size * size, block.tiles * c), x.dtype)
+        shape = (size, size, len(image), rows, columns, c)
+        sn, sh, sw, sc = image.strides
+        windows = np.lib.stride_tricks.as_strided(image, shape, (sh, sw, sn, m * sh, m * sw, sc))
+        np.copyto(patches.reshape(shape), windows)
+        return patches
+
+    def scatter(
+        self, tiles: np.ndarray, y: np.ndarray, block: Block, bias: np.ndarray | None
+    ) -> None:
+        """Put (m^2, T K) where it belongs in (N, H, W, K), plus bias; leave out what sticks out."""
+        m, k = self.m, y.shape[3]
+        y = y[block.images, m * block.rows.start : m * block.rows.stop]
+        rows = block.rows.stop - block.rows.start
+        pixels = tiles.reshape(m, m, len(y), rows, self.grid[1], k)
+        for i in range(m):
+            for j in range(m):
+                target = y[:, i::m, j::m]
+                source = pixels[i, j, :, : target.shape[1], : target.shape[2]]
+                if bias is None:
+                    target[...] = source
+                else:
+                    np.add(source, bias, out=target)
+
+
+def _padded(x: np.ndarray, first: Pair, size: Pair) -> np.ndarray:
+    """Return the pixels from `first` on, (N, *size, C), zeros where the image has none."""
+    n, h, w, c = x.shape
+    result = workspace("padded", (n, *size, c), x.dtype)
+    top, left = (min(max(0, -first[i]), size[i]) for i in (0, 1))
+    bottom, right = (min(max(0, (h, w)[i] - first[i]), size[i]) for i in (0, 1))
+    result[:, :top] = 0
+    result[:, bottom:] = 0
+    result[:, :, :left] = 0
+    result[:, :, right:] = 0
+    result[:, top:bottom, left:right] = x[
+        :, top + first[0] : bottom + first[0], left + first[1] : right + first[1]
+    ]
+    return result
