@@ -1,18 +1,118 @@
 """The table: which algorithm computes which convolution, and why.
 
-Rows are tried from the top; the first whose condition holds is used. "compiled" means that numba is
-there. The figures behind each row are in the documentation, page "Which algorithm where".
+Rows are tried from the top, the first whose condition holds is used; where none does, the reference
+in `ops` carries on. "compiled" means that numba is there; only float32 has compiled kernels. The
+measurements behind the limits are in the documentation, page "Which algorithm where".
 
-=================  =========  =====================================  ==============================
-algorithm          names      used for                               because
-=================  =========  =====================================  ==============================
-gemm               exact,     1x1 kernels; kernels as large as the   the patch matrix is the image
-                   fast       image (fc6 and its twin)               itself: one product, no copy
-winograd, m=4      fast       3x3, stride 1, float32, many channels  2.25 products for each pixel
-                              and pixels (`_winograd_pays`)          instead of 9
-direct             exact,     float32, compiled                      no patch matrix; sums stay in
-                   fast                                              registers
-im2col_blocked     exact,     all else that is not grouped           the reference, in blocks that
-                   fast                                              stay in the cache
-=================  =========  =====================================  ==============================
+================  ============  ================================  ==================================
+algorithm         used under    for                               because
+================  ============  ================================  ==================================
+gemm              exact, fast   1x1 kernels; kernels as large     the image is its own patch matrix:
+                                as the image (fc6 and its twin)   one product and no copy
+winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2.25 (m = 4) products
+                                channels (`_tile_size`)           for a pixel in place of 9
+direct            exact, fast   float32, compiled                 no patch matrix; the sums stay in
+                                                                  registers
+im2col_blocked    exact, fast   the rest                          the reference in the engine's
+                                                                  layout, in blocks that stay in the
+                                                                  cache
+================  ============  ================================  ==================================
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from minideconv.algorithm import compiled, get_algorithm
+from minideconv.engine import winograd
+from minideconv.ops.im2col import Window
+
+__all__ = ["Algorithm", "choose"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One way to compute a convolution and its two gradients; arrays are channels last.
+
+    ``forward(x, w, bias, window)``, ``input_grad(dy, w, bias, window)`` and ``weight_grad(x, dy,
+    window)``, with w as (kh, kw, C, K).
+    """
+
+    name: str
+    forward: Callable[..., np.ndarray]
+    input_grad: Callable[..., np.ndarray]
+    weight_grad: Callable[..., np.ndarray]
+
+
+def choose(
+    operation: str, window: Window, n: int, c: int, k: int, dtype: np.dtype
+) -> Algorithm | None:
+    """Return the table's answer for "forward", "input_grad" or "weight_grad".
+
+    The convolution takes `n` images of `c` channels to `k`; None stands for the reference.
+    """
+    return _choose(operation, window, n, c, k, np.dtype(dtype), get_algorithm(), compiled())
+
+
+@lru_cache(maxsize=4096)  # a network asks the same questions at every step
+def _choose(
+    operation: str,
+    window: Window,
+    n: int,
+    c: int,
+    k: int,
+    dtype: np.dtype,
+    algorithm: str,
+    is_compiled: bool,
+) -> Algorithm | None:
+    if algorithm == "reference" or not n * c * k or dtype.itemsize not in (4, 8):
+        return None
+    single = dtype == np.float32
+    if algorithm == "fast" and single and winograd.fits(window, c, k, dtype):
+        m = _tile_size(operation, window, n, c, k, is_compiled)
+        if m:
+            return _winograd(m, is_compiled)
+    if is_compiled and single and not (operation == "input_grad" and window.stride != (1, 1)):
+        return _direct()
+    return None
+
+
+def _tile_size(operation: str, window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
+    """Return Winograd's m, 4 or 2, or 0 where another algorithm is faster."""
+    h, w = window.out
+    if min(c, k) < 64 or min(h, w) < 12:
+        return 0
+    if min(h, w) < 20:
+        return 2 if min(c, k) >= 256 else 0
+    return 4
+
+
+# ---------------------------------------------------------------------------------------------
+# The rows
+
+
+def _of(name: str, module: Any) -> Algorithm:
+    return Algorithm(name, module.forward, module.input_grad, module.weight_grad)
+
+
+@cache
+def _winograd(m: int, is_compiled: bool) -> Algorithm:
+    module: Any = winograd
+    return Algorithm(
+        f"winograd {m}x{m}",
+        partial(module.forward, m=m),
+        partial(module.input_grad, m=m),
+        partial(module.weight_grad, m=m),
+    )
+
+
+@cache
+def _direct() -> Algorithm:
+    from minideconv.engine.compiled import direct
+
+    return _of("direct", direct)
