@@ -148,7 +148,7 @@ def _torch_call(layer: Layer, x: Any, dy: Any, w: Any, b: Any, which: str) -> Ca
 
 
 def _linear_call(layer: Layer, arrays: dict[str, np.ndarray], which: str) -> Callable[[], Any]:
-    """As ``nn.Linear`` computes it, weight (outputs, inputs); without the bias, which is nothing."""
+    """As ``nn.Linear`` computes it, with a weight (outputs, inputs)."""
     torch, n = the_torch(), layer.batch
     x, dy = (torch.from_numpy(arrays[key].reshape(n, -1)) for key in ("x", "dy"))
     w = torch.from_numpy(arrays["w"]).reshape(layer.w_shape[0], -1)

@@ -11,7 +11,16 @@ from minideconv import parallel
 from minideconv.algorithm import set_algorithm, use_compiled
 from minideconv.errors import MinideconvError, UsageError
 
-__all__ = ["OURS", "BenchmarkError", "available", "ours", "set_threads", "switch", "the_torch"]
+__all__ = [
+    "OURS",
+    "BenchmarkError",
+    "available",
+    "ours",
+    "set_our_threads",
+    "set_threads",
+    "switch",
+    "the_torch",
+]
 
 
 class BenchmarkError(MinideconvError, RuntimeError):
@@ -58,14 +67,24 @@ def the_torch() -> ModuleType:
 
 
 def set_threads(threads: int) -> None:
-    """Give both libraries the same number of threads; OpenBLAS gets one, minideconv has its own.
+    """Give both libraries the same number of threads.
 
-    minideconv's call limits every pool of threads in the process, PyTorch's too, so it comes first.
+    Ours comes first: it limits every pool of threads in the process to one, PyTorch's too.
+    """
+    set_our_threads(threads)
+    the_torch().set_num_threads(threads)
+
+
+def set_our_threads(threads: int) -> None:
+    """Give minideconv its threads; OpenBLAS gets one.
+
+    Raises
+    ------
+    UsageError
+        If minideconv cannot have them.
     """
     if parallel.set_num_threads(threads) != threads:
         raise UsageError(
             f"--threads {threads}: minideconv has no threads of its own without threadpoolctl;"
             " pip install minideconv[fast]"
         )
-    if find_spec("torch") is not None:
-        the_torch().set_num_threads(threads)

@@ -2,8 +2,8 @@
 
 Three rules. Contenders take turns, A B A B, so that a slow minute hits them all. What is kept is
 the median of several turns, without the first call, which compiles, allocates and fills caches. And
-each sample says how much others disturbed it: Linux counts, for every thread, the time that it was
-ready to run but had no core. A sample in which that was less than 4 % of the time is *quiet*.
+each sample says how much of the machine others used meanwhile: Linux counts every thread's time on
+a core. A sample in which all other processes together had less than 4 % of the cores is *quiet*.
 
 The clock follows from the number of threads. One thread: the processor time of this process, which
 others hardly change. More: the wall time of the quiet samples, because processor time does not see
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Sample", "Timed", "alternate", "clock", "measure", "summary"]
+__all__ = ["Sample", "Timed", "alternate", "clock", "cores", "measure", "summary"]
 
 QUIET = 0.04  # of the wall time
 ENOUGH_QUIET = 5  # samples of each contender, where wall time counts
@@ -29,16 +29,16 @@ REST = 0.03  # seconds between contenders: worker threads that spin for new work
 
 @dataclass(frozen=True)
 class Sample:
-    """One turn: seconds per call, and the share of them that others took (NaN: unknown)."""
+    """One turn: seconds per call, and the share of the cores that others had (NaN: unknown)."""
 
     wall: float
     cpu: float
-    disturbed: float
+    others: float
 
     @property
     def quiet(self) -> bool:
         """Whether others left the cores alone; yes where the system cannot tell."""
-        return not self.disturbed > QUIET
+        return not self.others > QUIET
 
 
 def clock(threads: int) -> str:
@@ -46,26 +46,36 @@ def clock(threads: int) -> str:
     return "cpu" if threads == 1 else "wall"
 
 
-def _waiting() -> float:
-    """Return for how many seconds threads of this process had to wait for a core."""
-    total = 0
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/schedstat") as file:
-                total += int(file.read().split()[1])
-    except (OSError, IndexError):
-        return math.nan
-    return total * 1e-9
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
+
+
+def _others_on_cores() -> float:
+    """Return for how many seconds the threads of all other processes have been on a core."""
+    total, seen, me = 0, 0, str(os.getpid())
+    for process in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if not process.isdigit() or process == me:
+            continue
+        try:
+            for thread in os.listdir(f"/proc/{process}/task"):
+                with open(f"/proc/{process}/task/{thread}/schedstat") as file:
+                    total += int(file.read().split()[0])
+                seen += 1
+        except (OSError, IndexError):
+            continue  # it has just ended
+    return total * 1e-9 if seen else math.nan
 
 
 def measure(function: Callable[[], Any], repeats: int = 1) -> Sample:
     """Call `function` `repeats` times and return what one call took."""
-    waiting, cpu, wall = _waiting(), time.process_time(), time.perf_counter()
+    others, cpu, wall = _others_on_cores(), time.process_time(), time.perf_counter()
     for _ in range(repeats):
         function()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    disturbed = (_waiting() - waiting) / wall
-    return Sample(wall / repeats, cpu / repeats, disturbed)
+    share = max(0.0, _others_on_cores() - others) / (wall * cores())
+    return Sample(wall / repeats, cpu / repeats, share)
 
 
 class Timed:
