@@ -7,7 +7,7 @@ from typing import Any
 
 from minideconv.backend import Array
 from minideconv.grad_mode import mode
-from minideconv.tape import Backward, Node, Version, calling_line, check_finite
+from minideconv.tape import Backward, Node, Version, calling_line, check_finite, memory_of
 from minideconv.tensor import Tensor, wrap
 
 __all__ = ["record"]
@@ -60,13 +60,13 @@ def record(
     """
     result = wrap(data)
     array = result.data
-    block = array if array.base is None else array.base
+    block = memory_of(array)
     wanted = False
     edges: list[Any] = []
     for tensor in inputs:
         edge = None
         if tensor is not None:
-            if tensor.data is block or tensor.data.base is block:
+            if memory_of(tensor.data) is block:
                 result._version = tensor._version  # a view: changing one changes the other
             if tensor._requires_grad:
                 wanted = True

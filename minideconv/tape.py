@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from minideconv.backend import Array, get_xp
+from minideconv.engine.memory import Lease
 from minideconv.grad_mode import mode
 
 __all__ = ["Backward", "GradHook", "Leaf", "Node", "Version", "backward_pass"]
@@ -237,16 +238,30 @@ def _is_exclusive(part: Array, others: Sequence[Any], parts: Sequence[Array | No
     return (
         type(block) is type(part)
         and block.nbytes == part.nbytes
-        and bool(part.flags.c_contiguous or part.flags.f_contiguous)
+        and _has_no_gaps(part)
         and all(memory_of(other) is not block for other in others)
         and sum(memory_of(other) is block for other in parts) == 1
     )
 
 
+def _has_no_gaps(array: Array) -> bool:
+    """Return whether the elements lie side by side, whatever the order of the axes in memory."""
+    if array.flags.c_contiguous:
+        return True
+    order = sorted(range(array.ndim), key=array.strides.__getitem__, reverse=True)
+    return bool(array.transpose(order).flags.c_contiguous)
+
+
 def memory_of(array: Any) -> Any:
-    """Return the array that owns the memory of `array`: itself unless it is a view."""
-    base = getattr(array, "base", None)
-    return array if base is None else base
+    """Return what owns the memory of `array`: the array itself unless it is a view.
+
+    The first array on a block of `engine.memory` counts as its owner; behind it is only the lease.
+    """
+    while True:
+        base = getattr(array, "base", None)
+        if base is None or type(base) is Lease:
+            return array
+        array = base
 
 
 def _changed_message(node: Node, place: int, times: int) -> str:
