@@ -23,6 +23,7 @@ from minideconv.ops.switches import Switches
 __all__ = [
     "avg_pool2d",
     "batch_norm",
+    "batch_norm_relu",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
@@ -201,6 +202,40 @@ def batch_norm(
         return ops.batch_norm_backward(dy, x, saved, weight, from_batch)
 
     return record("batch_norm", y, (x, weight, bias), backward, saved=(x, weight))
+
+
+def batch_norm_relu(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
+    mean = running_mean.data if isinstance(running_mean, Tensor) else running_mean
+    var = running_var.data if isinstance(running_var, Tensor) else running_var
+    from_batch = training or mean is None or var is None
+    y, saved = ops.batch_norm_relu(
+        x.data,
+        mean,
+        var,
+        _data(weight),
+        _data(bias),
+        training,
+        momentum,
+        eps,
+        return_saved=True,
+    )
+
+    def backward(
+        dy: Array, needs: Needs, x: Array, weight: Array | None, bias: Array | None
+    ) -> Grads:
+        return ops.batch_norm_relu_backward(dy, x, saved, weight, bias, from_batch)
+
+    return record("batch_norm_relu", y, (x, weight, bias), backward, saved=(x, weight, bias))
 
 
 def relu(x: Tensor) -> Tensor:

@@ -122,6 +122,25 @@ def test_batch_norm(g, seed, training, affine, running):
     )
 
 
+@given(batch_norm_geometries(), seeds(), st.booleans(), st.booleans())
+def test_batch_norm_relu(g, seed, training, affine):
+    x, dy = values(g.x_shape, seed, "distinct"), values(g.x_shape, seed + 5, "normal")
+    w, b = (values(g.channels, seed + i, "normal") if affine else None for i in (1, 2))
+    mean, var = values(g.channels, seed + 3, "normal"), np.full(g.channels, 0.5)
+
+    def gradients(function):
+        tensors = [None if a is None else Tensor(a, requires_grad=True) for a in (x, w, b)]
+        stats = mean.copy(), var.copy()
+        y = function(tensors[0], *stats, *tensors[1:], training, eps=0.5)
+        y.backward(Tensor(dy))
+        return [y, *stats, *(t.grad for t in tensors if t is not None)]
+
+    pair = gradients(lambda *args, **kwargs: F.relu(F.batch_norm(*args, **kwargs)))
+    for one, two in zip(gradients(F.batch_norm_relu), pair, strict=True):
+        one, two = (a.data if isinstance(a, Tensor) else a for a in (one, two))
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
 @given(shapes, seeds())
 def test_batch_norm_updates_running_tensors(shape, seed):
     x = values((2, *shape[1:]), seed, "normal")
@@ -273,6 +292,7 @@ def test_cross_entropy_takes_tensors_for_labels_and_weights():
 TESTED = {
     "avg_pool2d",
     "batch_norm",
+    "batch_norm_relu",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",

@@ -16,7 +16,7 @@ from typing import Any
 from minideconv import geometry
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array
-from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module, ReLU
+from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module
 from minideconv.ops.switches import Switches
 
 __all__ = ["DeconvNet", "deconvnet"]
@@ -42,11 +42,10 @@ class Block(Module):
         super().__init__()
         self.layer = layer
         self.bn = BatchNorm2d(channels)
-        self.relu = ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the three."""
-        y: Tensor = self.relu(self.bn(self.layer(x)))
+        """Apply the three, the last two together."""
+        y: Tensor = self.bn(self.layer(x), relu=True)
         return y
 
 

@@ -242,16 +242,20 @@ class BatchNorm2d(Module):
             self.running_var[...] = 1
             self.num_batches_tracked[...] = 0
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise `x`, by its own statistics in training, by the running ones in evaluation."""
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """Normalise `x`, by its own statistics in training, by the running ones in evaluation.
+
+        With `relu` the result is rectified, which takes less time here than in a layer of its own.
+        """
+        function = F.batch_norm_relu if relu else F.batch_norm
         if not self.track_running_stats:
-            return F.batch_norm(x, None, None, self.weight, self.bias, True, eps=self.eps)
+            return function(x, None, None, self.weight, self.bias, True, eps=self.eps)
         momentum = self.momentum
         if self.training:
             self.num_batches_tracked += 1
         if momentum is None:
             momentum = 1.0 / max(1, int(self.num_batches_tracked))
-        return F.batch_norm(
+        return function(
             x,
             self.running_mean,
             self.running_var,

@@ -21,9 +21,20 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, overload
 
+from minideconv.algorithm import accelerate
 from minideconv.backend import Array, get_xp
 
-__all__ = ["BatchNormSaved", "batch_norm", "batch_norm_backward"]
+__all__ = [
+    "BatchNormSaved",
+    "batch_norm",
+    "batch_norm_backward",
+    "check",
+    "moments",
+    "normalize",
+    "scale_and_offset",
+    "slope_and_constant",
+    "statistics",
+]
 
 
 class BatchNormSaved(NamedTuple):
@@ -121,27 +132,10 @@ def batch_norm(
     >>> mean, var  # halfway to the batch's mean and unbiased variance
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
-    _check(x, running_mean, running_var, weight, bias, momentum, eps)
-    xp, planes = get_xp(x), _planes(x)
-    if training or running_mean is None or running_var is None:
-        count = _count(x)
-        centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
-        error = _sum(centred) / count
-        mean = shift + error
-        var = xp.maximum(_dot(centred, centred) / count - error * error, 0.0)
-    else:
-        mean, var = running_mean.astype(xp.float64), running_var.astype(xp.float64)
-        centred, _, error = _subtract(planes, mean)
-    if training and running_mean is not None and running_var is not None:
-        _follow(running_mean, mean, momentum)
-        _follow(running_var, var * (count / (count - 1)), momentum)  # unbiased
-    inv_std = 1.0 / xp.sqrt(var + eps)
-    scale = inv_std if weight is None else inv_std * weight
-    offset = -error * scale if bias is None else bias - error * scale
-    centred *= _per_channel(scale, centred)
-    centred += _per_channel(offset, centred)
-    y = centred.reshape(x.shape)
-    return (y, BatchNormSaved(mean, inv_std)) if return_saved else y
+    check(x, running_mean, running_var, weight, bias, momentum, eps)
+    saved = statistics(x, running_mean, running_var, training, momentum, eps)
+    y = normalize(x, saved, weight, bias)
+    return (y, saved) if return_saved else y
 
 
 def batch_norm_backward(
@@ -180,23 +174,85 @@ def batch_norm_backward(
     """
     if dy.shape != x.shape:
         raise ValueError(f"batch_norm_backward: dy has shape {dy.shape} but x has shape {x.shape}")
-    mean, inv_std = saved
+    if (found := accelerate("batch_norm_backward", dy, x, saved, weight, training)) is not None:
+        return found
     dy_planes = _planes(dy)
-    centred, _, error = _subtract(_planes(x), mean)
+    dx, _, error = _subtract(_planes(x), saved.mean)  # the centred x, until dx takes its place
     dbias = _sum(dy_planes)
-    dweight = (_dot(dy_planes, centred) - error * dbias) * inv_std
-    scale = inv_std if weight is None else inv_std * weight
+    dweight = (_dot(dy_planes, dx) - error * dbias) * saved.inv_std
+    scale, _ = scale_and_offset(saved, weight, None, error)
     if training:
-        count = _count(x)
-        slope = -inv_std * dweight / count
-        dx = centred  # dx = scale * (dy + slope * (centred - error) - mean(dy)), in its place
+        slope, constant = slope_and_constant(saved, dweight, dbias, error, _count(x))
         dx *= _per_channel(slope, dx)
         dx += dy_planes
-        dx -= _per_channel(slope * error + dbias / count, dx)
+        dx += _per_channel(constant, dx)
         dx *= _per_channel(scale, dx)
     else:
-        dx = dy_planes * _per_channel(scale, centred)
+        dx = dy_planes * _per_channel(scale, dx)
     return dx.reshape(x.shape), dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+
+# ---------------------------------------------------------------------------------------------
+# The parts of both: numbers of a channel, found from x or from the running averages
+
+
+def statistics(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> BatchNormSaved:
+    """Return what normalises `x`; in training the running averages follow it."""
+    xp = get_xp(x)
+    if training or running_mean is None or running_var is None:
+        count = _count(x)
+        mean, var = moments(x)
+        if running_mean is not None and running_var is not None:
+            _follow(running_mean, mean, momentum)
+            _follow(running_var, var * (count / (count - 1)), momentum)  # unbiased
+    else:
+        mean, var = running_mean.astype(xp.float64), running_var.astype(xp.float64)
+    return BatchNormSaved(mean, 1.0 / xp.sqrt(var + eps))
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Return the mean and the biased variance of every channel, (C,) in float64."""
+    if (found := accelerate("moments", x)) is not None:
+        return found
+    planes, count = _planes(x), _count(x)
+    centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
+    error = _sum(centred) / count
+    var = get_xp(x).maximum(_dot(centred, centred) / count - error * error, 0.0)
+    return shift + error, var
+
+
+def normalize(x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None) -> Array:
+    """Return ``weight * (x - mean) * inv_std + bias``."""
+    if (found := accelerate("normalize", x, saved, weight, bias)) is not None:
+        return found
+    y, _, error = _subtract(_planes(x), saved.mean)
+    scale, offset = scale_and_offset(saved, weight, bias, error)
+    y *= _per_channel(scale, y)
+    y += _per_channel(offset, y)
+    return y.reshape(x.shape)
+
+
+def scale_and_offset(
+    saved: BatchNormSaved, weight: Array | None, bias: Array | None, error: Array
+) -> tuple[Array, Array]:
+    """Return a and b of ``y = a (x - shift) + b``; `error` is ``mean - shift``."""
+    scale = saved.inv_std if weight is None else saved.inv_std * weight
+    return scale, -error * scale if bias is None else bias - error * scale
+
+
+def slope_and_constant(
+    saved: BatchNormSaved, dweight: Array, dbias: Array, error: Array, count: int
+) -> tuple[Array, Array]:
+    """Return b and c of ``dx = a (dy + b (x - shift) + c)``; a is the scale of the forward pass."""
+    slope = -saved.inv_std * dweight / count
+    return slope, -slope * error - dbias / count
 
 
 # ---------------------------------------------------------------------------------------------
@@ -258,7 +314,7 @@ def _count(x: Array) -> int:
     return count
 
 
-def _check(
+def check(
     x: Array,
     running_mean: Array | None,
     running_var: Array | None,
@@ -267,6 +323,7 @@ def _check(
     momentum: float,
     eps: float,
 ) -> None:
+    """Raise unless these are legal arguments of `batch_norm`."""
     if x.ndim not in (2, 4):
         raise ValueError(f"batch_norm: x has shape {x.shape}; it must be (N, C, H, W) or (N, C)")
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
