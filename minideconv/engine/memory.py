@@ -41,6 +41,7 @@ __all__ = [
 
 _PLAIN = 4 << 10  # below, NumPy's own arrays are quicker
 _LARGE = 256 << 10  # from here on, blocks come out of the arena
+_SCRATCH = 32 << 20  # a workspace up to this size is kept
 _LINE = 64
 
 Block = tuple[int, int, Any]
@@ -226,11 +227,14 @@ _local = threading.local()
 def workspace(name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """Return this thread's scratch array of that name; its contents are whatever was left there.
 
-    The same name gives the same memory: two arrays in use at once need two names.
+    The same name may give the same memory: two arrays in use at once need two names. Up to 32 MiB
+    are kept for the thread; a larger array comes from the pool and goes back to it.
     """
     dtype = np.dtype(dtype)
-    kept: dict[str, np.ndarray] = _local.__dict__
     size = prod(shape) * dtype.itemsize
+    if size > _SCRATCH:
+        return empty(shape, dtype)
+    kept: dict[str, np.ndarray] = _local.__dict__
     raw = kept.get(name)
     if raw is None or raw.nbytes < size:
         # Not from the pool: it stays for good, and would lie in the way of what comes and goes.

@@ -269,6 +269,15 @@ def test_the_workspace_of_a_name_is_the_same_memory_and_each_thread_has_its_own(
     assert memory.workspace("test", (3000, 7)).shape == (3000, 7)
 
 
+def test_a_large_workspace_is_lent():
+    before = memory.use().leased
+    scratch = memory.workspace("large", (9 << 20,))
+    assert memory.use().leased - before >= 36 << 20
+    scratch[-1] = 1
+    del scratch
+    assert memory.use().leased == before
+
+
 @linux
 def test_the_machine_has_an_arena():
     assert make_arena() is not None
