@@ -1,0 +1,256 @@
+"""The gradient of a convolution by its weight, without a patch matrix.
+
+    dW[i, j, c, k] = sum_{n, p, q} x[n, p sh + i dh - ph, q sw + j dw - pw, c] dy[n, p, q, k]
+
+It is `direct`'s tile with other meanings. At one output pixel, x under the taps of one row of the
+kernel is a run of E = kw C numbers (one tap's C numbers if taps are not neighbours), and dy is K
+numbers; dW is the sum over pixels of their outer product. A tile holds R x 16 Q of these sums and
+the inner loop runs over pixels.
+
+Which of the two gives the R numbers and which the 16 Q lanes is free. Usually the lanes are output
+channels. With few of them (K = 16: one vector, so that every product would need a load of its own)
+the lanes run over x and the numbers come from dy: C = 16 then gives runs of 48, Q = 3.
+
+The sums of a band of rows stay in registers; bands are added up behind them. So rounding does not
+grow with the number of pixels, and x and dy of a band are in the first cache while all the tiles
+pass over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minideconv.engine.compiled.copies import copy_band, widen
+from minideconv.engine.compiled.kernel import kernel
+from minideconv.engine.compiled.plan import cut, reach, shape
+from minideconv.engine.compiled.vectors import (
+    LANES,
+    load,
+    store,
+    tile_fma,
+    tile_store,
+    tile_zeros,
+)
+from minideconv.engine.memory import empty, workspace
+from minideconv.ops.im2col import Window
+from minideconv.parallel import map_ordered
+
+__all__ = ["weight_grad"]
+
+_TILES = ((16, 1), (9, 1), (9, 2), (12, 2), (8, 3), (4, 5))  # (R, Q), compiled when first used
+_PIXELS = 256  # in a band: so many of x and dy stay in the first cache
+
+Array = Any  # flat float32, as numba sees it
+
+
+@cache
+def _correlate(R: int, Q: int) -> Callable[..., None]:
+    width = LANES * Q
+
+    @kernel
+    def correlate(
+        x: Array,
+        dy: Array,
+        total: Array,
+        padded: Array,
+        columns: int,
+        lanes: int,
+        crossed: bool,
+        window: tuple[tuple[int, int], ...],
+        c: int,
+        k: int,
+        band: int,
+        first: int,
+        last: int,
+    ) -> None:
+        """Add the bands `first` to `last` to `total`, which holds one tile after the other.
+
+        `columns` is the width of the padded copy of x, or 0 if none is needed; `lanes` that of
+        dy's, behind it. `crossed`: dy gives the numbers, x the lanes.
+        """
+        size, taps, stride, padding, dilation, out = window
+        (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
+        runs, length = (1, kw * c) if dw == 1 else (kw, c)
+        numbers, vectors = (k, length) if crossed else (length, k)
+        bands = (ho + band - 1) // band
+        sums_of_band = np.empty(R * width, np.float32)
+        total[:] = 0.0
+        for unit in range(first, last):
+            image, top = unit // bands, unit % bands * band
+            bottom = min(top + band, ho)
+            xs, x_place, x_pitch = x, (image * size[0] + top * sh) * size[1] * c, size[1] * c
+            if columns:
+                rows = (bottom - top - 1) * sh + (kh - 1) * dh + 1
+                above, left = top * sh - padding[0], -padding[1]
+                copy_band(x, image, size, c, above, left, padded, rows, columns)
+                xs, x_place, x_pitch = padded, 0, columns * c
+            gs, g_place, g_step = dy, (image * ho + top) * wo * k, k
+            if lanes:
+                behind = padded.size - band * wo * lanes
+                widen(dy, g_place, padded, behind, (bottom - top) * wo, k, lanes)
+                gs, g_place, g_step = padded, behind, lanes
+            place = 0
+            for i in range(kh):
+                for j in range(runs):
+                    under = x_place + i * dh * x_pitch + j * dw * c
+                    for first_v in range(0, vectors, width):
+                        for first_r in range(0, numbers, R):
+                            r = max(min(first_r, numbers - R), 0)
+                            sums = tile_zeros(R, Q)
+                            for p in range(bottom - top):
+                                u = under + p * sh * x_pitch
+                                g = g_place + p * wo * g_step
+                                if crossed:
+                                    for _ in range(wo):
+                                        sums = tile_fma(R, Q, sums, gs, g + r, 1, xs, u + first_v)
+                                        u += sw * c
+                                        g += g_step
+                                else:
+                                    for _ in range(wo):
+                                        sums = tile_fma(R, Q, sums, xs, u + r, 1, gs, g + first_v)
+                                        u += sw * c
+                                        g += g_step
+                            tile_store(R, Q, sums, sums_of_band, 0, width)
+                            for v in range(0, R * width, LANES):
+                                old = load(total, place + v)
+                                store(total, place + v, old + load(sums_of_band, v))
+                            place += R * width
+
+    return correlate
+
+
+@kernel
+def _collect(
+    totals: Array,
+    parts: int,
+    size: int,
+    tile: tuple[int, int],
+    crossed: bool,
+    taps: int,
+    length: int,
+    k: int,
+    dw: Array,
+) -> None:
+    """Add up the `parts` totals of `size` numbers, in order, and put their tiles in place."""
+    R, width = tile
+    for at in range(0, size, LANES):
+        sums = load(totals, at)
+        for part in range(1, parts):
+            sums = sums + load(totals, part * size + at)
+        store(totals, at, sums)
+    numbers, vectors = (k, length) if crossed else (length, k)
+    number_step, vector_step = (1, k) if crossed else (k, 1)
+    place = 0
+    for tap in range(taps):
+        for first_v in range(0, vectors, width):
+            count = min(width, vectors - first_v)
+            for first_r in range(0, numbers, R):
+                r = max(min(first_r, numbers - R), 0)
+                for row in range(min(R, numbers)):
+                    there = tap * length * k + (r + row) * number_step + first_v * vector_step
+                    for v in range(count):
+                        dw[there + v * vector_step] = totals[place + row * width + v]
+                place += R * width
+
+
+class _Plan(NamedTuple):
+    tile: tuple[int, int]
+    crossed: bool  # dy gives the numbers, x the lanes
+    size: int  # numbers in all tiles
+    taps: int  # runs of x at a pixel
+    length: int  # of a run
+    columns: int  # of the padded copy of x, 0 if none is needed
+    lanes: int  # channels of the padded copy of dy, 0 if none is needed
+    room: int  # numbers in both copies
+    band: int  # output rows that are made from them
+    bands: int  # in an image
+    shape: tuple[tuple[int, int], ...]  # the window, for compiled code
+
+
+def _cycles(tile: tuple[int, int], numbers: int, vectors: int) -> float:
+    """Return what one pixel costs with this tile, from its products and loads."""
+    r, q = tile
+    step = max(r * q, r + q, 8) / 2 + 0.5
+    return -(-numbers // r) * -(-vectors // (LANES * q)) * step
+
+
+@lru_cache(1024)
+def _plan(window: Window, c: int, k: int) -> _Plan:
+    (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
+    (_, w), (ho, wo) = window.size, window.out
+    taps, length = (kh, kw * c) if dw == 1 else (kh * kw, c)
+    tile, crossed = min(
+        ((tile, crossed) for crossed in (False, True) for tile in _TILES),
+        key=lambda found: _cycles(found[0], *((k, length) if found[1] else (length, k))),
+    )
+    (r, q), (numbers, vectors) = tile, (k, length) if crossed else (length, k)
+    width = LANES * q
+    blocks = -(-vectors // width)
+    # a tile that sticks out reads what lies behind the last number: zeros or other pixels
+    whole_x = length % width == 0 if crossed else length >= r
+    whole_dy = k >= r if crossed else k % width == 0
+    lanes = 0 if whole_dy else max(r, k) if crossed else blocks * width
+    columns = reach(wo, kw, sw, dw)
+    if window.padding == (0, 0) and columns <= w and whole_x:
+        columns = 0
+    band = max(1, min(ho, _PIXELS // wo))
+    behind = reach(band, kh, sh, dh) * columns * c + max(r, width)
+    return _Plan(
+        tile,
+        crossed,
+        taps * blocks * -(-numbers // r) * r * width,
+        taps,
+        length,
+        columns,
+        lanes,
+        behind + band * wo * lanes,
+        band,
+        -(-ho // band),
+        shape(window),
+    )
+
+
+def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
+    """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
+    n, c, k = len(x), x.shape[3], dy.shape[3]
+    plan = _plan(window, c, k)
+    edges = cut(n * plan.bands, n, window, c, k)
+    totals = workspace("totals", (len(edges), plan.size))
+    correlate = _correlate(*plan.tile)
+    x, dy = x.reshape(-1), dy.reshape(-1)
+
+    def part(number: int) -> None:
+        correlate(
+            x,
+            dy,
+            totals[number],
+            workspace("band", (plan.room,)),
+            plan.columns,
+            plan.lanes,
+            plan.crossed,
+            plan.shape,
+            c,
+            k,
+            plan.band,
+            *edges[number],
+        )
+
+    map_ordered(part, range(len(edges)))
+    dw = empty((*window.kernel, c, k))
+    r, q = plan.tile
+    _collect(
+        totals.reshape(-1),
+        len(edges),
+        plan.size,
+        (r, LANES * q),
+        plan.crossed,
+        plan.taps,
+        plan.length,
+        k,
+        dw.reshape(-1),
+    )
+    return dw

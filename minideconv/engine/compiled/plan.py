@@ -1,0 +1,31 @@
+"""Small sums that the direct convolution's passes share: how far a window reaches, where to cut."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from minideconv.ops.im2col import Window
+
+__all__ = ["cut", "reach", "shape"]
+
+_PARTS = 8  # fixed, so that results do not depend on the number of threads
+_SMALL = 1e8  # floating point operations that are not worth handing to a worker
+
+
+def reach(count: int, kernel: int, stride: int, dilation: int) -> int:
+    """Return how many input rows (columns) `count` output rows (columns) look at."""
+    return (count - 1) * stride + (kernel - 1) * dilation + 1
+
+
+def shape(window: Window) -> tuple[tuple[int, int], ...]:
+    """Return the window as a tuple that compiled code can take apart."""
+    w = window
+    return (w.size, w.kernel, w.stride, w.padding, w.dilation, w.out)
+
+
+def cut(units: int, n: int, window: Window, c: int, k: int) -> list[tuple[int, int]]:
+    """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone."""
+    (kh, kw), (ho, wo) = window.kernel, window.out
+    operations = 2.0 * n * ho * wo * kh * kw * c * k
+    parts = 1 if operations < _SMALL else min(units, _PARTS)
+    return list(pairwise([units * i // parts for i in range(parts + 1)]))
