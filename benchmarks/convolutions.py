@@ -13,6 +13,8 @@ from benchmarks.plans import Plan
 from benchmarks.timing import Timed, alternate, summary
 from minideconv import ops
 from minideconv.engine.layout import from_channels_last, with_taps_first
+from minideconv.engine.table import choose
+from minideconv.ops.im2col import conv_window
 
 __all__ = ["PASSES", "check_equal", "rows"]
 
@@ -39,6 +41,7 @@ def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
                     "map": min(layer.size, layer.out_size),
                     "flop": layer.flop,
                     **_traffic(layer, which),
+                    "algorithms": _algorithms(layer, which),
                     "times": _times(layer, arrays, which, plan.rounds, threads),
                 }
 
@@ -52,6 +55,25 @@ def _traffic(layer: Layer, which: str) -> dict[str, int]:
     x, y, w = (4 * int(np.prod(s)) for s in (layer.x_shape, layer.y_shape, layer.w_shape))
     written = {"forward": y, "input gradient": x, "weight gradient": w}[which]
     return {"read": x + y + w - written, "written": written}
+
+
+def _algorithms(layer: Layer, which: str) -> dict[str, str]:
+    """What the engine's table chooses in each of our modes.
+
+    A transposed convolution is the input gradient of the convolution that goes the other way.
+    """
+    operation = {"forward": "forward", "input gradient": "input_grad"}.get(which, "weight_grad")
+    size, c, k = layer.size, layer.c_in, layer.c_out
+    if layer.transposed:
+        size, c, k = layer.out_size, layer.c_out, layer.c_in
+        operation = {"forward": "input_grad", "input_grad": "forward"}.get(operation, operation)
+    window = conv_window("conv2d", (size, size), layer.kernel, 1, layer.padding, 1)
+    found = {}
+    for mode, prepare in ours().items():
+        prepare()
+        chosen = choose(operation, window, layer.batch, c, k, np.dtype(np.float32))
+        found[mode] = "reference" if chosen is None else chosen.name
+    return found
 
 
 def _arrays(layer: Layer) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The convolutions of a DeconvNet as shapes, read off the table in `minideconv.models.deconvnet`."""
+"""The convolutions of a DeconvNet as shapes, read off the table in `models.deconvnet`."""
 
 from __future__ import annotations
 
@@ -63,10 +63,8 @@ class Layer:
 
     def __str__(self) -> str:
         kind = " transposed" if self.transposed else ""
-        window = f"{self.kernel}x{self.kernel}"
-        return (
-            f"{self.c_in} -> {self.c_out}, {window}{kind}, {self.size}x{self.size}, N={self.batch}"
-        )
+        window, size = f"{self.kernel}x{self.kernel}", f"{self.size}x{self.size}"
+        return f"{self.c_in} -> {self.c_out}, {window}{kind}, {size}, N={self.batch}"
 
 
 def layers_of(net: Net) -> list[Layer]:

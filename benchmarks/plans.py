@@ -1,4 +1,4 @@
-"""What is measured: the networks and sizes of a full run, and of a quick one that tries the program."""
+"""The networks and sizes that are measured: in a full run, and in a quick one as a trial."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def alternate(
 
 
 def summary(samples: list[Sample], threads: int) -> dict[str, Any]:
-    """Return what is kept of a contender's samples: medians in milliseconds, and how many were quiet.
+    """Return what is kept of a contender: medians in milliseconds, and how many were quiet.
 
     With more than one thread the median is over the quiet samples; over all if none was.
     """

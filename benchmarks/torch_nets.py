@@ -1,4 +1,4 @@
-"""DeconvNet in PyTorch, layer for layer `minideconv.models.deconvnet`, as two kinds of people write it.
+"""`minideconv.models.deconvnet` in PyTorch, layer for layer, as two kinds of people write it.
 
 default    as everybody does: fc6, fc7 and their twin are convolutions, as in the paper
 tuned      by hand: where such a layer's map is a single pixel it is an ``nn.Linear``, which PyTorch
@@ -25,7 +25,7 @@ __all__ = ["TorchDeconvNet", "copy_weights", "gradients"]
 
 
 class DenseTranspose(nn.Module):
-    """A transposed convolution whose input is one pixel: a matrix product, and a bias per channel."""
+    """A transposed convolution of one pixel: a matrix product, and a bias per channel."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int) -> None:
         super().__init__()

@@ -1,0 +1,204 @@
+"""Section `memory`: ops that compute little and move much, at the shapes of the networks.
+
+The floor of each is the least number of bytes that it has to move, at the highest rate that the
+machine was seen to move bytes at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.convolutions import check_equal
+from benchmarks.modes import ours, the_torch
+from benchmarks.plans import Plan
+from benchmarks.timing import Timed, alternate, summary
+from minideconv import ops
+from minideconv.engine.layout import from_channels_last
+
+__all__ = ["rows"]
+
+Shape = tuple[int, int, int, int]
+MODES = ("fast", "numpy")  # "exact" is the same here
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op: ours, PyTorch's for a memory layout, and the bytes that it moves at least."""
+
+    name: str
+    ours: Callable[[], Any]
+    torch: Callable[[Any], Callable[[], Any]]
+    read: int
+    written: int
+
+
+def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
+    """Measure every op at every shape."""
+    for shape in plan.maps:
+        for case in (*_batch_norm(shape), *_pooling(shape)):
+            yield _row(case, shape, plan.rounds, threads)
+    for shape in plan.scores:
+        yield _row(_cross_entropy(shape), shape, plan.rounds, threads)
+
+
+def _row(case: Case, shape: Shape, rounds: int, threads: int) -> dict[str, Any]:
+    torch = the_torch()
+    contenders = {name: Timed(case.ours, prepare) for name, prepare in ours(MODES).items()}
+    layouts = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+    contenders |= {name: Timed(case.torch(layout)) for name, layout in layouts.items()}
+    expected = contenders["nchw"].first.detach().numpy()
+    for name in (*ours(MODES), "channels_last"):
+        check_equal(f"{case.name} {shape}, {name}", contenders[name].first, expected)
+        del contenders[name].first
+    samples = alternate(contenders, rounds, threads)
+    return {
+        "name": case.name,
+        "shape": "x".join(map(str, shape)),
+        "read": case.read,
+        "written": case.written,
+        "times": {name: summary(got, threads) for name, got in samples.items()},
+    }
+
+
+def _images(shape: Shape, seed: int) -> np.ndarray:
+    n, c, h, w = shape
+    rng = np.random.default_rng(seed)
+    return from_channels_last(rng.standard_normal((n, h, w, c), np.float32))
+
+
+def _bytes(shape: Shape) -> int:
+    return 4 * int(np.prod(shape))
+
+
+def _batch_norm(shape: Shape) -> Iterator[Case]:
+    """Batch normalisation in training and ReLU: PyTorch's ReLU works in place, as in most nets."""
+    torch = the_torch()
+    functional = torch.nn.functional
+    c, size = shape[1], _bytes(shape)
+    x, dy = _images(shape, 0), _images(shape, 1)
+    weight, bias = (np.random.default_rng(s).standard_normal(c, np.float32) for s in (2, 3))
+    mean, var = np.zeros(c, np.float32), np.ones(c, np.float32)
+    _, saved = ops.batch_norm_relu(x, mean, var, weight, bias, training=True, return_saved=True)
+
+    def on(layout: Any, gradient: bool) -> list[Any]:
+        tensors = [torch.from_numpy(np.ascontiguousarray(x)).contiguous(memory_format=layout)]
+        tensors += [torch.from_numpy(array.copy()) for array in (weight, bias)]
+        return [tensor.requires_grad_(gradient) for tensor in tensors]
+
+    def torch_forward(layout: Any) -> Callable[[], Any]:
+        tx, tw, tb = on(layout, False)
+        tm, tv = torch.zeros(c), torch.ones(c)
+        norm = functional.batch_norm
+        return lambda: functional.relu_(norm(tx, tm, tv, tw, tb, training=True))
+
+    def torch_backward(layout: Any) -> Callable[[], Any]:
+        inputs = on(layout, True)
+        tx, tw, tb = inputs
+        y = functional.relu_(functional.batch_norm(tx, None, None, tw, tb, training=True))
+        tdy = torch.from_numpy(np.ascontiguousarray(dy)).contiguous(memory_format=layout)
+        return lambda: torch.autograd.grad(y, inputs, tdy, retain_graph=True)[0]
+
+    yield Case(
+        "BN + ReLU forward",
+        lambda: ops.batch_norm_relu(x, mean, var, weight, bias, training=True),
+        torch_forward,
+        2 * size,  # once for the statistics, once to normalise
+        size,
+    )
+    yield Case(
+        "BN + ReLU backward",
+        lambda: ops.batch_norm_relu_backward(dy, x, saved, weight, bias)[0],
+        torch_backward,
+        4 * size,  # x and dy for two sums, and again for the gradient
+        size,
+    )
+
+
+def _pooling(shape: Shape) -> Iterator[Case]:
+    """Max pooling 2x2 with switches and unpooling, and both backwards, of images behind a ReLU."""
+    torch = the_torch()
+    functional, size = torch.nn.functional, _bytes(shape)
+    n, c, h, w = shape
+    small = (n, c, h // 2, w // 2)
+    x, dy = np.maximum(_images(shape, 0), 0), _images(shape, 1)
+    values = _images(small, 2)
+    _, switches = ops.max_pool2d(x, 2, return_switches=True)
+    quarter = _bytes(small)
+    switch_bytes = quarter // 4
+
+    def tensor(array: np.ndarray, layout: Any) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(array)).contiguous(memory_format=layout)
+
+    def pooled(layout: Any, gradient: bool = False) -> tuple[Any, Any, Any]:
+        tx = tensor(x, layout).requires_grad_(gradient)
+        return (tx, *functional.max_pool2d(tx, 2, 2, return_indices=True))
+
+    def pool(layout: Any) -> Callable[[], Any]:
+        tx = tensor(x, layout)
+        return lambda: functional.max_pool2d(tx, 2, 2, return_indices=True)[0]
+
+    def pool_backward(layout: Any) -> Callable[[], Any]:
+        tx, y, _ = pooled(layout, gradient=True)
+        grad = tensor(values, layout)
+        return lambda: torch.autograd.grad(y, tx, grad, retain_graph=True)[0]
+
+    def unpool(layout: Any) -> Callable[[], Any]:
+        indices, tvalues = pooled(layout)[2], tensor(values, layout)
+        return lambda: functional.max_unpool2d(tvalues, indices, 2, 2, output_size=(h, w))
+
+    def unpool_backward(layout: Any) -> Callable[[], Any]:
+        indices, tvalues = pooled(layout)[2], tensor(values, layout).requires_grad_(True)
+        y = functional.max_unpool2d(tvalues, indices, 2, 2, output_size=(h, w))
+        grad = tensor(dy, layout)
+        return lambda: torch.autograd.grad(y, tvalues, grad, retain_graph=True)[0]
+
+    small_read, large_read = quarter + switch_bytes, size + switch_bytes
+    yield Case(
+        "pool", lambda: ops.max_pool2d(x, 2, return_switches=True)[0], pool, size, small_read
+    )
+    yield Case(
+        "pool backward",
+        lambda: ops.max_pool2d_backward(values, switches),
+        pool_backward,
+        small_read,
+        size,
+    )
+    yield Case("unpool", lambda: ops.max_unpool2d(values, switches), unpool, small_read, size)
+    yield Case(
+        "unpool backward",
+        lambda: ops.max_unpool2d_backward(dy, switches),
+        unpool_backward,
+        large_read,
+        quarter,
+    )
+
+
+def _cross_entropy(shape: Shape) -> Case:
+    """Softmax, cross entropy and the gradient of the scores; 5 % of the labels are void."""
+    torch = the_torch()
+    logits = _images(shape, 0)
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    labels[rng.random(labels.shape) < 0.05] = 255
+
+    def both() -> np.ndarray:
+        loss, saved = ops.cross_entropy(logits, labels, return_saved=True)
+        return ops.cross_entropy_backward(np.ones_like(loss), saved, labels)
+
+    def torch_both(layout: Any) -> Callable[[], Any]:
+        scores = torch.from_numpy(np.ascontiguousarray(logits)).contiguous(memory_format=layout)
+        scores.requires_grad_(True)
+        target = torch.from_numpy(labels)
+
+        def run() -> Any:
+            loss = torch.nn.functional.cross_entropy(scores, target, ignore_index=255)
+            return torch.autograd.grad(loss, scores)[0]
+
+        return run
+
+    size = _bytes(shape)
+    return Case("softmax + CE, both ways", both, torch_both, size + labels.size, size)

@@ -1,0 +1,89 @@
+"""Section `optim`: SGD and Adam, on one long list of numbers and on a small network's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contenders import SGD
+from benchmarks.convolutions import check_equal
+from benchmarks.modes import ours, the_torch
+from benchmarks.plans import DEFAULT, Plan
+from benchmarks.timing import Timed, alternate, summary
+from minideconv import Tensor, models, optim
+from minideconv.nn import Parameter
+
+__all__ = ["rows"]
+
+ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
+OPTIONS = {"SGD": SGD, "Adam": ADAM}
+PASSES_OVER = {"SGD": (3, 2), "Adam": (4, 3)}  # arrays read and written
+MODES = ("fast", "numpy")
+
+
+def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
+    """Measure both optimisers on both lists of parameters."""
+    quarter = (plan.parameters // 4 // 1024, 1024)
+    small = [p.shape for p in models.deconvnet(**DEFAULT.arguments()).parameters()]
+    for name in OPTIONS:
+        for what, shapes in (("large arrays", [quarter] * 4), (DEFAULT.name, small)):
+            times = _times(name, shapes, plan.rounds, threads)
+            numbers = sum(int(np.prod(shape)) for shape in shapes)
+            read, written = (4 * numbers * count for count in PASSES_OVER[name])
+            yield {
+                "name": name,
+                "what": what,
+                "parameters": numbers,
+                "arrays": len(shapes),
+                "read": read,
+                "written": written,
+                "times": times,
+            }
+
+
+def _times(name: str, shapes: list[tuple[int, ...]], rounds: int, threads: int) -> dict[str, Any]:
+    prepare = ours(MODES)
+    built = {mode: _ours(name, shapes) for mode in prepare}
+    built["torch_default"] = _torchs(name, shapes, fused=False)
+    built["torch_fused"] = _torchs(name, shapes, fused=True)
+    for label, (step, _) in built.items():
+        prepare.get(label, lambda: None)()
+        step()
+    expected = built["torch_default"][1]
+    for label, (_, weights) in built.items():
+        for found, array in zip(weights, expected, strict=True):
+            check_equal(f"{name}, {label}", found, array)
+    contenders = {
+        label: Timed(step, prepare.get(label, lambda: None)) for label, (step, _) in built.items()
+    }
+    samples = alternate(contenders, rounds, threads)
+    return {label: summary(got, threads) for label, got in samples.items()}
+
+
+def _values(shapes: list[tuple[int, ...]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    for shape in shapes:
+        yield rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
+
+
+def _ours(name: str, shapes: list[tuple[int, ...]]) -> tuple[Callable[[], None], list[np.ndarray]]:
+    parameters = []
+    for weight, grad in _values(shapes):
+        parameters.append(Parameter(weight))
+        parameters[-1].grad = Tensor(grad)
+    optimizer = getattr(optim, name)(parameters, **OPTIONS[name])
+    return optimizer.step, [p.data for p in parameters]
+
+
+def _torchs(
+    name: str, shapes: list[tuple[int, ...]], fused: bool
+) -> tuple[Callable[[], None], list[Any]]:
+    torch = the_torch()
+    parameters = []
+    for weight, grad in _values(shapes):
+        parameters.append(torch.nn.Parameter(torch.from_numpy(weight)))
+        parameters[-1].grad = torch.from_numpy(grad)
+    optimizer = getattr(torch.optim, name)(parameters, **OPTIONS[name], fused=fused)
+    return optimizer.step, [p.detach().numpy() for p in parameters]
