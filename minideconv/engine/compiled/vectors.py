@@ -42,6 +42,7 @@ __all__ = [
     "splat",
     "store",
     "store_part",
+    "tile_add",
     "tile_fma",
     "tile_load",
     "tile_store",
@@ -265,6 +266,27 @@ def tile_load(typing: Any, rows: Any, columns: Any, array: Any, index: Any, step
         return context.make_tuple(builder, kind, found)
 
     return kind(rows, columns, array, types.intp, types.intp), generate
+
+
+@intrinsic(prefer_literal=True)
+def tile_add(
+    typing: Any, rows: Any, columns: Any, sums: Any, array: Any, index: Any, step: Any
+) -> Any:
+    """Add ``array[index + r * step + 16 q : ... + 16]`` to the sums (r, q)."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, _, sums, array, index, step = values
+        count = columns.literal_value
+        found = cgutils.unpack_tuple(builder, sums, rows.literal_value * count)
+        for r in range(rows.literal_value):
+            for q in range(count):
+                place = builder.add(index, _index(LANES * q))
+                more = _load(builder, _pointer(context, builder, signature.args[3], array, place))
+                found[r * count + q] = builder.fadd(found[r * count + q], more)
+            index = builder.add(index, step)
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return sums(rows, columns, sums, array, types.intp, types.intp), generate
 
 
 @intrinsic(prefer_literal=True)
