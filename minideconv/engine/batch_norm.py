@@ -46,7 +46,13 @@ from minideconv.engine.memory import empty
 from minideconv.ops.batch_norm import BatchNormSaved, scale_and_offset, slope_and_constant
 from minideconv.parallel import map_ordered
 
-__all__ = ["batch_norm_backward", "batch_norm_relu_backward", "moments", "normalize"]
+__all__ = [
+    "batch_norm_backward",
+    "batch_norm_relu_backward",
+    "channel_sums",
+    "moments",
+    "normalize",
+]
 
 PART = 1 << 20  # numbers in a part: some tenths of a millisecond
 SAMPLE = 64  # pixels that give the rough mean
@@ -61,19 +67,34 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     pixels = as_pixels(x)
     if pixels is None:
         return None
-    count, channels = pixels.shape
+    count = len(pixels)
     sample = pixels[:: -(-count // SAMPLE)]
     shift = sample.mean(axis=0, dtype=np.float64).astype(x.dtype)
-    walks = walks_for(x.dtype)
-    row = _rows([shift], walks.WIDTH, x.dtype)[0]
+    mean, square = _sums_about(pixels, shift) / count
+    return shift + mean, np.maximum(square - mean * mean, 0.0)
+
+
+@accelerates("channel_sums")
+def channel_sums(x: np.ndarray) -> np.ndarray | None:
+    """Return the sum of every channel, (C,): what a bias receives in the backward pass."""
+    pixels = as_pixels(x)
+    if pixels is None:
+        return None
+    sums, _ = _sums_about(pixels, np.zeros(x.shape[1], x.dtype))
+    return sums.astype(x.dtype)
+
+
+def _sums_about(pixels: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Sum ``d = x - shift`` and ``d²`` over the pixels: (2, C) in float64."""
+    walks = walks_for(pixels.dtype)
+    row = _rows([shift], walks.WIDTH, pixels.dtype)[0]
 
     def add_up(part: np.ndarray) -> np.ndarray:
         totals = np.zeros((2, row.size))
         walks.moments(part, row, totals[0], totals[1])
         return totals
 
-    mean, square = _add_parts(map_ordered(add_up, _parts(pixels)), channels) / count
-    return shift + mean, np.maximum(square - mean * mean, 0.0)
+    return _add_parts(map_ordered(add_up, _parts(pixels)), shift.size)
 
 
 @accelerates("normalize")
