@@ -42,6 +42,8 @@ from minideconv.parallel import map_ordered
 
 __all__ = ["Blocks", "fits", "forward", "input_grad", "transform_weight", "weight_grad"]
 
+_SUM = 96  # channels added up in one go, at most
+
 
 def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
     """Return whether this is a convolution that the functions here can do."""
@@ -103,8 +105,7 @@ def _convolve(
     def compute(block: Block) -> None:
         d = blocks.gather(x, block, m + 2, padding)  # (36, T C)
         v = _product("V", to_planes, d)
-        products = workspace("M", (len(u), block.tiles, k), x.dtype)
-        np.matmul(v.reshape(len(u), block.tiles, c), u, out=products)
+        products = _sum_of_products(v.reshape(len(u), block.tiles, c), u)
         tiles = _product("Y", from_planes, products.reshape(len(u), -1))  # (16, T K)
         blocks.scatter(tiles, y, block, bias)
 
@@ -126,12 +127,27 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window, m: int = 4) -> np
         z = _product("Z", dy_to_planes, d).reshape(-1, block.tiles, k)
         du = workspace("dU", (len(v), c, k), x.dtype)
         np.matmul(v.transpose(0, 2, 1), z, out=du)
-        return from_planes @ du.reshape(len(v), c * k)
+        taps: np.ndarray = from_planes @ du.reshape(len(v), c * k)
+        return taps
 
     dw = np.zeros((9, c * k), x.dtype)
     for part in map_ordered(compute, blocks.blocks):
         dw += part
     return dw.reshape(3, 3, c, k)
+
+
+def _sum_of_products(v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """(planes, T, C) @ (planes, C, K), as a sum of shorter sums, which round less."""
+    shape = (len(v), v.shape[1], u.shape[2])
+    total, more = workspace("M", shape, v.dtype), workspace("M more", shape, v.dtype)
+    c = v.shape[2]
+    pieces = -(-c // _SUM)
+    for i in range(pieces):
+        piece = slice(c * i // pieces, c * (i + 1) // pieces)
+        np.matmul(v[:, :, piece], u[:, piece], out=more if i else total)
+        if i:
+            total += more
+    return total
 
 
 @cache
