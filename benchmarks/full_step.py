@@ -8,40 +8,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import time
+import statistics
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
+from benchmarks.contenders import step
+from benchmarks.modes import available
+from benchmarks.plans import PAPER
+from benchmarks.timing import measure
+from benchmarks.worker import peak_bytes
+from minideconv import parallel
 
-from minideconv import functional as F
-from minideconv import optim, parallel
-from minideconv.autograd import Tensor
-from minideconv.models import deconvnet
 
-
-def measure(batch: int, steps: int, threads: int | None) -> dict[str, float]:
+def full_step(batch: int, steps: int, threads: int | None) -> dict[str, Any]:
+    """Take `steps` steps on the same batch and return what they took."""
     used = parallel.set_num_threads(threads)
-    net = deconvnet()
-    sgd = optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    rng = np.random.default_rng(0)
-    x = Tensor(rng.normal(size=(batch, 3, 224, 224)).astype(np.float32))
-    labels = rng.integers(0, 21, (batch, 224, 224))
-    seconds, losses = [], []
-    for _ in range(steps):
-        start = time.perf_counter()
-        loss = F.cross_entropy(net(x), labels)
-        sgd.zero_grad()
-        loss.backward()
-        sgd.step()
-        losses.append(loss.item())
-        seconds.append(time.perf_counter() - start)
+    mode = available(("fast", "numpy"))[0]
+    run, parameters = step(mode, replace(PAPER, batch=batch))
+    losses: list[float] = []
+    seconds = [measure(lambda: losses.append(run())).wall for _ in range(steps)]
     return {
-        "parameters": net.num_parameters(),
+        "parameters": parameters,
+        "mode": mode,
         "batch": batch,
         "threads": used,
         "losses": losses,
-        "seconds_per_step": sorted(seconds)[len(seconds) // 2],
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "seconds_per_step": statistics.median(seconds),
+        "peak_gib": peak_bytes() / 2**30,
     }
 
 
@@ -51,4 +44,4 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     arguments = parser.parse_args()
-    print(json.dumps(measure(arguments.batch, arguments.steps, arguments.threads), indent=1))
+    print(json.dumps(full_step(arguments.batch, arguments.steps, arguments.threads), indent=1))

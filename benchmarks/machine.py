@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
     except ImportError:
         return found
     for pool in threadpool_info():
-        if pool["internal_api"] == "openblas":
+        if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]:  # not scipy's
             found["openblas"] = f"{pool['version']} ({pool['architecture']})"
     return found
 

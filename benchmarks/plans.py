@@ -57,6 +57,7 @@ class Plan:
     growth: dict[str, tuple[int, ...]]
     imports: int
     layers: tuple[str, ...] = ()  # empty: all of them
+    most_threads: int = 1  # the largest number in this run
 
 
 def _default_net() -> Net:
@@ -127,6 +128,6 @@ QUICK = replace(
     floor_size=1024,
     floor_bytes=2**27,
     tape_repeats=50,
-    growth={"input_size": (16, 32, 48), "batch": (2, 8), "width": (8, 16)},
+    growth={"input_size": (16, 32), "batch": (2, 4), "width": (4, 8)},
     imports=3,
 )

@@ -14,13 +14,13 @@ from benchmarks.timing import Sample, Timed, alternate, summary
 __all__ = ["in_this_process", "rows"]
 
 
-def rows(plan: Plan, threads: int, most_threads: int) -> Iterator[dict[str, Any]]:
+def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
     """Measure the small networks in this process, the large ones in processes of their own."""
     for net in plan.small_steps:
         samples, parameters = in_this_process(available(STEPS), net, plan.rounds, threads)
         yield _row(net, samples, parameters, threads)
     for big in plan.big_steps:
-        if big.every_thread_number or threads == most_threads:
+        if big.every_thread_number or threads == plan.most_threads:
             names = available(big.contenders)
             samples, peaks, parameters = race(names, big.net, threads, plan.rounds)
             peak = {name: round(bytes_ / 2**30, 3) for name, bytes_ in peaks.items()}

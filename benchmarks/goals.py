@@ -1,0 +1,206 @@
+"""The project's goals for speed, and whether stored results meet them.
+
+Each goal is a ratio, minideconv's time over PyTorch's, that must not be exceeded. Where it is about
+several layers or shapes, the worst of them decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.store import Results, rows_of, threads_of
+
+__all__ = ["GOALS", "Goal", "Verdict", "evaluate", "ratio"]
+
+LAYOUTS = ("nchw", "channels_last")
+DEFAULT = ("default_nchw",)
+TUNED = ("tuned_nchw", "tuned_channels_last")
+Ratios = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted: at most `goal`, better `beyond`, for all ratios that `measure` finds."""
+
+    name: str
+    goal: float
+    beyond: float | None
+    measure: Callable[[Results, int], Ratios]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a goal with a number of threads."""
+
+    goal: Goal
+    threads: int
+    ratios: Ratios
+
+    @property
+    def measured(self) -> float | None:
+        """The worst ratio; None if there is none."""
+        return max(self.ratios.values(), default=None)
+
+    @property
+    def worst(self) -> str:
+        """Which layer or shape has it."""
+        return max(self.ratios, key=self.ratios.__getitem__, default="")
+
+    @property
+    def verdict(self) -> str:
+        """In words: "beyond", "met", "missed", "missed (2 of 5 meet it)" or "not measured"."""
+        worst, count = self.measured, len(self.ratios)
+        if worst is None:
+            return "not measured"
+        if self.goal.beyond is not None and worst <= self.goal.beyond:
+            return "beyond"
+        if worst <= self.goal.goal:
+            return "met"
+        fine = sum(value <= self.goal.goal for value in self.ratios.values())
+        return f"missed ({fine} of {count} meet it)" if count > 1 else "missed"
+
+
+def ratio(times: dict[str, Any], ours: str, theirs: tuple[str, ...]) -> float | None:
+    """Return our time over the best of theirs, or None if either was not measured."""
+    best = min((times[name]["ms"] for name in theirs if name in times), default=None)
+    if ours not in times or best is None:
+        return None
+    return float(times[ours]["ms"] / best)
+
+
+def evaluate(results: Results) -> list[Verdict]:
+    """Return a verdict for every goal and every number of threads that was measured."""
+    return [
+        Verdict(goal, threads, goal.measure(results, threads))
+        for goal in GOALS
+        for threads in threads_of(results) or [1]
+    ]
+
+
+# ---------------------------------------------------------------------------------------------
+# What each goal is about
+
+
+def _step(
+    name: str, batch: int, ours: str, theirs: tuple[str, ...]
+) -> Callable[[Results, int], Ratios]:
+    def measure(results: Results, threads: int) -> Ratios:
+        rows = rows_of(results, "steps", threads)
+        found = {
+            f"batch {row['batch']}": ratio(row["times"], ours, theirs)
+            for row in rows
+            if (row["name"], row["batch"]) == (name, batch)
+        }
+        return _present(found)
+
+    return measure
+
+
+def _peak(results: Results, threads: int) -> Ratios:
+    found = {}
+    for row in rows_of(results, "steps", threads):
+        peaks = row.get("peak_gib", {})
+        if (row["name"], row["batch"]) == ("DeconvNet", 2) and {"fast", *DEFAULT} <= peaks.keys():
+            found["peak"] = peaks["fast"] / peaks[DEFAULT[0]]
+    return _present(found)
+
+
+def _conv(which: str, wanted: Callable[[dict[str, Any]], bool]) -> Callable[[Results, int], Ratios]:
+    def measure(results: Results, threads: int) -> Ratios:
+        rows = rows_of(results, "conv", threads)
+        found = {
+            row["name"]: ratio(row["times"], "fast", LAYOUTS)
+            for row in rows
+            if row["pass"] == which and row["group"].startswith("DeconvNet") and wanted(row)
+        }
+        return _present(found)
+
+    return measure
+
+
+def _memory(name: str) -> Callable[[Results, int], Ratios]:
+    def measure(results: Results, threads: int) -> Ratios:
+        rows = rows_of(results, "memory", threads)
+        found = {
+            row["shape"]: ratio(row["times"], "fast", LAYOUTS)
+            for row in rows
+            if row["name"] == name and row["shape"].startswith("2x")  # DeconvNet's own shapes
+        }
+        return _present(found)
+
+    return measure
+
+
+def _optimizer(name: str) -> Callable[[Results, int], Ratios]:
+    def measure(results: Results, threads: int) -> Ratios:
+        rows = rows_of(results, "optim", threads)
+        found = {
+            row["what"]: ratio(row["times"], "fast", ("torch_fused",))
+            for row in rows
+            if row["name"] == name and row["what"] == "large arrays"
+        }
+        return _present(found)
+
+    return measure
+
+
+def _present(found: dict[str, float | None]) -> Ratios:
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _wide(row: dict[str, Any]) -> bool:
+    return bool(row["kernel"] == 3 and row["channels"] >= 256 and row["map"] >= 28)
+
+
+def _at_224(row: dict[str, Any]) -> bool:
+    return bool(row["kernel"] == 3 and row["channels"] == 64 and row["map"] == 224)
+
+
+GOALS: tuple[Goal, ...] = (
+    *(
+        Goal(
+            f"DeconvNet's step, batch {batch}, {how} / PyTorch {kind}",
+            goal,
+            beyond,
+            _step("DeconvNet", batch, ours, theirs),
+        )
+        for ours, how, limits in (
+            ("fast", "compiled", ((0.28, 0.22), (0.62, 0.52))),
+            ("numpy", "NumPy only", ((0.58, 0.50), (1.20, 1.05))),
+        )
+        for (goal, beyond), theirs, kind in zip(
+            limits, (DEFAULT, TUNED), ("default", "tuned"), strict=True
+        )
+        for batch in (2, 8)
+    ),
+    Goal(
+        "default network's step, compiled / PyTorch default",
+        0.95,
+        0.8,
+        _step("default network", 8, "fast", DEFAULT),
+    ),
+    Goal(
+        "default network's step, compiled / PyTorch tuned channels_last",
+        1.25,
+        1.0,
+        _step("default network", 8, "fast", TUNED[1:]),
+    ),
+    *(
+        Goal(f"3x3, >= 256 channels, map >= 28: {which}", 0.55, 0.45, _conv(which, _wide))
+        for which in ("forward", "input gradient", "weight gradient")
+    ),
+    *(
+        Goal(f"3x3, 64 channels at 224: {which}", 0.75, 0.6, _conv(which, _at_224))
+        for which in ("forward", "input gradient", "weight gradient")
+    ),
+    Goal("BN + ReLU forward", 0.4, None, _memory("BN + ReLU forward")),
+    Goal("BN + ReLU backward", 0.8, None, _memory("BN + ReLU backward")),
+    Goal("pool", 0.5, None, _memory("pool")),
+    Goal("unpool", 0.4, None, _memory("unpool")),
+    Goal("unpool backward", 0.5, None, _memory("unpool backward")),
+    Goal("SGD / PyTorch fused", 1.0, None, _optimizer("SGD")),
+    Goal("Adam / PyTorch fused", 1.0, None, _optimizer("Adam")),
+    Goal("peak memory of DeconvNet's step, batch 2 / PyTorch default", 1.0, 0.8, _peak),
+)
