@@ -17,11 +17,22 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from minideconv import parallel
+from minideconv.algorithm import ALGORITHMS, algorithm
 from minideconv.errors import MinideconvError
 
-__all__ = ["HelpFormatter", "device_name", "positive", "run_program"]
+__all__ = [
+    "HelpFormatter",
+    "add_machine_options",
+    "computing",
+    "device_name",
+    "natural",
+    "positive",
+    "run_program",
+]
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -50,6 +61,39 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
     return int(text)
+
+
+def natural(text: str) -> int:
+    """Read an option that must be a whole number >= 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
+    return int(text)
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says where and how to compute: ``--device``, ``--threads``, ``--algorithm``."""
+    parser.add_argument("--device", default="auto", type=device_name, metavar="auto|cpu|gpu",
+                        help="where to compute [auto]")  # fmt: skip
+    parser.add_argument("--threads", default=0, type=natural, metavar="N",
+                        help="worker threads on the CPU (0: one per core) [0]")  # fmt: skip
+    parser.add_argument("--algorithm", choices=ALGORITHMS, metavar="|".join(ALGORITHMS),
+                        help="how convolutions are computed [fast]")  # fmt: skip
+
+
+@contextmanager
+def computing(threads: int, algorithm_name: str | None) -> Iterator[None]:
+    """Compute with so many threads (0: one per core) and these algorithms inside the block.
+
+    Neither belongs to what is computed: a run may change both from one sitting to the next.
+    """
+    before = parallel.get_num_threads()
+    parallel.set_num_threads(threads or None)
+    try:
+        with algorithm(algorithm_name):
+            yield
+    finally:
+        if parallel.get_num_threads() != before:
+            parallel.set_num_threads(before)
 
 
 def run_program(

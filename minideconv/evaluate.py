@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minideconv.command_line import HelpFormatter, device_name, positive, run_program
+from minideconv.command_line import (
+    HelpFormatter,
+    add_machine_options,
+    computing,
+    positive,
+    run_program,
+)
 from minideconv.errors import UsageError
 from minideconv.training.config import TrainConfig
 
@@ -40,8 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
                         help="only N images, spread evenly over the list [all]")  # fmt: skip
     parser.add_argument("--flip", action="store_true",
                         help="average the scores with those of the mirror image")  # fmt: skip
-    parser.add_argument("--device", default="auto", type=device_name, metavar="auto|cpu|gpu",
-                        help="where to compute [auto]")  # fmt: skip
+    add_machine_options(parser)
     parser.add_argument("-b", "--batch-size", metavar="N", type=positive, default=16,
                         help="images in one forward [16]")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="also write all figures to a JSON file")
@@ -68,7 +73,8 @@ def _main(arguments: Sequence[str]) -> int:
             f"{trained.path} knows {len(trained.classes)} classes ({_some(trained.classes)}) but "
             f"the data has {len(images.classes)} ({_some(images.classes)}); they must be the same"
         )
-    return _evaluate(options, trained, images, what)
+    with computing(options.threads, options.algorithm):
+        return _evaluate(options, trained, images, what)
 
 
 def _images(options: argparse.Namespace, header: dict[str, Any]) -> tuple[Any, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minideconv.command_line import HelpFormatter, device_name, run_program
+from minideconv.command_line import HelpFormatter, add_machine_options, computing, run_program
 from minideconv.errors import DataError, UsageError
 
 __all__ = ["main", "read_image"]
@@ -37,8 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
                         help="where the pictures go [predictions]")  # fmt: skip
     parser.add_argument("--flip", action="store_true",
                         help="average the scores with those of the mirror image")  # fmt: skip
-    parser.add_argument("--device", default="auto", type=device_name, metavar="auto|cpu|gpu",
-                        help="where to compute [auto]")  # fmt: skip
+    add_machine_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -60,6 +59,15 @@ def _main(arguments: Sequence[str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
+    with computing(options.threads, options.algorithm):
+        failed = _predict_all(trained, names, folder, options.quiet)
+    if failed:
+        print(f"minideconv.predict: {failed} of {len(names)} files failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _predict_all(trained: Any, names: dict[Path, str], folder: Path, quiet: bool) -> int:
+    """Predict one photograph after the other; return how many failed."""
     failed = 0
     for path, name in names.items():
         try:
@@ -68,11 +76,9 @@ def _main(arguments: Sequence[str]) -> int:
             failed += 1
             print(f"minideconv.predict: {error}", file=sys.stderr)
         else:
-            if not options.quiet:
+            if not quiet:
                 print(text, flush=True)
-    if failed:
-        print(f"minideconv.predict: {failed} of {len(names)} files failed", file=sys.stderr)
-    return 1 if failed else 0
+    return failed
 
 
 def _output_names(paths: list[Path]) -> dict[Path, str]:

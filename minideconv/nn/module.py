@@ -155,11 +155,16 @@ class Module:
 
     # -- state --------------------------------------------------------------------------------
 
+    def arrays(self) -> dict[str, Array]:
+        """Return all parameters and buffers by name: the arrays themselves, where they are."""
+        return {
+            **{name: p.data for name, p in self.named_parameters()},
+            **dict(self.named_buffers()),
+        }
+
     def state_dict(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, by name, as NumPy arrays."""
-        state = {name: np.array(to_cpu(p.data)) for name, p in self.named_parameters()}
-        state.update((name, np.array(to_cpu(array))) for name, array in self.named_buffers())
-        return state
+        return {name: np.array(to_cpu(array)) for name, array in self.arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy values from what `state_dict` returned; if they do not fit, nothing changes.
@@ -170,8 +175,7 @@ class Module:
             If a name is missing or unknown, or a shape differs; the message names the first and
             counts the rest.
         """
-        own: dict[str, Array] = {name: p.data for name, p in self.named_parameters()}
-        own.update(self.named_buffers())
+        own = self.arrays()
         kind = type(self).__name__
         missing = [name for name in own if name not in state]
         unknown = [name for name in state if name not in own]

@@ -137,10 +137,12 @@ class Optimizer:
                     p.bump_version()
                 number += 1
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return hyper-parameters and state as a flat dict of plain values and NumPy copies.
+    def state_dict(self, copy: bool = True) -> dict[str, Any]:
+        """Return hyper-parameters and state as a flat dict of plain values and NumPy arrays.
 
         The keys are ``kind``, ``groups.G.NAME`` and ``state.N.NAME``: ready for JSON and ``.npz``.
+        With ``copy=False`` the arrays on the CPU are the optimiser's own: the next step changes
+        them.
         """
         saved: dict[str, Any] = {"kind": self.name}
         for g, group in enumerate(self.param_groups):
@@ -150,8 +152,9 @@ class Optimizer:
                     saved[f"groups.{g}.{name}"] = _plain(group[name])
         for n, state in sorted(self.state.items()):
             for name, value in sorted(state.items()):
-                is_array = hasattr(value, "shape")
-                saved[f"state.{n}.{name}"] = to_cpu(value).copy() if is_array else value
+                if hasattr(value, "shape"):
+                    value = to_cpu(value).copy() if copy else to_cpu(value)
+                saved[f"state.{n}.{name}"] = value
         return saved
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         If it cannot be written (full disk, no permission); the older file is then unchanged.
     """
     path = Path(path)
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Any] = {}
     header = {
         **checkpoint.header,
         "format": _FORMAT,
@@ -88,12 +88,23 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     text = json.dumps(header, allow_nan=True).encode()
     arrays["header"] = np.frombuffer(text, np.uint8)
     for name, array in checkpoint.model_state.items():
-        arrays[f"model/{name}"] = np.asarray(array, order="C")
+        arrays[f"model/{name}"] = array
     try:
         with _whole_or_nothing(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            in_order = {name: _InOrder(array) for name, array in arrays.items()}
+            np.savez(file, allow_pickle=False, **in_order)
     except OSError as error:
         raise CheckpointError(_write_problem(path, error)) from error
+
+
+class _InOrder:
+    """An array that is put into C order, if it is in another one, only while it is written."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self._array, dtype, order="C", copy=copy)
 
 
 @contextlib.contextmanager
@@ -276,7 +287,7 @@ def _split(tree: Any, arrays: dict[str, Array]) -> Any:
     """
     if isinstance(tree, np.ndarray):
         name = f"state/{len(arrays)}"
-        arrays[name] = np.asarray(tree, order="C")
+        arrays[name] = tree
         return {"array": name}
     if isinstance(tree, Mapping):
         return {"dict": [[key, _split(value, arrays)] for key, value in tree.items()]}

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from minideconv.algorithm import ALGORITHMS
 from minideconv.errors import UsageError
 
 __all__ = ["Setting", "TrainConfig", "settings"]
@@ -247,6 +248,15 @@ class TrainConfig:
         metavar="N",
         resume=True,
         **_AT_LEAST_0,
+    )
+    algorithm: str | None = _setting(
+        None,
+        "how convolutions are computed: fast (Winograd where it pays), exact (other orders of the "
+        "same sums), reference (the readable operations); the default is fast, or what "
+        "MINIDECONV_ALGORITHM says",
+        RUN,
+        choices=ALGORITHMS,
+        resume=True,
     )
     seed: int = _setting(
         0, "start of every random number of the run", RUN, metavar="N", **_AT_LEAST_0

@@ -21,7 +21,7 @@ import numpy as np
 from minideconv import functional as F
 from minideconv import random
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, as_device, to_device
+from minideconv.backend import Array, as_device, to_cpu, to_device
 from minideconv.errors import TrainingError
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.segmentation import ConfusionMatrix, Segmenter
@@ -172,7 +172,6 @@ class Trainer:
         count = min(self.config.accumulate, len(stage.loader) - done)
         loss, images = 0.0, 0
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
-        stage.optimizer.zero_grad()
         for _ in range(count):
             x, truth = next(batches)
             loss += self._backward(stage, x, truth, 1.0 / count)
@@ -182,6 +181,7 @@ class Trainer:
         if self.config.clip_grad > 0:
             clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
         stage.optimizer.step()
+        stage.optimizer.zero_grad()  # now, so that the next forward has their memory
         if self.config.lr_schedule != "plateau":
             stage.schedule.step()
         self.progress.step += 1
@@ -196,8 +196,10 @@ class Trainer:
         loss = F.cross_entropy(
             scores, target, ignore_index=255, label_smoothing=self.config.label_smoothing
         )
+        predicted = scores.data.argmax(axis=1)
+        del scores  # backward frees what it has passed, and only what nobody else holds
         (loss * share).backward()
-        stage.confusion.update(truth, scores.data.argmax(axis=1))
+        stage.confusion.update(truth, predicted)
         return float(loss.item()) * share
 
     # -- Validation -----------------------------------------------------------------------------
@@ -356,7 +358,7 @@ class Trainer:
         """
         if self.run is None:
             return
-        model_state = self.model.state_dict()
+        model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
             if not np.isfinite(array).all():
                 raise TrainingError(self._not_finite(f"a value of {name}", stage))
@@ -387,7 +389,7 @@ class Trainer:
             If the file cannot be read or holds another network.
         """
         checkpoint = load_checkpoint(path)
-        check_model_state(self.model.state_dict(), checkpoint.model_state, path)
+        check_model_state(self.model.arrays(), checkpoint.model_state, path)
         self.model.load_state_dict(checkpoint.model_state)
         self.progress = RunProgress(**checkpoint.header["progress"])
         self._resumed = checkpoint.state["stage"]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import _version, parallel
+from minideconv.algorithm import compiled, get_algorithm
+from minideconv.command_line import computing
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
@@ -23,7 +25,11 @@ __all__ = ["figures_table", "run_session"]
 
 def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise."""
-    parallel.set_num_threads(config.threads or None)
+    with computing(config.threads, config.algorithm):
+        return _run(config, run, resume)
+
+
+def _run(config: TrainConfig, run: RunFolder, resume: Path | None) -> int:
     progress = make_progress(config.quiet)
     try:
         trainer = Trainer(
@@ -54,7 +60,7 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
     config, model = trainer.config, trainer.model
     trainer.say(
         f"minideconv {_version.__version__}: {config.model} with {model.num_parameters():,} "
-        f"parameters, input {config.input_size}x{config.input_size}, on {trainer.device}"
+        f"parameters, input {config.input_size}x{config.input_size}, on {_machine(trainer)}"
     )
     trainer.say(
         f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
@@ -62,6 +68,15 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
     )
     if resume is not None:
         trainer.say(f"going on from {resume}, after step {trainer.progress.step}")
+
+
+def _machine(trainer: Trainer) -> str:
+    """Say where and how it computes."""
+    if trainer.device.type != "cpu":
+        return str(trainer.device)
+    threads = parallel.get_num_threads()
+    kernels = ", compiled kernels" if compiled() and get_algorithm() != "reference" else ""
+    return f"cpu ({get_algorithm()}{kernels}, {threads} thread{'s' if threads > 1 else ''})"
 
 
 def _finish(trainer: Trainer) -> None:

@@ -110,10 +110,13 @@ class Stage:
         self.confusion.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return optimiser, schedule, place in the data and running figures."""
+        """Return optimiser, schedule, place in the data and running figures.
+
+        The momenta are not copied: they are to be written down before the next step.
+        """
         return {
             "number": self.number,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(copy=False),
             "schedule": self.schedule.state_dict(),
             "loader": self.loader.state_dict(),
             "loss": self.loss.state_dict(),

@@ -1,0 +1,114 @@
+"""Threads and algorithm: choices of the machine, which a run may change when it goes on."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minideconv import evaluate, parallel, predict, train
+from minideconv.algorithm import ALGORITHMS, get_algorithm
+from minideconv.command_line import computing
+from minideconv.nn import Module, Parameter
+from minideconv.optim import SGD
+from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+TINY = [
+    *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),
+    *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
+    *("-b", "2", "--stage", "whole", "--recalibrate", "2", "--images", "0", "-q"),
+]
+
+
+def test_a_run_says_how_it_computes_and_may_go_on_in_another_way(tmp_path):
+    before = (get_algorithm(), parallel.get_num_threads())
+    folder = str(tmp_path / "run")
+    assert train.main([*TINY, "--epochs", "1", "--algorithm", "exact", "--output-dir", folder]) == 0
+    more = ["--resume", folder, "--epochs", "2", "--algorithm", "reference", "--threads", "2"]
+    assert train.main(more) == 0
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "on cpu (exact" in log
+    assert "on cpu (reference, 2 threads)" in log or "on cpu (reference, 1 thread)" in log
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["algorithm"] == "reference"
+    assert (get_algorithm(), parallel.get_num_threads()) == before
+    figures = {}
+    for name in ALGORITHMS:
+        out = tmp_path / f"{name}.json"
+        arguments = [folder, "--algorithm", name, "--threads", "1", "--json", str(out), "-q"]
+        assert evaluate.main(arguments) == 0
+        figures[name] = json.loads(out.read_text())["pixel_accuracy"]
+    assert figures["reference"] == pytest.approx(figures["exact"], abs=0.01)
+    assert figures["reference"] == pytest.approx(figures["fast"], abs=0.01)
+
+
+@pytest.mark.parametrize("program", [train, evaluate, predict])
+@pytest.mark.parametrize(
+    "wrong", [("--algorithm", "quick"), ("--threads", "-1"), ("--threads", "x")]
+)
+def test_wrong_choices_are_refused(program, wrong, capsys):
+    try:
+        code = program.main([*wrong, *([] if program is train else ["run", "picture.jpg"])])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_computing_puts_both_back_even_after_an_error():
+    before = (get_algorithm(), parallel.get_num_threads())
+
+    def work():
+        with computing(1, "exact"):
+            assert get_algorithm() == "exact"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert (get_algorithm(), parallel.get_num_threads()) == before
+
+
+class Layers(Module):
+    """Six weights of 4 MiB each, lying taps first as the engine's do."""
+
+    def __init__(self):
+        super().__init__()
+        for number in range(6):
+            weight = np.ones((3, 3, 256, 455), np.float32).transpose(3, 2, 0, 1)
+            setattr(self, f"weight{number}", Parameter(weight))
+
+
+def test_saving_copies_at_most_one_array_at_a_time(tmp_path):
+    net = Layers()
+    sgd = SGD(net.parameters(), lr=0.1, momentum=0.9)
+    for parameter in net.parameters():
+        parameter.grad = parameter.detach()
+    sgd.step()
+    tracemalloc.start()
+    try:
+        state = {"optimizer": sgd.state_dict(copy=False)}
+        save_checkpoint(tmp_path / "x.npz", Checkpoint(net.arrays(), {}, state))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    one = next(net.parameters()).data.nbytes
+    assert peak < 2.5 * one
+    loaded = load_checkpoint(tmp_path / "x.npz")
+    for name, array in net.arrays().items():
+        np.testing.assert_array_equal(loaded.model_state[name], array)
+        assert loaded.model_state[name].flags.c_contiguous
+
+
+def test_a_state_dict_is_a_copy_unless_asked_otherwise():
+    net = Layers()
+    sgd = SGD(net.parameters(), lr=0.1, momentum=0.9)
+    for parameter in net.parameters():
+        parameter.grad = parameter.detach()
+    sgd.step()
+    mine = sgd.state[0]["momentum_buffer"]
+    name = "state.0.momentum_buffer"
+    assert not np.shares_memory(sgd.state_dict()[name], mine)
+    assert np.shares_memory(sgd.state_dict(copy=False)[name], mine)
+    assert not np.shares_memory(net.state_dict()["weight0"], net.weight0.data)
+    assert np.shares_memory(net.arrays()["weight0"], net.weight0.data)
