@@ -18,7 +18,7 @@ from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_che
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),
     *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
-    *("-b", "2", "--stage", "whole", "--recalibrate", "2", "--images", "0", "-q"),
+    *("-b", "2", "--stage", "whole", "--recalibrate", "2", "--images", "0", "-q", "--warmup", "0"),
 ]
 
 
