@@ -141,7 +141,7 @@ def _sum_of_products(v: np.ndarray, u: np.ndarray) -> np.ndarray:
     shape = (len(v), v.shape[1], u.shape[2])
     total, more = workspace("M", shape, v.dtype), workspace("M more", shape, v.dtype)
     c = v.shape[2]
-    pieces = -(-c // _SUM)
+    pieces = max(2, -(-c // _SUM))  # 2: of few terms, the worst sum is further from the mean one
     for i in range(pieces):
         piece = slice(c * i // pieces, c * (i + 1) // pieces)
         np.matmul(v[:, :, piece], u[:, piece], out=more if i else total)

@@ -53,7 +53,7 @@ __all__ = ["PANEL", "convolve", "convolve_work", "correlate", "correlate_work"]
 
 PANEL = 32
 CHUNK = 128
-SUM = 64  # channels added up in one go; longer sums are sums of such sums, which round less
+SUM = 32  # channels added up in one go; longer sums are sums of such sums, which round less
 TALL, SHORT = 14, 4  # tiles in the registers at once: 14 x 2 vectors of sums, or 4 x 2 for the rest
 _U = 36 * (CHUNK + 1) * PANEL
 _DU = 36 * 17 * PANEL
