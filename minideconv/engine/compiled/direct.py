@@ -157,15 +157,14 @@ def _cycles(tile: tuple[int, int, int], wo: int, k: int) -> float:
 @lru_cache(1024)
 def _plan(window: Window, c: int, k: int) -> _Plan:
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
-    (h, w), (ho, wo) = window.size, window.out
+    (_, w), (ho, wo) = window.size, window.out
     tiles = _SLIDING if (kw, sw, dw) == (3, 1, 1) else _PLAIN
     tile = min(tiles, key=lambda tile: _cycles(tile, wo, k))
     width = LANES * tile[1]
     columns = reach(max(wo, tile[0]), kw, sw, dw)
     if window.padding == (0, 0) and columns <= w:
-        columns, band = 0, ho  # every window lies inside the image
-    else:
-        band = max(1, min(ho, _BAND // (4 * columns * c * sh)))
+        columns = 0  # every window lies inside the image
+    band = max(1, min(ho, _BAND // (4 * (columns or w) * c * sh)))
     room = reach(band, kh, sh, dh) * columns * c
     return _Plan(tile, width, -(-k // width), columns, room, band, -(-ho // band), shape(window))
 
