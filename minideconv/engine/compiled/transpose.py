@@ -1,4 +1,4 @@
-"""Turn matrices of float32 round, 16 x 16 numbers at a time, without leaving the registers."""
+"""Turn a square of 16 x 16 numbers round without leaving the registers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.vectors import LANES, _load, _pointer, _store
 
-__all__ = ["rotate_kernels"]
+__all__ = ["transpose"]
 
 
 def _halves(distance: int) -> tuple[list[int], list[int]]:
@@ -25,7 +24,7 @@ def _halves(distance: int) -> tuple[list[int], list[int]]:
 
 
 @intrinsic
-def _transpose(typing: Any, a: Any, i: Any, step: Any, b: Any, j: Any, pitch: Any) -> Any:
+def transpose(typing: Any, a: Any, i: Any, step: Any, b: Any, j: Any, pitch: Any) -> Any:
     """``b[j + s * pitch + r] = a[i + r * step + s]`` for r, s < 16: four rounds of exchanges."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -51,18 +50,3 @@ def _transpose(typing: Any, a: Any, i: Any, step: Any, b: Any, j: Any, pitch: An
         return context.get_dummy_value()
 
     return types.void(a, types.intp, types.intp, b, types.intp, types.intp), generate
-
-
-@kernel
-def rotate_kernels(w, taps, c, k, rotated):  # type: ignore[no-untyped-def]
-    """(taps, C, K) -> (taps in reverse, K, C)."""
-    for tap in range(taps):
-        start, place = tap * c * k, (taps - 1 - tap) * c * k
-        for ci in range(0, c, 16):
-            for ki in range(0, k, 16):
-                if ci + 16 <= c and ki + 16 <= k:
-                    _transpose(w, start + ci * k + ki, k, rotated, place + ki * c + ci, c)
-                else:
-                    for r in range(ci, min(ci + 16, c)):
-                        for s in range(ki, min(ki + 16, k)):
-                            rotated[place + s * c + r] = w[start + r * k + s]

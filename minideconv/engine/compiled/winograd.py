@@ -22,14 +22,13 @@ from itertools import pairwise
 import numpy as np
 
 from minideconv.engine import winograd
-from minideconv.engine.compiled.transpose import rotate_kernels
 from minideconv.engine.compiled.winograd_blocks import (
-    PANEL,
     convolve,
     convolve_work,
     correlate,
     correlate_work,
 )
+from minideconv.engine.compiled.winograd_products import PANEL
 from minideconv.engine.memory import empty, workspace
 from minideconv.geometry import Pair
 from minideconv.ops.im2col import Window
@@ -37,8 +36,8 @@ from minideconv.parallel import get_num_threads, map_ordered
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
-_MOST = 112  # tiles of a block: 8 times the 14 that fill the registers
-_MOST_GRAD = 64  # the same for the gradient by the weight, which holds dy's planes as well
+_TILES = 112  # of a block: 8 times the 14 that fill the registers; V leaves the cache, as it must
+_FEW_TILES = 56  # where there are so few channels that V can stay in it
 _PARTS = 4  # of the sum over tiles, where there are enough of them
 _SMALL = 1e8  # floating point operations that are not worth handing to a worker
 _LARGE_PAGE = 2 << 20
@@ -54,32 +53,36 @@ def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
 
 def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
     """(N, H, W, C) x (3, 3, C, K) -> (N, H', W', K)."""
-    return _convolve(x, w, bias, window.out, window.padding)
+    return _convolve(x, w, False, bias, window.out, window.padding)
 
 
 def input_grad(
     dy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window
 ) -> np.ndarray:
     """(N, H', W', K) x (3, 3, C, K) -> (N, H, W, C): the transposed convolution."""
-    c, k = w.shape[2:]
-    rotated = empty((3, 3, k, c))
-    rotate_kernels(w.reshape(-1), 9, c, k, rotated.reshape(-1))
     ph, pw = window.padding
-    return _convolve(dy, rotated, bias, window.size, (2 - ph, 2 - pw))
+    return _convolve(dy, w, True, bias, window.size, (2 - ph, 2 - pw))
 
 
 def _convolve(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, out: Pair, padding: Pair
+    x: np.ndarray,
+    w: np.ndarray,
+    turned: bool,
+    bias: np.ndarray | None,
+    out: Pair,
+    padding: Pair,
 ) -> np.ndarray:
-    (n, *size, c), k = x.shape, w.shape[3]
+    (n, *size, c), k = x.shape, w.shape[2 if turned else 3]
     y = empty((n, *out, k))
-    grid, tiles, step = _blocks(n, out, _MOST)
+    grid, tiles, step = _blocks(n, out, _FEW_TILES if c <= 64 else _TILES)
     blocks = -(-tiles // step)
-    arrays = [a.reshape(-1) for a in (x, w, _NO_BIAS if bias is None else bias, y)]
+    flat_x, flat_w, flat_y = x.reshape(-1), w.reshape(-1), y.reshape(-1)
+    added = _NO_BIAS if bias is None else bias
 
     def compute(part: tuple[Range, Range]) -> None:
         work = _work(convolve_work(step, c))
-        convolve(*arrays, work, tuple(size), c, padding, out, k, grid, part[0], step, part[1])
+        shape = (tuple(size), c, padding, out, k, grid)
+        convolve(flat_x, flat_w, turned, added, flat_y, work, *shape, part[0], step, part[1])
 
     threads = get_num_threads() if 72.0 * tiles * c * k > _SMALL else 1
     pieces = 1 if blocks % threads == 0 or blocks >= 4 * threads else threads
@@ -91,7 +94,7 @@ def _convolve(
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (3, 3, C, K)."""
     (n, *size, c), k, out = x.shape, dy.shape[3], window.out
-    grid, tiles, step = _blocks(n, out, _MOST_GRAD)
+    grid, tiles, step = _blocks(n, out, _FEW_TILES if c + k <= 256 else _TILES)
     ranges = _cut(tiles, step, _PARTS if tiles >= 2 * _PARTS * step else 1)
     dw = empty((len(ranges), 3, 3, c, k))
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)

@@ -29,16 +29,17 @@ is written to would share one place of the first cache.
 
 from __future__ import annotations
 
+import numpy as np
+
 from minideconv.engine.compiled.kernel import kernel
-from minideconv.engine.compiled.vectors import (
-    load,
-    load_part,
-    store,
-    store_part,
-    tile_add,
-    tile_fma,
-    tile_store,
-    tile_zeros,
+from minideconv.engine.compiled.transpose import transpose
+from minideconv.engine.compiled.vectors import load, load_part, store, store_part
+from minideconv.engine.compiled.winograd_products import (
+    CHUNK,
+    PANEL,
+    SHORT,
+    accumulate,
+    multiply,
 )
 from minideconv.engine.compiled.winograd_tiles import (
     SCRATCH,
@@ -49,12 +50,9 @@ from minideconv.engine.compiled.winograd_tiles import (
     planes_to_output,
 )
 
-__all__ = ["PANEL", "convolve", "convolve_work", "correlate", "correlate_work"]
+__all__ = ["convolve", "convolve_work", "correlate", "correlate_work"]
 
-PANEL = 32
-CHUNK = 128
-SUM = 32  # channels added up in one go; longer sums are sums of such sums, which round less
-TALL, SHORT = 14, 4  # tiles in the registers at once: 14 x 2 vectors of sums, or 4 x 2 for the rest
+_BUFFERS = SCRATCH + 9 * 256  # a tile between its two steps; a tile, or 16 x 16 kernels, cut out
 _U = 36 * (CHUNK + 1) * PANEL
 _DU = 36 * 17 * PANEL
 
@@ -102,53 +100,44 @@ def _transform_tiles(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _transform_weights(w, c, k, first_c, last_c, first_k, u, scratch, tile):  # type: ignore[no-untyped-def]
-    """Transform the taps of a chunk of input and a panel of output channels."""
-    plane = (CHUNK + 1) * PANEL
-    for ci in range(first_c, last_c):
-        for b in range(0, PANEL, 16):
-            i, row, column, source = ci * k + first_k + b, 3 * c * k, c * k, w
-            if first_k + b + 16 > k:
-                lanes = max(0, k - first_k - b)
-                for tap in range(9):
-                    at = i + tap * column if lanes else 0
-                    store(tile, 16 * tap, load_part(w, at, lanes))
-                i, row, column, source = 0, 48, 16, tile
-            j = (ci - first_c) * PANEL + b
-            kernel_to_planes(source, i, row, column, scratch, u, j, plane)
+def _square_of_weights(w, c, k, first_c, first_k, turned, square):  # type: ignore[no-untyped-def]
+    """Copy 3 x 3 kernels of up to 16 x 16 channels, zeros behind: square[tap, c, k].
+
+    w is (3, 3, C, K) or, `turned`, (3, 3, K, C) with the taps to be reversed.
+    """
+    channels, lanes = min(16, c - first_c), min(16, k - first_k)
+    for tap in range(9):
+        if not turned:
+            for ci in range(channels):
+                i = (tap * c + first_c + ci) * k + first_k
+                store(square, (tap * 16 + ci) * 16, load_part(w, i, lanes))
+        else:
+            i = ((8 - tap) * k + first_k) * c + first_c
+            if channels == 16 and lanes == 16:
+                transpose(w, i, c, square, tap * 256, 16)
+            else:
+                for ci in range(channels):
+                    for ki in range(16):
+                        number = w[i + ki * c + ci] if ki < lanes else np.float32(0)
+                        square[(tap * 16 + ci) * 16 + ki] = number
 
 
 @kernel
-def _multiply(v, rows, tiles, first_c, last_c, u, m, fresh):  # type: ignore[no-untyped-def]
-    """M[p] += V[p] U[p] (or =, if `fresh`) for one chunk and one panel and all planes."""
-    for p in range(36):
-        for c in range(first_c, last_c, SUM):
-            j = (p * (CHUNK + 1) + c - first_c) * PANEL
-            t, end, new = 0, min(c + SUM, last_c), fresh and c == first_c
-            while t + TALL <= tiles:
-                place = (p * rows + t) * PANEL
-                sums = tile_zeros(TALL, 2)
-                for b in range(c, end, 16):
-                    i = ((b // 16 * 36 + p) * rows + t) * 16
-                    for lane in range(min(16, end - b)):
-                        k = j + (b - c + lane) * PANEL
-                        sums = tile_fma(TALL, 2, sums, v, i + lane, 16, u, k)
-                if not new:
-                    sums = tile_add(TALL, 2, sums, m, place, PANEL)
-                tile_store(TALL, 2, sums, m, place, PANEL)
-                t += TALL
-            while t < tiles:
-                place = (p * rows + t) * PANEL
-                sums = tile_zeros(SHORT, 2)
-                for b in range(c, end, 16):
-                    i = ((b // 16 * 36 + p) * rows + t) * 16
-                    for lane in range(min(16, end - b)):
-                        k = j + (b - c + lane) * PANEL
-                        sums = tile_fma(SHORT, 2, sums, v, i + lane, 16, u, k)
-                if not new:
-                    sums = tile_add(SHORT, 2, sums, m, place, PANEL)
-                tile_store(SHORT, 2, sums, m, place, PANEL)
-                t += SHORT
+def _transform_weights(  # type: ignore[no-untyped-def]
+    w, c, k, first_c, last_c, first_k, turned, u, scratch, square
+):
+    """Transform the kernels of a chunk of input and a panel of output channels."""
+    plane = (CHUNK + 1) * PANEL
+    for b in range(first_c, last_c, 16):
+        for kj in range(first_k, min(first_k + PANEL, k), 16):
+            i, pitch, row, column, source = (b * k + kj), k, 3 * c * k, c * k, w
+            if turned or kj + 16 > k:
+                _square_of_weights(w, c, k, b, kj, turned, square)
+                i, pitch, row, column, source = 0, 16, 768, 256, square
+            j = (b - first_c) * PANEL + kj - first_k
+            for ci in range(min(16, last_c - b)):
+                at, to = i + ci * pitch, j + ci * PANEL
+                kernel_to_planes(source, at, row, column, scratch, u, to, plane)
 
 
 @kernel
@@ -174,47 +163,38 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
 
 
 @kernel
-def convolve(x, w, bias, y, work, size, c, origin, out, k, grid, tiles, step, panels):  # type: ignore[no-untyped-def]
+def convolve(  # type: ignore[no-untyped-def]
+    x, w, turned, bias, y, work, size, c, origin, out, k, grid, tiles, step, panels
+):
     """Compute output channels ``panels[0] : panels[1]`` of the tiles ``tiles[0] : tiles[1]``.
 
-    x is (N, *size, C), w (3, 3, C, K), y (N, *out, K), all flat; `grid` counts an image's tiles, of
-    which `step` make a block; the first tile begins at the pixel -origin; an empty `bias` is none.
+    x is (N, *size, C), w (3, 3, C, K), y (N, *out, K), all flat; `turned`: w is (3, 3, K, C) and
+    its taps are to be reversed. `grid` counts an image's tiles, of which `step` make a block; the
+    first tile begins at the pixel -origin. An empty `bias` is none.
     """
     rows = _rows(step)
-    scratch, tile, rest = work[:SCRATCH], work[SCRATCH : 2 * SCRATCH], work[2 * SCRATCH :]
+    scratch, tile, rest = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
     u, rest = rest[:_U], rest[_U:]
     m, v = rest[: 36 * rows * PANEL], rest[36 * rows * PANEL :]
     for first in range(tiles[0], tiles[1], step):
         last = min(first + step, tiles[1])
         _transform_tiles(x, size, c, origin, grid, first, last, 16, False, v, rows, scratch, tile)
         for first_k in range(panels[0], panels[1], PANEL):
+            thin = first_k + 16 >= k
             for first_c in range(0, c, CHUNK):
                 last_c = min(first_c + CHUNK, c)
-                _transform_weights(w, c, k, first_c, last_c, first_k, u, scratch, tile)
-                _multiply(v, rows, last - first, first_c, last_c, u, m, first_c == 0)
+                _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, scratch, tile)
+                multiply(v, rows, last - first, first_c, last_c, u, m, first_c == 0, thin)
             _place_output(m, rows, first_k, bias, y, out, k, grid, first, last, scratch, tile)
 
 
 def convolve_work(step: int, c: int) -> int:
     """Return how many numbers `convolve` needs in `work`."""
-    return 2 * SCRATCH + _U + 36 * (step + SHORT | 1) * (PANEL + -(-c // 16) * 16)
+    return _BUFFERS + _U + 36 * (step + SHORT | 1) * (PANEL + -(-c // 16) * 16)
 
 
 # ---------------------------------------------------------------------------------------------
 # The gradient by the weight
-
-
-@kernel
-def _accumulate(v, z, rows, tiles, b, first_k, du):  # type: ignore[no-untyped-def]
-    """dU[p] = V[p].T Z[p] for 16 input channels and a panel of output channels."""
-    for p in range(36):
-        i = (b // 16 * 36 + p) * rows * 16
-        j = (first_k // PANEL * 36 + p) * rows * PANEL
-        for half in range(0, 16, 8):
-            sums = tile_zeros(8, 2)
-            for t in range(tiles):
-                sums = tile_fma(8, 2, sums, v, i + t * 16 + half, 1, z, j + t * PANEL)
-            tile_store(8, 2, sums, du, (p * 17 + half) * PANEL, PANEL)
 
 
 @kernel
@@ -238,7 +218,7 @@ def correlate(x, dy, dw, work, size, c, origin, out, k, grid, tiles, step, panel
     own: dw is a quarter as large. The arguments are those of `convolve`.
     """
     rows = _rows(step)
-    scratch, tile, rest = work[:SCRATCH], work[SCRATCH : 2 * SCRATCH], work[2 * SCRATCH :]
+    scratch, tile, rest = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
     du, rest = rest[:_DU], rest[_DU:]
     size_of_v = 36 * rows * ((c + 15) // 16 * 16)
     v, z = rest[:size_of_v], rest[size_of_v:]
@@ -248,11 +228,11 @@ def correlate(x, dy, dw, work, size, c, origin, out, k, grid, tiles, step, panel
         _transform_tiles(dy, out, k, (0, 0), grid, first, last, PANEL, True, z, rows, scratch, tile)
         for first_k in range(panels[0], panels[1], PANEL):
             for b in range(0, c, 16):
-                _accumulate(v, z, rows, last - first, b, first_k, du)
+                accumulate(v, z, rows, last - first, b, first_k, du, first_k + 16 >= k)
                 _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile)
 
 
 def correlate_work(step: int, c: int, k: int) -> int:
     """Return how many numbers `correlate` needs in `work`."""
     channels = -(-c // 16) * 16 + -(-k // PANEL) * PANEL
-    return 2 * SCRATCH + _DU + 36 * (step + SHORT | 1) * channels
+    return _BUFFERS + _DU + 36 * (step + SHORT | 1) * channels
