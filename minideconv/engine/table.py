@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.algorithm import compiled, get_algorithm
-from minideconv.engine import winograd
+from minideconv.engine import gemm, winograd
 from minideconv.ops.im2col import Window
 
 __all__ = ["Algorithm", "choose"]
@@ -73,6 +73,8 @@ def _choose(
     if algorithm == "reference" or not n * c * k or dtype.itemsize not in (4, 8):
         return None
     single = dtype == np.float32
+    if gemm.fits(window, c, k, dtype):
+        return _of("gemm", gemm)
     if algorithm == "fast" and single and winograd.fits(window, c, k, dtype):
         m = _tile_size(operation, window, n, c, k, is_compiled)
         if m:
@@ -102,13 +104,12 @@ def _of(name: str, module: Any) -> Algorithm:
 
 @cache
 def _winograd(m: int, is_compiled: bool) -> Algorithm:
-    module: Any = winograd
-    return Algorithm(
-        f"winograd {m}x{m}",
-        partial(module.forward, m=m),
-        partial(module.input_grad, m=m),
-        partial(module.weight_grad, m=m),
-    )
+    if is_compiled:
+        from minideconv.engine.compiled import winograd as module
+
+        return _of(f"winograd {m}x{m}", module)
+    functions = (winograd.forward, winograd.input_grad, winograd.weight_grad)
+    return Algorithm(f"winograd {m}x{m}", *(partial(function, m=m) for function in functions))
 
 
 @cache
