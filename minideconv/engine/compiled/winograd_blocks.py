@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minideconv.engine.compiled.hints import prefetch
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.transpose import transpose
 from minideconv.engine.compiled.vectors import load, load_part, store, store_part
@@ -123,12 +124,26 @@ def _square_of_weights(w, c, k, first_c, first_k, turned, square):  # type: igno
 
 
 @kernel
+def _fetch_weights(w, c, k, first_c, first_k, turned):  # type: ignore[no-untyped-def]
+    """Ask for 16 x PANEL kernels early: they lie in short pieces that no processor foresees."""
+    for tap in range(9):
+        if turned:
+            for ki in range(PANEL):
+                prefetch(w, ((8 - tap) * k + first_k + ki) * c + first_c)
+        else:
+            for ci in range(16):
+                for b in range(0, PANEL, 16):
+                    prefetch(w, (tap * c + first_c + ci) * k + first_k + b)
+
+
+@kernel
 def _transform_weights(  # type: ignore[no-untyped-def]
     w, c, k, first_c, last_c, first_k, turned, u, scratch, square
 ):
     """Transform the kernels of a chunk of input and a panel of output channels."""
     plane = (CHUNK + 1) * PANEL
     for b in range(first_c, last_c, 16):
+        _fetch_weights(w, c, k, b + 16, first_k, turned)
         for kj in range(first_k, min(first_k + PANEL, k), 16):
             i, pitch, row, column, source = (b * k + kj), k, 3 * c * k, c * k, w
             if turned or kj + 16 > k:
