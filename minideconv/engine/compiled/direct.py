@@ -12,7 +12,7 @@ peak; a plain loop (2 loads a product) is not.
 
 With 16 channels, Q = 1 and a product still costs a load. There the window's sliding helps: under
 the three taps of a row, pixel q + j meets the sums q, q + 1, q + 2, so one load serves three
-products (`sliding`). Other kernels (T = 1) use that their taps are neighbours in memory when the
+products (`tiles`). Other kernels (T = 1) use that their taps are neighbours in memory when the
 dilation is 1: j and c then run through memory together, in one loop over kw C numbers.
 
 The gradient by the input is a convolution again, with the weight turned by 180 degrees; the
@@ -36,10 +36,11 @@ import numpy as np
 
 from minideconv.engine.compiled.copies import copy_band, pack_weights, pack_weights_rotated
 from minideconv.engine.compiled.direct_weight import weight_grad
+from minideconv.engine.compiled.hints import prefetch
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.plan import cut, reach, shape
-from minideconv.engine.compiled.sliding import tile_slide
-from minideconv.engine.compiled.vectors import LANES, load, store_part, tile_load, tile_store
+from minideconv.engine.compiled.tiles import tile_slide, tile_store_part
+from minideconv.engine.compiled.vectors import LANES, tile_load, tile_store
 from minideconv.engine.memory import empty, workspace
 from minideconv.ops.im2col import Window
 from minideconv.parallel import map_ordered
@@ -91,7 +92,6 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
         (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
         runs, length = (1, kw * c) if T == 1 and dw == 1 else (kw, c)
         bands = (ho + band - 1) // band
-        tile = np.empty(R * width, np.float32)
         for unit in range(first, last):
             image, top = unit // bands, unit % bands * band
             bottom = min(top + band, ho)
@@ -108,6 +108,10 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
                     for start in range(0, wo, R):
                         q = max(min(start, wo - R), 0)  # the last tile overlaps the one before it
                         corner = origin + (p - top) * sh * pitch + q * sw * c
+                        if first_k == 0 and not columns:  # x comes from far away: ask early
+                            ahead = corner + R * sw * c
+                            for line in range(ahead, ahead + R * sw * c, LANES):
+                                prefetch(x, line)
                         sums = tile_load(R, Q, bias, first_k, 0)
                         for i in range(kh):
                             for j in range(0, runs, T):
@@ -122,12 +126,7 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
                         if first_k + width <= k and wo >= R:
                             tile_store(R, Q, sums, y, place, k)
                         else:  # what lies behind the last channel or pixel is left out
-                            tile_store(R, Q, sums, tile, 0, width)
-                            for r in range(min(R, wo)):
-                                for v in range(0, min(width, k - first_k), LANES):
-                                    count = min(LANES, k - first_k - v)
-                                    vector = load(tile, r * width + v)
-                                    store_part(y, place + r * k + v, vector, count)
+                            tile_store_part(R, Q, sums, y, place, k, wo, k - first_k)
 
     return convolve
 

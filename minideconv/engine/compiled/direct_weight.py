@@ -41,7 +41,15 @@ from minideconv.parallel import map_ordered
 
 __all__ = ["weight_grad"]
 
-_TILES = ((16, 1), (9, 1), (9, 2), (12, 2), (8, 3), (4, 5))  # (R, Q), compiled when first used
+_TILES = (
+    (16, 1),
+    (9, 1),
+    (9, 2),
+    (12, 2),
+    (8, 3),
+    (6, 4),
+    (4, 5),
+)  # (R, Q), compiled when first used
 _PIXELS = 256  # in a band: so many of x and dy stay in the first cache
 
 Array = Any  # flat float32, as numba sees it
