@@ -114,9 +114,10 @@ def normalize(
     numbers = (shift, *scale_and_offset(saved, weight, bias, error))
     rows = _rows(numbers, walks.WIDTH, x.dtype)
     y = empty(pixels.shape, x.dtype)
+    past = walks.streamed(y)
 
     def apply(parts: tuple[np.ndarray, np.ndarray]) -> None:
-        walks.normalize(parts[0], *rows, relu, parts[1])
+        walks.normalize(parts[0], *rows, relu, parts[1], past)
 
     map_ordered(apply, list(zip(_parts(pixels), _parts(y), strict=True)))
     return as_images(y, x)
@@ -164,9 +165,10 @@ def batch_norm_relu_backward(
     slope, constant = slope_and_constant(saved, dweight, dbias, error, count)
     line = _rows((scale, slope, constant), walks.WIDTH, x.dtype)
     dx = empty(pixels.shape, x.dtype)
+    past = walks.streamed(dx)
 
     def apply(parts: tuple[tuple[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        walks.gradient(*parts[0], *sign, *line, parts[1])
+        walks.gradient(*parts[0], *sign, *line, parts[1], past)
 
     map_ordered(apply, list(zip(pairs, _parts(dx), strict=True)))
     return as_images(dx, x), dweight.astype(x.dtype), dbias.astype(x.dtype)
@@ -235,11 +237,14 @@ def _rows(numbers: Sequence[np.ndarray], width: int, dtype: Any) -> list[np.ndar
 
 
 def _parts(pixels: np.ndarray) -> list[np.ndarray]:
-    """Cut (pixels, C) into flat parts of whole pixels, about `PART` numbers each."""
+    """Cut (pixels, C) into flat parts of about `PART` numbers, 16 pixels or a multiple of that.
+
+    Their channels are then where the repeated rows have them, and they begin with a cache line.
+    """
     count, channels = pixels.shape
     number = max(1, round(pixels.size / PART))
     flat = pixels.reshape(-1)
-    ends = [count * i // number * channels for i in range(number + 1)]
+    ends = [count * i // (16 * number) * 16 * channels for i in range(number)] + [flat.size]
     return [flat[start:stop] for start, stop in pairwise(ends)]
 
 

@@ -18,12 +18,17 @@ import numpy as np
 
 from minideconv.engine.memory import workspace
 
-__all__ = ["WIDTH", "gradient", "gradient_sums", "moments", "normalize"]
+__all__ = ["WIDTH", "gradient", "gradient_sums", "moments", "normalize", "streamed"]
 
 WIDTH = 1024  # at least so many numbers in a row of channels
 ROWS = 32  # rows in a block: so many numbers are added up in the arrays' own precision
 
 Flat = np.ndarray
+
+
+def streamed(array: np.ndarray) -> bool:
+    """NumPy cannot write past the caches."""
+    return False
 
 
 def moments(x: Flat, shift: Flat, totals: Flat, squares: Flat) -> None:
@@ -37,7 +42,9 @@ def moments(x: Flat, shift: Flat, totals: Flat, squares: Flat) -> None:
         _add_rows(squares, d)
 
 
-def normalize(x: Flat, shift: Flat, scale: Flat, offset: Flat, relu: bool, y: Flat) -> None:
+def normalize(
+    x: Flat, shift: Flat, scale: Flat, offset: Flat, relu: bool, y: Flat, past: bool
+) -> None:
     """``y = (x - shift) * scale + offset``, and its positive part if `relu`."""
     scratch, (shifts, scales, offsets) = _prepare(x, 1, shift, scale, offset)
     zeros = scratch[0]
@@ -79,6 +86,7 @@ def gradient(
     b: Flat,
     c: Flat,
     dx: Flat,
+    past: bool,
 ) -> None:
     """``dx = a * (g + b * (x - shift) + c)``, with the g of `gradient_sums`."""
     scratch, (shifts, scales, offsets, *line) = _prepare(x, 1, shift, scale, offset, a, b, c)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
+from minideconv.algorithm import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype
@@ -111,6 +112,9 @@ def max_pool2d(
     check_images("max_pool2d", "x", x)
     size = (x.shape[2], x.shape[3])
     window = pool_window("max_pool2d", size, kernel_size, stride, padding, dilation, ceil_mode)
+    if (found := accelerate("max_pool2d", x, window)) is not None:
+        y, taps = found
+        return (y, Switches._from_taps(taps, window)) if return_switches else y
     xp = get_xp(x)
     y = xp.full_like(x, -xp.inf, shape=(*x.shape[:2], *window.out))
     taps = _first_taps(y, window, xp) if return_switches else None

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from minideconv.algorithm import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import PoolWindow, check_images
 from minideconv.ops.switches import Switches
@@ -103,6 +104,8 @@ def gather(planes: Array, switches: Switches) -> Array:
         return xp.take_along_axis(pixels, switches.indices.reshape(n, c, -1), axis=2).reshape(
             n, c, ho, wo
         )
+    if (faster := accelerate("gather", planes, taps, window)) is not None:
+        return faster
     y = xp.zeros_like(planes, shape=switches.shape)
     for tap, outputs, pixels_under_tap in window.taps():
         chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), every window says yes to one tap
@@ -113,6 +116,8 @@ def gather(planes: Array, switches: Switches) -> Array:
 def scatter_add(values: Array, switches: Switches) -> Array:
     """G*: add every value to the pixel at its switch, ``(N, C, H', W') -> (N, C, H, W)``."""
     xp, taps, window = get_xp(values), switches._taps, switches._window
+    if (faster := accelerate("scatter_add", values, taps, window)) is not None:
+        return faster
     planes = xp.zeros_like(values, shape=(*values.shape[:2], *switches.plane_shape))
     if taps is None or window is None:
         return _scatter_sorted(values, switches, planes)

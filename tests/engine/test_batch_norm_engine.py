@@ -128,6 +128,12 @@ def test_equals_the_readable_op_in_float64(shape, seed, relu):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_arrays_written_past_the_caches_are_the_same(form):
+    """Large enough for streaming stores, in parts that begin anywhere."""
+    check(form, (1, 21, 173, 161), 0, True)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("mean", [100.0, 1e4, -1e6])
 def test_a_large_mean_loses_no_digits(form, mean):
     """The running mean and the output are as exact as the float32 numbers they come from."""
@@ -227,7 +233,14 @@ def test_both_forms_do_the_same_walks(form):
     module = importlib.import_module(
         package + ("batch_norm" if form == "compiled" else "batch_norm_blocks")
     )
-    assert module.__all__ == ["WIDTH", "gradient", "gradient_sums", "moments", "normalize"]
+    assert module.__all__ == [
+        "WIDTH",
+        "gradient",
+        "gradient_sums",
+        "moments",
+        "normalize",
+        "streamed",
+    ]
 
 
 def test_other_orders_of_memory_and_other_arrays_are_left_to_the_reference():

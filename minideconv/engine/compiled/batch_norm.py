@@ -16,9 +16,10 @@ import numpy as np
 
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.selections import where_positive
+from minideconv.engine.compiled.streams import AHEAD, prefetch, put, streamed
 from minideconv.engine.compiled.vectors import LANES, fma, load, maximum, splat, store
 
-__all__ = ["WIDTH", "gradient", "gradient_sums", "moments", "normalize"]
+__all__ = ["WIDTH", "gradient", "gradient_sums", "moments", "normalize", "streamed"]
 
 WIDTH = 512  # at least so many numbers in a row of channels
 ROWS = 64  # so many are added up in float32
@@ -36,11 +37,12 @@ def moments(x, shift, totals, squares):  # type: ignore[no-untyped-def]
     """Add the sums of ``x - shift`` and of its square to `totals` and `squares`."""
     width = shift.size
     sums, squared = np.zeros(width, np.float32), np.zeros(width, np.float32)
-    rows, start = 0, 0
+    rows, start, ahead = 0, 0, 4 * width
     while start + 4 * width <= x.size:
         for i in range(0, width, LANES):
             m, s, q = load(shift, i), load(sums, i), load(squared, i)
             for r in range(4):
+                prefetch(x, start + r * width + i + ahead)
                 d = load(x, start + r * width + i) - m
                 s = s + d
                 q = fma(d, d, q)
@@ -64,14 +66,18 @@ def moments(x, shift, totals, squares):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def normalize(x, shift, scale, offset, relu, y):  # type: ignore[no-untyped-def]
-    """``y = (x - shift) * scale + offset``, and its positive part if `relu`."""
+def normalize(x, shift, scale, offset, relu, y, past):  # type: ignore[no-untyped-def]
+    """``y = (x - shift) * scale + offset``, and its positive part if `relu`.
+
+    `past`: write y past the caches (see `streams`).
+    """
     width, start = shift.size, 0
     least = splat(np.float32(0.0 if relu else -np.inf))
     while start + width <= x.size:
         for i in range(0, width, LANES):
+            prefetch(x, start + i + AHEAD)
             z = fma(load(x, start + i) - load(shift, i), load(scale, i), load(offset, i))
-            store(y, start + i, maximum(z, least))
+            put(y, start + i, maximum(z, least), past)
         start += width
     block, out = x[start:], y[start:]
     for i in range(block.size):
@@ -87,12 +93,14 @@ def gradient_sums(dy, x, shift, scale, offset, totals, products):  # type: ignor
     """
     width = shift.size
     sums, multiplied = np.zeros(width, np.float32), np.zeros(width, np.float32)
-    rows, start = 0, 0
+    rows, start, ahead = 0, 0, 4 * width
     while start + 4 * width <= x.size:
         for i in range(0, width, LANES):
             m, a, b = load(shift, i), load(scale, i), load(offset, i)
             s, q = load(sums, i), load(multiplied, i)
             for r in range(4):
+                prefetch(x, start + r * width + i + ahead)
+                prefetch(dy, start + r * width + i + ahead)
                 d = load(x, start + r * width + i) - m
                 g = where_positive(fma(d, a, b), load(dy, start + r * width + i))
                 s = s + g
@@ -118,14 +126,16 @@ def gradient_sums(dy, x, shift, scale, offset, totals, products):  # type: ignor
 
 
 @kernel
-def gradient(dy, x, shift, scale, offset, a, b, c, dx):  # type: ignore[no-untyped-def]
+def gradient(dy, x, shift, scale, offset, a, b, c, dx, past):  # type: ignore[no-untyped-def]
     """``dx = a * (g + b * (x - shift) + c)``, with the g of `gradient_sums`."""
     width, start = shift.size, 0
     while start + width <= x.size:
         for i in range(0, width, LANES):
+            prefetch(x, start + i + AHEAD)
+            prefetch(dy, start + i + AHEAD)
             d = load(x, start + i) - load(shift, i)
             g = where_positive(fma(d, load(scale, i), load(offset, i)), load(dy, start + i))
-            store(dx, start + i, (fma(d, load(b, i), load(c, i)) + g) * load(a, i))
+            put(dx, start + i, (fma(d, load(b, i), load(c, i)) + g) * load(a, i), past)
         start += width
     block, above, out = x[start:], dy[start:], dx[start:]
     for i in range(block.size):
