@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minideconv.data.prepare import Preparation
 from minideconv.data.transforms import Transform
 from minideconv.errors import DataError, MinideconvError, UsageError
 
@@ -47,10 +48,13 @@ class DataLoader:
     sampler : indices to use instead of all, each once (an index may occur several times), or a
         function (epoch, rng) -> indices. A function's order is kept; a list is shuffled if asked.
     prefetch : batches prepared ahead per worker.
+    cache_mb : what the first transforms give that draw nothing (`transforms`, ``fixed``) is kept,
+        up to so many MiB; 0 makes it anew in each epoch. For data sets whose items do not change.
 
     Yields
     ------
-    images, masks : (N, 3, H, W) float32 and (N, H, W) uint8 with the usual transforms.
+    images, masks : (N, 3, H, W) float32, lying channels last, and (N, H, W) uint8 with the usual
+        transforms.
 
     Notes
     -----
@@ -78,12 +82,14 @@ class DataLoader:
         drop_last: bool = False,
         sampler: Sequence[int] | Sampler | None = None,
         prefetch: int = 2,
+        cache_mb: float = 0,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("seed", seed, 0),
             ("workers", workers, 0),
             ("prefetch", prefetch, 1),
+            ("cache_mb", cache_mb, 0),
         ):
             if value < least:
                 raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}.")
@@ -91,6 +97,7 @@ class DataLoader:
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
         self.sampler = sampler
+        self._preparation = Preparation(dataset.__getitem__, transform, cache_mb)
         self._epoch, self._position = 0, 0
         self._begun = False  # is this epoch under way, so that iter() means the next one?
         self._samples = len(self._order(0))
@@ -205,14 +212,11 @@ class DataLoader:
                 f"DataLoader: {first} is {sizes[0][0]} but {other} is {sizes[odd][0]};"
                 " a batch needs one size, so give a transform that makes it."
             )
-        return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+        return self._preparation.batch(pairs)
 
     def _sample(self, epoch: int, index: int, position: int) -> Batch:
         try:
-            image, mask = self.dataset[index]
-            if self.transform is not None:
-                rng = self._stream(epoch, _SAMPLE, position)
-                image, mask = self.transform(image, mask, rng)
+            return self._preparation.sample(index, lambda: self._stream(epoch, _SAMPLE, position))
         except MinideconvError:
             raise  # names the file already
         except Exception as error:
@@ -220,4 +224,3 @@ class DataLoader:
                 f"DataLoader: item {index} ({self.dataset.name(index)}) failed with"
                 f" {type(error).__name__}: {error}"
             ) from error
-        return image, mask

@@ -7,6 +7,9 @@ import colorsys
 import numpy as np
 from PIL import Image
 
+CHANNELS = range(
+    3
+)  # a loop over these is quicker than NumPy's over three neighbours, pixel by pixel
 TEXTURES = ("flat", "gradient", "stripes", "checks", "dots", "mottle")
 
 
@@ -92,4 +95,9 @@ def fill(
     """Return (height, width, 3) float32: `colour` with a random texture of up to `strength`."""
     tint = rng.uniform(0.5, 1.0, 3).astype(np.float32)
     tint /= np.sqrt((tint**2).mean())
-    return colour + texture(rng, height, width, unit, strength)[:, :, None] * tint
+    field = texture(rng, height, width, unit, strength)
+    painted = np.empty((height, width, 3), np.float32)
+    for channel in CHANNELS:
+        np.multiply(field, tint[channel], out=painted[..., channel])
+        painted[..., channel] += colour[channel]
+    return painted

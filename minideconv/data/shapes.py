@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from minideconv.data.cache import ItemCache
-from minideconv.data.shape_fills import background_colour, contrasting_colour, fill
+from minideconv.data.shape_fills import CHANNELS, background_colour, contrasting_colour, fill
 from minideconv.data.shape_outlines import OUTLINES, Outline, blob, pose, stroke
 from minideconv.errors import UsageError
 
@@ -199,7 +200,7 @@ class _Scene:
         classes = np.zeros(256, dtype=np.uint8)
         classes[: len(self.class_of)] = self.class_of
         classes[VOID] = VOID
-        image = np.clip(np.rint(self.canvas), 0, 255).astype(np.uint8)
+        image = np.rint(self.canvas, out=self.canvas).clip(0, 255).astype(np.uint8)
         return image, classes[self.labels], self.labels
 
     def _add_clutter(self) -> None:
@@ -249,24 +250,37 @@ class _Scene:
 
     def _paint(self, placed: _Cover) -> None:
         under = self.canvas[placed.window]
-        alpha = placed.alpha.astype(np.float32)[:, :, None] / 255
-        mean = (under * alpha).sum(axis=(0, 1)) / max(float(alpha.sum()), 1e-3)
+        alpha = placed.alpha.astype(np.float32) / 255
+        covered = np.empty_like(under)
+        for channel in CHANNELS:
+            np.multiply(under[..., channel], alpha, out=covered[..., channel])
+        mean = covered.sum(axis=(0, 1)) / max(float(alpha.sum()), 1e-3)
         colour = contrasting_colour(self.rng, mean, self.how.contrast, self.how.muted)
         height, width = placed.alpha.shape
         paint = fill(self.rng, height, width, self.unit, colour, self.how.texture)
-        under += alpha * (paint - under)
+        paint -= under
+        for channel in CHANNELS:
+            paint[..., channel] *= alpha
+        under += paint
 
     def _light_and_noise(self) -> None:
         rng, how = self.rng, self.how
         height, width = self.size
         angle, phase = rng.uniform(0, 2 * np.pi, 2)
-        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+        y, x = _line(height)[:, None], _line(width)[None, :]
         slope = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y
         light = 1 + np.float32(how.light) * np.sin(1.5 * slope + np.float32(phase))
-        self.canvas *= light[:, :, None]
+        for channel in CHANNELS:
+            self.canvas[..., channel] *= light
         noise = rng.standard_normal(self.canvas.shape, dtype=np.float32)
-        self.canvas += np.float32(how.noise * rng.uniform(0.3, 1.0)) * noise
+        noise *= np.float32(how.noise * rng.uniform(0.3, 1.0))
+        self.canvas += noise
+
+
+@lru_cache(maxsize=8)
+def _line(length: int) -> np.ndarray:
+    """Return `length` numbers from -1 to 1."""
+    return np.linspace(-1, 1, length, dtype=np.float32)
 
 
 class _Cover:
@@ -281,7 +295,7 @@ class _Cover:
         pen = ImageDraw.Draw(canvas)
         for ring, ink in zip(outline, [255] + [0] * len(outline), strict=False):
             corners = (ring + shift - low) * _SUPERSAMPLE - 0.5
-            pen.polygon([(float(x), float(y)) for x, y in corners], fill=ink)
+            pen.polygon(corners.ravel().tolist(), fill=ink)
         self._image = canvas.reduce(_SUPERSAMPLE)
         whole = np.asarray(self._image)
         self.full_area = int((whole >= 128).sum())

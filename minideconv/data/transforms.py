@@ -2,12 +2,14 @@
 
 A transform is called with (image, mask, rng): image (H, W, 3) uint8 RGB, mask (H, W) uint8 and a
 `numpy.random.Generator`, from which it draws all its chance. It returns a new pair and leaves its
-input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks eat.
+input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks eat. A transform
+that draws nothing says so by ``fixed = True``, and a loader may then keep what it gave.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +43,7 @@ def _probability(p: float, name: str) -> float:
     return p
 
 
+@lru_cache(maxsize=64)
 def nearest_index(length: int, new_length: int) -> np.ndarray:
     """For each of `new_length` pixels, the one of `length` pixels under its centre.
 
@@ -51,7 +54,9 @@ def nearest_index(length: int, new_length: int) -> np.ndarray:
     >>> nearest_index(4, 6).tolist()
     [0, 1, 1, 2, 3, 3]
     """
-    return ((2 * np.arange(new_length) + 1) * length) // (2 * new_length)
+    index: np.ndarray = ((2 * np.arange(new_length) + 1) * length) // (2 * new_length)
+    index.setflags(write=False)
+    return index
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -93,6 +98,8 @@ class Resize:
     and a mean of names would invent a third class along every border.
     """
 
+    fixed = True
+
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.size = _size(size, "Resize")
 
@@ -103,6 +110,8 @@ class Resize:
 
 class Scale:
     """Keeps the aspect ratio; makes the shorter side `size` pixels long."""
+
+    fixed = True
 
     def __init__(self, size: int) -> None:
         self.size = _size(size, "Scale")[0]
@@ -135,6 +144,8 @@ class RandomScale:
 class WholeWindow:
     """The smallest square around the whole image, black and void beside it; squares stay."""
 
+    fixed = True
+
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Put both in the square."""
         height, width = mask.shape
@@ -162,6 +173,8 @@ class RandomCrop:
 
 class CenterCrop:
     """The `size` window in the middle; black and void where the image is smaller."""
+
+    fixed = True
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.size = _size(size, "CenterCrop")
@@ -266,12 +279,17 @@ class Normalize:
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """Normalize an image without a mask, for prediction."""
-        x = image.astype(np.float32)
-        x -= self.mean
+        normalized: np.ndarray = self.batch(image[None])[0]
+        return normalized
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """Normalize (N, H, W, 3) uint8 -> (N, 3, H, W) float32, which lies channels last."""
+        x = np.empty(images.shape, np.float32)
+        for channel, mean in enumerate(self.mean):
+            place = 2 - channel if self.bgr else channel
+            np.subtract(images[..., channel], mean, out=x[..., place], dtype=np.float32)
         x *= np.float32(1 / self.scale)
-        if self.bgr:
-            x = x[:, :, ::-1]
-        return np.ascontiguousarray(x.transpose(2, 0, 1))
+        return x.transpose(0, 3, 1, 2)
 
     def undo(self, array: np.ndarray) -> np.ndarray:
         """float32 (..., 3, H, W) back to uint8 (..., H, W, 3) RGB, for pictures."""

@@ -109,9 +109,16 @@ def crops(config: TrainConfig, images: Any, stage: str) -> Any:
 
 
 def loader(
-    config: TrainConfig, samples: Any, step: transforms.Normalize, seed: int
+    config: TrainConfig,
+    samples: Any,
+    step: transforms.Normalize,
+    seed: int,
+    cache_mb: float = 256,
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
+
+    Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
+    decoded, cut and resized once a run.
 
     Raises
     ------
@@ -127,6 +134,7 @@ def loader(
         workers=config.workers,
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
+        cache_mb=cache_mb,
     )
 
 

@@ -173,7 +173,7 @@ class Trainer:
         loss, images = 0.0, 0
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
         for _ in range(count):
-            x, truth = next(batches)
+            x, truth = self._clock.fetch(batches)
             loss += self._backward(stage, x, truth, 1.0 / count)
             images += len(x)
         if not math.isfinite(loss):
@@ -216,7 +216,7 @@ class Trainer:
         # A loader of its own, with its own seed: the training crops, their order and their
         # augmentation stay as they are.
         crops = self.plan.stages[number].loader.dataset
-        loader = build.loader(self.config, crops, self.normalize, self.config.seed + 1)
+        loader = build.loader(self.config, crops, self.normalize, self.config.seed + 1, cache_mb=0)
         batches = itertools.islice(loader, self.config.recalibrate)
         recalibrate_batch_norm(self.model, (images for images, _ in batches))
 
@@ -297,6 +297,7 @@ class Trainer:
             "epoch": self.progress.epoch + 1,
             "stage": stage.name,
             "lr": stage.lr,
+            "data_wait": round(self._clock.waiting(), 4),
             "train": {
                 "loss": stage.loss.epoch_mean(),
                 "pixel_accuracy": figures["pixel_accuracy"],
@@ -323,6 +324,7 @@ class Trainer:
                 self.progress.best_mean_iou = found
                 self.progress.best_epoch = self.progress.epoch
                 text += "  best so far"
+        text += f"  (waited {line['data_wait']:.1%} of the time for data)"
         self.say(text)
         self.save(stage, best=better)
         if "val" in line and self.after_validation is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 __all__ = ["Clock", "LossMeter"]
+
+Batch = TypeVar("Batch")
 
 
 class LossMeter:
@@ -63,8 +65,8 @@ class Clock:
         self._start = now() - before
         self._session = now()
         self._steps = 0
-        self._lap = now()
-        self._images = 0
+        self._lap = self._begun = now()
+        self._waited = 0.0
         self._speed: float | None = None
 
     def elapsed(self) -> float:
@@ -85,8 +87,20 @@ class Clock:
         return self._speed
 
     def lap(self) -> None:
-        """Begin a step now: what came before (validation, say) is not its time."""
-        self._lap = self._now()
+        """Begin an epoch, and its first step, now: what came before is not its time."""
+        self._lap = self._begun = self._now()
+        self._waited = 0.0
+
+    def fetch(self, batches: Iterator[Batch]) -> Batch:
+        """Return the next batch, and count how long that took."""
+        before = self._now()
+        batch = next(batches)
+        self._waited += self._now() - before
+        return batch
+
+    def waiting(self) -> float:
+        """Return the share of the time since the epoch began that `fetch` took."""
+        return self._waited / max(1e-9, self._now() - self._begun)
 
     def left(self, steps: int) -> float | None:
         """Estimate the seconds for `steps` more steps, validations and all, from this session."""

@@ -167,7 +167,7 @@ def test_normalize_by_hand():
     x, same = Normalize(mean=(1, 2, 3), scale=2)(image, mask, np.random.default_rng(0))
     assert x.shape == (3, 2, 3)
     assert x.dtype == np.float32
-    assert x.flags.c_contiguous
+    assert x.transpose(1, 2, 0).flags.c_contiguous  # channels last
     assert x[:, 1, 2].tolist() == [4.5, 9.0, 13.5]
     assert x[:, 0, 0].tolist() == [-0.5, -1.0, -1.5]
     assert same.tolist() == mask.tolist()

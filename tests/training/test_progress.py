@@ -148,3 +148,25 @@ def test_loss_means_over_the_interval_and_the_epoch():
     assert meter.epoch_mean() == 4.0
     meter.start_epoch()
     assert meter.epoch_mean() == meter.interval_mean() == 0.0
+
+
+def test_the_clock_tells_the_share_of_the_time_that_batches_took():
+    now = [0.0]
+    clock = Clock(now=lambda: now[0])
+
+    def batches():
+        for seconds in (1.0, 0.0, 2.0):
+            now[0] += seconds
+            yield seconds
+
+    now[0] = 50.0  # a validation, say
+    clock.lap()
+    source = batches()
+    for work in (3.0, 2.0):
+        clock.fetch(source)
+        now[0] += work
+    assert clock.waiting() == pytest.approx(1 / 6)
+    clock.lap()
+    assert clock.fetch(source) == 2.0
+    now[0] += 6.0
+    assert clock.waiting() == pytest.approx(1 / 4)

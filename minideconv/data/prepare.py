@@ -1,0 +1,80 @@
+"""A transform taken apart, so that each sample costs no more than its own chance.
+
+    fixed    the first steps, which draw nothing: done once for each item, and kept
+    drawn    the steps from the first random one on: done anew each time
+    finish   a `Normalize` at the end: bytes become numbers once, for the whole batch, in place
+
+Nothing of it changes a byte of what a batch holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+import numpy as np
+
+from minideconv.data.cache import ItemCache
+from minideconv.data.transforms import Compose, Normalize, Pair, Transform
+
+__all__ = ["Preparation"]
+
+
+class _NoChance:
+    """Given in place of a generator to the steps that say they draw nothing."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise TypeError("a transform that has fixed = True draws random numbers")
+
+
+class Preparation:
+    """How a loader makes its samples and puts them into batches.
+
+    Parameters
+    ----------
+    read : index -> (image, mask)
+    transform : what is done to each pair; None for nothing.
+    megabytes : the fixed part's results are kept up to so many MiB; 0 keeps none.
+    """
+
+    def __init__(
+        self, read: Callable[[int], Pair], transform: Transform | None, megabytes: float
+    ) -> None:
+        steps = _flat(transform)
+        self.read = read
+        self.finish = steps.pop() if steps and isinstance(steps[-1], Normalize) else None
+        count = next(
+            (k for k, step in enumerate(steps) if not getattr(step, "fixed", False)), len(steps)
+        )
+        self.fixed, self.drawn = steps[:count], steps[count:]
+        self._cache: ItemCache[Pair] = ItemCache(megabytes if self.fixed else 0)
+
+    def sample(self, index: int, generator: Callable[[], np.random.Generator]) -> Pair:
+        """Return the pair of item `index`; `generator` is called only if something is drawn."""
+        image, mask = self._cache.get(index, lambda: self._begin(index))
+        if self.drawn:
+            rng = generator()
+            for step in self.drawn:
+                image, mask = step(image, mask, rng)
+        return image, mask
+
+    def _begin(self, index: int) -> Pair:
+        image, mask = self.read(index)
+        for step in self.fixed:
+            image, mask = step(image, mask, cast(np.random.Generator, _NoChance()))
+        return image.view(), mask.view()  # the cache makes them read-only, and only them
+
+    def batch(self, pairs: list[Pair]) -> Pair:
+        """Put pairs of one size together."""
+        masks = np.stack([mask for _, mask in pairs])
+        images = np.stack([image for image, _ in pairs])
+        return images if self.finish is None else self.finish.batch(images), masks
+
+
+def _flat(transform: Transform | None) -> list[Any]:
+    """Return the steps of a transform that may be made of others."""
+    if transform is None:
+        return []
+    if type(transform) is not Compose:
+        return [transform]
+    return [step for part in transform.transforms for step in _flat(part)]
