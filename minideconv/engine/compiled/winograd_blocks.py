@@ -34,7 +34,7 @@ import numpy as np
 from minideconv.engine.compiled.hints import prefetch
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.transpose import transpose
-from minideconv.engine.compiled.vectors import load, load_part, store, store_part
+from minideconv.engine.compiled.vectors import load, load_part, splat, store, store_part
 from minideconv.engine.compiled.winograd_products import (
     CHUNK,
     PANEL,
@@ -68,11 +68,13 @@ def _rows(step):  # type: ignore[no-untyped-def]
 def _cut_out(x, place, size, c, top, left, side, lanes, tile):  # type: ignore[no-untyped-def]
     """Copy side x side pixels of an image, from (top, left) on, and zeros where it has none."""
     h, w = size
-    for r in range(side):
-        for s in range(side):
-            inside = 0 <= top + r < h and 0 <= left + s < w
-            i = place + ((top + r) * w + left + s) * c if inside else 0
-            store(tile, (r * side + s) * 16, load_part(x, i, lanes if inside else 0))
+    for q in range(side * side):
+        store(tile, 16 * q, splat(0.0))
+    for r in range(max(0, -top), min(side, h - top)):
+        for s in range(max(0, -left), min(side, w - left)):
+            i = place + ((top + r) * w + left + s) * c
+            pixel = load(x, i) if lanes == 16 else load_part(x, i, lanes)
+            store(tile, (r * side + s) * 16, pixel)
 
 
 @kernel
@@ -173,8 +175,11 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
             added = load_part(bias, first_k + b, lanes if bias.size else 0)
             for i in range(high):
                 for j in range(wide):
-                    value = load(tile, (4 * i + j) * 16) + added
-                    store_part(y, place + (i * w + j) * k, value, lanes)
+                    pixel = load(tile, (4 * i + j) * 16) + added
+                    if lanes == 16:
+                        store(y, place + (i * w + j) * k, pixel)
+                    else:
+                        store_part(y, place + (i * w + j) * k, pixel, lanes)
 
 
 @kernel
