@@ -217,7 +217,8 @@ def console(section: str, row: Row | None, rates: Floors) -> str:
 
 def render(results: Results) -> str:
     """Return all results as a Markdown page."""
-    parts = [_introduction(results), "## Goals\n\n" + _goals(results)]
+    goals = f"<!-- goals -->\n\n{_goals(results)}\n\n<!-- end of goals -->"
+    parts = [_introduction(results), f"## Goals\n\n{goals}"]
     for section, title in SECTIONS.items():
         threads = threads_of(results, section)
         if threads:

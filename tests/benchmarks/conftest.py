@@ -1,11 +1,21 @@
-"""The benchmark switches algorithms and threads for the whole process: put them back."""
+"""The benchmark is a program of the checkout, not of the package: found from the repository's root.
+
+It switches algorithms and threads for the whole process; every test here puts them back.
+"""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import pytest
 
 from minideconv import parallel
 from minideconv.algorithm import compiled, get_algorithm, set_algorithm, use_compiled
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +25,35 @@ def _settings_as_before():
     set_algorithm(before[0])
     use_compiled(before[1])
     parallel.set_num_threads(before[2])
+
+
+@pytest.fixture(scope="session")
+def net():
+    """A network of a few hundred parameters."""
+    from benchmarks.plans import Net
+
+    return Net("tiny network", 2, width=2, input_size=8, fc=4, stages=2, num_classes=3)
+
+
+@pytest.fixture(scope="session")
+def tiny(net):
+    """A plan of which every section takes seconds."""
+    from benchmarks.plans import Big, Plan
+
+    return Plan(
+        rounds=1,
+        layer_nets=(net,),
+        small_steps=(net,),
+        big_steps=(
+            Big(net, ("numpy", "default_nchw")),
+            Big(net, ("numpy",), every_thread_number=False),
+        ),
+        maps=((2, 4, 8, 8),),
+        scores=((2, 3, 6, 6),),
+        parameters=2**14,
+        floor_size=64,
+        floor_bytes=2**16,
+        tape_repeats=1,
+        growth={"batch": (2,)},
+        imports=1,
+    )
