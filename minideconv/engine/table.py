@@ -87,6 +87,8 @@ def _choose(
 def _tile_size(operation: str, window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
     """Return Winograd's m, 4 or 2, or 0 where another algorithm is faster."""
     h, w = window.out
+    if is_compiled:
+        return 4 if min(c, k) >= 16 and min(h, w) >= 4 else 0
     if min(c, k) < 64 or min(h, w) < 12:
         return 0
     if min(h, w) < 20:
