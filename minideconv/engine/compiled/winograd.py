@@ -80,7 +80,7 @@ def _convolve(
     added = _NO_BIAS if bias is None else bias
 
     def compute(part: tuple[Range, Range]) -> None:
-        work = _work(convolve_work(step, c))
+        work = _work(convolve_work(step, c, k))
         shape = (tuple(size), c, padding, out, k, grid)
         convolve(flat_x, flat_w, turned, added, flat_y, work, *shape, part[0], step, part[1])
 

@@ -14,13 +14,13 @@ channels, multiplied while they are warm, and the finished panel of M is transfo
             M += V U           36 products
         y                      this panel of these tiles
 
-Recomputing U for every block costs about as much as the products of two tiles, and it saves the
-memory for four times the weights.
+Recomputing U for every block costs about as much as the products of nine tiles, and it saves the
+traffic of four times the weights. Only where U is small (`_KEPT`) it stays for the next block.
 
 What lies where (numbers of float32; t is a tile, p a plane, c and k channels)::
 
     V   [c // 16] [p] [t] [c % 16]             `rows` tiles a plane
-    U   [k // 32] [p] [c] [k % 32]             CHUNK + 1 channels a plane
+    U   [k // 32] [p] [c] [k % 32]             `pitch` channels a plane
     M   [k // 32] [p] [t] [k % 32]
 
 Planes are an odd number of vectors apart: at a distance of 4096 bytes the 36 places that one tile
@@ -54,14 +54,18 @@ from minideconv.engine.compiled.winograd_tiles import (
 __all__ = ["convolve", "convolve_work", "correlate", "correlate_work"]
 
 _BUFFERS = SCRATCH + 9 * 256  # a tile between its two steps; a tile, or 16 x 16 kernels, cut out
-_U = 36 * (CHUNK + 1) * PANEL
+_KEPT = 64 * 64  # kernels: their U, 0.6 MB, stays in the second cache beside V and M
 _DU = 36 * 17 * PANEL
 
 
 @kernel
-def _rows(step):  # type: ignore[no-untyped-def]
-    """Return a plane's rows for a block of `step` tiles: room for the last `SHORT`, and odd."""
-    return (step + SHORT) | 1
+def _odd(count):  # type: ignore[no-untyped-def]
+    return count | 1
+
+
+@kernel
+def _whole(count, step):  # type: ignore[no-untyped-def]
+    return (count + step - 1) // step * step
 
 
 @kernel
@@ -79,9 +83,9 @@ def _cut_out(x, place, size, c, top, left, side, lanes, tile):  # type: ignore[n
 
 @kernel
 def _transform_tiles(  # type: ignore[no-untyped-def]
-    x, size, c, origin, grid, first, last, width, gradient, v, rows, scratch, tile
+    x, size, c, channels, origin, grid, first, last, width, gradient, v, rows, scratch, tile
 ):
-    """Transform the tiles `first` to `last` of all images, `width` channels beside each other."""
+    """Transform some channels of the tiles `first` to `last`, `width` channels side by side."""
     (h, w), (th, tw) = size, grid
     side = 4 if gradient else 6
     plane = rows * width
@@ -89,7 +93,7 @@ def _transform_tiles(  # type: ignore[no-untyped-def]
         image, r, s = t // (th * tw), t // tw % th, t % tw
         top, left = 4 * r - origin[0], 4 * s - origin[1]
         inside = top >= 0 and left >= 0 and top + side <= h and left + side <= w
-        for b in range(0, c, 16):
+        for b in range(channels[0], channels[1], 16):
             place = image * h * w * c + b
             j = (b // width * 36 * rows + t - first) * width + b % width
             i, row, column, source = place + (top * w + left) * c, w * c, c, x
@@ -140,21 +144,20 @@ def _fetch_weights(w, c, k, first_c, first_k, turned):  # type: ignore[no-untype
 
 @kernel
 def _transform_weights(  # type: ignore[no-untyped-def]
-    w, c, k, first_c, last_c, first_k, turned, u, scratch, square
+    w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square
 ):
     """Transform the kernels of a chunk of input and a panel of output channels."""
-    plane = (CHUNK + 1) * PANEL
     for b in range(first_c, last_c, 16):
         _fetch_weights(w, c, k, b + 16, first_k, turned)
         for kj in range(first_k, min(first_k + PANEL, k), 16):
-            i, pitch, row, column, source = (b * k + kj), k, 3 * c * k, c * k, w
+            i, step, row, column, source = b * k + kj, k, 3 * c * k, c * k, w
             if turned or kj + 16 > k:
                 _square_of_weights(w, c, k, b, kj, turned, square)
-                i, pitch, row, column, source = 0, 16, 768, 256, square
+                i, step, row, column, source = 0, 16, 768, 256, square
             j = (b - first_c) * PANEL + kj - first_k
             for ci in range(min(16, last_c - b)):
-                at, to = i + ci * pitch, j + ci * PANEL
-                kernel_to_planes(source, at, row, column, scratch, u, to, plane)
+                at, to = i + ci * step, j + ci * PANEL
+                kernel_to_planes(source, at, row, column, scratch, u, to, pitch * PANEL)
 
 
 @kernel
@@ -192,25 +195,35 @@ def convolve(  # type: ignore[no-untyped-def]
     its taps are to be reversed. `grid` counts an image's tiles, of which `step` make a block; the
     first tile begins at the pixel -origin. An empty `bias` is none.
     """
-    rows = _rows(step)
+    rows, pitch = _odd(step + SHORT), _odd(min(c, CHUNK))
+    size_of_m, size_of_u = 36 * rows * PANEL, 36 * pitch * PANEL
     scratch, tile, rest = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
-    u, rest = rest[:_U], rest[_U:]
-    m, v = rest[: 36 * rows * PANEL], rest[36 * rows * PANEL :]
+    m, rest = rest[:size_of_m], rest[size_of_m:]
+    v, us = rest[: 36 * rows * _whole(c, 16)], rest[36 * rows * _whole(c, 16) :]
+    kept = c <= CHUNK and c * k <= _KEPT
     for first in range(tiles[0], tiles[1], step):
         last = min(first + step, tiles[1])
-        _transform_tiles(x, size, c, origin, grid, first, last, 16, False, v, rows, scratch, tile)
+        _transform_tiles(
+            x, size, c, (0, c), origin, grid, first, last, 16, False, v, rows, scratch, tile
+        )
         for first_k in range(panels[0], panels[1], PANEL):
-            thin = first_k + 16 >= k
+            u, thin = us[first_k // PANEL * size_of_u if kept else 0 :], first_k + 16 >= k
             for first_c in range(0, c, CHUNK):
                 last_c = min(first_c + CHUNK, c)
-                _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, scratch, tile)
-                multiply(v, rows, last - first, first_c, last_c, u, m, first_c == 0, thin)
+                if first == tiles[0] or not kept:
+                    _transform_weights(
+                        w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, tile
+                    )
+                fresh = first_c == 0
+                multiply(v, rows, last - first, first_c, last_c, u, pitch, m, fresh, thin)
             _place_output(m, rows, first_k, bias, y, out, k, grid, first, last, scratch, tile)
 
 
-def convolve_work(step: int, c: int) -> int:
+def convolve_work(step: int, c: int, k: int) -> int:
     """Return how many numbers `convolve` needs in `work`."""
-    return _BUFFERS + _U + 36 * (step + SHORT | 1) * (PANEL + -(-c // 16) * 16)
+    rows, pitch = step + SHORT | 1, min(c, CHUNK) | 1
+    panels = -(-k // PANEL) if c <= CHUNK and c * k <= _KEPT else 1
+    return _BUFFERS + 36 * (rows * (PANEL + -(-c // 16) * 16) + panels * pitch * PANEL)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -237,15 +250,18 @@ def correlate(x, dy, dw, work, size, c, origin, out, k, grid, tiles, step, panel
     The sums over the tiles of a block, dU, are transformed to taps before the next block adds its
     own: dw is a quarter as large. The arguments are those of `convolve`.
     """
-    rows = _rows(step)
+    rows = _odd(step + SHORT)
     scratch, tile, rest = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
     du, rest = rest[:_DU], rest[_DU:]
-    size_of_v = 36 * rows * ((c + 15) // 16 * 16)
-    v, z = rest[:size_of_v], rest[size_of_v:]
+    v, z = rest[: 36 * rows * _whole(c, 16)], rest[36 * rows * _whole(c, 16) :]
     for first in range(tiles[0], tiles[1], step):
         last, fresh = min(first + step, tiles[1]), first == tiles[0]
-        _transform_tiles(x, size, c, origin, grid, first, last, 16, False, v, rows, scratch, tile)
-        _transform_tiles(dy, out, k, (0, 0), grid, first, last, PANEL, True, z, rows, scratch, tile)
+        _transform_tiles(
+            x, size, c, (0, c), origin, grid, first, last, 16, False, v, rows, scratch, tile
+        )
+        _transform_tiles(
+            dy, out, k, panels, (0, 0), grid, first, last, PANEL, True, z, rows, scratch, tile
+        )
         for first_k in range(panels[0], panels[1], PANEL):
             for b in range(0, c, 16):
                 accumulate(v, z, rows, last - first, b, first_k, du, first_k + 16 >= k)

@@ -47,7 +47,7 @@ _tall, _short, _tall_thin, _short_thin = (
 
 
 @kernel
-def multiply(v, rows, tiles, first_c, last_c, u, m, fresh, thin):  # type: ignore[no-untyped-def]
+def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):  # type: ignore[no-untyped-def]
     """M[p] += V[p] U[p] (or =, if `fresh`) for a chunk of channels, a panel, and all planes.
 
     A `thin` panel has up to 16 channels.
@@ -55,7 +55,7 @@ def multiply(v, rows, tiles, first_c, last_c, u, m, fresh, thin):  # type: ignor
     step = 36 * rows * 16
     for p in range(36):
         for c in range(first_c, last_c, SUM):
-            j, channels = (p * (CHUNK + 1) + c - first_c) * PANEL, min(SUM, last_c - c)
+            j, channels = (p * pitch + c - first_c) * PANEL, min(SUM, last_c - c)
             t, first = 0, fresh and c == first_c
             while t < tiles:
                 i, place = c // 16 * step + (p * rows + t) * 16, (p * rows + t) * PANEL
