@@ -24,9 +24,9 @@ import numpy as np
 from minideconv.engine import winograd
 from minideconv.engine.compiled.winograd_blocks import (
     convolve,
-    convolve_work,
+    convolve_plan,
     correlate,
-    correlate_work,
+    correlate_plan,
 )
 from minideconv.engine.compiled.winograd_products import PANEL
 from minideconv.engine.memory import empty, workspace
@@ -78,15 +78,15 @@ def _convolve(
     blocks = -(-tiles // step)
     flat_x, flat_w, flat_y = x.reshape(-1), w.reshape(-1), y.reshape(-1)
     added = _NO_BIAS if bias is None else bias
+    plan, count = convolve_plan(step, c, k)
+    shape = (tuple(size), c, padding, out, k, grid)
 
     def compute(part: tuple[Range, Range]) -> None:
-        work = _work(convolve_work(step, c, k))
-        shape = (tuple(size), c, padding, out, k, grid)
-        convolve(flat_x, flat_w, turned, added, flat_y, work, *shape, part[0], step, part[1])
+        convolve(flat_x, flat_w, turned, added, flat_y, _work(count), plan, *shape, *part)
 
-    threads = get_num_threads() if 72.0 * tiles * c * k > _SMALL else 1
+    threads = get_num_threads() if _operations(tiles, c, k) > _SMALL else 1
+    ranges = _cut(tiles, step, 4 * threads if threads > 1 else 1)
     pieces = 1 if blocks % threads == 0 or blocks >= 4 * threads else threads
-    ranges = _cut(tiles, step, min(blocks, 4 * threads))
     map_ordered(compute, [(r, p) for r in ranges for p in _cut(k, PANEL, pieces)])
     return y
 
@@ -95,23 +95,29 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (3, 3, C, K)."""
     (n, *size, c), k, out = x.shape, dy.shape[3], window.out
     grid, tiles, step = _blocks(n, out, _FEW_TILES if c + k <= 256 else _TILES)
-    ranges = _cut(tiles, step, _PARTS if tiles >= 2 * _PARTS * step else 1)
-    dw = empty((len(ranges), 3, 3, c, k))
+    large = _operations(tiles, c, k) > _SMALL
+    ranges = _cut(tiles, step, _PARTS if large and tiles >= 2 * _PARTS * step else 1)
+    shares = [empty((3, 3, c, k)) for _ in ranges]
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
+    plan, count = correlate_plan(step, c, k)
+    shape = (tuple(size), c, window.padding, out, k, grid)
 
     def compute(part: tuple[int, Range]) -> None:
         number, panels = part
-        work = _work(correlate_work(step, c, k))
-        sums, shape = dw[number].reshape(-1), (tuple(size), c, window.padding, out, k, grid)
-        correlate(flat_x, flat_dy, sums, work, *shape, ranges[number], step, panels)
+        dw = shares[number].reshape(-1)
+        correlate(flat_x, flat_dy, dw, _work(count), plan, *shape, ranges[number], panels)
 
-    many = 72.0 * tiles * c * k > _SMALL and len(ranges) == 1
-    panels = _cut(k, PANEL, get_num_threads() if many else 1)
+    panels = _cut(k, PANEL, get_num_threads() if large and len(ranges) == 1 else 1)
     map_ordered(compute, [(i, p) for i in range(len(ranges)) for p in panels])
-    total: np.ndarray = dw[0]
-    for share in dw[1:]:
-        total += share
-    return total
+    dw, *others = shares
+    for share in others:
+        dw += share
+    return dw
+
+
+def _operations(tiles: int, c: int, k: int) -> float:
+    """Return the floating point operations of the products."""
+    return 2.0 * 36 * tiles * c * k
 
 
 def _blocks(n: int, out: Pair, most: int) -> tuple[Pair, int, int]:

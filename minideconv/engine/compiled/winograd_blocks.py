@@ -51,21 +51,11 @@ from minideconv.engine.compiled.winograd_tiles import (
     planes_to_output,
 )
 
-__all__ = ["convolve", "convolve_work", "correlate", "correlate_work"]
+__all__ = ["convolve", "convolve_plan", "correlate", "correlate_plan"]
 
 _BUFFERS = SCRATCH + 9 * 256  # a tile between its two steps; a tile, or 16 x 16 kernels, cut out
 _KEPT = 64 * 64  # kernels: their U, 0.6 MB, stays in the second cache beside V and M
 _DU = 36 * 17 * PANEL
-
-
-@kernel
-def _odd(count):  # type: ignore[no-untyped-def]
-    return count | 1
-
-
-@kernel
-def _whole(count, step):  # type: ignore[no-untyped-def]
-    return (count + step - 1) // step * step
 
 
 @kernel
@@ -187,27 +177,25 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
 
 @kernel
 def convolve(  # type: ignore[no-untyped-def]
-    x, w, turned, bias, y, work, size, c, origin, out, k, grid, tiles, step, panels
+    x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels
 ):
     """Compute output channels ``panels[0] : panels[1]`` of the tiles ``tiles[0] : tiles[1]``.
 
     x is (N, *size, C), w (3, 3, C, K), y (N, *out, K), all flat; `turned`: w is (3, 3, K, C) and
-    its taps are to be reversed. `grid` counts an image's tiles, of which `step` make a block; the
-    first tile begins at the pixel -origin. An empty `bias` is none.
+    its taps are to be reversed. `grid` counts an image's tiles; the first begins at the pixel
+    -origin. An empty `bias` is none. `plan` is from `convolve_plan`.
     """
-    rows, pitch = _odd(step + SHORT), _odd(min(c, CHUNK))
-    size_of_m, size_of_u = 36 * rows * PANEL, 36 * pitch * PANEL
-    scratch, tile, rest = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
-    m, rest = rest[:size_of_m], rest[size_of_m:]
-    v, us = rest[: 36 * rows * _whole(c, 16)], rest[36 * rows * _whole(c, 16) :]
-    kept = c <= CHUNK and c * k <= _KEPT
+    step, rows, pitch, kept = plan
+    end_of_m, end_of_v = 36 * rows * PANEL, 36 * rows * (PANEL + (c + 15) // 16 * 16)
+    scratch, tile, planes = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
+    m, v, us = planes[:end_of_m], planes[end_of_m:end_of_v], planes[end_of_v:]
     for first in range(tiles[0], tiles[1], step):
         last = min(first + step, tiles[1])
         _transform_tiles(
             x, size, c, (0, c), origin, grid, first, last, 16, False, v, rows, scratch, tile
         )
         for first_k in range(panels[0], panels[1], PANEL):
-            u, thin = us[first_k // PANEL * size_of_u if kept else 0 :], first_k + 16 >= k
+            u, thin = us[first_k // PANEL * 36 * pitch * PANEL if kept else 0 :], first_k + 16 >= k
             for first_c in range(0, c, CHUNK):
                 last_c = min(first_c + CHUNK, c)
                 if first == tiles[0] or not kept:
@@ -219,11 +207,16 @@ def convolve(  # type: ignore[no-untyped-def]
             _place_output(m, rows, first_k, bias, y, out, k, grid, first, last, scratch, tile)
 
 
-def convolve_work(step: int, c: int, k: int) -> int:
-    """Return how many numbers `convolve` needs in `work`."""
-    rows, pitch = step + SHORT | 1, min(c, CHUNK) | 1
-    panels = -(-k // PANEL) if c <= CHUNK and c * k <= _KEPT else 1
-    return _BUFFERS + 36 * (rows * (PANEL + -(-c // 16) * 16) + panels * pitch * PANEL)
+def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool], int]:
+    """Return how `convolve` divides its memory for blocks of `step` tiles, and how much it needs.
+
+    The rows of a plane of M and V (room for `SHORT` behind the last, and odd) and of U, and whether
+    U is kept.
+    """
+    rows, pitch, kept = (step + SHORT) | 1, min(c, CHUNK) | 1, c <= CHUNK and c * k <= _KEPT
+    panels = -(-k // PANEL) if kept else 1
+    count = _BUFFERS + 36 * (rows * (PANEL + -(-c // 16) * 16) + panels * pitch * PANEL)
+    return (step, rows, pitch, kept), count
 
 
 # ---------------------------------------------------------------------------------------------
@@ -244,16 +237,16 @@ def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):  # type:
 
 
 @kernel
-def correlate(x, dy, dw, work, size, c, origin, out, k, grid, tiles, step, panels):  # type: ignore[no-untyped-def]
+def correlate(x, dy, dw, work, plan, size, c, origin, out, k, grid, tiles, panels):  # type: ignore[no-untyped-def]
     """Compute what the tiles ``tiles[0] : tiles[1]`` give to output channels `panels` of dw.
 
     The sums over the tiles of a block, dU, are transformed to taps before the next block adds its
     own: dw is a quarter as large. The arguments are those of `convolve`.
     """
-    rows = _odd(step + SHORT)
-    scratch, tile, rest = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
-    du, rest = rest[:_DU], rest[_DU:]
-    v, z = rest[: 36 * rows * _whole(c, 16)], rest[36 * rows * _whole(c, 16) :]
+    step, rows = plan
+    end_of_v = _DU + 36 * rows * ((c + 15) // 16 * 16)
+    scratch, tile, planes = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
+    du, v, z = planes[:_DU], planes[_DU:end_of_v], planes[end_of_v:]
     for first in range(tiles[0], tiles[1], step):
         last, fresh = min(first + step, tiles[1]), first == tiles[0]
         _transform_tiles(
@@ -268,7 +261,8 @@ def correlate(x, dy, dw, work, size, c, origin, out, k, grid, tiles, step, panel
                 _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile)
 
 
-def correlate_work(step: int, c: int, k: int) -> int:
-    """Return how many numbers `correlate` needs in `work`."""
+def correlate_plan(step: int, c: int, k: int) -> tuple[tuple[int, int], int]:
+    """Return the same for `correlate`: the tiles of a block and the rows of a plane."""
+    rows = step | 1
     channels = -(-c // 16) * 16 + -(-k // PANEL) * PANEL
-    return _BUFFERS + _DU + 36 * (step + SHORT | 1) * channels
+    return (step, rows), _BUFFERS + _DU + 36 * rows * channels
