@@ -9,9 +9,20 @@ and an array in another order is accepted everywhere, at the price of a copy.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-__all__ = ["from_channels_last", "taps_first", "to_channels_last", "with_taps_first"]
+__all__ = [
+    "assign",
+    "empty_weight",
+    "from_channels_last",
+    "taps_first",
+    "to_channels_last",
+    "with_taps_first",
+]
+
+_BLOCK = (256, 8)  # output and input channels: with their taps they stay in the cache
 
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:
@@ -32,3 +43,26 @@ def taps_first(weight: np.ndarray) -> np.ndarray:
 def with_taps_first(weight: np.ndarray) -> np.ndarray:
     """Return `weight` (K, C, kh, kw) with the same values and shape, lying as (kh, kw, C, K)."""
     return taps_first(weight).transpose(3, 2, 0, 1)
+
+
+def empty_weight(shape: tuple[int, int, int, int], dtype: Any = np.float32) -> np.ndarray:
+    """Return an uninitialised weight (K, C, kh, kw) that lies as (kh, kw, C, K)."""
+    k, c, kh, kw = shape
+    return np.empty((kh, kw, c, k), dtype).transpose(3, 2, 0, 1)
+
+
+def assign(target: Any, source: Any) -> None:
+    """``target[...] = source``, in blocks where one is a weight in another order than the other.
+
+    Copying numbers that are neighbours here and far apart there costs a cache line each, unless
+    they come from a block that stays in the cache: six times as fast for fc6.
+    """
+    both = isinstance(target, np.ndarray) and isinstance(source, np.ndarray)
+    if not both or target.ndim != 4 or target.strides == source.strides:
+        target[...] = source
+        return
+    rows, columns = _BLOCK
+    for k in range(0, len(target), rows):
+        for c in range(0, target.shape[1], columns):
+            block = (slice(k, k + rows), slice(c, c + columns))
+            target[block] = source[block]

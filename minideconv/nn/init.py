@@ -14,6 +14,7 @@ import numpy as np
 from minideconv import random
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, device_of, to_device
+from minideconv.engine.layout import assign
 
 __all__ = [
     "bilinear_",
@@ -45,7 +46,7 @@ def fans(shape: tuple[int, ...], transposed: bool = False) -> tuple[int, int]:
 
 def _fill(tensor: Tensor, values: Array) -> Tensor:
     values = values.astype(tensor.data.dtype, copy=False)
-    tensor.data[...] = to_device(values, device_of(tensor.data))
+    assign(tensor.data, to_device(values, device_of(tensor.data)))
     tensor.bump_version()
     return tensor
 

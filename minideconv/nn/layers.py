@@ -11,7 +11,8 @@ from minideconv import geometry
 from minideconv.algorithm import algorithm as using
 from minideconv.algorithm import check_algorithm
 from minideconv.autograd import Tensor
-from minideconv.engine.layout import with_taps_first
+from minideconv.engine.layout import empty_weight
+from minideconv.grad_mode import is_replaying
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
 from minideconv.ops.im2col import IntPair
@@ -71,8 +72,7 @@ class Conv2d(Module):
         self.algorithm = None if algorithm is None else check_algorithm(algorithm, "Conv2d")
         kernel = geometry.pair(kernel_size, "kernel_size", "Conv2d")
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        weight = np.empty((out_channels, in_channels // groups, *kernel), np.float32)
-        self.weight = Parameter(with_taps_first(weight))
+        self.weight = Parameter(empty_weight((out_channels, in_channels // groups, *kernel)))
         init.kaiming_normal_(self.weight)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
@@ -125,8 +125,7 @@ class ConvTranspose2d(Module):
             geometry.pair(output_padding, "output_padding", name), self.stride, self.dilation, name
         )
         self.groups = groups
-        weight = np.empty((in_channels, out_channels // groups, *kernel), np.float32)
-        self.weight = Parameter(with_taps_first(weight))
+        self.weight = Parameter(empty_weight((in_channels, out_channels // groups, *kernel)))
         init.kaiming_normal_(self.weight, transposed=True)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
@@ -251,7 +250,7 @@ class BatchNorm2d(Module):
         if not self.track_running_stats:
             return function(x, None, None, self.weight, self.bias, True, eps=self.eps)
         momentum = self.momentum
-        if self.training:
+        if self.training and not is_replaying():
             self.num_batches_tracked += 1
         if momentum is None:
             momentum = 1.0 / max(1, int(self.num_batches_tracked))

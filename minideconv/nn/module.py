@@ -9,6 +9,7 @@ import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
+from minideconv.engine.layout import assign
 
 __all__ = ["Module", "Parameter"]
 
@@ -195,7 +196,7 @@ class Module:
                 f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
             )
         for name, array in own.items():
-            array[...] = to_device(state[name], device_of(array))
+            assign(array, to_device(state[name], device_of(array)))
         for parameter in self.parameters():
             parameter.bump_version()
 
