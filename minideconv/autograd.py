@@ -23,6 +23,7 @@ That is all there is to a differentiable operation. Nothing here knows any layer
 `tensor_reductions`  sums, means, extremes, matrix products
 `tensor_shapes`      reshaping, indexing, joining
 `tensor_inplace`     ``x[...] = value``, ``x += value``
+`checkpointing`      parts of a network that are computed twice instead of kept
 ==================== ===============================================================================
 """
 
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 # Importing these gives Tensor its operators and methods.
 from minideconv import tensor_inplace, tensor_math, tensor_reductions, tensor_shapes  # noqa: F401
+from minideconv.checkpointing import checkpoint
 from minideconv.grad_mode import detect_anomaly, is_grad_enabled, no_grad
 from minideconv.record import record
 from minideconv.tensor import RemovableHandle, Tensor
@@ -39,6 +41,7 @@ __all__ = [
     "Operand",
     "RemovableHandle",
     "Tensor",
+    "checkpoint",
     "detect_anomaly",
     "is_grad_enabled",
     "no_grad",

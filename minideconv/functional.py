@@ -17,6 +17,7 @@ from minideconv import ops
 from minideconv.algorithm import algorithm, get_algorithm
 from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.backend import Array, get_xp
+from minideconv.grad_mode import is_replaying
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
 
@@ -169,6 +170,12 @@ def avg_pool2d(
     return record("avg_pool2d", y, (x,), backward)
 
 
+def _running(statistics: Array | Tensor | None) -> Array | None:
+    """Return the array to update: where a forward is carried out once more, a copy."""
+    array = statistics.data if isinstance(statistics, Tensor) else statistics
+    return array.copy() if array is not None and is_replaying() else array
+
+
 def batch_norm(
     x: Tensor,
     running_mean: Array | Tensor | None,
@@ -183,8 +190,7 @@ def batch_norm(
 
     In training the running statistics, arrays or Tensors, are updated in place.
     """
-    mean = running_mean.data if isinstance(running_mean, Tensor) else running_mean
-    var = running_var.data if isinstance(running_var, Tensor) else running_var
+    mean, var = _running(running_mean), _running(running_var)
     from_batch = training or mean is None or var is None
     y, saved = ops.batch_norm(
         x.data,
@@ -215,8 +221,7 @@ def batch_norm_relu(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
-    mean = running_mean.data if isinstance(running_mean, Tensor) else running_mean
-    var = running_var.data if isinstance(running_var, Tensor) else running_var
+    mean, var = _running(running_mean), _running(running_var)
     from_batch = training or mean is None or var is None
     y, saved = ops.batch_norm_relu(
         x.data,

@@ -11,22 +11,31 @@ import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["detect_anomaly", "is_grad_enabled", "no_grad"]
+__all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class _Mode(threading.local):
-    """The two switches of one thread."""
+    """The two switches of one thread, and what `checkpoint` needs to know and to tell."""
 
     recording: bool = True
     anomaly: bool = False
+    replaying: bool = False
+    """This forward was carried out before: what it changed for good is not to be changed again."""
+    used: list[Any] | None = None
+    """Collects the tensors that would have been recorded as inputs that require gradients."""
 
 
 mode = _Mode()
+
+
+def is_replaying() -> bool:
+    """Return whether this thread repeats a forward for `checkpoint`, to get its tape."""
+    return mode.replaying
 
 
 def is_grad_enabled() -> bool:

@@ -76,6 +76,8 @@ def record(
     if checking:
         _check_forward(name, array, inputs)
     if not wanted or not mode.recording or array.dtype.kind != "f":
+        if wanted and mode.used is not None:
+            mode.used += [tensor for tensor in inputs if tensor is not None]
         return result
     arrays: list[Any] = []
     versions: list[tuple[Version, int, int]] = []

@@ -18,11 +18,21 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
 from minideconv.backend import Array, get_xp
 from minideconv.engine.memory import Lease
 from minideconv.grad_mode import mode
 
-__all__ = ["Backward", "GradHook", "Leaf", "Node", "Version", "backward_pass"]
+__all__ = [
+    "Backward",
+    "GradHook",
+    "Leaf",
+    "Node",
+    "Version",
+    "backward_pass",
+    "gradients_of",
+]
 
 Backward: TypeAlias = Callable[..., tuple[Array | None, ...]]
 """``backward(grad, needs, *saved)`` returns one gradient, or None, for each input."""
@@ -121,20 +131,31 @@ class Node:
         self.versions = []
 
 
-def backward_pass(root: Node | Leaf, grad: Array, retain_graph: bool = False) -> None:
+def backward_pass(
+    root: Node | Leaf,
+    grad: Array,
+    retain_graph: bool = False,
+    ends: dict[Node | Leaf, Array | None] | None = None,
+) -> None:
     """Send `grad`, the gradient of `root`, back to every leaf that `root` was computed from.
 
     A node runs once all the nodes that used its result have sent their share, so each runs once
     however often its result was used. Unless `retain_graph`, it is released directly afterwards:
-    memory falls as the walk goes on.
+    memory falls as the walk goes on. At the keys of `ends` the walk stops, and leaves the gradient
+    there.
     """
-    waiting = _count_users(root)
+    ends = {} if ends is None else ends
+    waiting = _count_users(root, ends)
     grads: dict[Node | Leaf, Array] = {root: grad}  # the sums that have arrived so far
     exclusive: set[Node | Leaf] = set()  # those whose sum lies in memory nobody else can see
     ready: list[Node | Leaf] = [root]
     while ready:
         target = ready.pop()
         arrived = grads.pop(target, None)
+        if target in ends:
+            own = arrived is None or isinstance(target, Node) or target in exclusive
+            ends[target] = arrived if own else get_xp(arrived).array(arrived)
+            continue
         if not isinstance(target, Node):
             if arrived is not None:
                 target._receive(arrived, target in exclusive)
@@ -151,13 +172,30 @@ def backward_pass(root: Node | Leaf, grad: Array, retain_graph: bool = False) ->
                     ready.append(edge)
 
 
-def _count_users(root: Node | Leaf) -> dict[Node | Leaf, int]:
+def gradients_of(
+    outputs: Sequence[Node | Leaf],
+    grads: Sequence[Array],
+    inputs: Sequence[Node | Leaf],
+) -> list[Array | None]:
+    """Return the gradient of each of `inputs`, given those of `outputs`, and go no further back."""
+    ends: dict[Node | Leaf, Array | None] = dict.fromkeys(inputs)
+    # Saved, because what comes from outside must not be taken for memory of this walk's own.
+    saved = tuple(grads)
+    join = Node("join", tuple(outputs), lambda _, needs, *grads: grads, saved, [], (), float)
+    del grads, saved
+    backward_pass(join, np.ones(()), ends=ends)
+    return [ends[target] for target in inputs]
+
+
+def _count_users(
+    root: Node | Leaf, ends: dict[Node | Leaf, Array | None]
+) -> dict[Node | Leaf, int]:
     """Return everything `root` was computed from, with how many gradients each will be sent."""
     users: dict[Node | Leaf, int] = {root: 0}
     unvisited = [root]
     while unvisited:
         node = unvisited.pop()
-        if not isinstance(node, Node):
+        if not isinstance(node, Node) or node in ends:
             continue
         if node.backward is None:
             raise RuntimeError(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minideconv import geometry
-from minideconv.autograd import Tensor, no_grad
+from minideconv.autograd import Tensor, checkpoint, no_grad
 from minideconv.backend import Array
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module
 from minideconv.ops.switches import Switches
@@ -61,6 +61,7 @@ class DeconvNet(Module):
         stages: int = 5,
         in_channels: int = 3,
         fc_kernel: int | tuple[int, int] | None = None,
+        recompute: bool | int = False,
     ) -> None:
         super().__init__()
         size = geometry.pair(input_size, "input_size", "deconvnet")
@@ -85,6 +86,7 @@ class DeconvNet(Module):
         self.num_classes, self.width, self.input_size = num_classes, width, size
         self.fc, self.stages, self.in_channels = fc, stages, in_channels
         self.fc_kernel = None if fc_kernel is None else kernel
+        self.recompute = recompute
         self.pool = MaxPool2d(2, 2, return_switches=True)
         self.unpool = MaxUnpool2d()
 
@@ -138,24 +140,35 @@ class DeconvNet(Module):
                 watch(name, y)
             return y
 
-        all_switches: list[Switches] = []
-        for number, (convolutions, _) in enumerate(STAGES[: self.stages], 1):
-            for i in range(1, len(convolutions) + 1):
+        def contract(x: Tensor, number: int) -> tuple[Tensor, Switches]:
+            for i in range(1, len(STAGES[number - 1][0]) + 1):
                 x = step(f"conv{number}_{i}", x)
             x, switches = self.pool(x)
-            all_switches.append(switches)
             if watch is not None:
                 watch(f"pool{number}", x)
+            return x, switches
 
-        for name in ("fc6", "fc7", "fc6_deconv"):
-            x = step(name, x)
-
-        for number in range(self.stages, 0, -1):
-            x = self.unpool(x, all_switches.pop())
+        def expand(x: Tensor, switches: Switches, number: int) -> Tensor:
+            x = self.unpool(x, switches)
             if watch is not None:
                 watch(f"unpool{number}", x)
             for i in range(1, len(STAGES[number - 1][1]) + 1):
                 x = step(f"deconv{number}_{i}", x)
+            return x
+
+        def compute(stage: Callable[..., Any], *inputs: Any) -> Any:
+            again = self.stages if self.recompute is True else self.recompute
+            # `watch` is to see each layer once.
+            return (checkpoint if inputs[-1] <= again and watch is None else _call)(stage, *inputs)
+
+        all_switches: list[Switches] = []
+        for number in range(1, self.stages + 1):
+            x, switches = compute(contract, x, number)
+            all_switches.append(switches)
+        for name in ("fc6", "fc7", "fc6_deconv"):
+            x = step(name, x)
+        for number in range(self.stages, 0, -1):
+            x = compute(expand, x, all_switches.pop(), number)
         return step("seg_score", x)
 
     def activations(self, x: Tensor | Array) -> dict[str, Array]:
@@ -187,6 +200,10 @@ class DeconvNet(Module):
         return f"{self.num_parameters():,} parameters"
 
 
+def _call(function: Callable[..., Any], *inputs: Any) -> Any:
+    return function(*inputs)
+
+
 def deconvnet(
     num_classes: int = 21,
     width: int = 64,
@@ -195,6 +212,7 @@ def deconvnet(
     stages: int = 5,
     in_channels: int = 3,
     fc_kernel: int | tuple[int, int] | None = None,
+    recompute: bool | int = False,
 ) -> DeconvNet:
     """Build DeconvNet; the default arguments are exactly the paper's network.
 
@@ -216,6 +234,10 @@ def deconvnet(
         Window of fc6. Left out it is the whole map behind the last pooling, as in the paper: one
         vector then describes the image. With a smaller window every place is described by a
         vector of its own, from its surroundings; such a network learns from far fewer images.
+    recompute : bool or int
+        Whether training computes activations twice instead of keeping them (`checkpoint`): those of
+        all stages, or of so many stages, counted from the image, where the maps are large. It
+        changes memory and time, and no number. May be set later: ``net.recompute = True``.
 
     Returns
     -------
@@ -234,4 +256,4 @@ def deconvnet(
     >>> deconvnet(num_classes=4, width=2, input_size=32, fc=8).num_parameters()
     29996
     """
-    return DeconvNet(num_classes, width, input_size, fc, stages, in_channels, fc_kernel)
+    return DeconvNet(num_classes, width, input_size, fc, stages, in_channels, fc_kernel, recompute)
