@@ -49,7 +49,7 @@ __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
 # (R, Q, T): R Q vectors of sums, Q T of weights and one number, in 32 registers. Each is compiled
 # when first used; the widths of common maps are multiples of some R.
-_SLIDING = ((24, 1, 3), (16, 1, 3), (12, 2, 3), (8, 2, 3), (7, 2, 3), (6, 2, 3))
+_SLIDING = ((12, 2, 3), (8, 2, 3), (7, 2, 3), (6, 2, 3), (24, 1, 3), (16, 1, 3))
 _PLAIN = ((16, 1, 1), (8, 2, 1), (12, 2, 1), (14, 2, 1), (8, 3, 1), (6, 4, 1))
 _BAND = 1 << 18  # bytes of padded input that are made at a time
 
