@@ -26,7 +26,8 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be positive")
     gradients = [p.grad.data for p in parameters if p.grad is not None]
-    squares = [float(get_xp(g).vdot(g, g)) for g in gradients]
+    flat = [g.ravel(order="K") for g in gradients]  # as they lie: a view wherever that is dense
+    squares = [float(get_xp(g).vdot(g, g)) for g in flat]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
     if norm > max_norm:
         for gradient in gradients:

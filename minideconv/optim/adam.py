@@ -17,9 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from minideconv.algorithm import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
-from minideconv.optim.blocks import blocks
+from minideconv.optim.blocks import as_they_lie, blocks
 from minideconv.optim.optimizer import Group, Optimizer, State, check_range
 
 __all__ = ["Adam", "AdamW"]
@@ -75,17 +76,17 @@ class Adam(Optimizer):
         if not state:
             state.update(step=0, exp_avg=xp.zeros_like(weight), exp_avg_sq=xp.zeros_like(weight))
         state["step"] += 1
-        rate = lr / (1 - b1 ** state["step"])
+        # lr m' / (sqrt(v') + eps) = rate m / (sqrt(v) + least): one division less for each weight
         root = math.sqrt(1 - b2 ** state["step"])
-        for w, g, m, v, d, t in blocks(
-            weight, grad, state["exp_avg"], state["exp_avg_sq"], scratch=2
-        ):
-            if self.decoupled:
-                w *= 1 - lr * weight_decay
-                d[...] = g
-            else:
-                xp.multiply(w, weight_decay, out=d)
-                d += g
+        rate, least = lr * root / (1 - b1 ** state["step"]), group["eps"] * root
+        decay, shrink = (0.0, 1 - lr * weight_decay) if self.decoupled else (weight_decay, 1.0)
+        arrays = as_they_lie(weight, grad, state["exp_avg"], state["exp_avg_sq"])
+        options = (rate, (b1, b2), least, decay, shrink)
+        if accelerate("adam", *arrays, *options) is not None:
+            return
+        for w, g, m, v, d, t in blocks(*arrays, scratch=2):
+            xp.multiply(w, decay, out=d)
+            d += g
             m *= b1
             xp.multiply(d, 1 - b1, out=t)
             m += t
@@ -94,10 +95,11 @@ class Adam(Optimizer):
             d *= 1 - b2
             v += d
             xp.sqrt(v, out=t)
-            t /= root
-            t += group["eps"]
+            t += least
             xp.divide(m, t, out=t)
             t *= rate
+            if self.decoupled:
+                w *= shrink
             w -= t
 
 

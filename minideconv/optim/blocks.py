@@ -13,12 +13,36 @@ import numpy as np
 
 from minideconv.backend import Array, get_xp
 
-__all__ = ["BLOCK", "blocks"]
+__all__ = ["BLOCK", "as_they_lie", "blocks"]
 
 BLOCK = 64 * 1024
 """Elements in a block on the CPU: 256 KiB of float32, so that an update's arrays fit into L2."""
 
 _GPU_BLOCK = 64 * 1024 * 1024  # a GPU wants few, large launches; this only bounds the temporaries
+
+
+def as_they_lie(weight: Array, grad: Array, *state: Array) -> tuple[Array, ...]:
+    """View equally shaped arrays as flat ones, in the order in which `weight` lies in memory.
+
+    The order of the axes in memory does not matter to an update, only that it is the same for all:
+    a gradient that lies otherwise is copied, since reading it in leaps takes longer. Arrays that
+    have gaps, or a state that lies otherwise, come back as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.arange(6.0).reshape(2, 3)
+    >>> as_they_lie(w.T, w.T + 10)[1]
+    array([10., 11., 12., 13., 14., 15.])
+    """
+    if all(array.flags.c_contiguous for array in (weight, grad, *state)):
+        return tuple(array.reshape(-1) for array in (weight, grad, *state))
+    axes = sorted(range(weight.ndim), key=lambda axis: -weight.strides[axis])
+    turned = [array.transpose(axes) for array in (weight, *state)]
+    if not all(array.flags.c_contiguous for array in turned):
+        return (weight, grad, *state)
+    dense = get_xp(grad).ascontiguousarray(grad.transpose(axes))
+    return tuple(array.reshape(-1) for array in (turned[0], dense, *turned[1:]))
 
 
 def blocks(*arrays: Array, scratch: int = 0) -> Iterator[tuple[Array, ...]]:

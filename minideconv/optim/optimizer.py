@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, to_cpu, to_device
+from minideconv.backend import Array, get_xp, to_cpu, to_device
 
 __all__ = ["Optimizer", "check_count", "check_range"]
 
@@ -216,7 +216,9 @@ class Optimizer:
                 f"{self.name}: the saved {name} of parameter {number} has shape {value.shape} but"
                 f" the parameter has {p.shape}"
             )
-        return to_device(value.astype(p.dtype), p.device)
+        fitting: Array = get_xp(p.data).empty_like(p.data)  # lies as the parameter does
+        fitting[...] = to_device(value, p.device)
+        return fitting
 
 
 def _plain(value: Any) -> Any:

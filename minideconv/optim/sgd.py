@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from minideconv.algorithm import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
-from minideconv.optim.blocks import blocks
+from minideconv.optim.blocks import as_they_lie, blocks
 from minideconv.optim.optimizer import Group, Optimizer, State, check_range
 
 __all__ = ["SGD"]
@@ -86,22 +87,27 @@ class SGD(Optimizer):
 
     def update(self, weight: Array, grad: Array, group: Group, state: State) -> None:
         """Change the parameter's array `weight` in place; leave `grad` as it is."""
-        xp = get_xp(weight)
         lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
-        first = "momentum_buffer" not in state
-        if momentum and first:
-            state["momentum_buffer"] = xp.zeros_like(weight)
-        velocity = state["momentum_buffer"] if momentum else grad  # without momentum: not used
-        for w, g, v, d, t in blocks(weight, grad, velocity, scratch=2):
+        dampening, nesterov = group["dampening"], group["nesterov"]
+        if momentum and "momentum_buffer" not in state:
+            state["momentum_buffer"] = get_xp(weight).zeros_like(weight)
+            dampening = 0.0  # v = d at the first step
+        memory = [state["momentum_buffer"]] if momentum else []
+        weight, grad, *memory = as_they_lie(weight, grad, *memory)
+        velocity = memory[0] if momentum else None
+        options = (lr, momentum, dampening, weight_decay, nesterov)
+        if accelerate("sgd", weight, grad, velocity, *options) is not None:
+            return
+        xp = get_xp(weight)
+        for w, g, *vs, d, t in blocks(weight, grad, *memory, scratch=2):
             xp.multiply(w, weight_decay, out=d)
             d += g
-            if momentum:
-                if not first:
-                    v *= momentum
-                    if group["dampening"]:
-                        d *= 1 - group["dampening"]
+            for v in vs:  # the velocity, if there is one
+                v *= momentum
+                if dampening:
+                    d *= 1 - dampening
                 v += d
-                if group["nesterov"]:
+                if nesterov:
                     xp.multiply(v, momentum, out=t)
                     d += t
                 else:
