@@ -15,9 +15,9 @@ vector, a patch is transformed by one matrix, ``np.kron(B, B)``, and all patches
     y = kron(A, A).T @ M              (16, T K)
 
 The sum over channels has become 36 ordinary matrix products: that is where the time should go. The
-two gradients are the same four lines, transposed or rotated (`Matrices.rotated`):
+two gradients are the same four lines once more:
 
-    dx    the convolution of dy with the rotated kernels, U[i].T instead of U[i]
+    dx    the convolution of dy with the kernels rotated by 180 degrees, C and K exchanged
     dw    kron(G, G).T @ dU,  dU[i] = V[i].T @ Z[i],  Z = kron(A, A) @ tiles of dy
 
 Tiles are worked on in blocks, large enough for the matrix product (T of 100 and more) and else as
@@ -35,12 +35,12 @@ from functools import cache
 import numpy as np
 
 from minideconv.engine.memory import empty, workspace
-from minideconv.engine.winograd_matrices import Matrices, matrices
+from minideconv.engine.winograd_matrices import matrices
 from minideconv.geometry import Pair
 from minideconv.ops.im2col import Window
 from minideconv.parallel import map_ordered
 
-__all__ = ["Blocks", "fits", "forward", "input_grad", "transform_weight", "weight_grad"]
+__all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
 _SUM = 96  # channels added up in one go, at most
 
@@ -51,56 +51,32 @@ def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
     return plain and dtype in (np.float32, np.float64)
 
 
-def transform_weight(w: np.ndarray, m: int = 4) -> np.ndarray:
-    """(3, 3, C, K) -> U, (planes, C, K), which `forward` and `input_grad` share."""
-    c, k = w.shape[2:]
-    u = empty(((m + 2) ** 2, c, k), w.dtype)
-    np.matmul(_kron(matrices(m).g, w.dtype), w.reshape(9, c * k), out=u.reshape(-1, c * k))
-    return u
-
-
 def forward(
-    x: np.ndarray,
-    w: np.ndarray,
-    bias: np.ndarray | None,
-    window: Window,
-    m: int = 4,
-    u: np.ndarray | None = None,
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window, m: int = 4
 ) -> np.ndarray:
-    """(N, H, W, C) x (3, 3, C, K) -> (N, H', W', K); `u` is the transformed weight, if known."""
-    if u is None:
-        u = transform_weight(w, m)
-    return _convolve(x, u, bias, window.out, window.padding, matrices(m))
+    """(N, H, W, C) x (3, 3, C, K) -> (N, H', W', K), in tiles of m x m outputs."""
+    return _convolve(x, w, bias, window.out, window.padding, m)
 
 
 def input_grad(
-    dy: np.ndarray,
-    w: np.ndarray,
-    bias: np.ndarray | None,
-    window: Window,
-    m: int = 4,
-    u: np.ndarray | None = None,
+    dy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window, m: int = 4
 ) -> np.ndarray:
     """(N, H', W', K) x (3, 3, C, K) -> (N, H, W, C): the transposed convolution."""
-    if u is None:
-        u = transform_weight(w, m)
+    rotated = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
     ph, pw = window.padding
     rest = (2 - ph, 2 - pw)  # a pixel is seen by windows that begin up to 2 before it
-    return _convolve(dy, u.transpose(0, 2, 1), bias, window.size, rest, matrices(m).rotated())
+    return _convolve(dy, rotated, bias, window.size, rest, m)
 
 
 def _convolve(
-    x: np.ndarray,
-    u: np.ndarray,
-    bias: np.ndarray | None,
-    out: Pair,
-    padding: Pair,
-    f: Matrices,
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, out: Pair, padding: Pair, m: int
 ) -> np.ndarray:
-    n, c, k, m = len(x), u.shape[1], u.shape[2], f.a.shape[1]
+    n, (c, k), f = len(x), w.shape[2:], matrices(m)
     y = empty((n, *out, k), x.dtype)
     blocks = Blocks.of(n, out, m)
     to_planes, from_planes = _kron(f.b, x.dtype), _kron(f.a.T, x.dtype)
+    u = empty(((m + 2) ** 2, c, k), x.dtype)
+    np.matmul(_kron(f.g, x.dtype), w.reshape(9, c * k), out=u.reshape(-1, c * k))
 
     def compute(block: Block) -> None:
         d = blocks.gather(x, block, m + 2, padding)  # (36, T C)

@@ -24,11 +24,6 @@ Any points do in exact arithmetic. In float32 large powers lose digits, so the p
 and come in pairs p, -p, whose odd powers cancel: half of the work and many zeros. For m = 4 the
 usual ±1, ±2 are replaced by ±1/√2, ±√2: the same zeros, and errors that are 2 to 4 times smaller.
 
-Points closed under p -> 1/p have one more gift. The rotated kernel (g2, g1, g0) is the polynomial
-p^2 g(1/p): its values are those of g at other points of the same set, up to a factor. So a
-network's backward pass, which convolves with the rotated kernel, needs no second transform of the
-weights: `Matrices.rotated`.
-
 Sources: A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016),
 sections 3 and 4; S. Winograd, "Arithmetic complexity of computations" (1980), for the
 transposition in step 4; B. Barabasz et al., "Error analysis and improving the accuracy of Winograd
@@ -66,59 +61,34 @@ class Matrices:
         Takes taps to values at the n points. (The paper's G.)
     b : array, shape (n, n)
         Takes n pixels to n numbers. (The paper's B, transposed.)
-    pair : tuple of int
-        Where the reciprocal of each point stands.
-    factor : array, shape (n,)
-        ``g @ taps[::-1] == factor * (g @ taps)[pair]``.
     """
 
     a: np.ndarray
     g: np.ndarray
     b: np.ndarray
-    pair: tuple[int, ...]
-    factor: np.ndarray
-
-    def rotated(self) -> Matrices:
-        """Return matrices that convolve with the *rotated* taps, from the same ``g @ taps``.
-
-        In ``sum_i a[i] (factor[i] (g @ taps)[pair[i]]) (b @ d)[i]`` the points are renamed, i to
-        pair[i]: the values of the taps stay where they are, the other two matrices change rows.
-        """
-        pair = list(self.pair)
-        b = self.factor[pair, None] * self.b[pair]
-        # they rotate back what is rotated: what is said of g holds for the other kernel too
-        return Matrices(self.a[pair], self.g, b, self.pair, self.factor)
 
 
 @cache
 def matrices(m: int) -> Matrices:
     """Return the matrices of F(m, 3) for m = 2 (points 0, ±1, ∞) or 4 (0, ±1/√2, ±√2, ∞)."""
     squares = _SQUARES[m]
-    points = [(sign, square) for square in squares for sign in (1.0, -1.0)]
-    zero, infinity = 0, len(points) + 1
-
-    # N_p for p = 0 and for infinity, where "the other finite points" are all of them
-    b = [_product(_pairs(squares)), _product([[0.0, 1.0], *_pairs(squares)])]
-    at_zero = b[0][0]
-    a, g, scales = [[1.0] + [0.0] * (m - 1)], [[1.0 / at_zero, 0.0, 0.0]], [1.0 / at_zero]
-    for sign, square in points:
-        p = sign * sqrt(square)
+    at_zero = _product(_pairs(squares))  # N_p for p = 0: zero at the other points
+    a, b = [[1.0] + [0.0] * (m - 1)], [at_zero]
+    g = [[1.0 / at_zero[0], 0.0, 0.0]]
+    for square in squares:
         others = _pairs([s for s in squares if s != square])
-        numerator = _product([[0.0, 1.0], [p, 1.0], *others])  # the points 0, -p, and the others
-        scale = 1.0 / float(polynomial.polyval(p, numerator))
-        a.append([p**i for i in range(m)])
-        g.append([scale, scale * p, scale * square])
-        b.insert(-1, numerator)
-        scales.append(scale)
+        for p in (sqrt(square), -sqrt(square)):
+            numerator = _product([[0.0, 1.0], [p, 1.0], *others])  # zero at 0, -p, and the others
+            scale = 1.0 / float(polynomial.polyval(p, numerator))
+            a.append([p**i for i in range(m)])
+            g.append([scale, scale * p, scale * square])
+            b.append(numerator)
+    # infinity: the leading coefficients, and what is zero at all finite points
     a.append([0.0] * (m - 1) + [1.0])
     g.append([0.0, 0.0, 1.0])
-    scales.append(1.0)
-
-    pair = [infinity, *(1 + points.index((sign, 1.0 / s)) for sign, s in points), zero]
-    power = [1.0, *(square for _, square in points), 1.0]  # p^2 of the rotated kernel
-    factor = [power[i] * scales[i] / scales[pair[i]] for i in range(m + 2)]
+    b.append(_product([[0.0, 1.0], *_pairs(squares)]))
     widened = [row + [0.0] * (m + 2 - len(row)) for row in b]
-    return Matrices(np.array(a), np.array(g), np.array(widened), tuple(pair), np.array(factor))
+    return Matrices(np.array(a), np.array(g), np.array(widened))
 
 
 def _pairs(squares: Iterable[float]) -> list[list[float]]:

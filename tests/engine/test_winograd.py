@@ -226,17 +226,6 @@ def test_wrong_versions_are_rejected(conv, name):
             all_of(CHECKS, wrong, g)
 
 
-def test_a_weight_transformed_once_serves_both_passes():
-    g = ConvGeometry(2, 5, 7, size=(9, 10), kernel=(3, 3), padding=(1, 1))
-    (x, w, dy), _ = data(g, 0, np.float32)
-    for m in (2, 4):
-        u, given = winograd.transform_weight(w, m), np.full_like(w, np.nan)
-        for function, image in ((winograd.forward, x), (winograd.input_grad, dy)):
-            found = function(image, given, None, window_of(g), m, u)
-            want = function(image, w, None, window_of(g), m)
-            np.testing.assert_array_equal(found, want)
-
-
 def test_what_fits():
     def fits(dtype=np.float32, stride=1, dilation=1, kernel=3):
         window = conv_window("test", (9, 9), kernel, stride, 1, dilation)
