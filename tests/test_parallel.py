@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minideconv import ops, parallel
+from minideconv.algorithm import algorithm
 from minideconv.testing import values
 
 
@@ -38,13 +39,14 @@ def test_an_error_in_a_worker_reaches_the_caller(threads):
         parallel.map_ordered(lambda i: 1 // i, [1, 0, 2])
 
 
-def test_convolutions_are_bit_equal_for_any_number_of_threads(threads):
+@pytest.mark.parametrize("name", ["reference", "exact", "fast"])
+def test_convolutions_are_bit_equal_for_any_number_of_threads(threads, name):
     x = values((7, 5, 33, 29), seed=0, kind="normal", dtype=np.float32)
     w = values((6, 5, 3, 2), seed=1, kind="normal", dtype=np.float32)
     results = []
     for count in (1, 2, 3):
         assert threads(count) == count
-        with ops.workspace_limit(40_000):
+        with ops.workspace_limit(40_000), algorithm(name):
             y = ops.conv2d(x, w, None, (1, 2), (1, 0))
             results.append((y, *ops.conv2d_backward(y, x, w, (1, 2), (1, 0))[:2]))
     for other in results[1:]:

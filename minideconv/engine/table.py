@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.algorithm import compiled, get_algorithm
-from minideconv.engine import gemm, winograd
+from minideconv.engine import gemm, im2col_blocked, winograd
 from minideconv.ops.im2col import Window
 
 __all__ = ["Algorithm", "choose"]
@@ -79,9 +79,9 @@ def _choose(
         m = _tile_size(operation, window, n, c, k, is_compiled)
         if m:
             return _winograd(m, is_compiled)
-    if is_compiled and single and not (operation == "input_grad" and window.stride != (1, 1)):
-        return _direct()
-    return None
+    if operation == "input_grad" and window.stride != (1, 1):
+        return None  # no longer a convolution of dy with turned kernels
+    return _direct() if is_compiled and single else _of("im2col_blocked", im2col_blocked)
 
 
 def _tile_size(operation: str, window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
