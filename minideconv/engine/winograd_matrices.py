@@ -22,7 +22,7 @@ The idea is older than computers: two polynomials are multiplied by multiplying 
 
 Any points do in exact arithmetic. In float32 large powers lose digits, so the points stay near 1
 and come in pairs p, -p, whose odd powers cancel: half of the work and many zeros. For m = 4 the
-usual ±1, ±2 are replaced by ±1/√2, ±√2: the same zeros, and errors that are 2 to 4 times smaller.
+usual ±1, ±2 are replaced by ±1/√2, ±√2: the same zeros, and errors that are 2 to 5 times smaller.
 
 Sources: A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016),
 sections 3 and 4; S. Winograd, "Arithmetic complexity of computations" (1980), for the
