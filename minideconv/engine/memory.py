@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 
 from minideconv.engine.arena import Arena, make_arena
+from minideconv.engine.resident import machine_memory
 
 __all__ = [
     "Lease",
     "MemoryUse",
+    "allow",
     "empty",
     "reset_peak",
     "room",
@@ -86,7 +88,7 @@ class Pool:
         self._make_arena: Callable[[], Arena | None] | None = make_arena
         self._arena: Arena | None = None
         self._waiting: dict[int, list[Block]] = {}
-        self._held = self._leased = self._peak = 0  # held: by `_waiting` alone
+        self.leased = self._peak = self._held = 0  # held: by `_waiting` alone
         self._limit: int | None = None
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -98,8 +100,8 @@ class Pool:
         with self._lock:
             self._collect()
             block = self._take(size)
-            self._leased += block[1]
-            self._peak = max(self._peak, self._leased)
+            self.leased += block[1]
+            self._peak = max(self._peak, self.leased)
         lease = Lease(self, block)
         lease.__array_interface__ = {
             "shape": shape,
@@ -137,7 +139,7 @@ class Pool:
         while self.returned:
             block = self.returned.popleft()
             address, size, owner = block
-            self._leased -= size
+            self.leased -= size
             if owner is not None:
                 self._waiting.setdefault(size, []).append(block)
                 self._held += size
@@ -159,13 +161,13 @@ class Pool:
         with self._lock:
             self._collect()
             held = self._held + (self._arena.held if self._arena is not None else 0)
-            return MemoryUse(self._leased, self._peak, held)
+            return MemoryUse(self.leased, self._peak, held)
 
     def reset_peak(self) -> None:
         """See `reset_peak` below."""
         with self._lock:
             self._collect()
-            self._peak = self._leased
+            self._peak = self.leased
 
     def trim(self) -> None:
         """See `trim` below."""
@@ -216,9 +218,36 @@ def set_limit(limit: int | None) -> None:
     _pool.set_limit(limit)
 
 
+class _Allowance:
+    """What `room` may still give away; None: up to half of the machine's memory, for all arrays."""
+
+    left: int | None = None
+    lock = threading.Lock()
+
+
+def allow(nbytes: int | None) -> None:
+    """Let `room` give away `nbytes` from now on, or as it does by itself (None).
+
+    Who has a memory budget calls this at the beginning of every step.
+    """
+    with _Allowance.lock:
+        _Allowance.left = nbytes
+
+
 def room(nbytes: int) -> bool:
-    """Return whether `nbytes` may be kept that a step could also do without."""
-    return True
+    """Return whether `nbytes` may be kept for the rest of the step that it could do without.
+
+    A yes is a promise that is counted: ask once for each array, and keep the array no longer than
+    its step takes.
+    """
+    if _Allowance.left is None:
+        most = machine_memory() // 2  # 0: not known
+        return not most or _pool.leased + nbytes <= most
+    with _Allowance.lock:
+        if _Allowance.left is None or nbytes > _Allowance.left:
+            return False
+        _Allowance.left -= nbytes
+        return True
 
 
 _local = threading.local()

@@ -15,6 +15,7 @@ from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.errors import DataError, UsageError
 from minideconv.nn import Module
 from minideconv.training.config import TrainConfig
+from minideconv.training.sizes import parse_size
 
 __all__ = [
     "Subset",
@@ -72,10 +73,11 @@ def split_of(config: TrainConfig, split: str, count: int = 0) -> Any:
             length=count or None,
             size=config.image_size,
             difficulty=config.difficulty,
+            cache_mb=_cache(config, 256),
         )
     root = Path(config.data_root or "")
     try:
-        found = data.VOCSegmentation(root, split)
+        found = data.VOCSegmentation(root, split, cache_mb=_cache(config, 512))
     except DataError as error:  # no such folder or list: a wrong option, not a bad file
         raise UsageError(f"--data-root {root}: {error}") from error
     return Subset(found, count) if count else found
@@ -134,8 +136,15 @@ def loader(
         workers=config.workers,
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
-        cache_mb=cache_mb,
+        cache_mb=_cache(config, cache_mb),
     )
+
+
+def _cache(config: TrainConfig, most: float) -> float:
+    """Return the MiB that a cache of samples may have: with a budget, a sixteenth of it."""
+    if config.memory_budget is None:
+        return most
+    return min(most, parse_size(config.memory_budget) / 16 / 2**20)
 
 
 def _augmentation(config: TrainConfig, step: transforms.Normalize) -> transforms.Transform:

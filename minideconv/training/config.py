@@ -15,6 +15,7 @@ from typing import Any
 
 from minideconv.algorithm import ALGORITHMS
 from minideconv.errors import UsageError
+from minideconv.training.sizes import parse_size
 
 __all__ = ["Setting", "TrainConfig", "settings"]
 
@@ -37,6 +38,13 @@ class Setting:
 def _setting(default: Any, help_: str, group: str, **extra: Any) -> Any:
     """Make one field of the dataclass with its `Setting` attached."""
     return field(default=default, metadata={"setting": Setting(help_, group, **extra)})
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return parse_size(text) > 0
+    except ValueError:
+        return False
 
 
 _POSITIVE: dict[str, Any] = {"legal": lambda v: v > 0, "legal_text": "> 0"}
@@ -258,6 +266,23 @@ class TrainConfig:
         choices=ALGORITHMS,
         resume=True,
     )
+    recompute: bool = _setting(
+        False,
+        "compute activations twice instead of keeping them: less memory, a third more time",
+        RUN,
+        resume=True,
+    )
+    memory_budget: str | None = _setting(
+        None,
+        "bound of the process's memory, such as 3GiB or 800MB: what a step can do without is left "
+        "out, --recompute is turned on if need be, and if that is not enough the run stops, saying "
+        "what would fit",
+        RUN,
+        metavar="SIZE",
+        legal=_is_size,
+        legal_text="a size such as 3GiB or 800MB",
+        resume=True,
+    )
     seed: int = _setting(
         0, "start of every random number of the run", RUN, metavar="N", **_AT_LEAST_0
     )
@@ -333,6 +358,7 @@ class TrainConfig:
             "fc": self.fc,
             "stages": self.depth,
             "fc_kernel": self.fc_kernel or None,
+            "recompute": self.recompute,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from minideconv.training.checkpoint import (
 )
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted, StopRequest
+from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.progress import Progress, StepInfo
 from minideconv.training.recalibrate import get_buffers, recalibrate_batch_norm, set_buffers
@@ -110,6 +111,7 @@ class Trainer:
         self.plan = Plan(config, self.train_data, self.normalize)
         self.progress = RunProgress()
         self.stop = StopRequest(self._say_stopping)
+        self.memory = MemoryWatch(self.model, config.memory_budget, self.say)
         self._clock = Clock()
         self._resumed: dict[str, Any] | None = None
 
@@ -127,12 +129,15 @@ class Trainer:
         """
         self._clock = Clock(self.progress.elapsed)
         stage: Stage | None = None
-        with self.stop:
-            while self.progress.epoch < self.plan.epochs:
-                number, stage_epoch = self.plan.find(self.progress.epoch)
-                if stage is None or stage.number != number:
-                    stage = self._enter(number)
-                self._epoch(stage, stage_epoch)
+        try:
+            with self.stop:
+                while self.progress.epoch < self.plan.epochs:
+                    number, stage_epoch = self.plan.find(self.progress.epoch)
+                    if stage is None or stage.number != number:
+                        stage = self._enter(number)
+                    self._epoch(stage, stage_epoch)
+        finally:
+            self.memory.end()
         return self.progress
 
     def _enter(self, number: int) -> Stage:
@@ -171,6 +176,7 @@ class Trainer:
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         loss, images = 0.0, 0
+        self.memory.begin_step()
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
         for _ in range(count):
             x, truth = self._clock.fetch(batches)
@@ -182,6 +188,7 @@ class Trainer:
             clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
         stage.optimizer.step()
         stage.optimizer.zero_grad()  # now, so that the next forward has their memory
+        self.memory.end_step(images // count)
         if self.config.lr_schedule != "plateau":
             stage.schedule.step()
         self.progress.step += 1
@@ -196,6 +203,7 @@ class Trainer:
         loss = F.cross_entropy(
             scores, target, ignore_index=255, label_smoothing=self.config.label_smoothing
         )
+        self.memory.forward_done()
         predicted = scores.data.argmax(axis=1)
         del scores  # backward frees what it has passed, and only what nobody else holds
         (loss * share).backward()
@@ -206,7 +214,8 @@ class Trainer:
 
     def segmenter(self) -> Segmenter:
         """Return the network as it is now, ready to use on photographs."""
-        return Segmenter(self.model, self.config.input_size, self.normalize)
+        size = 16 if self.memory.budget is None else min(16, self.config.batch_size)
+        return Segmenter(self.model, self.config.input_size, self.normalize, batch_size=size)
 
     def recalibrate(self) -> None:
         """Average batch norm's statistics over ``config.recalibrate`` batches of training crops."""
@@ -298,6 +307,7 @@ class Trainer:
             "stage": stage.name,
             "lr": stage.lr,
             "data_wait": round(self._clock.waiting(), 4),
+            "memory": {"process": self.memory.process_peak, "arrays": self.memory.arrays_peak},
             "train": {
                 "loss": stage.loss.epoch_mean(),
                 "pixel_accuracy": figures["pixel_accuracy"],

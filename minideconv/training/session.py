@@ -105,7 +105,7 @@ def _finish(trainer: Trainer) -> None:
     trainer.say(
         f"done in {format_seconds(trainer.progress.elapsed)}; best validation IoU "
         f"{trainer.progress.best_mean_iou:.3f} in epoch {trainer.progress.best_epoch}; "
-        f"everything is in {run.path}"
+        f"{trainer.memory.summary()}; everything is in {run.path}"
     )
 
 

@@ -17,7 +17,7 @@ from minideconv.training.engine import Trainer
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run_folder import RunFolder
 
-TIMING = {"elapsed", "images_per_second", "data_wait"}
+TIMING = {"elapsed", "images_per_second", "data_wait", "memory"}
 
 
 def run(

@@ -1,0 +1,136 @@
+"""What a step of training takes in memory, and what is done if that is more than the budget.
+
+A budget bounds the process: interpreter, data, network, momenta, gradients, activations. What a
+step must have cannot be known without taking it, and a system gives out memory without asking us,
+so the budget is kept by looking after each step:
+
+1. the first step does without anything it could do without (`engine.memory.room`);
+2. if a step takes more than the budget, activations are computed twice from then on
+   (`autograd.checkpoint`); if one of the first steps still does, the run stops and says what would
+   fit;
+3. what is left below the budget is given to `room`, less if a step shows that it was too much.
+
+Source of the estimate: a peak is either that of the end of the forward, when the activations of all
+layers are there, or that of the backward, when the gradients of the weights are there and part of
+the activations still is. Both grow in proportion to the images in a batch, the rest does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minideconv.engine import memory, resident
+from minideconv.errors import TrainingError
+from minideconv.training.sizes import format_size, parse_size
+
+__all__ = ["MemoryWatch"]
+
+_FIRST_STEPS = 3
+"""The first makes the momenta, the second is the first to have them during its forward."""
+
+
+class MemoryWatch:
+    """Looks at the memory of each step.
+
+    Parameters
+    ----------
+    model : Module
+        The network; it can compute its activations twice if it has an attribute ``recompute``.
+    budget : str or None
+        Of the process; None for no bound.
+    say : callable
+        Takes a sentence for the user.
+
+    Attributes
+    ----------
+    process_peak, arrays_peak : int
+        Bytes at most, over all steps: of the process (0 where the system does not tell), and of
+        the arrays that steps made with `engine.memory`.
+    """
+
+    def __init__(self, model: Any, budget: str | None, say: Callable[[str], None]) -> None:
+        self.model = model
+        self.budget = None if budget is None else parse_size(budget)
+        self.say = say
+        self.process_peak = self.arrays_peak = 0
+        self._steps = 0
+        self._spare: int | None = None if self.budget is None else 0
+        self._after_forward = 0
+
+    def begin_step(self) -> None:
+        """Say that a step begins."""
+        memory.allow(self._spare)
+        memory.reset_peak()
+        resident.reset_peak()
+
+    def forward_done(self) -> None:
+        """Say that the loss is there, and backward not yet begun."""
+        self._after_forward = memory.use().leased
+
+    def end_step(self, images: int) -> None:
+        """Say that a step with batches of `images` has ended.
+
+        Raises
+        ------
+        TrainingError
+            If one of the first steps took more than the budget and nothing can be done about it.
+        """
+        self._steps += 1
+        peak, use = resident.peak(), memory.use()
+        self.process_peak = max(self.process_peak, peak)
+        self.arrays_peak = max(self.arrays_peak, use.peak)
+        if self._steps == _FIRST_STEPS:
+            self.say(f"memory: {self.summary()}")
+        if self.budget is None:
+            return
+        if peak <= self.budget:
+            if self._steps >= _FIRST_STEPS and self._spare == 0:
+                self._spare = self.budget - peak
+            return
+        if self._spare:
+            self._spare = max(0, self._spare - (peak - self.budget))
+        elif not getattr(self.model, "recompute", True):
+            self.model.recompute = True
+            self._steps = 0  # look at the first steps again
+            memory.trim()
+            self.say(
+                f"memory: a step took {format_size(peak)}, more than --memory-budget "
+                f"{format_size(self.budget)}; from now on activations are computed twice "
+                "instead of kept (--recompute)"
+            )
+        elif self._steps <= _FIRST_STEPS:
+            raise TrainingError(self._too_little(peak, images, use))
+
+    def summary(self) -> str:
+        """Return the peaks as a short text."""
+        arrays = f"{format_size(self.arrays_peak)} in its arrays"
+        if not self.process_peak:
+            return f"a step takes at most {arrays}"
+        return f"a step takes at most {format_size(self.process_peak)}, of which {arrays}"
+
+    def end(self) -> None:
+        """Say that training has ended: no step asks for room any more."""
+        memory.allow(None)
+
+    def _too_little(self, peak: int, images: int, use: memory.MemoryUse) -> str:
+        assert self.budget is not None
+        fits = self.largest_batch(peak, images, use)
+        advice = f"a batch of {fits} would fit" if fits else "not even a batch of 1 would fit"
+        return (
+            f"a step with --batch-size {images} needs about {format_size(peak)} though activations "
+            f"are computed twice, and --memory-budget is {format_size(self.budget)}; {advice}"
+        )
+
+    def largest_batch(self, peak: int, images: int, use: memory.MemoryUse) -> int:
+        """Estimate the largest batch that stays within the budget, after a step of `images`."""
+        assert self.budget is not None
+        grads = sum(p.data.nbytes for p in self.model.parameters() if p.requires_grad)
+        base = max(peak - use.peak, resident.now() - use.held - use.leased)
+        forward = self._after_forward / images
+        backward = max(0, use.peak - grads) / images
+        room = min(
+            (self.budget - base) / max(1.0, forward),
+            (self.budget - base - grads) / max(1.0, backward),
+        )
+        return max(0, min(int(room), images - 1))
