@@ -45,7 +45,7 @@ def train(name: str, seed: int, images: int) -> dict[str, float]:
 
 
 def winograd_layers() -> tuple[int, int]:
-    """Train two steps; return how many of the convolutions asked for were Winograd's, of how many."""
+    """Train two steps; return how many convolutions were Winograd's, and how many there were."""
     asked: list[str] = []
     original = table.choose
 

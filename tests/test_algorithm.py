@@ -76,7 +76,7 @@ def test_a_layer_may_differ_from_the_rest(entered, monkeypatch, layer):
     entered.clear()
     layer(2, 3, 3, algorithm="reference")(x).sum().backward()
     assert entered == []
-    with pytest.raises(UsageError, match="Conv.*'slow'"):
+    with pytest.raises(UsageError, match=r"Conv.*'slow'"):
         layer(2, 3, 3, algorithm="slow")
 
 

@@ -76,7 +76,7 @@ def _choose(
     if gemm.fits(window, c, k, dtype):
         return _of("gemm", gemm)
     if algorithm == "fast" and single and winograd.fits(window, c, k, dtype):
-        m = _tile_size(operation, window, n, c, k, is_compiled)
+        m = _tile_size(window, n, c, k, is_compiled)
         if m:
             return _winograd(m, is_compiled)
     if operation == "input_grad" and window.stride != (1, 1):
@@ -84,16 +84,20 @@ def _choose(
     return _direct() if is_compiled and single else _of("im2col_blocked", im2col_blocked)
 
 
-def _tile_size(operation: str, window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
-    """Return Winograd's m, 4 or 2, or 0 where another algorithm is faster."""
+def _tile_size(window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
+    """Return Winograd's m, 4 or 2, or 0 where another algorithm is faster.
+
+    Compiled it wins from 16 channels on, as soon as a map holds one tile. NumPy's transforms cost
+    more: they need more channels to pay, and m = 2, with its smaller transformed weights, where
+    there are few tiles to share them.
+    """
     h, w = window.out
-    if is_compiled:
-        return 4 if min(c, k) >= 16 and min(h, w) >= 4 else 0
-    if min(c, k) < 64 or min(h, w) < 12:
+    if min(c, k) < (16 if is_compiled else 32) or min(h, w) < 4:
         return 0
-    if min(h, w) < 20:
-        return 2 if min(c, k) >= 256 else 0
-    return 4
+    if is_compiled:
+        return 4
+    tiles = n * -(-h // 4) * -(-w // 4)
+    return 2 if min(h, w) < 8 or (tiles < 64 and c * k >= 256 * 256) else 4
 
 
 # ---------------------------------------------------------------------------------------------

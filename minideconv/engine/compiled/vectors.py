@@ -129,7 +129,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 def _first(builder: Any, count: Any) -> Any:
-    """The mask of the first `count` lanes."""
+    """Return the mask of the first `count` lanes."""
     lanes = ir.VectorType(_int32, LANES)
     number = builder.insert_element(
         ir.Constant(lanes, ir.Undefined), builder.trunc(count, _int32), _int32(0)
@@ -182,7 +182,7 @@ def splat(typing: Any, number: Any) -> Any:
 
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, rounded once."""
+    """Return ``a * b + c``, rounded once."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return _fma(builder, *values)
@@ -310,9 +310,7 @@ def tile_fma(
         vectors = []
         for q in range(count):
             there = builder.add(place, _index(LANES * q))
-            vectors.append(
-                _load(builder, _pointer(context, builder, signature.args[6], b, there))
-            )
+            vectors.append(_load(builder, _pointer(context, builder, signature.args[6], b, there)))
         for r in range(rows.literal_value):
             number = builder.load(_pointer(context, builder, signature.args[3], a, index))
             index = builder.add(index, step)
