@@ -43,6 +43,7 @@ from minideconv.parallel import map_ordered
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
 _SUM = 96  # channels added up in one go, at most
+_PARTS = 4  # of a product that is not inside one of several blocks
 
 
 def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
@@ -75,14 +76,14 @@ def _convolve(
     y = empty((n, *out, k), x.dtype)
     blocks = Blocks.of(n, out, m)
     to_planes, from_planes = _kron(f.b, x.dtype), _kron(f.a.T, x.dtype)
-    u = empty(((m + 2) ** 2, c, k), x.dtype)
-    np.matmul(_kron(f.g, x.dtype), w.reshape(9, c * k), out=u.reshape(-1, c * k))
+    u = _product("U", _kron(f.g, x.dtype), w.reshape(9, c * k), _PARTS).reshape(-1, c, k)
+    parts = _PARTS if len(blocks.blocks) == 1 else 1  # what keeps the workers busy: parts or blocks
 
     def compute(block: Block) -> None:
         d = blocks.gather(x, block, m + 2, padding)  # (36, T C)
-        v = _product("V", to_planes, d)
-        products = _sum_of_products(v.reshape(len(u), block.tiles, c), u)
-        tiles = _product("Y", from_planes, products.reshape(len(u), -1))  # (16, T K)
+        v = _product("V", to_planes, d, parts).reshape(len(u), block.tiles, c)
+        products = _sum_of_products(v, u, parts).reshape(len(u), -1)
+        tiles = _product("Y", from_planes, products, parts)  # (16, T K)
         blocks.scatter(tiles, y, block, bias)
 
     map_ordered(compute, blocks.blocks)
@@ -95,16 +96,20 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window, m: int = 4) -> np
     blocks = Blocks.of(n, window.out, m, least=384)  # each block costs one small sum
     to_planes, dy_to_planes = _kron(f.b, x.dtype), _kron(f.a, x.dtype)
     from_planes = _kron(f.g.T, x.dtype)
+    parts = _PARTS if len(blocks.blocks) == 1 else 1
 
     def compute(block: Block) -> np.ndarray:
         d = blocks.gather(x, block, m + 2, window.padding)
-        v = _product("V", to_planes, d).reshape(-1, block.tiles, c)
+        v = _product("V", to_planes, d, parts).reshape(-1, block.tiles, c)
         d = blocks.gather(dy, block, m, (0, 0))
-        z = _product("Z", dy_to_planes, d).reshape(-1, block.tiles, k)
+        z = _product("Z", dy_to_planes, d, parts).reshape(-1, block.tiles, k)
         du = workspace("dU", (len(v), c, k), x.dtype)
-        np.matmul(v.transpose(0, 2, 1), z, out=du)
-        taps: np.ndarray = from_planes @ du.reshape(len(v), c * k)
-        return taps
+
+        def multiply(planes: slice) -> None:
+            np.matmul(v[planes].transpose(0, 2, 1), z[planes], out=du[planes])
+
+        map_ordered(multiply, _slices(len(v), parts))
+        return _product("dw", from_planes, du.reshape(len(v), c * k), parts).copy()
 
     dw = np.zeros((9, c * k), x.dtype)
     for part in map_ordered(compute, blocks.blocks):
@@ -112,17 +117,25 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window, m: int = 4) -> np
     return dw.reshape(3, 3, c, k)
 
 
-def _sum_of_products(v: np.ndarray, u: np.ndarray) -> np.ndarray:
+def _slices(count: int, parts: int) -> list[slice]:
+    return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+
+
+def _sum_of_products(v: np.ndarray, u: np.ndarray, parts: int) -> np.ndarray:
     """(planes, T, C) @ (planes, C, K), as a sum of shorter sums, which round less."""
     shape = (len(v), v.shape[1], u.shape[2])
     total, more = workspace("M", shape, v.dtype), workspace("M more", shape, v.dtype)
     c = v.shape[2]
-    pieces = max(2, -(-c // _SUM))  # 2: of few terms, the worst sum is further from the mean one
-    for i in range(pieces):
-        piece = slice(c * i // pieces, c * (i + 1) // pieces)
-        np.matmul(v[:, :, piece], u[:, piece], out=more if i else total)
-        if i:
-            total += more
+    # 2 at least: of few terms, the worst sum is further from the mean one
+    first, *others = _slices(c, max(2, -(-c // _SUM)))
+
+    def multiply(planes: slice) -> None:
+        np.matmul(v[planes, :, first], u[planes, first], out=total[planes])
+        for channels in others:
+            np.matmul(v[planes, :, channels], u[planes, channels], out=more[planes])
+            total[planes] += more[planes]
+
+    map_ordered(multiply, _slices(len(v), parts))
     return total
 
 
@@ -137,9 +150,14 @@ def _kron(matrix: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return _kron_of(matrix.tobytes(), matrix.shape, dtype)
 
 
-def _product(name: str, matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _product(name: str, matrix: np.ndarray, columns: np.ndarray, parts: int) -> np.ndarray:
+    """Return matrix @ columns in this thread's memory of that name."""
     result = workspace(name, (len(matrix), columns.shape[1]), columns.dtype)
-    np.matmul(matrix, columns, out=result)
+
+    def multiply(part: slice) -> None:
+        np.matmul(matrix, columns[:, part], out=result[:, part])
+
+    map_ordered(multiply, _slices(columns.shape[1], parts))
     return result
 
 
