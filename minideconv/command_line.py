@@ -17,17 +17,14 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-from minideconv import parallel
-from minideconv.algorithm import ALGORITHMS, algorithm
+from minideconv.algorithm import ALGORITHMS
 from minideconv.errors import MinideconvError
 
 __all__ = [
     "HelpFormatter",
     "add_machine_options",
-    "computing",
     "device_name",
     "natural",
     "positive",
@@ -78,22 +75,6 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
                         help="worker threads on the CPU (0: one per core) [0]")  # fmt: skip
     parser.add_argument("--algorithm", choices=ALGORITHMS, metavar="|".join(ALGORITHMS),
                         help="how convolutions are computed [fast]")  # fmt: skip
-
-
-@contextmanager
-def computing(threads: int, algorithm_name: str | None) -> Iterator[None]:
-    """Compute with so many threads (0: one per core) and these algorithms inside the block.
-
-    Neither belongs to what is computed: a run may change both from one sitting to the next.
-    """
-    before = parallel.get_num_threads()
-    parallel.set_num_threads(threads or None)
-    try:
-        with algorithm(algorithm_name):
-            yield
-    finally:
-        if parallel.get_num_threads() != before:
-            parallel.set_num_threads(before)
 
 
 def run_program(

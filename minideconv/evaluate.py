@@ -11,7 +11,6 @@ from typing import Any
 from minideconv.command_line import (
     HelpFormatter,
     add_machine_options,
-    computing,
     positive,
     run_program,
 )
@@ -62,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     # Imported late, so that --help and usage errors are quick.
+    from minideconv.training.machine import computing
     from minideconv.training.trained import load_trained
 
     trained = load_trained(

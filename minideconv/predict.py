@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minideconv.command_line import HelpFormatter, add_machine_options, computing, run_program
+from minideconv.command_line import HelpFormatter, add_machine_options, run_program
 from minideconv.errors import DataError, UsageError
 
 __all__ = ["main", "read_image"]
@@ -51,6 +51,7 @@ def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     names = _output_names([Path(image) for image in options.images])
     # Imported late, so that --help and usage errors are quick.
+    from minideconv.training.machine import computing
     from minideconv.training.trained import load_trained
 
     trained = load_trained(options.checkpoint, options.device, options.which, options.flip)

@@ -21,7 +21,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.engine.memory import Lease
 from minideconv.grad_mode import mode
 
 __all__ = [
@@ -293,11 +292,12 @@ def _has_no_gaps(array: Array) -> bool:
 def memory_of(array: Any) -> Any:
     """Return what owns the memory of `array`: the array itself unless it is a view.
 
-    The first array on a block of `engine.memory` counts as its owner; behind it is only the lease.
+    The first array on a block of `engine.memory` counts as its owner: the lease behind it serves
+    that array alone.
     """
     while True:
         base = getattr(array, "base", None)
-        if base is None or type(base) is Lease:
+        if base is None or hasattr(base, "serves_one_array"):
             return array
         array = base
 

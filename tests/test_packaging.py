@@ -21,7 +21,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = re.search(r'"(.+)"$', (PACKAGE / "_version.py").read_text().strip()).group(1)
 
 # Files that are one room together: the tape, and Tensor with the maths attached to it.
-AUTOGRAD = {"autograd", "grad_mode", "record", "tape"}
+AUTOGRAD = {"autograd", "checkpointing", "grad_mode", "record", "tape"}
 PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend"}
 
 # Who may import whom: a room imports itself and the rooms named here, nothing above it.
@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "visualize": NETS | {"data", "segmentation"},
     "training": ENGINE,
     # thin command lines
-    "command_line": {"errors"},
+    "command_line": {"errors", "algorithm"},
     "train": PROGRAM,
     "evaluate": PROGRAM,
     "predict": PROGRAM,

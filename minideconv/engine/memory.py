@@ -53,6 +53,7 @@ Block = tuple[int, int, Any]
 class Lease:
     """Owns one block as long as an array on it lives."""
 
+    serves_one_array = True  # the tape asks, to tell it from an owner that several arrays may have
     __slots__ = ("__array_interface__", "_block", "_pool")
 
     __array_interface__: dict[str, Any]

@@ -11,10 +11,10 @@ from typing import Any
 
 from minideconv import _version, parallel
 from minideconv.algorithm import compiled, get_algorithm
-from minideconv.command_line import computing
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
+from minideconv.training.machine import computing
 from minideconv.training.pictures import draw_activations, draw_board, draw_samples
 from minideconv.training.progress import format_seconds, make_progress
 from minideconv.training.report import write_report

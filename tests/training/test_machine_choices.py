@@ -10,10 +10,10 @@ import pytest
 
 from minideconv import evaluate, parallel, predict, train
 from minideconv.algorithm import ALGORITHMS, get_algorithm
-from minideconv.command_line import computing
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
 from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minideconv.training.machine import computing
 
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),
