@@ -40,16 +40,20 @@ def copy_band(
     top: int,
     left: int,
     band: Array,
+    begin: int,
     rows: int,
     columns: int,
 ) -> None:
-    """Copy `rows` x `columns` pixels of one image, from (top, left) on; zeros lie outside it."""
+    """Copy `rows` x `columns` pixels of one image, from (top, left) on, to ``band[begin:]``.
+
+    Zeros lie outside the image.
+    """
     h, w = size
     zeros = min(max(-left, 0), columns)  # columns that lie left of the image
     first = max(left, 0)
     count = max(min(w - first, columns - zeros), 0)
     for r in range(rows):
-        place = r * columns * channels
+        place = begin + r * columns * channels
         if 0 <= top + r < h:
             start = ((image * h + top + r) * w + first) * channels
             _clear(band, place, zeros * channels)

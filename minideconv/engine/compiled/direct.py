@@ -98,7 +98,7 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
             if columns:
                 rows = (bottom - top - 1) * sh + (kh - 1) * dh + 1
                 above, left = top * sh - padding[0], -padding[1]
-                copy_band(x, image, size, c, above, left, padded, rows, columns)
+                copy_band(x, image, size, c, above, left, padded, 0, rows, columns)
                 source, origin, pitch = padded, 0, columns * c
             else:
                 source, origin, pitch = x, (image * size[0] + top * sh) * size[1] * c, size[1] * c

@@ -11,9 +11,9 @@ Which of the two gives the R numbers and which the 16 Q lanes is free. Usually t
 channels. With few of them (K = 16: one vector, so that every product would need a load of its own)
 the lanes run over x and the numbers come from dy: C = 16 then gives runs of 48, Q = 3.
 
-The sums of a band of rows stay in registers; bands are added up behind them. So rounding does not
-grow with the number of pixels, and x and dy of a band are in the first cache while all the tiles
-pass over them.
+The sums over a unit (some rows of an image, or some small images) stay in registers; units are
+added up behind them. So rounding does not grow with the number of pixels, and x and dy of a unit
+are still in the cache when the next tile passes over them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minideconv.engine.compiled.copies import copy_band, widen
+from minideconv.engine.compiled.copies import copy, copy_band, widen
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.plan import cut, reach, shape
 from minideconv.engine.compiled.vectors import (
@@ -50,7 +50,7 @@ _TILES = (
     (6, 4),
     (4, 5),
 )  # (R, Q), compiled when first used
-_PIXELS = 256  # in a band: so many of x and dy stay in the first cache
+_PIXELS = 512  # in a unit: so many of x and dy stay near
 
 Array = Any  # flat float32, as numba sees it
 
@@ -69,37 +69,43 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
         lanes: int,
         crossed: bool,
         window: tuple[tuple[int, int], ...],
+        n: int,
         c: int,
         k: int,
         band: int,
+        together: int,
         first: int,
         last: int,
     ) -> None:
-        """Add the bands `first` to `last` to `total`, which holds one tile after the other.
+        """Compute the sums over the units `first` to `last`: `total` holds tile after tile.
 
-        `columns` is the width of the padded copy of x, or 0 if none is needed; `lanes` that of
-        dy's, behind it. `crossed`: dy gives the numbers, x the lanes.
+        A unit is `band` output rows of one image, or `together` whole images. `columns` is the
+        width of the padded copy of x, or 0 if none is needed; `lanes` that of dy's, behind it.
+        `crossed`: dy gives the numbers, x the lanes.
         """
         size, taps, stride, padding, dilation, out = window
         (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
         runs, length = (1, kw * c) if dw == 1 else (kw, c)
         numbers, vectors = (k, length) if crossed else (length, k)
         bands = (ho + band - 1) // band
-        sums_of_band = np.empty(R * width, np.float32)
-        total[:] = 0.0
+        sums_of_unit = np.empty(R * width, np.float32)
         for unit in range(first, last):
-            image, top = unit // bands, unit % bands * band
-            bottom = min(top + band, ho)
+            image, top = unit // bands * together, unit % bands * band
+            images, rows = min(together, n - image), min(band, ho - top)
             xs, x_place, x_pitch = x, (image * size[0] + top * sh) * size[1] * c, size[1] * c
+            x_image = size[0] * x_pitch
             if columns:
-                rows = (bottom - top - 1) * sh + (kh - 1) * dh + 1
+                count = (rows - 1) * sh + (kh - 1) * dh + 1
+                xs, x_place, x_pitch, x_image = padded, 0, columns * c, count * columns * c
                 above, left = top * sh - padding[0], -padding[1]
-                copy_band(x, image, size, c, above, left, padded, rows, columns)
-                xs, x_place, x_pitch = padded, 0, columns * c
+                for m in range(images):
+                    copy_band(
+                        x, image + m, size, c, above, left, padded, m * x_image, count, columns
+                    )
             gs, g_place, g_step = dy, (image * ho + top) * wo * k, k
             if lanes:
-                behind = padded.size - band * wo * lanes
-                widen(dy, g_place, padded, behind, (bottom - top) * wo, k, lanes)
+                behind = padded.size - together * band * wo * lanes
+                widen(dy, g_place, padded, behind, images * rows * wo, k, lanes)
                 gs, g_place, g_step = padded, behind, lanes
             place = 0
             for i in range(kh):
@@ -109,23 +115,31 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                         for first_r in range(0, numbers, R):
                             r = max(min(first_r, numbers - R), 0)
                             sums = tile_zeros(R, Q)
-                            for p in range(bottom - top):
-                                u = under + p * sh * x_pitch
-                                g = g_place + p * wo * g_step
-                                if crossed:
-                                    for _ in range(wo):
-                                        sums = tile_fma(R, Q, sums, gs, g + r, 1, xs, u + first_v)
-                                        u += sw * c
-                                        g += g_step
-                                else:
-                                    for _ in range(wo):
-                                        sums = tile_fma(R, Q, sums, xs, u + r, 1, gs, g + first_v)
-                                        u += sw * c
-                                        g += g_step
-                            tile_store(R, Q, sums, sums_of_band, 0, width)
-                            for v in range(0, R * width, LANES):
-                                old = load(total, place + v)
-                                store(total, place + v, old + load(sums_of_band, v))
+                            g = g_place
+                            for m in range(images):
+                                for p in range(rows):
+                                    u = under + m * x_image + p * sh * x_pitch
+                                    if crossed:
+                                        for _ in range(wo):
+                                            sums = tile_fma(
+                                                R, Q, sums, gs, g + r, 1, xs, u + first_v
+                                            )
+                                            u += sw * c
+                                            g += g_step
+                                    else:
+                                        for _ in range(wo):
+                                            sums = tile_fma(
+                                                R, Q, sums, xs, u + r, 1, gs, g + first_v
+                                            )
+                                            u += sw * c
+                                            g += g_step
+                            if unit == first:
+                                tile_store(R, Q, sums, total, place, width)
+                            else:
+                                tile_store(R, Q, sums, sums_of_unit, 0, width)
+                                for v in range(0, R * width, LANES):
+                                    old = load(total, place + v)
+                                    store(total, place + v, old + load(sums_of_unit, v))
                             place += R * width
 
     return correlate
@@ -151,7 +165,6 @@ def _collect(
             sums = sums + load(totals, part * size + at)
         store(totals, at, sums)
     numbers, vectors = (k, length) if crossed else (length, k)
-    number_step, vector_step = (1, k) if crossed else (k, 1)
     place = 0
     for tap in range(taps):
         for first_v in range(0, vectors, width):
@@ -159,9 +172,13 @@ def _collect(
             for first_r in range(0, numbers, R):
                 r = max(min(first_r, numbers - R), 0)
                 for row in range(min(R, numbers)):
-                    there = tap * length * k + (r + row) * number_step + first_v * vector_step
-                    for v in range(count):
-                        dw[there + v * vector_step] = totals[place + row * width + v]
+                    start = place + row * width
+                    if crossed:
+                        there = (tap * length + first_v) * k + r + row
+                        for v in range(count):
+                            dw[there + v * k] = totals[start + v]
+                    else:
+                        copy(totals, start, dw, (tap * length + r + row) * k + first_v, count)
                 place += R * width
 
 
@@ -174,8 +191,9 @@ class _Plan(NamedTuple):
     columns: int  # of the padded copy of x, 0 if none is needed
     lanes: int  # channels of the padded copy of dy, 0 if none is needed
     room: int  # numbers in both copies
-    band: int  # output rows that are made from them
+    band: int  # output rows in a unit
     bands: int  # in an image
+    together: int  # whole images in a unit, if they are small
     shape: tuple[tuple[int, int], ...]  # the window, for compiled code
 
 
@@ -206,7 +224,8 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     if window.padding == (0, 0) and columns <= w and whole_x:
         columns = 0
     band = max(1, min(ho, _PIXELS // wo))
-    behind = reach(band, kh, sh, dh) * columns * c + max(r, width)
+    together = max(1, _PIXELS // (ho * wo))
+    behind = together * reach(band, kh, sh, dh) * columns * c + max(r, width)
     return _Plan(
         tile,
         crossed,
@@ -215,9 +234,10 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
         length,
         columns,
         lanes,
-        behind + band * wo * lanes,
+        behind + together * band * wo * lanes,
         band,
         -(-ho // band),
+        together,
         shape(window),
     )
 
@@ -226,7 +246,7 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
     n, c, k = len(x), x.shape[3], dy.shape[3]
     plan = _plan(window, c, k)
-    edges = cut(n * plan.bands, n, window, c, k)
+    edges = cut(-(-n // plan.together) * plan.bands, n, window, c, k)
     totals = workspace("totals", (len(edges), plan.size))
     correlate = _correlate(*plan.tile)
     x, dy = x.reshape(-1), dy.reshape(-1)
@@ -241,9 +261,11 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
             plan.lanes,
             plan.crossed,
             plan.shape,
+            n,
             c,
             k,
             plan.band,
+            plan.together,
             *edges[number],
         )
 

@@ -8,8 +8,8 @@ from minideconv.ops.im2col import Window
 
 __all__ = ["cut", "reach", "shape"]
 
-_PARTS = 8  # fixed, so that results do not depend on the number of threads
-_SMALL = 1e8  # floating point operations that are not worth handing to a worker
+_PARTS = (2, 4, 8)  # fixed, so that results do not depend on the number of threads
+_SMALL = 5e7  # floating point operations that are not worth handing to a worker
 
 
 def reach(count: int, kernel: int, stride: int, dilation: int) -> int:
@@ -27,5 +27,5 @@ def cut(units: int, n: int, window: Window, c: int, k: int) -> list[tuple[int, i
     """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone."""
     (kh, kw), (ho, wo) = window.kernel, window.out
     operations = 2.0 * n * ho * wo * kh * kw * c * k
-    parts = 1 if operations < _SMALL else min(units, _PARTS)
+    parts = min(units, max((p for p in _PARTS if p * _SMALL <= operations), default=1))
     return list(pairwise([units * i // parts for i in range(parts + 1)]))
