@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.algorithm import compiled
+from minideconv.engine.bias import add_bias
 from minideconv.engine.memory import empty
 from minideconv.ops.im2col import Window
 from minideconv.parallel import map_ordered
@@ -85,8 +86,7 @@ def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Windo
         y = kernels.forward(rows.reshape(1, *grid.size, e), w, bias, grid)
     else:
         y = (kernels.forward if kernels else _forward)(rows, matrix)
-        if bias is not None:
-            y += bias
+        add_bias(y, bias)
     return y.reshape(len(x), *window.out, k)
 
 
@@ -102,10 +102,8 @@ def input_grad(
         dx = kernels.input_grad(rows.reshape(1, *grid.size, k), w, bias, grid)
     else:
         dx = (kernels.input_grad if kernels else _input_grad)(rows, matrix)
-    dx = dx.reshape(len(dy), *window.size, c)
-    if bias is not None and grid is None:
-        dx += bias
-    return dx
+        add_bias(dx.reshape(-1, c), bias)
+    return dx.reshape(len(dy), *window.size, c)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:

@@ -26,13 +26,14 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from minideconv.engine.bias import add_bias
 from minideconv.engine.memory import empty, workspace
 from minideconv.ops.im2col import Window
 from minideconv.parallel import map_ordered
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
-_BLOCK = 1 << 20  # bytes of patches
+_BLOCK = 2 << 20  # bytes of patches
 _PARTS = 8  # fixed, so that results do not depend on the number of threads
 _SMALL = 1e8  # floating point operations that are not worth handing to a worker
 
@@ -55,8 +56,7 @@ def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Windo
         for images, rows, patches in _patches(x, window, part):
             block = y[images, rows].reshape(-1, k)  # a view
             np.matmul(patches, matrix, out=block)
-            if bias is not None:
-                block += bias
+            add_bias(block, bias)
 
     map_ordered(multiply, _parts(len(x), window, matrix.size))
     return y
