@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, overload
 
+from minideconv.algorithm import accelerate
 from minideconv.backend import Array, get_xp, to_cpu
 from minideconv.ops.activations import log_softmax
 
@@ -107,9 +108,8 @@ def cross_entropy(
     _check(logits, target, weight, reduction, label_smoothing)
     xp = get_xp(logits)
     t, counts = _labels(target, logits.shape[1], ignore_index)  # (N, M) both
-    log_probs = log_softmax(_flat(logits), dim=1)  # (N, C, M)
+    log_probs, picked = _log_probabilities(_flat(logits), t)  # (N, C, M), (N, M)
     w_t = _pixel_weights(t, counts, weight, log_probs.dtype)  # (N, M)
-    picked = log_probs[_at(xp, t)]  # (N, C, M) -> (N, M)
     loss = xp.where(counts, -picked, 0.0)
     loss *= (1 - label_smoothing) * w_t
     if label_smoothing > 0:
@@ -152,18 +152,26 @@ def cross_entropy_backward(
     on_target = (1 - label_smoothing) * w_t * g  # what q puts on class t
     on_each = label_smoothing / classes * g  # what q puts on every class, before w_c
 
-    dlogits: Array = xp.exp(_flat(log_probs))  # (N, C, M)
-    if label_smoothing == 0:
-        dlogits *= on_target[:, None]
-    elif weight is None:
-        dlogits *= (on_target + classes * on_each)[:, None]
-        dlogits -= on_each[:, None]
-    else:
-        w = weight.astype(log_probs.dtype, copy=False)
-        dlogits *= (on_target + w.sum() * on_each)[:, None]
-        dlogits -= w[:, None] * on_each[:, None]
-    dlogits[_at(xp, t)] -= on_target  # one entry per pixel, so nothing is written twice
+    w = xp.ones(classes) if weight is None else weight
+    w = w.astype(log_probs.dtype, copy=False)
+    total = on_target + w.sum() * on_each
+    arguments = _flat(log_probs), t, total, on_each, w, on_target
+    dlogits: Array | None = accelerate("cross_entropy_gradient", *arguments)
+    if dlogits is None:
+        dlogits = xp.exp(_flat(log_probs))  # (N, C, M)
+        dlogits *= total[:, None]
+        if label_smoothing > 0:
+            dlogits -= w[:, None] * on_each[:, None]
+        dlogits[_at(xp, t)] -= on_target  # one entry per pixel, so nothing is written twice
     return dlogits.reshape(log_probs.shape)
+
+
+def _log_probabilities(logits: Array, t: Array) -> tuple[Array, Array]:
+    """Return log softmax of (N, C, M) over the classes, and its numbers at the labels (N, M)."""
+    if (found := accelerate("log_probabilities", logits, t)) is not None:
+        return found
+    log_probs = log_softmax(logits, dim=1)
+    return log_probs, log_probs[_at(get_xp(logits), t)]
 
 
 def _flat(x: Array) -> Array:

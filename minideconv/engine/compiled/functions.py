@@ -1,4 +1,4 @@
-"""More functions of sixteen float32 at once: division, roots, exponentials, logarithms.
+"""More for sixteen float32 at once: division, roots, exponentials, logarithms, transposition.
 
 `exponential` and `logarithm` take a number apart into a power of two, which is a matter of its
 bits, and a factor near 1, for which a polynomial is enough::
@@ -22,14 +22,11 @@ from numba.extending import intrinsic
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.vectors import LANES, fma, maximum, splat, vector
 
-__all__ = ["divide", "exponential", "load_every", "logarithm", "square_root", "store_every"]
+__all__ = ["divide", "exponential", "logarithm", "square_root", "transpose"]
 
-_int32, _int64 = ir.IntType(32), ir.IntType(64)
+_int32 = ir.IntType(32)
 _lanes = ir.VectorType(ir.FloatType(), LANES)
 _bits = ir.VectorType(_int32, LANES)
-_addresses = ir.VectorType(_int64, LANES)
-_pointers = ir.VectorType(ir.FloatType().as_pointer(), LANES)
-_all = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [1] * LANES)
 
 
 def _every(number: int) -> Any:
@@ -66,40 +63,44 @@ def square_root(typing: Any, v: Any) -> Any:
     return vector(vector), generate
 
 
-def _places(context: Any, builder: Any, kind: Any, array: Any, index: Any, step: Any) -> Any:
-    """Pointers to ``array[index + lane * step]``."""
+def _at(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     data = context.make_array(kind)(context, builder, array).data
-    found = ir.Constant(_pointers, ir.Undefined)
-    for lane in range(LANES):
-        place = builder.add(index, builder.mul(step, _int64(lane)))
-        found = builder.insert_element(found, builder.gep(data, [place]), _int32(lane))
-    return found
+    return builder.bitcast(builder.gep(data, [index]), _lanes.as_pointer())
 
 
 @intrinsic
-def load_every(typing: Any, array: Any, index: Any, step: Any) -> Any:
-    """Return ``array[index], array[index + step], ...``."""
+def transpose(
+    typing: Any, source: Any, index: Any, step: Any, target: Any, place: Any, hop: Any
+) -> Any:
+    """``target[place + c * hop + r] = source[index + r * step + c]`` for r and c from 0 to 15.
+
+    Sixteen rows are loaded, and blocks of 8, 4, 2 and 1 lanes change places with those opposite
+    the diagonal. Source: J. Eklundh, "A fast computer method for matrix transposing" (1972).
+    """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        places = _places(context, builder, signature.args[0], *values)
-        arguments = [places, _int32(4), _all, ir.Constant(_lanes, [0.0] * LANES)]
-        return _call(builder, f"llvm.masked.gather.v{LANES}f32.v{LANES}p0", _lanes, arguments)
-
-    return vector(array, types.intp, types.intp), generate
-
-
-@intrinsic
-def store_every(typing: Any, array: Any, index: Any, step: Any, value: Any) -> Any:
-    """``array[index], array[index + step], ... = value``."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array, index, step, value = values
-        places = _places(context, builder, signature.args[0], array, index, step)
-        name = f"llvm.masked.scatter.v{LANES}f32.v{LANES}p0"
-        _call(builder, name, ir.VoidType(), [value, places, _int32(4), _all])
+        source, index, step, target, place, hop = values
+        rows = []
+        for _ in range(LANES):
+            rows.append(
+                builder.load(_at(context, builder, signature.args[0], source, index), align=4)
+            )
+            index = builder.add(index, step)
+        for size in (8, 4, 2, 1):
+            upper = [lane + (LANES - size if lane & size else 0) for lane in range(LANES)]
+            lower = [lane + (LANES if lane & size else size) for lane in range(LANES)]
+            for i in range(LANES):
+                if not i & size:
+                    pair = rows[i], rows[i + size]
+                    for j, lanes in ((i, upper), (i + size, lower)):
+                        rows[j] = builder.shuffle_vector(*pair, ir.Constant(_bits, lanes))
+        for row in rows:
+            builder.store(row, _at(context, builder, signature.args[3], target, place), align=4)
+            place = builder.add(place, hop)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, vector), generate
+    arguments = (source, types.intp, types.intp, target, types.intp, types.intp)
+    return types.void(*arguments), generate
 
 
 # ---------------------------------------------------------------------------------------------
