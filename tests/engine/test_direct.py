@@ -101,3 +101,8 @@ def test_wrong_versions_are_rejected(conv):
     for wrong in conv.wrong_versions(direct):
         with pytest.raises(AssertionError):
             check(wrong)
+
+
+def test_a_large_result_of_few_products(conv):
+    """3 channels to 16: the result, above 2 MiB, is written past the caches."""
+    conv.forward(direct, ConvGeometry(1, 3, 16, (190, 192), (3, 3), padding=(1, 1)), 0)

@@ -36,10 +36,10 @@ import numpy as np
 
 from minideconv.engine.compiled.copies import copy_band, pack_weights, pack_weights_rotated
 from minideconv.engine.compiled.direct_weight import weight_grad
-from minideconv.engine.compiled.hints import prefetch
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.plan import cut, reach, shape
-from minideconv.engine.compiled.tiles import tile_slide, tile_store_part
+from minideconv.engine.compiled.streams import prefetch, streamed
+from minideconv.engine.compiled.tiles import tile_slide, tile_store_part, tile_stream
 from minideconv.engine.compiled.vectors import LANES, tile_load, tile_store
 from minideconv.engine.memory import empty, workspace
 from minideconv.ops.im2col import Window
@@ -51,6 +51,7 @@ __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 # when first used; the widths of common maps are multiples of some R.
 _SLIDING = ((12, 2, 3), (8, 2, 3), (7, 2, 3), (6, 2, 3), (24, 1, 3), (16, 1, 3))
 _PLAIN = ((16, 1, 1), (8, 2, 1), (12, 2, 1), (14, 2, 1), (8, 3, 1), (6, 4, 1))
+_THIN = 64  # products in a sum: so few take less time than writing the sum to memory
 _BAND = 1 << 18  # bytes of padded input that are made at a time
 
 Array = Any  # flat float32, as numba sees it
@@ -77,6 +78,7 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
         y: Array,
         padded: Array,
         columns: int,
+        past: bool,
         window: tuple[tuple[int, int], ...],
         c: int,
         k: int,
@@ -86,7 +88,8 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
     ) -> None:
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 
-        `columns` is the width of the padded copy, or 0 if none is needed.
+        `columns` is the width of the padded copy, or 0 if none is needed; `past`: y is written
+        past the caches.
         """
         size, taps, stride, padding, dilation, out = window
         (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
@@ -123,7 +126,9 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
                                     )
                                     b += width
                         place = ((image * ho + p) * wo + q) * k + first_k
-                        if first_k + width <= k and wo >= R:
+                        if past:
+                            tile_stream(R, Q, sums, y, place, k)
+                        elif first_k + width <= k and wo >= R:
                             tile_store(R, Q, sums, y, place, k)
                         else:  # what lies behind the last channel or pixel is left out
                             tile_store_part(R, Q, sums, y, place, k, wo, k - first_k)
@@ -143,6 +148,7 @@ class _Plan(NamedTuple):
     room: int  # numbers in it
     band: int  # output rows that are made from it
     bands: int  # in an image
+    thin: bool  # whole tiles of so few products that writing y takes longer
     shape: tuple[tuple[int, int], ...]  # the window, for compiled code
 
 
@@ -165,7 +171,9 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
         columns = 0  # every window lies inside the image
     band = max(1, min(ho, _BAND // (4 * (columns or w) * c * sh)))
     room = reach(band, kh, sh, dh) * columns * c
-    return _Plan(tile, width, -(-k // width), columns, room, band, -(-ho // band), shape(window))
+    thin = kh * kw * c <= _THIN and k % width == 0 and wo >= tile[0]
+    bands = -(-ho // band)
+    return _Plan(tile, width, -(-k // width), columns, room, band, bands, thin, shape(window))
 
 
 def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
@@ -210,11 +218,14 @@ def _run(
         start[:k] = bias
     y = empty((n, *window.out, k))
     convolve = _convolve(*plan.tile)
+    past = plan.thin and streamed(y)
     x, flat = x.reshape(-1), y.reshape(-1)
 
     def part(edges: tuple[int, int]) -> None:
         padded = workspace("band", (plan.room,))
-        convolve(x, packed, start, flat, padded, plan.columns, plan.shape, c, k, plan.band, *edges)
+        convolve(
+            x, packed, start, flat, padded, plan.columns, past, plan.shape, c, k, plan.band, *edges
+        )
 
     map_ordered(part, cut(n * plan.bands, n, window, c, k))
     return y

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.engine.compiled.hints import prefetch, tile_stream
 from minideconv.engine.compiled.kernel import kernel
+from minideconv.engine.compiled.streams import prefetch
+from minideconv.engine.compiled.tiles import tile_stream
 from minideconv.engine.compiled.vectors import (
     LANES,
     fma,

@@ -1,7 +1,8 @@
-"""Two more operations on tiles of sums, beside those of `vectors`.
+"""Three more operations on tiles of sums, beside those of `vectors`.
 
     tile_slide(R, Q, T, sums, a, i, step, b, j, hop)        one step of a sliding window
     tile_store_part(R, Q, sums, c, k, step, rows, count)    what lies inside the result
+    tile_stream(R, Q, sums, c, k, step)                     all, but past the caches
 
 In `tile_slide` a number x[s] takes part in the sums of T neighbouring pixels, under the T taps of a
 kernel's row. `tile_fma` would load it T times; here it is loaded once and used T Q times.
@@ -28,7 +29,7 @@ from minideconv.engine.compiled.vectors import (
     _splat,
 )
 
-__all__ = ["tile_slide", "tile_store_part"]
+__all__ = ["tile_slide", "tile_store_part", "tile_stream"]
 
 
 @intrinsic(prefer_literal=True)
@@ -106,3 +107,27 @@ def tile_store_part(
 
     index, integer = types.intp, types.intp
     return types.void(rows, columns, sums, array, index, integer, integer, integer), generate
+
+
+@intrinsic(prefer_literal=True)
+def tile_stream(
+    typing: Any, rows: Any, columns: Any, sums: Any, array: Any, index: Any, step: Any
+) -> Any:
+    """`tile_store` past the caches (see `streams`); every place is a multiple of 64 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, _, sums, array, index, step = values
+        count = columns.literal_value
+        found = cgutils.unpack_tuple(builder, sums, rows.literal_value * count)
+        past = builder.module.add_metadata([_int32(1)])
+        for r in range(rows.literal_value):
+            for q in range(count):
+                place = builder.add(index, _index(LANES * q))
+                pointer = _pointer(context, builder, signature.args[3], array, place)
+                pointer = builder.bitcast(pointer, _lanes.as_pointer())
+                stored = builder.store(found[r * count + q], pointer, align=64)
+                stored.set_metadata("nontemporal", past)
+            index = builder.add(index, step)
+        return context.get_dummy_value()
+
+    return types.void(rows, columns, sums, array, types.intp, types.intp), generate
