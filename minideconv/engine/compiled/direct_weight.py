@@ -27,6 +27,7 @@ import numpy as np
 from minideconv.engine.compiled.copies import copy, copy_band, widen
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.plan import cut, reach, shape
+from minideconv.engine.compiled.streams import prefetch
 from minideconv.engine.compiled.vectors import (
     LANES,
     load,
@@ -107,6 +108,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                 behind = padded.size - together * band * wo * lanes
                 widen(dy, g_place, padded, behind, images * rows * wo, k, lanes)
                 gs, g_place, g_step = padded, behind, lanes
+            next_unit = images * rows * wo * g_step
             place = 0
             for i in range(kh):
                 for j in range(runs):
@@ -116,6 +118,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                             r = max(min(first_r, numbers - R), 0)
                             sums = tile_zeros(R, Q)
                             g = g_place
+                            ask = i == 0 and j == 0 and first_r == 0  # once for each number of dy
                             for m in range(images):
                                 for p in range(rows):
                                     u = under + m * x_image + p * sh * x_pitch
@@ -131,6 +134,9 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             sums = tile_fma(
                                                 R, Q, sums, xs, u + r, 1, gs, g + first_v
                                             )
+                                            if ask:
+                                                for v in range(first_v, first_v + width, LANES):
+                                                    prefetch(gs, g + next_unit + v)
                                             u += sw * c
                                             g += g_step
                             if unit == first:
