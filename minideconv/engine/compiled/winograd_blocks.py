@@ -31,8 +31,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.engine.compiled.hints import prefetch
 from minideconv.engine.compiled.kernel import kernel
+from minideconv.engine.compiled.streams import prefetch
 from minideconv.engine.compiled.transpose import transpose
 from minideconv.engine.compiled.vectors import load, load_part, splat, store, store_part
 from minideconv.engine.compiled.winograd_products import (
