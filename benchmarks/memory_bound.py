@@ -34,6 +34,7 @@ class Case:
     torch: Callable[[Any], Callable[[], Any]]
     read: int
     written: int
+    may_differ: float = 0  # share of the numbers
 
 
 def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
@@ -52,7 +53,8 @@ def _row(case: Case, shape: Shape, rounds: int, threads: int) -> dict[str, Any]:
     contenders |= {name: Timed(case.torch(layout)) for name, layout in layouts.items()}
     expected = contenders["nchw"].first.detach().numpy()
     for name in (*ours(MODES), "channels_last"):
-        check_equal(f"{case.name} {shape}, {name}", contenders[name].first, expected)
+        found, what = contenders[name].first, f"{case.name} {shape}, {name}"
+        check_equal(what, found, expected, may_differ=case.may_differ)
         del contenders[name].first
     samples = alternate(contenders, rounds, threads)
     return {
@@ -115,6 +117,7 @@ def _batch_norm(shape: Shape) -> Iterator[Case]:
         torch_backward,
         4 * size,  # x and dy for two sums, and again for the gradient
         size,
+        may_differ=1e-5,  # a pixel within a rounding error of 0 may fall on either side of the ReLU
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from minideconv.training.build import dataset
@@ -64,7 +64,8 @@ def _default_net() -> Net:
     """Return the network that ``python -m minideconv.train`` trains."""
     config = TrainConfig()
     arguments = config.model_arguments(len(dataset(config, "val").classes))
-    return Net("default network", config.batch_size, **arguments)
+    shape = {field.name: arguments.get(field.name) for field in fields(Net)[2:]}
+    return Net("default network", config.batch_size, **shape)
 
 
 DEFAULT = _default_net()
