@@ -37,7 +37,7 @@ _PARTS = 8  # fixed, so that results do not depend on the number of threads
 _SMALL = 1e8  # floating point operations that are not worth handing to a worker
 _FEW = 16  # rows: below, BLAS is faster with the large matrix on the left
 _BLOCK = 64  # rows of dW that stay in the cache while a few rows of X are multiplied
-_THIN = 1 << 18  # weights: below, the direct kernels are faster than BLAS
+_THIN = 1 << 13  # weights: up to here, the direct kernels are faster than BLAS
 
 
 def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
@@ -59,7 +59,8 @@ def _kernels(rows: np.ndarray, e: int, k: int, window: Window) -> tuple[Any, Win
 
     if gemm.fits(len(rows), e, k, rows.dtype):
         return gemm, None
-    if _is_pixelwise(window) and e * k <= _THIN and direct.fits(window, e, k, rows.dtype):
+    thin = e * k <= _THIN and len(rows) > _FEW and _is_pixelwise(window)
+    if thin and direct.fits(window, e, k, rows.dtype):
         return direct, _grid(len(rows))
     return None, None
 
