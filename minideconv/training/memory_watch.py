@@ -45,7 +45,7 @@ class MemoryWatch:
     Attributes
     ----------
     process_peak, arrays_peak : int
-        Bytes at most, over all steps: of the process (0 where the system does not tell), and of
+        Bytes at most, over all steps done in this way: of the process (0 where the system does not tell), and of
         the arrays that steps made with `engine.memory`.
     """
 
@@ -92,7 +92,7 @@ class MemoryWatch:
             self._spare = max(0, self._spare - (peak - self.budget))
         elif not getattr(self.model, "recompute", True):
             self.model.recompute = True
-            self._steps = 0  # look at the first steps again
+            self._steps = self.process_peak = self.arrays_peak = 0  # look at the first steps again
             memory.trim()
             self.say(
                 f"memory: a step took {format_size(peak)}, more than --memory-budget "

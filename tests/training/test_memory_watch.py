@@ -145,6 +145,9 @@ def test_a_step_above_the_budget_turns_recomputation_on(monkeypatch):
         "are computed twice instead of kept (--recompute)"
     )
     assert machine.allowed[-1] == (150 - 100 - 24) * MIB
+    assert machine.said[1:] == [
+        "memory: a step takes at most 124 MiB, of which 24 MiB in its arrays"
+    ]
 
 
 @pytest.mark.parametrize(("budget", "batch"), [(121, 5), (118, 2), (117, 1), (116.5, 0), (90, 0)])
