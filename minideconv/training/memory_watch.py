@@ -45,8 +45,8 @@ class MemoryWatch:
     Attributes
     ----------
     process_peak, arrays_peak : int
-        Bytes at most, over all steps done in this way: of the process (0 where the system does not tell), and of
-        the arrays that steps made with `engine.memory`.
+        Bytes at most, over all steps done in the way now in use: of the process (0 where the system
+        does not tell), and of the arrays that steps made with `engine.memory`.
     """
 
     def __init__(self, model: Any, budget: str | None, say: Callable[[str], None]) -> None:
