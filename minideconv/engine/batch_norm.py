@@ -230,7 +230,7 @@ def _rows(numbers: Sequence[np.ndarray], width: int, dtype: Any) -> list[np.ndar
     channels = numbers[0].size
     period = channels * 16 // gcd(channels, 16)
     repeats = -(-width // period) * period // channels
-    rows = empty((len(numbers), repeats, channels), dtype)
+    rows = np.empty((len(numbers), repeats, channels), dtype)
     for row, number in zip(rows, numbers, strict=True):
         row[...] = number
     return list(rows.reshape(len(numbers), -1))

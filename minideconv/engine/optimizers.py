@@ -3,7 +3,7 @@
 The step of SGD with momentum reads the weights, the gradient and the momentum and writes two of
 them: five arrays, 20 bytes for each weight (Adam: 28), and a few multiplications, which cost
 nothing beside that. DeconvNet has 252 million weights; written as a row of array operations the
-step would read and write 17 arrays of a gigabyte instead of 5. NumPy does it block by block
+step would read and write 15 arrays of a gigabyte instead of 5. NumPy does it block by block
 (`optim.blocks`); compiled, there is only one operation.
 
 Weights may lie in any order of their axes as long as they fill their memory: they are taken in the
@@ -73,12 +73,18 @@ def adam(
 
 def _parts(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]] | None:
     """Cut flat arrays into parts, or return None if a kernel cannot have them."""
-    if not compiled() or not all(
-        type(array) is np.ndarray and array.dtype == np.float32 and array.flags.c_contiguous
-        for array in arrays
-    ):
+    if not compiled():
         return None
+    for array in arrays:
+        if (
+            type(array) is not np.ndarray
+            or array.dtype != np.float32
+            or not array.flags.c_contiguous
+        ):
+            return None
     size = arrays[0].size
+    if size <= PART:
+        return [arrays]
     return [
         tuple(array[start : start + PART] for array in arrays) for start in range(0, size, PART)
     ]

@@ -66,8 +66,9 @@ def scatter(
     h, w = window.size
     y, t = values.transpose(0, 2, 3, 1), np.ascontiguousarray(taps.transpose(0, 2, 3, 1))
     x = empty((n, h, w, c), values.dtype)
-    x[:, h // 2 * 2 :] = 0  # an odd line or column belongs to no window
-    x[:, :, w // 2 * 2 :] = 0
+    if h % 2 or w % 2:  # an odd line or column belongs to no window
+        x[:, h // 2 * 2 :] = 0
+        x[:, :, w // 2 * 2 :] = 0
     if _is_compiled(values):
         from minideconv.engine.compiled.pooling import scatter as walk
 

@@ -35,12 +35,13 @@ def as_they_lie(weight: Array, grad: Array, *state: Array) -> tuple[Array, ...]:
     >>> as_they_lie(w.T, w.T + 10)[1]
     array([10., 11., 12., 13., 14., 15.])
     """
-    if all(array.flags.c_contiguous for array in (weight, grad, *state)):
-        return tuple(array.reshape(-1) for array in (weight, grad, *state))
+    arrays = (weight, grad, *state)
+    if all(array.flags.c_contiguous for array in arrays):
+        return arrays if weight.ndim == 1 else tuple(array.reshape(-1) for array in arrays)
     axes = sorted(range(weight.ndim), key=lambda axis: -weight.strides[axis])
     turned = [array.transpose(axes) for array in (weight, *state)]
     if not all(array.flags.c_contiguous for array in turned):
-        return (weight, grad, *state)
+        return arrays
     dense = get_xp(grad).ascontiguousarray(grad.transpose(axes))
     return tuple(array.reshape(-1) for array in (turned[0], dense, *turned[1:]))
 
