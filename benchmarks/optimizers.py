@@ -21,6 +21,7 @@ ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
 OPTIONS = {"SGD": SGD, "Adam": ADAM}
 PASSES_OVER = {"SGD": (3, 2), "Adam": (4, 3)}  # arrays read and written
 MODES = ("fast", "numpy")
+Values = list[tuple[np.ndarray, np.ndarray]]
 
 
 def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
@@ -45,9 +46,10 @@ def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
 
 def _times(name: str, shapes: list[tuple[int, ...]], rounds: int, threads: int) -> dict[str, Any]:
     prepare = ours(MODES)
-    built = {mode: _ours(name, shapes) for mode in prepare}
-    built["torch_default"] = _torchs(name, shapes, fused=False)
-    built["torch_fused"] = _torchs(name, shapes, fused=True)
+    values = _values(shapes)
+    built = {mode: _ours(name, values) for mode in prepare}
+    built["torch_default"] = _torchs(name, values, fused=False)
+    built["torch_fused"] = _torchs(name, values, fused=True)
     for label, (step, _) in built.items():
         prepare.get(label, lambda: None)()
         step()
@@ -62,28 +64,29 @@ def _times(name: str, shapes: list[tuple[int, ...]], rounds: int, threads: int) 
     return {label: summary(got, threads) for label, got in samples.items()}
 
 
-def _values(shapes: list[tuple[int, ...]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _values(shapes: list[tuple[int, ...]]) -> Values:
+    """Return a weight and a gradient of each shape."""
     rng = np.random.default_rng(0)
-    for shape in shapes:
-        yield rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
+    return [
+        (rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32))
+        for shape in shapes
+    ]
 
 
-def _ours(name: str, shapes: list[tuple[int, ...]]) -> tuple[Callable[[], None], list[np.ndarray]]:
+def _ours(name: str, values: Values) -> tuple[Callable[[], None], list[np.ndarray]]:
     parameters = []
-    for weight, grad in _values(shapes):
-        parameters.append(Parameter(weight))
+    for weight, grad in values:
+        parameters.append(Parameter(weight.copy()))
         parameters[-1].grad = Tensor(grad)
     optimizer = getattr(optim, name)(parameters, **OPTIONS[name])
     return optimizer.step, [p.data for p in parameters]
 
 
-def _torchs(
-    name: str, shapes: list[tuple[int, ...]], fused: bool
-) -> tuple[Callable[[], None], list[Any]]:
+def _torchs(name: str, values: Values, fused: bool) -> tuple[Callable[[], None], list[np.ndarray]]:
     torch = the_torch()
     parameters = []
-    for weight, grad in _values(shapes):
-        parameters.append(torch.nn.Parameter(torch.from_numpy(weight)))
+    for weight, grad in values:
+        parameters.append(torch.nn.Parameter(torch.from_numpy(weight.copy())))
         parameters[-1].grad = torch.from_numpy(grad)
     optimizer = getattr(torch.optim, name)(parameters, **OPTIONS[name], fused=fused)
     return optimizer.step, [p.detach().numpy() for p in parameters]

@@ -24,7 +24,7 @@ __all__ = ["Sample", "Timed", "alternate", "clock", "cores", "measure", "summary
 
 QUIET = 0.04  # of the wall time
 ENOUGH_QUIET = 5  # samples of each contender, where wall time counts
-REST = 0.03  # seconds between contenders: worker threads that spin for new work fall asleep
+REST = 0.02  # seconds between contenders: worker threads that spin for new work fall asleep
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Timed:
     Parameters
     ----------
     function : callable
-        What is timed. It is called once or twice here, untimed.
+        What is timed. It is called twice here, untimed.
     prepare : callable, optional
         Called before each turn, outside of the clock: switches the library to the right algorithm.
     least : float
@@ -95,13 +95,13 @@ class Timed:
         self,
         function: Callable[[], Any],
         prepare: Callable[[], Any] = lambda: None,
-        least: float = 0.02,
+        least: float = 0.01,
     ) -> None:
         self.function, self.prepare = function, prepare
         prepare()
         self.first = function()
-        self.short = measure(function).wall < 0.1
-        seconds = measure(function).wall if self.short else 1.0
+        seconds = measure(function).wall
+        self.short = seconds < 0.02
         self.repeats = max(1, min(1000, round(least / max(seconds, 1e-7))))
 
     def __call__(self) -> Sample:
