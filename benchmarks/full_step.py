@@ -1,7 +1,7 @@
 """One training step of the paper's network: ``python -m benchmarks.full_step [--batch 2]``.
 
 Forward, backward and update (SGD with momentum) of the 251,805,653-parameter DeconvNet on 224 x 224
-images. Prints seconds and peak memory, of the process and of the step's arrays, as JSON.
+images. Prints seconds and the process's peak memory as JSON.
 """
 
 from __future__ import annotations
