@@ -231,8 +231,7 @@ def _rows(numbers: Sequence[np.ndarray], width: int, dtype: Any) -> list[np.ndar
     period = channels * 16 // gcd(channels, 16)
     repeats = -(-width // period) * period // channels
     rows = np.empty((len(numbers), repeats, channels), dtype)
-    for row, number in zip(rows, numbers, strict=True):
-        row[...] = number
+    rows[...] = np.array(numbers, dtype)[:, None]
     return list(rows.reshape(len(numbers), -1))
 
 

@@ -85,6 +85,14 @@ def test_float32_and_float64_drop_the_same_elements():
     assert ((small == 0) == (large == 0)).all()
 
 
+def test_the_order_in_memory_is_kept_and_does_not_change_what_is_dropped():
+    x = values((2, 3, 4, 5), 0, "normal")
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    y, mask = dropout(last, 0.4, rng=draw(0), return_mask=True)
+    assert np.array_equal(y, dropout(x, 0.4, rng=draw(0)))
+    assert y.strides == mask.strides == dropout_backward(last, mask).strides == last.strides
+
+
 @given(shapes, st.floats(0.1, 0.9), seeds())
 def test_gradient(shape, p, seed):
     x = values((2, *shape), seed, "normal")
