@@ -37,7 +37,7 @@ import numpy as np
 from minideconv.engine.compiled.copies import copy_band, pack_weights, pack_weights_rotated
 from minideconv.engine.compiled.direct_weight import weight_grad
 from minideconv.engine.compiled.kernel import kernel
-from minideconv.engine.compiled.plan import cut, reach, shape
+from minideconv.engine.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.compiled.streams import prefetch, streamed
 from minideconv.engine.compiled.tiles import tile_slide, tile_store_part, tile_stream
 from minideconv.engine.compiled.vectors import LANES, tile_load, tile_store
@@ -47,10 +47,13 @@ from minideconv.parallel import map_ordered
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
-# (R, Q, T): R Q vectors of sums, Q T of weights and one number, in 32 registers. Each is compiled
-# when first used; the widths of common maps are multiples of some R.
-_SLIDING = ((12, 2, 3), (8, 2, 3), (7, 2, 3), (6, 2, 3), (24, 1, 3), (16, 1, 3))
-_PLAIN = ((16, 1, 1), (8, 2, 1), (12, 2, 1), (14, 2, 1), (8, 3, 1), (6, 4, 1))
+# (R, Q, T): R Q vectors of sums, Q T of weights and one number have to fit into the registers. Each
+# is compiled when first used; the widths of common maps are multiples of some R.
+_Tile = tuple[int, int, int]
+_SLIDING: list[_Tile] = [(12, 2, 3), (8, 2, 3), (7, 2, 3), (6, 2, 3), (24, 1, 3), (16, 1, 3)]
+_PLAIN: list[_Tile] = [(16, 1, 1), (8, 2, 1), (12, 2, 1), (14, 2, 1), (8, 3, 1), (6, 4, 1)]
+if not WIDE:
+    _SLIDING, _PLAIN = [(4, 1, 3)], [(6, 1, 1)]
 _THIN = 64  # products in a sum: so few take less time than writing the sum to memory
 _BAND = 1 << 18  # bytes of padded input that are made at a time
 
@@ -141,7 +144,7 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
 
 
 class _Plan(NamedTuple):
-    tile: tuple[int, int, int]
+    tile: _Tile
     width: int  # channels of a tile
     blocks: int  # of that many channels
     columns: int  # of the padded copy, 0 if none is needed
@@ -152,7 +155,7 @@ class _Plan(NamedTuple):
     shape: tuple[tuple[int, int], ...]  # the window, for compiled code
 
 
-def _cycles(tile: tuple[int, int, int], wo: int, k: int) -> float:
+def _cycles(tile: _Tile, wo: int, k: int) -> float:
     """Return what a row of output costs with this tile, from its products and loads."""
     r, q, t = tile
     step = max(r * q * t, r + t - 1 + q * t) / 2 + 1

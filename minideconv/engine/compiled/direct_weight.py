@@ -26,7 +26,7 @@ import numpy as np
 
 from minideconv.engine.compiled.copies import copy, copy_band, widen
 from minideconv.engine.compiled.kernel import kernel
-from minideconv.engine.compiled.plan import cut, reach, shape
+from minideconv.engine.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.compiled.streams import prefetch
 from minideconv.engine.compiled.vectors import (
     LANES,
@@ -42,15 +42,8 @@ from minideconv.parallel import map_ordered
 
 __all__ = ["weight_grad"]
 
-_TILES = (
-    (16, 1),
-    (9, 1),
-    (9, 2),
-    (12, 2),
-    (8, 3),
-    (6, 4),
-    (4, 5),
-)  # (R, Q), compiled when first used
+# (R, Q): R Q vectors of sums, Q more and one number have to fit into the registers
+_TILES = ((16, 1), (9, 1), (9, 2), (12, 2), (8, 3), (6, 4), (4, 5)) if WIDE else ((6, 1),)
 _PIXELS = 512  # in a unit: so many of x and dy stay near
 
 Array = Any  # flat float32, as numba sees it
@@ -108,7 +101,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                 behind = padded.size - together * band * wo * lanes
                 widen(dy, g_place, padded, behind, images * rows * wo, k, lanes)
                 gs, g_place, g_step = padded, behind, lanes
-            next_unit = images * rows * wo * g_step
+            next_x, next_g = images * rows * sh * x_pitch, images * rows * wo * g_step
             place = 0
             for i in range(kh):
                 for j in range(runs):
@@ -118,7 +111,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                             r = max(min(first_r, numbers - R), 0)
                             sums = tile_zeros(R, Q)
                             g = g_place
-                            ask = i == 0 and j == 0 and first_r == 0  # once for each number of dy
+                            ask = i == 0 and j == 0 and first_r == 0  # once for each number
                             for m in range(images):
                                 for p in range(rows):
                                     u = under + m * x_image + p * sh * x_pitch
@@ -127,6 +120,9 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             sums = tile_fma(
                                                 R, Q, sums, gs, g + r, 1, xs, u + first_v
                                             )
+                                            if ask and not columns:
+                                                for v in range(first_v, first_v + width, LANES):
+                                                    prefetch(xs, u + next_x + v)
                                             u += sw * c
                                             g += g_step
                                     else:
@@ -136,7 +132,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             )
                                             if ask:
                                                 for v in range(first_v, first_v + width, LANES):
-                                                    prefetch(gs, g + next_unit + v)
+                                                    prefetch(gs, g + next_g + v)
                                             u += sw * c
                                             g += g_step
                             if unit == first:

@@ -1,12 +1,18 @@
-"""Small sums that the direct convolution's passes share: how far a window reaches, where to cut."""
+"""What the direct convolution's passes share: registers, a window's reach, parts of the work."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+from llvmlite import binding
+
 from minideconv.ops.im2col import Window
 
-__all__ = ["cut", "reach", "shape"]
+__all__ = ["WIDE", "cut", "reach", "shape"]
+
+# AVX-512: 32 registers of 16 numbers. Without it, a vector of 16 takes two of 16 registers, or four
+# of 32, and a tile can hold six at most.
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 
 _PARTS = (2, 4, 8)  # fixed, so that results do not depend on the number of threads
 _SMALL = 5e7  # floating point operations that are not worth handing to a worker
