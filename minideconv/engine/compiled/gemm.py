@@ -19,20 +19,25 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.streams import prefetch
 from minideconv.engine.compiled.tiles import tile_stream
 from minideconv.engine.compiled.vectors import (
     LANES,
+    _float,
+    _lanes,
     fma,
     load,
     splat,
-    store,
     tile_fma,
     tile_load,
     tile_store,
     tile_zeros,
+    vector,
 )
 from minideconv.engine.memory import empty
 from minideconv.parallel import map_ordered
@@ -107,12 +112,24 @@ def forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 # Gradient by the input
 
 
+@intrinsic
+def _total(typing: Any, v: Any) -> Any:
+    """Return the sum of a vector's 16 numbers, added pairwise."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(_float, [_float, _lanes])
+        name = f"llvm.vector.reduce.fadd.v{LANES}f32"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [_float(-0.0), *values], fastmath=("reassoc",))
+
+    return types.float32(vector), generate
+
+
 @kernel
 def _dot_rows(
     dy: Array, w: Array, dx: Array, n: int, e: int, k: int, first: int, last: int
 ) -> None:
     """``dx[:, first:last] = dy @ w[first:last].T``; n is even."""
-    sums = np.empty(8 * LANES, np.float32)
     for row in range(first, last, 4):
         a, b, c, d = row * k, (row + 1) * k, (row + 2) * k, (row + 3) * k
         for image in range(0, n, 2):
@@ -128,13 +145,10 @@ def _dot_rows(
                 b0, b1 = fma(w1, u0, b0), fma(w1, u1, b1)
                 c0, c1 = fma(w2, u0, c0), fma(w2, u1, c1)
                 d0, d1 = fma(w3, u0, d0), fma(w3, u1, d1)
-            for i, s in enumerate((a0, b0, c0, d0, a1, b1, c1, d1)):
-                store(sums, i * LANES, s)
-            for i in range(8):
-                total = np.float32(0.0)
-                for lane in range(LANES):
-                    total += sums[i * LANES + lane]
-                dx[(image + i // 4) * e + row + i % 4] = total
+            dx[image * e + row], dx[(image + 1) * e + row] = _total(a0), _total(a1)
+            dx[image * e + row + 1], dx[(image + 1) * e + row + 1] = _total(b0), _total(b1)
+            dx[image * e + row + 2], dx[(image + 1) * e + row + 2] = _total(c0), _total(c1)
+            dx[image * e + row + 3], dx[(image + 1) * e + row + 3] = _total(d0), _total(d1)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
