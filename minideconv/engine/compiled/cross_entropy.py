@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.engine.compiled.functions import exponential, logarithm, transpose
+from minideconv.engine.compiled.functions import exponential, logarithm
 from minideconv.engine.compiled.kernel import kernel
+from minideconv.engine.compiled.transpose import transpose
 from minideconv.engine.compiled.vectors import LANES, fma, load, maximum, splat, store
 
 __all__ = ["gradient", "log_probabilities"]

@@ -1,4 +1,4 @@
-"""More for sixteen float32 at once: division, roots, exponentials, logarithms, transposition.
+"""More functions of sixteen float32 at once: division, roots, exponentials, logarithms.
 
 `exponential` and `logarithm` take a number apart into a power of two, which is a matter of its
 bits, and a factor near 1, for which a polynomial is enough::
@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.vectors import LANES, fma, maximum, splat, vector
 
-__all__ = ["divide", "exponential", "logarithm", "square_root", "transpose"]
+__all__ = ["divide", "exponential", "logarithm", "square_root"]
 
 _int32 = ir.IntType(32)
 _lanes = ir.VectorType(ir.FloatType(), LANES)
@@ -61,46 +61,6 @@ def square_root(typing: Any, v: Any) -> Any:
         return _call(builder, f"llvm.sqrt.v{LANES}f32", _lanes, list(values))
 
     return vector(vector), generate
-
-
-def _at(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _lanes.as_pointer())
-
-
-@intrinsic
-def transpose(
-    typing: Any, source: Any, index: Any, step: Any, target: Any, place: Any, hop: Any
-) -> Any:
-    """``target[place + c * hop + r] = source[index + r * step + c]`` for r and c from 0 to 15.
-
-    Sixteen rows are loaded, and blocks of 8, 4, 2 and 1 lanes change places with those opposite
-    the diagonal. Source: J. Eklundh, "A fast computer method for matrix transposing" (1972).
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        source, index, step, target, place, hop = values
-        rows = []
-        for _ in range(LANES):
-            rows.append(
-                builder.load(_at(context, builder, signature.args[0], source, index), align=4)
-            )
-            index = builder.add(index, step)
-        for size in (8, 4, 2, 1):
-            upper = [lane + (LANES - size if lane & size else 0) for lane in range(LANES)]
-            lower = [lane + (LANES if lane & size else size) for lane in range(LANES)]
-            for i in range(LANES):
-                if not i & size:
-                    pair = rows[i], rows[i + size]
-                    for j, lanes in ((i, upper), (i + size, lower)):
-                        rows[j] = builder.shuffle_vector(*pair, ir.Constant(_bits, lanes))
-        for row in rows:
-            builder.store(row, _at(context, builder, signature.args[3], target, place), align=4)
-            place = builder.add(place, hop)
-        return context.get_dummy_value()
-
-    arguments = (source, types.intp, types.intp, target, types.intp, types.intp)
-    return types.void(*arguments), generate
 
 
 # ---------------------------------------------------------------------------------------------
