@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.store import Results, rows_of, threads_of
 
-__all__ = ["GOALS", "Goal", "Verdict", "evaluate", "ratio"]
+__all__ = ["GOALS", "Goal", "Ratio", "Verdict", "evaluate", "ratio"]
 
 LAYOUTS = ("nchw", "channels_last")
 DEFAULT = ("default_nchw",)
 TUNED = ("tuned_nchw", "tuned_channels_last")
-Ratios = dict[str, float]
+
+
+class Ratio(NamedTuple):
+    """Our time over theirs, and whether both numbers are trusted (see `timing.summary`)."""
+
+    value: float
+    trusted: bool
+
+
+Ratios = dict[str, Ratio]
 
 
 @dataclass(frozen=True)
@@ -41,33 +50,39 @@ class Verdict:
     @property
     def measured(self) -> float | None:
         """The worst ratio; None if there is none."""
-        return max(self.ratios.values(), default=None)
+        return max((ratio.value for ratio in self.ratios.values()), default=None)
 
     @property
     def worst(self) -> str:
         """Which layer or shape has it."""
-        return max(self.ratios, key=self.ratios.__getitem__, default="")
+        return max(self.ratios, key=lambda name: self.ratios[name].value, default="")
 
     @property
     def verdict(self) -> str:
-        """In words: "beyond", "met", "missed", "missed (2 of 5 meet it)" or "not measured"."""
+        """In words: "beyond", "met", "missed", "missed (2 of 5 meet it)".
+
+        "not measured" without numbers, "disturbed" where others used the machine.
+        """
         worst, count = self.measured, len(self.ratios)
         if worst is None:
             return "not measured"
+        if not all(ratio.trusted for ratio in self.ratios.values()):
+            return "disturbed"
         if self.goal.beyond is not None and worst <= self.goal.beyond:
             return "beyond"
         if worst <= self.goal.goal:
             return "met"
-        fine = sum(value <= self.goal.goal for value in self.ratios.values())
+        fine = sum(ratio.value <= self.goal.goal for ratio in self.ratios.values())
         return f"missed ({fine} of {count} meet it)" if count > 1 else "missed"
 
 
-def ratio(times: dict[str, Any], ours: str, theirs: tuple[str, ...]) -> float | None:
+def ratio(times: dict[str, Any], ours: str, theirs: tuple[str, ...]) -> Ratio | None:
     """Return our time over the best of theirs, or None if either was not measured."""
-    best = min((times[name]["ms"] for name in theirs if name in times), default=None)
-    if ours not in times or best is None:
+    rivals = [times[name] for name in theirs if name in times]
+    if ours not in times or not rivals:
         return None
-    return float(times[ours]["ms"] / best)
+    trusted = all(time["trusted"] for time in (times[ours], *rivals))
+    return Ratio(times[ours]["ms"] / min(time["ms"] for time in rivals), trusted)
 
 
 def evaluate(results: Results) -> list[Verdict]:
@@ -103,7 +118,7 @@ def _peak(results: Results, threads: int) -> Ratios:
     for row in rows_of(results, "steps", threads):
         peaks = row.get("peak_gib", {})
         if (row["name"], row["batch"]) == ("DeconvNet", 2) and {"fast", *DEFAULT} <= peaks.keys():
-            found["peak"] = peaks["fast"] / peaks[DEFAULT[0]]
+            found["peak"] = Ratio(peaks["fast"] / peaks[DEFAULT[0]], trusted=True)
     return _present(found)
 
 
@@ -146,7 +161,7 @@ def _optimizer(name: str) -> Callable[[Results, int], Ratios]:
     return measure
 
 
-def _present(found: dict[str, float | None]) -> Ratios:
+def _present(found: dict[str, Ratio | None]) -> Ratios:
     return {key: value for key, value in found.items() if value is not None}
 
 

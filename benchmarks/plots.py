@@ -82,9 +82,9 @@ def layers(results: Results) -> Any:
     figure, axes = _figure(9, 3.8)
     for number, (which, color) in enumerate(PASSES.items()):
         found = {
-            row["name"].split(", ")[0]: ratio(row["times"], "fast", LAYOUTS)
+            row["name"].split(", ")[0]: compared.value
             for row in rows
-            if row["pass"] == which
+            if row["pass"] == which and (compared := ratio(row["times"], "fast", LAYOUTS))
         }
         places = [i + 0.27 * (number - 1) for i, name in enumerate(names) if name in found]
         above = [value - 1 for value in found.values()]

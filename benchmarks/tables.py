@@ -75,7 +75,7 @@ def _ratio(value: float | None) -> str:
 def _time(name: str) -> Column:
     def cell(row: Row, rates: Floors) -> str:
         time = row.get("times", {}).get(name)
-        return "-" if time is None else _number(time["ms"])
+        return "-" if time is None else _number(time["ms"]) + ("" if time["trusted"] else " ?")
 
     return Column(TITLES[name], cell, max(9, len(TITLES[name]) + 1))
 
@@ -86,14 +86,19 @@ def _mine(row: Row) -> str:
 
 def _against(title: str, *theirs: str) -> Column:
     def cell(row: Row, rates: Floors) -> str:
-        return _ratio(ratio(row["times"], _mine(row), theirs))
+        return _compared(row, theirs)
 
     return Column(title, cell)
 
 
+def _compared(row: Row, theirs: tuple[str, ...]) -> str:
+    found = ratio(row["times"], _mine(row), theirs)
+    return _ratio(None if found is None else found.value)
+
+
 def _best_of_torch(row: Row, rates: Floors) -> str:
     theirs = tuple(name for name in row["times"] if name not in OURS)
-    return _ratio(ratio(row["times"], _mine(row), theirs))
+    return _compared(row, theirs)
 
 
 def _floor(row: Row, rates: Floors) -> str:
@@ -244,7 +249,8 @@ def _introduction(results: Results) -> str:
         "",
         "Times are medians in milliseconds. With one thread they are processor time, with more they"
         " are the wall time of those samples in which other processes had less than 4 % of the"
-        " cores; the column `quiet` counts these. `cl` is PyTorch's channels_last.",
+        " cores; the column `quiet` counts these. A question mark: fewer than three were quiet."
+        " `cl` is PyTorch's channels_last.",
     ]
     if any(record["quick"] for record in records):
         lines += ["", "**A quick run: smaller sizes and few rounds. It says nothing about goals.**"]
@@ -274,7 +280,7 @@ def _goals(results: Results) -> str:
                 str(v.threads) if v.measured is not None else "-",
                 _ratio(v.measured),
                 v.worst if len(v.ratios) > 1 else "",
-                f"**{v.verdict}**" if v.verdict.startswith("missed") else v.verdict,
+                f"**{v.verdict}**" if v.verdict.startswith(("missed", "disturbed")) else v.verdict,
             ]
         )
     return _markdown(header, rows, [title in ("goal", "worst at", "verdict") for title in header])

@@ -24,6 +24,7 @@ __all__ = ["Sample", "Timed", "alternate", "clock", "cores", "measure", "summary
 
 QUIET = 0.04  # of the wall time
 ENOUGH_QUIET = 5  # samples of each contender, where wall time counts
+TRUSTED = 3  # with fewer, the number is kept but marked
 REST = 0.02  # seconds between contenders: worker threads that spin for new work fall asleep
 
 
@@ -142,7 +143,8 @@ def alternate(
 def summary(samples: list[Sample], threads: int) -> dict[str, Any]:
     """Return what is kept of a contender: medians in milliseconds, and how many were quiet.
 
-    With more than one thread the median is over the quiet samples; over all if none was.
+    With more than one thread the median is over the quiet samples; over all if none was. A number
+    is trusted if it is processor time, or if at least three samples (all, of fewer) were quiet.
     """
     quiet = [sample for sample in samples if sample.quiet]
     chosen = (quiet or samples) if threads > 1 else samples
@@ -155,6 +157,7 @@ def summary(samples: list[Sample], threads: int) -> dict[str, Any]:
         "wall_ms": _rounded(wall),
         "quiet": len(quiet),
         "samples": len(samples),
+        "trusted": threads == 1 or len(quiet) >= min(TRUSTED, len(samples)),
     }
 
 

@@ -23,7 +23,7 @@ MACHINE = {
 
 def times(**milliseconds):
     return {
-        name: {"ms": ms, "cpu_ms": ms, "wall_ms": ms, "quiet": 7, "samples": 7}
+        name: {"ms": ms, "cpu_ms": ms, "wall_ms": ms, "quiet": 7, "samples": 7, "trusted": True}
         for name, ms in milliseconds.items()
     }
 
@@ -155,6 +155,20 @@ def test_each_number_of_threads_is_judged_by_itself():
     name = "DeconvNet's step, batch 2, compiled / PyTorch default"
     assert verdict(made, name, 1).verdict == "missed"
     assert verdict(made, name, 2).verdict == "beyond"
+
+
+def test_what_others_disturbed_meets_no_goal():
+    row = step(fast=10.0, default_nchw=100.0, tuned_nchw=100.0, exact=1.0)
+    for name in ("default_nchw", "exact"):  # nobody's goal is about exact
+        row["times"][name]["trusted"] = False
+    made = results(record("steps", [row], 2))
+    found = verdict(made, "DeconvNet's step, batch 2, compiled / PyTorch default", 2)
+    assert (found.measured, found.verdict) == (0.1, "disturbed")
+    tuned = verdict(made, "DeconvNet's step, batch 2, compiled / PyTorch tuned", 2)
+    assert tuned.verdict == "beyond"
+    page = tables.render(made)
+    assert "| 100 ? |" in page
+    assert "**disturbed**" in page
 
 
 def test_no_results_meet_no_goal():

@@ -62,6 +62,14 @@ def test_more_threads_count_wall_time_of_quiet_samples():
     assert summary(samples[:1], threads=2)["quiet"] == 0
 
 
+def test_wall_time_is_trusted_if_three_samples_were_quiet():
+    quiet, noisy = Sample(1.0, 1, QUIET), Sample(1.0, 1, NOISY)
+    assert summary([quiet] * 3 + [noisy] * 4, threads=2)["trusted"]
+    assert not summary([quiet] * 2 + [noisy] * 4, threads=2)["trusted"]
+    assert summary([noisy] * 4, threads=1)["trusted"]  # processor time
+    assert summary([quiet], threads=2)["trusted"]  # a trial of one round
+
+
 def test_a_turn_prepares_first_and_repeats_short_calls():
     log = []
     contender = Timed(lambda: log.append("call"), lambda: log.append("prepare"), least=1e-3)
