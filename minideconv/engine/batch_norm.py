@@ -69,7 +69,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     count = len(pixels)
     sample = pixels[:: -(-count // SAMPLE)]
-    shift = sample.mean(axis=0, dtype=np.float64).astype(x.dtype)
+    shift = np.add.reduce(sample, axis=0) * x.dtype.type(1 / len(sample))
     mean, square = _sums_about(pixels, shift) / count
     return shift + mean, np.maximum(square - mean * mean, 0.0)
 
@@ -241,8 +241,10 @@ def _parts(pixels: np.ndarray) -> list[np.ndarray]:
     Their channels are then where the repeated rows have them, and they begin with a cache line.
     """
     count, channels = pixels.shape
-    number = max(1, round(pixels.size / PART))
     flat = pixels.reshape(-1)
+    number = round(flat.size / PART)
+    if number < 2:
+        return [flat]
     ends = [count * i // (16 * number) * 16 * channels for i in range(number)] + [flat.size]
     return [flat[start:stop] for start, stop in pairwise(ends)]
 

@@ -80,6 +80,7 @@ def _parts(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]] | None:
             type(array) is not np.ndarray
             or array.dtype != np.float32
             or not array.flags.c_contiguous
+            or array.size != arrays[0].size
         ):
             return None
     size = arrays[0].size
