@@ -40,7 +40,7 @@ from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.compiled.streams import prefetch, streamed
 from minideconv.engine.compiled.tiles import tile_slide, tile_store_part, tile_stream
-from minideconv.engine.compiled.vectors import LANES, tile_load, tile_store
+from minideconv.engine.compiled.vectors import LANES, tile_add, tile_load, tile_store, tile_zeros
 from minideconv.engine.memory import empty, workspace
 from minideconv.ops.im2col import Window
 from minideconv.parallel import map_ordered
@@ -56,6 +56,8 @@ if not WIDE:
     _SLIDING, _PLAIN = [(4, 1, 3)], [(6, 1, 1)]
 _THIN = 64  # products in a sum: so few take less time than writing the sum to memory
 _BAND = 1 << 18  # bytes of padded input that are made at a time
+_LONG = 1024  # products in a sum: more are added up in pieces, so that they round less
+_PIECE = 128  # channels in a piece
 
 Array = Any  # flat float32, as numba sees it
 
@@ -97,6 +99,9 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
         size, taps, stride, padding, dilation, out = window
         (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
         runs, length = (1, kw * c) if T == 1 and dw == 1 else (kw, c)
+        long = kh * kw * c > _LONG
+        piece = _PIECE if long else length
+        kept = np.empty(R * width, np.float32)
         bands = (ho + band - 1) // band
         for unit in range(first, last):
             image, top = unit // bands, unit % bands * band
@@ -119,15 +124,25 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
                             for line in range(ahead, ahead + R * sw * c, LANES):
                                 prefetch(x, line)
                         sums = tile_load(R, Q, bias, first_k, 0)
+                        if long:
+                            tile_store(R, Q, sums, kept, 0, width)
+                            sums = tile_zeros(R, Q)
                         for i in range(kh):
                             for j in range(0, runs, T):
                                 a = corner + i * dh * pitch + j * dw * c
                                 b = weights + (i * kw + j) * c * width
-                                for e in range(length):
-                                    sums = tile_slide(
-                                        R, Q, T, sums, source, a + e, sw * c, w, b, c * width
-                                    )
-                                    b += width
+                                for begin in range(0, length, piece):
+                                    for e in range(begin, min(begin + piece, length)):
+                                        sums = tile_slide(
+                                            R, Q, T, sums, source, a + e, sw * c, w, b, c * width
+                                        )
+                                        b += width
+                                    if long:  # a long sum in float32 would round too much
+                                        sums = tile_add(R, Q, sums, kept, 0, width)
+                                        tile_store(R, Q, sums, kept, 0, width)
+                                        sums = tile_zeros(R, Q)
+                        if long:
+                            sums = tile_load(R, Q, kept, 0, width)
                         place = ((image * ho + p) * wo + q) * k + first_k
                         if past:
                             tile_stream(R, Q, sums, y, place, k)
