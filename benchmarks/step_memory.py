@@ -2,7 +2,7 @@
 
 Forward, backward and update (SGD with momentum) on 224 x 224 images, with the activations of
 ``--recompute`` stages computed twice. Prints processor seconds, and peak memory of the process and
-of the step's arrays in GiB, as JSON. The first of three steps, which compiles and makes the momenta,
+of the step's arrays in GiB, as JSON. The first of three steps compiles and makes the momenta; it
 counts for memory only.
 """
 
