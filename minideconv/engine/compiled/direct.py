@@ -72,7 +72,7 @@ def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
 
 
 @cache
-def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
+def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
     @kernel
@@ -99,7 +99,6 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
         size, taps, stride, padding, dilation, out = window
         (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
         runs, length = (1, kw * c) if T == 1 and dw == 1 else (kw, c)
-        long = kh * kw * c > _LONG
         piece = _PIECE if long else length
         kept = np.empty(R * width, np.float32)
         bands = (ho + band - 1) // band
@@ -166,6 +165,7 @@ class _Plan(NamedTuple):
     room: int  # numbers in it
     band: int  # output rows that are made from it
     bands: int  # in an image
+    long: bool  # sums of so many products that they are made in pieces
     thin: bool  # whole tiles of so few products that writing y takes longer
     shape: tuple[tuple[int, int], ...]  # the window, for compiled code
 
@@ -190,8 +190,18 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     band = max(1, min(ho, _BAND // (4 * (columns or w) * c * sh)))
     room = reach(band, kh, sh, dh) * columns * c
     thin = kh * kw * c <= _THIN and k % width == 0 and wo >= tile[0]
-    bands = -(-ho // band)
-    return _Plan(tile, width, -(-k // width), columns, room, band, bands, thin, shape(window))
+    return _Plan(
+        tile,
+        width,
+        -(-k // width),
+        columns,
+        room,
+        band,
+        -(-ho // band),
+        kh * kw * c > _LONG,
+        thin,
+        shape(window),
+    )
 
 
 def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
@@ -235,7 +245,7 @@ def _run(
     if bias is not None:
         start[:k] = bias
     y = empty((n, *window.out, k))
-    convolve = _convolve(*plan.tile)
+    convolve = _convolve(*plan.tile, plan.long)
     past = plan.thin and streamed(y)
     x, flat = x.reshape(-1), y.reshape(-1)
 
