@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from minideconv.autograd import Tensor
 from minideconv.nn import Parameter
 from minideconv.nn.utils import clip_grad_norm_, clip_grad_value_
 
@@ -50,3 +53,17 @@ def test_values_are_limited():
 def test_limits_must_be_positive(clip):
     with pytest.raises(ValueError, match="must be positive"):
         clip(_parameters(), 0.0)
+
+
+def test_the_norm_of_a_gradient_that_lies_taps_first_needs_no_copy():
+    data = np.ones((3, 3, 64, 256), np.float32).transpose(3, 2, 0, 1)
+    weight = Tensor(np.zeros_like(data), requires_grad=True)
+    weight.grad = Tensor(data)
+    tracemalloc.start()
+    try:
+        norm = clip_grad_norm_([weight], 1e9)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert norm == pytest.approx(384.0)
+    assert peak < data.nbytes / 10
