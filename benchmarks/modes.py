@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from minideconv import parallel
-from minideconv.algorithm import set_algorithm, use_compiled
+from minideconv.algorithms import set_algorithm, use_compiled
 from minideconv.errors import MinideconvError, UsageError
 
 __all__ = [

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from minideconv.algorithm import algorithm
+from minideconv.algorithms import algorithm
 from minideconv.engine import table
 from minideconv.training import TrainConfig, Trainer
 

@@ -13,7 +13,7 @@ from math import sqrt
 
 import numpy as np
 
-from minideconv.algorithm import compiled
+from minideconv.algorithms import compiled
 from minideconv.engine import winograd
 from minideconv.ops.im2col import conv_window
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
-from minideconv.algorithm import algorithm, get_algorithm, set_algorithm, use_compiled
+from minideconv.algorithms import algorithm, get_algorithm, set_algorithm, use_compiled
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
 from minideconv.backend import get_xp, synchronize
 from minideconv.ops.switches import Switches

@@ -19,7 +19,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from minideconv.algorithm import ALGORITHMS
+from minideconv.algorithms import ALGORITHMS
 from minideconv.errors import MinideconvError
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Literal, overload
 import numpy as np
 
 from minideconv import ops
-from minideconv.algorithm import algorithm, get_algorithm
+from minideconv.algorithms import algorithm, get_algorithm
 from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.backend import Array, get_xp
 from minideconv.grad_mode import is_replaying

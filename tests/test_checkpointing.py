@@ -9,7 +9,7 @@ import pytest
 
 from minideconv import checkpointing, nn, random
 from minideconv import functional as F
-from minideconv.algorithm import ALGORITHMS, algorithm
+from minideconv.algorithms import ALGORITHMS, algorithm
 from minideconv.autograd import Tensor, checkpoint, detect_anomaly, no_grad, record
 from minideconv.engine import memory
 from minideconv.models import deconvnet

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minideconv import ops, parallel
-from minideconv.algorithm import algorithm
+from minideconv.algorithms import algorithm
 from minideconv.testing import values
 
 

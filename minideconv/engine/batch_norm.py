@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithm import accelerates, compiled
+from minideconv.algorithms import accelerates, compiled
 from minideconv.engine import batch_norm_blocks
 from minideconv.engine.memory import empty
 from minideconv.ops.batch_norm import BatchNormSaved, scale_and_offset, slope_and_constant

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.algorithm import accelerates
+from minideconv.algorithms import accelerates
 from minideconv.engine.layout import (
     from_channels_last,
     taps_first,

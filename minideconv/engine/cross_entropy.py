@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minideconv.algorithm import accelerates, compiled
+from minideconv.algorithms import accelerates, compiled
 from minideconv.engine.memory import empty
 from minideconv.parallel import map_ordered
 

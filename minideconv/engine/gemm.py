@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithm import compiled
+from minideconv.algorithms import compiled
 from minideconv.engine.bias import add_bias
 from minideconv.engine.memory import empty
 from minideconv.ops.im2col import Window

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.algorithm import accelerates, compiled
+from minideconv.algorithms import accelerates, compiled
 from minideconv.parallel import map_ordered
 
 __all__ = ["adam", "sgd"]

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithm import accelerates, compiled
+from minideconv.algorithms import accelerates, compiled
 from minideconv.engine.layout import from_channels_last
 from minideconv.engine.memory import empty
 from minideconv.ops.pool_window import PoolWindow

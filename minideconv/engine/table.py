@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithm import compiled, get_algorithm
+from minideconv.algorithms import compiled, get_algorithm
 from minideconv.engine import gemm, im2col_blocked, winograd
 from minideconv.ops.im2col import Window
 

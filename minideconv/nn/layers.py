@@ -8,8 +8,8 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv import geometry
-from minideconv.algorithm import algorithm as using
-from minideconv.algorithm import check_algorithm
+from minideconv.algorithms import algorithm as using
+from minideconv.algorithms import check_algorithm
 from minideconv.autograd import Tensor
 from minideconv.engine.layout import empty_weight
 from minideconv.grad_mode import is_replaying

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, overload
 
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 
 __all__ = [

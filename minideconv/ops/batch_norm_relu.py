@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array
 from minideconv.ops.activations import relu, relu_backward
 from minideconv.ops.batch_norm import (

@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from functools import reduce
 
 from minideconv import geometry
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.ops.im2col import (
     Block,

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, overload
 
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp, to_cpu
 from minideconv.ops.activations import log_softmax
 

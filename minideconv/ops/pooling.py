@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype

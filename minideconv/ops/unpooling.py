@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import PoolWindow, check_images
 from minideconv.ops.switches import Switches

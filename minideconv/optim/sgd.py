@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minideconv.algorithm import accelerate
+from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
 from minideconv.optim.blocks import as_they_lie, blocks

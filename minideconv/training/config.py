@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from minideconv.algorithm import ALGORITHMS
+from minideconv.algorithms import ALGORITHMS
 from minideconv.errors import UsageError
 from minideconv.training.sizes import parse_size
 

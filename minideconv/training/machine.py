@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minideconv import parallel
-from minideconv.algorithm import algorithm
+from minideconv.algorithms import algorithm
 
 __all__ = ["computing"]
 

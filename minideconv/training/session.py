@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import _version, parallel
-from minideconv.algorithm import compiled, get_algorithm
+from minideconv.algorithms import compiled, get_algorithm
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minideconv import ops, parallel
-from minideconv.algorithm import algorithm
+from minideconv.algorithms import algorithm
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import values

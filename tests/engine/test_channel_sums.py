@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minideconv import ops, use_compiled
-from minideconv.algorithm import algorithm
+from minideconv.algorithms import algorithm
 from minideconv.engine.batch_norm import channel_sums
 from minideconv.testing import values
 

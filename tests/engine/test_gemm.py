@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minideconv import parallel
-from minideconv.algorithm import use_compiled
+from minideconv.algorithms import use_compiled
 from minideconv.engine import gemm
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, seeds

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minideconv import ops, parallel
-from minideconv.algorithm import algorithm
+from minideconv.algorithms import algorithm
 from minideconv.engine import winograd
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minideconv import evaluate, parallel, predict, train
-from minideconv.algorithm import ALGORITHMS, get_algorithm
+from minideconv.algorithms import ALGORITHMS, get_algorithm
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
 from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -1,1 +1,1 @@
-"""Kernels compiled by numba (the extra ``fast``); import these only if `algorithm.compiled()`."""
+"""Kernels compiled by numba (the extra ``fast``); import these only if `algorithms.compiled()`."""

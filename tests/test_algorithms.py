@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 
 import minideconv as md
-from minideconv import algorithm as module_of_names
-from minideconv import nn
+from minideconv import algorithms, nn
 from minideconv.autograd import Tensor
 from minideconv.errors import UsageError
-
-algorithms = sys.modules["minideconv.algorithm"]
-assert module_of_names is md.algorithm
 
 
 @pytest.fixture
@@ -115,7 +111,7 @@ def test_the_environment_chooses(monkeypatch, variables, expected):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     code = (
-        "import minideconv as md; from minideconv.algorithm import compiled;"
+        "import minideconv as md; from minideconv.algorithms import compiled;"
         "print(md.get_algorithm(), compiled())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
