@@ -119,9 +119,9 @@ def test_the_environment_chooses(monkeypatch, variables, expected):
 
 
 def test_wanting_compiled_kernels_without_numba(monkeypatch):
+    monkeypatch.setattr(algorithms, "_compiled", None)  # put back afterwards, whatever happens here
     monkeypatch.setattr(algorithms, "find_spec", lambda name: None)
+    assert not algorithms.compiled()
     with pytest.raises(UsageError, match=r"numba is not installed; pip install minideconv\[fast\]"):
         md.use_compiled(True)
-    before = md.use_compiled(False)
-    assert not algorithms.compiled()
-    monkeypatch.setattr(algorithms, "_compiled", before)
+    assert md.use_compiled(False) is False
