@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from minideconv import train
+from minideconv.optim import FixedLR
+from minideconv.training import build
 from minideconv.training.checkpoint import load_checkpoint
 from minideconv.training.engine import Trainer
 
@@ -174,6 +176,23 @@ def test_resume_refuses_what_would_change_the_numbers(tmp_path, capsys):
     assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines if '"epoch"}' not in line][-1] == 2
+
+
+def test_a_run_too_short_for_a_warm_up_can_be_made_longer(tmp_path):
+    folder = str(tmp_path / "run")
+    settings = [*TINY, "--stage", "whole", "--train-images", "4", "--warmup", "5"]
+    assert train.main([*settings, "-q", "--output-dir", folder]) == 0  # two steps
+    assert train.main(["--resume", folder, "--epochs", "6", "-q"]) == 0
+
+
+def test_a_checkpoint_of_another_schedule_is_refused_in_a_sentence(tmp_path, capsys, monkeypatch):
+    folder = str(tmp_path / "run")
+    assert train.main([*TINY, "-q", "--stage", "whole", "--output-dir", folder]) == 0
+    monkeypatch.setattr(build, "schedule", lambda config, optimiser, steps: FixedLR(optimiser))
+    assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 1
+    error = capsys.readouterr().err
+    assert "the checkpoint does not fit the settings of this run" in error
+    assert "Traceback" not in error
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys, monkeypatch):

@@ -221,4 +221,4 @@ def schedule(config: TrainConfig, optimiser: Any, steps: int) -> Any:
         after = optim.CosineLR(optimiser, rest)
     else:
         after = optim.FixedLR(optimiser)
-    return optim.WarmUp(after, warmup, start_factor=0.1) if warmup else after
+    return optim.WarmUp(after, warmup, start_factor=0.1)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from minideconv.errors import CheckpointError
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.training import build
 from minideconv.training.config import TrainConfig
@@ -129,10 +130,22 @@ class Stage:
 
         A checkpoint written at a boundary is of the stage before; the new one starts fresh, as it
         would have without the stop.
+
+        Raises
+        ------
+        CheckpointError
+            If the state is of another optimiser or learning-rate schedule.
+        UsageError
+            If it is of other data.
         """
         if state["number"] == self.number:
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
+            try:
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.schedule.load_state_dict(state["schedule"])
+            except ValueError as error:
+                raise CheckpointError(
+                    f"the checkpoint does not fit the settings of this run: {error}"
+                ) from error
             self.loader.load_state_dict(state["loader"])
             self.loss.load_state_dict(state["loss"])
             self.lr = state["lr"]
