@@ -78,7 +78,8 @@ class Child:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # a last word that a dead process did not read
+                    pipe.close()
 
 
 def available_bytes() -> float:
