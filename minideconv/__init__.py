@@ -11,6 +11,7 @@ from minideconv.algorithms import algorithm, get_algorithm, set_algorithm, use_c
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
 from minideconv.backend import get_xp, synchronize
 from minideconv.ops.switches import Switches
+from minideconv.precisions import get_precision, precision, set_precision
 from minideconv.random import manual_seed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "engine",
     "functional",
     "get_algorithm",
+    "get_precision",
     "get_xp",
     "is_grad_enabled",
     "manual_seed",
@@ -34,8 +36,10 @@ __all__ = [
     "no_grad",
     "ops",
     "optim",
+    "precision",
     "segmentation",
     "set_algorithm",
+    "set_precision",
     "synchronize",
     "testing",
     "training",

@@ -13,6 +13,9 @@ fast         these, and Winograd's convolution, which makes other products and r
 "fast" is the default; the environment variable ``MINIDECONV_ALGORITHM`` sets another one. Compiled
 kernels (the extra ``fast``) belong to "exact" and "fast"; without them NumPy does the same work.
 ``MINIDECONV_COMPILED=0`` leaves them out.
+
+On a GPU "exact" and "fast" both mean the kernels of `engine.cuda`, "reference" what `ops` shows,
+computed by CuPy. How many bits a product has there is another question: `precisions`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
+import numpy as np
+
+from minideconv.backend import get_xp
 from minideconv.errors import UsageError
 
 __all__ = [
@@ -41,7 +47,7 @@ ALGORITHMS = ("reference", "exact", "fast")
 
 Faster = TypeVar("Faster", bound=Callable[..., Any])
 
-_faster: dict[str, Callable[..., Any]] = {}
+_faster: dict[str, dict[str, Callable[..., Any]]] = {"cpu": {}, "gpu": {}}
 
 
 def check_algorithm(name: str, who: str) -> str:
@@ -117,19 +123,25 @@ def use_compiled(wanted: bool) -> bool:
     return before
 
 
-def accelerates(op: str) -> Callable[[Faster], Faster]:
-    """Enter a function as the faster way to compute `op`; it may decline by returning None."""
+def accelerates(op: str, device: str = "cpu") -> Callable[[Faster], Faster]:
+    """Enter a function as the faster way to compute `op` on arrays of a "cpu" or a "gpu".
+
+    It may decline by returning None.
+    """
 
     def enter(function: Faster) -> Faster:
-        _faster[op] = function
+        _faster[device][op] = function
         return function
 
     return enter
 
 
 def accelerate(op: str, *arguments: Any) -> Any:
-    """Return the result of the faster way to compute `op`, or None if there is none for these."""
+    """Return the result of the faster way to compute `op`, or None if there is none for these.
+
+    The first argument is an array; where it is decides which way that is.
+    """
     if (_name or get_algorithm()) == "reference":
         return None
-    function = _faster.get(op)
+    function = _faster["cpu" if get_xp(arguments[0]) is np else "gpu"].get(op)
     return None if function is None else function(*arguments)

@@ -19,6 +19,7 @@ __all__ = [
     "Array",
     "Device",
     "as_device",
+    "cupy",
     "device_of",
     "get_xp",
     "gpu_problem",
@@ -56,6 +57,13 @@ def get_xp(*arrays: Any) -> Any:
     if cupy is not None and any(isinstance(array, cupy.ndarray) for array in arrays):
         return cupy
     return np
+
+
+def cupy() -> Any:
+    """Return the module CuPy, for the GPU kernels of `engine.cuda`, which import it nowhere."""
+    import cupy
+
+    return cupy
 
 
 def gpu_problem() -> str | None:
@@ -139,7 +147,15 @@ def to_device(array: Any, device: Device | str | None) -> Array:
     import cupy
 
     with cupy.cuda.Device(device.index):
-        result: Array = cupy.asarray(array)
+        if isinstance(array, cupy.ndarray):
+            result: Array = cupy.asarray(array)
+            return result
+        # CuPy knows two orders of the axes in memory, the engine uses others (see engine.layout):
+        # the numbers travel as they lie, and are then seen in their shape again.
+        host = np.asarray(array)
+        axes = sorted(range(host.ndim), key=lambda axis: -abs(host.strides[axis]))
+        lies = cupy.asarray(np.ascontiguousarray(host.transpose(axes)))
+        result = lies.transpose(np.argsort(axes)) if host.ndim else lies
         return result
 
 

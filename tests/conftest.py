@@ -11,11 +11,23 @@ hunt      5000 examples, random, failures remembered: a long look for rare failu
 
 ``deadline=None`` in all of them: the first call of an op may import or compile something. Every
 setting is given explicitly, because Hypothesis has other defaults where CI is set.
+
+Devices (environment variable MINIDECONV_TEST_DEVICE): the same test files run on each.
+
+========  ==========================================================================
+cpu       NumPy; the GPU's kernels are compiled for the CPU, one by one (the default)
+fakecuda  all of CuPy on a device that is this CPU; needs the tools and the CuPy wheel
+gpu       CuPy on the GPU
+========  ==========================================================================
+
+The tools are programs beside the checkout, ``../shared/tools`` or MINIDECONV_TEST_TOOLS.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -33,3 +45,15 @@ settings.register_profile("ci", max_examples=100, derandomize=True, database=Non
 settings.register_profile("fresh", max_examples=100, derandomize=False, database=None, **_COMMON)
 settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "dev"))
+
+TOOLS = Path(
+    os.environ.get("MINIDECONV_TEST_TOOLS") or Path(__file__).parents[2] / "shared" / "tools"
+)
+TEST_DEVICE = os.environ.get("MINIDECONV_TEST_DEVICE") or "cpu"
+if TEST_DEVICE not in ("cpu", "fakecuda", "gpu"):
+    raise SystemExit(f"MINIDECONV_TEST_DEVICE is {TEST_DEVICE!r}; use cpu, fakecuda or gpu")
+if TEST_DEVICE == "fakecuda":  # before anything imports CuPy
+    sys.path.insert(0, str(TOOLS / "fakecuda"))
+    import fakecuda
+
+    fakecuda.install()

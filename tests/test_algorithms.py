@@ -23,7 +23,7 @@ def entered(monkeypatch):
         asked.append(md.get_algorithm())
         return None
 
-    monkeypatch.setitem(algorithms._faster, "conv2d", faster)
+    monkeypatch.setitem(algorithms._faster["cpu"], "conv2d", faster)
     return asked
 
 
@@ -65,7 +65,7 @@ def test_an_unknown_name_is_refused(call):
 @pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
 def test_a_layer_may_differ_from_the_rest(entered, monkeypatch, layer):
     for op in ("conv_transpose2d", "conv2d_weight_grad"):
-        monkeypatch.setitem(algorithms._faster, op, algorithms._faster["conv2d"])
+        monkeypatch.setitem(algorithms._faster["cpu"], op, algorithms._faster["cpu"]["conv2d"])
     x = Tensor(np.ones((1, 2, 5, 4), np.float32), requires_grad=True)
     layer(2, 3, 3, algorithm="exact")(x).sum().backward()
     assert entered == ["exact"] * 3, "forward, gradient by the input and by the weight"

@@ -25,7 +25,7 @@ AUTOGRAD = {"autograd", "checkpointing", "grad_mode", "record", "tape"}
 PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend"}
 
 # Who may import whom: a room imports itself and the rooms named here, nothing above it.
-BASE = {"errors", "backend", "random", "geometry", "algorithms"}
+BASE = {"errors", "backend", "random", "geometry", "algorithms", "precisions"}
 ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
@@ -37,7 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "geometry": {"errors"},
     "backend": {"errors"},
     "random": {"errors", "backend"},
-    "algorithms": {"errors"},
+    "algorithms": {"errors", "backend"},
+    "precisions": {"errors"},
     "ops": BASE,
     "engine": BASE | {"ops"},
     "autograd": BASE,
@@ -51,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
     "visualize": NETS | {"data", "segmentation"},
     "training": ENGINE,
     # thin command lines
-    "command_line": {"errors", "algorithms"},
+    "command_line": {"errors", "algorithms", "precisions"},
     "train": PROGRAM,
     "evaluate": PROGRAM,
     "predict": PROGRAM,

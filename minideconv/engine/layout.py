@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.backend import get_xp
+
 __all__ = [
     "assign",
     "empty_weight",
@@ -27,7 +29,7 @@ _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:
     """(N, C, H, W) in any order -> (N, H, W, C), contiguous; a view if `x` is channels last."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return get_xp(x).ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
 def from_channels_last(x: np.ndarray) -> np.ndarray:
@@ -37,7 +39,7 @@ def from_channels_last(x: np.ndarray) -> np.ndarray:
 
 def taps_first(weight: np.ndarray) -> np.ndarray:
     """(K, C, kh, kw) in any order -> (kh, kw, C, K), contiguous; a view if it lies that way."""
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    return get_xp(weight).ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
 def with_taps_first(weight: np.ndarray) -> np.ndarray:

@@ -1,0 +1,6 @@
+"""The engine's kernels for NVIDIA GPUs, on CuPy arrays; importing this enters them all.
+
+A kernel is a function in a file of `kernels`, in CUDA C++; `module` compiles and launches it.
+Everything around it is Python that reads like the CPU's engine: the same layout (channels last),
+the same names, the same two lines of maths. No file here imports CuPy: an array brings it along.
+"""

@@ -1,0 +1,159 @@
+"""From a file of CUDA C++ to a launch: `launch` is the one way to call a kernel.
+
+The files in `kernels` are compiled when a kernel of theirs is first called, by NVRTC, for the GPU
+at hand and for one type of numbers (``-DREAL=float``); CuPy keeps what was compiled on the disk. A
+kernel's arguments are read off its first line: an argument that is an array must have the type
+written there, and a number is packed as that type, for a wrong width would be read as something
+else without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minideconv.backend import Array, get_xp
+
+__all__ = ["KERNELS", "launch", "options", "parameters", "source"]
+
+KERNELS = Path(__file__).with_name("kernels")
+
+BLOCK = 256
+"""Threads in a block, unless a kernel is written for another number."""
+
+MAX_BLOCKS = 1 << 16
+"""Blocks in a grid: enough for any GPU, since threads go on to further elements by themselves."""
+
+_TYPES = {
+    "i8": np.int8,
+    "u8": np.uint8,
+    "u16": np.uint16,
+    "i32": np.int32,
+    "u32": np.uint32,
+    "i64": np.int64,
+    "float": np.float32,
+    "double": np.float64,
+}
+_C_NAMES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+_HEAD = re.compile(
+    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)'
+)
+
+host_compiler: Callable[..., Any] | None = None
+"""Compiles kernels for NumPy arrays in place of CuPy's ``RawModule``: tests run them on the CPU."""
+
+
+def source(file: str) -> str:
+    """Return the whole text of a kernel file, as the compiler sees it."""
+    head, body = (KERNELS / name for name in ("common.cuh", file))
+    return head.read_text(encoding="utf-8") + body.read_text(encoding="utf-8")
+
+
+def options(dtype: Any, defines: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the compiler's options for numbers of `dtype` and for further macros ``NAME=VALUE``.
+
+    The accumulator ACC is float for both types unless it is set: sums of doubles are doubles.
+    """
+    real = _C_NAMES[np.dtype(dtype)]
+    return tuple(f"-D{name}" for name in (f"REAL={real}", f"ACC={real}", *defines))
+
+
+@cache
+def parameters(file: str) -> dict[str, tuple[tuple[str, bool], ...]]:
+    """Return every kernel of a file with its parameters: (type in C, whether it is a pointer)."""
+    found = {}
+    text = re.sub(r"//[^\n]*", "", source(file))
+    for name, inside in _HEAD.findall(text):
+        found[name] = tuple(_parameter(part) for part in inside.split(",") if part.strip())
+    return found
+
+
+def _parameter(text: str) -> tuple[str, bool]:
+    words = re.sub(r"__restrict__|\bconst\b|\*", " ", text).split()
+    return words[0], "*" in text
+
+
+def launch(
+    file: str,
+    kernel: str,
+    count: int,
+    arguments: Sequence[Any],
+    dtype: Any = np.float32,
+    *,
+    defines: tuple[str, ...] = (),
+    block: int | tuple[int, ...] = BLOCK,
+    grid: int | tuple[int, ...] | None = None,
+    shared: int = 0,
+) -> None:
+    """Run `kernel` of `file` on the current stream of the first array's device.
+
+    Parameters
+    ----------
+    file, kernel : str
+        Where it is and what it is called.
+    count : int
+        Elements to work on, one thread each where there are enough; with 0 nothing is launched.
+    arguments : sequence
+        Contiguous arrays and plain numbers, in the order of the kernel's parameters.
+    dtype : float32 or float64
+        What REAL is.
+    defines : tuple of str
+        Further macros, ``NAME=VALUE``.
+    block, grid : int or tuple of int
+        Threads in a block, and blocks; by default as many blocks as `count` needs.
+    shared : int
+        Bytes of dynamic shared memory in a block.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not what the kernel's first line says. That is a bug in this library.
+    """
+    if count == 0:
+        return
+    function, wanted = _function(get_xp(arguments[0]), file, kernel, np.dtype(dtype), defines)
+    if len(arguments) != len(wanted):
+        raise TypeError(f"{kernel}: {len(arguments)} arguments for {len(wanted)} parameters")
+    packed = tuple(map(_pack, arguments, wanted, [kernel] * len(wanted)))
+    threads = block if isinstance(block, tuple) else (block,)
+    if grid is None:
+        grid = min(-(-count // threads[0]), MAX_BLOCKS)
+    function(grid if isinstance(grid, tuple) else (grid,), threads, packed, shared_mem=shared)
+
+
+Wanted = tuple[np.dtype[Any], bool]
+
+
+@cache
+def _function(
+    xp: Any, file: str, kernel: str, dtype: np.dtype[Any], defines: tuple[str, ...]
+) -> tuple[Callable[..., None], tuple[Wanted, ...]]:
+    module = _module(xp, file, dtype, defines)
+    types = {**_TYPES, "REAL": dtype, "ACC": dtype}
+    wanted = tuple((np.dtype(types[name]), pointer) for name, pointer in parameters(file)[kernel])
+    return module.get_function(kernel), wanted
+
+
+@cache
+def _module(xp: Any, file: str, dtype: np.dtype[Any], defines: tuple[str, ...]) -> Any:
+    compiler = host_compiler if xp is np else xp.RawModule
+    if compiler is None:
+        raise TypeError(f"{file}: kernels work on CuPy arrays, and these are NumPy's")
+    return compiler(code=source(file), options=options(dtype, defines))
+
+
+def _pack(argument: Any, wanted: Wanted, kernel: str) -> Any:
+    dtype, pointer = wanted
+    if not pointer:
+        return dtype.type(argument)
+    array: Array = argument
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        lies = "contiguous" if array.flags.c_contiguous else "strided"
+        raise TypeError(f"{kernel}: a {lies} array of {array.dtype} where {dtype} is wanted")
+    return array
