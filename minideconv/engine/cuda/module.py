@@ -135,7 +135,7 @@ def _function(
     xp: Any, file: str, kernel: str, dtype: np.dtype[Any], defines: tuple[str, ...]
 ) -> tuple[Callable[..., None], tuple[Wanted, ...]]:
     module = _module(xp, file, dtype, defines)
-    types = {**_TYPES, "REAL": dtype, "ACC": dtype}
+    types: dict[str, Any] = {**_TYPES, "REAL": dtype, "ACC": dtype}
     wanted = tuple((np.dtype(types[name]), pointer) for name, pointer in parameters(file)[kernel])
     return module.get_function(kernel), wanted
 
