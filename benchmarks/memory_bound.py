@@ -6,7 +6,7 @@ machine was seen to move bytes at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,29 @@ from benchmarks.modes import ours, the_torch
 from benchmarks.plans import Plan
 from benchmarks.timing import Timed, alternate, summary
 from minideconv import ops
+from minideconv.backend import get_xp
 from minideconv.engine.layout import from_channels_last
 
-__all__ = ["rows"]
+__all__ = ["CPU", "Case", "Place", "Shape", "cases", "rows"]
 
 Shape = tuple[int, int, int, int]
 MODES = ("fast", "numpy")  # "exact" is the same here
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the arrays are: how ours get there, and what PyTorch calls it."""
+
+    put: Callable[[np.ndarray], Any]
+    torch: str
+
+    def tensor(self, array: np.ndarray, layout: Any = None) -> Any:
+        """Return a PyTorch tensor with a copy of `array`, there and in that layout."""
+        found = the_torch().from_numpy(np.array(array, order="C")).to(self.torch)
+        return found if layout is None else found.contiguous(memory_format=layout)
+
+
+CPU = Place(lambda array: array, "cpu")
 
 
 @dataclass(frozen=True)
@@ -39,11 +56,19 @@ class Case:
 
 def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
     """Measure every op at every shape."""
-    for shape in plan.maps:
-        for case in (*_batch_norm(shape), *_pooling(shape)):
-            yield _row(case, shape, plan.rounds, threads)
-    for shape in plan.scores:
-        yield _row(_cross_entropy(shape), shape, plan.rounds, threads)
+    for shape, case in cases(plan.maps, plan.scores, CPU):
+        yield _row(case, shape, plan.rounds, threads)
+
+
+def cases(
+    maps: Sequence[Shape], scores: Sequence[Shape], place: Place
+) -> Iterator[tuple[Shape, Case]]:
+    """Yield every op with the shape of its array, one after the other."""
+    for shape in maps:
+        for case in (*_batch_norm(shape, place), *_pooling(shape, place)):
+            yield shape, case
+    for shape in scores:
+        yield shape, _cross_entropy(shape, place)
 
 
 def _row(case: Case, shape: Shape, rounds: int, threads: int) -> dict[str, Any]:
@@ -76,7 +101,7 @@ def _bytes(shape: Shape) -> int:
     return 4 * int(np.prod(shape))
 
 
-def _batch_norm(shape: Shape) -> Iterator[Case]:
+def _batch_norm(shape: Shape, place: Place) -> Iterator[Case]:
     """Batch normalisation in training and ReLU: PyTorch's ReLU works in place, as in most nets."""
     torch = the_torch()
     functional = torch.nn.functional
@@ -84,16 +109,14 @@ def _batch_norm(shape: Shape) -> Iterator[Case]:
     x, dy = _images(shape, 0), _images(shape, 1)
     weight, bias = (np.random.default_rng(s).standard_normal(c, np.float32) for s in (2, 3))
     mean, var = np.zeros(c, np.float32), np.ones(c, np.float32)
-    _, saved = ops.batch_norm_relu(x, mean, var, weight, bias, training=True, return_saved=True)
 
     def on(layout: Any, gradient: bool) -> list[Any]:
-        tensors = [torch.from_numpy(np.ascontiguousarray(x)).contiguous(memory_format=layout)]
-        tensors += [torch.from_numpy(array.copy()) for array in (weight, bias)]
+        tensors = [place.tensor(*pair) for pair in ((x, layout), (weight,), (bias,))]
         return [tensor.requires_grad_(gradient) for tensor in tensors]
 
     def torch_forward(layout: Any) -> Callable[[], Any]:
         tx, tw, tb = on(layout, False)
-        tm, tv = torch.zeros(c), torch.ones(c)
+        tm, tv = place.tensor(mean), place.tensor(var)
         norm = functional.batch_norm
         return lambda: functional.relu_(norm(tx, tm, tv, tw, tb, training=True))
 
@@ -101,19 +124,21 @@ def _batch_norm(shape: Shape) -> Iterator[Case]:
         inputs = on(layout, True)
         tx, tw, tb = inputs
         y = functional.relu_(functional.batch_norm(tx, None, None, tw, tb, training=True))
-        tdy = torch.from_numpy(np.ascontiguousarray(dy)).contiguous(memory_format=layout)
+        tdy = place.tensor(dy, layout)
         return lambda: torch.autograd.grad(y, inputs, tdy, retain_graph=True)[0]
 
+    ours, grad = [place.put(array) for array in (x, mean, var, weight, bias)], place.put(dy)
+    _, saved = ops.batch_norm_relu(*ours, training=True, return_saved=True)
     yield Case(
         "BN + ReLU forward",
-        lambda: ops.batch_norm_relu(x, mean, var, weight, bias, training=True),
+        lambda: ops.batch_norm_relu(*ours, training=True),
         torch_forward,
         2 * size,  # once for the statistics, once to normalise
         size,
     )
     yield Case(
         "BN + ReLU backward",
-        lambda: ops.batch_norm_relu_backward(dy, x, saved, weight, bias)[0],
+        lambda: ops.batch_norm_relu_backward(grad, ours[0], saved, *ours[3:])[0],
         torch_backward,
         4 * size,  # x and dy for two sums, and again for the gradient
         size,
@@ -121,7 +146,7 @@ def _batch_norm(shape: Shape) -> Iterator[Case]:
     )
 
 
-def _pooling(shape: Shape) -> Iterator[Case]:
+def _pooling(shape: Shape, place: Place) -> Iterator[Case]:
     """Max pooling 2x2 with switches and unpooling, and both backwards, of images behind a ReLU."""
     torch = the_torch()
     functional, size = torch.nn.functional, _bytes(shape)
@@ -129,58 +154,56 @@ def _pooling(shape: Shape) -> Iterator[Case]:
     small = (n, c, h // 2, w // 2)
     x, dy = np.maximum(_images(shape, 0), 0), _images(shape, 1)
     values = _images(small, 2)
-    _, switches = ops.max_pool2d(x, 2, return_switches=True)
+    ours, our_values, our_dy = place.put(x), place.put(values), place.put(dy)
+    _, switches = ops.max_pool2d(ours, 2, return_switches=True)
     quarter = _bytes(small)
     switch_bytes = quarter // 4
 
-    def tensor(array: np.ndarray, layout: Any) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(array)).contiguous(memory_format=layout)
-
     def pooled(layout: Any, gradient: bool = False) -> tuple[Any, Any, Any]:
-        tx = tensor(x, layout).requires_grad_(gradient)
+        tx = place.tensor(x, layout).requires_grad_(gradient)
         return (tx, *functional.max_pool2d(tx, 2, 2, return_indices=True))
 
     def pool(layout: Any) -> Callable[[], Any]:
-        tx = tensor(x, layout)
+        tx = place.tensor(x, layout)
         return lambda: functional.max_pool2d(tx, 2, 2, return_indices=True)[0]
 
     def pool_backward(layout: Any) -> Callable[[], Any]:
         tx, y, _ = pooled(layout, gradient=True)
-        grad = tensor(values, layout)
+        grad = place.tensor(values, layout)
         return lambda: torch.autograd.grad(y, tx, grad, retain_graph=True)[0]
 
     def unpool(layout: Any) -> Callable[[], Any]:
-        indices, tvalues = pooled(layout)[2], tensor(values, layout)
+        indices, tvalues = pooled(layout)[2], place.tensor(values, layout)
         return lambda: functional.max_unpool2d(tvalues, indices, 2, 2, output_size=(h, w))
 
     def unpool_backward(layout: Any) -> Callable[[], Any]:
-        indices, tvalues = pooled(layout)[2], tensor(values, layout).requires_grad_(True)
+        indices, tvalues = pooled(layout)[2], place.tensor(values, layout).requires_grad_(True)
         y = functional.max_unpool2d(tvalues, indices, 2, 2, output_size=(h, w))
-        grad = tensor(dy, layout)
+        grad = place.tensor(dy, layout)
         return lambda: torch.autograd.grad(y, tvalues, grad, retain_graph=True)[0]
 
     small_read, large_read = quarter + switch_bytes, size + switch_bytes
     yield Case(
-        "pool", lambda: ops.max_pool2d(x, 2, return_switches=True)[0], pool, size, small_read
+        "pool", lambda: ops.max_pool2d(ours, 2, return_switches=True)[0], pool, size, small_read
     )
     yield Case(
         "pool backward",
-        lambda: ops.max_pool2d_backward(values, switches),
+        lambda: ops.max_pool2d_backward(our_values, switches),
         pool_backward,
         small_read,
         size,
     )
-    yield Case("unpool", lambda: ops.max_unpool2d(values, switches), unpool, small_read, size)
+    yield Case("unpool", lambda: ops.max_unpool2d(our_values, switches), unpool, small_read, size)
     yield Case(
         "unpool backward",
-        lambda: ops.max_unpool2d_backward(dy, switches),
+        lambda: ops.max_unpool2d_backward(our_dy, switches),
         unpool_backward,
         large_read,
         quarter,
     )
 
 
-def _cross_entropy(shape: Shape) -> Case:
+def _cross_entropy(shape: Shape, place: Place) -> Case:
     """Softmax, cross entropy and the gradient of the scores; 5 % of the labels are void."""
     torch = the_torch()
     logits = _images(shape, 0)
@@ -188,14 +211,15 @@ def _cross_entropy(shape: Shape) -> Case:
     labels = rng.integers(0, shape[1], (shape[0], *shape[2:]))
     labels[rng.random(labels.shape) < 0.05] = 255
 
-    def both() -> np.ndarray:
-        loss, saved = ops.cross_entropy(logits, labels, return_saved=True)
-        return ops.cross_entropy_backward(np.ones_like(loss), saved, labels)
+    ours, our_labels = place.put(logits), place.put(labels)
+
+    def both() -> Any:
+        loss, saved = ops.cross_entropy(ours, our_labels, return_saved=True)
+        return ops.cross_entropy_backward(get_xp(loss).ones_like(loss), saved, our_labels)
 
     def torch_both(layout: Any) -> Callable[[], Any]:
-        scores = torch.from_numpy(np.ascontiguousarray(logits)).contiguous(memory_format=layout)
-        scores.requires_grad_(True)
-        target = torch.from_numpy(labels)
+        scores = place.tensor(logits, layout).requires_grad_(True)
+        target = place.tensor(labels)
 
         def run() -> Any:
             loss = torch.nn.functional.cross_entropy(scores, target, ignore_index=255)
