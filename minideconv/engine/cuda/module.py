@@ -29,6 +29,9 @@ BLOCK = 256
 MAX_BLOCKS = 1 << 16
 """Blocks in a grid: enough for any GPU, since threads go on to further elements by themselves."""
 
+_SHARED = 48 << 10
+"""Bytes of shared memory that a block gets without asking."""
+
 _TYPES = {
     "i8": np.int8,
     "u8": np.uint8,
@@ -50,9 +53,13 @@ host_compiler: Callable[..., Any] | None = None
 
 
 def source(file: str) -> str:
-    """Return the whole text of a kernel file, as the compiler sees it."""
-    head, body = (KERNELS / name for name in ("common.cuh", file))
-    return head.read_text(encoding="utf-8") + body.read_text(encoding="utf-8")
+    """Return the whole text of a kernel file, as the compiler sees it.
+
+    common.cuh comes first, then the files that it names in lines ``// with: NAME``.
+    """
+    body = (KERNELS / file).read_text(encoding="utf-8")
+    heads = ["common.cuh", *re.findall(r"^// with: (\S+)$", body, re.MULTILINE)]
+    return "".join((KERNELS / name).read_text(encoding="utf-8") for name in heads) + body
 
 
 def options(dtype: Any, defines: Sequence[str] = ()) -> tuple[str, ...]:
@@ -104,7 +111,7 @@ def launch(
     dtype : float32 or float64
         What REAL is.
     defines : tuple of str
-        Further macros, ``NAME=VALUE``.
+        Further macros, ``NAME=VALUE``; one whose value is a type may be the type of a parameter.
     block, grid : int or tuple of int
         Threads in a block, and blocks; by default as many blocks as `count` needs.
     shared : int
@@ -117,7 +124,8 @@ def launch(
     """
     if count == 0:
         return
-    function, wanted = _function(get_xp(arguments[0]), file, kernel, np.dtype(dtype), defines)
+    xp = get_xp(arguments[0])
+    function, wanted = _function(xp, file, kernel, np.dtype(dtype), defines, shared)
     if len(arguments) != len(wanted):
         raise TypeError(f"{kernel}: {len(arguments)} arguments for {len(wanted)} parameters")
     packed = tuple(map(_pack, arguments, wanted, [kernel] * len(wanted)))
@@ -132,12 +140,16 @@ Wanted = tuple[np.dtype[Any], bool]
 
 @cache
 def _function(
-    xp: Any, file: str, kernel: str, dtype: np.dtype[Any], defines: tuple[str, ...]
+    xp: Any, file: str, kernel: str, dtype: np.dtype[Any], defines: tuple[str, ...], shared: int
 ) -> tuple[Callable[..., None], tuple[Wanted, ...]]:
-    module = _module(xp, file, dtype, defines)
+    function = _module(xp, file, dtype, defines).get_function(kernel)
+    if shared > _SHARED:  # more has to be asked for
+        function.max_dynamic_shared_size_bytes = shared
     types: dict[str, Any] = {**_TYPES, "REAL": dtype, "ACC": dtype}
+    macros = (macro.partition("=") for macro in defines)
+    types |= {name: _TYPES[value] for name, _, value in macros if value in _TYPES}
     wanted = tuple((np.dtype(types[name]), pointer) for name, pointer in parameters(file)[kernel])
-    return module.get_function(kernel), wanted
+    return function, wanted
 
 
 @cache
