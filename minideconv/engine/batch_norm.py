@@ -34,6 +34,7 @@ float64 and without numba, in `engine.batch_norm_blocks`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd
 from typing import Any
@@ -47,6 +48,8 @@ from minideconv.ops.batch_norm import BatchNormSaved, scale_and_offset, slope_an
 from minideconv.parallel import map_ordered
 
 __all__ = [
+    "backward_apply",
+    "backward_sums",
     "batch_norm_backward",
     "batch_norm_relu_backward",
     "channel_sums",
@@ -142,36 +145,37 @@ def batch_norm_relu_backward(
     relu: bool = True,
 ) -> Gradients | None:
     """Return the gradients by x, weight and bias; without `relu` those of batch norm alone."""
-    pixels = as_pixels(x)
-    if pixels is None or not training or dy.dtype != x.dtype:
+    walk = _Backward.of(dy, x, saved, weight, bias, relu) if training else None
+    if walk is None:
         return None
-    above = as_pixels(dy, copy=True)
-    assert above is not None
-    count, channels = pixels.shape
-    walks = walks_for(x.dtype)
-    shift, error = _shift(saved, x.dtype)
-    scale, offset = scale_and_offset(saved, weight, bias, error)
-    passes = (scale, offset) if relu else (np.zeros_like(scale), np.ones_like(scale))
-    sign = _rows((shift, *passes), walks.WIDTH, x.dtype)
-    pairs = list(zip(_parts(above), _parts(pixels), strict=True))
+    dweight, dbias = walk.sums()
+    dx = walk.apply(dweight, dbias, walk.count)
+    return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
 
-    def add_up(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        totals = np.zeros((2, sign[0].size))
-        walks.gradient_sums(*parts, *sign, totals[0], totals[1])
-        return totals
 
-    dbias, products = _add_parts(map_ordered(add_up, pairs), channels)
-    dweight = (products - error * dbias) * saved.inv_std
-    slope, constant = slope_and_constant(saved, dweight, dbias, error, count)
-    line = _rows((scale, slope, constant), walks.WIDTH, x.dtype)
-    dx = empty(pixels.shape, x.dtype)
-    past = walks.streamed(dx)
+@accelerates("batch_norm_backward_sums")
+def backward_sums(
+    dy: np.ndarray, x: np.ndarray, saved: BatchNormSaved
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the gradients by weight and bias, (C,) in float64."""
+    walk = _Backward.of(dy, x, saved, None, None, False)
+    return None if walk is None else walk.sums()
 
-    def apply(parts: tuple[tuple[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        walks.gradient(*parts[0], *sign, *line, parts[1], past)
 
-    map_ordered(apply, list(zip(pairs, _parts(dx), strict=True)))
-    return as_images(dx, x), dweight.astype(x.dtype), dbias.astype(x.dtype)
+@accelerates("batch_norm_backward_apply")
+def backward_apply(
+    dy: np.ndarray,
+    x: np.ndarray,
+    saved: BatchNormSaved,
+    weight: np.ndarray | None,
+    dweight: np.ndarray,
+    dbias: np.ndarray,
+    count: int,
+    training: bool,
+) -> np.ndarray | None:
+    """Return the gradient by x, given the sums over `count` values of a channel."""
+    walk = _Backward.of(dy, x, saved, weight, None, False) if training else None
+    return None if walk is None else walk.apply(dweight, dbias, count)
 
 
 @accelerates("batch_norm_backward")
@@ -184,6 +188,67 @@ def batch_norm_backward(
 ) -> Gradients | None:
     """Return the gradients by x, weight and bias."""
     return batch_norm_relu_backward(dy, x, saved, weight, None, training, relu=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Backward:
+    """The two walks of the backward pass over one pair of arrays."""
+
+    x: np.ndarray
+    saved: BatchNormSaved
+    count: int
+    walks: Any
+    error: np.ndarray
+    scale: np.ndarray
+    sign: list[np.ndarray]
+    pairs: list[tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(
+        cls,
+        dy: np.ndarray,
+        x: np.ndarray,
+        saved: BatchNormSaved,
+        weight: np.ndarray | None,
+        bias: np.ndarray | None,
+        relu: bool,
+    ) -> _Backward | None:
+        """Return the walks, or None if these arrays are left to the reference."""
+        pixels = as_pixels(x)
+        above = None if pixels is None or dy.dtype != x.dtype else as_pixels(dy, copy=True)
+        if pixels is None or above is None:
+            return None
+        walks = walks_for(x.dtype)
+        shift, error = _shift(saved, x.dtype)
+        scale, offset = scale_and_offset(saved, weight, bias, error)
+        passes = (scale, offset) if relu else (np.zeros_like(shift), np.ones_like(shift))
+        sign = _rows((shift, *passes), walks.WIDTH, x.dtype)
+        pairs = list(zip(_parts(above), _parts(pixels), strict=True))
+        return cls(x, saved, len(pixels), walks, error, scale, sign, pairs)
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Walk over dy and x: the gradients by weight and bias, float64."""
+
+        def add_up(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            totals = np.zeros((2, self.sign[0].size))
+            self.walks.gradient_sums(*parts, *self.sign, totals[0], totals[1])
+            return totals
+
+        dbias, products = _add_parts(map_ordered(add_up, self.pairs), self.x.shape[1])
+        return (products - self.error * dbias) * self.saved.inv_std, dbias
+
+    def apply(self, dweight: np.ndarray, dbias: np.ndarray, count: int) -> np.ndarray:
+        """Walk over dy and x again and write dx."""
+        slope, constant = slope_and_constant(self.saved, dweight, dbias, self.error, count)
+        line = _rows((self.scale, slope, constant), self.walks.WIDTH, self.x.dtype)
+        dx = empty((self.count, self.x.shape[1]), self.x.dtype)
+        past = self.walks.streamed(dx)
+
+        def write(parts: tuple[tuple[np.ndarray, np.ndarray], np.ndarray]) -> None:
+            self.walks.gradient(*parts[0], *self.sign, *line, parts[1], past)
+
+        map_ordered(write, list(zip(self.pairs, _parts(dx), strict=True)))
+        return as_images(dx, self.x)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -26,14 +26,19 @@ from minideconv.backend import Array, get_xp
 
 __all__ = [
     "BatchNormSaved",
+    "backward_apply",
+    "backward_sums",
     "batch_norm",
     "batch_norm_backward",
     "check",
+    "from_moments",
+    "from_running",
     "moments",
     "normalize",
     "scale_and_offset",
     "slope_and_constant",
     "statistics",
+    "values_per_channel",
 ]
 
 
@@ -176,20 +181,55 @@ def batch_norm_backward(
         raise ValueError(f"batch_norm_backward: dy has shape {dy.shape} but x has shape {x.shape}")
     if (found := accelerate("batch_norm_backward", dy, x, saved, weight, training)) is not None:
         return found
+    dweight, dbias = backward_sums(dy, x, saved)
+    count = values_per_channel(x) if training else 0
+    dx = backward_apply(dy, x, saved, weight, dweight, dbias, count, training)
+    return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+
+def backward_sums(dy: Array, x: Array, saved: BatchNormSaved) -> tuple[Array, Array]:
+    """Return ``dweight = sum(dy * xh)`` and ``dbias = sum(dy)``, float64 of shape (C,).
+
+    They are sums over the batch: where several processes share one, they add up theirs.
+    """
+    if (found := accelerate("batch_norm_backward_sums", dy, x, saved)) is not None:
+        return found
     dy_planes = _planes(dy)
-    dx, _, error = _subtract(_planes(x), saved.mean)  # the centred x, until dx takes its place
+    centred, _, error = _subtract(_planes(x), saved.mean)
     dbias = _sum(dy_planes)
-    dweight = (_dot(dy_planes, dx) - error * dbias) * saved.inv_std
+    return (_dot(dy_planes, centred) - error * dbias) * saved.inv_std, dbias
+
+
+def backward_apply(
+    dy: Array,
+    x: Array,
+    saved: BatchNormSaved,
+    weight: Array | None,
+    dweight: Array,
+    dbias: Array,
+    count: int,
+    training: bool,
+) -> Array:
+    """Return dx from the two sums over all `count` values of a channel.
+
+    ``weight * inv_std * (dy - dbias / count - xh * dweight / count)``; in evaluation neither the
+    sums nor `count` matter.
+    """
+    arguments = (dy, x, saved, weight, dweight, dbias, count, training)
+    if (found := accelerate("batch_norm_backward_apply", *arguments)) is not None:
+        return found
+    dx, _, error = _subtract(_planes(x), saved.mean)  # the centred x, until dx takes its place
+    dy_planes = _planes(dy)
     scale, _ = scale_and_offset(saved, weight, None, error)
     if training:
-        slope, constant = slope_and_constant(saved, dweight, dbias, error, _count(x))
+        slope, constant = slope_and_constant(saved, dweight, dbias, error, count)
         dx *= _per_channel(slope, dx)
         dx += dy_planes
         dx += _per_channel(constant, dx)
         dx *= _per_channel(scale, dx)
     else:
         dx = dy_planes * _per_channel(scale, dx)
-    return dx.reshape(x.shape), dweight.astype(x.dtype), dbias.astype(x.dtype)
+    return dx.reshape(x.shape)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -205,23 +245,51 @@ def statistics(
     eps: float,
 ) -> BatchNormSaved:
     """Return what normalises `x`; in training the running averages follow it."""
-    xp = get_xp(x)
     if training or running_mean is None or running_var is None:
-        count = _count(x)
-        mean, var = moments(x)
-        if running_mean is not None and running_var is not None:
-            _follow(running_mean, mean, momentum)
-            _follow(running_var, var * (count / (count - 1)), momentum)  # unbiased
-    else:
-        mean, var = running_mean.astype(xp.float64), running_var.astype(xp.float64)
-    return BatchNormSaved(mean, 1.0 / xp.sqrt(var + eps))
+        count = values_per_channel(x)
+        arguments = (x, running_mean, running_var, momentum, eps)
+        if (found := accelerate("statistics", *arguments)) is not None:
+            return found
+        return from_moments(*moments(x), count, running_mean, running_var, momentum, eps)
+    return from_running(running_mean, running_var, eps)
+
+
+def from_moments(
+    mean: Array,
+    var: Array,
+    count: int,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float,
+    eps: float,
+) -> BatchNormSaved:
+    """Return what normalises a batch with these moments over `count` values of a channel.
+
+    The running averages, if there are any, follow.
+    """
+    arguments = (mean, var, count, running_mean, running_var, momentum, eps)
+    if (found := accelerate("batch_norm_from_moments", *arguments)) is not None:
+        return found
+    if running_mean is not None and running_var is not None:
+        _follow(running_mean, mean, momentum)
+        _follow(running_var, var * (count / (count - 1)), momentum)  # unbiased
+    return BatchNormSaved(mean, 1.0 / get_xp(mean).sqrt(var + eps))
+
+
+def from_running(running_mean: Array, running_var: Array, eps: float) -> BatchNormSaved:
+    """Return what normalises in evaluation."""
+    arguments = (running_mean, running_var, eps)
+    if (found := accelerate("batch_norm_from_running", *arguments)) is not None:
+        return found
+    mean, var = running_mean.astype("float64"), running_var.astype("float64")
+    return BatchNormSaved(mean, 1.0 / get_xp(mean).sqrt(var + eps))
 
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Return the mean and the biased variance of every channel, (C,) in float64."""
     if (found := accelerate("moments", x)) is not None:
         return found
-    planes, count = _planes(x), _count(x)
+    planes, count = _planes(x), values_per_channel(x)
     centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
     error = _sum(centred) / count
     var = get_xp(x).maximum(_dot(centred, centred) / count - error * error, 0.0)
@@ -302,8 +370,8 @@ def _follow(running: Array, value: Array, momentum: float) -> None:
 # Refusals
 
 
-def _count(x: Array) -> int:
-    """Values per channel; at least two, or there is no variance."""
+def values_per_channel(x: Array) -> int:
+    """Return M, the values of a channel; at least two, or there is no variance."""
     count: int = x.size // max(x.shape[1], 1)
     if count < 2:
         raise ValueError(

@@ -10,6 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minideconv.ops import BatchNormSaved, batch_norm, batch_norm_backward
+from minideconv.ops.batch_norm import (
+    backward_apply,
+    backward_sums,
+    from_moments,
+    moments,
+    normalize,
+)
 from minideconv.testing import (
     BatchNormGeometry,
     batch_norm_geometries,
@@ -168,6 +175,36 @@ def test_two_axes_are_maps_of_one_pixel(g, seed):
     )
     assert np.allclose(dweight, want[1], rtol=1e-11, atol=1e-12)
     assert np.allclose(dbias, want[2], rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_halves_of_a_batch_can_share_statistics_and_sums(dtype):
+    """What several processes do: each sees its images, and only numbers per channel travel."""
+    x, dy = (values((5, 3, 16, 48), seed, "normal", dtype) for seed in (0, 1))
+    x, dy = (a.transpose(0, 3, 1, 2) for a in (x, dy))  # channels last: the engine's, if there
+    weight, bias = (values(48, seed, "normal", dtype) for seed in (2, 3))
+    running = np.zeros(48, dtype), np.ones(48, dtype)
+    whole = running[0].copy(), running[1].copy()
+    y, saved = batch_norm(x, *whole, weight, bias, True, return_saved=True)
+    want = batch_norm_backward(dy, x, saved, weight)
+
+    halves = [slice(0, 2), slice(2, 5)]
+    counts = np.array([x[half].size // 48 for half in halves])
+    share = counts[:, None] / counts.sum()
+    means, variances = (np.array(a) for a in zip(*(moments(x[h]) for h in halves), strict=True))
+    mean = (share * means).sum(0)
+    var = (share * (variances + (means - mean) ** 2)).sum(0)
+    both = from_moments(mean, var, counts.sum(), *running, 0.1, 1e-5)
+    sums = np.sum([backward_sums(dy[h], x[h], both) for h in halves], axis=0)
+    rtol = 1e-5 if dtype == np.float32 else 1e-12
+    for found, expected in zip((*running, *both), (*whole, *saved), strict=True):
+        assert np.allclose(found, expected, rtol=rtol, atol=rtol)
+    for half in halves:
+        assert np.allclose(normalize(x[half], both, weight, bias), y[half], rtol=rtol, atol=rtol)
+        dx = backward_apply(dy[half], x[half], both, weight, *sums, counts.sum(), True)
+        assert dx.dtype == dtype
+        assert np.allclose(dx, want[0][half], rtol=rtol, atol=rtol)
+    assert np.allclose(sums, want[1:], rtol=rtol, atol=rtol * 100)
 
 
 @given(batch_norm_geometries(), seeds())
