@@ -19,6 +19,7 @@ from minideconv.optim import FixedLR
 from minideconv.training import build
 from minideconv.training.checkpoint import load_checkpoint
 from minideconv.training.engine import Trainer
+from minideconv.training.host_step import HostStep
 
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
@@ -198,14 +199,14 @@ def test_a_checkpoint_of_another_schedule_is_refused_in_a_sentence(tmp_path, cap
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "run"
     settings = [*TINY, "--stage", "1", "--epochs", "3", "--output-dir", str(folder)]
-    real = Trainer._backward
+    real = HostStep._backward
 
     def poisoned(self, stage, x, truth, share):
-        if self.progress.epoch == 1 and self.progress.epoch_step == 1:
+        if self.journal.progress.epoch == 1 and self.journal.progress.epoch_step == 1:
             return float("nan")
         return real(self, stage, x, truth, share)
 
-    monkeypatch.setattr(Trainer, "_backward", poisoned)
+    monkeypatch.setattr(HostStep, "_backward", poisoned)
     assert train.main(settings) == 1
     error = capsys.readouterr().err
     assert re.search(

@@ -1,29 +1,24 @@
 """The training loop: `Trainer` takes a `TrainConfig` and leaves a run folder behind.
 
-What one epoch does, top to bottom, is `Trainer._epoch`; what one optimiser step does is
-`Trainer._step`. Everything that decides the numbers (weights, momenta, schedule, random generators,
-place in the data) is in the checkpoint, so a run that was stopped and resumed ends with the same
-bytes as one that was not.
+What one epoch does, top to bottom, is `Trainer._epoch`; what one optimiser step does is in
+`host_step`; what is written down about it, in `journal`. Everything that decides the numbers
+(weights, momenta, schedule, random generators, place in the data) is in the checkpoint, so a run
+that was stopped and resumed ends with the same bytes as one that was not.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minideconv import functional as F
 from minideconv import random
-from minideconv.autograd import Tensor
-from minideconv.backend import Array, as_device, to_cpu, to_device
-from minideconv.errors import TrainingError
-from minideconv.nn.utils import clip_grad_norm_
+from minideconv.backend import as_device, to_cpu
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.training import build
 from minideconv.training.checkpoint import (
@@ -33,34 +28,19 @@ from minideconv.training.checkpoint import (
     save_checkpoint,
 )
 from minideconv.training.config import TrainConfig
+from minideconv.training.exchange import Alone
+from minideconv.training.host_step import HostStep
 from minideconv.training.interrupt import Interrupted, StopRequest
+from minideconv.training.journal import Journal, RunProgress
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
-from minideconv.training.progress import Progress, StepInfo
+from minideconv.training.progress import Progress
 from minideconv.training.recalibrate import get_buffers, recalibrate_batch_norm, set_buffers
 from minideconv.training.run_folder import RunFolder
 from minideconv.training.stages import Plan, Stage
 from minideconv.training.validation import evaluate
 
-__all__ = ["RunProgress", "Trainer"]
-
-
-@dataclass
-class RunProgress:
-    """How far a run is: all of it goes into the checkpoint's header as it stands."""
-
-    epoch: int = 0
-    """Epochs finished, over all stages."""
-    step: int = 0
-    """Optimiser steps taken, over all stages."""
-    epoch_step: int = 0
-    """Optimiser steps taken in the epoch under way."""
-    best_mean_iou: float = -1.0
-    best_epoch: int = 0
-    metrics_lines: int = 0
-    """Lines of metrics.jsonl that this state has seen."""
-    elapsed: float = 0.0
-    """Seconds, over all sessions."""
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -109,11 +89,23 @@ class Trainer:
         self.model = build.model(config, len(self.classes)).to(self.device)
         self.normalize = build.normalize(config)
         self.plan = Plan(config, self.train_data, self.normalize)
-        self.progress = RunProgress()
+        self.journal = Journal(self.plan, config.print_freq, run, self.show)
         self.stop = StopRequest(self._say_stopping)
         self.memory = MemoryWatch(self.model, config.memory_budget, self.say)
-        self._clock = Clock()
+        self.exchange = Alone()
+        self.steps = HostStep(
+            self.model, config, self.device, self.journal, self.memory, self.exchange
+        )
         self._resumed: dict[str, Any] | None = None
+
+    @property
+    def progress(self) -> RunProgress:
+        """How far the run is."""
+        return self.journal.progress
+
+    def say(self, text: str) -> None:
+        """Show a line and keep it in log.txt."""
+        self.journal.say(text)
 
     # -- The loop -------------------------------------------------------------------------------
 
@@ -127,7 +119,7 @@ class Trainer:
         Interrupted
             If SIGINT or SIGTERM arrived; the state is saved (when there is a run folder).
         """
-        self._clock = Clock(self.progress.elapsed)
+        self.journal.clock = Clock(self.progress.elapsed)
         stage: Stage | None = None
         try:
             with self.stop:
@@ -157,58 +149,44 @@ class Trainer:
         if self.progress.epoch_step == 0:
             stage.start_epoch(stage_epoch)
         self.model.train()
-        self._clock.lap()
-        batches = iter(stage.loader)
-        while self.progress.epoch_step < stage.planned.steps_per_epoch:
+        self.journal.clock.lap()
+        self.steps.begin(stage)
+        try:
+            while self.progress.epoch_step < stage.planned.steps_per_epoch:
+                self._check_stop(stage)
+                self._step(stage)
+                if self.config.save_every and self.progress.step % self.config.save_every == 0:
+                    self.save(stage)
             self._check_stop(stage)
-            self._step(stage, batches)
-            if self.config.save_every and self.progress.step % self.config.save_every == 0:
-                self.save(stage)
-        self._check_stop(stage)
-        line = self._epoch_line(stage)
+        finally:
+            self.steps.end()
+        self.steps.read(stage)
+        line = self.journal.epoch_line(stage, self.memory.peaks())
         last_of_stage = stage_epoch + 1 == stage.planned.epochs
         if (stage_epoch + 1) % self.config.val_every == 0 or last_of_stage:
             line["val"] = self._validate(stage)
         self._finish_epoch(stage, line)
 
-    def _step(self, stage: Stage, batches: Iterator[tuple[Array, Array]]) -> None:
+    def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
+        """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
+        better = self.journal.finish_epoch(stage, line)
+        self.save(stage, best=better)
+        if "val" in line and self.after_validation is not None:
+            self.after_validation(self)
+
+    def _step(self, stage: Stage) -> None:
         """Take one optimiser step from the next ``accumulate`` batches, or what is left of them."""
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
-        loss, images = 0.0, 0
-        self.memory.begin_step()
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
-        for _ in range(count):
-            x, truth = self._clock.fetch(batches)
-            loss += self._backward(stage, x, truth, 1.0 / count)
-            images += len(x)
-        if not math.isfinite(loss):
-            raise TrainingError(self._not_finite(f"the loss ({loss})", stage))
-        if self.config.clip_grad > 0:
-            clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
-        stage.optimizer.step()
-        stage.optimizer.zero_grad()  # now, so that the next forward has their memory
-        self.memory.end_step(images // count)
+        images = self.steps.take(stage, count)
         if self.config.lr_schedule != "plateau":
             stage.schedule.step()
         self.progress.step += 1
         self.progress.epoch_step += 1
-        stage.loss.add(loss)
-        self._after_step(stage, images)
-
-    def _backward(self, stage: Stage, x: Array, truth: Array, share: float) -> float:
-        """Add one batch's gradient, weighted by `share`; return its part of the loss."""
-        target = to_device(truth.astype(np.int64), self.device)
-        scores = self.model(Tensor(to_device(x, self.device)))
-        loss = F.cross_entropy(
-            scores, target, ignore_index=255, label_smoothing=self.config.label_smoothing
-        )
-        self.memory.forward_done()
-        predicted = scores.data.argmax(axis=1)
-        del scores  # backward frees what it has passed, and only what nobody else holds
-        (loss * share).backward()
-        stage.confusion.update(truth, predicted)
-        return float(loss.item()) * share
+        if self.journal.line_is_due():
+            self.steps.read(stage)
+        self.journal.step(stage, images)
 
     # -- Validation -----------------------------------------------------------------------------
 
@@ -254,92 +232,6 @@ class Trainer:
             stage.schedule.step(figures["mean_iou"] or 0.0)
         return {"loss": loss, **figures}
 
-    # -- Writing down ---------------------------------------------------------------------------
-
-    def say(self, text: str) -> None:
-        """Show a line and keep it in log.txt."""
-        self.show.message(text)
-        if self.run is not None:
-            self.run.add_log(text)
-
-    def _add_metrics(self, line: dict[str, Any]) -> None:
-        if self.run is not None:
-            self.run.add_metrics(line)
-            self.progress.metrics_lines = self.run.metrics_lines
-
-    def _after_step(self, stage: Stage, images: int) -> None:
-        """Show the figures, and write a line every ``print_freq`` steps."""
-        speed = self._clock.step(images)
-        info = StepInfo(
-            stage=stage.name,
-            epoch=self.progress.epoch + 1,
-            epochs=self.plan.epochs,
-            step=self.progress.epoch_step,
-            steps=stage.planned.steps_per_epoch,
-            loss=stage.loss.interval_mean(),
-            mean_iou=stage.confusion.mean_iou,
-            lr=stage.lr,
-            images_per_second=speed,
-            seconds_left=self._clock.left(self.plan.steps - self.progress.step),
-        )
-        self.show.step(info)
-        if self.progress.step % self.config.print_freq == 0:
-            self._add_metrics(
-                {
-                    "kind": "step",
-                    "step": self.progress.step,
-                    "epoch": info.epoch,
-                    "stage": stage.name,
-                    "loss": info.loss,
-                    "lr": info.lr,
-                    "images_per_second": round(speed, 2),
-                    "elapsed": round(self._clock.elapsed(), 2),
-                }
-            )
-            stage.loss.start_interval()
-
-    def _epoch_line(self, stage: Stage) -> dict[str, Any]:
-        figures = stage.confusion.figures()
-        return {
-            "kind": "epoch",
-            "step": self.progress.step,
-            "epoch": self.progress.epoch + 1,
-            "stage": stage.name,
-            "lr": stage.lr,
-            "data_wait": round(self._clock.waiting(), 4),
-            "memory": {"process": self.memory.process_peak, "arrays": self.memory.arrays_peak},
-            "train": {
-                "loss": stage.loss.epoch_mean(),
-                "pixel_accuracy": figures["pixel_accuracy"],
-                "mean_iou": figures["mean_iou"],
-            },
-        }
-
-    def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
-        """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
-        line["elapsed"] = round(self._clock.elapsed(), 2)
-        self._add_metrics(line)
-        self.progress.epoch += 1
-        self.progress.epoch_step = 0
-        text = (
-            f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
-            f"loss {line['train']['loss']:.4f}  train IoU {_show(line['train']['mean_iou'])}"
-        )
-        better = False
-        if "val" in line:
-            found = line["val"]["mean_iou"]
-            text += f"  val loss {line['val']['loss']:.4f}  val IoU {_show(found)}"
-            better = found is not None and found > self.progress.best_mean_iou
-            if better:
-                self.progress.best_mean_iou = found
-                self.progress.best_epoch = self.progress.epoch
-                text += "  best so far"
-        text += f"  (waited {line['data_wait']:.1%} of the time for data)"
-        self.say(text)
-        self.save(stage, best=better)
-        if "val" in line and self.after_validation is not None:
-            self.after_validation(self)
-
     # -- Stopping, saving, resuming -------------------------------------------------------------
 
     def _say_stopping(self, signal_number: int) -> None:
@@ -370,11 +262,13 @@ class Trainer:
         """
         if self.run is None:
             return
+        self.steps.read(stage)
         model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
             if not np.isfinite(array).all():
-                raise TrainingError(self._not_finite(f"a value of {name}", stage))
-        self.progress.elapsed = self._clock.elapsed()
+                step = self.progress.step + 1
+                raise self.journal.not_finite(f"a value of {name}", step, stage.lr)
+        self.progress.elapsed = self.journal.clock.elapsed()
         state = {"stage": stage.state_dict(), "random": random.get_state()}
         checkpoint = Checkpoint(model_state, self.header(), state)
         save_checkpoint(self.run.last, checkpoint)
@@ -403,22 +297,8 @@ class Trainer:
         checkpoint = load_checkpoint(path)
         check_model_state(self.model.arrays(), checkpoint.model_state, path)
         self.model.load_state_dict(checkpoint.model_state)
-        self.progress = RunProgress(**checkpoint.header["progress"])
+        self.journal.progress = RunProgress(**checkpoint.header["progress"])
         self._resumed = checkpoint.state["stage"]
         random.set_state(checkpoint.state["random"])
         if self.run is not None:
             self.run.keep_metrics(self.progress.metrics_lines)
-
-    def _not_finite(self, what: str, stage: Stage) -> str:
-        kept = ""
-        if self.run is not None and self.run.last.exists():
-            kept = f"; the last good checkpoint is {self.run.last}"
-        return (
-            f"{what} stopped being finite at step {self.progress.step + 1} (epoch "
-            f"{self.progress.epoch + 1}) with learning rate {stage.lr:.3g}: try a lower --lr, a "
-            f"longer --warmup or --clip-grad 1{kept}"
-        )
-
-
-def _show(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -102,6 +102,10 @@ class MemoryWatch:
         elif self._steps <= _FIRST_STEPS:
             raise TrainingError(self._too_little(peak, images, use))
 
+    def peaks(self) -> dict[str, int]:
+        """Return the peaks, for a line of metrics."""
+        return {"process": self.process_peak, "arrays": self.arrays_peak}
+
     def summary(self) -> str:
         """Return the peaks as a short text."""
         arrays = f"{format_size(self.arrays_peak)} in its arrays"

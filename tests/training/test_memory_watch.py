@@ -258,5 +258,6 @@ def test_the_trainer_sees_the_activations_before_backward(tiny):
     trainer.memory.forward_done = lambda: seen.append(memory.use().leased)
     trainer.memory.end_step = lambda images: seen.append(memory.use().leased)
     stage = trainer._enter(0)
-    trainer._step(stage, iter(stage.loader))
+    trainer.steps.begin(stage)
+    trainer.steps.take(stage, 1)
     assert seen[0] > seen[1]

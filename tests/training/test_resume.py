@@ -156,10 +156,10 @@ def test_a_run_that_died_goes_on_from_its_last_save(tiny, tmp_path, monkeypatch)
     run(tmp_path / "whole", settings)
     real = Trainer._step
 
-    def die(self, stage, batches):
+    def die(self, stage):
         if self.progress.epoch_step == 2 and self.progress.epoch == 1:
             raise MemoryError
-        real(self, stage, batches)
+        real(self, stage)
 
     monkeypatch.setattr(Trainer, "_step", die)
     with pytest.raises(MemoryError):

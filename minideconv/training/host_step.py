@@ -1,0 +1,115 @@
+"""One optimiser step, with the numbers in the memory of the CPU: `HostStep`.
+
+    for each of the step's batches:  loss = cross_entropy(model(images), labels)
+                                     gradients += d (share * loss) / d weights
+    weights = optimiser(weights, gradients)
+
+This is the readable step; `device_step` is the same one on a GPU, where it may not wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minideconv import functional as F
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, Device, to_device
+from minideconv.nn.utils import clip_grad_norm_
+from minideconv.training.config import TrainConfig
+from minideconv.training.exchange import Alone
+from minideconv.training.journal import Journal
+from minideconv.training.memory_watch import MemoryWatch
+from minideconv.training.stages import Stage
+
+__all__ = ["HostStep"]
+
+
+class HostStep:
+    """Takes the steps of a run.
+
+    Parameters
+    ----------
+    model : Module
+        The network; it is in training mode during a step.
+    config : TrainConfig
+        Says how gradients are made and limited.
+    device : Device
+        Where the network is.
+    journal : Journal
+        Its clock measures the wait for data.
+    memory : MemoryWatch
+        Looks at every step.
+    exchange : Alone
+        What the processes of the run tell each other.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        config: TrainConfig,
+        device: Device,
+        journal: Journal,
+        memory: MemoryWatch,
+        exchange: Alone,
+    ) -> None:
+        self.model, self.config, self.device = model, config, device
+        self.journal, self.memory, self.exchange = journal, memory, exchange
+        self._batches: Iterator[tuple[Array, Array]] = iter(())
+
+    def begin(self, stage: Stage) -> None:
+        """Begin an epoch, or go on with one that was resumed."""
+        self._batches = iter(stage.loader)
+
+    def take(self, stage: Stage, count: int) -> int:
+        """Take one step from the next `count` batches; return how many images they had.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite; the weights are then as they were.
+        """
+        loss, images = 0.0, 0
+        self.memory.begin_step()
+        for _ in range(count):
+            x, truth = self.journal.clock.fetch(self._batches)
+            loss += self._backward(stage, x, truth, self.exchange.share(truth, 1.0 / count))
+            images += len(x)
+        loss = float(self.exchange.add_up(np.array(loss)))
+        if not math.isfinite(loss):
+            step = self.journal.progress.step + 1
+            raise self.journal.not_finite(f"the loss ({loss})", step, stage.lr)
+        self.exchange.add_gradients(stage.optimizer)
+        if self.config.clip_grad > 0:
+            clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
+        stage.optimizer.step()
+        stage.optimizer.zero_grad()  # now, so that the next forward has their memory
+        self.memory.end_step(images // count)
+        stage.loss.add(loss)
+        return images
+
+    def _backward(self, stage: Stage, x: Array, truth: Array, share: float) -> float:
+        """Add one batch's gradient, weighted by `share`; return its part of the loss."""
+        scores = self.model(Tensor(x, device=self.device))
+        loss = F.cross_entropy(
+            scores,
+            to_device(truth.astype(np.int64), self.device),
+            ignore_index=255,
+            label_smoothing=self.config.label_smoothing,
+        )
+        self.memory.forward_done()
+        predicted = scores.data.argmax(axis=1)
+        del scores  # backward frees what it has passed, and only what nobody else holds
+        (loss * share).backward()
+        stage.confusion.update(truth, predicted)
+        return float(loss.item()) * share
+
+    def read(self, stage: Stage) -> None:
+        """Bring the figures of `stage` up to date: here they always are."""
+
+    def end(self) -> None:
+        """End an epoch, or what was done of it: the threads that prepare batches may rest."""
+        self._batches = iter(())
