@@ -9,7 +9,13 @@ from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
 from minideconv.algorithms import algorithm, get_algorithm, set_algorithm, use_compiled
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
-from minideconv.backend import get_xp, synchronize
+from minideconv.backend import (
+    default_device,
+    get_default_device,
+    get_xp,
+    set_default_device,
+    synchronize,
+)
 from minideconv.ops.switches import Switches
 from minideconv.precisions import get_precision, precision, set_precision
 from minideconv.random import manual_seed
@@ -23,10 +29,12 @@ __all__ = [
     "__version__",
     "algorithm",
     "data",
+    "default_device",
     "detect_anomaly",
     "engine",
     "functional",
     "get_algorithm",
+    "get_default_device",
     "get_precision",
     "get_xp",
     "is_grad_enabled",
@@ -39,6 +47,7 @@ __all__ = [
     "precision",
     "segmentation",
     "set_algorithm",
+    "set_default_device",
     "set_precision",
     "synchronize",
     "testing",

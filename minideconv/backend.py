@@ -1,12 +1,15 @@
 """NumPy or CuPy: which module computes an array, where arrays live, and how they move.
 
-The only file that imports CuPy, and only once somebody asks for the GPU. Everything else writes
-``xp = get_xp(x)`` and calls functions of ``xp``, so that one source serves both devices.
+The only file that imports CuPy (but for `gpu_probe`, which says why that fails), and only once
+somebody asks for the GPU. Everything else writes ``xp = get_xp(x)`` and calls functions of ``xp``,
+so that one source serves both devices.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,24 +17,28 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.errors import DeviceError
+from minideconv.gpu_probe import gpu_name, gpu_problem
 
 __all__ = [
     "Array",
     "Device",
     "as_device",
     "cupy",
+    "default_device",
+    "describe_device",
     "device_of",
+    "get_default_device",
     "get_xp",
     "gpu_problem",
+    "set_default_device",
     "synchronize",
     "to_cpu",
+    "to_default_device",
     "to_device",
 ]
 
 Array = npt.NDArray[Any]
 """An array of NumPy's or of CuPy's; typed as NumPy's, whose interface CuPy copies."""
-
-_INSTALL = "pip install 'minideconv[gpu]' (driver for CUDA 12) or 'minideconv[gpu-cuda13]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +71,6 @@ def cupy() -> Any:
     import cupy
 
     return cupy
-
-
-def gpu_problem() -> str | None:
-    """Say in one sentence why the GPU cannot be used, or return None if it can."""
-    try:
-        import cupy
-    except ImportError as error:
-        if getattr(error, "name", None) == "cupy":
-            return f"CuPy is not installed; {_INSTALL}"
-        return f"CuPy is installed but does not import ({error}); reinstall it with {_INSTALL}"
-    try:
-        if cupy.cuda.runtime.getDeviceCount() > 0:
-            return None
-    except Exception as error:
-        name = str(error).split(":")[0]
-        if "InsufficientDriver" in name:
-            return (
-                "no CUDA device is visible: the NVIDIA driver is missing or too old for this CuPy"
-            )
-        return f"no CUDA device is visible ({name})"
-    return "no CUDA device is visible"
 
 
 def as_device(device: Device | str | None) -> Device:
@@ -125,6 +111,21 @@ def as_device(device: Device | str | None) -> Device:
     return device
 
 
+def describe_device(asked: Device | str | None, device: Device, *notes: str) -> str:
+    """Say which `device` was taken and, where ``"auto"`` was asked for, why.
+
+    ``cpu``, ``gpu:0 (NVIDIA H100)``, ``cpu (auto: CuPy is not installed)``. Further `notes` stand
+    in the brackets first.
+    """
+    gpu = device.type == "gpu"
+    reason = gpu_name(device.index) if gpu else (gpu_problem() or "").partition(";")[0]
+    if asked == "auto":
+        notes = (*notes, f"auto: {reason}")
+    elif gpu:
+        notes = (*notes, reason)
+    return f"{device} ({', '.join(notes)})" if notes else str(device)
+
+
 def device_of(array: Any) -> Device:
     """Return the device on which `array` lives."""
     if get_xp(array) is np:
@@ -157,6 +158,58 @@ def to_device(array: Any, device: Device | str | None) -> Array:
         lies = cupy.asarray(np.ascontiguousarray(host.transpose(axes)))
         result = lies.transpose(np.argsort(axes)) if host.ndim else lies
         return result
+
+
+_default = CPU
+
+
+def get_default_device() -> Device:
+    """Return where tensors, parameters and buffers are made; the CPU unless it was changed."""
+    return _default
+
+
+def set_default_device(device: Device | str) -> None:
+    """Choose where tensors, parameters and buffers are made from numbers and NumPy arrays.
+
+    A CuPy array stays on its GPU whatever is chosen here, and ``device=`` goes before it.
+
+    Parameters
+    ----------
+    device : Device or str
+        As `as_device` reads it, for example ``"gpu"``.
+
+    Raises
+    ------
+    ValueError, DeviceError
+        If it is no device, or not there.
+
+    Examples
+    --------
+    >>> import minideconv as md
+    >>> md.set_default_device("cpu")
+    >>> md.Tensor([1.0, 2.0]).device
+    Device(type='cpu', index=0)
+    """
+    global _default
+    _default = as_device(device)
+
+
+@contextmanager
+def default_device(device: Device | str) -> Iterator[None]:
+    """Make tensors, parameters and buffers on another device inside a ``with`` block."""
+    global _default
+    before = _default
+    set_default_device(device)
+    try:
+        yield
+    finally:
+        _default = before
+
+
+def to_default_device(array: Array) -> Array:
+    """Return a NumPy array on the default device; any other array comes back unchanged."""
+    stays = _default.type == "cpu" or get_xp(array) is not np
+    return array if stays else to_device(array, _default)
 
 
 def synchronize(device: Device | str | None = None) -> None:

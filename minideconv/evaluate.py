@@ -114,7 +114,9 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
     finally:
         progress.close()
     epoch = trained.header["progress"]["epoch"]
-    progress.message(f"{trained.path} (epoch {epoch}) on {what}: {len(chosen)} images")
+    progress.message(
+        f"{trained.path} (epoch {epoch}) on {what}: {len(chosen)} images, on {trained.place}"
+    )
     progress.message(figures_table(trained.classes, {what.split()[-1]: confusion}))
     if options.json is not None:
         result = {

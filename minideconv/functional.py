@@ -20,6 +20,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.grad_mode import is_replaying
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
+from minideconv.tensor import wrap
 
 __all__ = [
     "avg_pool2d",
@@ -127,7 +128,7 @@ def max_pool2d(
 ) -> Tensor | tuple[Tensor, Switches]:
     """Keep each window's maximum, and with `return_switches` where it was; see `ops.max_pool2d`."""
     if not return_switches and not (is_grad_enabled() and x.requires_grad):
-        return Tensor(ops.max_pool2d(x.data, kernel_size, stride, padding, dilation, ceil_mode))
+        return wrap(ops.max_pool2d(x.data, kernel_size, stride, padding, dilation, ceil_mode))
     y, switches = ops.max_pool2d(
         x.data, kernel_size, stride, padding, dilation, ceil_mode, return_switches=True
     )

@@ -56,6 +56,8 @@ def _main(arguments: Sequence[str]) -> int:
 
     trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
     folder = Path(options.output_dir)
+    if not options.quiet:
+        print(f"{trained.path} on {trained.place}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, Device, device_of, get_xp, to_cpu, to_device
+from minideconv.backend import (
+    Array,
+    Device,
+    device_of,
+    get_xp,
+    to_cpu,
+    to_default_device,
+    to_device,
+)
 from minideconv.grad_mode import no_grad
 from minideconv.tape import GradHook, Node, Version, backward_pass
 from minideconv.tensor_methods import TensorMethods
@@ -28,7 +36,8 @@ class Tensor(TensorMethods):
         Whether ``backward()`` is to leave the gradient with respect to this tensor in ``.grad``.
         Only a tensor of floats can have one.
     device : str, Device or None
-        Where the data shall be: ``"cpu"``, ``"gpu"``, ``"gpu:1"``; None leaves an array there.
+        Where the data shall be: ``"cpu"``, ``"gpu"``, ``"gpu:1"``; None means the default device
+        (`set_default_device`), but a CuPy array and a tensor stay where they are.
     dtype : dtype or None
         The type to convert to; None keeps the array's.
 
@@ -202,7 +211,7 @@ class Tensor(TensorMethods):
                 )
             seed = get_xp(self.data).ones_like(self.data)
         else:
-            seed = to_device(_as_array(grad, None, self.dtype), self.device)
+            seed = _as_array(grad, self.device, self.dtype)
             if seed.shape != self.shape:
                 raise ValueError(
                     f"backward: grad has shape {seed.shape} but the tensor has shape {self.shape}; "
@@ -375,7 +384,8 @@ def wrap(data: Array, version: Version | None = None) -> Tensor:
 
 def _as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
     """Read `data` as `Tensor` documents it."""
-    if isinstance(data, Tensor):
+    settled = isinstance(data, Tensor)
+    if settled:
         data = data.data
     if get_xp(data) is np:
         try:
@@ -393,7 +403,9 @@ def _as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
             f"Tensor: cannot hold {type(data).__name__} of dtype {array.dtype}; floats, integers "
             "and booleans are possible"
         )
-    return array if device is None else to_device(array, device)
+    if device is not None:
+        return to_device(array, device)
+    return array if settled else to_default_device(array)
 
 
 class RemovableHandle:

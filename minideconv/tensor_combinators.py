@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minideconv.backend import Array, device_of, get_xp
+from minideconv.backend import Array, device_of, get_xp, to_default_device
 from minideconv.record import record
 from minideconv.tensor import Tensor
 from minideconv.tensor_methods import Operand
@@ -160,8 +160,10 @@ def _constant(name: str, value: Any) -> Any:
     """Return an operand that is no Tensor as a Python number, which takes any type, or an array."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, _NUMBERS) or hasattr(value, "__array_function__"):
+    if isinstance(value, _NUMBERS):
         return value
+    if hasattr(value, "__array_function__"):
+        return to_default_device(value)
     if isinstance(value, (list, tuple)):
         return Tensor(value).data
     raise TypeError(

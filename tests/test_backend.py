@@ -8,39 +8,29 @@ import types
 import numpy as np
 import pytest
 
-from minideconv import backend
+import minideconv as md
+from minideconv import backend, tensor
 from minideconv.backend import Device, as_device, device_of, get_xp, synchronize, to_cpu, to_device
 from minideconv.errors import DeviceError
 
 
-def _without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)  # makes `import cupy` raise ImportError
-
-
-def _fake_cupy(monkeypatch: pytest.MonkeyPatch, devices: int | Exception) -> types.ModuleType:
-    class Ndarray:
-        pass
-
-    def count() -> int:
-        if isinstance(devices, Exception):
-            raise devices
-        return devices
-
-    cupy = types.ModuleType("cupy")
-    cupy.ndarray = Ndarray  # type: ignore[attr-defined]
-    cupy.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
-        runtime=types.SimpleNamespace(getDeviceCount=count)
-    )
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    return cupy
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A made-up CuPy with two GPUs, of which nothing is missing."""
+    module = types.ModuleType("cupy")
+    module.ndarray = type("ndarray", (), {})  # type: ignore[attr-defined]
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: 2)
+    module.cuda = types.SimpleNamespace(runtime=runtime)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(backend, "gpu_problem", lambda: None)
+    return module
 
 
 def test_numpy_arrays_and_anything_else_are_computed_by_numpy():
     assert get_xp(np.zeros(2), 3.0, None) is np
 
 
-def test_one_cupy_array_among_the_arguments_is_enough(monkeypatch):
-    cupy = _fake_cupy(monkeypatch, 1)
+def test_one_cupy_array_among_the_arguments_is_enough(cupy):
     assert get_xp(np.zeros(2), cupy.ndarray()) is cupy
 
 
@@ -61,30 +51,7 @@ def test_an_unknown_device_is_refused_by_name(name):
         as_device(name)
 
 
-def test_gpu_without_cupy_says_what_to_install(monkeypatch):
-    _without_cupy(monkeypatch)
-    with pytest.raises(
-        DeviceError, match=r"--device gpu: CuPy is not installed; pip install 'mini"
-    ):
-        as_device("gpu")
-    assert as_device("auto") == Device("cpu")
-
-
-def test_gpu_without_a_driver_says_so(monkeypatch):
-    _fake_cupy(monkeypatch, RuntimeError("cudaErrorInsufficientDriver: CUDA driver version"))
-    with pytest.raises(DeviceError, match="driver is missing or too old"):
-        as_device("gpu")
-
-
-def test_gpu_without_a_device_says_so(monkeypatch):
-    for devices in (0, RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")):
-        _fake_cupy(monkeypatch, devices)
-        with pytest.raises(DeviceError, match="no CUDA device is visible"):
-            as_device("gpu")
-
-
-def test_auto_takes_the_gpu_where_there_is_one_and_numbers_are_checked(monkeypatch):
-    _fake_cupy(monkeypatch, 2)
+def test_auto_takes_the_gpu_where_there_is_one_and_numbers_are_checked(cupy):
     assert as_device("auto") == Device("gpu", 0)
     assert as_device("gpu:1") == Device("gpu", 1)
     assert str(Device("gpu", 1)) == "gpu:1"
@@ -92,12 +59,32 @@ def test_auto_takes_the_gpu_where_there_is_one_and_numbers_are_checked(monkeypat
         as_device("gpu:2")
 
 
-def test_a_cupy_that_does_not_import_is_not_called_missing(monkeypatch):
-    class Broken:
-        def find_spec(self, name, path=None, target=None):
-            if name == "cupy":
-                raise ImportError("libnvrtc.so.12: cannot open shared object file", name="nvrtc")
+def test_tensors_parameters_and_buffers_are_made_on_the_default_device(monkeypatch):
+    moved = []
+    monkeypatch.setattr(backend, "_default", Device("gpu", 1))
+    monkeypatch.setattr(backend, "to_device", lambda x, device: moved.append(device) or x)
+    monkeypatch.setattr(tensor, "to_device", lambda x, device: x)
+    array = np.ones(3, np.float32)
+    first = md.Tensor(array)
+    assert moved == [Device("gpu", 1)]
+    md.Tensor(first)  # a tensor stays where it is
+    md.Tensor(array, device="cpu")
+    assert len(moved) == 1
+    md.nn.Parameter(array)
+    md.nn.BatchNorm2d(3)  # two parameters and three buffers
+    assert first + array is not None
+    assert len(moved) == 1 + 1 + 5 + 1
 
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    assert "does not import (libnvrtc.so.12" in (backend.gpu_problem() or "")
+
+def test_the_default_device_is_the_cpu_and_comes_back():
+    before = md.get_default_device()
+    with md.default_device("cpu"):
+        assert md.get_default_device() == Device("cpu")
+        array = np.ones(3)
+        assert md.Tensor(array).data is array
+    assert md.get_default_device() == before
+    with pytest.raises(ValueError, match="device is 'tpu'"):
+        md.set_default_device("tpu")
+    with pytest.raises(ZeroDivisionError), md.default_device("cpu"):
+        raise ZeroDivisionError
+    assert md.get_default_device() == before

@@ -22,7 +22,7 @@ VERSION = re.search(r'"(.+)"$', (PACKAGE / "_version.py").read_text().strip()).g
 
 # Files that are one room together: the tape, and Tensor with the maths attached to it.
 AUTOGRAD = {"autograd", "checkpointing", "grad_mode", "record", "tape"}
-PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend"}
+PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend", "gpu_probe": "backend"}
 
 # Who may import whom: a room imports itself and the rooms named here, nothing above it.
 BASE = {"errors", "backend", "random", "geometry", "algorithms", "precisions"}
@@ -163,11 +163,11 @@ def test_an_upward_import_is_seen(tmp_path, monkeypatch, room, line):
     assert len(upward_imports(file)) == 1
 
 
-def test_only_backend_imports_cupy():
+def test_only_backend_and_its_probe_import_cupy():
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules()
-        if path.name != "backend.py"
+        if path.name not in ("backend.py", "gpu_probe.py")
         for line, name in imports(path)
         if name.split(".")[0] in {"cupy", "cupyx", "cupy_backends"}
     ]
@@ -238,10 +238,14 @@ def test_dependencies_and_extras():
     assert names == {"numpy", "pillow"}
     assert "numpy>=2.0" in project["dependencies"], "no upper cap on numpy"
     extras = project["optional-dependencies"]
-    assert extras.keys() == {"gpu", "gpu-cuda13", "viz", "cli", "data", "fast", "test", "all"}
+    gpu = {"gpu", "gpu-cuda13", "distributed"}
+    assert extras.keys() == gpu | {"viz", "cli", "data", "fast", "test", "all"}
     assert extras["all"] == ["minideconv[viz,cli,data,fast,test]"]
     assert extras["gpu"][0].startswith("cupy-cuda12x")
     assert extras["gpu-cuda13"][0].startswith("cupy-cuda13x")
+    for name, wanted in (("gpu", "-cu12"), ("gpu-cuda13", ">=13,<14")):
+        assert all(line.endswith(wanted) for line in extras[name][1:]), "one CUDA for all wheels"
+        assert len(extras[name]) == 4
     install = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     missing = [name for name in extras if f"`{name}`" not in install]
     assert not missing, f"docs/install.md does not describe the extras {missing}"

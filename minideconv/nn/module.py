@@ -8,7 +8,15 @@ from typing import Any, Self
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
+from minideconv.backend import (
+    Array,
+    Device,
+    as_device,
+    device_of,
+    to_cpu,
+    to_default_device,
+    to_device,
+)
 from minideconv.engine.layout import assign
 
 __all__ = ["Module", "Parameter"]
@@ -63,8 +71,11 @@ class Module:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def register_buffer(self, name: str, array: Array) -> None:
-        """Name an array that belongs to the state but is not learned, as a running mean."""
-        self._buffers[name] = array
+        """Name an array that belongs to the state but is not learned, as a running mean.
+
+        Like a parameter, it is kept on the default device (`set_default_device`).
+        """
+        self._buffers[name] = to_default_device(array)
 
     # -- forward ----------------------------------------------------------------------------
 

@@ -163,9 +163,10 @@ class Segmenter:
         self.model.eval()
         try:
             with no_grad():
-                scores: Array = self.model(Tensor(x)).data
+                scores: Array = self.model(Tensor(x, device=device)).data
                 if self.flip:
-                    mirrored = self.model(Tensor(get_xp(x).ascontiguousarray(x[..., ::-1]))).data
+                    flipped = get_xp(x).ascontiguousarray(x[..., ::-1])
+                    mirrored = self.model(Tensor(flipped, device=device)).data
                     scores = (scores + mirrored[..., ::-1]) * 0.5
         finally:
             self.model.train(mode)

@@ -16,7 +16,7 @@ import numpy as np
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, Device, as_device, device_of, to_cpu, to_device
+from minideconv.backend import Array, Device, as_device, device_of, to_cpu
 from minideconv.nn import BatchNorm2d, Module
 from minideconv.segmentation.metrics import VOID
 
@@ -59,7 +59,7 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
                     if count == 1:
                         layer.reset_running_stats()
                     layer.momentum = 1.0 / count
-                model(Tensor(to_device(images, device)))
+                model(Tensor(images, device=device))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
@@ -107,7 +107,7 @@ def train_eval_agreement(model: Module, images: Array, truth: Array | None = Non
     per image, and their running variance is the unbiased one, larger by n / (n - 1).
     """
     mode, buffers, random_state = model.training, get_buffers(model), random.get_state()
-    x = Tensor(to_device(images, _device_of(model)))
+    x = Tensor(images, device=_device_of(model))
     try:
         with no_grad():
             model.train()

@@ -11,6 +11,7 @@ from typing import Any
 
 from minideconv import _version, parallel
 from minideconv.algorithms import compiled, get_algorithm
+from minideconv.backend import describe_device
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
@@ -72,11 +73,14 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
 
 def _machine(trainer: Trainer) -> str:
     """Say where and how it computes."""
+    asked = trainer.config.device
     if trainer.device.type != "cpu":
-        return str(trainer.device)
+        return describe_device(asked, trainer.device)
     threads = parallel.get_num_threads()
-    kernels = ", compiled kernels" if compiled() and get_algorithm() != "reference" else ""
-    return f"cpu ({get_algorithm()}{kernels}, {threads} thread{'s' if threads > 1 else ''})"
+    notes = [get_algorithm(), f"{threads} thread{'s' if threads > 1 else ''}"]
+    if compiled() and get_algorithm() != "reference":
+        notes.insert(1, "compiled kernels")
+    return describe_device(asked, trainer.device, *notes)
 
 
 def _finish(trainer: Trainer) -> None:

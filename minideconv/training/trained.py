@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import models
-from minideconv.backend import Device, as_device
+from minideconv.backend import Device, as_device, describe_device
 from minideconv.errors import CheckpointError
 from minideconv.segmentation import Segmenter
 from minideconv.training.build import normalization_from_dict
@@ -18,12 +18,13 @@ __all__ = ["Trained", "load_trained"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, its classes, and the header of the checkpoint it came from."""
+    """A network, its classes, the header of the checkpoint it came from, and where it computes."""
 
     path: Path
     segmenter: Segmenter
     classes: list[str]
     header: dict[str, Any]
+    place: str
 
 
 def load_trained(
@@ -78,4 +79,4 @@ def load_trained(
     network.load_state_dict(checkpoint.model_state)
     network.to(place).eval()
     segmenter = Segmenter(network, input_size, normalize, flip, batch_size)
-    return Trained(found, segmenter, classes, header)
+    return Trained(found, segmenter, classes, header, describe_device(device, place))

@@ -47,8 +47,9 @@ def evaluate(
         grid = (slice(None, None, max(1, max(truth.shape) // 64)),) * 2
         sample = truth[grid][None].astype(np.int64)
         counted = int((sample != 255).sum())
+        place = device_of(scores)
         entropy = F.cross_entropy(
-            Tensor(scores[(slice(None), *grid)][None]), to_device(sample, device_of(scores))
+            Tensor(scores[(slice(None), *grid)][None], device=place), to_device(sample, place)
         )
         loss += float(entropy.item()) * counted
         pixels += counted
