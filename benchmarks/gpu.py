@@ -1,0 +1,155 @@
+"""Everything that is to be measured on a GPU, in one run of under eight minutes.
+
+    python -m benchmarks.gpu [--out FILE.json] [--only SECTION ...] [--tiny]
+
+rates        what this GPU multiplies and copies in a second
+layers       every distinct convolution of DeconvNet, three passes, in each precision, against cuDNN
+ops          batch norm, pooling, unpooling, the loss, the optimisers, against PyTorch
+steps        whole training steps, of the paper's network and of small ones, against PyTorch
+training     ``minideconv.train`` from end to end on drawn pictures, and its mean IoU
+agreement    the losses of one short run on the CPU and on the GPU, side by side
+
+Results are stored as JSON after each section, and as a Markdown table beside it. Without a CUDA
+build of PyTorch ours are measured alone. ``--tiny`` takes sizes that a test can afford; it shows
+that the program works and no more. `benchmarks/gpu.sh` runs the test suite and NVIDIA's
+compute-sanitizer as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import gpu_device, gpu_layers, gpu_ops, gpu_steps, gpu_tables, gpu_training
+from benchmarks.gpu_device import Row
+from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
+from minideconv.command_line import HelpFormatter, run_program
+from minideconv.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class GpuPlan:
+    """The sizes of everything in a run."""
+
+    rounds: int
+    least: float
+    """Seconds of a turn."""
+    side: int
+    bytes: int
+    layer_net: Net
+    layer_count: int | None
+    maps: tuple[tuple[int, int, int, int], ...]
+    scores: tuple[tuple[int, int, int, int], ...]
+    parameters: int
+    big_steps: tuple[Net, ...]
+    small_steps: tuple[Net, ...]
+    training: dict[str, Any]
+    agreement: dict[str, Any]
+
+
+FULL = GpuPlan(
+    rounds=5,
+    least=0.03,
+    side=8192,
+    bytes=2**30,
+    layer_net=replace(PAPER, batch=16),
+    layer_count=None,
+    maps=((16, 64, 224, 224), (16, 128, 112, 112), (16, 256, 56, 56), (16, 512, 28, 28)),
+    scores=((16, 21, 224, 224),),
+    parameters=2**27,
+    big_steps=(replace(PAPER, batch=16), replace(PAPER, batch=64)),
+    small_steps=(DEFAULT, SMALL),
+    training={},
+    agreement={"width": 8, "epochs": 3, "train_images": 128, "val_images": 16},
+)
+
+TINY_NET = Net("tiny DeconvNet", 2, width=4, input_size=16, fc=8, stages=2, num_classes=5)
+TINY = GpuPlan(
+    rounds=1,
+    least=0.0,
+    side=64,
+    bytes=2**16,
+    layer_net=TINY_NET,
+    layer_count=3,
+    maps=((2, 8, 8, 6),),
+    scores=((2, 5, 6, 8),),
+    parameters=2**12,
+    big_steps=(TINY_NET,),
+    small_steps=(replace(TINY_NET, batch=3),),
+    training={
+        "width": 4, "depth": 2, "fc": 8, "input_size": 16, "image_size": 16, "epochs": 1,
+        "train_images": 8, "val_images": 2, "batch_size": 4, "final_images": 2,
+    },
+    agreement={
+        "width": 4, "depth": 2, "fc": 8, "input_size": 16, "image_size": 16, "epochs": 1,
+        "train_images": 8, "val_images": 2, "batch_size": 4, "final_images": 2,
+    },
+)  # fmt: skip
+
+Section = Callable[[GpuPlan], Iterator[Row]]
+
+SECTIONS: dict[str, Section] = {
+    "rates": lambda plan: gpu_device.rates(plan.side, plan.bytes, plan.rounds, plan.least),
+    "layers": lambda plan: gpu_layers.layers(
+        plan.layer_net, PRECISIONS, plan.rounds, plan.least, plan.layer_count
+    ),
+    "ops": lambda plan: gpu_ops.memory_bound(
+        plan.maps, plan.scores, plan.parameters, plan.rounds, plan.least
+    ),
+    "steps": lambda plan: gpu_steps.steps(
+        plan.big_steps, plan.small_steps, PRECISIONS, plan.rounds, plan.least
+    ),
+    "training": lambda plan: gpu_training.train(plan.training),
+    "agreement": lambda plan: gpu_training.agreement(plan.agreement),
+}
+
+
+def run(plan: GpuPlan, sections: Sequence[str], out: Path) -> None:
+    """Measure the sections and store each as soon as it is there."""
+    results: dict[str, Any] = {"format": 1, "machine": gpu_device.describe(), "sections": {}}
+    for name in sections:
+        start = time.perf_counter()
+        rows = []
+        for row in SECTIONS[name](plan):
+            rows.append(row)
+            print(gpu_tables.line(name, row), flush=True)
+        results["sections"][name] = rows
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        out.with_suffix(".md").write_text(gpu_tables.render(results), encoding="utf-8")
+    print(f"stored: {out} and {out.with_suffix('.md').name}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says."""
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        "benchmarks.gpu", description=__doc__.split("\n")[0], formatter_class=HelpFormatter
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON")
+    parser.add_argument("--only", nargs="+", metavar="SECTION", help="only these sections")
+    parser.add_argument("--tiny", action="store_true", help="sizes for a test")
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.only or ()) - SECTIONS.keys())
+    if unknown:
+        legal = ", ".join(SECTIONS)
+        raise UsageError(f"--only {' '.join(unknown)}: there is no such section; use {legal}")
+    gpu_device.the_gpu()  # say at once that there is none
+    name = "gpu-tiny.json" if options.tiny else "gpu.json"
+    out = options.out or ROOT / "benchmarks" / "results" / name
+    run(TINY if options.tiny else FULL, options.only or list(SECTIONS), out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_program("benchmarks.gpu", main))
