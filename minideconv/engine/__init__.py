@@ -1,5 +1,8 @@
-"""Fast ways to compute what `ops` defines, on NumPy arrays; importing this enters them all."""
+"""Fast ways to compute what `ops` defines; importing this enters them all.
 
-from minideconv.engine import batch_norm, conv, cross_entropy, optimizers, pooling
+The files here work on NumPy arrays, those of `cuda` on CuPy arrays.
+"""
 
-__all__ = ["batch_norm", "conv", "cross_entropy", "optimizers", "pooling"]
+from minideconv.engine import batch_norm, conv, cross_entropy, cuda, optimizers, pooling
+
+__all__ = ["batch_norm", "conv", "cross_entropy", "cuda", "optimizers", "pooling"]

@@ -48,7 +48,7 @@ def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
 
 
 def _is_pixelwise(window: Window) -> bool:
-    return window.kernel == (1, 1) and window.stride == (1, 1)
+    return window.kernel == (1, 1) and window.stride == (1, 1) and window.size == window.out
 
 
 def _kernels(rows: np.ndarray, e: int, k: int, window: Window) -> tuple[Any, Window | None]:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv import parallel
+from minideconv import ops, parallel
 from minideconv.algorithms import use_compiled
 from minideconv.engine import gemm
 from minideconv.ops.im2col import conv_window
-from minideconv.testing import ConvGeometry, seeds
+from minideconv.testing import ConvGeometry, seeds, values
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "NumPy"], scope="module")
@@ -104,3 +104,11 @@ def test_wrong_versions_are_rejected(kernels, conv):
     for wrong in conv.wrong_versions(gemm):
         with pytest.raises(AssertionError):
             check(wrong, g)
+
+
+def test_a_larger_output_is_no_plain_product():
+    """1x1 kernels with dilation 2 may ask for an output padding: pixels that see no kernel."""
+    x, w = values((2, 3, 4, 5), 0), values((3, 2, 1, 1), 1)
+    y = ops.conv_transpose2d(x, w, output_padding=(1, 0), dilation=(2, 1))
+    np.testing.assert_array_equal(y[:, :, :4], np.einsum("nchw,ck->nkhw", x, w[:, :, 0, 0]))
+    assert not y[:, :, 4].any()

@@ -4,3 +4,7 @@ A kernel is a function in a file of `kernels`, in CUDA C++; `module` compiles an
 Everything around it is Python that reads like the CPU's engine: the same layout (channels last),
 the same names, the same two lines of maths. No file here imports CuPy: an array brings it along.
 """
+
+from minideconv.engine.cuda import conv
+
+__all__ = ["conv"]

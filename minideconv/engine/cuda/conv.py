@@ -1,0 +1,62 @@
+"""The GPU's convolutions: ask the table for an algorithm, put the arrays channels last, call it.
+
+The CPU's twin is `engine.conv`; here groups and the precision of products count too. Each function
+returns None where the table leaves the work to the reference.
+"""
+
+from __future__ import annotations
+
+from minideconv.algorithms import accelerates
+from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.table import choose
+from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
+from minideconv.ops.im2col import Window
+from minideconv.precisions import get_precision
+
+__all__ = ["conv2d", "conv2d_weight_grad", "conv_transpose2d"]
+
+
+@accelerates("conv2d", "gpu")
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, window: Window, groups: int
+) -> Array | None:
+    """`ops.conv2d`: (N, C, H, W) and (K, C/groups, kh, kw) -> (N, K, H', W')."""
+    sizes = (len(x), x.shape[1], len(weight), groups, x.dtype)
+    found = choose("forward", window, *sizes, get_precision())
+    if found is None:
+        return None
+    images, w = to_channels_last(x), taps_first(weight)
+    return from_channels_last(found.forward(images, w, _contiguous(bias), window, groups))
+
+
+@accelerates("conv_transpose2d", "gpu")
+def conv_transpose2d(
+    x: Array, weight: Array, bias: Array | None, window: Window, groups: int
+) -> Array | None:
+    """`ops.conv_transpose2d`: (N, K, H', W') and (K, C/groups, kh, kw) -> (N, C, H, W)."""
+    sizes = (len(x), weight.shape[1] * groups, len(weight), groups, x.dtype)
+    found = choose("input_grad", window, *sizes, get_precision())
+    if found is None:
+        return None
+    images, w = to_channels_last(x), taps_first(weight)
+    return from_channels_last(found.input_grad(images, w, _contiguous(bias), window, groups))
+
+
+@accelerates("conv2d_weight_grad", "gpu")
+def conv2d_weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Array | None:
+    """`ops.conv2d_weight_grad`: (N, C, H, W) and (N, K, H', W') -> (K, C/groups, kh, kw)."""
+    if x.dtype != dy.dtype:
+        return None
+    sizes = (len(x), x.shape[1], dy.shape[1], groups, x.dtype)
+    found = choose("weight_grad", window, *sizes, get_precision())
+    if found is None:
+        return None
+    dw = found.weight_grad(to_channels_last(x), to_channels_last(dy), window, groups)
+    return dw.transpose(3, 2, 0, 1)
+
+
+def _contiguous(bias: Array | None) -> Array | None:
+    if bias is None:
+        return None
+    result: Array = get_xp(bias).ascontiguousarray(bias)
+    return result

@@ -1,0 +1,174 @@
+"""Convolution as products with a patch matrix, on a GPU: any geometry, groups and precision.
+
+    Y = cols(X) W + b        dX = col2im(dY W^T)        dW = cols(X)^T dY
+
+with a row of cols for every position of the window, (groups, kh kw C/groups) numbers long, and W as
+(kh kw C/groups, K): channels last and taps first are the layout in which all three are products of
+row-major matrices. Groups are a batch of products, on strided views. `columns` makes the patch
+matrix, a block of output rows at a time.
+
+Two cases need no patch matrix, because the images are their own: 1x1 kernels, and kernels as large
+as the image (fc6 and its twin); see `engine.gemm`.
+
+With stride 1, dX is also a convolution of dY, by the same kernel with its taps run backwards and
+the roles of its channels exchanged:
+
+    dX = cols'(dY) W'        W' as (kh kw K/groups, C)
+
+That is taken where it moves no more bytes than the columns of dX, which are C instead of K channels
+wide, and being sums, in 32 bits even where factors have 16.
+
+Source: Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
+processing" (2006), section 4; Chetlur et al., "cuDNN: efficient primitives for deep learning"
+(2014), section 3, for the three products and what the patch matrix costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+from minideconv.backend import Array, get_xp
+from minideconv.engine import gemm
+from minideconv.engine.cuda.columns import blocks, col2im, im2col, touched
+from minideconv.engine.cuda.products import Factors, add_bias, factors, multiply, rounded
+from minideconv.ops.im2col import Window
+
+__all__ = ["forward", "input_grad", "weight_grad"]
+
+
+# ---------------------------------------------------------------------------------------------
+# The three passes
+
+
+def forward(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
+    """(N, H, W, C) * (kh, kw, C/groups, K) -> (N, H', W', K)."""
+    kind = factors(x.dtype)
+    matrix = _matrices(rounded(w, kind), groups)
+    y = _empty(x, len(x), *window.out, w.shape[3])
+    rows = y.reshape(-1, y.shape[3])
+    for part, cols in _patches(x, window, groups, kind):
+        multiply(cols, matrix, _split(rows[part], groups), kind)
+    add_bias(y, bias)
+    return y
+
+
+def input_grad(dy: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
+    """(N, H', W', K) * (kh, kw, C/groups, K) -> (N, H, W, C)."""
+    kind = factors(dy.dtype)
+    c, k = w.shape[2] * groups, w.shape[3]
+    if _is_convolution(window, c, k, groups, dy.dtype, kind):
+        return forward(dy, _exchanged(w, groups), bias, _backwards(window), groups)
+    transposed = _matrices(rounded(w, kind), groups).transpose(0, 2, 1)
+    rows = dy.reshape(-1, k)
+    dx = _empty(dy, len(dy), *window.size, c)
+    if _is_product(window, groups):
+        results = dx.reshape(len(rows), -1)
+        for part in _parts(rows, kind):
+            factor = _split(rounded(rows[part], kind), groups)
+            multiply(factor, transposed, _split(results[part], groups), kind)
+        add_bias(dx, bias)
+        return dx
+    done = 0
+    for block, part, cols in _blocks(dy, window, c * prod(window.kernel), dy.dtype):
+        factor = _split(rounded(rows[part], kind), groups)
+        multiply(factor, transposed, _split(cols, groups), kind)
+        pixels = touched(window, block, done)
+        col2im(cols, bias, dx, window, groups, block, pixels, done)
+        done = pixels.stop
+    return dx
+
+
+def weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Array:
+    """(N, H, W, C), (N, H', W', K) -> (kh, kw, C/groups, K)."""
+    kind = factors(x.dtype)
+    rows = dy.reshape(-1, dy.shape[3])
+    dw = _empty(x, *window.kernel, x.shape[3] // groups, dy.shape[3])
+    result = _matrices(dw, groups)
+    for part, cols in _patches(x, window, groups, kind):
+        factor = _split(rounded(rows[part], kind), groups)
+        multiply(cols.transpose(0, 2, 1), factor, result, kind, beta=float(part.start > 0))
+    return dw
+
+
+# ---------------------------------------------------------------------------------------------
+# Which way
+
+
+def _is_product(window: Window, groups: int) -> bool:
+    """Return whether the images are their own patch matrix."""
+    return gemm.fits(window, 0, 0, None) and (groups == 1 or window.kernel == (1, 1))
+
+
+def _is_convolution(window: Window, c: int, k: int, groups: int, dtype: Any, kind: Factors) -> bool:
+    """Return whether dX is best computed as a convolution of dY."""
+    if window.stride != (1, 1) or _is_product(window, groups):
+        return False
+    of_dy = prod(window.size) * k * kind.dtype.itemsize
+    of_dx = prod(window.out) * c * dtype.itemsize
+    return of_dy <= of_dx and prod(window.size) <= prod(window.out)
+
+
+def _backwards(window: Window) -> Window:
+    """Return the window that a pixel of dX looks through at dY: the taps run backwards."""
+    (ph, pw), (dh, dw) = window.padding, window.dilation
+    return Window(window.out, window.kernel, (1, 1), (-ph, -pw), (-dh, -dw), window.size)
+
+
+def _exchanged(w: Array, groups: int) -> Array:
+    """(kh, kw, C/groups, K) -> (kh, kw, K/groups, C): input and output channels change places."""
+    kh, kw, c, k = w.shape
+    by_group = w.reshape(kh * kw, c, groups, k // groups).transpose(0, 3, 2, 1)
+    return get_xp(w).ascontiguousarray(by_group).reshape(kh, kw, k // groups, groups * c)
+
+
+# ---------------------------------------------------------------------------------------------
+# Factors: batches of matrices, one for each group
+
+
+def _patches(x: Array, window: Window, groups: int, kind: Factors) -> Iterator[tuple[slice, Array]]:
+    """Yield which positions, and their columns (groups, positions, kh kw C/groups)."""
+    width = prod(window.kernel) * x.shape[3]
+    if _is_product(window, groups):
+        rows = x.reshape(-1, width)
+        for part in _parts(rows, kind):
+            yield part, _split(rounded(rows[part], kind), groups)
+    else:
+        for block, part, cols in _blocks(x, window, width, kind.dtype):
+            im2col(x, window, groups, kind, block, cols)
+            yield part, _split(cols, groups)
+
+
+def _blocks(
+    like: Array, window: Window, width: int, dtype: Any
+) -> Iterator[tuple[range, slice, Array]]:
+    """Yield the output's rows, their positions, and room for so many columns, again and again."""
+    wo = window.out[1]
+    ranges = blocks(len(like) * window.out[0], wo * width * dtype.itemsize)
+    room: Array = get_xp(like).empty((max(map(len, ranges)) * wo, width), dtype)
+    for block in ranges:
+        yield block, slice(block.start * wo, block.stop * wo), room[: len(block) * wo]
+
+
+def _parts(rows: Array, kind: Factors) -> list[slice]:
+    """Return all rows of a matrix, or parts of it that are to be rounded one by one."""
+    if rows.dtype == kind.dtype:
+        return [slice(0, len(rows))]
+    found = blocks(len(rows), rows.shape[1] * kind.dtype.itemsize)
+    return [slice(block.start, block.stop) for block in found]
+
+
+def _split(rows: Array, groups: int) -> Array:
+    """(positions, groups ...) -> (groups, positions, ...), a view."""
+    return rows.reshape(len(rows), groups, -1).transpose(1, 0, 2)
+
+
+def _matrices(w: Array, groups: int) -> Array:
+    """(kh, kw, C/groups, K) -> (groups, kh kw C/groups, K/groups), a view."""
+    return _split(w.reshape(-1, w.shape[3]), groups)
+
+
+def _empty(like: Array, *shape: int) -> Array:
+    result: Array = get_xp(like).empty(shape, like.dtype)
+    return result

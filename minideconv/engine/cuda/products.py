@@ -1,0 +1,123 @@
+"""Products in the chosen precision: what becomes of their factors, and the bias behind them.
+
+    out = a b + beta out        a and b rounded as `minideconv.precisions` says
+
+=========  ==================  ==========================================
+precision  factors in memory   who rounds them
+=========  ==================  ==========================================
+fp32       float32             nobody
+tf32       float32             cuBLAS, on their way into the tensor cores
+bf16       16 bits (uint16)    `rounded`, or the kernel that makes them
+fp16       16 bits (float16)   `rounded`, or the kernel that makes them
+=========  ==================  ==========================================
+
+float64 stays float64. Results are in the type of the arrays, never in 16 bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.blas import gemm
+from minideconv.engine.cuda.module import launch
+from minideconv.precisions import get_precision
+
+__all__ = [
+    "Factors",
+    "add_bias",
+    "bits",
+    "factors",
+    "multiply",
+    "rounded",
+    "unrounded",
+    "vector",
+]
+
+_FILE = "products.cu"
+_TRANSFER = 16  # bytes that a thread reads or writes at once
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """How the factors of a product lie in memory; `macros` say it to a kernel that makes them."""
+
+    dtype: np.dtype[Any]
+    tf32: bool = False
+    macros: tuple[str, ...] = ()
+
+
+def factors(dtype: Any) -> Factors:
+    """Return how arrays of `dtype`, float32 or float64, are multiplied in the chosen precision."""
+    return _factors(np.dtype(dtype), get_precision())
+
+
+def unrounded(dtype: Any) -> Factors:
+    """Return how arrays of `dtype` are multiplied, or just moved, as they are."""
+    return _factors(np.dtype(dtype), "fp32")
+
+
+@cache
+def _factors(dtype: np.dtype[Any], precision: str) -> Factors:
+    if dtype == np.float64:
+        return Factors(dtype, macros=("FACTOR=double",))
+    if precision == "bf16":
+        return Factors(np.dtype(np.uint16), macros=("FACTOR=u16", "ROUND=to_bfloat16"))
+    if precision == "fp16":
+        return Factors(np.dtype(np.float16), macros=("FACTOR=u16", "ROUND=to_half"))
+    return Factors(dtype, precision == "tf32", ("FACTOR=float",))
+
+
+def vector(channels: int, kind: Factors, *arrays: Array) -> int:
+    """Return how many neighbours a thread may move at once.
+
+    They fill a transfer of one of the types in play, divide the `channels` that are neighbours, and
+    begin where a transfer may.
+    """
+    sizes = {_TRANSFER // array.itemsize for array in arrays} | {_TRANSFER // kind.dtype.itemsize}
+    for size in sorted(sizes, reverse=True):
+        if channels % size == 0 and not any(_odd(array, size) for array in arrays):
+            return size
+    return 1
+
+
+def _odd(array: Any, size: int) -> bool:
+    """Return whether `array` begins where `size` numbers cannot be moved at once."""
+    address = array.ctypes.data if get_xp(array) is np else array.data.ptr
+    return bool(address % min(size * array.itemsize, _TRANSFER))
+
+
+def bits(array: Array) -> Array:
+    """Return 16-bit factors as kernels know them: whatever they hold, they are uint16."""
+    return array.view(np.uint16) if array.itemsize == 2 else array
+
+
+def rounded(array: Array, kind: Factors) -> Array:
+    """Return a contiguous array as factors: itself, or rounded to 16 bits."""
+    if array.dtype == kind.dtype:
+        return array
+    result: Array = get_xp(array).empty(array.shape, kind.dtype)
+    size = vector(array.size, kind, array)
+    arguments = (array, bits(result), array.size)
+    defines = (*kind.macros, f"VECTOR={size}")
+    launch(_FILE, "round_factors", array.size // size, arguments, array.dtype, defines=defines)
+    return result
+
+
+def multiply(a: Array, b: Array, out: Array, kind: Factors, beta: float = 0.0) -> None:
+    """Write ``a @ b + beta out`` into `out`; see `blas.gemm` for what may lie how."""
+    gemm(a, b, out, beta=beta, tf32=kind.tf32)
+
+
+def add_bias(y: Array, bias: Array | None) -> None:
+    """Add `bias` (K,), if there is one, to a contiguous array (..., K), in place."""
+    if bias is None:
+        return
+    k, kind = len(bias), unrounded(y.dtype)
+    size = vector(k, kind, y)
+    defines = (*kind.macros, f"VECTOR={size}")
+    launch(_FILE, "add_bias", y.size // size, (y, bias, y.size // k, k), y.dtype, defines=defines)
