@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,15 @@ from minideconv.tape import GradHook, Node, Version, backward_pass
 from minideconv.tensor_methods import TensorMethods
 
 __all__ = ["RemovableHandle", "Tensor", "wrap"]
+
+
+class GradHome(Protocol):
+    """Memory that keeps the gradient of a leaf for it: `optim.flat` says what for."""
+
+    grad: Tensor
+
+    def receive(self, grad: Array, first: bool) -> None:
+        """Write `grad` there, or add it if it is not the first."""
 
 
 class Tensor(TensorMethods):
@@ -67,6 +76,7 @@ class Tensor(TensorMethods):
     __slots__ = (
         "__weakref__",
         "_grad",
+        "_home",
         "_hooks",
         "_node",
         "_requires_grad",
@@ -76,6 +86,7 @@ class Tensor(TensorMethods):
 
     data: Array
     _grad: Tensor | None
+    _home: GradHome | None  # None: a gradient is an array of its own
     _hooks: dict[int, GradHook] | None  # of a leaf; those of a result are its node's
     _node: Node | None  # what made this tensor; None for a leaf
     _requires_grad: bool
@@ -93,7 +104,7 @@ class Tensor(TensorMethods):
         array = _as_array(data, device, dtype)
         shared = isinstance(data, Tensor) and array is data.data
         self.data = array
-        self._grad = self._hooks = self._node = None
+        self._grad = self._home = self._hooks = self._node = None
         self._version = data._version if shared else [0]
         self._requires_grad = False
         if requires_grad:
@@ -160,6 +171,8 @@ class Tensor(TensorMethods):
         """The gradient that the backward passes so far have added up, or None.
 
         A pass that adds to it stores a new tensor here; one you took earlier keeps its values.
+        Not so after ``optimizer.flatten()``: then it is always the same memory, and what is set
+        here is copied there.
         """
         return self._grad
 
@@ -172,6 +185,9 @@ class Tensor(TensorMethods):
                 raise ValueError(
                     f"grad: has shape {value.shape} but the tensor has shape {self.shape}"
                 )
+            if self._home is not None and value is not self._home.grad:
+                self._home.receive(to_device(value.data, self.device), first=True)
+                value = self._home.grad
         self._grad = value
 
     # ---- the tape -------------------------------------------------------------------------------
@@ -281,6 +297,10 @@ class Tensor(TensorMethods):
             for hook in tuple(self._hooks.values()):
                 replacement = hook(grad)
                 grad = grad if replacement is None else replacement
+        if self._home is not None:
+            self._home.receive(grad, first=self._grad is None)
+            self._grad = self._home.grad
+            return
         if self._grad is None:
             grad = grad if exclusive else get_xp(grad).array(grad)
         elif exclusive:
@@ -288,6 +308,13 @@ class Tensor(TensorMethods):
         else:
             grad = grad + self._grad.data
         self._grad = wrap(grad)
+
+    def _settle(self, data: Array, home: GradHome | None, version: Version) -> None:
+        """Live in the array `data` from now on, with the gradient in `home`."""
+        self.data, self._home, self._version = data, home, version
+        if self._grad is not None and home is not None:
+            home.receive(self._grad.data, first=True)
+            self._grad = home.grad
 
     # ---- in and out -----------------------------------------------------------------------------
 
@@ -327,7 +354,7 @@ class Tensor(TensorMethods):
         new = type(self).__new__(type(self))
         new.data, new._version, new._node = self.data.copy(), [0], None
         new._grad = None if self._grad is None else wrap(self._grad.data.copy())
-        new._requires_grad, new._hooks = self._requires_grad, None
+        new._requires_grad, new._home, new._hooks = self._requires_grad, None, None
         if hasattr(self, "__dict__"):
             new.__dict__.update(self.__dict__)
         memo[id(self)] = new
@@ -377,7 +404,7 @@ def wrap(data: Array, version: Version | None = None) -> Tensor:
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(data) if isinstance(data, np.generic) else data
     tensor._version = [0] if version is None else version
-    tensor._grad = tensor._hooks = tensor._node = None
+    tensor._grad = tensor._home = tensor._hooks = tensor._node = None
     tensor._requires_grad = False
     return tensor
 

@@ -28,18 +28,21 @@ def sgd(
     grad: np.ndarray,
     velocity: np.ndarray | None,
     lr: float,
+    undamped: float,
     momentum: float,
-    dampening: float,
     weight_decay: float,
     nesterov: bool,
 ) -> bool | None:
-    """Change `weight` and `velocity` in place and return True, or None if they are not for this."""
+    """Change `weight` and `velocity` in place and return True, or None if they are not for this.
+
+    `undamped` is 1 - dampening, or 1 at the first step.
+    """
     if velocity is None:
         parts = _parts(weight, grad)
         numbers: tuple[float, ...] = (lr, weight_decay)
     else:
         parts = _parts(weight, grad, velocity)
-        numbers = (lr, momentum, 1 - dampening, weight_decay, nesterov)
+        numbers = (lr, momentum, undamped, weight_decay, nesterov)
     if parts is None:
         return None
     from minideconv.engine.compiled import optimizers as kernels

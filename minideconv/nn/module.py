@@ -148,7 +148,8 @@ class Module:
     def to(self, device: Device | str | None = None, dtype: Any = None) -> Self:
         """Move parameters and buffers to a device, or to another floating dtype, in place.
 
-        Gradients are dropped; make the optimiser after moving. Integer buffers keep their dtype.
+        Gradients are dropped; make the optimiser after moving, or call its ``flatten()`` again.
+        Integer buffers keep their dtype.
         """
 
         def moved(array: Array) -> Array:
@@ -159,8 +160,10 @@ class Module:
         device = None if device is None else as_device(device)
         for module in self.modules():
             for parameter in module._parameters.values():
-                parameter.data = moved(parameter.data)
                 parameter.grad = None
+                data = moved(parameter.data)
+                if data is not parameter.data:  # it leaves an optimiser's flat array
+                    parameter._settle(data, None, [0])
             for name, array in module._buffers.items():
                 module._buffers[name] = moved(array)
         return self

@@ -14,14 +14,13 @@ and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
-from minideconv.optim.blocks import as_they_lie, blocks
-from minideconv.optim.optimizer import Group, Optimizer, State, check_range
+from minideconv.optim.blocks import as_they_lie, blocks, unless
+from minideconv.optim.optimizer import Group, Numbers, Optimizer, State, check_range
 
 __all__ = ["Adam", "AdamW"]
 
@@ -47,6 +46,7 @@ class Adam(Optimizer):
     """
 
     options = ("lr", "betas", "eps", "weight_decay")
+    counts = True
     decoupled = False  # whether weight decay shrinks the weight itself
 
     def __init__(
@@ -69,38 +69,61 @@ class Adam(Optimizer):
         for i, beta in enumerate(betas):
             check_range(self.name, f"betas[{i}]", beta, below=1.0)
 
-    def update(self, weight: Array, grad: Array, group: Group, state: State) -> None:
-        """Change the parameter's array `weight` in place; leave `grad` as it is."""
-        xp = get_xp(weight)
-        lr, (b1, b2), weight_decay = group["lr"], group["betas"], group["weight_decay"]
-        if not state:
-            state.update(step=0, exp_avg=xp.zeros_like(weight), exp_avg_sq=xp.zeros_like(weight))
-        state["step"] += 1
+    def remembers(self, group: Group) -> tuple[str, ...]:
+        """Return the names of the two running means, m and v."""
+        return ("exp_avg", "exp_avg_sq")
+
+    def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
+        """Return the learning rate, and the number of this step: 1 is the first."""
+        state["step"] = state.get("step", 0) + 1
+        return float(group["lr"]), float(state["step"])
+
+    def update(
+        self,
+        weight: Array,
+        grad: Array,
+        memory: Sequence[Array],
+        numbers: Numbers,
+        group: Group,
+    ) -> None:
+        """Change `weight` and `memory` in place; leave `grad` as it is."""
+        (b1, b2), eps, weight_decay = group["betas"], group["eps"], group["weight_decay"]
+        decay, shrinks = (0.0, weight_decay) if self.decoupled else (weight_decay, 0.0)
+        arrays = as_they_lie(weight, grad, *memory)
+        if isinstance(numbers, tuple):
+            skip, (lr, step) = None, numbers
+        else:
+            skip = self.skip
+            options = (numbers, skip, (b1, b2), eps, decay, shrinks)
+            if accelerate("adam_told", *arrays, *options) is not None:
+                return
+            lr, step = self.read(numbers)
         # lr m' / (sqrt(v') + eps) = rate m / (sqrt(v) + least): one division less for each weight
-        root = math.sqrt(1 - b2 ** state["step"])
-        rate, least = lr * root / (1 - b1 ** state["step"]), group["eps"] * root
-        decay, shrink = (0.0, 1 - lr * weight_decay) if self.decoupled else (weight_decay, 1.0)
-        arrays = as_they_lie(weight, grad, state["exp_avg"], state["exp_avg_sq"])
-        options = (rate, (b1, b2), least, decay, shrink)
-        if accelerate("adam", *arrays, *options) is not None:
-            return
-        for w, g, m, v, d, t in blocks(*arrays, scratch=2):
-            xp.multiply(w, decay, out=d)
-            d += g
-            m *= b1
-            xp.multiply(d, 1 - b1, out=t)
-            m += t
-            v *= b2
-            d *= d
-            d *= 1 - b2
-            v += d
-            xp.sqrt(v, out=t)
-            t += least
-            xp.divide(m, t, out=t)
-            t *= rate
-            if self.decoupled:
-                w *= shrink
-            w -= t
+        root = (1 - b2**step) ** 0.5
+        rate, least, shrink = lr * root / (1 - b1**step), eps * root, 1 - lr * shrinks
+        if isinstance(numbers, tuple):
+            known = (rate, (b1, b2), least, decay, shrink)
+            if accelerate("adam", *arrays, *known) is not None:
+                return
+        xp = get_xp(weight)
+        with unless(skip, arrays[0], *arrays[2:]):
+            for w, g, m, v, d, t in blocks(*arrays, scratch=2):
+                xp.multiply(w, decay, out=d)
+                d += g
+                m *= b1
+                xp.multiply(d, 1 - b1, out=t)
+                m += t
+                v *= b2
+                d *= d
+                d *= 1 - b2
+                v += d
+                xp.sqrt(v, out=t)
+                t += least
+                xp.divide(m, t, out=t)
+                t *= rate
+                if self.decoupled:
+                    w *= shrink
+                w -= t
 
 
 class AdamW(Adam):

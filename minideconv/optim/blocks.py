@@ -8,12 +8,13 @@ block, only the first pass does, and the temporaries are a few hundred kilobytes
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
 
-__all__ = ["BLOCK", "as_they_lie", "blocks"]
+__all__ = ["BLOCK", "as_they_lie", "blocks", "unless"]
 
 BLOCK = 64 * 1024
 """Elements in a block on the CPU: 256 KiB of float32, so that an update's arrays fit into L2."""
@@ -73,3 +74,25 @@ def blocks(*arrays: Array, scratch: int = 0) -> Iterator[tuple[Array, ...]]:
     for start in range(0, length, rows):
         pieces = [array[start : start + rows] for array in arrays]
         yield (*pieces, *(temporary[: len(pieces[0])] for temporary in temporaries))
+
+
+@contextmanager
+def unless(skip: Array | None, *arrays: Array) -> Iterator[None]:
+    """Put `arrays` back as they were, behind the ``with`` block, if ``skip[0]`` is not 0.
+
+    `skip` lies on the arrays' device and is not read here: the device chooses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.ones(3)
+    >>> with unless(np.array([1.0]), w):
+    ...     w += 5
+    >>> w
+    array([1., 1., 1.])
+    """
+    before = [] if skip is None else [array.copy() for array in arrays]
+    yield
+    for array, old in zip(arrays, before, strict=False):
+        assert skip is not None
+        get_xp(array).copyto(array, old, where=skip[0] != 0)

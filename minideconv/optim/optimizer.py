@@ -16,16 +16,22 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
+
+import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp, to_cpu, to_device
+from minideconv.optim.flat import EXTRA, FlatParameters
 
 __all__ = ["Optimizer", "check_count", "check_range"]
 
 Group = dict[str, Any]
 State = dict[str, Any]
+
+Numbers = tuple[float, float] | Array
+"""What is of one step alone: Python's numbers, or a row of float32 on the weights' device."""
 
 
 class Optimizer:
@@ -37,16 +43,24 @@ class Optimizer:
         The groups; change ``group["lr"]`` and the next step uses it.
     state : dict of int to dict
         What is remembered of each parameter, by its number in the order of the groups.
+    skip : array of two float32, or None
+        For ``step(numbers)``: whether it shall change nothing (not 0), and how many such steps
+        there were. On the parameters' device, where `GradScaler` writes it.
     """
 
     options: ClassVar[tuple[str, ...]]
     """The names of the hyper-parameters that a group has."""
+
+    counts: ClassVar[bool] = False
+    """Whether the second of a step's numbers is how many there were, those left out excepted."""
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
         self.name = type(self).__name__
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[int, State] = {}
+        self.skip: Array | None = None
+        self._flat: FlatParameters | None = None
         if isinstance(params, Tensor | Mapping):
             raise TypeError(
                 f"{self.name}: params is one {type(params).__name__}; it must be an iterable of"
@@ -70,9 +84,37 @@ class Optimizer:
         """Raise ValueError if a hyper-parameter of `group` is out of its range."""
         raise NotImplementedError
 
-    def update(self, weight: Array, grad: Array, group: Group, state: State) -> None:
-        """Change the parameter's array `weight` in place; leave `grad` as it is."""
+    def remembers(self, group: Group) -> tuple[str, ...]:
+        """Return the names of the arrays that are kept from step to step for each parameter."""
         raise NotImplementedError
+
+    def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
+        """Count a step in `state`, and return the two numbers that are of this step alone.
+
+        `new` says whether what is remembered was made just now, all zeros.
+        """
+        raise NotImplementedError
+
+    def update(
+        self,
+        weight: Array,
+        grad: Array,
+        memory: Sequence[Array],
+        numbers: Numbers,
+        group: Group,
+    ) -> None:
+        """Change `weight` and `memory` in place; leave `grad` as it is.
+
+        Where `numbers` are on the device, ``self.skip`` there is to be obeyed.
+        """
+        raise NotImplementedError
+
+    def read(self, row: Array) -> tuple[Any, Any]:
+        """Return a row of numbers as doubles: Python's, or arrays of no axis on the device."""
+        first, second = row.astype(np.float64)
+        if self.counts and self.skip is not None:
+            second = second - self.skip[1]
+        return (float(first), float(second)) if get_xp(row) is np else (first, second)
 
     # What a user calls
 
@@ -117,25 +159,140 @@ class Optimizer:
         new = {**self.defaults, **group, "params": params}
         self.check(new)
         self.param_groups.append(new)
+        if self._flat is not None:
+            self.flatten()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients: they become None, or zeros with ``set_to_none=False``."""
+        if self._flat is not None and not set_to_none:
+            self._flat.gradients[:-EXTRA].fill(0)
+            return
         for p in self._parameters():
             if set_to_none or p.grad is None:
                 p.grad = None
             else:
                 p.grad.data[...] = 0
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient, in place."""
+    def step(self, numbers: Array | None = None) -> None:
+        """Update every parameter that has a gradient, in place.
+
+        Parameters
+        ----------
+        numbers : array of float32 on the parameters' device, or None
+            What `next_numbers` returned for this step. Without it they are computed here; with it
+            the step is the same for each set of numbers, so that a CUDA graph can hold it.
+
+        Raises
+        ------
+        RuntimeError
+            If there are `numbers` and a parameter has no gradient.
+        """
+        if self._flat is not None:
+            self._flat.check()
+        if numbers is not None and get_xp(numbers) is np and self.skip is not None and self.skip[0]:
+            return
+        rows = None if numbers is None else self._rows(numbers)
         number = 0
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    state = self.state.setdefault(number, {})
-                    self.update(p.data, p.grad.data, group, state)
-                    p.bump_version()
-                number += 1
+        for g, group in enumerate(self.param_groups):
+            params = group["params"]
+            having = [(n, p) for n, p in enumerate(params, number) if p.grad is not None]
+            number += len(params)
+            if rows is None:
+                told: list[Numbers] = [self._advance(n, p, g) for n, p in having]
+            elif len(having) == len(params):
+                told = [rows[g]] * len(params)
+            else:
+                raise RuntimeError(
+                    f"{self.name}: step(numbers) needs a gradient for each parameter;"
+                    f" {len(params) - len(having)} of {len(params)} in group {g} have none"
+                )
+            names = self.remembers(group)
+            alike = rows is not None or all(now == told[0] for now in told)
+            if self._flat is not None and len(having) == len(params) and alike:
+                self.update(*self._flat.arrays(g, names), told[0], group)
+                params[0].bump_version()  # and so all: they are views of one memory
+                continue
+            for (n, p), now in zip(having, told, strict=True):
+                memory = [self.state[n][name] for name in names]
+                self.update(p.data, p.grad.data, memory, now, group)
+                p.bump_version()
+
+    # For a step that is one launch, or part of a recorded graph
+
+    def flatten(self) -> None:
+        """Move all parameters, gradients and what is remembered of them into a few flat arrays.
+
+        From then on ``p.data`` and ``p.grad.data`` are views, a group is updated as one array, and
+        `flat_grad` is there. Arrays that were taken from ``p.data`` before no longer follow. Saving
+        and loading go on as before; a state saved with flat arrays fits one without, and the other
+        way round. See `optim.flat`.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not all on one device and of one type.
+        """
+        groups = [group["params"] for group in self.param_groups]
+        if self._flat is None or not self._flat.holds(groups):
+            self._flat = FlatParameters(self.name, groups)
+            self._move_state()
+
+    @property
+    def flat_grad(self) -> Array:
+        """All gradients, then the elements of `flat_extra`, as one array of one axis.
+
+        Where a parameter has received no gradient since `zero_grad`, there are zeros. What is
+        written here is in ``p.grad``.
+        """
+        flat = self._needs_flat("flat_grad")
+        flat.clear_missing()
+        return flat.gradients
+
+    @property
+    def flat_extra(self) -> Array:
+        """The last elements of `flat_grad`: of no parameter, free to use, for example for a count.
+
+        No method reads or writes them.
+        """
+        return self._needs_flat("flat_extra").extra
+
+    def complete_grads(self) -> None:
+        """Give each parameter that has received no gradient one of zeros.
+
+        Then `step` updates all of them: for processes that sum their gradients, of which one may
+        have had no images.
+        """
+        self._needs_flat("complete_grads").complete()
+
+    def next_numbers(self) -> np.ndarray:
+        """Count a step and return the numbers that are of this step alone, float32, (groups, 2).
+
+        They are small, and the only thing of a step that the host knows better than the device:
+        send them there, and call ``step(numbers)``. A learning rate is rounded to float32, 6e-8 of
+        it, also where weights are float64. Other hyper-parameters become part of a recorded graph.
+
+        Raises
+        ------
+        RuntimeError
+            If parameters of one group have taken different numbers of steps.
+        """
+        if self.skip is None:
+            first = self.param_groups[0]["params"][0].data
+            self.skip = get_xp(first).zeros(2, np.float32)
+        rows: list[tuple[float, float]] = []
+        number = 0
+        for g, group in enumerate(self.param_groups):
+            told = {self._advance(n, p, g) for n, p in enumerate(group["params"], number)}
+            number += len(group["params"])
+            if len(told) > 1:
+                raise RuntimeError(
+                    f"{self.name}: parameters of group {g} have taken different numbers of steps;"
+                    " next_numbers() needs them alike: call step() without numbers"
+                )
+            rows += told
+        for p in self._parameters():
+            p.bump_version()
+        return np.array(rows, np.float32)
 
     def state_dict(self, copy: bool = True) -> dict[str, Any]:
         """Return hyper-parameters and state as a flat dict of plain values and NumPy arrays.
@@ -150,8 +307,11 @@ class Optimizer:
             for name in (*self.options, "initial_lr"):
                 if name in group:
                     saved[f"groups.{g}.{name}"] = _plain(group[name])
+        left_out = 0 if self.skip is None else int(self.skip[1])
         for n, state in sorted(self.state.items()):
             for name, value in sorted(state.items()):
+                if name == "step":
+                    value -= left_out
                 if hasattr(value, "shape"):
                     value = to_cpu(value).copy() if copy else to_cpu(value)
                 saved[f"state.{n}.{name}"] = value
@@ -197,6 +357,48 @@ class Optimizer:
         for group, new in zip(self.param_groups, groups, strict=True):
             group.update(new)
         self.state = states
+        if self.skip is not None:
+            self.skip.fill(0)
+        if self._flat is not None:
+            self._flat.forget()
+            self._move_state()
+
+    def _advance(self, number: int, p: Tensor, group: int) -> tuple[float, float]:
+        """Count a step of one parameter; make what is remembered of it if there is nothing yet."""
+        options = self.param_groups[group]
+        state = self.state.setdefault(number, {})
+        missing = [name for name in self.remembers(options) if name not in state]
+        for name in missing:
+            if self._flat is not None:
+                state[name] = self._flat.memory_of(number, group, name)
+            else:
+                state[name] = get_xp(p.data).zeros_like(p.data)
+        return self.numbers(options, state, bool(missing))
+
+    def _move_state(self) -> None:
+        """Put what is remembered into the flat arrays."""
+        assert self._flat is not None
+        number = 0
+        for g, group in enumerate(self.param_groups):
+            for n, p in enumerate(group["params"], number):
+                for name, value in self.state.get(n, {}).items():
+                    if name != "step":
+                        place = self._flat.memory_of(n, g, name)
+                        place[...] = to_device(value, p.device)
+                        self.state[n][name] = place
+            number += len(group["params"])
+
+    def _rows(self, numbers: Array) -> Sequence[Numbers]:
+        """Return the numbers of each group: Python's if they are on the host, rows if not."""
+        if self.skip is None:
+            raise RuntimeError(f"{self.name}: step(numbers) comes behind next_numbers()")
+        rows = numbers.reshape(len(self.param_groups), 2)
+        return [self.read(row) for row in rows] if get_xp(rows) is np else list(rows)
+
+    def _needs_flat(self, what: str) -> FlatParameters:
+        if self._flat is None:
+            raise RuntimeError(f"{self.name}: {what} is there once flatten() has been called")
+        return self._flat
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:

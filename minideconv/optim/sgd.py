@@ -12,13 +12,13 @@ when lr changes, the momentum is scaled along with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
-from minideconv.optim.blocks import as_they_lie, blocks
-from minideconv.optim.optimizer import Group, Optimizer, State, check_range
+from minideconv.optim.blocks import as_they_lie, blocks, unless
+from minideconv.optim.optimizer import Group, Numbers, Optimizer, State, check_range
 
 __all__ = ["SGD"]
 
@@ -85,32 +85,49 @@ class SGD(Optimizer):
                 f" {group['dampening']}; it needs a momentum above 0 and a dampening of 0"
             )
 
-    def update(self, weight: Array, grad: Array, group: Group, state: State) -> None:
-        """Change the parameter's array `weight` in place; leave `grad` as it is."""
-        lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
-        dampening, nesterov = group["dampening"], group["nesterov"]
-        if momentum and "momentum_buffer" not in state:
-            state["momentum_buffer"] = get_xp(weight).zeros_like(weight)
-            dampening = 0.0  # v = d at the first step
-        memory = [state["momentum_buffer"]] if momentum else []
+    def remembers(self, group: Group) -> tuple[str, ...]:
+        """Return the name of the velocity v, if there is momentum."""
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
+        """Return the learning rate, and the weight of d in v: all of it at the first step."""
+        return float(group["lr"]), 1.0 if new else 1.0 - group["dampening"]
+
+    def update(
+        self,
+        weight: Array,
+        grad: Array,
+        memory: Sequence[Array],
+        numbers: Numbers,
+        group: Group,
+    ) -> None:
+        """Change `weight` and `memory` in place; leave `grad` as it is."""
+        momentum, decay, nesterov = group["momentum"], group["weight_decay"], group["nesterov"]
         weight, grad, *memory = as_they_lie(weight, grad, *memory)
-        velocity = memory[0] if momentum else None
-        options = (lr, momentum, dampening, weight_decay, nesterov)
-        if accelerate("sgd", weight, grad, velocity, *options) is not None:
-            return
+        arrays = weight, grad, memory[0] if memory else None
+        options = (momentum, decay, nesterov)
+        if isinstance(numbers, tuple):
+            skip, (lr, undamped) = None, numbers
+            if accelerate("sgd", *arrays, lr, undamped, *options) is not None:
+                return
+        else:
+            skip = self.skip
+            if accelerate("sgd_told", *arrays, numbers, skip, *options) is not None:
+                return
+            lr, undamped = self.read(numbers)
         xp = get_xp(weight)
-        for w, g, *vs, d, t in blocks(weight, grad, *memory, scratch=2):
-            xp.multiply(w, weight_decay, out=d)
-            d += g
-            for v in vs:  # the velocity, if there is one
-                v *= momentum
-                if dampening:
-                    d *= 1 - dampening
-                v += d
-                if nesterov:
-                    xp.multiply(v, momentum, out=t)
-                    d += t
-                else:
-                    d = v
-            xp.multiply(d, lr, out=t)
-            w -= t
+        with unless(skip, weight, *memory):
+            for w, g, *vs, d, t in blocks(weight, grad, *memory, scratch=2):
+                xp.multiply(w, decay, out=d)
+                d += g
+                for v in vs:  # the velocity, if there is one
+                    v *= momentum
+                    d *= undamped
+                    v += d
+                    if nesterov:
+                        xp.multiply(v, momentum, out=t)
+                        d += t
+                    else:
+                        d = v
+                xp.multiply(d, lr, out=t)
+                w -= t

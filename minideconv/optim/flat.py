@@ -1,0 +1,200 @@
+"""All parameters of an optimiser in one array, and their gradients in another.
+
+    weights     | w0 .. 0 | w1 ....... 0 | w2 . 0 | b0 0 | b1 0 | b2 0 |
+    gradients   | g0 .. 0 | g1 ....... 0 | g2 . 0 | h0 0 | h1 0 | h2 0 | extra |
+                  group 0                           group 1
+
+A network has a hundred parameters, most of them small. What treats them one by one (a step, a norm,
+a sum over processes) starts a hundred times; on a GPU each start costs as much as a million
+additions. Side by side in memory they are one array, and each of these is done once.
+
+Nothing else changes: ``p.data`` and ``p.grad.data`` are views with the parameter's own shape, and
+its own order in memory (a convolution's weight still lies taps first). Each parameter begins at a
+multiple of `ALIGN` elements, as if it had been allocated alone; between them there are zeros, which
+any update keeps. `EXTRA` elements behind the gradients have no weight: they are for numbers that
+are to be summed over processes together with the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, get_xp
+from minideconv.tensor import wrap
+
+__all__ = ["ALIGN", "EXTRA", "FlatParameters", "Place"]
+
+ALIGN = 64
+"""Elements between two beginnings: 256 bytes of float32, what the GPU's own allocations keep to."""
+
+EXTRA = 64
+"""Elements behind the gradients that belong to no parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a parameter lies in a flat array: the range, and the order of its axes in it."""
+
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    """The parameter's axes, from the one with the largest steps in memory to the smallest."""
+
+    @classmethod
+    def of(cls, array: Array, start: int) -> Place:
+        """Return the place of an array that shall begin at `start`."""
+        axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        return cls(start, start + int(array.size), array.shape, tuple(axes))
+
+    def dense(self, flat: Array, base: int = 0) -> Array:
+        """Return the range as a contiguous array, its axes in the order in which they lie."""
+        part = flat[self.start - base : self.stop - base]
+        return part.reshape([self.shape[axis] for axis in self.axes])
+
+    def view(self, flat: Array, base: int = 0) -> Array:
+        """Return the range in the parameter's shape; `flat` begins at element `base` of all."""
+        back = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        return self.dense(flat, base).transpose(back)
+
+
+class Home:
+    """Where the gradient of one parameter is kept; `Tensor` hands every gradient to it.
+
+    ``together`` is the array of all gradients, without the extra, and how many there are.
+    """
+
+    def __init__(self, gradients: Array, place: Place, together: tuple[Array, int]) -> None:
+        self.together = together
+        self.axes = place.axes
+        self.dense = place.dense(gradients)
+        self.grad = wrap(place.view(gradients))
+
+    def receive(self, grad: Array, first: bool) -> None:
+        """Write `grad` over what is there, or add it. Both walk along memory, not along axes."""
+        lies = grad.transpose(self.axes)
+        if first:
+            get_xp(self.dense).copyto(self.dense, lies)
+        else:
+            self.dense += lies
+        self.grad.bump_version()
+
+
+class FlatParameters:
+    """The flat arrays of an optimiser's groups, and who lies where in them.
+
+    Making one moves the parameters, and the gradients they have, into it.
+
+    Parameters
+    ----------
+    name : str
+        The optimiser's, for messages.
+    groups : sequence of sequences of parameters
+
+    Attributes
+    ----------
+    weights : array (size,)
+    gradients : array (size + EXTRA,)
+    places : list of Place
+        One for each parameter, in the order of the groups.
+    ranges : list of (int, int)
+        Where each group begins and ends.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not all on one device and of one type.
+    """
+
+    def __init__(self, name: str, groups: Sequence[Sequence[Tensor]]) -> None:
+        self.name = name
+        self.parameters = [p for group in groups for p in group]
+        kinds = sorted({f"{p.dtype} on {p.device}" for p in self.parameters})
+        if len(kinds) > 1:
+            raise ValueError(
+                f"{name}: flatten() needs all parameters of one type and on one device; these are"
+                f" {' and '.join(kinds)}"
+            )
+        self._known = [[id(p) for p in group] for group in groups]
+        self.places: list[Place] = []
+        self.ranges: list[tuple[int, int]] = []
+        end = 0
+        for group in groups:
+            begin = end
+            for p in group:
+                self.places.append(Place.of(p.data, end))
+                end = -(-self.places[-1].stop // ALIGN) * ALIGN
+            self.ranges.append((begin, end))
+        first = self.parameters[0].data
+        xp = get_xp(first)
+        self.weights: Array = xp.zeros(end, first.dtype)
+        self.gradients: Array = xp.zeros(end + EXTRA, first.dtype)
+        self._memory: list[dict[str, Array]] = [{} for _ in groups]
+        self._views: list[Array] = []
+        self._homes: list[Home] = []
+        together = self.gradients[:end], len(self.parameters)
+        version = [0]
+        for p, place in zip(self.parameters, self.places, strict=True):
+            xp.copyto(place.dense(self.weights), p.data.transpose(place.axes))
+            self._views.append(place.view(self.weights))
+            self._homes.append(Home(self.gradients, place, together))
+            p._settle(self._views[-1], self._homes[-1], version)
+
+    @property
+    def extra(self) -> Array:
+        """The elements behind the gradients."""
+        return self.gradients[-EXTRA:]
+
+    def holds(self, groups: Sequence[Sequence[Tensor]]) -> bool:
+        """Return whether these are exactly the parameters of `groups`, all of them still here."""
+        given = [[id(p) for p in group] for group in groups]
+        return given == self._known and next(self._left(), None) is None
+
+    def check(self) -> None:
+        """Raise RuntimeError if a parameter was moved away from its place here."""
+        for p in self._left():
+            raise RuntimeError(
+                f"{self.name}: a parameter of shape {p.shape} got another array after flatten(),"
+                " as Module.to() gives it; call flatten() again"
+            )
+
+    def _left(self) -> Iterator[Tensor]:
+        pairs = zip(self.parameters, self._views, strict=True)
+        return (p for p, view in pairs if p.data is not view)
+
+    def memory(self, group: int, name: str) -> Array:
+        """Return what is remembered under `name` of all weights of a group; zeros at first."""
+        begin, end = self.ranges[group]
+        arrays = self._memory[group]
+        if name not in arrays:
+            arrays[name] = get_xp(self.weights).zeros(end - begin, self.weights.dtype)
+        return arrays[name]
+
+    def memory_of(self, number: int, group: int, name: str) -> Array:
+        """Return the part of it that is of one parameter, in the parameter's shape."""
+        return self.places[number].view(self.memory(group, name), self.ranges[group][0])
+
+    def forget(self) -> None:
+        """Set everything that is remembered to zero, in place."""
+        for arrays in self._memory:
+            for array in arrays.values():
+                array.fill(0)
+
+    def arrays(self, group: int, names: Sequence[str]) -> tuple[Array, Array, list[Array]]:
+        """Return a group's weights, gradients and memories, each as one array."""
+        part = slice(*self.ranges[group])
+        return self.weights[part], self.gradients[part], [self.memory(group, n) for n in names]
+
+    def clear_missing(self) -> None:
+        """Write zeros where a parameter has received no gradient."""
+        for p, place in zip(self.parameters, self.places, strict=True):
+            if p.grad is None:
+                self.gradients[place.start : place.stop].fill(0)
+
+    def complete(self) -> None:
+        """Give each parameter that has received no gradient one of zeros."""
+        self.clear_missing()
+        for p, home in zip(self.parameters, self._homes, strict=True):
+            p.grad = home.grad
