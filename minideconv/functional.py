@@ -8,7 +8,8 @@ what happens here. The maths of a function, its shapes and its sources are in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, overload
 
 import numpy as np
@@ -20,6 +21,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.grad_mode import is_replaying
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
+from minideconv.precisions import get_precision, precision
 from minideconv.tensor import wrap
 
 __all__ = [
@@ -48,6 +50,21 @@ def _data(tensor: Tensor | None) -> Array | None:
     return None if tensor is None else tensor.data
 
 
+def _way_back() -> Callable[[], AbstractContextManager[None]]:
+    """Remember how products are computed now: a layer goes back the way it came.
+
+    What is returned opens a ``with`` block in which algorithm and precision are those of this call.
+    """
+    then = get_algorithm(), get_precision()
+
+    @contextmanager
+    def same_way() -> Iterator[None]:
+        with algorithm(then[0]), precision(then[1]):
+            yield
+
+    return same_way
+
+
 def conv2d(
     x: Tensor,
     weight: Tensor,
@@ -59,10 +76,10 @@ def conv2d(
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
     y = ops.conv2d(x.data, weight.data, _data(bias), stride, padding, dilation, groups)
-    chosen = get_algorithm()
+    same_way = _way_back()
 
     def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        with algorithm(chosen):  # a layer goes back the way it came
+        with same_way():
             return ops.conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs)
 
     return record("conv2d", y, (x, weight, bias), backward, saved=(x, weight))
@@ -85,10 +102,10 @@ def conv_transpose2d(
     y = ops.conv_transpose2d(
         x.data, weight.data, _data(bias), stride, padding, output_padding, groups, dilation
     )
-    chosen = get_algorithm()
+    same_way = _way_back()
 
     def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        with algorithm(chosen):
+        with same_way():
             return ops.conv_transpose2d_backward(
                 dy, x, weight, stride, padding, groups, dilation, needs
             )
@@ -289,9 +306,11 @@ def dropout(
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ weight.T + bias``: ``(..., C) * (K, C) -> (..., K)``; see `ops.linear`."""
     y = ops.linear(x.data, weight.data, _data(bias))
+    same_way = _way_back()
 
     def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        return ops.linear_backward(dy, x, weight, (needs[0], needs[1], needs[2]))
+        with same_way():
+            return ops.linear_backward(dy, x, weight, (needs[0], needs[1], needs[2]))
 
     return record("linear", y, (x, weight, bias), backward, saved=(x, weight))
 

@@ -9,6 +9,7 @@ partials are the three matrix products that can be made of x, W and dy.
 
 from __future__ import annotations
 
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array
 
 __all__ = ["linear", "linear_backward"]
@@ -57,6 +58,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     array([[11., 27.]])
     """
     _check(x, weight, bias)
+    if (faster := accelerate("linear", x, weight, bias)) is not None:
+        result: Array = faster
+        return result
     rows = x.reshape(-1, x.shape[-1])  # (..., C_in) -> (N, C_in)
     # W xᵀ, transposed, rather than x Wᵀ: with few rows BLAS reads a large W half as often this way.
     y = (weight @ rows.T).T  # (C_out, N) -> (N, C_out)
@@ -69,6 +73,9 @@ def linear_backward(
     dy: Array, x: Array, weight: Array, needs: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return (dL/dx, dL/dweight, dL/dbias) of `linear`; None for each that is not in `needs`."""
+    if (faster := accelerate("linear_backward", dy, x, weight, needs)) is not None:
+        gradients: tuple[Array | None, Array | None, Array | None] = faster
+        return gradients
     g = dy.reshape(-1, weight.shape[0])  # (..., C_out) -> (N, C_out)
     rows = x.reshape(-1, weight.shape[1])  # (..., C_in) -> (N, C_in)
     dx = (g @ weight).reshape(x.shape) if needs[0] else None
