@@ -19,6 +19,7 @@ from minideconv.algorithms import algorithm, get_algorithm
 from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.backend import Array, get_xp
 from minideconv.grad_mode import is_replaying
+from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
 from minideconv.precisions import get_precision, precision
@@ -355,15 +356,15 @@ def cross_entropy(
 
     See `ops.cross_entropy`. Neither the target nor the class weights receive a gradient.
     """
-    xp = get_xp(logits.data)
-    labels = xp.asarray(target.data if isinstance(target, Tensor) else target)
+    labels = target.data if isinstance(target, Tensor) else target
+    labels = np.asarray(labels) if get_xp(labels) is np else labels
     class_weight = weight.data if isinstance(weight, Tensor) else weight
     options = (ignore_index, reduction, label_smoothing)
-    loss, log_probs = ops.cross_entropy(
-        logits.data, labels, class_weight, *options, return_saved=True
-    )
+    loss, saved = ops.cross_entropy(logits.data, labels, class_weight, *options, return_saved=True)
 
-    def backward(dloss: Array, needs: Needs, log_probs: Array) -> Grads:
-        return (ops.cross_entropy_backward(dloss, log_probs, labels, class_weight, *options),)
+    def backward(dloss: Array, needs: Needs, saved: Saved, *logits: Array) -> Grads:
+        return (ops.cross_entropy_backward(dloss, saved, labels, class_weight, *options),)
 
-    return record("cross_entropy", loss, (logits,), backward, saved=(log_probs,))
+    # Where the scores themselves are saved, nobody may change them meanwhile.
+    kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
+    return record("cross_entropy", loss, (logits,), backward, saved=kept)

@@ -14,6 +14,10 @@ class:
 
 Without weights and smoothing that is the well-known "probabilities minus one-hot".
 
+Backward needs the probabilities. What forward keeps for it is either their logarithms, or only
+where they came from, to make them once more (`CrossEntropySaved`): an exponential more a score, and
+an array as large as the scores less.
+
 Source: Szegedy et al., "Rethinking the Inception architecture for computer vision" (2016), section
 7, for the smoothing; the semantics are those of PyTorch's ``cross_entropy``, except for the 0
 above.
@@ -22,15 +26,38 @@ above.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, overload
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp, to_cpu
 from minideconv.ops.activations import log_softmax
 
-__all__ = ["cross_entropy", "cross_entropy_backward"]
+__all__ = [
+    "CrossEntropySaved",
+    "check_class_weights",
+    "check_labels",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "wrong_labels",
+]
 
 _REDUCTIONS = ("mean", "sum", "none")
+
+
+class CrossEntropySaved(NamedTuple):
+    """What backward needs where the probabilities are made once more: all on the scores' device."""
+
+    logits: Array
+    target: Array
+    weight: Array | None
+    divisor: Array
+    """(): what "mean" divided by; 1 for the other reductions."""
+
+
+Saved = Array | CrossEntropySaved
 
 
 @overload
@@ -53,7 +80,7 @@ def cross_entropy(
     label_smoothing: float = ...,
     *,
     return_saved: Literal[True],
-) -> tuple[Array, Array]: ...
+) -> tuple[Array, Saved]: ...
 
 
 def cross_entropy(
@@ -64,7 +91,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     return_saved: bool = False,
-) -> Array | tuple[Array, Array]:
+) -> Array | tuple[Array, Saved]:
     """Return the cross entropy between scores and labels.
 
     Parameters
@@ -86,7 +113,8 @@ def cross_entropy(
     Returns
     -------
     loss : array () for "mean" and "sum", (N, ...) for "none"
-    log_probs : array (N, C, ...), the log-probabilities; only with ``return_saved=True``
+    saved : array (N, C, ...) or `CrossEntropySaved`; only with ``return_saved=True``
+        The log-probabilities, or what they are made from.
 
     Raises
     ------
@@ -105,9 +133,17 @@ def cross_entropy(
     >>> float(cross_entropy(scores, np.array([1, 0, 255])).round(4))
     0.4904
     """
+    options = (ignore_index, reduction, label_smoothing)
     _check(logits, target, weight, reduction, label_smoothing)
+    found: tuple[Array, Saved] | None
+    found = accelerate("cross_entropy", logits, target, weight, *options)
+    if found is not None:
+        return found if return_saved else found[0]
     xp = get_xp(logits)
-    t, counts = _labels(target, logits.shape[1], ignore_index)  # (N, M) both
+    if weight is not None:
+        check_class_weights(weight)
+        weight = xp.asarray(weight)
+    t, counts = _labels(xp.asarray(target), logits.shape[1], ignore_index)  # (N, M) both
     log_probs, picked = _log_probabilities(_flat(logits), t)  # (N, C, M), (N, M)
     w_t = _pixel_weights(t, counts, weight, log_probs.dtype)  # (N, M)
     loss = xp.where(counts, -picked, 0.0)
@@ -130,19 +166,28 @@ def cross_entropy(
 
 def cross_entropy_backward(
     dloss: Array,
-    log_probs: Array,
+    saved: Saved,
     target: Array,
     weight: Array | None = None,
     ignore_index: int = 255,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Array:
-    """Return dL/dlogits of `cross_entropy`, (N, C, ...), from dL/dloss and the log-probabilities.
+    """Return dL/dlogits of `cross_entropy`, (N, C, ...), from dL/dloss and what forward saved.
 
     The other arguments are those of forward.
     """
+    if isinstance(saved, CrossEntropySaved):
+        options = (ignore_index, reduction, label_smoothing)
+        found: Array | None = accelerate("cross_entropy_backward", dloss, saved, *options)
+        if found is not None:
+            return found
+        log_probs, target, weight = log_softmax(saved.logits, dim=1), saved.target, saved.weight
+    else:
+        log_probs = saved
     xp, classes = get_xp(log_probs), log_probs.shape[1]
-    t, counts = _labels(target, classes, ignore_index)
+    weight = None if weight is None else xp.asarray(weight)
+    t, counts = _labels(xp.asarray(target), classes, ignore_index)
     w_t = _pixel_weights(t, counts, weight, log_probs.dtype)
     # The gradient of each pixel's own loss; (N, M).
     g = xp.where(counts, dloss.reshape(t.shape) if reduction == "none" else dloss, 0.0)
@@ -189,24 +234,39 @@ def _or_one(xp: Any, total: Array) -> Array:
     return xp.where(total == 0, 1.0, total).astype(total.dtype)
 
 
-def _labels(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array]:
+def check_labels(
+    target: Array, classes: int, ignore_index: int, who: str = "cross_entropy"
+) -> None:
+    """Raise the error of `wrong_labels` if a label is no class and not `ignore_index`."""
+    _labels(target, classes, ignore_index, who)
+
+
+def _labels(
+    target: Array, classes: int, ignore_index: int, who: str = "cross_entropy"
+) -> tuple[Array, Array]:
     """Return labels (N, M) that may be used as an index, and whether each pixel counts."""
-    xp = get_xp(target)
     t = target.reshape(target.shape[0], math.prod(target.shape[1:])).astype("int64")
     counts = t != ignore_index
     t *= counts  # an ignored pixel gets class 0, and a weight of 0 later
     if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
-        wrong, times = xp.unique(t[(t < 0) | (t >= classes)], return_counts=True)
-        named = ", ".join(
-            f"{value} ({number} times)"
-            for value, number in zip(to_cpu(wrong[:5]), to_cpu(times[:5]), strict=True)
-        )
-        more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
-        raise ValueError(
-            f"cross_entropy: target has {int(times.sum())} labels outside 0..{classes - 1} that are"
-            f" not ignore_index={ignore_index}: {named}{more}; logits have {classes} classes"
-        )
+        wrong = to_cpu(t[(t < 0) | (t >= classes)])
+        found = zip(*np.unique(wrong, return_counts=True), strict=True)
+        raise wrong_labels(found, classes, ignore_index, who)
     return t, counts
+
+
+def wrong_labels(
+    found: Iterable[tuple[Any, int]], classes: int, ignore_index: int, who: str = "cross_entropy"
+) -> ValueError:
+    """Return the error that names wrong labels; `found` are pairs (label, how many times)."""
+    pairs = list(found)
+    named = ", ".join(f"{value} ({times} times)" for value, times in pairs[:5])
+    more = f" and {len(pairs) - 5} more values" if len(pairs) > 5 else ""
+    return ValueError(
+        f"{who}: target has {sum(int(times) for _, times in pairs)} labels outside"
+        f" 0..{classes - 1} that are not ignore_index={ignore_index}: {named}{more}; logits have"
+        f" {classes} classes"
+    )
 
 
 def _pixel_weights(t: Array, counts: Array, weight: Array | None, dtype: Any) -> Array:
@@ -234,15 +294,18 @@ def _check(
             f"{op}: target has shape {target.shape}; logits {logits.shape} need one label per"
             f" pixel, shape {expected}"
         )
-    if weight is not None:
-        if weight.shape != (logits.shape[1],):
-            raise ValueError(
-                f"{op}: weight has shape {weight.shape}; it must be ({logits.shape[1]},), one"
-                " number per class"
-            )
-        if not bool((weight >= 0).all()) or not bool(get_xp(weight).isfinite(weight).all()):
-            raise ValueError(f"{op}: weight is {weight}; all weights must be finite and >= 0")
+    if weight is not None and weight.shape != (logits.shape[1],):
+        raise ValueError(
+            f"{op}: weight has shape {weight.shape}; it must be ({logits.shape[1]},), one"
+            " number per class"
+        )
     if reduction not in _REDUCTIONS:
         raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing is {label_smoothing}; it must be in [0, 1]")
+
+
+def check_class_weights(weight: Array) -> None:
+    """Raise ValueError if a weight is negative or not finite."""
+    if not bool((weight >= 0).all()) or not bool(get_xp(weight).isfinite(weight).all()):
+        raise ValueError(f"cross_entropy: weight is {weight}; all weights must be finite and >= 0")

@@ -15,7 +15,7 @@ from minideconv.engine import cross_entropy as engine
 from minideconv.testing import seeds
 
 FORMS = ["compiled", "numpy"]
-TABLE = importlib.import_module("minideconv.algorithms")._faster
+TABLE = importlib.import_module("minideconv.algorithms")._faster["cpu"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,0 +1,70 @@
+"""The confusion matrix on the GPU: argmax over the classes and count, in one kernel.
+
+A training loop adds every batch to a matrix that stays on the device, and reads it when it wants to
+print figures (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda import checks
+from minideconv.engine.cuda.cross_entropy import grid, kind_of, lanes, pixels_first
+from minideconv.engine.cuda.module import launch
+
+__all__ = ["count", "empty"]
+
+SHARED = 48 << 10
+"""Bytes that a matrix may have to be counted in a block's own memory."""
+
+
+def empty(classes: int, like: Array) -> Array:
+    """Return a matrix of zeros, (classes, classes) int64, on the device of `like`."""
+    result: Array = get_xp(like).zeros((classes, classes), np.int64)
+    return result
+
+
+def count(counts: Array, truth: Array, scores: Array, ignore_index: int = 255) -> None:
+    """Add one to ``counts[truth, argmax of scores]`` for every pixel; nothing waits if deferred.
+
+    Parameters
+    ----------
+    counts : int64 array (C, C)
+        Rows are the truth, columns the prediction.
+    truth : uint8 or int64 array (N, ...)
+        Labels 0..C-1; a pixel labelled `ignore_index` is not counted.
+    scores : floating-point array (N, C, ...)
+        The largest predicts; of several the first, and the first NaN before any number.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or, unless `checks.deferred`, if a label is neither a class nor
+        `ignore_index`; such a pixel is not counted.
+    """
+    classes = scores.shape[1]
+    if counts.shape != (classes, classes) or truth.shape != (len(scores), *scores.shape[2:]):
+        raise ValueError(
+            f"confusion.count: counts {counts.shape} and truth {truth.shape} do not fit scores"
+            f" {scores.shape}"
+        )
+    question = checks.Question("confusion.count", classes, ignore_index)
+    wrong = checks.table(scores, question)
+    cells = 4 * classes * classes
+    shared = cells <= SHARED
+    sharing = lanes(classes)
+    launch(
+        "confusion.cu",
+        "confusion",
+        truth.size,
+        (
+            *(pixels_first(scores), get_xp(truth).ascontiguousarray(truth), ignore_index, wrong),
+            *(counts, shared, truth.size, classes),
+        ),
+        scores.dtype,
+        defines=(f"LABEL={kind_of(truth)}", f"LANES={sharing}"),
+        grid=grid(truth.size, sharing),
+        shared=cells if shared else 0,
+    )
+    checks.settle(question, truth)
