@@ -50,11 +50,18 @@ class DataLoader:
     prefetch : batches prepared ahead per worker.
     cache_mb : what the first transforms give that draw nothing (`transforms`, ``fixed``) is kept,
         up to so many MiB; 0 makes it anew in each epoch. For data sets whose items do not change.
+    as_bytes : hand out images as they are before the `Normalize` that ends the transform: a quarter
+        of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
 
     Yields
     ------
     images, masks : (N, 3, H, W) float32, lying channels last, and (N, H, W) uint8 with the usual
-        transforms.
+        transforms; images (N, H, W, 3) uint8 if `as_bytes`.
+
+    Attributes
+    ----------
+    normalize : the `Normalize` that ends the transform, or None. If `as_bytes`, it is left to do:
+        ``loader.normalize.batch(images)`` has the same bytes as a batch without `as_bytes`.
 
     Notes
     -----
@@ -83,6 +90,7 @@ class DataLoader:
         sampler: Sequence[int] | Sampler | None = None,
         prefetch: int = 2,
         cache_mb: float = 0,
+        as_bytes: bool = False,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -97,7 +105,13 @@ class DataLoader:
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
         self.sampler = sampler
-        self._preparation = Preparation(dataset.__getitem__, transform, cache_mb)
+        self._preparation = Preparation(dataset.__getitem__, transform, cache_mb, as_bytes)
+        self.as_bytes, self.normalize = as_bytes, self._preparation.finish
+        if as_bytes and self.normalize is None:
+            raise UsageError(
+                "DataLoader: as_bytes is True, but the transform does not end in Normalize, so"
+                " nothing says how the bytes become numbers."
+            )
         self._epoch, self._position = 0, 0
         self._begun = False  # is this epoch under way, so that iter() means the next one?
         self._samples = len(self._order(0))

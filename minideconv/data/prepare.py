@@ -2,9 +2,10 @@
 
     fixed    the first steps, which draw nothing: done once for each item, and kept
     drawn    the steps from the first random one on: done anew each time
-    finish   a `Normalize` at the end: bytes become numbers once, for the whole batch, in place
+    finish   a `Normalize` at the end: bytes become numbers once, for the whole batch, in place;
+             or not here, where the bytes are to travel to a GPU and become numbers there
 
-Nothing of it changes a byte of what a batch holds.
+Nothing of it changes a byte of what a batch holds in the end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from minideconv.data.cache import ItemCache
 from minideconv.data.transforms import Compose, Normalize, Pair, Transform
+from minideconv.errors import UsageError
 
 __all__ = ["Preparation"]
 
@@ -35,13 +37,18 @@ class Preparation:
     read : index -> (image, mask)
     transform : what is done to each pair; None for nothing.
     megabytes : the fixed part's results are kept up to so many MiB; 0 keeps none.
+    as_bytes : leave out `finish`, which is then left to do.
     """
 
     def __init__(
-        self, read: Callable[[int], Pair], transform: Transform | None, megabytes: float
+        self,
+        read: Callable[[int], Pair],
+        transform: Transform | None,
+        megabytes: float,
+        as_bytes: bool = False,
     ) -> None:
         steps = _flat(transform)
-        self.read = read
+        self.read, self.as_bytes = read, as_bytes
         self.finish = steps.pop() if steps and isinstance(steps[-1], Normalize) else None
         count = next(
             (k for k, step in enumerate(steps) if not getattr(step, "fixed", False)), len(steps)
@@ -68,7 +75,14 @@ class Preparation:
         """Put pairs of one size together."""
         masks = np.stack([mask for _, mask in pairs])
         images = np.stack([image for image, _ in pairs])
-        return images if self.finish is None else self.finish.batch(images), masks
+        if self.as_bytes and images.dtype != np.uint8:
+            raise UsageError(
+                f"DataLoader: as_bytes is True, but the steps before Normalize give {images.dtype};"
+                " they must give uint8."
+            )
+        if self.finish is None or self.as_bytes:
+            return images, masks
+        return self.finish.batch(images), masks
 
 
 def _flat(transform: Transform | None) -> list[Any]:

@@ -99,6 +99,35 @@ class ConfusionMatrix:
         pairs = np.bincount(self.num_classes * true + predicted, minlength=self.num_classes**2)
         self.counts += pairs.reshape(self.counts.shape)
 
+    def add(self, counts: Array) -> None:
+        """Add counts made elsewhere, by a GPU or another process.
+
+        Parameters
+        ----------
+        counts : integer array (C, C)
+            Rows are the truth, columns the prediction. One on a GPU is read, which waits for it.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another, or a count is negative.
+        TypeError
+            If the counts are no integers.
+        """
+        if counts.shape != self.counts.shape:
+            raise ValueError(
+                f"ConfusionMatrix.add: counts have shape {counts.shape}; with {self.num_classes}"
+                f" classes it must be {self.counts.shape}"
+            )
+        if counts.dtype.kind not in "iu":
+            raise TypeError(
+                f"ConfusionMatrix.add: counts have dtype {counts.dtype}; they must be integers"
+            )
+        here = to_cpu(counts)
+        if (here < 0).any():
+            raise ValueError(f"ConfusionMatrix.add: counts has {here.min()}; none may be negative")
+        self.counts += here.astype(np.int64, copy=False)
+
     def _refuse_out_of_range(self, name: str, labels: npt.NDArray[np.int64]) -> None:
         wrong = labels[(labels < 0) | (labels >= self.num_classes)]
         if wrong.size:

@@ -276,3 +276,45 @@ def test_images_come_as_float32_and_masks_as_uint8():
     images, masks = next(iter(DataLoader(Shapes("val", length=3), 2, step)))
     assert (images.dtype, images.shape) == (np.float32, (2, 3, 64, 64))
     assert (masks.dtype, masks.shape) == (np.uint8, (2, 64, 64))
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("finish", [Normalize(), Normalize.paper()])
+def test_bytes_normalised_afterwards_are_the_usual_batches(workers, finish):
+    data = Shapes("train", length=9, cache_mb=0)
+
+    def loader(as_bytes: bool) -> DataLoader:
+        transform = paper_train(56, finish)
+        return DataLoader(data, 4, transform, True, 2, workers, cache_mb=1, as_bytes=as_bytes)
+
+    usual, as_bytes = loader(False), loader(True)
+    assert as_bytes.normalize is finish
+    for _ in range(2):
+        pairs = zip(usual, as_bytes, strict=True)
+        for (images, masks), (found, found_masks) in pairs:
+            assert (found.dtype, found.shape) == (np.uint8, (len(images), 56, 56, 3))
+            assert found.flags.c_contiguous
+            after = as_bytes.normalize.batch(found)
+            assert after.strides == images.strides
+            assert after.tobytes() == images.tobytes()
+            assert found_masks.tobytes() == masks.tobytes()
+    assert usual.state_dict() == as_bytes.state_dict()
+
+
+def test_bytes_that_are_not_what_the_next_batches_were_are_seen():
+    """A check of the check: another order, or another step, is not the same."""
+    data = Shapes("train", length=9, cache_mb=0)
+    images, _ = next(iter(DataLoader(data, 4, paper_train(56), True, seed=2)))
+    other = DataLoader(data, 4, paper_train(56), True, seed=3, as_bytes=True)
+    assert other.normalize.batch(next(iter(other))[0]).tobytes() != images.tobytes()
+    same = DataLoader(data, 4, paper_train(56), True, seed=2, as_bytes=True)
+    assert Normalize.paper().batch(next(iter(same))[0]).tobytes() != images.tobytes()
+
+
+def test_bytes_need_a_normalize_that_is_left_to_do_and_bytes_before_it():
+    for transform in (None, RandomCrop(3), Compose([Normalize(), RandomCrop(3)])):
+        with pytest.raises(UsageError, match="as_bytes is True, but the transform does not end in"):
+            DataLoader(Numbers(5), 2, transform, as_bytes=True)
+    numbers = DataLoader(Numbers(5), 2, Compose([noise, Normalize()]), as_bytes=True)
+    with pytest.raises(UsageError, match=r"as_bytes is True, but the steps .* give float32; they"):
+        next(iter(numbers))

@@ -126,3 +126,31 @@ def test_scores_instead_of_labels_are_refused():
         ConfusionMatrix(2).update(np.array([0]), np.array([0.0]))
     with pytest.raises(ValueError, match="num_classes is 0"):
         ConfusionMatrix(0)
+
+
+def test_counts_made_elsewhere_are_added():
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 3, (2, 4, 5)), rng.integers(0, 3, (2, 4, 5))
+    whole, parts = ConfusionMatrix(3), ConfusionMatrix(3)
+    whole.update(truth, prediction)
+    parts.update(truth[0], prediction[0])
+    parts.add(oracle(truth[1], prediction[1], 3).astype(np.uint32))
+    assert (parts.counts == whole.counts).all()
+    assert parts.counts.dtype == np.int64
+    given = np.ones((3, 3), np.int64)
+    parts.add(given)
+    parts.reset()
+    assert (given == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        (np.zeros((2, 3), int), ValueError, "counts have shape (2, 3); with 3 classes it must be"),
+        (np.zeros((3, 3)), TypeError, "counts have dtype float64; they must be integers"),
+        (np.full((3, 3), -2), ValueError, "counts has -2; none may be negative"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(counts, error, message):
+    with pytest.raises(error, match=re.escape(f"ConfusionMatrix.add: {message}")):
+        ConfusionMatrix(3).add(counts)
