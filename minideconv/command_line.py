@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from minideconv.algorithms import ALGORITHMS
-from minideconv.errors import MinideconvError
+from minideconv.errors import AlreadySaid, MinideconvError
 
 __all__ = [
     "HelpFormatter",
@@ -93,6 +93,8 @@ def run_program(
     """
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
+    except AlreadySaid as error:
+        return error.exit_code
     except MinideconvError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code

@@ -7,6 +7,7 @@ a command line tell a user's mistake (one sentence and an exit code) from a bug 
 from __future__ import annotations
 
 __all__ = [
+    "AlreadySaid",
     "CheckpointError",
     "DataError",
     "DeviceError",
@@ -44,3 +45,11 @@ class DeviceError(MinideconvError, RuntimeError):
 
 class TrainingError(MinideconvError, RuntimeError):
     """A training run cannot go on, for example because the loss is no longer finite."""
+
+
+class AlreadySaid(MinideconvError):
+    """Another process of the run tells the user; this one only leaves, with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code

@@ -30,7 +30,7 @@ ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
 ENGINE = NETS | {"optim", "data", "segmentation", "visualize", "_version"}
-PROGRAM = ENGINE | {"training", "command_line"}
+PROGRAM = ENGINE | {"distributed", "training", "command_line"}
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
@@ -48,9 +48,10 @@ ROOMS: dict[str, set[str]] = {
     "models": NETS - {"models"},
     "data": BASE,
     "testing": ARRAYS | TAPE,
+    "distributed": {"errors", "backend"},
     "segmentation": NETS | {"data"},
     "visualize": NETS | {"data", "segmentation"},
-    "training": ENGINE,
+    "training": ENGINE | {"distributed"},
     # thin command lines
     "command_line": {"errors", "algorithms", "precisions"},
     "train": PROGRAM,

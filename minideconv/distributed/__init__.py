@@ -1,0 +1,9 @@
+"""Several processes that train one network: who they are, and what they say to each other."""
+
+from minideconv.distributed.communicator import Communicator, Single
+from minideconv.distributed.find import communicator, own_device
+from minideconv.distributed.mpi import Mpi
+from minideconv.distributed.nccl import Nccl
+from minideconv.distributed.waiting import PeerLost
+
+__all__ = ["Communicator", "Mpi", "Nccl", "PeerLost", "Single", "communicator", "own_device"]

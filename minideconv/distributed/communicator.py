@@ -1,0 +1,93 @@
+"""What several processes can say to each other: the few collective operations training needs.
+
+    broadcast_   every process gets the array of one of them
+    all_reduce_  every process gets the sum (or the maximum) of all their arrays
+    all_gather   every process gets all the arrays, in the order of the ranks
+    exchange     the same for small plain values: settings, sentences
+    barrier      nobody goes on before all have come
+
+Each is *collective*: every process must call it, all in the same order, with arrays of one shape
+and type. A process that does not come leaves the others waiting, so every wait has a limit (see
+`waiting`). The library is written against this interface; a plain run has a `Single`, for which all
+of it is nothing, and no other code asks whether there are others.
+
+Source of the names: Message Passing Interface Forum, "MPI: A Message-Passing Interface Standard",
+version 4.1, chapter 6, "Collective Communication".
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Protocol
+
+from minideconv.backend import Array, get_xp
+
+__all__ = ["Communicator", "Single"]
+
+
+class Communicator(Protocol):
+    """Several processes that work on one thing. Arrays are NumPy's or CuPy's."""
+
+    rank: int
+    """This process's number, 0 to size - 1."""
+    size: int
+    """Number of processes."""
+    local_rank: int
+    """This process's number among those on the same machine: the number of its GPU."""
+
+    def broadcast_(self, array: Array, root: int = 0) -> None:
+        """Overwrite `array` with that of the process `root`."""
+
+    def all_reduce_(self, array: Array, how: str = "sum") -> None:
+        """Overwrite `array` with the "sum" (or "max") over all processes: the same bits on each."""
+
+    def all_gather(self, array: Array) -> Array:
+        """Return the arrays of all processes, in the order of the ranks: (size, *shape)."""
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the plain values (what JSON can write) of all processes, in their order."""
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+
+    def settle(self) -> None:
+        """Wait until all that was begun on the GPU has reached every process, or raise."""
+
+    def close(self) -> None:
+        """End the work together: every process must come."""
+
+    def abort(self, code: int = 1) -> NoReturn:
+        """End all processes now, this one too, with an exit code."""
+
+
+class Single:
+    """One process: there is nobody to talk to."""
+
+    rank, size, local_rank = 0, 1, 0
+
+    def broadcast_(self, array: Array, root: int = 0) -> None:
+        """Leave `array` as it is."""
+
+    def all_reduce_(self, array: Array, how: str = "sum") -> None:
+        """Leave `array` as it is: a sum of one."""
+
+    def all_gather(self, array: Array) -> Array:
+        """Return a copy of `array` as the only row."""
+        gathered: Array = get_xp(array).array(array)[None]
+        return gathered
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return `value` alone."""
+        return [value]
+
+    def barrier(self) -> None:
+        """Go on."""
+
+    def settle(self) -> None:
+        """Go on."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def abort(self, code: int = 1) -> NoReturn:
+        """End the program."""
+        raise SystemExit(code)

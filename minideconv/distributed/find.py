@@ -1,0 +1,179 @@
+"""Who else is there? `communicator` finds out how this process was started.
+
+A launcher of MPI tells each process by its environment how many there are. A plain run has no such
+variable, is a `Single`, and imports nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from minideconv.backend import Device, as_device, cupy
+from minideconv.distributed.communicator import Communicator, Single
+from minideconv.distributed.mpi import Mpi
+from minideconv.distributed.nccl import Nccl
+from minideconv.errors import AlreadySaid, DeviceError, MinideconvError, UsageError
+
+__all__ = ["communicator", "launched", "own_device"]
+
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS")
+_LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
+_NO_SIZE = "PMIX_RANK"  # a launcher that tells the size to MPI only
+
+
+def launched() -> int:
+    """Return how many processes the launcher says there are; 1 without one, 0 if it says it to MPI.
+
+    >>> launched()
+    1
+    """
+    said = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
+    return max(said) if said else int(_NO_SIZE not in os.environ)
+
+
+def communicator(device: str = "cpu", limit: float = 300.0, way: str = "auto") -> Communicator:
+    """Return what this process and the others talk through.
+
+    Parameters
+    ----------
+    device : str
+        Where arrays will be: "cpu", "gpu" or "auto".
+    limit : float
+        Seconds that a wait for the others may last.
+    way : {"auto", "mpi", "nccl"}
+        How arrays of GPUs travel: "auto" means by NCCL. With "mpi" they go through the memory of
+        the CPU: slow, but several processes may then share a GPU.
+
+    Raises
+    ------
+    UsageError
+        If several processes were started and mpi4py or an MPI library is missing.
+    DeviceError
+        If there is no GPU for each process, or no NCCL.
+    """
+    said = launched()
+    if said == 1:
+        return Single()
+    world = _world(said)
+    if world.size == 1:
+        return Single()
+    talk = Mpi(world, limit)
+    # What goes wrong for one must be known to all, or the others would wait for it.
+    wrong, found = "", None
+    try:
+        found = own_device(device, talk.local_rank)
+    except (DeviceError, UsageError) as error:
+        wrong = str(error)
+    _agree(talk, wrong)
+    assert found is not None
+    kind = talk.exchange(found.type)[0]
+    _agree(
+        talk, "" if found.type == kind else f"computes on the {found.type}, rank 0 on the {kind}"
+    )
+    if found.type == "cpu" or way == "mpi":
+        return talk
+    _agree(talk, _nccl_problem())
+    _agree(talk, _shared_gpu(talk.exchange(_name_of(found))))
+    return Nccl(world, found.index, limit)
+
+
+def own_device(device: str, local_rank: int) -> Device:
+    """Return the device of a process: its own GPU, counted on its machine, or the CPU.
+
+    Raises
+    ------
+    UsageError
+        If the name says which GPU: the processes cannot all have that one.
+    DeviceError
+        If the machine has more processes than GPUs.
+    """
+    if ":" in device:
+        raise UsageError(
+            f"--device {device} names one GPU, but each process takes its own; use --device gpu"
+        )
+    found = as_device(device)
+    if found.type == "cpu":
+        return found
+    count = int(cupy().cuda.runtime.getDeviceCount())
+    if count == 1:  # the launcher may show each process its own: `_shared_gpu` looks
+        return Device("gpu", 0)
+    if local_rank >= count:
+        raise DeviceError(
+            f"--device gpu: this machine has {count} GPUs but at least {local_rank + 1} processes;"
+            f" start {count} on it (mpiexec -ppn {count})"
+        )
+    return Device("gpu", local_rank)
+
+
+def _world(said: int) -> Any:
+    """Import mpi4py; return all processes."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise _alone_in_saying(
+            f"{said or 'several'} processes were started by mpiexec but mpi4py is not installed"
+            f" ({error}); pip install 'minideconv[distributed]'"
+        ) from error
+    except RuntimeError as error:  # mpi4py is there, but no MPI library
+        first = str(error).strip().splitlines()[0]
+        raise _alone_in_saying(
+            f"mpi4py finds no MPI library ({first}); pip install mpich, and put the environment's"
+            " bin folder on PATH"
+        ) from error
+    world = MPI.COMM_WORLD
+    if said > world.size:
+        library = MPI.Get_library_version().split(",")[0].split("\n")[0].strip()
+        raise _alone_in_saying(
+            f"mpiexec started {said} processes but mpi4py's MPI library ({library}) sees"
+            f" {world.size}: mpiexec is of another MPI; use the one beside {sys.executable}"
+        )
+    return world
+
+
+def _alone_in_saying(text: str) -> MinideconvError:
+    """Return the error to raise without MPI: one process on each machine says what is wrong."""
+    number = next((os.environ[name] for name in _LOCAL_RANKS if name in os.environ), "0")
+    return UsageError(text) if number == "0" else AlreadySaid(UsageError.exit_code)
+
+
+def _agree(talk: Mpi, wrong: str) -> None:
+    """Raise on all processes if something is wrong on one, and let rank 0 say it."""
+    said = talk.exchange(wrong)
+    if not any(said):
+        return
+    talk.close()
+    if talk.rank > 0:
+        raise AlreadySaid(DeviceError.exit_code)
+    rank = next(r for r, text in enumerate(said) if text)
+    where = "" if all(text == said[0] for text in said) else f"rank {rank}: "
+    raise DeviceError(where + said[rank])
+
+
+def _nccl_problem() -> str:
+    if getattr(cupy().cuda.nccl, "available", False):
+        return ""
+    return (
+        "several processes on GPUs need NCCL, which is not installed; pip install nvidia-nccl-cu12"
+        " (CUDA 13: nvidia-nccl-cu13), or use --communication mpi"
+    )
+
+
+def _name_of(device: Device) -> str:
+    """Name a GPU so that no other one in the world has the name."""
+    import platform
+
+    return f"GPU {cupy().cuda.Device(device.index).pci_bus_id} of {platform.node()}"
+
+
+def _shared_gpu(names: list[str]) -> str:
+    """Say which processes have the same GPU, which NCCL does not allow."""
+    for name in names:
+        ranks = [r for r, other in enumerate(names) if other == name]
+        if len(ranks) > 1:
+            return (
+                f"ranks {', '.join(map(str, ranks))} have the same {name}: there are more processes"
+                " than GPUs; start fewer, or use --communication mpi"
+            )
+    return ""

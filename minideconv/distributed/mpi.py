@@ -1,0 +1,197 @@
+"""Processes that talk by MPI: `Mpi`, for arrays in the memory of the CPU, and others through it.
+
+mpi4py finds the MPI library of the machine; started by its ``mpiexec`` the processes know of each
+other. Every operation here is begun without waiting (``Iallreduce`` and its kind) and then waited
+for with a limit.
+
+Large arrays go in buckets: MPI counts elements in 32 bits, a buffer for arrays of a GPU need be no
+larger than a bucket, and the next bucket is under way while the library adds up one.
+
+Source: L. Dalcin, Y.-L. Fang, "mpi4py: Status Update After 12 Years of Development" (Computing in
+Science & Engineering, 2021); S. Li et al., "PyTorch Distributed: Experiences on Accelerating Data
+Parallel Training" (VLDB 2020), section 3.2, for the buckets and their 25 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minideconv.backend import Array, cupy, get_xp
+from minideconv.distributed.peers import Farewell, Peers
+from minideconv.distributed.waiting import PeerLost, Waiting
+
+__all__ = ["Mpi"]
+
+BUCKET = 25_000_000
+"""Bytes of an array that travel as one message."""
+
+ANSWER = 10.0
+"""Seconds that others have to answer a note. Who computes looks at notes when it is done."""
+
+END = 120.0
+"""Seconds that the process which acts for all has to save and end the program."""
+
+
+class Mpi:
+    """The processes that one ``mpiexec`` started.
+
+    Parameters
+    ----------
+    world : mpi4py communicator
+        Them; ``MPI.COMM_WORLD``.
+    limit : float
+        Seconds that a wait for the others may last.
+    """
+
+    def __init__(self, world: Any, limit: float = 300.0) -> None:
+        self._world = world
+        self.rank, self.size = int(world.rank), int(world.size)
+        self.peers = Peers(world)
+        self.waiting = Waiting(limit, self.peers)
+        self._pinned: Any = None
+        from mpi4py import MPI
+
+        self._operations = {"sum": MPI.SUM, "max": MPI.MAX}
+        machines = self.exchange(MPI.Get_processor_name())
+        self.local_rank = machines[: self.rank].count(machines[self.rank])
+
+    # -- Arrays -----------------------------------------------------------------------------------
+
+    def broadcast_(self, array: Array, root: int = 0) -> None:
+        """Overwrite `array` with that of the process `root`."""
+        if get_xp(array) is not np:
+            self._broadcast_on_device(array, root)
+            return
+        flat = _contiguous(array)
+        what = f"an array of rank {root}"
+        self._all([self._world.Ibcast(part, root) for part in _buckets(flat)], what)
+        _give_back(flat, array)
+
+    def all_reduce_(self, array: Array, how: str = "sum") -> None:
+        """Overwrite `array` with the "sum" (or "max") over all processes: the same bits on each."""
+        if get_xp(array) is not np:
+            self._all_reduce_on_device(array, how)
+            return
+        flat = _contiguous(array)
+        if flat.dtype == np.float16:  # unknown to MPI
+            flat = flat.astype(np.float32)
+        self._reduce(_buckets(flat), how)
+        _give_back(flat, array)
+
+    def all_gather(self, array: Array) -> Array:
+        """Return the arrays of all processes, in the order of the ranks: (size, *shape)."""
+        if get_xp(array) is not np:
+            return self._all_gather_on_device(array)
+        own = np.ascontiguousarray(array)
+        rows = np.empty((self.size, *own.shape), own.dtype)
+        self._all([self._world.Iallgather(own, rows)], "the arrays of all processes")
+        return rows
+
+    def _reduce(self, parts: Iterator[Array], how: str) -> None:
+        from mpi4py import MPI
+
+        operation = self._operations[how]
+        requests = [self._world.Iallreduce(MPI.IN_PLACE, part, operation) for part in parts]
+        self._all(requests, f"the {how} over all processes")
+
+    def _all(self, requests: list[Any], what: str) -> None:
+        for request in requests:
+            self.waiting.until(request.Test, what)
+
+    # -- Arrays of a GPU, by way of the memory of the CPU -----------------------------------------
+
+    def _all_reduce_on_device(self, array: Array, how: str) -> None:
+        flat = _contiguous(array)
+        for part in _buckets(flat):
+            host = self._staged(part)
+            self._reduce(iter([host]), how)
+            part.set(host)  # type: ignore[attr-defined]
+        _give_back(flat, array)
+
+    def _broadcast_on_device(self, array: Array, root: int) -> None:
+        flat = _contiguous(array)
+        for part in _buckets(flat):
+            host = self._staged(part)
+            self.broadcast_(host, root)
+            part.set(host)  # type: ignore[attr-defined]
+        _give_back(flat, array)
+
+    def _all_gather_on_device(self, array: Array) -> Array:
+        return get_xp(array).asarray(self.all_gather(array.get()))  # type: ignore[attr-defined]
+
+    def _staged(self, part: Array) -> Array:
+        """Copy a bucket to page-locked memory, which the GPU reads and writes at full speed."""
+        if self._pinned is None:
+            self._pinned = cupy().cuda.alloc_pinned_memory(BUCKET)
+        host: Array = np.frombuffer(self._pinned, part.dtype, part.size)
+        return part.get(out=host)  # type: ignore[attr-defined]
+
+    # -- Values, and coming together --------------------------------------------------------------
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the plain values (what JSON can write) of all processes, in their order."""
+        text = json.dumps(value).encode()
+        length = np.array(len(text))
+        self.all_reduce_(length, "max")
+        rows = self.all_gather(np.frombuffer(text.ljust(int(length)), np.uint8))
+        return [json.loads(row.tobytes()) for row in rows]
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        self._all([self._world.Ibarrier()], "all processes to come together")
+
+    def settle(self) -> None:
+        """Go on: nothing is left under way."""
+
+    # -- Ending -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the work together: every process must come."""
+        from mpi4py import MPI
+
+        self.barrier()
+        self.peers.forget_deaths()
+        MPI.Finalize()
+
+    def part(self, error: BaseException, sentence: str, code: int) -> Farewell:
+        """Take leave of the others because of `error`, in words `sentence`; see `peers`."""
+        lost = isinstance(error, PeerLost)
+        failed, waiting = ("", sentence) if lost else (sentence, "")
+        return self.peers.part(failed, waiting, code, min(ANSWER, self.waiting.limit))
+
+    def wait_for_the_end(self, code: int) -> NoReturn:
+        """Leave the rest to the process that acts for all; end by itself if that takes long."""
+        time.sleep(END)
+        os._exit(code)
+
+    def abort(self, code: int = 1) -> NoReturn:
+        """End all processes now, this one too, with an exit code."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        time.sleep(0.2)  # what was printed shall reach the launcher before the end does
+        self._world.Abort(code)
+        os._exit(code)
+
+
+def _contiguous(array: Array) -> Array:
+    """Return `array` in one dimension: a view if it lies so, else a copy."""
+    return get_xp(array).ascontiguousarray(array).reshape(-1)
+
+
+def _give_back(flat: Array, array: Array) -> None:
+    """Write a result into `array` if `flat` is a copy of it."""
+    if not array.flags.c_contiguous or flat.dtype != array.dtype:
+        array[...] = flat.reshape(array.shape)
+
+
+def _buckets(flat: Array) -> Iterator[Array]:
+    step = BUCKET // flat.itemsize
+    for first in range(0, max(1, flat.size), step):
+        yield flat[first : first + step]
