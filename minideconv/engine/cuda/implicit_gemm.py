@@ -1,0 +1,296 @@
+"""Convolution on tensor cores without a patch matrix: the product reads the image itself.
+
+    y[pixel, k]     = b[k] + sum over tap, c of   x[pixel moved by tap, c] w[tap, c, k]
+    dx[pixel, c]    = sum over tap, k of          dy[pixel moved back, k] w[tap, c, k]
+    dw[tap, c, k]   = sum over pixels of          x[pixel moved by tap, c] dy[pixel, k]
+
+im2col writes kh kw numbers for every number of the image, and cuBLAS reads them again; on tensor
+cores that takes longer than the product, where there are few channels. Here a block of threads
+gathers its piece of the patch matrix into shared memory, multiplies it there and forgets it.
+`kernels/implicit_gemm.cu` makes the first two sums, `kernels/implicit_weight_grad.cu` the third.
+
+Only the precisions of tensor cores: tf32, bf16 and fp16. float32 images are read as they are for
+tf32, and rounded in registers. For 16 bits a copy of the image is made first: 6 bytes of memory
+traffic for every number. Reading float32 in the kernel would save those, and read 4 bytes in place
+of 2 at every one of the nine taps, through the second cache, which is what limits such a kernel.
+
+Source: Chetlur et al., "cuDNN: efficient primitives for deep learning" (2014), section 3; CUTLASS,
+"Implicit GEMM convolution" (its documentation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from minideconv.backend import Array, cupy, get_xp, gpu_problem
+from minideconv.engine.cuda.module import launch
+from minideconv.engine.cuda.products import Factors, bits, factors, rounded
+from minideconv.ops.im2col import Window
+
+__all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "weight_grad"]
+
+STAGES = 4
+"""Buffers of each block: three steps are on their way from memory while one is multiplied."""
+
+_FILE, _GRAD_FILE, _WEIGHTS_FILE = (
+    "implicit_gemm.cu",
+    "implicit_weight_grad.cu",
+    "implicit_weights.cu",
+)
+_VECTOR = 16  # bytes that are moved at once
+_STEP = 64  # bytes of a row of a tile, in one step of the sum
+_SIDE, _LINES = 32, 8  # of the blocks that turn weights
+_PARTS = 4 * 264  # blocks that keep any GPU busy: four rounds of two on each of 132 processors
+_STEPS = 16  # a part of a sum is at least so long: filling the buffers takes three
+_MOST = 1 << 30  # pixels, and positions along one axis with padding: positions are 32-bit numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The piece of the result that a block makes, m x n, and each of its warps.
+
+    A warp reads (m + n) numbers from shared memory for m n products: the larger, the better. But
+    its sums lie in registers, 128 a thread for 64 x 64, and a small result has too few large pieces
+    to keep all processors busy.
+    """
+
+    m: int
+    n: int
+    warp_m: int
+    warp_n: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.m // self.warp_m * (self.n // self.warp_n) * 32
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory of a block."""
+        return STAGES * (self.m + self.n) * _STEP
+
+    def macros(self, kind: Factors) -> tuple[str, ...]:
+        """Return what a kernel has to know when it is compiled."""
+        sides = {"M": (self.m, self.warp_m), "N": (self.n, self.warp_n)}
+        blocks = tuple(f"BLOCK_{axis}={size}" for axis, (size, _) in sides.items())
+        warps = tuple(f"WARP_{axis}={size}" for axis, (_, size) in sides.items())
+        return (f"NUMBERS={_numbers(kind)}", *blocks, *warps, f"STAGES={STAGES}")
+
+
+TILES = {
+    "256x64": Tile(256, 64, 64, 64),
+    "128x128": Tile(128, 128, 64, 64),
+    "128x64": Tile(128, 64, 64, 32),
+    "64x64": Tile(64, 64, 32, 32),
+}
+"""What the kernels are compiled for; the first makes no gradients by weights."""
+
+
+def _numbers(kind: Factors) -> int:
+    """Return what the kernels call the type of the factors."""
+    return 2 if kind.tf32 else {"uint16": 0, "float16": 1}[kind.dtype.name]
+
+
+def fits(
+    operation: str,
+    window: Window,
+    n: int,
+    c: int,
+    k: int,
+    groups: int,
+    dtype: Any,
+    precision: str,
+) -> bool:
+    """Return whether this file can compute "forward", "input_grad" or "weight_grad".
+
+    float32 in a precision of tensor cores, on a GPU that copies asynchronously (compute capability
+    8.0), one group, and channels that fill vectors of 16 bytes: 4 in tf32, else 8. They count where
+    the sum runs along them: c in forward, k in input_grad, both in weight_grad. Any geometry.
+    """
+    if np.dtype(dtype) != np.float32 or precision == "fp32" or groups != 1 or not n * c * k:
+        return False
+    sums = {"forward": (c,), "input_grad": (k,), "weight_grad": (c, k)}[operation]
+    vector = 4 if precision == "tf32" else 8
+    if any(channels % vector for channels in sums):
+        return False
+    (h, w), (ho, wo) = window.size, window.out
+    reach = (
+        size + 2 * padding + dilation * kernel
+        for size, padding, dilation, kernel in zip(
+            window.size, window.padding, window.dilation, window.kernel, strict=True
+        )
+    )
+    phases = window.stride[0] * window.stride[1]
+    small = max(n * h * w, n * ho * wo, *reach) < _MOST and phases < 1 << 16
+    return min(h, w, ho, wo) > 0 and small and _is_capable()
+
+
+@cache
+def _is_capable() -> bool:
+    return gpu_problem() is None and int(cupy().cuda.Device().compute_capability) >= 80
+
+
+# ---------------------------------------------------------------------------------------------
+# The three sums
+
+
+def forward(
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, tile: str = ""
+) -> Array:
+    """(N, H, W, C) * (kh, kw, C, K) -> (N, H', W', K); for `tile` see `TILES`."""
+    kind = factors(x.dtype)
+    y = get_xp(x).empty((len(x), *window.out, w.shape[3]), x.dtype)
+    _multiply(rounded(x, kind), _turned(w, kind), bias, y, window, kind, tile, False)
+    return y
+
+
+def input_grad(
+    dy: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, tile: str = ""
+) -> Array:
+    """(N, H', W', K) * (kh, kw, C, K) -> (N, H, W, C), for any stride."""
+    kind = factors(dy.dtype)
+    dx = get_xp(dy).empty((len(dy), *window.size, w.shape[2]), dy.dtype)
+    _multiply(rounded(dy, kind), rounded(w, kind), bias, dx, window, kind, tile, True)
+    return dx
+
+
+def weight_grad(x: Array, dy: Array, window: Window, groups: int = 1, tile: str = "") -> Array:
+    """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
+    xp, kind, c, k = get_xp(x), factors(x.dtype), x.shape[3], dy.shape[3]
+    rows, pixels = window.kernel[0] * window.kernel[1] * c, dy.size // k
+    shape = TILES[tile or tile_for("weight_grad", rows, k)]
+    tiles = -(-rows // shape.m) * -(-k // shape.n)
+    parts = _parts(tiles, pixels * kind.dtype.itemsize, (x.size + dy.size) // (rows * k))
+    dw = xp.empty((*window.kernel, c, k), x.dtype)
+    sums = dw if parts == 1 else xp.empty((parts, *dw.shape), x.dtype)
+    launch(
+        _GRAD_FILE,
+        "implicit_weight_grad",
+        rows * k,
+        (
+            *(_words(rounded(array, kind)) for array in (x, dy)),
+            *(sums, len(x), *window.size, c * kind.dtype.itemsize // _VECTOR, k),
+            *_geometry(window),
+            *_grid(*window.out),
+        ),
+        defines=shape.macros(kind),
+        block=shape.threads,
+        grid=(tiles, parts),
+        shared=shape.shared,
+    )
+    if parts > 1:
+        launch(_GRAD_FILE, "sum_parts", dw.size, (sums, dw, parts, dw.size))
+    return dw
+
+
+def _multiply(
+    image: Array,
+    w: Array,
+    bias: Array | None,
+    result: Array,
+    window: Window,
+    kind: Factors,
+    tile: str,
+    is_backward: bool,
+) -> None:
+    """`image` and `w` (kh, kw, outputs, channels) are factors; `result` is written."""
+    n, *size, outputs = result.shape
+    strides = window.stride if is_backward else (1, 1)
+    grid = [-(-s // step) for s, step in zip(size, strides, strict=True)]
+    pixels = n * grid[0] * grid[1]
+    shape = TILES[tile or tile_for("forward", pixels, outputs)]
+    launch(
+        _FILE,
+        "implicit_gemm",
+        result.size,
+        (
+            *(_words(image), _words(w), result if bias is None else bias, result, n),
+            *(*image.shape[1:3], image.shape[3] * kind.dtype.itemsize // _VECTOR),
+            *(*size, outputs),
+            *_geometry(window),
+            *(is_backward, bias is not None),
+            *_grid(grid[0], grid[1]),
+        ),
+        defines=shape.macros(kind),
+        block=shape.threads,
+        grid=(-(-pixels // shape.m) * -(-outputs // shape.n), strides[0] * strides[1]),
+        shared=shape.shared,
+    )
+
+
+def tile_for(operation: str, rows: int, columns: int) -> str:
+    """Return the tile for a product of so many rows and columns, where nobody has measured.
+
+    The largest that leaves two blocks to each of a large GPU's processors. A sum over pixels is cut
+    into parts anyway, so `weight_grad` looks only at how much of its tiles would be empty.
+    """
+    if operation == "weight_grad":
+        return "128x128" if columns > 64 and rows >= 128 else "128x64" if rows >= 128 else "64x64"
+    wide = "128x128" if columns > 64 else "256x64"
+    for name in (wide, "128x64"):
+        tile = TILES[name]
+        if -(-rows // tile.m) * -(-columns // tile.n) >= 264:
+            return name
+    return "64x64"
+
+
+def _parts(tiles: int, bytes_of_pixels: int, most: int) -> int:
+    """Return into how many parts `weight_grad` cuts its sum.
+
+    Enough to keep a GPU busy, none shorter than `_STEPS`, and no more than `most`, so that to write
+    and add the parts is never more work than to read x and dy once. The GPU at hand is not asked:
+    the order of a sum, and with it its last bit, is the same on all.
+    """
+    longest = bytes_of_pixels // (_STEP * _STEPS)
+    return max(1, min(-(-_PARTS // tiles), longest, most))
+
+
+# ---------------------------------------------------------------------------------------------
+# What the kernels are handed
+
+
+def _turned(w: Array, kind: Factors) -> Array:
+    """(kh, kw, C, K) -> (kh, kw, K, C), as factors."""
+    kh, kw, c, k = w.shape
+    turned: Array = get_xp(w).empty((kh, kw, k, c), kind.dtype)
+    launch(
+        _WEIGHTS_FILE,
+        "turn_weights",
+        w.size,
+        (w, bits(turned), c, k),
+        defines=kind.macros,
+        block=(_SIDE, _LINES),
+        grid=(-(-k // _SIDE), -(-c // _SIDE), kh * kw),
+    )
+    return turned
+
+
+def _words(array: Any) -> Array:
+    """Return factors as the 32-bit words that the kernels move, beginning where vectors may.
+
+    A parameter that lies in a buffer with others need not begin there.
+    """
+    if array.data.ptr % _VECTOR:
+        array = array.copy()
+    words: Array = array.view(np.uint32)
+    return words
+
+
+def _geometry(window: Window) -> tuple[int, ...]:
+    return (*window.kernel, *window.stride, *window.padding, *window.dilation)
+
+
+def _grid(rows: int, columns: int) -> tuple[int, ...]:
+    """Return a grid of pixels, and what divides by its size and by its columns."""
+    return (rows, columns, *_divisor(rows * columns), *_divisor(columns))
+
+
+@cache
+def _divisor(number: int) -> tuple[int, int]:
+    """Return (multiplier, shift) with which the kernels divide by `number`."""
+    shift = (number - 1).bit_length()
+    return ((1 << 32) * ((1 << shift) - number)) // number + 1, shift
