@@ -15,10 +15,10 @@ from benchmarks.timing import Timed, alternate, summary
 from minideconv import Tensor, models, optim
 from minideconv.nn import Parameter
 
-__all__ = ["rows"]
+__all__ = ["OPTIONS", "PASSES_OVER", "rows"]
 
 ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
-OPTIONS = {"SGD": SGD, "Adam": ADAM}
+OPTIONS: dict[str, dict[str, float]] = {"SGD": SGD, "Adam": ADAM}
 PASSES_OVER = {"SGD": (3, 2), "Adam": (4, 3)}  # arrays read and written
 MODES = ("fast", "numpy")
 Values = list[tuple[np.ndarray, np.ndarray]]
