@@ -41,6 +41,7 @@ __all__ = [
     "pad",
     "relu",
     "softmax",
+    "sync_batch_norm",
 ]
 
 Needs = tuple[bool, ...]
@@ -260,6 +261,34 @@ def batch_norm_relu(
         return ops.batch_norm_relu_backward(dy, x, saved, weight, bias, from_batch)
 
     return record("batch_norm_relu", y, (x, weight, bias), backward, saved=(x, weight, bias))
+
+
+def sync_batch_norm(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    together: ops.Together,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    relu: bool = False,
+) -> Tensor:
+    """Normalise each channel, in training, over the images of all processes `together`.
+
+    See `ops.sync_batch_norm`. With `relu` the result is rectified.
+    """
+    mean, var = _running(running_mean), _running(running_var)
+    y, saved = ops.sync_batch_norm(
+        x.data, mean, var, _data(weight), _data(bias), momentum, eps, together, relu
+    )
+
+    def backward(
+        dy: Array, needs: Needs, x: Array, weight: Array | None, bias: Array | None
+    ) -> Grads:
+        return ops.sync_batch_norm_backward(dy, x, saved, weight, bias, together, relu)
+
+    return record("sync_batch_norm", y, (x, weight, bias), backward, saved=(x, weight, bias))
 
 
 def relu(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from minideconv.nn.layers import (
     Upsample,
 )
 from minideconv.nn.module import Module, Parameter
+from minideconv.nn.sync_batch_norm import SyncBatchNorm2d
 
 __all__ = [
     "BatchNorm2d",
@@ -27,6 +28,7 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Sequential",
+    "SyncBatchNorm2d",
     "Upsample",
     "init",
     "utils",

@@ -27,12 +27,20 @@ from minideconv.ops.linear import linear, linear_backward
 from minideconv.ops.pad import pad, pad_backward
 from minideconv.ops.pooling import max_pool2d, max_pool2d_backward
 from minideconv.ops.switches import Switches
+from minideconv.ops.sync_batch_norm import (
+    SyncSaved,
+    Together,
+    sync_batch_norm,
+    sync_batch_norm_backward,
+)
 from minideconv.ops.unpooling import max_unpool2d, max_unpool2d_backward
 from minideconv.ops.workspace import get_workspace_limit, set_workspace_limit, workspace_limit
 
 __all__ = [
     "BatchNormSaved",
     "Switches",
+    "SyncSaved",
+    "Together",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
@@ -69,5 +77,7 @@ __all__ = [
     "set_workspace_limit",
     "softmax",
     "softmax_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "workspace_limit",
 ]

@@ -289,7 +289,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     """Return the mean and the biased variance of every channel, (C,) in float64."""
     if (found := accelerate("moments", x)) is not None:
         return found
-    planes, count = _planes(x), values_per_channel(x)
+    planes, count = _planes(x), x.size // x.shape[1]
     centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
     error = _sum(centred) / count
     var = get_xp(x).maximum(_dot(centred, centred) / count - error * error, 0.0)

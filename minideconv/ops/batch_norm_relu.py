@@ -78,10 +78,17 @@ def batch_norm_relu(
     """
     check(x, running_mean, running_var, weight, bias, momentum, eps)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
-    y = accelerate("normalize_relu", x, saved, weight, bias)
-    if y is None:
-        y = relu(normalize(x, saved, weight, bias))
+    y = normalize_relu(x, saved, weight, bias)
     return (y, saved) if return_saved else y
+
+
+def normalize_relu(
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None
+) -> Array:
+    """Return ``max(0, weight * (x - mean) * inv_std + bias)``."""
+    if (found := accelerate("normalize_relu", x, saved, weight, bias)) is not None:
+        return found
+    return relu(normalize(x, saved, weight, bias))
 
 
 def batch_norm_relu_backward(

@@ -1,0 +1,80 @@
+"""`SyncBatchNorm2d`: a batch-normalisation layer that knows of the other processes."""
+
+from __future__ import annotations
+
+from minideconv import functional as F
+from minideconv.autograd import Tensor
+from minideconv.grad_mode import is_replaying
+from minideconv.nn.layers import BatchNorm2d
+from minideconv.nn.module import Module
+from minideconv.ops.sync_batch_norm import Together
+
+__all__ = ["SyncBatchNorm2d"]
+
+
+class SyncBatchNorm2d(BatchNorm2d):
+    """Batch normalisation over the images of all processes; see `ops.sync_batch_norm`.
+
+    In evaluation it is a `BatchNorm2d`: every process normalises its own images by the running
+    statistics, which are the same on all. Parameters and buffers have the same names, so a state
+    fits both.
+
+    Parameters
+    ----------
+    together : Communicator
+        The processes. In training all of them must call the layer, in the same order.
+    num_features, eps, momentum, affine, track_running_stats
+        As for `BatchNorm2d`.
+    """
+
+    def __init__(
+        self,
+        together: Together,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        self.together = together
+
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """Normalise `x`, by the statistics of all processes in training."""
+        if self.track_running_stats and not self.training:
+            return super().forward(x, relu)
+        momentum = self.momentum
+        running_mean = running_var = None
+        if self.track_running_stats:
+            running_mean, running_var = self.running_mean, self.running_var
+            if not is_replaying():
+                self.num_batches_tracked += 1
+            if momentum is None:
+                momentum = 1.0 / max(1, int(self.num_batches_tracked))
+        return F.sync_batch_norm(
+            x,
+            running_mean,
+            running_var,
+            self.weight,
+            self.bias,
+            self.together,
+            momentum or 0.0,
+            self.eps,
+            relu,
+        )
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, together: Together) -> Module:
+        """Replace every `BatchNorm2d` in `module` by a layer that works `together` with others.
+
+        Parameters and buffers stay the same objects. Returns `module`, or the new layer if `module`
+        is itself a `BatchNorm2d`.
+        """
+        if isinstance(module, BatchNorm2d):
+            layer = cls.__new__(cls)
+            layer.__dict__.update(module.__dict__)
+            layer.together = together
+            return layer
+        for name, child in module._modules.items():
+            module._modules[name] = cls.convert_sync_batchnorm(child, together)
+        return module
