@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minideconv.data.prepare import Preparation
+from minideconv.data.shard import part_of
 from minideconv.data.transforms import Transform
 from minideconv.errors import DataError, MinideconvError, UsageError
 
@@ -52,6 +53,8 @@ class DataLoader:
         up to so many MiB; 0 makes it anew in each epoch. For data sets whose items do not change.
     as_bytes : hand out images as they are before the `Normalize` that ends the transform: a quarter
         of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
+    share : (rank, size): of each batch, hand out the part of one of several processes, which may be
+        empty (N = 0). Samples, lengths and states are those of the whole batches.
 
     Yields
     ------
@@ -91,6 +94,7 @@ class DataLoader:
         prefetch: int = 2,
         cache_mb: float = 0,
         as_bytes: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -104,7 +108,7 @@ class DataLoader:
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
-        self.sampler = sampler
+        self.sampler, self.share = sampler, share
         self._preparation = Preparation(dataset.__getitem__, transform, cache_mb, as_bytes)
         self.as_bytes, self.normalize = as_bytes, self._preparation.finish
         if as_bytes and self.normalize is None:
@@ -216,7 +220,9 @@ class DataLoader:
         return rng.permutation(order) if self.shuffle else order
 
     def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:
-        positions = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
+        whole = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
+        mine = part_of(whole, *self.share)
+        positions = mine or whole[:1]  # one sample to take the shapes from
         pairs = [self._sample(epoch, int(order[p]), p) for p in positions]
         sizes = [(image.shape, mask.shape) for image, mask in pairs]
         odd = next((k for k, size in enumerate(sizes) if size != sizes[0]), None)
@@ -226,7 +232,8 @@ class DataLoader:
                 f"DataLoader: {first} is {sizes[0][0]} but {other} is {sizes[odd][0]};"
                 " a batch needs one size, so give a transform that makes it."
             )
-        return self._preparation.batch(pairs)
+        images, masks = self._preparation.batch(pairs)
+        return images[: len(mine)], masks[: len(mine)]
 
     def _sample(self, epoch: int, index: int, position: int) -> Batch:
         try:
