@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.products import Factors, bits, factors, rounded
 from minideconv.ops.im2col import Window
 
-__all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "weight_grad"]
+__all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "tiles_for", "weight_grad"]
 
 STAGES = 4
 """Buffers of each block: three steps are on their way from memory while one is multiplied."""
@@ -44,7 +45,8 @@ _FILE, _GRAD_FILE, _WEIGHTS_FILE = (
 _VECTOR = 16  # bytes that are moved at once
 _STEP = 64  # bytes of a row of a tile, in one step of the sum
 _SIDE, _LINES = 32, 8  # of the blocks that turn weights
-_PARTS = 4 * 264  # blocks that keep any GPU busy: four rounds of two on each of 132 processors
+_BLOCKS = 2 * 132  # that run at the same time: two on each of a large GPU's processors
+_PARTS = 4 * _BLOCKS  # so many are never far from a whole number of rounds
 _STEPS = 16  # a part of a sum is at least so long: filling the buffers takes three
 _MOST = 1 << 30  # pixels, and positions along one axis with padding: positions are 32-bit numbers
 
@@ -139,30 +141,30 @@ def _is_capable() -> bool:
 
 
 def forward(
-    x: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, tile: str = ""
+    x: Array, w: Array, bias: Array | None, window: Window, groups: int, *, tile: str
 ) -> Array:
     """(N, H, W, C) * (kh, kw, C, K) -> (N, H', W', K); for `tile` see `TILES`."""
     kind = factors(x.dtype)
     y = get_xp(x).empty((len(x), *window.out, w.shape[3]), x.dtype)
-    _multiply(rounded(x, kind), _turned(w, kind), bias, y, window, kind, tile, False)
+    _multiply(rounded(x, kind), _turned(w, kind), bias, y, window, kind, TILES[tile], False)
     return y
 
 
 def input_grad(
-    dy: Array, w: Array, bias: Array | None, window: Window, groups: int = 1, tile: str = ""
+    dy: Array, w: Array, bias: Array | None, window: Window, groups: int, *, tile: str
 ) -> Array:
     """(N, H', W', K) * (kh, kw, C, K) -> (N, H, W, C), for any stride."""
     kind = factors(dy.dtype)
     dx = get_xp(dy).empty((len(dy), *window.size, w.shape[2]), dy.dtype)
-    _multiply(rounded(dy, kind), rounded(w, kind), bias, dx, window, kind, tile, True)
+    _multiply(rounded(dy, kind), rounded(w, kind), bias, dx, window, kind, TILES[tile], True)
     return dx
 
 
-def weight_grad(x: Array, dy: Array, window: Window, groups: int = 1, tile: str = "") -> Array:
+def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) -> Array:
     """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
     xp, kind, c, k = get_xp(x), factors(x.dtype), x.shape[3], dy.shape[3]
-    rows, pixels = window.kernel[0] * window.kernel[1] * c, dy.size // k
-    shape = TILES[tile or tile_for("weight_grad", rows, k)]
+    rows, pixels = prod(window.kernel) * c, dy.size // k
+    shape = TILES[tile]
     tiles = -(-rows // shape.m) * -(-k // shape.n)
     parts = _parts(tiles, pixels * kind.dtype.itemsize, (x.size + dy.size) // (rows * k))
     dw = xp.empty((*window.kernel, c, k), x.dtype)
@@ -194,7 +196,7 @@ def _multiply(
     result: Array,
     window: Window,
     kind: Factors,
-    tile: str,
+    tile: Tile,
     is_backward: bool,
 ) -> None:
     """`image` and `w` (kh, kw, outputs, channels) are factors; `result` is written."""
@@ -202,7 +204,6 @@ def _multiply(
     strides = window.stride if is_backward else (1, 1)
     grid = [-(-s // step) for s, step in zip(size, strides, strict=True)]
     pixels = n * grid[0] * grid[1]
-    shape = TILES[tile or tile_for("forward", pixels, outputs)]
     launch(
         _FILE,
         "implicit_gemm",
@@ -215,27 +216,36 @@ def _multiply(
             *(is_backward, bias is not None),
             *_grid(grid[0], grid[1]),
         ),
-        defines=shape.macros(kind),
-        block=shape.threads,
-        grid=(-(-pixels // shape.m) * -(-outputs // shape.n), strides[0] * strides[1]),
-        shared=shape.shared,
+        defines=tile.macros(kind),
+        block=tile.threads,
+        grid=(-(-pixels // tile.m) * -(-outputs // tile.n), strides[0] * strides[1]),
+        shared=tile.shared,
     )
 
 
-def tile_for(operation: str, rows: int, columns: int) -> str:
-    """Return the tile for a product of so many rows and columns, where nobody has measured.
+def tiles_for(operation: str, window: Window, n: int, c: int, k: int) -> list[str]:
+    """Return the tiles that may be used, best guess first, for arguments as in `fits`.
 
-    The largest that leaves two blocks to each of a large GPU's processors. A sum over pixels is cut
-    into parts anyway, so `weight_grad` looks only at how much of its tiles would be empty.
+    That is the largest that is no wider than the result and leaves two blocks to each of a large
+    GPU's processors. `weight_grad` cuts its sum into parts to keep them busy; there a large tile
+    only must not be empty.
     """
     if operation == "weight_grad":
-        return "128x128" if columns > 64 and rows >= 128 else "128x64" if rows >= 128 else "64x64"
-    wide = "128x128" if columns > 64 else "256x64"
-    for name in (wide, "128x64"):
-        tile = TILES[name]
-        if -(-rows // tile.m) * -(-columns // tile.n) >= 264:
-            return name
-    return "64x64"
+        names, rows, columns, enough = list(TILES)[1:], prod(window.kernel) * c, k, 1
+    else:
+        places, columns = (window.out, k) if operation == "forward" else (window.size, c)
+        names, rows, enough = list(TILES), n * prod(places), _BLOCKS
+    sizes = ((name, TILES[name]) for name in names)
+    fitting = [
+        name
+        for name, tile in sizes
+        if columns > tile.n - 64
+        and (columns <= 64 or tile.m <= 128)
+        and rows >= tile.m
+        and -(-rows // tile.m) * -(-columns // tile.n) >= enough
+    ]
+    best = (fitting or names[-1:])[0]
+    return [best, *(name for name in names if name != best)]
 
 
 def _parts(tiles: int, bytes_of_pixels: int, most: int) -> int:

@@ -1,27 +1,53 @@
 """The table of the GPU's convolutions: which algorithm computes which one, and why.
 
-============  ==================================================  =================================
-algorithm     for                                                 because
-============  ==================================================  =================================
-im2col_gemm   any geometry, groups and precision                  products of large matrices are
+=============  =================================================  ==================================
+algorithm      for                                                because
+=============  =================================================  ==================================
+implicit_gemm  tf32, bf16, fp16; one group; few output channels   there the patch matrix costs more
+                                                                  than the product
+im2col_gemm    the rest                                           products of large matrices are
                                                                   what cuBLAS does best
-============  ==================================================  =================================
+=============  =================================================  ==================================
+
+How few is arithmetic. A patch matrix of `b` bytes a number is written and read, at 4.3 TB/s on an
+H200; each of its numbers takes part in 2 operations for every output channel, at 404 TFLOP/s in
+tf32 (b = 4), 790 in bf16 (b = 2) and 46 in fp32:
+
+    columns / product  =  (2 b / 4.3e12) / (2 outputs / rate)  =  372 / outputs    tf32 and bf16
+                                                                   44 / outputs    fp32
+
+In fp32 it is nearly free. On tensor cores it takes 5.8 times as long as the product of 64 output
+channels, and 0.7 times that of 512. Our own product has no patch matrix and reaches the part
+`RATE` of cuBLAS's speed, so it wins where ``1 / RATE < 1 + 372 / outputs``: for 64 and 128 output
+channels. Tiles that are filled only in part lower its rate.
+
+`RATE` is an assumption. `set_benchmark` replaces it by measurement: at its first call every shape
+is computed by all algorithms that can, and the fastest is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array
-from minideconv.engine.cuda import im2col_gemm
+from minideconv.engine import gemm
+from minideconv.engine.cuda import im2col_gemm, implicit_gemm
+from minideconv.engine.cuda.benchmark import fastest, get_benchmark
 from minideconv.ops.im2col import Window
 
-__all__ = ["Algorithm", "choose"]
+__all__ = ["RATE", "Algorithm", "Question", "candidates", "choices", "choose"]
+
+RATE = 0.4
+"""Part of cuBLAS's speed that `implicit_gemm` is taken to reach; not measured."""
+
+_COLUMNS = 372.0
+_BLOCKS = 132  # of 64 x 64 results: with fewer, processors of a large GPU would stand idle
 
 
 @dataclass(frozen=True)
@@ -38,15 +64,30 @@ class Algorithm:
     weight_grad: Callable[..., Array]
 
 
-def _of(module: Any) -> Algorithm:
-    name = module.__name__.rpartition(".")[2]
-    return Algorithm(name, module.forward, module.input_grad, module.weight_grad)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the table is asked: an operation, the convolution, and how exact it shall be."""
+
+    operation: str
+    window: Window
+    n: int
+    c: int
+    k: int
+    groups: int
+    dtype: np.dtype[Any]
+    precision: str
+
+    def __str__(self) -> str:
+        window = self.window
+        names = ("kernel", "stride", "padding", "dilation")
+        geometry = (f"{name} {_pair(getattr(window, name))}" for name in names)
+        return (
+            f"{self.operation} {self.dtype} {self.precision} n {self.n} "
+            f"c {self.c} {_pair(window.size)} k {self.k} {_pair(window.out)} "
+            f"{' '.join(geometry)} groups {self.groups}"
+        )
 
 
-_IM2COL_GEMM = _of(im2col_gemm)
-
-
-@lru_cache(maxsize=4096)  # a network asks the same questions at every step
 def choose(
     operation: str,
     window: Window,
@@ -62,6 +103,83 @@ def choose(
     The convolution takes `n` images of `c` channels to `k`, in `groups`, and `precision` is that of
     `minideconv.precisions`.
     """
-    if not n * c * k or dtype not in (np.float32, np.float64):
-        return None
-    return _IM2COL_GEMM
+    question, ways = _ways(operation, window, n, c, k, groups, dtype, precision)
+    if len(ways) > 1 and get_benchmark():
+        return fastest(question, ways)
+    return ways[0] if ways else None
+
+
+def candidates(question: Question) -> tuple[Algorithm, ...]:
+    """Return all algorithms that can answer, the one that the table chooses first."""
+    q = question
+    if not q.n * q.c * q.k or q.dtype not in (np.float32, np.float64):
+        return ()
+    arguments = (q.operation, q.window, q.n, q.c, q.k, q.groups, q.dtype, q.precision)
+    if not implicit_gemm.fits(*arguments):
+        return (_IM2COL_GEMM,)
+    tile, *others = implicit_gemm.tiles_for(*arguments[:5])
+    if _is_implicit(q):
+        return (_implicit(tile), _IM2COL_GEMM, *map(_implicit, others))
+    return (_IM2COL_GEMM, _implicit(tile), *map(_implicit, others))
+
+
+def choices() -> list[tuple[Question, str]]:
+    """Return what was asked so far, and the name of the algorithm that answers it now."""
+    found = ((question, choose(*_arguments(question))) for question in list(_asked))
+    return [(question, "reference" if way is None else way.name) for question, way in found]
+
+
+# ---------------------------------------------------------------------------------------------
+# The rows
+
+
+def _is_implicit(question: Question) -> bool:
+    """Return whether the product without a patch matrix is taken to be faster."""
+    q = question
+    if gemm.fits(q.window, q.c, q.k, q.dtype):
+        return False  # the image is its own patch matrix
+    summed, outputs = (q.k, q.c) if q.operation == "input_grad" else (q.c, q.k)
+    filled = _filled(outputs, 64)
+    if q.operation != "weight_grad":
+        pixels = q.n * prod(q.window.size if q.operation == "input_grad" else q.window.out)
+        if pixels * outputs < _BLOCKS * 64 * 64:
+            return False  # cuBLAS cuts the sum of a small result into parts
+        filled *= _filled(summed, 16 if q.precision == "tf32" else 32)
+    # im2col_gemm gathers the columns of an input_grad from whichever of dx and dy is narrower
+    sharing = max(q.c, q.k) if q.operation == "input_grad" else q.k
+    return 1 / (RATE * filled) < 1 + _COLUMNS / sharing
+
+
+def _filled(channels: int, width: int) -> float:
+    """Return which part of the multiplications is not by zeros, in pieces `width` wide."""
+    return channels / (-(-channels // width) * width)
+
+
+def _of(module: Any, name: str, **options: Any) -> Algorithm:
+    functions = (module.forward, module.input_grad, module.weight_grad)
+    return Algorithm(name, *(partial(function, **options) for function in functions))
+
+
+_IM2COL_GEMM = _of(im2col_gemm, "im2col_gemm")
+
+
+def _implicit(tile: str) -> Algorithm:
+    return _of(implicit_gemm, f"implicit_gemm {tile}", tile=tile)
+
+
+_asked: dict[Question, None] = {}
+
+
+@lru_cache(maxsize=4096)  # a network asks the same questions at every step
+def _ways(*arguments: Any) -> tuple[Question, tuple[Algorithm, ...]]:
+    question = Question(*arguments)
+    _asked[question] = None
+    return question, candidates(question)
+
+
+def _arguments(question: Question) -> tuple[Any, ...]:
+    return tuple(getattr(question, name) for name in Question.__slots__)
+
+
+def _pair(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}x{pair[1]}"

@@ -1,0 +1,176 @@
+"""Which algorithm is fastest, found by trying: `set_benchmark`.
+
+Off, the table decides, and the same program computes the same bits on every GPU. On, every
+algorithm that can answer is run where a convolution of that shape is met first: once to compile and
+fill the memory pool, then `RUNS` times between two events of the GPU's clock. The one with the
+shortest run is kept for as long as the process lives, and in a file if one is named. Algorithms add
+up in different orders, so which one won shows in the last bits. A trial waits for the GPU; later
+calls do not. Nothing is tried while a stream is being captured.
+
+``MINIDECONV_GPU_BENCHMARK=1`` in the environment switches it on, a path does so with that file.
+
+Source: cuDNN's "find" functions, which PyTorch calls ``torch.backends.cudnn.benchmark``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from minideconv.backend import Array, cupy
+from minideconv.engine.cuda.module import KERNELS
+
+__all__ = ["RUNS", "fastest", "get_benchmark", "measured", "set_benchmark"]
+
+RUNS = 3
+
+Times = dict[str, dict[str, dict[str, float]]]
+"""Milliseconds: device and versions -> question -> algorithm."""
+
+_is_on: bool | None = None  # None: what the environment says, off if nothing
+_file: Path | None = None
+_times: Times = {}
+_winners: dict[Any, Any] = {}
+
+
+def set_benchmark(wanted: bool, file: str | Path | None = None) -> None:
+    """Choose algorithms by measurement or, the default, by the table.
+
+    Parameters
+    ----------
+    wanted : bool
+        Whether to measure. What was measured before is forgotten.
+    file : path, optional
+        Read now, and written after every measurement. A file that holds something else is ignored,
+        with a warning, and replaced.
+    """
+    global _is_on, _file
+    _is_on, _file = wanted, Path(file) if wanted and file is not None else None
+    _winners.clear()
+    _times.clear()
+    if _file is not None:
+        _times.update(_read(_file))
+
+
+def get_benchmark() -> bool:
+    """Return whether algorithms are chosen by measurement."""
+    if _is_on is None:
+        said = os.environ.get("MINIDECONV_GPU_BENCHMARK", "")
+        is_file = said.lower() not in ("", "0", "false", "no", "1", "true", "yes")
+        wanted = is_file or said.lower() in ("1", "true", "yes")
+        set_benchmark(wanted, said if is_file else None)
+    return bool(_is_on)
+
+
+def measured(question: Any) -> dict[str, float]:
+    """Return the milliseconds of every algorithm for a question; empty if it was not measured."""
+    return _times.get(_here(), {}).get(str(question), {})
+
+
+def fastest(question: Any, ways: Sequence[Any]) -> Any:
+    """Return the fastest of `ways` to answer `question`, or one that finds out when it is called.
+
+    `ways` are the table's algorithms, its own choice first; ``question.operation`` says which of
+    their functions is meant.
+    """
+    key = (cupy().cuda.runtime.getDevice(), question)
+    if key not in _winners:
+        times = measured(question)
+        known = [way for way in ways if way.name in times]
+        if known:
+            _winners[key] = min(known, key=lambda way: times[way.name])
+        elif cupy().cuda.get_current_stream().is_capturing():
+            return ways[0]
+        else:
+            trial = {question.operation: partial(_try_all, question, ways)}
+            return replace(ways[0], name="to be measured", **trial)
+    return _winners[key]
+
+
+def _try_all(question: Any, ways: Sequence[Any], *arguments: Any) -> Array:
+    """Time all algorithms, remember that, and return the result of the fastest."""
+    found: dict[str, float] = {}
+    for way in ways:
+        try:
+            found[way.name] = _milliseconds(partial(getattr(way, question.operation), *arguments))
+        except cupy().cuda.memory.OutOfMemoryError:
+            continue  # another one may need less
+    if found:
+        _times.setdefault(_here(), {})[str(question)] = found
+        if _file is not None:
+            _write(_file)
+        ways = [fastest(question, ways)]
+    result: Array = getattr(ways[0], question.operation)(*arguments)
+    return result
+
+
+def _milliseconds(call: partial[Array]) -> float:
+    """Return the shortest of a few runs, after one that is not counted."""
+    call()
+    return min(_one_run(call) for _ in range(RUNS))
+
+
+def _one_run(call: partial[Array]) -> float:
+    events = cupy().cuda.Event(), cupy().cuda.Event()
+    events[0].record()
+    call()
+    events[1].record()
+    events[1].synchronize()
+    return float(cupy().cuda.get_elapsed_time(*events))
+
+
+# ---------------------------------------------------------------------------------------------
+# What was measured, on disk
+
+
+def _here() -> str:
+    """Return what a measurement holds for: the device, CUDA's version, the kernels' text."""
+    return _describe(cupy().cuda.runtime.getDevice())
+
+
+@cache
+def _describe(device: int) -> str:
+    runtime = cupy().cuda.runtime
+    name = runtime.getDeviceProperties(device)["name"].decode()
+    kernels = sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.iterdir())))
+    return f"{name}, CUDA {runtime.runtimeGetVersion()}, kernels {kernels.hexdigest()[:12]}"
+
+
+def _read(file: Path) -> Times:
+    try:
+        times: Times = json.loads(file.read_text(encoding="utf-8"))
+        for questions in times.values():
+            for found in questions.values():
+                if not all(isinstance(time, float) for time in found.values()):
+                    raise ValueError("a time is no number")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        warnings.warn(
+            f"set_benchmark: {file} holds no measurements ({error}); it is ignored", stacklevel=3
+        )
+        return {}
+    return times
+
+
+def _write(file: Path) -> None:
+    """Replace the file in one step, so that another process never reads half of it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
+        ) as scratch:
+            json.dump(_times, scratch, indent=1)
+        os.replace(scratch.name, file)
+    except OSError as error:
+        warnings.warn(
+            f"set_benchmark: {file} cannot be written ({error}); measurements are not kept",
+            stacklevel=2,
+        )
