@@ -1,0 +1,139 @@
+"""Section `steps`: whole training steps on the GPU, ours and PyTorch's, on a batch that stays.
+
+zero_grad, forward, cross entropy, backward, SGD with momentum and weight decay. Nobody reads the
+loss: both libraries go on to the next step without waiting for the device. PyTorch has its images
+and weights channels last, cuDNN in benchmark mode, a fused optimiser, and for bf16 autocast; ours
+chooses its convolutions by measurement. Small networks are also recorded into a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contenders import SGD, batch_of
+from benchmarks.gpu_device import Row, cuda_torch, take_turns, the_gpu
+from benchmarks.gpu_layers import TOLERANCE, torch_precision
+from benchmarks.modes import BenchmarkError
+from benchmarks.plans import Net
+from minideconv import Tensor, models, optim
+from minideconv import functional as F
+from minideconv.backend import to_device
+from minideconv.engine.cuda import checks, memory
+from minideconv.engine.cuda.benchmark import set_benchmark
+from minideconv.engine.cuda.graph import Recorder
+from minideconv.precisions import precision
+
+__all__ = ["steps"]
+
+Step = Callable[[], Any]
+
+
+def steps(
+    big: Sequence[Net], small: Sequence[Net], precisions: Sequence[str], rounds: int, least: float
+) -> Iterator[Row]:
+    """Measure the step of each network in each precision; of small ones as a graph too."""
+    for net in (*big, *small):
+        for chosen in precisions:
+            contenders, peaks = _contenders(net, chosen, graph=net in small)
+            yield {
+                "name": net.name,
+                "batch": net.batch,
+                "input": net.input_size,
+                "precision": chosen,
+                "ms": (times := take_turns(contenders, rounds, least)),
+                "images_per_s": round(1e3 * net.batch / times["ours"], 1),
+                "peak_gib": peaks,
+            }
+
+
+def _contenders(net: Net, chosen: str, graph: bool) -> tuple[dict[str, Step], dict[str, float]]:
+    """Return the steps by name, and the memory that each library had at most, in GiB."""
+    torch, stream = cuda_torch(), the_gpu().cuda.Stream(non_blocking=True)
+    step = _ours(net, chosen)
+    contenders: dict[str, Step] = {}
+    with stream:
+        loss = step().item()
+        with memory.measured() as peak:  # not the first one, which tries algorithms
+            step()
+        if graph:
+            step()
+            contenders["ours"] = _on(stream, Recorder().record(step))
+    contenders["without graph" if graph else "ours"] = _on(stream, step)
+    peaks = {"ours": _gib(peak.nbytes)}
+    if torch is not None:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        contenders["torch"], theirs = _torch(torch, net, chosen)
+        peaks["torch"] = _gib(torch.cuda.max_memory_allocated() - held)
+        if not abs(loss - theirs) <= 10 * TOLERANCE[chosen] * abs(theirs):
+            raise BenchmarkError(f"{net.name}, {chosen}: first loss {loss}, PyTorch's {theirs}")
+    return contenders, peaks
+
+
+def _gib(nbytes: int) -> float:
+    return round(nbytes / 2**30, 3)
+
+
+def _on(stream: Any, step: Step) -> Step:
+    """Return a step that works on `stream`: the common one cannot be recorded."""
+
+    def run() -> Any:
+        with stream:
+            return step()
+
+    return run
+
+
+def _ours(net: Net, chosen: str) -> Step:
+    """Return our step; it and PyTorch's begin with the same weights."""
+    network, (images, labels) = _network(net).to("gpu"), batch_of(net)
+    optimizer = optim.SGD(network.parameters(), **SGD)
+    optimizer.flatten()
+    x, target = Tensor(to_device(images, "gpu")), to_device(labels.astype(np.uint8), "gpu")
+    set_benchmark(True)
+
+    def run() -> Any:
+        with precision(chosen), checks.deferred():
+            optimizer.zero_grad()
+            loss = F.cross_entropy(network(x), target, ignore_index=255)
+            loss.backward()
+            optimizer.step()
+        return loss
+
+    return run
+
+
+def _network(net: Net) -> Any:
+    """Return our network with the same weights every time."""
+    from minideconv import random
+
+    random.manual_seed(0)
+    return models.deconvnet(**net.arguments())
+
+
+def _torch(torch: Any, net: Net, chosen: str) -> tuple[Step, float]:
+    from benchmarks.torch_nets import TorchDeconvNet, copy_weights
+
+    network = TorchDeconvNet(**net.arguments())
+    copy_weights(network, _network(net))
+    network = network.cuda().to(memory_format=torch.channels_last)
+    images, labels = (torch.from_numpy(array).cuda() for array in batch_of(net))
+    x = images.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), **SGD, fused=True)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(chosen)
+
+    def run() -> Any:
+        torch_precision(torch, chosen)
+        optimizer.zero_grad()
+        with torch.autocast("cuda", dtype=half, enabled=half is not None):
+            scores = network(x)
+            loss = torch.nn.functional.cross_entropy(scores, labels, ignore_index=255)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return run, run().item()
