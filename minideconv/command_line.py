@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 from minideconv.algorithms import ALGORITHMS
 from minideconv.errors import AlreadySaid, MinideconvError
+from minideconv.precisions import PRECISIONS
 
 __all__ = [
     "HelpFormatter",
@@ -68,13 +69,15 @@ def natural(text: str) -> int:
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says where and how to compute: ``--device``, ``--threads``, ``--algorithm``."""
+    """Add what says where and how to compute: ``--device``, ``--threads``, ``--algorithm``, ...."""
     parser.add_argument("--device", default="auto", type=device_name, metavar="auto|cpu|gpu",
                         help="where to compute [auto]")  # fmt: skip
     parser.add_argument("--threads", default=0, type=natural, metavar="N",
                         help="worker threads on the CPU (0: one per core) [0]")  # fmt: skip
     parser.add_argument("--algorithm", choices=ALGORITHMS, metavar="|".join(ALGORITHMS),
                         help="how convolutions are computed [fast]")  # fmt: skip
+    parser.add_argument("--precision", choices=PRECISIONS, metavar="|".join(PRECISIONS),
+                        help="in how many bits a GPU multiplies [fp32]")  # fmt: skip
 
 
 def run_program(

@@ -73,7 +73,7 @@ def _main(arguments: Sequence[str]) -> int:
             f"{trained.path} knows {len(trained.classes)} classes ({_some(trained.classes)}) but "
             f"the data has {len(images.classes)} ({_some(images.classes)}); they must be the same"
         )
-    with computing(options.threads, options.algorithm):
+    with computing(trained.device, options.threads, options.algorithm, options.precision):
         return _evaluate(options, trained, images, what)
 
 

@@ -62,7 +62,7 @@ def _main(arguments: Sequence[str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
-    with computing(options.threads, options.algorithm):
+    with computing(trained.device, options.threads, options.algorithm, options.precision):
         failed = _predict_all(trained, names, folder, options.quiet)
     if failed:
         print(f"minideconv.predict: {failed} of {len(names)} files failed", file=sys.stderr)

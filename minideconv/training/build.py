@@ -116,11 +116,12 @@ def loader(
     step: transforms.Normalize,
     seed: int,
     cache_mb: float = 256,
+    as_bytes: bool = False,
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
 
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
-    decoded, cut and resized once a run.
+    decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
 
     Raises
     ------
@@ -137,6 +138,7 @@ def loader(
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
+        as_bytes=as_bytes,
     )
 
 

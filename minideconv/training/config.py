@@ -15,6 +15,7 @@ from typing import Any
 
 from minideconv.algorithms import ALGORITHMS
 from minideconv.errors import UsageError
+from minideconv.precisions import PRECISIONS
 from minideconv.training.sizes import parse_size
 
 __all__ = ["Setting", "TrainConfig", "settings"]
@@ -266,6 +267,22 @@ class TrainConfig:
         choices=ALGORITHMS,
         resume=True,
     )
+    precision: str | None = _setting(
+        None,
+        "in how many bits a GPU multiplies: fp32, tf32, bf16, fp16; sums and weights stay float32; "
+        "the default is fp32, or what MINIDECONV_PRECISION says",
+        RUN,
+        choices=PRECISIONS,
+        resume=True,
+    )
+    graph: str = _setting(
+        "auto",
+        "record a step on a GPU and replay it, which saves the host's time: auto does it for small "
+        "networks; the result does not depend on it",
+        RUN,
+        choices=("auto", "on", "off"),
+        resume=True,
+    )
     recompute: bool = _setting(
         False,
         "compute activations twice instead of keeping them: less memory, a third more time",
@@ -274,9 +291,9 @@ class TrainConfig:
     )
     memory_budget: str | None = _setting(
         None,
-        "bound of the process's memory, such as 3GiB or 800MB: what a step can do without is left "
-        "out, --recompute is turned on if need be, and if that is not enough the run stops, saying "
-        "what would fit",
+        "bound of the process's memory, or of the GPU's where that computes, such as 3GiB or 800MB:"
+        " what a step can do without is left out, --recompute is turned on if need be, and if that "
+        "is not enough the run stops, saying what would fit",
         RUN,
         metavar="SIZE",
         legal=_is_size,

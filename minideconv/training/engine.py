@@ -19,6 +19,7 @@ import numpy as np
 
 from minideconv import random
 from minideconv.backend import as_device, to_cpu
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.training import build
 from minideconv.training.checkpoint import (
@@ -28,6 +29,8 @@ from minideconv.training.checkpoint import (
     save_checkpoint,
 )
 from minideconv.training.config import TrainConfig
+from minideconv.training.device_memory import DeviceMemory
+from minideconv.training.device_step import DeviceStep
 from minideconv.training.exchange import Alone
 from minideconv.training.host_step import HostStep
 from minideconv.training.interrupt import Interrupted, StopRequest
@@ -88,14 +91,28 @@ class Trainer:
         random.manual_seed(config.seed)
         self.model = build.model(config, len(self.classes)).to(self.device)
         self.normalize = build.normalize(config)
-        self.plan = Plan(config, self.train_data, self.normalize)
+        on_gpu = self.device.type == "gpu"
+        self.plan = Plan(config, self.train_data, self.normalize, as_bytes=on_gpu)
         self.journal = Journal(self.plan, config.print_freq, run, self.show)
         self.stop = StopRequest(self._say_stopping)
-        self.memory = MemoryWatch(self.model, config.memory_budget, self.say)
         self.exchange = Alone()
-        self.steps = HostStep(
-            self.model, config, self.device, self.journal, self.memory, self.exchange
-        )
+        self.memory: MemoryWatch | DeviceMemory
+        self.steps: HostStep | DeviceStep
+        if on_gpu:
+            self.memory = DeviceMemory(config.memory_budget, self.say)
+            with computing_on(self.device):
+                self.steps = DeviceStep(
+                    self.model,
+                    config,
+                    self.normalize,
+                    len(self.classes),
+                    self.journal,
+                    self.memory,
+                    self.exchange,
+                )
+        else:
+            self.memory = MemoryWatch(self.model, config.memory_budget, self.say)
+            self.steps = HostStep(self.model, config, self.journal, self.memory, self.exchange)
         self._resumed: dict[str, Any] | None = None
 
     @property
@@ -122,7 +139,7 @@ class Trainer:
         self.journal.clock = Clock(self.progress.elapsed)
         stage: Stage | None = None
         try:
-            with self.stop:
+            with self.stop, computing_on(self.device):
                 while self.progress.epoch < self.plan.epochs:
                     number, stage_epoch = self.plan.find(self.progress.epoch)
                     if stage is None or stage.number != number:
@@ -135,6 +152,8 @@ class Trainer:
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
         stage = Stage.begin(self.config, self.plan, number, self.model, len(self.classes))
+        if self.device.type == "gpu":
+            stage.optimizer.flatten()
         if self._resumed is not None:
             stage.load_state_dict(self._resumed)
             self._resumed = None

@@ -17,7 +17,7 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, Device, to_device
+from minideconv.backend import Array
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.training.config import TrainConfig
 from minideconv.training.exchange import Alone
@@ -37,8 +37,6 @@ class HostStep:
         The network; it is in training mode during a step.
     config : TrainConfig
         Says how gradients are made and limited.
-    device : Device
-        Where the network is.
     journal : Journal
         Its clock measures the wait for data.
     memory : MemoryWatch
@@ -51,12 +49,11 @@ class HostStep:
         self,
         model: Any,
         config: TrainConfig,
-        device: Device,
         journal: Journal,
         memory: MemoryWatch,
         exchange: Alone,
     ) -> None:
-        self.model, self.config, self.device = model, config, device
+        self.model, self.config = model, config
         self.journal, self.memory, self.exchange = journal, memory, exchange
         self._batches: Iterator[tuple[Array, Array]] = iter(())
 
@@ -93,10 +90,10 @@ class HostStep:
 
     def _backward(self, stage: Stage, x: Array, truth: Array, share: float) -> float:
         """Add one batch's gradient, weighted by `share`; return its part of the loss."""
-        scores = self.model(Tensor(x, device=self.device))
+        scores = self.model(Tensor(x, device="cpu"))
         loss = F.cross_entropy(
             scores,
-            to_device(truth.astype(np.int64), self.device),
+            truth.astype(np.int64),
             ignore_index=255,
             label_smoothing=self.config.label_smoothing,
         )

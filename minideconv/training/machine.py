@@ -1,4 +1,4 @@
-"""How a run computes, which is no part of what it computes: threads and algorithms."""
+"""How a run computes, which is no part of what it computes: threads, algorithms, precision."""
 
 from __future__ import annotations
 
@@ -7,20 +7,36 @@ from contextlib import contextmanager
 
 from minideconv import parallel
 from minideconv.algorithms import algorithm
+from minideconv.backend import Device
+from minideconv.engine.cuda.streams import computing_on
+from minideconv.errors import UsageError
+from minideconv.precisions import precision
 
 __all__ = ["computing"]
 
 
 @contextmanager
-def computing(threads: int, algorithm_name: str | None) -> Iterator[None]:
-    """Compute with so many threads (0: one per core) and these algorithms inside the block.
+def computing(
+    device: Device, threads: int, algorithm_name: str | None, precision_name: str | None = None
+) -> Iterator[None]:
+    """Compute on `device`, with so many threads (0: one per core), in this way, inside the block.
 
-    A run may change both from one sitting to the next.
+    A run may change all of it from one sitting to the next.
+
+    Raises
+    ------
+    UsageError
+        If the CPU shall compute in another precision than fp32.
     """
+    if device.type == "cpu" and precision_name not in (None, "fp32"):
+        raise UsageError(
+            f"--precision {precision_name} is for a GPU, but the run computes on the CPU, which "
+            "knows fp32 only"
+        )
     before = parallel.get_num_threads()
     parallel.set_num_threads(threads or None)
     try:
-        with algorithm(algorithm_name):
+        with computing_on(device), algorithm(algorithm_name), precision(precision_name):
             yield
     finally:
         if parallel.get_num_threads() != before:

@@ -24,9 +24,9 @@ from minideconv.engine import memory, resident
 from minideconv.errors import TrainingError
 from minideconv.training.sizes import format_size, parse_size
 
-__all__ = ["MemoryWatch"]
+__all__ = ["FIRST_STEPS", "MemoryWatch"]
 
-_FIRST_STEPS = 3
+FIRST_STEPS = 3
 """The first makes the momenta, the second is the first to have them during its forward."""
 
 
@@ -80,12 +80,12 @@ class MemoryWatch:
         peak, use = resident.peak(), memory.use()
         self.process_peak = max(self.process_peak, peak)
         self.arrays_peak = max(self.arrays_peak, use.peak)
-        if self._steps == _FIRST_STEPS:
+        if self._steps == FIRST_STEPS:
             self.say(f"memory: {self.summary()}")
         if self.budget is None:
             return
         if peak <= self.budget:
-            if self._steps >= _FIRST_STEPS and self._spare == 0:
+            if self._steps >= FIRST_STEPS and self._spare == 0:
                 self._spare = self.budget - peak
             return
         if self._spare:
@@ -99,7 +99,7 @@ class MemoryWatch:
                 f"{format_size(self.budget)}; from now on activations are computed twice "
                 "instead of kept (--recompute)"
             )
-        elif self._steps <= _FIRST_STEPS:
+        elif self._steps <= FIRST_STEPS:
             raise TrainingError(self._too_little(peak, images, use))
 
     def peaks(self) -> dict[str, int]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from minideconv import _version, parallel
 from minideconv.algorithms import compiled, get_algorithm
-from minideconv.backend import describe_device
+from minideconv.backend import as_device, describe_device
+from minideconv.precisions import get_precision
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
@@ -26,7 +27,7 @@ __all__ = ["figures_table", "run_session"]
 
 def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise."""
-    with computing(config.threads, config.algorithm):
+    with computing(as_device(config.device), config.threads, config.algorithm, config.precision):
         return _run(config, run, resume)
 
 
@@ -75,7 +76,7 @@ def _machine(trainer: Trainer) -> str:
     """Say where and how it computes."""
     asked = trainer.config.device
     if trainer.device.type != "cpu":
-        return describe_device(asked, trainer.device)
+        return describe_device(asked, trainer.device, get_precision())
     threads = parallel.get_num_threads()
     notes = [get_algorithm(), f"{threads} thread{'s' if threads > 1 else ''}"]
     if compiled() and get_algorithm() != "reference":

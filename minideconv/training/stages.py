@@ -42,14 +42,18 @@ class Plan:
         What their crops are cut from.
     normalize : Normalize
         The last step of the transforms.
+    as_bytes : bool
+        Whether that step is left to do: a GPU does it itself.
     """
 
-    def __init__(self, config: TrainConfig, images: Any, normalize: Any) -> None:
+    def __init__(
+        self, config: TrainConfig, images: Any, normalize: Any, as_bytes: bool = False
+    ) -> None:
         self.stages: list[PlannedStage] = []
         for name, epochs, lr in config.plan:
             if epochs > 0:
                 crops = build.crops(config, images, name)
-                loader = build.loader(config, crops, normalize, config.seed)
+                loader = build.loader(config, crops, normalize, config.seed, as_bytes=as_bytes)
                 steps = math.ceil(len(loader) / config.accumulate)
                 self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
 
@@ -85,6 +89,8 @@ class Stage:
     lr: float
     """The rate of the step taken last."""
     loss: LossMeter = field(default_factory=LossMeter)
+    place: dict[str, Any] | None = None
+    """Where the loader stood behind the last batch in use, if it has prepared further ones."""
 
     @classmethod
     def begin(cls, config: TrainConfig, plan: Plan, number: int, model: Any, classes: int) -> Stage:
@@ -107,6 +113,7 @@ class Stage:
     def start_epoch(self, epoch: int) -> None:
         """Go to the first batch of one of the stage's epochs."""
         self.loader.set_epoch(epoch)
+        self.place = None
         self.loss.start_epoch()
         self.confusion.reset()
 
@@ -119,7 +126,7 @@ class Stage:
             "number": self.number,
             "optimizer": self.optimizer.state_dict(copy=False),
             "schedule": self.schedule.state_dict(),
-            "loader": self.loader.state_dict(),
+            "loader": self.place or self.loader.state_dict(),
             "loss": self.loss.state_dict(),
             "lr": self.lr,
             "confusion": self.confusion.counts,

@@ -24,6 +24,7 @@ class Trained:
     segmenter: Segmenter
     classes: list[str]
     header: dict[str, Any]
+    device: Device
     place: str
 
 
@@ -79,4 +80,4 @@ def load_trained(
     network.load_state_dict(checkpoint.model_state)
     network.to(place).eval()
     segmenter = Segmenter(network, input_size, normalize, flip, batch_size)
-    return Trained(found, segmenter, classes, header, describe_device(device, place))
+    return Trained(found, segmenter, classes, header, place, describe_device(device, place))

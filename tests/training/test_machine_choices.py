@@ -10,6 +10,7 @@ import pytest
 
 from minideconv import evaluate, parallel, predict, train
 from minideconv.algorithms import ALGORITHMS, get_algorithm
+from minideconv.backend import Device
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
 from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -60,7 +61,7 @@ def test_computing_puts_both_back_even_after_an_error():
     before = (get_algorithm(), parallel.get_num_threads())
 
     def work():
-        with computing(1, "exact"):
+        with computing(Device(), 1, "exact"):
             assert get_algorithm() == "exact"
             raise ZeroDivisionError
 

@@ -1,0 +1,98 @@
+"""What CuPy has of the device's memory: how much, at most, and what is said when it is not enough.
+
+CuPy keeps the memory of arrays that died in a pool, for the next ones. So three numbers differ:
+what arrays *use*, what the pool *holds* (which no other program can have), and the most that was
+used at one time. The last one is measured by a hook that CuPy calls at every array.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from minideconv.backend import cupy
+
+__all__ = [
+    "Peak",
+    "bytes_asked",
+    "held",
+    "limit",
+    "measured",
+    "release",
+    "room_on_device",
+    "set_limit",
+    "used",
+]
+
+
+def used() -> int:
+    """Return the bytes of the arrays that are there."""
+    return int(cupy().get_default_memory_pool().used_bytes())
+
+
+def held() -> int:
+    """Return the bytes that the pool has of the device's memory."""
+    return int(cupy().get_default_memory_pool().total_bytes())
+
+
+def limit() -> int:
+    """Return the most that the pool may hold; 0 for no limit."""
+    return int(cupy().get_default_memory_pool().get_limit())
+
+
+def set_limit(nbytes: int) -> None:
+    """Let the pool hold so many bytes; 0 for no limit."""
+    cupy().get_default_memory_pool().set_limit(size=nbytes)
+
+
+def release() -> None:
+    """Give what no array uses back to the device, once the work that is under way has ended."""
+    cupy().cuda.get_current_stream().synchronize()
+    cupy().get_default_memory_pool().free_all_blocks()
+
+
+def room_on_device() -> int:
+    """Return how many bytes the pool could hold: its limit, or what the device has left for it."""
+    free, _ = cupy().cuda.runtime.memGetInfo()
+    return min(int(free) + held(), limit() or 1 << 62)
+
+
+@dataclass
+class Peak:
+    """The most bytes that arrays had at one time."""
+
+    nbytes: int
+
+
+@contextmanager
+def measured() -> Iterator[Peak]:
+    """Measure the peak of what arrays use inside the block; waits for nobody."""
+    base = cupy().cuda.MemoryHook
+    now = used()
+    peak = Peak(now)
+
+    class Hook(base):  # type: ignore[misc, valid-type]
+        name = "minideconv peak"
+
+        def malloc_postprocess(self, **call: Any) -> None:
+            nonlocal now
+            now += call["mem_size"]
+            peak.nbytes = max(peak.nbytes, now)
+
+        def free_postprocess(self, **call: Any) -> None:
+            nonlocal now
+            now -= call["mem_size"]
+
+    with Hook():
+        yield peak
+
+
+def bytes_asked(error: BaseException) -> int | None:
+    """Return how many bytes were asked for in vain, or None if `error` is about something else."""
+    if isinstance(error, cupy().cuda.memory.OutOfMemoryError):
+        found = re.search(r"allocating ([\d,]+) bytes", str(error))
+        return int(found[1].replace(",", "")) if found else 0
+    return 0 if "cudaErrorMemoryAllocation" in str(error) else None

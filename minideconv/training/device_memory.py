@@ -1,0 +1,89 @@
+"""What a step takes of a GPU's memory: `DeviceMemory`, for a GPU what `MemoryWatch` is for a CPU.
+
+Here a budget is a bound: CuPy's pool holds no more than that, and says so when it is asked for
+more. So nothing is looked after; a step is rehearsed before the first one, and what does not fit is
+known then (`out_of_memory`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from minideconv.engine import resident
+from minideconv.engine.cuda import memory
+from minideconv.training.memory_watch import FIRST_STEPS
+from minideconv.training.sizes import format_size, parse_size
+
+__all__ = ["DeviceMemory"]
+
+
+class DeviceMemory:
+    """Looks at the memory of the first steps.
+
+    Parameters
+    ----------
+    budget : str or None
+        Of the device's memory; None for all of it.
+    say : callable
+        Takes a sentence for the user.
+
+    Attributes
+    ----------
+    arrays_peak : int
+        The most bytes that arrays had at one time, weights included.
+    """
+
+    def __init__(self, budget: str | None, say: Callable[[str], None]) -> None:
+        self.budget = None if budget is None else parse_size(budget)
+        self.say = say
+        self.recorded: Callable[[], int] = lambda: 0
+        self.arrays_peak = self.lasting = 0
+        self._held = 0
+        self._steps = 0
+        self._limit: int | None = None
+        self._measuring = ExitStack()
+        self._peak: Any = None
+
+    def begin_step(self) -> None:
+        """Say that a step begins."""
+        if self._limit is None and self.budget is not None:
+            self._limit = memory.limit()
+            memory.set_limit(self.budget)
+        if self._steps < FIRST_STEPS:
+            self.lasting = memory.used()
+            self._peak = self._measuring.enter_context(memory.measured())
+
+    def end_step(self, images: int) -> None:
+        """Say that a step with batches of `images` has ended, or been put on the device's queue."""
+        if self._steps < FIRST_STEPS:
+            self._measuring.close()
+            self.arrays_peak = max(self.arrays_peak, self._peak.nbytes)
+        self._steps += 1
+        self._held = max(self._held, memory.held() + self.recorded())
+        if self._steps == FIRST_STEPS:
+            self.say(f"memory: {self.summary()}")
+
+    @property
+    def step_bytes(self) -> int:
+        """What a step takes beside what is there all the time."""
+        return self.arrays_peak - self.lasting
+
+    def peaks(self) -> dict[str, int]:
+        """Return the peaks, for a line of metrics."""
+        return {"process": resident.peak(), "device": self._held, "arrays": self.arrays_peak}
+
+    def summary(self) -> str:
+        """Return the peaks as a short text."""
+        return (
+            f"a step takes at most {format_size(self._held)} of the GPU's memory, of which "
+            f"{format_size(self.arrays_peak)} in its arrays"
+        )
+
+    def end(self) -> None:
+        """Say that training has ended: nothing is bounded any more."""
+        self._measuring.close()
+        if self._limit is not None:
+            memory.set_limit(self._limit)
+            self._limit = None

@@ -1,0 +1,157 @@
+"""Batches on their way to the device: one block each, filled by a thread of its own.
+
+    | numbers, float32 | images (N, H, W, 3), uint8 | labels (N, H, W), uint8 |
+
+A photograph is bytes, and stays bytes until it is on the device: a quarter of the copy. The few
+numbers that a step takes from the host, its learning rate and such, travel in the same block, since
+a copy costs as much for ten bytes as for a hundred thousand.
+
+The thread that fills the slots of a `Lane` and the thread that sends them hand the slots to and fro
+in two queues. An error of the former is raised in the latter, in its place among the batches.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from minideconv.backend import Array
+from minideconv.engine.cuda.pinned import Lane
+
+__all__ = ["Block", "Feeder", "Layout"]
+
+_ALIGN = 256
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of a batch lie in its block: ``count`` images of (height, width)."""
+
+    count: int
+    height: int
+    width: int
+    numbers: int
+
+    @property
+    def nbytes(self) -> int:
+        """Length of the block."""
+        return self._places()[-1]
+
+    def view(self, block: Array) -> tuple[Array, Array, Array]:
+        """Return the numbers, images and labels in a block of bytes, on the host or the device."""
+        first, second, third = self._places()
+        shape = (self.count, self.height, self.width)
+        numbers = block[: 4 * self.numbers].view(np.float32)
+        images = block[first : first + 3 * math.prod(shape)].reshape(*shape, 3)
+        return numbers, images, block[second:third].reshape(shape)
+
+    def _places(self) -> tuple[int, int, int]:
+        pixels = self.count * self.height * self.width
+        images = _rounded(4 * self.numbers)
+        labels = images + _rounded(3 * pixels)
+        return images, labels, labels + pixels
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // _ALIGN) * _ALIGN
+
+
+@dataclass(frozen=True)
+class Block:
+    """A batch that is ready to be sent: where it is, how it lies, and its labels on the host."""
+
+    slot: int
+    layout: Layout
+    labels: np.ndarray
+    place: dict[str, Any]
+    """Where the loader stands behind this batch."""
+
+
+class Feeder:
+    """Fills blocks from a loader, one or two ahead, and sends them when they are asked for.
+
+    Parameters
+    ----------
+    lane : Lane
+        With slots that are large enough.
+    loader : DataLoader
+        Its batches are bytes (``as_bytes=True``): (N, H, W, 3) and (N, H, W).
+    numbers : int
+        Numbers in each block.
+    check : callable
+        Called with each batch's labels; what it raises is raised by `take`.
+
+    Notes
+    -----
+    `close` must be called, at the end of the loop or when it is left early: the thread ends then.
+    """
+
+    def __init__(
+        self, lane: Lane, loader: Any, numbers: int, check: Callable[[np.ndarray], None]
+    ) -> None:
+        self._lane, self._loader, self._numbers, self._check = lane, loader, numbers, check
+        self._empty: SimpleQueue[int | None] = SimpleQueue()  # None: nobody wants any more
+        self._ready: SimpleQueue[Block | BaseException | None] = SimpleQueue()  # None: the end
+        for slot in range(len(lane.slots)):
+            self._empty.put(slot)
+        self._thread = threading.Thread(target=self._run, name="minideconv-feeder", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Block]:
+        return self
+
+    def __next__(self) -> Block:
+        """Return the next block; it is to be sent before the next but one is asked for.
+
+        Raises
+        ------
+        Exception
+            What the loader raised instead of a batch, or `check` about one.
+        """
+        found = self._ready.get()
+        if isinstance(found, Block):
+            return found
+        self._ready.put(found)  # whoever asks again hears the same
+        raise StopIteration if found is None else found
+
+    def send(self, block: Block, numbers: np.ndarray) -> None:
+        """Put the block, with these numbers, on the device; its slot may be filled again."""
+        block.layout.view(self._lane.slots[block.slot])[0][:] = numbers
+        self._lane.send(block.slot, block.layout.nbytes)
+        self._empty.put(block.slot)
+
+    def close(self) -> None:
+        """End the thread, whatever it is doing, and wait until it has ended."""
+        self._empty.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        batches = iter(self._loader)
+        try:
+            for images, labels in batches:
+                slot = self._empty.get()
+                if slot is None:
+                    return
+                self._lane.wait_until_empty(slot)
+                self._ready.put(self._filled(slot, images, labels))
+            self._ready.put(None)
+        except BaseException as error:  # anything at all: a thread that dies silently hangs the run
+            self._ready.put(error)
+        finally:
+            if hasattr(batches, "close"):
+                batches.close()  # the loader's own threads end here
+
+    def _filled(self, slot: int, images: np.ndarray, labels: np.ndarray) -> Block:
+        self._check(labels)
+        count, height, width = labels.shape
+        layout = Layout(count, height, width, self._numbers)
+        _, pixels, truth = layout.view(self._lane.slots[slot])
+        pixels[...] = images
+        truth[...] = labels
+        return Block(slot, layout, truth, self._loader.state_dict())

@@ -1,0 +1,149 @@
+"""When a GPU's memory is not enough: where it happened, and which batch would fit.
+
+Where, is read off the traceback: the innermost module whose ``forward`` was running, or, in
+backward, the node of the tape whose turn it was. Nothing is written down while all goes well.
+
+Which batch, is measured: what steps with one and with two images take at most lies on a line,
+``base + images * each``, and so does the largest batch that fits, or nearly: it is tried, and the
+line laid anew through what it took, until one does.
+"""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from minideconv.engine.cuda import memory
+from minideconv.nn import Module
+from minideconv.tape import Node
+from minideconv.training.sizes import format_size
+
+__all__ = ["explain", "forget_frames", "largest_batch", "where"]
+
+Trial = Callable[[int], int]
+"""Takes a step with so many images, returns the most bytes that arrays had; raises if too many."""
+
+
+def where(error: BaseException, model: Module) -> str:
+    """Return which layer was at work, and in which direction.
+
+    >>> where(MemoryError(), Module())
+    'a step'
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
+    place, backward = "", False
+    step: TracebackType | None = error.__traceback__
+    while step is not None:
+        inside = step.tb_frame.f_locals
+        node, module = inside.get("node"), inside.get("self")
+        if step.tb_frame.f_code.co_name == "_run" and isinstance(node, Node):
+            place, backward = _of_node(node, owners), True
+        elif isinstance(module, Module) and names.get(id(module)):
+            place = names[id(module)]
+        step = step.tb_next
+    if not place:
+        return "a step"
+    return f"the {'backward' if backward else 'forward'} of {place}"
+
+
+def _of_node(node: Node, owners: dict[int, str]) -> str:
+    """Return the layer whose parameters the node used, or the nearest one in front of it."""
+    nodes: list[Any] = [node]
+    for near in nodes:
+        leaves = [owners[id(edge)] for edge in near.edges if id(edge) in owners]
+        if leaves:
+            return leaves[0] if near is node else f"{node.name} behind {leaves[0]}"
+        nodes += [edge for edge in near.edges if isinstance(edge, Node)][: 1000 - len(nodes)]
+    return node.name
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the arrays that a failed step has left in the frames of its traceback."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
+    gc.collect()
+    memory.release()
+
+
+def largest_batch(trial: Trial, images: int, room: int) -> int:
+    """Return the largest batch, below `images`, whose step was seen to stay within `room` bytes.
+
+    0 if there is none.
+    """
+    points: list[tuple[int, int]] = []
+    for count in range(1, min(4, images)):
+        try:
+            peak = _try(trial, count)
+        except ValueError:  # batch norm: one value has no variance
+            continue
+        if peak is None:
+            break
+        points.append((count, peak))
+        if len(points) == 2:
+            break
+    if len(points) < 2:
+        return points[0][0] if points else 0
+    best, too_many = points[1][0], images
+    for _ in range(4):
+        (one, base), (two, above) = points[0], points[-1]
+        each = max(1.0, (above - base) / (two - one))
+        count = min(int(one + (room - base) / each), too_many - 1)
+        if count <= best:
+            break
+        peak = _try(trial, count)
+        if peak is None:
+            too_many = count
+            room = int(0.95 * room)  # arrays fit only where there is a gap of their length
+        else:
+            best = count
+            points.append((count, peak))
+    return best
+
+
+def _try(trial: Trial, count: int) -> int | None:
+    """Return what a step with `count` images takes; None if that was too much."""
+    try:
+        return trial(count)
+    except Exception as error:
+        if memory.bytes_asked(error) is None:
+            raise
+        forget_frames(error)
+    finally:
+        memory.release()
+    return None
+
+
+def explain(place: str, asked: int, room: int, images: int, fits: int, with_recompute: int) -> str:
+    """Return the sentence for the user.
+
+    Parameters
+    ----------
+    place : str
+        From `where`.
+    asked : int
+        Bytes that were not there; 0 if unknown.
+    room : int
+        Bytes that there are in all.
+    images : int
+        The batch that was too large.
+    fits : int
+        The largest one that is not; 0 for none.
+    with_recompute : int
+        The same if activations are computed twice; 0 also if they already are.
+    """
+    size = format_size(asked) if asked >= 2**20 else f"{asked} bytes"
+    wanted = f"asked for {size} more" if asked else "asked for more"
+    text = (
+        f"out of the GPU's memory: with --batch-size {images}, {place} {wanted} than is left of "
+        f"{format_size(room)}; "
+    )
+    text += f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
+    if with_recompute > fits:
+        text += f", with --recompute one of {min(with_recompute, images)}"
+    return text
