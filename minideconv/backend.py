@@ -8,6 +8,7 @@ so that one source serves both devices.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ = [
     "get_default_device",
     "get_xp",
     "gpu_problem",
+    "nccl",
     "set_default_device",
     "synchronize",
     "to_cpu",
@@ -71,6 +73,15 @@ def cupy() -> Any:
     import cupy
 
     return cupy
+
+
+def nccl() -> Any:
+    """Return CuPy's binding of NCCL, for `distributed`, or None where NCCL is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy says what to install; so does who asks here
+        from cupy.cuda import nccl
+
+    return nccl if nccl.available else None
 
 
 def as_device(device: Device | str | None) -> Device:

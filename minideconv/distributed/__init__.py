@@ -1,9 +1,20 @@
 """Several processes that train one network: who they are, and what they say to each other."""
 
 from minideconv.distributed.communicator import Communicator, Single
-from minideconv.distributed.find import communicator, own_device
+from minideconv.distributed.ending import run_together
+from minideconv.distributed.find import communicator, equip, processes
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.nccl import Nccl
 from minideconv.distributed.waiting import PeerLost
 
-__all__ = ["Communicator", "Mpi", "Nccl", "PeerLost", "Single", "communicator", "own_device"]
+__all__ = [
+    "Communicator",
+    "Mpi",
+    "Nccl",
+    "PeerLost",
+    "Single",
+    "communicator",
+    "equip",
+    "processes",
+    "run_together",
+]

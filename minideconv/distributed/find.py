@@ -1,4 +1,4 @@
-"""Who else is there? `communicator` finds out how this process was started.
+"""Who else is there? `processes` finds out how this process was started.
 
 A launcher of MPI tells each process by its environment how many there are. A plain run has no such
 variable, is a `Single`, and imports nothing.
@@ -10,13 +10,13 @@ import os
 import sys
 from typing import Any
 
-from minideconv.backend import Device, as_device, cupy
+from minideconv.backend import Device, as_device, cupy, nccl
 from minideconv.distributed.communicator import Communicator, Single
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.nccl import Nccl
 from minideconv.errors import AlreadySaid, DeviceError, MinideconvError, UsageError
 
-__all__ = ["communicator", "launched", "own_device"]
+__all__ = ["communicator", "equip", "launched", "own_device", "processes"]
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS")
 _LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
@@ -33,50 +33,70 @@ def launched() -> int:
     return max(said) if said else int(_NO_SIZE not in os.environ)
 
 
-def communicator(device: str = "cpu", limit: float = 300.0, way: str = "auto") -> Communicator:
-    """Return what this process and the others talk through.
+def processes(limit: float = 300.0) -> Single | Mpi:
+    """Return this process and the others that were started with it.
 
     Parameters
     ----------
-    device : str
-        Where arrays will be: "cpu", "gpu" or "auto".
     limit : float
         Seconds that a wait for the others may last.
-    way : {"auto", "mpi", "nccl"}
-        How arrays of GPUs travel: "auto" means by NCCL. With "mpi" they go through the memory of
-        the CPU: slow, but several processes may then share a GPU.
 
     Raises
     ------
     UsageError
         If several processes were started and mpi4py or an MPI library is missing.
-    DeviceError
-        If there is no GPU for each process, or no NCCL.
     """
     said = launched()
     if said == 1:
         return Single()
     world = _world(said)
-    if world.size == 1:
-        return Single()
-    talk = Mpi(world, limit)
-    # What goes wrong for one must be known to all, or the others would wait for it.
-    wrong, found = "", None
+    return Single() if world.size == 1 else Mpi(world, limit)
+
+
+def equip(talk: Communicator, device: str = "cpu", way: str = "auto") -> tuple[Any, Device]:
+    """Return what the processes talk through if they compute on `device`, and each one's own.
+
+    Parameters
+    ----------
+    talk : Single or Mpi
+        What `processes` returned.
+    device : str
+        "cpu", "gpu" or "auto"; for a single process also "gpu:N".
+    way : {"auto", "mpi", "nccl"}
+        How arrays of GPUs travel: "auto" means by NCCL. With "mpi" they go through the memory of
+        the CPU: slow, but several processes may then share a GPU.
+
+    Returns
+    -------
+    (Communicator, Device)
+
+    Raises
+    ------
+    DeviceError, UsageError
+        On all processes alike, if one of them has no GPU of its own, or no NCCL.
+    """
+    if not isinstance(talk, Mpi):
+        return talk, as_device(device)
+    wrong, own = "", as_device("cpu")
     try:
-        found = own_device(device, talk.local_rank)
+        own = own_device(device, talk.local_rank)
     except (DeviceError, UsageError) as error:
         wrong = str(error)
     _agree(talk, wrong)
-    assert found is not None
-    kind = talk.exchange(found.type)[0]
-    _agree(
-        talk, "" if found.type == kind else f"computes on the {found.type}, rank 0 on the {kind}"
-    )
-    if found.type == "cpu" or way == "mpi":
-        return talk
+    kind = talk.exchange(own.type)[0]
+    other = f"this process computes on the {own.type}, rank 0 on the {kind}"
+    _agree(talk, "" if own.type == kind else other)
+    if own.type == "cpu" or way == "mpi":
+        return talk, own
     _agree(talk, _nccl_problem())
-    _agree(talk, _shared_gpu(talk.exchange(_name_of(found))))
-    return Nccl(world, found.index, limit)
+    _agree(talk, _shared_gpu(talk.exchange(_name_of(own))))
+    return Nccl(talk, own.index), own
+
+
+def communicator(device: str = "cpu", limit: float = 300.0, way: str = "auto") -> Communicator:
+    """Return what this process and the others talk through: `processes`, then `equip`."""
+    talk: Communicator = equip(processes(limit), device, way)[0]
+    return talk
 
 
 def own_device(device: str, local_rank: int) -> Device:
@@ -139,20 +159,16 @@ def _alone_in_saying(text: str) -> MinideconvError:
 
 
 def _agree(talk: Mpi, wrong: str) -> None:
-    """Raise on all processes if something is wrong on one, and let rank 0 say it."""
+    """Raise on all processes if something is wrong on one; the sentence names the rank."""
     said = talk.exchange(wrong)
-    if not any(said):
-        return
-    talk.close()
-    if talk.rank > 0:
-        raise AlreadySaid(DeviceError.exit_code)
-    rank = next(r for r, text in enumerate(said) if text)
-    where = "" if all(text == said[0] for text in said) else f"rank {rank}: "
-    raise DeviceError(where + said[rank])
+    if any(said):
+        rank = next(r for r, text in enumerate(said) if text)
+        where = "" if all(text == said[0] for text in said) else f"rank {rank}: "
+        raise DeviceError(where + said[rank])
 
 
 def _nccl_problem() -> str:
-    if getattr(cupy().cuda.nccl, "available", False):
+    if nccl() is not None:
         return ""
     return (
         "several processes on GPUs need NCCL, which is not installed; pip install nvidia-nccl-cu12"

@@ -51,7 +51,7 @@ class Mpi:
     """
 
     def __init__(self, world: Any, limit: float = 300.0) -> None:
-        self._world = world
+        self.world = world
         self.rank, self.size = int(world.rank), int(world.size)
         self.peers = Peers(world)
         self.waiting = Waiting(limit, self.peers)
@@ -71,7 +71,7 @@ class Mpi:
             return
         flat = _contiguous(array)
         what = f"an array of rank {root}"
-        self._all([self._world.Ibcast(part, root) for part in _buckets(flat)], what)
+        self._all([self.world.Ibcast(part, root) for part in _buckets(flat)], what)
         _give_back(flat, array)
 
     def all_reduce_(self, array: Array, how: str = "sum") -> None:
@@ -91,14 +91,14 @@ class Mpi:
             return self._all_gather_on_device(array)
         own = np.ascontiguousarray(array)
         rows = np.empty((self.size, *own.shape), own.dtype)
-        self._all([self._world.Iallgather(own, rows)], "the arrays of all processes")
+        self._all([self.world.Iallgather(own, rows)], "the arrays of all processes")
         return rows
 
     def _reduce(self, parts: Iterator[Array], how: str) -> None:
         from mpi4py import MPI
 
         operation = self._operations[how]
-        requests = [self._world.Iallreduce(MPI.IN_PLACE, part, operation) for part in parts]
+        requests = [self.world.Iallreduce(MPI.IN_PLACE, part, operation) for part in parts]
         self._all(requests, f"the {how} over all processes")
 
     def _all(self, requests: list[Any], what: str) -> None:
@@ -145,7 +145,7 @@ class Mpi:
 
     def barrier(self) -> None:
         """Wait until every process has come here."""
-        self._all([self._world.Ibarrier()], "all processes to come together")
+        self._all([self.world.Ibarrier()], "all processes to come together")
 
     def settle(self) -> None:
         """Go on: nothing is left under way."""
@@ -154,17 +154,20 @@ class Mpi:
 
     def close(self) -> None:
         """End the work together: every process must come."""
+        self.barrier()
+        self.leave()
+
+    def leave(self) -> None:
+        """Say to MPI that this process will not speak to the others any more."""
         from mpi4py import MPI
 
-        self.barrier()
         self.peers.forget_deaths()
         MPI.Finalize()
 
     def part(self, error: BaseException, sentence: str, code: int) -> Farewell:
         """Take leave of the others because of `error`, in words `sentence`; see `peers`."""
-        lost = isinstance(error, PeerLost)
-        failed, waiting = ("", sentence) if lost else (sentence, "")
-        return self.peers.part(failed, waiting, code, min(ANSWER, self.waiting.limit))
+        kind = "waited" if isinstance(error, PeerLost) else "error"
+        return self.peers.part(kind, sentence, code, min(ANSWER, self.waiting.limit))
 
     def wait_for_the_end(self, code: int) -> NoReturn:
         """Leave the rest to the process that acts for all; end by itself if that takes long."""
@@ -176,7 +179,7 @@ class Mpi:
         sys.stdout.flush()
         sys.stderr.flush()
         time.sleep(0.2)  # what was printed shall reach the launcher before the end does
-        self._world.Abort(code)
+        self.world.Abort(code)
         os._exit(code)
 
 

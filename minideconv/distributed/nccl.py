@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, cupy
+from minideconv.backend import Array, cupy, nccl
 from minideconv.distributed.mpi import Mpi, _contiguous, _give_back
 from minideconv.distributed.waiting import PeerLost
 
@@ -32,18 +32,18 @@ class Nccl(Mpi):
 
     Parameters
     ----------
-    world, limit
-        As for `Mpi`.
+    talk : Mpi
+        The processes; what it knows of them and how it waits stays in use.
     device : int
         Number of this process's GPU; it is made the current one.
     """
 
-    def __init__(self, world: Any, device: int, limit: float = 300.0) -> None:
-        super().__init__(world, limit)
+    def __init__(self, talk: Mpi, device: int) -> None:
+        self.__dict__.update(vars(talk))
         cp = cupy()
         cp.cuda.Device(device).use()
         self._device = device
-        self._nccl = cp.cuda.nccl
+        self._nccl = nccl()
         self._types = {
             np.dtype(name): getattr(self._nccl, f"NCCL_{name.upper()}") for name in _TYPES
         }

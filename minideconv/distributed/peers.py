@@ -19,7 +19,8 @@ import json
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Farewell", "Peers"]
@@ -31,32 +32,48 @@ _TAG = 9191  # of notes; nothing else is sent from one process to one other
 class Farewell:
     """How a run of several processes ended before its time."""
 
-    first: bool
-    """Whether this process is the one to save and to speak."""
-    failed: dict[int, str] = field(default_factory=dict)
-    """The sentences of those that met an error, by rank."""
-    silent: list[int] = field(default_factory=list)
-    """The ranks of those from which nothing was heard."""
-    waiting: str = ""
-    """Who waited how long for what, of those who met no error the lowest rank."""
-    code: int = 1
-    """The exit code for all."""
+    rank: int
+    size: int
+    notes: dict[int, dict[str, Any]]
+    """What was heard, by rank: ``error`` or ``waited``, a sentence, and ``code``."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one to act for all."""
+        return self.rank == min(self.notes)
+
+    @property
+    def orderly(self) -> bool:
+        """Whether all have left by themselves, so that nothing is under way between them."""
+        return len(self.notes) == self.size and all("error" in n for n in self.notes.values())
+
+    @property
+    def code(self) -> int:
+        """The exit code for all: that of the first error."""
+        errors = [n["code"] for _, n in sorted(self.notes.items()) if "error" in n]
+        return int(errors[0] if errors else 1)
 
     def sentence(self, died: bool) -> str:
         """Say in one sentence what happened; `died` if the launcher saw a process end."""
-        if self.failed:
-            texts: dict[str, list[int]] = {}
-            for rank, text in sorted(self.failed.items()):
-                texts.setdefault(text, []).append(rank)
-            if len(texts) == 1 and not self.silent and not self.waiting:
-                return next(iter(texts))  # all met the same: it is nobody's own
-            return "; ".join(f"{_ranks(ranks)}: {text}" for text, ranks in texts.items())
-        if self.silent:
-            how = "has ended" if died else "does not answer"
-            if len(self.silent) > 1:
-                how = "have ended" if died else "do not answer"
-            return f"{_ranks(self.silent)} {how}; {self.waiting}"
-        return self.waiting
+        errors: dict[str, list[int]] = {}
+        for rank, note in sorted(self.notes.items()):
+            if note.get("error"):
+                errors.setdefault(note["error"], []).append(rank)
+        if errors:
+            if len(errors) == 1 and self.orderly:
+                return next(iter(errors))  # all met the same: it is nobody's own
+            return "; ".join(f"{_ranks(ranks)}: {text}" for text, ranks in errors.items())
+        waits = ((r, n["waited"]) for r, n in sorted(self.notes.items()) if "waited" in n)
+        waited = next((f"rank {rank} {text}" for rank, text in waits), "")
+        silent = sorted(set(range(self.size)) - set(self.notes))
+        if not silent:
+            return waited
+        several = len(silent) > 1
+        if died:
+            how = "have ended" if several else "has ended"
+        else:
+            how = "do not answer" if several else "does not answer"
+        return f"{_ranks(silent)} {how}; {waited}"
 
 
 def _ranks(ranks: list[int]) -> str:
@@ -78,6 +95,8 @@ class Peers:
         self._sent: list[Any] = []
         self.deaths = 0
         """How often the launcher has said that a process ended."""
+        self.rescue: Callable[[], str] = lambda: ""
+        """Saves what there is to save, in the process that acts for all, and says so; to be set."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, self._count_death)
 
@@ -100,20 +119,22 @@ class Peers:
             self._notes[status.Get_source()] = json.loads(text)
         return self._notes
 
-    def part(self, failed: str, waiting: str, code: int, patience: float) -> Farewell:
+    def part(self, kind: str, sentence: str, code: int, patience: float) -> Farewell:
         """Take leave: write to all, read what all write, and return what came out.
 
         Parameters
         ----------
-        failed, waiting : str
-            The error that this process met, or what it waited for; one of them is empty.
+        kind : {"error", "waited"}
+            What ended the work of this process: an error that it met, or a wait in vain.
+        sentence : str
+            Which; empty for an error that another process tells the user.
         code : int
             The exit code of that error.
         patience : float
             Seconds that the others have to answer.
         """
         rank, size = self._world.rank, self._world.size
-        mine = {"failed": failed, "waiting": waiting, "code": code}
+        mine = {kind: sentence, "code": code}
         text = json.dumps(mine).encode()
         self._sent = [(self._world.Isend(text, r, _TAG), text) for r in range(size) if r != rank]
         end = time.monotonic() + patience
@@ -121,14 +142,4 @@ class Peers:
             if self.deaths and len(self._notes) >= size - 2:
                 break  # all have answered but the one that ended
             time.sleep(0.002)
-        notes = {**self._notes, rank: mine}
-        errors = {r: note["failed"] for r, note in notes.items() if note["failed"]}
-        waits = {r: note["waiting"] for r, note in sorted(notes.items()) if note["waiting"]}
-        codes = [notes[r]["code"] for r in sorted(errors)] or [code]
-        return Farewell(
-            first=rank == min(notes),
-            failed=errors,
-            silent=sorted(set(range(size)) - set(notes)),
-            waiting=next((f"rank {r} {text}" for r, text in waits.items()), ""),
-            code=codes[0],
-        )
+        return Farewell(rank, size, {**self._notes, rank: mine})

@@ -21,14 +21,18 @@ from minideconv.errors import MinideconvError
 
 __all__ = ["PeerLost", "Waiting"]
 
+AT_ONCE = 0.0001
+"""Seconds in which it asks again at once: a small sum takes some microseconds."""
+
 EAGER = 0.02
-"""Seconds in which it asks without a rest; most waits are shorter."""
+"""Seconds in which it then asks as often as other processes leave it the core."""
 
 REST = 0.0005
-"""Seconds between two questions after that: other processes may need the core."""
+"""Seconds between two questions after that."""
 
-AFTER_DEATH = 0.5
-"""Seconds that a wait may still last when some process has ended: it may have done its part."""
+AFTER_NEWS = 0.5
+"""Seconds that a wait may still last when some process has ended, or said that it cannot go on: it
+may have done its part."""
 
 AFTER_STOP = 15.0
 """Seconds that a wait may still last when this process shall stop."""
@@ -75,18 +79,19 @@ class Waiting:
             If it will not be.
         """
         begun = time.monotonic()
-        dead = stopped = 0.0  # since when
+        news = stopped = 0.0  # since when
         while not done():
             now = time.monotonic()
+            if now - begun < AT_ONCE:
+                continue
             if now - begun < EAGER:
                 os.sched_yield()
             else:
                 time.sleep(REST)
-            dead = dead or (now if self.peers.deaths else 0.0)
+            news = news or (now if self.peers.deaths or self.peers.heard() else 0.0)
             stopped = stopped or (now if self.stopping() else 0.0)
             if (
-                self.peers.heard()
-                or (dead and now - dead > AFTER_DEATH)
+                (news and now - news > AFTER_NEWS)
                 or (stopped and now - stopped > AFTER_STOP)
                 or now - begun > self.limit
             ):
