@@ -29,6 +29,7 @@ for deep learning" (2016), chapter 4, for the transpose.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import reduce
 
 from minideconv import geometry
@@ -346,11 +347,14 @@ def conv2d_backward(
     """Return `conv2d`'s gradients by (x, weight, bias); None where not needed.
 
     ``dx = conv_transpose2d(dy, W)``, ``dW = conv2d_weight_grad(x, dy)``, ``db[k] = sum_{n, p, q}
-    dy``.
+    dy``. A faster way may make the first two together.
     """
     kernel, size = (weight.shape[2], weight.shape[3]), (x.shape[2], x.shape[3])
     dx = dw = db = None
-    if needs[0]:
+    if needs[0] and needs[1]:
+        window = conv_window("conv2d", size, kernel, stride, padding, dilation)
+        dx, dw = accelerate("conv2d_gradients", dy, x, weight, window, groups) or (None, None)
+    if needs[0] and dx is None:
         # the pixels at the bottom and right that a stride left over come back as output_padding
         left_over = geometry.output_padding_for(
             size,
@@ -361,7 +365,7 @@ def conv2d_backward(
             geometry.pair(dilation, "dilation", "conv2d"),
         )
         dx = conv_transpose2d(dy, weight, None, stride, padding, left_over, groups, dilation)
-    if needs[1]:
+    if needs[1] and dw is None:
         dw = conv2d_weight_grad(x, dy, kernel, stride, padding, dilation, groups)
     if needs[2]:
         db = _bias_grad(dy)
@@ -386,11 +390,16 @@ def conv_transpose2d_backward(
     last pixel of x: none of them has a share in it.
     """
     h, w = x.shape[2:]
+    kernel = (weight.shape[2], weight.shape[3])
     dx = dw = db = None
-    if needs[0]:
+    if needs[0] and needs[1]:
+        window = conv_window("conv2d", dy.shape[2:], kernel, stride, padding, dilation)
+        window = replace(window, out=(h, w))
+        arguments = (dy, x, weight, window, groups)
+        dx, dw = accelerate("conv_transpose2d_gradients", *arguments) or (None, None)
+    if needs[0] and dx is None:
         dx = conv2d(dy, weight, None, stride, padding, dilation, groups)[:, :, :h, :w]
-    if needs[1]:
-        kernel = (weight.shape[2], weight.shape[3])
+    if needs[1] and dw is None:
         ho, wo = conv_window("conv2d", dy.shape[2:], kernel, stride, padding, dilation).out
         if (ho, wo) != (h, w):
             behind = get_xp(x).zeros((*x.shape[:2], ho, wo), x.dtype)

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda import im2col_gemm
 from minideconv.engine.cuda.table import choose
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import Window
 from minideconv.precisions import get_precision
 
-__all__ = ["conv2d", "conv2d_weight_grad", "conv_transpose2d"]
+__all__ = [
+    "conv2d",
+    "conv2d_gradients",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_gradients",
+]
 
 
 @accelerates("conv2d", "gpu")
@@ -53,6 +60,39 @@ def conv2d_weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Arra
         return None
     dw = found.weight_grad(to_channels_last(x), to_channels_last(dy), window, groups)
     return dw.transpose(3, 2, 0, 1)
+
+
+@accelerates("conv2d_gradients", "gpu")
+def conv2d_gradients(
+    dy: Array, x: Array, weight: Array, window: Window, groups: int
+) -> tuple[Array, Array] | None:
+    """`ops.conv2d_backward`: dx and dw, where one patch matrix serves both."""
+    if not _by_columns(("input_grad", "weight_grad"), x, dy, window, groups):
+        return None
+    arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
+    found = im2col_gemm.input_and_weight_grad(*arrays, window, groups)
+    return None if found is None else (from_channels_last(found[0]), found[1].transpose(3, 2, 0, 1))
+
+
+@accelerates("conv_transpose2d_gradients", "gpu")
+def conv_transpose2d_gradients(
+    dy: Array, x: Array, weight: Array, window: Window, groups: int
+) -> tuple[Array, Array] | None:
+    """`ops.conv_transpose2d_backward`: dx and dw, where one patch matrix serves both."""
+    if not _by_columns(("forward", "weight_grad"), dy, x, window, groups):
+        return None
+    arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
+    dx, dw = im2col_gemm.forward_and_weight_grad(*arrays, window, groups)
+    return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
+
+
+def _by_columns(
+    operations: tuple[str, ...], x: Array, y: Array, window: Window, groups: int
+) -> bool:
+    """Return whether the table gives these operations on x -> y to `im2col_gemm`."""
+    sizes = (len(x), x.shape[1], y.shape[1], groups, x.dtype)
+    chosen = (choose(operation, window, *sizes, get_precision()) for operation in operations)
+    return x.dtype == y.dtype and all(way and way.name == "im2col_gemm" for way in chosen)
 
 
 def _contiguous(bias: Array | None) -> Array | None:

@@ -16,7 +16,9 @@ the roles of its channels exchanged:
     dX = cols'(dY) W'        W' as (kh kw K/groups, C)
 
 That is taken where it moves no more bytes than the columns of dX, which are C instead of K channels
-wide, and being sums, in 32 bits even where factors have 16.
+wide and, being sums, have 32 bits even where factors have 16. The same columns then give dW too, as
+the weight gradient of that other convolution. So do those of dY when a transposed convolution goes
+back: a backward pass often needs one patch matrix only.
 
 Source: Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
 processing" (2006), section 4; Chetlur et al., "cuDNN: efficient primitives for deep learning"
@@ -35,21 +37,23 @@ from minideconv.engine.cuda.columns import blocks, col2im, im2col, touched
 from minideconv.engine.cuda.products import Factors, add_bias, factors, multiply, rounded
 from minideconv.ops.im2col import Window
 
-__all__ = ["forward", "input_grad", "weight_grad"]
+__all__ = [
+    "forward",
+    "forward_and_weight_grad",
+    "input_and_weight_grad",
+    "input_grad",
+    "weight_grad",
+]
 
 
 # ---------------------------------------------------------------------------------------------
-# The three passes
+# The three passes, and two of them at once
 
 
 def forward(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """(N, H, W, C) * (kh, kw, C/groups, K) -> (N, H', W', K)."""
-    kind = factors(x.dtype)
-    matrix = _matrices(rounded(w, kind), groups)
     y = _empty(x, len(x), *window.out, w.shape[3])
-    rows = y.reshape(-1, y.shape[3])
-    for part, cols in _patches(x, window, groups, kind):
-        multiply(cols, matrix, _split(rows[part], groups), kind)
+    _correlate(x, window, groups, w=w, y=y)
     add_bias(y, bias)
     return y
 
@@ -61,7 +65,7 @@ def input_grad(dy: Array, w: Array, bias: Array | None, window: Window, groups: 
     if _is_convolution(window, c, k, groups, dy.dtype, kind):
         return forward(dy, _exchanged(w, groups), bias, _backwards(window), groups)
     transposed = _matrices(rounded(w, kind), groups).transpose(0, 2, 1)
-    rows = dy.reshape(-1, k)
+    rows = _positions(dy)
     dx = _empty(dy, len(dy), *window.size, c)
     if _is_product(window, groups):
         results = dx.reshape(len(rows), -1)
@@ -82,14 +86,56 @@ def input_grad(dy: Array, w: Array, bias: Array | None, window: Window, groups: 
 
 def weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Array:
     """(N, H, W, C), (N, H', W', K) -> (kh, kw, C/groups, K)."""
-    kind = factors(x.dtype)
-    rows = dy.reshape(-1, dy.shape[3])
     dw = _empty(x, *window.kernel, x.shape[3] // groups, dy.shape[3])
-    result = _matrices(dw, groups)
-    for part, cols in _patches(x, window, groups, kind):
-        factor = _split(rounded(rows[part], kind), groups)
-        multiply(cols.transpose(0, 2, 1), factor, result, kind, beta=float(part.start > 0))
+    _correlate(x, window, groups, dy=dy, dw=dw)
     return dw
+
+
+def forward_and_weight_grad(
+    x: Array, dy: Array, w: Array, window: Window, groups: int
+) -> tuple[Array, Array]:
+    """Return `forward` of `x` and `weight_grad` of `x` and `dy`: the gradients of the transpose."""
+    y, dw = _empty(x, len(x), *window.out, w.shape[3]), _empty(w, *w.shape)
+    _correlate(x, window, groups, w=w, y=y, dy=dy, dw=dw)
+    return y, dw
+
+
+def input_and_weight_grad(
+    dy: Array, x: Array, w: Array, window: Window, groups: int
+) -> tuple[Array, Array] | None:
+    """Return `input_grad` and `weight_grad`, or None where one patch matrix for both costs more."""
+    kind = factors(x.dtype)
+    if not _is_convolution(window, x.shape[3], dy.shape[3], groups, x.dtype, kind, both=True):
+        return None
+    backwards, other = _backwards(window), _exchanged(w, groups)
+    dx, dw = forward_and_weight_grad(dy, x, other, backwards, groups)
+    return dx, _exchanged(dw, groups)
+
+
+def _correlate(
+    x: Array,
+    window: Window,
+    groups: int,
+    *,
+    w: Array | None = None,
+    y: Array | None = None,
+    dy: Array | None = None,
+    dw: Array | None = None,
+) -> None:
+    """Make the columns of `x` and, of the two products with them, those that are asked for.
+
+    ``y = cols(x) w`` and ``dw = cols(x)^T dy``.
+    """
+    kind = factors(x.dtype)
+    if w is not None:
+        matrix = _matrices(rounded(w, kind), groups)
+    for part, cols in _patches(x, window, groups, kind):
+        if y is not None:
+            multiply(cols, matrix, _split(_positions(y)[part], groups), kind)
+        if dy is not None and dw is not None:
+            factor = _split(rounded(_positions(dy)[part], kind), groups)
+            beta = float(part.start > 0)  # behind the first block: add to what is there
+            multiply(cols.transpose(0, 2, 1), factor, _matrices(dw, groups), kind, beta)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -101,13 +147,21 @@ def _is_product(window: Window, groups: int) -> bool:
     return gemm.fits(window, 0, 0, None) and (groups == 1 or window.kernel == (1, 1))
 
 
-def _is_convolution(window: Window, c: int, k: int, groups: int, dtype: Any, kind: Factors) -> bool:
-    """Return whether dX is best computed as a convolution of dY."""
+def _is_convolution(
+    window: Window, c: int, k: int, groups: int, dtype: Any, kind: Factors, both: bool = False
+) -> bool:
+    """Return whether dX is best computed as a convolution of dY, or `both` dX and dW.
+
+    By the bytes for one tap: columns are written once and read by each product.
+    """
     if window.stride != (1, 1) or _is_product(window, groups):
         return False
-    of_dy = prod(window.size) * k * kind.dtype.itemsize
-    of_dx = prod(window.out) * c * dtype.itemsize
-    return of_dy <= of_dx and prod(window.size) <= prod(window.out)
+    if prod(window.size) > prod(window.out):
+        return False  # there would be more to multiply
+    factor, result = kind.dtype.itemsize, dtype.itemsize
+    of_dy = prod(window.size) * k * factor * (3 if both else 2)
+    of_dx = prod(window.out) * c * (2 * result + (2 * factor if both else 0))
+    return of_dy <= of_dx
 
 
 def _backwards(window: Window) -> Window:
@@ -157,6 +211,11 @@ def _parts(rows: Array, kind: Factors) -> list[slice]:
         return [slice(0, len(rows))]
     found = blocks(len(rows), rows.shape[1] * kind.dtype.itemsize)
     return [slice(block.start, block.stop) for block in found]
+
+
+def _positions(images: Array) -> Array:
+    """(N, H, W, C) -> (N H W, C), a view."""
+    return images.reshape(-1, images.shape[3])
 
 
 def _split(rows: Array, groups: int) -> Array:
