@@ -28,6 +28,8 @@ class GradHome(Protocol):
     """Memory that keeps the gradient of a leaf for it: `optim.flat` says what for."""
 
     grad: Tensor
+    together: tuple[Array, int]
+    """The array of all gradients that are kept beside this one, and how many they are."""
 
     def receive(self, grad: Array, first: bool) -> None:
         """Write `grad` there, or add it if it is not the first."""

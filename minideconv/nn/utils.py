@@ -5,18 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
+from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
-from minideconv.backend import get_xp
+from minideconv.backend import Array, get_xp
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
+def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Array:
     """Scale all gradients to a common L2 norm of at most `max_norm`; return the norm before.
 
-    The norm is taken over all parameters together, as if they were one vector.
+        g = g max_norm / (norm + 1e-6)    if norm > max_norm
+
+    The norm is taken over all parameters together, as if they were one vector. If it is not finite,
+    it is NaN, and the gradients are left alone.
     Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks"
     (ICML 2013), algorithm 1.
+
+    Returns
+    -------
+    float, or an array of no axis on a GPU
+        There nobody waits for it: reading it with ``float`` does. The factor is computed on the
+        device too. Gradients that lie in one array (``optimizer.flatten()``) take two launches.
 
     Raises
     ------
@@ -25,13 +37,40 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be positive")
-    gradients = [p.grad.data for p in parameters if p.grad is not None]
+    having = [p for p in parameters if p.grad is not None]
+    gradients = [p.grad.data for p in having if p.grad is not None]
+    xp = get_xp(*gradients)
+    if xp is not np:
+        together = _together(having)
+        norm = None if together is None else accelerate("clip_norm", together, float(max_norm))
+        return _clip_on_device(gradients, max_norm) if norm is None else norm
     flat = [g.ravel(order="K") for g in gradients]  # as they lie: a view wherever that is dense
-    squares = [float(get_xp(g).vdot(g, g)) for g in flat]
+    squares = [float(np.vdot(g, g)) for g in flat]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
     if norm > max_norm:
         for gradient in gradients:
             gradient *= max_norm / (norm + 1e-6)
+    return norm
+
+
+def _together(parameters: list[Tensor]) -> Array | None:
+    """Return the flat array of these parameters' gradients, if they are all that lie in it."""
+    homes = [p._home for p in parameters]
+    if homes[0] is None:
+        return None
+    array, count = homes[0].together
+    same = all(home is not None and home.together[0] is array for home in homes)
+    return array if same and len({id(p) for p in parameters}) == count else None
+
+
+def _clip_on_device(gradients: list[Array], max_norm: float) -> Array:
+    """Do the same without asking the device for the norm."""
+    xp = get_xp(*gradients)
+    square = sum(xp.square(g.astype(np.float64)).sum() for g in gradients)
+    norm: Array = xp.where(xp.isfinite(square), xp.sqrt(square), np.nan)
+    factor = xp.where(norm > max_norm, max_norm / (norm + 1e-6), 1.0)
+    for gradient in gradients:
+        gradient *= factor
     return norm
 
 

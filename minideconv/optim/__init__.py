@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minideconv.optim.adam import Adam, AdamW
+from minideconv.optim.grad_scaler import GradScaler
 from minideconv.optim.optimizer import Optimizer
 from minideconv.optim.plateau import ReduceLROnPlateau
 from minideconv.optim.schedules import (
@@ -22,6 +23,7 @@ __all__ = [
     "AdamW",
     "CosineLR",
     "FixedLR",
+    "GradScaler",
     "MultiStepLR",
     "Optimizer",
     "PolyLR",

@@ -61,10 +61,7 @@ class Place:
 
 
 class Home:
-    """Where the gradient of one parameter is kept; `Tensor` hands every gradient to it.
-
-    ``together`` is the array of all gradients, without the extra, and how many there are.
-    """
+    """Where the gradient of one parameter is kept; `Tensor` hands every gradient to it."""
 
     def __init__(self, gradients: Array, place: Place, together: tuple[Array, int]) -> None:
         self.together = together

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, get_xp, to_cpu, to_device
+from minideconv.backend import Array, device_of, get_xp, to_cpu, to_device
 from minideconv.optim.flat import EXTRA, FlatParameters
 
 __all__ = ["Optimizer", "check_count", "check_range"]
@@ -237,6 +237,25 @@ class Optimizer:
             self._flat = FlatParameters(self.name, groups)
             self._move_state()
 
+    def gradients(self) -> list[Array]:
+        """Return the arrays of all gradients there are: a single one, of one axis, if flat.
+
+        Between the gradients, and where there is none yet, the flat array holds zeros.
+        """
+        if self._flat is None:
+            return [p.grad.data for p in self._parameters() if p.grad is not None]
+        if all(p.grad is None for p in self._parameters()):
+            return []
+        self._flat.clear_missing()
+        return [self._flat.gradients[:-EXTRA]]
+
+    def make_skip(self) -> Array:
+        """Return `skip`, made if it is not there yet."""
+        weight = self.param_groups[0]["params"][0].data
+        if self.skip is None or device_of(self.skip) != device_of(weight):
+            self.skip = get_xp(weight).zeros(2, np.float32)
+        return self.skip
+
     @property
     def flat_grad(self) -> Array:
         """All gradients, then the elements of `flat_extra`, as one array of one axis.
@@ -276,9 +295,7 @@ class Optimizer:
         RuntimeError
             If parameters of one group have taken different numbers of steps.
         """
-        if self.skip is None:
-            first = self.param_groups[0]["params"][0].data
-            self.skip = get_xp(first).zeros(2, np.float32)
+        self.make_skip()
         rows: list[tuple[float, float]] = []
         number = 0
         for g, group in enumerate(self.param_groups):

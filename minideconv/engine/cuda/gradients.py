@@ -1,0 +1,59 @@
+"""All gradients at once on a GPU: their norm, clipping to it, and loss scaling.
+
+The host asks for nothing: the norm, and whether all numbers are finite, stay on the device, where
+the next kernel reads them. The kernels are in `kernels/gradients.cu`.
+"""
+
+from __future__ import annotations
+
+from minideconv.algorithms import accelerates
+from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.module import BLOCK, launch
+from minideconv.engine.cuda.optimizers import MOST_BLOCKS, flat_arrays, threads_for
+
+__all__ = ["clip_norm", "unscale", "update_scale"]
+
+PARTS = 1 << 10
+"""Sums of squares at most that are added up in the end; as many blocks make them."""
+
+_FILE = "gradients.cu"
+
+
+@accelerates("clip_norm", "gpu")
+def clip_norm(grad: Array, max_norm: float) -> Array | None:
+    """Scale a flat gradient to a norm of at most `max_norm`; return the norm before, as double.
+
+    None if the array is not for this.
+    """
+    if not flat_arrays(grad) or grad.size == 0:
+        return None
+    xp, threads = get_xp(grad), threads_for(grad)
+    blocks = -(-threads // BLOCK)
+    parts, norm = xp.empty(min(blocks, PARTS)), xp.empty(())
+    launch(_FILE, "squares", threads, (grad, grad.size, parts), grad.dtype, grid=parts.size)
+    arguments = (grad, grad.size, parts, parts.size, max_norm, norm)
+    launch(_FILE, "clip", threads, arguments, grad.dtype, grid=min(blocks, MOST_BLOCKS))
+    return norm
+
+
+@accelerates("unscale", "gpu")
+def unscale(grad: Array, scale: Array, skip: Array) -> bool | None:
+    """Divide a flat gradient by ``scale[0]``; set ``skip[0]`` if a number of it is not finite.
+
+    Return True, or None if the array is not for this.
+    """
+    if not flat_arrays(grad):
+        return None
+    threads = threads_for(grad)
+    grid = min(-(-threads // BLOCK), MOST_BLOCKS)
+    launch(_FILE, "unscale", threads, (grad, grad.size, scale, skip), grad.dtype, grid=grid)
+    return True
+
+
+@accelerates("update_scale", "gpu")
+def update_scale(
+    state: Array, skip: Array, counts: bool, growth: float, backoff: float, interval: int
+) -> bool:
+    """Change the scale after a step, as `optim.grad_scaler.update_scale` says; return True."""
+    launch(_FILE, "update_scale", 1, (state, skip, int(counts), growth, backoff, interval))
+    return True

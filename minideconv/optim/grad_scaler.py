@@ -1,0 +1,299 @@
+"""Loss scaling: gradients too small for a half-precision number are made larger on their way.
+
+    L' = s L        so every gradient comes out s times as large        g = g' / s
+
+A float16 number below 6e-8 is zero. Where the factors of products are rounded to float16, small
+gradients would vanish; times s they do not, and s is taken out again before the step. If s is too
+large, a gradient overflows: that step is left out and s is reduced; after many good steps it grows:
+
+    found an infinity or NaN     s = backoff s, and nothing else happens
+    `growth_interval` good steps in a row     s = growth s
+
+bfloat16 has the range of float32 and needs none of this.
+
+Source: Micikevicius et al., "Mixed precision training" (2018), section 3.2; names and rules are
+those of ``torch.amp.GradScaler``. There the host asks the device at each step whether it was a
+good one, and waits for all work that is under way. Here the answer stays on the device: the step's
+kernel reads it and does nothing (`Optimizer.skip`), and so the whole step can be a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minideconv.algorithms import accelerate
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, get_xp
+from minideconv.optim.blocks import as_they_lie
+from minideconv.optim.optimizer import Optimizer, check_count, check_range
+from minideconv.tensor import wrap
+
+__all__ = ["GradScaler"]
+
+
+class GradScaler:
+    """Scales a loss, takes the scale out of the gradients, and finds a scale that fits.
+
+    Parameters
+    ----------
+    init_scale : float > 0
+        The scale to begin with. Powers of two change no digit of a gradient.
+    growth_factor : float > 1
+    backoff_factor : float in (0, 1)
+    growth_interval : int >= 1
+        Good steps in a row after which the scale grows.
+    enabled : bool
+        With False nothing is scaled, and `step` is ``optimizer.step``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is out of its range.
+
+    Notes
+    -----
+    A step that was left out does not count for Adam's bias corrections. For SGD with dampening it
+    does: if the very first step on a GPU is left out, the next one is dampened.
+
+    Examples
+    --------
+    >>> from minideconv.optim import SGD
+    >>> w = Tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer, scaler = SGD([w], lr=0.25), GradScaler(init_scale=8.0)
+    >>> scaler.scale((w * w).sum()).backward()
+    >>> w.grad
+    Tensor([ 16., -32.])
+    >>> scaler.step(optimizer)
+    >>> scaler.update()
+    >>> w.numpy().tolist()
+    [0.5, -1.0]
+    """
+
+    def __init__(
+        self,
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ) -> None:
+        self._enabled = enabled
+        self._start = (_positive("init_scale", init_scale), 0.0)
+        self._state: Array | None = None  # the scale, and the good steps since it last changed
+        self._stages: dict[Optimizer, str] = {}
+        self.set_growth_factor(growth_factor)
+        self.set_backoff_factor(backoff_factor)
+        self.set_growth_interval(growth_interval)
+
+    # What a step calls, in this order
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """Return the loss times the scale: call ``backward`` on that."""
+        if not self._enabled:
+            return loss
+        return loss * wrap(self._on_device_of(loss.data)[:1].reshape(()))
+
+    def unscale_(self, optimizer: Optimizer) -> None:
+        """Divide the gradients by the scale in place, and note whether all of them are finite.
+
+        `step` does this, unless it was done: call it yourself to clip gradients in between.
+
+        Raises
+        ------
+        RuntimeError
+            If it was called before for this step, or there are no gradients.
+        """
+        if not self._enabled:
+            return
+        stage = self._stages.get(optimizer)
+        if stage is not None:
+            raise RuntimeError(
+                f"GradScaler: unscale_() was called after {stage} of this optimizer; each step has"
+                " one unscale_(), one step() and then update()"
+            )
+        gradients = optimizer.gradients()
+        if not gradients:
+            raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
+        state, skip = self._on_device_of(gradients[0]), optimizer.make_skip()
+        for gradient in gradients:
+            unscale(as_they_lie(gradient, gradient)[0], state, skip)
+        self._stages[optimizer] = "unscale_()"
+
+    def step(self, optimizer: Optimizer, numbers: Array | None = None) -> None:
+        """Call ``optimizer.step``, which changes nothing if a gradient was not finite.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        numbers : array or None
+            See `Optimizer.step`. Without it they are sent to a GPU here, 8 bytes for each group.
+        """
+        if not self._enabled:
+            optimizer.step(numbers)
+            return
+        if self._stages.get(optimizer) != "unscale_()":
+            self.unscale_(optimizer)
+        skip = optimizer.make_skip()
+        self._stages[optimizer] = "step()"
+        if numbers is None and get_xp(skip) is np:
+            if not skip[0]:
+                optimizer.step()
+            return
+        if numbers is None:
+            numbers = get_xp(skip).asarray(optimizer.next_numbers())
+        self._stages[optimizer] = "step(numbers)"
+        optimizer.step(numbers)
+
+    def update(self, new_scale: float | None = None) -> None:
+        """Change the scale as the steps since the last `update` ask for, or to `new_scale`.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no step.
+        """
+        if not self._enabled:
+            return
+        if not self._stages or self._state is None:
+            raise RuntimeError("GradScaler: update() comes behind step()")
+        steps = [
+            (optimizer.make_skip(), stage == "step(numbers)")
+            for optimizer, stage in self._stages.items()
+        ]
+        update_scale(self._state, steps, self._growth, self._backoff, self._interval)
+        self._stages.clear()
+        if new_scale is not None:
+            self._state[:1].fill(_positive("new_scale", new_scale))
+
+    # What it is
+
+    def is_enabled(self) -> bool:
+        """Return whether anything is scaled."""
+        return self._enabled
+
+    def get_scale(self) -> float:
+        """Return the scale; reads it from the device, and so waits for it."""
+        if not self._enabled:
+            return 1.0
+        return self._start[0] if self._state is None else float(self._state[0])
+
+    def get_growth_factor(self) -> float:
+        """Return what the scale is multiplied by when it grows."""
+        return self._growth
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Set what the scale is multiplied by when it grows."""
+        if not _number(new_factor) > 1:
+            raise ValueError(f"GradScaler: growth_factor is {new_factor!r}; it must be above 1")
+        self._growth = float(new_factor)
+
+    def get_backoff_factor(self) -> float:
+        """Return what the scale is multiplied by behind an overflow."""
+        return self._backoff
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Set what the scale is multiplied by behind an overflow."""
+        check_range("GradScaler", "backoff_factor", new_factor, below=1.0)
+        self._backoff = _positive("backoff_factor", new_factor)
+
+    def get_growth_interval(self) -> int:
+        """Return after how many good steps in a row the scale grows."""
+        return self._interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Set after how many good steps in a row the scale grows."""
+        self._interval = check_count("GradScaler", "growth_interval", new_interval)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return scale and counters under PyTorch's names; empty if not enabled."""
+        if not self._enabled:
+            return {}
+        scale, good = self._start if self._state is None else self._state.tolist()
+        return {
+            "scale": scale,
+            "growth_factor": self._growth,
+            "backoff_factor": self._backoff,
+            "growth_interval": self._interval,
+            "_growth_tracker": int(good),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, in place: a recorded graph reads the new scale.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of a scaler that was not enabled.
+        """
+        if not self._enabled:
+            return
+        if "scale" not in state:
+            raise ValueError("GradScaler: the saved state has no scale; it was not enabled")
+        self.set_growth_factor(float(state["growth_factor"]))
+        self.set_backoff_factor(float(state["backoff_factor"]))
+        self.set_growth_interval(int(state["growth_interval"]))
+        self._start = (_positive("scale", float(state["scale"])), float(state["_growth_tracker"]))
+        if self._state is not None:
+            self._state[...] = get_xp(self._state).asarray(self._start, np.float32)
+
+    def _on_device_of(self, array: Array) -> Array:
+        if self._state is None:
+            self._state = get_xp(array).array(self._start, np.float32)
+        return self._state
+
+
+def unscale(grad: Array, scale: Array, skip: Array) -> None:
+    """Divide `grad` by ``scale[0]`` in place; set ``skip[0]`` if a number of it is not finite."""
+    if accelerate("unscale", grad, scale, skip) is not None:
+        return
+    xp = get_xp(grad)
+    grad *= (1 / scale[0]).astype(grad.dtype)
+    xp.maximum(skip[0], ~xp.isfinite(grad).all(), out=skip[:1].reshape(()))
+
+
+def update_scale(
+    state: Array,
+    steps: list[tuple[Array, bool]],
+    growth: float,
+    backoff: float,
+    interval: int,
+) -> None:
+    """Change the scale and the count of good steps behind the steps of some optimisers.
+
+    `steps` has each optimiser's `skip`, and whether the device alone knows that it was obeyed: then
+    it is counted there. All of them begin anew.
+    """
+    skip, counts = steps[0]
+    options = (growth, backoff, interval)
+    if len(steps) == 1 and accelerate("update_scale", state, skip, counts, *options) is not None:
+        return
+    xp = get_xp(state)
+    found = sum(skip[0] for skip, _ in steps) != 0
+    with np.errstate(over="ignore"):
+        grown = state[0] * growth
+    good = xp.where(found, 0, state[1] + 1)
+    grows = (good == interval) & xp.isfinite(grown)
+    state[0] = xp.where(found, state[0] * backoff, xp.where(grows, grown, state[0]))
+    state[1] = xp.where(good == interval, 0, good)
+    for skip, counts in steps:
+        if counts:
+            skip[1] += skip[0]
+        skip[0] = 0
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _positive(name: str, value: Any) -> float:
+    """Return a finite number above 0, or raise."""
+    number = _number(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"GradScaler: {name} is {value!r}; it must be a finite number above 0")
+    return number
