@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,3 +61,82 @@ def cupy_device(gpu):
     if gpu.kind == "hostshim":
         pytest.skip("needs CuPy: run with MINIDECONV_TEST_DEVICE=fakecuda or gpu")
     return gpu
+
+
+@pytest.fixture(scope="session")
+def schedule(gpu):
+    """Return a context: blocks and threads run "forward", in "reverse" or in "shuffle" order.
+
+    A GPU has an order of its own, which nobody chooses.
+    """
+
+    @contextmanager
+    def run(order):
+        if gpu.kind == "fakecuda":
+            sys.modules["fakecuda"].set_order(order)
+            try:
+                yield
+            finally:
+                sys.modules["fakecuda"].set_order("forward")
+            return
+        with pytest.MonkeyPatch.context() as patch:
+            if gpu.kind == "hostshim":
+                kernel = sys.modules["hostshim"].RawKernel
+                call = kernel.__call__
+
+                def in_order(self, *arguments, **options):
+                    self.order = order
+                    return call(self, *arguments, **options)
+
+                patch.setattr(kernel, "__call__", in_order)
+            try:
+                yield
+            finally:
+                _forget()  # the order stays with a kernel
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def slip(gpu):
+    """Return a context: a kernel file with one slip in it, `wrong` for what is `right`."""
+
+    @contextmanager
+    def run(file, right, wrong):
+        source, whole = module.source(file), module.source
+        assert source.count(right) == 1, f"{right!r} is {source.count(right)} times in {file}"
+        slipped = source.replace(right, wrong)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "source", lambda name: slipped if name == file else whole(name))
+            _forget()
+            try:
+                yield
+            finally:
+                _forget()
+
+    return run
+
+
+def _forget():
+    """Make the next launch compile its kernel."""
+    module._module.cache_clear()
+    module._function.cache_clear()
+
+
+@pytest.fixture
+def counts(cupy_device):
+    """Return ``counts()``: what it yields says, at the end, what the device was asked for."""
+    if cupy_device.kind != "fakecuda":
+        pytest.skip("counts are fakecuda's")
+    import fakecuda
+
+    @contextmanager
+    def counting():
+        fakecuda.reset()
+        seen = {}
+        yield lambda: seen
+        stats = fakecuda.stats()
+        names = ("launches", "syncs", "h2d", "d2h", "d2d", "mallocs")
+        seen.update((name, stats[name]) for name in names)
+
+    return counting

@@ -5,6 +5,28 @@ Everything around it is Python that reads like the CPU's engine: the same layout
 the same names, the same two lines of maths. No file here imports CuPy: an array brings it along.
 """
 
-from minideconv.engine.cuda import checks, confusion, conv, cross_entropy, images, linear
+from minideconv.engine.cuda import (
+    batch_norm,
+    checks,
+    confusion,
+    conv,
+    cross_entropy,
+    gradients,
+    images,
+    linear,
+    optimizers,
+    pooling,
+)
 
-__all__ = ["checks", "confusion", "conv", "cross_entropy", "images", "linear"]
+__all__ = [
+    "batch_norm",
+    "checks",
+    "confusion",
+    "conv",
+    "cross_entropy",
+    "gradients",
+    "images",
+    "linear",
+    "optimizers",
+    "pooling",
+]

@@ -1,0 +1,114 @@
+"""How the kernels that only pass over memory see their arrays: rows of columns (pixels.cuh).
+
+A GPU is at its best when neighbouring threads fetch neighbouring pieces of 16 bytes, and when
+enough of them do. So a batch that lies channels last is seen as (pixels, channels), cut into pieces
+of four floats or two doubles; a block of 256 threads is as many pieces wide as there are channels,
+and the rest of its threads stand below, on the next pixels.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minideconv.backend import Array, get_xp
+
+__all__ = ["Pixels", "aligned", "as_images", "as_pixels", "pixels_plan"]
+
+THREADS = 256
+"""In a block; channel_sums.cuh has the same number."""
+
+BLOCKS = 528
+"""In a grid that adds up: four for each of the 132 multiprocessors of an H100, at any time all of
+them at work. The number is the same on any GPU, for it decides the order of a sum."""
+
+PIECE = 16
+"""Bytes that a thread moves at once."""
+
+TOGETHER = 4
+"""Pieces that a thread asks for before it waits for the first (batch_norm.cu)."""
+
+
+class Pixels(NamedTuple):
+    """An array as the kernels see it, and the threads for it."""
+
+    vector: int
+    rows: int
+    columns: int
+    block: tuple[int, int]
+    wide: int
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """The macros that the kernels are compiled with."""
+        return (f"VECTOR={self.vector}",)
+
+    @property
+    def parts(self) -> int:
+        """Blocks below each other that add up."""
+        return self._blocks(BLOCKS, self.block[1] * TOGETHER)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Blocks that write every row: more, so that the last to finish are few."""
+        return self._blocks(4 * BLOCKS, self.block[1]), self.wide
+
+    def _blocks(self, most: int, rows: int) -> int:
+        return max(1, min(most // self.wide, -(-self.rows // rows)))
+
+
+@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+def pixels_plan(
+    rows: int, channels: int, dtype: Any, fold: bool = True, whole: bool = True
+) -> Pixels:
+    """Return how `rows` pixels of `channels` are seen.
+
+    Parameters
+    ----------
+    fold : bool
+        Whether several pixels may be taken as one long row, if then all pieces are whole.
+    whole : bool
+        Whether the arrays begin with a whole piece (`aligned`).
+    """
+    vector = PIECE // np.dtype(dtype).itemsize if whole else 1
+    together = vector // gcd(channels, vector)
+    if together > 1 and (not fold or rows % together):
+        vector = together = 1
+    pieces = channels * together // vector
+    wide = -(-pieces // THREADS)
+    width = -(-pieces // wide)
+    return Pixels(
+        vector, rows // together, channels * together, (width, max(1, THREADS // width)), wide
+    )
+
+
+def aligned(*arrays: Array) -> bool:
+    """Return whether every array begins at a multiple of 16 bytes, as all but slices do."""
+    return all(_address(array) % PIECE == 0 for array in arrays)
+
+
+def _address(array: Any) -> int:
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
+def as_pixels(x: Array) -> Array | None:
+    """View `x`, (N, C, H, W) or (N, C), as (pixels, C); copy it if it lies otherwise.
+
+    Return None if the kernels do not take it.
+    """
+    if x.ndim not in (2, 4) or x.dtype not in (np.float32, np.float64) or x.size == 0:
+        return None
+    last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+    pixels: Array = get_xp(x).ascontiguousarray(last).reshape(-1, x.shape[1])
+    return pixels
+
+
+def as_images(pixels: Array, like: Array) -> Array:
+    """View (pixels, C) in the shape of `like`."""
+    if like.ndim == 2:
+        return pixels
+    n, c, h, w = like.shape
+    return pixels.reshape(n, h, w, c).transpose(0, 3, 1, 2)

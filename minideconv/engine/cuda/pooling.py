@@ -1,0 +1,110 @@
+"""Max pooling, unpooling and their backward passes on a GPU: one launch each, for any window.
+
+A maximum's place is one byte beside it, a plane is written once, zeros and values together: the
+walks over memory are those of `engine.pooling`. What differs is who does what. On the CPU a value
+is put where it belongs; here every pixel belongs to a thread, which asks for the values that belong
+there. So windows that overlap need no atomic additions, and the sums have one order.
+
+The kernels are in kernels/pooling.cu. Windows of more than 256 taps, and float16, are left to the
+reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minideconv.algorithms import accelerates
+from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.module import launch
+from minideconv.engine.cuda.pixels import aligned, pixels_plan
+from minideconv.engine.layout import from_channels_last, to_channels_last
+from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.switch_numbers import tap_dtype
+
+__all__ = ["gather", "pool", "scatter"]
+
+FILE = "pooling.cu"
+MOST = 2**31
+"""Pixels and windows of a batch are counted in 32 bits."""
+
+
+@accelerates("max_pool2d", "gpu")
+def pool(x: Array, window: PoolWindow) -> tuple[Array, Array] | None:
+    """Return each window's maximum and its tap, uint8: (N, C, H, W) -> (N, C, H', W'), twice."""
+    if not fits(x, window):
+        return None
+    pixels, xp = to_channels_last(x), get_xp(x)
+    y = xp.empty((len(x), *window.out, x.shape[1]), x.dtype)
+    taps = xp.empty(y.shape, np.uint8)
+    _launch("pool", (pixels, y, taps), y.shape, window)
+    return from_channels_last(y), from_channels_last(taps)
+
+
+@accelerates("scatter_add", "gpu")
+def scatter(values: Array, taps: Array | None, window: PoolWindow | None) -> Array | None:
+    """Add every value to the pixel at its switch, zeros elsewhere: `ops.unpooling`'s G*."""
+    if taps is None or window is None or not fits(values, window):
+        return None
+    y, t = to_channels_last(values), to_channels_last(taps)
+    n, c = values.shape[:2]
+    x = get_xp(values).empty((n, *window.size, c), values.dtype)
+    tiles = window.kernel == window.stride and window.dilation == (1, 1)
+    if tiles:
+        down, across = (
+            -(-(size + padding) // step)
+            for size, padding, step in zip(window.size, window.padding, window.stride, strict=True)
+        )
+        _launch("scatter_tiles", (y, t, x), (n, down, across, c), window, down, across)
+    else:
+        _launch("scatter", (y, t, x), x.shape, window, window.overlaps)
+    return from_channels_last(x)
+
+
+@accelerates("gather", "gpu")
+def gather(planes: Array, taps: Array, window: PoolWindow) -> Array | None:
+    """Fetch the pixel at every switch: `ops.unpooling`'s G."""
+    if not fits(planes, window):
+        return None
+    x, t = to_channels_last(planes), to_channels_last(taps)
+    y = get_xp(planes).empty(t.shape, planes.dtype)
+    _launch("gather", (x, t, y), y.shape, window)
+    return from_channels_last(y)
+
+
+def fits(x: Array, window: PoolWindow) -> bool:
+    """Whether the kernels know these numbers and these windows."""
+    pixels = window.size[0] * window.size[1] + window.out[0] * window.out[1]
+    return (
+        x.dtype in (np.float32, np.float64)
+        and tap_dtype(window) == np.uint8
+        and 0 < len(x) * pixels < MOST
+        and x.size > 0
+    )
+
+
+def _launch(
+    kernel: str,
+    arrays: tuple[Array, ...],
+    places: tuple[int, ...],
+    window: PoolWindow,
+    *numbers: Any,
+) -> None:
+    """Launch a kernel of one thread for each piece of `places` (N, rows, columns, C)."""
+    *counts, channels = places
+    x, rows = arrays[0], int(np.prod(counts))
+    plan = pixels_plan(rows, channels, x.dtype, fold=False, whole=aligned(*arrays))
+    w = window
+    geometry = (*w.size, channels, *w.out, *w.kernel, *w.stride, *w.padding, *w.dilation)
+    arguments = (*arrays, rows, *numbers, *geometry)
+    launch(
+        FILE,
+        kernel,
+        1,
+        arguments,
+        x.dtype,
+        defines=plan.defines,
+        block=plan.block,
+        grid=plan.grid,
+    )
