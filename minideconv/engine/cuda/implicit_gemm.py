@@ -169,6 +169,7 @@ def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) 
     parts = _parts(tiles, pixels * kind.dtype.itemsize, (x.size + dy.size) // (rows * k))
     dw = xp.empty((*window.kernel, c, k), x.dtype)
     sums = dw if parts == 1 else xp.empty((parts, *dw.shape), x.dtype)
+    macros = shape.macros(kind)
     launch(
         _GRAD_FILE,
         "implicit_weight_grad",
@@ -179,13 +180,13 @@ def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) 
             *_geometry(window),
             *_grid(*window.out),
         ),
-        defines=shape.macros(kind),
+        defines=macros,
         block=shape.threads,
         grid=(tiles, parts),
         shared=shape.shared,
     )
     if parts > 1:
-        launch(_GRAD_FILE, "sum_parts", dw.size, (sums, dw, parts, dw.size))
+        launch(_GRAD_FILE, "sum_parts", dw.size, (sums, dw, parts, dw.size), defines=macros)
     return dw
 
 
