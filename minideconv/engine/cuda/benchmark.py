@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -163,13 +162,12 @@ def _read(file: Path) -> Times:
 
 def _write(file: Path) -> None:
     """Replace the file in one step, so that another process never reads half of it."""
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
-        ) as scratch:
-            json.dump(_times, scratch, indent=1)
-        os.replace(scratch.name, file)
+        scratch.write_text(json.dumps(_times, indent=1), encoding="utf-8")
+        os.replace(scratch, file)
     except OSError as error:
+        scratch.unlink(missing_ok=True)
         warnings.warn(
             f"set_benchmark: {file} cannot be written ({error}); measurements are not kept",
             stacklevel=2,

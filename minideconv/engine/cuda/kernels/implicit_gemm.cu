@@ -92,11 +92,12 @@ __device__ inline Axis backward_axis(i32 phase, i32 kernel, i32 stride, i32 pad,
 // vectors), result (images, result_h, result_w, outputs). grid_h x grid_w pixels of each image in
 // one phase; the last four arguments divide by grid_h grid_w and by grid_w.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-implicit_gemm(const u32* image, const u32* weight, const float* bias, float* result, i32 images,
-              i32 image_h, i32 image_w, i32 vectors, i32 result_h, i32 result_w, i32 outputs,
-              i32 kernel_h, i32 kernel_w, i32 stride_h, i32 stride_w, i32 pad_h, i32 pad_w,
-              i32 dilation_h, i32 dilation_w, i32 is_backward, i32 has_bias, i32 grid_h, i32 grid_w,
-              u32 image_multiplier, i32 image_shift, u32 row_multiplier, i32 row_shift) {
+implicit_gemm(const u32* image, const u32* weight, const float* __restrict__ bias, float* result,
+              i32 images, i32 image_h, i32 image_w, i32 vectors, i32 result_h, i32 result_w,
+              i32 outputs, i32 kernel_h, i32 kernel_w, i32 stride_h, i32 stride_w, i32 pad_h,
+              i32 pad_w, i32 dilation_h, i32 dilation_w, i32 is_backward, i32 has_bias, i32 grid_h,
+              i32 grid_w, u32 image_multiplier, i32 image_shift, u32 row_multiplier,
+              i32 row_shift) {
   DYN_SHARED(float4, buffers);
   const Shared buffer = shared_address(buffers);
   const i32 thread = threadIdx.x, lane = thread % 32, warp = thread / 32;

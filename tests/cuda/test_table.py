@@ -1,0 +1,277 @@
+"""The GPU's table: what it chooses and why, and the choice by measurement."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minideconv.engine.cuda import benchmark, table
+from minideconv.engine.cuda.table import Question, candidates, choices, choose
+from minideconv.ops.im2col import conv_window
+
+pytestmark = pytest.mark.usefixtures("cupy_device")
+
+F4 = np.dtype(np.float32)
+OPERATIONS = ("forward", "input_grad", "weight_grad")
+
+
+@pytest.fixture(autouse=True)
+def not_measuring():
+    """Every test begins and ends with the table's own choice."""
+    benchmark.set_benchmark(False)
+    yield
+    benchmark.set_benchmark(False)
+
+
+def ask(operation, c, k, size, precision="bf16", n=64, kernel=3, stride=1, padding=1, groups=1):
+    window = conv_window("test", (size, size), kernel, stride, padding, 1)
+    return Question(operation, window, n, c, k, groups, F4, precision)
+
+
+def chosen(*question, **more):
+    return candidates(ask(*question, **more))[0].name.split()[0]
+
+
+# ---------------------------------------------------------------------------------------------
+# The rows
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_few_output_channels_go_without_a_patch_matrix(operation, precision):
+    for c, k, size in [(64, 64, 224), (128, 128, 112)]:
+        assert chosen(operation, c, k, size, precision) == "implicit_gemm", (c, k)
+    for c, k, size in [(256, 256, 56), (256, 512, 28), (512, 512, 14)]:
+        assert chosen(operation, c, k, size, precision) == "im2col_gemm", (c, k)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_goes_to_the_product_of_cublas(operation):
+    for question in [
+        ask(operation, 3, 64, 224),  # vectors of channels that are not there
+        ask(operation, 64, 64, 224, "fp32"),
+        replace(ask(operation, 64, 64, 224), dtype=np.dtype(np.float64)),
+        ask(operation, 64, 64, 224, groups=2),
+        ask(operation, 64, 64, 224, kernel=1, padding=0),  # the image is its own patch matrix
+        ask(operation, 64, 4096, 7, kernel=7, padding=0),
+        ask(operation, 512, 512, 14, n=1),
+    ]:
+        assert candidates(question)[0].name == "im2col_gemm", question
+    assert candidates(ask(operation, 0, 64, 9)) == ()
+    assert candidates(replace(ask(operation, 8, 8, 9), dtype=np.dtype(np.float16))) == ()
+
+
+def test_the_arithmetic_of_the_table():
+    """Where the columns' share falls below what our product loses, the choice changes."""
+    limit = table._COLUMNS / (1 / table.RATE - 1)
+    for k in range(64, 513, 64):
+        name = chosen("forward", 64, k, 224)
+        assert name == ("implicit_gemm" if k < limit else "im2col_gemm"), k
+
+
+def test_tiles_follow_the_shape():
+    def tile(*question, **more):
+        names = [way.name for way in candidates(ask(*question, **more))]
+        assert len(set(names)) == len(names)
+        return next(name.split()[1] for name in names if " " in name)
+
+    assert tile("forward", 64, 64, 224) == "256x64"
+    assert tile("forward", 64, 128, 112) == "128x128"
+    assert tile("forward", 64, 64, 56, n=4) == "64x64"  # small: many small blocks
+    assert tile("weight_grad", 64, 64, 224) == "128x64"
+    assert tile("weight_grad", 8, 128, 224) == "64x64"
+    assert tile("input_grad", 64, 128, 112) == "256x64"
+
+
+def test_every_candidate_computes_the_same(cupy_device):
+    xp = cupy_device.xp
+    rng = np.random.default_rng(0)
+    window = conv_window("test", (6, 5), 3, 1, 1, 1)
+    x, dy = (xp.asarray(rng.integers(-2, 3, (2, 6, 5, c)).astype(F4)) for c in (16, 8))
+    w = xp.asarray(rng.integers(-2, 3, (3, 3, 16, 8)).astype(F4))
+    arguments = {"forward": (x, w, None), "input_grad": (dy, w, None), "weight_grad": (x, dy)}
+    from minideconv.precisions import precision
+
+    for operation in OPERATIONS:
+        ways = candidates(Question(operation, window, 2, 16, 8, 1, F4, "bf16"))
+        assert len(ways) == (4 if operation == "weight_grad" else 5)
+        with precision("bf16"):
+            results = [getattr(way, operation)(*arguments[operation], window, 1) for way in ways]
+        for result in results[1:]:
+            np.testing.assert_array_equal(cupy_device.get(result), cupy_device.get(results[0]))
+
+
+def test_what_was_asked_is_listed(cupy_device):
+    question = ask("forward", 64, 64, 221)
+    arguments = table._arguments(question)
+    assert choose(*arguments) is choose(*arguments)
+    listed = dict(choices())
+    assert listed[question] == choose(*arguments).name
+    assert str(question).startswith("forward float32 bf16 n 64 c 64 221x221 k 64 221x221 kernel")
+
+
+# ---------------------------------------------------------------------------------------------
+# By measurement
+
+
+class Clock:
+    """Algorithms that take as long as we say, and what was called."""
+
+    def __init__(self, monkeypatch, **milliseconds):
+        self.milliseconds, self.calls = milliseconds, []
+        monkeypatch.setattr(benchmark, "_one_run", self.run)
+
+    def ways(self):
+        def function(name):
+            def call(*arguments):
+                self.calls.append(name)
+                if self.milliseconds[name] is None:
+                    import cupy
+
+                    raise cupy.cuda.memory.OutOfMemoryError(1 << 40, 0, 0)
+                return name
+
+            return call
+
+        return tuple(table.Algorithm(n, *[function(n)] * 3) for n in self.milliseconds)
+
+    def run(self, call):
+        return self.milliseconds[call()]
+
+
+QUESTION = ask("forward", 64, 64, 224)
+
+
+def test_the_fastest_is_kept(monkeypatch):
+    clock = Clock(monkeypatch, slow=3.0, fast=1.0, middle=2.0)
+    ways = clock.ways()
+    benchmark.set_benchmark(True)
+    first = benchmark.fastest(QUESTION, ways)
+    assert first.name == "to be measured"
+    assert first.forward() == "fast"
+    runs = benchmark.RUNS + 1  # and once to warm up
+    assert clock.calls == ["slow"] * runs + ["fast"] * runs + ["middle"] * runs + ["fast"]
+    assert benchmark.fastest(QUESTION, ways) is ways[1]
+    assert benchmark.measured(QUESTION) == {"slow": 3.0, "fast": 1.0, "middle": 2.0}
+    assert benchmark.fastest(replace(QUESTION, n=2), ways).name == "to be measured"
+    benchmark.set_benchmark(True)  # begins anew
+    assert benchmark.fastest(QUESTION, ways).name == "to be measured"
+
+
+def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
+    clock = Clock(monkeypatch, large=None, small=1.0)
+    ways = clock.ways()
+    benchmark.set_benchmark(True)
+    assert benchmark.fastest(QUESTION, ways).forward() == "small"
+    assert benchmark.fastest(QUESTION, ways) is ways[1]
+    clock.milliseconds["small"] = None
+    another = benchmark.fastest(replace(QUESTION, n=2), ways)
+    with pytest.raises(MemoryError):
+        another.forward()
+
+
+def test_nothing_is_tried_while_a_graph_is_captured(cupy_device, monkeypatch):
+    clock = Clock(monkeypatch, usual=3.0, fast=1.0)
+    ways = clock.ways()
+    benchmark.set_benchmark(True)
+    stream = cupy_device.xp.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        assert benchmark.fastest(QUESTION, ways) is ways[0]
+        stream.end_capture()
+    assert not clock.calls
+    assert benchmark.fastest(QUESTION, ways).forward() == "fast"
+
+
+def test_results_are_right_while_measuring_and_after(cupy_device):
+    """Through the public operation, with the GPU's own clock."""
+    from minideconv import ops
+    from minideconv.precisions import precision
+
+    rng = np.random.default_rng(1)
+    x, w = (rng.integers(-2, 3, shape).astype(F4) for shape in [(2, 8, 7, 6), (16, 8, 3, 3)])
+    want = ops.conv2d(x, w, padding=1)
+    x, w = map(cupy_device.put, (x, w))
+    benchmark.set_benchmark(True)
+    with precision("bf16"):
+        for _ in range(2):
+            np.testing.assert_array_equal(cupy_device.get(ops.conv2d(x, w, padding=1)), want)
+    window = conv_window("test", (7, 6), 3, 1, 1, 1)
+    question = Question("forward", window, 2, 8, 16, 1, F4, "bf16")
+    assert len(benchmark.measured(question)) == 5
+    assert dict(choices())[question] in benchmark.measured(question)
+
+
+def test_off_it_is_the_table_and_no_clock_is_read(cupy_device, monkeypatch):
+    monkeypatch.setattr(benchmark, "fastest", None)
+    monkeypatch.setattr(table, "fastest", None)
+    assert choose(*table._arguments(QUESTION)).name == "implicit_gemm 256x64"
+
+
+# ---------------------------------------------------------------------------------------------
+# On disk
+
+
+def test_measurements_are_kept_in_a_file(monkeypatch, tmp_path):
+    file = tmp_path / "times.json"
+    clock = Clock(monkeypatch, slow=3.0, fast=1.0)
+    ways = clock.ways()
+    benchmark.set_benchmark(True, file)
+    benchmark.fastest(QUESTION, ways).forward()
+    assert [path.name for path in tmp_path.iterdir()] == ["times.json"]
+    benchmark.set_benchmark(True)
+    assert not benchmark.measured(QUESTION)
+    clock.calls.clear()
+    benchmark.set_benchmark(True, file)
+    assert benchmark.fastest(QUESTION, ways) is ways[1]
+    assert not clock.calls
+    found = json.loads(file.read_text())
+    (here,) = found
+    found = {here.replace("kernels", "other kernels"): found[here]}
+    file.write_text(json.dumps(found))  # of another version: kept, but not used
+    benchmark.set_benchmark(True, file)
+    assert benchmark.fastest(QUESTION, ways).forward() == "fast"
+    assert len(json.loads(file.read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"a": 1}', '{"a": {"b": {"c": "fast"}}}', '{"a": {"b": [1]}}']
+)
+def test_a_file_that_holds_something_else_is_ignored(monkeypatch, tmp_path, text):
+    file = tmp_path / "times.json"
+    file.write_text(text)
+    with pytest.warns(UserWarning, match="holds no measurements"):
+        benchmark.set_benchmark(True, file)
+    clock = Clock(monkeypatch, slow=3.0, fast=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert benchmark.fastest(QUESTION, clock.ways()).forward() == "fast"
+    assert len(json.loads(file.read_text())) == 1
+
+
+def test_a_file_that_cannot_be_written_is_no_failure(monkeypatch, tmp_path):
+    clock = Clock(monkeypatch, slow=3.0, fast=1.0)
+    benchmark.set_benchmark(True, tmp_path / "missing" / "times.json")
+    with pytest.warns(UserWarning, match="cannot be written"):
+        assert benchmark.fastest(QUESTION, clock.ways()).forward() == "fast"
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"), [("", False), ("0", False), ("no", False), ("1", True), ("True", True)]
+)
+def test_the_environment_switches_it_on(monkeypatch, said, wanted):
+    monkeypatch.setenv("MINIDECONV_GPU_BENCHMARK", said)
+    monkeypatch.setattr(benchmark, "_is_on", None)
+    assert benchmark.get_benchmark() is wanted
+    assert benchmark._file is None
+
+
+def test_the_environment_names_a_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIDECONV_GPU_BENCHMARK", str(tmp_path / "times.json"))
+    monkeypatch.setattr(benchmark, "_is_on", None)
+    assert benchmark.get_benchmark()
+    assert benchmark._file == tmp_path / "times.json"
