@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minideconv import ops
-from minideconv.engine.cuda import columns, module, products
+from minideconv.engine.cuda import columns, exchange, module, products
 from minideconv.ops.im2col import Window, conv_window
 from minideconv.testing import ConvGeometry, conv_geometries, seeds, values
 
@@ -152,6 +152,24 @@ def test_rounding_is_to_the_nearest_ties_to_even(gpu, precision, size):
     same_bits(gpu.get(products.bits(found)), as_factors(x, precision), precision)
 
 
+@given(
+    st.integers(1, 5),
+    st.integers(1, 70),
+    st.integers(1, 3),
+    st.integers(1, 40),
+    st.sampled_from((*PRECISIONS, "fp64")),
+)
+@example(1, 33, 1, 64, "fp32")
+@example(2, 32, 2, 31, "bf16")
+@settings(max_examples=25)
+def test_channels_of_a_weight_change_places(gpu, taps, c, groups, k, precision):
+    w = numbers((taps, 1, c, groups * k), c, np.float64 if precision == "fp64" else np.float32)
+    want = as_factors(w, precision).reshape(taps, c, groups, k).transpose(0, 3, 2, 1)
+    found = exchange.exchanged(gpu.put(w), groups, kind_of(w.dtype, precision))
+    want = np.ascontiguousarray(want).reshape(taps, 1, k, groups * c)
+    same_bits(gpu.get(products.bits(found)), want, precision)
+
+
 def test_what_needs_no_rounding_is_not_copied(gpu):
     for dtype, precision in ((np.float32, "fp32"), (np.float32, "tf32"), (np.float64, "bf16")):
         x = gpu.put(values(5, 0, dtype=dtype))
@@ -213,6 +231,35 @@ WRONG = (
     ("col2im", "bias[channel + k]", "bias[k]"),
     ("col2im", "window_at(q - j * dw, sw, wo)", "window_at(q - j * dh, sw, wo)"),
 )
+
+
+def check_exchange(gpu):
+    w = values((6, 1, 40, 2 * 70), 0, dtype=np.float32)
+    found = exchange.exchanged(gpu.put(w), 2, kind_of(np.float32))
+    want = w.reshape(6, 40, 2, 70).transpose(0, 3, 2, 1).reshape(6, 1, 70, 80)
+    np.testing.assert_array_equal(gpu.get(found), want)
+
+
+WRONG_EXCHANGES = (
+    ("tile[x][y]", "tile[y][x]"),
+    ("        __syncthreads();\n        for", "        for"),
+    ("ROUND(tile", "-ROUND(tile"),
+)
+
+
+@pytest.mark.parametrize(("right", "wrong"), WRONG_EXCHANGES)
+def test_wrong_exchanges_are_rejected(gpu, monkeypatch, right, wrong):
+    check_exchange(gpu)
+    source = module.source("exchange.cu")
+    assert source.count(right) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "source", lambda file: source.replace(right, wrong))
+        forget()
+        try:
+            with pytest.raises(AssertionError):
+                check_exchange(gpu)
+        finally:
+            forget()
 
 
 @pytest.mark.parametrize(("kernel", "right", "wrong"), WRONG)

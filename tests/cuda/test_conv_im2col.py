@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minideconv import ops
 from minideconv.algorithms import algorithm
-from minideconv.engine.cuda import im2col_gemm
+from minideconv.engine.cuda import exchange, im2col_gemm
 from minideconv.ops.im2col import conv_window
 from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, seeds, values
@@ -246,11 +246,9 @@ SLIPS = {
     ),
     "a block forgets those before it": ("touched", lambda window, rows, done: _fresh(window, rows)),
     "every weight is in one group": (
-        "_exchanged",
-        lambda w, groups: (
-            im2col_gemm.get_xp(w)
-            .ascontiguousarray(w.reshape(*w.shape[:3], groups, -1).transpose(0, 1, 4, 2, 3))
-            .reshape(*w.shape[:2], w.shape[3] // groups, -1)
+        "exchanged",
+        lambda w, groups, kind: exchange.exchanged(w, 1, kind).reshape(
+            *w.shape[:2], w.shape[3] // groups, -1
         ),
     ),
 }

@@ -34,7 +34,15 @@ from typing import Any
 from minideconv.backend import Array, get_xp
 from minideconv.engine import gemm
 from minideconv.engine.cuda.columns import blocks, col2im, im2col, touched
-from minideconv.engine.cuda.products import Factors, add_bias, factors, multiply, rounded
+from minideconv.engine.cuda.exchange import exchanged
+from minideconv.engine.cuda.products import (
+    Factors,
+    add_bias,
+    factors,
+    multiply,
+    rounded,
+    unrounded,
+)
 from minideconv.ops.im2col import Window
 
 __all__ = [
@@ -63,7 +71,7 @@ def input_grad(dy: Array, w: Array, bias: Array | None, window: Window, groups: 
     kind = factors(dy.dtype)
     c, k = w.shape[2] * groups, w.shape[3]
     if _is_convolution(window, c, k, groups, dy.dtype, kind):
-        return forward(dy, _exchanged(w, groups), bias, _backwards(window), groups)
+        return forward(dy, exchanged(w, groups, kind), bias, _backwards(window), groups)
     transposed = _matrices(rounded(w, kind), groups).transpose(0, 2, 1)
     rows = _positions(dy)
     dx = _empty(dy, len(dy), *window.size, c)
@@ -95,7 +103,7 @@ def forward_and_weight_grad(
     x: Array, dy: Array, w: Array, window: Window, groups: int
 ) -> tuple[Array, Array]:
     """Return `forward` of `x` and `weight_grad` of `x` and `dy`: the gradients of the transpose."""
-    y, dw = _empty(x, len(x), *window.out, w.shape[3]), _empty(w, *w.shape)
+    y, dw = _empty(x, len(x), *window.out, w.shape[3]), _empty(x, *w.shape)
     _correlate(x, window, groups, w=w, y=y, dy=dy, dw=dw)
     return y, dw
 
@@ -107,9 +115,9 @@ def input_and_weight_grad(
     kind = factors(x.dtype)
     if not _is_convolution(window, x.shape[3], dy.shape[3], groups, x.dtype, kind, both=True):
         return None
-    backwards, other = _backwards(window), _exchanged(w, groups)
-    dx, dw = forward_and_weight_grad(dy, x, other, backwards, groups)
-    return dx, _exchanged(dw, groups)
+    w = exchanged(w, groups, kind)
+    dx, dw = forward_and_weight_grad(dy, x, w, _backwards(window), groups)
+    return dx, exchanged(dw, groups, unrounded(dw.dtype))
 
 
 def _correlate(
@@ -168,13 +176,6 @@ def _backwards(window: Window) -> Window:
     """Return the window that a pixel of dX looks through at dY: the taps run backwards."""
     (ph, pw), (dh, dw) = window.padding, window.dilation
     return Window(window.out, window.kernel, (1, 1), (-ph, -pw), (-dh, -dw), window.size)
-
-
-def _exchanged(w: Array, groups: int) -> Array:
-    """(kh, kw, C/groups, K) -> (kh, kw, K/groups, C): input and output channels change places."""
-    kh, kw, c, k = w.shape
-    by_group = w.reshape(kh * kw, c, groups, k // groups).transpose(0, 3, 2, 1)
-    return get_xp(w).ascontiguousarray(by_group).reshape(kh, kw, k // groups, groups * c)
 
 
 # ---------------------------------------------------------------------------------------------
