@@ -66,12 +66,12 @@ def call(case, arrays, step, told, skip=(0, 0)):
 def readable(case, weight, grads):
     """Return weight and memory after steps in float64, as the readable code takes them."""
     kind, options = OPTIONS[case]
-    p = Tensor(weight.astype(np.float64), requires_grad=True)
+    p = Tensor(weight.astype(np.float64), requires_grad=True, device="cpu")
     optimizer = kind([p], lr=0.05, **options)
     with md.algorithm("reference"):
         for step, grad in enumerate(grads, 1):
             optimizer.param_groups[0]["lr"] = 0.05 / step
-            p.grad = Tensor(grad.astype(np.float64))
+            p.grad = Tensor(grad.astype(np.float64), device="cpu")
             optimizer.step()
     state = optimizer.state[0]
     return [p.data, *(state[name] for name in optimizer.remembers(optimizer.param_groups[0]))]
