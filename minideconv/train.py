@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.command_line import HelpFormatter, run_program
+from minideconv.distributed import Communicator, Mpi, from_first, processes, run_together
 from minideconv.errors import UsageError
 from minideconv.training.config import TrainConfig, settings
 from minideconv.training.options import add_options, given_options, read_toml, to_toml
@@ -26,6 +27,10 @@ and on photographs, through the two stages of the paper:
 """
 
 _EPILOG = """\
+Several processes, each with its part of every batch (and its GPU, with --device gpu):
+
+  mpiexec -n 4 python -m mpi4py -m minideconv.train
+
 Ctrl-C saves and prints the command that goes on from there; a second Ctrl-C stops at once.
 Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 or 143 stopped by a signal.
 """
@@ -58,28 +63,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
+    talk = processes()
+    if isinstance(talk, Mpi):
+        return run_together(talk, "minideconv.train", lambda: _train(arguments, talk))
+    return _train(arguments, talk)
+
+
+def _train(arguments: Sequence[str], talk: Communicator) -> int:
+    """Do what the command line says, in one process or, like all others, in one of several."""
     options = make_parser().parse_args(arguments)
     given = given_options(options)
     if options.resume is not None:
-        return _resume(options, given)
+        return _resume(options, given, talk)
     from_file = read_toml(options.config) if options.config is not None else {}
     config = TrainConfig(**{**from_file, **given})
     if options.print_config:
         print(to_toml(config), end="")
         return 0
-    return _start(config)
+    return _start(config, talk)
 
 
-def _start(config: TrainConfig) -> int:
+def _start(config: TrainConfig, talk: Communicator) -> int:
     """Begin a new run."""
     # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.run_folder import choose_run_folder
+    from minideconv.training.run_folder import RunFolder, choose_run_folder
     from minideconv.training.session import run_session
 
-    return run_session(config, choose_run_folder(config))
+    _set_limit(talk, config)
+    path = from_first(talk, lambda: str(choose_run_folder(config).path))
+    return run_session(config, RunFolder(path), talk=talk)
 
 
-def _resume(options: Any, given: dict[str, Any]) -> int:
+def _set_limit(talk: Communicator, config: TrainConfig) -> None:
+    if isinstance(talk, Mpi):
+        talk.waiting.limit = config.wait_limit
+
+
+def _resume(options: Any, given: dict[str, Any], talk: Communicator) -> int:
     """Go on with a run: its own settings, but for those that cannot change its numbers."""
     from minideconv.training.checkpoint import find_checkpoint, read_header
     from minideconv.training.run_folder import RunFolder
@@ -103,7 +123,8 @@ def _resume(options: Any, given: dict[str, Any]) -> int:
         return 0
     folder = Path(path).parent
     run = RunFolder(folder.parent if folder.name == "checkpoints" else folder)
-    return run_session(config, run, resume=path)
+    _set_limit(talk, config)
+    return run_session(config, run, path, talk)
 
 
 if __name__ == "__main__":

@@ -117,11 +117,13 @@ def loader(
     seed: int,
     cache_mb: float = 256,
     as_bytes: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
 
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
     decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
+    Of each batch it hands out a process's `part`, (rank, number of processes).
 
     Raises
     ------
@@ -139,6 +141,7 @@ def loader(
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
         as_bytes=as_bytes,
+        share=part,
     )
 
 

@@ -189,7 +189,12 @@ class TrainConfig:
     )
 
     batch_size: int = _setting(
-        8, "images in a batch", OPTIMISATION, flags=("-b",), metavar="N", **_AT_LEAST_1
+        8,
+        "images in a batch, those of all processes together",
+        OPTIMISATION,
+        flags=("-b",),
+        metavar="N",
+        **_AT_LEAST_1,
     )
     accumulate: int = _setting(
         1,
@@ -248,6 +253,22 @@ class TrainConfig:
         legal=lambda v: re.fullmatch(r"auto|cpu|gpu(:\d+)?", v) is not None,
         legal_text="auto, cpu, gpu or gpu:N",
         resume=True,
+    )
+    communication: str = _setting(
+        "auto",
+        "how gradients travel between processes that mpiexec started: nccl for GPUs, mpi for CPUs; "
+        "mpi with GPUs goes through the memory of the CPU",
+        RUN,
+        choices=("auto", "mpi", "nccl"),
+        resume=True,
+    )
+    wait_limit: float = _setting(
+        300.0,
+        "seconds that a process waits for the others before the run is saved and ended",
+        RUN,
+        metavar="SECONDS",
+        resume=True,
+        **_POSITIVE,
     )
     threads: int = _setting(
         1,

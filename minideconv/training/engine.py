@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from minideconv import random
-from minideconv.backend import as_device, to_cpu
+from minideconv.backend import Device, as_device, to_cpu
+from minideconv.distributed import Communicator, Single
 from minideconv.engine.cuda.streams import computing_on
+from minideconv.optim import GradScaler
+from minideconv.precisions import get_precision
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.training import build
 from minideconv.training.checkpoint import (
@@ -31,7 +34,7 @@ from minideconv.training.checkpoint import (
 from minideconv.training.config import TrainConfig
 from minideconv.training.device_memory import DeviceMemory
 from minideconv.training.device_step import DeviceStep
-from minideconv.training.exchange import Alone
+from minideconv.training.exchange import exchange_for
 from minideconv.training.host_step import HostStep
 from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.journal import Journal, RunProgress
@@ -39,6 +42,7 @@ from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.progress import Progress
 from minideconv.training.recalibrate import get_buffers, recalibrate_batch_norm, set_buffers
+from minideconv.training.rescue import Rescue
 from minideconv.training.run_folder import RunFolder
 from minideconv.training.stages import Plan, Stage
 from minideconv.training.validation import evaluate
@@ -61,6 +65,11 @@ class Trainer:
         Instead of those that the configuration names.
     after_validation : callable, optional
         Called with the trainer after each validation, once all is saved; to draw pictures, say.
+        Of several processes, rank 0 does it, and rank 0 alone writes to the run folder.
+    talk : Communicator, optional
+        The processes that train together, each with its part of every batch.
+    device : Device, optional
+        Where this process computes; by default where the configuration says.
 
     Examples
     --------
@@ -79,23 +88,28 @@ class Trainer:
         train_data: Any = None,
         val_data: Any = None,
         after_validation: Callable[[Trainer], None] | None = None,
+        talk: Communicator | None = None,
+        device: Device | None = None,
     ) -> None:
         self.config = config
         self.run = run
+        self.exchange = exchange_for(talk or Single())
         self.show = Progress(quiet=True) if progress is None else progress
         self.after_validation = after_validation
-        self.device = as_device(config.device)
+        self.device = as_device(config.device) if device is None else device
         self.train_data = build.dataset(config, "train") if train_data is None else train_data
         self.val_data = build.dataset(config, "val") if val_data is None else val_data
         self.classes: list[str] = list(self.train_data.classes)
         random.manual_seed(config.seed)
         self.model = build.model(config, len(self.classes)).to(self.device)
+        self.exchange.prepare(self.model)
         self.normalize = build.normalize(config)
         on_gpu = self.device.type == "gpu"
-        self.plan = Plan(config, self.train_data, self.normalize, as_bytes=on_gpu)
-        self.journal = Journal(self.plan, config.print_freq, run, self.show)
+        part = self.exchange.part
+        self.plan = Plan(config, self.train_data, self.normalize, as_bytes=on_gpu, part=part)
+        self.journal = Journal(self.plan, config.print_freq, run, self.show, self.writes)
         self.stop = StopRequest(self._say_stopping)
-        self.exchange = Alone()
+        self.rescue = Rescue(self)
         self.memory: MemoryWatch | DeviceMemory
         self.steps: HostStep | DeviceStep
         if on_gpu:
@@ -111,9 +125,16 @@ class Trainer:
                     self.exchange,
                 )
         else:
-            self.memory = MemoryWatch(self.model, config.memory_budget, self.say)
+            self.memory = MemoryWatch(
+                self.model, config.memory_budget, self.say, self.exchange.most
+            )
             self.steps = HostStep(self.model, config, self.journal, self.memory, self.exchange)
         self._resumed: dict[str, Any] | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes down what happens."""
+        return self.exchange.part[0] == 0
 
     @property
     def progress(self) -> RunProgress:
@@ -152,8 +173,9 @@ class Trainer:
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
         stage = Stage.begin(self.config, self.plan, number, self.model, len(self.classes))
-        if self.device.type == "gpu":
+        if self.device.type == "gpu" or self.exchange.part[1] > 1:
             stage.optimizer.flatten()
+            stage.scaler = GradScaler() if get_precision() == "fp16" else None
         if self._resumed is not None:
             stage.load_state_dict(self._resumed)
             self._resumed = None
@@ -170,6 +192,7 @@ class Trainer:
         self.model.train()
         self.journal.clock.lap()
         self.steps.begin(stage)
+        self.rescue.begin(stage)
         try:
             while self.progress.epoch_step < stage.planned.steps_per_epoch:
                 self._check_stop(stage)
@@ -190,7 +213,7 @@ class Trainer:
         """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
         better = self.journal.finish_epoch(stage, line)
         self.save(stage, best=better)
-        if "val" in line and self.after_validation is not None:
+        if "val" in line and self.after_validation is not None and self.writes:
             self.after_validation(self)
 
     def _step(self, stage: Stage) -> None:
@@ -198,7 +221,8 @@ class Trainer:
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
-        images = self.steps.take(stage, count)
+        self.steps.take(stage, count)
+        images = count * stage.loader.batch_size  # of all processes; batches are full
         if self.config.lr_schedule != "plateau":
             stage.schedule.step()
         self.progress.step += 1
@@ -206,6 +230,7 @@ class Trainer:
         if self.journal.line_is_due():
             self.steps.read(stage)
         self.journal.step(stage, images)
+        self.rescue.begin(stage)
 
     # -- Validation -----------------------------------------------------------------------------
 
@@ -222,23 +247,40 @@ class Trainer:
         # A loader of its own, with its own seed: the training crops, their order and their
         # augmentation stay as they are.
         crops = self.plan.stages[number].loader.dataset
-        loader = build.loader(self.config, crops, self.normalize, self.config.seed + 1, cache_mb=0)
+        seed, part = self.config.seed + 1, self.exchange.part
+        loader = build.loader(self.config, crops, self.normalize, seed, cache_mb=0, part=part)
         batches = itertools.islice(loader, self.config.recalibrate)
         recalibrate_batch_norm(self.model, (images for images, _ in batches))
 
     def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
-        """Return the confusion matrix and the loss over a data set; see `validation.evaluate`."""
+        """Return the confusion matrix and the mean loss per pixel; see `validation.evaluate`.
+
+        Several processes share the images.
+        """
+        stopped = 0
 
         def each(done: int, total: int) -> None:
             if self.stop.signal_number:
                 raise Interrupted("stopped while validating", self.stop.signal_number)
             self.show.work("validating", done, total)
 
-        return evaluate(self.segmenter(), data, limit, each)
+        confusion, loss, pixels = ConfusionMatrix(len(data.classes)), 0.0, 0
+        try:
+            found = evaluate(self.segmenter(), data, limit, each, self.exchange.part)
+            confusion, loss, pixels = found
+        except Interrupted as request:
+            stopped = request.signal_number
+        stopped = self.exchange.most(stopped)
+        if stopped:
+            raise Interrupted("stopped while validating", stopped)
+        confusion.counts = self.exchange.add_up(confusion.counts)
+        loss, pixels = self.exchange.add_up(np.array([loss, pixels])).tolist()
+        return confusion, loss / max(1, pixels)
 
     def _validate(self, stage: Stage) -> dict[str, Any]:
         """Recalibrate batch norm and evaluate the validation images."""
         buffers = get_buffers(self.model)
+        self.rescue.begin(stage)
         try:
             self.recalibrate()
             confusion, loss = self.evaluate(self.val_data)
@@ -257,17 +299,23 @@ class Trainer:
         self.show.message("stopping after this step (Ctrl-C again stops at once, without saving)")
 
     def _check_stop(self, stage: Stage) -> None:
-        if self.stop.signal_number:
-            self._stop_now(stage, self.stop.signal_number)
+        signal_number = self.exchange.most(self.stop.signal_number)
+        if signal_number:
+            self._stop_now(stage, signal_number)
 
     def _stop_now(self, stage: Stage, signal_number: int) -> None:
         place = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         if self.run is None:
             raise Interrupted(place, signal_number)
         self.save(stage)
-        self.run.add_log(place)
-        command = f"python -m minideconv.train --resume {shlex.quote(str(self.run.path))}"
-        raise Interrupted(f"{place}; go on with: {command}", signal_number)
+        if self.writes:
+            self.run.add_log(place)
+        raise Interrupted(f"{place}; go on with: {self.command_to_go_on()}", signal_number)
+
+    def command_to_go_on(self) -> str:
+        """Return what a user types to go on with the run."""
+        assert self.run is not None
+        return f"{self.exchange.command} --resume {shlex.quote(str(self.run.path))}"
 
     def save(self, stage: Stage, best: bool = False) -> None:
         """Write last.npz (and best.npz), unless a weight is not finite.
@@ -279,9 +327,13 @@ class Trainer:
         CheckpointError
             If a file cannot be written; the older one stays.
         """
-        if self.run is None:
-            return
         self.steps.read(stage)
+        if self.run is not None and self.writes:
+            self.write_checkpoint(stage, best)
+
+    def write_checkpoint(self, stage: Stage, best: bool = False) -> None:
+        """Write last.npz (and best.npz) with the figures as they were read last."""
+        assert self.run is not None
         model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
             if not np.isfinite(array).all():
@@ -319,5 +371,5 @@ class Trainer:
         self.journal.progress = RunProgress(**checkpoint.header["progress"])
         self._resumed = checkpoint.state["stage"]
         random.set_state(checkpoint.state["random"])
-        if self.run is not None:
+        if self.run is not None and self.writes:
             self.run.keep_metrics(self.progress.metrics_lines)

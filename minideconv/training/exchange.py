@@ -1,19 +1,42 @@
-"""What the processes of a run tell each other in a step: `Alone`, for a run that is one process.
+"""What the processes of a run tell each other: `Alone`, for a run of one, and `Together`.
 
-A step asks at three places. Its answers here say that there is nobody else.
+Every process has the whole network and computes with a part of each batch. The loss of a batch is a
+sum over its pixels that count, divided by their number, so the gradient of the batch is the sum of
+all parts' gradients, each divided by the number in the *whole* batch. To average the parts' own
+means would be wrong as soon as one part has fewer pixels that count than another.
+
+    share of process r = pixels that count in its part / pixels that count in the batch
+    gradient           = sum over r of  share_r * d (mean loss of part r) / d weights
+
+The number is known before the forward pass begins (it is a number of labels), so one small sum
+comes first, and the sum of the gradients needs nothing done to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from minideconv.backend import Array
+import numpy as np
 
-__all__ = ["Alone"]
+from minideconv.backend import Array
+from minideconv.distributed import Communicator
+from minideconv.nn import Module, SyncBatchNorm2d
+from minideconv.segmentation.metrics import VOID
+
+__all__ = ["Alone", "Together", "exchange_for"]
 
 
 class Alone:
     """One process, which has every image of the batch itself."""
+
+    part = (0, 1)
+    """Which part of everything is this process's: (rank, number of processes)."""
+    command = "python -m minideconv.train"
+    """What a user types to start such a run."""
+
+    def prepare(self, model: Module) -> None:
+        """Make the network one that all processes train."""
 
     def share(self, truth: Array, share: float) -> float:
         """Return the weight of this process's mean loss over the pixels of `truth` that count.
@@ -28,3 +51,64 @@ class Alone:
     def add_up(self, figures: Array) -> Array:
         """Return the sum of `figures` over all processes: losses, counts of pixels."""
         return figures
+
+    def most(self, number: int) -> int:
+        """Return the largest `number` of all processes: what one must do, all do."""
+        return number
+
+
+class Together(Alone):
+    """Several processes, each with a part of every batch.
+
+    Parameters
+    ----------
+    talk : Communicator
+        How they speak to each other.
+    """
+
+    def __init__(self, talk: Communicator) -> None:
+        self.talk = talk
+        self.part = (talk.rank, talk.size)
+        self.command = f"mpiexec -n {talk.size} python -m mpi4py -m minideconv.train"
+        self.changing: Callable[[], None] = lambda: None
+        """Called when all that needs the others is done, and the weights are to change."""
+
+    def prepare(self, model: Module) -> None:
+        """Let batch norm see the whole batch, and start everywhere with the numbers of rank 0."""
+        SyncBatchNorm2d.convert_sync_batchnorm(model, self.talk)
+        for array in model.arrays().values():
+            self.talk.broadcast_(array)
+
+    def share(self, truth: Array, share: float) -> float:
+        """Return the weight of this process's mean loss over the pixels of `truth` that count."""
+        counted = np.count_nonzero(truth != VOID)
+        total = self.add_up(np.array(counted))
+        return share * counted / max(1, int(total))
+
+    def add_gradients(self, optimizer: Any) -> None:
+        """Replace the gradients of `optimizer` by their sum over all processes.
+
+        All of them in one array: a sum of many small ones would take many times as long. It is
+        waited for, because what comes next changes the weights.
+        """
+        optimizer.complete_grads()
+        self.talk.all_reduce_(optimizer.flat_grad)
+        self.talk.settle()
+        self.changing()
+
+    def add_up(self, figures: Array) -> Array:
+        """Return the sum of `figures` over all processes."""
+        total = figures.copy()
+        self.talk.all_reduce_(total)
+        return total
+
+    def most(self, number: int) -> int:
+        """Return the largest `number` of all processes."""
+        largest = np.array(number)
+        self.talk.all_reduce_(largest, "max")
+        return int(largest)
+
+
+def exchange_for(talk: Communicator) -> Alone:
+    """Return how a run's steps are shared by the processes `talk`."""
+    return Alone() if talk.size == 1 else Together(talk)

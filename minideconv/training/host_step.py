@@ -19,6 +19,7 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
 from minideconv.nn.utils import clip_grad_norm_
+from minideconv.segmentation import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.exchange import Alone
 from minideconv.training.journal import Journal
@@ -70,12 +71,15 @@ class HostStep:
             If the loss is not finite; the weights are then as they were.
         """
         loss, images = 0.0, 0
+        confusion = ConfusionMatrix(stage.confusion.num_classes)
         self.memory.begin_step()
         for _ in range(count):
             x, truth = self.journal.clock.fetch(self._batches)
-            loss += self._backward(stage, x, truth, self.exchange.share(truth, 1.0 / count))
+            share = self.exchange.share(truth, 1.0 / count)
+            loss += self._backward(confusion, x, truth, share)
             images += len(x)
-        loss = float(self.exchange.add_up(np.array(loss)))
+        # All figures in one message; the counts stay exact up to 2^53 pixels.
+        loss, *counts = self.exchange.add_up(np.append(loss, confusion.counts)).tolist()
         if not math.isfinite(loss):
             step = self.journal.progress.step + 1
             raise self.journal.not_finite(f"the loss ({loss})", step, stage.lr)
@@ -84,11 +88,12 @@ class HostStep:
             clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
         stage.optimizer.step()
         stage.optimizer.zero_grad()  # now, so that the next forward has their memory
-        self.memory.end_step(images // count)
+        self.memory.end_step(max(1, images // count))
         stage.loss.add(loss)
+        stage.confusion.counts += np.array(counts, np.int64).reshape(confusion.counts.shape)
         return images
 
-    def _backward(self, stage: Stage, x: Array, truth: Array, share: float) -> float:
+    def _backward(self, confusion: ConfusionMatrix, x: Array, truth: Array, share: float) -> float:
         """Add one batch's gradient, weighted by `share`; return its part of the loss."""
         scores = self.model(Tensor(x, device="cpu"))
         loss = F.cross_entropy(
@@ -101,7 +106,7 @@ class HostStep:
         predicted = scores.data.argmax(axis=1)
         del scores  # backward frees what it has passed, and only what nobody else holds
         (loss * share).backward()
-        stage.confusion.update(truth, predicted)
+        confusion.update(truth, predicted)
         return float(loss.item()) * share
 
     def read(self, stage: Stage) -> None:

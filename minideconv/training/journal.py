@@ -48,12 +48,22 @@ class Journal:
         Where the lines go.
     show : Progress
         What is printed.
+    writes : bool
+        Whether it is this process that writes to the run folder.
     """
 
-    def __init__(self, plan: Plan, print_freq: int, run: RunFolder | None, show: Progress) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        print_freq: int,
+        run: RunFolder | None,
+        show: Progress,
+        writes: bool = True,
+    ) -> None:
         self.plan = plan
         self.print_freq = print_freq
         self.run = run
+        self.writes = writes
         self.show = show
         self.progress = RunProgress()
         self.clock = Clock()
@@ -61,7 +71,7 @@ class Journal:
     def say(self, text: str) -> None:
         """Show a line and keep it in log.txt."""
         self.show.message(text)
-        if self.run is not None:
+        if self.run is not None and self.writes:
             self.run.add_log(text)
 
     def step(self, stage: Stage, images: int) -> None:
@@ -150,7 +160,7 @@ class Journal:
         )
 
     def _add_metrics(self, line: dict[str, Any]) -> None:
-        if self.run is not None:
+        if self.run is not None and self.writes:
             self.run.add_metrics(line)
             self.progress.metrics_lines = self.run.metrics_lines
 

@@ -9,9 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minideconv import _version, parallel
 from minideconv.algorithms import compiled, get_algorithm
-from minideconv.backend import as_device, describe_device
+from minideconv.backend import Device, describe_device
+from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.precisions import get_precision
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
@@ -25,24 +28,47 @@ from minideconv.training.run_folder import RunFolder, write_text
 __all__ = ["figures_table", "run_session"]
 
 
-def run_session(config: TrainConfig, run: RunFolder, resume: Path | None = None) -> int:
-    """Train (or go on training) into a run folder; return the exit code 0 or raise."""
-    with computing(as_device(config.device), config.threads, config.algorithm, config.precision):
-        return _run(config, run, resume)
+def run_session(
+    config: TrainConfig,
+    run: RunFolder,
+    resume: Path | None = None,
+    talk: Communicator | None = None,
+) -> int:
+    """Train (or go on training) into a run folder; return the exit code 0 or raise.
+
+    With several processes `talk`, every one of them calls this with the same arguments.
+    """
+    talk, device = equip(talk or Single(), config.device, config.communication)
+    _check_same(talk, config)
+    with computing(device, config.threads, config.algorithm, config.precision):
+        return _run(config, run, resume, talk, device)
 
 
-def _run(config: TrainConfig, run: RunFolder, resume: Path | None) -> int:
-    progress = make_progress(config.quiet)
+def _check_same(talk: Communicator, config: TrainConfig) -> None:
+    """Refuse processes that would not compute the same thing."""
+    own = ("data_root", "workers", "threads", "output_dir", "quiet")
+    settings = {name: v for name, v in config.to_dict().items() if name not in own}
+    options = {"--" + name.replace("_", "-"): value for name, value in settings.items()}
+    check_same(talk, {"minideconv": _version.__version__, "NumPy": np.__version__, **options})
+
+
+def _run(
+    config: TrainConfig, run: RunFolder, resume: Path | None, talk: Communicator, device: Device
+) -> int:
+    progress = make_progress(config.quiet or talk.rank > 0)
     try:
         trainer = Trainer(
             config,
             run=run,
             progress=progress,
             after_validation=_draw,
+            talk=talk,
+            device=device,
         )
         if resume is not None:
             trainer.resume(resume)
-        run.create(config)
+            check_same(talk, {"a checkpoint after step": trainer.progress.step})
+        from_first(talk, lambda: run.create(config))
         _introduce(trainer, resume)
         trainer.fit()
         _finish(trainer)
@@ -63,6 +89,7 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
     trainer.say(
         f"minideconv {_version.__version__}: {config.model} with {model.num_parameters():,} "
         f"parameters, input {config.input_size}x{config.input_size}, on {_machine(trainer)}"
+        f"{_processes(trainer)}"
     )
     trainer.say(
         f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
@@ -84,8 +111,17 @@ def _machine(trainer: Trainer) -> str:
     return describe_device(asked, trainer.device, *notes)
 
 
+def _processes(trainer: Trainer) -> str:
+    """Say how many processes there are, if there are several."""
+    _, size = trainer.exchange.part
+    return f", {size} processes" if size > 1 else ""
+
+
 def _finish(trainer: Trainer) -> None:
-    """Evaluate both sets with the final network, write evaluation.json, print the table."""
+    """Evaluate both sets with the final network, write evaluation.json, print the table.
+
+    Several processes evaluate together; one writes.
+    """
     run, config = trainer.run, trainer.config
     assert run is not None
     results: dict[str, Any] = {"classes": trainer.classes, "epoch": trainer.progress.epoch}
@@ -102,6 +138,8 @@ def _finish(trainer: Trainer) -> None:
             **confusion.figures(),
             "confusion": confusion.counts.tolist(),
         }
+    if not trainer.writes:
+        return
     results["samples"] = draw_samples(trainer, run)
     draw_activations(trainer, run)
     write_text(run.evaluation, json.dumps(results) + "\n")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minideconv.errors import CheckpointError
+from minideconv.optim import GradScaler
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.training import build
 from minideconv.training.config import TrainConfig
@@ -44,16 +45,25 @@ class Plan:
         The last step of the transforms.
     as_bytes : bool
         Whether that step is left to do: a GPU does it itself.
+    part : (int, int)
+        Which part of each batch is this process's: (rank, number of processes).
     """
 
     def __init__(
-        self, config: TrainConfig, images: Any, normalize: Any, as_bytes: bool = False
+        self,
+        config: TrainConfig,
+        images: Any,
+        normalize: Any,
+        as_bytes: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.stages: list[PlannedStage] = []
         for name, epochs, lr in config.plan:
             if epochs > 0:
                 crops = build.crops(config, images, name)
-                loader = build.loader(config, crops, normalize, config.seed, as_bytes=as_bytes)
+                loader = build.loader(
+                    config, crops, normalize, config.seed, as_bytes=as_bytes, part=part
+                )
                 steps = math.ceil(len(loader) / config.accumulate)
                 self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
 
@@ -88,6 +98,8 @@ class Stage:
     """Of the training crops of this epoch, as they were predicted while the weights moved."""
     lr: float
     """The rate of the step taken last."""
+    scaler: GradScaler | None = None
+    """Keeps small gradients above what fp16 can hold; None in every other precision."""
     loss: LossMeter = field(default_factory=LossMeter)
     place: dict[str, Any] | None = None
     """Where the loader stood behind the last batch in use, if it has prepared further ones."""
@@ -128,6 +140,7 @@ class Stage:
             "schedule": self.schedule.state_dict(),
             "loader": self.place or self.loader.state_dict(),
             "loss": self.loss.state_dict(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "lr": self.lr,
             "confusion": self.confusion.counts,
         }
@@ -155,5 +168,7 @@ class Stage:
                 ) from error
             self.loader.load_state_dict(state["loader"])
             self.loss.load_state_dict(state["loss"])
+            if self.scaler is not None and state.get("scaler"):
+                self.scaler.load_state_dict(state["scaler"])
             self.lr = state["lr"]
             self.confusion.counts[:] = state["confusion"]

@@ -10,6 +10,7 @@ import numpy as np
 from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend import device_of, to_device
+from minideconv.data.shard import part_of
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 
 __all__ = ["evaluate", "spread"]
@@ -20,8 +21,9 @@ def evaluate(
     data: Any,
     limit: int = 0,
     each: Callable[[int, int], None] | None = None,
-) -> tuple[ConfusionMatrix, float]:
-    """Return the confusion matrix over a data set and the mean loss per pixel.
+    part: tuple[int, int] = (0, 1),
+) -> tuple[ConfusionMatrix, float, int]:
+    """Return the confusion matrix over a data set, the sum of the pixels' losses, their number.
 
     Parameters
     ----------
@@ -33,10 +35,13 @@ def evaluate(
         Number of images, spread evenly over the set; 0 takes all.
     each : callable, optional
         Called with (images done, images in all) before each; it may raise to stop.
+    part : (int, int)
+        Look only at the images of one of several processes: (rank, number of processes).
     """
     confusion = ConfusionMatrix(len(data.classes))
     loss, pixels = 0.0, 0
-    chosen = spread(len(data), limit or len(data))
+    every = spread(len(data), limit or len(data))
+    chosen = [every[k] for k in part_of(range(len(every)), *part)]
     all_scores = segmenter.scores_of(data[index][0] for index in chosen)
     for done, (index, scores) in enumerate(zip(chosen, all_scores, strict=True)):
         if each is not None:
@@ -53,7 +58,7 @@ def evaluate(
         )
         loss += float(entropy.item()) * counted
         pixels += counted
-    return confusion, loss / max(1, pixels)
+    return confusion, loss, pixels
 
 
 def spread(length: int, count: int) -> list[int]:
