@@ -84,7 +84,7 @@ def raise_deferred() -> None:
         weight of a class was not finite and >= 0.
     """
     for (_, question), counts in _tables.items():
-        found = to_cpu(counts)
+        found = np.array(to_cpu(counts))
         if not found.any():
             continue
         counts.fill(0)

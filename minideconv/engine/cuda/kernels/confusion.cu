@@ -16,8 +16,7 @@
 // Whether score a of class i wins over b of class j: the larger, or else the first. A NaN is larger
 // than all, as NumPy's argmax has it.
 __device__ __forceinline__ bool wins(REAL a, i32 i, REAL b, i32 j) {
-  const bool a_nan = a != a, b_nan = b != b;
-  if (a_nan || b_nan) return a_nan && (!b_nan || i < j);
+  if (a != a) return b == b || i < j;
   return a > b || (a == b && i < j);
 }
 
