@@ -9,9 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minideconv.engine.cuda import benchmark, table
+from minideconv import ops
+from minideconv.engine.cuda import benchmark, conv, implicit_gemm, table
 from minideconv.engine.cuda.table import Question, candidates, choices, choose
 from minideconv.ops.im2col import conv_window
+from minideconv.precisions import precision
+from minideconv.testing import ConvGeometry, values
 
 pytestmark = pytest.mark.usefixtures("cupy_device")
 
@@ -94,8 +97,6 @@ def test_every_candidate_computes_the_same(cupy_device):
     x, dy = (xp.asarray(rng.integers(-2, 3, (2, 6, 5, c)).astype(F4)) for c in (16, 8))
     w = xp.asarray(rng.integers(-2, 3, (3, 3, 16, 8)).astype(F4))
     arguments = {"forward": (x, w, None), "input_grad": (dy, w, None), "weight_grad": (x, dy)}
-    from minideconv.precisions import precision
-
     for operation in OPERATIONS:
         ways = candidates(Question(operation, window, 2, 16, 8, 1, F4, "bf16"))
         assert len(ways) == (4 if operation == "weight_grad" else 5)
@@ -112,6 +113,35 @@ def test_what_was_asked_is_listed(cupy_device):
     listed = dict(choices())
     assert listed[question] == choose(*arguments).name
     assert str(question).startswith("forward float32 bf16 n 64 c 64 221x221 k 64 221x221 kernel")
+
+
+@pytest.mark.parametrize("precision_name", ["tf32", "bf16"])
+def test_both_gradients_share_the_rounded_dy(cupy_device, monkeypatch, precision_name):
+    """Through the public operations, with small shapes given to the product without columns."""
+    monkeypatch.setattr(table, "_BLOCKS", 0)
+    monkeypatch.setattr(table, "RATE", 1e3)
+    table._ways.cache_clear()
+    g = ConvGeometry(2, 16, 8, (7, 6), (3, 2), (2, 1), (1, 1))
+    x, w, dy = (
+        values(s, i, dtype=np.float32) for i, s in enumerate((g.x_shape, g.w_shape, g.y_shape))
+    )
+    put = cupy_device.put
+    rounded = []
+    real = implicit_gemm.rounded
+    for module in (conv, implicit_gemm):
+        monkeypatch.setattr(module, "rounded", lambda a, kind: rounded.append(a) or real(a, kind))
+    with precision(precision_name):
+        dx, dw, _ = ops.conv2d_backward(put(dy), put(x), put(w), g.stride, g.padding)
+        count = sum(a.dtype == np.float32 for a in rounded)
+        dy_t, dw_t, _ = ops.conv_transpose2d_backward(put(x), put(dy), put(w), g.stride, g.padding)
+    table._ways.cache_clear()
+    assert precision_name == "tf32" or count == 3  # dy, w and x, each once
+    want = ops.conv2d_backward(dy, x, w, g.stride, g.padding)
+    np.testing.assert_array_equal(cupy_device.get(dx), want[0])
+    np.testing.assert_array_equal(cupy_device.get(dw), want[1])
+    want = ops.conv_transpose2d_backward(x, dy, w, g.stride, g.padding)
+    np.testing.assert_array_equal(cupy_device.get(dy_t), want[0])
+    np.testing.assert_array_equal(cupy_device.get(dw_t), want[1])
 
 
 # ---------------------------------------------------------------------------------------------
@@ -189,9 +219,6 @@ def test_nothing_is_tried_while_a_graph_is_captured(cupy_device, monkeypatch):
 
 def test_results_are_right_while_measuring_and_after(cupy_device):
     """Through the public operation, with the GPU's own clock."""
-    from minideconv import ops
-    from minideconv.precisions import precision
-
     rng = np.random.default_rng(1)
     x, w = (rng.integers(-2, 3, shape).astype(F4) for shape in [(2, 8, 7, 6), (16, 8, 3, 3)])
     want = ops.conv2d(x, w, padding=1)

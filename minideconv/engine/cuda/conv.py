@@ -6,9 +6,12 @@ returns None where the table leaves the work to the reference.
 
 from __future__ import annotations
 
+from typing import Any
+
 from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda import im2col_gemm
+from minideconv.engine.cuda.products import factors, rounded
 from minideconv.engine.cuda.table import choose
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import Window
@@ -66,33 +69,58 @@ def conv2d_weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Arra
 def conv2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
-    """`ops.conv2d_backward`: dx and dw, where one patch matrix serves both."""
-    if not _by_columns(("input_grad", "weight_grad"), x, dy, window, groups):
+    """`ops.conv2d_backward`: dx and dw, where they share a patch matrix or the rounded dy."""
+    ways = _ways(("input_grad", "weight_grad"), x, dy, window, groups)
+    shared = _shared(ways)
+    if shared is None:
         return None
     arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
-    found = im2col_gemm.input_and_weight_grad(*arrays, window, groups)
-    return None if found is None else (from_channels_last(found[0]), found[1].transpose(3, 2, 0, 1))
+    if shared == "im2col_gemm":
+        found = im2col_gemm.input_and_weight_grad(*arrays, window, groups)
+        if found is None:
+            return None
+        dx, dw = found
+    else:
+        factor = rounded(arrays[0], factors(dy.dtype))
+        dx = ways[0].input_grad(factor, arrays[2], None, window, groups)
+        dw = ways[1].weight_grad(arrays[1], factor, window, groups)
+    return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
 
 
 @accelerates("conv_transpose2d_gradients", "gpu")
 def conv_transpose2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
-    """`ops.conv_transpose2d_backward`: dx and dw, where one patch matrix serves both."""
-    if not _by_columns(("forward", "weight_grad"), dy, x, window, groups):
+    """`ops.conv_transpose2d_backward`: dx and dw, where they share columns or the rounded dy."""
+    ways = _ways(("forward", "weight_grad"), dy, x, window, groups)
+    shared = _shared(ways)
+    if shared is None:
         return None
     arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
-    dx, dw = im2col_gemm.forward_and_weight_grad(*arrays, window, groups)
+    if shared == "im2col_gemm":
+        dx, dw = im2col_gemm.forward_and_weight_grad(*arrays, window, groups)
+    else:
+        factor = rounded(arrays[0], factors(dy.dtype))
+        dx = ways[0].forward(factor, arrays[2], None, window, groups)
+        dw = ways[1].weight_grad(factor, arrays[1], window, groups)
     return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
 
 
-def _by_columns(
+def _ways(
     operations: tuple[str, ...], x: Array, y: Array, window: Window, groups: int
-) -> bool:
-    """Return whether the table gives these operations on x -> y to `im2col_gemm`."""
+) -> list[Any]:
+    """Return the table's algorithms for these operations on x -> y."""
+    if x.dtype != y.dtype:
+        return []
     sizes = (len(x), x.shape[1], y.shape[1], groups, x.dtype)
-    chosen = (choose(operation, window, *sizes, get_precision()) for operation in operations)
-    return x.dtype == y.dtype and all(way and way.name == "im2col_gemm" for way in chosen)
+    return [choose(operation, window, *sizes, get_precision()) for operation in operations]
+
+
+def _shared(ways: list[Any]) -> str | None:
+    """Return the algorithm's name, without its tile, if all have the same that can share."""
+    names = {way.name.split()[0] if way else None for way in ways}
+    name = names.pop() if len(names) == 1 else None
+    return name if name in ("im2col_gemm", "implicit_gemm") else None
 
 
 def _contiguous(bias: Array | None) -> Array | None:

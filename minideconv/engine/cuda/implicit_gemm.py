@@ -137,15 +137,15 @@ def _is_capable() -> bool:
 
 
 # ---------------------------------------------------------------------------------------------
-# The three sums
+# The three sums; images are float32, or factors already where a caller needs them twice
 
 
 def forward(
     x: Array, w: Array, bias: Array | None, window: Window, groups: int, *, tile: str
 ) -> Array:
     """(N, H, W, C) * (kh, kw, C, K) -> (N, H', W', K); for `tile` see `TILES`."""
-    kind = factors(x.dtype)
-    y = get_xp(x).empty((len(x), *window.out, w.shape[3]), x.dtype)
+    kind = factors(np.float32)
+    y = get_xp(x).empty((len(x), *window.out, w.shape[3]), np.float32)
     _multiply(rounded(x, kind), _turned(w, kind), bias, y, window, kind, TILES[tile], False)
     return y
 
@@ -154,21 +154,21 @@ def input_grad(
     dy: Array, w: Array, bias: Array | None, window: Window, groups: int, *, tile: str
 ) -> Array:
     """(N, H', W', K) * (kh, kw, C, K) -> (N, H, W, C), for any stride."""
-    kind = factors(dy.dtype)
-    dx = get_xp(dy).empty((len(dy), *window.size, w.shape[2]), dy.dtype)
+    kind = factors(np.float32)
+    dx = get_xp(dy).empty((len(dy), *window.size, w.shape[2]), np.float32)
     _multiply(rounded(dy, kind), rounded(w, kind), bias, dx, window, kind, TILES[tile], True)
     return dx
 
 
 def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) -> Array:
     """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
-    xp, kind, c, k = get_xp(x), factors(x.dtype), x.shape[3], dy.shape[3]
+    xp, kind, c, k = get_xp(x), factors(np.float32), x.shape[3], dy.shape[3]
     rows, pixels = prod(window.kernel) * c, dy.size // k
     shape = TILES[tile]
     tiles = -(-rows // shape.m) * -(-k // shape.n)
     parts = _parts(tiles, pixels * kind.dtype.itemsize, (x.size + dy.size) // (rows * k))
-    dw = xp.empty((*window.kernel, c, k), x.dtype)
-    sums = dw if parts == 1 else xp.empty((parts, *dw.shape), x.dtype)
+    dw = xp.empty((*window.kernel, c, k), np.float32)
+    sums = dw if parts == 1 else xp.empty((parts, *dw.shape), np.float32)
     macros = shape.macros(kind)
     launch(
         _GRAD_FILE,
