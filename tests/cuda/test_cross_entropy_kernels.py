@@ -1,4 +1,7 @@
-"""Cross entropy's kernels against the readable op in float64: all options, orders and schedules."""
+"""Cross entropy's kernels against the readable op in float64: all options, orders and schedules.
+
+``F.ops`` is the module of ops as the library has it, on NumPy arrays whatever the device.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import minideconv as md
-from minideconv import ops
+from minideconv import functional as F
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda import cross_entropy as engine
 from minideconv.testing import seeds, values
@@ -71,8 +74,8 @@ def readable(z, t, w, options, dloss):
     """Return loss and gradient of the readable op in float64."""
     with md.algorithm("reference"), np.errstate(invalid="ignore"):
         w = None if w is None else w.astype(np.float64)
-        loss, saved = ops.cross_entropy(z.astype(np.float64), t, w, *options, return_saved=True)
-        return loss, ops.cross_entropy_backward(dloss.astype(np.float64), saved, t, w, *options)
+        loss, saved = F.ops.cross_entropy(z.astype(np.float64), t, w, *options, return_saved=True)
+        return loss, F.ops.cross_entropy_backward(dloss.astype(np.float64), saved, t, w, *options)
 
 
 def found(gpu, z, t, w, options, dloss):
@@ -200,7 +203,7 @@ def wrong_data(kind):
 def complaint(z, t, w=None):
     """Return what the readable op says."""
     with md.algorithm("reference"), pytest.raises(ValueError, match="cross_entropy: ") as caught:
-        ops.cross_entropy(z, t, w)
+        F.ops.cross_entropy(z, t, w)
     return re.escape(str(caught.value))
 
 

@@ -83,11 +83,13 @@ def raise_deferred() -> None:
         If a label was neither a class nor the one to ignore (the message counts them), or the
         weight of a class was not finite and >= 0.
     """
+    wrong = []
     for (_, question), counts in _tables.items():
         found = np.array(to_cpu(counts))
-        if not found.any():
-            continue
-        counts.fill(0)
+        if found.any():
+            counts.fill(0)  # all of them: the same label is counted by whoever reads it
+            wrong.append((question, found))
+    for question, found in wrong:
         if found[-1]:
             raise ValueError(f"{question.who}: a weight is not finite and >= 0; all must be")
         labels = [(str(value), int(found[value])) for value in np.flatnonzero(found[:VALUES])]
