@@ -7,9 +7,8 @@ known then (`out_of_memory`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from minideconv.engine import resident
 from minideconv.engine.cuda import memory
@@ -43,23 +42,20 @@ class DeviceMemory:
         self._held = 0
         self._steps = 0
         self._limit: int | None = None
-        self._measuring = ExitStack()
-        self._peak: Any = None
 
-    def begin_step(self) -> None:
-        """Say that a step begins."""
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Look at the step inside the block."""
         if self._limit is None and self.budget is not None:
             self._limit = memory.limit()
             memory.set_limit(self.budget)
         if self._steps < FIRST_STEPS:
             self.lasting = memory.used()
-            self._peak = self._measuring.enter_context(memory.measured())
-
-    def end_step(self, images: int) -> None:
-        """Say that a step with batches of `images` has ended, or been put on the device's queue."""
-        if self._steps < FIRST_STEPS:
-            self._measuring.close()
-            self.arrays_peak = max(self.arrays_peak, self._peak.nbytes)
+            with memory.measured() as peak:
+                yield
+            self.arrays_peak = max(self.arrays_peak, peak.nbytes)
+        else:
+            yield
         self._steps += 1
         self._held = max(self._held, memory.held() + self.recorded())
         if self._steps == FIRST_STEPS:
@@ -83,7 +79,6 @@ class DeviceMemory:
 
     def end(self) -> None:
         """Say that training has ended: nothing is bounded any more."""
-        self._measuring.close()
         if self._limit is not None:
             memory.set_limit(self._limit)
             self._limit = None

@@ -30,6 +30,7 @@ from minideconv.engine.cuda.pinned import Lane
 from minideconv.errors import TrainingError
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.ops.cross_entropy import check_labels
+from minideconv.optim import GradScaler
 from minideconv.segmentation.metrics import VOID
 from minideconv.training.config import TrainConfig
 from minideconv.training.device_memory import DeviceMemory
@@ -81,14 +82,16 @@ class DeviceStep:
         self.model, self.config, self.normalize, self.classes = model, config, normalize, classes
         self.journal, self.memory, self.exchange = journal, memory, exchange
         self._figures = DeviceFigures(classes, min(config.print_freq, _MOST_UNREAD))
-        self._replays = Replays(config.graph, lambda: memory.step_bytes, journal.say)
+        # A sum over processes inside a recorded piece would wait where nobody sees it.
+        choice = config.graph if exchange.part[1] == 1 else "off"
+        self._replays = Replays(choice, lambda: memory.step_bytes, journal.say)
         memory.recorded = lambda: self._replays.nbytes
         self._unread: list[tuple[int, float]] = []  # steps and their learning rates
         self._rehearsed = False
         self._stage: Stage | None = None
         self._optimizer: Any = None
         self._gradients: list[Tensor | None] = []
-        self._scaler: Any = None
+        self._scaler: GradScaler | None = None
         self._lane: Lane | None = None
         self._feeder: Feeder | None = None
 
@@ -98,7 +101,7 @@ class DeviceStep:
         """Begin an epoch, or go on with one that was resumed."""
         numbers = 1 + 2 * len(stage.optimizer.param_groups)
         if stage is not self._stage:
-            self._stage, self._optimizer, self._scaler = stage, stage.optimizer, None
+            self._stage, self._optimizer, self._scaler = stage, stage.optimizer, stage.scaler
             self._gradients = []
             self._replays.forget()
             size = self.config.input_size
@@ -106,6 +109,7 @@ class DeviceStep:
             if self._lane is None or self._lane.current.size < nbytes:
                 self._lane = Lane(nbytes)
         assert self._lane is not None
+        stage.place = stage.loader.state_dict()  # before the feeder goes ahead
         self._feeder = Feeder(self._lane, stage.loader, numbers, self._check)
 
     def end(self) -> None:
@@ -132,21 +136,20 @@ class DeviceStep:
         """
         assert self._feeder is not None
         numbers, done = stage.optimizer.next_numbers().ravel(), 0
-        self.memory.begin_step()
-        if self.memory.budget is not None and not self._rehearsed:
-            self._rehearse(stage.loader.batch_size)
-            self._rehearsed = True
-        for number in range(count):
-            block = self.journal.clock.fetch(self._feeder)
-            share = self.exchange.share(block.labels, 1.0 / count)
-            self._feeder.send(block, np.append(np.float32(share), numbers))
-            stage.place = block.place
-            done += block.layout.count
-            first, last = number == 0, number == count - 1
-            self._run("gradients", self._add_gradient, block.layout, first, last)
-        self.exchange.add_gradients(stage.optimizer)
-        self._run("update", self._update, block.layout)
-        self.memory.end_step(done // count)
+        with self.memory.step():
+            if self.memory.budget is not None and not self._rehearsed:
+                self._rehearse(stage.loader.batch_size)
+                self._rehearsed = True
+            for number in range(count):
+                block = self.journal.clock.fetch(self._feeder)
+                share = self.exchange.share(block.labels, 1.0 / count)
+                self._feeder.send(block, np.append(np.float32(share), numbers))
+                stage.place = block.place
+                done += block.layout.count
+                first, last = number == 0, number == count - 1
+                self._run("gradients", self._add_gradient, block.layout, first, last)
+            self.exchange.add_gradients(stage.optimizer)
+            self._run("update", self._update, block.layout)
         self._unread.append((self.journal.progress.step + 1, stage.lr))
         if len(self._unread) == self._figures.steps:
             self.read(stage)

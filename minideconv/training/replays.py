@@ -99,17 +99,21 @@ class Replays:
             work()
 
     def _wanted(self) -> bool:
-        """Return whether to record, and say so once."""
+        """Return whether to record; say once why not."""
         reason = self._against()
+        if reason:
+            self._tell(f"graph: steps are not recorded: {reason}")
+        return not reason
+
+    def _tell(self, text: str) -> None:
         if not self._told and self._choice != "off":
             self._told = True
-            self._say(f"graph: steps are {'not ' if reason else ''}recorded{reason}")
-        return not reason
+            self._say(text)
 
     def _against(self) -> str:
         """Return why nothing is recorded; nothing if it is."""
         if self._choice == "off":
-            return " (--graph off)"
+            return "--graph off"
         reason = ""
         if get_algorithm() == "reference":
             reason = "the reference algorithms ask the device for results"
@@ -121,7 +125,7 @@ class Replays:
             raise TrainingError(f"--graph on: a step cannot be recorded: {reason}")
         if not reason and self._choice == "auto" and self._arrays() >= PAYS_BELOW:
             reason = f"its arrays take {format_size(self._arrays())}: the host keeps up"
-        return f": {reason}" if reason else ""
+        return reason
 
     def _record(self, piece: Hashable, work: Callable[[], None]) -> bool:
         """Record a piece; return False, and say why, if something in it cannot be recorded."""
@@ -134,4 +138,5 @@ class Replays:
             self.forget()
             self._failed, self._told = f"{type(error).__name__}: {error}", False
             return self._wanted()
+        self._tell("graph: steps are recorded")
         return True

@@ -75,7 +75,7 @@ def measured() -> Iterator[Peak]:
     peak = Peak(now)
 
     class Hook(base):  # type: ignore[misc, valid-type]
-        name = "minideconv peak"
+        name = f"peak {id(peak)}"  # one may lie inside another
 
         def malloc_postprocess(self, **call: Any) -> None:
             nonlocal now
