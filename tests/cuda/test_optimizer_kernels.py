@@ -242,13 +242,13 @@ def test_squares_neither_overflow_nor_vanish(gpu):
 # --- wrong kernels that the comparisons must reject ---------------------------------------------
 
 MUTANTS = [
-    ("optimizers.cu", "g + decay * w", "g"),
-    ("optimizers.cu", "momentum * v + undamped * d", "momentum * v + d"),
-    ("optimizers.cu", "nesterov ? d + momentum * v : v", "v"),
+    ("optimizers.cu", "fused(decay, w, g)", "g"),
+    ("optimizers.cu", "fused(momentum, v, undamped * d)", "fused(momentum, v, d)"),
+    ("optimizers.cu", "nesterov ? fused(momentum, v, d) : v", "v"),
     ("optimizers.cu", "if (step.momentum != 0)", "if (step.momentum > 1)"),
-    ("optimizers.cu", "b2 * v + new2 * d * d", "b2 * v + new2 * d"),
+    ("optimizers.cu", "fused(b2, v, new2 * d * d)", "fused(b2, v, new2 * d)"),
     ("optimizers.cu", "sqrt(v) + least", "sqrt(v + least)"),
-    ("optimizers.cu", "w = shrink * w -", "w = w -"),
+    ("optimizers.cu", "shrink * w)", "w)"),
     ("optimizers.cu", "started(t, log_b2)", "started(t + 1, log_b2)"),
     ("optimizers.cu", "numbers[1] - skip[1]", "numbers[1]"),
     ("optimizers.cu", "{lr * root / started(t, log_b1), eps * root", "{lr * root, eps * root"),

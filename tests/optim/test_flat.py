@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import minideconv as md
 from minideconv import Tensor, nn, optim
+from minideconv.backend import get_default_device, get_xp, to_cpu, to_default_device
 from minideconv.optim.flat import ALIGN, EXTRA
 from minideconv.testing import seeds, values
 
@@ -34,6 +35,10 @@ def turned(array, seed):
     return array.transpose(order).copy().transpose(np.argsort(order))
 
 
+def shares_memory(a, b):
+    return get_xp(a).may_share_memory(a, b)  # by their bounds
+
+
 def build(kind, shapes, seed, dtype=np.float32, flat=False, groups=1):
     """Return an optimiser of parameters in drawn orders; its groups have their own rates."""
     params = [
@@ -53,13 +58,13 @@ def give(params, seed, step, without=()):
     for i, p in enumerate(params):
         if i not in without:
             grad = np.asarray(values(p.shape, seed + 100 * step + i, "normal", p.dtype))
-            p._receive(turned(grad, seed + step), exclusive=False)
+            p._receive(to_default_device(turned(grad, seed + step)), exclusive=False)
 
 
 def bits(params, optimizer):
     state = optimizer.state_dict()
     arrays = {k: v.tobytes() if hasattr(v, "tobytes") else v for k, v in state.items()}
-    return [p.data.tobytes() for p in params], arrays
+    return [p.numpy().tobytes() for p in params], arrays
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,19 +107,19 @@ def test_the_update_is_called_once_for_each_group(monkeypatch):
 def test_parameters_and_gradients_are_views_with_their_shape_and_order():
     weight = Tensor(np.arange(60.0).reshape(3, 1, 4, 5).transpose(3, 2, 0, 1), requires_grad=True)
     bias = Tensor(np.ones(7), requires_grad=True)
-    want, strides = weight.data.copy(), weight.data.strides
+    want, strides = weight.numpy().copy(), weight.data.strides
     optimizer = optim.SGD([{"params": [bias]}, {"params": [weight]}], lr=0.1)
     optimizer.flatten()
     assert weight.data.strides == strides
-    assert (weight.data == want).all()
+    assert (weight.numpy() == want).all()
     flat = optimizer.flat_grad
     assert flat.shape == (2 * ALIGN + EXTRA,)
     assert not flat.any()
     weight.grad = Tensor(want)
-    assert np.shares_memory(weight.grad.data, flat)
+    assert shares_memory(weight.grad.data, flat)
     assert weight.grad.data.strides == strides
-    assert (flat[ALIGN : ALIGN + 60] == np.arange(60)).all()
-    assert np.shares_memory(optimizer.flat_extra, flat)
+    assert (to_cpu(flat)[ALIGN : ALIGN + 60] == np.arange(60)).all()
+    assert shares_memory(optimizer.flat_extra, flat)
     assert optimizer.flat_extra.shape == (EXTRA,)
 
 
@@ -124,7 +129,7 @@ def test_the_tape_writes_into_the_flat_array_and_then_adds():
     optimizer.flatten()
     (w * w).sum().backward()
     first = w.grad
-    assert np.shares_memory(first.data, optimizer.flat_grad)
+    assert shares_memory(first.data, optimizer.flat_grad)
     (w * w).sum().backward()
     assert w.grad is first
     assert first.numpy().tolist() == [4.0, 8.0, 12.0]
@@ -191,7 +196,7 @@ def test_a_saved_state_fits_flat_and_apart(kind, saver):
     if not saver:
         for n, state in other.state.items():
             views = [name for name in state if name != "step"]
-            assert all(np.shares_memory(state[name], kept[n][name]) for name in views)
+            assert all(shares_memory(state[name], kept[n][name]) for name in views)
     for ps, o in ((params, optimizer), (others, other)):
         o.zero_grad()
         give(ps, 0, 7)
@@ -203,11 +208,11 @@ def test_a_fresh_state_is_loaded_over_an_old_one():
     saved = build("momentum", [(3,)], 0)[1].state_dict()
     params, optimizer = build("momentum", [(3,)], 0, flat=True)
     fresh, other = build("momentum", [(3,)], 0)
-    before = params[0].data.copy()
+    before = params[0].numpy().copy()
     give(params, 0, 0)
     optimizer.step()
     optimizer.load_state_dict(saved)
-    params[0].data[...] = before
+    params[0].data[...] = to_default_device(before)
     for ps, o in ((params, optimizer), (fresh, other)):
         o.zero_grad()
         give(ps, 0, 1)
@@ -255,7 +260,7 @@ def test_a_network_that_moves_leaves_and_may_come_back():
     network = net()
     optimizer = optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     optimizer.flatten()
-    network.to("cpu")  # where it is already: nothing happens
+    network.to(get_default_device())  # where it is already: nothing happens
     x = Tensor(np.ones((1, 2, 5, 6), np.float32))
     network(x).sum().backward()
     optimizer.step()
@@ -293,7 +298,7 @@ def test_a_change_of_weights_is_seen_by_the_tape():
 def test_messages():
     a, b = Tensor(np.ones(3), requires_grad=True), Tensor(np.ones(3, "f4"), requires_grad=True)
     optimizer = optim.SGD([a, b], lr=0.1)
-    with pytest.raises(ValueError, match="these are float32 on cpu and float64 on cpu"):
+    with pytest.raises(ValueError, match=r"these are float32 on (\S+) and float64 on \1$"):
         optimizer.flatten()
     for ask in ("flat_grad", "flat_extra"):
         with pytest.raises(RuntimeError, match=rf"SGD: {ask} is there once flatten\(\)"):

@@ -45,13 +45,13 @@ struct Sgd {
   REAL lr, undamped, momentum, decay;
   i32 nesterov;
   __device__ __forceinline__ void operator()(REAL& w, REAL g, REAL& v, REAL&) const {
-    const REAL d = g + decay * w;
+    const REAL d = fused(decay, w, g);
     REAL step = d;
     if (momentum != 0) {
-      v = momentum * v + undamped * d;
-      step = nesterov ? d + momentum * v : v;
+      v = fused(momentum, v, undamped * d);
+      step = nesterov ? fused(momentum, v, d) : v;
     }
-    w -= lr * step;
+    w = fused(-lr, step, w);
   }
 };
 
@@ -80,10 +80,10 @@ extern "C" __global__ void sgd_told(REAL* weight, const REAL* grad, REAL* veloci
 struct Adam {
   REAL rate, least, b1, new1, b2, new2, decay, shrink;
   __device__ __forceinline__ void operator()(REAL& w, REAL g, REAL& m, REAL& v) const {
-    const REAL d = g + decay * w;
-    m = b1 * m + new1 * d;
-    v = b2 * v + new2 * d * d;
-    w = shrink * w - rate * (m / (sqrt(v) + least));
+    const REAL d = fused(decay, w, g);
+    m = fused(b1, m, new1 * d);
+    v = fused(b2, v, new2 * d * d);
+    w = fused(-rate, m / (sqrt(v) + least), shrink * w);
   }
 };
 
