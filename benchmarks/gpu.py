@@ -54,6 +54,8 @@ class GpuPlan:
     small_steps: tuple[Net, ...]
     training: dict[str, Any]
     agreement: dict[str, Any]
+    try_all: bool = True
+    """Whether steps choose their convolutions by measurement."""
 
 
 FULL = GpuPlan(
@@ -72,28 +74,27 @@ FULL = GpuPlan(
     agreement={"width": 8, "epochs": 3, "train_images": 128, "val_images": 16},
 )
 
-TINY_NET = Net("tiny DeconvNet", 2, width=4, input_size=16, fc=8, stages=2, num_classes=5)
+TINY_NET = Net("tiny DeconvNet", 2, width=4, input_size=8, fc=8, stages=1, num_classes=5)
+TINY_RUN: dict[str, Any] = {
+    "width": 4, "depth": 1, "fc": 8, "input_size": 16, "image_size": 16, "epochs": 1,
+    "train_images": 8, "val_images": 2, "batch_size": 4, "final_images": 2, "recalibrate": 1,
+}  # fmt: skip
 TINY = GpuPlan(
     rounds=1,
     least=0.0,
     side=64,
     bytes=2**16,
     layer_net=TINY_NET,
-    layer_count=3,
+    layer_count=2,
     maps=((2, 8, 8, 6),),
     scores=((2, 5, 6, 8),),
     parameters=2**12,
     big_steps=(TINY_NET,),
     small_steps=(replace(TINY_NET, batch=3),),
-    training={
-        "width": 4, "depth": 2, "fc": 8, "input_size": 16, "image_size": 16, "epochs": 1,
-        "train_images": 8, "val_images": 2, "batch_size": 4, "final_images": 2,
-    },
-    agreement={
-        "width": 4, "depth": 2, "fc": 8, "input_size": 16, "image_size": 16, "epochs": 1,
-        "train_images": 8, "val_images": 2, "batch_size": 4, "final_images": 2,
-    },
-)  # fmt: skip
+    training=TINY_RUN,
+    agreement=TINY_RUN,
+    try_all=False,
+)
 
 Section = Callable[[GpuPlan], Iterator[Row]]
 
@@ -106,7 +107,7 @@ SECTIONS: dict[str, Section] = {
         plan.maps, plan.scores, plan.parameters, plan.rounds, plan.least
     ),
     "steps": lambda plan: gpu_steps.steps(
-        plan.big_steps, plan.small_steps, PRECISIONS, plan.rounds, plan.least
+        plan.big_steps, plan.small_steps, PRECISIONS, plan.rounds, plan.least, plan.try_all
     ),
     "training": lambda plan: gpu_training.train(plan.training),
     "agreement": lambda plan: gpu_training.agreement(plan.agreement),

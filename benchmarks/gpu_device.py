@@ -86,7 +86,7 @@ def take_turns(contenders: Contenders, rounds: int, least: float) -> dict[str, f
 
 
 def _repeats(call: Callable[[], Any], least: float) -> int:
-    for _ in range(3):  # compiles, allocates, tries algorithms
+    for _ in range(3 if least else 1):  # compiles, allocates, tries algorithms
         call()
     return max(1, min(1000, round(least / max(_turn(call, 1), 1e-7))))
 

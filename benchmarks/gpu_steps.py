@@ -32,9 +32,15 @@ Step = Callable[[], Any]
 
 
 def steps(
-    big: Sequence[Net], small: Sequence[Net], precisions: Sequence[str], rounds: int, least: float
+    big: Sequence[Net],
+    small: Sequence[Net],
+    precisions: Sequence[str],
+    rounds: int,
+    least: float,
+    try_all: bool,
 ) -> Iterator[Row]:
     """Measure the step of each network in each precision; of small ones as a graph too."""
+    set_benchmark(try_all)
     for net in (*big, *small):
         for chosen in precisions:
             contenders, peaks = _contenders(net, chosen, graph=net in small)
@@ -94,7 +100,6 @@ def _ours(net: Net, chosen: str) -> Step:
     optimizer = optim.SGD(network.parameters(), **SGD)
     optimizer.flatten()
     x, target = Tensor(to_device(images, "gpu")), to_device(labels.astype(np.uint8), "gpu")
-    set_benchmark(True)
 
     def run() -> Any:
         with precision(chosen), checks.deferred():
