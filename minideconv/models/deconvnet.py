@@ -15,7 +15,7 @@ from typing import Any
 
 from minideconv import geometry
 from minideconv.autograd import Tensor, checkpoint, no_grad
-from minideconv.backend import Array
+from minideconv.backend import Array, device_of
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module
 from minideconv.ops.switches import Switches
 
@@ -43,10 +43,9 @@ class Block(Module):
         self.layer = layer
         self.bn = BatchNorm2d(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the three, the last two together."""
-        y: Tensor = self.bn(self.layer(x), relu=True)
-        return y
+    def forward(self, x: Tensor, pool: MaxPool2d | None = None) -> Any:
+        """Apply the three, the last two together; with `pool` that too, and return the switches."""
+        return self.bn(self.layer(x), relu=True, pool=pool)
 
 
 class DeconvNet(Module):
@@ -141,11 +140,14 @@ class DeconvNet(Module):
             return y
 
         def contract(x: Tensor, number: int) -> tuple[Tensor, Switches]:
-            for i in range(1, len(STAGES[number - 1][0]) + 1):
-                x = step(f"conv{number}_{i}", x)
-            x, switches = self.pool(x)
-            if watch is not None:
-                watch(f"pool{number}", x)
+            *names, last = (f"conv{number}_{i + 1}" for i in range(len(STAGES[number - 1][0])))
+            for name in names:
+                x = step(name, x)
+            if watch is None:  # nobody asks for the map in between
+                pooled: tuple[Tensor, Switches] = getattr(self, last)(x, self.pool)
+                return pooled
+            x, switches = self.pool(step(last, x))
+            watch(f"pool{number}", x)
             return x, switches
 
         def expand(x: Tensor, switches: Switches, number: int) -> Tensor:
@@ -179,7 +181,8 @@ class DeconvNet(Module):
         """
         seen: dict[str, Array] = {}
         with no_grad():
-            tensor = x if isinstance(x, Tensor) else Tensor(x)
+            device = device_of(next(self.parameters()).data)
+            tensor = x if isinstance(x, Tensor) else Tensor(x, device=device)
             self.forward(tensor, watch=lambda name, y: seen.__setitem__(name, y.data))
         return seen
 
