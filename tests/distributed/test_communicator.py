@@ -1,0 +1,41 @@
+"""What processes say to each other, in processes that truly run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minideconv.distributed import Single, check_same, from_first
+from minideconv.errors import UsageError
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_collective_operations(worker, size):
+    done = worker(size, "collectives.py", "cpu", "auto")
+    assert done.code == 0, done.err
+    assert done.out == "Mpi on cpu fine\n"
+
+
+def test_one_process_needs_nobody():
+    talk = Single()
+    array = np.arange(3.0)
+    talk.all_reduce_(array)
+    talk.broadcast_(array)
+    assert array.tolist() == [0, 1, 2]
+    rows = talk.all_gather(array)
+    rows[0, 0] = 9
+    assert rows.shape == (1, 3)
+    assert array[0] == 0
+    assert talk.exchange({"a": 1}) == [{"a": 1}]
+    check_same(talk, {"a": 1})
+    with pytest.raises(UsageError, match="full"):
+        from_first(talk, _full)
+    talk.settle()
+    talk.barrier()
+    talk.close()
+    with pytest.raises(SystemExit):
+        talk.abort(3)
+
+
+def _full():
+    raise UsageError("full")

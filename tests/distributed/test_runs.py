@@ -1,0 +1,199 @@
+"""``mpiexec -n N python -m mpi4py -m minideconv.train``: the same run, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from minideconv import train
+from minideconv.training.checkpoint import load_checkpoint
+
+TINY = [
+    *("--train-images", "15", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
+    *("--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu"),
+    *("-b", "7", "--recalibrate", "1", "--lr", "0.02", "--print-freq", "1", "--images", "1"),
+    *("--fc-kernel", "0", "--difficulty", "normal", "--final-images", "3", "--clip-grad", "1"),
+    *("--lr-schedule", "constant", "--warmup", "0"),  # the same for any number of epochs
+]
+PROGRAM = ("-m", "mpi4py", "-m", "minideconv.train")
+
+
+def losses(folder):
+    """Return every logged loss, by step and kind of line."""
+    found = {}
+    for text in (folder / "metrics.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        if line["kind"] == "step":
+            found[line["step"], "step"] = line["loss"]
+        else:
+            found[line["step"], "train"] = line["train"]["loss"]
+            found[line["step"], "val"] = line["val"]["loss"]
+    return found
+
+
+def assert_same_losses(folder, reference, after=0):
+    found, wanted = losses(folder), losses(reference)
+    assert {key for key in wanted if key[0] > after} <= found.keys()
+    for key, loss in found.items():
+        assert loss == pytest.approx(wanted[key], rel=1e-6), key
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Return the folder of the run by one process: 3 epochs of 2 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    assert train.main([*TINY, "-q", "--epochs", "3", "--output-dir", str(folder)]) == 0
+    return folder
+
+
+def weights(folder):
+    state = load_checkpoint(folder / "checkpoints" / "last.npz").model_state
+    return np.concatenate([array.ravel() for array in state.values() if array.dtype.kind == "f"])
+
+
+def test_four_processes_then_two_then_one(start, tmp_path, reference, capsys):
+    folder = tmp_path / "run"
+    done = start(4, *PROGRAM, *TINY, "--epochs", "1", "--output-dir", folder)
+    assert done.code == 0, done.err
+    assert "4 processes" in done.out
+    assert done.out.count("epoch 1/1") == done.out.count("mean IoU") == 1  # rank 0 alone speaks
+    assert done.err == ""
+    done = start(2, *PROGRAM, "--resume", folder, "--epochs", "2")
+    assert done.code == 0, done.err
+    assert train.main(["--resume", str(folder), "--epochs", "3"]) == 0
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 9
+    assert_same_losses(folder, reference)
+    np.testing.assert_allclose(weights(folder), weights(reference), rtol=1e-4, atol=1e-5)
+    ours, theirs = (json.loads((f / "evaluation.json").read_text()) for f in (folder, reference))
+    assert ours["val"]["confusion"] == theirs["val"]["confusion"]
+    capsys.readouterr()
+
+
+def resume(folder, *options):
+    """Go on in this process, to the end of the reference."""
+    assert train.main(["--resume", str(folder), "-q", *options]) == 0
+
+
+def fault(worker, folder, what, rank, call, *options, **keywords):
+    arguments = (*TINY, "-q", "--epochs", "3", "--output-dir", folder, *options)
+    return worker(3, "train_with_a_fault.py", what, rank, call, *arguments, **keywords)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process(worker, tmp_path, reference, rank):
+    folder = tmp_path / "run"
+    done = fault(worker, folder, "kill", rank, 4, shield=True)
+    assert done.code == 1
+    (said,) = [line for line in done.err.splitlines() if line.startswith("minideconv.train: ")]
+    assert re.match(rf"minideconv.train: rank {rank} has ended; rank \d waited [\d.]+ s for", said)
+    assert f"saved after step 3; go on with: mpiexec -n 3 python -m mpi4py -m minideconv.train --resume {folder}" in said  # fmt: skip # noqa: E501
+    checkpoint = load_checkpoint(folder / "checkpoints" / "last.npz")
+    assert checkpoint.header["progress"]["step"] == 3
+    resume(folder)
+    assert_same_losses(folder, reference)
+
+
+def test_a_hanging_process(worker, tmp_path):
+    done = fault(worker, tmp_path / "run", "hang", 1, 2, "--wait-limit", "2")
+    assert done.code == 1
+    assert "minideconv.train: rank 1 does not answer; rank 0 waited 2.0 s for" in done.err
+    assert "saved after step 1" in done.err
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.npz")
+    assert checkpoint.header["progress"]["step"] == 1
+
+
+def test_an_error_in_one_process(worker, tmp_path, reference):
+    folder = tmp_path / "run"
+    done = fault(worker, folder, "error", 2, 2)
+    assert done.code == 1
+    assert done.err.count("cat.png") == 1
+    assert "minideconv.train: rank 2: cat.png: this file is cut off; saved after step 1" in done.err
+    assert "Traceback" not in done.err
+    resume(folder)
+    assert_same_losses(folder, reference)
+
+
+def test_a_bug_in_one_process_shows_where(worker, tmp_path):
+    done = fault(worker, tmp_path / "run", "bug", 1, 1)
+    assert done.code == 1
+    assert "minideconv.train: rank 1: ZeroDivisionError: a bug; saved after step 0" in done.err
+    assert done.err.count("Traceback") == 1
+    assert "with_a_fault" in done.err
+
+
+def test_a_signal_to_one_process_stops_all(worker, tmp_path, reference):
+    folder = tmp_path / "run"
+    done = fault(worker, folder, "terminate", 2, 2)
+    assert done.code == 143
+    assert done.err.count("stopped in epoch 1, after step 2; go on with: mpiexec -n 3") == 1
+    resume(folder)
+    assert_same_losses(folder, reference)
+
+
+def test_ctrl_c_saves_once(start, tmp_path):
+    folder = tmp_path / "run"
+
+    def interrupt(process):
+        end = time.monotonic() + 60
+        metrics = folder / "metrics.jsonl"
+        while not (metrics.exists() and metrics.stat().st_size):
+            assert time.monotonic() < end, "the run did not begin"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+
+    arguments = (*TINY, "--epochs", "1000", "--output-dir", folder)
+    done = start(2, *PROGRAM, *arguments, stop_after=interrupt)
+    assert done.code == 130, done.err
+    assert done.err.count("go on with: mpiexec -n 2 python -m mpi4py -m minideconv.train") == 1
+    assert done.out.count("stopping after this step") == 1
+    progress = load_checkpoint(folder / "checkpoints" / "last.npz").header["progress"]
+    assert f"after step {progress['step']};" in done.err
+
+
+def test_processes_with_different_settings(start, tmp_path):
+    one = [*TINY, "--output-dir", str(tmp_path / "run")]
+    other = [":", "-n", "1", sys.executable, *PROGRAM, *one, "--lr", "0.5"]
+    done = start(1, *PROGRAM, *one, *other)
+    assert done.code == 2
+    assert done.err == (
+        "minideconv.train: rank 1 has --lr 0.5 but rank 0 has 0.02; all processes must run with"
+        " the same settings and versions\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lr", "-1"], "minideconv.train: --lr is -1.0; it must be > 0"),
+        (["--lrr", "1"], "unrecognized arguments: --lrr"),
+        (["--device", "gpu:1"], "minideconv.train: --device gpu:1 names one GPU"),
+        (["-b", "1000"], "minideconv.train: DataLoader: 15 samples make no full batch of 1000"),
+    ],
+)
+def test_a_wrong_option_is_said_once(start, tmp_path, options, said):
+    done = start(2, *PROGRAM, *TINY, "--output-dir", tmp_path / "run", *options)
+    assert done.code == 2
+    assert done.err.count(said) == 1
+
+
+def test_help_is_printed_once(start):
+    done = start(2, *PROGRAM, "--help")
+    assert done.code == 0
+    assert done.out.count("usage:") == 1
+    assert "mpiexec -n 4 python -m mpi4py -m minideconv.train" in done.out
+
+
+def test_the_shield_passes_on_how_a_program_ends():
+    shield = [sys.executable, "-m", "minideconv.distributed.shield"]
+    for code, wanted in (("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)):
+        assert subprocess.run([*shield, "-c", code], timeout=60).returncode == wanted
+    done = subprocess.run(shield, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "such as -m minideconv.train" in done.stderr) == (2, True)
