@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -145,10 +145,14 @@ def device_of(array: Any) -> Device:
 
 
 def to_cpu(array: Any) -> Array:
-    """Return `array` as a NumPy array; one that already is comes back unchanged, not copied."""
+    """Return `array` as a NumPy array; one that already is comes back unchanged, not copied.
+
+    The order of the axes in memory stays as it is, on the way here as on the way there.
+    """
     xp = get_xp(array)
-    result: Array = np.asarray(array) if xp is np else xp.asnumpy(array)
-    return result
+    if xp is np:
+        return np.asarray(array)
+    return _as_it_lies(array, xp.asnumpy)
 
 
 def to_device(array: Any, device: Device | str | None) -> Array:
@@ -162,13 +166,18 @@ def to_device(array: Any, device: Device | str | None) -> Array:
         if isinstance(array, cupy.ndarray):
             result: Array = cupy.asarray(array)
             return result
-        # CuPy knows two orders of the axes in memory, the engine uses others (see engine.layout):
-        # the numbers travel as they lie, and are then seen in their shape again.
         host = np.asarray(array)
-        axes = sorted(range(host.ndim), key=lambda axis: -abs(host.strides[axis]))
-        lies = cupy.asarray(np.ascontiguousarray(host.transpose(axes)))
-        result = lies.transpose(np.argsort(axes)) if host.ndim else lies
-        return result
+        return _as_it_lies(host, lambda lies: cupy.asarray(np.asarray(lies, order="C")))
+
+
+def _as_it_lies(array: Array, move: Callable[[Array], Array]) -> Array:
+    """Let the numbers travel in their order in memory, and be seen in their shape again.
+
+    CuPy copies in two orders of the axes, and the engine uses others (see `engine.layout`).
+    """
+    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    moved = move(array.transpose(axes))
+    return moved.transpose(np.argsort(axes)) if array.ndim else moved
 
 
 _default = CPU

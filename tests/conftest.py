@@ -1,4 +1,4 @@
-"""Shared by all tests: Hypothesis profiles, and what may be skipped where.
+"""Shared by all tests: Hypothesis profiles, devices, and what may be skipped where.
 
 Profiles (environment variable HYPOTHESIS_PROFILE; "ci" if CI is set, else "dev"):
 
@@ -20,6 +20,11 @@ fakecuda  all of CuPy on a device that is this CPU; needs the tools and the CuPy
 gpu       CuPy on the GPU
 ========  ==========================================================================
 
+Off the CPU, tensors are made on the GPU and array functions are called there, see
+``support/on_device.py``; tests about the CPU alone are deselected, see ``support/device_tier.py``;
+on fakecuda so are those marked slow, no test runs more than a few examples, and a session that
+launched no kernel fails.
+
 The tools are programs beside the checkout, ``../shared/tools`` or MINIDECONV_TEST_TOOLS.
 """
 
@@ -27,11 +32,10 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
+import device_tier
+import pytest
 from hypothesis import HealthCheck, Phase, settings
-
-_ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 _COMMON = {
     "suppress_health_check": (HealthCheck.too_slow,),  # a busy machine is not a failure
@@ -44,16 +48,66 @@ settings.register_profile("dev", max_examples=50, derandomize=False, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_COMMON)
 settings.register_profile("fresh", max_examples=100, derandomize=False, database=None, **_COMMON)
 settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMON)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "dev"))
-
-TOOLS = Path(
-    os.environ.get("MINIDECONV_TEST_TOOLS") or Path(__file__).parents[2] / "shared" / "tools"
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if device_tier.ON_CI else "dev")
 )
-TEST_DEVICE = os.environ.get("MINIDECONV_TEST_DEVICE") or "cpu"
-if TEST_DEVICE not in ("cpu", "fakecuda", "gpu"):
-    raise SystemExit(f"MINIDECONV_TEST_DEVICE is {TEST_DEVICE!r}; use cpu, fakecuda or gpu")
-if TEST_DEVICE == "fakecuda":  # before anything imports CuPy
-    sys.path.insert(0, str(TOOLS / "fakecuda"))
-    import fakecuda
 
-    fakecuda.install()
+DEVICE = device_tier.DEVICE
+LAUNCHES = None
+if DEVICE == "fakecuda":
+    LAUNCHES = device_tier.Launches(device_tier.install_fakecuda())
+
+if DEVICE != "cpu":
+    import on_device
+
+    from minideconv.backend import default_device
+
+    @pytest.fixture(autouse=True)
+    def _tensors_on_the_device():
+        with default_device("gpu"):
+            yield
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(session):
+        with on_device.Bound():
+            return (yield)
+
+    def pytest_collection_modifyitems(config, items):
+        """Leave out what is about the CPU alone; run few examples where they are slow."""
+        out = {item for item in items if device_tier.about_the_cpu(item)}
+        if DEVICE == "fakecuda":
+            out |= {item for item in items if item.get_closest_marker("slow")}
+        for item in items:
+            if item not in out and DEVICE == "fakecuda":
+                _few_examples(item)
+        for module in {item.module for item in items if not device_tier.by_itself(item.path)}:
+            on_device.show_wrapped(module)
+        if out:
+            config.hook.pytest_deselected(items=[item for item in items if item in out])
+            items[:] = [item for item in items if item not in out]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(item):
+        """Skip what the fake device cannot do, and say so."""
+        try:
+            return (yield)
+        except RuntimeError as error:
+            if DEVICE == "fakecuda" and device_tier.lacks_sort(error):
+                pytest.skip(device_tier.NO_SORT)
+            raise
+
+    def _few_examples(item):
+        """Lower the number of examples, also where a test asks for more than its profile."""
+        test = getattr(item, "obj", None)
+        asked = getattr(test, "_hypothesis_internal_use_settings", None)
+        if asked is not None:
+            number = min(asked.max_examples, device_tier.EXAMPLES)
+            test._hypothesis_internal_use_settings = settings(asked, max_examples=number)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Fail a session on the fake device that did not use it."""
+    passed = LAUNCHES is not None and exitstatus == 0 and session.testscollected
+    if passed and LAUNCHES.total() == 0:
+        print("\nno kernel was launched: CuPy's fake device was not used", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,7 +1,7 @@
 """Every kernel, compiled for every GPU there is: no warning, no spill, registers to spare.
 
 What a CPU cannot show of a kernel, the compiler can: whether it fits into the registers of a block.
-``python tests/kernels/nvrtc.py`` prints the table.
+``python tests/support/nvrtc.py`` prints the table.
 """
 
 from __future__ import annotations

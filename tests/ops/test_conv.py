@@ -260,6 +260,7 @@ def test_blocks_of_any_size_give_the_same_result(g, seed, cut):
         im2col_module._SMALL = small
 
 
+@pytest.mark.cpu  # a GPU has a budget and blocks of its own
 def test_blocks_bound_the_memory(monkeypatch):
     """A budget of one row makes patch matrices of one row, never of the whole image."""
     largest = []

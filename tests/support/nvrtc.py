@@ -1,8 +1,8 @@
 """NVIDIA's own compiler on a machine without a GPU: registers, shared memory, spills, warnings.
 
-    python tests/kernels/nvrtc.py            the table of all kernels
-    python tests/kernels/nvrtc.py im2col.cu  of one file
-    python tests/kernels/nvrtc.py --all      all macros for all architectures: some minutes
+    python tests/support/nvrtc.py            the table of all kernels
+    python tests/support/nvrtc.py im2col.cu  of one file
+    python tests/support/nvrtc.py --all      all macros for all architectures: some minutes
 
 CuPy compiles a kernel when it is first called, for the GPU at hand. NVRTC needs no GPU for that, so
 every kernel can be compiled here for every GPU there is, with the options that CuPy passes, and

@@ -1,0 +1,108 @@
+"""Which tests run where: the table of what is about the CPU alone, and the tiers of devices.
+
+With MINIDECONV_TEST_DEVICE=fakecuda or gpu the suite runs a second time, on CuPy. Tests whose
+subject never touches a GPU are deselected there, not skipped: nothing is missing, they have run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1]
+TOOLS = Path(os.environ.get("MINIDECONV_TEST_TOOLS") or TESTS.parents[1] / "shared" / "tools")
+ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+DEVICES = ("cpu", "fakecuda", "gpu")
+
+CPU_ONLY = {
+    "benchmarks": "times the CPU",
+    "data": "pictures and lists are read on the host",
+    "engine": "the CPU's engine",
+    "kernels": "the compiler, and kernels on the host",
+    "test_algorithms.py": "the table that chooses, by names",
+    "test_backend.py": "made-up CuPy modules",
+    "test_docs.py": "pages",
+    "test_examples.py": "scripts that choose their device",
+    "test_geometry.py": "whole numbers",
+    "test_gpu_probe.py": "made-up CuPy modules",
+    "test_packaging.py": "files and imports",
+    "test_parallel.py": "threads",
+    "test_random.py": "numbers drawn on the host",
+    "test_train_voc.py": "data sets on the host",
+    "test_tutorials.py": "notebooks",
+    "testing": "the checks themselves, on functions made up for it",
+    "visualize": "pictures are drawn on the host",
+}
+"""Folders and files of tests about the CPU alone, and what they are about."""
+
+CHECKS_OF_CHECKS = ("reject", "mutant")
+"""Parts of names of tests that spoil a function and expect the checks to notice.
+
+They are about the checks, which are the same everywhere. Kernels are spoilt in tests/cuda.
+"""
+
+NO_SORT = "fakecuda runs no sort, which CuPy brings compiled for a GPU only"
+
+EXAMPLES = 8
+"""Hypothesis examples of a test on fakecuda, where an operation takes 10 to 100 times as long."""
+
+
+def chosen_device() -> str:
+    """Return the device of this session."""
+    device = os.environ.get("MINIDECONV_TEST_DEVICE") or "cpu"
+    if device not in DEVICES:
+        raise SystemExit(f"MINIDECONV_TEST_DEVICE is {device!r}; use {', '.join(DEVICES)}")
+    return device
+
+
+def install_fakecuda() -> Any:
+    """Make CuPy's device this CPU; must come before anything imports CuPy."""
+    folder = TOOLS / "fakecuda"
+    if not folder.is_dir():
+        raise SystemExit(f"MINIDECONV_TEST_DEVICE=fakecuda needs {folder}, which is missing")
+    sys.path.insert(0, str(folder))
+    import fakecuda
+
+    fakecuda.install()
+    return fakecuda
+
+
+def about_the_cpu(item: Any) -> bool:
+    """Return whether a test has no part in the tiers of devices."""
+    folder = item.path.resolve().relative_to(TESTS).parts[0]
+    if folder in CPU_ONLY or item.get_closest_marker("cpu"):
+        return True
+    return folder != "cuda" and any(part in item.name for part in CHECKS_OF_CHECKS)
+
+
+def lacks_sort(error: BaseException) -> bool:
+    """Return whether a test ended because fakecuda cannot sort."""
+    return isinstance(error, RuntimeError) and "cudaErrorNotSupported" in str(error)
+
+
+def by_itself(path: Path) -> bool:
+    """Return whether a test file puts its arrays on the device by itself."""
+    return path.resolve().relative_to(TESTS).parts[0] == "cuda"
+
+
+DEVICE = chosen_device()
+
+
+class Launches:
+    """Counts kernel launches of the whole session, though tests set the counters to zero."""
+
+    def __init__(self, fakecuda: Any) -> None:
+        self._fakecuda, self._earlier = fakecuda, 0
+        reset = fakecuda.reset
+
+        def reset_and_remember() -> None:
+            self._earlier += fakecuda.launches()
+            reset()
+
+        fakecuda.reset = reset_and_remember
+
+    def total(self) -> int:
+        """Return how many there have been."""
+        return self._earlier + int(self._fakecuda.launches())
