@@ -9,6 +9,9 @@ can be freed. With s = softmax(x), the two Jacobians along `dim` are
     softmax:      ds_i / dx_j     = s_i (delta_ij - s_j)      symmetric, so dx = s (dy - <dy, s>)
     log_softmax:  dlog s_i / dx_j = delta_ij - s_j            so dx = dy - s <dy, 1>
 
+Arrays may be in any order in memory; where a library of arrays handles only some of them well,
+`accelerate` finds a way around.
+
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs" (1990),
 for softmax; Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines" (2010),
 for relu.
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import operator
 
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 
 __all__ = [
@@ -63,7 +67,8 @@ def relu(x: Array) -> Array:
     >>> relu_backward(np.array([5.0, 5.0, 5.0]), relu(np.array([-2.0, 0.0, 3.0])))
     array([0., 0., 5.])
     """
-    return get_xp(x).maximum(x, 0)
+    found: Array | None = accelerate("relu", x)
+    return get_xp(x).maximum(x, 0) if found is None else found
 
 
 def relu_backward(dy: Array, y: Array) -> Array:
@@ -75,7 +80,8 @@ def relu_backward(dy: Array, y: Array) -> Array:
     mask is several times faster than selecting with it; an infinite `dy` at a blocked element gives
     NaN.
     """
-    return dy * (y > 0)
+    found: Array | None = accelerate("relu_backward", dy, y)
+    return dy * (y > 0) if found is None else found
 
 
 def softmax(x: Array, dim: int) -> Array:
@@ -108,6 +114,9 @@ def softmax(x: Array, dim: int) -> Array:
     array([0.125, 0.25 , 0.625])
     """
     xp, axis = get_xp(x), _axis(x, dim, "softmax")
+    found: Array | None = accelerate("softmax", x, axis)
+    if found is not None:
+        return found
     y: Array = x - x.max(axis=axis, keepdims=True)
     xp.exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
@@ -116,6 +125,9 @@ def softmax(x: Array, dim: int) -> Array:
 
 def softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `softmax` from dL/dy and the output `y`: y (dy - <dy, y>)."""
+    found: Array | None = accelerate("softmax_backward", dy, y, dim)
+    if found is not None:
+        return found
     dx = dy * y
     dx -= y * dx.sum(axis=dim, keepdims=True)
     return dx
@@ -146,6 +158,9 @@ def log_softmax(x: Array, dim: int) -> Array:
     array([    0., -1000.])
     """
     xp, axis = get_xp(x), _axis(x, dim, "log_softmax")
+    found: Array | None = accelerate("log_softmax", x, axis)
+    if found is not None:
+        return found
     y: Array = x - x.max(axis=axis, keepdims=True)
     y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
     return y
@@ -153,6 +168,9 @@ def log_softmax(x: Array, dim: int) -> Array:
 
 def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `log_softmax` from dL/dy and the output `y`: dy - softmax(x) sum(dy)."""
+    found: Array | None = accelerate("log_softmax_backward", dy, y, dim)
+    if found is not None:
+        return found
     dx: Array = get_xp(y).exp(y)
     dx *= -dy.sum(axis=dim, keepdims=True)
     dx += dy

@@ -13,10 +13,12 @@ is ``D (R x C)`` with a diagonal D, so its transpose divides first, then spreads
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+
+import numpy as np
 
 from minideconv import geometry
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward"]
@@ -119,12 +121,20 @@ def avg_pool2d_backward(
     return dx
 
 
-def _divisors(window: PoolWindow, count_include_pad: bool, like: Array) -> Any:
+def _divisors(window: PoolWindow, count_include_pad: bool, like: Array) -> Array:
     """How many pixels each window divides by: (H', W')."""
+    return _made_divisors(window, count_include_pad, like.dtype.name, device_of(like))
+
+
+@lru_cache(maxsize=64)
+def _made_divisors(
+    window: PoolWindow, count_include_pad: bool, dtype: str, device: Device
+) -> Array:
+    """Make them on the host and send them once: a training step is not to wait for it."""
     counts = []
     for axis in (0, 1):
         n, k, p = window.size[axis], window.kernel[axis], window.padding[axis]
         low, high = (-p, n + p) if count_include_pad else (0, n)
         counts.append([min(s + k, high) - max(s, low) for s in window.starts(axis)])
-    rows, columns = (get_xp(like).asarray(count, dtype=like.dtype) for count in counts)
-    return rows[:, None] * columns
+    rows, columns = (np.array(count, dtype) for count in counts)
+    return to_device(rows[:, None] * columns, device)

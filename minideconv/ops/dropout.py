@@ -5,6 +5,10 @@
 The scaling ("inverted" dropout) keeps the expected value of every element, so that nothing is left
 to do at test time. For a given mask, dropout is a diagonal matrix: its own adjoint.
 
+The mask is drawn on the CPU, so that a seed means the same on every device. On a GPU it is sent
+there at every call, a byte for each element, which a recorded CUDA graph cannot do: a network with
+dropout takes its training steps without one.
+
 Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
 (2014), section 4, and section 10 for the scaling.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 from typing import Any, Literal, overload
 
 from minideconv import random
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 
 __all__ = ["dropout", "dropout_backward"]
@@ -85,10 +90,16 @@ def dropout(
     mask = xp.empty_like(x)  # lies in memory as x does, whatever that is; drawn in the same order
     mask[...] = keep
     mask *= 1 / (1 - p) if p < 1 else 0.0
-    y = x * mask
+    y = masked(x, mask)
     return (y, mask) if return_mask else y
 
 
 def dropout_backward(dy: Array, mask: Array | None) -> Array:
     """Return dL/dx of `dropout` from dL/dy and the mask that forward drew."""
-    return dy if mask is None else dy * mask
+    return dy if mask is None else masked(dy, mask)
+
+
+def masked(x: Array, mask: Array) -> Array:
+    """Return ``x * mask``: what both ways through dropout do."""
+    found: Array | None = accelerate("masked", x, mask)
+    return x * mask if found is None else found

@@ -25,6 +25,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
 from minideconv.geometry import Pair, pair
 
@@ -143,6 +144,9 @@ def interpolate(
     """
     new, factors = _geometry(x, size, scale_factor)
     _check_mode(mode, align_corners)
+    found: Array | None = accelerate("interpolate", x, new, mode, align_corners, factors)
+    if found is not None:
+        return found
     xp, (height, width) = get_xp(x), x.shape[2:]
     if mode == "nearest":  # a matrix with a single 1 in each row only selects
         rows = _nearest_index(xp, height, new[0], factors[0])
@@ -176,6 +180,10 @@ def interpolate_backward(
     _check_mode(mode, align_corners)
     height, width = input_size[-2:]
     factors = _factors(scale_factor)
+    options = (mode, align_corners, factors)
+    found: Array | None = accelerate("interpolate_backward", dy, (height, width), *options)
+    if found is not None:
+        return found
     a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
     a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
     dx: Array = a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)

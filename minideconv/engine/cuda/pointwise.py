@@ -1,0 +1,88 @@
+"""Pointwise operations on arrays that lie channels last: the ops' own code, on another view.
+
+An elementwise operation is one launch in CuPy, and needs no kernel of ours. But CuPy knows two
+orders of the axes in memory, and channels last is neither: from such an array it makes one with
+rows last, and on the way there threads side by side read numbers far apart. Behind such a ReLU the
+next convolution would have to copy the whole array back.
+
+So each function here turns the axes until the array is an ordinary one, calls the op again, and
+turns the result back. For an ordinary array it declines, and the op carries on by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minideconv.algorithms import accelerates
+from minideconv.backend import Array
+from minideconv.ops import activations
+from minideconv.ops.dropout import masked as multiplied
+
+__all__ = [
+    "log_softmax",
+    "log_softmax_backward",
+    "masked",
+    "relu",
+    "relu_backward",
+    "softmax",
+    "softmax_backward",
+]
+
+
+@accelerates("relu", "gpu")
+def relu(x: Array) -> Array | None:
+    """`ops.relu`."""
+    return _as_it_lies(lambda _, x: activations.relu(x), 0, x)
+
+
+@accelerates("relu_backward", "gpu")
+def relu_backward(dy: Array, y: Array) -> Array | None:
+    """`ops.relu_backward`."""
+    return _as_it_lies(lambda _, y, dy: activations.relu_backward(dy, y), 0, y, dy)
+
+
+@accelerates("softmax", "gpu")
+def softmax(x: Array, dim: int) -> Array | None:
+    """`ops.softmax`."""
+    return _as_it_lies(lambda dim, x: activations.softmax(x, dim), dim, x)
+
+
+@accelerates("softmax_backward", "gpu")
+def softmax_backward(dy: Array, y: Array, dim: int) -> Array | None:
+    """`ops.softmax_backward`."""
+    return _as_it_lies(lambda dim, y, dy: activations.softmax_backward(dy, y, dim), dim, y, dy)
+
+
+@accelerates("log_softmax", "gpu")
+def log_softmax(x: Array, dim: int) -> Array | None:
+    """`ops.log_softmax`."""
+    return _as_it_lies(lambda dim, x: activations.log_softmax(x, dim), dim, x)
+
+
+@accelerates("log_softmax_backward", "gpu")
+def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array | None:
+    """`ops.log_softmax_backward`."""
+    return _as_it_lies(lambda dim, y, dy: activations.log_softmax_backward(dy, y, dim), dim, y, dy)
+
+
+@accelerates("masked", "gpu")
+def masked(x: Array, mask: Array) -> Array | None:
+    """`ops.dropout.masked`: the product of two arrays."""
+    return _as_it_lies(lambda _, mask, x: multiplied(x, mask), 0, mask, x)
+
+
+def _as_it_lies(
+    function: Callable[..., Array], dim: int, first: Array, *others: Array
+) -> Array | None:
+    """Return ``function(dim, first, *others)``, computed in the order in which `first` lies.
+
+    None if that is the order of its axes. `function` is told where axis `dim` has gone.
+    """
+    if first.flags.c_contiguous:
+        return None
+    axes = sorted(range(first.ndim), key=lambda axis: -abs(first.strides[axis]))
+    if axes == list(range(first.ndim)):
+        return None
+    back = sorted(range(first.ndim), key=axes.__getitem__)
+    result = function(back[dim], *(array.transpose(axes) for array in (first, *others)))
+    return result.transpose(back)
