@@ -29,6 +29,7 @@ __all__ = [
     "avg_pool2d",
     "batch_norm",
     "batch_norm_relu",
+    "batch_norm_relu_pool",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
@@ -261,6 +262,41 @@ def batch_norm_relu(
         return ops.batch_norm_relu_backward(dy, x, saved, weight, bias, from_batch)
 
     return record("batch_norm_relu", y, (x, weight, bias), backward, saved=(x, weight, bias))
+
+
+def batch_norm_relu_pool(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    kernel_size: IntPair = 2,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Tensor, Switches]:
+    """Return ``max_pool2d(relu(batch_norm(x, ...)), ...)`` and the switches.
+
+    The map in between is not kept; see `ops.batch_norm_relu_pool`.
+    """
+    mean, var = _running(running_mean), _running(running_var)
+    from_batch = training or mean is None or var is None
+    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    y, switches, saved = ops.batch_norm_relu_pool(
+        x.data, mean, var, _data(weight), _data(bias), training, momentum, eps, *window
+    )
+
+    def backward(
+        dy: Array, needs: Needs, x: Array, weight: Array | None, bias: Array | None
+    ) -> Grads:
+        return ops.batch_norm_relu_pool_backward(dy, switches, x, saved, weight, bias, from_batch)
+
+    inputs = (x, weight, bias)
+    return record("batch_norm_relu_pool", y, inputs, backward, saved=inputs), switches
 
 
 def sync_batch_norm(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minideconv import Tensor, no_grad, ops
@@ -138,6 +139,29 @@ def test_batch_norm_relu(g, seed, training, affine):
     pair = gradients(lambda *args, **kwargs: F.relu(F.batch_norm(*args, **kwargs)))
     for one, two in zip(gradients(F.batch_norm_relu), pair, strict=True):
         one, two = (a.data if isinstance(a, Tensor) else a for a in (one, two))
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
+@given(pool_geometries(), seeds(), st.booleans())
+def test_batch_norm_relu_pool(g, seed, training):
+    assume(g.batch * g.size[0] * g.size[1] > 1)
+    x, dy = values(g.x_shape, seed, "distinct"), values(g.y_shape, seed + 5, "normal")
+    w, b = (values(g.channels, seed + i, "normal") for i in (1, 2))
+    mean, var = values(g.channels, seed + 3, "normal"), np.full(g.channels, 0.5)
+
+    def gradients(function):
+        tensors = [Tensor(a, requires_grad=True) for a in (x, w, b)]
+        stats = mean.copy(), var.copy()
+        y, switches = function(tensors[0], *stats, *tensors[1:], training, eps=0.5)
+        y.backward(Tensor(dy))
+        return [y.data, switches.indices, *stats, *(t.grad.data for t in tensors)]
+
+    def one_behind_the_other(*args, **kwargs):
+        z = F.batch_norm_relu(*args, **kwargs)
+        return F.max_pool2d(z, **g.kwargs, return_switches=True)
+
+    in_one = gradients(partial(F.batch_norm_relu_pool, **g.kwargs))
+    for one, two in zip(in_one, gradients(one_behind_the_other), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
 
@@ -293,6 +317,7 @@ TESTED = {
     "avg_pool2d",
     "batch_norm",
     "batch_norm_relu",
+    "batch_norm_relu_pool",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -181,10 +183,15 @@ class MaxPool2d(Module):
 
     def forward(self, x: Tensor) -> Any:
         """Pool `x`: a Tensor, or (Tensor, Switches)."""
-        window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
         if self.return_switches:
-            return F.max_pool2d(x, *window, return_switches=True)
-        return F.max_pool2d(x, *window)
+            return F.max_pool2d(x, **self.window, return_switches=True)
+        return F.max_pool2d(x, **self.window)
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """The arguments that say which window, by name."""
+        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+        return {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
         """Return the window."""
@@ -241,12 +248,15 @@ class BatchNorm2d(Module):
             self.running_var[...] = 1
             self.num_batches_tracked[...] = 0
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by its own statistics in training, by the running ones in evaluation.
 
-        With `relu` the result is rectified, which takes less time here than in a layer of its own.
+        With `relu` the result is rectified, which takes less time here than in a layer of its own;
+        with `pool` it is rectified and pooled, and returned with the switches.
         """
-        function = F.batch_norm_relu if relu else F.batch_norm
+        function: Callable[..., Any] = F.batch_norm_relu if relu else F.batch_norm
+        if pool is not None:
+            function = partial(F.batch_norm_relu_pool, **pool.window)
         if not self.track_running_stats:
             return function(x, None, None, self.weight, self.bias, True, eps=self.eps)
         momentum = self.momentum

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.grad_mode import is_replaying
-from minideconv.nn.layers import BatchNorm2d
+from minideconv.nn.layers import BatchNorm2d, MaxPool2d
 from minideconv.nn.module import Module
 from minideconv.ops.sync_batch_norm import Together
 
@@ -39,10 +41,10 @@ class SyncBatchNorm2d(BatchNorm2d):
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
         self.together = together
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by the statistics of all processes in training."""
         if self.track_running_stats and not self.training:
-            return super().forward(x, relu)
+            return super().forward(x, relu, pool)
         momentum = self.momentum
         running_mean = running_var = None
         if self.track_running_stats:
@@ -51,7 +53,7 @@ class SyncBatchNorm2d(BatchNorm2d):
                 self.num_batches_tracked += 1
             if momentum is None:
                 momentum = 1.0 / max(1, int(self.num_batches_tracked))
-        return F.sync_batch_norm(
+        y = F.sync_batch_norm(
             x,
             running_mean,
             running_var,
@@ -60,8 +62,9 @@ class SyncBatchNorm2d(BatchNorm2d):
             self.together,
             momentum or 0.0,
             self.eps,
-            relu,
+            relu or pool is not None,
         )
+        return y if pool is None else F.max_pool2d(y, **pool.window, return_switches=True)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, together: Together) -> Module:

@@ -27,7 +27,7 @@ from minideconv.ops.batch_norm import (
     statistics,
 )
 
-__all__ = ["batch_norm_relu", "batch_norm_relu_backward"]
+__all__ = ["batch_norm_relu", "batch_norm_relu_backward", "normalize_relu"]
 
 
 @overload

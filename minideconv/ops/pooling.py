@@ -24,7 +24,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype
 from minideconv.ops.switches import Switches
-from minideconv.ops.unpooling import _check_values, scatter_add
+from minideconv.ops.unpooling import check_values, scatter_add
 
 __all__ = ["max_pool2d", "max_pool2d_backward"]
 
@@ -150,5 +150,5 @@ def max_pool2d_backward(dy: Array, switches: Switches) -> Array:
     ValueError, TypeError
         If `dy` is not shaped like the switches.
     """
-    _check_values("max_pool2d_backward", "dy", dy, switches)
+    check_values("max_pool2d_backward", "dy", dy, switches)
     return scatter_add(dy, switches)

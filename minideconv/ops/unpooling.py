@@ -28,7 +28,14 @@ from minideconv.backend import Array, get_xp
 from minideconv.ops.pool_window import PoolWindow, check_images
 from minideconv.ops.switches import Switches
 
-__all__ = ["gather", "max_unpool2d", "max_unpool2d_backward", "scatter_add"]
+__all__ = [
+    "check_planes",
+    "check_values",
+    "gather",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "scatter_add",
+]
 
 Duplicates = Literal["assign", "add"]
 
@@ -68,7 +75,7 @@ def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign"
     >>> max_unpool2d(np.array([[[[4.0, 7.0]]]]), switches, duplicates="add")[0, 0, 1]
     array([ 0.,  0., 11.,  0.,  0.])
     """
-    _check_values("max_unpool2d", "x", x, switches)
+    check_values("max_unpool2d", "x", x, switches)
     winners = _winners("max_unpool2d", switches, duplicates)
     return scatter_add(x if winners is None else _select(winners, x), switches)
 
@@ -85,7 +92,7 @@ def max_unpool2d_backward(
     ValueError, TypeError
         If `dy` is not shaped like the unpooled planes, or `duplicates` is neither.
     """
-    _check_planes("max_unpool2d_backward", "dy", dy, switches)
+    check_planes("max_unpool2d_backward", "dy", dy, switches)
     winners = _winners("max_unpool2d_backward", switches, duplicates)
     dx = gather(dy, switches)
     return dx if winners is None else _select(winners, dx)
@@ -218,7 +225,8 @@ def _scatter_sorted(values: Array, switches: Switches, planes: Array) -> Array:
 # Refusals
 
 
-def _check_values(op: str, name: str, values: Any, switches: Switches) -> None:
+def check_values(op: str, name: str, values: Any, switches: Switches) -> None:
+    """Raise unless `values` are images with one value for each switch."""
     check_images(op, name, values)
     if values.shape != switches.shape:
         raise ValueError(
@@ -227,7 +235,8 @@ def _check_values(op: str, name: str, values: Any, switches: Switches) -> None:
         )
 
 
-def _check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
+def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
+    """Raise unless `planes` are images of the size that the switches point into."""
     check_images(op, name, planes)
     wanted = (*switches.shape[:2], *switches.plane_shape)
     if planes.shape != wanted:

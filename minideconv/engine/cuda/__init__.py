@@ -7,26 +7,32 @@ the same names, the same two lines of maths. No file here imports CuPy: an array
 
 from minideconv.engine.cuda import (
     batch_norm,
+    batch_norm_pool,
     checks,
     confusion,
     conv,
     cross_entropy,
     gradients,
     images,
+    interpolate,
     linear,
     optimizers,
+    pointwise,
     pooling,
 )
 
 __all__ = [
     "batch_norm",
+    "batch_norm_pool",
     "checks",
     "confusion",
     "conv",
     "cross_entropy",
     "gradients",
     "images",
+    "interpolate",
     "linear",
     "optimizers",
+    "pointwise",
     "pooling",
 ]

@@ -27,25 +27,6 @@
 // compile: REAL=double ACC=double VECTOR=2
 #define TOGETHER 4
 
-// The block's sums own[k][j] of its columns -> totals[k][part][column].
-template <i32 COUNT>
-__device__ __forceinline__ void write_part(const double (&own)[COUNT][VECTOR], double* scratch,
-                                           double* totals, i32 columns) {
-  const i32 mine = (i32)(threadIdx.y * blockDim.x + threadIdx.x), column = my_column();
-#pragma unroll
-  for (i32 k = 0; k < COUNT; ++k)
-#pragma unroll
-    for (i32 j = 0; j < VECTOR; ++j) scratch[(k * VECTOR + j) * THREADS + mine] = own[k][j];
-  add_rows(scratch, COUNT * VECTOR);
-  if (threadIdx.y != 0 || column >= columns) return;
-#pragma unroll
-  for (i32 k = 0; k < COUNT; ++k)
-#pragma unroll
-    for (i32 j = 0; j < VECTOR; ++j)
-      totals[((i64)k * gridDim.x + blockIdx.x) * columns + column + j] =
-          scratch[(k * VECTOR + j) * THREADS + mine];
-}
-
 extern "C" __global__ void __launch_bounds__(256, 4)
     moments(const REAL* __restrict__ x, double* __restrict__ totals, i64 rows, i32 columns,
             i32 channels) {

@@ -1,6 +1,7 @@
 // What stands between batch normalisation's walks over memory: from the parts' sums to the numbers
 // of a channel. RUNNING is the type of the running averages.
 //
+// with: pixels.cuh
 // with: channel_sums.cuh
 // compile: REAL=float ACC=float RUNNING=float
 // compile: REAL=double ACC=double RUNNING=double

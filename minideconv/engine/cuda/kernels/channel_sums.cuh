@@ -21,6 +21,26 @@ __device__ __forceinline__ void add_rows(double* scratch, i32 count) {
   }
 }
 
+// Write the block's part, from what each thread has added up for its columns (pixels.cuh):
+// own[k][j] -> totals[k][part][column].
+template <i32 COUNT>
+__device__ __forceinline__ void write_part(const double (&own)[COUNT][VECTOR], double* scratch,
+                                           double* totals, i32 columns) {
+  const i32 mine = (i32)(threadIdx.y * blockDim.x + threadIdx.x), column = my_column();
+#pragma unroll
+  for (i32 k = 0; k < COUNT; ++k)
+#pragma unroll
+    for (i32 j = 0; j < VECTOR; ++j) scratch[(k * VECTOR + j) * THREADS + mine] = own[k][j];
+  add_rows(scratch, COUNT * VECTOR);
+  if (threadIdx.y != 0 || column >= columns) return;
+#pragma unroll
+  for (i32 k = 0; k < COUNT; ++k)
+#pragma unroll
+    for (i32 j = 0; j < VECTOR; ++j)
+      totals[((i64)k * gridDim.x + blockIdx.x) * columns + column + j] =
+          scratch[(k * VECTOR + j) * THREADS + mine];
+}
+
 // Add the parts of one channel, totals[k][part][channel] -> sum[k]. A block is 8 channels wide;
 // returns the channel whose sums this thread now holds, or -1.
 template <i32 COUNT>
