@@ -7,6 +7,7 @@ skipped is a failure there.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -105,3 +106,29 @@ def worker(start):
         return start(size, "-m", "mpi4py", WORKERS / name, *arguments, **keywords)
 
     return worker
+
+
+def losses(folder):
+    """Return every logged loss of a run, by step and kind of line."""
+    found = {}
+    for text in (folder / "metrics.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        if line["kind"] == "step":
+            found[line["step"], "step"] = line["loss"]
+        else:
+            found[line["step"], "train"] = line["train"]["loss"]
+            found[line["step"], "val"] = line["val"]["loss"]
+    return found
+
+
+@pytest.fixture(scope="session")
+def same_losses():
+    """Return a function that compares every logged loss of two runs."""
+
+    def same_losses(folder, reference, within=1e-6):
+        found, wanted = losses(folder), losses(reference)
+        assert found.keys() == wanted.keys()
+        for key, loss in found.items():
+            assert loss == pytest.approx(wanted[key], rel=within), key
+
+    return same_losses

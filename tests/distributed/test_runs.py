@@ -25,26 +25,6 @@ TINY = [
 PROGRAM = ("-m", "mpi4py", "-m", "minideconv.train")
 
 
-def losses(folder):
-    """Return every logged loss, by step and kind of line."""
-    found = {}
-    for text in (folder / "metrics.jsonl").read_text().splitlines():
-        line = json.loads(text)
-        if line["kind"] == "step":
-            found[line["step"], "step"] = line["loss"]
-        else:
-            found[line["step"], "train"] = line["train"]["loss"]
-            found[line["step"], "val"] = line["val"]["loss"]
-    return found
-
-
-def assert_same_losses(folder, reference, after=0):
-    found, wanted = losses(folder), losses(reference)
-    assert {key for key in wanted if key[0] > after} <= found.keys()
-    for key, loss in found.items():
-        assert loss == pytest.approx(wanted[key], rel=1e-6), key
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """Return the folder of the run by one process: 3 epochs of 2 steps."""
@@ -58,7 +38,7 @@ def weights(folder):
     return np.concatenate([array.ravel() for array in state.values() if array.dtype.kind == "f"])
 
 
-def test_four_processes_then_two_then_one(start, tmp_path, reference, capsys):
+def test_four_processes_then_two_then_one(start, tmp_path, reference, same_losses, capsys):
     folder = tmp_path / "run"
     done = start(4, *PROGRAM, *TINY, "--epochs", "1", "--output-dir", folder)
     assert done.code == 0, done.err
@@ -69,7 +49,7 @@ def test_four_processes_then_two_then_one(start, tmp_path, reference, capsys):
     assert done.code == 0, done.err
     assert train.main(["--resume", str(folder), "--epochs", "3"]) == 0
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 9
-    assert_same_losses(folder, reference)
+    same_losses(folder, reference)
     np.testing.assert_allclose(weights(folder), weights(reference), rtol=1e-4, atol=1e-5)
     ours, theirs = (json.loads((f / "evaluation.json").read_text()) for f in (folder, reference))
     assert ours["val"]["confusion"] == theirs["val"]["confusion"]
@@ -87,7 +67,7 @@ def fault(worker, folder, what, rank, call, *options, **keywords):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process(worker, tmp_path, reference, rank):
+def test_a_killed_process(worker, tmp_path, reference, rank, same_losses):
     folder = tmp_path / "run"
     done = fault(worker, folder, "kill", rank, 4, shield=True)
     assert done.code == 1
@@ -97,7 +77,7 @@ def test_a_killed_process(worker, tmp_path, reference, rank):
     checkpoint = load_checkpoint(folder / "checkpoints" / "last.npz")
     assert checkpoint.header["progress"]["step"] == 3
     resume(folder)
-    assert_same_losses(folder, reference)
+    same_losses(folder, reference)
 
 
 def test_a_hanging_process(worker, tmp_path):
@@ -109,7 +89,7 @@ def test_a_hanging_process(worker, tmp_path):
     assert checkpoint.header["progress"]["step"] == 1
 
 
-def test_an_error_in_one_process(worker, tmp_path, reference):
+def test_an_error_in_one_process(worker, tmp_path, reference, same_losses):
     folder = tmp_path / "run"
     done = fault(worker, folder, "error", 2, 2)
     assert done.code == 1
@@ -117,7 +97,7 @@ def test_an_error_in_one_process(worker, tmp_path, reference):
     assert "minideconv.train: rank 2: cat.png: this file is cut off; saved after step 1" in done.err
     assert "Traceback" not in done.err
     resume(folder)
-    assert_same_losses(folder, reference)
+    same_losses(folder, reference)
 
 
 def test_a_bug_in_one_process_shows_where(worker, tmp_path):
@@ -128,13 +108,13 @@ def test_a_bug_in_one_process_shows_where(worker, tmp_path):
     assert "with_a_fault" in done.err
 
 
-def test_a_signal_to_one_process_stops_all(worker, tmp_path, reference):
+def test_a_signal_to_one_process_stops_all(worker, tmp_path, reference, same_losses):
     folder = tmp_path / "run"
     done = fault(worker, folder, "terminate", 2, 2)
     assert done.code == 143
     assert done.err.count("stopped in epoch 1, after step 2; go on with: mpiexec -n 3") == 1
     resume(folder)
-    assert_same_losses(folder, reference)
+    same_losses(folder, reference)
 
 
 def test_ctrl_c_saves_once(start, tmp_path):
