@@ -129,23 +129,16 @@ class GradScaler:
         ----------
         optimizer : Optimizer
         numbers : array or None
-            See `Optimizer.step`. Without it they are sent to a GPU here, 8 bytes for each group.
+            See `Optimizer.step`.
         """
         if not self._enabled:
             optimizer.step(numbers)
             return
         if self._stages.get(optimizer) != "unscale_()":
             self.unscale_(optimizer)
-        skip = optimizer.make_skip()
-        self._stages[optimizer] = "step()"
-        if numbers is None and get_xp(skip) is np:
-            if not skip[0]:
-                optimizer.step()
-            return
-        if numbers is None:
-            numbers = get_xp(skip).asarray(optimizer.next_numbers())
-        self._stages[optimizer] = "step(numbers)"
-        optimizer.step(numbers)
+        told = numbers is not None or get_xp(optimizer.make_skip()) is not np
+        optimizer.step(numbers, obey_skip=True)
+        self._stages[optimizer] = "step() on the device" if told else "step()"
 
     def update(self, new_scale: float | None = None) -> None:
         """Change the scale as the steps since the last `update` ask for, or to `new_scale`.
@@ -160,7 +153,7 @@ class GradScaler:
         if not self._stages or self._state is None:
             raise RuntimeError("GradScaler: update() comes behind step()")
         steps = [
-            (optimizer.make_skip(), stage == "step(numbers)")
+            (optimizer.make_skip(), stage == "step() on the device")
             for optimizer, stage in self._stages.items()
         ]
         update_scale(self._state, steps, self._growth, self._backoff, self._interval)
@@ -250,7 +243,7 @@ def unscale(grad: Array, scale: Array, skip: Array) -> None:
     if accelerate("unscale", grad, scale, skip) is not None:
         return
     xp = get_xp(grad)
-    grad *= (1 / scale[0]).astype(grad.dtype)
+    grad *= 1 / scale[0].astype(grad.dtype)
     xp.maximum(skip[0], ~xp.isfinite(grad).all(), out=skip[:1].reshape(()))
 
 
@@ -272,11 +265,12 @@ def update_scale(
         return
     xp = get_xp(state)
     found = sum(skip[0] for skip, _ in steps) != 0
+    scale = state[0].astype(np.float64)
     with np.errstate(over="ignore"):
-        grown = state[0] * growth
+        grown = (scale * growth).astype(np.float32)
     good = xp.where(found, 0, state[1] + 1)
     grows = (good == interval) & xp.isfinite(grown)
-    state[0] = xp.where(found, state[0] * backoff, xp.where(grows, grown, state[0]))
+    state[0] = xp.where(found, scale * backoff, xp.where(grows, grown, scale))
     state[1] = xp.where(good == interval, 0, good)
     for skip, counts in steps:
         if counts:

@@ -173,7 +173,7 @@ class Optimizer:
             else:
                 p.grad.data[...] = 0
 
-    def step(self, numbers: Array | None = None) -> None:
+    def step(self, numbers: Array | None = None, obey_skip: bool = False) -> None:
         """Update every parameter that has a gradient, in place.
 
         Parameters
@@ -181,6 +181,9 @@ class Optimizer:
         numbers : array of float32 on the parameters' device, or None
             What `next_numbers` returned for this step. Without it they are computed here; with it
             the step is the same for each set of numbers, so that a CUDA graph can hold it.
+        obey_skip : bool
+            Change nothing if ``skip[0]`` is not 0, as a step with `numbers` always does. On a GPU
+            the numbers are then sent there, 8 bytes for each group.
 
         Raises
         ------
@@ -189,25 +192,32 @@ class Optimizer:
         """
         if self._flat is not None:
             self._flat.check()
-        if numbers is not None and get_xp(numbers) is np and self.skip is not None and self.skip[0]:
-            return
         rows = None if numbers is None else self._rows(numbers)
+        obeys = obey_skip or numbers is not None
+        xp = get_xp(self.param_groups[0]["params"][0].data)
+        if obeys and xp is np and self.make_skip()[0]:
+            return
         number = 0
         for g, group in enumerate(self.param_groups):
             params = group["params"]
             having = [(n, p) for n, p in enumerate(params, number) if p.grad is not None]
             number += len(params)
-            if rows is None:
-                told: list[Numbers] = [self._advance(n, p, g) for n, p in having]
-            elif len(having) == len(params):
-                told = [rows[g]] * len(params)
-            else:
+            if rows is not None and len(having) < len(params):
                 raise RuntimeError(
                     f"{self.name}: step(numbers) needs a gradient for each parameter;"
                     f" {len(params) - len(having)} of {len(params)} in group {g} have none"
                 )
+            if not having:
+                continue
+            told: Sequence[Numbers]
+            if rows is not None:
+                told, alike = [rows[g]] * len(params), True
+            else:
+                known = [self._advance(n, p, g) for n, p in having]
+                told, alike = known, known.count(known[0]) == len(known)
+                if obeys and xp is not np:
+                    told = list(xp.asarray(np.array(known, np.float32)))
             names = self.remembers(group)
-            alike = rows is not None or all(now == told[0] for now in told)
             if self._flat is not None and len(having) == len(params) and alike:
                 self.update(*self._flat.arrays(g, names), told[0], group)
                 params[0].bump_version()  # and so all: they are views of one memory

@@ -197,9 +197,9 @@ def test_update_scale_equals_the_readable_one(gpu, found, counts, scale, good):
 
     state, skip = (np.array(x, np.float32) for x in ((scale, good), (found, 7)))
     on_device = gpu.put(state.copy()), gpu.put(skip.copy())
-    gradients.update_scale(*on_device, counts, 2.0, 0.25, 4)
+    gradients.update_scale(*on_device, counts, 1.7, 0.3, 4)
     with md.algorithm("reference"):
-        update_scale(state, [(skip, counts)], 2.0, 0.25, 4)
+        update_scale(state, [(skip, counts)], 1.7, 0.3, 4)
     assert gpu.get(on_device[0]).tolist() == state.tolist()
     assert gpu.get(on_device[1]).tolist() == skip.tolist()
     assert skip.tolist() == [0.0, 7.0 + (found and counts)]
@@ -259,7 +259,7 @@ MUTANTS = [
     ("gradients.cu", "good = good && is_finite(g.at[j]);", ""),
     ("gradients.cu", "good = good && is_finite(g);", ""),
     ("gradients.cu", "1 / (REAL)scale[0]", "(REAL)scale[0]"),
-    ("gradients.cu", "if (found) state[0] *= backoff;", ""),
+    ("gradients.cu", "if (found) state[0] = (float)(state[0] * backoff);", ""),
     ("gradients.cu", "good == interval && is_finite(grown)", "good == interval"),
     ("gradients.cu", "state[1] = good == interval ? 0 : good", "state[1] = good"),
     ("gradients.cu", "if (count_skips) skip[1]", "skip[1]"),

@@ -67,7 +67,7 @@ def loop_adam(w, grads, lr, betas, eps, weight_decay, decoupled=False):
 
 def check_against_loop(make, loop, seed, steps=5):
     params = parameters(seed)
-    before = [p.data.copy() for p in params]
+    before = [p.numpy().copy() for p in params]
     history = [[] for _ in params]
     optimizer = make(params)
     for step in range(steps):
@@ -80,7 +80,7 @@ def check_against_loop(make, loop, seed, steps=5):
     for w, grads, p in zip(before, history, params, strict=True):
         for at in np.ndindex(w.shape):
             want = loop(float(w[at]), [float(g[at]) for g in grads])
-            np.testing.assert_allclose(p.data[at], want, rtol=1e-11, atol=1e-13)
+            np.testing.assert_allclose(p.numpy()[at], want, rtol=1e-11, atol=1e-13)
 
 
 rates = st.floats(1e-4, 0.5)
@@ -135,10 +135,10 @@ def test_the_comparison_rejects(mutant):
 
 def test_a_first_step_of_adam_has_the_length_of_the_rate():
     (p,) = parameters(0, [(50,)])
-    before = p.data.copy()
+    before = p.numpy().copy()
     p.grad = Tensor(values((50,), 1, "normal") * 1e-5)
     Adam([p], lr=0.25, eps=0.0).step()
-    np.testing.assert_allclose(np.abs(p.data - before), 0.25, rtol=1e-12)
+    np.testing.assert_allclose(np.abs(p.numpy() - before), 0.25, rtol=1e-12)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_a_step_is_in_place_and_counts_as_a_change():
     p.grad = Tensor(np.ones((3, 4)))
     SGD([p], lr=0.1).step()
     assert p.data is array
-    assert (view.numpy() == array).all()
+    assert (view.data == array).all()
     with pytest.raises(RuntimeError, match="in place"):  # the tape saved the weight of before
         loss.backward()
 
@@ -204,12 +204,12 @@ def test_blocks_of_any_size_and_arrays_of_any_layout(kind, block, monkeypatch):
     options = {"lr": 0.1, "weight_decay": 0.1, **({"momentum": 0.9} if kind is SGD else {})}
     want = run(kind(p := parameters(0, [shape]), **options), p, 0, 4)[0]
     monkeypatch.setattr(blocks_module, "BLOCK", block)
-    for weight in layouts(parameters(0, [shape])[0].data):
+    for weight in layouts(parameters(0, [shape])[0].numpy()):
         p = Tensor(weight, requires_grad=True)
         optimizer = kind([p], **options)
         for step in range(4):
             give_gradients([p], 0, step)
-            p.grad = Tensor(layouts(p.grad.data)[step])
+            p.grad = Tensor(layouts(p.grad.numpy())[step])
             optimizer.step()
         assert (p.data == want).all()
 
@@ -299,7 +299,7 @@ def test_accumulated_micro_batches_equal_one_batch_with_the_same_decay(kind):
             (((Tensor(half) @ parts) ** 2).mean() / 2).backward()
         one.step()
         two.step()
-    np.testing.assert_allclose(parts.data, whole.data, rtol=1e-13)
+    np.testing.assert_allclose(parts.numpy(), whole.numpy(), rtol=1e-13)
 
 
 # ---------------------------------------------------------------------------------------------

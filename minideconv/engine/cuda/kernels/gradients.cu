@@ -43,12 +43,12 @@ extern "C" __global__ void unscale(REAL* grad, i64 count, const float* scale, fl
 
 // Behind a step: a smaller scale if it was left out, a larger one after `interval` good ones.
 // state: the scale, and the good steps since it last changed.
-extern "C" __global__ void update_scale(float* state, float* skip, i32 count_skips, float growth,
-                                        float backoff, float interval) {
+extern "C" __global__ void update_scale(float* state, float* skip, i32 count_skips, double growth,
+                                        double backoff, float interval) {
   if (blockIdx.x * blockDim.x + threadIdx.x > 0) return;
   const bool found = skip[0] != 0;
-  const float good = found ? 0 : state[1] + 1, grown = state[0] * growth;
-  if (found) state[0] *= backoff;
+  const float good = found ? 0 : state[1] + 1, grown = (float)(state[0] * growth);
+  if (found) state[0] = (float)(state[0] * backoff);
   if (good == interval && is_finite(grown)) state[0] = grown;
   state[1] = good == interval ? 0 : good;
   if (count_skips) skip[1] += found;
