@@ -128,7 +128,7 @@ def launch(
     function, wanted = _function(xp, file, kernel, np.dtype(dtype), defines, shared)
     if len(arguments) != len(wanted):
         raise TypeError(f"{kernel}: {len(arguments)} arguments for {len(wanted)} parameters")
-    packed = tuple(map(_pack, arguments, wanted, [kernel] * len(wanted)))
+    packed = tuple(_pack(xp, *pair, kernel) for pair in zip(arguments, wanted, strict=True))
     threads = block if isinstance(block, tuple) else (block,)
     if grid is None:
         grid = min(-(-count // threads[0]), MAX_BLOCKS)
@@ -160,10 +160,13 @@ def _module(xp: Any, file: str, dtype: np.dtype[Any], defines: tuple[str, ...]) 
     return compiler(code=source(file), options=options(dtype, defines))
 
 
-def _pack(argument: Any, wanted: Wanted, kernel: str) -> Any:
+def _pack(xp: Any, argument: Any, wanted: Wanted, kernel: str) -> Any:
     dtype, pointer = wanted
     if not pointer:
         return dtype.type(argument)
+    if not isinstance(argument, xp.ndarray):
+        kind = f"{type(argument).__module__}.{type(argument).__name__}"
+        raise TypeError(f"{kernel}: a {kind} among arrays of {xp.__name__}")
     array: Array = argument
     if array.dtype != dtype or not array.flags.c_contiguous:
         lies = "contiguous" if array.flags.c_contiguous else "strided"
