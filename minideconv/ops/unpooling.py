@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from minideconv.algorithms import accelerate
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, device_of, get_xp
 from minideconv.ops.pool_window import PoolWindow, check_images
 from minideconv.ops.switches import Switches
 
@@ -125,9 +125,9 @@ def scatter_add(values: Array, switches: Switches) -> Array:
     xp, taps, window = get_xp(values), switches._taps, switches._window
     if (faster := accelerate("scatter_add", values, taps, window)) is not None:
         return faster
-    planes = xp.zeros_like(values, shape=(*values.shape[:2], *switches.plane_shape))
     if taps is None or window is None:
-        return _scatter_sorted(values, switches, planes)
+        return _scatter_sorted(values, switches)
+    planes = xp.zeros_like(values, shape=(*values.shape[:2], *switches.plane_shape))
     overlaps = window.overlaps
     for tap, outputs, pixels in window.taps():
         chosen = taps[:, :, *outputs] == tap
@@ -199,14 +199,20 @@ def _sorted_pixels(switches: Switches) -> tuple[Array, Array, Array]:
 
 
 def _last_sorted(switches: Switches) -> Array:
+    arguments = (switches.indices, switches.plane_shape)
+    if (faster := accelerate("last_of_indices", *arguments)) is not None:
+        return faster
     order, _, ends = _sorted_pixels(switches)
     winners = get_xp(order).zeros(order.shape, dtype=bool)
     winners[order[ends]] = True
     return winners.reshape(switches.shape)
 
 
-def _scatter_sorted(values: Array, switches: Switches, planes: Array) -> Array:
+def _scatter_sorted(values: Array, switches: Switches) -> Array:
     """Sum each run by doubling: after step s a total holds 2 s neighbours, in a fixed order."""
+    arguments = (values, switches.indices, switches.plane_shape)
+    if (faster := accelerate("scatter_indices", *arguments)) is not None:
+        return faster
     order, pixels, ends = _sorted_pixels(switches)
     totals, step = values.ravel()[order], 1
     while step < totals.size:
@@ -215,6 +221,9 @@ def _scatter_sorted(values: Array, switches: Switches, planes: Array) -> Array:
             break
         totals[step:] += _select(same, totals[:-step])
         step *= 2
+    planes: Array = get_xp(values).zeros_like(
+        values, shape=(*values.shape[:2], *switches.plane_shape)
+    )
     flat = get_xp(values).zeros(planes.size, dtype=values.dtype)
     flat[pixels[ends]] = totals[ends]
     planes[...] = flat.reshape(planes.shape)
@@ -233,6 +242,7 @@ def check_values(op: str, name: str, values: Any, switches: Switches) -> None:
             f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape};"
             " there must be one value for each switch"
         )
+    _check_device(op, name, values, switches)
 
 
 def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
@@ -243,4 +253,13 @@ def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
         raise ValueError(
             f"{op}: {name} has shape {planes.shape}; these switches point into planes of shape"
             f" {wanted}"
+        )
+    _check_device(op, name, planes, switches)
+
+
+def _check_device(op: str, name: str, array: Any, switches: Switches) -> None:
+    if device_of(array) != switches.device:
+        raise ValueError(
+            f"{op}: {name} is on {device_of(array)} but the switches are on {switches.device};"
+            f" move them with switches.to({str(device_of(array))!r})"
         )

@@ -19,6 +19,7 @@ from minideconv.engine.cuda import (
     optimizers,
     pointwise,
     pooling,
+    unpooling,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "optimizers",
     "pointwise",
     "pooling",
+    "unpooling",
 ]
