@@ -5,11 +5,12 @@ the function: NumPy arrays among its arguments go to the GPU as they lie in memo
 in place comes back into them, and so does its result. Everything between happens on CuPy arrays.
 
 `Bound` puts the wrapper in the way of the tests and of nothing else: while test modules are being
-imported, the functions of `minideconv.ops` are wrapped ones, which the modules then keep; the
+imported, the functions of `ops` and `functional` are wrapped ones, which the modules then keep; the
 library itself has bound its own before and never meets a wrapper. A module object such as ``ops``
 is replaced, in test modules, by one whose functions are wrapped.
 
-Tensors need none of this: they are made on the GPU because it is the default device.
+Tensors need none of this: they are made on the GPU because it is the default device. Functions of
+tensors are wrapped for what else they take: switches, running averages, labels, class weights.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import ops
+from minideconv import functional, ops
 from minideconv.backend import get_xp, to_cpu, to_device
 from minideconv.ops.switches import Switches
 
 PLACE = "gpu"
+_WRAPPED = (ops.__name__, functional.__name__)
 
 
 class Journey:
@@ -96,12 +98,12 @@ def on_device(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_op(value: Any) -> bool:
-    return isinstance(value, types.FunctionType) and value.__module__.startswith(ops.__name__)
+    return isinstance(value, types.FunctionType) and value.__module__.startswith(_WRAPPED)
 
 
 def _op_modules() -> list[types.ModuleType]:
     names = (name for _, name, _ in pkgutil.iter_modules(ops.__path__, ops.__name__ + "."))
-    return [ops, *map(importlib.import_module, names)]
+    return [functional, ops, *map(importlib.import_module, names)]
 
 
 class _Wrapped(types.ModuleType):
@@ -125,7 +127,7 @@ class _Wrapped(types.ModuleType):
 
 
 def _seen(value: Any) -> Any:
-    if isinstance(value, types.ModuleType) and value.__name__.startswith(ops.__name__):
+    if isinstance(value, types.ModuleType) and value.__name__.startswith(_WRAPPED):
         return _Wrapped(value)
     return _wrapped(value) if _is_op(value) else value
 
