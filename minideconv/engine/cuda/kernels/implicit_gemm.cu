@@ -114,57 +114,58 @@ implicit_gemm(const u32* image, const u32* weight, const float* __restrict__ bia
 
   // The rows of both tiles that this thread copies, one vector of each in a step.
   const i32 column = thread % VECTORS, line = thread / VECTORS;
-  const u32* row_m[ROWS_M];
-  i32 top[ROWS_M], left[ROWS_M];
+  i32 row_m[ROWS_M], top[ROWS_M], left[ROWS_M];  // the pixel of tap 0, counted through, and where
 #pragma unroll
   for (i32 i = 0; i < ROWS_M; ++i) {
-    const i32 m = m0 + line + i * LINES;
-    const i32 number = divided(m, image_multiplier, image_shift), rest = m - number * pixels;
-    const i32 u = divided(rest, row_multiplier, row_shift), v = rest - u * grid_w;
-    const i32 h = down.from + down.stride * u, w = along.from + along.stride * v;
-    row_m[i] = image + ((((i64)number * image_h + h) * image_w + w) * vectors + column) * WORDS;
+    const i32 m = m0 + line + i * LINES, inside = m < count ? m : 0;
+    const i32 number = divided(inside, image_multiplier, image_shift);
+    const i32 rest = inside - number * pixels, u = divided(rest, row_multiplier, row_shift);
+    const i32 h = down.from + down.stride * u, w = along.from + along.stride * (rest - u * grid_w);
+    row_m[i] = (number * image_h + h) * image_w + w;
     top[i] = m < count ? h : OUTSIDE;
     left[i] = w;
   }
-  const u32* row_n[ROWS_N];
-  bool is_row[ROWS_N];
+  i32 row_n[ROWS_N];
 #pragma unroll
-  for (i32 i = 0; i < ROWS_N; ++i) {
-    const i32 n = n0 + line + i * LINES;
-    row_n[i] = weight + ((i64)n * vectors + column) * WORDS;
-    is_row[i] = n < outputs;
-  }
+  for (i32 i = 0; i < ROWS_N; ++i) row_n[i] = n0 + line + i * LINES;
 
-  // Begin the copies of the next step into a buffer, and go on to the step after it.
-  i32 tap_h = 0, tap_w = 0, channel = 0;
+  // Begin the copies of the next step into a buffer, and go on to the step after it. Where a copy
+  // has nothing to read its address means nothing.
+  const i32 next = vectors * WORDS;  // from one pixel, tap, row of taps to the next, in words
+  const i64 next_tap = (i64)outputs * next, next_row = kernel_w * next_tap;
+  const i64 first = down.tap * next_row + along.tap * next_tap;
+  const u32* from = image + column * WORDS;  // this step's channels of pixel 0
+  const u32* from_weight = weight + column * WORDS + first;
+  i32 tap_h = 0, tap_w = 0, move_h = 0, move_w = 0, channel = column;
   auto fetch = [&](i32 stage) {
     const Shared tile_m = buffer + stage * (TILE_M + TILE_N), tile_n = tile_m + TILE_M;
-    const bool is_channel = channel + column < vectors;
-    const i32 move_h = tap_h * down.move, move_w = tap_w * along.move;
-    const i64 moved = (((i64)move_h * image_w + move_w) * vectors + channel) * WORDS;
+    const bool is_channel = channel < vectors;
+    const i32 moved = move_h * image_w + move_w;
 #pragma unroll
-    for (i32 i = 0; i < ROWS_M; ++i) {
-      const bool is_there = is_channel && (u32)(top[i] + move_h) < (u32)image_h &&
-                            (u32)(left[i] + move_w) < (u32)image_w;
-      copy_16_kept(tile_m + place(line + i * LINES, column), is_there ? row_m[i] + moved : image,
-                   is_there);
-    }
-    const i64 tap = (i64)(down.tap + tap_h * down.tap_step) * kernel_w + along.tap +
-                    tap_w * along.tap_step;
-    const i64 turned = (tap * outputs * vectors + channel) * WORDS;
+    for (i32 i = 0; i < ROWS_M; ++i)
+      copy_16_kept(tile_m + place(line + i * LINES, column), from + (i64)(row_m[i] + moved) * next,
+                   is_channel && (u32)(top[i] + move_h) < (u32)image_h &&
+                       (u32)(left[i] + move_w) < (u32)image_w);
 #pragma unroll
-    for (i32 i = 0; i < ROWS_N; ++i) {
-      const bool is_there = is_channel && is_row[i];
-      copy_16(tile_n + place(line + i * LINES, column), is_there ? row_n[i] + turned : weight,
-              is_there);
+    for (i32 i = 0; i < ROWS_N; ++i)
+      copy_16(tile_n + place(line + i * LINES, column), from_weight + (i64)row_n[i] * next,
+              is_channel && row_n[i] < outputs);
+    if (++tap_w < along.taps) {
+      move_w += along.move;
+      from_weight += along.tap_step * next_tap;
+      return;
     }
-    if (++tap_w == along.taps) {
-      tap_w = 0;
-      if (++tap_h == down.taps) {
-        tap_h = 0;
-        channel += VECTORS;
-      }
+    from_weight -= (along.taps - 1) * along.tap_step * next_tap;
+    tap_w = move_w = 0;
+    if (++tap_h < down.taps) {
+      move_h += down.move;
+      from_weight += down.tap_step * next_row;
+      return;
     }
+    tap_h = move_h = 0;
+    channel += VECTORS;
+    from += VECTORS * WORDS;
+    from_weight = weight + channel * WORDS + first;
   };
 
   const i32 steps = down.taps * along.taps * ((vectors + VECTORS - 1) / VECTORS);

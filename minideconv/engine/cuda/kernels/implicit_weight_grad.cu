@@ -118,6 +118,7 @@ implicit_weight_grad(const u32* image, const u32* dy, float* parts, i32 images, 
   const u32* from_dy = dy + (i64)(n0 / PER_VECTOR + column_n) * WORDS;
   const bool is_tap = tap < kernel_h * kernel_w, is_output = n0 + column_n * PER_VECTOR < outputs;
 
+  const u32 next = vectors * WORDS, next_dy = outputs / PER_VECTOR * WORDS;  // pixel, in words
   auto fetch = [&](i32 stage, i32 pixel) {
     const Shared tile_m = buffer + stage * (TILE_M + TILE_N), tile_n = tile_m + TILE_M;
 #pragma unroll
@@ -126,19 +127,15 @@ implicit_weight_grad(const u32* image, const u32* dy, float* parts, i32 images, 
       const i32 number = divided(r, image_multiplier, image_shift), rest = r - number * pixels;
       const i32 p = divided(rest, row_multiplier, row_shift), q = rest - p * grid_w;
       const i32 h = p * stride_h + top, w = q * stride_w + left;
-      const bool is_there =
-          is_tap && r < count && (u32)h < (u32)image_h && (u32)w < (u32)image_w;
-      const i64 at = (((i64)number * image_h + h) * image_w + w) * vectors * WORDS;
-      copy_16(tile_m + place(line + line_m, column_m, VECTORS_M), is_there ? from + at : image,
-              is_there);
+      const i32 at = (number * image_h + h) * image_w + w;
+      copy_16(tile_m + place(line + line_m, column_m, VECTORS_M), from + (i64)at * next,
+              is_tap && r < count && (u32)h < (u32)image_h && (u32)w < (u32)image_w);
     }
+    const u32* first = from_dy + (i64)(pixel + line_n) * next_dy;
 #pragma unroll
-    for (i32 line = 0; line < PIXELS; line += LINES_N) {
-      const i32 r = pixel + line + line_n;
-      const bool is_there = is_output && r < count;
-      copy_16(tile_n + place(line + line_n, column_n, VECTORS_N),
-              is_there ? from_dy + (i64)r * (outputs / PER_VECTOR * WORDS) : dy, is_there);
-    }
+    for (i32 line = 0; line < PIXELS; line += LINES_N)
+      copy_16(tile_n + place(line + line_n, column_n, VECTORS_N), first + (i64)line * next_dy,
+              is_output && pixel + line + line_n < count);
   };
 
   // The steps of this part of the sum.
@@ -156,8 +153,8 @@ implicit_weight_grad(const u32* image, const u32* dy, float* parts, i32 images, 
   for (i32 step = 0; step < steps; ++step) {
     wait_for_groups<STAGES - 2>();
     __syncthreads();
-    const i32 next = step + STAGES - 1;
-    if (next < steps) fetch(next % STAGES, (first + next) * PIXELS);
+    const i32 coming = step + STAGES - 1;
+    if (coming < steps) fetch(coming % STAGES, (first + coming) * PIXELS);
     end_of_group();  // an empty group too: `wait_for_groups` counts
     const Shared tile_m = buffer + step % STAGES * (TILE_M + TILE_N), tile_n = tile_m + TILE_M;
 #pragma unroll
