@@ -20,7 +20,8 @@ from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
 from minideconv.optim.blocks import as_they_lie, blocks, unless
-from minideconv.optim.optimizer import Group, Numbers, Optimizer, State, check_range
+from minideconv.optim.checks import check_range
+from minideconv.optim.optimizer import Group, Numbers, Optimizer, State
 
 __all__ = ["Adam", "AdamW"]
 

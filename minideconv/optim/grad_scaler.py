@@ -28,7 +28,8 @@ from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
 from minideconv.optim.blocks import as_they_lie
-from minideconv.optim.optimizer import Optimizer, check_count, check_range
+from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.optimizer import Optimizer
 from minideconv.tensor import wrap
 
 __all__ = ["GradScaler"]

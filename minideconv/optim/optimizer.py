@@ -14,21 +14,17 @@ behind the decay: its effective decay is k times weaker than the number in its s
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, device_of, get_xp, to_cpu, to_device
+from minideconv.backend import Array, device_of, get_xp, to_device
 from minideconv.optim.flat import EXTRA, FlatParameters
+from minideconv.optim.saving import Group, State, read, write
 
-__all__ = ["Optimizer", "check_count", "check_range"]
-
-Group = dict[str, Any]
-State = dict[str, Any]
+__all__ = ["Group", "Numbers", "Optimizer", "State"]
 
 Numbers = tuple[float, float] | Array
 """What is of one step alone: Python's numbers, or a row of float32 on the weights' device."""
@@ -328,21 +324,8 @@ class Optimizer:
         With ``copy=False`` the arrays on the CPU are the optimiser's own: the next step changes
         them.
         """
-        saved: dict[str, Any] = {"kind": self.name}
-        for g, group in enumerate(self.param_groups):
-            saved[f"groups.{g}.size"] = len(group["params"])
-            for name in (*self.options, "initial_lr"):
-                if name in group:
-                    saved[f"groups.{g}.{name}"] = _plain(group[name])
         left_out = 0 if self.skip is None else int(self.skip[1])
-        for n, state in sorted(self.state.items()):
-            for name, value in sorted(state.items()):
-                if name == "step":
-                    value -= left_out
-                if hasattr(value, "shape"):
-                    value = to_cpu(value).copy() if copy else to_cpu(value)
-                saved[f"state.{n}.{name}"] = value
-        return saved
+        return write(self.name, self.param_groups, self.options, self.state, left_out, copy)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned; nothing changes if it does not fit.
@@ -352,38 +335,9 @@ class Optimizer:
         ValueError
             If it is another optimiser's, or of other numbers or shapes of parameters.
         """
-        kind = str(state.get("kind"))
-        if kind != self.name:
-            raise ValueError(
-                f"{self.name}: the saved state is of {kind}; it must be of {self.name}"
-            )
-        parameters = list(self._parameters())
-        fields: dict[str, dict[int, dict[str, Any]]] = {"groups": {}, "state": {}}
-        try:
-            for key in set(state) - {"kind"}:
-                part, number, name = key.split(".", 2)
-                fields[part].setdefault(int(number), {})[name] = state[key]
-            saved = [fields["groups"][g] for g in range(len(fields["groups"]))]
-            there = [int(group["size"]) for group in saved]
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"{self.name}: the saved state is not of state_dict(); its keys are {list(state)}"
-            ) from None
-        here = [len(group["params"]) for group in self.param_groups]
-        if here != there:
-            raise ValueError(
-                f"{self.name}: the saved state has groups of {there} parameters but this optimiser"
-                f" has {here}"
-            )
-        pairs = zip(self.param_groups, saved, strict=True)
-        groups = [self._restored(group, old) for group, old in pairs]
-        states = {
-            n: {name: self._fitting(parameters[n], n, name, old[name]) for name in sorted(old)}
-            for n, old in sorted(fields["state"].items())
-        }
+        groups, self.state = read(self.name, state, self.param_groups, self.check)
         for group, new in zip(self.param_groups, groups, strict=True):
             group.update(new)
-        self.state = states
         if self.skip is not None:
             self.skip.fill(0)
         if self._flat is not None:
@@ -430,50 +384,3 @@ class Optimizer:
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:
             yield from group["params"]
-
-    def _restored(self, group: Group, saved: Group) -> Group:
-        new = {name: _plain(value) for name, value in saved.items() if name != "size"}
-        new = {name: tuple(v) if isinstance(v, list) else v for name, v in new.items()}
-        self.check({**group, **new})
-        return new
-
-    def _fitting(self, p: Tensor, number: int, name: str, value: Any) -> Any:
-        if name == "step":
-            return int(value)
-        if value.shape != p.shape:
-            raise ValueError(
-                f"{self.name}: the saved {name} of parameter {number} has shape {value.shape} but"
-                f" the parameter has {p.shape}"
-            )
-        fitting: Array = get_xp(p.data).empty_like(p.data)  # lies as the parameter does
-        fitting[...] = to_device(value, p.device)
-        return fitting
-
-
-def _plain(value: Any) -> Any:
-    """Return a hyper-parameter as Python's own bool, int, float or list of them."""
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> None:
-    """Raise ValueError unless `value` is a number with ``low <= value < below``."""
-    try:
-        good = low <= float(value) < below
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        legal = f"a finite number >= {low:g}" if below == math.inf else f"in [{low:g}, {below:g})"
-        raise ValueError(f"{op}: {name} is {value!r}; it must be {legal}")
-
-
-def check_count(op: str, name: str, value: Any, least: int = 1) -> int:
-    """Return `value` as an int, or raise unless it is an integer of at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{op}: {name} is {value!r}; it must be an integer") from None
-    if number < least:
-        raise ValueError(f"{op}: {name} is {number}; it must be at least {least}")
-    return number

@@ -14,7 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minideconv.optim.optimizer import Optimizer, check_count, check_range
+from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.optimizer import Optimizer
 from minideconv.optim.schedules import Schedule
 
 __all__ = ["ReduceLROnPlateau"]

@@ -25,7 +25,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minideconv.optim.optimizer import Optimizer, check_count, check_range
+from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.optimizer import Optimizer
 
 __all__ = ["CosineLR", "FixedLR", "MultiStepLR", "PolyLR", "Schedule", "StepLR", "WarmUp"]
 

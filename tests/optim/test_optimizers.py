@@ -35,7 +35,7 @@ def run(optimizer, params, seed, steps, first=0):
     for step in range(first, first + steps):
         give_gradients(params, seed, step)
         optimizer.step()
-    return [p.data.copy() for p in params]
+    return [p.numpy().copy() for p in params]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -73,10 +73,10 @@ def check_against_loop(make, loop, seed, steps=5):
     for step in range(steps):
         give_gradients(params, seed, step)
         for kept, p in zip(history, params, strict=True):
-            kept.append(p.grad.data.copy())
+            kept.append(p.grad.numpy().copy())
         optimizer.step()
         for kept, p in zip(history, params, strict=True):
-            assert (p.grad.data == kept[-1]).all(), "a step changed the gradient"
+            assert (p.grad.numpy() == kept[-1]).all(), "a step changed the gradient"
     for w, grads, p in zip(before, history, params, strict=True):
         for at in np.ndindex(w.shape):
             want = loop(float(w[at]), [float(g[at]) for g in grads])
@@ -149,12 +149,12 @@ def test_a_first_step_of_adam_has_the_length_of_the_rate():
 def test_parameters_without_a_gradient_are_left_alone(kind):
     params = parameters(1)
     optimizer = kind(params, lr=0.1)
-    before = [p.data.copy() for p in params]
+    before = [p.numpy().copy() for p in params]
     params[1].grad = Tensor(np.ones(5))
     optimizer.step()
-    assert (params[0].data == before[0]).all()
-    assert (params[1].data != before[1]).all()
-    assert params[2].data == before[2]
+    assert (params[0].numpy() == before[0]).all()
+    assert (params[1].numpy() != before[1]).all()
+    assert params[2].numpy() == before[2]
     assert set(optimizer.state) <= {1}  # nothing is allocated for the others
 
 
@@ -165,7 +165,7 @@ def test_a_step_is_in_place_and_counts_as_a_change():
     p.grad = Tensor(np.ones((3, 4)))
     SGD([p], lr=0.1).step()
     assert p.data is array
-    assert (view.data == array).all()
+    assert (view.numpy() == array).all()
     with pytest.raises(RuntimeError, match="in place"):  # the tape saved the weight of before
         loss.backward()
 
@@ -175,7 +175,7 @@ def test_zero_grad():
     optimizer = SGD(params, lr=0.1)
     give_gradients(params, 0, 0)
     optimizer.zero_grad(set_to_none=False)
-    assert all(not p.grad.data.any() for p in params)
+    assert all(not p.grad.numpy().any() for p in params)
     optimizer.zero_grad()
     assert all(p.grad is None for p in params)
 
@@ -211,7 +211,7 @@ def test_blocks_of_any_size_and_arrays_of_any_layout(kind, block, monkeypatch):
             give_gradients([p], 0, step)
             p.grad = Tensor(layouts(p.grad.numpy())[step])
             optimizer.step()
-        assert (p.data == want).all()
+        assert (p.numpy() == want).all()
 
 
 shapes = st.lists(st.integers(0, 5), max_size=3).map(tuple)
@@ -267,7 +267,7 @@ def test_groups_have_their_own_options():
         for optimizer in apart:
             optimizer.step()
     for p, q in zip(a, b, strict=True):
-        assert (p.data == q.data).all()
+        assert (p.numpy() == q.numpy()).all()
     assert [g["lr"] for g in together.param_groups] == [0.3, 0.1]
 
 
@@ -275,13 +275,13 @@ def test_a_group_that_is_added_later():
     first, second = parameters(0, [(3,), (4,)])
     optimizer = SGD([first], lr=0.1, momentum=0.9)
     optimizer.add_param_group({"params": [second], "lr": 0.0})
-    before = second.data.copy()
+    before = second.numpy().copy()
     give_gradients([first, second], 0, 0)
     optimizer.step()
-    assert (second.data == before).all()
+    assert (second.numpy() == before).all()
     optimizer.param_groups[1]["lr"] = 0.5
     optimizer.step()
-    assert (second.data != before).all()
+    assert (second.numpy() != before).all()
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW])

@@ -44,18 +44,18 @@ def train_ours(make, seed, resume_at=None, schedule=None):
     for step in range(STEPS):
         if step == resume_at:
             saved = optimizer.state_dict(), plan.state_dict() if plan else None
-            params = [Tensor(p.data.copy(), requires_grad=True) for p in params]
+            params = [Tensor(p.numpy().copy(), requires_grad=True) for p in params]
             optimizer = make(params)
             plan = schedule(optimizer) if schedule else None
             optimizer.load_state_dict(saved[0])
             if plan:
                 plan.load_state_dict(saved[1])
         for p, noise in zip(params, all_noises, strict=True):
-            p.grad = Tensor(gradient(p.data, noise, step))
+            p.grad = Tensor(gradient(p.numpy(), noise, step))
         optimizer.step()
         if plan:
             plan.step()
-    return [p.data for p in params]
+    return [p.numpy() for p in params]
 
 
 def train_theirs(torch, make, seed, schedule=None):

@@ -1,0 +1,31 @@
+"""Checks that the optimisers and the schedules share: numbers in their range, or one sentence."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+__all__ = ["check_count", "check_range"]
+
+
+def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> None:
+    """Raise ValueError unless `value` is a number with ``low <= value < below``."""
+    try:
+        good = low <= float(value) < below
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        legal = f"a finite number >= {low:g}" if below == math.inf else f"in [{low:g}, {below:g})"
+        raise ValueError(f"{op}: {name} is {value!r}; it must be {legal}")
+
+
+def check_count(op: str, name: str, value: Any, least: int = 1) -> int:
+    """Return `value` as an int, or raise unless it is an integer of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{op}: {name} is {value!r}; it must be an integer") from None
+    if number < least:
+        raise ValueError(f"{op}: {name} is {number}; it must be at least {least}")
+    return number

@@ -1,0 +1,113 @@
+"""An optimiser's hyper-parameters and state as a flat dict of plain values and arrays, and back.
+
+kind                    the class
+groups.G.size           how many parameters group G has
+groups.G.NAME           a hyper-parameter
+state.N.NAME            what is remembered of parameter N, counted over all groups
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, get_xp, to_cpu, to_device
+
+__all__ = ["Group", "State", "read", "write"]
+
+Group = dict[str, Any]
+State = dict[str, Any]
+
+
+def write(
+    kind: str,
+    groups: Sequence[Group],
+    options: Sequence[str],
+    states: Mapping[int, State],
+    left_out: int,
+    copy: bool,
+) -> dict[str, Any]:
+    """Return all of it, on the host; `left_out` steps were counted but not taken."""
+    saved: dict[str, Any] = {"kind": kind}
+    for g, group in enumerate(groups):
+        saved[f"groups.{g}.size"] = len(group["params"])
+        for name in (*options, "initial_lr"):
+            if name in group:
+                saved[f"groups.{g}.{name}"] = _plain(group[name])
+    for n, state in sorted(states.items()):
+        for name, value in sorted(state.items()):
+            if name == "step":
+                value -= left_out
+            elif copy:
+                value = to_cpu(value).copy()
+            else:
+                value = to_cpu(value)
+            saved[f"state.{n}.{name}"] = value
+    return saved
+
+
+def read(
+    kind: str, state: Mapping[str, Any], groups: Sequence[Group], check: Callable[[Group], None]
+) -> tuple[list[Group], dict[int, State]]:
+    """Return hyper-parameters of each group and the state of each parameter, where that is.
+
+    Raises
+    ------
+    ValueError
+        If they are another optimiser's, or of other numbers or shapes of parameters.
+    """
+    saved_kind = str(state.get("kind"))
+    if saved_kind != kind:
+        raise ValueError(f"{kind}: the saved state is of {saved_kind}; it must be of {kind}")
+    fields: dict[str, dict[int, dict[str, Any]]] = {"groups": {}, "state": {}}
+    try:
+        for key in set(state) - {"kind"}:
+            part, number, name = key.split(".", 2)
+            fields[part].setdefault(int(number), {})[name] = state[key]
+        saved = [fields["groups"][g] for g in range(len(fields["groups"]))]
+        there = [int(group["size"]) for group in saved]
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"{kind}: the saved state is not of state_dict(); its keys are {list(state)}"
+        ) from None
+    here = [len(group["params"]) for group in groups]
+    if here != there:
+        raise ValueError(
+            f"{kind}: the saved state has groups of {there} parameters but this optimiser has"
+            f" {here}"
+        )
+    options = [_restored(group, old, check) for group, old in zip(groups, saved, strict=True)]
+    parameters = [p for group in groups for p in group["params"]]
+    states = {
+        n: {name: _fitting(kind, parameters[n], n, name, old[name]) for name in sorted(old)}
+        for n, old in sorted(fields["state"].items())
+    }
+    return options, states
+
+
+def _restored(group: Group, saved: Group, check: Callable[[Group], None]) -> Group:
+    new = {name: _plain(value) for name, value in saved.items() if name != "size"}
+    new = {name: tuple(v) if isinstance(v, list) else v for name, v in new.items()}
+    check({**group, **new})
+    return new
+
+
+def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
+    if name == "step":
+        return int(value)
+    if value.shape != p.shape:
+        raise ValueError(
+            f"{kind}: the saved {name} of parameter {number} has shape {value.shape} but"
+            f" the parameter has {p.shape}"
+        )
+    fitting: Array = get_xp(p.data).empty_like(p.data)  # lies as the parameter does
+    fitting[...] = to_device(value, p.device)
+    return fitting
+
+
+def _plain(value: Any) -> Any:
+    """Return a hyper-parameter as Python's own bool, int, float or list of them."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
