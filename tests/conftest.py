@@ -69,7 +69,7 @@ if DEVICE != "cpu":
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(session):
-        with on_device.Bound():
+        with on_device.Bound(), default_device("gpu"):
             return (yield)
 
     def pytest_collection_modifyitems(config, items):

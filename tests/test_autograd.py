@@ -30,7 +30,7 @@ def leaf(shape: tuple[int, ...], seed: int = 0, dtype: type = np.float64) -> Ten
 
 def grad_of(tensor: Tensor) -> Array:
     assert tensor.grad is not None
-    return tensor.grad.data
+    return tensor.grad.numpy()
 
 
 # ---- making tensors ------------------------------------------------------------------------------
@@ -244,10 +244,10 @@ def test_gradients_add_up_until_they_are_dropped() -> None:
     (x * 2).backward(c)
     first = x.grad
     assert first is not None
-    before = first.data.copy()
+    before = first.numpy().copy()
     (x * 5).backward(c)
     np.testing.assert_array_equal(grad_of(x), 7 * c)
-    np.testing.assert_array_equal(first.data, before)  # the earlier one keeps its values
+    np.testing.assert_array_equal(first.numpy(), before)  # the earlier one keeps its values
     x.grad = None
     (x * 3).backward(c)
     np.testing.assert_array_equal(grad_of(x), 3 * c)
@@ -499,7 +499,7 @@ def test_retain_graph() -> None:
     c = values((2,), 2, "integer")
     y.backward(c, retain_graph=True)
     y.backward(c)
-    np.testing.assert_array_equal(grad_of(x), 4 * x.data * c)
+    np.testing.assert_array_equal(grad_of(x), 4 * x.numpy() * c)
     with pytest.raises(RuntimeError, match="already passed mul"):
         y.backward(c)
 
@@ -593,7 +593,7 @@ def test_copies_do_not_share_a_version() -> None:
         (x + 0.0)[...] = 5.0
         x.T.reshape(-1)[...] = 5.0  # this reshape has to copy
     y.backward(np.ones((2, 3)))
-    np.testing.assert_array_equal(grad_of(x), 2 * x.data)
+    np.testing.assert_array_equal(grad_of(x), 2 * x.numpy())
 
 
 def test_in_place_on_a_recording_leaf_is_refused() -> None:
@@ -618,7 +618,7 @@ def test_augmented_assignment_to_a_recorded_tensor_makes_a_new_one() -> None:
     y /= 2
     assert y is not first
     y.backward(c := values((2,), 2, "integer"))
-    np.testing.assert_array_equal(grad_of(x), c * 6 * x.data / 2)
+    np.testing.assert_array_equal(grad_of(x), c * 6 * x.numpy() / 2)
     z = Tensor(np.zeros(2))
     z += x
     assert z.requires_grad
@@ -632,7 +632,7 @@ def test_in_place_arithmetic() -> None:
     x -= np.array([1.0, 1.0, 1.0])
     x /= 2
     assert same is x
-    np.testing.assert_allclose(x.data, [1.5, 2.5, 3.5])
+    np.testing.assert_allclose(x.numpy(), [1.5, 2.5, 3.5])
     assert x.dtype == np.float32
     i = Tensor([1, 2])
     with pytest.raises(TypeError, match=r"x /= value: a value of .* into a tensor of .* int64"):
@@ -702,7 +702,7 @@ def test_hook_sees_the_complete_gradient_once() -> None:
     z = y * 3 + y * 4
     z.backward(c := values((2,), 2, "integer"), retain_graph=True)
     assert len(seen) == 1
-    np.testing.assert_array_equal(seen[0].data, 7 * c)
+    np.testing.assert_array_equal(seen[0].numpy(), 7 * c)
     handle.remove()
     handle.remove()
     z.backward(c)
@@ -737,7 +737,7 @@ def test_what_a_hook_kept_does_not_change_with_grad() -> None:
     x.register_hook(kept.append)
     record("double", x.data * 2, (x,), lambda g, needs: (g * 2,)).backward(np.ones(2))
     x.grad.data[...] = 99
-    assert kept[0].data.tolist() == [2, 2]
+    assert kept[0].numpy().tolist() == [2, 2]
 
 
 def test_hook_that_returns_nonsense() -> None:
@@ -904,7 +904,7 @@ def test_detach_cuts() -> None:
     x = leaf((2,), 1)
     y = (x * 2).detach() * x
     y.backward(c := values((2,), 2, "integer"))
-    np.testing.assert_array_equal(grad_of(x), 2 * x.data * c)
+    np.testing.assert_array_equal(grad_of(x), 2 * x.numpy() * c)
 
 
 def test_threads_build_and_walk_their_own_graphs() -> None:

@@ -279,7 +279,7 @@ def test_binary_values_and_gradients(name: str, shapes: list[Shape], seed: int) 
     if name == "pow":
         a, b = a / len(pool) + 0.5, b / len(pool) * 3
     result = ours(Tensor(a), Tensor(b))
-    np.testing.assert_allclose(result.data, elementwise(naive, a, b), rtol=1e-14)
+    np.testing.assert_allclose(result.numpy(), elementwise(naive, a, b), rtol=1e-14)
     if result.size:
         check_gradients(ours, [a, b], seed=seed, allow_zero=name in ("maximum", "minimum"))
 
@@ -288,7 +288,9 @@ def test_binary_values_and_gradients(name: str, shapes: list[Shape], seed: int) 
 def test_unary_values(name: str) -> None:
     ours, naive = UNARY[name]
     x = drawn((2, 3, 4), "positive" if name in ("log", "sqrt", "clip") else "normal", 1)
-    np.testing.assert_allclose(ours(Tensor(x)).data, elementwise(naive, x), rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(
+        ours(Tensor(x)).numpy(), elementwise(naive, x), rtol=1e-14, atol=1e-16
+    )
     assert ours(Tensor(x.astype(np.float32))).dtype == np.float32
 
 
@@ -296,8 +298,8 @@ def test_sigmoid_far_out_neither_overflows_nor_warns() -> None:
     x = Tensor(np.array([-1e4, -800.0, 800.0, 1e4], np.float32), requires_grad=True)
     y = x.sigmoid()
     y.backward(np.ones(4))
-    assert y.data.tolist() == [0, 0, 1, 1]
-    assert x.grad.data.tolist() == [0, 0, 0, 0]
+    assert y.numpy().tolist() == [0, 0, 1, 1]
+    assert x.grad.numpy().tolist() == [0, 0, 0, 0]
 
 
 REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
@@ -328,7 +330,7 @@ def test_reductions(name: str, shape: Shape, data: st.DataObject, keepdims: bool
     if not keepdims:
         expected = expected.reshape([n for i, n in enumerate(shape) if i not in axes])
     assert result.shape == expected.shape
-    np.testing.assert_allclose(result.data, expected, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(result.numpy(), expected, rtol=1e-13, atol=1e-13)
     check_gradients(
         lambda t: getattr(t, name)(axis, keepdims=keepdims),
         [x],
@@ -366,7 +368,7 @@ def test_matmul_values(a: Shape, b: Shape) -> None:
             out[index] += rows[(*lead, i, k)] * columns[(*lead, k, j)]
     out = out.reshape(batch + out.shape[-2 + (x.ndim == 1) :][: 2 - (x.ndim == 1) - (y.ndim == 1)])
     result = Tensor(x) @ Tensor(y)
-    np.testing.assert_array_equal(result.data, out)
+    np.testing.assert_array_equal(result.numpy(), out)
 
 
 # ---- ties and edges ------------------------------------------------------------------------------
@@ -375,13 +377,13 @@ def test_matmul_values(a: Shape, b: Shape) -> None:
 def test_the_first_maximum_has_the_gradient() -> None:
     x = Tensor([[1.0, 3.0, 3.0], [3.0, 0.0, 3.0]], requires_grad=True)
     x.max().backward(np.float32(5))
-    assert x.grad.data.tolist() == [[0, 5, 0], [0, 0, 0]]
+    assert x.grad.numpy().tolist() == [[0, 5, 0], [0, 0, 0]]
     x.grad = None
     x.max(0).backward(np.array([1.0, 2.0, 4.0]))
-    assert x.grad.data.tolist() == [[0, 2, 4], [1, 0, 0]]
+    assert x.grad.numpy().tolist() == [[0, 2, 4], [1, 0, 0]]
     x.grad = None
     x.min(1).backward(np.array([7.0, 8.0]))
-    assert x.grad.data.tolist() == [[7, 0, 0], [0, 8, 0]]
+    assert x.grad.numpy().tolist() == [[7, 0, 0], [0, 8, 0]]
 
 
 def test_maximum_and_minimum_give_a_tie_to_the_first_argument() -> None:
@@ -389,8 +391,8 @@ def test_maximum_and_minimum_give_a_tie_to_the_first_argument() -> None:
         a = Tensor([1.0, 2.0], requires_grad=True)
         b = Tensor([1.0, 2.0], requires_grad=True)
         function(a, b).backward(np.array([3.0, 4.0]))
-        assert a.grad.data.tolist() == [3, 4]
-        assert b.grad.data.tolist() == [0, 0]
+        assert a.grad.numpy().tolist() == [3, 4]
+        assert b.grad.numpy().tolist() == [0, 0]
 
 
 def test_nan_is_the_extreme_and_has_the_gradient() -> None:
@@ -398,14 +400,14 @@ def test_nan_is_the_extreme_and_has_the_gradient() -> None:
     y = x.max()
     assert math.isnan(y.item())
     y.backward()
-    assert x.grad.data.tolist() == [0, 1, 0]
-    assert np.isnan(tm.maximum(Tensor([np.nan, 1.0]), Tensor([1.0, np.nan])).data).all()
+    assert x.grad.numpy().tolist() == [0, 1, 0]
+    assert np.isnan(tm.maximum(Tensor([np.nan, 1.0]), Tensor([1.0, np.nan])).numpy()).all()
 
 
 def test_clip_passes_the_gradient_at_its_limits() -> None:
     x = Tensor([-2.0, -1.0, 0.0, 1.0, 2.0], requires_grad=True)
     x.clip(-1, 1).backward(c := np.arange(1.0, 6.0))
-    assert x.grad.data.tolist() == (c * [0, 1, 1, 1, 0]).tolist()
+    assert x.grad.numpy().tolist() == (c * [0, 1, 1, 1, 0]).tolist()
 
 
 def test_powers_at_zero() -> None:
@@ -413,23 +415,23 @@ def test_powers_at_zero() -> None:
     (x**0).backward(np.ones(2))
     (x**1).backward(np.ones(2))
     (x**2).backward(np.ones(2))
-    assert x.grad.data.tolist() == [1, 5]
+    assert x.grad.numpy().tolist() == [1, 5]
     p = Tensor([0.0, 1.0, 2.0], requires_grad=True)
     base = Tensor([0.0, 0.0, 0.0], requires_grad=True)
     tm.pow(base, p).backward(np.ones(3))
-    assert base.grad.data.tolist() == [0, 1, 0]
-    assert p.grad.data.tolist() == [0, 0, 0]
+    assert base.grad.numpy().tolist() == [0, 1, 0]
+    assert p.grad.numpy().tolist() == [0, 0, 0]
     p.grad = None
     (0.0**p).backward(np.ones(3))
-    assert p.grad.data.tolist() == [0, 0, 0]
+    assert p.grad.numpy().tolist() == [0, 0, 0]
 
 
 def test_where_needs_no_finite_value_where_it_does_not_look() -> None:
     x = Tensor([1.0, 4.0], requires_grad=True)
     y = tm.where(np.array([True, False]), x, np.inf)
-    assert y.data.tolist() == [1, np.inf]
+    assert y.numpy().tolist() == [1, np.inf]
     y.backward(np.array([2.0, 3.0]))
-    assert x.grad.data.tolist() == [2, 0]
+    assert x.grad.numpy().tolist() == [2, 0]
 
 
 # ---- types ---------------------------------------------------------------------------------------
@@ -469,10 +471,10 @@ def test_operators_are_the_functions() -> None:
         for left, right in ((x, y), (x, b), (a, y), (x, 1.5), (1.5, y)):
             result = op(left, right)
             assert isinstance(result, Tensor)
-            np.testing.assert_allclose(result.data, op(np.asarray(left), np.asarray(right)))
-    np.testing.assert_array_equal((-x).data, -a)
-    np.testing.assert_array_equal(abs(-x).data, a)
-    np.testing.assert_array_equal((x @ b.T).data, (a @ y.T).data)
+            np.testing.assert_allclose(result.numpy(), op(np.asarray(left), np.asarray(right)))
+    np.testing.assert_array_equal((-x).numpy(), -a)
+    np.testing.assert_array_equal(abs(-x).numpy(), a)
+    np.testing.assert_array_equal((x @ b.T).numpy(), (a @ y.T).numpy())
 
 
 def test_comparisons_are_plain_bool_arrays() -> None:
@@ -555,7 +557,7 @@ def test_messages(call: Any, error: type[Exception], message: str) -> None:
 def test_sum_of_nothing_is_zero() -> None:
     x = Tensor(np.zeros((0, 3)), requires_grad=True)
     y = x.sum(0)
-    assert y.data.tolist() == [0, 0, 0]
+    assert y.numpy().tolist() == [0, 0, 0]
     y.backward(np.ones(3))
     assert x.grad.shape == (0, 3)
 
@@ -575,7 +577,7 @@ def test_only_what_backward_needs_is_kept() -> None:
     assert saved_arrays(a.sum(1)) == []
     (only,) = saved_arrays(a * b)
     assert only is b.data
-    (only,) = saved_arrays(a @ b.T.data)
+    (only,) = saved_arrays(a @ b.T.numpy())
     assert only.shape == (3, 2)
     y = a.exp()
     (only,) = saved_arrays(y)

@@ -31,7 +31,7 @@ def transpose_of(function: Callable[[Tensor], Tensor], shape: Shape) -> Callable
         x = Tensor(np.zeros(shape), requires_grad=True)
         function(x).backward(y)
         assert x.grad is not None
-        return x.grad.data
+        return x.grad.numpy()
 
     return adjoint
 
@@ -39,14 +39,14 @@ def transpose_of(function: Callable[[Tensor], Tensor], shape: Shape) -> Callable
 def check_transpose(function: Callable[[Tensor], Tensor], shape: Shape, seed: int) -> Array:
     """Check that backward is the exact transpose of `function`; return the result of "taps"."""
     x = values(shape, seed)
-    result = function(Tensor(x)).data
+    result = function(Tensor(x)).numpy()
     y = values(result.shape, seed + 1)
     adjoint = transpose_of(function, shape)
     if result.size:
-        check_adjoint(lambda a: function(Tensor(a)).data, adjoint, x, y, exact=True)
+        check_adjoint(lambda a: function(Tensor(a)).numpy(), adjoint, x, y, exact=True)
     else:
         assert not adjoint(y).any()
-    return function(Tensor(values(shape, 0, "taps"))).data
+    return function(Tensor(values(shape, 0, "taps"))).numpy()
 
 
 # ---- views ---------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def test_permute_moves_each_element(shape: Shape, data: st.DataObject, seed: int
     before = values(shape, 0, "taps")
     for index in np.ndindex(*shape):
         assert moved[tuple(index[i] for i in axes)] == before[index]
-    np.testing.assert_array_equal(Tensor(before).transpose(*given_axes).data, moved)
+    np.testing.assert_array_equal(Tensor(before).transpose(*given_axes).numpy(), moved)
 
 
 def test_swapaxes_and_t() -> None:
@@ -121,7 +121,7 @@ def test_astype() -> None:
     y.backward(np.array([1.0, 3.0]))
     assert x.grad is not None
     assert x.grad.dtype == np.float32
-    assert x.grad.data.tolist() == [1, 3]
+    assert x.grad.numpy().tolist() == [1, 3]
     assert not x.astype(np.int64).requires_grad
 
 
@@ -172,9 +172,9 @@ KEYS: list[Any] = [
 def test_getitem_and_its_transpose(key: Any) -> None:
     shape = (3, 4)
     plain = (
-        tuple(k.data if isinstance(k, Tensor) else k for k in key) if type(key) is tuple else key
+        tuple(k.numpy() if isinstance(k, Tensor) else k for k in key) if type(key) is tuple else key
     )
-    plain = plain.data if isinstance(plain, Tensor) else plain
+    plain = plain.numpy() if isinstance(plain, Tensor) else plain
     taps = values(shape, 0, "taps")
     moved = check_transpose(lambda x: x[key], shape, 1)
     np.testing.assert_array_equal(moved, taps[plain])
@@ -190,7 +190,7 @@ def test_repeated_indices_are_summed() -> None:
     x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     x[np.array([0, 0, 2, 0])].backward(np.array([1.0, 2.0, 4.0, 8.0]))
     assert x.grad is not None
-    assert x.grad.data.tolist() == [11, 0, 4]
+    assert x.grad.numpy().tolist() == [11, 0, 4]
     assert x.grad.dtype == np.float32
 
 
@@ -212,7 +212,7 @@ def test_setitem() -> None:
     expected[1, 2], expected[2, 2], expected[2, 0] = 2, 3, 5
     for index in np.ndindex(3, 4):
         expected[index] += 10 * MASK[index]
-    np.testing.assert_array_equal(x.data, expected)
+    np.testing.assert_array_equal(x.numpy(), expected)
 
 
 def test_augmented_item_assignment_under_no_grad() -> None:
@@ -220,7 +220,7 @@ def test_augmented_item_assignment_under_no_grad() -> None:
     with no_grad():
         x[0] += 2
         x[:, 1] *= 3
-    assert x.data.tolist() == [[2, 6, 2], [0, 0, 0]]
+    assert x.numpy().tolist() == [[2, 6, 2], [0, 0, 0]]
     assert x.is_leaf
 
 
@@ -243,9 +243,9 @@ def test_concatenate(shape: Shape, lengths: list[int], data: st.DataObject) -> N
     for tensor, length in zip(tensors, lengths, strict=True):
         piece = [slice(None)] * len(shape)
         piece[axis] = slice(start, start + length)
-        np.testing.assert_array_equal(result.data[tuple(piece)], tensor.data)
+        np.testing.assert_array_equal(result.numpy()[tuple(piece)], tensor.numpy())
         assert tensor.grad is not None
-        np.testing.assert_array_equal(tensor.grad.data, y[tuple(piece)])
+        np.testing.assert_array_equal(tensor.grad.numpy(), y[tuple(piece)])
         start += length
 
 
@@ -259,9 +259,9 @@ def test_stack(shape: Shape, count: int, data: st.DataObject) -> None:
     assert result.shape == (*shape[:place], count, *shape[place:])
     result.backward(y := values(result.shape, seed))
     for i, tensor in enumerate(tensors):
-        np.testing.assert_array_equal(np.take(result.data, i, axis), tensor.data)
+        np.testing.assert_array_equal(np.take(result.numpy(), i, axis), tensor.numpy())
         assert tensor.grad is not None
-        np.testing.assert_array_equal(tensor.grad.data, np.take(y, i, axis))
+        np.testing.assert_array_equal(tensor.grad.numpy(), np.take(y, i, axis))
 
 
 def test_joining_only_sends_gradients_where_they_are_wanted() -> None:
@@ -269,7 +269,7 @@ def test_joining_only_sends_gradients_where_they_are_wanted() -> None:
     result = ts.concatenate([b, a, Tensor(b)])
     result.backward(np.arange(6.0).reshape(3, 2))
     assert a.grad is not None
-    assert a.grad.data.tolist() == [[2, 3]]
+    assert a.grad.numpy().tolist() == [[2, 3]]
 
 
 # ---- messages ------------------------------------------------------------------------------------

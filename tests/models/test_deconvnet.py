@@ -129,9 +129,9 @@ def test_the_whole_networks_gradient_is_its_derivative():
     loss().backward()
     directions = [_image(*p.shape, seed=100 + i, dtype=np.float64)
                   for i, p in enumerate(net.parameters())]  # fmt: skip
-    slope = sum(float((p.grad.data * d).sum())
+    slope = sum(float((p.grad.numpy() * d).sum())
                 for p, d in zip(net.parameters(), directions, strict=True))  # fmt: skip
-    start = [p.data.copy() for p in net.parameters()]
+    start = [p.numpy().copy() for p in net.parameters()]
     ends = []
     for step in (1e-7, -1e-7):
         for p, s, d in zip(net.parameters(), start, directions, strict=True):
@@ -148,14 +148,14 @@ def test_every_parameter_receives_a_gradient():
     for name, p in net.named_parameters():
         assert p.grad is not None, name
         redundant = name.endswith("layer.bias")  # batch norm takes a bias out again
-        assert redundant or np.abs(p.grad.data).max() > 0, name
+        assert redundant or np.abs(p.grad.numpy()).max() > 0, name
 
 
 def test_activations_do_not_change_the_network_or_keep_a_tape():
     net = _small().eval()
     before = net.state_dict()
     seen = net.activations(Tensor(_image(2, 3, 19, 23)))
-    assert (seen["seg_score"] == net(Tensor(_image(2, 3, 19, 23))).data).all()
+    assert (seen["seg_score"] == net(Tensor(_image(2, 3, 19, 23))).numpy()).all()
     assert all((value == before[name]).all() for name, value in net.state_dict().items())
 
 
@@ -173,7 +173,7 @@ def test_config_survives_json_and_rebuilds_the_network():
     again = models.build("deconvnet", config)
     again.load_state_dict(net.state_dict())
     x = Tensor(_image(2, 3, 19, 23))
-    assert (again.eval()(x).data == net.eval()(x).data).all()
+    assert (again.eval()(x).numpy() == net.eval()(x).numpy()).all()
 
 
 def test_build_knows_its_networks_and_their_arguments():

@@ -48,7 +48,7 @@ def test_a_layer_is_its_function(layer, shape, function):
     for parameter in layer.parameters():
         parameter.data[...] = values(parameter.shape, seed=5, kind="normal")
     x = _x(*shape)
-    assert (layer(x).data == function(layer, x).data).all()
+    assert (layer(x).numpy() == function(layer, x).numpy()).all()
 
 
 def test_pooling_and_unpooling_modules_pass_the_switches():
@@ -61,7 +61,7 @@ def test_pooling_and_unpooling_modules_pass_the_switches():
 
 def test_conv_transpose_works_the_output_padding_out():
     layer = nn.ConvTranspose2d(2, 1, 3, stride=3)
-    x = _x(1, 2, 6, 5).data.astype(np.float32)
+    x = _x(1, 2, 6, 5).numpy().astype(np.float32)
     for height in (18, 19, 20):
         assert layer(Tensor(x), output_size=(height, 16)).shape == (1, 1, height, 16)
     with pytest.raises(ValueError, match=r"asks for 21 .* an input of 6 can give 18\.\.20"):
@@ -71,24 +71,24 @@ def test_conv_transpose_works_the_output_padding_out():
 def test_batch_norm_learns_in_training_and_remembers_in_evaluation():
     bn = nn.BatchNorm2d(3, momentum=0.5).to(dtype=np.float64)
     x = _x(4, 3, 5, 2) * 3.0 + 7.0
-    y = bn(x).data
+    y = bn(x).numpy()
     assert np.allclose(y.mean((0, 2, 3)), 0)
     assert np.allclose(y.var((0, 2, 3)), 1, atol=1e-4)
-    mean, var = x.data.mean((0, 2, 3)), x.data.var((0, 2, 3), ddof=1)
+    mean, var = x.numpy().mean((0, 2, 3)), x.numpy().var((0, 2, 3), ddof=1)
     assert np.allclose(bn.running_mean, 0.5 * mean)
     assert np.allclose(bn.running_var, 0.5 + 0.5 * var)
     bn.eval()
     before = bn.running_mean.copy()
-    z = bn(x).data
+    z = bn(x).numpy()
     scale = np.sqrt(bn.running_var + bn.eps)[:, None, None]
-    assert np.allclose(z, (x.data - before[:, None, None]) / scale)
+    assert np.allclose(z, (x.numpy() - before[:, None, None]) / scale)
     assert (bn.running_mean == before).all()
     assert bn.num_batches_tracked == 1
 
 
 def test_batch_norm_with_momentum_none_averages_all_batches_equally():
     bn = nn.BatchNorm2d(2, momentum=None).to(dtype=np.float64)
-    batches = [_x(3, 2, 4, 5, seed=s).data * (s + 1) + s for s in range(4)]
+    batches = [_x(3, 2, 4, 5, seed=s).numpy() * (s + 1) + s for s in range(4)]
     for batch in batches:
         bn(Tensor(batch))
     assert np.allclose(bn.running_mean, np.mean([b.mean((0, 2, 3)) for b in batches], 0))
@@ -100,7 +100,7 @@ def test_batch_norm_with_momentum_none_averages_all_batches_equally():
 
 def test_batch_norm_without_running_statistics_uses_the_batch_in_evaluation_too():
     bn = nn.BatchNorm2d(2, affine=False, track_running_stats=False).eval()
-    y = bn(_x(4, 2, 3, 3) + 5.0).data
+    y = bn(_x(4, 2, 3, 3) + 5.0).numpy()
     assert np.allclose(y.mean((0, 2, 3)), 0)
     assert not list(bn.named_buffers())
 
@@ -114,12 +114,12 @@ def test_batch_norm_passes_gradients_in_both_modes():
 
 def test_dropout_works_in_training_only_and_by_its_own_generator():
     x = Tensor(np.ones((50, 50)))
-    first = nn.Dropout(0.3, np.random.default_rng(1))(x).data
-    again = nn.Dropout(0.3, np.random.default_rng(1))(x).data
+    first = nn.Dropout(0.3, np.random.default_rng(1))(x).numpy()
+    again = nn.Dropout(0.3, np.random.default_rng(1))(x).numpy()
     assert (first == again).all()
     assert set(np.unique(first)) == {0.0, 1 / 0.7}
     assert 0.2 < (first == 0).mean() < 0.4
-    assert (nn.Dropout(0.3).eval()(x).data == 1).all()
+    assert (nn.Dropout(0.3).eval()(x).numpy() == 1).all()
 
 
 @pytest.mark.parametrize(

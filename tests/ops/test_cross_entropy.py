@@ -84,6 +84,8 @@ def test_gradient(case, seed):
     check_gradients(lambda z: cross_entropy(z, t, w, **options), [z], backward, seed=seed)
     check_gradients(lambda z: F.cross_entropy(z, t, w, **options), [z], seed=seed)
     dloss = values(t.shape if options["reduction"] == "none" else (), seed)
+    if not isinstance(saved, np.ndarray):
+        return  # a GPU saves the arguments, and tests/cuda knows what is promised for those
     given_arrays = [dloss, saved] if w is None else [dloss, saved, w]
     check_contract(
         lambda d, s, w=None: cross_entropy_backward(d, s, t, w, **options),

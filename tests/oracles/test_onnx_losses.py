@@ -125,7 +125,7 @@ def momentum(case):
         p.grad = Tensor(grad)
     optimizer.step()
     after = optimizer.state_dict()
-    return [p.data for p in params] + [after[key] for key in buffers]
+    return [p.numpy() for p in params] + [after[key] for key in buffers]
 
 
 RUN = {

@@ -171,16 +171,16 @@ def test_random_programs(torch: ModuleType, seed: int, length: int, shape: tuple
         tensor.retain_grad()
     for k, (m, o) in enumerate(zip(mine, other, strict=True)):
         assert m.shape == tuple(o.shape)
-        close(m.data, o.detach().numpy(), f"result {k}")
+        close(m.numpy(), o.detach().numpy(), f"result {k}")
 
     mine[-1].backward(cotangent)
     other[-1].backward(torch.tensor(cotangent))
     for k, (m, o) in enumerate(zip(mine, other, strict=True)):
         if o.grad is None:  # not reached
-            assert m.grad is None or not m.grad.data.any()
+            assert m.grad is None or not m.grad.numpy().any()
         else:
             assert m.grad is not None
-            close(m.grad.data, o.grad.numpy(), f"gradient of result {k}")
+            close(m.grad.numpy(), o.grad.numpy(), f"gradient of result {k}")
 
 
 def test_training_trajectory(torch: ModuleType) -> None:
@@ -213,14 +213,14 @@ def test_training_trajectory(torch: ModuleType) -> None:
             for p, v, q, u in zip(ours, velocity, theirs, momentum, strict=True):
                 assert p.grad is not None
                 v *= 0.9
-                v += p.grad.data
+                v += p.grad.numpy()
                 p -= 0.1 * v
                 p.grad = None
                 u.mul_(0.9).add_(q.grad)
                 q -= 0.1 * u
                 q.grad = None
     for p, q in zip(ours, theirs, strict=True):
-        close(p.data, q.detach().numpy(), "parameter after 50 steps")
+        close(p.numpy(), q.detach().numpy(), "parameter after 50 steps")
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -228,7 +228,7 @@ def test_dlpack_with_torch(torch: ModuleType) -> None:
     ours = Tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
     theirs = torch.from_dlpack(ours)
     theirs[0, 0] = 9
-    assert ours.data[0, 0] == 9
+    assert ours.numpy()[0, 0] == 9
     back = Tensor.from_dlpack(theirs.T)
     assert back.shape == (3, 2)
     assert np.shares_memory(back.data, ours.data)
