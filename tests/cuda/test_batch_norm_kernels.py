@@ -13,6 +13,7 @@ from minideconv import functional as F
 from minideconv import ops
 from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
+from minideconv.backend import default_device, to_cpu
 from minideconv.engine.cuda import batch_norm as engine
 from minideconv.engine.cuda.pixels import pixels_plan
 from minideconv.ops.batch_norm import BatchNormSaved
@@ -313,15 +314,15 @@ def test_layers_go_forward_and_back_on_the_device(cupy_device):
     d = make((3, 6, 5, 7), 0, np.float64)
     for training in (True, False):
         results = []
-        for put, get in ((np.array, np.array), (cupy_device.put, cupy_device.get)):
-            x, weight, bias = (
-                Tensor(put(a.copy()), requires_grad=True) for a in (d.x, d.weight, d.bias)
-            )
-            running = [put(a.copy()) for a in d.running]
-            y = F.batch_norm_relu(F.batch_norm(x, None, None), *running, weight, bias, training)
-            (y * put(d.dy)).sum().backward()
-            arrays = (y.data, x.grad.data, weight.grad.data, bias.grad.data, *running)
-            results.append([get(a) for a in arrays])
+        for device in ("cpu", "gpu"):
+            with default_device(device):
+                tensors = [Tensor(a, requires_grad=True) for a in (d.x, d.weight, d.bias)]
+                running, dy = [Tensor(a.copy()) for a in d.running], Tensor(d.dy)
+            y = F.batch_norm(tensors[0], None, None)
+            y = F.batch_norm_relu(y, *running, *tensors[1:], training)
+            (y * dy).sum().backward()
+            found = (y, *(tensor.grad for tensor in tensors), *running)
+            results.append([to_cpu(a.data).copy() for a in found])
         for a, b in zip(*results, strict=True):
             close(b, a, np.float64, "layer")
 

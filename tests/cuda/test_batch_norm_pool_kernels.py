@@ -11,6 +11,7 @@ from minideconv import functional as F
 from minideconv import ops
 from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
+from minideconv.backend import default_device, to_cpu, to_device
 from minideconv.engine.cuda import batch_norm as walks
 from minideconv.engine.cuda import batch_norm_pool as engine
 from minideconv.engine.cuda import pooling
@@ -174,6 +175,43 @@ def test_the_op_makes_three_launches_each_way_and_nothing_else(cupy_device, coun
     assert seen() == {"launches": 3, **nothing}
 
 
+def test_forward_and_back_can_be_recorded(cupy_device):
+    """As a graph, which then does the same with other numbers in the same place."""
+    rng = np.random.default_rng(0)
+    xp, shape = cupy_device.xp, (2, 8, 9, 7)
+    first, second = (lies(rng.normal(size=shape).astype(np.float32), LAST) for _ in range(2))
+    dy = cupy_device.put(lies(rng.normal(size=(2, 8, 4, 3)).astype(np.float32), LAST))
+    x = cupy_device.put(first)
+    numbers = [cupy_device.put(np.ones(8, np.float32)) for _ in range(4)]
+
+    def step():
+        y, switches, saved = ops.batch_norm_relu_pool(x, *numbers, training=True)
+        up = ops.max_unpool2d(y, switches)
+        z, saved_up = ops.batch_norm_relu(up, None, None, return_saved=True)
+        dup = ops.batch_norm_relu_backward(z, up, saved_up)[0]
+        dx = ops.batch_norm_relu_pool_backward(dy, switches, x, saved, *numbers[2:])
+        return [y, z, dup, ops.max_unpool2d_backward(dup, switches), *dx, *numbers[:2]]
+
+    stream = xp.cuda.Stream(non_blocking=True)
+    with stream:
+        before = [a.copy() for a in numbers[:2]]
+        step()
+        stream.begin_capture()
+        found = step()
+        graph = stream.end_capture()
+        x.transpose(LAST).set(second.transpose(LAST), stream)
+        for running, value in zip(numbers, before, strict=False):
+            running[...] = value
+        graph.launch(stream)
+        stream.synchronize()
+        found = [cupy_device.get(a).copy() for a in found]
+        for running, value in zip(numbers, before, strict=False):
+            running[...] = value
+        want = [cupy_device.get(a) for a in step()]
+    for a, b in zip(found, want, strict=True):
+        assert np.array_equal(a, b)
+
+
 @pytest.mark.parametrize("recompute", [False, True])
 def test_a_whole_network_on_the_device_is_the_network_on_the_cpu(cupy_device, recompute):
     """All layers, forward and back, in training and then in evaluation, in float64."""
@@ -186,17 +224,18 @@ def test_a_whole_network_on_the_device_is_the_network_on_the_cpu(cupy_device, re
     for device in ("cpu", "gpu"):
         net.load_state_dict(state)
         net.to(device, np.float64).train()
-        put, get = (np.array, np.array) if device == "cpu" else (cupy_device.put, cupy_device.get)
-        scores = net(Tensor(put(x)))
-        loss = F.cross_entropy(scores, put(labels))
+        with default_device(device):
+            images = Tensor(x)
+        scores = net(images)
+        loss = F.cross_entropy(scores, to_device(labels, device))
         loss.backward()
-        found = {"scores": get(scores.data), "loss": get(loss.data)}
-        found |= {name: get(p.grad.data) for name, p in net.named_parameters()}
-        found |= {f"buffer {name}": get(a) for name, a in net.named_buffers()}
+        found = {"scores": scores.data, "loss": loss.data}
+        found |= {name: p.grad.data for name, p in net.named_parameters()}
+        found |= {f"buffer {name}": array for name, array in net.named_buffers()}
         net.eval()
-        found["evaluated"] = get(net(Tensor(put(x))).data)
-        found |= {f"seen {name}": get(a) for name, a in net.activations(put(x)).items()}
-        results.append(found)
+        found["evaluated"] = net(images).data
+        found |= {f"seen {name}": array for name, array in net.activations(images).items()}
+        results.append({name: to_cpu(array).copy() for name, array in found.items()})
         net.zero_grad()
     largest = max(np.abs(results[0][name]).max() for name, _ in net.named_parameters())
     for name, want in results[0].items():

@@ -10,10 +10,10 @@
 // walks are what counts; batch_norm_finish.cu has the small kernels in between.
 //
 // The variance does not change when a constant is subtracted from x, and E[d^2] - E[d]^2 loses no
-// digits if the constant is near the mean. Every thread takes the first value that it sees, and adds
-// up four values at a time as REAL, the rest as double. At the end it moves its sums to the
-// channel's first value x0, in double. That is safe: x0 is one of the M values, so that
-// (x0 - mean)^2 <= M var, and a double has digits for an M of ten thousand million and more.
+// digits if the constant is near the mean. Every thread takes the first value that it sees. It adds
+// four values as REAL, and these sums as double. At the end it moves them to the channel's first
+// value x0, in double. That is safe: x0 is one of the M values, so that (x0 - mean)^2 <= M var, and
+// a double has digits for an M of a hundred million and more.
 //
 // Source: Ioffe, Szegedy, "Batch normalization" (2015), algorithm 1 and section 3; Chan, Golub,
 // LeVeque, "Algorithms for computing the sample variance" (1983), section 3.

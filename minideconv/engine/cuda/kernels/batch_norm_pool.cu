@@ -6,7 +6,7 @@
 //
 // g is the gradient put back to the pixel that it belongs to, where the ReLU let that pass. Neither
 // the normalised map nor the map of g is ever in memory, each of them as large as x: a thread has
-// the four pixels of a window in registers. See batch_norm.cu for the sums, pooling.cu for the taps.
+// the four pixels of a window in registers. Sums are as in batch_norm.cu, taps as in pooling.cu.
 //
 // with: pixels.cuh
 // with: channel_sums.cuh
@@ -16,7 +16,7 @@
 // compile: REAL=double ACC=double VECTOR=1
 // compile: REAL=double ACC=double VECTOR=2
 
-// Position of pixel `tap` of a window; at an odd edge, where the window has fewer, of its neighbour.
+// Position of pixel `tap` of a window; of its neighbour where an odd edge leaves it out.
 __device__ __forceinline__ i64 pixel_at(const Place& at, i32 tap, i32 h, i32 w, i32 c) {
   const i32 row = min(2 * at.row + tap / 2, h - 1), column = min(2 * at.column + tap % 2, w - 1);
   return ((i64)(at.image * h + row) * w + column) * c;

@@ -35,8 +35,8 @@ __device__ __forceinline__ void store(REAL* y, i64 position, const Piece& piece)
   *reinterpret_cast<Piece*>(y + position) = piece;
 }
 
-// The place of window (or pixel) `number` among all of a batch, which are fewer than 2^31: divisions
-// of 32 bits cost a third of those of 64.
+// The place of window (or pixel) `number` among all of a batch. They are fewer than 2^31, for a
+// division of 32 bits costs a third of one of 64.
 struct Place {
   i32 image, row, column;
 };

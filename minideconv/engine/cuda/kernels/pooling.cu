@@ -6,9 +6,9 @@
 //     gather         read the plane at every window's tap
 //
 // A tap is one byte, a quarter of a float. A plane is written once, zeros and values together, by
-// threads that own its pixels and ask which values are theirs: nothing is cleared before, and no two
-// threads meet at a pixel, so that the sums of windows that overlap are always made in one order,
-// that of the taps.
+// threads that own its pixels and ask which values are theirs: nothing is cleared before, and never
+// do two threads meet at a pixel, so that the sums of windows that overlap have one order, that of
+// the taps.
 //
 // Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks" (2014), section
 // 2.1; Noh, Hong, Han, "Learning deconvolution network for semantic segmentation" (2015), 3.2.1.
