@@ -182,6 +182,28 @@ def test_a_state_travels_between_devices(cupy_device):
     same(cupy_device, there[0], here[0])
 
 
+def test_the_order_in_which_threads_run_changes_nothing(cupy_device):
+    """More blocks than are added up by one pass of a block, and the last pack not full."""
+    if cupy_device.kind != "fakecuda":
+        pytest.skip("only the device that is this CPU can be told its order")
+    fakecuda, found = sys.modules["fakecuda"], []
+    for order in ("forward", "reverse", "shuffle"):
+        fakecuda.set_order(order, 3)
+        try:
+            params, optimizer = build(cupy_device, "AdamW", [(523, 577), (3,)])
+            scaler = optim.GradScaler(init_scale=8.0)
+            backward(cupy_device, params, 0)
+            scaler.scale(tensor(cupy_device, np.float32(0)))
+            scaler.unscale_(optimizer)
+            norm = clip_grad_norm_(params, 3.0)
+            scaler.step(optimizer)
+            scaler.update()
+        finally:
+            fakecuda.set_order("forward")
+        found.append([cupy_device.get(a).tobytes() for a in (norm, *(p.data for p in params))])
+    assert found[0] == found[1] == found[2]
+
+
 # --- recorded as a graph ------------------------------------------------------------------------
 
 

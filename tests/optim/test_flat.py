@@ -137,7 +137,9 @@ def test_the_tape_writes_into_the_flat_array_and_then_adds():
     assert w.grad is None
     (w * w).sum().backward()
     assert w.grad.numpy().tolist() == [2.0, 4.0, 6.0]
+    optimizer.flat_extra[...] = 5
     optimizer.zero_grad(set_to_none=False)
+    assert (to_cpu(optimizer.flat_extra) == 5).all()
     assert w.grad.numpy().tolist() == [0.0, 0.0, 0.0]
 
 
