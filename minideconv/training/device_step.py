@@ -138,7 +138,7 @@ class DeviceStep:
         numbers, done = stage.optimizer.next_numbers().ravel(), 0
         with self.memory.step():
             if self.memory.budget is not None and not self._rehearsed:
-                self._rehearse(stage.loader.batch_size)
+                self._rehearse(-(-stage.loader.batch_size // self.exchange.part[1]))
                 self._rehearsed = True
             for number in range(count):
                 block = self.journal.clock.fetch(self._feeder)
@@ -242,7 +242,7 @@ class DeviceStep:
     def _rehearse(self, count: int) -> None:
         """With a budget: see whether a step fits, and compute activations twice if it does not."""
         failed = self._try(lambda: self._trial(count))
-        if failed is not None and not getattr(self.model, "recompute", True):
+        if self.exchange.most(failed is not None) and not getattr(self.model, "recompute", True):
             self.model.recompute = True
             self.journal.say(
                 f"memory: a step asked for more than --memory-budget {self.config.memory_budget} "
@@ -278,7 +278,8 @@ class DeviceStep:
                 twice = largest_batch(self._trial, count + 1, room)
             finally:
                 self.model.recompute = False
-        return explain(place, asked, room, count, fits, twice)
+        size = self.exchange.part[1]  # the user's batch is that of all processes
+        return explain(place, asked, room, count * size, fits * size, twice * size)
 
     def _trial(self, count: int) -> int:
         """Compute the gradient of `count` black images; return the most bytes that arrays had."""
@@ -288,7 +289,7 @@ class DeviceStep:
         _, pixels, labels = Layout(count, size, size, 1).view(self._lane.current)
         buffers, chance = get_buffers(self.model), random.get_state()
         try:
-            with memory.measured() as peak:
+            with memory.measured() as peak, self.exchange.apart(self.model):
                 self._forward(pixels, labels)[1].backward()
         finally:
             self._optimizer.zero_grad()

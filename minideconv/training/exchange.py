@@ -14,13 +14,14 @@ comes first, and the sum of the gradients needs nothing done to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array
-from minideconv.distributed import Communicator
+from minideconv.distributed import Communicator, Single
 from minideconv.nn import Module, SyncBatchNorm2d
 from minideconv.segmentation.metrics import VOID
 
@@ -55,6 +56,11 @@ class Alone:
     def most(self, number: int) -> int:
         """Return the largest `number` of all processes: what one must do, all do."""
         return number
+
+    @contextmanager
+    def apart(self, model: Module) -> Iterator[None]:
+        """Let this process use the network without the others inside the block."""
+        yield
 
 
 class Together(Alone):
@@ -104,9 +110,21 @@ class Together(Alone):
 
     def most(self, number: int) -> int:
         """Return the largest `number` of all processes."""
-        largest = np.array(number)
+        largest = np.array(int(number))
         self.talk.all_reduce_(largest, "max")
         return int(largest)
+
+    @contextmanager
+    def apart(self, model: Module) -> Iterator[None]:
+        """Let this process use the network without the others inside the block."""
+        layers = [layer for layer in model.modules() if isinstance(layer, SyncBatchNorm2d)]
+        try:
+            for layer in layers:
+                layer.together = Single()
+            yield
+        finally:
+            for layer in layers:
+                layer.together = self.talk
 
 
 def exchange_for(talk: Communicator) -> Alone:

@@ -15,6 +15,7 @@ from minideconv import _version, parallel
 from minideconv.algorithms import compiled, get_algorithm
 from minideconv.backend import Device, describe_device
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
+from minideconv.errors import UsageError
 from minideconv.precisions import get_precision
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.training.config import TrainConfig
@@ -45,7 +46,12 @@ def run_session(
 
 
 def _check_same(talk: Communicator, config: TrainConfig) -> None:
-    """Refuse processes that would not compute the same thing."""
+    """Refuse processes that would not compute the same thing, or cannot do so together."""
+    if talk.size > 1 and config.graph == "on":
+        raise UsageError(
+            f"--graph on is for one process, but there are {talk.size}, whose sums are not"
+            " recorded; leave it out"
+        )
     own = ("data_root", "workers", "threads", "output_dir", "quiet")
     settings = {name: v for name, v in config.to_dict().items() if name not in own}
     options = {"--" + name.replace("_", "-"): value for name, value in settings.items()}
