@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import get_xp
+from minideconv.backend import get_xp, to_default_device
 from minideconv.grad_mode import is_grad_enabled
 from minideconv.tensor import Tensor
 from minideconv.tensor_math import add, div, mul, sub
@@ -25,7 +25,7 @@ def setitem(x: Tensor, key: Any, value: Operand) -> None:
     """Change elements of `x` in place: ``x[key] = value``. The tape cannot record this."""
     _check_in_place("x[...] = value", x, value)
     index, _ = read_index(key)
-    new = value.data if isinstance(value, Tensor) else value
+    new = _array_or_number(value)
     try:
         x.data[index] = new
     except IndexError as error:
@@ -48,7 +48,7 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         ):
             return operation(x, value)
         _check_in_place(name, x, value)
-        new = value.data if isinstance(value, Tensor) else value
+        new = _array_or_number(value)
         try:
             getattr(get_xp(x.data), function)(x.data, new, out=x.data)
         except (TypeError, ValueError) as error:
@@ -57,6 +57,12 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         return x
 
     return update
+
+
+def _array_or_number(value: Operand) -> Any:
+    if isinstance(value, Tensor):
+        return value.data
+    return to_default_device(value) if isinstance(value, np.ndarray) else value
 
 
 def _unfit(error: Exception, name: str, x: Tensor, value: Any) -> Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minideconv as md
 from minideconv import functional as F
 from minideconv import nn
 from minideconv.autograd import Tensor
@@ -45,8 +46,10 @@ def _x(*shape: int, seed: int = 0) -> Tensor:
 )
 def test_a_layer_is_its_function(layer, shape, function):
     layer.to(dtype=np.float64)
+    layer.to(md.get_default_device())  # made before there was one
     for parameter in layer.parameters():
-        parameter.data[...] = values(parameter.shape, seed=5, kind="normal")
+        with md.no_grad():
+            parameter[...] = values(parameter.shape, seed=5, kind="normal")
     x = _x(*shape)
     assert (layer(x).numpy() == function(layer, x).numpy()).all()
 
@@ -75,14 +78,14 @@ def test_batch_norm_learns_in_training_and_remembers_in_evaluation():
     assert np.allclose(y.mean((0, 2, 3)), 0)
     assert np.allclose(y.var((0, 2, 3)), 1, atol=1e-4)
     mean, var = x.numpy().mean((0, 2, 3)), x.numpy().var((0, 2, 3), ddof=1)
-    assert np.allclose(bn.running_mean, 0.5 * mean)
-    assert np.allclose(bn.running_var, 0.5 + 0.5 * var)
+    before = bn.state_dict()
+    assert np.allclose(before["running_mean"], 0.5 * mean)
+    assert np.allclose(before["running_var"], 0.5 + 0.5 * var)
     bn.eval()
-    before = bn.running_mean.copy()
     z = bn(x).numpy()
-    scale = np.sqrt(bn.running_var + bn.eps)[:, None, None]
-    assert np.allclose(z, (x.numpy() - before[:, None, None]) / scale)
-    assert (bn.running_mean == before).all()
+    scale = np.sqrt(before["running_var"] + bn.eps)[:, None, None]
+    assert np.allclose(z, (x.numpy() - before["running_mean"][:, None, None]) / scale)
+    assert (bn.state_dict()["running_mean"] == before["running_mean"]).all()
     assert bn.num_batches_tracked == 1
 
 
@@ -91,8 +94,11 @@ def test_batch_norm_with_momentum_none_averages_all_batches_equally():
     batches = [_x(3, 2, 4, 5, seed=s).numpy() * (s + 1) + s for s in range(4)]
     for batch in batches:
         bn(Tensor(batch))
-    assert np.allclose(bn.running_mean, np.mean([b.mean((0, 2, 3)) for b in batches], 0))
-    assert np.allclose(bn.running_var, np.mean([b.var((0, 2, 3), ddof=1) for b in batches], 0))
+    state = bn.state_dict()
+    assert np.allclose(state["running_mean"], np.mean([b.mean((0, 2, 3)) for b in batches], 0))
+    assert np.allclose(
+        state["running_var"], np.mean([b.var((0, 2, 3), ddof=1) for b in batches], 0)
+    )
     bn.reset_running_stats()
     assert bn.num_batches_tracked == 0
     assert (bn.running_mean == 0).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minideconv as md
 from minideconv import nn
 from minideconv.autograd import Tensor
 from minideconv.nn import BatchNorm2d, Conv2d, Module, Parameter, ReLU, Sequential
@@ -92,7 +93,7 @@ def test_to_changes_the_floating_type_only_and_drops_gradients():
     net = Two()
     net(Tensor(np.ones((2, 2, 3, 4), np.float32))).sum().backward()
     assert net.scale.grad is not None
-    net.to(dtype=np.float64).to("cpu")
+    net.to(dtype=np.float64).to(md.get_default_device())
     assert net.scale.grad is None
     assert {v.dtype for _, v in net.named_buffers()} == {np.dtype(np.float64), np.dtype(np.int64)}
     assert all(p.dtype == np.float64 and p.requires_grad for p in net.parameters())

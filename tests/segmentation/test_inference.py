@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from minideconv.autograd import Tensor
+from minideconv.backend import to_cpu
 from minideconv.data.transforms import Normalize, resize_image
 from minideconv.data.windows import Window, whole_image_window
-from minideconv.nn import BatchNorm2d, Conv2d, Module
+from minideconv.nn import BatchNorm2d, Conv2d, Module, Parameter
 from minideconv.segmentation import Segmenter
 
 SIZE, CLASSES = 12, 3
@@ -24,8 +25,8 @@ class Net(Module):
         self.conv = Conv2d(3, CLASSES, 3, padding=1)
         self.bn = BatchNorm2d(CLASSES)
         rng = np.random.default_rng(5)
-        self.conv.weight.data[...] = rng.standard_normal(self.conv.weight.shape)
-        self.bn.running_mean[...] = [0.3, -0.2, 0.1]
+        self.conv.weight = Parameter(rng.standard_normal(self.conv.weight.shape, np.float32))
+        self.bn.register_buffer("running_mean", np.array([0.3, -0.2, 0.1], np.float32))
         self.calls: list[tuple[int, ...]] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def oracle(net: Net, image: np.ndarray, window: Window, flip: bool = False) -> n
 @pytest.mark.parametrize("flip", [False, True])
 def test_scores_at_the_image_s_own_size(shape, flip):
     net, image = Net(), picture(*shape)
-    scores = Segmenter(net, SIZE, flip=flip).scores(image)
+    scores = to_cpu(Segmenter(net, SIZE, flip=flip).scores(image))
     expected = oracle(net, image, whole_image_window(*shape), flip)
     assert scores.shape == (CLASSES, *shape)
     np.testing.assert_allclose(scores, expected, atol=2e-5)
@@ -96,7 +97,7 @@ def test_scores_at_the_image_s_own_size(shape, flip):
 def test_windows_are_joined_over_maps_that_are_zero_outside(join, batch_size):
     net, image = Net(), picture(14, 19)
     windows = [Window(-3, 2, 9, 14), Window(5, -4, 15, 6), Window(30, 30, 34, 34)]
-    scores = Segmenter(net, SIZE, batch_size=batch_size).scores(image, windows, join)
+    scores = to_cpu(Segmenter(net, SIZE, batch_size=batch_size).scores(image, windows, join))
     maps = np.stack([oracle(net, image, window) for window in windows])
     expected = maps.max(axis=0) if join == "max" else maps.sum(axis=0)
     np.testing.assert_allclose(scores, expected, atol=2e-5)
@@ -110,7 +111,7 @@ def test_many_images_of_different_sizes_share_a_forward():
     together = list(segmenter.scores_of(iter(images)))
     assert [call[0] for call in net.calls] == [2, 2, 1]
     for image, scores in zip(images, together, strict=True):
-        np.testing.assert_allclose(scores, segmenter.scores(image), atol=1e-5)
+        np.testing.assert_allclose(to_cpu(scores), to_cpu(segmenter.scores(image)), atol=1e-5)
     masks = list(segmenter.labels_of(images))
     assert [mask.shape for mask in masks] == [image.shape[:2] for image in images]
     for scores, mask in zip(together, masks, strict=True):

@@ -30,6 +30,7 @@ CPU_ONLY = {
     "test_packaging.py": "files and imports",
     "test_parallel.py": "threads",
     "test_random.py": "numbers drawn on the host",
+    "test_tape_memory.py": "the memory of the CPU's engine",
     "test_train_voc.py": "data sets on the host",
     "test_tutorials.py": "notebooks",
     "testing": "the checks themselves, on functions made up for it",

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+import minideconv
 from minideconv import functional, ops
 from minideconv.backend import get_xp, to_cpu, to_device
 from minideconv.ops.switches import Switches
@@ -106,6 +107,13 @@ def _op_modules() -> list[types.ModuleType]:
     return [functional, ops, *map(importlib.import_module, names)]
 
 
+def _import_library() -> None:
+    """Let every file of the library bind the functions it calls, before there are wrapped ones."""
+    for _, name, _ in pkgutil.walk_packages(minideconv.__path__, minideconv.__name__ + "."):
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+
+
 class _Wrapped(types.ModuleType):
     """A module of ops as test modules see it; setting an attribute sets the real module's."""
 
@@ -139,6 +147,7 @@ class Bound:
     """While it is entered, whoever imports an op gets the wrapped one."""
 
     def __enter__(self) -> None:
+        _import_library()
         self._before: list[tuple[types.ModuleType, str, Any]] = []
         for module in _op_modules():
             for name, value in list(vars(module).items()):
