@@ -182,10 +182,13 @@ def merge(
 def _own_moments(x: Array) -> Array:
     """Return this process's row: n_r, m_r, M_r, float64 of shape (1 + 2 C,)."""
     channels, values = x.shape[1], _values(x)
-    row: Array = get_xp(x).zeros(1 + 2 * channels, "float64")
+    xp = get_xp(x)
+    row: Array = xp.zeros(1 + 2 * channels, xp.float64)
     if values:
         mean, var = moments(x)
-        row[0], row[1 : 1 + channels], row[1 + channels :] = values, mean, var * values
+        row[:1] = values
+        row[1 : 1 + channels] = mean
+        xp.multiply(var, values, out=row[1 + channels :])
     return row
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "finish_gradient_sums",
     "from_moments",
     "from_running",
+    "merge_moments",
     "moments",
     "normalize",
     "normalize_relu",
@@ -121,6 +122,30 @@ def from_moments(
     arguments = (mean, var, *numbers, saved.inv_std)
     launch(FINISH, "from_moments", mean.size, arguments, np.float64, defines=_type(running[0]))
     return saved
+
+
+@accelerates("merge_moments", "gpu")
+def merge_moments(
+    rows: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float,
+    eps: float,
+) -> tuple[BatchNormSaved, Array] | None:
+    """Return the statistics of a batch that several processes share, and its values per channel.
+
+    The number stays on the device, (1,) in float64; the running averages follow.
+    """
+    running = _running(running_mean, running_var, rows)
+    if running is None:
+        return None
+    xp, channels = get_xp(rows), rows.shape[1] // 2
+    saved = BatchNormSaved(*xp.empty((2, channels), np.float64))
+    total: Array = xp.empty(1, np.float64)
+    numbers = (len(rows), channels, eps, running_mean is not None, momentum, *running)
+    arguments = (rows, *numbers, *saved, total)
+    launch(FINISH, "merge_moments", channels, arguments, np.float64, defines=_type(running[0]))
+    return saved, total
 
 
 @accelerates("batch_norm_from_running", "gpu")

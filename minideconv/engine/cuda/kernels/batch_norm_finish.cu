@@ -76,6 +76,36 @@ extern "C" __global__ void from_moments(const double* __restrict__ means,
          running_mean, running_var, inv_std);
 }
 
+// From the moments of several processes, a row for each: how many values, every channel's mean, every
+// channel's squares about it. One after the other, so that all of them get the same bits.
+extern "C" __global__ void merge_moments(const double* __restrict__ rows, i32 processes,
+                                         i32 channels, double eps, i32 follow, double momentum,
+                                         RUNNING* __restrict__ running_mean,
+                                         RUNNING* __restrict__ running_var,
+                                         double* __restrict__ means,
+                                         double* __restrict__ inv_std,
+                                         double* __restrict__ total) {
+  const i64 width = 1 + 2 * (i64)channels;
+  GRID_STRIDE(channel, channels) {
+    double count = 0, sum = 0, squares = 0;
+    for (i32 r = 0; r < processes; ++r) {
+      const double* row = rows + r * width;
+      count += row[0];
+      sum += row[0] * row[1 + channel];
+    }
+    const double mean = sum / count;
+    for (i32 r = 0; r < processes; ++r) {
+      const double* row = rows + r * width;
+      const double d = row[1 + channel] - mean;
+      squares += row[1 + channels + channel] + row[0] * d * d;
+    }
+    means[channel] = mean;
+    settle((i32)channel, mean, squares / count, count, eps, follow, momentum, running_mean,
+           running_var, inv_std);
+    if (channel == 0) total[0] = count;
+  }
+}
+
 extern "C" __global__ void from_running(const RUNNING* __restrict__ running_mean,
                                         const RUNNING* __restrict__ running_var, i32 channels,
                                         double eps, double* __restrict__ means,
