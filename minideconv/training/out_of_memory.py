@@ -5,7 +5,7 @@ backward, the node of the tape whose turn it was. Nothing is written down while 
 
 Which batch, is measured: what steps with one and with two images take at most lies on a line,
 ``base + images * each``, and so does the largest batch that fits, or nearly: it is tried, and the
-line laid anew through what it took, until one does.
+line is laid anew through what it took.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from minideconv.tape import Node
 from minideconv.training.sizes import format_size
 
 __all__ = ["explain", "forget_frames", "largest_batch", "where"]
+
+_TRIALS = 8
+"""At most, behind the two smallest: a step of a GPU takes less than a second."""
 
 Trial = Callable[[int], int]
 """Takes a step with so many images, returns the most bytes that arrays had; raises if too many."""
@@ -66,6 +69,7 @@ def forget_frames(error: BaseException) -> None:
     seen: BaseException | None = error
     while seen is not None:
         traceback.clear_frames(seen.__traceback__)
+        seen.__traceback__ = None  # a frame that was looked at keeps a copy of its variables
         seen = seen.__cause__ or seen.__context__
     gc.collect()
     memory.release()
@@ -74,36 +78,42 @@ def forget_frames(error: BaseException) -> None:
 def largest_batch(trial: Trial, images: int, room: int) -> int:
     """Return the largest batch, below `images`, whose step was seen to stay within `room` bytes.
 
-    0 if there is none.
+    A twentieth of `room` is left free, for gaps between arrays. 0 if there is none.
     """
+    room -= room // 20
     points: list[tuple[int, int]] = []
     for count in range(1, min(4, images)):
         try:
             peak = _try(trial, count)
         except ValueError:  # batch norm: one value has no variance
             continue
-        if peak is None:
+        if peak is None or peak > room:
             break
         points.append((count, peak))
         if len(points) == 2:
             break
     if len(points) < 2:
         return points[0][0] if points else 0
-    best, too_many = points[1][0], images
-    for _ in range(4):
-        (one, base), (two, above) = points[0], points[-1]
-        each = max(1.0, (above - base) / (two - one))
-        count = min(int(one + (room - base) / each), too_many - 1)
+    best, too_many, guess = points[1][0], images, _on_line(points, room)
+    for _ in range(_TRIALS):
+        count = min(guess, too_many - 1)
         if count <= best:
             break
         peak = _try(trial, count)
-        if peak is None:
-            too_many = count
-            room = int(0.95 * room)  # arrays fit only where there is a gap of their length
+        if peak is None or peak > room:
+            # It is no line after all, or arrays found no gap of their length: halve the distance.
+            too_many, guess = count, (best + count) // 2
         else:
-            best = count
-            points.append((count, peak))
+            best, points = count, [points[-1], (count, peak)]
+            guess = _on_line(points, room)
     return best
+
+
+def _on_line(points: list[tuple[int, int]], room: int) -> int:
+    """Return the images at which the line through two points reaches `room` bytes."""
+    one, other = points
+    each = max(1.0, (other[1] - one[1]) / (other[0] - one[0]))
+    return int(other[0] + (room - other[1]) / each)
 
 
 def _try(trial: Trial, count: int) -> int | None:
