@@ -21,14 +21,15 @@ computed by CuPy. How many bits a product has there is another question: `precis
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minideconv.backend import get_xp
+from minideconv.choice import Choice
 from minideconv.errors import UsageError
 
 __all__ = [
@@ -50,25 +51,18 @@ Faster = TypeVar("Faster", bound=Callable[..., Any])
 _faster: dict[str, dict[str, Callable[..., Any]]] = {"cpu": {}, "gpu": {}}
 
 
+_choice = Choice("algorithm", ALGORITHMS, "MINIDECONV_ALGORITHM", "fast")
+_compiled: bool | None = None  # None: nobody asked yet
+
+
 def check_algorithm(name: str, who: str) -> str:
     """Return `name`, or raise UsageError in the name of `who` if it is no algorithm."""
-    if name not in ALGORITHMS:
-        legal = ", ".join(map(repr, ALGORITHMS))
-        raise UsageError(f"{who}: the algorithm is {name!r}; it must be one of {legal}")
-    return name
-
-
-_name: str | None = None  # None: what the environment says, "fast" if nothing
-_compiled: bool | None = None
+    return _choice.check(name, who)
 
 
 def get_algorithm() -> str:
     """Return which algorithms are in use: "reference", "exact" or "fast"."""
-    global _name
-    if _name is None:
-        said = os.environ.get("MINIDECONV_ALGORITHM") or "fast"
-        _name = check_algorithm(said, "MINIDECONV_ALGORITHM")
-    return _name
+    return _choice.get()
 
 
 def set_algorithm(name: str) -> None:
@@ -79,21 +73,12 @@ def set_algorithm(name: str) -> None:
     UsageError (a ValueError)
         If `name` is none of these.
     """
-    global _name
-    _name = check_algorithm(name, "set_algorithm")
+    _choice.set(name, "set_algorithm")
 
 
-@contextmanager
-def algorithm(name: str | None) -> Iterator[None]:
+def algorithm(name: str | None) -> AbstractContextManager[None]:
     """Use other algorithms inside a ``with`` block; None changes nothing."""
-    global _name
-    before = get_algorithm()
-    if name is not None:
-        _name = check_algorithm(name, "algorithm")
-    try:
-        yield
-    finally:
-        _name = before
+    return _choice.using(name, "algorithm")
 
 
 def compiled() -> bool:
@@ -141,7 +126,7 @@ def accelerate(op: str, *arguments: Any) -> Any:
 
     The first argument is an array; where it is decides which way that is.
     """
-    if (_name or get_algorithm()) == "reference":
+    if _choice.get() == "reference":
         return None
     function = _faster["cpu" if get_xp(arguments[0]) is np else "gpu"].get(op)
     return None if function is None else function(*arguments)

@@ -20,34 +20,20 @@ Source: Micikevicius et al., "Mixed precision training" (ICLR 2018), sections 3.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from minideconv.errors import UsageError
+from minideconv.choice import Choice
 
-__all__ = ["PRECISIONS", "check_precision", "get_precision", "precision", "set_precision"]
+__all__ = ["PRECISIONS", "get_precision", "precision", "set_precision"]
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
-_name: str | None = None  # None: what the environment says, "fp32" if nothing
-
-
-def check_precision(name: str, who: str) -> str:
-    """Return `name`, or raise UsageError in the name of `who` if it is no precision."""
-    if name not in PRECISIONS:
-        legal = ", ".join(map(repr, PRECISIONS))
-        raise UsageError(f"{who}: the precision is {name!r}; it must be one of {legal}")
-    return name
+_choice = Choice("precision", PRECISIONS, "MINIDECONV_PRECISION", "fp32")
 
 
 def get_precision() -> str:
     """Return the precision in use: "fp32", "tf32", "bf16" or "fp16"."""
-    global _name
-    if _name is None:
-        said = os.environ.get("MINIDECONV_PRECISION") or "fp32"
-        _name = check_precision(said, "MINIDECONV_PRECISION")
-    return _name
+    return _choice.get()
 
 
 def set_precision(name: str) -> None:
@@ -58,18 +44,9 @@ def set_precision(name: str) -> None:
     UsageError (a ValueError)
         If `name` is none of these.
     """
-    global _name
-    _name = check_precision(name, "set_precision")
+    _choice.set(name, "set_precision")
 
 
-@contextmanager
-def precision(name: str | None) -> Iterator[None]:
+def precision(name: str | None) -> AbstractContextManager[None]:
     """Use another precision inside a ``with`` block; None changes nothing."""
-    global _name
-    before = get_precision()
-    if name is not None:
-        _name = check_precision(name, "precision")
-    try:
-        yield
-    finally:
-        _name = before
+    return _choice.using(name, "precision")
