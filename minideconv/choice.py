@@ -1,4 +1,4 @@
-"""A choice that holds for the whole program: `Choice`, behind `set_algorithm` and `set_precision`."""
+"""A choice for the whole program: `Choice`, behind `set_algorithm` and `set_precision`."""
 
 from __future__ import annotations
 
