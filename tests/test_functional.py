@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from minideconv import Tensor, no_grad, ops
 from minideconv import functional as F
+from minideconv.distributed import Single
 from minideconv.testing import (
     GradientError,
     batch_norm_geometries,
@@ -138,6 +139,24 @@ def test_batch_norm_relu(g, seed, training, affine):
 
     pair = gradients(lambda *args, **kwargs: F.relu(F.batch_norm(*args, **kwargs)))
     for one, two in zip(gradients(F.batch_norm_relu), pair, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
+@given(batch_norm_geometries(), seeds(), st.booleans())
+def test_sync_batch_norm_of_one_process(g, seed, relu):
+    x, dy = values(g.x_shape, seed, "distinct"), values(g.x_shape, seed + 5, "normal")
+    w, b = (values(g.channels, seed + i, "normal") for i in (1, 2))
+
+    def gradients(function):
+        tensors = [Tensor(a, requires_grad=True) for a in (x, w, b)]
+        stats = Tensor(np.zeros(g.channels)), Tensor(np.ones(g.channels))
+        y = function(tensors[0], *stats, *tensors[1:])
+        y.backward(Tensor(dy))
+        return [a.numpy() for a in (y, *stats, *(t.grad for t in tensors))]
+
+    alone = gradients(lambda *args: F.sync_batch_norm(*args, Single(), relu=relu))
+    plain = F.batch_norm_relu if relu else F.batch_norm
+    for one, two in zip(alone, gradients(partial(plain, training=True)), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
 
@@ -332,6 +351,7 @@ TESTED = {
     "pad",
     "relu",
     "softmax",
+    "sync_batch_norm",
 }
 
 
