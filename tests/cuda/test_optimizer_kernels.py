@@ -242,11 +242,11 @@ def test_squares_neither_overflow_nor_vanish(gpu):
 # --- wrong kernels that the comparisons must reject ---------------------------------------------
 
 MUTANTS = [
-    ("optimizers.cu", "fused(decay, w, g)", "g"),
-    ("optimizers.cu", "fused(momentum, v, undamped * d)", "fused(momentum, v, d)"),
-    ("optimizers.cu", "nesterov ? fused(momentum, v, d) : v", "v"),
+    ("optimizers.cu", "multiply_add(decay, w, g)", "g"),
+    ("optimizers.cu", "multiply_add(momentum, v, undamped * d)", "multiply_add(momentum, v, d)"),
+    ("optimizers.cu", "nesterov ? multiply_add(momentum, v, d) : v", "v"),
     ("optimizers.cu", "if (step.momentum != 0)", "if (step.momentum > 1)"),
-    ("optimizers.cu", "fused(b2, v, new2 * d * d)", "fused(b2, v, new2 * d)"),
+    ("optimizers.cu", "multiply_add(b2, v, new2 * d * d)", "multiply_add(b2, v, new2 * d)"),
     ("optimizers.cu", "sqrt(v) + least", "sqrt(v + least)"),
     ("optimizers.cu", "shrink * w)", "w)"),
     ("optimizers.cu", "started(t, log_b2)", "started(t + 1, log_b2)"),

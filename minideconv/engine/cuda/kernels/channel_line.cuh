@@ -3,10 +3,6 @@
 //
 // The backward pass needs the sign of y again. It gets it from x by the same function, with the
 // same roundings, so that the forward and the backward pass agree on where a ReLU let a value pass.
-__device__ __forceinline__ float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
-__device__ __forceinline__ double multiply_add(double a, double b, double c) {
-  return fma(a, b, c);
-}
 
 // For the columns of this thread. `flags`: 1, there is a weight; 2, a bias; 4, a ReLU follows.
 struct Line {

@@ -26,3 +26,10 @@ typedef long long i64;
 #define GRID_STRIDE(i, count)                                                        \
   for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < (count);              \
        i += (i64)gridDim.x * blockDim.x)
+
+// a b + c, rounded once. Written out where two places must compute alike: a compiler may join a
+// product and a sum in one place and not in the other.
+__device__ __forceinline__ float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
+__device__ __forceinline__ double multiply_add(double a, double b, double c) {
+  return fma(a, b, c);
+}

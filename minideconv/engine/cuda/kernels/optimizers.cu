@@ -45,13 +45,13 @@ struct Sgd {
   REAL lr, undamped, momentum, decay;
   i32 nesterov;
   __device__ __forceinline__ void operator()(REAL& w, REAL g, REAL& v, REAL&) const {
-    const REAL d = fused(decay, w, g);
+    const REAL d = multiply_add(decay, w, g);
     REAL step = d;
     if (momentum != 0) {
-      v = fused(momentum, v, undamped * d);
-      step = nesterov ? fused(momentum, v, d) : v;
+      v = multiply_add(momentum, v, undamped * d);
+      step = nesterov ? multiply_add(momentum, v, d) : v;
     }
-    w = fused(-lr, step, w);
+    w = multiply_add(-lr, step, w);
   }
 };
 
@@ -80,10 +80,10 @@ extern "C" __global__ void sgd_told(REAL* weight, const REAL* grad, REAL* veloci
 struct Adam {
   REAL rate, least, b1, new1, b2, new2, decay, shrink;
   __device__ __forceinline__ void operator()(REAL& w, REAL g, REAL& m, REAL& v) const {
-    const REAL d = fused(decay, w, g);
-    m = fused(b1, m, new1 * d);
-    v = fused(b2, v, new2 * d * d);
-    w = fused(-rate, m / (sqrt(v) + least), shrink * w);
+    const REAL d = multiply_add(decay, w, g);
+    m = multiply_add(b1, m, new1 * d);
+    v = multiply_add(b2, v, new2 * d * d);
+    w = multiply_add(-rate, m / (sqrt(v) + least), shrink * w);
   }
 };
 

@@ -13,8 +13,3 @@ __device__ __forceinline__ i64 address(const REAL* array) { return (i64)(size_t)
 __device__ __forceinline__ i64 packs_in(i64 count, i64 bits) {
   return bits % 16 == 0 ? count / LANES : 0;
 }
-
-// a b + c, rounded once. Written out, so that the packs of a walk and what is left over at its end
-// are computed alike: a compiler may join a product and a sum in one place and not in the other.
-__device__ __forceinline__ float fused(float a, float b, float c) { return fmaf(a, b, c); }
-__device__ __forceinline__ double fused(double a, double b, double c) { return fma(a, b, c); }
