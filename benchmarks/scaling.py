@@ -199,7 +199,7 @@ def model_table() -> str:
         f"Modelled, not measured: H200 GPUs at {REACHED:.0%} of the step's floor, 64 images each;"
         f" {CLUSTER.gpus} a node, {CLUSTER.nvlink / 1e9:.0f} GB/s between them,"
         f" {CLUSTER.network / 1e9:.0f} GB/s for each to other nodes. Milliseconds, and efficiency"
-        " as the program is / with sums behind the backward pass:",
+        " as the program is / with sums hidden behind the backward pass (not built):",
         "",
         "| GPUs | gradients | batch norm | (by sums) | fp32 | tf32 | bf16 |",
         "|---:|---:|---:|---:|---:|---:|---:|",
@@ -240,7 +240,9 @@ def plot(path: Path) -> None:
         for hidden, style, label in ((False, "-", precision), (True, ":", None)):
             values = [100 * row.efficiency(hidden) for row in rows]
             axes.plot(counts, values, style, color=color, marker=".", label=label)
-    axes.plot([], [], ":", color="#555555", label="sums behind the backward pass")
+    axes.plot(
+        [], [], ":", color="#555555", label="with sums hidden behind the backward pass (not built)"
+    )
     axes.set(xscale="log", ylim=(0, 104), xlabel="GPUs", ylabel="efficiency, % (a model)")
     axes.set_xticks(counts, [str(n) for n in counts], minor=False)
     axes.minorticks_off()
