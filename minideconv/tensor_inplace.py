@@ -24,9 +24,9 @@ __all__ = ["setitem"]
 def setitem(x: Tensor, key: Any, value: Operand) -> None:
     """Change elements of `x` in place: ``x[key] = value``. The tape cannot record this."""
     _check_in_place("x[...] = value", x, value)
-    index, _ = read_index(key)
     new = _array_or_number(value)
     try:
+        index, _ = read_index(key)
         x.data[index] = new
     except IndexError as error:
         raise IndexError(f"x[...] = value: {error}; the tensor has shape {x.shape}") from None

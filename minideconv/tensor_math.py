@@ -204,7 +204,7 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     # A number among them takes the type of the other; `where` alone would decide by its value.
     kind = xp.result_type(x, y)
     x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
-    chosen = condition.data if isinstance(condition, Tensor) else condition
+    chosen = as_tensor(condition).data
     check_one_device("where", chosen, x)
     try:
         z = xp.where(xp.asarray(chosen), x, y)

@@ -169,8 +169,8 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     An element that an integer array names several times gets the sum of its gradients. As in NumPy,
     integers and slices give a view, arrays a copy.
     """
-    index, is_basic = read_index(key)
     try:
+        index, is_basic = read_index(key)
         y = x.data[index]
     except IndexError as error:
         raise IndexError(f"getitem: {error}; the tensor has shape {x.shape}") from None
@@ -198,10 +198,18 @@ def _gather_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -
 
 
 def read_index(key: Any) -> tuple[Any, bool]:
-    """Return `key` with tensors as arrays, and whether it is basic: no arrays, thus a view."""
+    """Return `key` with tensors as arrays, and whether it is basic: no arrays, thus a view.
+
+    Raises
+    ------
+    IndexError
+        If a part is a number with a fraction, of which CuPy would take the whole part.
+    """
     parts = key if isinstance(key, tuple) else (key,)
     plain = tuple([part.data if isinstance(part, Tensor) else part for part in parts])
     for part in plain:
+        if isinstance(part, (float, np.floating)):
+            raise IndexError(f"{part} is no index; integers, slices and arrays of integers are")
         if isinstance(part, (bool, np.bool_)) or not (
             part is None
             or part is Ellipsis

@@ -92,9 +92,10 @@ if DEVICE != "cpu":
         try:
             return (yield)
         except RuntimeError as error:
-            if DEVICE == "fakecuda" and device_tier.lacks_sort(error):
-                pytest.skip(device_tier.NO_SORT)
-            raise
+            reason = device_tier.limit_behind(error) if DEVICE == "fakecuda" else None
+            if reason is None:
+                raise
+            pytest.skip(reason)
 
     def _few_examples(item):
         """Lower the number of examples, also where a test asks for more than its profile."""

@@ -18,7 +18,7 @@ from minideconv.autograd import (
     no_grad,
     record,
 )
-from minideconv.backend import Array
+from minideconv.backend import Array, get_default_device, to_cpu
 from minideconv.tensor_math import exp, mul
 from minideconv.tensor_shapes import concatenate
 from minideconv.testing import values
@@ -62,6 +62,7 @@ def test_dtype_argument_converts() -> None:
     assert Tensor(np.zeros(2), dtype=np.float32).dtype == np.float32
 
 
+@pytest.mark.cpu  # shared memory
 def test_array_is_shared_and_tensor_of_tensor_shares_its_version() -> None:
     array = np.zeros(3)
     tensor = Tensor(array)
@@ -93,7 +94,7 @@ def test_ragged_list() -> None:
 def test_attributes() -> None:
     x = Tensor(np.zeros((2, 3, 4), np.float32))
     assert (x.shape, x.ndim, x.size, len(x)) == ((2, 3, 4), 3, 24, 2)
-    assert x.device.type == "cpu"
+    assert x.device == get_default_device()
     assert x.is_leaf
     assert not x.requires_grad
     assert x.T.shape == (4, 3, 2)
@@ -113,6 +114,7 @@ def test_scalars_as_python_numbers() -> None:
         iter(x)
 
 
+@pytest.mark.cpu  # elsewhere a tensor says where
 def test_repr_says_what_it_is() -> None:
     x = Tensor([1.0, 2.0], requires_grad=True)
     assert repr(x) == "Tensor([1., 2.], requires_grad=True)"
@@ -129,6 +131,7 @@ def test_tensor_is_a_key_and_equals_nothing_strange() -> None:
     assert (x != "text") is True
 
 
+@pytest.mark.cpu  # shared memory
 def test_array_protocol() -> None:
     x = Tensor([1.0, 2.0], requires_grad=True)
     assert np.asarray(x) is x.data
@@ -152,6 +155,7 @@ def test_numpy_on_the_left_makes_a_tensor() -> None:
         np.exp(x)
 
 
+@pytest.mark.cpu  # shared memory
 def test_dlpack_both_ways() -> None:
     x = Tensor(np.arange(6.0).reshape(2, 3))
     array = np.from_dlpack(x)
@@ -175,7 +179,7 @@ def test_subclass_is_a_leaf_and_results_are_plain_tensors() -> None:
     assert type(y) is Tensor
     y.backward(np.ones(2))
     assert grad_of(p).tolist() == [3, 3]
-    assert repr(p) == "Marked([1., 2.], requires_grad=True)"
+    assert repr(p).startswith("Marked([1., 2.]")
 
 
 def test_deepcopy() -> None:
@@ -211,7 +215,7 @@ def test_diamond_whose_sides_have_different_lengths() -> None:
     for _ in range(5):
         right = right * 3
     (left * right + x).backward(c := values((2, 3), 2, "integer"))
-    a = x.data
+    a = x.numpy()
     np.testing.assert_array_equal(grad_of(x), c * (2 * 2 * 2 * 243 * a + 1))
 
 
@@ -347,11 +351,11 @@ def test_an_array_returned_for_two_inputs_is_not_shared() -> None:
 
 def test_a_saved_array_returned_as_gradient_is_copied() -> None:
     a = leaf((3,), 1)
-    constant = np.arange(3.0)
+    constant = Tensor(np.arange(3.0)).data
     y = record("dot", (a.data * constant).sum(), (a,), lambda g, needs, c: (c,), saved=(constant,))
     y.backward()
     a.grad.data[...] = 7
-    np.testing.assert_array_equal(constant, np.arange(3.0))
+    np.testing.assert_array_equal(to_cpu(constant), np.arange(3.0))
 
 
 def test_a_fresh_gradient_is_kept_without_a_copy() -> None:
@@ -363,7 +367,7 @@ def test_a_fresh_gradient_is_kept_without_a_copy() -> None:
         return (made[0],)
 
     record("double", a.data * 2, (a,), backward).backward(values((3, 4), 2))
-    assert grad_of(a) is made[0]
+    assert a.grad.data is made[0]
 
 
 def test_a_gradient_that_is_a_small_view_of_something_large_is_copied() -> None:
@@ -639,6 +643,10 @@ def test_in_place_arithmetic() -> None:
         i /= 2
     with pytest.raises(ValueError, match=r"x \+= value: a value of shape \(2, 3\) .* shape \(3,\)"):
         x += np.ones((2, 3))
+
+
+@pytest.mark.cpu  # CuPy knows no read-only arrays
+def test_a_read_only_array_is_not_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         Tensor(np.broadcast_to(np.zeros(1), (3,)))[0] = 1.0
 
@@ -720,6 +728,7 @@ def test_hook_replaces_the_gradient(on_leaf: bool) -> None:
     np.testing.assert_array_equal(grad_of(x), expected if on_leaf else 2 * expected)
 
 
+@pytest.mark.cpu  # CuPy knows no read-only arrays
 def test_hook_cannot_change_the_gradient_in_place() -> None:
     a, b = leaf((2,), 1), leaf((2,), 2)
 

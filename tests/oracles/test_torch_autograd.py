@@ -224,6 +224,7 @@ def test_training_trajectory(torch: ModuleType) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.cpu  # this PyTorch has no GPU
 def test_dlpack_with_torch(torch: ModuleType) -> None:
     ours = Tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
     theirs = torch.from_dlpack(ours)

@@ -115,7 +115,7 @@ def test_many_images_of_different_sizes_share_a_forward():
     masks = list(segmenter.labels_of(images))
     assert [mask.shape for mask in masks] == [image.shape[:2] for image in images]
     for scores, mask in zip(together, masks, strict=True):
-        assert (mask == scores.argmax(axis=0)).all()
+        assert (mask == to_cpu(scores).argmax(axis=0)).all()
 
 
 def test_the_network_is_left_as_it_was():

@@ -44,7 +44,11 @@ CHECKS_OF_CHECKS = ("reject", "mutant")
 They are about the checks, which are the same everywhere. Kernels are spoilt in tests/cuda.
 """
 
-NO_SORT = "fakecuda runs no sort, which CuPy brings compiled for a GPU only"
+LIMITS = {
+    "cudaErrorNotSupported": "fakecuda runs no sort, which CuPy brings compiled for a GPU only",
+    "barrier outside fiber mode": "fakecuda cannot run the scan behind CuPy's x[mask]",
+}
+"""What fakecuda answers where it is less than a GPU, and what that means."""
 
 EXAMPLES = 8
 """Hypothesis examples of a test on fakecuda, where an operation takes 10 to 100 times as long."""
@@ -78,9 +82,9 @@ def about_the_cpu(item: Any) -> bool:
     return folder != "cuda" and any(part in item.name for part in CHECKS_OF_CHECKS)
 
 
-def lacks_sort(error: BaseException) -> bool:
-    """Return whether a test ended because fakecuda cannot sort."""
-    return isinstance(error, RuntimeError) and "cudaErrorNotSupported" in str(error)
+def limit_behind(error: BaseException) -> str | None:
+    """Return which limit of fakecuda an error shows, if it does."""
+    return next((reason for words, reason in LIMITS.items() if words in str(error)), None)
 
 
 def by_itself(path: Path) -> bool:
