@@ -23,13 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, as_device, device_of, get_xp, to_cpu, to_device
+from minideconv.backend import Array, Device, as_device, device_of, get_xp, to_cpu, to_device
 from minideconv.data.transforms import Normalize, resize_image
 from minideconv.data.windows import Window, cut, placement, whole_image_window
+from minideconv.engine.cuda.images import normalize as on_gpu
 from minideconv.nn import Module
 from minideconv.ops.interpolate import interpolation_matrix
 
-__all__ = ["Segmenter"]
+__all__ = ["Segmenter", "normalized_on"]
 
 Image = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
@@ -104,7 +105,7 @@ class Segmenter:
         joined: Array | None = None
         for first in range(0, len(windows), self.batch_size):
             group = windows[first : first + self.batch_size]
-            small = self._forward(np.stack([self.network_input(image, window) for window in group]))
+            small = self._forward(np.stack([self._square(image, window) for window in group]))
             for window, score in zip(group, small, strict=True):
                 placed = _place(score, window, height, width)
                 if joined is None:
@@ -144,21 +145,24 @@ class Segmenter:
     def _scores_of_batch(self, images: list[Image]) -> Iterator[Array]:
         # At the network's input size all images are equal, whatever their own sizes.
         windows = [whole_image_window(*image.shape[:2]) for image in images]
-        inputs = [self.network_input(*pair) for pair in zip(images, windows, strict=True)]
-        small = self._forward(np.stack(inputs))
+        squares = [self._square(*pair) for pair in zip(images, windows, strict=True)]
+        small = self._forward(np.stack(squares))
         for image, window, score in zip(images, windows, small, strict=True):
             yield _place(score, window, *image.shape[:2])
 
     def network_input(self, image: Image, window: Window) -> Array:
         """Return a window of an image as the network takes it: (H, W, 3) uint8 -> (3, S, S)."""
-        square = resize_image(cut(image, window, 0), (self.input_size, self.input_size))
-        return self.normalize.image(square)
+        return self.normalize.image(self._square(image, window))
 
-    def _forward(self, inputs: Array) -> Array:
-        """(N, 3, S, S) -> scores (N, C, S, S), in evaluation mode and without a tape."""
+    def _square(self, image: Image, window: Window) -> Image:
+        """Return a window of an image at the network's size: (S, S, 3) uint8."""
+        return resize_image(cut(image, window, 0), (self.input_size, self.input_size))
+
+    def _forward(self, squares: Image) -> Array:
+        """(N, S, S, 3) uint8 -> scores (N, C, S, S), in evaluation mode and without a tape."""
         parameter = next(iter(self.model.parameters()), None)
         device = as_device(None) if parameter is None else device_of(parameter.data)
-        x = to_device(inputs, device)
+        x = normalized_on(device, squares, self.normalize)
         mode = self.model.training
         self.model.eval()
         try:
@@ -171,6 +175,16 @@ class Segmenter:
         finally:
             self.model.train(mode)
         return scores
+
+
+def normalized_on(device: Device, images: Image, normalize: Normalize) -> Array:
+    """Return ``normalize.batch(images)`` on `device`: (N, H, W, 3) uint8 -> (N, 3, H, W) float32.
+
+    To a GPU the images travel as bytes.
+    """
+    if device.type == "cpu":
+        return normalize.batch(images)
+    return on_gpu(to_device(images, device), normalize)
 
 
 def _check_image(image: Image) -> None:
@@ -200,4 +214,4 @@ def _place(score: Array, window: Window, height: int, width: int) -> Array:
 
 
 def _labels(scores: Array) -> Labels:
-    return np.asarray(to_cpu(scores.argmax(axis=0)), np.uint8)
+    return to_cpu(scores.argmax(axis=0).astype(np.uint8))

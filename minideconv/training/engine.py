@@ -24,6 +24,7 @@ from minideconv.engine.cuda.streams import computing_on
 from minideconv.optim import GradScaler
 from minideconv.precisions import get_precision
 from minideconv.segmentation import ConfusionMatrix, Segmenter
+from minideconv.segmentation.inference import normalized_on
 from minideconv.training import build
 from minideconv.training.checkpoint import (
     Checkpoint,
@@ -248,9 +249,12 @@ class Trainer:
         # augmentation stay as they are.
         crops = self.plan.stages[number].loader.dataset
         seed, part = self.config.seed + 1, self.exchange.part
-        loader = build.loader(self.config, crops, self.normalize, seed, cache_mb=0, part=part)
+        loader = build.loader(
+            self.config, crops, self.normalize, seed, cache_mb=0, as_bytes=True, part=part
+        )
         batches = itertools.islice(loader, self.config.recalibrate)
-        recalibrate_batch_norm(self.model, (images for images, _ in batches))
+        numbers = (normalized_on(self.device, images, self.normalize) for images, _ in batches)
+        recalibrate_batch_norm(self.model, numbers)
 
     def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
         """Return the confusion matrix and the mean loss per pixel; see `validation.evaluate`.

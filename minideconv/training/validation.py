@@ -9,9 +9,12 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
-from minideconv.backend import device_of, to_device
+from minideconv.backend import Array, cupy, device_of, to_cpu, to_device
 from minideconv.data.shard import part_of
+from minideconv.engine.cuda import checks
+from minideconv.engine.cuda.confusion import count
 from minideconv.segmentation import ConfusionMatrix, Segmenter
+from minideconv.segmentation.metrics import VOID
 
 __all__ = ["evaluate", "spread"]
 
@@ -38,27 +41,76 @@ def evaluate(
     part : (int, int)
         Look only at the images of one of several processes: (rank, number of processes).
     """
-    confusion = ConfusionMatrix(len(data.classes))
-    loss, pixels = 0.0, 0
+    tally: HostTally | DeviceTally | None = None
     every = spread(len(data), limit or len(data))
     chosen = [every[k] for k in part_of(range(len(every)), *part)]
     all_scores = segmenter.scores_of(data[index][0] for index in chosen)
     for done, (index, scores) in enumerate(zip(chosen, all_scores, strict=True)):
         if each is not None:
             each(done, len(chosen))
-        truth = data[index][1]
-        confusion.update(truth, scores.argmax(axis=0))
-        # The loss is for the curve only: a grid of some 64 x 64 pixels of each image will do.
-        grid = (slice(None, None, max(1, max(truth.shape) // 64)),) * 2
-        sample = truth[grid][None].astype(np.int64)
-        counted = int((sample != 255).sum())
-        place = device_of(scores)
-        entropy = F.cross_entropy(
-            Tensor(scores[(slice(None), *grid)][None], device=place), to_device(sample, place)
-        )
-        loss += float(entropy.item()) * counted
-        pixels += counted
-    return confusion, loss, pixels
+        if tally is None:
+            kind = HostTally if device_of(scores).type == "cpu" else DeviceTally
+            tally = kind(len(data.classes))
+        tally.add(data[index][1], scores)
+    if tally is None:
+        return ConfusionMatrix(len(data.classes)), 0.0, 0
+    return tally.result()
+
+
+def _sample(truth: np.ndarray) -> tuple[tuple[slice, slice], int]:
+    """Return a grid over a mask, and how many of its pixels count.
+
+    The loss is for the curve only: some 64 x 64 pixels of each image will do.
+    """
+    step = slice(None, None, max(1, max(truth.shape) // 64))
+    return (step, step), int((truth[step, step] != VOID).sum())
+
+
+class HostTally:
+    """Adds up the figures of images on the CPU."""
+
+    def __init__(self, classes: int) -> None:
+        self._confusion, self._loss, self._pixels = ConfusionMatrix(classes), 0.0, 0
+
+    def add(self, truth: np.ndarray, scores: Array) -> None:
+        """Count an image: its mask (H, W) and its scores (C, H, W)."""
+        self._confusion.update(truth, scores.argmax(axis=0))
+        grid, counted = _sample(truth)
+        some = scores[(slice(None), *grid)][None]
+        entropy = F.cross_entropy(Tensor(some, device="cpu"), truth[grid][None].astype(np.int64))
+        self._loss += float(entropy.item()) * counted
+        self._pixels += counted
+
+    def result(self) -> tuple[ConfusionMatrix, float, int]:
+        """Return the counts, the sum of the losses, and the pixels that it is of."""
+        return self._confusion, self._loss, self._pixels
+
+
+class DeviceTally:
+    """Adds up the same figures on a GPU; the host waits for the result only."""
+
+    def __init__(self, classes: int) -> None:
+        self._counts: Array = cupy().zeros((classes, classes), np.int64)
+        self._loss: Array = cupy().zeros((), np.float64)
+        self._classes, self._pixels = classes, 0
+
+    def add(self, truth: np.ndarray, scores: Array) -> None:
+        """Count an image: its mask (H, W), which is on the host, and its scores (C, H, W)."""
+        grid, counted = _sample(truth)
+        labels = to_device(truth, device_of(scores))
+        with checks.deferred():
+            count(self._counts, labels[None], scores[None])
+            some = Tensor(scores[(slice(None), *grid)][None])
+            entropy = F.cross_entropy(some, labels[grid][None])
+        self._loss += entropy.data * counted
+        self._pixels += counted
+
+    def result(self) -> tuple[ConfusionMatrix, float, int]:
+        """Return the counts, the sum of the losses, and the pixels that it is of."""
+        checks.raise_deferred()
+        confusion = ConfusionMatrix(self._classes)
+        confusion.add(self._counts)
+        return confusion, float(to_cpu(self._loss)), self._pixels
 
 
 def spread(length: int, count: int) -> list[int]:

@@ -253,3 +253,30 @@ def test_another_schedule_of_threads_gives_the_same_bits(fake):
     for other in results[1:]:
         assert other[0] == results[0][0]
         assert_same(results[0][1], other[1])
+
+
+def test_a_validation_waits_for_its_result_only(fake):
+    """Whatever the number of images, which all are of other sizes."""
+    trainer = Trainer(TrainConfig(**TINY))
+    rng = np.random.default_rng(0)
+    pictures = [
+        (rng.integers(0, 256, (h, w, 3), np.uint8), rng.integers(0, 5, (h, w)).astype(np.uint8))
+        for h, w in ((16, 20), (31, 17), (8, 8), (15, 40), (20, 20), (9, 33))
+    ]
+
+    class Data(list):
+        classes = trainer.classes
+
+    found, results = [], []
+    for count in (2, 2, 6):  # the first time, kernels are compiled
+        fake.reset()
+        with computing_on(trainer.device):
+            results.append(trainer.evaluate(Data(pictures), count))
+        found.append(fake.stats())
+    for name in ("d2h", "syncs"):
+        assert found[1][name] == found[2][name], name
+    assert found[2]["h2d"] <= 1 + len(pictures)
+    on_cpu = Trainer(TrainConfig(**{**TINY, "device": "cpu"}))
+    confusion, loss = on_cpu.evaluate(Data(pictures))
+    np.testing.assert_array_equal(results[2][0].counts, confusion.counts)
+    assert results[2][1] == pytest.approx(loss, rel=1e-5)
