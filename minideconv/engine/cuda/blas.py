@@ -82,6 +82,9 @@ def gemm(
     compute = _DOUBLE if number is np.float64 else _FLOAT_TF32 if tf32 else _FLOAT
     blas, handle = _blas(out.device.id)
     status = blas.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
+    # With a stream cuBLAS goes back to a workspace of its own, so ours is given each time.
+    workspace = _workspaces[out.device.id]
+    status = status or blas.cublasSetWorkspace_v2(handle, workspace.ptr, WORKSPACE)
     status = status or blas.cublasGemmStridedBatchedEx(
         handle,
         *(int(turned_b), int(turned_a), n, m, k),
@@ -124,13 +127,11 @@ def _blas(device: int) -> tuple[Any, Any]:
         status = blas.cublasCreate_v2(ctypes.byref(handle))
         if status:
             raise RuntimeError(f"cuBLAS: status {status} when it was started")
-        workspace = cupy().cuda.alloc(WORKSPACE)
-        blas.cublasSetWorkspace_v2(handle, workspace.ptr, WORKSPACE)
-    _kept.append(workspace)
+        _workspaces[device] = cupy().cuda.alloc(WORKSPACE)
     return blas, handle
 
 
-_kept: list[Any] = []
+_workspaces: dict[int, Any] = {}
 
 
 @cache
