@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from minideconv import parallel
 from minideconv.algorithms import algorithm
 from minideconv.backend import Device
+from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.errors import UsageError
+from minideconv.errors import TrainingError, UsageError
 from minideconv.precisions import precision
+from minideconv.training.sizes import format_size
 
 __all__ = ["computing"]
 
@@ -27,6 +29,8 @@ def computing(
     ------
     UsageError
         If the CPU shall compute in another precision than fp32.
+    TrainingError
+        If what is done inside asks for more of a GPU's memory than there is.
     """
     if device.type == "cpu" and precision_name not in (None, "fp32"):
         raise UsageError(
@@ -38,6 +42,14 @@ def computing(
     try:
         with computing_on(device), algorithm(algorithm_name), precision(precision_name):
             yield
+    except Exception as error:
+        asked = memory.bytes_asked(error) if device.type == "gpu" else None
+        if asked is None:
+            raise
+        raise TrainingError(
+            f"out of the GPU's memory: asked for {format_size(asked)} more than is left of "
+            f"{format_size(memory.room_on_device())}; try a smaller --batch-size"
+        ) from error
     finally:
         if parallel.get_num_threads() != before:
             parallel.set_num_threads(before)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable
 from minideconv import random
 from minideconv.algorithms import get_algorithm
 from minideconv.engine.cuda import memory
-from minideconv.engine.cuda.graph import Recorder
+from minideconv.engine.cuda.graph import Recorder, Recording
 from minideconv.errors import TrainingError
 from minideconv.precisions import get_precision
 from minideconv.training.sizes import format_size
@@ -62,7 +62,7 @@ class Replays:
     def forget(self) -> None:
         """Forget what was recorded, as when the network or its optimiser has become another."""
         self._times: Counter[Hashable] = Counter()
-        self._recorded: dict[Hashable, Callable[[], None]] = {}
+        self._recorded: dict[Hashable, Recording] = {}
         self._recorder: Recorder | None = None
 
     def run(self, piece: Hashable, state: Hashable, work: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minideconv import Tensor, train
+from minideconv.backend import Device, to_device
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError
@@ -16,6 +17,7 @@ from minideconv.models import deconvnet
 from minideconv.ops.workspace import workspace_limit
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
+from minideconv.training.machine import computing
 from minideconv.training.out_of_memory import explain, largest_batch, where
 from minideconv.training.progress import Progress
 
@@ -35,7 +37,7 @@ def limited(cupy_device):
 
     def limit(nbytes):
         memory.release()
-        memory.set_limit(memory.held() + nbytes)
+        memory.set_limit(max(1, memory.held() + nbytes))
 
     yield limit
     memory.set_limit(0)
@@ -101,6 +103,15 @@ def test_not_even_the_smallest_batch(limited):
         with pytest.raises(TrainingError, match=r"not even the smallest batch would fit$"):
             trainer._step(stage)
         trainer.steps.end()
+
+
+def test_outside_of_a_step_it_is_a_sentence_too(limited):
+    limited(0)
+    with (
+        pytest.raises(TrainingError, match="asked for 64 MiB more than is left of"),
+        computing(Device("gpu"), 1, None),
+    ):
+        to_device(np.zeros(64 * MIB, np.uint8), "gpu")
 
 
 class Lines(Progress):

@@ -18,11 +18,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from minideconv.backend import cupy
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "Recording"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded piece of work: calling it starts it on the current stream."""
+
+    graph: Any
+    pool: Any
+    """Lives as long as the graph, which has its memory."""
+
+    def __call__(self) -> None:
+        """Start the work."""
+        self.graph.launch(cupy().cuda.get_current_stream())
 
 
 class Recorder:
@@ -36,7 +50,7 @@ class Recorder:
         """What the recorded work keeps of the device's memory."""
         return int(self._pool.total_bytes())
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def record(self, work: Callable[[], None]) -> Recording:
         """Call `work` on the current stream without doing what it asks for; return what does it.
 
         `work` must have run before: the first time, kernels are compiled and tables are made.
@@ -57,11 +71,5 @@ class Recorder:
                 with suppress(Exception):  # it says once more that this was no capture
                     stream.end_capture()
                 raise
-            graph: Any = stream.end_capture()
-        pool = self._pool
-
-        def replay() -> None:
-            graph.launch(cuda.get_current_stream())
-
-        replay.pool = pool  # type: ignore[attr-defined]  # lives as long as the graph
-        return replay
+            graph = stream.end_capture()
+        return Recording(graph, self._pool)
