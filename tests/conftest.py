@@ -22,7 +22,7 @@ gpu       CuPy on the GPU
 
 Off the CPU, tensors are made on the GPU and array functions are called there, see
 ``support/on_device.py``; tests about the CPU alone are deselected, see ``support/device_tier.py``;
-on fakecuda so are those marked slow, no test runs more than a few examples, and a session that
+on fakecuda so are those marked slow or long_on_fakecuda, no test runs more than a few examples, and a session that
 launched no kernel fails.
 
 The tools are programs beside the checkout, ``../shared/tools`` or MINIDECONV_TEST_TOOLS.
@@ -76,7 +76,7 @@ if DEVICE != "cpu":
         """Leave out what is about the CPU alone; run few examples where they are slow."""
         out = {item for item in items if device_tier.about_the_cpu(item)}
         if DEVICE == "fakecuda":
-            out |= {item for item in items if item.get_closest_marker("slow")}
+            out |= set(filter(device_tier.too_long, items))
         for item in items:
             if item not in out and DEVICE == "fakecuda":
                 _few_examples(item)

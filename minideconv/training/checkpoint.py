@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from minideconv._version import __version__
-from minideconv.backend import Array
+from minideconv.backend import Array, to_cpu
 from minideconv.errors import CheckpointError, UsageError
 
 __all__ = [
@@ -98,13 +98,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 class _InOrder:
-    """An array that is put into C order, if it is in another one, only while it is written."""
+    """An array that comes to the host, and into C order, only while it is written."""
 
     def __init__(self, array: Array) -> None:
         self._array = array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self._array, dtype, order="C", copy=copy)
+        return np.asarray(to_cpu(self._array), dtype, order="C", copy=copy)
 
 
 @contextlib.contextmanager

@@ -82,6 +82,11 @@ def about_the_cpu(item: Any) -> bool:
     return folder != "cuda" and any(part in item.name for part in CHECKS_OF_CHECKS)
 
 
+def too_long(item: Any) -> bool:
+    """Return whether a test takes too long where a step of training takes a second."""
+    return any(item.get_closest_marker(name) for name in ("slow", "long_on_fakecuda"))
+
+
 def limit_behind(error: BaseException) -> str | None:
     """Return which limit of fakecuda an error shows, if it does."""
     return next((reason for words, reason in LIMITS.items() if words in str(error)), None)

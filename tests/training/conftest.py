@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from device_tier import DEVICE
 
 
 @pytest.fixture
@@ -30,6 +31,6 @@ def tiny() -> dict[str, Any]:
         "recalibrate": 2,
         "print_freq": 2,
         "images": 0,
-        "device": "cpu",
+        "device": "cpu" if DEVICE == "cpu" else "gpu",
         "class_balance": 0.0,
     }

@@ -10,7 +10,7 @@ import pytest
 
 from minideconv import evaluate, parallel, predict, train
 from minideconv.algorithms import ALGORITHMS, get_algorithm
-from minideconv.backend import Device
+from minideconv.backend import Device, to_cpu
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
 from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -97,10 +97,11 @@ def test_saving_copies_at_most_one_array_at_a_time(tmp_path):
     assert peak < 2.5 * one
     loaded = load_checkpoint(tmp_path / "x.npz")
     for name, array in net.arrays().items():
-        np.testing.assert_array_equal(loaded.model_state[name], array)
+        np.testing.assert_array_equal(loaded.model_state[name], to_cpu(array))
         assert loaded.model_state[name].flags.c_contiguous
 
 
+@pytest.mark.cpu  # shared memory
 def test_a_state_dict_is_a_copy_unless_asked_otherwise():
     net = Layers()
     sgd = SGD(net.parameters(), lr=0.1, momentum=0.9)

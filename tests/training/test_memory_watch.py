@@ -252,6 +252,7 @@ def test_a_run_may_go_on_with_another_budget(tmp_path):
     assert train.main(more) == 0
 
 
+@pytest.mark.cpu  # measures the host's memory
 def test_the_trainer_sees_the_activations_before_backward(tiny):
     trainer = Trainer(TrainConfig(**{**tiny, "width": 16, "input_size": 64, "image_size": 64}))
     seen = []
