@@ -22,8 +22,8 @@ gpu       CuPy on the GPU
 
 Off the CPU, tensors are made on the GPU and array functions are called there, see
 ``support/on_device.py``; tests about the CPU alone are deselected, see ``support/device_tier.py``;
-on fakecuda so are those marked slow or long_on_fakecuda, no test runs more than a few examples, and a session that
-launched no kernel fails.
+on fakecuda so are those marked slow or long_on_fakecuda, no test runs more than a few examples,
+and a session that launched no kernel fails.
 
 The tools are programs beside the checkout, ``../shared/tools`` or MINIDECONV_TEST_TOOLS.
 """
@@ -77,14 +77,13 @@ if DEVICE != "cpu":
         out = {item for item in items if device_tier.about_the_cpu(item)}
         if DEVICE == "fakecuda":
             out |= set(filter(device_tier.too_long, items))
+            out |= set(filter(device_tier.spoils_kernels, items))
         for item in items:
             if item not in out and DEVICE == "fakecuda":
                 _few_examples(item)
         for module in {item.module for item in items if not device_tier.by_itself(item.path)}:
             on_device.show_wrapped(module)
-        if out:
-            config.hook.pytest_deselected(items=[item for item in items if item in out])
-            items[:] = [item for item in items if item not in out]
+        _leave_out(config, items, out)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(item):
@@ -104,6 +103,19 @@ if DEVICE != "cpu":
         if asked is not None:
             number = min(asked.max_examples, device_tier.EXAMPLES)
             test._hypothesis_internal_use_settings = settings(asked, max_examples=number)
+
+
+else:
+
+    def pytest_collection_modifyitems(config, items):
+        """Leave out what needs CuPy: it has a tier of its own."""
+        _leave_out(config, items, set(filter(device_tier.needs_cupy, items)))
+
+
+def _leave_out(config, items, out):
+    if out:
+        config.hook.pytest_deselected(items=[item for item in items if item in out])
+        items[:] = [item for item in items if item not in out]
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ DEVICES = ("cpu", "fakecuda", "gpu")
 CPU_ONLY = {
     "benchmarks": "times the CPU",
     "data": "pictures and lists are read on the host",
+    "distributed": "starts processes, with devices of their own",
     "engine": "the CPU's engine",
     "kernels": "the compiler, and kernels on the host",
     "test_algorithms.py": "the table that chooses, by names",
@@ -70,6 +72,14 @@ def install_fakecuda() -> Any:
     sys.path.insert(0, str(folder))
     import fakecuda
 
+    compile_source, lock = fakecuda.compile_source, threading.Lock()
+
+    def one_by_one(*arguments: Any) -> Any:
+        """Compile: two threads that need the same kernel would write the same file."""
+        with lock:
+            return compile_source(*arguments)
+
+    fakecuda.compile_source = one_by_one
     fakecuda.install()
     return fakecuda
 
@@ -90,6 +100,17 @@ def too_long(item: Any) -> bool:
 def limit_behind(error: BaseException) -> str | None:
     """Return which limit of fakecuda an error shows, if it does."""
     return next((reason for words, reason in LIMITS.items() if words in str(error)), None)
+
+
+def needs_cupy(item: Any) -> bool:
+    """Return whether a test of `tests/cuda` has no part in the tier "cpu"."""
+    return "cupy_device" in item.fixturenames
+
+
+def spoils_kernels(item: Any) -> bool:
+    """Return whether a test compiles wrong kernels, which the tier "cpu" has done already."""
+    names = ("wrong", "slip", "mistake")
+    return by_itself(item.path) and not needs_cupy(item) and any(n in item.name for n in names)
 
 
 def by_itself(path: Path) -> bool:
