@@ -17,6 +17,7 @@ class LossMeter:
     def __init__(self) -> None:
         self._interval = [0.0, 0]
         self._epoch = [0.0, 0]
+        self._before = 0.0
 
     def add(self, loss: float) -> None:
         """Count the loss of one step."""
@@ -25,8 +26,13 @@ class LossMeter:
             total[1] += 1
 
     def interval_mean(self) -> float:
-        """Return the mean since the last call of `start_interval`."""
-        return self._interval[0] / max(1, self._interval[1])
+        """Return the mean since the last call of `start_interval`.
+
+        As long as there is nothing since then, it is that of the interval before: the losses of a
+        GPU are read at an interval's end.
+        """
+        total, steps = self._interval
+        return total / steps if steps else self._before
 
     def epoch_mean(self) -> float:
         """Return the mean since the last call of `start_epoch`."""
@@ -34,6 +40,7 @@ class LossMeter:
 
     def start_interval(self) -> None:
         """Forget the interval."""
+        self._before = self.interval_mean()
         self._interval = [0.0, 0]
 
     def start_epoch(self) -> None:
