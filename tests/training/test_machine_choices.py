@@ -80,6 +80,7 @@ class Layers(Module):
             setattr(self, f"weight{number}", Parameter(weight))
 
 
+@pytest.mark.cpu  # counts the host's memory, where a GPU's state arrives whole
 def test_saving_copies_at_most_one_array_at_a_time(tmp_path):
     net = Layers()
     sgd = SGD(net.parameters(), lr=0.1, momentum=0.9)
