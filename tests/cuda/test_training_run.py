@@ -15,6 +15,7 @@ from PIL import Image
 from minideconv import evaluate, predict, report, train
 from minideconv.backend import default_device
 from minideconv.data.shapes import Shapes
+from minideconv.precisions import precision
 from minideconv.training.checkpoint import load_checkpoint
 from minideconv.training.config import TrainConfig
 from minideconv.training.engine import Trainer
@@ -109,9 +110,9 @@ def test_a_run_leaves_its_folder_behind_and_its_network_can_be_used(tmp_path, ca
     picture = tmp_path / "picture.png"
     Image.fromarray(Shapes("val", length=1, size=16)[0][0]).save(picture)
     masks = []
-    for device, precision in (("cpu", "fp32"), ("gpu", "fp32"), ("gpu", "bf16")):
-        out = tmp_path / f"{device}-{precision}"
-        arguments = [str(folder), str(picture), f"--device={device}", f"--precision={precision}"]
+    for device, bits in (("cpu", "fp32"), ("gpu", "fp32"), ("gpu", "bf16")):
+        out = tmp_path / f"{device}-{bits}"
+        arguments = [str(folder), str(picture), f"--device={device}", f"--precision={bits}"]
         assert predict.main([*arguments, "-q", "-o", str(out)]) == 0
         masks.append(np.asarray(Image.open(out / "picture.png")))
     assert (masks[0] == masks[1]).mean() > 0.98
@@ -147,7 +148,8 @@ def sitting(folder, settings, stop_at=None, resume=False):
             trainer.stop.ask()
 
     trainer.show.step = step
-    trainer.fit()
+    with precision(config.precision):
+        trainer.fit()
 
 
 def content(folder):
@@ -167,11 +169,11 @@ def content(folder):
     return plain(saved.model_state), plain(saved.state), saved.header, figures
 
 
-@pytest.mark.parametrize("graph", ["off", "on"])
-def test_stopping_and_resuming_changes_no_byte(graph, tmp_path):
+@pytest.mark.parametrize(("graph", "bits"), [("off", "fp32"), ("on", "fp32"), ("on", "fp16")])
+def test_stopping_and_resuming_changes_no_byte(graph, bits, tmp_path):
     """In the middle of an epoch, between two readings, with batches on their way."""
     settings = {**TINY, "epochs": 3, "optimizer": "adamw", "lr": 0.003, "print_freq": 3}
-    settings |= {"device": "gpu", "graph": graph, "workers": 1}
+    settings |= {"device": "gpu", "graph": graph, "workers": 1, "precision": bits}
     sitting(tmp_path / "whole", settings)
     with pytest.raises(Interrupted):
         sitting(tmp_path / "part", settings, stop_at=5)
