@@ -12,6 +12,7 @@ from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.cuda.graph import Recorder
 from minideconv.engine.cuda.streams import computing_on, put_behind
 from minideconv.errors import TrainingError
+from minideconv.precisions import precision
 from minideconv.training.replays import WARM_UP, Replays
 
 
@@ -161,6 +162,11 @@ def test_a_piece_is_done_before_it_is_recorded(xp):
     times(replays, counted, 1, state="another")  # all is forgotten
     assert len(calls) == WARM_UP + 2
     assert replays.nbytes == 0
+    times(replays, counted, 4, state="another")
+    assert len(calls) == 2 * (WARM_UP + 1)
+    with precision("tf32"):
+        times(replays, counted, 1, state="another")
+    assert len(calls) == 2 * (WARM_UP + 1) + 1
 
 
 def test_chance_on_the_host_is_not_recorded(xp):
