@@ -61,6 +61,19 @@ def test_nobody_else_gets_the_memory_of_recorded_work(xp):
         assert (other == k).all()
 
 
+def test_recorded_work_keeps_to_the_limit_of_the_common_pool(xp):
+    work, _, y = work_on(xp)
+    try:
+        memory.set_limit(memory.held() + 512)
+        with pytest.raises(MemoryError):
+            Recorder().record(work)
+        memory.set_limit(memory.held() + (1 << 20))
+        Recorder().record(work)()
+        assert (y == 13).all()
+    finally:
+        memory.set_limit(0)
+
+
 def test_what_cannot_be_recorded_is_an_error_and_leaves_the_stream_usable(xp):
     work, x, y = work_on(xp)
     recorder = Recorder()

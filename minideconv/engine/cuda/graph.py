@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minideconv.backend import cupy
+from minideconv.engine.cuda import memory
 
 __all__ = ["Recorder", "Recording"]
 
@@ -40,10 +41,15 @@ class Recording:
 
 
 class Recorder:
-    """Records pieces of work that are never done at the same time: they share a pool."""
+    """Records pieces of work that are never done at the same time: they share a pool.
+
+    Where the common pool has a limit, theirs may take what is left of it.
+    """
 
     def __init__(self) -> None:
         self._pool = cupy().cuda.MemoryPool()
+        if memory.limit():
+            self._pool.set_limit(size=max(1, memory.limit() - memory.held()))
 
     @property
     def nbytes(self) -> int:
