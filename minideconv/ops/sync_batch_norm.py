@@ -48,7 +48,7 @@ class Together(Protocol):
     """What this file needs of the processes; `distributed.Communicator` has it."""
 
     def all_gather(self, array: Array) -> Array:
-        """Return the arrays of all processes, (size, *shape), in the order of the ranks."""
+        """Return the arrays of all processes, stacked in the order of the ranks."""
 
     def all_reduce_(self, array: Array) -> None:
         """Overwrite `array` with the sum over all processes."""
