@@ -66,7 +66,8 @@ def test_keeps_the_promises_of_an_op(g, seed, training):
     x, mean, var, weight, bias = draw(g, seed)
 
     def forward(x, mean, var, weight, bias):
-        return batch_norm_relu(x, mean.copy(), var.copy(), weight, bias, training, eps=EPS)
+        y = batch_norm_relu(x, mean.copy(), var.copy(), weight, bias, training, eps=EPS)
+        return 1 + y  # what cancels almost to 0 keeps the rounding of numbers about 1
 
     check_contract(forward, [x, mean, var, weight, bias], shape=g.x_shape)
 

@@ -96,7 +96,8 @@ def test_keeps_the_promises_of_an_op(g, seed, training):
 
     def forward(x, mean, var, weight, bias):
         options = (weight, bias, training, 0.1, EPS)
-        return batch_norm_relu_pool(x, mean.copy(), var.copy(), *options, **g.kwargs)[0]
+        y = batch_norm_relu_pool(x, mean.copy(), var.copy(), *options, **g.kwargs)[0]
+        return 1 + y  # what cancels almost to 0 keeps the rounding of numbers about 1
 
     check_contract(forward, [x, mean, var, weight, bias], shape=g.y_shape)
 
