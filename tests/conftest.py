@@ -80,7 +80,7 @@ if DEVICE != "cpu":
             out |= set(filter(device_tier.spoils_kernels, items))
         for item in items:
             if item not in out and DEVICE == "fakecuda":
-                _few_examples(item)
+                device_tier.few_examples(item)
         for module in {item.module for item in items if not device_tier.by_itself(item.path)}:
             on_device.show_wrapped(module)
         _leave_out(config, items, out)
@@ -96,20 +96,15 @@ if DEVICE != "cpu":
                 raise
             pytest.skip(reason)
 
-    def _few_examples(item):
-        """Lower the number of examples, also where a test asks for more than its profile."""
-        test = getattr(item, "obj", None)
-        asked = getattr(test, "_hypothesis_internal_use_settings", None)
-        if asked is not None:
-            number = min(asked.max_examples, device_tier.EXAMPLES)
-            test._hypothesis_internal_use_settings = settings(asked, max_examples=number)
-
 
 else:
 
     def pytest_collection_modifyitems(config, items):
-        """Leave out what needs CuPy: it has a tier of its own."""
-        _leave_out(config, items, set(filter(device_tier.needs_cupy, items)))
+        """Leave out what needs CuPy, and minutes of checks: they have tiers of their own."""
+        out = set(filter(device_tier.needs_cupy, items))
+        if not os.environ.get("MINIDECONV_TEST_LADDER"):
+            out |= {item for item in items if item.get_closest_marker("ladder")}
+        _leave_out(config, items, out)
 
 
 def _leave_out(config, items, out):

@@ -3,33 +3,57 @@
 On the device "cpu" the kernels' own source is compiled for the host and runs on NumPy arrays; what
 needs CuPy itself (products, streams, graphs) asks for the fixture `cupy_device` and runs on the
 devices "fakecuda" and "gpu".
+
+What tests/kernels adds by environment variables, each in a process of its own:
+
+MINIDECONV_TEST_ORDER    "reverse" or "shuffle": the order of blocks and threads in all tests
+MINIDECONV_TEST_MEMORY   set: only tests of kernels that are right, with every access checked (guard
+                         pages on fakecuda; the compiler's sanitizers where HOSTSHIM_SAN says so)
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import shutil
 import sys
 from contextlib import contextmanager
-from pathlib import Path
+from functools import wraps
 from types import SimpleNamespace
 
+import device_tier
 import numpy as np
 import pytest
+from device_tier import DEVICE, ON_CI, TOOLS
 
 from minideconv.engine.cuda import module
 
-TOOLS = Path(
-    os.environ.get("MINIDECONV_TEST_TOOLS") or Path(__file__).parents[3] / "shared" / "tools"
-)
-DEVICE = os.environ.get("MINIDECONV_TEST_DEVICE") or "cpu"
+ORDER = os.environ.get("MINIDECONV_TEST_ORDER") or "forward"
+CHECK_MEMORY = bool(os.environ.get("MINIDECONV_TEST_MEMORY"))
+os.environ.pop("LD_PRELOAD", None)  # the sanitizers are loaded: the compiler shall not be checked
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where memory is checked, leave only tests of kernels, and of none that is meant to fail."""
+    if not CHECK_MEMORY:
+        return
+    kept, out = [], []
+    for item in items:
+        wrong = "slip" in item.fixturenames or device_tier.spoils_kernels(item)
+        right = "gpu" in item.fixturenames and not device_tier.needs_cupy(item) and not wrong
+        (kept if right else out).append(item)
+    for item in kept:
+        device_tier.few_examples(item)
+    config.hook.pytest_deselected(items=out)
+    items[:] = kept
 
 
 def _hostshim():
     path = TOOLS / "hostshim" / "hostshim.py"
     if not path.exists() or shutil.which("g++") is None:
-        pytest.skip(f"kernels on the CPU need g++ and {path}")
+        reason = f"kernels on the CPU need g++ and {path}"
+        pytest.fail(reason) if ON_CI else pytest.skip(reason)
     if "hostshim" not in sys.modules:
         spec = importlib.util.spec_from_file_location("hostshim", path)
         sys.modules["hostshim"] = importlib.util.module_from_spec(spec)
@@ -43,16 +67,57 @@ def gpu():
 
     ``put`` keeps an array's order in memory.
     """
+    module._function = _bounded(module._function)
     if DEVICE == "cpu":
-        module.host_compiler = _hostshim().RawModule
+        hostshim = _hostshim()
+        module.host_compiler = hostshim.RawModule
+        hostshim.RawKernel.__init__ = _ordered(hostshim.RawKernel.__init__)
         return SimpleNamespace(xp=np, put=np.asarray, get=np.asarray, kind="hostshim")
     import cupy
 
+    if DEVICE == "fakecuda":
+        sys.modules["fakecuda"].set_order(ORDER)
+        if CHECK_MEMORY:
+            cupy.cuda.set_allocator(None)  # each array a block of its own, with a guard behind it
     from minideconv.backend import to_device
 
     return SimpleNamespace(
         xp=cupy, put=lambda array: to_device(array, "gpu"), get=cupy.asnumpy, kind=DEVICE
     )
+
+
+def _ordered(initialize):
+    """Give every kernel of the host the session's order."""
+
+    @wraps(initialize)
+    def with_order(self, *arguments, **options):
+        initialize(self, *arguments, **options)
+        self.order = ORDER
+
+    return with_order
+
+
+def _bounded(find):
+    """Let no launch have more threads in a block than the kernel was compiled for.
+
+    Without ``__launch_bounds__`` the compiler may use as many registers as blocks of `module.BLOCK`
+    threads can have, and a launch of larger ones would fail on a GPU, and there alone.
+    """
+
+    @wraps(find)
+    def checking(xp, file, kernel, *rest):
+        function, wanted = find(xp, file, kernel, *rest)
+        head = module.source(file).partition(f" {kernel}(")[0].rpartition("__global__")[2]
+
+        def call(grid, block, *arguments, **options):
+            bounded = "__launch_bounds__" in head  # then CuPy and the compiler agree
+            assert bounded or math.prod(block) <= module.BLOCK, f"{kernel}: a block of {block}"
+            return function(grid, block, *arguments, **options)
+
+        return call, wanted
+
+    checking.cache_clear = find.cache_clear
+    return checking
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +142,7 @@ def schedule(gpu):
             try:
                 yield
             finally:
-                sys.modules["fakecuda"].set_order("forward")
+                sys.modules["fakecuda"].set_order(ORDER)
             return
         with pytest.MonkeyPatch.context() as patch:
             if gpu.kind == "hostshim":

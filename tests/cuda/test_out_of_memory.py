@@ -125,6 +125,7 @@ class Lines(Progress):
         self.lines.append(text)
 
 
+@pytest.mark.long_on_fakecuda
 def test_a_budget_is_kept_and_recomputation_turned_on(cupy_device):
     """Both change no number."""
     with workspace_limit(1 << 17):  # patch matrices shall not be what takes the memory

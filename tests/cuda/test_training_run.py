@@ -169,7 +169,14 @@ def content(folder):
     return plain(saved.model_state), plain(saved.state), saved.header, figures
 
 
-@pytest.mark.parametrize(("graph", "bits"), [("off", "fp32"), ("on", "fp32"), ("on", "fp16")])
+@pytest.mark.parametrize(
+    ("graph", "bits"),
+    [
+        ("off", "fp32"),
+        ("on", "fp32"),
+        pytest.param("on", "fp16", marks=pytest.mark.long_on_fakecuda),
+    ],
+)
 def test_stopping_and_resuming_changes_no_byte(graph, bits, tmp_path):
     """In the middle of an epoch, between two readings, with batches on their way."""
     settings = {**TINY, "epochs": 3, "optimizer": "adamw", "lr": 0.003, "print_freq": 3}

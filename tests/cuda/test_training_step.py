@@ -148,7 +148,7 @@ def test_a_recorded_step_is_the_same_step(cupy_device, way):
     assert recorded[3].steps._replays.nbytes > 0
 
 
-@pytest.mark.parametrize("images", [14, 16])
+@pytest.mark.parametrize("images", [pytest.param(14, marks=pytest.mark.long_on_fakecuda), 16])
 def test_the_last_step_of_an_epoch_has_what_is_left(cupy_device, images):
     """Seven or eight batches by three: the last step has 1 or 2, of another weight each.
 

@@ -55,6 +55,7 @@ def test_cross_entropy(torch, case, seed):
         np.testing.assert_allclose(mine.grad.numpy(), theirs.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.long_on_fakecuda
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_float32_batch_of_segmentation_scores(torch, weighted):
     """The shape of training: the mean over 60,000 pixels, in float32, uint8 labels with void."""

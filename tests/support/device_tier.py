@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from hypothesis import settings
+
 TESTS = Path(__file__).resolve().parents[1]
 TOOLS = Path(os.environ.get("MINIDECONV_TEST_TOOLS") or TESTS.parents[1] / "shared" / "tools")
 ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
@@ -40,7 +42,7 @@ CPU_ONLY = {
 }
 """Folders and files of tests about the CPU alone, and what they are about."""
 
-CHECKS_OF_CHECKS = ("reject", "mutant")
+CHECKS_OF_CHECKS = ("reject", "mutant", "spoilt", "would_notice")
 """Parts of names of tests that spoil a function and expect the checks to notice.
 
 They are about the checks, which are the same everywhere. Kernels are spoilt in tests/cuda.
@@ -90,6 +92,15 @@ def about_the_cpu(item: Any) -> bool:
     if folder in CPU_ONLY or item.get_closest_marker("cpu"):
         return True
     return folder != "cuda" and any(part in item.name for part in CHECKS_OF_CHECKS)
+
+
+def few_examples(item: Any) -> None:
+    """Lower the number of Hypothesis examples, also where a test asks for more than its profile."""
+    test = getattr(item, "obj", None)
+    asked = getattr(test, "_hypothesis_internal_use_settings", None)
+    if asked is not None:
+        number = min(asked.max_examples, EXAMPLES)
+        test._hypothesis_internal_use_settings = settings(asked, max_examples=number)
 
 
 def too_long(item: Any) -> bool:

@@ -17,6 +17,8 @@ from minideconv.training.engine import Trainer
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.long_on_fakecuda  # tests/cuda/test_training_run.py resumes there
+
 TIMING = {"elapsed", "images_per_second", "data_wait", "memory"}
 
 
@@ -78,7 +80,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert lines(first) == lines(second)
 
 
-@pytest.fixture(params=["adamw", pytest.param("sgd", marks=pytest.mark.long_on_fakecuda)])
+@pytest.fixture(params=["adamw", "sgd"])
 def settings(tiny, request):
     # Three batches in a step: the last step of an epoch takes what is left.
     return {**tiny, "optimizer": request.param, "accumulate": 2, "workers": 2, "lr": 0.02}
@@ -112,7 +114,6 @@ def test_stopping_and_resuming_changes_no_byte(settings, uninterrupted, tmp_path
         assert_same_run(tmp_path / "whole", folder)
 
 
-@pytest.mark.long_on_fakecuda
 def test_stopping_twice_and_in_a_validation(settings, uninterrupted, tmp_path):
     folder = tmp_path / "again"
     with pytest.raises(Interrupted) as stopped:
@@ -126,7 +127,6 @@ def test_stopping_twice_and_in_a_validation(settings, uninterrupted, tmp_path):
     assert_same_run(tmp_path / "whole", folder)
 
 
-@pytest.mark.long_on_fakecuda
 def test_another_number_of_workers_changes_no_byte(settings, uninterrupted, tmp_path):
     folder = tmp_path / "workers"
     with pytest.raises(Interrupted):
@@ -138,7 +138,6 @@ def test_another_number_of_workers_changes_no_byte(settings, uninterrupted, tmp_
     assert lines(tmp_path / "whole") == lines(folder)
 
 
-@pytest.mark.long_on_fakecuda
 def test_lines_behind_the_checkpoint_are_dropped(settings, uninterrupted, tmp_path):
     """As after a power cut: metrics.jsonl is ahead of last.npz, its last line half written."""
     folder = tmp_path / "cut"
@@ -154,7 +153,6 @@ def test_lines_behind_the_checkpoint_are_dropped(settings, uninterrupted, tmp_pa
     assert_same_run(tmp_path / "whole", folder)
 
 
-@pytest.mark.long_on_fakecuda
 def test_a_run_that_died_goes_on_from_its_last_save(tiny, tmp_path, monkeypatch):
     settings = {**tiny, "save_every": 1}
     run(tmp_path / "whole", settings)
@@ -175,7 +173,6 @@ def test_a_run_that_died_goes_on_from_its_last_save(tiny, tmp_path, monkeypatch)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
 
-@pytest.mark.long_on_fakecuda
 def test_another_seed_is_another_run(tiny, tmp_path):
     """The comparison above is able to fail."""
     run(tmp_path / "a", tiny)
@@ -184,7 +181,6 @@ def test_another_seed_is_another_run(tiny, tmp_path):
         assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.mark.long_on_fakecuda
 def test_a_plateau_schedule_resumes_too(tiny, tmp_path):
     settings = {**tiny, "lr_schedule": "plateau"}
     run(tmp_path / "whole", settings)
@@ -194,7 +190,6 @@ def test_a_plateau_schedule_resumes_too(tiny, tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
 
-@pytest.mark.long_on_fakecuda
 def test_resuming_a_finished_run_does_nothing(tiny, tmp_path):
     run(tmp_path / "run", tiny)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
