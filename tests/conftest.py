@@ -5,6 +5,7 @@ Profiles (environment variable HYPOTHESIS_PROFILE; "ci" if CI is set, else "dev"
 ========  ==========================================================================
 dev       50 examples, random, failures remembered in .hypothesis/
 ci        100 examples, the same ones at every run
+again     25 examples, the same ones: for suites that run once more under other settings
 fresh     100 examples, random, nothing remembered: repeat it to hunt for flaky tests
 hunt      5000 examples, random, failures remembered: a long look for rare failures
 ========  ==========================================================================
@@ -46,6 +47,7 @@ _COMMON = {
 }
 settings.register_profile("dev", max_examples=50, derandomize=False, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_COMMON)
+settings.register_profile("again", max_examples=25, derandomize=True, database=None, **_COMMON)
 settings.register_profile("fresh", max_examples=100, derandomize=False, database=None, **_COMMON)
 settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMON)
 settings.load_profile(
@@ -77,7 +79,7 @@ if DEVICE != "cpu":
         out = {item for item in items if device_tier.about_the_cpu(item)}
         if DEVICE == "fakecuda":
             out |= set(filter(device_tier.too_long, items))
-            out |= set(filter(device_tier.spoils_kernels, items))
+            out |= set(filter(device_tier.tried_elsewhere, items))
         for item in items:
             if item not in out and DEVICE == "fakecuda":
                 device_tier.few_examples(item)
@@ -102,6 +104,7 @@ else:
     def pytest_collection_modifyitems(config, items):
         """Leave out what needs CuPy, and minutes of checks: they have tiers of their own."""
         out = set(filter(device_tier.needs_cupy, items))
+        out |= set(filter(device_tier.tried_elsewhere, items))
         if not os.environ.get("MINIDECONV_TEST_LADDER"):
             out |= {item for item in items if item.get_closest_marker("ladder")}
         _leave_out(config, items, out)
