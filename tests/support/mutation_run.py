@@ -1,6 +1,6 @@
 """How good are the tests of the kernels? Spoil one token of a kernel at random and see who notices.
 
-    python tests/kernels/mutation_run.py [--count 40] [--seed 0] [--file pooling.cu]
+    python tests/support/mutation_run.py [--count 40] [--seed 0] [--file pooling.cu]
 
 A mutant is a copy of the project with one token of one kernel file changed: an operator, a
 constant, a bound, a barrier. Its tests must fail. Mutants that survive are printed with their
@@ -96,6 +96,12 @@ def tests_of(file: str) -> tuple[list[str], str]:
     for beginning, (names, device) in KNOWN_BY.items():
         if file.startswith(beginning):
             return [f"tests/cuda/test_{name}.py" for name in names], device
+    if file == "common.cuh":
+        return tests_of("pooling.cu")
+    # a file that is put in front of others: the tests of the first of these
+    for path in sorted((ROOT / KERNELS).glob("*.cu")):
+        if f"// with: {file}\n" in path.read_text(encoding="utf-8"):
+            return tests_of(path.name)
     return [], "cpu"
 
 
