@@ -1,18 +1,19 @@
-"""Everything that is to be measured on a GPU, in one run of under eight minutes.
+"""Everything that is to be measured on a GPU.
 
     python -m benchmarks.gpu [--out FILE.json] [--only SECTION ...] [--tiny]
 
 rates        what this GPU multiplies and copies in a second
-layers       every distinct convolution of DeconvNet, three passes, in each precision, against cuDNN
-ops          batch norm, pooling, unpooling, the loss, the optimisers, against PyTorch
-steps        whole training steps, of the paper's network and of small ones, against PyTorch
 training     ``minideconv.train`` from end to end on drawn pictures, and its mean IoU
 agreement    the losses of one short run on the CPU and on the GPU, side by side
+steps        whole training steps, of the paper's network and of small ones, against PyTorch
+layers       every distinct convolution of DeconvNet, three passes, in each precision, against cuDNN
+ops          batch norm, pooling, unpooling, the loss, the optimisers, against PyTorch
 
-Results are stored as JSON after each section, and as a Markdown table beside it. Without a CUDA
-build of PyTorch ours are measured alone. ``--tiny`` takes sizes that a test can afford; it shows
-that the program works and no more. `benchmarks/gpu.sh` runs the test suite and NVIDIA's
-compute-sanitizer as well.
+Each result is stored as JSON as soon as it is known, and as a Markdown table beside it; sections
+that the file holds from the same day, device and versions stay in it. Without a CUDA build of
+PyTorch ours are measured alone. ``--tiny`` takes sizes that a test can afford; it shows that the
+program works and no more. `benchmarks/gpu_first_run.sh` runs the sections one by one, each with a
+time limit; `benchmarks/gpu.sh` runs the test suite and NVIDIA's compute-sanitizer as well.
 """
 
 from __future__ import annotations
@@ -100,35 +101,53 @@ Section = Callable[[GpuPlan], Iterator[Row]]
 
 SECTIONS: dict[str, Section] = {
     "rates": lambda plan: gpu_device.rates(plan.side, plan.bytes, plan.rounds, plan.least),
+    "training": lambda plan: gpu_training.train(plan.training),
+    "agreement": lambda plan: gpu_training.agreement(plan.agreement),
+    "steps": lambda plan: gpu_steps.steps(
+        plan.big_steps, plan.small_steps, PRECISIONS, plan.rounds, plan.least, plan.try_all
+    ),
     "layers": lambda plan: gpu_layers.layers(
         plan.layer_net, PRECISIONS, plan.rounds, plan.least, plan.layer_count
     ),
     "ops": lambda plan: gpu_ops.memory_bound(
         plan.maps, plan.scores, plan.parameters, plan.rounds, plan.least
     ),
-    "steps": lambda plan: gpu_steps.steps(
-        plan.big_steps, plan.small_steps, PRECISIONS, plan.rounds, plan.least, plan.try_all
-    ),
-    "training": lambda plan: gpu_training.train(plan.training),
-    "agreement": lambda plan: gpu_training.agreement(plan.agreement),
 }
 
 
 def run(plan: GpuPlan, sections: Sequence[str], out: Path) -> None:
-    """Measure the sections and store each as soon as it is there."""
+    """Measure the sections and store each row as soon as it is there."""
     results: dict[str, Any] = {"format": 1, "machine": gpu_device.describe(), "sections": {}}
+    results["sections"] = _stored(out, results["machine"])
     for name in sections:
         start = time.perf_counter()
-        rows = []
+        rows = results["sections"][name] = []
         for row in SECTIONS[name](plan):
             rows.append(row)
             print(gpu_tables.line(name, row), flush=True)
-        results["sections"][name] = rows
+            _store(results, out)
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        out.with_suffix(".md").write_text(gpu_tables.render(results), encoding="utf-8")
     print(f"stored: {out} and {out.with_suffix('.md').name}")
+
+
+def _stored(out: Path, machine: dict[str, Any]) -> dict[str, Any]:
+    """Return the sections that the file holds, if they were measured here and today."""
+    try:
+        found = json.loads(out.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found["sections"] if found.get("machine") == machine else {}
+
+
+def _store(results: dict[str, Any], out: Path) -> None:
+    """Replace both files, each in one step: a time limit may end the program at any moment."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    texts = {out: json.dumps(results, indent=1) + "\n"}
+    texts[out.with_suffix(".md")] = gpu_tables.render(results)
+    for file, text in texts.items():
+        scratch = file.with_name(f".{file.name}.new")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(file)
 
 
 def main(arguments: Sequence[str]) -> int:

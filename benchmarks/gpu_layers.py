@@ -2,7 +2,8 @@
 
 All our algorithms take part; "ours" is the fastest, which is what `set_benchmark` makes a program
 use, and "table" the one that the table takes without measuring. Theirs is what PyTorch calls,
-channels last, in cuDNN's benchmark mode. Results are compared before anything is timed.
+channels last, in cuDNN's benchmark mode. Results are compared before anything is timed, on the
+device: the results of one layer are gigabytes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from benchmarks.gpu_device import Row, cuda_torch, take_turns
 from benchmarks.layers import Layer, distinct, layers_of
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
-from minideconv.backend import to_cpu, to_device
+from minideconv.backend import cupy, to_device
 from minideconv.engine.cuda.table import Algorithm, Question, candidates
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 from minideconv.precisions import precision
 
-__all__ = ["TOLERANCE", "agree", "layers", "torch_precision"]
+__all__ = ["TOLERANCE", "agree", "as_array", "layers", "torch_precision"]
+
+_DRAWN = 999_983
 
 # of the result's norm; both sides round their factors
 TOLERANCE = {"fp32": 2e-5, "tf32": 3e-3, "bf16": 2e-2, "fp16": 3e-3}
@@ -33,9 +36,9 @@ def layers(
     net: Net, precisions: tuple[str, ...], rounds: int, least: float, count: int | None
 ) -> Iterator[Row]:
     """Measure each distinct layer and pass; at most `count` layers, the others are left out."""
-    for layer, names in distinct(layers_of(net))[:count]:
-        arrays = _arrays(layer)
-        for chosen in precisions:
+    for chosen in precisions:
+        for layer, names in distinct(layers_of(net))[:count]:
+            arrays = _arrays(layer)
             theirs = _torch(layer, arrays, chosen)
             for which in PASSES:
                 if which == "input gradient" and layer.name == "conv1_1":
@@ -57,28 +60,34 @@ def layers(
                 }
 
 
-def _arrays(layer: Layer) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
+def _arrays(layer: Layer) -> dict[str, Any]:
+    """Return x, dy, w and b on the device, x and dy as (N, C, H, W) views of channels-last memory.
 
-    def images(shape: tuple[int, int, int, int]) -> np.ndarray:
+    A prime number of drawn numbers, over and over: to draw all would take longer than to measure.
+    """
+    drawn = to_device(np.random.default_rng(0).standard_normal(_DRAWN, np.float32), "gpu")
+
+    def numbers(*shape: int) -> Any:
+        return cupy().resize(drawn, shape)
+
+    def images(shape: tuple[int, int, int, int]) -> Any:
         n, c, h, w = shape
-        return from_channels_last(rng.standard_normal((n, h, w, c), np.float32))
+        return from_channels_last(numbers(n, h, w, c))
 
-    w = rng.standard_normal(layer.w_shape, np.float32) / np.float32(layer.c_in**0.5 * layer.kernel)
-    bias = rng.standard_normal(layer.c_out, np.float32)
-    return {"x": images(layer.x_shape), "dy": images(layer.y_shape), "w": w, "b": bias}
+    w = numbers(*layer.w_shape) / np.float32(layer.c_in**0.5 * layer.kernel)
+    x, dy = images(layer.x_shape), images(layer.y_shape)
+    return {"x": x, "dy": dy, "w": w, "b": numbers(layer.c_out)}
 
 
 def _ours(
-    layer: Layer, arrays: dict[str, np.ndarray], which: str, chosen: str
+    layer: Layer, arrays: dict[str, Any], which: str, chosen: str
 ) -> dict[str, Callable[[], Any]]:
     """Return our algorithms for a pass by name, the one that the table takes first.
 
     Each pass of a transposed convolution is one of the convolution that goes the other way.
     """
-    on_gpu = {name: to_device(array, "gpu") for name, array in arrays.items()}
-    x, dy = (to_channels_last(on_gpu[name]) for name in ("x", "dy"))
-    w, bias = taps_first(on_gpu["w"]), on_gpu["b"]
+    x, dy = (to_channels_last(arrays[name]) for name in ("x", "dy"))
+    w, bias = taps_first(arrays["w"]), arrays["b"]
     operation = {"forward": "forward", "input gradient": "input_grad"}.get(which, "weight_grad")
     size, c, k = layer.size, layer.c_in, layer.c_out
     if layer.transposed:
@@ -103,17 +112,15 @@ def _ours(
 
 
 def _torch(
-    layer: Layer, arrays: dict[str, np.ndarray], chosen: str
+    layer: Layer, arrays: dict[str, Any], chosen: str
 ) -> dict[str, Callable[[], Any]] | None:
     """Return PyTorch's three passes, or None where it cannot use this GPU."""
     torch = cuda_torch()
     if torch is None:
         return None
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(chosen, torch.float32)
-    tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(array)).cuda().to(dtype)
-        for name, array in arrays.items()
-    }
+    on_cuda = {name: torch.as_tensor(array, device="cuda") for name, array in arrays.items()}
+    tensors = {name: tensor.to(dtype) for name, tensor in on_cuda.items()}
     last = torch.channels_last
     x, dy, w = (tensors[name].contiguous(memory_format=last) for name in ("x", "dy", "w"))
 
@@ -138,17 +145,20 @@ def torch_precision(torch: Any, chosen: str) -> None:
 def _check(what: str, calls: dict[str, Callable[[], Any]], tolerance: float) -> None:
     """Compare all contenders with cuDNN, or where it is missing with the first of ours."""
     others = dict(calls)
-    if "cudnn" in others:
-        expected = others.pop("cudnn")().float().cpu().numpy()
-    else:
-        expected = to_cpu(others.pop(next(iter(others)))())
+    expected = as_array(others.pop("cudnn" if "cudnn" in others else next(iter(others)))())
     for name, call in others.items():
         agree(f"{what}, {name}", call(), expected, tolerance)
 
 
-def agree(what: str, found: Any, expected: np.ndarray, tolerance: float) -> None:
+def as_array(result: Any) -> Any:
+    """Return a result of ours or of PyTorch's as a float32 array on the device."""
+    ours = isinstance(result, cupy().ndarray)
+    return result if ours else cupy().asarray(result.detach().float())
+
+
+def agree(what: str, found: Any, expected: Any, tolerance: float) -> None:
     """Raise BenchmarkError where two results differ: a fast wrong answer is no result."""
-    found = to_cpu(found).reshape(expected.shape)
-    error = float(np.linalg.norm((found - expected).ravel()))
-    if not error <= tolerance * float(np.linalg.norm(expected.ravel())):
-        raise BenchmarkError(f"{what}: the results differ by {error:.1e}")
+    difference = as_array(found).reshape(expected.shape) - expected
+    error, size = (float((array * array).sum()) ** 0.5 for array in (difference, expected))
+    if not error <= tolerance * size:
+        raise BenchmarkError(f"{what}: the results differ by {error / size:.1e} of their norm")

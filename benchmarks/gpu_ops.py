@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_device import Row, cuda_torch, take_turns
-from benchmarks.gpu_layers import agree
+from benchmarks.gpu_layers import agree, as_array
 from benchmarks.memory_bound import Place, Shape, cases
 from benchmarks.optimizers import OPTIONS, PASSES_OVER
 from minideconv import Tensor, optim
@@ -34,7 +34,7 @@ def memory_bound(
         calls = {"ours": case.ours}
         if torch is not None:
             calls["torch"] = case.torch(torch.channels_last)
-            expected = calls["torch"]().detach().float().cpu().numpy()
+            expected = as_array(calls["torch"]())
             agree(f"{case.name} {shape}", case.ours(), expected, TOLERANCE)
         times = take_turns(calls, rounds, least)
         yield _row(case.name, "x".join(map(str, shape)), case.read + case.written, times)

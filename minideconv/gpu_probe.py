@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import Any
 
 __all__ = ["gpu_name", "gpu_problem"]
@@ -92,6 +92,12 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
+def _cublas() -> None:
+    # Not import_module: asking the package for its attribute is what makes CuPy 14 load the
+    # library of the wheel first, and only then the extension that needs it.
+    from cupy_backends.cuda.libs import cublas  # noqa: F401
+
+
 def _headers() -> None:
     from cuda.pathfinder import find_nvidia_header_directory
 
@@ -108,7 +114,7 @@ def _library_problem(cupy: Any) -> str | None:
             "NVRTC, which compiles kernels, is missing",
         ),
         "nvidia-cublas": (
-            lambda: import_module("cupy_backends.cuda.libs.cublas"),
+            _cublas,
             "cuBLAS, which multiplies matrices, is missing",
         ),
         "nvidia-cuda-runtime": (_headers, "the CUDA headers, which kernels need, are missing"),

@@ -79,7 +79,7 @@ if DEVICE != "cpu":
         out = {item for item in items if device_tier.about_the_cpu(item)}
         if DEVICE == "fakecuda":
             out |= set(filter(device_tier.too_long, items))
-            out |= set(filter(device_tier.tried_elsewhere, items))
+        out |= set(filter(device_tier.tried_elsewhere, items))
         for item in items:
             if item not in out and DEVICE == "fakecuda":
                 device_tier.few_examples(item)

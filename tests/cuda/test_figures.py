@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from minideconv.backend import Device
-from minideconv.engine.cuda import module
 from minideconv.engine.cuda.figures import add_loss
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.training.figures import DeviceFigures
@@ -47,23 +46,9 @@ def test_each_step_has_its_place_and_what_has_none_is_left_out(gpu):
         ("(double)share[0]", "1.0"),
     ],
 )
-def test_a_wrong_kernel_is_seen(gpu, monkeypatch, right, wrong):
-    real = module.source
-
-    def source(file):
-        text = real(file)
-        assert text.count(right) == 1
-        return text.replace(right, wrong)
-
-    monkeypatch.setattr(module, "source", source)
-    module._module.cache_clear()
-    module._function.cache_clear()
-    try:
-        with pytest.raises(AssertionError):
-            check(gpu)
-    finally:
-        module._module.cache_clear()
-        module._function.cache_clear()
+def test_a_wrong_kernel_is_seen(gpu, slip, right, wrong):
+    with slip("figures.cu", right, wrong), pytest.raises(AssertionError):
+        check(gpu)
 
 
 def test_reading_returns_all_and_begins_anew(cupy_device):

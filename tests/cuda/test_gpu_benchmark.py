@@ -42,7 +42,7 @@ def test_every_section_is_measured_and_stored(gpu_benchmark, tmp_path):
 
 def test_a_section_that_is_not_there(gpu_benchmark, capsys):
     assert run_program("benchmarks.gpu", gpu_benchmark.main, ["--only", "lyers"]) == 2
-    assert "there is no such section; use rates, layers" in capsys.readouterr().err
+    assert "there is no such section; use rates, training" in capsys.readouterr().err
 
 
 def test_without_a_gpu_it_says_so(gpu):

@@ -30,6 +30,8 @@ from minideconv.backend import get_xp, to_cpu, to_device
 from minideconv.ops.switches import Switches
 
 PLACE = "gpu"
+OPTIONAL = ("llvmlite", "numba")
+"""Packages that a machine with a GPU need not have."""
 _WRAPPED = (ops.__name__, functional.__name__)
 
 
@@ -108,10 +110,18 @@ def _op_modules() -> list[types.ModuleType]:
 
 
 def _import_library() -> None:
-    """Let every file of the library bind the functions it calls, before there are wrapped ones."""
+    """Let every file of the library bind the functions it calls, before there are wrapped ones.
+
+    A file about a package of an extra that is not installed here is left out: it will not run.
+    """
     for _, name, _ in pkgutil.walk_packages(minideconv.__path__, minideconv.__name__ + "."):
-        if not name.endswith("__main__"):
+        if name.endswith("__main__"):
+            continue
+        try:
             importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in OPTIONAL:
+                raise
 
 
 class _Wrapped(types.ModuleType):
