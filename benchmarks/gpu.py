@@ -34,7 +34,7 @@ from minideconv.command_line import HelpFormatter, run_program
 from minideconv.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
-PRECISIONS = ("fp32", "tf32", "bf16")
+PRECISIONS = ("tf32", "bf16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class GpuPlan:
     maps: tuple[tuple[int, int, int, int], ...]
     scores: tuple[tuple[int, int, int, int], ...]
     parameters: int
-    big_steps: tuple[Net, ...]
-    small_steps: tuple[Net, ...]
+    steps: tuple[Net, ...]
     training: dict[str, Any]
     agreement: dict[str, Any]
     try_all: bool = True
@@ -69,8 +68,7 @@ FULL = GpuPlan(
     maps=((16, 64, 224, 224), (16, 128, 112, 112), (16, 256, 56, 56), (16, 512, 28, 28)),
     scores=((16, 21, 224, 224),),
     parameters=2**27,
-    big_steps=(replace(PAPER, batch=16), replace(PAPER, batch=64)),
-    small_steps=(DEFAULT, SMALL),
+    steps=(DEFAULT, SMALL, replace(PAPER, batch=16), replace(PAPER, batch=64)),
     training={},
     agreement={"width": 8, "epochs": 3, "train_images": 128, "val_images": 16},
 )
@@ -90,8 +88,7 @@ TINY = GpuPlan(
     maps=((2, 8, 8, 6),),
     scores=((2, 5, 6, 8),),
     parameters=2**12,
-    big_steps=(TINY_NET,),
-    small_steps=(replace(TINY_NET, batch=3),),
+    steps=(TINY_NET, replace(TINY_NET, batch=3)),
     training=TINY_RUN,
     agreement=TINY_RUN,
     try_all=False,
@@ -104,10 +101,10 @@ SECTIONS: dict[str, Section] = {
     "training": lambda plan: gpu_training.train(plan.training),
     "agreement": lambda plan: gpu_training.agreement(plan.agreement),
     "steps": lambda plan: gpu_steps.steps(
-        plan.big_steps, plan.small_steps, PRECISIONS, plan.rounds, plan.least, plan.try_all
+        plan.steps, PRECISIONS, plan.rounds, plan.least, plan.try_all
     ),
     "layers": lambda plan: gpu_layers.layers(
-        plan.layer_net, PRECISIONS, plan.rounds, plan.least, plan.layer_count
+        plan.layer_net, PRECISIONS, min(plan.rounds, 3), plan.least / 3, plan.layer_count
     ),
     "ops": lambda plan: gpu_ops.memory_bound(
         plan.maps, plan.scores, plan.parameters, plan.rounds, plan.least
@@ -124,7 +121,8 @@ def run(plan: GpuPlan, sections: Sequence[str], out: Path) -> None:
         rows = results["sections"][name] = []
         for row in SECTIONS[name](plan):
             rows.append(row)
-            print(gpu_tables.line(name, row), flush=True)
+            seconds = time.perf_counter() - start
+            print(f"{seconds:6.1f} s {gpu_tables.line(name, row)}", flush=True)
             _store(results, out)
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     print(f"stored: {out} and {out.with_suffix('.md').name}")

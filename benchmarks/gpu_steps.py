@@ -3,7 +3,8 @@
 zero_grad, forward, cross entropy, backward, SGD with momentum and weight decay. Nobody reads the
 loss: both libraries go on to the next step without waiting for the device. PyTorch has its images
 and weights channels last, cuDNN in benchmark mode, a fused optimiser, and for bf16 autocast; ours
-chooses its convolutions by measurement. Small networks are also recorded into a CUDA graph.
+chooses its convolutions by measurement, and is recorded into a CUDA graph, as the training program
+does it; "without graph" is the same step started kernel by kernel from Python.
 
 Weights are drawn once for each network, on the CPU; both libraries begin with them each time.
 Ours are uploaded on the stream that computes with them: no other stream waits for an upload.
@@ -25,7 +26,7 @@ from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
 from minideconv import Tensor, models, optim, random
 from minideconv import functional as F
-from minideconv.backend import cupy, to_device
+from minideconv.backend import cupy, default_device, to_device
 from minideconv.engine.cuda import checks, memory
 from minideconv.engine.cuda.benchmark import set_benchmark
 from minideconv.engine.cuda.graph import Recorder
@@ -37,19 +38,18 @@ Step = Callable[[], Any]
 
 
 def steps(
-    big: Sequence[Net],
-    small: Sequence[Net],
+    nets: Sequence[Net],
     precisions: Sequence[str],
     rounds: int,
     least: float,
     try_all: bool,
 ) -> Iterator[Row]:
-    """Measure the step of each network in each precision; of small ones as a graph too."""
+    """Measure the step of each network in each precision, recorded as a graph and not."""
     set_benchmark(try_all)
-    for net in (*big, *small):
+    for net in nets:
         drawn = _drawn(*net.arguments().items())
         for chosen in precisions:
-            contenders, peaks = _contenders(net, drawn, chosen, graph=net in small)
+            contenders, peaks = _contenders(net, drawn, chosen)
             yield {
                 "name": net.name,
                 "batch": net.batch,
@@ -63,9 +63,7 @@ def steps(
             cupy().get_default_memory_pool().free_all_blocks()
 
 
-def _contenders(
-    net: Net, drawn: Any, chosen: str, graph: bool
-) -> tuple[dict[str, Step], dict[str, float]]:
+def _contenders(net: Net, drawn: Any, chosen: str) -> tuple[dict[str, Step], dict[str, float]]:
     """Return the steps by name, and the memory that each library had at most, in GiB."""
     torch, stream = cuda_torch(), the_gpu().cuda.Stream(non_blocking=True)
     contenders: dict[str, Step] = {}
@@ -74,10 +72,10 @@ def _contenders(
         loss = step().item()
         with memory.measured() as peak:  # not the first one, which tries algorithms
             step()
-        if graph:
-            step()
-            contenders["ours"] = _on(stream, Recorder().record(step))
-    contenders["without graph" if graph else "ours"] = _on(stream, step)
+        step()
+        memory.release()
+        contenders["ours"] = _on(stream, Recorder().record(step))
+    contenders["without graph"] = _on(stream, step)
     peaks = {"ours": _gib(peak.nbytes)}
     if torch is not None:
         torch.cuda.empty_cache()
@@ -108,7 +106,8 @@ def _on(stream: Any, step: Step) -> Step:
 def _drawn(*arguments: tuple[str, Any]) -> Any:
     """Return a network on the CPU, whose weights are the first ones of all contenders."""
     random.manual_seed(0)
-    return models.deconvnet(**dict(arguments))
+    with default_device("cpu"):
+        return models.deconvnet(**dict(arguments))
 
 
 def _ours(net: Net, drawn: Any, chosen: str) -> Step:
