@@ -252,7 +252,7 @@ class Tensor(TensorMethods):
             target = tensor()
             if target is not None:
                 before = target._grad
-                target._grad = wrap(grad.copy() if before is None else before.data + grad)
+                target._grad = wrap(grad.copy(order="K") if before is None else before.data + grad)
 
         self._node.retained = retain
 
@@ -354,8 +354,9 @@ class Tensor(TensorMethods):
                 "copy tensor.detach()"
             )
         new = type(self).__new__(type(self))
-        new.data, new._version, new._node = self.data.copy(), [0], None
-        new._grad = None if self._grad is None else wrap(self._grad.data.copy())
+        # "K" keeps the order in memory: a convolution would turn another one at each call.
+        new.data, new._version, new._node = self.data.copy(order="K"), [0], None
+        new._grad = None if self._grad is None else wrap(self._grad.data.copy(order="K"))
         new._requires_grad, new._home, new._hooks = self._requires_grad, None, None
         if hasattr(self, "__dict__"):
             new.__dict__.update(self.__dict__)

@@ -11,6 +11,7 @@ import weakref
 import numpy as np
 import pytest
 
+from minideconv import nn
 from minideconv.autograd import (
     Tensor,
     detect_anomaly,
@@ -194,6 +195,14 @@ def test_deepcopy() -> None:
     assert grad_of(q).tolist() == grad_of(p).tolist()
     with pytest.raises(RuntimeError, match=r"deepcopy: only leaves .* result of mul"):
         copy.deepcopy(p * 2)
+
+
+def test_deepcopy_keeps_the_order_in_memory() -> None:
+    layer = nn.Conv2d(3, 4, (2, 5))  # lies taps first: another order is turned at every call
+    layer(Tensor(np.ones((1, 3, 4, 6), np.float32))).sum().backward()
+    twin = copy.deepcopy(layer)
+    assert twin.weight.data.strides == layer.weight.data.strides
+    assert grad_of(twin.weight).strides == grad_of(layer.weight).strides
 
 
 # ---- walking back --------------------------------------------------------------------------------
