@@ -29,11 +29,12 @@ BASE = {"errors", "backend", "random", "geometry", "algorithms", "precisions"}
 ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
-ENGINE = NETS | {"optim", "data", "segmentation", "visualize", "_version"}
+ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version"}
 PROGRAM = ENGINE | {"distributed", "training", "command_line"}
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
+    "files": set(),
     "geometry": {"errors"},
     "backend": {"errors"},
     "random": {"errors", "backend"},
@@ -47,11 +48,11 @@ ROOMS: dict[str, set[str]] = {
     "nn": NETS - {"models", "nn"},
     "optim": NETS - {"models"},
     "models": NETS - {"models"},
-    "data": BASE,
+    "data": BASE | {"files"},
     "testing": ARRAYS | TAPE,
     "distributed": {"errors", "backend"},
     "segmentation": NETS | {"data"},
-    "visualize": NETS | {"data", "segmentation"},
+    "visualize": NETS | {"files", "data", "segmentation"},
     "training": ENGINE | {"distributed"},
     # thin command lines
     "command_line": {"errors", "algorithms", "precisions"},

@@ -18,12 +18,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from minideconv.errors import TrainingError, UsageError
+from minideconv.files import replace_file
 from minideconv.training.config import TrainConfig
 from minideconv.training.options import to_toml
 
@@ -135,13 +135,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     TrainingError
         If it cannot be written: a full disk, for example.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     with _writing(path):
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_file(path, content)
 
 
 @contextlib.contextmanager

@@ -66,12 +66,19 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     write_text(path, "old")
 
-    def fail(self, content):
-        with self.open("wb") as file:
-            file.write(content[:2])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fail(descriptor, mode):
+        file = real(descriptor, mode)
+        write = file.write
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+        def half(content):
+            write(content[:2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(file, "write", half)
+        return file
+
+    real = os.fdopen
+    monkeypatch.setattr(os, "fdopen", fail)
     with pytest.raises(TrainingError, match=r"report\.html could not be written: the disk is full"):
         write_bytes(path, b"new content")
     monkeypatch.undo()
