@@ -117,6 +117,8 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
     progress.message(
         f"{trained.path} (epoch {epoch}) on {what}: {len(chosen)} images, on {trained.place}"
     )
+    if note := getattr(images, "note", ""):
+        progress.message(note)
     progress.message(figures_table(trained.classes, {what.split()[-1]: confusion}))
     if options.json is not None:
         result = {

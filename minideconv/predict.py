@@ -11,7 +11,7 @@ from typing import Any
 from minideconv.command_line import HelpFormatter, add_machine_options, run_program
 from minideconv.errors import DataError, UsageError
 
-__all__ = ["main", "read_image"]
+__all__ = ["main"]
 
 _DESCRIPTION = """\
 Segment photographs with a trained network. For every IMAGE it writes NAME.png, a palette picture
@@ -104,6 +104,7 @@ def _predict(trained: Any, path: Path, folder: Path, name: str) -> str:
     """Write the two pictures of one photograph; return what to say about it."""
     import numpy as np
 
+    from minideconv.data.pictures import read_image
     from minideconv.data.voc_colors import overlay
     from minideconv.visualize.boards import save_png
     from minideconv.visualize.masks import save_palette_png
@@ -123,31 +124,6 @@ def _predict(trained: Any, path: Path, folder: Path, name: str) -> str:
     order = [index for index in np.argsort(-shares, kind="stable") if shares[index] >= 0.005]
     seen = ", ".join(f"{trained.classes[index]} {100 * shares[index]:.0f}%" for index in order)
     return f"{path} -> {mask_path}: {seen}"
-
-
-def read_image(path: Path) -> Any:
-    """Read a photograph as (H, W, 3) uint8 RGB, turned upright as its camera noted.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or is no picture; the message names it.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder, not a picture") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or "the picture is damaged or cut off"
-        raise DataError(f"{path} cannot be read: {reason}") from error
 
 
 if __name__ == "__main__":

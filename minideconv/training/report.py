@@ -127,6 +127,12 @@ def _tiles(evaluation: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
         note = f"After epoch {validated[-1]['epoch']}, on the validation images."
     else:
         return '<p class="empty">No validation yet.</p>'
+    poor = [_SETS[part] for part, figures in sets.items() if figures.get("classes_in_truth", 2) < 2]
+    if poor:
+        note += (
+            f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
+            " figures do not tell whether the network finds objects."
+        )
     tiles = []
     for key, name in _FIGURES:
         pair = "".join(
