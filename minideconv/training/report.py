@@ -52,8 +52,10 @@ def report_html(run: RunFolder) -> str:
     """Return the page as text."""
     try:
         config = json.loads(run.config.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{run.path}: there is no run here, {run.config} cannot be read") from error
+    if not run.is_run():
+        raise DataError(f"{run.path}: there is no run here, {run.config} is of another program")
     metrics = run.read_metrics()
     evaluation: dict[str, Any] = {}
     if run.evaluation.exists():
