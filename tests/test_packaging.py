@@ -30,7 +30,7 @@ ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
 ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version"}
-PROGRAM = ENGINE | {"distributed", "training", "command_line"}
+PROGRAM = ENGINE | {"distributed", "training", "command_line", "outputs"}
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
@@ -59,6 +59,7 @@ ROOMS: dict[str, set[str]] = {
     "train": PROGRAM,
     "evaluate": PROGRAM,
     "predict": PROGRAM,
+    "outputs": {"errors"},
     "report": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else
