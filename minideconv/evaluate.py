@@ -15,6 +15,7 @@ from minideconv.command_line import (
     run_program,
 )
 from minideconv.errors import UsageError
+from minideconv.outputs import refuse_foreign_file
 from minideconv.training.config import TrainConfig
 
 __all__ = ["main"]
@@ -48,7 +49,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_machine_options(parser)
     parser.add_argument("-b", "--batch-size", metavar="N", type=positive, default=16,
                         help="images in one forward [16]")  # fmt: skip
-    parser.add_argument("--json", metavar="FILE", help="also write all figures to a JSON file")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write all figures to a JSON file; an earlier one is replaced",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -60,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
+    if options.json is not None:
+        refuse_foreign_file("--json", Path(options.json), _is_evaluation)
     # Imported late, so that --help and usage errors are quick.
     from minideconv.training.machine import computing
     from minideconv.training.trained import load_trained
@@ -117,6 +124,8 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
     progress.message(
         f"{trained.path} (epoch {epoch}) on {what}: {len(chosen)} images, on {trained.place}"
     )
+    if note := getattr(images, "note", ""):
+        progress.message(note)
     progress.message(figures_table(trained.classes, {what.split()[-1]: confusion}))
     if options.json is not None:
         result = {
@@ -129,6 +138,17 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
         }
         write_text(Path(options.json), json.dumps(result, indent=1) + "\n")
     return 0
+
+
+def _is_evaluation(path: Path) -> bool:
+    """Whether a file is what ``--json`` wrote before."""
+    import json
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"checkpoint", "confusion"} <= content.keys()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,14 +10,19 @@ from typing import Any
 
 from minideconv.command_line import HelpFormatter, add_machine_options, run_program
 from minideconv.errors import DataError, UsageError
+from minideconv.outputs import plan_outputs
 
-__all__ = ["main", "read_image"]
+__all__ = ["main"]
 
 _DESCRIPTION = """\
 Segment photographs with a trained network. For every IMAGE it writes NAME.png, a palette picture
 whose pixel values are the classes (VOC's colours), and NAME_overlay.png, the same laid over the
-photograph. A file that cannot be read is reported and the others are done all the same.
+photograph. A file that cannot be read is reported and the others are done all the same. No IMAGE is
+ever overwritten, and another file only with --overwrite; what stands in the way is said before any
+work.
 """
+
+_ENDINGS = (".png", "_overlay.png")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,6 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
                         help="which checkpoint of a run folder [best]")  # fmt: skip
     parser.add_argument("-o", "--output-dir", metavar="DIR", default="predictions",
                         help="where the pictures go [predictions]")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace pictures that an earlier prediction left there")  # fmt: skip
     parser.add_argument("--flip", action="store_true",
                         help="average the scores with those of the mirror image")  # fmt: skip
     add_machine_options(parser)
@@ -49,13 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
-    names = _output_names([Path(image) for image in options.images])
+    folder, images = Path(options.output_dir), [Path(image) for image in options.images]
+    plan = plan_outputs(
+        images, folder, _ENDINGS, options.overwrite, others=[Path(options.checkpoint)]
+    )
     # Imported late, so that --help and usage errors are quick.
     from minideconv.training.machine import computing
     from minideconv.training.trained import load_trained
 
     trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
-    folder = Path(options.output_dir)
     if not options.quiet:
         print(f"{trained.path} on {trained.place}", flush=True)
     try:
@@ -63,18 +72,18 @@ def _main(arguments: Sequence[str]) -> int:
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
     with computing(trained.device, options.threads, options.algorithm, options.precision):
-        failed = _predict_all(trained, names, folder, options.quiet)
+        failed = _predict_all(trained, plan, options.overwrite, options.quiet)
     if failed:
-        print(f"minideconv.predict: {failed} of {len(names)} files failed", file=sys.stderr)
+        print(f"minideconv.predict: {failed} of {len(plan)} files failed", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _predict_all(trained: Any, names: dict[Path, str], folder: Path, quiet: bool) -> int:
+def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool) -> int:
     """Predict one photograph after the other; return how many failed."""
     failed = 0
-    for path, name in names.items():
+    for path, outputs in plan.items():
         try:
-            text = _predict(trained, path, folder, name)
+            text = _predict(trained, path, outputs, overwrite)
         except DataError as error:
             failed += 1
             print(f"minideconv.predict: {error}", file=sys.stderr)
@@ -84,70 +93,30 @@ def _predict_all(trained: Any, names: dict[Path, str], folder: Path, quiet: bool
     return failed
 
 
-def _output_names(paths: list[Path]) -> dict[Path, str]:
-    """Return a name for each image's pictures; two of one name would overwrite each other."""
-    names: dict[Path, str] = {}
-    for path in paths:
-        if path in names:
-            continue
-        twin = next((other for other, name in names.items() if name == path.stem), None)
-        if twin is not None:
-            raise UsageError(
-                f"{twin} and {path} would both be written to {path.stem}.png; predict them one at "
-                "a time, each with an --output-dir of its own"
-            )
-        names[path] = path.stem
-    return names
-
-
-def _predict(trained: Any, path: Path, folder: Path, name: str) -> str:
+def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> str:
     """Write the two pictures of one photograph; return what to say about it."""
     import numpy as np
 
+    from minideconv.data.pictures import read_image
     from minideconv.data.voc_colors import overlay
     from minideconv.visualize.boards import save_png
     from minideconv.visualize.masks import save_palette_png
 
     image = read_image(path)
     labels = trained.segmenter.labels(image)
-    mask_path, overlay_path = folder / f"{name}.png", folder / f"{name}_overlay.png"
-    for target in (mask_path, overlay_path):
-        if target.exists() and target.samefile(path):
-            raise DataError(f"{path} would be overwritten; choose another --output-dir")
+    mask_path, overlay_path = outputs
+    for output in outputs:
+        if not overwrite and output.exists():  # another program was quicker
+            raise DataError(f"{output} has come into being meanwhile and is not overwritten")
     try:
         save_palette_png(mask_path, labels)
         save_png(overlay_path, overlay(image, labels))
     except OSError as error:
-        raise DataError(f"{error.filename or mask_path}: {error.strerror or error}") from error
+        raise DataError(f"{mask_path.parent}: {error.strerror or error}") from error
     shares = np.bincount(labels.ravel(), minlength=len(trained.classes)) / labels.size
     order = [index for index in np.argsort(-shares, kind="stable") if shares[index] >= 0.005]
     seen = ", ".join(f"{trained.classes[index]} {100 * shares[index]:.0f}%" for index in order)
     return f"{path} -> {mask_path}: {seen}"
-
-
-def read_image(path: Path) -> Any:
-    """Read a photograph as (H, W, 3) uint8 RGB, turned upright as its camera noted.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or is no picture; the message names it.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder, not a picture") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or "the picture is damaged or cut off"
-        raise DataError(f"{path} cannot be read: {reason}") from error
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from minideconv.command_line import HelpFormatter, run_program
@@ -86,12 +86,14 @@ def _train(arguments: Sequence[str], talk: Communicator) -> int:
 def _start(config: TrainConfig, talk: Communicator) -> int:
     """Begin a new run."""
     # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.run_folder import RunFolder, choose_run_folder
+    from minideconv.training.claim import new_run
+    from minideconv.training.run_folder import RunFolder
     from minideconv.training.session import run_session
 
     _set_limit(talk, config)
-    path = from_first(talk, lambda: str(choose_run_folder(config).path))
-    return run_session(config, RunFolder(path), talk=talk)
+    with contextlib.ExitStack() as claim:
+        path = from_first(talk, lambda: str(claim.enter_context(new_run(config)).path))
+        return run_session(config, RunFolder(path), talk=talk)
 
 
 def _set_limit(talk: Communicator, config: TrainConfig) -> None:
@@ -102,6 +104,7 @@ def _set_limit(talk: Communicator, config: TrainConfig) -> None:
 def _resume(options: Any, given: dict[str, Any], talk: Communicator) -> int:
     """Go on with a run: its own settings, but for those that cannot change its numbers."""
     from minideconv.training.checkpoint import find_checkpoint, read_header
+    from minideconv.training.claim import old_run
     from minideconv.training.run_folder import RunFolder
     from minideconv.training.session import run_session
 
@@ -121,10 +124,10 @@ def _resume(options: Any, given: dict[str, Any], talk: Communicator) -> int:
     if options.print_config:
         print(to_toml(config), end="")
         return 0
-    folder = Path(path).parent
-    run = RunFolder(folder.parent if folder.name == "checkpoints" else folder)
     _set_limit(talk, config)
-    return run_session(config, run, path, talk)
+    with contextlib.ExitStack() as claim:
+        folder = from_first(talk, lambda: str(claim.enter_context(old_run(path)).path))
+        return run_session(config, RunFolder(folder), path, talk)
 
 
 if __name__ == "__main__":

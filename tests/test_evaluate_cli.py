@@ -172,7 +172,7 @@ def test_predict_reads_grey_palette_and_turned_pictures(run, tmp_path):
 def test_predict_overwrites_no_photograph(run, tmp_path, capsys):
     photograph(tmp_path / "photo.png")
     before = (tmp_path / "photo.png").read_bytes()
-    assert predict.main([str(run), str(tmp_path / "photo.png"), "-o", str(tmp_path)]) == 1
+    assert predict.main([str(run), str(tmp_path / "photo.png"), "-o", str(tmp_path)]) == 2
     assert "photo.png would be overwritten; choose another --output-dir" in capsys.readouterr().err
     assert (tmp_path / "photo.png").read_bytes() == before
     (tmp_path / "a").mkdir()

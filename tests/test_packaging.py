@@ -29,11 +29,12 @@ BASE = {"errors", "backend", "random", "geometry", "algorithms", "precisions"}
 ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
-ENGINE = NETS | {"optim", "data", "segmentation", "visualize", "_version"}
-PROGRAM = ENGINE | {"distributed", "training", "command_line"}
+ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version"}
+PROGRAM = ENGINE | {"distributed", "training", "command_line", "outputs"}
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
+    "files": set(),
     "geometry": {"errors"},
     "backend": {"errors"},
     "random": {"errors", "backend"},
@@ -47,17 +48,18 @@ ROOMS: dict[str, set[str]] = {
     "nn": NETS - {"models", "nn"},
     "optim": NETS - {"models"},
     "models": NETS - {"models"},
-    "data": BASE,
+    "data": BASE | {"files"},
     "testing": ARRAYS | TAPE,
     "distributed": {"errors", "backend"},
     "segmentation": NETS | {"data"},
-    "visualize": NETS | {"data", "segmentation"},
+    "visualize": NETS | {"files", "data", "segmentation"},
     "training": ENGINE | {"distributed"},
     # thin command lines
     "command_line": {"errors", "algorithms", "precisions"},
     "train": PROGRAM,
     "evaluate": PROGRAM,
     "predict": PROGRAM,
+    "outputs": {"errors"},
     "report": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else

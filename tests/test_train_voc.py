@@ -12,7 +12,9 @@ from PIL import Image
 
 from minideconv import evaluate, predict, train
 from minideconv.data import VOCSegmentation
+from minideconv.segmentation import ConfusionMatrix
 from minideconv.training import TrainConfig, Trainer, train_eval_agreement
+from minideconv.training.trained import load_trained
 from minideconv.visualize import save_palette_png
 
 SUBSET = Path(
@@ -87,6 +89,68 @@ def test_a_list_that_is_not_there_is_wrong_usage(devkit, tmp_path, capsys):
     assert train.main(wrong) == 2
     assert "no split 'trainaug'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def make_binary(devkit, *names):
+    """Save masks as many programs do: objects white, 255, which is void."""
+    for name in names or [path.stem for path in (devkit / "SegmentationClass").iterdir()]:
+        path = devkit / "SegmentationClass" / f"{name}.png"
+        with Image.open(path) as file:
+            mask = np.array(file)
+        Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("stage", ["whole", "1", "both"])
+def test_binary_masks_are_refused_before_training(devkit, tmp_path, capsys, stage):
+    make_binary(devkit)
+    options = arguments(devkit, tmp_path / "run")
+    if stage != "both":
+        place = options.index("--stage")
+        options[place : place + 4] = ["--stage", stage]
+    assert train.main(options) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("minideconv.train: VOC: none of the 5 masks of split 'train' shows a")
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_list_whose_truth_is_void_gets_no_figures(devkit, tmp_path, capsys):
+    assert train.main(arguments(devkit, tmp_path / "run")) == 0
+    make_binary(devkit, "2007_000005")
+    assert evaluate.main([str(tmp_path / "run"), "--limit", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "note: 1 of 3 masks looked at in split 'val' hold 255 (void) and no class" in printed
+    assert f"{'classes in the truth':<22}  1 of 21" in printed
+    assert "note: the truth of val shows background alone, so these figures do not tell" in printed
+    make_binary(devkit)
+    assert evaluate.main([str(tmp_path / "run")]) == 1
+    assert "none of the 3 masks of split 'val' shows a class" in capsys.readouterr().err
+    assert train.main([*arguments(devkit, tmp_path / "other"), "--train-split", "val"]) == 1
+    assert "none of the 3 masks of split 'val'" in capsys.readouterr().err
+
+
+def test_evaluation_and_prediction_see_what_training_saw(devkit, tmp_path):
+    """A photograph that its camera noted to be turned by 90 degrees, its mask upright."""
+    photograph, name = devkit / "JPEGImages" / "2007_000006.jpg", "2007_000006"
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert train.main(arguments(devkit, run)) == 0
+    (devkit / "ImageSets" / "Segmentation" / "one.txt").write_text(name)
+    with Image.open(photograph) as file:
+        stored = file.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[274] = 6
+    stored.save(photograph, quality=95, exif=exif)
+    assert predict.main([str(run), str(photograph), "-o", str(out), "-q"]) == 0
+    figures = tmp_path / "figures.json"
+    assert evaluate.main([str(run), "--split", "one", "--json", str(figures), "-q"]) == 0
+    with Image.open(out / f"{name}.png") as file:
+        predicted = np.array(file)
+    image, mask = VOCSegmentation(devkit, "one")[0]
+    assert image.shape[:2] == predicted.shape == mask.shape
+    assert (load_trained(run).segmenter.labels(image) == predicted).all()
+    confusion = ConfusionMatrix(21)
+    confusion.update(mask, predicted)
+    assert json.loads(figures.read_text())["confusion"] == confusion.counts.tolist()
 
 
 class Chosen:

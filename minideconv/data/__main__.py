@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from minideconv.command_line import HelpFormatter, positive, run_program
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import DIFFICULTIES, Shapes
-from minideconv.data.show import grid, save_png
+from minideconv.data.show import grid, is_own, save_png
 from minideconv.data.subset import carve_subset
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError, UsageError
+from minideconv.outputs import refuse_foreign_file
 
 __all__ = ["main"]
 
@@ -75,7 +77,12 @@ def make_parser() -> argparse.ArgumentParser:
     show.add_argument("--columns", type=positive, default=4, metavar="N")
     show.add_argument("--cell", type=positive, default=128, metavar="PIXELS", help="of each panel")
     show.add_argument("--seed", type=_seed, default=0, metavar="N", help="which samples")
-    show.add_argument("--output", required=True, metavar="FILE", help="the PNG to write")
+    show.add_argument(
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="the PNG to write; an earlier one is replaced",
+    )
     return parser
 
 
@@ -128,6 +135,7 @@ def _subset(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    refuse_foreign_file("--output", Path(options.output), is_own)
     dataset: Any
     if options.data == "voc":
         dataset = _open_voc(options.data_root, options.split)

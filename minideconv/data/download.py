@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import shutil
 import tarfile
 import tempfile
 import urllib.error
@@ -161,7 +160,7 @@ def _unpack(path: Path, archive: Archive, root: Path) -> None:
     """Unpack into a folder beside the final one, then rename: it is there whole or not at all."""
     folder = root / archive.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=root) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as scratch:
         try:
             with tarfile.open(path) as tar:
                 for member in tar:
@@ -172,7 +171,7 @@ def _unpack(path: Path, archive: Archive, root: Path) -> None:
         unpacked = Path(scratch) / archive.folder
         if not unpacked.is_dir():
             raise DataError(f"download: {path} holds no folder {archive.folder}.")
-        shutil.move(unpacked, folder)
+        unpacked.rename(folder)  # if another process was quicker: an error, and not a folder in it
 
 
 def _refuse_outside(member: tarfile.TarInfo, path: Path) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from minideconv.data.pictures import UNREADABLE
 from minideconv.data.transforms import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
 from minideconv.data.windows import cut_pair, whole_image_window
 from minideconv.errors import DataError
+from minideconv.files import replacing
 
 _GAP, _PAPER = 4, 255
+_SIGNATURE = "python -m minideconv.data show"
 
 
 def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) -> np.ndarray:
@@ -57,7 +59,7 @@ def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray,
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write a PNG that is there whole or not at all.
+    """Write a PNG that is there whole or not at all, and that says who wrote it.
 
     Raises
     ------
@@ -65,22 +67,20 @@ def save_png(path: str | Path, picture: np.ndarray) -> None:
         If it cannot be written.
     """
     path = Path(path)
+    signed = PngInfo()
+    signed.add_text("Software", _SIGNATURE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=".picture-", suffix=".png", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                Image.fromarray(picture).save(file, format="PNG")
-            os.chmod(scratch, 0o666 & ~_umask())
-            os.replace(scratch, path)
-        except BaseException:
-            os.unlink(scratch)
-            raise
+        with replacing(path) as file:
+            Image.fromarray(picture).save(file, format="PNG", pnginfo=signed)
     except OSError as error:
         raise DataError(f"show: {path} cannot be written ({error}).") from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def is_own(path: Path) -> bool:
+    """Whether a file is a picture that `save_png` wrote."""
+    try:
+        with Image.open(path) as file:
+            return file.info.get("Software") == _SIGNATURE
+    except UNREADABLE:
+        return False

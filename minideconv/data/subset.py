@@ -70,7 +70,8 @@ def carve_subset(
     UsageError
         If `per_class` is below 1 or `output` exists.
     DataError
-        If a file that is needed is missing or broken; nothing is left behind.
+        If a file that is needed is missing or broken, or no mask of a split shows an object;
+        nothing is left behind.
     """
     if per_class < 1:
         raise UsageError(f"subset: --per-class is {per_class}; it must be at least 1.")
@@ -80,6 +81,7 @@ def carve_subset(
     sets = {split: VOCSegmentation(root, split, cache_mb=0) for split in splits}
     chosen = {}
     for number, (split, dataset) in enumerate(sets.items()):
+        dataset.check_objects()
         present = [_classes(dataset.mask(index)) for index in range(len(dataset))]
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
         indices = choose_balanced(present, per_class, rng)

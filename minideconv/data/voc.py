@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from minideconv.data.cache import ItemCache
 from minideconv.data.components import connected_components
-from minideconv.data.voc_colors import VOC_CLASSES, VOID, voc_palette
+from minideconv.data.mask_survey import check_objects
+from minideconv.data.voc_colors import VOC_CLASSES
+from minideconv.data.voc_files import read_indices, read_mask, read_pair, refuse_other_size
 from minideconv.errors import DataError
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 _PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-_PALETTE = voc_palette()
 
 
 def find_voc(root: str | Path) -> Path:
@@ -70,9 +59,11 @@ class VOCSegmentation:
     Notes
     -----
     Masks are palette PNGs whose *index* is the class, 0 background, 1..20 the classes of
-    `VOC_CLASSES`, 255 void. Greyscale PNGs of the same indices are read as well. A file that is
-    missing, broken, of another size than its partner or labelled otherwise is a `DataError` that
-    names it, when it is read; `validate()` reads them all.
+    `VOC_CLASSES`, 255 void. Greyscale PNGs of the same indices are read as well. Photographs are
+    turned upright as EXIF says (`pictures`), and a mask is of the upright photograph. A file that
+    is missing, broken, of another size than its partner or labelled otherwise is a `DataError` that
+    names it, when it is read; `validate()` reads them all. That the masks show objects at all is
+    asked by `check_objects()`.
     """
 
     def __init__(self, root: str | Path, split: str = "train", cache_mb: float = 512) -> None:
@@ -93,6 +84,7 @@ class VOCSegmentation:
         self.ids = [line.split()[0] for line in lines if line.strip()]
         if not self.ids:
             raise DataError(f"VOC: {path} lists no image.")
+        self.note = ""
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
 
     @property
@@ -127,7 +119,7 @@ class VOCSegmentation:
 
     def mask(self, index: int) -> np.ndarray:
         """Read the class mask alone: much faster than the pair, for counting classes."""
-        return _read_mask(self.mask_path(index), VOC_CLASSES)
+        return read_mask(self.mask_path(index))
 
     def instances(self, index: int) -> np.ndarray:
         """Return (H, W) uint8: 0 background, 1, 2, ... the objects, 255 void.
@@ -138,9 +130,23 @@ class VOCSegmentation:
         mask = self[index][1]
         if not path.is_file():
             return connected_components(mask)
-        instances = _read_indices(path)
-        _same_size(path, instances.shape, self.mask_path(index), mask.shape)
+        instances = read_indices(path)
+        refuse_other_size(path, instances.shape, self.mask_path(index), mask.shape)
         return instances
+
+    def check_objects(self, count: int = 0) -> None:
+        """Refuse a list, or its first `count` items, in whose masks no object is drawn.
+
+        Reads some of the masks, all of them only before it refuses; see `mask_survey`. What is
+        legal but seldom meant is put into `note`.
+
+        Raises
+        ------
+        DataError
+            If no mask shows a class beside the background.
+        """
+        paths = [self.mask_path(index) for index in range(min(count or len(self), len(self)))]
+        self.note = check_objects(paths, f"split {self.split!r}")
 
     def validate(self) -> list[str]:
         """Read every pair of the split; return one sentence for each file that is bad."""
@@ -155,88 +161,12 @@ class VOCSegmentation:
             if name in seen:
                 problems.append(f"VOC: the list of split {self.split!r} names {name} twice.")
             seen.add(name)
+        if not problems:
+            try:
+                self.check_objects()
+            except DataError as error:
+                problems.append(str(error))
         return problems
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        image = _read_image(self.image_path(index))
-        mask = self.mask(index)
-        _same_size(self.mask_path(index), mask.shape, self.image_path(index), image.shape[:2])
-        return image, mask
-
-
-def _open(path: Path, convert: str | None) -> Image.Image:
-    if not path.is_file():
-        raise DataError(f"VOC: {path} is missing.")
-    if path.stat().st_size == 0:
-        raise DataError(f"VOC: {path} is empty.")
-    try:
-        with Image.open(path) as file:
-            file.load()
-            return file.convert(convert) if convert else file.copy()
-    except _UNREADABLE as error:
-        reason = str(error).replace(str(path), "it").rstrip(".")
-        raise DataError(
-            f"VOC: {path} cannot be decoded; it is damaged or cut off ({reason})."
-        ) from error
-
-
-def _read_image(path: Path) -> np.ndarray:
-    return np.array(_open(path, "RGB"))
-
-
-def _read_indices(path: Path) -> np.ndarray:
-    file = _open(path, None)
-    if file.mode not in ("P", "L"):
-        raise DataError(
-            f"VOC: mask {path} has mode {file.mode}; masks must be palette PNGs (mode P) whose"
-            " index is the class, so it was probably converted to colours."
-        )
-    return np.array(file)
-
-
-def _read_mask(path: Path, classes: tuple[str, ...]) -> np.ndarray:
-    file = _open(path, None)
-    mask = _read_indices(path)
-    counts = np.bincount(mask.ravel(), minlength=256)
-    used = [int(value) for value in np.flatnonzero(counts)]
-    wrong = [value for value in used if len(classes) <= value != VOID]
-    if wrong:
-        pixels = int(counts[wrong].sum())
-        raise DataError(
-            f"VOC: mask {path} holds the values {_some(wrong)} in {pixels} pixels;"
-            f" legal are 0..{len(classes) - 1} and {VOID} (void)."
-        )
-    if file.mode == "P":
-        _check_palette(path, file, used)
-    return mask
-
-
-def _check_palette(path: Path, file: Image.Image, used: list[int]) -> None:
-    """Refuse a mask whose indices were dealt anew by a program that made its own palette."""
-    flat = np.array(file.getpalette("RGB") or [], dtype=np.uint8)
-    colours = flat.reshape(-1, 3)
-    for value in used:
-        if value >= len(colours):
-            continue
-        owners = np.flatnonzero((_PALETTE[: len(VOC_CLASSES)] == colours[value]).all(axis=1))
-        if owners.size and int(owners[0]) != value:
-            name = VOC_CLASSES[int(owners[0])]
-            raise DataError(
-                f"VOC: mask {path} shows index {value} in the colour of class {owners[0]} ({name});"
-                " it was saved anew with a palette of its own, so its indices are not classes."
-            )
-
-
-def _same_size(
-    path: Path, shape: tuple[int, ...], other: Path, other_shape: tuple[int, ...]
-) -> None:
-    if shape != other_shape:
-        raise DataError(
-            f"VOC: {path} is {shape[1]}x{shape[0]} pixels but {other} is"
-            f" {other_shape[1]}x{other_shape[0]}; the two must have one size."
-        )
-
-
-def _some(values: list[int]) -> str:
-    shown = ", ".join(map(str, values[:5]))
-    return shown if len(values) <= 5 else f"{shown}, ... ({len(values)} values)"
+        return read_pair(self.image_path(index), self.mask_path(index))

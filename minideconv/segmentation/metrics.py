@@ -12,7 +12,9 @@ is void (255) are not counted at all. With ``t[i] = sum_j n[i, j]``:
 The matrix must cover the *whole set*: the mean of per-image or per-batch IoUs is another, usually
 higher, number. A class that is neither in the truth nor in any prediction has no IoU (0/0): it is
 NaN and left out of the mean, as FCN's evaluation does. A class that is absent from the truth but
-was predicted somewhere has IoU 0 and counts; its accuracy is NaN and does not.
+was predicted somewhere has IoU 0 and counts; its accuracy is NaN and does not. So the figures go
+with the number of classes that the truth shows: of the background alone, a network that has learned
+nothing has a mean IoU of 1.
 """
 
 from __future__ import annotations
@@ -148,6 +150,11 @@ class ConfusionMatrix:
         return int(self.counts.sum())
 
     @property
+    def classes_in_truth(self) -> int:
+        """Number of classes that the truth shows; with one alone, mean IoU says nothing."""
+        return int((self.counts.sum(axis=1) > 0).sum())
+
+    @property
     def pixel_accuracy(self) -> float:
         """Share of the pixels that are right; NaN before any pixel was counted."""
         return float(_ratio(np.trace(self.counts), self.counts.sum()))
@@ -182,7 +189,7 @@ class ConfusionMatrix:
         return float(_ratio(weighted.sum(), weights.sum()))
 
     def figures(self) -> dict[str, Any]:
-        """Return all figures as plain JSON: the four numbers, and the two lists per class.
+        """Return all figures as plain JSON: the four numbers, their basis, two lists per class.
 
         What is not defined (0/0) is ``None``, because JSON has no NaN.
         """
@@ -191,6 +198,7 @@ class ConfusionMatrix:
             "mean_accuracy": _plain(self.mean_accuracy),
             "mean_iou": _plain(self.mean_iou),
             "frequency_weighted_iou": _plain(self.frequency_weighted_iou),
+            "classes_in_truth": self.classes_in_truth,
             "class_accuracy": [_plain(value) for value in self.class_accuracy],
             "class_iou": [_plain(value) for value in self.iou],
         }

@@ -58,6 +58,8 @@ def dataset(config: TrainConfig, part: str) -> Any:
     ------
     UsageError
         If the data root is missing, is no VOCdevkit folder, or has no such image list.
+    DataError
+        If no mask of the list shows an object.
     """
     split, count = config.train_split, config.train_images
     if part == "val":
@@ -80,6 +82,7 @@ def split_of(config: TrainConfig, split: str, count: int = 0) -> Any:
         found = data.VOCSegmentation(root, split, cache_mb=_cache(config, 512))
     except DataError as error:  # no such folder or list: a wrong option, not a bad file
         raise UsageError(f"--data-root {root}: {error}") from error
+    found.check_objects(count)
     return Subset(found, count) if count else found
 
 

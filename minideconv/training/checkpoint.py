@@ -18,8 +18,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,6 +30,7 @@ import numpy as np
 from minideconv._version import __version__
 from minideconv.backend import Array, to_cpu
 from minideconv.errors import CheckpointError, UsageError
+from minideconv.files import replacing
 
 __all__ = [
     "FORMAT_VERSION",
@@ -90,7 +89,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     for name, array in checkpoint.model_state.items():
         arrays[f"model/{name}"] = array
     try:
-        with _whole_or_nothing(path) as file:
+        with replacing(path, sync=True) as file:
             in_order = {name: _InOrder(array) for name, array in arrays.items()}
             np.savez(file, allow_pickle=False, **in_order)
     except OSError as error:
@@ -105,25 +104,6 @@ class _InOrder:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(to_cpu(self._array), dtype, order="C", copy=copy)
-
-
-@contextlib.contextmanager
-def _whole_or_nothing(path: Path) -> Iterator[Any]:
-    """Open a temporary file beside `path` that becomes `path` when the block ends well."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes the file private
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _write_problem(path: Path, error: OSError) -> str:

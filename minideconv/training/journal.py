@@ -142,6 +142,8 @@ class Journal:
             found = line["val"]["mean_iou"]
             text += f"  val loss {line['val']['loss']:.4f}  val IoU {_show(found)}"
             better = found is not None and found > self.progress.best_mean_iou
+            if line["val"]["classes_in_truth"] < 2:
+                text += " (of one class)"
             if better:
                 self.progress.best_mean_iou = found
                 self.progress.best_epoch = self.progress.epoch

@@ -52,8 +52,10 @@ def report_html(run: RunFolder) -> str:
     """Return the page as text."""
     try:
         config = json.loads(run.config.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{run.path}: there is no run here, {run.config} cannot be read") from error
+    if not run.is_run():
+        raise DataError(f"{run.path}: there is no run here, {run.config} is of another program")
     metrics = run.read_metrics()
     evaluation: dict[str, Any] = {}
     if run.evaluation.exists():
@@ -127,6 +129,12 @@ def _tiles(evaluation: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
         note = f"After epoch {validated[-1]['epoch']}, on the validation images."
     else:
         return '<p class="empty">No validation yet.</p>'
+    poor = [_SETS[part] for part, figures in sets.items() if figures.get("classes_in_truth", 2) < 2]
+    if poor:
+        note += (
+            f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
+            " figures do not tell whether the network finds objects."
+        )
     tiles = []
     for key, name in _FIGURES:
         pair = "".join(

@@ -11,6 +11,8 @@
       checkpoints/        last.npz, best.npz
       pictures/           predictions as training goes
       report.html         all of it on one page
+
+`claim` says which process may write to it.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.errors import TrainingError, UsageError
+from minideconv.files import replace_file
 from minideconv.training.config import TrainConfig
 from minideconv.training.options import to_toml
 
-__all__ = ["RunFolder", "choose_run_folder", "write_bytes", "write_text"]
+__all__ = ["RunFolder", "write_bytes", "write_text"]
 
 
 class RunFolder:
@@ -46,6 +49,20 @@ class RunFolder:
         self.pictures = self.path / "pictures"
         self.report = self.path / "report.html"
         self.metrics_lines = 0
+
+    def files(self) -> list[str]:
+        """Return the names of what is there of all that a run writes."""
+        own = (self.config, self.config_toml, self.metrics, self.log, self.evaluation)
+        paths = (*own, self.checkpoints, self.pictures, self.report)
+        return [path.name for path in paths if os.path.lexists(path)]
+
+    def is_run(self) -> bool:
+        """Whether the folder holds the configuration of a run."""
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(config, dict) and {"data", "model", "epochs"} <= config.keys()
 
     def create(self, config: TrainConfig) -> None:
         """Make the folders and write the configuration.
@@ -92,30 +109,6 @@ class RunFolder:
         append_text(self.log, text + "\n")
 
 
-def choose_run_folder(config: TrainConfig) -> RunFolder:
-    """Return the folder a new run writes to: ``--output-dir``, or the next free ``runs/DATA-N``.
-
-    Raises
-    ------
-    UsageError
-        If the folder already holds a run, or is a file.
-    """
-    if config.output_dir is None:
-        number = 1
-        while Path("runs", f"{config.data}-{number}").exists():
-            number += 1
-        return RunFolder(Path("runs", f"{config.data}-{number}"))
-    run = RunFolder(config.output_dir)
-    if run.path.exists() and not run.path.is_dir():
-        raise UsageError(f"--output-dir {run.path} is a file; name a folder")
-    if run.metrics.exists() or run.last.exists():
-        raise UsageError(
-            f"--output-dir {run.path} already holds a run; go on with it by --resume {run.path}, "
-            "or name another folder"
-        )
-    return run
-
-
 def append_text(path: Path, text: str) -> None:
     """Add to the end of a text file, handing it to the operating system at once."""
     with _writing(path), path.open("a", encoding="utf-8") as file:
@@ -135,13 +128,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     TrainingError
         If it cannot be written: a full disk, for example.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     with _writing(path):
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_file(path, content)
 
 
 @contextlib.contextmanager

@@ -101,6 +101,9 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
         f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
         f"validation images, {len(trainer.classes)} classes"
     )
+    for images in (trainer.train_data, trainer.val_data):
+        if note := getattr(images, "note", ""):
+            trainer.say(note)
     if resume is not None:
         trainer.say(f"going on from {resume}, after step {trainer.progress.step}")
 
@@ -173,7 +176,21 @@ def figures_table(classes: list[str], confusions: dict[str, ConfusionMatrix]) ->
     ):
         values = [getattr(confusion, attribute) for confusion in confusions.values()]
         lines.append(f"{title:<{width}}" + "".join(_cell(value) for value in values))
+    shown = [f"{c.classes_in_truth} of {len(classes)}" for c in confusions.values()]
+    lines.append(f"{'classes in the truth':<{width}}" + "".join(f"{text:>9}" for text in shown))
+    lines += [
+        f"note: the truth of {name} shows {_only(classes, confusion)}, so these figures do not tell"
+        " whether the network finds objects"
+        for name, confusion in confusions.items()
+        if confusion.classes_in_truth < 2
+    ]
     return "\n".join(lines)
+
+
+def _only(classes: list[str], confusion: ConfusionMatrix) -> str:
+    """Name the one class of the truth, or none."""
+    shown = [classes[k] for k in np.flatnonzero(confusion.counts.sum(axis=1))]
+    return f"{shown[0]} alone" if shown else "void alone"
 
 
 def _cell(value: float) -> str:

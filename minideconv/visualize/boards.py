@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from minideconv.data.transforms import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
+from minideconv.files import replace_file
 
 __all__ = [
     "activation_picture",
@@ -132,4 +133,4 @@ def png_bytes(picture: Image) -> bytes:
 
 def save_png(path: str | Path, picture: Image) -> None:
     """Write a picture as a PNG file."""
-    Path(path).write_bytes(png_bytes(picture))
+    replace_file(path, png_bytes(picture))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.data.voc_colors import voc_palette
+from minideconv.files import replacing
 
 __all__ = ["save_palette_png"]
 
@@ -19,4 +20,5 @@ def save_palette_png(path: str | Path, mask: npt.NDArray[Any]) -> None:
 
     picture = Image.fromarray(np.asarray(mask, np.uint8))
     picture.putpalette(voc_palette().tobytes())
-    picture.save(path)
+    with replacing(path) as file:
+        picture.save(file, "PNG")

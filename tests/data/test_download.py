@@ -106,6 +106,23 @@ def test_download_then_nothing_to_do(server, good, tmp_path, monkeypatch, capsys
     assert server.asked == [None]
 
 
+def test_a_folder_that_appears_meanwhile_is_left_alone(server, good, tmp_path, monkeypatch, capsys):
+    """As when two downloads run at once: nothing is put into what the other one unpacked."""
+    offer(server, good, monkeypatch)
+    root, real = tmp_path / "data", download._refuse_outside
+
+    def other(member, path):
+        (root / FOLDER).mkdir(parents=True, exist_ok=True)
+        (root / FOLDER / "theirs").touch()
+        real(member, path)
+
+    monkeypatch.setattr(download, "_refuse_outside", other)
+    assert main(["download", "voc2012", "--data-root", str(root)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert left_behind(root / FOLDER) == {"theirs"}
+    assert left_behind(root / "VOCdevkit") == {"VOC2012"}
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_download_is_resumed(server, good, tmp_path, monkeypatch, ranges):
     offer(server, good, monkeypatch)

@@ -94,10 +94,20 @@ def test_void_is_ignored_and_nothing_gives_nan():
     assert math.isnan(confusion.pixel_accuracy)
     assert math.isnan(confusion.mean_iou)
     assert confusion.figures()["mean_iou"] is None
+    assert confusion.classes_in_truth == 0
     confusion.update(np.array([1]), np.array([1]))
     assert confusion.pixel_accuracy == 1.0
     confusion.reset()
     assert confusion.pixels == 0
+
+
+def test_the_figures_say_how_many_classes_the_truth_shows():
+    confusion = ConfusionMatrix(21)
+    confusion.update(np.zeros((4, 4), int), np.zeros((4, 4), int))
+    assert confusion.mean_iou == 1.0  # of background alone: hence the number beside it
+    assert confusion.figures()["classes_in_truth"] == 1
+    confusion.update(np.array([3, 255]), np.array([0, 7]))
+    assert confusion.figures()["classes_in_truth"] == 2
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 import zipfile
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_a_really_full_device(tmp_path, monkeypatch):
         os.symlink("/dev/full", name)
         return os.open(name, os.O_RDWR), name
 
-    monkeypatch.setattr(module.tempfile, "mkstemp", on_full_device)
+    monkeypatch.setattr(tempfile, "mkstemp", on_full_device)
     with pytest.raises(CheckpointError, match="the disk is full; the previous one is unchanged"):
         save_checkpoint(path, sample(1))
     assert path.read_bytes() == before

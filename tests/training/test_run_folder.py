@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from minideconv.errors import TrainingError, UsageError
+from minideconv.training.claim import new_run
 from minideconv.training.config import TrainConfig
 from minideconv.training.options import read_toml
-from minideconv.training.run_folder import RunFolder, choose_run_folder, write_bytes, write_text
+from minideconv.training.run_folder import RunFolder, write_bytes, write_text
 
 
 def test_a_new_folder_holds_its_configuration(tmp_path):
@@ -49,8 +50,10 @@ def test_the_next_free_number(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "shapes-1").mkdir(parents=True)
     (tmp_path / "runs" / "shapes-3").mkdir()
-    assert choose_run_folder(TrainConfig()).path == Path("runs/shapes-2")
-    assert choose_run_folder(TrainConfig(output_dir="here")).path == Path("here")
+    with new_run(TrainConfig()) as run:
+        assert run.path == Path("runs/shapes-2")
+    with new_run(TrainConfig(output_dir="here")) as run:
+        assert run.path == Path("here")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
@@ -66,12 +69,19 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     write_text(path, "old")
 
-    def fail(self, content):
-        with self.open("wb") as file:
-            file.write(content[:2])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fail(descriptor, mode):
+        file = real(descriptor, mode)
+        write = file.write
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+        def half(content):
+            write(content[:2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(file, "write", half)
+        return file
+
+    real = os.fdopen
+    monkeypatch.setattr(os, "fdopen", fail)
     with pytest.raises(TrainingError, match=r"report\.html could not be written: the disk is full"):
         write_bytes(path, b"new content")
     monkeypatch.undo()

@@ -1,0 +1,145 @@
+"""The files that a program is about to write, and whose they are already; looked at before work.
+
+No file that the user gave as input is ever written over. One that merely stands at a place where an
+output would go may be another program's, or the result of an earlier command.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from minideconv.errors import UsageError
+
+__all__ = ["plan_outputs", "refuse_foreign_file"]
+
+
+def plan_outputs(
+    inputs: Sequence[Path],
+    folder: Path,
+    endings: Sequence[str],
+    overwrite: bool = False,
+    others: Iterable[Path] = (),
+) -> dict[Path, list[Path]]:
+    """Return for each input its output files: `folder`, the input's name without suffix, an ending.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        One that is named twice, in whatever spelling, is done once.
+    folder : Path
+        Where the outputs go; it need not exist.
+    endings : sequence of str
+        What is put behind the name, for each output.
+    overwrite : bool
+        Whether outputs that exist may be replaced.
+    others : iterable of Path
+        Files that are read as well and must not be written over.
+
+    Raises
+    ------
+    UsageError
+        If two inputs have an output in common (also in a file system that does not distinguish
+        capitals), or an output is an input, or exists and may not be replaced.
+    """
+    plan: dict[Path, list[Path]] = {}
+    owners: dict[str, Path] = {}
+    shared: list[tuple[Path, Path, Path]] = []
+    for path in inputs:
+        outputs = [folder / f"{path.stem}{ending}" for ending in endings]
+        twins = [(owners[_key(o)], path, o) for o in outputs if _key(o) in owners]
+        if twins and all(_same(twin, path) and twin.stem == path.stem for twin, _, _ in twins):
+            continue
+        shared += twins
+        plan[path] = outputs
+        owners |= dict.fromkeys(map(_key, outputs), path)
+    every = [output for outputs in plan.values() for output in outputs]
+    _refuse_inputs(every, [*inputs, *others])
+    if shared:
+        one, other, output = shared[0]
+        raise UsageError(
+            f"{one} and {other} would both be written to {output.name}; predict them one at a time,"
+            " each with an --output-dir of its own"
+        )
+    _refuse_existing([output for output in every if os.path.lexists(output)], folder, overwrite)
+    return plan
+
+
+def _refuse_inputs(outputs: list[Path], inputs: list[Path]) -> None:
+    places = {os.path.realpath(path): path for path in inputs}
+    # Links to one file, hard or symbolic, have one number; to write to any is to write to all.
+    numbers = {_number(path): path for path in inputs if path.exists()}
+    hit = {
+        output: places.get(os.path.realpath(output)) or numbers.get(_number(output))
+        for output in outputs
+    }
+    lost = sorted({str(path) for path in hit.values() if path is not None})
+    if lost:
+        raise UsageError(f"{_some(lost)} would be overwritten; choose another --output-dir")
+
+
+def _refuse_existing(outputs: list[Path], folder: Path, overwrite: bool) -> None:
+    if not overwrite and outputs:
+        names = _some([path.name for path in outputs])
+        raise UsageError(
+            f"{folder} holds {names} already; give --overwrite to replace what is there, or choose"
+            " another --output-dir"
+        )
+    odd = [path for path in outputs if path.is_symlink() or not path.is_file()]
+    if odd:
+        raise UsageError(
+            f"{_some([str(path) for path in odd])} cannot be replaced: it is a link, a folder or a"
+            " device; choose another --output-dir"
+        )
+
+
+def refuse_foreign_file(option: str, path: Path, own: Callable[[Path], bool]) -> None:
+    """Refuse to write to a file that another program wrote; an empty one holds nothing to lose.
+
+    Parameters
+    ----------
+    option : str
+        What names the file on the command line.
+    path : Path
+        The file, which need not exist. Devices and pipes are written to as they are.
+    own : callable
+        Whether a file is an earlier output of the same program.
+
+    Raises
+    ------
+    UsageError
+        If the file is a folder, or holds something else.
+    """
+    if path.is_dir():
+        raise UsageError(f"{option} {path} is a folder; name a file")
+    if path.is_file() and path.stat().st_size and not own(path):
+        raise UsageError(
+            f"{option} {path} exists and is no earlier output of this program, so it is not"
+            " overwritten; name another file"
+        )
+
+
+def _key(output: Path) -> str:
+    """Return a name that is equal for files which some file system takes for one."""
+    return unicodedata.normalize("NFC", output.name).casefold()
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other) or (
+        one.exists() and other.exists() and one.samefile(other)
+    )
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -1,0 +1,111 @@
+"""One process at a time writes to a run folder: a lock that ends with the process that holds it.
+
+The lock is the operating system's, on the file `.lock` in the folder: ``flock``, or on Windows
+``msvcrt.locking``. The system lets go of it when its process ends, however it ends, so a run that
+was killed blocks nobody, and the file that it left behind means nothing. The file says who holds
+the lock, for the message only.
+
+Over NFS the lock holds between machines where the server's lock service runs (Linux, by default).
+On a file system without locks a run goes on unlocked, with a warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from minideconv.errors import UsageError
+
+__all__ = ["run_lock"]
+
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(descriptor: int) -> None:
+        # Far behind what is written there: locked bytes cannot be read, and the name should be.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _try(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder, which exists.
+
+    Raises
+    ------
+    UsageError
+        If another process holds it, or the folder cannot be written to.
+    """
+    path = folder / ".lock"
+    try:
+        descriptor = _acquire(path)
+    except OSError as error:
+        raise UsageError(f"{folder}: {path.name} cannot be made: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        # First the name and then the lock: whoever locks the nameless file finds that out. Windows
+        # keeps the name of an open file; there the file stays behind.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    """Return the descriptor of the locked file."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _try(descriptor)
+            if _is_still(path, descriptor):
+                os.ftruncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return descriptor
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                warnings.warn(
+                    f"{path.parent} lies on a file system without locks: do not start another"
+                    " process on this run",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                return descriptor
+            os.close(descriptor)
+            if error.errno in _HELD:
+                raise UsageError(
+                    f"{path.parent} is in use: {_holder(path)} is training there; wait until it"
+                    " ends, or name another folder"
+                ) from error
+            raise
+        os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the file has its name still; the holder before may have taken it away."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if said := path.read_text(encoding="utf-8")[:200]:
+            return said
+    return "another process"

@@ -1,0 +1,74 @@
+"""`minideconv.files`: a file is there whole, old or new; links and devices stay what they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from minideconv.files import replace_file, replacing
+from minideconv.visualize.boards import save_png
+from minideconv.visualize.masks import save_palette_png
+
+
+def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "kept.bin"
+    replace_file(path, b"old")
+
+    def write_half():
+        with replacing(path) as file:
+            file.write(b"ne")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["kept.bin"]
+
+
+@pytest.mark.parametrize("save", [save_png, save_palette_png])
+def test_a_picture_that_fails_half_way_leaves_the_old_one(tmp_path, monkeypatch, save):
+    from PIL import Image
+
+    path = tmp_path / "kept.png"
+    shape = (4, 4, 3) if save is save_png else (4, 4)
+    save(path, np.zeros(shape, np.uint8))
+    before = path.read_bytes()
+    real = Image.Image.save
+
+    def fail(self, target, *arguments, **options):
+        real(self, target, *arguments, **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, np.ones(shape, np.uint8))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["kept.png"]
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+    path = tmp_path / "report.html"
+    with replacing(path) as one, replacing(path) as other:
+        one.write(b"1" * 10)
+        other.write(b"2" * 20)
+    assert path.read_bytes() == b"1" * 10  # the outer block ended last
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
+    (tmp_path / "link").symlink_to("real")
+    replace_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    replace_file(tmp_path / "pipe", b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    with pytest.raises(IsADirectoryError):
+        replace_file(tmp_path, b"")
