@@ -19,9 +19,19 @@ import numpy as np
 import minideconv
 from minideconv.backend import cupy, gpu_problem, to_device
 from minideconv.engine.cuda.blas import gemm
+from minideconv.engine.cuda.graph import Recorder
 from minideconv.errors import DeviceError
 
-__all__ = ["Row", "cuda_torch", "describe", "rates", "take_turns", "the_gpu"]
+__all__ = [
+    "Row",
+    "cuda_torch",
+    "describe",
+    "rates",
+    "recorded",
+    "recorded_by_torch",
+    "take_turns",
+    "the_gpu",
+]
 
 Row = dict[str, Any]
 Contenders = Mapping[str, Callable[[], Any]]
@@ -42,6 +52,34 @@ def cuda_torch() -> Any | None:
     except ImportError:
         return None
     return torch if torch.cuda.is_available() else None
+
+
+def recorded(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `call`, which has been called before, as a recorded graph: the device's time alone."""
+    stream = the_gpu().cuda.Stream(non_blocking=True)
+    the_gpu().cuda.runtime.deviceSynchronize()
+    with stream:
+        graph = Recorder().record(call)
+
+    def replay() -> None:
+        with stream:
+            graph()
+
+    return replay
+
+
+def recorded_by_torch(torch: Any, call: Callable[[], Any]) -> Callable[[], Any]:
+    """Do the same with a call of PyTorch's."""
+    side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # as PyTorch asks for before a capture
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.cuda.graph(graph):
+        call()
+    replay: Callable[[], Any] = graph.replay
+    return replay
 
 
 def describe() -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 All our algorithms take part; "ours" is the fastest, which is what `set_benchmark` makes a program
 use, and "table" the one that the table takes without measuring. Theirs is what PyTorch calls,
-channels last, in cuDNN's benchmark mode. Results are compared before anything is timed, on the
-device: the results of one layer are gigabytes.
+channels last, in cuDNN's benchmark mode. Both are recorded as graphs, as a training step is: what
+is compared is the device's time, not the host's way to a kernel. Results are compared before
+anything is timed, on the device: the results of one layer are gigabytes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.convolutions import PASSES, torch_calls
-from benchmarks.gpu_device import Row, cuda_torch, take_turns
+from benchmarks.gpu_device import Row, cuda_torch, recorded, recorded_by_torch, take_turns
 from benchmarks.layers import Layer, distinct, layers_of
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
@@ -49,7 +50,7 @@ def layers(
                 contenders = ways if theirs is None else {**ways, "cudnn": theirs[which]}
                 tolerance = TOLERANCE[chosen] + PER_ROOT * _summands(layer, which) ** 0.5
                 _check(f"{layer.name}, {which}, {chosen}", contenders, tolerance)
-                times = take_turns(contenders, rounds, least)
+                times = take_turns(_recorded(contenders), rounds, least)
                 best = min(ways, key=times.__getitem__)
                 yield {
                     "name": ", ".join(names),
@@ -61,6 +62,14 @@ def layers(
                     "table": next(iter(ways)),
                     "ms": {"ours": times[best], **times},
                 }
+
+
+def _recorded(contenders: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+    """Return the contenders as graphs."""
+    return {
+        name: recorded_by_torch(cuda_torch(), call) if name == "cudnn" else recorded(call)
+        for name, call in contenders.items()
+    }
 
 
 def _summands(layer: Layer, which: str) -> int:

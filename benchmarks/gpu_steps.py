@@ -4,7 +4,8 @@ zero_grad, forward, cross entropy, backward, SGD with momentum and weight decay.
 loss: both libraries go on to the next step without waiting for the device. PyTorch has its images
 and weights channels last, cuDNN in benchmark mode, a fused optimiser, and for bf16 autocast; ours
 chooses its convolutions by measurement, and is recorded into a CUDA graph, as the training program
-does it; "without graph" is the same step started kernel by kernel from Python.
+does it. "without graph" is the same step started kernel by kernel from Python, as PyTorch's "torch"
+is; "torch graph" is PyTorch's step recorded by hand.
 
 Weights are drawn once for each network, on the CPU; both libraries begin with them each time.
 Ours are uploaded on the stream that computes with them: no other stream waits for an upload.
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import SGD, batch_of
-from benchmarks.gpu_device import Row, cuda_torch, take_turns, the_gpu
+from benchmarks.gpu_device import Row, cuda_torch, recorded_by_torch, take_turns, the_gpu
 from benchmarks.gpu_layers import TOLERANCE, torch_precision
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
@@ -82,6 +83,7 @@ def _contenders(net: Net, drawn: Any, chosen: str) -> tuple[dict[str, Step], dic
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
         contenders["torch"], theirs = _torch(torch, net, drawn, chosen)
+        contenders["torch graph"] = recorded_by_torch(torch, contenders["torch"])
         peaks["torch"] = _gib(torch.cuda.max_memory_allocated() - held)
         if not abs(loss - theirs) <= 10 * TOLERANCE[chosen] * abs(theirs):
             raise BenchmarkError(f"{net.name}, {chosen}: first loss {loss}, PyTorch's {theirs}")
@@ -143,7 +145,8 @@ def _torch(torch: Any, net: Net, drawn: Any, chosen: str) -> tuple[Step, float]:
     def run() -> Any:
         torch_precision(torch, chosen)
         optimizer.zero_grad()
-        with torch.autocast("cuda", dtype=half, enabled=half is not None):
+        # Without a cache: a recorded step must cast its weights anew in each replay.
+        with torch.autocast("cuda", half, enabled=half is not None, cache_enabled=False):
             scores = network(x)
             loss = torch.nn.functional.cross_entropy(scores, labels, ignore_index=255)
         loss.backward()

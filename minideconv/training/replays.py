@@ -4,11 +4,13 @@ A piece is named by all that decides what it does: its shapes, its place in the 
 times, it is simply done: kernels are compiled, tables are filled, memory is measured. Then it is
 recorded, if that pays.
 
-When it pays is decided by arithmetic. Starting a kernel costs the host some 8 microseconds, and a
-step of a DeconvNet starts some 600 kernels: 5 ms, in which the device could walk over 15 GB. It
-does walk some 14 times over what a step keeps in memory. So a step whose arrays take less than
-1 GiB waits for the host, and one whose arrays take more does not: the former is recorded. What a
-recording costs is memory: the arrays of the step are its own, and nobody else can use them.
+When it pays is decided by arithmetic. On the way through Python and CuPy a kernel costs the host
+some 40 microseconds, and a step of a DeconvNet starts about a thousand: 40 to 50 ms (measured
+beside an H200, docs/engine/gpu_results.md), in which the device can walk over 200 GB. It does walk
+some 14 times over what a step keeps in memory. So a step whose arrays take less than 14 GiB waits
+for the host, and one whose arrays take more does not: the former is recorded. On a slower device
+it pays less, and costs nothing but memory: the arrays of the step are its own, and nobody else can
+use them. So a step that takes more than half of the device's memory is not recorded either.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from minideconv.training.sizes import format_size
 
 __all__ = ["PAYS_BELOW", "WARM_UP", "Replays"]
 
-PAYS_BELOW = 1 << 30
+PAYS_BELOW = 14 << 30
 """Bytes of a step's arrays below which ``auto`` records it."""
 
 WARM_UP = 2
@@ -123,8 +125,12 @@ class Replays:
             reason = self._failed
         if reason and self._choice == "on":
             raise TrainingError(f"--graph on: a step cannot be recorded: {reason}")
-        if not reason and self._choice == "auto" and self._arrays() >= PAYS_BELOW:
-            reason = f"its arrays take {format_size(self._arrays())}: the host keeps up"
+        if not reason and self._choice == "auto":
+            takes, room = self._arrays(), memory.room_on_device()
+            if takes >= PAYS_BELOW:
+                reason = f"its arrays take {format_size(takes)}: the host keeps up"
+            elif 2 * takes > room:
+                reason = f"its arrays take {format_size(takes)} of the {format_size(room)} there is"
         return reason
 
     def _record(self, piece: Hashable, work: Callable[[], None]) -> bool:
