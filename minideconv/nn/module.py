@@ -12,6 +12,7 @@ from minideconv.backend import (
     Array,
     Device,
     as_device,
+    check_writable,
     device_of,
     to_cpu,
     to_default_device,
@@ -188,7 +189,7 @@ class Module:
         ------
         ValueError
             If a name is missing or unknown, or a shape differs; the message names the first and
-            counts the rest.
+            counts the rest. Also if an array of this module is read-only.
         """
         own = self.arrays()
         kind = type(self).__name__
@@ -209,6 +210,7 @@ class Module:
                 f"load_state_dict: {name!r} has shape {np.shape(state[name])} in the state but"
                 f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
             )
+        check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
         for name, array in own.items():
             assign(array, to_device(state[name], device_of(array)))
         for parameter in self.parameters():
