@@ -366,6 +366,11 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         super().__init__()
         for number, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"Sequential: argument {number} is a {type(module).__name__}; each must be a"
+                    " Module of its own, as in Sequential(*layers) for a list"
+                )
             setattr(self, str(number), module)
 
     def forward(self, x: Any) -> Any:

@@ -76,5 +76,5 @@ class SyncBatchNorm2d(BatchNorm2d):
             layer.together = together
             return layer
         for name, child in module._modules.items():
-            module._modules[name] = cls.convert_sync_batchnorm(child, together)
+            setattr(module, name, cls.convert_sync_batchnorm(child, together))
         return module
