@@ -92,7 +92,8 @@ def test_a_class_attribute_does_not_hide_a_layer():
     net = Net()
     assert isinstance(net.down, ReLU)
     assert isinstance(net.weight, Parameter)
-    np.testing.assert_array_equal(net.running, ARRAY)
+    np.testing.assert_array_equal(net.state_dict()["running"], ARRAY)
+    assert net.running is dict(net.named_buffers())["running"]
     del net.down
     assert net.down is None  # the class's again
     assert "(down)" not in repr(net)
