@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "Array",
     "Device",
     "as_device",
+    "check_writable",
     "cupy",
     "default_device",
     "describe_device",
@@ -142,6 +143,19 @@ def device_of(array: Any) -> Device:
     if get_xp(array) is np:
         return CPU
     return Device("gpu", int(array.device.id))
+
+
+def check_writable(op: str, arrays: Iterable[tuple[str, Array]]) -> None:
+    """Raise ValueError if one of the named arrays, which `op` is about to change, is read-only.
+
+    To be asked before anything is changed. CuPy has no read-only arrays.
+    """
+    for name, array in arrays:
+        if get_xp(array) is np and not array.flags.writeable:
+            raise ValueError(
+                f"{op}: {name} of shape {array.shape} is read-only, as a file mapped for reading"
+                " is, and would be changed in place; use a copy of it"
+            )
 
 
 def to_cpu(array: Any) -> Array:

@@ -139,14 +139,30 @@ tanh = unary(
     "tanh",
     "the hyperbolic tangent of x",
     lambda xp, x: xp.tanh(x),
-    lambda xp, g, y: g * (1 - y * y),
+    lambda xp, g, x: g * (4 * _logistic_slope(xp, 2 * x)),
 )
 sigmoid = unary(
     "sigmoid",
-    "1 / (1 + exp(-x)), written with tanh so that nothing overflows",
-    lambda xp, x: xp.tanh(x * 0.5) * 0.5 + 0.5,
-    lambda xp, g, y: g * (y * (1 - y)),
+    "1 / (1 + exp(-x)), written so that nothing overflows and nothing cancels",
+    lambda xp, x: _logistic(xp, x),
+    lambda xp, g, x: g * _logistic_slope(xp, x),
 )
+
+
+def _logistic(xp: Any, x: Any) -> Any:
+    """Return 1 / (1 + e^-x), or e^x / (1 + e^x) where x < 0: to a few units in the last place."""
+    e = xp.exp(xp.abs(x) * -1.0)  # e^-|x|; a product, since a uint8 has no negative
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+def _logistic_slope(xp: Any, x: Any) -> Any:
+    """Return the derivative of the logistic function: y (1 - y), where 1 - y would lose its digits.
+
+    It is e / (1 + e)^2 with e = e^-|x|, since the function is symmetric. That of tanh(x) =
+    2 logistic(2 x) - 1, also written 1 - y^2, is four times as large, at 2 x.
+    """
+    e = xp.exp(-xp.abs(x))
+    return e / ((1 + e) * (1 + e))
 
 
 def _power_slope(xp: Any, a: Any, b: Any) -> Any:

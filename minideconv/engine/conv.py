@@ -10,6 +10,7 @@ import numpy as np
 
 from minideconv.algorithms import accelerates
 from minideconv.engine.layout import (
+    contiguous,
     from_channels_last,
     taps_first,
     to_channels_last,
@@ -30,7 +31,7 @@ def conv2d(
     found = choose("forward", window, len(x), x.shape[1], len(weight), x.dtype)
     if found is None:
         return None
-    y = found.forward(to_channels_last(x), taps_first(weight), bias, window)
+    y = found.forward(to_channels_last(x), taps_first(weight), contiguous(bias), window)
     return from_channels_last(y)
 
 
@@ -44,7 +45,7 @@ def conv_transpose2d(
     found = choose("input_grad", window, len(x), weight.shape[1], len(weight), x.dtype)
     if found is None:
         return None
-    y = found.input_grad(to_channels_last(x), taps_first(weight), bias, window)
+    y = found.input_grad(to_channels_last(x), taps_first(weight), contiguous(bias), window)
     return from_channels_last(y)
 
 

@@ -17,6 +17,7 @@ from minideconv.backend import get_xp
 
 __all__ = [
     "assign",
+    "contiguous",
     "empty_weight",
     "from_channels_last",
     "taps_first",
@@ -25,6 +26,14 @@ __all__ = [
 ]
 
 _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the cache
+
+
+def contiguous(numbers: Any) -> Any:
+    """Return an array, such as a bias, with its numbers side by side, as kernels read them.
+
+    A view if it lies that way; None for none.
+    """
+    return None if numbers is None else get_xp(numbers).ascontiguousarray(numbers)
 
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:

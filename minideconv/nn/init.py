@@ -13,7 +13,7 @@ import numpy as np
 
 from minideconv import random
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, device_of, to_device
+from minideconv.backend import Array, check_writable, device_of, to_device
 from minideconv.engine.layout import assign
 
 __all__ = [
@@ -45,6 +45,7 @@ def fans(shape: tuple[int, ...], transposed: bool = False) -> tuple[int, int]:
 
 
 def _fill(tensor: Tensor, values: Array) -> Tensor:
+    check_writable("init", [("the tensor", tensor.data)])
     values = values.astype(tensor.data.dtype, copy=False)
     assign(tensor.data, to_device(values, device_of(tensor.data)))
     tensor.bump_version()

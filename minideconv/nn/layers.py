@@ -13,6 +13,7 @@ from minideconv import geometry
 from minideconv.algorithms import algorithm as using
 from minideconv.algorithms import check_algorithm
 from minideconv.autograd import Tensor
+from minideconv.backend import check_writable
 from minideconv.engine.layout import empty_weight
 from minideconv.grad_mode import is_replaying
 from minideconv.nn import init
@@ -244,6 +245,7 @@ class BatchNorm2d(Module):
     def reset_running_stats(self) -> None:
         """Forget the running statistics: mean 0, variance 1, no batches seen."""
         if self.track_running_stats:
+            check_writable("reset_running_stats", self._buffers.items())
             self.running_mean[...] = 0
             self.running_var[...] = 1
             self.num_batches_tracked[...] = 0
@@ -259,11 +261,8 @@ class BatchNorm2d(Module):
             function = partial(F.batch_norm_relu_pool, **pool.window)
         if not self.track_running_stats:
             return function(x, None, None, self.weight, self.bias, True, eps=self.eps)
-        momentum = self.momentum
-        if self.training and not is_replaying():
-            self.num_batches_tracked += 1
-        if momentum is None:
-            momentum = 1.0 / max(1, int(self.num_batches_tracked))
+        if self.training:
+            self._count_batch()
         return function(
             x,
             self.running_mean,
@@ -271,9 +270,21 @@ class BatchNorm2d(Module):
             self.weight,
             self.bias,
             self.training,
-            momentum,
+            self._next_momentum(),
             self.eps,
         )
+
+    def _count_batch(self) -> None:
+        """Count a batch that the running statistics are about to follow."""
+        if not is_replaying():
+            check_writable("BatchNorm2d in training", self._buffers.items())
+            self.num_batches_tracked += 1
+
+    def _next_momentum(self) -> float:
+        """Return the weight of this batch in the running statistics."""
+        if self.momentum is not None:
+            return self.momentum
+        return 1.0 / max(1, int(self.num_batches_tracked))
 
     def extra_repr(self) -> str:
         """Return the number of channels."""
@@ -355,6 +366,11 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         super().__init__()
         for number, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"Sequential: argument {number} is a {type(module).__name__}; each must be a"
+                    " Module of its own, as in Sequential(*layers) for a list"
+                )
             setattr(self, str(number), module)
 
     def forward(self, x: Any) -> Any:

@@ -12,7 +12,9 @@ from minideconv.backend import (
     Array,
     Device,
     as_device,
+    check_writable,
     device_of,
+    get_xp,
     to_cpu,
     to_default_device,
     to_device,
@@ -35,47 +37,101 @@ class Module:
     """Base class of layers and networks.
 
     Attributes that are a `Parameter`, a `Module`, or were given to `register_buffer` are found by
-    name, in the order in which they were assigned; the names of a module inside a module are joined
-    by dots. Subclasses define ``forward``; calling the module calls it.
+    name, in the order in which the names were first assigned; the names of a module inside a module
+    are joined by dots. Subclasses define ``forward``; calling the module calls it.
+
+    An attribute is one thing, whatever it was before: it is kept in one place, and what it is
+    decides where it is found. None takes a parameter or a module out; anything else in its place
+    would still look like it and is refused. Modules in a list or a dict are not found, so such an
+    attribute is refused too, unless they are attributes of their own as well: use `Sequential`, or
+    ``setattr(self, f"block{i}", block)``.
     """
 
     training: bool
 
     def __init__(self) -> None:
-        self._parameters: dict[str, Parameter] = {}
-        self._buffers: dict[str, Array] = {}
-        self._modules: dict[str, Module] = {}
+        self._buffer_names: tuple[str, ...] = ()
         self.training = True
 
     # -- attributes -------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        kind = "_parameters" if isinstance(value, Parameter) else None
-        kind = "_modules" if isinstance(value, Module) else kind
-        if kind is not None:
-            if kind not in self.__dict__:
+        if isinstance(value, Parameter | Module):
+            if "training" not in self.__dict__:
                 raise RuntimeError(
                     f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
                 )
-            self.__dict__[kind][name] = value
-        elif name in self.__dict__.get("_buffers", {}):
-            self._buffers[name] = value
+            self._forget_buffer(name)
         else:
-            object.__setattr__(self, name, value)
+            value = self._checked(name, value)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._forget_buffer(name)
 
     def __getattr__(self, name: str) -> Any:
-        for kind in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(kind, {})
-            if name in found:
-                return found[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        """Say what is missing; what is there is found without this method."""
+        hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Return what is no parameter and no module as attribute `name` may hold it, or raise."""
+        before, who = self.__dict__.get(name), f"{type(self).__name__}: {name!r}"
+        if name in self.__dict__.get("_buffer_names", ()):
+            return _buffer(who, value)
+        if isinstance(before, Parameter | Module) and value is not None:
+            kind = "Parameter" if isinstance(before, Parameter) else "Module"
+            raise TypeError(
+                f"{who} is a {kind}; it may become a Parameter, a Module or None, and not a"
+                f" {type(value).__name__}: change parameter.data, or `del` the attribute first"
+            )
+        if found := list(_held(value)):
+            known = {id(known) for known in (*self.modules(), *self.parameters())}
+            lost = [type(one).__name__ for one in found if id(one) not in known]
+            if lost:
+                raise TypeError(
+                    f"{who} is a {type(value).__name__} with a {lost[0]} in it, which would be"
+                    " neither learned nor saved; use Sequential(*layers), or make each of them an"
+                    " attribute"
+                )
+        return value
+
+    def _forget_buffer(self, name: str) -> None:
+        names = self.__dict__.get("_buffer_names", ())
+        self.__dict__["_buffer_names"] = tuple(other for other in names if other != name)
+
+    @property
+    def _parameters(self) -> dict[str, Parameter]:
+        return {name: v for name, v in vars(self).items() if isinstance(v, Parameter)}
+
+    @property
+    def _modules(self) -> dict[str, Module]:
+        return {name: v for name, v in vars(self).items() if isinstance(v, Module)}
+
+    @property
+    def _buffers(self) -> dict[str, Array]:
+        return {name: vars(self)[name] for name in vars(self).get("_buffer_names", ())}
 
     def register_buffer(self, name: str, array: Array) -> None:
         """Name an array that belongs to the state but is not learned, as a running mean.
 
-        Like a parameter, it is kept on the default device (`set_default_device`).
+        Like a parameter, it is kept on the default device (`set_default_device`). What is assigned
+        to the name later must be an array too.
+
+        Raises
+        ------
+        TypeError
+            If it is no array.
         """
-        self._buffers[name] = to_default_device(array)
+        array = to_default_device(_buffer(f"{type(self).__name__}: {name!r}", array))
+        if "training" not in self.__dict__:
+            raise RuntimeError(
+                f"{type(self).__name__}: call super().__init__() before registering {name!r}"
+            )
+        self._forget_buffer(name)
+        object.__setattr__(self, name, array)
+        self._buffer_names += (name,)
 
     # -- forward ----------------------------------------------------------------------------
 
@@ -165,7 +221,7 @@ class Module:
                 if data is not parameter.data:  # it leaves an optimiser's flat array
                     parameter._settle(data, None, [0])
             for name, array in module._buffers.items():
-                module._buffers[name] = moved(array)
+                setattr(module, name, moved(array))
         return self
 
     # -- state --------------------------------------------------------------------------------
@@ -188,7 +244,7 @@ class Module:
         ------
         ValueError
             If a name is missing or unknown, or a shape differs; the message names the first and
-            counts the rest.
+            counts the rest. Also if an array of this module is read-only.
         """
         own = self.arrays()
         kind = type(self).__name__
@@ -209,6 +265,7 @@ class Module:
                 f"load_state_dict: {name!r} has shape {np.shape(state[name])} in the state but"
                 f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
             )
+        check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
         for name, array in own.items():
             assign(array, to_device(state[name], device_of(array)))
         for parameter in self.parameters():
@@ -230,3 +287,26 @@ class Module:
             for name, module in self._modules.items()
         ]
         return "\n".join([head, *lines, ")"])
+
+
+def _held(value: Any) -> Iterator[Parameter | Module]:
+    """Yield the parameters and modules in a list, a tuple, a dict, or such inside such."""
+    if isinstance(value, list | tuple | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            if isinstance(one, Parameter | Module):
+                yield one
+            else:
+                yield from _held(one)
+
+
+def _buffer(who: str, value: Any) -> Array:
+    """Return what a buffer may be: an array, or a number of NumPy's as one."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if not isinstance(value, get_xp(value).ndarray):
+        raise TypeError(
+            f"{who} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
+            " first for anything else"
+        )
+    array: Array = value
+    return array

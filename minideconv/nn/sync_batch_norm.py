@@ -6,7 +6,6 @@ from typing import Any
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
-from minideconv.grad_mode import is_replaying
 from minideconv.nn.layers import BatchNorm2d, MaxPool2d
 from minideconv.nn.module import Module
 from minideconv.ops.sync_batch_norm import Together
@@ -45,14 +44,12 @@ class SyncBatchNorm2d(BatchNorm2d):
         """Normalise `x`, by the statistics of all processes in training."""
         if self.track_running_stats and not self.training:
             return super().forward(x, relu, pool)
-        momentum = self.momentum
+        momentum = 0.0
         running_mean = running_var = None
         if self.track_running_stats:
             running_mean, running_var = self.running_mean, self.running_var
-            if not is_replaying():
-                self.num_batches_tracked += 1
-            if momentum is None:
-                momentum = 1.0 / max(1, int(self.num_batches_tracked))
+            self._count_batch()
+            momentum = self._next_momentum()
         y = F.sync_batch_norm(
             x,
             running_mean,
@@ -60,7 +57,7 @@ class SyncBatchNorm2d(BatchNorm2d):
             self.weight,
             self.bias,
             self.together,
-            momentum or 0.0,
+            momentum,
             self.eps,
             relu or pool is not None,
         )
@@ -79,5 +76,5 @@ class SyncBatchNorm2d(BatchNorm2d):
             layer.together = together
             return layer
         for name, child in module._modules.items():
-            module._modules[name] = cls.convert_sync_batchnorm(child, together)
+            setattr(module, name, cls.convert_sync_batchnorm(child, together))
         return module

@@ -9,7 +9,7 @@ import numpy as np
 
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, check_writable, get_xp
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -33,12 +33,13 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
     Raises
     ------
     ValueError
-        If `max_norm` is not positive.
+        If `max_norm` is not positive, or a gradient is read-only.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be positive")
     having = [p for p in parameters if p.grad is not None]
     gradients = [p.grad.data for p in having if p.grad is not None]
+    _check_writable("clip_grad_norm_", gradients)
     xp = get_xp(*gradients)
     if xp is not np:
         together = _together(having)
@@ -80,11 +81,15 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
     Raises
     ------
     ValueError
-        If `clip_value` is not positive.
+        If `clip_value` is not positive, or a gradient is read-only.
     """
     if not clip_value > 0:
         raise ValueError(f"clip_grad_value_: clip_value is {clip_value}; it must be positive")
-    for parameter in parameters:
-        if parameter.grad is not None:
-            gradient = parameter.grad.data
-            get_xp(gradient).clip(gradient, -clip_value, clip_value, out=gradient)
+    gradients = [p.grad.data for p in parameters if p.grad is not None]
+    _check_writable("clip_grad_value_", gradients)
+    for gradient in gradients:
+        get_xp(gradient).clip(gradient, -clip_value, clip_value, out=gradient)
+
+
+def _check_writable(op: str, gradients: list[Array]) -> None:
+    check_writable(op, ((f"gradient {number}", g) for number, g in enumerate(gradients)))

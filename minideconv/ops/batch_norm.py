@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, overload
 
 from minideconv.algorithms import accelerate
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, check_writable, get_xp
 
 __all__ = [
     "BatchNormSaved",
@@ -137,7 +137,7 @@ def batch_norm(
     >>> mean, var  # halfway to the batch's mean and unbiased variance
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
-    check(x, running_mean, running_var, weight, bias, momentum, eps)
+    check(x, running_mean, running_var, weight, bias, momentum, eps, training)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
     y = normalize(x, saved, weight, bias)
     return (y, saved) if return_saved else y
@@ -390,6 +390,7 @@ def check(
     bias: Array | None,
     momentum: float,
     eps: float,
+    training: bool,
 ) -> None:
     """Raise unless these are legal arguments of `batch_norm`."""
     if x.ndim not in (2, 4):
@@ -421,3 +422,6 @@ def check(
         raise ValueError(f"batch_norm: momentum is {momentum}; it must be in 0..1")
     if not eps > 0.0:
         raise ValueError(f"batch_norm: eps is {eps}; it must be positive")
+    if training and running_mean is not None and running_var is not None:
+        running = (("running_mean", running_mean), ("running_var", running_var))
+        check_writable("batch_norm in training", running)

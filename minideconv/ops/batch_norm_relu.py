@@ -76,7 +76,7 @@ def batch_norm_relu(
     array([[0., 4.],
            [1., 2.]])
     """
-    check(x, running_mean, running_var, weight, bias, momentum, eps)
+    check(x, running_mean, running_var, weight, bias, momentum, eps, training)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
     y = normalize_relu(x, saved, weight, bias)
     return (y, saved) if return_saved else y

@@ -68,7 +68,7 @@ def batch_norm_relu_pool(
     (array([1.342, 1.342]), array([1, 3], dtype=int32))
     """
     check_images("batch_norm_relu_pool", "x", x)
-    check(x, running_mean, running_var, weight, bias, momentum, eps)
+    check(x, running_mean, running_var, weight, bias, momentum, eps, training)
     options = (kernel_size, stride, padding, dilation, ceil_mode)
     size = (x.shape[2], x.shape[3])
     window = pool_window("batch_norm_relu_pool", size, *options)

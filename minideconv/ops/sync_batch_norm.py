@@ -93,7 +93,7 @@ def sync_batch_norm(
         If shapes disagree, or the whole batch has one value in each channel. (The latter is not
         looked at on a GPU, where the variance is then 0/0 and the loss no longer finite.)
     """
-    check(x, running_mean, running_var, weight, bias, momentum, eps)
+    check(x, running_mean, running_var, weight, bias, momentum, eps, training=True)
     rows = together.all_gather(_own_moments(x))
     saved, total = merge(rows, running_mean, running_var, momentum, eps)
     y = (normalize_relu if relu else normalize)(x, saved, weight, bias)

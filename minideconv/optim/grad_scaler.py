@@ -26,7 +26,7 @@ import numpy as np
 
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, check_writable, get_xp
 from minideconv.optim.blocks import as_they_lie
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Optimizer
@@ -118,6 +118,8 @@ class GradScaler:
         gradients = optimizer.gradients()
         if not gradients:
             raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
+        names = (f"gradient {number}" for number in range(len(gradients)))
+        check_writable("GradScaler: unscale_()", zip(names, gradients, strict=False))
         state, skip = self._on_device_of(gradients[0]), optimizer.make_skip()
         for gradient in gradients:
             unscale(as_they_lie(gradient, gradient)[0], state, skip)

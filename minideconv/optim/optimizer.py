@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, device_of, get_xp, to_device
+from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
 from minideconv.optim.flat import EXTRA, FlatParameters
 from minideconv.optim.saving import Group, State, read, write
 
@@ -163,11 +163,14 @@ class Optimizer:
         if self._flat is not None and not set_to_none:
             self._flat.gradients[:-EXTRA].fill(0)
             return
-        for p in self._parameters():
-            if set_to_none or p.grad is None:
+        if set_to_none:
+            for p in self._parameters():
                 p.grad = None
-            else:
-                p.grad.data[...] = 0
+            return
+        gradients = [p.grad.data for p in self._parameters() if p.grad is not None]
+        check_writable(f"{self.name}: zero_grad()", (("a gradient", g) for g in gradients))
+        for gradient in gradients:
+            gradient[...] = 0
 
     def step(self, numbers: Array | None = None, obey_skip: bool = False) -> None:
         """Update every parameter that has a gradient, in place.
@@ -185,6 +188,8 @@ class Optimizer:
         ------
         RuntimeError
             If there are `numbers` and a parameter has no gradient.
+        ValueError
+            If a parameter that has a gradient is read-only; none is changed then.
         """
         if self._flat is not None:
             self._flat.check()
@@ -193,6 +198,7 @@ class Optimizer:
         xp = get_xp(self.param_groups[0]["params"][0].data)
         if obeys and xp is np and self.make_skip()[0]:
             return
+        self._check_writable("step()")
         number = 0
         for g, group in enumerate(self.param_groups):
             params = group["params"]
@@ -301,6 +307,7 @@ class Optimizer:
         RuntimeError
             If parameters of one group have taken different numbers of steps.
         """
+        self._check_writable("next_numbers()")
         self.make_skip()
         rows: list[tuple[float, float]] = []
         number = 0
@@ -355,6 +362,16 @@ class Optimizer:
             else:
                 state[name] = get_xp(p.data).zeros_like(p.data)
         return self.numbers(options, state, bool(missing))
+
+    def _check_writable(self, what: str) -> None:
+        """Raise unless all that a step changes may be changed."""
+        for number, p in enumerate(self._parameters()):
+            if p.grad is not None:
+                memory = self.state.get(number, {}).items()
+                kept = [
+                    (f"{name} of parameter {number}", a) for name, a in memory if name != "step"
+                ]
+                check_writable(f"{self.name}: {what}", [(f"parameter {number}", p.data), *kept])
 
     def _move_state(self) -> None:
         """Put what is remembered into the flat arrays."""

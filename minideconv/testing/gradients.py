@@ -231,12 +231,17 @@ def _gradients(pullback: Callable[[_Array], Sequence[Any]], dy: _Array, kept: In
 def _cotangent_rules(
     pullback: Callable[[_Array], Sequence[Any]], dy: _Array, grads: _Grads, kept: Inputs
 ) -> None:
-    """Check that backward is a linear map of its cotangent, and that a call leaves no trace."""
+    """Check that backward is a linear map of its cotangent, and that a call leaves no trace.
+
+    The factor is a power of two: floating point numbers are multiplied by it without rounding, so a
+    linear backward returns the multiple exactly, also where large terms cancel and leave little but
+    their rounding, which with any other factor is another.
+    """
     for scale, what in (
         (1.0, "a second call of backward gives another gradient of argument {}: it keeps state"),
         (0.0, "a zero cotangent gives a non-zero gradient of argument {}: backward does not "
               "multiply by its cotangent"),
-        (-3.0, "three times the cotangent does not give three times the gradient of argument {}: "
+        (-4.0, "-4 times the cotangent does not give -4 times the gradient of argument {}: "
                "backward is not linear in its cotangent"),
     ):  # fmt: skip
         again = _gradients(pullback, scale * dy, kept)

@@ -21,6 +21,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, models, register_model
 
+from minideconv.engine.compiled.address import address
 from minideconv.engine.compiled.vectors import LANES, vector
 
 __all__ = [
@@ -53,9 +54,11 @@ class _TapsModel(models.PrimitiveModel):
         super().__init__(manager, kind, _bytes)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _bytes.as_pointer())
+def _pointer(
+    context: Any, builder: Any, kind: Any, array: Any, index: Any, writes: bool = False
+) -> Any:
+    found = address(context, builder, kind, array, index, writes)
+    return builder.bitcast(found, _bytes.as_pointer())
 
 
 def _splat(builder: Any, number: Any) -> Any:
@@ -86,7 +89,8 @@ def store_taps(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, value = values
-        builder.store(value, _pointer(context, builder, signature.args[0], array, index), align=1)
+        pointer = _pointer(context, builder, signature.args[0], array, index, True)
+        builder.store(value, pointer, align=1)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, taps), generate

@@ -23,6 +23,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from minideconv.engine.compiled.address import address
 from minideconv.engine.compiled.kernel import kernel
 from minideconv.engine.compiled.vectors import store, vector
 
@@ -36,11 +37,6 @@ _int32 = ir.IntType(32)
 _byte = ir.IntType(8).as_pointer()
 
 
-def _pointer(context: Any, builder: Any, signature: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(signature.args[0])(context, builder, array).data
-    return builder.gep(data, [index])
-
-
 def streamed(array: np.ndarray) -> bool:
     """Whether `array` is to be written past the caches, a whole line at a time."""
     return array.nbytes >= LARGE and array.ctypes.data % _LINE == 0
@@ -51,7 +47,7 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of ``array[index]``, which may lie outside."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = builder.bitcast(_pointer(context, builder, signature, *values), _byte)
+        pointer = builder.bitcast(address(context, builder, signature.args[0], *values), _byte)
         kind = ir.FunctionType(ir.VoidType(), [_byte, _int32, _int32, _int32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         reading, into_second_level, data = _int32(0), _int32(2), _int32(1)
@@ -67,7 +63,7 @@ def stream(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, value = values
-        pointer = _pointer(context, builder, signature, array, index)
+        pointer = address(context, builder, signature.args[0], array, index, True)
         pointer = builder.bitcast(pointer, value.type.as_pointer())
         past = builder.module.add_metadata([_int32(1)])
         builder.store(value, pointer, align=_LINE).set_metadata("nontemporal", past)

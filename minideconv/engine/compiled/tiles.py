@@ -16,6 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from minideconv.engine.compiled.address import address
 from minideconv.engine.compiled.vectors import (
     LANES,
     _first,
@@ -25,7 +26,6 @@ from minideconv.engine.compiled.vectors import (
     _lanes,
     _llvm,
     _load,
-    _pointer,
     _splat,
 )
 
@@ -56,11 +56,11 @@ def tile_slide(
         for _tap in range(T):
             for q in range(Q):
                 there = builder.add(place, _index(LANES * q))
-                pointer = _pointer(context, builder, signature.args[7], b, there)
+                pointer = address(context, builder, signature.args[7], b, there)
                 vectors.append(_load(builder, pointer))
             place = builder.add(place, hop)
         for s in range(R + T - 1):
-            number = builder.load(_pointer(context, builder, signature.args[4], a, index))
+            number = builder.load(address(context, builder, signature.args[4], a, index))
             index = builder.add(index, step)
             spread = _splat(builder, number)
             for t in range(max(0, s - R + 1), min(T, s + 1)):
@@ -97,7 +97,7 @@ def tile_store_part(
             here = builder.select(inside, count, _index(0))
             for q in range(Q):
                 place = builder.add(index, _index(LANES * q))
-                pointer = _pointer(context, builder, signature.args[3], array, place)
+                pointer = address(context, builder, signature.args[3], array, place, True)
                 pointer = builder.bitcast(pointer, _lanes.as_pointer())
                 mask = _first(builder, builder.sub(here, _index(LANES * q)))
                 arguments = [found[r * Q + q], pointer, _int32(4), mask]
@@ -123,7 +123,7 @@ def tile_stream(
         for r in range(rows.literal_value):
             for q in range(count):
                 place = builder.add(index, _index(LANES * q))
-                pointer = _pointer(context, builder, signature.args[3], array, place)
+                pointer = address(context, builder, signature.args[3], array, place, True)
                 pointer = builder.bitcast(pointer, _lanes.as_pointer())
                 stored = builder.store(found[r * count + q], pointer, align=64)
                 stored.set_metadata("nontemporal", past)

@@ -8,7 +8,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from minideconv.engine.compiled.vectors import LANES, _load, _pointer, _store
+from minideconv.engine.compiled.address import address
+from minideconv.engine.compiled.vectors import LANES, _load, _store
 
 __all__ = ["transpose"]
 
@@ -31,7 +32,7 @@ def transpose(typing: Any, a: Any, i: Any, step: Any, b: Any, j: Any, pitch: Any
         a, i, step, b, j, pitch = values
         rows = []
         for _ in range(LANES):
-            rows.append(_load(builder, _pointer(context, builder, signature.args[0], a, i)))
+            rows.append(_load(builder, address(context, builder, signature.args[0], a, i)))
             i = builder.add(i, step)
         for distance in (8, 4, 2, 1):
             masks = [
@@ -45,7 +46,7 @@ def transpose(typing: Any, a: Any, i: Any, step: Any, b: Any, j: Any, pitch: Any
                         builder.shuffle_vector(*pair, mask) for mask in masks
                     )
         for row in rows:
-            _store(builder, _pointer(context, builder, signature.args[3], b, j), row)
+            _store(builder, address(context, builder, signature.args[3], b, j, True), row)
             j = builder.add(j, pitch)
         return context.get_dummy_value()
 

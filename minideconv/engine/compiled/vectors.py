@@ -20,7 +20,8 @@ j + 16 q + 16]``. With R * Q around 16 to 28 (AVX-512 has 32 registers) each num
 times and each vector R times, and the processor's multipliers never wait: K. Goto and R. van de
 Geijn, "Anatomy of high-performance matrix multiplication" (2008), section 4.
 
-Arrays are flat (one axis, float32) and indices count numbers. Nothing checks them. R and Q must be
+Arrays are flat (one axis, float32) and indices count numbers. Nothing checks those; of the arrays
+`address` checks the type. R and Q must be
 constants: global names, or literals.
 """
 
@@ -32,6 +33,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
+
+from minideconv.engine.compiled.address import address
 
 __all__ = [
     "LANES",
@@ -73,11 +76,6 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, _lanes)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.gep(data, [index])
-
-
 def _load(builder: Any, pointer: Any) -> Any:
     return builder.load(builder.bitcast(pointer, _lanes.as_pointer()), align=4)
 
@@ -111,7 +109,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """``array[index : index + 16]``."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _load(builder, _pointer(context, builder, signature.args[0], *values))
+        return _load(builder, address(context, builder, signature.args[0], *values))
 
     return vector(array, types.intp), generate
 
@@ -122,7 +120,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, value = values
-        _store(builder, _pointer(context, builder, signature.args[0], array, index), value)
+        _store(builder, address(context, builder, signature.args[0], array, index, True), value)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
@@ -146,7 +144,7 @@ def load_part(typing: Any, array: Any, index: Any, count: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, count = values
-        pointer = _pointer(context, builder, signature.args[0], array, index)
+        pointer = address(context, builder, signature.args[0], array, index)
         pointer = builder.bitcast(pointer, _lanes.as_pointer())
         zeros = ir.Constant(_lanes, [0.0] * LANES)
         arguments = [pointer, _int32(4), _first(builder, count), zeros]
@@ -161,7 +159,7 @@ def store_part(typing: Any, array: Any, index: Any, value: Any, count: Any) -> A
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, value, count = values
-        pointer = _pointer(context, builder, signature.args[0], array, index)
+        pointer = address(context, builder, signature.args[0], array, index, True)
         pointer = builder.bitcast(pointer, _lanes.as_pointer())
         arguments = [value, pointer, _int32(4), _first(builder, count)]
         _llvm(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), arguments)
@@ -260,7 +258,7 @@ def tile_load(typing: Any, rows: Any, columns: Any, array: Any, index: Any, step
             for q in range(columns.literal_value):
                 place = builder.add(index, _index(LANES * q))
                 found.append(
-                    _load(builder, _pointer(context, builder, signature.args[2], array, place))
+                    _load(builder, address(context, builder, signature.args[2], array, place))
                 )
             index = builder.add(index, step)
         return context.make_tuple(builder, kind, found)
@@ -281,7 +279,7 @@ def tile_add(
         for r in range(rows.literal_value):
             for q in range(count):
                 place = builder.add(index, _index(LANES * q))
-                more = _load(builder, _pointer(context, builder, signature.args[3], array, place))
+                more = _load(builder, address(context, builder, signature.args[3], array, place))
                 found[r * count + q] = builder.fadd(found[r * count + q], more)
             index = builder.add(index, step)
         return context.make_tuple(builder, signature.return_type, found)
@@ -310,9 +308,9 @@ def tile_fma(
         vectors = []
         for q in range(count):
             there = builder.add(place, _index(LANES * q))
-            vectors.append(_load(builder, _pointer(context, builder, signature.args[6], b, there)))
+            vectors.append(_load(builder, address(context, builder, signature.args[6], b, there)))
         for r in range(rows.literal_value):
-            number = builder.load(_pointer(context, builder, signature.args[3], a, index))
+            number = builder.load(address(context, builder, signature.args[3], a, index))
             index = builder.add(index, step)
             spread = _splat(builder, number)
             for q in range(count):
@@ -336,7 +334,7 @@ def tile_store(
         for r in range(rows.literal_value):
             for q in range(count):
                 place = builder.add(index, _index(LANES * q))
-                pointer = _pointer(context, builder, signature.args[3], array, place)
+                pointer = address(context, builder, signature.args[3], array, place, True)
                 _store(builder, pointer, found[r * count + q])
             index = builder.add(index, step)
         return context.get_dummy_value()

@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from minideconv.algorithms import accelerates
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array
 from minideconv.engine.cuda import im2col_gemm
 from minideconv.engine.cuda.products import factors, rounded
 from minideconv.engine.cuda.table import choose
-from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
+from minideconv.engine.layout import (
+    contiguous,
+    from_channels_last,
+    taps_first,
+    to_channels_last,
+)
 from minideconv.ops.im2col import Window
 from minideconv.precisions import get_precision
 
@@ -36,7 +41,7 @@ def conv2d(
     if found is None:
         return None
     images, w = to_channels_last(x), taps_first(weight)
-    return from_channels_last(found.forward(images, w, _contiguous(bias), window, groups))
+    return from_channels_last(found.forward(images, w, contiguous(bias), window, groups))
 
 
 @accelerates("conv_transpose2d", "gpu")
@@ -49,7 +54,7 @@ def conv_transpose2d(
     if found is None:
         return None
     images, w = to_channels_last(x), taps_first(weight)
-    return from_channels_last(found.input_grad(images, w, _contiguous(bias), window, groups))
+    return from_channels_last(found.input_grad(images, w, contiguous(bias), window, groups))
 
 
 @accelerates("conv2d_weight_grad", "gpu")
@@ -121,10 +126,3 @@ def _shared(ways: list[Any]) -> str | None:
     names = {way.name.split()[0] if way else None for way in ways}
     name = names.pop() if len(names) == 1 else None
     return name if name in ("im2col_gemm", "implicit_gemm") else None
-
-
-def _contiguous(bias: Array | None) -> Array | None:
-    if bias is None:
-        return None
-    result: Array = get_xp(bias).ascontiguousarray(bias)
-    return result

@@ -12,6 +12,7 @@ import numpy as np
 from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda.products import Factors, add_bias, factors, multiply, rounded
+from minideconv.engine.layout import contiguous
 
 __all__ = ["linear", "linear_backward"]
 
@@ -26,7 +27,7 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array | None:
     rows = x.reshape(-1, c)
     y: Array = xp.empty((len(rows), k), x.dtype)
     multiply(_factor(rows, kind), _factor(weight, kind).T, y, kind)
-    add_bias(y, None if bias is None else xp.ascontiguousarray(bias))
+    add_bias(y, contiguous(bias))
     return y.reshape(*x.shape[:-1], k)
 
 
