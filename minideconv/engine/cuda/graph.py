@@ -56,7 +56,7 @@ class Recorder:
         """What the recorded work keeps of the device's memory."""
         return int(self._pool.total_bytes())
 
-    def record(self, work: Callable[[], None]) -> Recording:
+    def record(self, work: Callable[[], Any]) -> Recording:
         """Call `work` on the current stream without doing what it asks for; return what does it.
 
         `work` must have run before: the first time, kernels are compiled and tables are made.
