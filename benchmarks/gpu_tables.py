@@ -11,11 +11,11 @@ __all__ = ["line", "render"]
 PEERS = ("cudnn", "torch")
 TITLES = {
     "rates": "What this GPU can do",
-    "layers": "Convolutions",
-    "ops": "Operations bound by memory",
-    "steps": "Whole training steps",
     "training": "A run from end to end",
     "agreement": "CPU and GPU side by side",
+    "steps": "Whole training steps",
+    "layers": "Convolutions",
+    "ops": "Operations bound by memory",
 }
 
 
@@ -52,8 +52,9 @@ def render(results: dict[str, Any]) -> str:
         f"Measured on {machine['date']}: {facts}.",
         "Speed is the peer's time over ours, so above 1 we are faster.",
     ]
-    for section, rows in results["sections"].items():
-        parts += [f"## {TITLES[section]}", _table(rows) if rows else "Nothing was measured."]
+    for section, title in TITLES.items():
+        if (rows := results["sections"].get(section)) is not None:
+            parts += [f"## {title}", _table(rows) if rows else "Nothing was measured."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -79,6 +80,10 @@ def _table(rows: list[Row]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
