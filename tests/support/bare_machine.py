@@ -1,39 +1,41 @@
-"""Python as it is on a bare machine with a GPU: `CuPy`, NumPy, and none of the packages in BARE_OF.
+"""Python as it is on a bare machine with a GPU: CuPy, NumPy, and some packages that are not there.
 
     MINIDECONV_BARE_OF="numba pytest" python tests/support/bare_machine.py -m MODULE [ARGUMENT...]
 
-The GPU is the device that is this CPU. A package that is left out raises the error that Python
-raises for one that is not installed.
+The GPU is the device that is this CPU. Without the variable, NOT_THERE are left out.
 """
 
 from __future__ import annotations
 
-import importlib.abc
 import os
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 TOOLS = Path(os.environ.get("MINIDECONV_TEST_TOOLS") or TESTS.parents[1] / "shared" / "tools")
 NOT_THERE = ("hypothesis", "llvmlite", "matplotlib", "numba", "PIL", "pytest", "rich", "scipy")
 
 
-class LeftOut(importlib.abc.MetaPathFinder):
-    """Finds nothing, and lets nothing be found, of some packages."""
+class Without:
+    """One of Python's finders of modules, that finds some packages no more."""
 
-    def __init__(self, packages: tuple[str, ...]) -> None:
-        self.packages = packages
+    def __init__(self, finder: Any, packages: tuple[str, ...]) -> None:
+        self._finder, self._packages = finder, packages
 
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.packages:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return None
+    def find_spec(self, name: str, *where: Any) -> Any:
+        if name.partition(".")[0] in self._packages:
+            return None
+        return self._finder.find_spec(name, *where)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
 
 
 def leave_out(*packages: str) -> None:
     """Make packages that were not imported yet look as if they were not installed."""
-    sys.meta_path.insert(0, LeftOut(packages))
+    sys.meta_path[:] = [Without(finder, packages) for finder in sys.meta_path]
 
 
 def install_fakecuda() -> None:
