@@ -19,7 +19,7 @@ INSUFFICIENT = RuntimeError(
     "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
 )
 NO_DEVICE = RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
-LIBRARIES = ("cupy_backends.cuda.libs.cublas", "cuda.pathfinder")
+LIBRARIES = "cupy_backends.cuda.libs"
 
 
 def answer(value):
@@ -51,12 +51,39 @@ def cupy(monkeypatch):
     nvrtc = SimpleNamespace(getVersion=answer((13, 0)))
     module.cuda = SimpleNamespace(runtime=runtime, nvrtc=nvrtc, Stream=stream)
     monkeypatch.setitem(sys.modules, "cupy", module)
-    for name in LIBRARIES:
+    for name in ("cupy_backends", "cupy_backends.cuda", LIBRARIES, "cuda.pathfinder"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.delitem(sys.modules, f"{LIBRARIES}.cublas", raising=False)
+    module.loaded_first = []
+    cublas(module, monkeypatch, types.ModuleType(f"{LIBRARIES}.cublas"))
     sys.modules["cuda.pathfinder"].find_nvidia_header_directory = answer("/include")
     packages(monkeypatch, "numpy", "cupy-cuda13x", "cupy-xarray")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return module
+
+
+def cublas(cupy, monkeypatch, found):
+    """Give CuPy its module for cuBLAS as version 14 does, or an error.
+
+    Asked for as an attribute, CuPy loads the library from its wheel and then imports the module;
+    the module alone does not find a library that is on no path.
+    """
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == f"{LIBRARIES}.cublas":
+                raise ImportError("libcublas.so.13: cannot open shared object file")
+
+    def attribute(name):
+        if name != "cublas":
+            raise AttributeError(name)
+        if isinstance(found, Exception):
+            raise found
+        cupy.loaded_first.append(name)
+        return found
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    sys.modules[LIBRARIES].__getattr__ = attribute
 
 
 def packages(monkeypatch, *names):
@@ -75,6 +102,7 @@ def _forget():
 def test_nothing_missing_is_no_problem(cupy):
     assert backend.gpu_problem() is None
     assert as_device("gpu") == Device("gpu", 0)
+    assert cupy.loaded_first == ["cublas"]
 
 
 def no_cupy(cupy, patch):
@@ -132,7 +160,7 @@ def no_nvrtc(cupy, patch):
 
 
 def no_cublas(cupy, patch):
-    patch.setitem(sys.modules, "cupy_backends.cuda.libs.cublas", None)
+    cublas(cupy, patch, ImportError("libcublas.so.13: cannot open shared object file"))
 
 
 def no_cublas_12(cupy, patch):
