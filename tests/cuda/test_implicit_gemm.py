@@ -99,10 +99,26 @@ def error(device, operation, g, name, tile, kind="normal", seed=0):
 # Right numbers
 
 
+def bound(device, operation, g, name):
+    """Return the largest error that is due to the sum in float32.
+
+    A tensor core adds the few products of an mma and cuts off what float32 cannot hold, where the
+    emulated one rounds (Fasi, Higham, Mikaitis and Pranesh, "Numerical behavior of NVIDIA tensor
+    cores", 2021, section 3). Such errors have one sign and add up: half a unit in the last place
+    for each mma of the sum. Seen on an H200: 1.01e-6 for 54 of them.
+    """
+    if device.kind != "gpu":
+        return 1e-6
+    channels = {"forward": g.c_in, "input_grad": g.c_out}.get(operation)
+    summands = prod(g.y_shape) // g.c_out if channels is None else channels * prod(g.kernel)
+    return max(1e-6, summands / (8 if name == "tf32" else 16) * 2.0**-24)
+
+
 @pytest.mark.parametrize(("name", "tile", "operation"), VARIANTS)
 def test_every_variant_multiplies_the_rounded_factors(cupy_device, name, tile, operation):
     for g in GEOMETRIES:
-        assert error(cupy_device, operation, g, name, tile) < 1e-6, g.code()
+        most = bound(cupy_device, operation, g, name)
+        assert error(cupy_device, operation, g, name, tile) < most, g.code()
 
 
 @st.composite
@@ -150,7 +166,8 @@ def test_long_sums_are_cut_into_parts_and_added_up(cupy_device, name, monkeypatc
     parts = []
     real = implicit_gemm._parts
     monkeypatch.setattr(implicit_gemm, "_parts", lambda *a: parts.append(real(*a)) or parts[-1])
-    assert error(cupy_device, "weight_grad", LONG, name, "64x64") < 1e-6
+    most = bound(cupy_device, "weight_grad", LONG, name)
+    assert error(cupy_device, "weight_grad", LONG, name, "64x64") < most
     assert parts[0] > 1
     assert real(1, 1 << 30, 1 << 20) == 1056  # enough to do for any GPU
     assert real(2000, 1 << 30, 1 << 20) == 1  # there are blocks enough
