@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: the test suite on it, NVIDIA's compute-sanitizer over the kernels, and
-# the benchmark.
+# Everything that can be checked on a machine with a GPU, half an hour at most: the first run
+# (8 minutes), the test suite on the GPU (15), NVIDIA's compute-sanitizer over the kernels (8).
 #
-#   benchmarks/gpu.sh [arguments of benchmarks.gpu]
+#   bash benchmarks/gpu.sh [arguments of gpu_first_run.sh]
 #
-# Each part has its own time limit, so that a slow one does not cost the others. The exit status is
-# 0 only if all that could run passed; compute-sanitizer is left out, with a word, where it is not
-# installed.
+# It needs what the tests need (pip install ".[test]"). Each part has its own time limit, so that a
+# slow one does not cost the others. The exit status is 0 only if all that could run passed;
+# compute-sanitizer is left out, with a word, where it is not installed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
+PYTHON=${PYTHON:-python3}
 export MINIDECONV_TEST_DEVICE=gpu
 failed=0
 
@@ -19,15 +20,16 @@ part() { # part SECONDS COMMAND...
   timeout "$limit" "$@" || { echo "FAILED ($?)"; failed=1; }
 }
 
-part 300 python -m pytest -q -x tests/cuda
+part 480 bash benchmarks/gpu_first_run.sh "$@"
+part 300 "$PYTHON" -m pytest -q tests/cuda
+part 600 "$PYTHON" -m pytest -q tests --ignore=tests/cuda
 if command -v compute-sanitizer >/dev/null; then
+  # The tests of kernels alone: of whole runs the sanitizer makes hours.
   for tool in memcheck racecheck; do
-    part 180 compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
-      python -m pytest -q -x tests/cuda -k "not schedule" -p no:cacheprovider
+    part 240 compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
+      "$PYTHON" -m pytest -q tests/cuda -k "kernels or columns or implicit" -p no:cacheprovider
   done
 else
   echo "compute-sanitizer is not installed: memory and races were not checked"
 fi
-part 600 python -m pytest -q tests
-part 480 python -m benchmarks.gpu "$@"
 exit $failed

@@ -72,12 +72,16 @@ def recorded_by_torch(torch: Any, call: Callable[[], Any]) -> Callable[[], Any]:
     """Do the same with a call of PyTorch's."""
     side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # as PyTorch asks for before a capture
-        for _ in range(3):
+    with torch.cuda.stream(side):
+        for _ in range(2):  # as PyTorch asks for before a capture
             call()
+        torch.cuda.synchronize()
+        graph.capture_begin()
+        try:
+            call()
+        finally:
+            graph.capture_end()
     torch.cuda.current_stream().wait_stream(side)
-    with torch.cuda.graph(graph):
-        call()
     replay: Callable[[], Any] = graph.replay
     return replay
 
