@@ -203,8 +203,24 @@ def test_auto_records_small_networks_only(cupy_device, monkeypatch):
     assert "graph: steps are recorded" in run(3, graph="auto")[2]
     monkeypatch.setattr(replays, "PAYS_BELOW", 1000)
     _, _, lines, trainer = run(4, graph="auto")
-    assert any("not recorded: its arrays take" in line for line in lines)
+    assert any("its arrays take" in line and "the host keeps up" in line for line in lines)
     assert trainer.steps._replays.nbytes == 0
+
+
+def test_auto_leaves_half_of_the_memory_to_others(cupy_device, monkeypatch):
+    takes = []
+    real = replays.Replays._against
+
+    def against(self):
+        takes.append(self._arrays())
+        return real(self)
+
+    monkeypatch.setattr(replays.Replays, "_against", against)
+    for spare, is_recorded in ((0, True), (-1, False)):
+        monkeypatch.setattr(memory, "room_on_device", lambda: 2 * takes[-1] + spare)  # noqa: B023
+        _, _, lines, _ = run(4, graph="auto")
+        assert any("graph: steps are recorded" in line for line in lines) == is_recorded
+        assert any(" of the " in line and "there is" in line for line in lines) != is_recorded
 
 
 def test_figures_are_read_when_a_line_is_due(fake):
