@@ -25,7 +25,7 @@ AUTOGRAD = {"autograd", "checkpointing", "grad_mode", "record", "tape"}
 PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend", "gpu_probe": "backend"}
 
 # Who may import whom: a room imports itself and the rooms named here, nothing above it.
-BASE = {"errors", "backend", "random", "geometry", "algorithms", "precisions"}
+BASE = {"errors", "backend", "device_guard", "random", "geometry", "algorithms", "precisions"}
 ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
@@ -36,9 +36,10 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "geometry": {"errors"},
     "backend": {"errors"},
+    "device_guard": {"backend"},
     "random": {"errors", "backend"},
     "choice": {"errors"},
-    "algorithms": {"errors", "backend", "choice"},
+    "algorithms": {"errors", "backend", "device_guard", "choice"},
     "precisions": {"choice"},
     "ops": BASE,
     "engine": BASE | {"ops"},

@@ -13,6 +13,7 @@ from minideconv import geometry
 from minideconv.algorithms import algorithm as using
 from minideconv.algorithms import check_algorithm
 from minideconv.autograd import Tensor
+from minideconv.device_guard import on_device_of
 from minideconv.engine.layout import empty_weight
 from minideconv.grad_mode import is_replaying
 from minideconv.nn import init
@@ -244,9 +245,10 @@ class BatchNorm2d(Module):
     def reset_running_stats(self) -> None:
         """Forget the running statistics: mean 0, variance 1, no batches seen."""
         if self.track_running_stats:
-            self.running_mean[...] = 0
-            self.running_var[...] = 1
-            self.num_batches_tracked[...] = 0
+            with on_device_of(self.running_mean):
+                self.running_mean[...] = 0
+                self.running_var[...] = 1
+                self.num_batches_tracked[...] = 0
 
     def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by its own statistics in training, by the running ones in evaluation.
@@ -261,7 +263,8 @@ class BatchNorm2d(Module):
             return function(x, None, None, self.weight, self.bias, True, eps=self.eps)
         momentum = self.momentum
         if self.training and not is_replaying():
-            self.num_batches_tracked += 1
+            with on_device_of(self.num_batches_tracked):
+                self.num_batches_tracked += 1
         if momentum is None:
             momentum = 1.0 / max(1, int(self.num_batches_tracked))
         return function(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import two_devices
 from hypothesis import settings
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -83,7 +84,9 @@ def install_fakecuda() -> Any:
             return compile_source(*arguments)
 
     fakecuda.compile_source = one_by_one
+    two_devices.install(fakecuda)
     fakecuda.install()
+    two_devices.count_both()
     return fakecuda
 
 

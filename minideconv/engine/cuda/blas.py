@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, cupy
+from minideconv.device_guard import device_guard
+from minideconv.engine.cuda.capability import check_precision
 
 __all__ = ["WORKSPACE", "gemm"]
 
@@ -35,6 +37,7 @@ _FLOAT, _FLOAT_TF32, _DOUBLE = 68, 77, 70
 _DEFAULT_ALGORITHM = -1
 
 
+@device_guard
 def gemm(
     a: Any,
     b: Any,
@@ -61,6 +64,8 @@ def gemm(
     ------
     TypeError, ValueError
         If types, shapes or strides do not fit: a bug in this library.
+    UsageError
+        If the GPU has no such precision.
     RuntimeError
         If cuBLAS reports an error.
     """
@@ -80,10 +85,13 @@ def gemm(
     number = np.float64 if a.dtype == np.float64 else np.float32
     factors = np.array([alpha, beta], number)  # read before the call returns
     compute = _DOUBLE if number is np.float64 else _FLOAT_TF32 if tf32 else _FLOAT
-    blas, handle = _blas(out.device.id)
+    device = out.device.id
+    if tf32 or a.dtype == np.uint16:
+        check_precision("tf32" if tf32 else "bf16", device)
+    blas, handle = _blas(device)
     status = blas.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
     # With a stream cuBLAS goes back to a workspace of its own, so ours is given each time.
-    workspace = _workspaces[out.device.id]
+    workspace = _workspaces[device]
     status = status or blas.cublasSetWorkspace_v2(handle, workspace.ptr, WORKSPACE)
     status = status or blas.cublasGemmStridedBatchedEx(
         handle,
