@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import two_devices
 
-from minideconv import Tensor, nn, no_grad, ops, optim
+from minideconv import Tensor, nn, no_grad, ops, optim, train
 from minideconv import functional as F
 from minideconv.algorithms import algorithm
 from minideconv.backend import Device, device_of, get_xp, to_cpu, to_device
 from minideconv.checkpointing import checkpoint
-from minideconv.engine.cuda import checks, confusion, module
+from minideconv.engine.cuda import checks, confusion, memory, module
 from minideconv.engine.cuda.blas import gemm
 from minideconv.models import deconvnet
 from minideconv.ops.switches import Switches
 from minideconv.precisions import precision
 from minideconv.segmentation.inference import Segmenter
 from minideconv.tensor_shapes import concatenate, stack
+from minideconv.training.config import TrainConfig
+from minideconv.training.engine import Trainer
 
 SECOND = Device("gpu", 1)
 
@@ -54,6 +56,11 @@ def network():
 
 
 IMAGES = drawn((2, 3, 16, 16), 1)
+RUN = {
+    **{"train_images": 8, "val_images": 2, "image_size": 16, "input_size": 16, "width": 2},
+    **{"fc": 4, "depth": 2, "batch_size": 4, "stage": "whole", "difficulty": "easy", "epochs": 2},
+    **{"device": "gpu:1", "warmup": 0, "recalibrate": 1, "final_images": 2},
+}
 LABELS = np.random.default_rng(2).integers(0, 3, (2, 16, 16))
 
 
@@ -182,6 +189,23 @@ def test_layers_that_the_network_has_not(xp):
     ).sum().backward()
     assert device_of(x.grad.data) == SECOND
     assert {device_of(p.grad.data) for p in layer.parameters()} == {SECOND}
+
+
+@pytest.mark.parametrize("graph", ["off", "on"])
+def test_a_whole_run(xp, graph, tmp_path):
+    """With a thread that fills the batches, validation, and a budget that bounds the right pool."""
+    config = TrainConfig(**RUN, graph=graph, memory_budget="1GiB")
+    trainer = Trainer(config)
+    trainer.fit()
+    for place in (0, 1):
+        with xp.cuda.Device(place):
+            assert memory.limit() == 0
+    trainer.evaluate(trainer.val_data)
+    trainer.recalibrate()
+    assert {device_of(array) for array in trainer.model.arrays().values()} == {SECOND}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in RUN.items()]
+    folder = tmp_path / "run"
+    assert train.main([*options, f"--graph={graph}", "-q", f"--output-dir={folder}"]) == 0
 
 
 # ---- operations ----------------------------------------------------------------------------------
@@ -327,6 +351,7 @@ WRONG_CALLS = {
     "a fill": lambda w: w.x.data.memset_async(0, 4, w.null),
     "a copy": lambda w: w.x.data.copy_from_device_async(w.x[1:].data, 8, w.null),
     "an event": lambda w: w.event.record(w.null),
+    "a wait for an event": lambda w: w.event.synchronize(),
     "a kernel": lambda w: w.kernel((1,), (1,), (w.near,)),
 }
 

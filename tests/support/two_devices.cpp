@@ -185,6 +185,12 @@ int fk_cudaEventRecord(void* e, void* stream) {
   if (of_event >= 0 && of_event != where) return two_devices_fail("an event", of_event, where);
   return INNER(fk_cudaEventRecord)(e, stream);
 }
+int INNER(fk_cudaEventSynchronize)(void*);
+int fk_cudaEventSynchronize(void* e) {  // legal on a GPU, but a new thread's memory on device 0
+  int device = known(events, e);
+  if (device >= 0 && device != current) return two_devices_fail("a wait for an event", device, current);
+  return INNER(fk_cudaEventSynchronize)(e);
+}
 int INNER(fk_cudaGraphLaunch)(void*, void*);
 int fk_cudaGraphLaunch(void* graph, void* stream) {
   int status = two_devices_check_stream("a graph's stream", stream);

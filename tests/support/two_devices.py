@@ -53,7 +53,7 @@ def fault() -> str:
 
 
 def count_both() -> None:
-    """Let CuPy count two devices, as it does once, at its first array and kernel; then there is one."""
+    """Let CuPy count two devices, which it does once, at its first kernel; then there is one."""
     _library().two_devices_use(2)
     import cupy
 
