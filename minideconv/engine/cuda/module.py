@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from minideconv.backend import Array, get_xp
 from minideconv.device_guard import device_guard
+from minideconv.engine.cuda.memory import with_room
 
 __all__ = ["KERNELS", "launch", "options", "parameters", "source"]
 
@@ -128,14 +129,17 @@ def launch(
         return
     xp = get_xp(arguments[0])
     device = 0 if xp is np else xp.cuda.runtime.getDevice()
-    function, wanted = _function(xp, file, kernel, np.dtype(dtype), defines, shared, device)
+    key = (xp, file, kernel, np.dtype(dtype), defines, shared, device)
+    function, wanted = _function(*key) if xp is np else with_room(partial(_function, *key))
     if len(arguments) != len(wanted):
         raise TypeError(f"{kernel}: {len(arguments)} arguments for {len(wanted)} parameters")
     packed = tuple(_pack(xp, *pair, kernel) for pair in zip(arguments, wanted, strict=True))
     threads = block if isinstance(block, tuple) else (block,)
     if grid is None:
         grid = min(-(-count // threads[0]), MAX_BLOCKS)
-    function(grid if isinstance(grid, tuple) else (grid,), threads, packed, shared_mem=shared)
+    blocks = grid if isinstance(grid, tuple) else (grid,)
+    start = partial(function, blocks, threads, packed, shared_mem=shared)
+    start() if xp is np else with_room(start)
 
 
 Wanted = tuple[np.dtype[Any], bool]
