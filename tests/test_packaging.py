@@ -177,6 +177,16 @@ def test_only_backend_and_its_probe_import_cupy():
     assert not wrong, "\n".join(wrong)
 
 
+def test_who_makes_a_stream_that_waits_for_nobody_makes_it_wait():
+    """Whatever is still under way on another stream would be read too early.
+
+    A lane has events for it (`engine.cuda.pinned`), all others compute in `computing_on`.
+    """
+    own = {PACKAGE / "engine/cuda/streams.py", PACKAGE / "engine/cuda/pinned.py", Path(__file__)}
+    files = {*modules(), *(ROOT / "tests").rglob("*.py")} - own
+    assert not [str(path) for path in files if "non_blocking=True" in path.read_text("utf-8")]
+
+
 def test_optional_packages_are_imported_where_they_are_used():
     wrong = []
     for path in modules():
