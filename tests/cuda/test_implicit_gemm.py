@@ -28,7 +28,7 @@ from minideconv.ops.im2col import conv_window
 from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, values
 
-pytestmark = pytest.mark.usefixtures("cupy_device")
+pytestmark = pytest.mark.usefixtures("tensor_cores")
 
 PRECISIONS = ("tf32", "bf16", "fp16")
 OPERATIONS = ("forward", "input_grad", "weight_grad")

@@ -18,7 +18,7 @@ from minideconv.ops.im2col import conv_window
 from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, values
 
-pytestmark = pytest.mark.usefixtures("cupy_device")
+pytestmark = pytest.mark.usefixtures("tensor_cores")
 
 F4 = np.dtype(np.float32)
 OPERATIONS = ("forward", "input_grad", "weight_grad")
