@@ -29,6 +29,7 @@ CPU_ONLY = {
     "kernels": "the compiler, and kernels on the host",
     "test_algorithms.py": "the table that chooses, by names",
     "test_backend.py": "made-up CuPy modules",
+    "test_device_guard.py": "a made-up CuPy module",
     "test_docs.py": "pages",
     "test_examples.py": "scripts that choose their device",
     "test_geometry.py": "whole numbers",
