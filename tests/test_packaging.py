@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -347,3 +348,22 @@ def test_tracked_files_name_no_machine_and_no_registry():
                 if pattern.search(line)
             )
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", ["cupy", "cupy.linalg._product", "cupyx.scipy", "cupy_backends"])
+def test_what_numpy_says_about_cupys_own_calls_is_no_failure(module):
+    warnings.warn_explicit("it will end", DeprecationWarning, "file.py", 1, module)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"),
+    [
+        (DeprecationWarning, "minideconv.backend"),
+        (DeprecationWarning, "cupyish"),
+        (DeprecationWarning, "my.cupy"),
+        (RuntimeWarning, "cupy.linalg"),
+    ],
+)
+def test_all_other_warnings_are_failures(kind, module):
+    with pytest.raises(kind, match="it will end"):
+        warnings.warn_explicit("it will end", kind, "file.py", 1, module)
