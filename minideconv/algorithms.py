@@ -30,6 +30,7 @@ import numpy as np
 
 from minideconv.backend import get_xp
 from minideconv.choice import Choice
+from minideconv.device_guard import device_guard
 from minideconv.errors import UsageError
 
 __all__ = [
@@ -115,7 +116,7 @@ def accelerates(op: str, device: str = "cpu") -> Callable[[Faster], Faster]:
     """
 
     def enter(function: Faster) -> Faster:
-        _faster[device][op] = function
+        _faster[device][op] = device_guard(function) if device == "gpu" else function
         return function
 
     return enter

@@ -176,6 +176,12 @@ def to_device(array: Any, device: Device | str | None) -> Array:
         return to_cpu(array)
     import cupy
 
+    if isinstance(array, cupy.ndarray) and array.device.id != device.index:
+        synchronize(device_of(array))  # the streams of two devices do not wait for each other
+        with cupy.cuda.Device(device.index):
+            moved = _as_it_lies(array, lambda lies: lies.copy())
+        synchronize(device)
+        return moved
     with cupy.cuda.Device(device.index):
         if isinstance(array, cupy.ndarray):
             result: Array = cupy.asarray(array)

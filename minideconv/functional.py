@@ -18,6 +18,7 @@ from minideconv import ops
 from minideconv.algorithms import algorithm, get_algorithm
 from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.grad_mode import is_replaying
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 from minideconv.ops.im2col import IntPair
@@ -191,6 +192,7 @@ def avg_pool2d(
     return record("avg_pool2d", y, (x,), backward)
 
 
+@device_guard
 def _running(statistics: Array | Tensor | None) -> Array | None:
     """Return the array to update: where a forward is carried out once more, a copy."""
     array = statistics.data if isinstance(statistics, Tensor) else statistics

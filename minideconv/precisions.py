@@ -5,7 +5,8 @@ name   factors             sums         largest relative error of a product, and
 =====  ==================  ===========  ===========================================================
 fp32   float32             float32      6e-8; the default
 tf32   10 bits of float32  float32      5e-4; tensor cores of compute capability 8.0 and later
-bf16   bfloat16            float32      4e-3; half the memory of the factors, the range of float32
+bf16   bfloat16            float32      4e-3; half the memory of the factors, the range of float32;
+                                        tensor cores of compute capability 8.0 and later
 fp16   float16             float32      5e-4; half the memory, but numbers below 6e-8 vanish: the
                                         loss must be scaled (`optim.GradScaler`)
 =====  ==================  ===========  ===========================================================
@@ -42,7 +43,7 @@ def set_precision(name: str) -> None:
     Raises
     ------
     UsageError (a ValueError)
-        If `name` is none of these.
+        If `name` is none of these. If the GPU has not got it, the first product raises it.
     """
     _choice.set(name, "set_precision")
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.grad_mode import mode
 
 __all__ = [
@@ -153,7 +154,7 @@ def backward_pass(
         arrived = grads.pop(target, None)
         if target in ends:
             own = arrived is None or isinstance(target, Node) or target in exclusive
-            ends[target] = arrived if own else get_xp(arrived).array(arrived)
+            ends[target] = arrived if own else _copy(arrived)
             continue
         if not isinstance(target, Node):
             if arrived is not None:
@@ -211,6 +212,7 @@ def _count_users(
     return users
 
 
+@device_guard
 def _run(
     node: Node, grad: Array, grads: dict[Node | Leaf, Array], exclusive: set[Node | Leaf]
 ) -> None:
@@ -242,17 +244,41 @@ def _run(
                 part, f"the backward of {node.name} made", node.origin, f" for input {place}"
             )
         if part.dtype != edge.dtype:
-            part = part.astype(edge.dtype)  # float32 and float64 met in this operation
+            part = _converted(part, edge.dtype)  # float32 and float64 met in this operation
         if edge not in grads:
             # By reference: several inputs may be sent one array, so it is not changed from here on.
             grads[edge] = part
             if not isinstance(edge, Node) and _is_exclusive(part, (grad, *saved), parts):
                 exclusive.add(edge)
         elif edge in exclusive:
-            grads[edge] += part
+            grads[edge] = _add(grads[edge], part)
         else:
-            grads[edge] = grads[edge] + part
+            grads[edge] = _sum(grads[edge], part)
             exclusive.add(edge)
+
+
+# A gradient may leave a node for another device than the node's own: `Tensor.to` sends it back.
+
+
+@device_guard
+def _sum(grad: Array, part: Array) -> Array:
+    return grad + part
+
+
+@device_guard
+def _add(grad: Array, part: Array) -> Array:
+    grad += part
+    return grad
+
+
+@device_guard
+def _converted(grad: Array, dtype: Any) -> Array:
+    return grad.astype(dtype)
+
+
+@device_guard
+def _copy(grad: Any) -> Array:
+    return get_xp(grad).array(grad)
 
 
 def apply_hooks(node: Node, grad: Array) -> Array:
@@ -310,6 +336,7 @@ def _changed_message(node: Node, place: int, times: int) -> str:
     )
 
 
+@device_guard
 def check_finite(array: Array, what: str, line: str, where: str = "") -> None:
     """Raise the error of `detect_anomaly` if `array` holds a NaN or an infinity."""
     if array.dtype.kind != "f":

@@ -17,6 +17,7 @@ from minideconv.backend import (
     to_default_device,
     to_device,
 )
+from minideconv.device_guard import device_guard, on_device_of
 from minideconv.grad_mode import no_grad
 from minideconv.tape import GradHook, Node, Version, backward_pass
 from minideconv.tensor_methods import TensorMethods
@@ -227,7 +228,8 @@ class Tensor(TensorMethods):
                     f"backward: a tensor of shape {self.shape} needs a gradient of that shape; "
                     "pass backward(grad), or reduce it to one number first, for example with .sum()"
                 )
-            seed = get_xp(self.data).ones_like(self.data)
+            with on_device_of(self.data):
+                seed = get_xp(self.data).ones_like(self.data)
         else:
             seed = _as_array(grad, self.device, self.dtype)
             if seed.shape != self.shape:
@@ -292,6 +294,7 @@ class Tensor(TensorMethods):
         if not self._requires_grad:
             raise RuntimeError(f"{caller}: this tensor does not require gradients")
 
+    @device_guard
     def _receive(self, grad: Array, exclusive: bool) -> None:
         """Add `grad` to ``.grad``; if `exclusive`, its memory is ours to keep and to change."""
         if self._hooks:
@@ -342,11 +345,14 @@ class Tensor(TensorMethods):
     @staticmethod
     def from_dlpack(source: Any) -> Tensor:
         """Return a tensor on the memory of `source`, an array of any library that speaks DLPack."""
-        kind = int(source.__dlpack_device__()[0])
+        kind, number = map(int, source.__dlpack_device__())
         if kind == 1:  # kDLCPU
             return wrap(np.from_dlpack(source))
-        return wrap(get_xp(to_device(np.zeros(0), "gpu")).from_dlpack(source))
+        near = to_device(np.zeros(0), Device("gpu", number))
+        with on_device_of(near):
+            return wrap(get_xp(near).from_dlpack(source))
 
+    @device_guard
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._node is not None:
             raise RuntimeError(
@@ -427,7 +433,8 @@ def _as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
     else:
         array = data
     if dtype is not None:
-        array = array.astype(dtype, copy=False)
+        with on_device_of(array):
+            array = array.astype(dtype, copy=False)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"Tensor: cannot hold {type(data).__name__} of dtype {array.dtype}; floats, integers "

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minideconv.backend import Array, device_of, get_xp, to_default_device
+from minideconv.device_guard import device_guard
 from minideconv.record import record
 from minideconv.tensor import Tensor
 from minideconv.tensor_methods import Operand
@@ -63,7 +64,7 @@ def unary(
         return record(name, y, (x,), backward, [both[i] for i in kept])
 
     _describe(operation, name, meaning)
-    return operation
+    return device_guard(operation)
 
 
 def binary(
@@ -92,7 +93,7 @@ def binary(
         return record(name, z, (first, second), backward, [values[i] for i in chosen])
 
     _describe(operation, name, meaning)
-    return operation
+    return device_guard(operation)
 
 
 def _binary_plan(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import get_xp, to_default_device
+from minideconv.device_guard import device_guard
 from minideconv.grad_mode import is_grad_enabled
 from minideconv.tensor import Tensor
 from minideconv.tensor_math import add, div, mul, sub
@@ -21,6 +22,7 @@ from minideconv.tensor_shapes import read_index
 __all__ = ["setitem"]
 
 
+@device_guard
 def setitem(x: Tensor, key: Any, value: Operand) -> None:
     """Change elements of `x` in place: ``x[key] = value``. The tape cannot record this."""
     _check_in_place("x[...] = value", x, value)
@@ -56,7 +58,8 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         x.bump_version()
         return x
 
-    return update
+    update.__name__ = name
+    return device_guard(update)
 
 
 def _array_or_number(value: Operand) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.record import record
 from minideconv.tensor import Tensor
 from minideconv.tensor_combinators import (
@@ -182,6 +183,7 @@ def _log_base(xp: Any, a: Any) -> Any:
 # ---- choosing ------------------------------------------------------------------------------------
 
 
+@device_guard
 def clip(x: Operand, minimum: float | None = None, maximum: float | None = None) -> Tensor:
     """Return `x` limited to [minimum, maximum]; the gradient is 0 outside and passes at the limits.
 
@@ -206,6 +208,7 @@ def clip(x: Operand, minimum: float | None = None, maximum: float | None = None)
     return record("clip", y, (x,), backward, saved=(x,))
 
 
+@device_guard
 def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     """Return `a` where `condition` is true and `b` elsewhere; all three broadcast.
 
@@ -259,7 +262,7 @@ def _comparison(name: str, compare: Callable[[Any, Any], Any]) -> Any:
             explain(name, x, y, error)
 
     operation.__name__ = operation.__qualname__ = name
-    return operation
+    return device_guard(operation)
 
 
 _METHODS: dict[str, Any] = {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.record import record
 from minideconv.tensor import Tensor
 from minideconv.tensor_combinators import (
@@ -29,6 +30,7 @@ __all__ = ["matmul", "max", "mean", "min", "sum", "var"]
 # ---- reductions ----------------------------------------------------------------------------------
 
 
+@device_guard
 def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis` (all axes if None)."""
     x = as_tensor(x)
@@ -41,6 +43,7 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return record("sum", y, (x,), backward, saved=(x.shape,))
 
 
+@device_guard
 def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over `axis` (all axes if None)."""
     x = as_tensor(x)
@@ -54,6 +57,7 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return record("mean", y, (x,), backward, saved=(x.shape,))
 
 
+@device_guard
 def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """Return the variance over `axis`: the squared distances from the mean, summed, / (n - ddof).
 
@@ -78,6 +82,7 @@ def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) ->
     return record("var", y, (x,), backward, saved=(x,))
 
 
+@device_guard
 def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the maximum over `axis`; a NaN counts as the maximum.
 
@@ -86,6 +91,7 @@ def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return _extreme("max", x, axis, keepdims)
 
 
+@device_guard
 def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the minimum over `axis`; a NaN counts as the minimum.
 
@@ -151,6 +157,7 @@ def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
 # ---- matrix product ------------------------------------------------------------------------------
 
 
+@device_guard
 def matmul(a: Operand, b: Operand) -> Tensor:
     """Return the matrix product ``(..., n, k) @ (..., k, m) -> (..., n, m)``.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, Device, get_xp, to_device
+from minideconv.device_guard import device_guard
 from minideconv.record import record
 from minideconv.tensor import Tensor
 from minideconv.tensor_combinators import as_tensor, unbroadcast
@@ -39,6 +40,7 @@ __all__ = [
 # ---- views of the same numbers -------------------------------------------------------------------
 
 
+@device_guard
 def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     """Return `x` with the same elements in row-major order in another shape; one -1 is worked out.
 
@@ -143,6 +145,7 @@ def unsqueeze(x: Operand, axis: int) -> Tensor:
     return reshape(x, *x.shape[:place], 1, *x.shape[place:])
 
 
+@device_guard
 def astype(x: Operand, dtype: Any) -> Tensor:
     """Convert the elements to `dtype`; the gradient is converted back."""
     x = as_tensor(x)
@@ -163,6 +166,7 @@ def to(x: Tensor, device: Device | str) -> Tensor:
 # ---- picking -------------------------------------------------------------------------------------
 
 
+@device_guard
 def getitem(x: Tensor, key: Any) -> Tensor:
     """Return ``x[key]``: integers, slices, None, Ellipsis, integer arrays, boolean masks, mixed.
 
@@ -224,6 +228,7 @@ def read_index(key: Any) -> tuple[Any, bool]:
 # ---- joining -------------------------------------------------------------------------------------
 
 
+@device_guard
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors along an existing axis; along the others they must have equal lengths."""
     parts = [as_tensor(tensor) for tensor in tensors]
@@ -250,6 +255,7 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     return record("concatenate", y, parts, backward, saved=[part.shape[axis] for part in parts])
 
 
+@device_guard
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
     parts = [as_tensor(tensor) for tensor in tensors]

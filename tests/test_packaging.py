@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ AUTOGRAD = {"autograd", "checkpointing", "grad_mode", "record", "tape"}
 PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend", "gpu_probe": "backend"}
 
 # Who may import whom: a room imports itself and the rooms named here, nothing above it.
-BASE = {"errors", "backend", "random", "geometry", "algorithms", "precisions"}
+BASE = {"errors", "backend", "device_guard", "random", "geometry", "algorithms", "precisions"}
 ARRAYS = BASE | {"ops", "engine"}
 TAPE = BASE | {"autograd"}
 NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
@@ -37,9 +38,10 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "geometry": {"errors"},
     "backend": {"errors"},
+    "device_guard": {"backend"},
     "random": {"errors", "backend"},
     "choice": {"errors"},
-    "algorithms": {"errors", "backend", "choice"},
+    "algorithms": {"errors", "backend", "device_guard", "choice"},
     "precisions": {"choice"},
     "ops": BASE,
     "engine": BASE | {"ops"},
@@ -176,6 +178,16 @@ def test_only_backend_and_its_probe_import_cupy():
         if name.split(".")[0] in {"cupy", "cupyx", "cupy_backends"}
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_who_makes_a_stream_that_waits_for_nobody_makes_it_wait():
+    """Whatever is still under way on another stream would be read too early.
+
+    A lane has events for it (`engine.cuda.pinned`), all others compute in `computing_on`.
+    """
+    own = {PACKAGE / "engine/cuda/streams.py", PACKAGE / "engine/cuda/pinned.py", Path(__file__)}
+    files = {*modules(), *(ROOT / "tests").rglob("*.py")} - own
+    assert not [str(path) for path in files if "non_blocking=True" in path.read_text("utf-8")]
 
 
 def test_optional_packages_are_imported_where_they_are_used():
@@ -338,3 +350,22 @@ def test_tracked_files_name_no_machine_and_no_registry():
                 if pattern.search(line)
             )
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", ["cupy", "cupy.linalg._product", "cupyx.scipy", "cupy_backends"])
+def test_what_numpy_says_about_cupys_own_calls_is_no_failure(module):
+    warnings.warn_explicit("it will end", DeprecationWarning, "file.py", 1, module)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"),
+    [
+        (DeprecationWarning, "minideconv.backend"),
+        (DeprecationWarning, "cupyish"),
+        (DeprecationWarning, "my.cupy"),
+        (RuntimeWarning, "cupy.linalg"),
+    ],
+)
+def test_all_other_warnings_are_failures(kind, module):
+    with pytest.raises(kind, match="it will end"):
+        warnings.warn_explicit("it will end", kind, "file.py", 1, module)

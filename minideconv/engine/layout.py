@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import get_xp
+from minideconv.device_guard import device_guard
 
 __all__ = [
     "assign",
@@ -62,6 +63,7 @@ def empty_weight(shape: tuple[int, int, int, int], dtype: Any = np.float32) -> n
     return np.empty((kh, kw, c, k), dtype).transpose(3, 2, 0, 1)
 
 
+@device_guard
 def assign(target: Any, source: Any) -> None:
     """``target[...] = source``, in blocks where one is a weight in another order than the other.
 

@@ -14,6 +14,7 @@ from minideconv.algorithms import algorithm as using
 from minideconv.algorithms import check_algorithm
 from minideconv.autograd import Tensor
 from minideconv.backend import check_writable
+from minideconv.device_guard import on_device_of
 from minideconv.engine.layout import empty_weight
 from minideconv.grad_mode import is_replaying
 from minideconv.nn import init
@@ -246,9 +247,10 @@ class BatchNorm2d(Module):
         """Forget the running statistics: mean 0, variance 1, no batches seen."""
         if self.track_running_stats:
             check_writable("reset_running_stats", self._buffers.items())
-            self.running_mean[...] = 0
-            self.running_var[...] = 1
-            self.num_batches_tracked[...] = 0
+            with on_device_of(self.running_mean):
+                self.running_mean[...] = 0
+                self.running_var[...] = 1
+                self.num_batches_tracked[...] = 0
 
     def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by its own statistics in training, by the running ones in evaluation.
@@ -278,7 +280,8 @@ class BatchNorm2d(Module):
         """Count a batch that the running statistics are about to follow."""
         if not is_replaying():
             check_writable("BatchNorm2d in training", self._buffers.items())
-            self.num_batches_tracked += 1
+            with on_device_of(self.num_batches_tracked):
+                self.num_batches_tracked += 1
 
     def _next_momentum(self) -> float:
         """Return the weight of this batch in the running statistics."""

@@ -19,6 +19,7 @@ from minideconv.backend import (
     to_default_device,
     to_device,
 )
+from minideconv.device_guard import on_device_of
 from minideconv.engine.layout import assign
 
 __all__ = ["Module", "Parameter"]
@@ -211,7 +212,9 @@ class Module:
         def moved(array: Array) -> Array:
             if device is not None:
                 array = to_device(array, device)
-            return array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array
+            with on_device_of(array):
+                wanted = dtype is not None and array.dtype.kind == "f"
+                return array.astype(dtype) if wanted else array
 
         device = None if device is None else as_device(device)
         for module in self.modules():

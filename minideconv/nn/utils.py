@@ -10,6 +10,7 @@ import numpy as np
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, get_xp
+from minideconv.device_guard import device_guard, on_device_of
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -64,6 +65,7 @@ def _together(parameters: list[Tensor]) -> Array | None:
     return array if same and len({id(p) for p in parameters}) == count else None
 
 
+@device_guard
 def _clip_on_device(gradients: list[Array], max_norm: float) -> Array:
     """Do the same without asking the device for the norm."""
     xp = get_xp(*gradients)
@@ -88,7 +90,8 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
     gradients = [p.grad.data for p in parameters if p.grad is not None]
     _check_writable("clip_grad_value_", gradients)
     for gradient in gradients:
-        get_xp(gradient).clip(gradient, -clip_value, clip_value, out=gradient)
+        with on_device_of(gradient):
+            get_xp(gradient).clip(gradient, -clip_value, clip_value, out=gradient)
 
 
 def _check_writable(op: str, gradients: list[Array]) -> None:

@@ -23,6 +23,7 @@ import operator
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 
 __all__ = [
     "log_softmax",
@@ -48,6 +49,7 @@ def _axis(x: Array, dim: int, op: str) -> int:
     return axis
 
 
+@device_guard
 def relu(x: Array) -> Array:
     """Return max(x, 0), element by element; NaN stays NaN.
 
@@ -71,6 +73,7 @@ def relu(x: Array) -> Array:
     return get_xp(x).maximum(x, 0) if found is None else found
 
 
+@device_guard
 def relu_backward(dy: Array, y: Array) -> Array:
     """Return dL/dx of `relu` from dL/dy and the output `y`: dy where y > 0, else 0.
 
@@ -84,6 +87,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
     return dy * (y > 0) if found is None else found
 
 
+@device_guard
 def softmax(x: Array, dim: int) -> Array:
     """Return exp(x) / sum(exp(x)) along `dim`: positive numbers that add up to 1.
 
@@ -123,6 +127,7 @@ def softmax(x: Array, dim: int) -> Array:
     return y
 
 
+@device_guard
 def softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `softmax` from dL/dy and the output `y`: y (dy - <dy, y>)."""
     found: Array | None = accelerate("softmax_backward", dy, y, dim)
@@ -133,6 +138,7 @@ def softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     return dx
 
 
+@device_guard
 def log_softmax(x: Array, dim: int) -> Array:
     """Return log(softmax(x)) along `dim`, exact also where the probability underflows to 0.
 
@@ -166,6 +172,7 @@ def log_softmax(x: Array, dim: int) -> Array:
     return y
 
 
+@device_guard
 def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `log_softmax` from dL/dy and the output `y`: dy - softmax(x) sum(dy)."""
     found: Array | None = accelerate("log_softmax_backward", dy, y, dim)

@@ -19,11 +19,13 @@ import numpy as np
 
 from minideconv import geometry
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.device_guard import device_guard
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward"]
 
 
+@device_guard
 def avg_pool2d(
     x: Array,
     kernel_size: IntPair,
@@ -82,6 +84,7 @@ def avg_pool2d(
     return y
 
 
+@device_guard
 def avg_pool2d_backward(
     dy: Array,
     input_size: tuple[int, int],

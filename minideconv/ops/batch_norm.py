@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple, overload
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, check_writable, get_xp
+from minideconv.device_guard import device_guard
 
 __all__ = [
     "BatchNormSaved",
@@ -86,6 +87,7 @@ def batch_norm(
     eps: float = ...,
     return_saved: bool = ...,
 ) -> Array | tuple[Array, BatchNormSaved]: ...
+@device_guard
 def batch_norm(
     x: Array,
     running_mean: Array | None,
@@ -143,6 +145,7 @@ def batch_norm(
     return (y, saved) if return_saved else y
 
 
+@device_guard
 def batch_norm_backward(
     dy: Array,
     x: Array,

@@ -18,6 +18,7 @@ from typing import Literal, overload
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array
+from minideconv.device_guard import device_guard
 from minideconv.ops.activations import relu, relu_backward
 from minideconv.ops.batch_norm import (
     BatchNormSaved,
@@ -55,6 +56,7 @@ def batch_norm_relu(
     *,
     return_saved: Literal[True],
 ) -> tuple[Array, BatchNormSaved]: ...
+@device_guard
 def batch_norm_relu(
     x: Array,
     running_mean: Array | None,
@@ -91,6 +93,7 @@ def normalize_relu(
     return relu(normalize(x, saved, weight, bias))
 
 
+@device_guard
 def batch_norm_relu_backward(
     dy: Array,
     x: Array,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array
+from minideconv.device_guard import device_guard
 from minideconv.ops.batch_norm import BatchNormSaved, check, statistics
 from minideconv.ops.batch_norm_relu import batch_norm_relu_backward, normalize_relu
 from minideconv.ops.pool_window import IntPair, check_images, pool_window
@@ -22,6 +23,7 @@ from minideconv.ops.unpooling import check_planes, check_values
 __all__ = ["batch_norm_relu_pool", "batch_norm_relu_pool_backward"]
 
 
+@device_guard
 def batch_norm_relu_pool(
     x: Array,
     running_mean: Array | None,
@@ -80,6 +82,7 @@ def batch_norm_relu_pool(
     return *max_pool2d(z, *options, return_switches=True), saved
 
 
+@device_guard
 def batch_norm_relu_pool_backward(
     dy: Array,
     switches: Switches,

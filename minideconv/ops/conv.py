@@ -35,6 +35,7 @@ from functools import reduce
 from minideconv import geometry
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.ops.im2col import (
     Block,
     IntPair,
@@ -103,6 +104,7 @@ def _check_arrays(
 # The three partials
 
 
+@device_guard
 def conv2d(
     x: Array,
     weight: Array,
@@ -166,6 +168,7 @@ def conv2d(
     return y.transpose(1, 0, 2, 3)
 
 
+@device_guard
 def conv_transpose2d(
     x: Array,
     weight: Array,
@@ -251,6 +254,7 @@ def conv_transpose2d(
     return y.transpose(1, 0, 2, 3)
 
 
+@device_guard
 def conv2d_weight_grad(
     x: Array,
     dy: Array,
@@ -334,6 +338,7 @@ def _bias_grad(dy: Array) -> Array:
     return dy.sum(axis=(0, 2, 3)) if faster is None else faster
 
 
+@device_guard
 def conv2d_backward(
     dy: Array,
     x: Array,
@@ -372,6 +377,7 @@ def conv2d_backward(
     return dx, dw, db
 
 
+@device_guard
 def conv_transpose2d_backward(
     dy: Array,
     x: Array,

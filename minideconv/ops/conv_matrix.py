@@ -19,11 +19,13 @@ import numpy as np
 
 from minideconv import geometry
 from minideconv.backend import Array, to_cpu
+from minideconv.device_guard import device_guard
 from minideconv.ops.im2col import IntPair, im2col
 
 __all__ = ["conv_matrix"]
 
 
+@device_guard
 def conv_matrix(
     weight: Array,
     input_size: tuple[int, int],

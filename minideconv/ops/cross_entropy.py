@@ -33,6 +33,7 @@ import numpy as np
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp, to_cpu
+from minideconv.device_guard import device_guard
 from minideconv.ops.activations import log_softmax
 
 __all__ = [
@@ -83,6 +84,7 @@ def cross_entropy(
 ) -> tuple[Array, Saved]: ...
 
 
+@device_guard
 def cross_entropy(
     logits: Array,
     target: Array,
@@ -164,6 +166,7 @@ def cross_entropy(
     return (loss, log_probs.reshape(logits.shape)) if return_saved else loss
 
 
+@device_guard
 def cross_entropy_backward(
     dloss: Array,
     saved: Saved,

@@ -20,6 +20,7 @@ from typing import Any, Literal, overload
 from minideconv import random
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 
 __all__ = ["dropout", "dropout_backward"]
 
@@ -38,6 +39,7 @@ def dropout(
 ) -> tuple[Array, Array | None]: ...
 
 
+@device_guard
 def dropout(
     x: Array,
     p: float = 0.5,
@@ -94,6 +96,7 @@ def dropout(
     return (y, mask) if return_mask else y
 
 
+@device_guard
 def dropout_backward(dy: Array, mask: Array | None) -> Array:
     """Return dL/dx of `dropout` from dL/dy and the mask that forward drew."""
     return dy if mask is None else masked(dy, mask)

@@ -24,6 +24,7 @@ from typing import Any
 
 from minideconv import geometry
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.geometry import Pair
 from minideconv.ops.workspace import rows_per_block
 
@@ -181,6 +182,7 @@ def _blocks(images: range, rows: int, window: Window) -> list[Block]:
 # The same on NCHW arrays, for users
 
 
+@device_guard
 def im2col(
     x: Array,
     kernel_size: IntPair,
@@ -230,6 +232,7 @@ def im2col(
     return cols.reshape(c * kh * kw, n, ho * wo).transpose(1, 0, 2)
 
 
+@device_guard
 def col2im(
     cols: Array,
     output_size: tuple[int, int],

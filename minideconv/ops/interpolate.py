@@ -27,6 +27,7 @@ from typing import Any
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.geometry import Pair, pair
 
 __all__ = ["interpolate", "interpolate_backward", "interpolation_matrix"]
@@ -35,6 +36,7 @@ _MODES = ("nearest", "bilinear")
 Factors = tuple[float, float] | tuple[None, None]
 
 
+@device_guard
 def interpolation_matrix(
     size: int,
     new_size: int,
@@ -101,6 +103,7 @@ def _nearest_index(xp: Any, size: int, new_size: int, scale_factor: float | None
     return xp.minimum(index, size - 1)
 
 
+@device_guard
 def interpolate(
     x: Array,
     size: int | Sequence[int] | None = None,
@@ -160,6 +163,7 @@ def interpolate(
     return y
 
 
+@device_guard
 def interpolate_backward(
     dy: Array,
     input_size: Sequence[int],

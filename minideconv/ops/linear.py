@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array
+from minideconv.device_guard import device_guard
 
 __all__ = ["linear", "linear_backward"]
 
@@ -33,6 +34,7 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
         )
 
 
+@device_guard
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Return ``x @ weight.T + bias``.
 
@@ -69,6 +71,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
+@device_guard
 def linear_backward(
     dy: Array, x: Array, weight: Array, needs: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None]:

@@ -20,6 +20,7 @@ import operator
 from collections.abc import Sequence
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 
 __all__ = ["pad", "pad_backward"]
 
@@ -27,6 +28,7 @@ _MODES = ("constant", "reflect", "replicate")
 Amounts = list[tuple[int, int, int]]  # (axis, before, after), last axis first
 
 
+@device_guard
 def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Array:
     """Return `x` with a border; negative amounts crop.
 
@@ -70,6 +72,7 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
     return y[kept]
 
 
+@device_guard
 def pad_backward(
     dy: Array, input_size: Sequence[int], pad: Sequence[int], mode: str = "constant"
 ) -> Array:

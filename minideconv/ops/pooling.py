@@ -21,6 +21,7 @@ from typing import Any, Literal, overload
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype
 from minideconv.ops.switches import Switches
@@ -60,6 +61,7 @@ def max_pool2d(
     ceil_mode: bool = ...,
     return_switches: bool = ...,
 ) -> Array | tuple[Array, Switches]: ...
+@device_guard
 def max_pool2d(
     x: Array,
     kernel_size: IntPair,
@@ -139,6 +141,7 @@ def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
     return taps
 
 
+@device_guard
 def max_pool2d_backward(dy: Array, switches: Switches) -> Array:
     """Return the gradient with respect to x: every gradient goes to the pixel that won.
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, to_device
+from minideconv.device_guard import device_guard
 from minideconv.geometry import Pair
 from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
 from minideconv.ops.switch_numbers import (
@@ -81,6 +82,7 @@ class Switches:
     _taps: Array | None
     _winners: Array | None
 
+    @device_guard
     def __init__(
         self,
         indices: Array,
@@ -140,6 +142,7 @@ class Switches:
         return self._stored().shape
 
     @property
+    @device_guard
     def indices(self) -> Array:
         """The switches as indices into the plane, int32 where the plane fits, otherwise int64."""
         if self._indices is None:
@@ -193,6 +196,7 @@ class Switches:
 
     # --- the three encodings -----------------------------------------------------------------
 
+    @device_guard
     def to_plane(self) -> Array:
         """Return indices into the plane as int64: PyTorch's and Caffe's encoding."""
         return self.indices.astype(np.int64)
@@ -210,6 +214,7 @@ class Switches:
         """Read indices into the plane; the same as calling `Switches`."""
         return cls(indices, plane_shape, kernel_size, stride, padding, dilation)
 
+    @device_guard
     def to_window(self) -> Array:
         """Return taps ``i * kw + j`` inside each window as int32: Chainer's encoding.
 
@@ -226,6 +231,7 @@ class Switches:
         return self._taps.astype(np.int32)
 
     @classmethod
+    @device_guard
     def from_window(
         cls,
         taps: Array,
@@ -253,6 +259,7 @@ class Switches:
         refuse(outside, taps, "taps", f"lies outside the {plane[0]} x {plane[1]} plane")
         return cls._from_taps(taps.astype(tap_dtype(window)), window)
 
+    @device_guard
     def to_tensor(self, column_major: bool = False) -> Array:
         """Return indices into the whole (N, C, H, W) tensor as int64: ONNX MaxPool's encoding.
 
@@ -265,6 +272,7 @@ class Switches:
         return plane + plane_starts(plane, height * width)
 
     @classmethod
+    @device_guard
     def from_tensor(
         cls,
         indices: Array,

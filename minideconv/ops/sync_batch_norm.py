@@ -29,6 +29,7 @@ from typing import NamedTuple, Protocol
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.ops.activations import relu_backward
 from minideconv.ops.batch_norm import (
     BatchNormSaved,
@@ -62,6 +63,7 @@ class SyncSaved(NamedTuple):
     """n_r / n; on a GPU an array of one number, because reading it would stop the step."""
 
 
+@device_guard
 def sync_batch_norm(
     x: Array,
     running_mean: Array | None,
@@ -100,6 +102,7 @@ def sync_batch_norm(
     return y, SyncSaved(saved, _values(x) / total)
 
 
+@device_guard
 def sync_batch_norm_backward(
     dy: Array,
     x: Array,

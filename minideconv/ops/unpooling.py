@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from minideconv.algorithms import accelerate
 from minideconv.backend import Array, device_of, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.ops.pool_window import PoolWindow, check_images
 from minideconv.ops.switches import Switches
 
@@ -40,6 +41,7 @@ __all__ = [
 Duplicates = Literal["assign", "add"]
 
 
+@device_guard
 def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign") -> Array:
     """Put every value at its switch: ``(N, C, H', W') -> (N, C, H, W)``, zeros elsewhere.
 
@@ -80,6 +82,7 @@ def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign"
     return scatter_add(x if winners is None else _select(winners, x), switches)
 
 
+@device_guard
 def max_unpool2d_backward(
     dy: Array, switches: Switches, duplicates: Duplicates = "assign"
 ) -> Array:

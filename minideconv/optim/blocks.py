@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 
 __all__ = ["BLOCK", "as_they_lie", "blocks", "unless"]
 
@@ -22,6 +23,7 @@ BLOCK = 64 * 1024
 _GPU_BLOCK = 64 * 1024 * 1024  # a GPU wants few, large launches; this only bounds the temporaries
 
 
+@device_guard
 def as_they_lie(weight: Array, grad: Array, *state: Array) -> tuple[Array, ...]:
     """View equally shaped arrays as flat ones, in the order in which `weight` lies in memory.
 

@@ -21,7 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, Device, device_of, get_xp
+from minideconv.device_guard import device_guard, on_device_of
 from minideconv.tensor import wrap
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "Place"]
@@ -69,6 +70,7 @@ class Home:
         self.dense = place.dense(gradients)
         self.grad = wrap(place.view(gradients))
 
+    @device_guard
     def receive(self, grad: Array, first: bool) -> None:
         """Write `grad` over what is there, or add it. Both walk along memory, not along axes."""
         lies = grad.transpose(self.axes)
@@ -124,6 +126,11 @@ class FlatParameters:
                 self.places.append(Place.of(p.data, end))
                 end = -(-self.places[-1].stop // ALIGN) * ALIGN
             self.ranges.append((begin, end))
+        with on_device_of(self.parameters[0].data):
+            self._move(groups, end)
+
+    def _move(self, groups: Sequence[Sequence[Tensor]], end: int) -> None:
+        """Make the arrays, of `end` elements, and move the parameters into them."""
         first = self.parameters[0].data
         xp = get_xp(first)
         self.weights: Array = xp.zeros(end, first.dtype)
@@ -138,6 +145,11 @@ class FlatParameters:
             self._views.append(place.view(self.weights))
             self._homes.append(Home(self.gradients, place, together))
             p._settle(self._views[-1], self._homes[-1], version)
+
+    @property
+    def device(self) -> Device:
+        """Where they are."""
+        return device_of(self.weights)
 
     @property
     def extra(self) -> Array:
@@ -161,6 +173,7 @@ class FlatParameters:
         pairs = zip(self.parameters, self._views, strict=True)
         return (p for p, view in pairs if p.data is not view)
 
+    @device_guard
     def memory(self, group: int, name: str) -> Array:
         """Return what is remembered under `name` of all weights of a group; zeros at first."""
         begin, end = self.ranges[group]
@@ -173,6 +186,7 @@ class FlatParameters:
         """Return the part of it that is of one parameter, in the parameter's shape."""
         return self.places[number].view(self.memory(group, name), self.ranges[group][0])
 
+    @device_guard
     def forget(self) -> None:
         """Set everything that is remembered to zero, in place."""
         for arrays in self._memory:
@@ -184,6 +198,7 @@ class FlatParameters:
         part = slice(*self.ranges[group])
         return self.weights[part], self.gradients[part], [self.memory(group, n) for n in names]
 
+    @device_guard
     def clear_missing(self) -> None:
         """Write zeros where a parameter has received no gradient."""
         for p, place in zip(self.parameters, self.places, strict=True):

@@ -27,6 +27,7 @@ import numpy as np
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, get_xp
+from minideconv.device_guard import device_guard, on_device_of
 from minideconv.optim.blocks import as_they_lie
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Optimizer
@@ -162,7 +163,8 @@ class GradScaler:
         update_scale(self._state, steps, self._growth, self._backoff, self._interval)
         self._stages.clear()
         if new_scale is not None:
-            self._state[:1].fill(_positive("new_scale", new_scale))
+            with on_device_of(self._state):
+                self._state[:1].fill(_positive("new_scale", new_scale))
 
     # What it is
 
@@ -233,14 +235,17 @@ class GradScaler:
         self.set_growth_interval(int(state["growth_interval"]))
         self._start = (_positive("scale", float(state["scale"])), float(state["_growth_tracker"]))
         if self._state is not None:
-            self._state[...] = get_xp(self._state).asarray(self._start, np.float32)
+            with on_device_of(self._state):
+                self._state[...] = get_xp(self._state).asarray(self._start, np.float32)
 
+    @device_guard
     def _on_device_of(self, array: Array) -> Array:
         if self._state is None:
             self._state = get_xp(array).array(self._start, np.float32)
         return self._state
 
 
+@device_guard
 def unscale(grad: Array, scale: Array, skip: Array) -> None:
     """Divide `grad` by ``scale[0]`` in place; set ``skip[0]`` if a number of it is not finite."""
     if accelerate("unscale", grad, scale, skip) is not None:
@@ -250,6 +255,7 @@ def unscale(grad: Array, scale: Array, skip: Array) -> None:
     xp.maximum(skip[0], ~xp.isfinite(grad).all(), out=skip[:1].reshape(()))
 
 
+@device_guard
 def update_scale(
     state: Array,
     steps: list[tuple[Array, bool]],

@@ -21,6 +21,8 @@ import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
+from minideconv.device_guard import on_device_of
+from minideconv.engine.layout import assign
 from minideconv.optim.flat import EXTRA, FlatParameters
 from minideconv.optim.saving import Group, State, read, write
 
@@ -161,7 +163,8 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients: they become None, or zeros with ``set_to_none=False``."""
         if self._flat is not None and not set_to_none:
-            self._flat.gradients[:-EXTRA].fill(0)
+            with on_device_of(self._flat.gradients):
+                self._flat.gradients[:-EXTRA].fill(0)
             return
         if set_to_none:
             for p in self._parameters():
@@ -170,7 +173,8 @@ class Optimizer:
         gradients = [p.grad.data for p in self._parameters() if p.grad is not None]
         check_writable(f"{self.name}: zero_grad()", (("a gradient", g) for g in gradients))
         for gradient in gradients:
-            gradient[...] = 0
+            with on_device_of(gradient):
+                gradient[...] = 0
 
     def step(self, numbers: Array | None = None, obey_skip: bool = False) -> None:
         """Update every parameter that has a gradient, in place.
@@ -218,15 +222,18 @@ class Optimizer:
                 known = [self._advance(n, p, g) for n, p in having]
                 told, alike = known, known.count(known[0]) == len(known)
                 if obeys and xp is not np:
-                    told = list(xp.asarray(np.array(known, np.float32)))
+                    told = list(to_device(np.array(known, np.float32), params[0].device))
             names = self.remembers(group)
             if self._flat is not None and len(having) == len(params) and alike:
-                self.update(*self._flat.arrays(g, names), told[0], group)
+                arrays = self._flat.arrays(g, names)
+                with on_device_of(arrays[0]):
+                    self.update(*arrays, told[0], group)
                 params[0].bump_version()  # and so all: they are views of one memory
                 continue
             for (n, p), now in zip(having, told, strict=True):
                 memory = [self.state[n][name] for name in names]
-                self.update(p.data, p.grad.data, memory, now, group)
+                with on_device_of(p.data):
+                    self.update(p.data, p.grad.data, memory, now, group)
                 p.bump_version()
 
     # For a step that is one launch, or part of a recorded graph
@@ -265,7 +272,7 @@ class Optimizer:
         """Return `skip`, made if it is not there yet."""
         weight = self.param_groups[0]["params"][0].data
         if self.skip is None or device_of(self.skip) != device_of(weight):
-            self.skip = get_xp(weight).zeros(2, np.float32)
+            self.skip = to_device(np.zeros(2, np.float32), device_of(weight))
         return self.skip
 
     @property
@@ -346,7 +353,8 @@ class Optimizer:
         for group, new in zip(self.param_groups, groups, strict=True):
             group.update(new)
         if self.skip is not None:
-            self.skip.fill(0)
+            with on_device_of(self.skip):
+                self.skip.fill(0)
         if self._flat is not None:
             self._flat.forget()
             self._move_state()
@@ -360,7 +368,8 @@ class Optimizer:
             if self._flat is not None:
                 state[name] = self._flat.memory_of(number, group, name)
             else:
-                state[name] = get_xp(p.data).zeros_like(p.data)
+                with on_device_of(p.data):
+                    state[name] = get_xp(p.data).zeros_like(p.data)
         return self.numbers(options, state, bool(missing))
 
     def _check_writable(self, what: str) -> None:
@@ -382,7 +391,7 @@ class Optimizer:
                 for name, value in self.state.get(n, {}).items():
                     if name != "step":
                         place = self._flat.memory_of(n, g, name)
-                        place[...] = to_device(value, p.device)
+                        assign(place, to_device(value, p.device))
                         self.state[n][name] = place
             number += len(group["params"])
 

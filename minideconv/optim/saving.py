@@ -13,6 +13,7 @@ from typing import Any
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp, to_cpu, to_device
+from minideconv.device_guard import on_device_of
 
 __all__ = ["Group", "State", "read", "write"]
 
@@ -101,8 +102,9 @@ def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
             f"{kind}: the saved {name} of parameter {number} has shape {value.shape} but"
             f" the parameter has {p.shape}"
         )
-    fitting: Array = get_xp(p.data).empty_like(p.data)  # lies as the parameter does
-    fitting[...] = to_device(value, p.device)
+    with on_device_of(p.data):
+        fitting: Array = get_xp(p.data).empty_like(p.data)  # lies as the parameter does
+        fitting[...] = to_device(value, p.device)
     return fitting
 
 

@@ -26,6 +26,7 @@ from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, Device, as_device, device_of, get_xp, to_cpu, to_device
 from minideconv.data.transforms import Normalize, resize_image
 from minideconv.data.windows import Window, cut, placement, whole_image_window
+from minideconv.device_guard import device_guard, on_device_of
 from minideconv.engine.cuda.images import normalize as on_gpu
 from minideconv.nn import Module
 from minideconv.ops.interpolate import interpolation_matrix
@@ -110,10 +111,8 @@ class Segmenter:
                 placed = _place(score, window, height, width)
                 if joined is None:
                     joined = placed
-                elif join == "max":
-                    joined = get_xp(joined).maximum(joined, placed)
                 else:
-                    joined += placed
+                    joined = _joined(joined, placed, join)
         assert joined is not None
         return joined
 
@@ -166,7 +165,7 @@ class Segmenter:
         mode = self.model.training
         self.model.eval()
         try:
-            with no_grad():
+            with no_grad(), on_device_of(x):
                 scores: Array = self.model(Tensor(x, device=device)).data
                 if self.flip:
                     flipped = get_xp(x).ascontiguousarray(x[..., ::-1])
@@ -195,6 +194,7 @@ def _check_image(image: Image) -> None:
         )
 
 
+@device_guard
 def _place(score: Array, window: Window, height: int, width: int) -> Array:
     """Resize (C, S, S) to the window and place it in (C, H, W), zero outside the window.
 
@@ -213,5 +213,14 @@ def _place(score: Array, window: Window, height: int, width: int) -> Array:
     return placed
 
 
+@device_guard
+def _joined(scores: Array, more: Array, join: str) -> Array:
+    if join == "max":
+        return get_xp(scores).maximum(scores, more)
+    scores += more
+    return scores
+
+
+@device_guard
 def _labels(scores: Array) -> Labels:
     return to_cpu(scores.argmax(axis=0).astype(np.uint8))

@@ -160,15 +160,15 @@ class Trainer:
         """
         self.journal.clock = Clock(self.progress.elapsed)
         stage: Stage | None = None
-        try:
-            with self.stop, computing_on(self.device):
+        with self.stop, computing_on(self.device):
+            try:
                 while self.progress.epoch < self.plan.epochs:
                     number, stage_epoch = self.plan.find(self.progress.epoch)
                     if stage is None or stage.number != number:
                         stage = self._enter(number)
                     self._epoch(stage, stage_epoch)
-        finally:
-            self.memory.end()
+            finally:
+                self.memory.end()
         return self.progress
 
     def _enter(self, number: int) -> Stage:
@@ -254,7 +254,8 @@ class Trainer:
         )
         batches = itertools.islice(loader, self.config.recalibrate)
         numbers = (normalized_on(self.device, images, self.normalize) for images, _ in batches)
-        recalibrate_batch_norm(self.model, numbers)
+        with computing_on(self.device):
+            recalibrate_batch_norm(self.model, numbers)
 
     def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
         """Return the confusion matrix and the mean loss per pixel; see `validation.evaluate`.
@@ -270,7 +271,8 @@ class Trainer:
 
         confusion, loss, pixels = ConfusionMatrix(len(data.classes)), 0.0, 0
         try:
-            found = evaluate(self.segmenter(), data, limit, each, self.exchange.part)
+            with computing_on(self.device):
+                found = evaluate(self.segmenter(), data, limit, each, self.exchange.part)
             confusion, loss, pixels = found
         except Interrupted as request:
             stopped = request.signal_number

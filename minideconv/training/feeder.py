@@ -132,8 +132,10 @@ class Feeder:
         self._thread.join()
 
     def _run(self) -> None:
-        batches = iter(self._loader)
+        batches: Any = None
         try:
+            self._lane.enter_thread()
+            batches = iter(self._loader)
             for images, labels in batches:
                 slot = self._empty.get()
                 if slot is None:

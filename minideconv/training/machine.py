@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 from minideconv import parallel
 from minideconv.algorithms import algorithm
-from minideconv.backend import Device
+from minideconv.backend import Device, cupy
 from minideconv.engine.cuda import memory
+from minideconv.engine.cuda.capability import check_precision
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError, UsageError
-from minideconv.precisions import precision
-from minideconv.training.sizes import format_size
+from minideconv.precisions import get_precision, precision
+from minideconv.training.out_of_memory import too_much
 
 __all__ = ["computing"]
 
@@ -28,7 +29,7 @@ def computing(
     Raises
     ------
     UsageError
-        If the CPU shall compute in another precision than fp32.
+        If the CPU shall compute in another precision than fp32, or a GPU in one it has not.
     TrainingError
         If what is done inside asks for more of a GPU's memory than there is.
     """
@@ -41,15 +42,21 @@ def computing(
     parallel.set_num_threads(threads or None)
     try:
         with computing_on(device), algorithm(algorithm_name), precision(precision_name):
+            if device.type == "gpu":
+                check_precision(get_precision(), device.index)
             yield
     except Exception as error:
         asked = memory.bytes_asked(error) if device.type == "gpu" else None
         if asked is None:
             raise
         raise TrainingError(
-            f"out of the GPU's memory: asked for {format_size(asked)} more than is left of "
-            f"{format_size(memory.room_on_device())}; try a smaller --batch-size"
+            f"out of the GPU's memory: {too_much(asked, _room(device))}; try a smaller --batch-size"
         ) from error
     finally:
         if parallel.get_num_threads() != before:
             parallel.set_num_threads(before)
+
+
+def _room(device: Device) -> int:
+    with cupy().cuda.Device(device.index):
+        return memory.room_on_device()

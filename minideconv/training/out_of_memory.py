@@ -21,7 +21,7 @@ from minideconv.nn import Module
 from minideconv.tape import Node
 from minideconv.training.sizes import format_size
 
-__all__ = ["explain", "forget_frames", "largest_batch", "where"]
+__all__ = ["explain", "forget_frames", "largest_batch", "too_much", "where"]
 
 _TRIALS = 8
 """At most, behind the two smallest: a step of a GPU takes less than a second."""
@@ -129,6 +129,17 @@ def _try(trial: Trial, count: int) -> int | None:
     return None
 
 
+def too_much(asked: int, room: int) -> str:
+    """Return how many bytes were asked for in vain, 0 if unknown, and how many there are in all.
+
+    >>> too_much(0, 1 << 30)
+    'asked for more than is left of 1.00 GiB'
+    """
+    size = format_size(asked) if asked >= 2**20 else f"{asked} bytes"
+    wanted = f"{size} more" if asked else "more"
+    return f"asked for {wanted} than is left of {format_size(room)}"
+
+
 def explain(place: str, asked: int, room: int, images: int, fits: int, with_recompute: int) -> str:
     """Return the sentence for the user.
 
@@ -147,12 +158,7 @@ def explain(place: str, asked: int, room: int, images: int, fits: int, with_reco
     with_recompute : int
         The same if activations are computed twice; 0 also if they already are.
     """
-    size = format_size(asked) if asked >= 2**20 else f"{asked} bytes"
-    wanted = f"asked for {size} more" if asked else "asked for more"
-    text = (
-        f"out of the GPU's memory: with --batch-size {images}, {place} {wanted} than is left of "
-        f"{format_size(room)}; "
-    )
+    text = f"out of the GPU's memory: with --batch-size {images}, {place} {too_much(asked, room)}; "
     text += f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
     if with_recompute > fits:
         text += f", with --recompute one of {min(with_recompute, images)}"

@@ -28,6 +28,8 @@ import pytest
 from device_tier import DEVICE, ON_CI, TOOLS
 
 from minideconv.engine.cuda import module
+from minideconv.engine.cuda.capability import capability
+from minideconv.errors import UsageError
 
 ORDER = os.environ.get("MINIDECONV_TEST_ORDER") or "forward"
 CHECK_MEMORY = bool(os.environ.get("MINIDECONV_TEST_MEMORY"))
@@ -126,6 +128,25 @@ def cupy_device(gpu):
     if gpu.kind == "hostshim":
         pytest.skip("needs CuPy: run with MINIDECONV_TEST_DEVICE=fakecuda or gpu")
     return gpu
+
+
+@pytest.fixture(scope="session")
+def tensor_cores(cupy_device):
+    """Return the same where there are tensor cores for tf32 and bfloat16, and `mma` for them."""
+    if capability() < 80:
+        pytest.skip(f"needs a GPU of compute capability 8.0; this one has {capability() / 10}")
+    return cupy_device
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Skip a test of a precision that this GPU has not, in the words with which it was refused."""
+    try:
+        return (yield)
+    except UsageError as error:
+        if DEVICE == "cpu" or capability() >= 80 or "compute capability" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,8 @@ COLLECT = """
 import os, sys
 sys.path.insert(0, "tests/support")
 import bare_machine
-bare_machine.install_fakecuda()  # a device to collect for
+if os.environ["MINIDECONV_TEST_DEVICE"] == "gpu":
+    bare_machine.install_fakecuda()  # a device to collect for
 bare_machine.leave_out("numba", "llvmlite")
 import pytest
 

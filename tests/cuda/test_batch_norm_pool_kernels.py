@@ -11,10 +11,11 @@ from minideconv import functional as F
 from minideconv import ops
 from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
-from minideconv.backend import default_device, to_cpu, to_device
+from minideconv.backend import Device, default_device, to_cpu, to_device
 from minideconv.engine.cuda import batch_norm as walks
 from minideconv.engine.cuda import batch_norm_pool as engine
 from minideconv.engine.cuda import pooling
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.models import deconvnet
 from minideconv.ops.batch_norm import BatchNormSaved
 from minideconv.ops.pool_window import pool_window
@@ -192,8 +193,8 @@ def test_forward_and_back_can_be_recorded(cupy_device):
         dx = ops.batch_norm_relu_pool_backward(dy, switches, x, saved, *numbers[2:])
         return [y, z, dup, ops.max_unpool2d_backward(dup, switches), *dx, *numbers[:2]]
 
-    stream = xp.cuda.Stream(non_blocking=True)
-    with stream:
+    with computing_on(Device("gpu")):
+        stream = xp.cuda.get_current_stream()
         before = [a.copy() for a in numbers[:2]]
         step()
         stream.begin_capture()

@@ -11,6 +11,8 @@ from minideconv import functional as F
 from minideconv import ops
 from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
+from minideconv.backend import Device
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.engine.layout import with_taps_first
 from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, noncontiguous, seeds, values
@@ -217,8 +219,8 @@ def test_a_captured_step_gives_the_same_again(cupy_device):
         want = [cupy_device.get(a) for a in everything(g, arrays)]
         fixed = [a * 2 for a in arrays]
         pool = xp.cuda.MemoryPool()
-        stream = xp.cuda.Stream(non_blocking=True)
-        with xp.cuda.using_allocator(pool.malloc), stream:
+        with xp.cuda.using_allocator(pool.malloc), computing_on(Device("gpu")):
+            stream = xp.cuda.get_current_stream()
             everything(g, fixed)  # compiles, and fills the pool
             stream.begin_capture()
             results = everything(g, fixed)

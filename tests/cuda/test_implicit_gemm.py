@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 
 from minideconv import ops
 from minideconv.algorithms import algorithm
+from minideconv.backend import Device
 from minideconv.engine.cuda import implicit_gemm, module
 from minideconv.engine.cuda.products import factors
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.ops.im2col import conv_window
 from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, values
 
-pytestmark = pytest.mark.usefixtures("cupy_device")
+pytestmark = pytest.mark.usefixtures("tensor_cores")
 
 PRECISIONS = ("tf32", "bf16", "fp16")
 OPERATIONS = ("forward", "input_grad", "weight_grad")
@@ -257,8 +259,8 @@ def test_what_was_captured_in_a_graph_computes_with_new_numbers(cupy_device):
         y = implicit_gemm.forward(x, w, None, window, 1, tile="64x64")
         return y, implicit_gemm.weight_grad(x, dy, window, 1, tile="64x64")
 
-    stream = cupy.cuda.Stream(non_blocking=True)
-    with precision("bf16"), stream, cupy.cuda.using_allocator(pool.malloc):
+    with precision("bf16"), computing_on(Device("gpu")), cupy.cuda.using_allocator(pool.malloc):
+        stream = cupy.cuda.get_current_stream()
         step()
         stream.begin_capture()
         y, dw = step()

@@ -7,6 +7,8 @@ import pytest
 
 from minideconv import ops
 from minideconv.algorithms import algorithm
+from minideconv.backend import Device
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.precisions import precision
 from minideconv.testing import values
 
@@ -84,8 +86,9 @@ def test_products_only_and_into_a_graph(cupy_device):
         names = ("launches", "gemms", "h2d", "d2h", "syncs", "mallocs")
         assert [stats[name] for name in names] == [1, 3, 0, 0, 0, 0]
         assert stats["gemm_macs"] == 3 * 15 * 6 * 7
-    pool, stream = xp.cuda.MemoryPool(), xp.cuda.Stream(non_blocking=True)
-    with xp.cuda.using_allocator(pool.malloc), stream:
+    pool = xp.cuda.MemoryPool()
+    with xp.cuda.using_allocator(pool.malloc), computing_on(Device("gpu")):
+        stream = xp.cuda.get_current_stream()
         everything(arrays)
         stream.begin_capture()
         results = everything(arrays)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 import minideconv as md
 from minideconv import Tensor
 from minideconv import functional as F
+from minideconv.backend import Device
 from minideconv.data.transforms import Normalize
 from minideconv.engine.cuda import checks, confusion, images
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.ops.cross_entropy import CrossEntropySaved
 from minideconv.testing import seeds
 
@@ -198,9 +200,9 @@ def test_bytes_loss_counts_and_gradient_as_a_recorded_graph(cupy_device):
             loss[...] = found
             gradient[...] = F.ops.cross_entropy_backward(one, saved, labels)
 
-    stream, one = xp.cuda.Stream(non_blocking=True), xp.ones((), np.float32)
-    pool = xp.cuda.MemoryPool()
-    with stream, xp.cuda.using_allocator(pool.malloc):
+    one, pool = xp.ones((), np.float32), xp.cuda.MemoryPool()
+    with computing_on(Device("gpu")), xp.cuda.using_allocator(pool.malloc):
+        stream = xp.cuda.get_current_stream()
         compute()
         stream.begin_capture()
         compute()

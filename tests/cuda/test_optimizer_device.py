@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import minideconv as md
 from minideconv import Tensor, optim
+from minideconv.backend import Device
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.testing import seeds, values
 
@@ -234,8 +236,8 @@ def test_a_recorded_step_replays_with_new_numbers(cupy_device, kind):
         clip_grad_norm_(params, 2.0)
         optimizer.step(sent)
 
-    with xp.cuda.Stream(non_blocking=True) as stream:
-        replay = None
+    with computing_on(Device("gpu")):
+        stream, replay = xp.cuda.get_current_stream(), None
         for step in range(6):
             for i, (p, grad) in enumerate(zip(params, inputs, strict=True)):
                 grad[...] = gradient(cupy_device, p, 100 * step + i)
@@ -371,8 +373,8 @@ def test_a_recorded_loss_scaled_step(cupy_device):
         scalers[0].step(optimizer, sent)
         scalers[0].update()
 
-    with xp.cuda.Stream(non_blocking=True) as stream:
-        replay = None
+    with computing_on(Device("gpu")):
+        stream, replay = xp.cuda.get_current_stream(), None
         for step, finite in enumerate(FINITE):
             factor.fill(1 if finite else np.inf)
             sent.set(optimizer.next_numbers())

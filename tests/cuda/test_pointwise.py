@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from minideconv import Tensor
 from minideconv import functional as F
 from minideconv.algorithms import algorithm
+from minideconv.backend import Device
 from minideconv.engine.cuda import interpolate, pointwise
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.testing import seeds, values
 
 ORDERS = ("channels last", "channels first", "sliced")
@@ -126,12 +128,12 @@ def test_nothing_waits_travels_or_is_allocated_afresh(cupy_device, counts, name)
     assert {key: cost()[key] for key in expected} == expected
     if travelled:
         return
-    stream = cupy_device.xp.cuda.Stream(non_blocking=True)
-    with stream:
+    with computing_on(Device("gpu")):
+        stream = cupy_device.xp.cuda.get_current_stream()
         stream.begin_capture()
         step()
         stream.end_capture().launch(stream)
-    stream.synchronize()
+        stream.synchronize()
 
 
 def wrong_back(monkeypatch):

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from minideconv import ops
+from minideconv.backend import Device
 from minideconv.engine.cuda import benchmark, conv, implicit_gemm, table
+from minideconv.engine.cuda.streams import computing_on
 from minideconv.engine.cuda.table import Question, candidates, choices, choose
 from minideconv.ops.im2col import conv_window
 from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, values
 
-pytestmark = pytest.mark.usefixtures("cupy_device")
+pytestmark = pytest.mark.usefixtures("tensor_cores")
 
 F4 = np.dtype(np.float32)
 OPERATIONS = ("forward", "input_grad", "weight_grad")
@@ -208,8 +210,8 @@ def test_nothing_is_tried_while_a_graph_is_captured(cupy_device, monkeypatch):
     clock = Clock(monkeypatch, usual=3.0, fast=1.0)
     ways = clock.ways()
     benchmark.set_benchmark(True)
-    stream = cupy_device.xp.cuda.Stream(non_blocking=True)
-    with stream:
+    with computing_on(Device("gpu")):
+        stream = cupy_device.xp.cuda.get_current_stream()
         stream.begin_capture()
         assert benchmark.fastest(QUESTION, ways) is ways[0]
         stream.end_capture()

@@ -110,7 +110,7 @@ def test_a_run_leaves_its_folder_behind_and_its_network_can_be_used(tmp_path, ca
     picture = tmp_path / "picture.png"
     Image.fromarray(Shapes("val", length=1, size=16)[0][0]).save(picture)
     masks = []
-    for device, bits in (("cpu", "fp32"), ("gpu", "fp32"), ("gpu", "bf16")):
+    for device, bits in (("cpu", "fp32"), ("gpu", "fp32"), ("gpu", "fp16")):
         out = tmp_path / f"{device}-{bits}"
         arguments = [str(folder), str(picture), f"--device={device}", f"--precision={bits}"]
         assert predict.main([*arguments, "-q", "-o", str(out)]) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import two_devices
 from hypothesis import settings
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -28,6 +29,7 @@ CPU_ONLY = {
     "kernels": "the compiler, and kernels on the host",
     "test_algorithms.py": "the table that chooses, by names",
     "test_backend.py": "made-up CuPy modules",
+    "test_device_guard.py": "a made-up CuPy module",
     "test_docs.py": "pages",
     "test_examples.py": "scripts that choose their device",
     "test_geometry.py": "whole numbers",
@@ -83,7 +85,9 @@ def install_fakecuda() -> Any:
             return compile_source(*arguments)
 
     fakecuda.compile_source = one_by_one
+    two_devices.install(fakecuda)
     fakecuda.install()
+    two_devices.count_both()
     return fakecuda
 
 

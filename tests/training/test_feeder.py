@@ -46,6 +46,7 @@ class Event:
 
     def synchronize(self):
         with self.machine.lock:
+            self.machine.threads.append((threading.current_thread().name, "wait"))
             wanted = self.asked
             while self.reached < wanted:
                 assert self.machine.turns(1), "the streams wait for each other"
@@ -57,7 +58,14 @@ class LateMachine(Machine):
     def __init__(self, seed):
         self.chance, self.lock = random.Random(seed), threading.RLock()
         self.streams = []
+        self.threads = []
         self._computing = self.stream()
+
+    def device(self):
+        return 1
+
+    def use(self, device):
+        self.threads.append((threading.current_thread().name, device))
 
     def pinned(self, nbytes):
         return np.full(nbytes, 255, np.uint8)
@@ -177,6 +185,15 @@ class NoWaitBeforeMove(Lane):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_block_arrives_whole_and_in_order(seed):
     assert all_right(train(Lane, seed))
+
+
+def test_the_thread_is_on_the_lanes_device_before_it_does_anything_there():
+    """On device 0, where a thread begins, it would take memory of another run's."""
+    lane = Lane(LAYOUT.nbytes, LateMachine(0))
+    feeder = Feeder(lane, Loader(), LAYOUT.numbers, lambda labels: None)
+    next(feeder)
+    feeder.close()
+    assert lane._machine.threads[:2] == [("minideconv-feeder", 1), ("minideconv-feeder", "wait")]
 
 
 @pytest.mark.parametrize("wrong", [NoWaitBeforeFilling, NoWaitBeforeUpload, NoWaitBeforeMove])

@@ -26,6 +26,7 @@ from typing import Any
 
 from minideconv.backend import Array, cupy
 from minideconv.engine.cuda.graph import Recorder
+from minideconv.engine.cuda.memory import bytes_asked
 from minideconv.engine.cuda.module import KERNELS
 
 __all__ = ["RUNS", "fastest", "get_benchmark", "measured", "set_benchmark"]
@@ -101,7 +102,9 @@ def _try_all(question: Any, ways: Sequence[Any], *arguments: Any) -> Array:
     for way in ways:
         try:
             found[way.name] = _milliseconds(partial(getattr(way, question.operation), *arguments))
-        except cupy().cuda.memory.OutOfMemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if bytes_asked(error) is None:
+                raise
             continue  # another one may need less
     if found:
         _times.setdefault(_here(), {})[str(question)] = found

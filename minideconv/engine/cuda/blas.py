@@ -16,12 +16,15 @@ from its strides, so that a caller writes ``gemm(cols.T, dy, dw)``.
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, cupy
+from minideconv.device_guard import device_guard
+from minideconv.engine.cuda.capability import check_precision
+from minideconv.engine.cuda.memory import with_room
 
 __all__ = ["WORKSPACE", "gemm"]
 
@@ -33,8 +36,11 @@ _TYPES = {"float32": 0, "float64": 1, "float16": 2, "uint16": 14}
 # cublasComputeType_t
 _FLOAT, _FLOAT_TF32, _DOUBLE = 68, 77, 70
 _DEFAULT_ALGORITHM = -1
+# cublasStatus_t: what may happen to a user
+_STATUS = {3: "CUBLAS_STATUS_ALLOC_FAILED", 15: "CUBLAS_STATUS_NOT_SUPPORTED"}
 
 
+@device_guard
 def gemm(
     a: Any,
     b: Any,
@@ -61,6 +67,8 @@ def gemm(
     ------
     TypeError, ValueError
         If types, shapes or strides do not fit: a bug in this library.
+    UsageError
+        If the GPU has no such precision.
     RuntimeError
         If cuBLAS reports an error.
     """
@@ -80,23 +88,29 @@ def gemm(
     number = np.float64 if a.dtype == np.float64 else np.float32
     factors = np.array([alpha, beta], number)  # read before the call returns
     compute = _DOUBLE if number is np.float64 else _FLOAT_TF32 if tf32 else _FLOAT
-    blas, handle = _blas(out.device.id)
-    status = blas.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
-    # With a stream cuBLAS goes back to a workspace of its own, so ours is given each time.
-    workspace = _workspaces[out.device.id]
-    status = status or blas.cublasSetWorkspace_v2(handle, workspace.ptr, WORKSPACE)
-    status = status or blas.cublasGemmStridedBatchedEx(
-        handle,
-        *(int(turned_b), int(turned_a), n, m, k),
-        factors.ctypes.data,
-        *(b.data.ptr, _TYPES[b.dtype.name], ld_b, step_b),
-        *(a.data.ptr, _TYPES[a.dtype.name], ld_a, step_a),
-        factors.ctypes.data + number().itemsize,
-        *(out.data.ptr, _TYPES[out.dtype.name], ld_out, step_out),
-        *(count, compute, _DEFAULT_ALGORITHM),
-    )
-    if status:
-        raise RuntimeError(f"cuBLAS: status {status} for {a.shape} @ {b.shape} of {a.dtype}")
+    device = out.device.id
+    if tf32 or a.dtype == np.uint16:
+        check_precision("tf32" if tf32 else "bf16", device)
+    blas, handle = with_room(partial(_blas, device))
+
+    def multiply() -> None:
+        status = blas.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
+        # With a stream cuBLAS goes back to a workspace of its own, so ours is given each time.
+        workspace = _workspaces[device]
+        status = status or blas.cublasSetWorkspace_v2(handle, workspace.ptr, WORKSPACE)
+        status = status or blas.cublasGemmStridedBatchedEx(
+            handle,
+            *(int(turned_b), int(turned_a), n, m, k),
+            factors.ctypes.data,
+            *(b.data.ptr, _TYPES[b.dtype.name], ld_b, step_b),
+            *(a.data.ptr, _TYPES[a.dtype.name], ld_a, step_a),
+            factors.ctypes.data + number().itemsize,
+            *(out.data.ptr, _TYPES[out.dtype.name], ld_out, step_out),
+            *(count, compute, _DEFAULT_ALGORITHM),
+        )
+        _check(status, f"for {a.shape} @ {b.shape} of {a.dtype}")
+
+    with_room(multiply)
     return out
 
 
@@ -118,16 +132,20 @@ def _layout(matrix: Any, count: int) -> tuple[bool, int, int]:
     raise ValueError(f"gemm: a matrix {matrix.shape} has strides {matrix.strides}")
 
 
+def _check(status: int, where: str) -> None:
+    if status:
+        raise RuntimeError(f"cuBLAS: {_STATUS.get(status, f'status {status}')} {where}")
+
+
 @cache
 def _blas(device: int) -> tuple[Any, Any]:
     """Return the library, and a handle on it for `device` with a workspace of its own."""
     blas = _library()
     handle = ctypes.c_void_p()
     with cupy().cuda.Device(device):
-        status = blas.cublasCreate_v2(ctypes.byref(handle))
-        if status:
-            raise RuntimeError(f"cuBLAS: status {status} when it was started")
         _workspaces[device] = cupy().cuda.alloc(WORKSPACE)
+        status = blas.cublasCreate_v2(ctypes.byref(handle))
+        _check(status, "when it was started")
     return blas, handle
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_cpu
+from minideconv.device_guard import on_device_of
 from minideconv.ops.cross_entropy import check_class_weights, check_labels, wrong_labels
 
 __all__ = ["VALUES", "deferred", "raise_deferred", "settle", "table"]
@@ -87,7 +88,8 @@ def raise_deferred() -> None:
     for (_, question), counts in _tables.items():
         found = np.array(to_cpu(counts))
         if found.any():
-            counts.fill(0)  # all of them: the same label is counted by whoever reads it
+            with on_device_of(counts):
+                counts.fill(0)  # all of them: the same label is counted by whoever reads it
             wrong.append((question, found))
     for question, found in wrong:
         if found[-1]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.cross_entropy import grid, kind_of, lanes, pixels_first
 from minideconv.engine.cuda.module import launch
@@ -19,12 +20,14 @@ SHARED = 48 << 10
 """Bytes that a matrix may have to be counted in a block's own memory."""
 
 
+@device_guard
 def empty(classes: int, like: Array) -> Array:
     """Return a matrix of zeros, (classes, classes) int64, on the device of `like`."""
     result: Array = get_xp(like).zeros((classes, classes), np.int64)
     return result
 
 
+@device_guard
 def count(counts: Array, truth: Array, scores: Array, ignore_index: int = 255) -> None:
     """Add one to ``counts[truth, argmax of scores]`` for every pixel; nothing waits if deferred.
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.layout import from_channels_last
 
@@ -24,6 +25,7 @@ class Step(Protocol):
     bgr: bool
 
 
+@device_guard
 def normalize(images: Array, step: Step) -> Array:
     """Return ``step.batch(images)``: (N, H, W, 3) uint8 -> (N, 3, H, W) float32, channels last.
 

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, cupy, get_xp, gpu_problem
+from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.capability import capability
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.products import Factors, bits, factors, rounded
 from minideconv.ops.im2col import Window
@@ -131,9 +132,8 @@ def fits(
     return min(h, w, ho, wo) > 0 and small and _is_capable()
 
 
-@cache
 def _is_capable() -> bool:
-    return gpu_problem() is None and int(cupy().cuda.Device().compute_capability) >= 80
+    return capability() >= 80
 
 
 # ---------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ used at one time. The last one is measured by a hook that CuPy calls at every ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from minideconv.backend import cupy
 
@@ -25,7 +25,10 @@ __all__ = [
     "room_on_device",
     "set_limit",
     "used",
+    "with_room",
 ]
+
+T = TypeVar("T")
 
 
 def used() -> int:
@@ -58,6 +61,13 @@ def room_on_device() -> int:
     """Return how many bytes the pool could hold: its limit, or what the device has left for it."""
     free, _ = cupy().cuda.runtime.memGetInfo()
     return min(int(free) + held(), limit() or 1 << 62)
+
+
+_OUT_OF_MEMORY = (
+    "cudaErrorMemoryAllocation",  # the runtime
+    "CUDA_ERROR_OUT_OF_MEMORY",  # the driver: loading a module
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 @dataclass
@@ -95,4 +105,21 @@ def bytes_asked(error: BaseException) -> int | None:
     if isinstance(error, cupy().cuda.memory.OutOfMemoryError):
         found = re.search(r"allocating ([\d,]+) bytes", str(error))
         return int(found[1].replace(",", "")) if found else 0
-    return 0 if "cudaErrorMemoryAllocation" in str(error) else None
+    named = isinstance(error, RuntimeError) and any(name in str(error) for name in _OUT_OF_MEMORY)
+    return 0 if named else None
+
+
+def with_room(call: Callable[[], T]) -> T:
+    """Return ``call()``; where the device has no memory for it, give back what is free and retry.
+
+    CuPy does so for arrays. But the code of a kernel, when it is first launched, and cuBLAS's own
+    memory come from the device itself, of which the pool may hold everything.
+    """
+    try:
+        return call()
+    except RuntimeError as error:
+        recorded = cupy().cuda.get_current_stream().is_capturing()
+        if recorded or bytes_asked(error) is None or held() == used():
+            raise
+    release()
+    return call()

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.device_guard import device_guard
+from minideconv.engine.cuda.memory import with_room
 
 __all__ = ["KERNELS", "launch", "options", "parameters", "source"]
 
@@ -86,6 +88,7 @@ def _parameter(text: str) -> tuple[str, bool]:
     return words[0], "*" in text
 
 
+@device_guard
 def launch(
     file: str,
     kernel: str,
@@ -98,7 +101,7 @@ def launch(
     grid: int | tuple[int, ...] | None = None,
     shared: int = 0,
 ) -> None:
-    """Run `kernel` of `file` on the current stream of the first array's device.
+    """Run `kernel` of `file` on the current stream of the arrays' device.
 
     Parameters
     ----------
@@ -125,14 +128,18 @@ def launch(
     if count == 0:
         return
     xp = get_xp(arguments[0])
-    function, wanted = _function(xp, file, kernel, np.dtype(dtype), defines, shared)
+    device = 0 if xp is np else xp.cuda.runtime.getDevice()
+    key = (xp, file, kernel, np.dtype(dtype), defines, shared, device)
+    function, wanted = _function(*key) if xp is np else with_room(partial(_function, *key))
     if len(arguments) != len(wanted):
         raise TypeError(f"{kernel}: {len(arguments)} arguments for {len(wanted)} parameters")
     packed = tuple(_pack(xp, *pair, kernel) for pair in zip(arguments, wanted, strict=True))
     threads = block if isinstance(block, tuple) else (block,)
     if grid is None:
         grid = min(-(-count // threads[0]), MAX_BLOCKS)
-    function(grid if isinstance(grid, tuple) else (grid,), threads, packed, shared_mem=shared)
+    blocks = grid if isinstance(grid, tuple) else (grid,)
+    start = partial(function, blocks, threads, packed, shared_mem=shared)
+    start() if xp is np else with_room(start)
 
 
 Wanted = tuple[np.dtype[Any], bool]
@@ -140,10 +147,16 @@ Wanted = tuple[np.dtype[Any], bool]
 
 @cache
 def _function(
-    xp: Any, file: str, kernel: str, dtype: np.dtype[Any], defines: tuple[str, ...], shared: int
+    xp: Any,
+    file: str,
+    kernel: str,
+    dtype: np.dtype[Any],
+    defines: tuple[str, ...],
+    shared: int,
+    device: int,
 ) -> tuple[Callable[..., None], tuple[Wanted, ...]]:
     function = _module(xp, file, dtype, defines).get_function(kernel)
-    if shared > _SHARED:  # more has to be asked for
+    if shared > _SHARED:  # more has to be asked for, on each device
         function.max_dynamic_shared_size_bytes = shared
     types: dict[str, Any] = {**_TYPES, "REAL": dtype, "ACC": dtype}
     macros = (macro.partition("=") for macro in defines)

@@ -31,6 +31,14 @@ __all__ = ["Lane", "Machine"]
 class Machine:
     """What a lane needs of a device, by CuPy; tests have one that shows every missing wait."""
 
+    def device(self) -> int:
+        """Return the number of the device: the current one."""
+        return int(cupy().cuda.runtime.getDevice())
+
+    def use(self, device: int) -> None:
+        """Make a device the current one of the calling thread, for good."""
+        cupy().cuda.Device(device).use()
+
     def pinned(self, nbytes: int) -> np.ndarray:
         """Return bytes of pinned memory."""
         memory = cupy().cuda.alloc_pinned_memory(nbytes)
@@ -84,12 +92,21 @@ class Lane:
 
     def __init__(self, nbytes: int, machine: Machine | None = None) -> None:
         self._machine = machine = Machine() if machine is None else machine
+        self._device = machine.device()
         self.slots = [machine.pinned(nbytes) for _ in range(self.SLOTS)]
         self.current, self._arriving = machine.block(nbytes), machine.block(nbytes)
         self._copying = machine.stream()
         self._landed = [machine.event() for _ in self.slots]
         self._left = machine.event()
         self._left.record(machine.computing())  # the blocks are zeroed there
+
+    def enter_thread(self) -> None:
+        """Say that the calling thread will fill slots: it is to do so before anything else.
+
+        A thread begins on device 0, and its first call of CUDA would take memory there, some
+        hundred MiB, also where the run computes on another one.
+        """
+        self._machine.use(self._device)
 
     def wait_until_empty(self, slot: int) -> None:
         """Wait, in the thread that fills slots, until one may be filled."""

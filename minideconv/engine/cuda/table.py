@@ -39,6 +39,7 @@ from minideconv.backend import Array
 from minideconv.engine import gemm
 from minideconv.engine.cuda import im2col_gemm, implicit_gemm
 from minideconv.engine.cuda.benchmark import fastest, get_benchmark
+from minideconv.engine.cuda.capability import capability
 from minideconv.ops.im2col import Window
 
 __all__ = ["RATE", "Algorithm", "Question", "candidates", "choices", "choose"]
@@ -103,7 +104,7 @@ def choose(
     The convolution takes `n` images of `c` channels to `k`, in `groups`, and `precision` is that of
     `minideconv.precisions`.
     """
-    question, ways = _ways(operation, window, n, c, k, groups, dtype, precision)
+    question, ways = _ways(capability(), operation, window, n, c, k, groups, dtype, precision)
     if len(ways) > 1 and get_benchmark():
         return fastest(question, ways)
     return ways[0] if ways else None
@@ -171,7 +172,7 @@ _asked: dict[Question, None] = {}
 
 
 @lru_cache(maxsize=4096)  # a network asks the same questions at every step
-def _ways(*arguments: Any) -> tuple[Question, tuple[Algorithm, ...]]:
+def _ways(capable: int, *arguments: Any) -> tuple[Question, tuple[Algorithm, ...]]:
     question = Question(*arguments)
     _asked[question] = None
     return question, candidates(question)
