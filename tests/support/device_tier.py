@@ -88,6 +88,7 @@ def install_fakecuda() -> Any:
     two_devices.install(fakecuda)
     fakecuda.install()
     two_devices.count_both()
+    fakecuda.reset()  # a session that launches no kernel of its own must be seen
     return fakecuda
 
 
