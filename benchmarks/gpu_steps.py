@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import SGD, batch_of
+from benchmarks.contenders import SGD, batch_of, network_of
 from benchmarks.gpu_device import Row, cuda_torch, take_turns, the_gpu
 from benchmarks.gpu_layers import TOLERANCE, torch_precision
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
-from minideconv import Tensor, models, optim
+from minideconv import Tensor, optim
 from minideconv import functional as F
 from minideconv.backend import to_device
 from minideconv.engine.cuda import checks, memory
@@ -96,7 +96,7 @@ def _on(stream: Any, step: Step) -> Step:
 
 def _ours(net: Net, chosen: str) -> Step:
     """Return our step; it and PyTorch's begin with the same weights."""
-    network, (images, labels) = _network(net).to("gpu"), batch_of(net)
+    network, (images, labels) = network_of(net).to("gpu"), batch_of(net)
     optimizer = optim.SGD(network.parameters(), **SGD)
     optimizer.flatten()
     x, target = Tensor(to_device(images, "gpu")), to_device(labels.astype(np.uint8), "gpu")
@@ -112,19 +112,11 @@ def _ours(net: Net, chosen: str) -> Step:
     return run
 
 
-def _network(net: Net) -> Any:
-    """Return our network with the same weights every time."""
-    from minideconv import random
-
-    random.manual_seed(0)
-    return models.deconvnet(**net.arguments())
-
-
 def _torch(torch: Any, net: Net, chosen: str) -> tuple[Step, float]:
     from benchmarks.torch_nets import TorchDeconvNet, copy_weights
 
     network = TorchDeconvNet(**net.arguments())
-    copy_weights(network, _network(net))
+    copy_weights(network, network_of(net))
     network = network.cuda().to(memory_format=torch.channels_last)
     images, labels = (torch.from_numpy(array).cuda() for array in batch_of(net))
     x = images.contiguous(memory_format=torch.channels_last)

@@ -54,6 +54,8 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if device_tier.ON_CI else "dev")
 )
 
+pytest_plugins = ["isolation"]
+
 DEVICE = device_tier.DEVICE
 LAUNCHES = None
 if DEVICE == "fakecuda":
