@@ -12,6 +12,7 @@ without a seed.
 
 from __future__ import annotations
 
+import gc
 import os
 import random as python
 import signal
@@ -149,6 +150,12 @@ def put_back(before: dict[str, Any]) -> list[str]:
                 was, now = dict(was.items() - now.items()), dict(now.items() - was.items())
             changed.append(f"{name} was {was!r} and is {now!r}")
     return changed
+
+
+@pytest.fixture
+def no_old_garbage() -> None:
+    """Free what earlier tests have left in cycles, before a test counts what is in use."""
+    gc.collect()
 
 
 # Hooks

@@ -30,7 +30,7 @@ def run(*arguments, **environment):
         text=True,
         env=env | environment,
         cwd=TESTS.parent,
-        timeout=120,
+        timeout=300,
     )
 
 

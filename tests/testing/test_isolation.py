@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random as python
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from unseeded import unseeded
 
 from minideconv import random
+from minideconv.engine import memory
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tests", "benchmarks", "tutorials", "docs/_ext", "minideconv")
@@ -146,6 +148,22 @@ def test_every_example_of_hypothesis_draws_the_same():
     _draw()
     assert len(DRAWN) > 1
     assert len(set(DRAWN)) == 1
+
+
+def test_what_earlier_tests_have_left_in_cycles_is_not_counted(request):
+    gc.disable()
+    try:
+        cycle = [memory.empty((1 << 20,))]
+        cycle.append(cycle)
+        del cycle
+        with_garbage = memory.use().leased
+        request.getfixturevalue("no_old_garbage")
+        before = memory.use().leased
+        assert with_garbage - before >= 4 << 20
+    finally:
+        gc.enable()
+    gc.collect()
+    assert memory.use().leased == before
 
 
 def test_pytorch_that_comes_late_gets_the_seed_that_it_would_have_had(monkeypatch):
