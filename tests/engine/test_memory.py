@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from minideconv.engine import memory
 from minideconv.engine.arena import make_arena
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 LARGE = (1 << 20) + 24
 POOLS = {"arena": memory.Pool, "numpy": lambda: memory.Pool(lambda: None)}
 

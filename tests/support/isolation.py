@@ -158,7 +158,25 @@ def no_old_garbage() -> None:
     gc.collect()
 
 
+def freeze() -> None:
+    """Let collections of garbage look only at what will be made from now on."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def quick_collections() -> None:
+    """For a file that collects garbage in most tests, and whatever was imported before it."""
+    freeze()
+
+
 # Hooks
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector all test files and what they have imported: they stay."""
+    freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
