@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.modes import OURS, switch, the_torch
 from benchmarks.plans import Net
-from minideconv import Tensor, models, optim
+from minideconv import Tensor, models, optim, random
 from minideconv import functional as F
 
-__all__ = ["SGD", "STEPS", "batch_of", "step"]
+__all__ = ["SGD", "STEPS", "batch_of", "network_of", "step"]
 
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
@@ -28,6 +28,8 @@ TORCH = {
 }
 STEPS = (*OURS, *TORCH)
 
+SEED = 0  # of the weights: a contender begins with the same ones every time
+
 
 def batch_of(net: Net) -> tuple[np.ndarray, np.ndarray]:
     """Return random images (N, 3, H, W) and labels (N, H, W), 5 % of them void."""
@@ -39,6 +41,12 @@ def batch_of(net: Net) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
+def network_of(net: Net) -> models.DeconvNet:
+    """Return our network."""
+    random.manual_seed(SEED)
+    return models.deconvnet(**net.arguments())
+
+
 def step(name: str, net: Net) -> tuple[Callable[[], float], int]:
     """Build a contender; return its step and its number of parameters."""
     return _our_step(name, net) if name in OURS else _torch_step(name, net)
@@ -46,8 +54,7 @@ def step(name: str, net: Net) -> tuple[Callable[[], float], int]:
 
 def _our_step(mode: str, net: Net) -> tuple[Callable[[], float], int]:
     switch(mode)
-    network = models.deconvnet(**net.arguments())
-    images, labels = batch_of(net)
+    network, (images, labels) = network_of(net), batch_of(net)
     x, sgd = Tensor(images), optim.SGD(network.parameters(), **SGD)
 
     def run() -> float:
@@ -66,6 +73,7 @@ def _torch_step(name: str, net: Net) -> tuple[Callable[[], float], int]:
 
     tuned, channels_last = TORCH[name]
     layout = torch.channels_last if channels_last else torch.contiguous_format
+    torch.manual_seed(SEED)
     network = TorchDeconvNet(**net.arguments(), tuned=tuned).to(memory_format=layout)
     images, labels = (torch.from_numpy(array) for array in batch_of(net))
     x = images.contiguous(memory_format=layout)

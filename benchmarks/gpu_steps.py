@@ -15,17 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import SGD, batch_of
+from benchmarks.contenders import SGD, batch_of, network_of
 from benchmarks.gpu_device import Row, cuda_torch, recorded_by_torch, take_turns, the_gpu
 from benchmarks.gpu_layers import TOLERANCE, torch_precision
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
-from minideconv import Tensor, models, optim, random
+from minideconv import Tensor, optim
 from minideconv import functional as F
 from minideconv.backend import cupy, default_device, to_device
 from minideconv.engine.cuda import checks, memory
@@ -48,7 +49,7 @@ def steps(
     """Measure the step of each network in each precision, recorded as a graph and not."""
     set_benchmark(try_all)
     for net in nets:
-        drawn = _drawn(*net.arguments().items())
+        drawn = _drawn(replace(net, name="of any batch", batch=0))
         for chosen in precisions:
             contenders, peaks = _contenders(net, drawn, chosen)
             yield {
@@ -108,11 +109,10 @@ def _on(stream: Any, step: Step) -> Step:
 
 
 @lru_cache(maxsize=1)  # the paper's network has 1 GB of weights
-def _drawn(*arguments: tuple[str, Any]) -> Any:
+def _drawn(net: Net) -> Any:
     """Return a network on the CPU, whose weights are the first ones of all contenders."""
-    random.manual_seed(0)
     with default_device("cpu"):
-        return models.deconvnet(**dict(arguments))
+        return network_of(net)
 
 
 def _ours(net: Net, drawn: Any, chosen: str) -> Step:

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.gpu_device import Row
 from benchmarks.modes import BenchmarkError
-from minideconv.algorithms import use_compiled
+from minideconv.algorithms import compiled, use_compiled
 from minideconv.training.config import TrainConfig
 
 __all__ = ["agreement", "train"]
@@ -53,11 +53,15 @@ def agreement(settings: dict[str, Any]) -> Iterator[Row]:
     if not _can_draw():
         yield LEFT_OUT
         return
+    before = compiled()
     use_compiled(False)  # to compile takes longer than these runs
-    runs = {
-        name: _losses(_run({"print_freq": 1, "lr": 0.003, **way, **settings})[0])
-        for name, way in WAYS.items()
-    }
+    try:
+        runs = {
+            name: _losses(_run({"print_freq": 1, "lr": 0.003, **way, **settings})[0])
+            for name, way in WAYS.items()
+        }
+    finally:
+        use_compiled(before)
     reference = runs["reference"]
     if not reference:
         raise BenchmarkError("agreement: the runs logged no losses")

@@ -5,7 +5,7 @@ Profiles (environment variable HYPOTHESIS_PROFILE; "ci" if CI is set, else "dev"
 ========  ==========================================================================
 dev       50 examples, random, failures remembered in .hypothesis/
 ci        100 examples, the same ones at every run
-again     25 examples, the same ones: for suites that run once more under other settings
+again     25 examples at most, the same ones: for suites that run once more, with other settings
 fresh     100 examples, random, nothing remembered: repeat it to hunt for flaky tests
 hunt      5000 examples, random, failures remembered: a long look for rare failures
 ========  ==========================================================================
@@ -53,6 +53,8 @@ settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMO
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if device_tier.ON_CI else "dev")
 )
+
+pytest_plugins = ["isolation", "repeats"]
 
 DEVICE = device_tier.DEVICE
 LAUNCHES = None

@@ -128,6 +128,7 @@ def test_deconvnet_shows_each_layer_once_whatever_it_recomputes():
 
 
 @pytest.mark.cpu  # counts the host's memory
+@pytest.mark.usefixtures("no_old_garbage")
 def test_the_step_takes_less_memory():
     def peak(recompute):
         random.manual_seed(0)
@@ -267,6 +268,7 @@ def test_twice_over_a_kept_graph_and_an_error_over_a_freed_one():
 
 
 @pytest.mark.cpu  # counts the blocks of the CPU's engine
+@pytest.mark.usefixtures("no_old_garbage")
 def test_nothing_is_kept_but_the_inputs():
     x = Tensor(memory.empty((1 << 20,)), requires_grad=True)
     x.data[...] = 0.5

@@ -107,6 +107,7 @@ def test_a_change_of_a_saved_view_is_seen():
         y.sum().backward()
 
 
+@pytest.mark.usefixtures("no_old_garbage")
 def test_backward_frees_each_step_before_it_goes_on():
     """Twelve operations save an array each; behind the k-th of them k arrays and 2 gradients."""
     before = memory.use().leased
@@ -137,6 +138,7 @@ def test_backward_frees_each_step_before_it_goes_on():
     assert memory.use().leased - before == pytest.approx(2 * block)  # x and its gradient
 
 
+@pytest.mark.usefixtures("no_old_garbage")
 def test_nothing_of_a_step_is_left_but_the_gradients():
     net = deconvnet(num_classes=3, width=8, input_size=64, fc=32, stages=2)
     rng = np.random.default_rng(0)

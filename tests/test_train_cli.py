@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -250,9 +249,9 @@ def test_a_truncated_checkpoint_is_exit_code_1(tmp_path, capsys):
 
 
 def test_help_is_quick_and_names_every_option():
-    start = time.perf_counter()
+    before = os.times()
     done = subprocess.run(command("--help"), capture_output=True, text=True, env=environment())
-    seconds = time.perf_counter() - start
+    after = os.times()
     assert done.returncode == 0
     for option in (
         "--data-root",
@@ -263,7 +262,9 @@ def test_help_is_quick_and_names_every_option():
         "[shapes]",
     ):
         assert option in done.stdout
-    assert seconds < 5  # half a second on an idle machine
+    # Of the processor: on a busy machine the wall clock tells of others. It takes half a second.
+    seconds = after.children_user + after.children_system
+    assert seconds - before.children_user - before.children_system < 5
     loaded = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "minideconv.train", "--help"],
         capture_output=True,
@@ -274,34 +275,63 @@ def test_help_is_quick_and_names_every_option():
         assert not re.search(rf"\| +{re.escape(heavy)}\b", loaded.stderr), heavy
 
 
+STOPPED = ["--stage", "1", "--epochs", "3", "--images", "0", "--val-every", "2"]
+
+STOPS_ITSELF = """
+import os, sys
+from minideconv import train
+from minideconv.training.memory_watch import MemoryWatch
+
+number, step = map(int, sys.argv[1:3])
+steps, forward_done = 0, MemoryWatch.forward_done
+
+def and_a_signal(self):
+    global steps
+    forward_done(self)
+    steps += 1
+    if steps == step:
+        os.kill(os.getpid(), number)
+
+MemoryWatch.forward_done = and_a_signal
+sys.exit(train.main(sys.argv[3:]))
+"""
+"""The program, in which a signal arrives in the middle of a certain step.
+
+Sent from here, it would come too early, when the program has only begun, or too late, on a machine
+where this process has to wait and the short training does not.
+"""
+
+
+@pytest.fixture(scope="module")
+def not_stopped(tmp_path_factory):
+    """Return the weights after the same settings without a signal."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert train.main([*TINY, *STOPPED, "-q", "--output-dir", str(folder)]) == 0
+    return load_checkpoint(folder / "checkpoints" / "last.npz").model_state
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_prints_the_command_that_goes_on(tmp_path, number, code):
-    whole, part = tmp_path / "whole", tmp_path / "part"
-    settings = [*TINY, "--stage", "1", "--epochs", "15", "--images", "0", "--val-every", "9"]
-    assert train.main([*settings, "-q", "--output-dir", str(whole)]) == 0
-    process = subprocess.Popen(
-        command(*settings, "--output-dir", part),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+def test_a_signal_saves_and_prints_the_command_that_goes_on(tmp_path, not_stopped, number, code):
+    part = tmp_path / "part"
+    arguments = [*TINY, *STOPPED, "--output-dir", str(part)]
+    done = subprocess.run(
+        [sys.executable, "-c", STOPS_ITSELF, str(int(number)), "11", *arguments],
+        capture_output=True,
         text=True,
         env=environment(),
     )
-    metrics = part / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == code, error
-    assert "Traceback" not in error
-    found = re.search(r"go on with: python -m (minideconv\.train .*)", error)
-    assert found is not None, error
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    progress = load_checkpoint(part / "checkpoints" / "last.npz").header["progress"]
+    assert progress["epoch"] == 1
+    assert progress["step"] == 11
+    found = re.search(r"go on with: python -m (minideconv\.train .*)", done.stderr)
+    assert found is not None, done.stderr
     name, *arguments = found.group(1).split()
     assert name == "minideconv.train"
     assert train.main([*arguments, "-q"]) == 0
-    one = load_checkpoint(whole / "checkpoints" / "last.npz").model_state
     two = load_checkpoint(part / "checkpoints" / "last.npz").model_state
-    assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+    assert all(two[name].tobytes() == array.tobytes() for name, array in not_stopped.items())
 
 
 def test_a_second_ctrl_c_stops_at_once():
@@ -310,8 +340,7 @@ def test_a_second_ctrl_c_stops_at_once():
     said: list[int] = []
 
     def press() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
 
     # A shell starts its background jobs with SIGINT ignored, and CI may be such a job.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def test_the_page_is_made_from_the_stored_file(tmp_path, capsys):
         scaling.main(["table", "--out", str(tmp_path / "none.json")])
 
 
-def test_one_process_measures(capsys):
+def test_one_process_measures(capsys, monkeypatch, net):
+    monkeypatch.setattr(scaling, "SMALL", replace(net, num_classes=21))
+    monkeypatch.setattr(scaling, "BYTES", scaling.BYTES[:3])
     assert scaling.main(["work", "--steps", "1"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["processes"] == 1

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import contenders
 from benchmarks.plans import Net
-from minideconv import Tensor, models
+from minideconv import Tensor, models, random
 from minideconv import functional as F
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install torch==2.13.0")
@@ -80,6 +80,21 @@ def test_every_contender_learns_its_batch(name):
         pytest.importorskip("numba")
     net = replace(NETS[0], width=4)
     run, parameters = contenders.step(name, net)
-    losses = [run() for _ in range(8)]
+    losses = [run() for _ in range(16)]
     assert parameters > 0
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", contenders.STEPS)
+def test_a_contender_begins_with_the_same_weights_every_time(name):
+    """Whatever was drawn before: otherwise one race is not the next, and some do not learn."""
+    if name in ("fast", "exact"):
+        pytest.importorskip("numba")
+
+    def first_loss(seed):
+        random.manual_seed(seed)
+        torch.manual_seed(seed)
+        run, _ = contenders.step(name, NETS[0])
+        return run()
+
+    assert first_loss(1) == first_loss(2)

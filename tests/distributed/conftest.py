@@ -89,7 +89,7 @@ def start():
     if reason:
         pytest.skip(reason)
 
-    def start(size, *what, seconds=60, shield=False, **more):
+    def start(size, *what, seconds=300, shield=False, **more):
         python = [sys.executable, *(["-m", "minideconv.distributed.shield"] if shield else [])]
         options = ["-disable-auto-cleanup"] if shield else []
         command = [str(mpiexec()), *options, "-n", str(size), *python, *map(str, what)]

@@ -46,7 +46,7 @@ def on_gpus(worker):
     workers = Path(__file__).parent / "workers"
 
     def on_gpus(size, file, *arguments):
-        return worker(size, "on_made_up_gpu.py", TOOLS, workers / file, *arguments, seconds=150)
+        return worker(size, "on_made_up_gpu.py", TOOLS, workers / file, *arguments, seconds=600)
 
     return on_gpus
 

@@ -14,9 +14,9 @@ from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, seeds, values
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "NumPy"], scope="module")
+@pytest.fixture(params=[True, False], ids=["compiled", "NumPy"])
 def kernels(request):
-    """Both ways; each test runs under both."""
+    """Both ways; a test runs under both, and no other test in between."""
     if request.param:
         pytest.importorskip("numba", reason="compiled kernels need numba")
     before = use_compiled(request.param)
@@ -52,24 +52,27 @@ SHAPES = (
 )
 
 
+@pytest.mark.usefixtures("kernels")
 @given(products(), seeds(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=40)
-def test_any_product_is_the_readable_convolution(kernels, conv, g, seed, dtype):
+def test_any_product_is_the_readable_convolution(conv, g, seed, dtype):
     conv.forward(gemm, g, seed, dtype)
     conv.input_grad(gemm, g, seed, dtype)
     conv.weight_grad(gemm, g, seed, dtype)
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("g", SHAPES, ids=lambda g: f"{g.batch}x{g.c_in}-{g.c_out}-{g.size}")
-def test_every_way_to_multiply(kernels, conv, g):
+def test_every_way_to_multiply(conv, g):
     conv.forward(gemm, g, 1)
     conv.input_grad(gemm, g, 2)
     conv.weight_grad(gemm, g, 3)
     conv.adjoint(gemm, g, 4)
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("g", SHAPES, ids=lambda g: f"{g.batch}x{g.c_in}-{g.c_out}-{g.size}")
-def test_results_do_not_depend_on_the_number_of_threads(kernels, conv, g):
+def test_results_do_not_depend_on_the_number_of_threads(conv, g):
     pytest.importorskip("threadpoolctl", reason="workers need threadpoolctl")
     conv.threads_do_not_matter(gemm, g, 0)
     assert parallel.get_num_threads() == 1
@@ -93,7 +96,8 @@ def test_what_fits(kernel, stride, padding, is_product):
     assert gemm.fits(window, 3, 4, np.dtype(np.float32)) is is_product
 
 
-def test_wrong_versions_are_rejected(kernels, conv):
+@pytest.mark.usefixtures("kernels")
+def test_wrong_versions_are_rejected(conv):
     def check(algorithm, g):
         conv.forward(algorithm, g, 0)
         conv.input_grad(algorithm, g, 0)

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from minideconv.engine import memory
 from minideconv.engine.arena import make_arena
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 LARGE = (1 << 20) + 24
 POOLS = {"arena": memory.Pool, "numpy": lambda: memory.Pool(lambda: None)}
 
@@ -215,7 +217,7 @@ _, status = os.waitpid(child, 0)
 assert status == 0, status
 assert (array == 5).all()
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_arrays_may_outlive_everything_at_the_end_of_the_program():
@@ -227,7 +229,7 @@ class Last:
     def __del__(self): assert int(self.array[-1]) == 3; self.array[:] = 4
 sys.last, here = Last(), Last()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -240,7 +242,7 @@ assert make_arena() is not None
 resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))
 assert make_arena() is None
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_when_the_arena_is_full_numpy_helps_out():
@@ -269,6 +271,7 @@ def test_the_workspace_of_a_name_is_the_same_memory_and_each_thread_has_its_own(
     assert memory.workspace("test", (3000, 7)).shape == (3000, 7)
 
 
+@pytest.mark.usefixtures("no_old_garbage")
 def test_a_large_workspace_is_lent():
     before = memory.use().leased
     scratch = memory.workspace("large", (9 << 20,))

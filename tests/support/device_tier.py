@@ -100,12 +100,12 @@ def about_the_cpu(item: Any) -> bool:
     return folder != "cuda" and any(part in item.name for part in CHECKS_OF_CHECKS)
 
 
-def few_examples(item: Any) -> None:
+def few_examples(item: Any, most: int = EXAMPLES) -> None:
     """Lower the number of Hypothesis examples, also where a test asks for more than its profile."""
     test = getattr(item, "obj", None)
     asked = getattr(test, "_hypothesis_internal_use_settings", None)
     if asked is not None:
-        number = min(asked.max_examples, EXAMPLES)
+        number = min(asked.max_examples, most)
         test._hypothesis_internal_use_settings = settings(asked, max_examples=number)
 
 

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import settings
+import repeats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 TESTS = Path(__file__).parents[1]
 ORACLE = "oracles/test_torch_conv.py::test_im2col_is_unfold"
@@ -30,7 +33,7 @@ def run(*arguments, **environment):
         text=True,
         env=env | environment,
         cwd=TESTS.parent,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -54,6 +57,23 @@ def test_on_ci_importorskip_is_a_failure_too(tmp_path):
     done = run(tmp_path, CI="true")
     assert done.returncode != 0
     assert "skipped on CI, where oracle tests must run" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("profile", "asked", "tried"), [("again", 60, 25), ("again", 7, 7), ("ci", 60, 60)]
+)
+def test_a_session_that_repeats_others_keeps_to_its_profile(monkeypatch, profile, asked, tried):
+    numbers = []
+
+    @settings(max_examples=asked, database=None)
+    @given(st.integers())
+    def test(number):
+        numbers.append(number)
+
+    monkeypatch.setenv("HYPOTHESIS_PROFILE", profile)
+    repeats.pytest_collection_modifyitems([SimpleNamespace(obj=test), SimpleNamespace(obj=run)])
+    test()
+    assert len(numbers) == tried
 
 
 @pytest.mark.parametrize("name", ["dev", "ci", "fresh", "hunt"])

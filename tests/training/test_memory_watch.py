@@ -253,6 +253,7 @@ def test_a_run_may_go_on_with_another_budget(tmp_path):
 
 
 @pytest.mark.cpu  # measures the host's memory
+@pytest.mark.usefixtures("no_old_garbage")
 def test_the_trainer_sees_the_activations_before_backward(tiny):
     trainer = Trainer(TrainConfig(**{**tiny, "width": 16, "input_size": 64, "image_size": 64}))
     seen = []
