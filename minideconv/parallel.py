@@ -16,13 +16,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["get_num_threads", "map_ordered", "set_num_threads"]
+__all__ = ["cores", "get_num_threads", "map_ordered", "set_num_threads"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _pool: ThreadPoolExecutor | None = None
 _threads = 1
+
+
+def cores() -> set[int]:
+    """Return the numbers of the processor cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return set(affinity(0)) if affinity else set(range(os.cpu_count() or 1))
 
 
 def get_num_threads() -> int:
@@ -42,8 +48,7 @@ def set_num_threads(threads: int | None = None) -> int:
     """
     global _pool, _threads
     if threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-        threads = len(affinity(0)) if affinity else (os.cpu_count() or 1)
+        threads = len(cores())
     if threads < 1:
         raise ValueError(f"set_num_threads: threads is {threads}; it must be at least 1")
     try:

@@ -1,7 +1,8 @@
-"""`DataLoader`: batches in a reproducible order, prepared by threads, resumable at any batch."""
+"""`DataLoader`: batches in a reproducible order, prepared ahead, resumable at any batch."""
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minideconv.data.item_processes import ItemProcesses, Pairs
 from minideconv.data.prepare import Preparation
 from minideconv.data.shard import part_of
-from minideconv.data.transforms import Transform
+from minideconv.data.transforms import Pair, Transform
 from minideconv.errors import DataError, MinideconvError, UsageError
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -55,6 +57,9 @@ class DataLoader:
         of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
     share : (rank, size): of each batch, hand out the part of one of several processes, which may be
         empty (N = 0). Samples, lengths and states are those of the whole batches.
+    processes : processes that make items for the threads, at most; for data sets whose items depend
+        on their index alone and whose code keeps threads from running side by side, which they say
+        by ``holds_gil = True`` (`Shapes` does). What goes into the cache is made by them.
 
     Yields
     ------
@@ -68,10 +73,13 @@ class DataLoader:
 
     Notes
     -----
-    The sample at position p of epoch e draws from SeedSequence(seed, e, p): which thread prepares
-    it, and how many there are, changes no byte. `state_dict()` inside the loop names the next
-    batch; a loader given that state goes on exactly there, once. Without one, every `iter()`
+    The sample at position p of epoch e draws from SeedSequence(seed, e, p): which thread or process
+    prepares it, and how many there are, changes no byte. `state_dict()` inside the loop names the
+    next batch; a loader given that state goes on exactly there, once. Without one, every `iter()`
     starts a whole epoch: leaving a loop early skips the rest of it.
+
+    Processes start with an epoch in which there are items enough to be made, and stay until one
+    begins in which there are none, until a loop is left early, or until `close`.
 
     Examples
     --------
@@ -95,6 +103,7 @@ class DataLoader:
         cache_mb: float = 0,
         as_bytes: bool = False,
         share: tuple[int, int] = (0, 1),
+        processes: int = 0,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -102,6 +111,7 @@ class DataLoader:
             ("workers", workers, 0),
             ("prefetch", prefetch, 1),
             ("cache_mb", cache_mb, 0),
+            ("processes", processes, 0),
         ):
             if value < least:
                 raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}.")
@@ -116,6 +126,8 @@ class DataLoader:
                 "DataLoader: as_bytes is True, but the transform does not end in Normalize, so"
                 " nothing says how the bytes become numbers."
             )
+        self._processes = ItemProcesses(dataset, self._preparation, processes)
+        weakref.finalize(self, self._processes.abandon)
         self._epoch, self._position = 0, 0
         self._begun = False  # is this epoch under way, so that iter() means the next one?
         self._samples = len(self._order(0))
@@ -182,9 +194,21 @@ class DataLoader:
         self._begun = True
         return self._batches(self._epoch, self._position)
 
+    def close(self) -> None:
+        """End the processes there may be; the loader can be used again."""
+        self._processes.end()
+
     def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
         order = self._order(epoch)
         jobs = range(first, len(self))
+        self._processes.start(int(order[p]) for job in jobs for p in self._places(job, order)[0])
+        try:
+            yield from self._ahead(epoch, order, jobs)
+        except BaseException:  # left early, or failed
+            self._processes.end()
+            raise
+
+    def _ahead(self, epoch: int, order: np.ndarray, jobs: range) -> Iterator[Batch]:
         if self.workers == 0:
             for job in jobs:
                 batch = self._batch(epoch, order, job)
@@ -219,25 +243,39 @@ class DataLoader:
             order = np.asarray(self.sampler, dtype=np.int64)
         return rng.permutation(order) if self.shuffle else order
 
-    def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:
+    def _places(self, job: int, order: np.ndarray) -> tuple[range, int]:
+        """Return the positions of a batch's samples, and how many of them are handed out."""
         whole = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
         mine = part_of(whole, *self.share)
-        positions = mine or whole[:1]  # one sample to take the shapes from
-        pairs = [self._sample(epoch, int(order[p]), p) for p in positions]
+        return mine or whole[:1], len(mine)  # an empty part takes its shapes from one sample
+
+    def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:
+        positions, count = self._places(job, order)
+        indices = [int(order[p]) for p in positions]
+        made = self._processes.request(indices)  # all at once, so that they are made side by side
+        pairs = [self._sample(epoch, i, p, made) for i, p in zip(indices, positions, strict=True)]
         sizes = [(image.shape, mask.shape) for image, mask in pairs]
         odd = next((k for k, size in enumerate(sizes) if size != sizes[0]), None)
         if odd is not None:
-            first, other = (self.dataset.name(int(order[positions[k]])) for k in (0, odd))
+            first, other = (self.dataset.name(indices[k]) for k in (0, odd))
             raise DataError(
                 f"DataLoader: {first} is {sizes[0][0]} but {other} is {sizes[odd][0]};"
                 " a batch needs one size, so give a transform that makes it."
             )
         images, masks = self._preparation.batch(pairs)
-        return images[: len(mine)], masks[: len(mine)]
+        return images[:count], masks[:count]
 
-    def _sample(self, epoch: int, index: int, position: int) -> Batch:
+    def _sample(
+        self, epoch: int, index: int, position: int, made: dict[int, Future[Pairs]]
+    ) -> Pair:
+        def begin() -> Pair:
+            pair = made[index].result().get(index) if index in made else None
+            return self._preparation.begin(index) if pair is None else pair
+
         try:
-            return self._preparation.sample(index, lambda: self._stream(epoch, _SAMPLE, position))
+            return self._preparation.sample(
+                index, lambda: self._stream(epoch, _SAMPLE, position), begin
+            )
         except MinideconvError:
             raise  # names the file already
         except Exception as error:

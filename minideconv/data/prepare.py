@@ -10,7 +10,7 @@ Nothing of it changes a byte of what a batch holds in the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from minideconv.data.cache import ItemCache
 from minideconv.data.transforms import Compose, Normalize, Pair, Transform
 from minideconv.errors import UsageError
 
-__all__ = ["Preparation"]
+__all__ = ["Preparation", "begun"]
 
 
 class _NoChance:
@@ -27,6 +27,14 @@ class _NoChance:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise TypeError("a transform that has fixed = True draws random numbers")
+
+
+def begun(pair: Pair, fixed: Sequence[Transform]) -> Pair:
+    """Return a pair of the data set after the `fixed` steps."""
+    image, mask = pair
+    for step in fixed:
+        image, mask = step(image, mask, cast(np.random.Generator, _NoChance()))
+    return image.view(), mask.view()  # the cache makes them read-only, and only them
 
 
 class Preparation:
@@ -56,20 +64,30 @@ class Preparation:
         self.fixed, self.drawn = steps[:count], steps[count:]
         self._cache: ItemCache[Pair] = ItemCache(megabytes if self.fixed else 0)
 
-    def sample(self, index: int, generator: Callable[[], np.random.Generator]) -> Pair:
-        """Return the pair of item `index`; `generator` is called only if something is drawn."""
-        image, mask = self._cache.get(index, lambda: self._begin(index))
+    def __contains__(self, index: int) -> bool:
+        """Whether what the fixed steps make of item `index` is kept."""
+        return index in self._cache
+
+    def sample(
+        self,
+        index: int,
+        generator: Callable[[], np.random.Generator],
+        begin: Callable[[], Pair] | None = None,
+    ) -> Pair:
+        """Return the pair of item `index`; `generator` is called only if something is drawn.
+
+        What is not kept is made by `begin`, if somebody else makes it, as ``self.begin(index)``.
+        """
+        image, mask = self._cache.get(index, begin or (lambda: self.begin(index)))
         if self.drawn:
             rng = generator()
             for step in self.drawn:
                 image, mask = step(image, mask, rng)
         return image, mask
 
-    def _begin(self, index: int) -> Pair:
-        image, mask = self.read(index)
-        for step in self.fixed:
-            image, mask = step(image, mask, cast(np.random.Generator, _NoChance()))
-        return image.view(), mask.view()  # the cache makes them read-only, and only them
+    def begin(self, index: int) -> Pair:
+        """Read item `index` and do the fixed steps."""
+        return begun(self.read(index), self.fixed)
 
     def batch(self, pairs: list[Pair]) -> Pair:
         """Put pairs of one size together."""

@@ -82,8 +82,9 @@ class Shapes:
 
     Notes
     -----
-    Item i depends on (seed, split, i) alone: any order, any subset, any number of threads gives
-    the same bytes. Drawn with Pillow, so another version of Pillow may move single grey levels.
+    Item i depends on (seed, split, i) alone: any order, any subset, any number of threads or
+    processes gives the same bytes. Drawn with Pillow, so another version of Pillow may move single
+    grey levels.
 
     Examples
     --------
@@ -91,6 +92,9 @@ class Shapes:
     >>> image.shape, image.dtype, mask.shape
     ((64, 64, 3), dtype('uint8'), (64, 64))
     """
+
+    holds_gil = True
+    """Drawing is Python code: threads would wait for each other, processes do not."""
 
     def __init__(
         self,
@@ -131,7 +135,7 @@ class Shapes:
         self.size = (height, width)
         self.classes = ["background", *difficulty.classes]
         self._length = length
-        self._cache: ItemCache[_Item] = ItemCache(cache_mb)
+        self.cache: ItemCache[_Item] = ItemCache(cache_mb)
 
     @property
     def num_classes(self) -> int:
@@ -161,7 +165,7 @@ class Shapes:
         if not -len(self) <= index < len(self):
             raise IndexError(f"Shapes: index {index} is outside this split of {len(self)} images.")
         index = int(index) % len(self)
-        return self._cache.get(index, lambda: self._draw(index))
+        return self.cache.get(index, lambda: self._draw(index))
 
     def _draw(self, index: int) -> _Item:
         entropy = np.random.SeedSequence(self.seed, spawn_key=(_SPLITS[self.split], index))

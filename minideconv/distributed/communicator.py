@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol
 
+from minideconv import parallel
 from minideconv.backend import Array, get_xp
 
 __all__ = ["Communicator", "Single"]
@@ -33,6 +34,8 @@ class Communicator(Protocol):
     """Number of processes."""
     local_rank: int
     """This process's number among those on the same machine: the number of its GPU."""
+    cores: int
+    """Processor cores that this process may use without taking them from those beside it."""
 
     def broadcast_(self, array: Array, root: int = 0) -> None:
         """Overwrite `array` with that of the process `root`."""
@@ -63,6 +66,9 @@ class Single:
     """One process: there is nobody to talk to."""
 
     rank, size, local_rank = 0, 1, 0
+
+    def __init__(self) -> None:
+        self.cores = len(parallel.cores())
 
     def broadcast_(self, array: Array, root: int = 0) -> None:
         """Leave `array` as it is."""

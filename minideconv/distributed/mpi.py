@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minideconv import parallel
 from minideconv.backend import Array, cupy, get_xp
 from minideconv.distributed.peers import Farewell, Peers
 from minideconv.distributed.waiting import PeerLost, Waiting
@@ -59,8 +60,12 @@ class Mpi:
         from mpi4py import MPI
 
         self._operations = {"sum": MPI.SUM, "max": MPI.MAX}
-        machines = self.exchange(MPI.Get_processor_name())
+        own = parallel.cores()
+        machines, cores = zip(*self.exchange([MPI.Get_processor_name(), sorted(own)]), strict=True)
         self.local_rank = machines[: self.rank].count(machines[self.rank])
+        # The launcher may have given each process cores of its own, or all of them the same.
+        here = [c for c, name in zip(cores, machines, strict=True) if name == machines[self.rank]]
+        self.cores = min(len(own), max(1, len(set().union(*here)) // len(here)))
 
     # -- Arrays -----------------------------------------------------------------------------------
 

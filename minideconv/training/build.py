@@ -48,6 +48,8 @@ class Subset:
         return self.dataset[index % self.count]
 
     def __getattr__(self, name: str) -> Any:
+        if name == "dataset":  # a copy that is being made has none yet
+            raise AttributeError(name)
         return getattr(self.dataset, name)
 
 
@@ -121,12 +123,15 @@ def loader(
     cache_mb: float = 256,
     as_bytes: bool = False,
     part: tuple[int, int] = (0, 1),
+    workers: int = 1,
+    processes: int = 0,
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
 
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
     decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
-    Of each batch it hands out a process's `part`, (rank, number of processes).
+    Of each batch it hands out a process's `part`, (rank, number of processes). `workers`
+    threads prepare them, and up to so many `processes` draw pictures.
 
     Raises
     ------
@@ -139,12 +144,13 @@ def loader(
         transform=_augmentation(config, step),
         shuffle=True,
         seed=seed,
-        workers=config.workers,
+        workers=workers,
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
         as_bytes=as_bytes,
         share=part,
+        processes=processes,
     )
 
 

@@ -101,9 +101,10 @@ class TrainConfig:
         DATA,
         choices=("easy", "normal", "hard"),
     )
-    workers: int = _setting(
-        1,
-        "threads that prepare images; the result does not depend on it",
+    workers: int | None = _setting(
+        None,
+        "threads that prepare images, on a GPU with as many processes that draw them (default: on "
+        "the CPU 1, on a GPU one per core, at most 8); the result does not depend on it",
         DATA,
         flags=("-j",),
         metavar="N",

@@ -39,6 +39,7 @@ from minideconv.training.exchange import exchange_for
 from minideconv.training.host_step import HostStep
 from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.journal import Journal, RunProgress
+from minideconv.training.machine import loader_workers
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.progress import Progress
@@ -107,7 +108,16 @@ class Trainer:
         self.normalize = build.normalize(config)
         on_gpu = self.device.type == "gpu"
         part = self.exchange.part
-        self.plan = Plan(config, self.train_data, self.normalize, as_bytes=on_gpu, part=part)
+        self.workers = loader_workers(config.workers, self.device, (talk or Single()).cores)
+        self.plan = Plan(
+            config,
+            self.train_data,
+            self.normalize,
+            as_bytes=on_gpu,
+            part=part,
+            workers=self.workers,
+            processes=self.workers if on_gpu and self.workers > 1 else 0,
+        )
         self.journal = Journal(self.plan, config.print_freq, run, self.show, self.writes)
         self.stop = StopRequest(self._say_stopping)
         self.rescue = Rescue(self)
@@ -168,6 +178,7 @@ class Trainer:
                         stage = self._enter(number)
                     self._epoch(stage, stage_epoch)
             finally:
+                self.plan.close()
                 self.memory.end()
         return self.progress
 
@@ -248,9 +259,15 @@ class Trainer:
         # A loader of its own, with its own seed: the training crops, their order and their
         # augmentation stay as they are.
         crops = self.plan.stages[number].loader.dataset
-        seed, part = self.config.seed + 1, self.exchange.part
         loader = build.loader(
-            self.config, crops, self.normalize, seed, cache_mb=0, as_bytes=True, part=part
+            self.config,
+            crops,
+            self.normalize,
+            self.config.seed + 1,
+            cache_mb=0,
+            as_bytes=True,
+            part=self.exchange.part,
+            workers=self.workers,
         )
         batches = itertools.islice(loader, self.config.recalibrate)
         numbers = (normalized_on(self.device, images, self.normalize) for images, _ in batches)

@@ -15,7 +15,21 @@ from minideconv.errors import TrainingError, UsageError
 from minideconv.precisions import get_precision, precision
 from minideconv.training.out_of_memory import too_much
 
-__all__ = ["computing"]
+__all__ = ["computing", "loader_workers"]
+
+_MOST_WORKERS = 8
+"""More threads than this have not been seen to prepare more batches."""
+
+
+def loader_workers(asked: int | None, device: Device, cores: int) -> int:
+    """Return how many threads prepare batches: as many as `asked` for, or as the device can use.
+
+    A network on the CPU leaves one thread time enough, and needs the `cores` itself; a GPU is
+    faster than that, and leaves them free.
+    """
+    if asked is not None:
+        return asked
+    return 1 if device.type == "cpu" else min(_MOST_WORKERS, cores)
 
 
 @contextmanager

@@ -43,27 +43,16 @@ class Plan:
         What their crops are cut from.
     normalize : Normalize
         The last step of the transforms.
-    as_bytes : bool
-        Whether that step is left to do: a GPU does it itself.
-    part : (int, int)
-        Which part of each batch is this process's: (rank, number of processes).
+    options
+        How the loaders hand out batches: further arguments of `build.loader`.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        images: Any,
-        normalize: Any,
-        as_bytes: bool = False,
-        part: tuple[int, int] = (0, 1),
-    ) -> None:
+    def __init__(self, config: TrainConfig, images: Any, normalize: Any, **options: Any) -> None:
         self.stages: list[PlannedStage] = []
         for name, epochs, lr in config.plan:
             if epochs > 0:
                 crops = build.crops(config, images, name)
-                loader = build.loader(
-                    config, crops, normalize, config.seed, as_bytes=as_bytes, part=part
-                )
+                loader = build.loader(config, crops, normalize, config.seed, **options)
                 steps = math.ceil(len(loader) / config.accumulate)
                 self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
 
@@ -76,6 +65,11 @@ class Plan:
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return sum(stage.epochs * stage.steps_per_epoch for stage in self.stages)
+
+    def close(self) -> None:
+        """End what the loaders have started."""
+        for stage in self.stages:
+            stage.loader.close()
 
     def find(self, epoch: int) -> tuple[int, int]:
         """Return the number of the stage that holds `epoch`, and the stage's own epoch."""

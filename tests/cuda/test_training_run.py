@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minideconv import evaluate, predict, report, train
-from minideconv.backend import default_device
+from minideconv.backend import default_device, to_cpu
 from minideconv.data.shapes import Shapes
 from minideconv.precisions import precision
 from minideconv.training.checkpoint import load_checkpoint
@@ -203,3 +203,33 @@ def test_a_run_of_the_gpu_goes_on_on_the_cpu_and_back(tmp_path):
                 sitting(tmp_path, here, stop_at, resume)
     losses = [line["train"]["loss"] for line in lines(tmp_path) if line["kind"] == "epoch"]
     assert losses[2] < losses[0]
+
+
+def test_pictures_drawn_by_processes_are_the_same_run(monkeypatch):
+    """With the default number of threads there are processes, where there are cores for them."""
+    settings = {**TINY, "train_images": 300, "batch_size": 10, "epochs": 2, "device": "gpu"}
+    draw, here, processes, weights = Shapes._draw, [], [], []
+
+    def counted(shapes, index):
+        here.append(shapes.split)
+        return draw(shapes, index)
+
+    monkeypatch.setattr(Shapes, "_draw", counted)
+    for workers in (1, 2):
+        trainer = Trainer(TrainConfig(**settings, workers=workers))
+        helpers = trainer.plan.stages[0].loader._processes
+
+        def step(info, helpers=helpers):
+            helpers.wait()
+            processes.extend(helpers.running)
+
+        trainer.show.step = step
+        trainer.fit()
+        weights.append({name: to_cpu(a) for name, a in trainer.model.arrays().items()})
+        assert helpers.running == []
+        assert all(process.poll() is not None for process in processes)
+        assert bool(processes) == (workers == 2)
+        assert (here.count("train") < 300) == (workers == 2)
+        here.clear()
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(weights[1][name], array)

@@ -42,6 +42,15 @@ def test_toml_goes_out_and_comes_back(tmp_path):
     assert TrainConfig(**read_toml(path)) == config
 
 
+@pytest.mark.parametrize("workers", [None, 0, 1, 3])
+def test_the_number_of_workers_comes_back(tmp_path, workers):
+    config = TrainConfig(workers=workers)
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(config))
+    assert TrainConfig(**read_toml(path)) == TrainConfig.from_dict(config.to_dict()) == config
+    assert config.workers == workers
+
+
 def test_toml_tables_only_group(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text("width = 8\n[anything]\nbatch-size = 2\n[anything.else]\nlr = 1\n")

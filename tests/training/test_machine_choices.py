@@ -14,7 +14,9 @@ from minideconv.backend import Device, to_cpu
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
 from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from minideconv.training.machine import computing
+from minideconv.training.config import TrainConfig
+from minideconv.training.engine import Trainer
+from minideconv.training.machine import computing, loader_workers
 
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),
@@ -68,6 +70,35 @@ def test_computing_puts_both_back_even_after_an_error():
     with pytest.raises(ZeroDivisionError):
         work()
     assert (get_algorithm(), parallel.get_num_threads()) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "cores", "workers"),
+    [
+        (None, "cpu", 16, 1),
+        (None, "gpu", 16, 8),
+        (None, "gpu", 3, 3),
+        (None, "gpu", 1, 1),
+        (5, "cpu", 1, 5),
+        (5, "gpu", 1, 5),
+        (12, "gpu", 16, 12),
+        (0, "gpu", 16, 0),
+    ],
+)
+def test_how_many_threads_prepare_batches(asked, device, cores, workers):
+    assert loader_workers(asked, Device(device, 0), cores) == workers
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(("asked", "workers"), [(None, 1), (1, 1), (4, 4), (0, 0)])
+def test_on_the_cpu_no_process_makes_items(asked, workers):
+    trainer = Trainer(TrainConfig(workers=asked, device="cpu", train_images=600))
+    loader = trainer.plan.stages[0].loader
+    assert loader.workers == workers
+    batches = iter(loader)
+    next(batches)
+    assert loader._processes.running == []
+    batches.close()
 
 
 class Layers(Module):

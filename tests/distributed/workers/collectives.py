@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from minideconv import parallel
 from minideconv.distributed import check_same, find, from_first, mpi, processes
 from minideconv.errors import MinideconvError, UsageError
 
@@ -83,6 +84,8 @@ if __name__ == "__main__":
     same_bits(spoken)
     agreement(spoken)
     assert talk.exchange(spoken.local_rank) == list(range(talk.size))
+    together = len(set().union(*talk.exchange(sorted(parallel.cores()))))
+    assert all(1 <= cores <= max(1, together // talk.size) for cores in talk.exchange(spoken.cores))
     if talk.rank == 0:
         print(type(spoken).__name__, "on", place, "fine")
     spoken.close()

@@ -1,0 +1,272 @@
+"""`ItemProcesses`: items made side by side by processes, where threads would wait for the GIL.
+
+Decoding a photograph is C code, during which Pillow lets other threads run. Drawing a picture is
+Python code, and of that one thread runs at a time. A data set says so by ``holds_gil = True``. Its
+items, and the transforms that draw no random numbers, may then be made by other processes: an item
+depends on its index alone, so who makes it changes no byte.
+
+    loader's threads  --indices-->  a thread for each process  --indices-->  `item_worker`
+                     <--Future--                               <--arrays---
+
+The processes are new ones (`subprocess`), neither forked, which CUDA forbids, nor multiprocessing's
+"spawn", which runs the user's script a second time. They start while the first batches are made
+here. Whatever goes wrong with them (a data set that cannot be pickled, one that is defined in the
+user's script, a process that was killed) has the same remedy: the item is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+from minideconv.data.cache import ItemCache
+from minideconv.data.prepare import Preparation
+from minideconv.data.transforms import Pair
+
+__all__ = ["ItemProcesses", "Pairs"]
+
+Pairs = dict[int, Pair]
+
+_WORTH = 128
+"""Items for which it pays to start a process: in that time a core draws about as many pictures."""
+
+_TOGETHER = 4
+"""Items asked for at once: a message costs the parent more time than what is in it."""
+
+_PROGRAM = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
+    "from minideconv.data.item_worker import main; main()"
+)
+_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class ItemProcesses:
+    """Up to `count` processes that make a loader's items, while there are enough to be made.
+
+    Parameters
+    ----------
+    dataset : data set
+        With ``holds_gil = True``, or there will be no process. If it keeps items in an `ItemCache`
+        named `cache`, those that the processes make are kept there too.
+    preparation : Preparation
+        Its fixed steps are done by the processes; what it keeps is not made again.
+    count : int
+    """
+
+    def __init__(self, dataset: Any, preparation: Preparation, count: int) -> None:
+        self._dataset, self._preparation = dataset, preparation
+        self._count = count if getattr(dataset, "holds_gil", False) else 0
+        cache = getattr(dataset, "cache", None)
+        self._cache: ItemCache[Any] = cache if isinstance(cache, ItemCache) else ItemCache(0)
+        self._team: _Team | None = None
+
+    @property
+    def running(self) -> list[_Process]:
+        """The processes there are."""
+        return [] if self._team is None else list(self._team.processes)
+
+    def start(self, indices: Iterable[int]) -> None:
+        """Start processes if these items are worth it; end them if there is nothing to make."""
+        if self._count == 0:
+            return
+        lacking = sum(map(self._lacks, indices))
+        if lacking == 0:
+            self.end()
+        elif self._team is None and lacking >= _WORTH:
+            try:
+                work = pickle.dumps((self._dataset, self._preparation.fixed), protocol=5)
+            except Exception:  # whatever the data set's own code raises
+                self._count = 0
+                return
+            self._team = _Team(work, min(self._count, lacking // _WORTH), self._cache)
+
+    def wait(self) -> None:
+        """Wait until each process has started or failed to; nobody needs to."""
+        if self._team is not None:
+            self._team.wait()
+
+    def request(self, indices: Iterable[int]) -> dict[int, Future[Pairs]]:
+        """Ask for those of the items that are not kept here; for none while no process is ready.
+
+        Returns
+        -------
+        By index, where the pair will be, or will be missing if it has to be made here after all.
+        """
+        if self._team is None:
+            return {}
+        return self._team.request([i for i in dict.fromkeys(indices) if self._lacks(i)])
+
+    def end(self) -> None:
+        """End the processes, and wait for it."""
+        team, self._team = self._team, None
+        if team is not None:
+            team.end()
+            team.join()
+
+    def abandon(self) -> None:
+        """End the processes, without waiting: for a finalizer, which may run in any thread."""
+        if self._team is not None:
+            self._team.end()
+
+    def _lacks(self, index: int) -> bool:
+        return index not in self._preparation and index not in self._cache
+
+
+class _Team:
+    """Processes, each with a thread that speaks to it, from their start to their end."""
+
+    def __init__(self, work: bytes, count: int, cache: ItemCache[Any]) -> None:
+        self._work, self._cache = work, cache
+        self._requests: SimpleQueue[tuple[list[int], Future[Pairs]] | None] = SimpleQueue()
+        self._lock = threading.RLock()  # a finalizer may call `end` in the middle of anything
+        self._ready, self._ended = 0, False
+        self.processes: list[_Process] = []
+        self._started = [threading.Event() for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(event,), name="minideconv-items", daemon=True)
+            for event in self._started
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> None:
+        """Wait until each process has started or failed to."""
+        for event in self._started:
+            event.wait()
+
+    def request(self, indices: list[int]) -> dict[int, Future[Pairs]]:
+        """Ask for items; for none if no process is ready."""
+        found: dict[int, Future[Pairs]] = {}
+        with self._lock:
+            if self._ready and not self._ended:
+                for first in range(0, len(indices), _TOGETHER):
+                    some, future = indices[first : first + _TOGETHER], Future[Pairs]()
+                    self._requests.put((some, future))
+                    found |= dict.fromkeys(some, future)
+        return found
+
+    def end(self) -> None:
+        """End all; requests that are under way are answered by nothing."""
+        with self._lock:
+            self._ended = True
+            for process in self.processes:
+                process.kill()
+            for _ in self._threads:
+                self._requests.put(None)  # wakes a thread that waits
+
+    def join(self) -> None:
+        """Wait until all have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    # -- One thread -------------------------------------------------------------------------------
+
+    def _run(self, started: threading.Event) -> None:
+        """Start a process and let it answer requests until it ends."""
+        process, ready = None, False
+        try:
+            process = _Process()
+            with self._lock:
+                self.processes.append(process)
+                if self._ended:
+                    return
+            process.start(self._work)
+            with self._lock:
+                if self._ended:
+                    return
+                self._ready, ready = self._ready + 1, True
+            started.set()
+            while (request := self._requests.get()) is not None:
+                indices, future = request
+                pairs: Pairs = {}
+                try:
+                    pairs = self._made_by(process, indices)
+                finally:
+                    future.set_result(pairs)
+        except Exception:
+            # No such program, no memory, a data set that is not known there, killed: all the same.
+            pass
+        finally:
+            started.set()
+            if process is not None:
+                process.close()
+            self._leave(ready)
+
+    def _made_by(self, process: _Process, indices: list[int]) -> Pairs:
+        """Return what the process makes of items, without those that fail."""
+        pairs, kept = process.ask(indices)
+        for key, arrays in kept.items():
+            self._cache.put(key, arrays)
+        return pairs
+
+    def _leave(self, ready: bool) -> None:
+        """Take no more requests; the last one to leave answers those that nobody will take."""
+        with self._lock:
+            self._ready -= ready
+            if self._ready == 0:
+                while not self._requests.empty():
+                    request = self._requests.get()
+                    if request is not None:
+                        request[1].set_result({})
+
+
+class _Process:
+    """A process that runs `item_worker`, to be used by one thread; any may kill it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **_ENVIRONMENT},
+            start_new_session=True,  # not to be interrupted by Ctrl-C, which is for this process
+        )
+        self.pid, self.poll = self._process.pid, self._process.poll
+
+    def start(self, work: bytes) -> None:
+        """Hand over the data set and the steps.
+
+        Raises
+        ------
+        Exception
+            Of any type, if the process cannot make items.
+        """
+        self._write(pickle.dumps(sys.path) + work)
+        if self._read() is not True:
+            raise EOFError
+
+    def ask(self, indices: list[int]) -> Any:
+        """Return the items' pairs by index, and what the data set keeps; raises as `start` does."""
+        self._write(pickle.dumps(indices))
+        return self._read()
+
+    def kill(self) -> None:
+        """End it at once: it has nothing that could be lost."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End it, if it has not ended, and leave nothing of it behind."""
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # what nobody has read
+                pipe.close()
+        self._process.wait()
+
+    def _write(self, message: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(message)
+        self._process.stdin.flush()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        return pickle.load(self._process.stdout)
