@@ -22,6 +22,7 @@ from minideconv.data.loader import DataLoader
 from minideconv.data.shapes import Shapes
 from minideconv.data.transforms import Compose, RandomCrop, Resize, paper_train
 from minideconv.errors import DataError, UsageError
+from minideconv.training.build import Subset
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # in which a process has ended, however busy the machine is
@@ -92,6 +93,7 @@ def test_items_are_made_by_the_processes():
     processes = loader._processes.running
     pids = {process.pid for process in processes}
     assert len(pids) == 2
+    assert os.getpgid(0) not in map(os.getpgid, pids)  # a terminal's Ctrl-C goes to a whole group
     assert makers(batches) <= pids
     assert makers(loader) <= pids  # there are items to be made in the next epoch too
     loader.close()
@@ -467,3 +469,10 @@ def test_a_copy_of_drawn_pictures_draws_the_same(usual):
     assert 4 not in copy.cache
     np.testing.assert_array_equal(copy[4][0], data[4][0])
     assert repr(copy) == repr(data)
+
+
+def test_a_copy_of_a_part_of_a_data_set_is_that_part():
+    part = Subset(drawn(), 5)
+    copy = pickle.loads(pickle.dumps(part))
+    np.testing.assert_array_equal(copy[4][0], part[4][0])
+    assert (len(copy), copy.name(4)) == (5, part.name(4))
