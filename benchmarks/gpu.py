@@ -1,6 +1,6 @@
 """Everything that is to be measured on a GPU.
 
-    python -m benchmarks.gpu [--out FILE.json] [--only SECTION ...] [--tiny]
+    python -m benchmarks.gpu [--out FILE.json] [--only SECTION ...] [--tiny] [--page FILE.md]
 
 rates        what this GPU multiplies and copies in a second
 training     ``minideconv.train`` from end to end on drawn pictures, and its mean IoU
@@ -135,6 +135,11 @@ def run(plan: GpuPlan, sections: Sequence[str], out: Path) -> dict[str, list[Row
     return dict(results["sections"])
 
 
+def page(results: dict[str, Any]) -> str:
+    """Return the documentation's page of stored results."""
+    return f"# GPU results\n\n{gpu_tables.render(results)}"
+
+
 def _stored(out: Path, machine: dict[str, Any]) -> dict[str, Any]:
     """Return the sections that the file holds, if they were measured here and today."""
     try:
@@ -166,14 +171,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON")
     parser.add_argument("--only", nargs="+", metavar="SECTION", help="only these sections")
     parser.add_argument("--tiny", action="store_true", help="sizes for a test")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="measure nothing; write the stored file's page"
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.only or ()) - SECTIONS.keys())
     if unknown:
         legal = ", ".join(SECTIONS)
         raise UsageError(f"--only {' '.join(unknown)}: there is no such section; use {legal}")
-    gpu_device.the_gpu()  # say at once that there is none
     name = "gpu-tiny.json" if options.tiny else "gpu.json"
     out = options.out or ROOT / "benchmarks" / "results" / name
+    if options.page:
+        stored = json.loads(out.read_text(encoding="utf-8"))
+        options.page.write_text(page(stored), encoding="utf-8")
+        return 0
+    gpu_device.the_gpu()  # say at once that there is none
     sections = options.only or list(SECTIONS)
     results = run(TINY if options.tiny else FULL, sections, out)
     left_out = any(row["name"] == "left out" for name in sections for row in results[name])

@@ -52,6 +52,8 @@ def render(results: dict[str, Any]) -> str:
         f"Measured on {machine['date']}: {facts}.",
         "Speed is the peer's time over ours, so above 1 we are faster.",
     ]
+    if results.get("notes"):
+        parts.append("\n".join(f"* {note}" for note in results["notes"]))
     for section, title in TITLES.items():
         if (rows := results["sections"].get(section)) is not None:
             parts += [f"## {title}", _table(rows) if rows else "Nothing was measured."]

@@ -6,7 +6,7 @@ recorded, if that pays.
 
 When it pays is decided by arithmetic. On the way through Python and CuPy a kernel costs the host
 some 40 microseconds, and a step of a DeconvNet starts about a thousand: 40 to 50 ms (measured
-beside an H200, docs/engine/gpu_results.md), in which the device can walk over 200 GB. It does walk
+beside an H200, docs/engine/gpu_step.md), in which the device can walk over 200 GB. It does walk
 some 14 times over what a step keeps in memory. So a step whose arrays take less than 14 GiB waits
 for the host, and one whose arrays take more does not: the former is recorded. On a slower device
 it pays less, and costs nothing but memory: the arrays of the step are its own, and nobody else can

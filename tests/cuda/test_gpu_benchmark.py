@@ -40,6 +40,15 @@ def test_every_section_is_measured_and_stored(gpu_benchmark, tmp_path):
     assert "| conv1_1, conv1_2 |" in page or "| conv1_1 |" in page
 
 
+def test_a_step_is_profiled(gpu_benchmark, capsys):
+    from benchmarks import gpu_profile
+
+    assert gpu_profile.main(["--tiny"]) == 0
+    printed = capsys.readouterr().out
+    assert "a step: the host asks for it in " in printed
+    assert "kernels" in printed
+
+
 def test_a_section_that_is_not_there(gpu_benchmark, capsys):
     assert run_program("benchmarks.gpu", gpu_benchmark.main, ["--only", "lyers"]) == 2
     assert "there is no such section; use rates, training" in capsys.readouterr().err

@@ -18,11 +18,13 @@ tf32 (b = 4), 790 in bf16 (b = 2) and 46 in fp32:
 
 In fp32 it is nearly free. On tensor cores it takes 5.8 times as long as the product of 64 output
 channels, and 0.7 times that of 512. Our own product has no patch matrix and reaches the part
-`RATE` of cuBLAS's speed, so it wins where ``1 / RATE < 1 + 372 / outputs``: for 64 and 128 output
-channels. Tiles that are filled only in part lower its rate.
+`RATE` of cuBLAS's speed, so it wins where ``1 / RATE < 1 + 372 / outputs``: for 64, 128 and 256
+output channels; of weight gradients in tf32, for 64. Tiles that are filled only in part lower its
+rate.
 
-`RATE` is an assumption. `set_benchmark` replaces it by measurement: at its first call every shape
-is computed by all algorithms that can, and the fastest is kept.
+`RATE` was fitted to DeconvNet's layers on an H200 (``python -m benchmarks.gpu_choices``). On other
+GPUs `set_benchmark` measures instead: at its first call every shape is computed by all algorithms
+that can, and the fastest is kept.
 """
 
 from __future__ import annotations
@@ -42,10 +44,22 @@ from minideconv.engine.cuda.benchmark import fastest, get_benchmark
 from minideconv.engine.cuda.capability import capability
 from minideconv.ops.im2col import Window
 
-__all__ = ["RATE", "Algorithm", "Question", "candidates", "choices", "choose"]
+__all__ = [
+    "RATE",
+    "RATE_WEIGHT_TF32",
+    "Algorithm",
+    "Question",
+    "candidates",
+    "choices",
+    "choose",
+    "is_implicit",
+]
 
-RATE = 0.4
-"""Part of cuBLAS's speed that `implicit_gemm` is taken to reach; not measured."""
+RATE = 0.45
+"""Part of cuBLAS's speed that `implicit_gemm` reaches."""
+
+RATE_WEIGHT_TF32 = 0.24
+"""The same for weight gradients in tf32, whose fragments are put together word by word."""
 
 _COLUMNS = 372.0
 _BLOCKS = 132  # of 64 x 64 results: with fewer, processors of a large GPU would stand idle
@@ -119,7 +133,7 @@ def candidates(question: Question) -> tuple[Algorithm, ...]:
     if not implicit_gemm.fits(*arguments):
         return (_IM2COL_GEMM,)
     tile, *others = implicit_gemm.tiles_for(*arguments[:5])
-    if _is_implicit(q):
+    if is_implicit(q):
         return (_implicit(tile), _IM2COL_GEMM, *map(_implicit, others))
     return (_IM2COL_GEMM, _implicit(tile), *map(_implicit, others))
 
@@ -134,7 +148,7 @@ def choices() -> list[tuple[Question, str]]:
 # The rows
 
 
-def _is_implicit(question: Question) -> bool:
+def is_implicit(question: Question) -> bool:
     """Return whether the product without a patch matrix is taken to be faster."""
     q = question
     if gemm.fits(q.window, q.c, q.k, q.dtype):
@@ -148,7 +162,9 @@ def _is_implicit(question: Question) -> bool:
         filled *= _filled(summed, 16 if q.precision == "tf32" else 32)
     # im2col_gemm gathers the columns of an input_grad from whichever of dx and dy is narrower
     sharing = max(q.c, q.k) if q.operation == "input_grad" else q.k
-    return 1 / (RATE * filled) < 1 + _COLUMNS / sharing
+    is_slow = (q.operation, q.precision) == ("weight_grad", "tf32")
+    rate = filled * (RATE_WEIGHT_TF32 if is_slow else RATE)
+    return 1 / rate < 1 + _COLUMNS / sharing
 
 
 def _filled(channels: int, width: int) -> float:
