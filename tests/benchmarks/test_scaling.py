@@ -55,6 +55,7 @@ def test_the_page_is_made_from_the_stored_file(tmp_path, capsys):
         scaling.main(["table", "--out", str(tmp_path / "none.json")])
 
 
+@pytest.mark.slow
 def test_one_process_measures(capsys, monkeypatch, net):
     monkeypatch.setattr(scaling, "SMALL", replace(net, num_classes=21))
     monkeypatch.setattr(scaling, "BYTES", scaling.BYTES[:3])

@@ -36,6 +36,7 @@ LOCAL = (
 )
 
 
+@pytest.mark.slow  # a minute the first time; kept by NVRTC's cache
 def test_every_kernel_compiles_for_every_gpu(nvrtc):
     reports = nvrtc.run_all(nvrtc.jobs())
     print(nvrtc.table(reports))

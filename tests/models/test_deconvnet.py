@@ -41,6 +41,7 @@ def _image(*shape: int, seed: int = 0, dtype=np.float32) -> np.ndarray:
     return values(shape, seed=seed, kind="normal", dtype=dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.cpu  # a gigabyte of weights, and a count
 def test_the_papers_network_has_its_251_805_653_parameters():
     net = deconvnet()

@@ -17,6 +17,7 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.cpu  # measures the host's memory
 def test_forward_backward_and_update_fit_into_12_gigabytes():
     if not (_ROOT / "benchmarks" / "full_step.py").exists():
