@@ -411,7 +411,9 @@ def test_no_process_survives_the_program(end):
 
 
 def test_ctrl_c_is_for_the_program_alone():
-    with start("-c", BEGIN + INTERRUPTED) as program:
+    # A shell starts what it puts into the background with SIGINT ignored, and so would Python.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    with start("-c", listen + BEGIN + INTERRUPTED) as program:
         pids = program.stdout.readline().split()
         os.killpg(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=SECONDS)
