@@ -9,17 +9,19 @@ steps        whole training steps, of the paper's network and of small ones, aga
 layers       every distinct convolution of DeconvNet, three passes, in each precision, against cuDNN
 ops          batch norm, pooling, unpooling, the loss, the optimisers, against PyTorch
 
-Each result is stored as JSON as soon as it is known, and as a Markdown table beside it; sections
-that the file holds from the same day, device and versions stay in it. Without a CUDA build of
-PyTorch ours are measured alone. ``--tiny`` takes sizes that a test can afford; it shows that the
-program works and no more. `benchmarks/gpu_first_run.sh` runs the sections one by one, each with a
-time limit; `benchmarks/gpu.sh` runs the test suite and NVIDIA's compute-sanitizer as well.
+Each result is stored as JSON as soon as it is known, in ``benchmarks/results/gpu-NAME.json`` after
+the GPU, and as a Markdown table beside it; sections that the file holds from the last hour, the
+same device and versions stay in it. Without a CUDA build of PyTorch ours are measured alone.
+``--tiny`` takes sizes that a test can afford; it shows that the program works and no more.
+`benchmarks/gpu_first_run.sh` runs the sections but ``ops`` one by one, each with a time limit;
+`benchmarks/gpu.sh` runs the test suite and NVIDIA's compute-sanitizer as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +34,10 @@ from benchmarks.gpu_device import Row
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
 from minideconv.command_line import HelpFormatter, run_program
 from minideconv.errors import UsageError
+from minideconv.gpu_probe import gpu_name
 
-ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).resolve().parent / "results"
+COMMITTED = RESULTS / "gpu-nvidia-h200.json"
 PRECISIONS = ("tf32", "bf16", "fp32")
 
 
@@ -68,7 +72,7 @@ FULL = GpuPlan(
     maps=((16, 64, 224, 224), (16, 128, 112, 112), (16, 256, 56, 56), (16, 512, 28, 28)),
     scores=((16, 21, 224, 224),),
     parameters=2**27,
-    steps=(DEFAULT, SMALL, replace(PAPER, batch=16), replace(PAPER, batch=64)),
+    steps=(DEFAULT, SMALL, replace(PAPER, batch=64), replace(PAPER, batch=16)),
     training={},
     agreement={"width": 8, "epochs": 3, "train_images": 128, "val_images": 16},
 )
@@ -97,8 +101,11 @@ TINY = GpuPlan(
 SOMETHING_LEFT_OUT = 3
 """Exit status of a run that passed, where a package is missing that a section needs."""
 
-SAME_RUN = ("date", "device", "driver", "minideconv", "cupy", "torch")
+SAME_RUN = ("device", "driver", "minideconv", "cupy", "torch")
 """What two processes have in common whose results may stand in one file."""
+
+AT_MOST_APART = 3600.0
+"""Seconds between two of them: the next run is one of changed code, perhaps."""
 
 Section = Callable[[GpuPlan], Iterator[Row]]
 
@@ -120,13 +127,14 @@ SECTIONS: dict[str, Section] = {
 
 def run(plan: GpuPlan, sections: Sequence[str], out: Path) -> dict[str, list[Row]]:
     """Measure the sections, store each row as soon as it is there, and return all in the file."""
-    results: dict[str, Any] = {"format": 1, "machine": gpu_device.describe(), "sections": {}}
-    results["sections"] = _stored(out, results["machine"])
+    results: dict[str, Any] = {"format": 1, "machine": gpu_device.describe(), "stored": time.time()}
+    results["sections"] = _stored(out, results["machine"], results["stored"])
     for name in sections:
         start = time.perf_counter()
         rows = results["sections"][name] = []
         for row in SECTIONS[name](plan):
             rows.append(row)
+            results["stored"] = time.time()
             seconds = time.perf_counter() - start
             print(f"{seconds:6.1f} s {gpu_tables.line(name, row)}", flush=True)
             _store(results, out)
@@ -140,15 +148,16 @@ def page(results: dict[str, Any]) -> str:
     return f"# GPU results\n\n{gpu_tables.render(results)}"
 
 
-def _stored(out: Path, machine: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections that the file holds, if they were measured here and today."""
+def _stored(out: Path, machine: dict[str, Any], now: float) -> dict[str, Any]:
+    """Return the sections that the file holds, if they were measured here and just before."""
     try:
         found = json.loads(out.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     before = found.get("machine", {})
     same = all(before.get(key) == machine[key] for key in SAME_RUN)
-    return found["sections"] if same else {}
+    recent = 0 <= now - found.get("stored", 0) < AT_MOST_APART
+    return found["sections"] if same and recent else {}
 
 
 def _store(results: dict[str, Any], out: Path) -> None:
@@ -179,13 +188,13 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         legal = ", ".join(SECTIONS)
         raise UsageError(f"--only {' '.join(unknown)}: there is no such section; use {legal}")
-    name = "gpu-tiny.json" if options.tiny else "gpu.json"
-    out = options.out or ROOT / "benchmarks" / "results" / name
     if options.page:
-        stored = json.loads(out.read_text(encoding="utf-8"))
+        stored = json.loads((options.out or COMMITTED).read_text(encoding="utf-8"))
         options.page.write_text(page(stored), encoding="utf-8")
         return 0
     gpu_device.the_gpu()  # say at once that there is none
+    kind = "tiny" if options.tiny else re.sub(r"\W+", "-", gpu_name(0).lower()).strip("-")
+    out = options.out or RESULTS / f"gpu-{kind}.json"
     sections = options.only or list(SECTIONS)
     results = run(TINY if options.tiny else FULL, sections, out)
     left_out = any(row["name"] == "left out" for name in sections for row in results[name])

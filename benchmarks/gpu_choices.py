@@ -3,8 +3,8 @@
     python -m benchmarks.gpu_choices [FILE.json] [--least MS]
 
 For every stored layer, pass and precision that has both ways, the time of the one that the table
-chooses, of the faster one, and of cuDNN, summed over DeconvNet. Layers that take less than --least
-are left out: there the time is the host's way to the kernels, where they were not recorded.
+chooses, of the faster one, and of cuDNN, summed over DeconvNet. Layers for which the faster one
+takes less than --least are left out: where calls were not recorded, that may be the host's time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from minideconv.ops.im2col import conv_window
 
 __all__ = ["costs", "question_of"]
 
-RESULTS = Path(__file__).parent / "results" / "gpu.json"
+RESULTS = Path(__file__).parent / "results" / "gpu-nvidia-h200.json"
 SHAPE = re.compile(r"(\d+) -> (\d+), (\d+)x\d+( transposed)?, (\d+)x\d+, N=(\d+)")
 
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--least", type=float, default=0.3, metavar="MS")
     options = parser.parse_args(arguments)
     stored: dict[str, Any] = json.loads(options.file.read_text(encoding="utf-8"))
-    for name, total in costs(stored["sections"]["layers"], options.least).items():
+    for name, total in costs(stored["sections"].get("layers", []), options.least).items():
         layers = round(total.pop("layers"))
         times = ", ".join(f"{way} {ms:.2f} ms" for way, ms in total.items())
         print(f"{name}, {layers} layers and passes: {times}")

@@ -8,17 +8,21 @@ cost of asking for work is so contained in a turn as it is in a training run.
 from __future__ import annotations
 
 import datetime
+import gc
 import importlib.metadata
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import minideconv
 from minideconv.backend import cupy, gpu_problem, to_device
+from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.blas import gemm
+from minideconv.engine.cuda.capability import NEEDED, capability
 from minideconv.engine.cuda.graph import Recorder
 from minideconv.errors import DeviceError
 
@@ -26,6 +30,8 @@ __all__ = [
     "Row",
     "cuda_torch",
     "describe",
+    "free_memory",
+    "precisions_here",
     "rates",
     "recorded",
     "recorded_by_torch",
@@ -49,9 +55,13 @@ def cuda_torch() -> Any | None:
     """Return PyTorch if it can use this GPU."""
     try:
         import torch
-    except ImportError:
+
+        if not torch.cuda.is_available():
+            return None
+        torch.ones(1, device="cuda").add_(1)  # a build without code for this GPU fails here
+    except (ImportError, OSError, RuntimeError):  # OSError: a library of it does not load
         return None
-    return torch if torch.cuda.is_available() else None
+    return torch
 
 
 def recorded(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -68,22 +78,35 @@ def recorded(call: Callable[[], Any]) -> Callable[[], Any]:
     return replay
 
 
-def recorded_by_torch(torch: Any, call: Callable[[], Any]) -> Callable[[], Any]:
-    """Do the same with a call of PyTorch's."""
+def recorded_by_torch(torch: Any, call: Callable[[], Any]) -> Callable[[], Any] | None:
+    """Do the same with a call of PyTorch's; None, with a word, if that cannot be recorded."""
     side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):  # as PyTorch asks for before a capture
+    try:
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # as PyTorch asks for before a capture
+            for _ in range(2):
+                call()
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(graph, stream=side):
             call()
-        torch.cuda.synchronize()
-        graph.capture_begin()
-        try:
-            call()
-        finally:
-            graph.capture_end()
-    torch.cuda.current_stream().wait_stream(side)
+    except RuntimeError as error:
+        print(f"  PyTorch cannot record this here: {str(error).partition(chr(10))[0]}", flush=True)
+        return None
     replay: Callable[[], Any] = graph.replay
     return replay
+
+
+def free_memory() -> None:
+    """Give back what neither library uses: each takes what the other leaves."""
+    gc.collect()
+    memory.release()
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        sys.modules["torch"].cuda.empty_cache()
+
+
+def precisions_here(names: Sequence[str]) -> list[str]:
+    """Return those of the precisions that this GPU has."""
+    return [name for name in names if NEEDED.get(name, 0) <= capability()]
 
 
 def describe() -> dict[str, Any]:
@@ -165,7 +188,8 @@ def rates(side: int, bytes_: int, rounds: int, least: float) -> Iterator[Row]:
         "product, bf16": lambda: gemm(*brain, out),
         "product, fp16": lambda: gemm(*half, out),
     }
-    for name, ms in take_turns(products, rounds, least).items():
+    here = [f"product, {name}" for name in precisions_here(("fp32", "tf32", "bf16", "fp16"))]
+    for name, ms in take_turns({name: products[name] for name in here}, rounds, least).items():
         yield {"name": name, "rate": _rounded(2 * side**3 / ms / 1e9), "unit": "TFLOP/s"}
     x = cp.ones(bytes_ // 4, np.float32)
     y = cp.empty_like(x)

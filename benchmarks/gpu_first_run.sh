@@ -5,16 +5,17 @@
 #   bash benchmarks/gpu_first_run.sh [--out FILE.json] [--tiny]
 #   PYTHON=python3.12 bash benchmarks/gpu_first_run.sh
 #
-# It needs CuPy and NumPy, no network and nothing installed of this repository; where PyTorch with
-# CUDA is there, it is measured beside ours. Each part is a process with its own time limit, which
-# only a failure reaches; each result is stored (benchmarks/results/gpu.json and .md) as soon as it
-# is known. The exit status is 0 only if every part passed; what needs a package that is missing is
-# left out, with a word.
+# It needs Python 3.11, CuPy with NVRTC, cuBLAS and CUDA's headers (what the extra gpu or gpu-cuda13
+# brings, or a toolkit) and NumPy; no network, and nothing installed of this repository. Where PyTorch
+# with CUDA is there, it is measured beside ours. Each part is a process with its own time limit; each
+# result is stored (benchmarks/results/gpu-NAME.json and .md) as soon as it is known. The exit status
+# is 0 only if every part passed in its time; what needs a package that is missing is left out, and so
+# is a network that needs more memory than there is, with a word.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 PYTHON=${PYTHON:-python3}
 export PYTHONUNBUFFERED=1
-failed="" left_out=""
+failed="" left_out="" unfinished=""
 
 part() { # part SECONDS SECTION [ARGUMENT...]
   local limit=$1 section=$2 start=$SECONDS status=0
@@ -24,7 +25,10 @@ part() { # part SECONDS SECTION [ARGUMENT...]
   case $status in
     0) return ;;
     3) left_out="$left_out $section"; return ;;
-    124 | 137) echo "$section: stopped after $limit s; the results until then are stored" ;;
+    124 | 137)
+      echo "$section: not finished after $limit s; the rows until then are stored"
+      unfinished="$unfinished $section"
+      return 1 ;;
     *) echo "$section: failed with exit status $status after $((SECONDS - start)) s" ;;
   esac
   failed="$failed $section"
@@ -32,13 +36,15 @@ part() { # part SECONDS SECTION [ARGUMENT...]
 }
 
 # Without a device, or with wrong products, nothing else is worth its time.
-part 30 rates "$@" || { echo "first run: FAILED at once:$failed"; exit 1; }
-part 100 training "$@"
+part 60 rates "$@" || { echo "first run: FAILED at once:$failed$unfinished"; exit 1; }
+part 80 training "$@"
 part 50 agreement "$@"
-part 170 steps "$@"
-part 120 layers "$@"
+part 180 steps "$@"
+part 100 layers "$@"
 printf '\n'
+[ -z "$unfinished" ] || echo "first run: not finished in its time:$unfinished"
 [ -z "$left_out" ] || echo "first run: left out, because something is missing:$left_out"
-[ -z "$failed" ] && { echo "first run: ${left_out:+every other part }passed, $SECONDS s"; exit 0; }
-echo "first run: FAILED:$failed, $SECONDS s"
+[ -z "$failed$unfinished" ] &&
+  { echo "first run: ${left_out:+every other part }passed, $SECONDS s"; exit 0; }
+echo "first run: ${failed:+FAILED:$failed, }$SECONDS s"
 exit 1

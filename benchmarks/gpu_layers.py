@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.convolutions import PASSES, torch_calls
-from benchmarks.gpu_device import Row, cuda_torch, recorded, recorded_by_torch, take_turns
+from benchmarks.gpu_device import (
+    Row,
+    cuda_torch,
+    precisions_here,
+    recorded,
+    recorded_by_torch,
+    take_turns,
+)
 from benchmarks.layers import Layer, distinct, layers_of
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
@@ -39,7 +46,7 @@ def layers(
     net: Net, precisions: tuple[str, ...], rounds: int, least: float, count: int | None
 ) -> Iterator[Row]:
     """Measure each distinct layer and pass; at most `count` layers, the others are left out."""
-    for chosen in precisions:
+    for chosen in precisions_here(precisions):
         for layer, names in distinct(layers_of(net))[:count]:
             arrays = _arrays(layer)
             theirs = _torch(layer, arrays, chosen)
@@ -67,7 +74,7 @@ def layers(
 def _recorded(contenders: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
     """Return the contenders as graphs."""
     return {
-        name: recorded_by_torch(cuda_torch(), call) if name == "cudnn" else recorded(call)
+        name: recorded_by_torch(cuda_torch(), call) or call if name == "cudnn" else recorded(call)
         for name, call in contenders.items()
     }
 

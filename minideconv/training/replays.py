@@ -50,8 +50,6 @@ class Replays:
 
     def __init__(self, choice: str, arrays: Callable[[], int], say: Callable[[str], None]) -> None:
         self._choice, self._arrays, self._say = choice, arrays, say
-        self._drew = False
-        self._failed = ""
         self._state: Hashable = None
         self._told = False
         self.forget()
@@ -66,6 +64,9 @@ class Replays:
         self._times: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, Recording] = {}
         self._recorder: Recorder | None = None
+        self._drew = False
+        self._failed = ""
+        self._refused = False
 
     def run(self, piece: Hashable, state: Hashable, work: Callable[[], None]) -> None:
         """Do a piece of work.
@@ -102,8 +103,11 @@ class Replays:
 
     def _wanted(self) -> bool:
         """Return whether to record; say once why not."""
+        if self._refused:
+            return False
         reason = self._against()
         if reason:
+            self._refused = True
             self._tell(f"graph: steps are not recorded: {reason}")
         return not reason
 

@@ -53,8 +53,9 @@ def test_a_part_that_fails_or_is_stopped_costs_no_other_part(tmp_path):
     assert done.returncode == 1
     assert parts == PARTS
     assert "training: failed with exit status 1" in done.stdout
-    assert "steps: stopped after" in done.stdout
-    assert "first run: FAILED: training steps" in done.stdout
+    assert "steps: not finished after" in done.stdout
+    assert "first run: not finished in its time: steps" in done.stdout
+    assert re.search(r"^first run: FAILED: training, \d+ s$", done.stdout, re.MULTILINE)
 
 
 def test_without_a_device_nothing_else_is_tried(tmp_path):
@@ -72,14 +73,16 @@ def test_what_is_left_out_is_said_and_is_no_failure(tmp_path):
     assert "every other part passed" in done.stdout
 
 
-def test_results_of_another_day_or_device_are_not_kept(tmp_path):
+def test_results_of_another_hour_or_device_are_not_kept(tmp_path):
     from benchmarks.gpu import SAME_RUN, _stored
 
     machine = dict.fromkeys(SAME_RUN, "same")
     file, sections = tmp_path / "gpu.json", {"rates": [{"name": "a"}]}
-    assert _stored(file, machine) == {}
-    file.write_text(json.dumps({"machine": {**machine, "pid": 7}, "sections": sections}))
-    assert _stored(file, machine) == sections
-    assert _stored(file, {**machine, "device": "another"}) == {}
+    assert _stored(file, machine, 1e9) == {}
+    before = {"machine": {**machine, "date": "before midnight"}, "stored": 1e9}
+    file.write_text(json.dumps({**before, "sections": sections}))
+    assert _stored(file, machine, 1e9 + 100) == sections
+    assert _stored(file, machine, 1e9 + 4000) == {}
+    assert _stored(file, {**machine, "device": "another"}, 1e9 + 100) == {}
     file.write_text("{ cut off")
-    assert _stored(file, machine) == {}
+    assert _stored(file, machine, 1e9) == {}

@@ -12,7 +12,7 @@ from benchmarks.plans import PAPER
 from minideconv.engine.cuda.table import is_implicit
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
+RESULTS = ROOT / "benchmarks" / "results" / "gpu-nvidia-h200.json"
 PAGE = ROOT / "docs" / "engine" / "gpu_results.md"
 
 
