@@ -148,6 +148,17 @@ def page(results: dict[str, Any]) -> str:
     return f"# GPU results\n\n{gpu_tables.render(results)}"
 
 
+def _write_page(stored: Path, file: Path) -> None:
+    try:
+        text = page(json.loads(stored.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--out {stored} holds no results of this program ({error!r})") from error
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--page {file}: {error.strerror}") from error
+
+
 def _stored(out: Path, machine: dict[str, Any], now: float) -> dict[str, Any]:
     """Return the sections that the file holds, if they were measured here and just before."""
     try:
@@ -189,8 +200,7 @@ def main(arguments: Sequence[str]) -> int:
         legal = ", ".join(SECTIONS)
         raise UsageError(f"--only {' '.join(unknown)}: there is no such section; use {legal}")
     if options.page:
-        stored = json.loads((options.out or COMMITTED).read_text(encoding="utf-8"))
-        options.page.write_text(page(stored), encoding="utf-8")
+        _write_page(options.out or COMMITTED, options.page)
         return 0
     gpu_device.the_gpu()  # say at once that there is none
     kind = "tiny" if options.tiny else re.sub(r"\W+", "-", gpu_name(0).lower()).strip("-")

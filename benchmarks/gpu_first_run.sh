@@ -14,14 +14,27 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 PYTHON=${PYTHON:-python3}
+arguments=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --tiny) arguments+=(--tiny) ;;
+    --out)
+      [ $# -gt 1 ] || { echo "gpu_first_run.sh: --out needs a file" >&2; exit 2; }
+      arguments+=(--out "$2")
+      shift ;;
+    -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' benchmarks/gpu_first_run.sh; exit 0 ;;
+    *) echo "gpu_first_run.sh: $1 is no argument; use --out FILE.json and --tiny" >&2; exit 2 ;;
+  esac
+  shift
+done
 export PYTHONUNBUFFERED=1
 failed="" left_out="" unfinished=""
 
-part() { # part SECONDS SECTION [ARGUMENT...]
+part() { # part SECONDS SECTION
   local limit=$1 section=$2 start=$SECONDS status=0
-  shift 2
   printf '\n=== %s (at most %d s) ===\n' "$section" "$limit"
-  timeout --kill-after=5 "$limit" "$PYTHON" -m benchmarks.gpu --only "$section" "$@" || status=$?
+  timeout --kill-after=5 "$limit" "$PYTHON" -m benchmarks.gpu --only "$section" \
+    ${arguments[@]+"${arguments[@]}"} || status=$?
   case $status in
     0) return ;;
     3) left_out="$left_out $section"; return ;;
@@ -36,11 +49,11 @@ part() { # part SECONDS SECTION [ARGUMENT...]
 }
 
 # Without a device, or with wrong products, nothing else is worth its time.
-part 60 rates "$@" || { echo "first run: FAILED at once:$failed$unfinished"; exit 1; }
-part 80 training "$@"
-part 50 agreement "$@"
-part 180 steps "$@"
-part 100 layers "$@"
+part 60 rates || { echo "first run: FAILED at once:$failed$unfinished"; exit 1; }
+part 80 training
+part 50 agreement
+part 180 steps
+part 100 layers
 printf '\n'
 [ -z "$unfinished" ] || echo "first run: not finished in its time:$unfinished"
 [ -z "$left_out" ] || echo "first run: left out, because something is missing:$left_out"

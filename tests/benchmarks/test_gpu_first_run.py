@@ -65,6 +65,21 @@ def test_without_a_device_nothing_else_is_tried(tmp_path):
     assert "FAILED at once: rates" in done.stdout
 
 
+@pytest.mark.parametrize("argument", ["--only", "--page", "--bogus", "--out"])
+def test_an_argument_that_is_none_is_wrong_usage(tmp_path, argument):
+    done = subprocess.run(["bash", str(SCRIPT), argument], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("gpu_first_run.sh: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_is_the_scripts_head():
+    done = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("The first thing to run on a machine with a GPU")
+    assert "set -uo" not in done.stdout
+
+
 def test_what_is_left_out_is_said_and_is_no_failure(tmp_path):
     done, parts = first_run(tmp_path, [("training", 3), ("agreement", 3)])
     assert done.returncode == 0

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import gpu, gpu_choices, layers
 from benchmarks.plans import PAPER
+from minideconv.command_line import run_program
 from minideconv.engine.cuda.table import is_implicit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,17 @@ def test_the_documentations_page_is_the_stored_files(tmp_path):
         "make it again: python -m benchmarks.gpu --page docs/engine/gpu_results.md"
     )
     assert "| DeconvNet | 16 | 224 | tf32 |" in made
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}", "[]"])
+def test_a_file_without_results_is_wrong_usage(tmp_path, capsys, text):
+    file = tmp_path / "gpu.json"
+    if text is not None:
+        file.write_text(text)
+    arguments = ["--out", str(file), "--page", str(tmp_path / "page.md")]
+    assert run_program("benchmarks.gpu", gpu.main, arguments) == 2
+    assert "holds no results of this program" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
 
 
 def row(which, shape, precision, **ms):

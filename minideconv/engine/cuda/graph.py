@@ -1,7 +1,7 @@
 """A piece of the device's work, recorded once and started again with one call: CUDA graphs.
 
-To start a kernel costs the CPU some 40 microseconds, in Python, in CuPy and in the driver. A step of a
-small network has hundreds of kernels of a few microseconds each: the device waits for the CPU.
+To start a kernel costs the CPU some 40 microseconds, in Python, in CuPy and in the driver. A step
+of a small network has hundreds of kernels of a few microseconds each: the device waits for the CPU.
 While a stream is *captured*, what is put on it is not done but written down, with all its
 arguments; the graph that comes out is started as a whole.
 
