@@ -81,9 +81,12 @@ def test_a_killed_process(worker, tmp_path, reference, rank, same_losses):
 
 
 def test_a_hanging_process(worker, tmp_path):
-    done = fault(worker, tmp_path / "run", "hang", 1, 2, "--wait-limit", "2")
+    # On a busy machine those that do not hang come late, too, though not by so much.
+    done = fault(worker, tmp_path / "run", "hang", 1, 2, "--wait-limit", "10")
     assert done.code == 1
-    assert "minideconv.train: rank 1 does not answer; rank 0 waited 2.0 s for" in done.err
+    assert re.search(
+        r"minideconv.train: rank 1 does not answer; rank 0 waited 1\d\.\d s for", done.err
+    )
     assert "saved after step 1" in done.err
     checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.npz")
     assert checkpoint.header["progress"]["step"] == 1

@@ -22,7 +22,7 @@ class Threads:
     def __init__(self, size):
         self.size, self.barrier, self.slots = (
             size,
-            threading.Barrier(size, timeout=20),
+            threading.Barrier(size, timeout=300),
             [None] * size,
         )
 

@@ -49,28 +49,31 @@ class _Ours:
 
 
 class _PyTorchs:
-    """PyTorch's, if it has been imported. If it comes later, it gets the seed it would have had."""
+    """PyTorch's for the CPU, if imported. If it comes later, it gets the seed that it missed.
+
+    ``torch.manual_seed`` would also note, and keep, who wants to seed GPUs that are not there.
+    """
 
     number = 0
 
     def seed(self, number: int) -> None:
         self.number = number
-        if (torch := self._module()) is not None:
-            torch.manual_seed(number)
+        if (generator := self._generator()) is not None:
+            generator.manual_seed(number)
 
     def getstate(self) -> Any:
-        torch = self._module()
-        return self.number, None if torch is None else torch.get_rng_state()
+        generator = self._generator()
+        return self.number, None if generator is None else generator.get_state()
 
     def setstate(self, state: Any) -> None:
         number, words = state
         if words is None:
             self.seed(number)
         else:
-            self._module().set_rng_state(words)
+            self._generator().set_state(words)
 
-    def _module(self) -> Any:
-        return getattr(sys.modules.get("torch"), "random", None)
+    def _generator(self) -> Any:
+        return getattr(sys.modules.get("torch"), "default_generator", None)
 
 
 OURS, NUMPYS, PYTORCHS = _Ours(), _NumPys(), _PyTorchs()

@@ -115,7 +115,7 @@ def difference(found, wanted):
 
 
 if __name__ == "__main__":
-    talk = communicator(limit=20)
+    talk = communicator(limit=300)
     results = {}
     for kind in ("sgd", "adam"):
         wanted = train(Alone(), kind)
