@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,7 +114,11 @@ class DataLoader:
             ("cache_mb", cache_mb, 0),
             ("processes", processes, 0),
         ):
-            if value < least:
+            kind = Real if name == "cache_mb" else Integral
+            if not isinstance(value, kind):
+                number = "number" if kind is Real else "whole number"
+                raise UsageError(f"DataLoader: {name} is {value!r}; it must be a {number}.")
+            if not value >= least:
                 raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}.")
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
