@@ -7,8 +7,8 @@
 | 2 | wrong usage: an option, a missing data root, a GPU that is not there |
 | 130, 143 | stopped by Ctrl-C or SIGTERM |
 
-Only `minideconv.errors` are taken for a user's mistake; any other exception is a bug in this
-library and shows its traceback.
+Only `minideconv.errors`, and names that the system cannot look up, are a user's mistake; any
+other exception is a bug in this library and shows its traceback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from minideconv.algorithms import ALGORITHMS
-from minideconv.errors import AlreadySaid, MinideconvError
+from minideconv.errors import AlreadySaid, MinideconvError, in_words
 from minideconv.precisions import PRECISIONS
 
 __all__ = [
@@ -109,3 +109,9 @@ def run_program(
         # does not complain about it while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        said = in_words(error)
+        if not isinstance(said, MinideconvError):
+            raise
+        print(f"{name}: {said}", file=sys.stderr)
+        return said.exit_code

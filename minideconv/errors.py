@@ -6,6 +6,8 @@ a command line tell a user's mistake (one sentence and an exit code) from a bug 
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "AlreadySaid",
     "CheckpointError",
@@ -14,6 +16,7 @@ __all__ = [
     "MinideconvError",
     "TrainingError",
     "UsageError",
+    "in_words",
 ]
 
 
@@ -53,3 +56,16 @@ class AlreadySaid(MinideconvError):
     def __init__(self, exit_code: int) -> None:
         super().__init__()
         self.exit_code = exit_code
+
+
+def in_words(error: BaseException) -> BaseException:
+    """Return a `UsageError` for a name that the system cannot look up; other errors as they are.
+
+    ``Path.exists`` and its like raise for a name that is too long and for one in a folder that may
+    not be looked into. Such names were given by the user, in whichever option.
+    """
+    if not isinstance(error, OSError) or error.filename is None:
+        return error
+    if error.errno not in (errno.ENAMETOOLONG, errno.EACCES):
+        return error
+    return UsageError(f"{error.filename}: {error.strerror}")

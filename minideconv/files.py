@@ -28,11 +28,13 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
         Force the bytes to the disk before the name changes hands, so that a power cut, too, leaves
         one of the two whole.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(path)
+    # Asked of the name as it is: what a nameless pipe, such as /dev/stdout, resolves to is no path.
     if path.exists() and not path.is_file():
         with path.open("wb") as device:  # raises for a folder
             yield device
         return
+    path = Path(os.path.realpath(path))
     # Beside the file, for only within one file system is a renaming one step; under a name of its
     # own, for another process may be writing the same file.
     descriptor, name = tempfile.mkstemp(prefix=".writing-", suffix=".tmp", dir=path.parent)

@@ -70,7 +70,7 @@ def plan_outputs(
 def _refuse_inputs(outputs: list[Path], inputs: list[Path]) -> None:
     places = {os.path.realpath(path): path for path in inputs}
     # Links to one file, hard or symbolic, have one number; to write to any is to write to all.
-    numbers = {_number(path): path for path in inputs if path.exists()}
+    numbers = {_number(path): path for path in inputs if os.path.exists(path)}
     hit = {
         output: places.get(os.path.realpath(output)) or numbers.get(_number(output))
         for output in outputs
@@ -128,7 +128,7 @@ def _key(output: Path) -> str:
 
 def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other) or (
-        one.exists() and other.exists() and one.samefile(other)
+        os.path.exists(one) and os.path.exists(other) and one.samefile(other)
     )
 
 

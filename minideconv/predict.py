@@ -106,7 +106,11 @@ def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> 
     labels = trained.segmenter.labels(image)
     mask_path, overlay_path = outputs
     for output in outputs:
-        if not overwrite and output.exists():  # another program was quicker
+        try:
+            there = output.exists()
+        except OSError as error:  # of one of two names, so that neither file is written
+            raise DataError(f"{output} cannot be written: {error.strerror}") from error
+        if there and not overwrite:  # another program was quicker
             raise DataError(f"{output} has come into being meanwhile and is not overwritten")
     try:
         save_palette_png(mask_path, labels)

@@ -72,3 +72,15 @@ def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     with pytest.raises(IsADirectoryError):
         replace_file(tmp_path, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="pipes have no names here")
+def test_a_pipe_without_a_name_of_its_own_is_written_to():
+    """As ``/dev/stdout`` in front of ``| cat``, and ``>(command)``."""
+    reader, writer = os.pipe()
+    try:
+        replace_file(f"/dev/fd/{writer}", b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+        os.close(writer)

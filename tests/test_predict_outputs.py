@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 
 import numpy as np
@@ -166,6 +168,20 @@ def test_figures_are_written_over_figures_only(run, work, capsys):
     (work / "empty.json").touch()
     assert evaluate.main([run, "-q", "--json", "empty.json"]) == 0
     assert evaluate.main([run, "-q", "--json", "empty.json"]) == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="pipes have no names here")
+def test_figures_and_pictures_go_into_pipes(run, work):
+    def through(program, *order):
+        reader, writer = os.pipe()
+        assert program([*order, f"/dev/fd/{writer}"]) == 0
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            return pipe.read()
+
+    assert "confusion" in json.loads(through(evaluate.main, run, "-q", "--json"))
+    picture = through(data_main, "show", "--count", "1", "--cell", "20", "--output")
+    assert Image.open(io.BytesIO(picture)).size == (70, 28)
 
 
 def test_show_draws_over_its_own_pictures_only(work, capsys):

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,7 +114,11 @@ class DataLoader:
             ("cache_mb", cache_mb, 0),
             ("processes", processes, 0),
         ):
-            if value < least:
+            kind = Real if name == "cache_mb" else Integral
+            if not isinstance(value, kind):
+                number = "number" if kind is Real else "whole number"
+                raise UsageError(f"DataLoader: {name} is {value!r}; it must be a {number}.")
+            if not value >= least:
                 raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}.")
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
@@ -202,33 +207,39 @@ class DataLoader:
         order = self._order(epoch)
         jobs = range(first, len(self))
         self._processes.start(int(order[p]) for job in jobs for p in self._places(job, order)[0])
+        pool = None
         try:
-            yield from self._ahead(epoch, order, jobs)
+            if self.workers == 0:
+                yield from self._one_by_one(epoch, order, jobs)
+            else:
+                pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
+                yield from self._ahead(pool, epoch, order, jobs)
         except BaseException:  # left early, or failed
-            self._processes.end()
+            self._processes.end()  # before the threads, which may be waiting for one that hangs
             raise
+        finally:
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ahead(self, epoch: int, order: np.ndarray, jobs: range) -> Iterator[Batch]:
-        if self.workers == 0:
-            for job in jobs:
-                batch = self._batch(epoch, order, job)
-                self._position += 1
-                yield batch
-            return
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
+    def _one_by_one(self, epoch: int, order: np.ndarray, jobs: range) -> Iterator[Batch]:
+        for job in jobs:
+            batch = self._batch(epoch, order, job)
+            self._position += 1
+            yield batch
+
+    def _ahead(
+        self, pool: ThreadPoolExecutor, epoch: int, order: np.ndarray, jobs: range
+    ) -> Iterator[Batch]:
         ahead: deque[Future[Batch]] = deque()
         todo = iter(jobs)
-        try:
-            for job in islice(todo, self.workers * self.prefetch):
+        for job in islice(todo, self.workers * self.prefetch):
+            ahead.append(pool.submit(self._batch, epoch, order, job))
+        while ahead:
+            batch = ahead.popleft().result()
+            for job in islice(todo, 1):  # one handed out, one more begun
                 ahead.append(pool.submit(self._batch, epoch, order, job))
-            while ahead:
-                batch = ahead.popleft().result()
-                for job in islice(todo, 1):  # one handed out, one more begun
-                    ahead.append(pool.submit(self._batch, epoch, order, job))
-                self._position += 1
-                yield batch
-        finally:  # also when the caller leaves the loop early
-            pool.shutdown(wait=True, cancel_futures=True)
+            self._position += 1
+            yield batch
 
     def _stream(self, epoch: int, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, *key)))

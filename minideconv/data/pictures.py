@@ -27,6 +27,7 @@ UNREADABLE = (
     SyntaxError,
     ValueError,
     EOFError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

@@ -86,13 +86,17 @@ def refuse_other_size(
 
 
 def _decode(path: Path) -> Picture:
-    if not path.is_file():
-        raise DataError(f"VOC: {path} is missing.")
-    if path.stat().st_size == 0:
-        raise DataError(f"VOC: {path} is empty.")
     try:
+        if not path.is_file():
+            raise DataError(f"VOC: {path} is missing.")
+        if path.stat().st_size == 0:
+            raise DataError(f"VOC: {path} is empty.")
         return read_upright(path)
+    except DataError:
+        raise
     except UNREADABLE as error:
+        if isinstance(error, OSError) and error.strerror:  # of the system, not of a decoder
+            raise DataError(f"VOC: {path} cannot be read: {error.strerror}.") from error
         reason = str(error).replace(str(path), "it").rstrip(".")
         raise DataError(
             f"VOC: {path} cannot be decoded; it is damaged or cut off ({reason})."

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from minideconv.distributed.mpi import Mpi
-from minideconv.errors import AlreadySaid, MinideconvError
+from minideconv.errors import AlreadySaid, MinideconvError, in_words
 
 __all__ = ["run_together"]
 
@@ -37,7 +37,7 @@ def run_together(talk: Mpi, name: str, program: Callable[[], int]) -> int:
         talk.close()
         return code
     except BaseException as error:
-        return _end(talk, name, error)
+        return _end(talk, name, in_words(error))
 
 
 def _end(talk: Mpi, name: str, error: BaseException) -> int:

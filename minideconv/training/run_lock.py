@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from minideconv.errors import UsageError
 
 __all__ = ["run_lock"]
 
+_SAYS = b"process "  # what the file begins with
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
@@ -49,7 +51,8 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises
     ------
     UsageError
-        If another process holds it, or the folder cannot be written to.
+        If another process holds it, the folder cannot be written to, or `.lock` is a file of
+        something else.
     """
     path = folder / ".lock"
     try:
@@ -69,13 +72,13 @@ def run_lock(folder: Path) -> Iterator[None]:
 def _acquire(path: Path) -> int:
     """Return the descriptor of the locked file."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(path)
         try:
             _try(descriptor)
             if _is_still(path, descriptor):
                 os.ftruncate(descriptor, 0)
                 os.lseek(descriptor, 0, os.SEEK_SET)
-                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                os.write(descriptor, _SAYS + f"{os.getpid()} on {socket.gethostname()}".encode())
                 return descriptor
         except OSError as error:
             if error.errno in _NO_LOCKS:
@@ -94,6 +97,27 @@ def _acquire(path: Path) -> int:
                 ) from error
             raise
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open the file, or make it; one that no run made is refused as it is."""
+    if path.is_symlink():
+        raise _foreign(path)
+    # A link that comes into being meanwhile is not followed either; Windows has no such flag.
+    follow = getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | follow, 0o666)
+    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    if is_file and os.read(descriptor, len(_SAYS)) in (b"", _SAYS):
+        return descriptor
+    os.close(descriptor)
+    raise _foreign(path)
+
+
+def _foreign(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is not the lock of a run but a link or another program's file, and is left as it"
+        " is; name another folder"
+    )
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

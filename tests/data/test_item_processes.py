@@ -422,6 +422,32 @@ def test_ctrl_c_is_for_the_program_alone():
     assert err == ""
 
 
+STUCK = """
+import faulthandler, os, sys
+from itertools import islice
+from python_items import Stuck
+from minideconv.data.loader import DataLoader
+faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)
+loader = DataLoader(Stuck(sys.argv[1]), 4, workers=2, processes=2)
+batches = iter(loader)
+next(batches)
+loader._processes.wait()
+list(islice(batches, 98))  # the next batch but one is stuck, and under way
+stuck = os.open(sys.argv[1], os.O_WRONLY)  # waits for the process that opens it
+try:
+    batches.throw(KeyboardInterrupt)
+except KeyboardInterrupt:
+    print("ended", flush=True)
+"""
+
+
+def test_one_ctrl_c_ends_a_loop_one_of_whose_processes_hangs(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with start("-c", STUCK, str(tmp_path / "pipe"), str(SECONDS)) as program:
+        out, err = program.communicate(timeout=2 * SECONDS)
+    assert (out, err) == ("ended\n", "")
+
+
 def test_a_data_set_of_the_users_own_script_runs_the_script_once(tmp_path):
     """There is no ``if __name__ == "__main__"`` in it."""
     program = tmp_path / "program.py"

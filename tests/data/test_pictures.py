@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from minideconv.data.pictures import read_image
 from minideconv.data.voc import VOCSegmentation
+from minideconv.data.voc_files import read_mask
 from minideconv.errors import DataError
 
 # By the standard's own words: what the 0th row and the 0th column of the stored pixels show.
@@ -125,3 +126,28 @@ def test_deep_grey_pictures_are_refused_and_not_cut_off_at_255(tmp_path, tree, m
     for read in (lambda: read_image(path), lambda: VOCSegmentation(voc)[0]):
         with pytest.raises(DataError, match=rf"a\.jpg has mode {mode}, grey levels of more than 8"):
             read()
+
+
+def test_whatever_error_a_decoder_raises_the_file_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.fromarray(scene()).save(path)
+
+    def fail(self):
+        raise RuntimeError("Failed to decode frame 0")  # as of a damaged AVIF
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(DataError, match=r"photo\.png cannot be read: the picture is damaged"):
+        read_image(path)
+    with pytest.raises(DataError, match=r"photo\.png cannot be decoded; it is damaged"):
+        read_mask(path)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow is built without AVIF")
+def test_a_damaged_avif_is_named(tmp_path):
+    path = tmp_path / "photo.avif"
+    Image.fromarray(scene()).save(path)
+    content = path.read_bytes()
+    start = content.index(b"mdat") + 4
+    path.write_bytes(content[:start] + b"\xff" * (len(content) - start))
+    with pytest.raises(DataError, match=r"photo\.avif cannot be read: the picture is damaged"):
+        read_image(path)

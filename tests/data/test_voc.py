@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 
 import numpy as np
@@ -121,6 +122,28 @@ def test_broken_files_are_named(voc, folder, kind, message, tree):
     assert "\n" not in str(caught.value)
     assert dataset[1][1].shape == (30, 22)
     assert dataset.validate() == [str(caught.value)]
+
+
+@pytest.mark.parametrize("folder", ["JPEGImages/a.jpg", "SegmentationClass/a.png"])
+def test_files_that_may_not_be_read_are_not_called_damaged(voc, folder, monkeypatch):
+    real = Image.open
+
+    def refuse(path):
+        if path == voc / folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(DataError) as caught:
+        VOCSegmentation(voc)[0]
+    assert str(caught.value) == f"VOC: {voc / folder} cannot be read: Permission denied."
+
+
+def test_names_that_are_too_long_for_the_file_system(voc):
+    path = voc / "ImageSets" / "Segmentation" / "train.txt"
+    path.write_text(path.read_text() + "x" * 300 + "\n")
+    (problem,) = VOCSegmentation(voc).validate()
+    assert problem == f"VOC: {voc}/JPEGImages/{'x' * 300}.jpg cannot be read: File name too long."
 
 
 def test_sizes_that_differ(voc, tree):

@@ -53,6 +53,20 @@ class Numbers:
         return f"number-{index}"
 
 
+class Stuck(Numbers):
+    """A process that comes to item 400 waits for what nobody writes to a named pipe."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.pipe = pipe
+
+    def __getitem__(self, index):
+        if index == 400 and os.getpid() != self.home:
+            with open(self.pipe, "rb") as pipe:
+                pipe.read()
+        return super().__getitem__(index)
+
+
 class Surroundings(Numbers):
     """The mask of an item tells whether CuPy is imported, and whether GPUs are hidden."""
 

@@ -159,6 +159,30 @@ def test_files_of_others_are_not_overwritten(tmp_path, capsys, name):
     assert (folder / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling", "file", "pipe"])
+def test_a_lock_of_others_is_left_as_it_is(tmp_path, capsys, kind):
+    folder, precious = tmp_path / "work", tmp_path / "precious"
+    folder.mkdir()
+    lock = folder / ".lock"
+    if kind == "file":
+        lock.write_text("mine")
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.symlink_to(precious)
+    if kind == "link":
+        precious.write_text("mine")
+    assert train.main([*TINY, "--output-dir", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert f"minideconv.train: {lock} is not the lock of a run" in error
+    assert len(error.splitlines()) == 1
+    assert list(folder.iterdir()) == [lock]
+    assert lock.is_symlink() == (kind in ("link", "dangling"))
+    if kind in ("link", "file"):
+        assert lock.read_text() == "mine"
+    assert precious.exists() == (kind == "link")
+
+
 def test_a_checkpoint_among_files_of_others_is_not_resumed_there(tmp_path, capsys):
     run, folder = tmp_path / "run", tmp_path / "work"
     assert train.main([*TINY, "--output-dir", str(run)]) == 0
