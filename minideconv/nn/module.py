@@ -12,9 +12,11 @@ from minideconv.backend import (
     Array,
     Device,
     as_device,
+    check_state,
     check_writable,
     device_of,
     get_xp,
+    saved_array,
     to_cpu,
     to_default_device,
     to_device,
@@ -248,7 +250,10 @@ class Module:
         ValueError
             If a name is missing or unknown, or a shape differs; the message names the first and
             counts the rest. Also if an array of this module is read-only.
+        TypeError
+            If the state is no mapping, or something in it holds no real numbers.
         """
+        check_state("load_state_dict", state)
         own = self.arrays()
         kind = type(self).__name__
         missing = [name for name in own if name not in state]
@@ -261,16 +266,20 @@ class Module:
                 f"load_state_dict: the state does not fit {kind}: {what}"
                 f" ({len(missing)} missing, {len(unknown)} unknown names)"
             )
-        wrong = [name for name in own if np.shape(state[name]) != own[name].shape]
+        new = {
+            name: saved_array("load_state_dict", repr(name), state[name], array)
+            for name, array in own.items()
+        }
+        wrong = [name for name in own if new[name].shape != own[name].shape]
         if wrong:
             name = wrong[0]
             raise ValueError(
-                f"load_state_dict: {name!r} has shape {np.shape(state[name])} in the state but"
+                f"load_state_dict: {name!r} has shape {new[name].shape} in the state but"
                 f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
             )
         check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
         for name, array in own.items():
-            assign(array, to_device(state[name], device_of(array)))
+            assign(array, to_device(new[name], device_of(array)))
         for parameter in self.parameters():
             parameter.bump_version()
 

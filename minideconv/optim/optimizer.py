@@ -348,6 +348,8 @@ class Optimizer:
         ------
         ValueError
             If it is another optimiser's, or of other numbers or shapes of parameters.
+        TypeError
+            If it is no mapping, or something in it is of a wrong type.
         """
         groups, self.state = read(self.name, state, self.param_groups, self.check)
         for group, new in zip(self.param_groups, groups, strict=True):
