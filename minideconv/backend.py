@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "Array",
     "Device",
     "as_device",
+    "check_state",
     "check_writable",
     "cupy",
     "default_device",
@@ -33,6 +34,7 @@ __all__ = [
     "get_xp",
     "gpu_problem",
     "nccl",
+    "saved_array",
     "set_default_device",
     "synchronize",
     "to_cpu",
@@ -156,6 +158,37 @@ def check_writable(op: str, arrays: Iterable[tuple[str, Array]]) -> None:
                 f"{op}: {name} of shape {array.shape} is read-only, as a file mapped for reading"
                 " is, and would be changed in place; use a copy of it"
             )
+
+
+def check_state(op: str, state: Any) -> None:
+    """Raise TypeError unless `state`, which `op` is about to load, is a mapping."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"{op}: the state is a {type(state).__name__}; it must be a dict, as state_dict()"
+            " returns it"
+        )
+
+
+def saved_array(op: str, name: str, value: Any, own: Array) -> Array:
+    """Return a saved `value` as an array, or raise TypeError if `own` cannot take its numbers.
+
+    To be asked before anything is changed. Real numbers of any type fit; complex ones do not fit
+    into real ones, and strings and objects fit nowhere.
+    """
+    try:
+        array: Array = np.asarray(value) if get_xp(value) is np else value
+    except ValueError:
+        raise ValueError(
+            f"{op}: {name} is a {type(value).__name__} whose rows have different lengths; it must"
+            " be an array"
+        ) from None
+    real = array.dtype.kind in "fiub"
+    if not real and not np.can_cast(array.dtype, own.dtype, "same_kind"):
+        raise TypeError(
+            f"{op}: {name} is a {type(value).__name__} of dtype {array.dtype}; it must hold real"
+            f" numbers, to become {own.dtype}"
+        )
+    return array
 
 
 def to_cpu(array: Any) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import get_xp, to_default_device
+from minideconv.backend import get_xp, to_default_device, to_device
 from minideconv.device_guard import device_guard
 from minideconv.grad_mode import is_grad_enabled
 from minideconv.tensor import Tensor
@@ -25,15 +25,18 @@ __all__ = ["setitem"]
 @device_guard
 def setitem(x: Tensor, key: Any, value: Operand) -> None:
     """Change elements of `x` in place: ``x[key] = value``. The tape cannot record this."""
-    _check_in_place("x[...] = value", x, value)
-    new = _array_or_number(value)
+    name = "x[...] = value"
+    _check_in_place(name, x, value)
+    new = _array_or_number(name, x, value)
     try:
         index, _ = read_index(key)
+        if isinstance(value, list | tuple):  # whole, before the first element is written
+            new = to_device(np.asarray(value, x.dtype), x.device)
         x.data[index] = new
     except IndexError as error:
-        raise IndexError(f"x[...] = value: {error}; the tensor has shape {x.shape}") from None
-    except (TypeError, ValueError) as error:
-        raise _unfit(error, "x[...] = value", x, new) from None
+        raise IndexError(f"{name}: {error}; the tensor has shape {x.shape}") from None
+    except (OverflowError, TypeError, ValueError) as error:
+        raise _unfit(error, name, x, new) from None
     x.bump_version()
 
 
@@ -50,10 +53,10 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
         ):
             return operation(x, value)
         _check_in_place(name, x, value)
-        new = _array_or_number(value)
+        new = _array_or_number(name, x, value)
         try:
             getattr(get_xp(x.data), function)(x.data, new, out=x.data)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise _unfit(error, name, x, new) from None
         x.bump_version()
         return x
@@ -62,10 +65,19 @@ def _in_place(name: str, operation: Any, function: str) -> Any:
     return device_guard(update)
 
 
-def _array_or_number(value: Operand) -> Any:
+def _array_or_number(name: str, x: Tensor, value: Operand) -> Any:
+    """Return what `x` is changed with: an array of real numbers, or one of Python's numbers."""
     if isinstance(value, Tensor):
         return value.data
-    return to_default_device(value) if isinstance(value, np.ndarray) else value
+    if isinstance(value, bool | int | float):  # these take any type
+        return value
+    try:
+        array: Any = np.asarray(value) if get_xp(value) is np else value
+    except ValueError:
+        raise ValueError(f"{name}: the rows of a nested list must have equal lengths") from None
+    if array.dtype.kind not in "fiub":
+        raise _unfit(TypeError(), name, x, array)
+    return to_default_device(array) if hasattr(value, "shape") else to_device(array, x.device)
 
 
 def _unfit(error: Exception, name: str, x: Tensor, value: Any) -> Exception:

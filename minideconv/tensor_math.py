@@ -140,7 +140,8 @@ tanh = unary(
     "tanh",
     "the hyperbolic tangent of x",
     lambda xp, x: xp.tanh(x),
-    lambda xp, g, x: g * (4 * _logistic_slope(xp, 2 * x)),
+    # Far out the slope is 0, also at 2e4; 2 x itself may overflow.
+    lambda xp, g, x: g * (4 * _logistic_slope(xp, 2 * xp.clip(x, -1e4, 1e4))),
 )
 sigmoid = unary(
     "sigmoid",
@@ -152,7 +153,8 @@ sigmoid = unary(
 
 def _logistic(xp: Any, x: Any) -> Any:
     """Return 1 / (1 + e^-x), or e^x / (1 + e^x) where x < 0: to a few units in the last place."""
-    e = xp.exp(xp.abs(x) * -1.0)  # e^-|x|; a product, since a uint8 has no negative
+    # -|x| by way of a float: the smallest int8 has no absolute value, and a uint8 no negative.
+    e = xp.exp(xp.minimum(x, x * -1.0))
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 

@@ -7,6 +7,7 @@ import gc
 import threading
 import tracemalloc
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -652,6 +653,51 @@ def test_in_place_arithmetic() -> None:
         i /= 2
     with pytest.raises(ValueError, match=r"x \+= value: a value of shape \(2, 3\) .* shape \(3,\)"):
         x += np.ones((2, 3))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, 2, "x"],
+        ["1", "2", "3"],
+        np.array([1, 2, "x"]),
+        np.array([1, 2, "x"], object),
+        np.array([1, 2, None]),
+        np.array([1, 2, 3j]),
+        [1, 2, None],
+        [1, 2, 3j],
+        [[1], [2, 3]],
+        None,
+        "1",
+        1j,
+        np.complex64(1j),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_a_value_that_does_not_fit_changes_nothing(dtype: type, value: Any) -> None:
+    x = Tensor(np.array([4, 5, 6], dtype))
+    with pytest.raises((TypeError, ValueError), match=r"x\[\.\.\.\] = value: "):
+        x[...] = value
+    with pytest.raises((TypeError, ValueError), match=r"x \+= value: "):
+        x += value
+    np.testing.assert_array_equal(x.numpy(), [4, 5, 6])
+
+
+def test_an_integer_that_does_not_fit_changes_nothing() -> None:
+    x = Tensor(np.array([4, 5, 6], np.int8))
+    for value in (1000, [1, 2, 1000]):
+        with pytest.raises(ValueError, match=r"x\[\.\.\.\] = value: a value of .* int8"):
+            x[...] = value
+    with pytest.raises(ValueError, match=r"x \+= value: a value of .* int8"):
+        x += 1000
+    np.testing.assert_array_equal(x.numpy(), [4, 5, 6])
+
+
+def test_a_list_is_written_with_all_its_digits() -> None:
+    x = Tensor(np.zeros((2, 2), np.float64))
+    x[0] = [0.1, 0.2]
+    x[1] = (1, True)
+    np.testing.assert_array_equal(x.numpy(), [[0.1, 0.2], [1, 1]])
 
 
 @pytest.mark.cpu  # CuPy knows no read-only arrays

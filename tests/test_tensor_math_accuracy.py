@@ -66,22 +66,30 @@ def test_values_and_slopes(name, dtype):
         assert units(x.grad.numpy(), slope(numbers.astype(Long)), dtype) <= 6
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_far_out_and_not_a_number(dtype):
-    x = Tensor(np.array([-np.inf, np.inf, np.nan, -1e4, 1e4], dtype), requires_grad=True)
-    for function, at in ((tm.sigmoid, [0, 1, np.nan, 0, 1]), (tm.tanh, [-1, 1, np.nan, -1, 1])):
+    most = np.finfo(dtype).max
+    numbers = [-np.inf, np.inf, np.nan, -1e4, 1e4, -most, most]
+    x = Tensor(np.array(numbers, dtype), requires_grad=True)
+    for function, least in ((tm.sigmoid, 0), (tm.tanh, -1)):
+        at = [least, 1, np.nan, least, 1, least, 1]
         x.grad = None
         with np.errstate(all="raise", under="ignore"):
             y = function(x)
             y.sum().backward()
         np.testing.assert_array_equal(y.numpy(), np.array(at, dtype))
-        np.testing.assert_array_equal(x.grad.numpy(), np.array([0, 0, np.nan, 0, 0], dtype))
+        np.testing.assert_array_equal(x.grad.numpy(), np.array([0, 0, np.nan, 0, 0, 0, 0], dtype))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.bool_])
+INTEGERS = [np.uint8, np.int8, np.int16, np.int32, np.int64]
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, np.bool_])
 def test_sigmoid_of_integers(dtype):
-    numbers = np.array([0, 1, 100]).astype(dtype)
-    y = tm.sigmoid(Tensor(numbers))
+    limits = [] if dtype is np.bool_ else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    numbers = np.array([0, 1, 100, *limits]).astype(dtype)
+    with np.errstate(all="raise", under="ignore"):
+        y = tm.sigmoid(Tensor(numbers))
     assert y.dtype.kind == "f"
     np.testing.assert_allclose(y.numpy(), logistic(numbers.astype(float)), rtol=1e-6)
 

@@ -12,15 +12,17 @@ from minideconv.backend import (
     Array,
     Device,
     as_device,
+    check_state,
     check_writable,
     device_of,
-    get_xp,
+    saved_array,
     to_cpu,
     to_default_device,
     to_device,
 )
 from minideconv.device_guard import on_device_of
 from minideconv.engine.layout import assign
+from minideconv.nn.attributes import buffer_array, check_name
 
 __all__ = ["Module", "Parameter"]
 
@@ -45,7 +47,8 @@ class Module:
     decides where it is found. None takes a parameter or a module out; anything else in its place
     would still look like it and is refused. Modules in a list or a dict are not found, so such an
     attribute is refused too, unless they are attributes of their own as well: use `Sequential`, or
-    ``setattr(self, f"block{i}", block)``.
+    ``setattr(self, f"block{i}", block)``. What is found has a name of its own: not empty, without
+    dots, and not that of a method.
     """
 
     training: bool
@@ -62,6 +65,7 @@ class Module:
                 raise RuntimeError(
                     f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
                 )
+            check_name(type(self), name)
             self._forget_buffer(name)
         else:
             value = self._checked(name, value)
@@ -78,15 +82,11 @@ class Module:
 
     def _checked(self, name: str, value: Any) -> Any:
         """Return what is no parameter and no module as attribute `name` may hold it, or raise."""
-        before, who = self.__dict__.get(name), f"{type(self).__name__}: {name!r}"
+        who = f"{type(self).__name__}: {name!r}"
         if name in self.__dict__.get("_buffer_names", ()):
-            return _buffer(who, value)
-        if isinstance(before, Parameter | Module) and value is not None:
-            kind = "Parameter" if isinstance(before, Parameter) else "Module"
-            raise TypeError(
-                f"{who} is a {kind}; it may become a Parameter, a Module or None, and not a"
-                f" {type(value).__name__}: change parameter.data, or `del` the attribute first"
-            )
+            return buffer_array(who, value)
+        if value is not None:
+            self._check_free(name, value)
         if found := list(_held(value)):
             known = {id(known) for known in (*self.modules(), *self.parameters())}
             lost = [type(one).__name__ for one in found if id(one) not in known]
@@ -97,6 +97,17 @@ class Module:
                     " attribute"
                 )
         return value
+
+    def _check_free(self, name: str, value: Any) -> None:
+        """Raise if `value`, no parameter and no module, would take the place of one."""
+        before = self.__dict__.get(name)
+        if isinstance(before, Parameter | Module):
+            kind = "Parameter" if isinstance(before, Parameter) else "Module"
+            raise TypeError(
+                f"{type(self).__name__}: {name!r} is a {kind}; it may become a Parameter, a Module"
+                f" or None, and not a {type(value).__name__}: change parameter.data, or `del` the"
+                " attribute first"
+            )
 
     def _forget_buffer(self, name: str) -> None:
         names = self.__dict__.get("_buffer_names", ())
@@ -123,13 +134,17 @@ class Module:
         Raises
         ------
         TypeError
-            If it is no array.
+            If it is no array, or the name is that of a parameter or a module.
+        ValueError
+            If the name is empty, has dots, or is that of a method.
         """
-        array = to_default_device(_buffer(f"{type(self).__name__}: {name!r}", array))
+        array = to_default_device(buffer_array(f"{type(self).__name__}: {name!r}", array))
         if "training" not in self.__dict__:
             raise RuntimeError(
                 f"{type(self).__name__}: call super().__init__() before registering {name!r}"
             )
+        check_name(type(self), name)
+        self._check_free(name, array)
         self._forget_buffer(name)
         object.__setattr__(self, name, array)
         self._buffer_names += (name,)
@@ -248,7 +263,10 @@ class Module:
         ValueError
             If a name is missing or unknown, or a shape differs; the message names the first and
             counts the rest. Also if an array of this module is read-only.
+        TypeError
+            If the state is no mapping, or something in it holds no real numbers.
         """
+        check_state("load_state_dict", state)
         own = self.arrays()
         kind = type(self).__name__
         missing = [name for name in own if name not in state]
@@ -261,16 +279,20 @@ class Module:
                 f"load_state_dict: the state does not fit {kind}: {what}"
                 f" ({len(missing)} missing, {len(unknown)} unknown names)"
             )
-        wrong = [name for name in own if np.shape(state[name]) != own[name].shape]
+        new = {
+            name: saved_array("load_state_dict", repr(name), state[name], array)
+            for name, array in own.items()
+        }
+        wrong = [name for name in own if new[name].shape != own[name].shape]
         if wrong:
             name = wrong[0]
             raise ValueError(
-                f"load_state_dict: {name!r} has shape {np.shape(state[name])} in the state but"
+                f"load_state_dict: {name!r} has shape {new[name].shape} in the state but"
                 f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
             )
         check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
         for name, array in own.items():
-            assign(array, to_device(state[name], device_of(array)))
+            assign(array, to_device(new[name], device_of(array)))
         for parameter in self.parameters():
             parameter.bump_version()
 
@@ -300,16 +322,3 @@ def _held(value: Any) -> Iterator[Parameter | Module]:
                 yield one
             else:
                 yield from _held(one)
-
-
-def _buffer(who: str, value: Any) -> Array:
-    """Return what a buffer may be: an array, or a number of NumPy's as one."""
-    if isinstance(value, np.generic):
-        return np.asarray(value)
-    if not isinstance(value, get_xp(value).ndarray):
-        raise TypeError(
-            f"{who} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
-            " first for anything else"
-        )
-    array: Array = value
-    return array

@@ -124,7 +124,7 @@ def cross_entropy(
         If shapes do not fit, a label is neither in 0..C-1 nor `ignore_index` (the message counts
         them), or an option is out of its range.
     TypeError
-        If `logits` is not floating point, or `target` is not integer.
+        If `logits` is not floating point, `target` is not integer, or `weight` is not real.
 
     Examples
     --------
@@ -287,6 +287,8 @@ def _check(
         raise TypeError(f"{op}: logits have dtype {logits.dtype}; they must be floating point")
     if target.dtype.kind not in "iu":
         raise TypeError(f"{op}: target has dtype {target.dtype}; it must hold integer class labels")
+    if weight is not None and weight.dtype.kind not in "fiub":
+        raise TypeError(f"{op}: weight has dtype {weight.dtype}; it must hold real numbers")
     if logits.ndim < 2 or logits.shape[1] < 1:
         raise ValueError(
             f"{op}: logits have shape {logits.shape}; it must be (N, C) or (N, C, H, W) with C >= 1"

@@ -26,7 +26,7 @@ import numpy as np
 
 from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, check_writable, get_xp
+from minideconv.backend import Array, check_state, check_writable, get_xp
 from minideconv.device_guard import device_guard, on_device_of
 from minideconv.optim.blocks import as_they_lie
 from minideconv.optim.checks import check_count, check_range
@@ -221,19 +221,27 @@ class GradScaler:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, in place: a recorded graph reads the new scale.
 
+        Nothing changes if it does not fit.
+
         Raises
         ------
-        ValueError
-            If it is the state of a scaler that was not enabled.
+        ValueError, TypeError
+            If it is the state of a scaler that was not enabled, or something in it is missing or
+            out of its range.
         """
         if not self._enabled:
             return
+        check_state("GradScaler", state)
         if "scale" not in state:
             raise ValueError("GradScaler: the saved state has no scale; it was not enabled")
-        self.set_growth_factor(float(state["growth_factor"]))
-        self.set_backoff_factor(float(state["backoff_factor"]))
-        self.set_growth_interval(int(state["growth_interval"]))
-        self._start = (_positive("scale", float(state["scale"])), float(state["_growth_tracker"]))
+        if missing := [name for name in self.state_dict() if name not in state]:
+            raise ValueError(f"GradScaler: the saved state has no {missing[0]}")
+        scale = _positive("scale", state["scale"])
+        options = [state[name] for name in ("growth_factor", "backoff_factor", "growth_interval")]
+        new = GradScaler(scale, *options)  # checks all of them
+        good = check_count("GradScaler", "_growth_tracker", state["_growth_tracker"], least=0)
+        self._growth, self._backoff, self._interval = new._growth, new._backoff, new._interval
+        self._start = (scale, float(good))
         if self._state is not None:
             with on_device_of(self._state):
                 self._state[...] = get_xp(self._state).asarray(self._start, np.float32)

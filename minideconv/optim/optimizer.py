@@ -191,9 +191,9 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            If there are `numbers` and a parameter has no gradient.
+            If there are `numbers` and a parameter has no gradient; none is changed then.
         ValueError
-            If a parameter that has a gradient is read-only; none is changed then.
+            If a parameter that has a gradient is read-only; none is changed then either.
         """
         if self._flat is not None:
             self._flat.check()
@@ -203,16 +203,13 @@ class Optimizer:
         if obeys and xp is np and self.make_skip()[0]:
             return
         self._check_writable("step()")
+        if rows is not None:
+            self._check_complete()
         number = 0
         for g, group in enumerate(self.param_groups):
             params = group["params"]
             having = [(n, p) for n, p in enumerate(params, number) if p.grad is not None]
             number += len(params)
-            if rows is not None and len(having) < len(params):
-                raise RuntimeError(
-                    f"{self.name}: step(numbers) needs a gradient for each parameter;"
-                    f" {len(params) - len(having)} of {len(params)} in group {g} have none"
-                )
             if not having:
                 continue
             told: Sequence[Numbers]
@@ -312,24 +309,22 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            If parameters of one group have taken different numbers of steps.
+            If parameters of one group have taken different numbers of steps; none is counted.
         """
         self._check_writable("next_numbers()")
         self.make_skip()
-        rows: list[tuple[float, float]] = []
-        number = 0
-        for g, group in enumerate(self.param_groups):
-            told = {self._advance(n, p, g) for n, p in enumerate(group["params"], number)}
-            number += len(group["params"])
-            if len(told) > 1:
+        told: list[set[tuple[float, float]]] = [set() for _ in self.param_groups]
+        for number, _, g in self._numbered():
+            told[g].add(self._ahead(number, g))
+            if len(told[g]) > 1:
                 raise RuntimeError(
                     f"{self.name}: parameters of group {g} have taken different numbers of steps;"
                     " next_numbers() needs them alike: call step() without numbers"
                 )
-            rows += told
-        for p in self._parameters():
+        for number, p, g in self._numbered():
+            self._advance(number, p, g)
             p.bump_version()
-        return np.array(rows, np.float32)
+        return np.array([row for rows in told for row in rows], np.float32)
 
     def state_dict(self, copy: bool = True) -> dict[str, Any]:
         """Return hyper-parameters and state as a flat dict of plain values and NumPy arrays.
@@ -348,6 +343,8 @@ class Optimizer:
         ------
         ValueError
             If it is another optimiser's, or of other numbers or shapes of parameters.
+        TypeError
+            If it is no mapping, or something in it is of a wrong type.
         """
         groups, self.state = read(self.name, state, self.param_groups, self.check)
         for group, new in zip(self.param_groups, groups, strict=True):
@@ -371,6 +368,23 @@ class Optimizer:
                 with on_device_of(p.data):
                     state[name] = get_xp(p.data).zeros_like(p.data)
         return self.numbers(options, state, bool(missing))
+
+    def _ahead(self, number: int, group: int) -> tuple[float, float]:
+        """Return what `_advance` will, and change nothing."""
+        options = self.param_groups[group]
+        state = dict(self.state.get(number, {}))
+        missing = any(name not in state for name in self.remembers(options))
+        return self.numbers(options, state, missing)
+
+    def _check_complete(self) -> None:
+        """Raise unless each parameter has a gradient."""
+        for g, group in enumerate(self.param_groups):
+            missing = sum(p.grad is None for p in group["params"])
+            if missing:
+                raise RuntimeError(
+                    f"{self.name}: step(numbers) needs a gradient for each parameter;"
+                    f" {missing} of {len(group['params'])} in group {g} have none"
+                )
 
     def _check_writable(self, what: str) -> None:
         """Raise unless all that a step changes may be changed."""
@@ -406,6 +420,12 @@ class Optimizer:
         if self._flat is None:
             raise RuntimeError(f"{self.name}: {what} is there once flatten() has been called")
         return self._flat
+
+    def _numbered(self) -> Iterator[tuple[int, Tensor, int]]:
+        """Yield each parameter's number over all groups, the parameter, and its group's number."""
+        groups = (g for g, group in enumerate(self.param_groups) for _ in group["params"])
+        for number, (p, g) in enumerate(zip(self._parameters(), groups, strict=True)):
+            yield number, p, g
 
     def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:

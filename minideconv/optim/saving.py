@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, get_xp, to_cpu, to_device
+from minideconv.backend import Array, check_state, get_xp, saved_array, to_cpu, to_device
 from minideconv.device_guard import on_device_of
+from minideconv.optim.checks import check_count, check_range
 
 __all__ = ["Group", "State", "read", "write"]
 
@@ -57,7 +58,10 @@ def read(
     ------
     ValueError
         If they are another optimiser's, or of other numbers or shapes of parameters.
+    TypeError
+        If `state` is no mapping, or something in it is of a wrong type.
     """
+    check_state(kind, state)
     saved_kind = str(state.get("kind"))
     if saved_kind != kind:
         raise ValueError(f"{kind}: the saved state is of {saved_kind}; it must be of {kind}")
@@ -68,7 +72,7 @@ def read(
             fields[part].setdefault(int(number), {})[name] = state[key]
         saved = [fields["groups"][g] for g in range(len(fields["groups"]))]
         there = [int(group["size"]) for group in saved]
-    except (KeyError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(
             f"{kind}: the saved state is not of state_dict(); its keys are {list(state)}"
         ) from None
@@ -78,8 +82,13 @@ def read(
             f"{kind}: the saved state has groups of {there} parameters but this optimiser has"
             f" {here}"
         )
-    options = [_restored(group, old, check) for group, old in zip(groups, saved, strict=True)]
     parameters = [p for group in groups for p in group["params"]]
+    if beyond := sorted(set(fields["state"]) - set(range(len(parameters)))):
+        raise ValueError(
+            f"{kind}: the saved state is of parameter {beyond[0]}, and this optimiser has"
+            f" parameters 0 to {len(parameters) - 1}"
+        )
+    options = [_restored(kind, group, old, check) for group, old in zip(groups, saved, strict=True)]
     states = {
         n: {name: _fitting(kind, parameters[n], n, name, old[name]) for name in sorted(old)}
         for n, old in sorted(fields["state"].items())
@@ -87,16 +96,19 @@ def read(
     return options, states
 
 
-def _restored(group: Group, saved: Group, check: Callable[[Group], None]) -> Group:
+def _restored(kind: str, group: Group, saved: Group, check: Callable[[Group], None]) -> Group:
     new = {name: _plain(value) for name, value in saved.items() if name != "size"}
     new = {name: tuple(v) if isinstance(v, list) else v for name, v in new.items()}
     check({**group, **new})
+    if "initial_lr" in new:
+        check_range(kind, "initial_lr", new["initial_lr"])
     return new
 
 
 def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
     if name == "step":
-        return int(value)
+        return check_count(kind, f"the saved step of parameter {number}", value, least=0)
+    value = saved_array(kind, f"the saved {name} of parameter {number}", value, p.data)
     if value.shape != p.shape:
         raise ValueError(
             f"{kind}: the saved {name} of parameter {number} has shape {value.shape} but"

@@ -116,11 +116,61 @@ def test_buffers_stay_arrays_under_their_name():
             module.register_buffer("other", wrong)
     module.running = parameter = Parameter(ARRAY)
     holds(module, "running", parameter)
+    with pytest.raises(TypeError, match="'running' is a Parameter; it may become a Parameter, a "):
+        module.register_buffer("running", ARRAY.copy())
+    holds(module, "running", parameter)
+    del module.running
     module.register_buffer("running", ARRAY.copy())
     assert not list(module.parameters())
     del module.running
     assert module.state_dict() == {}
     module.running = 3  # a plain attribute now
+
+
+class Named(Module):
+    kind = ReLU  # may be replaced by one
+
+    def forward(self, x):
+        return x
+
+    @property
+    def width(self):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "a name must not be empty, nor have dots"),
+        ("a.weight", "a name must not be empty, nor have dots"),
+        (".", "a name must not be empty, nor have dots"),
+        *[
+            (name, "is what the module itself needs, .* choose another name")
+            for name in ("training", "forward", "width", "parameters", "_modules", "__call__")
+        ],
+    ],
+)
+def test_names_under_which_something_would_be_lost_are_refused(name, message):
+    module = Named()
+    module.a = Linear(2, 2)
+    before = dict(vars(module))
+    for value in (Parameter(ARRAY), ReLU()):
+        with pytest.raises(ValueError, match=f"Named: '{name}' .*{message}"):
+            setattr(module, name, value)
+    with pytest.raises(ValueError, match=f"Named: '{name}' .*{message}"):
+        module.register_buffer(name, ARRAY.copy())
+    assert vars(module) == before
+    assert list(module.state_dict()) == ["a.weight", "a.bias"]
+
+
+def test_names_that_are_free():
+    module = Named()
+    module.kind = module.kind()
+    assert isinstance(module.kind, ReLU)
+    with pytest.raises(TypeError, match="'kind' is a Module; it may become a Parameter, a Module"):
+        module.register_buffer("kind", ARRAY.copy())
+    module.forward = lambda x: 2 * x  # no parameter, no module: as in any object
+    np.testing.assert_array_equal(module(ARRAY), 2 * ARRAY)
 
 
 def test_deleting():

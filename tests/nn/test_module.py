@@ -76,6 +76,23 @@ def test_state_goes_round_and_is_a_copy():
             lambda s: s.update({"second.weight": np.ones((1, 4, 1, 1))}),
             r"'second.weight' has shape \(1, 4, 1, 1\) in the state but \(1, 3, 1, 1\) in this Two",
         ),
+        *[
+            (
+                lambda s, value=value: s.update({"second.weight": value}),
+                f"'second.weight' is a {kind} of dtype {dtype}.*; it must hold real numbers, to"
+                " become float32",
+            )
+            for value, kind, dtype in (
+                (np.full((1, 3, 1, 1), "a"), "ndarray", "<U1"),
+                (np.full((1, 3, 1, 1), 1j), "ndarray", "complex128"),
+                (np.full((1, 3, 1, 1), None), "ndarray", "object"),
+                (None, "NoneType", "object"),
+            )
+        ],
+        (
+            lambda s: s.update({"first.0.bias": [[1.0], [2.0, 3.0]]}),
+            "'first.0.bias' is a list whose rows have different lengths; it must be an array",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(change, message):
@@ -83,10 +100,17 @@ def test_a_state_that_does_not_fit_changes_nothing(change, message):
     state = {name: value + 1 for name, value in net.state_dict().items()}
     change(state)
     before = net.state_dict()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match="^load_state_dict: .*" + message):
         net.load_state_dict(state)
     for name, value in net.state_dict().items():
         assert (value == before[name]).all(), name
+
+
+@pytest.mark.parametrize("state", [None, 3, ["scale"]])
+def test_a_state_that_is_no_mapping(state):
+    kind = type(state).__name__
+    with pytest.raises(TypeError, match=f"^load_state_dict: the state is a {kind}; it must be a d"):
+        Two().load_state_dict(state)
 
 
 def test_to_changes_the_floating_type_only_and_drops_gradients():

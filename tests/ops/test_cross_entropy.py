@@ -233,3 +233,6 @@ def test_wrong_types_are_named():
         cross_entropy(np.zeros((2, 3)), np.zeros(2))
     with pytest.raises(TypeError, match="logits have dtype int64; they must be floating point"):
         cross_entropy(np.zeros((2, 3), np.int64), np.zeros(2, np.int64))
+    for weight in (np.ones(3) + 2j, np.array(["1", "2", "3"]), np.ones(3, object)):
+        with pytest.raises(TypeError, match=r"cross_entropy: weight has dtype .*; it must hold re"):
+            cross_entropy(np.zeros((2, 3)), np.zeros(2, np.int64), weight)

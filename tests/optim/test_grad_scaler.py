@@ -228,8 +228,32 @@ def test_messages():
     scaler.step(optimizer)
     with pytest.raises(RuntimeError, match=r"unscale_\(\) was called after step"):
         scaler.step(optimizer)
-    with pytest.raises(ValueError, match="the saved state has no scale"):
-        scaler.load_state_dict({})
+
+
+SAVED = GradScaler(init_scale=4.0, growth_factor=3.0).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "the saved state has no scale; it was not enabled"),
+        (None, "the state is a NoneType; it must be a dict"),
+        *[
+            ({k: v for k, v in SAVED.items() if k != name}, f"the saved state has no {name}")
+            for name in SAVED
+        ],
+        *[({**SAVED, name: None}, f"{name} is None; it must be") for name in SAVED],
+        ({**SAVED, "scale": -1.0}, "scale is -1.0; it must be a finite number above 0"),
+        ({**SAVED, "backoff_factor": 2.0}, "backoff_factor is 2.0; it must be in"),
+        ({**SAVED, "_growth_tracker": -1}, "_growth_tracker is -1; it must be at least 0"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message):
+    scaler = GradScaler()
+    before = scaler.state_dict()
+    with pytest.raises((ValueError, TypeError), match=f"GradScaler: {message}"):
+        scaler.load_state_dict(state)
+    assert scaler.state_dict() == before
 
 
 @pytest.mark.parametrize(

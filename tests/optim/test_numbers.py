@@ -107,3 +107,25 @@ def test_messages():
         RuntimeError, match="needs a gradient for each parameter; 1 of 2 in group 0"
     ):
         optimizer.step(numbers)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_the_last_group_lacks_is_seen_before_the_first_is_changed(flat):
+    params, optimizer = make("Adam", flat)
+    params += [Tensor(np.ones(2), requires_grad=True) for _ in range(2)]
+    optimizer.add_param_group({"params": params[3:]})
+    give(params, 0)
+    numbers = to_default_device(optimizer.next_numbers())
+    params[4].grad = None
+    before = [p.numpy().copy() for p in params]
+    with pytest.raises(RuntimeError, match="each parameter; 1 of 2 in group 2 have none"):
+        optimizer.step(numbers)
+    assert all((p.numpy() == was).all() for p, was in zip(params, before, strict=True))
+
+    optimizer.step()  # of all but one
+    saved = optimizer.state_dict()
+    with pytest.raises(RuntimeError, match="parameters of group 2 have taken different"):
+        optimizer.next_numbers()
+    after = optimizer.state_dict()
+    assert after.keys() == saved.keys()
+    assert all(np.array_equal(after[name], saved[name]) for name in saved)

@@ -380,6 +380,24 @@ def saved(shapes=SHAPES, kind="SGD", **changes):
         ),
         (saved(**{"groups.0.lr": -1.0}), "SGD: lr is -1.0; it must be a finite number >= 0"),
         ({"kind": "SGD", "lr": 3}, r"the saved state is not of state_dict\(\); its keys are"),
+        ({"kind": "SGD", 3: 3}, r"the saved state is not of state_dict\(\); its keys are"),
+        (saved(**{"groups.0.size": None}), r"the saved state is not of state_dict\(\)"),
+        (saved(**{"groups.0.lr": None}), "SGD: lr is None; it must be a finite number >= 0"),
+        (saved(**{"groups.0.initial_lr": "a"}), "SGD: initial_lr is 'a'; it must be a finite numb"),
+        (saved(**{"state.7.momentum_buffer": 1.0}), "is of parameter 7, and this .* 0 to 2"),
+        (saved(**{"state.-1.momentum_buffer": 1.0}), "is of parameter -1, and this .* 0 to 2"),
+        *[
+            (
+                saved(**{"state.2.momentum_buffer": value}),
+                "SGD: the saved momentum_buffer of parameter 2 is a .*; it must hold real numbers",
+            )
+            for value in (None, np.array("a"), np.array(1j))
+        ],
+        *[
+            (saved(**{"state.0.step": value}), "SGD: the saved step of parameter 0 is .*; it must")
+            for value in (None, "a", 1.5, -1)
+        ],
+        (None, "SGD: the state is a NoneType; it must be a dict"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message):
@@ -387,7 +405,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message
     optimizer = KINDS["SGD"](params)
     run(optimizer, params, 0, 2)
     before = optimizer.state_dict()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         optimizer.load_state_dict(state)
     after = optimizer.state_dict()
     assert after.keys() == before.keys()
