@@ -139,23 +139,23 @@ class ReduceLROnPlateau(Schedule):
         state.update({f"lrs.{i}": lr for i, lr in enumerate(self.lrs)})
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where `state_dict` was taken, and set the learning rates.
-
-        Raises
-        ------
-        ValueError
-            If the state is another schedule's, or of another number of groups.
-        """
-        self._check_kind(state)
+    def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        own = super()._read(state)
         saved = sum(key.startswith("lrs.") for key in state)
         if saved != len(self.lrs):
             raise ValueError(
                 f"{self.name}: the saved state has {saved} parameter groups, this optimiser"
                 f" {len(self.lrs)}"
             )
-        self.lrs = [float(state[f"lrs.{i}"]) for i in range(saved)]
-        self.best = float(state["best"])
-        self.bad_steps = int(state["bad_steps"])
-        self.cooldown_left = int(state["cooldown_left"])
-        super().load_state_dict(state)
+        for i in range(saved):
+            check_range(self.name, f"lrs.{i}", state[f"lrs.{i}"])
+        own["lrs"] = [float(state[f"lrs.{i}"]) for i in range(saved)]
+        try:
+            own["best"] = float(state["best"])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{self.name}: best is {state['best']!r}; it must be a number"
+            ) from None
+        for name in ("bad_steps", "cooldown_left"):
+            own[name] = check_count(self.name, name, state[name], least=0)
+        return own

@@ -25,6 +25,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minideconv.backend import check_state
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Optimizer
 
@@ -86,23 +87,30 @@ class Schedule:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where `state_dict` was taken, and set the learning rates.
 
-        Load the optimiser's state first: it brings the initial rates along.
+        Load the optimiser's state first: it brings the initial rates along. Nothing changes if the
+        state does not fit.
 
         Raises
         ------
-        ValueError
-            If the state is another kind of schedule's.
+        ValueError, TypeError
+            If the state is another kind of schedule's, or something in it is missing or out of its
+            range.
         """
-        self._check_kind(state)
-        self.last_step = int(state["last_step"])
+        for name, value in self._read(state).items():
+            setattr(self, name, value)
         self.apply()
 
-    def _check_kind(self, state: Mapping[str, Any]) -> None:
+    def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the attributes that a saved state gives, all of them checked."""
+        check_state(self.name, state)
         kind = str(state.get("kind"))
         if kind != self.name:
             raise ValueError(
                 f"{self.name}: the saved state is of {kind}; it must be of {self.name}"
             )
+        if missing := [name for name in self.state_dict() if name not in state]:
+            raise ValueError(f"{self.name}: the saved state has no {missing[0]}")
+        return {"last_step": check_count(self.name, "last_step", state["last_step"], least=0)}
 
 
 class FixedLR(Schedule):
@@ -266,8 +274,17 @@ class WarmUp(Schedule):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where `state_dict` was taken, and set the learning rates."""
-        self._check_kind(state)
-        prefix = "schedule."
-        inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-        self.schedule.load_state_dict(inner)
+        self._read(state)  # both states are checked before one of them is loaded
+        self.schedule.load_state_dict(_inner(state))
         super().load_state_dict(state)
+
+    def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        own = super()._read(state)
+        self.schedule._read(_inner(state))
+        return own
+
+
+def _inner(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of the schedule behind a warm-up."""
+    prefix = "schedule."
+    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}

@@ -138,6 +138,25 @@ def test_a_resumed_schedule_is_equal_to_the_last_bit(name, stop):
     assert advance(new, name, stop, 20 - stop) == want
 
 
+@pytest.mark.parametrize("wrong", [None, "a", KeyError])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_state_with_a_wrong_entry_changes_nothing(name, wrong):
+    old = MAKERS[name](optimizer(0.8, 0.4))
+    advance(old, name, 0, 7)
+    saved = old.state_dict()
+    new = MAKERS[name](optimizer(0.8, 0.4))
+    before = new.state_dict(), new.get_last_lr()
+    for key in saved:
+        state = {k: v for k, v in saved.items() if k != key}
+        if wrong is not KeyError:
+            state[key] = wrong
+        with pytest.raises((ValueError, TypeError), match=r"^\w+: (the saved state|\w+\S* is) "):
+            new.load_state_dict(state)
+        assert (new.state_dict(), new.get_last_lr()) == before
+    with pytest.raises(TypeError, match="the state is a NoneType; it must be a dict"):
+        new.load_state_dict(None)
+
+
 @given(st.floats(1e-5, 10), st.integers(1, 50), st.floats(0, 3), st.integers(0, 80))
 def test_formulas_stay_between_their_ends(initial, total, power, t):
     poly, cosine = PolyLR(optimizer(), total, power), CosineLR(optimizer(), total)
