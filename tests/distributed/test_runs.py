@@ -158,6 +158,7 @@ def test_processes_with_different_settings(start, tmp_path):
         (["--lr", "-1"], "minideconv.train: --lr is -1.0; it must be > 0"),
         (["--lrr", "1"], "unrecognized arguments: --lrr"),
         (["--device", "gpu:1"], "minideconv.train: --device gpu:1 names one GPU"),
+        (["--output-dir", "x" * 300], f"{'x' * 300}: File name too long\n"),
         (["-b", "1000"], "minideconv.train: DataLoader: 15 samples make no full batch of 1000"),
     ],
 )
@@ -165,6 +166,7 @@ def test_a_wrong_option_is_said_once(start, tmp_path, options, said):
     done = start(2, *PROGRAM, *TINY, "--output-dir", tmp_path / "run", *options)
     assert done.code == 2
     assert done.err.count(said) == 1
+    assert "Traceback" not in done.err
 
 
 def test_help_is_printed_once(start):
