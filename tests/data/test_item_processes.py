@@ -384,6 +384,7 @@ print(*[process.pid for process in loader._processes.running], flush=True)
 
 INTERRUPTED = """
 try:
+    print("interrupt me", flush=True)  # from here on, not between two lines of the script
     sys.stdin.readline()
 except KeyboardInterrupt:
     pids = [process.pid for process in loader._processes.running]
@@ -415,6 +416,7 @@ def test_ctrl_c_is_for_the_program_alone():
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     with start("-c", listen + BEGIN + INTERRUPTED) as program:
         pids = program.stdout.readline().split()
+        assert program.stdout.readline() == "interrupt me\n"
         os.killpg(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=SECONDS)
     assert len(pids) == 2
