@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from minideconv.command_line import HelpFormatter, positive, run_program
 from minideconv.errors import UsageError
+from minideconv.settings.command_line import HelpFormatter, positive, run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,8 +12,8 @@ from benchmarks.modes import BenchmarkError, ours, the_torch
 from benchmarks.plans import Plan
 from benchmarks.timing import Timed, alternate, summary
 from minideconv import ops
+from minideconv.engine.cpu.table import choose
 from minideconv.engine.layout import from_channels_last, with_taps_first
-from minideconv.engine.table import choose
 from minideconv.ops.im2col import conv_window
 
 __all__ = ["PASSES", "check_equal", "rows", "torch_calls"]

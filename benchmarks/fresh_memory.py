@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minideconv.engine import memory
+from minideconv.engine.cpu import memory
 
 
 def milliseconds(function: Callable[[], object]) -> float:

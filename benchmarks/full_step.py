@@ -17,7 +17,7 @@ from benchmarks.modes import available
 from benchmarks.plans import PAPER
 from benchmarks.timing import measure
 from benchmarks.worker import peak_bytes
-from minideconv import parallel
+from minideconv.backend import parallel
 
 
 def full_step(batch: int, steps: int, threads: int | None) -> dict[str, Any]:

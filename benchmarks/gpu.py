@@ -32,9 +32,9 @@ from typing import Any
 from benchmarks import gpu_device, gpu_layers, gpu_ops, gpu_steps, gpu_tables, gpu_training
 from benchmarks.gpu_device import Row
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
-from minideconv.command_line import HelpFormatter, run_program
+from minideconv.backend.gpu_probe import gpu_name
 from minideconv.errors import UsageError
-from minideconv.gpu_probe import gpu_name
+from minideconv.settings.command_line import HelpFormatter, run_program
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COMMITTED = RESULTS / "gpu-nvidia-h200.json"

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_device import Row
-from minideconv.command_line import HelpFormatter, run_program
 from minideconv.engine.cuda.table import Question, is_implicit
 from minideconv.ops.im2col import conv_window
+from minideconv.settings.command_line import HelpFormatter, run_program
 
 __all__ = ["costs", "question_of"]
 

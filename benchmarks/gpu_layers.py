@@ -27,10 +27,10 @@ from benchmarks.layers import Layer, distinct, layers_of
 from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
 from minideconv.backend import cupy, to_device
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda.table import Algorithm, Question, candidates
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
-from minideconv.precisions import precision
 
 __all__ = ["TOLERANCE", "agree", "as_array", "layers", "torch_precision"]
 

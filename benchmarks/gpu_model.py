@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.layers import Layer, distinct, layers_of
 from benchmarks.plans import PAPER, Net
-from minideconv.command_line import positive, run_program
 from minideconv.models.deconvnet import STAGES
+from minideconv.settings.command_line import positive, run_program
 
 __all__ = ["H200", "Rates", "Work", "floor_ms", "step_work", "works"]
 

@@ -21,8 +21,8 @@ from benchmarks import gpu_steps
 from benchmarks.gpu import PRECISIONS, TINY_NET
 from benchmarks.gpu_device import cuda_torch, the_gpu
 from benchmarks.plans import PAPER
-from minideconv.command_line import HelpFormatter, run_program
 from minideconv.engine.cuda.benchmark import get_benchmark, set_benchmark
+from minideconv.settings.command_line import HelpFormatter, run_program
 
 __all__ = ["main"]
 

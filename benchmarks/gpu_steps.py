@@ -39,10 +39,10 @@ from benchmarks.plans import Net
 from minideconv import Tensor, optim
 from minideconv import functional as F
 from minideconv.backend import default_device, to_device
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import checks, memory
 from minideconv.engine.cuda.benchmark import get_benchmark, set_benchmark
 from minideconv.engine.cuda.graph import Recorder
-from minideconv.precisions import precision
 
 __all__ = ["our_step", "steps"]
 

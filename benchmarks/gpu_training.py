@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.gpu_device import Row
 from benchmarks.modes import BenchmarkError
-from minideconv.algorithms import compiled, use_compiled
-from minideconv.training.config import TrainConfig
+from minideconv.backend.algorithms import compiled, use_compiled
+from minideconv.settings.config import TrainConfig
 
 __all__ = ["agreement", "train"]
 
@@ -106,7 +106,7 @@ def _can_draw() -> bool:
 
 def _run(settings: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the lines of a run's metrics and its evaluation."""
-    from minideconv.training.run_folder import RunFolder
+    from minideconv.training.run.folder import RunFolder
     from minideconv.training.session import run_session
 
     with TemporaryDirectory() as folder:

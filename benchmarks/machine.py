@@ -21,7 +21,7 @@ import minideconv
 from benchmarks.modes import available, the_torch
 from benchmarks.plans import Plan
 from benchmarks.timing import clock, cores
-from minideconv.parallel import map_ordered
+from minideconv.backend.parallel import map_ordered
 
 __all__ = ["describe", "rows", "versions"]
 

@@ -7,8 +7,8 @@ from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
 
-from minideconv import parallel
-from minideconv.algorithms import set_algorithm, use_compiled
+from minideconv.backend import parallel
+from minideconv.backend.algorithms import set_algorithm, use_compiled
 from minideconv.errors import MinideconvError, UsageError
 
 __all__ = [

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.engine.compiled.kernel import kernel
-from minideconv.engine.compiled.vectors import LANES, fma, load, splat, store
+from minideconv.engine.cpu.compiled.kernel import kernel
+from minideconv.engine.cpu.compiled.vectors import LANES, fma, load, splat, store
 
 __all__ = ["FLOP_PER_TURN", "multiply_add"]
 

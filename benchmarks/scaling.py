@@ -27,17 +27,17 @@ from benchmarks import machine
 from benchmarks.plans import SMALL
 from benchmarks.scaling_model import CLUSTER, PRECISIONS, REACHED, scaling
 from minideconv import models, random
-from minideconv.command_line import HelpFormatter, positive, run_program
 from minideconv.data.shard import part_of
 from minideconv.distributed import Communicator, communicator
 from minideconv.errors import UsageError
 from minideconv.optim import SGD
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.training.config import TrainConfig
-from minideconv.training.exchange import exchange_for
-from minideconv.training.host_step import HostStep
+from minideconv.settings.command_line import HelpFormatter, positive, run_program
+from minideconv.settings.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
+from minideconv.training.processes import exchange_for
+from minideconv.training.step import HostStep
 
 RESULTS = Path(__file__).parent / "results" / "scaling.json"
 BYTES = (8, 1 << 10, 1 << 16, 1 << 20, 1 << 24, 100_000_000)

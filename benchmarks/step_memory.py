@@ -15,9 +15,10 @@ import time
 import numpy as np
 
 from minideconv import functional as F
-from minideconv import optim, parallel
+from minideconv import optim
 from minideconv.autograd import Tensor
-from minideconv.engine import memory, resident
+from minideconv.backend import parallel
+from minideconv.engine.cpu import memory, resident
 from minideconv.models import deconvnet
 
 

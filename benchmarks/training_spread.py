@@ -17,8 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from minideconv.algorithms import algorithm
-from minideconv.engine import table
+from minideconv.backend.algorithms import algorithm
+from minideconv.engine.cpu import table
 from minideconv.training import TrainConfig, Trainer
 
 SETTINGS: dict[str, Any] = {
@@ -54,7 +54,7 @@ def winograd_layers() -> tuple[int, int]:
         asked.append(found.name if found else "reference")
         return found
 
-    from minideconv.engine import conv
+    from minideconv.engine.cpu import conv
 
     conv.choose = listening
     try:

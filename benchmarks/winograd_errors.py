@@ -13,8 +13,8 @@ from math import sqrt
 
 import numpy as np
 
-from minideconv.algorithms import compiled
-from minideconv.engine import winograd
+from minideconv.backend.algorithms import compiled
+from minideconv.engine.cpu import winograd
 from minideconv.ops.im2col import conv_window
 
 POINTS: dict[str, dict[str, tuple[float, ...]]] = {
@@ -97,7 +97,7 @@ def main() -> None:
         "F(4x4), NumPy": winograd.forward,
     }
     if compiled():
-        from minideconv.engine.compiled import winograd as kernels
+        from minideconv.engine.cpu.compiled import winograd as kernels
 
         contenders["F(4x4), compiled"] = kernels.forward
     for c, size in ((64, 112), (256, 56), (512, 28)):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
-from minideconv.algorithms import algorithm, get_algorithm, set_algorithm, use_compiled
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
 from minideconv.backend import (
+    algorithms,
     default_device,
     get_default_device,
     get_xp,
+    parallel,
+    precisions,
     set_default_device,
     synchronize,
 )
+from minideconv.backend.algorithms import algorithm, get_algorithm, set_algorithm, use_compiled
+from minideconv.backend.precisions import get_precision, precision, set_precision
 from minideconv.ops.switches import Switches
-from minideconv.precisions import get_precision, precision, set_precision
 from minideconv.random import manual_seed
 
 if TYPE_CHECKING:
@@ -64,6 +68,18 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"minideconv.{name}")
     raise AttributeError(f"module 'minideconv' has no attribute {name!r}")
+
+
+# Modules that were files elsewhere before they got a room, under the names the documentation gave.
+sys.modules.update(
+    {
+        "minideconv.algorithms": algorithms,
+        "minideconv.parallel": parallel,
+        "minideconv.precisions": precisions,
+        "minideconv.engine.memory": engine.memory,
+        "minideconv.engine.table": engine.table,
+    }
+)
 
 
 def __dir__() -> list[str]:

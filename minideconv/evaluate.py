@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minideconv.command_line import (
+from minideconv.errors import UsageError
+from minideconv.files.outputs import refuse_foreign_file
+from minideconv.settings.command_line import (
     HelpFormatter,
     add_machine_options,
     positive,
     run_program,
 )
-from minideconv.errors import UsageError
-from minideconv.outputs import refuse_foreign_file
-from minideconv.training.config import TrainConfig
+from minideconv.settings.config import TrainConfig
 
 __all__ = ["main"]
 
@@ -68,8 +68,8 @@ def _main(arguments: Sequence[str]) -> int:
     if options.json is not None:
         refuse_foreign_file("--json", Path(options.json), _is_evaluation)
     # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.machine import computing
-    from minideconv.training.trained import load_trained
+    from minideconv.training.computing import computing
+    from minideconv.training.run.trained import load_trained
 
     trained = load_trained(
         options.checkpoint, options.device, options.which, options.flip, options.batch_size
@@ -105,8 +105,8 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
     import json
 
     from minideconv.segmentation import ConfusionMatrix
-    from minideconv.training.progress import make_progress
-    from minideconv.training.run_folder import write_text
+    from minideconv.training.run.folder import write_text
+    from minideconv.training.run.progress import make_progress
     from minideconv.training.session import figures_table
     from minideconv.training.validation import spread
 

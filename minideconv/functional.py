@@ -15,16 +15,16 @@ from typing import Literal, overload
 import numpy as np
 
 from minideconv import ops
-from minideconv.algorithms import algorithm, get_algorithm
 from minideconv.autograd import Tensor, is_grad_enabled, record
+from minideconv.autograd.grad_mode import is_replaying
+from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
-from minideconv.grad_mode import is_replaying
+from minideconv.backend.algorithms import algorithm, get_algorithm
+from minideconv.backend.device_guard import device_guard
+from minideconv.backend.precisions import get_precision, precision
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
-from minideconv.precisions import get_precision, precision
-from minideconv.tensor import wrap
 
 __all__ = [
     "avg_pool2d",

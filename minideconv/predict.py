@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minideconv.command_line import HelpFormatter, add_machine_options, run_program
 from minideconv.errors import DataError, UsageError
-from minideconv.outputs import plan_outputs
+from minideconv.files.outputs import plan_outputs
+from minideconv.settings.command_line import HelpFormatter, add_machine_options, run_program
 
 __all__ = ["main"]
 
@@ -61,8 +61,8 @@ def _main(arguments: Sequence[str]) -> int:
         images, folder, _ENDINGS, options.overwrite, others=[Path(options.checkpoint)]
     )
     # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.machine import computing
-    from minideconv.training.trained import load_trained
+    from minideconv.training.computing import computing
+    from minideconv.training.run.trained import load_trained
 
     trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
     if not options.quiet:

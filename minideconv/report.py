@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from minideconv.command_line import HelpFormatter, run_program
+from minideconv.settings.command_line import HelpFormatter, run_program
 
 __all__ = ["main"]
 
@@ -27,8 +27,8 @@ def _main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
 
     # Imported late, so that --help is quick.
-    from minideconv.training.report import write_report
-    from minideconv.training.run_folder import RunFolder
+    from minideconv.training.run.folder import RunFolder
+    from minideconv.training.run.report import write_report
 
     print(write_report(RunFolder(options.run)))
     return 0

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minideconv.command_line import HelpFormatter, run_program
 from minideconv.distributed import Communicator, Mpi, from_first, processes, run_together
 from minideconv.errors import UsageError
-from minideconv.training.config import TrainConfig, settings
-from minideconv.training.options import add_options, given_options, read_toml, to_toml
+from minideconv.settings.command_line import HelpFormatter, run_program
+from minideconv.settings.config import TrainConfig, settings
+from minideconv.settings.options import add_options, given_options, read_toml, to_toml
 
 __all__ = ["main"]
 
@@ -86,8 +86,8 @@ def _train(arguments: Sequence[str], talk: Communicator) -> int:
 def _start(config: TrainConfig, talk: Communicator) -> int:
     """Begin a new run."""
     # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.claim import new_run
-    from minideconv.training.run_folder import RunFolder
+    from minideconv.training.run.claim import new_run
+    from minideconv.training.run.folder import RunFolder
     from minideconv.training.session import run_session
 
     _set_limit(talk, config)
@@ -103,9 +103,9 @@ def _set_limit(talk: Communicator, config: TrainConfig) -> None:
 
 def _resume(options: Any, given: dict[str, Any], talk: Communicator) -> int:
     """Go on with a run: its own settings, but for those that cannot change its numbers."""
-    from minideconv.training.checkpoint import find_checkpoint, read_header
-    from minideconv.training.claim import old_run
-    from minideconv.training.run_folder import RunFolder
+    from minideconv.training.run.checkpoint import find_checkpoint, read_header
+    from minideconv.training.run.claim import old_run
+    from minideconv.training.run.folder import RunFolder
     from minideconv.training.session import run_session
 
     if options.config is not None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import minideconv as md
-from minideconv import algorithms, nn
+from minideconv import nn
 from minideconv.autograd import Tensor
+from minideconv.backend import algorithms
 from minideconv.errors import UsageError
 
 
@@ -111,7 +112,7 @@ def test_the_environment_chooses(monkeypatch, variables, expected):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     code = (
-        "import minideconv as md; from minideconv.algorithms import compiled;"
+        "import minideconv as md; from minideconv.backend.algorithms import compiled;"
         "print(md.get_algorithm(), compiled())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -20,9 +20,9 @@ from minideconv.autograd import (
     no_grad,
     record,
 )
+from minideconv.autograd.elementwise import exp, mul
+from minideconv.autograd.shapes import concatenate
 from minideconv.backend import Array, get_default_device, to_cpu
-from minideconv.tensor_math import exp, mul
-from minideconv.tensor_shapes import concatenate
 from minideconv.testing import values
 
 

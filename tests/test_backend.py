@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import minideconv as md
-from minideconv import backend, tensor
+from minideconv import backend
+from minideconv.autograd import tensor
 from minideconv.backend import Device, as_device, device_of, get_xp, synchronize, to_cpu, to_device
 from minideconv.errors import DeviceError
 

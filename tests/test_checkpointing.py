@@ -7,11 +7,11 @@ import contextlib
 import numpy as np
 import pytest
 
-from minideconv import checkpointing, nn, random
 from minideconv import functional as F
-from minideconv.algorithms import ALGORITHMS, algorithm
-from minideconv.autograd import Tensor, checkpoint, detect_anomaly, no_grad, record
-from minideconv.engine import memory
+from minideconv import nn, random
+from minideconv.autograd import Tensor, checkpoint, checkpointing, detect_anomaly, no_grad, record
+from minideconv.backend.algorithms import ALGORITHMS, algorithm
+from minideconv.engine.cpu import memory
 from minideconv.models import deconvnet
 from minideconv.optim import SGD
 

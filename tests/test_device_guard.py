@@ -11,7 +11,7 @@ import pytest
 
 from minideconv import Tensor, ops
 from minideconv.backend import Device
-from minideconv.device_guard import device_guard, on_device_of
+from minideconv.backend.device_guard import device_guard, on_device_of
 
 FUNCTIONS = [getattr(ops, name) for name in ops.__all__]
 COMPUTE = [f for f in FUNCTIONS if inspect.isfunction(f) and "workspace" not in f.__name__]

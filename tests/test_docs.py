@@ -82,7 +82,7 @@ def test_what_a_page_links_to_exists(page):
 
 
 def imported(name):
-    if name.startswith("minideconv.engine.compiled."):
+    if name.startswith("minideconv.engine.cpu.compiled."):
         pytest.importorskip("numba", reason="numba is not installed (extra fast)")
     return importlib.import_module(name)
 

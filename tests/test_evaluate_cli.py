@@ -11,8 +11,8 @@ from PIL import Image
 from minideconv import evaluate, predict, train
 from minideconv.data import Shapes
 from minideconv.data.voc_colors import voc_palette
-from minideconv.training.checkpoint import load_checkpoint, save_checkpoint
-from minideconv.training.trained import load_trained
+from minideconv.training.run.checkpoint import load_checkpoint, save_checkpoint
+from minideconv.training.run.trained import load_trained
 
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),

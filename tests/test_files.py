@@ -1,4 +1,4 @@
-"""`minideconv.files`: a file is there whole, old or new; links and devices stay what they are."""
+"""`files.atomic`: a file is there whole, old or new; links and devices stay what they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 import numpy as np
 import pytest
 
-from minideconv.files import replace_file, replacing
+from minideconv.files.atomic import replace_file, replacing
 from minideconv.visualize.boards import save_png
 from minideconv.visualize.masks import save_palette_png
 

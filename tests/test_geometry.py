@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minideconv import geometry
+from minideconv.ops import geometry
 
 axis = st.fixed_dictionaries(
     {

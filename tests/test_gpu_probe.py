@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from minideconv import backend, evaluate, gpu_probe, predict, train
-from minideconv.backend import CPU, Device, as_device, describe_device
+from minideconv import backend, evaluate, predict, train
+from minideconv.backend import CPU, Device, as_device, describe_device, gpu_probe
 from minideconv.errors import DeviceError
 
 INSUFFICIENT = RuntimeError(

@@ -21,47 +21,37 @@ PACKAGE = ROOT / "minideconv"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = re.search(r'"(.+)"$', (PACKAGE / "_version.py").read_text().strip()).group(1)
 
-# Files that are one room together: the tape, and Tensor with the maths attached to it.
-AUTOGRAD = {"autograd", "checkpointing", "grad_mode", "record", "tape"}
-PARTS = dict.fromkeys(AUTOGRAD, "autograd") | {"parallel": "backend", "gpu_probe": "backend"}
-
-# Who may import whom: a room imports itself and the rooms named here, nothing above it.
-BASE = {"errors", "backend", "device_guard", "random", "geometry", "algorithms", "precisions"}
+# Who may import whom: a room (a folder of the package, or a file directly in it) imports itself and
+# the rooms named here, nothing above it.
+BASE = {"errors", "backend", "random"}
 ARRAYS = BASE | {"ops", "engine"}
-TAPE = BASE | {"autograd"}
-NETS = ARRAYS | TAPE | {"functional", "nn", "models"}
+NETS = ARRAYS | {"autograd", "functional", "nn", "models"}
 ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version"}
-PROGRAM = ENGINE | {"distributed", "training", "command_line", "outputs"}
+PROGRAM = ENGINE | {"distributed", "settings", "training"}
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
-    "files": set(),
-    "geometry": {"errors"},
+    "files": {"errors"},
     "backend": {"errors"},
-    "device_guard": {"backend"},
     "random": {"errors", "backend"},
-    "choice": {"errors"},
-    "algorithms": {"errors", "backend", "device_guard", "choice"},
-    "precisions": {"choice"},
+    "settings": {"errors", "backend", "files"},
     "ops": BASE,
     "engine": BASE | {"ops"},
     "autograd": BASE,
-    "functional": ARRAYS | TAPE,
-    "nn": NETS - {"models", "nn"},
-    "optim": NETS - {"models"},
+    "functional": ARRAYS | {"autograd"},
+    "nn": ARRAYS | {"autograd", "functional"},
+    "optim": ARRAYS | {"autograd", "functional", "nn"},
     "models": NETS - {"models"},
-    "data": BASE | {"files"},
-    "testing": ARRAYS | TAPE,
+    "data": BASE | {"files", "settings"},
+    "testing": ARRAYS | {"autograd"},
     "distributed": {"errors", "backend"},
     "segmentation": NETS | {"data"},
     "visualize": NETS | {"files", "data", "segmentation"},
-    "training": ENGINE | {"distributed"},
+    "training": ENGINE | {"distributed", "settings"},
     # thin command lines
-    "command_line": {"errors", "algorithms", "precisions"},
     "train": PROGRAM,
     "evaluate": PROGRAM,
     "predict": PROGRAM,
-    "outputs": {"errors"},
     "report": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else
@@ -72,7 +62,7 @@ ROOMS: dict[str, set[str]] = {
 # imported inside the function that needs it, so that the package works without it.
 HARD_DEPENDENCIES = {"numpy", "PIL"}
 EXTRA_AT_IMPORT = {"testing/strategies": {"hypothesis"}}
-COMPILED = "engine/compiled/"  # imported only where numba is there
+COMPILED = "engine/cpu/compiled/"  # imported only where numba is there
 
 
 def modules() -> list[Path]:
@@ -82,12 +72,7 @@ def modules() -> list[Path]:
 
 def room_of(path: Path) -> str:
     """The room a file belongs to: the first part of its path inside the package."""
-    return room_named(path.relative_to(PACKAGE).with_suffix("").parts[0])
-
-
-def room_named(part: str) -> str:
-    """The room of a file or folder directly in the package."""
-    return "autograd" if part.startswith("tensor") else PARTS.get(part, part)
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imports(path: Path, *, at_import_only: bool = False) -> list[tuple[int, str]]:
@@ -124,8 +109,7 @@ def upward_imports(path: Path) -> list[str]:
         parts = name.split(".")
         if parts[0] != "minideconv" or len(parts) < 2:
             continue
-        other = room_named(parts[1])
-        other = other if other in ROOMS else "__init__"  # a name of the top level
+        other = parts[1] if parts[1] in ROOMS else "__init__"  # a name of the top level
         if other != room_of(path) and other not in ROOMS[room]:
             wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
     return wrong
@@ -173,7 +157,8 @@ def test_only_backend_and_its_probe_import_cupy():
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules()
-        if path.name not in ("backend.py", "gpu_probe.py")
+        if path.relative_to(PACKAGE).as_posix()
+        not in ("backend/__init__.py", "backend/gpu_probe.py")
         for line, name in imports(path)
         if name.split(".")[0] in {"cupy", "cupyx", "cupy_backends"}
     ]
@@ -212,7 +197,7 @@ def test_compiled_kernels_are_imported_where_they_are_used():
         for path in modules()
         if COMPILED not in path.as_posix()
         for line, name in imports(path, at_import_only=True)
-        if name.startswith("minideconv.engine.compiled")
+        if name.startswith("minideconv.engine.cpu.compiled")
     ]
     assert not wrong, "import them inside a function, for numba is optional:\n" + "\n".join(wrong)
 

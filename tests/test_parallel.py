@@ -7,8 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from minideconv import ops, parallel
-from minideconv.algorithms import algorithm
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.backend.algorithms import algorithm
 from minideconv.testing import values
 
 

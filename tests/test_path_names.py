@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from minideconv import evaluate, predict, train
-from minideconv.command_line import run_program
 from minideconv.data.__main__ import main as data_main
+from minideconv.settings.command_line import run_program
 
 LONG = "x" * 300
 TINY = [

@@ -13,7 +13,7 @@ from PIL import Image
 from minideconv import evaluate, predict, train
 from minideconv.data.__main__ import main as data_main
 from minideconv.errors import UsageError
-from minideconv.outputs import plan_outputs
+from minideconv.files.outputs import plan_outputs
 
 TINY = [
     *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),

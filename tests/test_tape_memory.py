@@ -7,7 +7,7 @@ import pytest
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor, no_grad, record
-from minideconv.engine import memory
+from minideconv.engine.cpu import memory
 from minideconv.models import deconvnet
 
 LARGE = (8, 4, 128, 128)  # 2 MiB of float32

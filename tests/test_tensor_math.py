@@ -18,11 +18,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minideconv import tensor_combinators as tc
-from minideconv import tensor_math as tm
-from minideconv import tensor_reductions as tr
-from minideconv import tensor_shapes as ts
 from minideconv.autograd import Tensor
+from minideconv.autograd import broadcasting as tc
+from minideconv.autograd import elementwise as tm
+from minideconv.autograd import reductions as tr
+from minideconv.autograd import shapes as ts
 from minideconv.backend import Array, to_cpu
 from minideconv.testing import GradientError, check_gradients, values
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from device_tier import DEVICE
 
-from minideconv import tensor_math as tm
 from minideconv.autograd import Tensor
+from minideconv.autograd import elementwise as tm
 
 Long = np.longdouble
 

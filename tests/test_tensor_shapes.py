@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minideconv import tensor_shapes as ts
 from minideconv.autograd import Tensor, no_grad
+from minideconv.autograd import shapes as ts
 from minideconv.backend import Array
 from minideconv.testing import check_adjoint, values
 

@@ -16,9 +16,9 @@ import pytest
 from minideconv import train
 from minideconv.optim import FixedLR
 from minideconv.training import build
-from minideconv.training.checkpoint import load_checkpoint
-from minideconv.training.engine import Trainer
-from minideconv.training.host_step import HostStep
+from minideconv.training.run.checkpoint import load_checkpoint
+from minideconv.training.step import HostStep
+from minideconv.training.trainer import Trainer
 
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
@@ -271,7 +271,7 @@ def test_help_is_quick_and_names_every_option():
         text=True,
         env=environment(),
     )
-    for heavy in ("PIL", "rich", "matplotlib", "cupy", "minideconv.training.engine"):
+    for heavy in ("PIL", "rich", "matplotlib", "cupy", "minideconv.training.trainer"):
         assert not re.search(rf"\| +{re.escape(heavy)}\b", loaded.stderr), heavy
 
 

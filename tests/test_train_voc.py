@@ -14,7 +14,7 @@ from minideconv import evaluate, predict, train
 from minideconv.data import VOCSegmentation
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.training import TrainConfig, Trainer, train_eval_agreement
-from minideconv.training.trained import load_trained
+from minideconv.training.run.trained import load_trained
 from minideconv.visualize import save_palette_png
 
 SUBSET = Path(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.command_line import HelpFormatter, positive, run_program
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import DIFFICULTIES, Shapes
@@ -18,7 +17,8 @@ from minideconv.data.show import grid, is_own, save_png
 from minideconv.data.subset import carve_subset
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError, UsageError
-from minideconv.outputs import refuse_foreign_file
+from minideconv.files.outputs import refuse_foreign_file
+from minideconv.settings.command_line import HelpFormatter, positive, run_program
 
 __all__ = ["main"]
 

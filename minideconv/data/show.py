@@ -14,7 +14,7 @@ from minideconv.data.transforms import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
 from minideconv.data.windows import cut_pair, whole_image_window
 from minideconv.errors import DataError
-from minideconv.files import replacing
+from minideconv.files.atomic import replacing
 
 _GAP, _PAPER = 4, 255
 _SIGNATURE = "python -m minideconv.data show"

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol
 
-from minideconv import parallel
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, get_xp, parallel
 
 __all__ = ["Communicator", "Single"]
 

@@ -23,8 +23,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minideconv import parallel
-from minideconv.backend import Array, cupy, get_xp
+from minideconv.backend import Array, cupy, get_xp, parallel
 from minideconv.distributed.peers import Farewell, Peers
 from minideconv.distributed.waiting import PeerLost, Waiting
 

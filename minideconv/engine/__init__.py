@@ -1,8 +1,26 @@
 """Fast ways to compute what `ops` defines; importing this enters them all.
 
-The files here work on NumPy arrays, those of `cuda` on CuPy arrays.
+The files in `cpu` work on NumPy arrays, those in `cuda` on CuPy arrays.
 """
 
-from minideconv.engine import batch_norm, conv, cross_entropy, cuda, optimizers, pooling
+from minideconv.engine import cuda
+from minideconv.engine.cpu import (
+    batch_norm,
+    conv,
+    cross_entropy,
+    memory,
+    optimizers,
+    pooling,
+    table,
+)
 
-__all__ = ["batch_norm", "conv", "cross_entropy", "cuda", "optimizers", "pooling"]
+__all__ = [
+    "batch_norm",
+    "conv",
+    "cross_entropy",
+    "cuda",
+    "memory",
+    "optimizers",
+    "pooling",
+    "table",
+]

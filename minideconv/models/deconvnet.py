@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minideconv import geometry
 from minideconv.autograd import Tensor, checkpoint, no_grad
 from minideconv.backend import Array, device_of
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module
+from minideconv.ops import geometry
 from minideconv.ops.switches import Switches
 
 __all__ = ["DeconvNet", "deconvnet"]

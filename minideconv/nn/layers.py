@@ -9,16 +9,16 @@ from typing import Any, Literal
 import numpy as np
 
 from minideconv import functional as F
-from minideconv import geometry
-from minideconv.algorithms import algorithm as using
-from minideconv.algorithms import check_algorithm
 from minideconv.autograd import Tensor
+from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import check_writable
-from minideconv.device_guard import on_device_of
+from minideconv.backend.algorithms import algorithm as using
+from minideconv.backend.algorithms import check_algorithm
+from minideconv.backend.device_guard import on_device_of
 from minideconv.engine.layout import empty_weight
-from minideconv.grad_mode import is_replaying
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
+from minideconv.ops import geometry
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
 

@@ -20,7 +20,7 @@ from minideconv.backend import (
     to_default_device,
     to_device,
 )
-from minideconv.device_guard import on_device_of
+from minideconv.backend.device_guard import on_device_of
 from minideconv.engine.layout import assign
 from minideconv.nn.attributes import buffer_array, check_name
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, get_xp
-from minideconv.device_guard import device_guard, on_device_of
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard, on_device_of
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import operator
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 
 __all__ = [
     "log_softmax",

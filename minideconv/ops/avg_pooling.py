@@ -17,9 +17,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from minideconv import geometry
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
-from minideconv.device_guard import device_guard
+from minideconv.backend.device_guard import device_guard
+from minideconv.ops import geometry
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward"]

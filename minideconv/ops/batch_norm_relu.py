@@ -5,7 +5,7 @@
 
 Nothing is new here: it is `batch_norm`, then `relu`. But both are simple maps of large arrays, so
 that reading and writing memory is nearly all their work, and a fast way to do them together (see
-`engine.batch_norm`) writes the array in between to no memory.
+`engine.cpu.batch_norm`) writes the array in between to no memory.
 
 The backward pass needs to know where the ReLU let a value pass. It could keep y and look there. It
 computes the sign again from x instead, which it reads anyway: five arrays are read or written in
@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 from minideconv.ops.activations import relu, relu_backward
 from minideconv.ops.batch_norm import (
     BatchNormSaved,

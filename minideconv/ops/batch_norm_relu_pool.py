@@ -10,9 +10,9 @@ and the sign that the ReLU asks for is computed again from x. A fast way to do t
 
 from __future__ import annotations
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 from minideconv.ops.batch_norm import BatchNormSaved, check, statistics
 from minideconv.ops.batch_norm_relu import batch_norm_relu_backward, normalize_relu
 from minideconv.ops.pool_window import IntPair, check_images, pool_window

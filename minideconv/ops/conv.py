@@ -32,10 +32,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 
-from minideconv import geometry
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
+from minideconv.backend.parallel import map_ordered
+from minideconv.ops import geometry
 from minideconv.ops.im2col import (
     Block,
     IntPair,
@@ -48,7 +49,6 @@ from minideconv.ops.im2col import (
     scatter,
     zero_pad,
 )
-from minideconv.parallel import map_ordered
 
 __all__ = [
     "conv2d",

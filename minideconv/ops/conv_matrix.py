@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import geometry
 from minideconv.backend import Array, to_cpu
-from minideconv.device_guard import device_guard
+from minideconv.backend.device_guard import device_guard
+from minideconv.ops import geometry
 from minideconv.ops.im2col import IntPair, im2col
 
 __all__ = ["conv_matrix"]

@@ -31,9 +31,9 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp, to_cpu
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 from minideconv.ops.activations import log_softmax
 
 __all__ = [

@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import Any, Literal, overload
 
 from minideconv import random
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 
 __all__ = ["dropout", "dropout_backward"]
 

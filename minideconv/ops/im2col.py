@@ -22,10 +22,10 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from minideconv import geometry
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
-from minideconv.geometry import Pair
+from minideconv.backend.device_guard import device_guard
+from minideconv.ops import geometry
+from minideconv.ops.geometry import Pair
 from minideconv.ops.workspace import rows_per_block
 
 __all__ = [

@@ -25,10 +25,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
-from minideconv.geometry import Pair, pair
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
+from minideconv.ops.geometry import Pair, pair
 
 __all__ = ["interpolate", "interpolate_backward", "interpolation_matrix"]
 

@@ -9,9 +9,9 @@ partials are the three matrix products that can be made of x, W and dy.
 
 from __future__ import annotations
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 
 __all__ = ["linear", "linear_backward"]
 

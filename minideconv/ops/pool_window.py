@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from minideconv import geometry
 from minideconv.backend import Array
-from minideconv.geometry import Pair
+from minideconv.ops import geometry
+from minideconv.ops.geometry import Pair
 
 __all__ = ["IntPair", "PoolWindow", "check_images", "pool_window"]
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype
 from minideconv.ops.switches import Switches

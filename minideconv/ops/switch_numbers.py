@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import geometry
 from minideconv.backend import Array, get_xp
-from minideconv.geometry import Pair
+from minideconv.ops import geometry
+from minideconv.ops.geometry import Pair
 from minideconv.ops.pool_window import PoolWindow
 
 __all__ = [

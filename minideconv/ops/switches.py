@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, to_device
-from minideconv.device_guard import device_guard
-from minideconv.geometry import Pair
+from minideconv.backend.device_guard import device_guard
+from minideconv.ops.geometry import Pair
 from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
 from minideconv.ops.switch_numbers import (
     check_indices,

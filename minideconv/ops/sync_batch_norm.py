@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 from minideconv.ops.activations import relu_backward
 from minideconv.ops.batch_norm import (
     BatchNormSaved,

@@ -23,9 +23,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from minideconv.algorithms import accelerate
 from minideconv.backend import Array, device_of, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard
 from minideconv.ops.pool_window import PoolWindow, check_images
 from minideconv.ops.switches import Switches
 

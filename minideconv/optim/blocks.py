@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.device_guard import device_guard
+from minideconv.backend.device_guard import device_guard
 
 __all__ = ["BLOCK", "as_they_lie", "blocks", "unless"]
 

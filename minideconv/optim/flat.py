@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from minideconv.autograd import Tensor
+from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, Device, device_of, get_xp
-from minideconv.device_guard import device_guard, on_device_of
-from minideconv.tensor import wrap
+from minideconv.backend.device_guard import device_guard, on_device_of
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "Place"]
 

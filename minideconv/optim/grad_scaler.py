@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
+from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, check_state, check_writable, get_xp
-from minideconv.device_guard import device_guard, on_device_of
+from minideconv.backend.algorithms import accelerate
+from minideconv.backend.device_guard import device_guard, on_device_of
 from minideconv.optim.blocks import as_they_lie
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Optimizer
-from minideconv.tensor import wrap
 
 __all__ = ["GradScaler"]
 

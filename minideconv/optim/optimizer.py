@@ -21,7 +21,7 @@ import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
-from minideconv.device_guard import on_device_of
+from minideconv.backend.device_guard import on_device_of
 from minideconv.engine.layout import assign
 from minideconv.optim.flat import EXTRA, FlatParameters
 from minideconv.optim.saving import Group, State, read, write

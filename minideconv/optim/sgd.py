@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from minideconv.algorithms import accelerate
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerate
 from minideconv.optim.blocks import as_they_lie, blocks, unless
 from minideconv.optim.checks import check_range
 from minideconv.optim.optimizer import Group, Numbers, Optimizer, State

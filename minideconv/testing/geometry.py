@@ -1,6 +1,6 @@
 """Geometries of convolution, pooling and batch norm as small values: no Hypothesis needed here.
 
-They work out the shapes on their own (not through `minideconv.geometry`), so that a test which
+They work out the shapes on their own (not through `minideconv.ops.geometry`), so that a test which
 compares shapes compares two derivations.
 """
 

@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-    from minideconv.training.config import TrainConfig
-    from minideconv.training.engine import Trainer
+    from minideconv.settings.config import TrainConfig
     from minideconv.training.recalibrate import recalibrate_batch_norm, train_eval_agreement
-    from minideconv.training.report import write_report
-    from minideconv.training.run_folder import RunFolder
-    from minideconv.training.trained import Trained, load_trained
+    from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from minideconv.training.run.folder import RunFolder
+    from minideconv.training.run.report import write_report
+    from minideconv.training.run.trained import Trained, load_trained
+    from minideconv.training.trainer import Trainer
 
 __all__ = [
     "Checkpoint",
@@ -33,24 +33,24 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Checkpoint": "checkpoint",
-    "RunFolder": "run_folder",
-    "TrainConfig": "config",
-    "Trained": "trained",
-    "Trainer": "engine",
-    "load_checkpoint": "checkpoint",
-    "load_trained": "trained",
-    "recalibrate_batch_norm": "recalibrate",
-    "save_checkpoint": "checkpoint",
-    "train_eval_agreement": "recalibrate",
-    "write_report": "report",
+    "Checkpoint": "minideconv.training.run.checkpoint",
+    "RunFolder": "minideconv.training.run.folder",
+    "TrainConfig": "minideconv.settings.config",
+    "Trained": "minideconv.training.run.trained",
+    "Trainer": "minideconv.training.trainer",
+    "load_checkpoint": "minideconv.training.run.checkpoint",
+    "load_trained": "minideconv.training.run.trained",
+    "recalibrate_batch_norm": "minideconv.training.recalibrate",
+    "save_checkpoint": "minideconv.training.run.checkpoint",
+    "train_eval_agreement": "minideconv.training.recalibrate",
+    "write_report": "minideconv.training.run.report",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

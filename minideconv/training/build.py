@@ -14,8 +14,8 @@ from minideconv.data import transforms
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.errors import DataError, UsageError
 from minideconv.nn import Module
-from minideconv.training.config import TrainConfig
-from minideconv.training.sizes import parse_size
+from minideconv.settings.config import TrainConfig
+from minideconv.settings.sizes import parse_size
 
 __all__ = [
     "Subset",

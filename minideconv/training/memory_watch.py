@@ -4,7 +4,7 @@ A budget bounds the process: interpreter, data, network, momenta, gradients, act
 step must have cannot be known without taking it, and a system gives out memory without asking us,
 so the budget is kept by looking after each step:
 
-1. the first step does without anything it could do without (`engine.memory.room`);
+1. the first step does without anything it could do without (`engine.cpu.memory.room`);
 2. if a step takes more than the budget, activations are computed twice from then on
    (`autograd.checkpoint`); if one of the first steps still does, the run stops and says what would
    fit;
@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minideconv.engine import memory, resident
+from minideconv.engine.cpu import memory, resident
 from minideconv.errors import TrainingError
-from minideconv.training.sizes import format_size, parse_size
+from minideconv.settings.sizes import format_size, parse_size
 
 __all__ = ["FIRST_STEPS", "MemoryWatch"]
 
@@ -48,7 +48,7 @@ class MemoryWatch:
     ----------
     process_peak, arrays_peak : int
         Bytes at most, over all steps done in the way now in use: of the process (0 where the system
-        does not tell), and of the arrays that steps made with `engine.memory`.
+        does not tell), and of the arrays that steps made with `engine.cpu.memory`.
     """
 
     def __init__(

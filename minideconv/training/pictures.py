@@ -11,8 +11,8 @@ from minideconv.backend import to_cpu, to_device
 from minideconv.data.voc_colors import colorize
 from minideconv.data.windows import cut, whole_image_window
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.training.engine import Trainer
-from minideconv.training.run_folder import RunFolder, write_bytes, write_text
+from minideconv.training.run.folder import RunFolder, write_bytes, write_text
+from minideconv.training.trainer import Trainer
 from minideconv.training.validation import spread
 from minideconv.visualize.boards import (
     activation_picture,

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import _version, parallel
-from minideconv.algorithms import compiled, get_algorithm
-from minideconv.backend import Device, describe_device
+from minideconv import _version
+from minideconv.backend import Device, describe_device, parallel
+from minideconv.backend.algorithms import compiled, get_algorithm
+from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.errors import UsageError
-from minideconv.precisions import get_precision
 from minideconv.segmentation.metrics import ConfusionMatrix
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
-from minideconv.training.machine import computing
+from minideconv.settings.config import TrainConfig
+from minideconv.training.computing import computing
 from minideconv.training.pictures import draw_activations, draw_board, draw_samples
-from minideconv.training.progress import format_seconds, make_progress
-from minideconv.training.report import write_report
-from minideconv.training.run_folder import RunFolder, write_text
+from minideconv.training.run.folder import RunFolder, write_text
+from minideconv.training.run.progress import format_seconds, make_progress
+from minideconv.training.run.report import write_report
+from minideconv.training.trainer import Trainer
 
 __all__ = ["figures_table", "run_session"]
 

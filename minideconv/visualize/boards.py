@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from minideconv.data.transforms import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
-from minideconv.files import replace_file
+from minideconv.files.atomic import replace_file
 
 __all__ = [
     "activation_picture",

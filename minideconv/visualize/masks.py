@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.data.voc_colors import voc_palette
-from minideconv.files import replacing
+from minideconv.files.atomic import replacing
 
 __all__ = ["save_palette_png"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minideconv import parallel
-from minideconv.algorithms import compiled, get_algorithm, set_algorithm, use_compiled
+from minideconv.backend import parallel
+from minideconv.backend.algorithms import compiled, get_algorithm, set_algorithm, use_compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import store, tables
 from benchmarks.__main__ import main
 from benchmarks.timing import cores
-from minideconv.command_line import run_program
+from minideconv.settings.command_line import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "cpu.json"

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import gpu, gpu_choices, layers
 from benchmarks.plans import PAPER
-from minideconv.command_line import run_program
 from minideconv.engine.cuda.table import is_implicit
+from minideconv.settings.command_line import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu-nvidia-h200.json"

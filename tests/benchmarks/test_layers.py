@@ -8,7 +8,7 @@ import pytest
 from benchmarks.layers import distinct, layers_of
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
 from minideconv import models
-from minideconv.training.config import TrainConfig
+from minideconv.settings.config import TrainConfig
 
 NETS = [
     Net("odd", 3, width=2, input_size=21, fc=5, stages=2, num_classes=4),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from minideconv import functional as F
 from minideconv import ops
-from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
 from minideconv.backend import default_device, to_cpu
+from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import batch_norm as engine
 from minideconv.engine.cuda.pixels import pixels_plan
 from minideconv.ops.batch_norm import BatchNormSaved

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from minideconv import functional as F
 from minideconv import ops
-from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
 from minideconv.backend import Device, default_device, to_cpu, to_device
+from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import batch_norm as walks
 from minideconv.engine.cuda import batch_norm_pool as engine
 from minideconv.engine.cuda import pooling

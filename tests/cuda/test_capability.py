@@ -9,11 +9,11 @@ import pytest
 
 from minideconv import Tensor, nn, set_precision, train
 from minideconv import functional as F
+from minideconv.backend.precisions import PRECISIONS, get_precision, precision
 from minideconv.engine.cuda import capability, implicit_gemm, table
 from minideconv.engine.cuda.capability import check_precision
 from minideconv.errors import UsageError
 from minideconv.ops.im2col import conv_window
-from minideconv.precisions import PRECISIONS, get_precision, precision
 
 GPUS = {"P100": 60, "V100": 70, "T4": 75, "A100": 80, "H200": 90, "B200": 100}
 TENSOR_CORES = ("tf32", "bf16")

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from minideconv import functional as F
 from minideconv import ops
-from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
 from minideconv.backend import Device
+from minideconv.backend.algorithms import algorithm
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.engine.layout import with_taps_first
-from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, noncontiguous, seeds, values
 
 geometries = conv_geometries(max_out=4, max_kernel=3, max_batch=2, max_channels=9, max_groups=2)

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minideconv import ops
-from minideconv.algorithms import algorithm
+from minideconv.backend.algorithms import algorithm
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import exchange, im2col_gemm
 from minideconv.ops.im2col import conv_window
-from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, seeds, values
 
 geometries = conv_geometries(max_out=4, max_kernel=3, max_batch=3, max_channels=3)

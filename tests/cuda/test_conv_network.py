@@ -7,11 +7,11 @@ import pytest
 
 from minideconv import functional as F
 from minideconv import nn
-from minideconv.algorithms import algorithm
 from minideconv.autograd import Tensor
 from minideconv.backend import default_device
+from minideconv.backend.algorithms import algorithm
+from minideconv.backend.precisions import precision
 from minideconv.models import deconvnet
-from minideconv.precisions import precision
 from minideconv.testing import as_numpy
 
 # of the scores and of all gradients together

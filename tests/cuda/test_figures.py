@@ -8,7 +8,7 @@ import pytest
 from minideconv.backend import Device
 from minideconv.engine.cuda.figures import add_loss
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.training.figures import DeviceFigures
+from minideconv.training.gpu.metrics import DeviceFigures
 
 
 def added(gpu, steps, places):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minideconv.command_line import run_program
+from minideconv.settings.command_line import run_program
 
 ROOT = Path(__file__).parents[2]
 

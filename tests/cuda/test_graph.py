@@ -7,13 +7,13 @@ import pytest
 
 from minideconv import random
 from minideconv.backend import Device
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.cuda.graph import Recorder
 from minideconv.engine.cuda.streams import computing_on, put_behind
 from minideconv.errors import TrainingError
-from minideconv.precisions import precision
-from minideconv.training.replays import WARM_UP, Replays
+from minideconv.training.gpu.graphs import WARM_UP, Replays
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minideconv import ops
-from minideconv.algorithms import algorithm
 from minideconv.backend import Device
+from minideconv.backend.algorithms import algorithm
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import implicit_gemm, module
 from minideconv.engine.cuda.products import factors
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.ops.im2col import conv_window
-from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, conv_geometries, values
 
 pytestmark = pytest.mark.usefixtures("tensor_cores")

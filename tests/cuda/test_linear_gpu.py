@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from minideconv import ops
-from minideconv.algorithms import algorithm
 from minideconv.backend import Device
+from minideconv.backend.algorithms import algorithm
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.precisions import precision
 from minideconv.testing import values
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp64")

@@ -13,7 +13,7 @@ from minideconv.backend import Device
 from minideconv.engine.cuda import blas, memory, module
 from minideconv.engine.cuda.blas import gemm
 from minideconv.errors import TrainingError
-from minideconv.training.machine import computing
+from minideconv.training.computing import computing
 
 MIB = 1 << 20
 TEXTS = {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from minideconv import Tensor
 from minideconv import functional as F
-from minideconv.algorithms import algorithm
 from minideconv.backend import Device
+from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import interpolate, pointwise
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.testing import seeds, values

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minideconv import ops
-from minideconv.algorithms import algorithm
+from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import pooling as engine
 from minideconv.ops.pool_window import pool_window
 from minideconv.ops.switches import Switches

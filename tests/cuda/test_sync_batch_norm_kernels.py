@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minideconv import ops
-from minideconv.algorithms import algorithm
+from minideconv.backend.algorithms import algorithm
 from minideconv.distributed import Single
 from minideconv.engine.cuda import batch_norm as engine
 from minideconv.ops.sync_batch_norm import merge

@@ -11,11 +11,11 @@ import pytest
 
 from minideconv import ops
 from minideconv.backend import Device
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import benchmark, conv, implicit_gemm, table
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.engine.cuda.table import Question, candidates, choices, choose
 from minideconv.ops.im2col import conv_window
-from minideconv.precisions import precision
 from minideconv.testing import ConvGeometry, values
 
 pytestmark = pytest.mark.usefixtures("tensor_cores")

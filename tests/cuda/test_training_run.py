@@ -14,13 +14,13 @@ from PIL import Image
 
 from minideconv import evaluate, predict, report, train
 from minideconv.backend import default_device, to_cpu
+from minideconv.backend.precisions import precision
 from minideconv.data.shapes import Shapes
-from minideconv.precisions import precision
-from minideconv.training.checkpoint import load_checkpoint
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
+from minideconv.settings.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
-from minideconv.training.run_folder import RunFolder
+from minideconv.training.run.checkpoint import load_checkpoint
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.trainer import Trainer
 
 TINY = {
     **{"train_images": 16, "val_images": 3, "image_size": 16, "input_size": 16, "width": 4},

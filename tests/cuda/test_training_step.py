@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from minideconv import functional as F
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError
-from minideconv.precisions import precision
-from minideconv.training import device_step, replays
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
-from minideconv.training.progress import Progress
+from minideconv.settings.config import TrainConfig
+from minideconv.training.gpu import graphs
+from minideconv.training.gpu import step as device_step
+from minideconv.training.run.progress import Progress
+from minideconv.training.trainer import Trainer
 
 TINY = {
     **{"train_images": 48, "val_images": 2, "image_size": 16, "input_size": 16, "width": 2},
@@ -101,7 +102,7 @@ def test_a_step_copies_its_batch_and_waits_for_nothing(fake, way, graph):
     settings = {**WAYS[way], "graph": graph}
     found = counts(fake, **settings)
     for number, step in enumerate(found, 1):
-        if graph == "on" and number == replays.WARM_UP + 1:
+        if graph == "on" and number == graphs.WARM_UP + 1:
             continue  # it gives back what the first steps used, and records
         if number > 1:  # the first step of fp16 makes the scale
             assert step["h2d"] == settings.get("accumulate", 1), number
@@ -201,7 +202,7 @@ def test_a_step_that_cannot_be_recorded(cupy_device, monkeypatch):
 
 def test_auto_records_small_networks_only(cupy_device, monkeypatch):
     assert "graph: steps are recorded" in run(3, graph="auto")[2]
-    monkeypatch.setattr(replays, "PAYS_BELOW", 1000)
+    monkeypatch.setattr(graphs, "PAYS_BELOW", 1000)
     _, _, lines, trainer = run(4, graph="auto")
     assert any("its arrays take" in line and "the host keeps up" in line for line in lines)
     assert trainer.steps._replays.nbytes == 0
@@ -209,13 +210,13 @@ def test_auto_records_small_networks_only(cupy_device, monkeypatch):
 
 def test_auto_leaves_half_of_the_memory_to_others(cupy_device, monkeypatch):
     takes = []
-    real = replays.Replays._against
+    real = graphs.Replays._against
 
     def against(self):
         takes.append(self._arrays())
         return real(self)
 
-    monkeypatch.setattr(replays.Replays, "_against", against)
+    monkeypatch.setattr(graphs.Replays, "_against", against)
     for spare, is_recorded in ((0, True), (-1, False)):
         monkeypatch.setattr(memory, "room_on_device", lambda: 2 * takes[-1] + spare)  # noqa: B023
         _, _, lines, _ = run(4, graph="auto")

@@ -11,18 +11,18 @@ import two_devices
 
 from minideconv import Tensor, nn, no_grad, ops, optim, train
 from minideconv import functional as F
-from minideconv.algorithms import algorithm
+from minideconv.autograd.checkpointing import checkpoint
+from minideconv.autograd.shapes import concatenate, stack
 from minideconv.backend import Device, device_of, get_xp, to_cpu, to_device
-from minideconv.checkpointing import checkpoint
+from minideconv.backend.algorithms import algorithm
+from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import checks, confusion, memory, module
 from minideconv.engine.cuda.blas import gemm
 from minideconv.models import deconvnet
 from minideconv.ops.switches import Switches
-from minideconv.precisions import precision
 from minideconv.segmentation.inference import Segmenter
-from minideconv.tensor_shapes import concatenate, stack
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
+from minideconv.settings.config import TrainConfig
+from minideconv.training.trainer import Trainer
 
 SECOND = Device("gpu", 1)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minideconv import train
-from minideconv.training.checkpoint import load_checkpoint
+from minideconv.training.run.checkpoint import load_checkpoint
 
 TINY = [
     *("--train-images", "15", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minideconv import ops, parallel
-from minideconv.algorithms import algorithm
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.backend.algorithms import algorithm
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import values

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minideconv.engine.arena import Arena
+from minideconv.engine.cpu.arena import Arena
 
 SIZE = 64
 ACTIONS = st.lists(st.tuples(st.sampled_from(["take", "give", "trim"]), st.integers(1, 30)))

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minideconv as md
-from minideconv import ops, parallel
-from minideconv.engine import batch_norm as engine
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.engine.cpu import batch_norm as engine
 from minideconv.ops.batch_norm import BatchNormSaved
 from minideconv.testing import seeds
 

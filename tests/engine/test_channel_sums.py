@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minideconv import ops, use_compiled
-from minideconv.algorithms import algorithm
-from minideconv.engine.batch_norm import channel_sums
+from minideconv.backend.algorithms import algorithm
+from minideconv.engine.cpu.batch_norm import channel_sums
 from minideconv.testing import values
 
 

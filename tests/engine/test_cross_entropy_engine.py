@@ -10,12 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minideconv as md
-from minideconv import ops, parallel
-from minideconv.engine import cross_entropy as engine
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.engine.cpu import cross_entropy as engine
 from minideconv.testing import seeds
 
 FORMS = ["compiled", "numpy"]
-TABLE = importlib.import_module("minideconv.algorithms")._faster["cpu"]
+TABLE = importlib.import_module("minideconv.backend.algorithms")._faster["cpu"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -142,7 +143,7 @@ def test_channels_last_stays_channels_last_when_compiled():
 
 def test_exponential_and_logarithm_are_within_two_units_in_the_last_place():
     pytest.importorskip("numba", reason="numba is not installed (extra fast)")
-    from minideconv.engine.compiled.cross_entropy import _sixteen
+    from minideconv.engine.cpu.compiled.cross_entropy import _sixteen
 
     # two classes, 0 and x: the log-probabilities are -log(1 + e^x) and x - log(1 + e^x)
     x = np.linspace(-80, 0, 16 * 500).astype(np.float32)

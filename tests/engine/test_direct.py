@@ -10,7 +10,7 @@ from minideconv.testing import ConvGeometry, conv_geometries, seeds
 
 pytest.importorskip("numba", reason="compiled kernels need numba")
 
-from minideconv.engine.compiled import direct  # needs numba
+from minideconv.engine.cpu.compiled import direct  # needs numba
 from minideconv.ops.im2col import conv_window
 
 any_geometry = conv_geometries(max_out=20, max_kernel=4, max_batch=3, max_channels=40, max_groups=1)

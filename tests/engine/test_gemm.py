@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv import ops, parallel
-from minideconv.algorithms import use_compiled
-from minideconv.engine import gemm
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.backend.algorithms import use_compiled
+from minideconv.engine.cpu import gemm
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, seeds, values
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv.engine import im2col_blocked
+from minideconv.engine.cpu import im2col_blocked
 from minideconv.testing import ConvGeometry, conv_geometries, seeds
 
 any_geometry = conv_geometries(max_out=9, max_kernel=4, max_batch=3, max_channels=12, max_groups=1)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minideconv.engine import memory
-from minideconv.engine.arena import make_arena
+from minideconv.engine.cpu import memory
+from minideconv.engine.cpu.arena import make_arena
 
 pytestmark = pytest.mark.usefixtures("quick_collections")
 
@@ -237,7 +237,7 @@ sys.last, here = Last(), Last()
 def test_a_process_with_a_limit_on_addresses_has_no_arena():
     code = """
 import resource
-from minideconv.engine.arena import make_arena
+from minideconv.engine.cpu.arena import make_arena
 assert make_arena() is not None
 resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))
 assert make_arena() is None

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minideconv as md
-from minideconv import Tensor, parallel
-from minideconv.engine import optimizers as engine
+from minideconv import Tensor
+from minideconv.backend import parallel
+from minideconv.engine.cpu import optimizers as engine
 from minideconv.optim import SGD, Adam, AdamW
 from minideconv.optim.blocks import as_they_lie
 from minideconv.testing import seeds

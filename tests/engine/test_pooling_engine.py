@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minideconv as md
-from minideconv import ops, parallel
-from minideconv.engine import pooling as engine
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.engine.cpu import pooling as engine
 from minideconv.ops.pool_window import pool_window
 from minideconv.testing import seeds, values
 

@@ -10,8 +10,8 @@ import pytest
 
 import minideconv as md
 from minideconv import ops
+from minideconv.engine.cpu.table import choose
 from minideconv.engine.layout import from_channels_last, with_taps_first
-from minideconv.engine.table import choose
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import values
 
@@ -92,7 +92,7 @@ def geometries():
 
 @pytest.mark.parametrize("is_compiled", [False, True])
 def test_only_fast_uses_winograd_and_only_in_single_precision(monkeypatch, is_compiled):
-    monkeypatch.setattr("minideconv.engine.table.compiled", lambda: is_compiled)
+    monkeypatch.setattr("minideconv.engine.cpu.table.compiled", lambda: is_compiled)
     if is_compiled and not NUMBA:
         pytest.skip("numba is not installed (extra fast)")
 

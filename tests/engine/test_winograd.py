@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv import ops, parallel
-from minideconv.algorithms import algorithm
-from minideconv.engine import winograd
+from minideconv import ops
+from minideconv.backend import parallel
+from minideconv.backend.algorithms import algorithm
+from minideconv.engine.cpu import winograd
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, seeds, values
@@ -32,7 +33,7 @@ def load(name):
     """Return an implementation: ``numpy 2``, ``numpy 4`` or ``compiled``."""
     if name == "compiled":
         pytest.importorskip("numba", reason="compiled kernels need numba")
-        from minideconv.engine.compiled import winograd as compiled
+        from minideconv.engine.cpu.compiled import winograd as compiled
 
         return compiled
     return numpy_with(int(name[-1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minideconv.engine.winograd_matrices import SIZES, Matrices, matrices
+from minideconv.engine.cpu.winograd_matrices import SIZES, Matrices, matrices
 from minideconv.testing import values
 
 sizes = pytest.mark.parametrize("m", SIZES)

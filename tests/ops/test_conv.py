@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minideconv.algorithms import algorithm
+from minideconv.backend.algorithms import algorithm
 from minideconv.ops import (
     col2im,
     conv2d,

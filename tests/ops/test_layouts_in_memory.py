@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minideconv import ops
-from minideconv.algorithms import ALGORITHMS, algorithm
+from minideconv.backend.algorithms import ALGORITHMS, algorithm
 from minideconv.testing import values
 
 pytestmark = pytest.mark.cpu  # what is moved to a GPU is copied on the way

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from minideconv import nn
-from minideconv.algorithms import algorithm, use_compiled
 from minideconv.autograd import Tensor
+from minideconv.backend.algorithms import algorithm, use_compiled
 from minideconv.nn import Parameter, init
 from minideconv.optim import SGD, Adam, AdamW, GradScaler
 

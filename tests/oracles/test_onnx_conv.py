@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minideconv import geometry, ops
+from minideconv import ops
+from minideconv.ops import geometry
 
 APPLIED = {
     "Conv": [

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv import tensor_math as tm
-from minideconv import tensor_reductions as tr
-from minideconv import tensor_shapes as ts
 from minideconv.autograd import Tensor, no_grad
+from minideconv.autograd import elementwise as tm
+from minideconv.autograd import reductions as tr
+from minideconv.autograd import shapes as ts
 
 # One step of a program: it takes the library, two earlier results and numbers to decide by, and
 # returns a new result. Both libraries are given the same numbers.

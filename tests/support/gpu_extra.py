@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from minideconv import gpu_probe
+from minideconv.backend import gpu_probe
 from minideconv.engine.cuda import blas
 
 

@@ -25,7 +25,9 @@ import numpy as np
 import pytest
 from hypothesis import register_random
 
-from minideconv import algorithms, backend, grad_mode, parallel, precisions, random
+from minideconv import backend, random
+from minideconv.autograd import grad_mode
+from minideconv.backend import algorithms, parallel, precisions
 from minideconv.engine.cuda import benchmark
 from minideconv.ops import workspace
 

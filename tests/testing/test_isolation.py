@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from unseeded import unseeded
 
 from minideconv import random
-from minideconv.engine import memory
+from minideconv.engine.cpu import memory
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tests", "benchmarks", "tutorials", "docs/_ext", "minideconv")
@@ -41,7 +41,7 @@ import random as python
 import signal
 import pytest
 from minideconv import random
-from minideconv.algorithms import get_algorithm, set_algorithm
+from minideconv.backend.algorithms import get_algorithm, set_algorithm
 from minideconv.backend import set_default_device
 from minideconv.ops import set_workspace_limit
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv import geometry as shapes
+from minideconv.ops import geometry as shapes
 from minideconv.testing import (
     BatchNormGeometry,
     ConvGeometry,

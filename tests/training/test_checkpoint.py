@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from minideconv.errors import CheckpointError, UsageError
-from minideconv.training import checkpoint as module
-from minideconv.training.checkpoint import (
+from minideconv.training.run import checkpoint as module
+from minideconv.training.run.checkpoint import (
     Checkpoint,
     check_model_state,
     find_checkpoint,

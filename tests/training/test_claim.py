@@ -13,9 +13,9 @@ import pytest
 
 from minideconv import report, train
 from minideconv.errors import UsageError
-from minideconv.training.claim import new_run, old_run
-from minideconv.training.config import TrainConfig
-from minideconv.training.run_folder import RunFolder
+from minideconv.settings.config import TrainConfig
+from minideconv.training.run.claim import new_run, old_run
+from minideconv.training.run.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -29,8 +29,8 @@ CLAIM = """
 import sys
 from pathlib import Path
 from minideconv.errors import UsageError
-from minideconv.training.claim import new_run, old_run
-from minideconv.training.config import TrainConfig
+from minideconv.training.run.claim import new_run, old_run
+from minideconv.settings.config import TrainConfig
 print("ready", flush=True)
 kind, path = sys.stdin.readline().split()
 try:
@@ -213,12 +213,12 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
 def test_without_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
     import errno
 
-    from minideconv.training import run_lock
+    from minideconv.training.run import lock
 
     def refuse(descriptor):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(run_lock, "_try", refuse)
+    monkeypatch.setattr(lock, "_try", refuse)
     with (
         pytest.warns(RuntimeWarning, match="a file system without locks"),
         new_run(TrainConfig(output_dir=str(tmp_path / "run"))) as run,

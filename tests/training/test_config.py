@@ -9,8 +9,8 @@ import re
 import pytest
 
 from minideconv.errors import UsageError
-from minideconv.training.config import TrainConfig, settings
-from minideconv.training.options import add_options, given_options, read_toml, to_toml
+from minideconv.settings.config import TrainConfig, settings
+from minideconv.settings.options import add_options, given_options, read_toml, to_toml
 
 
 def parse(*arguments: str) -> dict:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from minideconv.engine.cuda.pinned import Lane, Machine
-from minideconv.training.feeder import Feeder, Layout
+from minideconv.training.gpu.feeder import Feeder, Layout
 
 BATCHES = 10
 SEEDS = range(12)

@@ -8,15 +8,15 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minideconv import evaluate, parallel, predict, train
-from minideconv.algorithms import ALGORITHMS, get_algorithm
-from minideconv.backend import Device, to_cpu
+from minideconv import evaluate, predict, train
+from minideconv.backend import Device, parallel, to_cpu
+from minideconv.backend.algorithms import ALGORITHMS, get_algorithm
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
-from minideconv.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
-from minideconv.training.machine import computing, loader_workers
+from minideconv.settings.config import TrainConfig
+from minideconv.training.computing import computing, loader_workers
+from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minideconv.training.trainer import Trainer
 
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--difficulty", "easy"),

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from minideconv import train
-from minideconv.engine import memory, resident
+from minideconv.engine.cpu import memory, resident
 from minideconv.errors import TrainingError, UsageError
 from minideconv.nn import Parameter
+from minideconv.settings.config import TrainConfig
+from minideconv.settings.sizes import format_size, parse_size
 from minideconv.training import memory_watch as module
-from minideconv.training.checkpoint import load_checkpoint
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
 from minideconv.training.memory_watch import MemoryWatch
-from minideconv.training.sizes import format_size, parse_size
+from minideconv.training.run.checkpoint import load_checkpoint
+from minideconv.training.trainer import Trainer
 
 MIB = 1 << 20
 TINY = [

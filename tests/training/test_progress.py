@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from minideconv.training import progress as module
 from minideconv.training.meters import Clock, LossMeter
-from minideconv.training.progress import BarProgress, Progress, StepInfo, make_progress
+from minideconv.training.run import progress as module
+from minideconv.training.run.progress import BarProgress, Progress, StepInfo, make_progress
 
 INFO = StepInfo(
     stage="2",

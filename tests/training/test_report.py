@@ -13,9 +13,9 @@ import pytest
 from minideconv import report
 from minideconv.errors import DataError
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.training.config import TrainConfig
-from minideconv.training.report import report_html
-from minideconv.training.run_folder import RunFolder
+from minideconv.settings.config import TrainConfig
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.report import report_html
 from minideconv.visualize.boards import png_bytes
 
 VOID_TAGS = {"meta", "img", "br", "path", "polyline", "circle"}

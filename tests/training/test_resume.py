@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from minideconv.errors import CheckpointError
-from minideconv.training.checkpoint import load_checkpoint
-from minideconv.training.config import TrainConfig
-from minideconv.training.engine import Trainer
+from minideconv.settings.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
-from minideconv.training.run_folder import RunFolder
+from minideconv.training.run.checkpoint import load_checkpoint
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.trainer import Trainer
 
 pytestmark = pytest.mark.long_on_fakecuda  # tests/cuda/test_training_run.py resumes there
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from minideconv.errors import TrainingError, UsageError
-from minideconv.training.claim import new_run
-from minideconv.training.config import TrainConfig
-from minideconv.training.options import read_toml
-from minideconv.training.run_folder import RunFolder, write_bytes, write_text
+from minideconv.settings.config import TrainConfig
+from minideconv.settings.options import read_toml
+from minideconv.training.run.claim import new_run
+from minideconv.training.run.folder import RunFolder, write_bytes, write_text
 
 
 def test_a_new_folder_holds_its_configuration(tmp_path):

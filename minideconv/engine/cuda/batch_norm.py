@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import Pixels, aligned, as_images, as_pixels, pixels_plan
 from minideconv.ops.batch_norm import BatchNormSaved

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.batch_norm import Affine, finish_gradient_sums
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import Pixels, aligned, as_images, as_pixels, pixels_plan

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, cupy
-from minideconv.device_guard import device_guard
+from minideconv.backend.device_guard import device_guard
 from minideconv.engine.cuda.capability import check_precision
 from minideconv.engine.cuda.memory import with_room
 

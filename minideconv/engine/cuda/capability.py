@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 
 from minideconv.backend import Device, cupy, describe_device, gpu_problem
+from minideconv.backend.precisions import PRECISIONS
 from minideconv.errors import UsageError
-from minideconv.precisions import PRECISIONS
 
 __all__ = ["capability", "check_precision"]
 

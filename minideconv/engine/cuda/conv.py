@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array
+from minideconv.backend.algorithms import accelerates
+from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda import im2col_gemm
 from minideconv.engine.cuda.products import factors, rounded
 from minideconv.engine.cuda.table import choose
@@ -20,7 +21,6 @@ from minideconv.engine.layout import (
     to_channels_last,
 )
 from minideconv.ops.im2col import Window
-from minideconv.precisions import get_precision
 
 __all__ = [
     "conv2d",

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.module import BLOCK, launch
 from minideconv.ops.cross_entropy import CrossEntropySaved, check_class_weights, check_labels

@@ -6,8 +6,8 @@ the next kernel reads them. The kernels are in `kernels/gradients.cu`.
 
 from __future__ import annotations
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import BLOCK, launch
 from minideconv.engine.cuda.optimizers import MOST_BLOCKS, flat_arrays, threads_for
 

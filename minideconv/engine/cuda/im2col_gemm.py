@@ -32,7 +32,7 @@ from math import prod
 from typing import Any
 
 from minideconv.backend import Array, get_xp
-from minideconv.engine import gemm
+from minideconv.engine.cpu import gemm
 from minideconv.engine.cuda.columns import blocks, col2im, im2col, touched
 from minideconv.engine.cuda.exchange import exchanged
 from minideconv.engine.cuda.products import (

@@ -13,11 +13,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.layout import from_channels_last, to_channels_last
-from minideconv.geometry import Pair
+from minideconv.ops.geometry import Pair
 from minideconv.ops.interpolate import interpolation_matrix
 
 __all__ = ["backward", "forward"]

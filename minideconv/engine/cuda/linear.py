@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.products import Factors, add_bias, factors, multiply, rounded
 from minideconv.engine.layout import contiguous
 

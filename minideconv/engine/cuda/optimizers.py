@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import BLOCK, launch
 
 __all__ = ["MOST_BLOCKS", "adam", "adam_told", "flat_arrays", "sgd", "sgd_told", "threads_for"]

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array
+from minideconv.backend.algorithms import accelerates
 from minideconv.ops import activations
 from minideconv.ops.dropout import masked as multiplied
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import aligned, pixels_plan
 from minideconv.engine.layout import from_channels_last, to_channels_last

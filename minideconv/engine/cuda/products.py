@@ -1,6 +1,6 @@
 """Products in the chosen precision: what becomes of their factors, and the bias behind them.
 
-    out = a b + beta out        a and b rounded as `minideconv.precisions` says
+    out = a b + beta out        a and b rounded as `minideconv.backend.precisions` says
 
 =========  ==================  ==========================================
 precision  factors in memory   who rounds them
@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.cuda.module import launch
-from minideconv.precisions import get_precision
 
 __all__ = [
     "Factors",

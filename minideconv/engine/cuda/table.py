@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array
-from minideconv.engine import gemm
+from minideconv.engine.cpu import gemm
 from minideconv.engine.cuda import im2col_gemm, implicit_gemm
 from minideconv.engine.cuda.benchmark import fastest, get_benchmark
 from minideconv.engine.cuda.capability import capability
@@ -116,7 +116,7 @@ def choose(
     """Return the algorithm for "forward", "input_grad" or "weight_grad"; None: the reference.
 
     The convolution takes `n` images of `c` channels to `k`, in `groups`, and `precision` is that of
-    `minideconv.precisions`.
+    `minideconv.backend.precisions`.
     """
     question, ways = _ways(capability(), operation, window, n, c, k, groups, dtype, precision)
     if len(ways) > 1 and get_benchmark():

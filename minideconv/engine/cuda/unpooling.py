@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.algorithms import accelerates
 from minideconv.backend import Array, get_xp
+from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.layout import from_channels_last, to_channels_last
-from minideconv.geometry import Pair
+from minideconv.ops.geometry import Pair
 
 __all__ = ["last_of_indices", "scatter_indices"]
 

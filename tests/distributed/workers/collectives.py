@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from minideconv import parallel
+from minideconv.backend import parallel
 from minideconv.distributed import check_same, find, from_first, mpi, processes
 from minideconv.errors import MinideconvError, UsageError
 

@@ -17,11 +17,11 @@ from minideconv.distributed import communicator
 from minideconv.models import deconvnet
 from minideconv.optim import SGD, Adam
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.training.config import TrainConfig
-from minideconv.training.exchange import Alone, Together
-from minideconv.training.host_step import HostStep
+from minideconv.settings.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
+from minideconv.training.processes import Alone, Together
+from minideconv.training.step import HostStep
 
 SIZES = (7, 7, 4, 2, 6)  # images of the batches; of 4 processes two have none of the fourth
 EVEN = (8, 8, 8, 8, 8)  # enough for a process that normalises by its own images

@@ -1,0 +1,49 @@
+"""Automatic differentiation: ``y = f(x)`` is written down, and ``y.backward()`` walks back over it.
+
+An operation computes on plain arrays, then calls `record` with its result, its inputs, and a
+function that turns the gradient of the result into the gradients of the inputs:
+
+>>> def double(x):
+...     return record("double", x.data * 2, (x,), lambda grad, needs: (grad * 2,))
+>>> x = Tensor([1.0, 2.0], requires_grad=True)
+>>> (double(x) * x).sum().backward()
+>>> x.grad
+Tensor([4., 8.])
+
+That is all there is to a differentiable operation. Nothing here knows any layer: those are bound in
+`functional`, one `record` each. This file only puts the parts together; read them in this order:
+
+=============== ====================================================================================
+`grad_mode`     ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
+`tape`          what is written down (`Node`), and the walk back over it (`backward_pass`)
+`tensor`        `Tensor`
+`record`        the one way onto the tape
+`elementwise`   the table of elementary maths: each function beside its derivative
+`broadcasting`  how a row of that table becomes an operation; types and broadcasting
+`reductions`    sums, means, extremes, matrix products
+`shapes`        reshaping, indexing, joining
+`inplace`       ``x[...] = value``, ``x += value``
+`checkpointing` parts of a network that are computed twice instead of kept
+=============== ====================================================================================
+"""
+
+from __future__ import annotations
+
+# Importing these gives Tensor its operators and methods.
+from minideconv.autograd import elementwise, inplace, reductions, shapes  # noqa: F401
+from minideconv.autograd.checkpointing import checkpoint
+from minideconv.autograd.grad_mode import detect_anomaly, is_grad_enabled, no_grad
+from minideconv.autograd.methods import Operand
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import RemovableHandle, Tensor
+
+__all__ = [
+    "Operand",
+    "RemovableHandle",
+    "Tensor",
+    "checkpoint",
+    "detect_anomaly",
+    "is_grad_enabled",
+    "no_grad",
+    "record",
+]

@@ -1,0 +1,293 @@
+"""Elementary maths on tensors: one table, each derivative beside its function.
+
+A row of the table gives an operation's name, its forward on plain arrays, and for each argument a
+VJP (vector-Jacobian product): the gradient ``g`` of the result, turned into the gradient of that
+argument. A VJP asks for what it needs by the names of its parameters, ``x`` (or ``a``, ``b``) for
+an argument and ``y`` for the result; only what is asked for, and only where a gradient is wanted,
+is kept until backward. How a row becomes an operation, and how broadcasting is undone, is in
+`broadcasting`; no row thinks of it.
+
+The form follows HIPS autograd (D. Maclaurin, Modeling, Inference and Optimization with Composable
+Differentiable Programming, 2016, chapter 4); the formulas are those of any calculus book.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv.autograd.broadcasting import (
+    as_tensor,
+    binary,
+    check_one_device,
+    explain,
+    operands,
+    reflected,
+    unary,
+    unbroadcast,
+)
+from minideconv.autograd.methods import Operand
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
+from minideconv.backend import Array, get_xp
+from minideconv.backend.device_guard import device_guard
+
+__all__ = [
+    "abs",
+    "add",
+    "clip",
+    "div",
+    "exp",
+    "log",
+    "maximum",
+    "minimum",
+    "mul",
+    "neg",
+    "pow",
+    "sigmoid",
+    "sqrt",
+    "sub",
+    "tanh",
+    "where",
+]
+
+# ---- the table -----------------------------------------------------------------------------------
+
+add = binary(
+    "add",
+    "a + b",
+    lambda xp, a, b: a + b,
+    lambda xp, g: g,
+    lambda xp, g: g,
+)
+sub = binary(
+    "sub",
+    "a - b",
+    lambda xp, a, b: a - b,
+    lambda xp, g: g,
+    lambda xp, g: -g,
+)
+mul = binary(
+    "mul",
+    "a * b",
+    lambda xp, a, b: a * b,
+    lambda xp, g, b: g * b,
+    lambda xp, g, a: g * a,
+)
+div = binary(
+    "div",
+    "a / b",
+    lambda xp, a, b: a / b,
+    lambda xp, g, b: g / b,
+    lambda xp, g, b, y: -g * y / b,
+)
+pow = binary(
+    "pow",
+    "a to the power b",
+    lambda xp, a, b: a**b,
+    lambda xp, g, a, b: g * _power_slope(xp, a, b),
+    lambda xp, g, a, y: g * y * _log_base(xp, a),
+)
+maximum = binary(
+    "maximum",
+    "the larger of a and b (the gradient of a tie goes to a)",
+    lambda xp, a, b: xp.maximum(a, b),
+    lambda xp, g, a, b: g * (a >= b),
+    lambda xp, g, a, b: g * xp.logical_not(a >= b),
+)
+minimum = binary(
+    "minimum",
+    "the smaller of a and b (the gradient of a tie goes to a)",
+    lambda xp, a, b: xp.minimum(a, b),
+    lambda xp, g, a, b: g * (a <= b),
+    lambda xp, g, a, b: g * xp.logical_not(a <= b),
+)
+neg = unary(
+    "neg",
+    "-x",
+    lambda xp, x: -x,
+    lambda xp, g: -g,
+)
+exp = unary(
+    "exp",
+    "e to the power x",
+    lambda xp, x: xp.exp(x),
+    lambda xp, g, y: g * y,
+)
+log = unary(
+    "log",
+    "the natural logarithm of x",
+    lambda xp, x: xp.log(x),
+    lambda xp, g, x: g / x,
+)
+sqrt = unary(
+    "sqrt",
+    "the square root of x",
+    lambda xp, x: xp.sqrt(x),
+    lambda xp, g, y: g / (2 * y),
+)
+abs = unary(
+    "abs",
+    "the absolute value of x (its slope at 0 is taken as 0)",
+    lambda xp, x: xp.abs(x),
+    lambda xp, g, x: g * xp.sign(x),
+)
+tanh = unary(
+    "tanh",
+    "the hyperbolic tangent of x",
+    lambda xp, x: xp.tanh(x),
+    # Far out the slope is 0, also at 2e4; 2 x itself may overflow.
+    lambda xp, g, x: g * (4 * _logistic_slope(xp, 2 * xp.clip(x, -1e4, 1e4))),
+)
+sigmoid = unary(
+    "sigmoid",
+    "1 / (1 + exp(-x)), written so that nothing overflows and nothing cancels",
+    lambda xp, x: _logistic(xp, x),
+    lambda xp, g, x: g * _logistic_slope(xp, x),
+)
+
+
+def _logistic(xp: Any, x: Any) -> Any:
+    """Return 1 / (1 + e^-x), or e^x / (1 + e^x) where x < 0: to a few units in the last place."""
+    # -|x| by way of a float: the smallest int8 has no absolute value, and a uint8 no negative.
+    e = xp.exp(xp.minimum(x, x * -1.0))
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+def _logistic_slope(xp: Any, x: Any) -> Any:
+    """Return the derivative of the logistic function: y (1 - y), where 1 - y would lose its digits.
+
+    It is e / (1 + e)^2 with e = e^-|x|, since the function is symmetric. That of tanh(x) =
+    2 logistic(2 x) - 1, also written 1 - y^2, is four times as large, at 2 x.
+    """
+    e = xp.exp(-xp.abs(x))
+    return e / ((1 + e) * (1 + e))
+
+
+def _power_slope(xp: Any, a: Any, b: Any) -> Any:
+    """Return d(a**b)/da = b a**(b-1), which is 0 where b is 0, also at a = 0."""
+    if isinstance(b, (int, float)):
+        return b * a ** (b - 1) if b != 0 else a * 0
+    return b * a ** xp.where(b == 0, xp.ones_like(b), b - 1)
+
+
+def _log_base(xp: Any, a: Any) -> Any:
+    """Return log(a) for d(a**b)/db = a**b log(a); 0 at a = 0, where a**b stays 0 for all b > 0."""
+    if isinstance(a, (int, float)):
+        return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
+    return xp.log(xp.where(a == 0, xp.ones_like(a), a))
+
+
+# ---- choosing ------------------------------------------------------------------------------------
+
+
+@device_guard
+def clip(x: Operand, minimum: float | None = None, maximum: float | None = None) -> Tensor:
+    """Return `x` limited to [minimum, maximum]; the gradient is 0 outside and passes at the limits.
+
+    Parameters
+    ----------
+    x : Tensor
+    minimum, maximum : number or None
+        None means no limit on that side.
+    """
+    x = as_tensor(x)
+    if minimum is None and maximum is None:
+        raise ValueError("clip: minimum and maximum are both None; give at least one")
+    low = -math.inf if minimum is None else float(minimum)
+    high = math.inf if maximum is None else float(maximum)
+    if not low <= high:
+        raise ValueError(f"clip: minimum {minimum} must not exceed maximum {maximum}")
+
+    def backward(g: Array, needs: Sequence[bool], x: Array) -> tuple[Array]:
+        return (g * ((x >= low) & (x <= high)),)
+
+    y = get_xp(x.data).clip(x.data, minimum, maximum)
+    return record("clip", y, (x,), backward, saved=(x,))
+
+
+@device_guard
+def where(condition: Any, a: Operand, b: Operand) -> Tensor:
+    """Return `a` where `condition` is true and `b` elsewhere; all three broadcast.
+
+    Parameters
+    ----------
+    condition : bool array or Tensor
+        Not differentiated.
+    a, b : Tensor, array or number
+    """
+    first, second, x, y = operands("where", a, b)
+    xp = get_xp(x, y)
+    # A number among them takes the type of the other; `where` alone would decide by its value.
+    kind = xp.result_type(x, y)
+    x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
+    chosen = as_tensor(condition).data
+    check_one_device("where", chosen, x)
+    try:
+        z = xp.where(xp.asarray(chosen), x, y)
+    except (TypeError, ValueError):
+        check_one_device("where", x, y)
+        raise ValueError(
+            f"where: shapes {np.shape(chosen)} (condition), {x.shape} and {y.shape} do not "
+            "broadcast"
+        ) from None
+
+    def backward(g: Array, needs: Sequence[bool], chosen: Array, *shapes: Any) -> Any:
+        picks = (chosen, get_xp(g).logical_not(chosen))
+        return tuple(
+            unbroadcast(g * pick, shape) if need else None
+            for pick, shape, need in zip(picks, shapes, needs, strict=True)
+        )
+
+    return record("where", z, (first, second), backward, saved=(chosen, x.shape, y.shape))
+
+
+# ---- what becomes a method or an operator of Tensor ----------------------------------------------
+
+
+def _comparison(name: str, compare: Callable[[Any, Any], Any]) -> Any:
+    """Make ``<`` and the like: plain bool arrays, since a truth value has no gradient."""
+
+    def operation(a: Tensor, b: Any) -> Any:
+        if not isinstance(b, (Tensor, bool, int, float, np.generic, list, tuple)) and not hasattr(
+            b, "__array_function__"
+        ):
+            return NotImplemented  # so that `tensor == None` is False
+        _, _, x, y = operands(name, a, b)
+        try:
+            return get_xp(x).asarray(compare(x, y))
+        except (TypeError, ValueError) as error:
+            explain(name, x, y, error)
+
+    operation.__name__ = operation.__qualname__ = name
+    return device_guard(operation)
+
+
+_METHODS: dict[str, Any] = {
+    "__add__": add,
+    "__radd__": reflected(add),
+    "__sub__": sub,
+    "__rsub__": reflected(sub),
+    "__mul__": mul,
+    "__rmul__": reflected(mul),
+    "__truediv__": div,
+    "__rtruediv__": reflected(div),
+    "__pow__": pow,
+    "__rpow__": reflected(pow),
+    "__neg__": neg,
+    "__abs__": abs,
+    "__lt__": _comparison("<", operator.lt),
+    "__le__": _comparison("<=", operator.le),
+    "__gt__": _comparison(">", operator.gt),
+    "__ge__": _comparison(">=", operator.ge),
+    "__eq__": _comparison("==", operator.eq),
+    "__ne__": _comparison("!=", operator.ne),
+}
+for _operation in (abs, clip, exp, log, sigmoid, sqrt, tanh):
+    _METHODS[_operation.__name__] = _operation
+for _name, _operation in _METHODS.items():
+    setattr(Tensor, _name, _operation)

@@ -1,0 +1,205 @@
+"""Sums over axes: sum, mean, variance, extremes and the matrix product.
+
+A sum is a matrix of ones, so its backward is the transpose, which repeats the gradient. The others
+are sums of something: the gradient is repeated, then goes through the something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv.autograd.broadcasting import (
+    as_tensor,
+    check_one_device,
+    operands,
+    reflected,
+    unbroadcast,
+)
+from minideconv.autograd.methods import Axis, Operand
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
+from minideconv.backend import Array, get_xp
+from minideconv.backend.device_guard import device_guard
+
+__all__ = ["matmul", "max", "mean", "min", "sum", "var"]
+
+# ---- reductions ----------------------------------------------------------------------------------
+
+
+@device_guard
+def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the sum over `axis` (all axes if None)."""
+    x = as_tensor(x)
+    axes = reduced_axes("sum", axis, x.shape)
+
+    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
+        return (_spread(g, shape, axes),)
+
+    y = x.data.sum(axis=axes, keepdims=keepdims)
+    return record("sum", y, (x,), backward, saved=(x.shape,))
+
+
+@device_guard
+def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the mean over `axis` (all axes if None)."""
+    x = as_tensor(x)
+    axes = reduced_axes("mean", axis, x.shape)
+    count = _count("mean", x.shape, axes)
+
+    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
+        return (_spread(g / count, shape, axes),)
+
+    y = x.data.mean(axis=axes, keepdims=keepdims)
+    return record("mean", y, (x,), backward, saved=(x.shape,))
+
+
+@device_guard
+def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """Return the variance over `axis`: the squared distances from the mean, summed, / (n - ddof).
+
+    ``ddof=0`` is the variance of the values themselves (NumPy's default, batch norm's);
+    ``ddof=1`` is the unbiased estimate from a sample (PyTorch's default).
+    """
+    x = as_tensor(x)
+    axes = reduced_axes("var", axis, x.shape)
+    count = _count("var", x.shape, axes) - ddof
+    if count <= 0:
+        raise ValueError(
+            f"var: {count + ddof} values and ddof={ddof} leave {count} to divide by; more than "
+            "ddof values are needed"
+        )
+
+    def backward(g: Array, needs: Sequence[bool], x: Array) -> tuple[Array]:
+        distance = x - x.mean(axis=axes, keepdims=True)
+        distance *= _spread(g * (2 / count), x.shape, axes)
+        return (distance,)
+
+    y = x.data.var(axis=axes, keepdims=keepdims, ddof=ddof)
+    return record("var", y, (x,), backward, saved=(x,))
+
+
+@device_guard
+def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the maximum over `axis`; a NaN counts as the maximum.
+
+    Of equal ones the first, in row-major order, has the gradient.
+    """
+    return _extreme("max", x, axis, keepdims)
+
+
+@device_guard
+def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the minimum over `axis`; a NaN counts as the minimum.
+
+    Of equal ones the first, in row-major order, has the gradient.
+    """
+    return _extreme("min", x, axis, keepdims)
+
+
+def _extreme(name: str, x: Operand, axis: Axis, keepdims: bool) -> Tensor:
+    x = as_tensor(x)
+    axes = reduced_axes(name, axis, x.shape)
+    count = _count(name, x.shape, axes)
+    others = tuple(i for i in range(x.ndim) if i not in axes)
+
+    def rows(array: Array) -> Array:
+        """Put what is reduced into one last axis."""
+        return array.transpose(*others, *axes).reshape(*(array.shape[i] for i in others), count)
+
+    def backward(g: Array, needs: Sequence[bool], first: Array, shape: Any) -> tuple[Array]:
+        xp = get_xp(g)
+        chosen = xp.arange(count) == first[..., None]
+        order = (*others, *axes)  # back to the axes as they were
+        chosen = chosen.reshape([shape[i] for i in order]).transpose(
+            [order.index(i) for i in range(len(shape))]
+        )
+        return (_spread(g, shape, axes) * chosen,)
+
+    y = getattr(x.data, name)(axis=axes, keepdims=keepdims)
+    saved: tuple[Any, ...] = ()
+    if x.requires_grad:
+        values = rows(x.data)
+        saved = (values.argmax(-1) if name == "max" else values.argmin(-1), x.shape)
+    return record(name, y, (x,), backward, saved)
+
+
+def reduced_axes(name: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `axis` as a sorted tuple of axes counted from the first."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    given = axis if isinstance(axis, tuple) else (axis,)
+    axes = sorted({i + len(shape) if i < 0 else i for i in given})
+    if len(axes) != len(given) or (axes and not 0 <= axes[0] <= axes[-1] < len(shape)):
+        raise ValueError(
+            f"{name}: axis {axis} must name axes of shape {shape}, each once, from {-len(shape)} "
+            f"to {len(shape) - 1}"
+        )
+    return tuple(axes)
+
+
+def _count(name: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    count = math.prod(shape[i] for i in axes)
+    if count == 0:
+        raise ValueError(f"{name}: there is nothing to reduce over axes {axes} of shape {shape}")
+    return count
+
+
+def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """Repeat the gradient of a reduction along the reduced axes: the adjoint of a sum."""
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return get_xp(g).broadcast_to(g.reshape(kept), shape)
+
+
+# ---- matrix product ------------------------------------------------------------------------------
+
+
+@device_guard
+def matmul(a: Operand, b: Operand) -> Tensor:
+    """Return the matrix product ``(..., n, k) @ (..., k, m) -> (..., n, m)``.
+
+    Leading axes broadcast. As in NumPy, a vector (k,) on the left is a row and on the right a
+    column, whose axis of length 1 is dropped from the result.
+    """
+    first, second, x, y = operands("matmul", a, b)
+    try:
+        z = get_xp(x, y).matmul(x, y)
+    except (TypeError, ValueError):
+        check_one_device("matmul", x, y)
+        raise ValueError(
+            f"matmul: shapes {np.shape(x)} and {np.shape(y)} do not fit (..., n, k) @ (..., k, m)"
+        ) from None
+    rows = (1, *x.shape) if x.ndim == 1 else x.shape  # (..., n, k)
+    columns = (*y.shape, 1) if y.ndim == 1 else y.shape  # (..., k, m)
+
+    def backward(g: Array, needs: Sequence[bool], a: Any, b: Any, *shapes: Any) -> Any:
+        if shapes[1] != columns:
+            g = g[..., None]
+        if shapes[0] != rows:
+            g = g[..., None, :]  # (..., n, m)
+        da = db = None
+        if needs[0]:
+            da = unbroadcast(g @ b.reshape(columns).swapaxes(-1, -2), rows).reshape(shapes[0])
+        if needs[1]:
+            db = unbroadcast(a.reshape(rows).swapaxes(-1, -2) @ g, columns).reshape(shapes[1])
+        return da, db
+
+    keep_a: Any = x if first is None else first
+    keep_b: Any = y if second is None else second
+    if first is None or not first.requires_grad:
+        keep_b = None  # only the gradient of a asks for b
+    if second is None or not second.requires_grad:
+        keep_a = None
+    saved = (keep_a, keep_b, x.shape, y.shape)
+    return record("matmul", z, (first, second), backward, saved)
+
+
+# ---- what becomes a method or an operator of Tensor ----------------------------------------------
+
+for _operation in (max, mean, min, sum, var):
+    setattr(Tensor, _operation.__name__, _operation)
+setattr(Tensor, "__matmul__", matmul)  # noqa: B010 - declared in TensorMethods
+setattr(Tensor, "__rmatmul__", reflected(matmul))  # noqa: B010

@@ -1,0 +1,319 @@
+"""Tensors rearranged: shapes, axes, indexing, joining.
+
+Each operation here moves numbers without changing them: it is a matrix of zeros and ones. Its
+backward is the transpose, which moves the gradients the way back, and adds them up where one number
+went to several places.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv.autograd.broadcasting import as_tensor, unbroadcast
+from minideconv.autograd.methods import Operand
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
+from minideconv.backend import Array, Device, get_xp, to_device
+from minideconv.backend.device_guard import device_guard
+
+__all__ = [
+    "astype",
+    "broadcast_to",
+    "concatenate",
+    "flatten",
+    "getitem",
+    "permute",
+    "read_index",
+    "reshape",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "to",
+    "transpose",
+    "unsqueeze",
+]
+
+# ---- views of the same numbers -------------------------------------------------------------------
+
+
+@device_guard
+def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
+    """Return `x` with the same elements in row-major order in another shape; one -1 is worked out.
+
+    The result is a view of the memory of `x` where the strides allow it.
+    """
+    x = as_tensor(x)
+    sizes = _flat(shape)
+    try:
+        y = x.data.reshape(sizes)
+    except ValueError:
+        raise ValueError(
+            f"reshape: {x.size} elements of shape {x.shape} do not fit shape {sizes}"
+        ) from None
+
+    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
+        return (g.reshape(shape),)
+
+    return record("reshape", y, (x,), backward, saved=(x.shape,))
+
+
+def flatten(x: Operand, start: int = 0, stop: int = -1) -> Tensor:
+    """Join the axes `start` to `stop` (both included) into one."""
+    x = as_tensor(x)
+    if x.ndim == 0:
+        return reshape(x, 1)
+    first, last = _axis("flatten", start, x.ndim), _axis("flatten", stop, x.ndim)
+    if first > last:
+        raise ValueError(f"flatten: start axis {start} comes after stop axis {stop}")
+    joined = math.prod(x.shape[first : last + 1])
+    return reshape(x, *x.shape[:first], joined, *x.shape[last + 1 :])
+
+
+def permute(x: Operand, *axes: int | Sequence[int]) -> Tensor:
+    """Reorder the axes: axis i of the result is axis ``axes[i]`` of `x`; none given reverse all."""
+    x = as_tensor(x)
+    given = _flat(axes) or tuple(range(x.ndim))[::-1]
+    order = tuple(i + x.ndim if i < 0 else i for i in given)
+    if sorted(order) != list(range(x.ndim)):
+        raise ValueError(
+            f"transpose: axes {given} must name each of the {x.ndim} axes of shape {x.shape} once; "
+            "swapaxes(i, j) exchanges two"
+        )
+    back = tuple(order.index(i) for i in range(x.ndim))
+
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array]:
+        return (g.transpose(back),)
+
+    return record("transpose", x.data.transpose(order), (x,), backward)
+
+
+transpose = permute
+
+
+def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
+    """Exchange two axes."""
+    x = as_tensor(x)
+    order = list(range(x.ndim))
+    i, j = _axis("swapaxes", axis1, x.ndim), _axis("swapaxes", axis2, x.ndim)
+    order[i], order[j] = j, i
+    return permute(x, *order)
+
+
+def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
+    """Repeat `x` along new axes and along axes of length 1, without copying."""
+    x = as_tensor(x)
+    sizes = _flat(shape)
+    try:
+        y = get_xp(x.data).broadcast_to(x.data, sizes)
+    except ValueError:
+        raise ValueError(
+            f"broadcast_to: shape {x.shape} does not broadcast to {sizes}; counted from the last, "
+            "axes must have equal lengths or length 1"
+        ) from None
+
+    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
+        return (unbroadcast(g, shape),)
+
+    return record("broadcast_to", y, (x,), backward, saved=(x.shape,))
+
+
+def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Drop `axis`, which must have length 1; None drops all axes of length 1."""
+    x = as_tensor(x)
+    if axis is None:
+        drop = {i for i, n in enumerate(x.shape) if n == 1}
+    else:
+        given = axis if isinstance(axis, tuple) else (axis,)
+        drop = {_axis("squeeze", i, x.ndim) for i in given}
+        for i in sorted(drop):
+            if x.shape[i] != 1:
+                raise ValueError(
+                    f"squeeze: axis {i} of shape {x.shape} has length {x.shape[i]}; only axes of "
+                    "length 1 can be dropped"
+                )
+    return reshape(x, *(n for i, n in enumerate(x.shape) if i not in drop))
+
+
+def unsqueeze(x: Operand, axis: int) -> Tensor:
+    """Insert an axis of length 1 so that it becomes `axis` of the result."""
+    x = as_tensor(x)
+    place = _axis("unsqueeze", axis, x.ndim + 1)
+    return reshape(x, *x.shape[:place], 1, *x.shape[place:])
+
+
+@device_guard
+def astype(x: Operand, dtype: Any) -> Tensor:
+    """Convert the elements to `dtype`; the gradient is converted back."""
+    x = as_tensor(x)
+    if x.dtype == np.dtype(dtype):
+        return x
+    return record("astype", x.data.astype(dtype), (x,), lambda g, needs: (g,))
+
+
+def to(x: Tensor, device: Device | str) -> Tensor:
+    """Return `x` on `device`, itself if it is there already; gradients flow back to where it is."""
+    source = x.device
+    moved = to_device(x.data, device)
+    if moved is x.data:
+        return x
+    return record("to", moved, (x,), lambda g, needs: (to_device(g, source),))
+
+
+# ---- picking -------------------------------------------------------------------------------------
+
+
+@device_guard
+def getitem(x: Tensor, key: Any) -> Tensor:
+    """Return ``x[key]``: integers, slices, None, Ellipsis, integer arrays, boolean masks, mixed.
+
+    An element that an integer array names several times gets the sum of its gradients. As in NumPy,
+    integers and slices give a view, arrays a copy.
+    """
+    try:
+        index, is_basic = read_index(key)
+        y = x.data[index]
+    except IndexError as error:
+        raise IndexError(f"getitem: {error}; the tensor has shape {x.shape}") from None
+    backward = _basic_backward if is_basic else _gather_backward
+    return record("getitem", y, (x,), backward, saved=(index, x.shape))
+
+
+def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
+    """Put `g` where integers and slices took it from: no element was taken twice."""
+    dx = get_xp(g).zeros(shape, g.dtype)
+    dx[index] = g
+    return (dx,)
+
+
+def _gather_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
+    """Add each element of `g` to the element that it was taken from.
+
+    `bincount` adds in float64 in the order of the elements, so the sum is deterministic on the CPU
+    and rounded once; on the GPU the last bit of float64 may depend on the order of the threads.
+    """
+    xp, size = get_xp(g), math.prod(shape)
+    taken = xp.arange(size).reshape(shape)[index]  # where each element of g came from
+    dx = xp.bincount(taken.ravel(), weights=g.ravel(), minlength=size)
+    return (dx.astype(g.dtype, copy=False).reshape(shape),)
+
+
+def read_index(key: Any) -> tuple[Any, bool]:
+    """Return `key` with tensors as arrays, and whether it is basic: no arrays, thus a view.
+
+    Raises
+    ------
+    IndexError
+        If a part is a number with a fraction, of which CuPy would take the whole part.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    plain = tuple([part.data if isinstance(part, Tensor) else part for part in parts])
+    for part in plain:
+        if isinstance(part, (float, np.floating)):
+            raise IndexError(f"{part} is no index; integers, slices and arrays of integers are")
+        if isinstance(part, (bool, np.bool_)) or not (
+            part is None
+            or part is Ellipsis
+            or isinstance(part, slice)
+            or (hasattr(part, "__index__") and not hasattr(part, "ndim"))
+            or isinstance(part, np.integer)
+        ):
+            return (plain if isinstance(key, tuple) else plain[0]), False
+    return plain, True
+
+
+# ---- joining -------------------------------------------------------------------------------------
+
+
+@device_guard
+def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Join tensors along an existing axis; along the others they must have equal lengths."""
+    parts = [as_tensor(tensor) for tensor in tensors]
+    _check_parts("concatenate", parts)
+    axis = _axis("concatenate", axis, parts[0].ndim)
+    shapes = [part.shape[:axis] + part.shape[axis + 1 :] for part in parts]
+    for place, (part, shape) in enumerate(zip(parts, shapes, strict=True)):
+        if part.ndim != parts[0].ndim or shape != shapes[0]:
+            raise ValueError(
+                f"concatenate: tensor {place} has shape {part.shape} and tensor 0 has shape "
+                f"{parts[0].shape}; they must be equal except along axis {axis}"
+            )
+
+    def backward(g: Array, needs: Sequence[bool], *lengths: int) -> tuple[Array | None, ...]:
+        grads: list[Array | None] = []
+        start = 0
+        for length, need in zip(lengths, needs, strict=True):
+            piece = (slice(None),) * axis + (slice(start, start + length),)
+            grads.append(g[piece] if need else None)
+            start += length
+        return tuple(grads)
+
+    y = get_xp(parts[0].data).concatenate([part.data for part in parts], axis)
+    return record("concatenate", y, parts, backward, saved=[part.shape[axis] for part in parts])
+
+
+@device_guard
+def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Join tensors of one shape along a new axis."""
+    parts = [as_tensor(tensor) for tensor in tensors]
+    _check_parts("stack", parts)
+    for place, part in enumerate(parts):
+        if part.shape != parts[0].shape:
+            raise ValueError(
+                f"stack: tensor {place} has shape {part.shape} and tensor 0 has shape "
+                f"{parts[0].shape}; they must be equal"
+            )
+    place = _axis("stack", axis, parts[0].ndim + 1)
+
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
+        before: tuple[Any, ...] = (slice(None),) * place
+        return tuple(g[(*before, i)] if need else None for i, need in enumerate(needs))
+
+    y = get_xp(parts[0].data).stack([part.data for part in parts], place)
+    return record("stack", y, parts, backward)
+
+
+def _check_parts(name: str, parts: list[Tensor]) -> None:
+    if not parts:
+        raise ValueError(f"{name}: needs at least one tensor")
+    for place, part in enumerate(parts):
+        if part.device != parts[0].device:
+            raise ValueError(
+                f"{name}: tensor {place} is on {part.device} and tensor 0 on {parts[0].device}; "
+                "move one of them with .to(device)"
+            )
+
+
+# ---- reading arguments ---------------------------------------------------------------------------
+
+
+def _flat(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
+    """Accept ``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(values) == 1 and isinstance(values[0], Sequence):
+        return tuple(values[0])
+    return tuple(values)  # type: ignore[arg-type]
+
+
+def _axis(name: str, axis: int, ndim: int) -> int:
+    """Return `axis` counted from the first."""
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{name}: axis is {axis}; it must be from {-ndim} to {ndim - 1}")
+    return axis + ndim if axis < 0 else axis
+
+
+# ---- what becomes a method or an operator of Tensor ----------------------------------------------
+
+_METHODS: dict[str, Any] = {
+    "T": property(permute, doc="This tensor with its axes in reverse order."),
+    "__getitem__": getitem,
+}
+for _operation in (
+    astype, broadcast_to, flatten, permute, reshape, squeeze, swapaxes, to, unsqueeze,
+):  # fmt: skip
+    _METHODS[_operation.__name__] = _operation
+_METHODS["transpose"] = permute
+for _name, _operation in _METHODS.items():
+    setattr(Tensor, _name, _operation)

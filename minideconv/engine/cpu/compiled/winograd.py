@@ -1,0 +1,146 @@
+"""Winograd's F(4x4, 3x3) in compiled vectors: the equations of `engine.winograd`, fused.
+
+    forward        y  = A.T [ sum_c (G w G.T) * (B d B.T) ] A
+    input_grad     the same with the rotated kernels and C, K exchanged
+    weight_grad    dw = G.T [ sum_tiles (B d B.T) * (A dy A.T) ] G
+
+`winograd_tiles` transforms one tile of 16 channels, `winograd_blocks` works on a block of tiles in
+the cache; here the work is cut into parts for the workers. A part is a range of tiles and a range
+of output channels. Tiles do not know of each other, nor do output channels, so that the parts may
+depend on the number of threads and the results do not; only the gradient by the weight is a sum
+over tiles, and is cut there in a way that depends on its size alone.
+
+Nothing transformed is kept from one call to the next. The weights are transformed anew for every
+block anyhow (`winograd_blocks` says why), and to transform an image again, in the cache, costs less
+than to fetch 2.25 times the image from memory.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from minideconv.backend.parallel import get_num_threads, map_ordered
+from minideconv.engine.cpu import winograd
+from minideconv.engine.cpu.compiled.winograd_blocks import (
+    convolve,
+    convolve_plan,
+    correlate,
+    correlate_plan,
+)
+from minideconv.engine.cpu.compiled.winograd_products import PANEL
+from minideconv.engine.cpu.memory import empty, workspace
+from minideconv.ops.geometry import Pair
+from minideconv.ops.im2col import Window
+
+__all__ = ["fits", "forward", "input_grad", "weight_grad"]
+
+_TILES = 112  # of a block: 8 times the 14 that fill the registers; V leaves the cache, as it must
+_FEW_TILES = 56  # where there are so few channels that V can stay in it
+_PARTS = 4  # of the sum over tiles, where there are enough of them
+_SMALL = 1e8  # floating point operations that are not worth handing to a worker
+_LARGE_PAGE = 2 << 20
+_NO_BIAS = np.empty(0, np.float32)
+
+Range = tuple[int, int]
+
+
+def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
+    """Return whether these kernels can: as `engine.winograd.fits`, and float32."""
+    return winograd.fits(window, c, k, dtype) and dtype == np.float32
+
+
+def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
+    """(N, H, W, C) x (3, 3, C, K) -> (N, H', W', K)."""
+    return _convolve(x, w, False, bias, window.out, window.padding)
+
+
+def input_grad(
+    dy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window
+) -> np.ndarray:
+    """(N, H', W', K) x (3, 3, C, K) -> (N, H, W, C): the transposed convolution."""
+    ph, pw = window.padding
+    return _convolve(dy, w, True, bias, window.size, (2 - ph, 2 - pw))
+
+
+def _convolve(
+    x: np.ndarray,
+    w: np.ndarray,
+    turned: bool,
+    bias: np.ndarray | None,
+    out: Pair,
+    padding: Pair,
+) -> np.ndarray:
+    (n, *size, c), k = x.shape, w.shape[2 if turned else 3]
+    y = empty((n, *out, k))
+    grid, tiles, step = _blocks(n, out, _FEW_TILES if c <= 64 else _TILES)
+    blocks = -(-tiles // step)
+    flat_x, flat_w, flat_y = x.reshape(-1), w.reshape(-1), y.reshape(-1)
+    added = _NO_BIAS if bias is None else bias
+    plan, count = convolve_plan(step, c, k)
+    shape = (tuple(size), c, padding, out, k, grid)
+
+    def compute(part: tuple[Range, Range]) -> None:
+        convolve(flat_x, flat_w, turned, added, flat_y, _work(count), plan, *shape, *part)
+
+    threads = get_num_threads() if _operations(tiles, c, k) > _SMALL else 1
+    ranges = _cut(tiles, step, 4 * threads if threads > 1 else 1)
+    pieces = 1 if blocks % threads == 0 or blocks >= 4 * threads else threads
+    map_ordered(compute, [(r, p) for r in ranges for p in _cut(k, PANEL, pieces)])
+    return y
+
+
+def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
+    """(N, H, W, C), (N, H', W', K) -> (3, 3, C, K)."""
+    (n, *size, c), k, out = x.shape, dy.shape[3], window.out
+    grid, tiles, step = _blocks(n, out, _FEW_TILES if c + k <= 256 else _TILES)
+    large = _operations(tiles, c, k) > _SMALL
+    ranges = _cut(tiles, step, _PARTS if large and tiles >= 2 * _PARTS * step else 1)
+    shares = [empty((3, 3, c, k)) for _ in ranges]
+    flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
+    plan, count = correlate_plan(step, c, k)
+    shape = (tuple(size), c, window.padding, out, k, grid)
+
+    def compute(part: tuple[int, Range]) -> None:
+        number, panels = part
+        dw = shares[number].reshape(-1)
+        correlate(flat_x, flat_dy, dw, _work(count), plan, *shape, ranges[number], panels)
+
+    panels = _cut(k, PANEL, get_num_threads() if large and len(ranges) == 1 else 1)
+    map_ordered(compute, [(i, p) for i in range(len(ranges)) for p in panels])
+    dw, *others = shares
+    for share in others:
+        dw += share
+    return dw
+
+
+def _operations(tiles: int, c: int, k: int) -> float:
+    """Return the floating point operations of the products."""
+    return 2.0 * 36 * tiles * c * k
+
+
+def _blocks(n: int, out: Pair, most: int) -> tuple[Pair, int, int]:
+    """Return an image's grid of tiles, the tiles of all images, and how many make a block."""
+    grid = (-(-out[0] // 4), -(-out[1] // 4))
+    tiles = n * grid[0] * grid[1]
+    return grid, tiles, -(-tiles // -(-tiles // most))
+
+
+def _cut(count: int, step: int, parts: int) -> list[Range]:
+    """Cut 0 ... count, at multiples of `step`, into at most `parts` parts."""
+    steps = -(-count // step)
+    parts = min(parts, steps)
+    return list(pairwise([min(steps * i // parts * step, count) for i in range(parts + 1)]))
+
+
+def _work(count: int) -> np.ndarray:
+    """Return this thread's scratch memory, on large pages where the system has them.
+
+    The 36 places that a tile is written to lie on 36 small pages, more than the processor keeps the
+    addresses of; that doubles the time of a transform. Large pages hold many planes each.
+    """
+    page = _LARGE_PAGE // 4
+    raw = workspace("winograd", (-(-count // page) * page + page,))
+    start = -raw.ctypes.data % _LARGE_PAGE // 4
+    return raw[start : start + count]

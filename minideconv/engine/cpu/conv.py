@@ -1,0 +1,63 @@
+"""The engine's convolutions: ask the table for an algorithm, put the arrays channels last, call it.
+
+These three functions are what `ops.conv` asks for through `accelerate`. Each returns None where the
+table knows nothing better than the reference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minideconv.backend.algorithms import accelerates
+from minideconv.engine.cpu.table import choose
+from minideconv.engine.layout import (
+    contiguous,
+    from_channels_last,
+    taps_first,
+    to_channels_last,
+)
+from minideconv.ops.im2col import Window
+
+__all__ = ["conv2d", "conv2d_weight_grad", "conv_transpose2d"]
+
+
+@accelerates("conv2d")
+def conv2d(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, window: Window, groups: int
+) -> np.ndarray | None:
+    """`ops.conv2d`: (N, C, H, W) and (K, C, kh, kw) -> (N, K, H', W')."""
+    if groups != 1 or not isinstance(x, np.ndarray):
+        return None
+    found = choose("forward", window, len(x), x.shape[1], len(weight), x.dtype)
+    if found is None:
+        return None
+    y = found.forward(to_channels_last(x), taps_first(weight), contiguous(bias), window)
+    return from_channels_last(y)
+
+
+@accelerates("conv_transpose2d")
+def conv_transpose2d(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, window: Window, groups: int
+) -> np.ndarray | None:
+    """`ops.conv_transpose2d`: (N, K, H', W') and (K, C, kh, kw) -> (N, C, H, W)."""
+    if groups != 1 or not isinstance(x, np.ndarray):
+        return None
+    found = choose("input_grad", window, len(x), weight.shape[1], len(weight), x.dtype)
+    if found is None:
+        return None
+    y = found.input_grad(to_channels_last(x), taps_first(weight), contiguous(bias), window)
+    return from_channels_last(y)
+
+
+@accelerates("conv2d_weight_grad")
+def conv2d_weight_grad(
+    x: np.ndarray, dy: np.ndarray, window: Window, groups: int
+) -> np.ndarray | None:
+    """`ops.conv2d_weight_grad`: (N, C, H, W) and (N, K, H', W') -> (K, C, kh, kw)."""
+    if groups != 1 or not isinstance(x, np.ndarray) or x.dtype != dy.dtype:
+        return None
+    found = choose("weight_grad", window, len(x), x.shape[1], dy.shape[1], x.dtype)
+    if found is None:
+        return None
+    dw = found.weight_grad(to_channels_last(x), to_channels_last(dy), window)
+    return dw.transpose(3, 2, 0, 1)

@@ -1,0 +1,125 @@
+"""The table: which algorithm computes which convolution, and why.
+
+Rows are tried from the top, the first whose condition holds is used; where none does, the reference
+in `ops` carries on. "compiled" means that numba is there; only float32 has compiled kernels. The
+measurements behind the limits are in the documentation, page "Which algorithm where".
+
+================  ============  ================================  ==================================
+algorithm         used under    for                               because
+================  ============  ================================  ==================================
+gemm              exact, fast   1x1 kernels; kernels as large     the image is its own patch matrix:
+                                as the image (fc6 and its twin)   one product and no copy
+winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2.25 (m = 4) products
+                                channels (`_tile_size`)           for a pixel in place of 9
+direct            exact, fast   float32, compiled                 no patch matrix; the sums stay in
+                                                                  registers
+im2col_blocked    exact, fast   the rest                          the reference in the engine's
+                                                                  layout, in blocks that stay in the
+                                                                  cache
+================  ============  ================================  ==================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from minideconv.backend.algorithms import compiled, get_algorithm
+from minideconv.engine.cpu import gemm, im2col_blocked, winograd
+from minideconv.ops.im2col import Window
+
+__all__ = ["Algorithm", "choose"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One way to compute a convolution and its two gradients; arrays are channels last.
+
+    ``forward(x, w, bias, window)``, ``input_grad(dy, w, bias, window)`` and ``weight_grad(x, dy,
+    window)``, with w as (kh, kw, C, K).
+    """
+
+    name: str
+    forward: Callable[..., np.ndarray]
+    input_grad: Callable[..., np.ndarray]
+    weight_grad: Callable[..., np.ndarray]
+
+
+def choose(
+    operation: str, window: Window, n: int, c: int, k: int, dtype: np.dtype
+) -> Algorithm | None:
+    """Return the table's answer for "forward", "input_grad" or "weight_grad".
+
+    The convolution takes `n` images of `c` channels to `k`; None stands for the reference.
+    """
+    return _choose(operation, window, n, c, k, np.dtype(dtype), get_algorithm(), compiled())
+
+
+@lru_cache(maxsize=4096)  # a network asks the same questions at every step
+def _choose(
+    operation: str,
+    window: Window,
+    n: int,
+    c: int,
+    k: int,
+    dtype: np.dtype,
+    algorithm: str,
+    is_compiled: bool,
+) -> Algorithm | None:
+    if algorithm == "reference" or not n * c * k or dtype.itemsize not in (4, 8):
+        return None
+    single = dtype == np.float32
+    if gemm.fits(window, c, k, dtype):
+        return _of("gemm", gemm)
+    if algorithm == "fast" and single and winograd.fits(window, c, k, dtype):
+        m = _tile_size(window, n, c, k, is_compiled)
+        if m:
+            return _winograd(m, is_compiled)
+    if operation == "input_grad" and window.stride != (1, 1):
+        return None  # no longer a convolution of dy with turned kernels
+    return _direct() if is_compiled and single else _of("im2col_blocked", im2col_blocked)
+
+
+def _tile_size(window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
+    """Return Winograd's m, 4 or 2, or 0 where another algorithm is faster.
+
+    Compiled it wins from 16 channels on, as soon as a map holds one tile. NumPy's transforms cost
+    more: they need more channels to pay, and m = 2, with its smaller transformed weights, where
+    there are few tiles to share them.
+    """
+    h, w = window.out
+    if min(c, k) < (16 if is_compiled else 32) or min(h, w) < 4:
+        return 0
+    if is_compiled:
+        return 4
+    tiles = n * -(-h // 4) * -(-w // 4)
+    return 2 if min(h, w) < 8 or (tiles < 64 and c * k >= 256 * 256) else 4
+
+
+# ---------------------------------------------------------------------------------------------
+# The rows
+
+
+def _of(name: str, module: Any) -> Algorithm:
+    return Algorithm(name, module.forward, module.input_grad, module.weight_grad)
+
+
+@cache
+def _winograd(m: int, is_compiled: bool) -> Algorithm:
+    if is_compiled:
+        from minideconv.engine.cpu.compiled import winograd as module
+
+        return _of(f"winograd {m}x{m}", module)
+    functions = (winograd.forward, winograd.input_grad, winograd.weight_grad)
+    return Algorithm(f"winograd {m}x{m}", *(partial(function, m=m) for function in functions))
+
+
+@cache
+def _direct() -> Algorithm:
+    from minideconv.engine.cpu.compiled import direct
+
+    return _of("direct", direct)

@@ -1,0 +1,1 @@
+"""Atomic writing, and the names of output files."""

@@ -1,0 +1,1 @@
+"""Settings of a run: options, TOML files, sizes, and what all command lines share."""

@@ -1,0 +1,291 @@
+"""Checkpoints: one ``.npz`` file with arrays and a JSON header, written whole or not at all.
+
+There is no pickle in it: reading a checkpoint runs no code, and ``numpy.load`` opens it anywhere.
+A file holds
+
+* ``header``: UTF-8 JSON with the format's version, what the network is and how the run stands;
+* ``model/NAME``: the parameters and running statistics;
+* ``state/N``: the arrays inside the training state (momenta and the like), which the header's
+  ``state`` tree refers to by number.
+
+The bytes go to a temporary file in the same folder, are forced to the disk, and then take the name
+of the old file in one step. Whatever happens on the way (full disk, power cut, Ctrl-C), the name
+stands for a whole checkpoint: the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minideconv._version import __version__
+from minideconv.backend import Array, to_cpu
+from minideconv.errors import CheckpointError, UsageError
+from minideconv.files.atomic import replacing
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "check_model_state",
+    "find_checkpoint",
+    "load_checkpoint",
+    "read_header",
+    "save_checkpoint",
+]
+
+FORMAT_VERSION = 1
+_FORMAT = "minideconv checkpoint"
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes
+    ----------
+    model_state : dict of str to array
+        The network's ``state_dict()``.
+    header : dict
+        Plain JSON about the network and the run: ``model`` (name and arguments), ``classes``,
+        ``normalization``, ``config``, ``progress``.
+    state : dict
+        Everything else a run needs to go on (optimiser, schedule, random generators, loader): a
+        tree of dicts, lists, scalars and arrays. Empty for a checkpoint that only predicts.
+    """
+
+    model_state: dict[str, Array]
+    header: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, replacing an older file there only when all of it is on disk.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written (full disk, no permission); the older file is then unchanged.
+    """
+    path = Path(path)
+    arrays: dict[str, Any] = {}
+    header = {
+        **checkpoint.header,
+        "format": _FORMAT,
+        "format_version": FORMAT_VERSION,
+        "minideconv_version": __version__,
+        "state": _split(checkpoint.state, arrays),
+    }
+    text = json.dumps(header, allow_nan=True).encode()
+    arrays["header"] = np.frombuffer(text, np.uint8)
+    for name, array in checkpoint.model_state.items():
+        arrays[f"model/{name}"] = array
+    try:
+        with replacing(path, sync=True) as file:
+            in_order = {name: _InOrder(array) for name, array in arrays.items()}
+            np.savez(file, allow_pickle=False, **in_order)
+    except OSError as error:
+        raise CheckpointError(_write_problem(path, error)) from error
+
+
+class _InOrder:
+    """An array that comes to the host, and into C order, only while it is written."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(to_cpu(self._array), dtype, order="C", copy=copy)
+
+
+def _write_problem(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason = "the disk is full"
+    else:
+        reason = error.strerror or str(error)
+    kept = "the previous one is unchanged" if path.exists() else "nothing was left behind"
+    return f"checkpoint {path} could not be written: {reason}; {kept}"
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Return a checkpoint's header without reading its arrays."""
+    with _open(Path(path)) as (header, _archive):
+        return header
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated or damaged, is not a minideconv checkpoint, or was written
+        by a newer format than this version knows.
+    """
+    path = Path(path)
+    with _open(path) as (header, archive):
+        model = {
+            name.removeprefix("model/"): archive[name]
+            for name in archive.files
+            if name.startswith("model/")
+        }
+        state = _join(header.pop("state", {}), archive)
+        return Checkpoint(model, header, state)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Open the archive and read its header; damage found in the block becomes one sentence."""
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive.files:
+                raise CheckpointError(
+                    f"checkpoint {path} is a NumPy file but not a minideconv checkpoint: "
+                    "it has no header"
+                )
+            header = _parse_header(path, archive["header"])
+            yield header, archive
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {path} does not exist") from error
+    except IsADirectoryError as error:
+        raise CheckpointError(f"checkpoint {path} is a folder, not a file") from error
+    except OSError as error:
+        reason = error.strerror or "the file is truncated or damaged"
+        raise CheckpointError(f"checkpoint {path} cannot be read: {reason}") from error
+    except CheckpointError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(_read_problem(path)) from error
+
+
+def _read_problem(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        return f"checkpoint {path} cannot be read: the file is empty"
+    if start[:2] == b"PK":
+        return f"checkpoint {path} cannot be read: the file is truncated or damaged"
+    return f"checkpoint {path} cannot be read: it is not an .npz file"
+
+
+def _parse_header(path: Path, data: Array) -> dict[str, Any]:
+    try:
+        header = json.loads(data.tobytes().decode())
+        known = isinstance(header, dict) and header.get("format") == _FORMAT
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        known = False
+    if not known:
+        raise CheckpointError(
+            f"checkpoint {path} is a NumPy file but not a minideconv checkpoint: "
+            "its header is of another kind"
+        )
+    version = header["format_version"]
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"checkpoint {path} has format version {version}, written by minideconv "
+            f"{header.get('minideconv_version')}; this minideconv ({__version__}) reads versions "
+            f"up to {FORMAT_VERSION}: install a newer one"
+        )
+    return dict(header)
+
+
+def check_model_state(
+    expected: Mapping[str, Array], found: Mapping[str, Array], where: str | Path
+) -> None:
+    """Compare the arrays of a network with those of a checkpoint, by name and shape.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the first parameter, in the network's order, that is missing or has another shape.
+    """
+    for name, array in expected.items():
+        if name not in found:
+            raise CheckpointError(
+                f"checkpoint {where} is of another network: it has no {name}, which here has "
+                f"shape {tuple(array.shape)}"
+            )
+        if tuple(found[name].shape) != tuple(array.shape):
+            raise CheckpointError(
+                f"checkpoint {where} is of another network: its {name} has shape "
+                f"{tuple(found[name].shape)}, but here the shape is {tuple(array.shape)}"
+            )
+    for name, array in found.items():
+        if name not in expected:
+            raise CheckpointError(
+                f"checkpoint {where} is of another network: it has {name} of shape "
+                f"{tuple(array.shape)}, which this network has not"
+            )
+
+
+def find_checkpoint(path: str | Path, prefer: str = "best") -> Path:
+    """Return the checkpoint file that `path` means: the file itself, or one of a run folder's.
+
+    Parameters
+    ----------
+    path : str or Path
+        A checkpoint file or a run folder.
+    prefer : {"best", "last"}
+        Which one of a run folder to take first; the other is taken where that one is missing.
+
+    Raises
+    ------
+    UsageError
+        If nothing has that name.
+    CheckpointError
+        If it is a folder without checkpoints.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if not path.exists():
+            raise UsageError(f"{path}: no such run folder or checkpoint")
+        return path
+    names = [prefer, "last" if prefer == "best" else "best"]
+    for folder in (path / "checkpoints", path):
+        for name in names:
+            if (folder / f"{name}.npz").is_file():
+                return folder / f"{name}.npz"
+    raise CheckpointError(
+        f"{path}: the folder holds no checkpoint (neither checkpoints/best.npz nor "
+        "checkpoints/last.npz)"
+    )
+
+
+def _split(tree: Any, arrays: dict[str, Array]) -> Any:
+    """Return `tree` as plain JSON, its arrays moved into `arrays` and replaced by references.
+
+    Dictionaries become lists of pairs, because JSON would turn integer keys into strings.
+    """
+    if isinstance(tree, np.ndarray):
+        name = f"state/{len(arrays)}"
+        arrays[name] = tree
+        return {"array": name}
+    if isinstance(tree, Mapping):
+        return {"dict": [[key, _split(value, arrays)] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return [_split(value, arrays) for value in tree]
+    if isinstance(tree, np.generic):
+        return tree.item()
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return tree
+    raise TypeError(f"save_checkpoint: cannot store a {type(tree).__name__} in a checkpoint")
+
+
+def _join(tree: Any, archive: Any) -> Any:
+    """Undo `_split`; tuples come back as lists."""
+    if isinstance(tree, list):
+        return [_join(value, archive) for value in tree]
+    if isinstance(tree, dict):
+        if "array" in tree:
+            return archive[tree["array"]]
+        return {key: _join(value, archive) for key, value in tree.get("dict", [])}
+    return tree

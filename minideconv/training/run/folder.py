@@ -1,0 +1,142 @@
+"""The folder of one training run: where each file lies, and how metrics and log are written.
+
+::
+
+    runs/shapes-1/
+      config.json         every setting, resolved
+      config.toml         the same, for --config
+      metrics.jsonl       one JSON object a line: "step" lines and "epoch" lines
+      log.txt             what was printed
+      evaluation.json     the confusion matrices at the end, train and val
+      checkpoints/        last.npz, best.npz
+      pictures/           predictions as training goes
+      report.html         all of it on one page
+
+`claim` says which process may write to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from minideconv.errors import TrainingError, UsageError
+from minideconv.files.atomic import replace_file
+from minideconv.settings.config import TrainConfig
+from minideconv.settings.options import to_toml
+
+__all__ = ["RunFolder", "write_bytes", "write_text"]
+
+
+class RunFolder:
+    """Paths inside a run folder, and its two append-only text files."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.config_toml = self.path / "config.toml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.log = self.path / "log.txt"
+        self.evaluation = self.path / "evaluation.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.last = self.checkpoints / "last.npz"
+        self.best = self.checkpoints / "best.npz"
+        self.pictures = self.path / "pictures"
+        self.report = self.path / "report.html"
+        self.metrics_lines = 0
+
+    def files(self) -> list[str]:
+        """Return the names of what is there of all that a run writes."""
+        own = (self.config, self.config_toml, self.metrics, self.log, self.evaluation)
+        paths = (*own, self.checkpoints, self.pictures, self.report)
+        return [path.name for path in paths if os.path.lexists(path)]
+
+    def is_run(self) -> bool:
+        """Whether the folder holds the configuration of a run."""
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(config, dict) and {"data", "model", "epochs"} <= config.keys()
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the folders and write the configuration.
+
+        Raises
+        ------
+        UsageError
+            If the folder cannot be made.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.pictures.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--output-dir {self.path}: {error.strerror}") from error
+        write_text(self.config, json.dumps(config.to_dict(), indent=2) + "\n")
+        write_text(self.config_toml, to_toml(config))
+
+    def add_metrics(self, line: dict[str, Any]) -> None:
+        """Append one JSON object to metrics.jsonl and hand it to the operating system at once."""
+        append_text(self.metrics, json.dumps(line) + "\n")
+        self.metrics_lines += 1
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl; a last line cut off by a crash is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+    def keep_metrics(self, lines: int) -> None:
+        """Cut metrics.jsonl back to its first `lines` lines: those the checkpoint has seen."""
+        if self.metrics.exists():
+            kept = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]
+            write_text(self.metrics, "".join(kept))
+            self.metrics_lines = len(kept)
+
+    def add_log(self, text: str) -> None:
+        """Append a line to log.txt."""
+        append_text(self.log, text + "\n")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to the end of a text file, handing it to the operating system at once."""
+    with _writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step, so that a reader never sees half of it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file in one step; a failed write leaves the old one and no other file.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written: a full disk, for example.
+    """
+    with _writing(path):
+        replace_file(path, content)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise TrainingError(f"{path} could not be written: {reason}") from error

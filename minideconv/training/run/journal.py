@@ -1,0 +1,171 @@
+"""What a run writes down about itself: how far it is, its lines of metrics, its log.
+
+A `Journal` without a run folder writes nothing and still says what there is to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minideconv.errors import TrainingError
+from minideconv.training.meters import Clock
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.progress import Progress, StepInfo
+from minideconv.training.stages import Plan, Stage
+
+__all__ = ["Journal", "RunProgress"]
+
+
+@dataclass
+class RunProgress:
+    """How far a run is: all of it goes into the checkpoint's header as it stands."""
+
+    epoch: int = 0
+    """Epochs finished, over all stages."""
+    step: int = 0
+    """Optimiser steps taken, over all stages."""
+    epoch_step: int = 0
+    """Optimiser steps taken in the epoch under way."""
+    best_mean_iou: float = -1.0
+    best_epoch: int = 0
+    metrics_lines: int = 0
+    """Lines of metrics.jsonl that this state has seen."""
+    elapsed: float = 0.0
+    """Seconds, over all sessions."""
+
+
+class Journal:
+    """Keeps the lines of one run.
+
+    Parameters
+    ----------
+    plan : Plan
+        What there is to do.
+    print_freq : int
+        Steps between two lines of metrics.
+    run : RunFolder or None
+        Where the lines go.
+    show : Progress
+        What is printed.
+    writes : bool
+        Whether it is this process that writes to the run folder.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        print_freq: int,
+        run: RunFolder | None,
+        show: Progress,
+        writes: bool = True,
+    ) -> None:
+        self.plan = plan
+        self.print_freq = print_freq
+        self.run = run
+        self.writes = writes
+        self.show = show
+        self.progress = RunProgress()
+        self.clock = Clock()
+
+    def say(self, text: str) -> None:
+        """Show a line and keep it in log.txt."""
+        self.show.message(text)
+        if self.run is not None and self.writes:
+            self.run.add_log(text)
+
+    def step(self, stage: Stage, images: int) -> None:
+        """Show the figures after a step, and write a line every ``print_freq`` steps."""
+        speed = self.clock.step(images)
+        info = StepInfo(
+            stage=stage.name,
+            epoch=self.progress.epoch + 1,
+            epochs=self.plan.epochs,
+            step=self.progress.epoch_step,
+            steps=stage.planned.steps_per_epoch,
+            loss=stage.loss.interval_mean(),
+            mean_iou=stage.confusion.mean_iou,
+            lr=stage.lr,
+            images_per_second=speed,
+            seconds_left=self.clock.left(self.plan.steps - self.progress.step),
+        )
+        self.show.step(info)
+        if self.line_is_due():
+            self._add_metrics(
+                {
+                    "kind": "step",
+                    "step": self.progress.step,
+                    "epoch": info.epoch,
+                    "stage": stage.name,
+                    "loss": info.loss,
+                    "lr": info.lr,
+                    "images_per_second": round(speed, 2),
+                    "elapsed": round(self.clock.elapsed(), 2),
+                }
+            )
+            stage.loss.start_interval()
+
+    def line_is_due(self) -> bool:
+        """Return whether the step taken last gets a line of metrics."""
+        return self.progress.step % self.print_freq == 0
+
+    def epoch_line(self, stage: Stage, memory: dict[str, int]) -> dict[str, Any]:
+        """Return the line of the epoch that was just trained, still without a validation."""
+        figures = stage.confusion.figures()
+        return {
+            "kind": "epoch",
+            "step": self.progress.step,
+            "epoch": self.progress.epoch + 1,
+            "stage": stage.name,
+            "lr": stage.lr,
+            "data_wait": round(self.clock.waiting(), 4),
+            "memory": memory,
+            "train": {
+                "loss": stage.loss.epoch_mean(),
+                "pixel_accuracy": figures["pixel_accuracy"],
+                "mean_iou": figures["mean_iou"],
+            },
+        }
+
+    def finish_epoch(self, stage: Stage, line: dict[str, Any]) -> bool:
+        """Write the epoch's line; return whether its validation is the best so far."""
+        line["elapsed"] = round(self.clock.elapsed(), 2)
+        self._add_metrics(line)
+        self.progress.epoch += 1
+        self.progress.epoch_step = 0
+        text = (
+            f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
+            f"loss {line['train']['loss']:.4f}  train IoU {_show(line['train']['mean_iou'])}"
+        )
+        better = False
+        if "val" in line:
+            found = line["val"]["mean_iou"]
+            text += f"  val loss {line['val']['loss']:.4f}  val IoU {_show(found)}"
+            better = found is not None and found > self.progress.best_mean_iou
+            if line["val"]["classes_in_truth"] < 2:
+                text += " (of one class)"
+            if better:
+                self.progress.best_mean_iou = found
+                self.progress.best_epoch = self.progress.epoch
+                text += "  best so far"
+        self.say(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
+        return better
+
+    def not_finite(self, what: str, step: int, lr: float) -> TrainingError:
+        """Return the error for a number that is not finite, first seen in `step`."""
+        kept = ""
+        if self.run is not None and self.run.last.exists():
+            kept = f"; the last good checkpoint is {self.run.last}"
+        return TrainingError(
+            f"{what} stopped being finite at step {step} (epoch {self.progress.epoch + 1}) with "
+            f"learning rate {lr:.3g}: try a lower --lr, a longer --warmup or --clip-grad 1{kept}"
+        )
+
+    def _add_metrics(self, line: dict[str, Any]) -> None:
+        if self.run is not None and self.writes:
+            self.run.add_metrics(line)
+            self.progress.metrics_lines = self.run.metrics_lines
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

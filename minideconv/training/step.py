@@ -1,0 +1,117 @@
+"""One optimiser step, with the numbers in the memory of the CPU: `HostStep`.
+
+    for each of the step's batches:  loss = cross_entropy(model(images), labels)
+                                     gradients += d (share * loss) / d weights
+    weights = optimiser(weights, gradients)
+
+This is the readable step; `gpu.step` is the same one on a GPU, where it may not wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minideconv import functional as F
+from minideconv.autograd import Tensor
+from minideconv.backend import Array
+from minideconv.nn.utils import clip_grad_norm_
+from minideconv.segmentation import ConfusionMatrix
+from minideconv.settings.config import TrainConfig
+from minideconv.training.memory_watch import MemoryWatch
+from minideconv.training.processes import Alone
+from minideconv.training.run.journal import Journal
+from minideconv.training.stages import Stage
+
+__all__ = ["HostStep"]
+
+
+class HostStep:
+    """Takes the steps of a run.
+
+    Parameters
+    ----------
+    model : Module
+        The network; it is in training mode during a step.
+    config : TrainConfig
+        Says how gradients are made and limited.
+    journal : Journal
+        Its clock measures the wait for data.
+    memory : MemoryWatch
+        Looks at every step.
+    exchange : Alone
+        What the processes of the run tell each other.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        config: TrainConfig,
+        journal: Journal,
+        memory: MemoryWatch,
+        exchange: Alone,
+    ) -> None:
+        self.model, self.config = model, config
+        self.journal, self.memory, self.exchange = journal, memory, exchange
+        self._batches: Iterator[tuple[Array, Array]] = iter(())
+
+    def begin(self, stage: Stage) -> None:
+        """Begin an epoch, or go on with one that was resumed."""
+        self._batches = iter(stage.loader)
+
+    def take(self, stage: Stage, count: int) -> int:
+        """Take one step from the next `count` batches; return how many images they had.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite; the weights are then as they were.
+        """
+        loss, images = 0.0, 0
+        confusion = ConfusionMatrix(stage.confusion.num_classes)
+        self.memory.begin_step()
+        for _ in range(count):
+            x, truth = self.journal.clock.fetch(self._batches)
+            share = self.exchange.share(truth, 1.0 / count)
+            loss += self._backward(confusion, x, truth, share)
+            images += len(x)
+        # All figures in one message; the counts stay exact up to 2^53 pixels.
+        loss, *counts = self.exchange.add_up(np.append(loss, confusion.counts)).tolist()
+        if not math.isfinite(loss):
+            step = self.journal.progress.step + 1
+            raise self.journal.not_finite(f"the loss ({loss})", step, stage.lr)
+        self.exchange.add_gradients(stage.optimizer)
+        if self.config.clip_grad > 0:
+            clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
+        stage.optimizer.step()
+        stage.optimizer.zero_grad()  # now, so that the next forward has their memory
+        self.memory.end_step(max(1, images // count))
+        stage.loss.add(loss)
+        stage.confusion.counts += np.array(counts, np.int64).reshape(confusion.counts.shape)
+        return images
+
+    def _backward(self, confusion: ConfusionMatrix, x: Array, truth: Array, share: float) -> float:
+        """Add one batch's gradient, weighted by `share`; return its part of the loss."""
+        scores = self.model(Tensor(x, device="cpu"))
+        loss = F.cross_entropy(
+            scores,
+            truth.astype(np.int64),
+            ignore_index=255,
+            label_smoothing=self.config.label_smoothing,
+        )
+        self.memory.forward_done()
+        predicted = scores.data.argmax(axis=1)
+        del scores  # backward frees what it has passed, and only what nobody else holds
+        (loss * share).backward()
+        confusion.update(truth, predicted)
+        return float(loss.item()) * share
+
+    def read(self, stage: Stage) -> None:
+        """Bring the figures of `stage` up to date: here they always are."""
+
+    def end(self) -> None:
+        """End an epoch, or what was done of it: the threads that prepare batches may rest."""
+        self._batches = iter(())

@@ -1,0 +1,398 @@
+"""The training loop: `Trainer` takes a `TrainConfig` and leaves a run folder behind.
+
+What one epoch does, top to bottom, is `Trainer._epoch`; what one optimiser step does is in
+`step`; what is written down about it, in `journal`. Everything that decides the numbers
+(weights, momenta, schedule, random generators, place in the data) is in the checkpoint, so a run
+that was stopped and resumed ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minideconv import random
+from minideconv.backend import Device, as_device, to_cpu
+from minideconv.backend.precisions import get_precision
+from minideconv.distributed import Communicator, Single
+from minideconv.engine.cuda.streams import computing_on
+from minideconv.optim import GradScaler
+from minideconv.segmentation import ConfusionMatrix, Segmenter
+from minideconv.segmentation.inference import normalized_on
+from minideconv.settings.config import TrainConfig
+from minideconv.training import build
+from minideconv.training.computing import loader_workers
+from minideconv.training.emergency_checkpoint import Rescue
+from minideconv.training.gpu.memory import DeviceMemory
+from minideconv.training.gpu.step import DeviceStep
+from minideconv.training.interrupt import Interrupted, StopRequest
+from minideconv.training.memory_watch import MemoryWatch
+from minideconv.training.meters import Clock
+from minideconv.training.processes import exchange_for
+from minideconv.training.recalibrate import get_buffers, recalibrate_batch_norm, set_buffers
+from minideconv.training.run.checkpoint import (
+    Checkpoint,
+    check_model_state,
+    load_checkpoint,
+    save_checkpoint,
+)
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.journal import Journal, RunProgress
+from minideconv.training.run.progress import Progress
+from minideconv.training.stages import Plan, Stage
+from minideconv.training.step import HostStep
+from minideconv.training.validation import evaluate
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Trains a network as a `TrainConfig` says.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Every setting of the run.
+    run : RunFolder, optional
+        Where it keeps its files; without one nothing is written.
+    progress : Progress, optional
+        What it prints; nothing if left out.
+    train_data, val_data : data sets, optional
+        Instead of those that the configuration names.
+    after_validation : callable, optional
+        Called with the trainer after each validation, once all is saved; to draw pictures, say.
+        Of several processes, rank 0 does it, and rank 0 alone writes to the run folder.
+    talk : Communicator, optional
+        The processes that train together, each with its part of every batch.
+    device : Device, optional
+        Where this process computes; by default where the configuration says.
+
+    Examples
+    --------
+    ::
+
+        trainer = Trainer(TrainConfig(width=8, epochs=2))
+        trainer.fit()
+        trainer.segmenter().labels(image)
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: RunFolder | None = None,
+        progress: Progress | None = None,
+        train_data: Any = None,
+        val_data: Any = None,
+        after_validation: Callable[[Trainer], None] | None = None,
+        talk: Communicator | None = None,
+        device: Device | None = None,
+    ) -> None:
+        self.config = config
+        self.run = run
+        self.exchange = exchange_for(talk or Single())
+        self.show = Progress(quiet=True) if progress is None else progress
+        self.after_validation = after_validation
+        self.device = as_device(config.device) if device is None else device
+        self.train_data = build.dataset(config, "train") if train_data is None else train_data
+        self.val_data = build.dataset(config, "val") if val_data is None else val_data
+        self.classes: list[str] = list(self.train_data.classes)
+        random.manual_seed(config.seed)
+        self.model = build.model(config, len(self.classes)).to(self.device)
+        self.exchange.prepare(self.model)
+        self.normalize = build.normalize(config)
+        on_gpu = self.device.type == "gpu"
+        part = self.exchange.part
+        self.workers = loader_workers(config.workers, self.device, (talk or Single()).cores)
+        self.plan = Plan(
+            config,
+            self.train_data,
+            self.normalize,
+            as_bytes=on_gpu,
+            part=part,
+            workers=self.workers,
+            processes=self.workers if on_gpu and self.workers > 1 else 0,
+        )
+        self.journal = Journal(self.plan, config.print_freq, run, self.show, self.writes)
+        self.stop = StopRequest(self._say_stopping)
+        self.rescue = Rescue(self)
+        self.memory: MemoryWatch | DeviceMemory
+        self.steps: HostStep | DeviceStep
+        if on_gpu:
+            self.memory = DeviceMemory(config.memory_budget, self.say)
+            with computing_on(self.device):
+                self.steps = DeviceStep(
+                    self.model,
+                    config,
+                    self.normalize,
+                    len(self.classes),
+                    self.journal,
+                    self.memory,
+                    self.exchange,
+                )
+        else:
+            self.memory = MemoryWatch(
+                self.model, config.memory_budget, self.say, self.exchange.most
+            )
+            self.steps = HostStep(self.model, config, self.journal, self.memory, self.exchange)
+        self._resumed: dict[str, Any] | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes down what happens."""
+        return self.exchange.part[0] == 0
+
+    @property
+    def progress(self) -> RunProgress:
+        """How far the run is."""
+        return self.journal.progress
+
+    def say(self, text: str) -> None:
+        """Show a line and keep it in log.txt."""
+        self.journal.say(text)
+
+    # -- The loop -------------------------------------------------------------------------------
+
+    def fit(self) -> RunProgress:
+        """Train to the end of the plan, from the start or from where `resume` put it.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or a weight stops being finite.
+        Interrupted
+            If SIGINT or SIGTERM arrived; the state is saved (when there is a run folder).
+        """
+        self.journal.clock = Clock(self.progress.elapsed)
+        stage: Stage | None = None
+        with self.stop, computing_on(self.device):
+            try:
+                while self.progress.epoch < self.plan.epochs:
+                    number, stage_epoch = self.plan.find(self.progress.epoch)
+                    if stage is None or stage.number != number:
+                        stage = self._enter(number)
+                    self._epoch(stage, stage_epoch)
+            finally:
+                self.plan.close()
+                self.memory.end()
+        return self.progress
+
+    def _enter(self, number: int) -> Stage:
+        """Begin a stage, or go on with the one that was resumed."""
+        stage = Stage.begin(self.config, self.plan, number, self.model, len(self.classes))
+        if self.device.type == "gpu" or self.exchange.part[1] > 1:
+            stage.optimizer.flatten()
+            stage.scaler = GradScaler() if get_precision() == "fp16" else None
+        if self._resumed is not None:
+            stage.load_state_dict(self._resumed)
+            self._resumed = None
+        self.say(
+            f"stage {stage.name}: {len(stage.loader)} batches of {self.config.batch_size}, "
+            f"{stage.planned.steps_per_epoch} steps an epoch"
+        )
+        return stage
+
+    def _epoch(self, stage: Stage, stage_epoch: int) -> None:
+        """Train one epoch (or the rest of it), validate, write down, save."""
+        if self.progress.epoch_step == 0:
+            stage.start_epoch(stage_epoch)
+        self.model.train()
+        self.journal.clock.lap()
+        self.steps.begin(stage)
+        self.rescue.begin(stage)
+        try:
+            while self.progress.epoch_step < stage.planned.steps_per_epoch:
+                self._check_stop(stage)
+                self._step(stage)
+                if self.config.save_every and self.progress.step % self.config.save_every == 0:
+                    self.save(stage)
+            self._check_stop(stage)
+        finally:
+            self.steps.end()
+        self.steps.read(stage)
+        line = self.journal.epoch_line(stage, self.memory.peaks())
+        last_of_stage = stage_epoch + 1 == stage.planned.epochs
+        if (stage_epoch + 1) % self.config.val_every == 0 or last_of_stage:
+            line["val"] = self._validate(stage)
+        self._finish_epoch(stage, line)
+
+    def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
+        """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
+        better = self.journal.finish_epoch(stage, line)
+        self.save(stage, best=better)
+        if "val" in line and self.after_validation is not None and self.writes:
+            self.after_validation(self)
+
+    def _step(self, stage: Stage) -> None:
+        """Take one optimiser step from the next ``accumulate`` batches, or what is left of them."""
+        done = self.progress.epoch_step * self.config.accumulate
+        count = min(self.config.accumulate, len(stage.loader) - done)
+        stage.lr = float(stage.optimizer.param_groups[0]["lr"])
+        self.steps.take(stage, count)
+        images = count * stage.loader.batch_size  # of all processes; batches are full
+        if self.config.lr_schedule != "plateau":
+            stage.schedule.step()
+        self.progress.step += 1
+        self.progress.epoch_step += 1
+        if self.journal.line_is_due():
+            self.steps.read(stage)
+        self.journal.step(stage, images)
+        self.rescue.begin(stage)
+
+    # -- Validation -----------------------------------------------------------------------------
+
+    def segmenter(self) -> Segmenter:
+        """Return the network as it is now, ready to use on photographs."""
+        size = 16 if self.memory.budget is None else min(16, self.config.batch_size)
+        return Segmenter(self.model, self.config.input_size, self.normalize, batch_size=size)
+
+    def recalibrate(self) -> None:
+        """Average batch norm's statistics over ``config.recalibrate`` batches of training crops."""
+        if self.config.recalibrate == 0 or not self.plan.stages:
+            return
+        number, _ = self.plan.find(min(self.progress.epoch, self.plan.epochs - 1))
+        # A loader of its own, with its own seed: the training crops, their order and their
+        # augmentation stay as they are.
+        crops = self.plan.stages[number].loader.dataset
+        loader = build.loader(
+            self.config,
+            crops,
+            self.normalize,
+            self.config.seed + 1,
+            cache_mb=0,
+            as_bytes=True,
+            part=self.exchange.part,
+            workers=self.workers,
+        )
+        batches = itertools.islice(loader, self.config.recalibrate)
+        numbers = (normalized_on(self.device, images, self.normalize) for images, _ in batches)
+        with computing_on(self.device):
+            recalibrate_batch_norm(self.model, numbers)
+
+    def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
+        """Return the confusion matrix and the mean loss per pixel; see `validation.evaluate`.
+
+        Several processes share the images.
+        """
+        stopped = 0
+
+        def each(done: int, total: int) -> None:
+            if self.stop.signal_number:
+                raise Interrupted("stopped while validating", self.stop.signal_number)
+            self.show.work("validating", done, total)
+
+        confusion, loss, pixels = ConfusionMatrix(len(data.classes)), 0.0, 0
+        try:
+            with computing_on(self.device):
+                found = evaluate(self.segmenter(), data, limit, each, self.exchange.part)
+            confusion, loss, pixels = found
+        except Interrupted as request:
+            stopped = request.signal_number
+        stopped = self.exchange.most(stopped)
+        if stopped:
+            raise Interrupted("stopped while validating", stopped)
+        confusion.counts = self.exchange.add_up(confusion.counts)
+        loss, pixels = self.exchange.add_up(np.array([loss, pixels])).tolist()
+        return confusion, loss / max(1, pixels)
+
+    def _validate(self, stage: Stage) -> dict[str, Any]:
+        """Recalibrate batch norm and evaluate the validation images."""
+        buffers = get_buffers(self.model)
+        self.rescue.begin(stage)
+        try:
+            self.recalibrate()
+            confusion, loss = self.evaluate(self.val_data)
+        except Interrupted as request:
+            # Nothing of a validation cut short may stay: the resumed run does all of it again.
+            set_buffers(self.model, buffers)
+            self._stop_now(stage, request.signal_number)
+        figures = confusion.figures()
+        if self.config.lr_schedule == "plateau":
+            stage.schedule.step(figures["mean_iou"] or 0.0)
+        return {"loss": loss, **figures}
+
+    # -- Stopping, saving, resuming -------------------------------------------------------------
+
+    def _say_stopping(self, signal_number: int) -> None:
+        self.show.message("stopping after this step (Ctrl-C again stops at once, without saving)")
+
+    def _check_stop(self, stage: Stage) -> None:
+        signal_number = self.exchange.most(self.stop.signal_number)
+        if signal_number:
+            self._stop_now(stage, signal_number)
+
+    def _stop_now(self, stage: Stage, signal_number: int) -> None:
+        place = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
+        if self.run is None:
+            raise Interrupted(place, signal_number)
+        self.save(stage)
+        if self.writes:
+            self.run.add_log(place)
+        raise Interrupted(f"{place}; go on with: {self.command_to_go_on()}", signal_number)
+
+    def command_to_go_on(self) -> str:
+        """Return what a user types to go on with the run."""
+        assert self.run is not None
+        return f"{self.exchange.command} --resume {shlex.quote(str(self.run.path))}"
+
+    def save(self, stage: Stage, best: bool = False) -> None:
+        """Write last.npz (and best.npz), unless a weight is not finite.
+
+        Raises
+        ------
+        TrainingError
+            If one is not finite; the files stay as they were.
+        CheckpointError
+            If a file cannot be written; the older one stays.
+        """
+        self.steps.read(stage)
+        if self.run is not None and self.writes:
+            self.write_checkpoint(stage, best)
+
+    def write_checkpoint(self, stage: Stage, best: bool = False) -> None:
+        """Write last.npz (and best.npz) with the figures as they were read last."""
+        assert self.run is not None
+        model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
+        for name, array in model_state.items():
+            if not np.isfinite(array).all():
+                step = self.progress.step + 1
+                raise self.journal.not_finite(f"a value of {name}", step, stage.lr)
+        self.progress.elapsed = self.journal.clock.elapsed()
+        state = {"stage": stage.state_dict(), "random": random.get_state()}
+        checkpoint = Checkpoint(model_state, self.header(), state)
+        save_checkpoint(self.run.last, checkpoint)
+        if best:
+            save_checkpoint(self.run.best, checkpoint)
+
+    def header(self) -> dict[str, Any]:
+        """Return what a checkpoint says about the network and the run."""
+        return {
+            "model": {"name": self.config.model, "arguments": self.model.config()},
+            "input_size": self.config.input_size,
+            "classes": self.classes,
+            "normalization": build.normalization_to_dict(self.normalize),
+            "config": self.config.to_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def resume(self, path: str | Path) -> None:
+        """Put the trainer where a checkpoint left off; `fit` goes on from there.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be read or holds another network.
+        """
+        checkpoint = load_checkpoint(path)
+        check_model_state(self.model.arrays(), checkpoint.model_state, path)
+        self.model.load_state_dict(checkpoint.model_state)
+        self.journal.progress = RunProgress(**checkpoint.header["progress"])
+        self._resumed = checkpoint.state["stage"]
+        random.set_state(checkpoint.state["random"])
+        if self.run is not None and self.writes:
+            self.run.keep_metrics(self.progress.metrics_lines)
