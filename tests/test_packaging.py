@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import re
 import shutil
 import subprocess
 import sys
-import tokenize
 import tomllib
 import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
+from house import code_lines, imports
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minideconv"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = re.search(r'"(.+)"$', (PACKAGE / "_version.py").read_text().strip()).group(1)
-
-# Who may import whom: a room (a folder of the package, or a file directly in it) imports itself and
-# the rooms named here, nothing above it.
-BASE = {"errors", "backend", "random"}
-ARRAYS = BASE | {"ops", "engine"}
-NETS = ARRAYS | {"autograd", "functional", "nn", "models"}
-ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version"}
-PROGRAM = ENGINE | {"distributed", "settings", "training"}
-ROOMS: dict[str, set[str]] = {
-    "_version": set(),
-    "errors": set(),
-    "files": {"errors"},
-    "backend": {"errors"},
-    "random": {"errors", "backend"},
-    "settings": {"errors", "backend", "files"},
-    "ops": BASE,
-    "engine": BASE | {"ops"},
-    "autograd": BASE,
-    "functional": ARRAYS | {"autograd"},
-    "nn": ARRAYS | {"autograd", "functional"},
-    "optim": ARRAYS | {"autograd", "functional", "nn"},
-    "models": NETS - {"models"},
-    "data": BASE | {"files", "settings"},
-    "testing": ARRAYS | {"autograd"},
-    "distributed": {"errors", "backend"},
-    "segmentation": NETS | {"data"},
-    "visualize": NETS | {"files", "data", "segmentation"},
-    "training": ENGINE | {"distributed", "settings"},
-    # thin command lines
-    "train": PROGRAM,
-    "evaluate": PROGRAM,
-    "predict": PROGRAM,
-    "report": PROGRAM,
-    "__main__": PROGRAM,
-    # the public names, nothing else
-    "__init__": PROGRAM | {"testing"},
-}
 
 # Third-party packages a module may import when it is itself imported. Anything else must be
 # imported inside the function that needs it, so that the package works without it.
@@ -68,89 +30,6 @@ COMPILED = "engine/cpu/compiled/"  # imported only where numba is there
 def modules() -> list[Path]:
     """Every module of the package."""
     return sorted(PACKAGE.rglob("*.py"))
-
-
-def room_of(path: Path) -> str:
-    """The room a file belongs to: the first part of its path inside the package."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
-
-
-def imports(path: Path, *, at_import_only: bool = False) -> list[tuple[int, str]]:
-    """Line and absolute dotted name of everything that a file imports.
-
-    ``if TYPE_CHECKING:`` blocks are left out: they name types and run nothing.
-    """
-    package = ("minideconv", *path.relative_to(PACKAGE).parts[:-1])
-    found: list[tuple[int, str]] = []
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if at_import_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            return
-        if isinstance(node, ast.Import):
-            found.extend((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            found.extend((node.lineno, f"{module}.{alias.name}") for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-    return found
-
-
-def upward_imports(path: Path) -> list[str]:
-    """Imports of a file that its room is not allowed, in words."""
-    room = "__main__" if path.name == "__main__.py" else room_of(path)
-    wrong = []
-    for line, name in imports(path):
-        parts = name.split(".")
-        if parts[0] != "minideconv" or len(parts) < 2:
-            continue
-        other = parts[1] if parts[1] in ROOMS else "__init__"  # a name of the top level
-        if other != room_of(path) and other not in ROOMS[room]:
-            wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
-    return wrong
-
-
-def test_every_file_belongs_to_a_room():
-    unknown = sorted({room_of(path) for path in modules()} - ROOMS.keys())
-    assert not unknown, f"rooms that the table in {Path(__file__).name} does not know: {unknown}"
-
-
-def test_imports_run_one_way():
-    wrong = [line for path in modules() if room_of(path) in ROOMS for line in upward_imports(path)]
-    assert not wrong, "imports against the direction of the rooms:\n" + "\n".join(wrong)
-
-
-def test_the_table_of_rooms_has_no_cycle():
-    graph = {room: allowed - {room} for room, allowed in ROOMS.items()}
-    done: set[str] = set()
-    while len(done) < len(graph):
-        ready = {room for room in graph if room not in done and graph[room] <= done}
-        assert ready, f"a cycle among {sorted(graph.keys() - done)}"
-        done |= ready
-
-
-@pytest.mark.parametrize(
-    ("room", "line"),
-    [
-        ("ops", "from minideconv.autograd import Tensor"),
-        ("ops", "from ..autograd import Tensor"),
-        ("autograd", "import minideconv.ops.conv"),
-        ("models", "def f():\n    from minideconv import training"),
-        ("data", "from ..nn import Module"),
-    ],
-)
-def test_an_upward_import_is_seen(tmp_path, monkeypatch, room, line):
-    (tmp_path / "minideconv" / room).mkdir(parents=True)
-    file = tmp_path / "minideconv" / room / "module.py"
-    file.write_text(line + "\n")
-    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "minideconv")
-    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    assert len(upward_imports(file)) == 1
 
 
 def test_only_backend_and_its_probe_import_cupy():
@@ -279,22 +158,6 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     assert shipped == here, f"missing from the wheel: {sorted(here - shipped)}"
     assert "License-Expression: MIT" in metadata
     assert f"Version: {VERSION}" in metadata
-
-
-def code_lines(path: Path) -> int:
-    """The number of lines that hold code: no blank lines, comments or docstrings."""
-    with path.open("rb") as file:
-        tokens = list(tokenize.tokenize(file.readline))
-    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    empty |= {tokenize.ENCODING, tokenize.ENDMARKER}
-    lines: set[int] = set()
-    statement_start = True
-    for token in tokens:
-        docstring = token.type == tokenize.STRING and statement_start
-        if token.type not in empty and not docstring:
-            lines.update(range(token.start[0], token.end[0] + 1))
-        statement_start = token.type in empty or (statement_start and docstring)
-    return len(lines)
 
 
 def test_no_file_is_too_long_to_read():

@@ -2,6 +2,7 @@
 
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
+- ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
 """
@@ -16,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import house
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
@@ -175,5 +178,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)
     write_api()
     write_help()
+    write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

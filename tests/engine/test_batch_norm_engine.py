@@ -230,7 +230,7 @@ def test_the_number_of_threads_changes_no_bit(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_both_forms_do_the_same_walks(form):
     use(form)
-    package = "minideconv.engine." + ("compiled." if form == "compiled" else "")
+    package = "minideconv.engine.cpu." + ("compiled." if form == "compiled" else "")
     module = importlib.import_module(
         package + ("batch_norm" if form == "compiled" else "batch_norm_blocks")
     )
