@@ -4,8 +4,8 @@
 
     time >= flop / (multiplications per second)        time >= bytes / (bytes per second)
 
-The rates are those that matrix products and copies were seen to reach on one kind of GPU, so the
-floors are what perfect kernels would take. Nothing here is measured.
+The rates are those that large matrix products and copies were measured to reach on one GPU, so the
+floors are what perfect kernels would take. The floors themselves are arithmetic.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ class Rates:
     copy: float
 
 
-# Copies and bf16 products as measured on an H200 machine; tf32 and fp32 (no tensor cores) as others
-# report cuBLAS on the same chip.
-H200 = Rates("H200", {"fp32": 46.0, "tf32": 410.0, "bf16": 790.0}, 4.3)
+# As `benchmarks.gpu` measured them: results/gpu-nvidia-h200.json, section "rates".
+H200 = Rates("H200", {"fp32": 39.9, "tf32": 393.0, "bf16": 728.0}, 4.26)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmarks import gpu_model, gpu_tables
@@ -39,11 +42,22 @@ def test_products_and_columns_come_one_after_the_other_and_overlap_without_colum
     assert floor_ms(implicit, rates, "fp32") == 1e3 * max(implicit.flop, implicit.bytes)
 
 
-def test_columns_cost_372_over_k_of_a_tf32_product_where_an_image_is_large():
+def test_columns_cost_361_over_k_of_a_tf32_product_where_an_image_is_large():
     layer = Layer("conv1_2", False, 64, 64, 224, 3, 1, 1)
     columns, implicit = works(layer)
     memory = (columns.bytes - implicit.bytes) / H200.copy
-    assert memory / (layer.flop / H200.tflops["tf32"]) == pytest.approx(372 / 64, rel=0.05)
+    assert memory / (layer.flop / H200.tflops["tf32"]) == pytest.approx(361 / 64, rel=0.05)
+
+
+def test_the_rates_are_those_that_were_measured():
+    results = json.loads(
+        (Path(gpu_model.__file__).parent / "results/gpu-nvidia-h200.json").read_text()
+    )
+    rates = {row["name"]: row["rate"] for row in results["sections"]["rates"]}
+    for precision, rate in H200.tflops.items():
+        assert rate == pytest.approx(rates[f"product, {precision}"], rel=1e-3)
+    copied = rates["copy on the device (read + write)"] / 1000
+    assert H200.copy == pytest.approx(copied, rel=1e-3)
 
 
 def test_the_table_and_the_picture(tmp_path):
