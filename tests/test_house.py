@@ -147,6 +147,20 @@ def test_the_picture_shows_every_room_and_no_arrow_that_leads_up():
     assert all(end[1] < end[-1] for end in ends)
 
 
+def test_the_readme_names_every_room_from_the_top_down():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("## The rooms") : text.index("## Learn")]
+    named = [name.rstrip("/") for name in re.findall(r"\(minideconv/([a-z_/]+)", table)]
+    floor = house.floors(house.room_graph(house.file_graph()))
+    small = {"__init__", "_version", "errors", "random"}
+    assert set(named) == floor.keys() - small
+    seen: set[str] = set()
+    for room in named:
+        above = [other for other in seen if other in house.room_graph(house.file_graph())[room]]
+        assert not above, f"{room} imports {above}, which the table has above it"
+        seen.add(room)
+
+
 def test_the_script_prints_the_floors(tmp_path):
     picture = tmp_path / "house.svg"
     script = ROOT / "docs/_ext/house.py"
