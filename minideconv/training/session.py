@@ -76,11 +76,23 @@ def _run(
             check_same(talk, {"a checkpoint after step": trainer.progress.step})
         from_first(talk, lambda: run.create(config))
         _introduce(trainer, resume)
-        trainer.fit()
+        try:
+            trainer.fit()
+        except Exception as error:
+            error.add_note(_how_to_go_on(trainer))
+            raise
         _finish(trainer)
     finally:
         progress.close()  # leave the terminal as it was, whatever happened
     return 0
+
+
+def _how_to_go_on(trainer: Trainer) -> str:
+    """Return what to do when training broke off."""
+    assert trainer.run is not None
+    if trainer.run.last.exists():
+        return f"the last checkpoint stands; go on with: {trainer.command_to_go_on()}"
+    return "there is no checkpoint yet; --save-every N writes one every N steps"
 
 
 def _draw(trainer: Trainer) -> None:
