@@ -134,6 +134,22 @@ def test_the_table_of_rooms_has_no_cycle():
         done |= ready
 
 
+def test_every_module_names_what_it_offers():
+    """``__all__`` in every module that defines something; and imports are absolute."""
+    wrong = []
+    for path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assigned = {ast.unparse(n).split(":")[0].split(" =")[0] for n in tree.body}
+        if len(tree.body) > 1 and "__all__" not in assigned and path.name != "_version.py":
+            wrong.append(f"{path.relative_to(ROOT)} has no __all__")
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno} imports by a relative name"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.level
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize(
     ("room", "line"),
     [

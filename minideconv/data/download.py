@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from minideconv.errors import DataError, UsageError
 
+__all__ = ["ARCHIVES", "Archive", "download_voc"]
+
 _CHUNK = 1 << 20
 _TIMEOUT = 60  # seconds without a byte
 
@@ -61,11 +63,11 @@ def download_voc(name: str, root: str | Path, say: Callable[[str], None] = print
         full, or the archive holds paths that lead outside of it.
     """
     if name not in ARCHIVES:
-        raise UsageError(f"download: {name!r} is unknown; there are {', '.join(ARCHIVES)}.")
+        raise UsageError(f"download: {name!r} is unknown; there are {', '.join(ARCHIVES)}")
     archive, root = ARCHIVES[name], Path(root)
     folder = root / archive.folder
     if folder.is_dir():
-        say(f"{folder} is there already; nothing to do.")
+        say(f"{folder} is there already; nothing to do")
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -73,8 +75,8 @@ def download_voc(name: str, root: str | Path, say: Callable[[str], None] = print
         say(f"Unpacking {path} ...")
         _unpack(path, archive, root)
     except OSError as error:
-        raise DataError(f"download: {root} cannot be written ({error}).") from error
-    say(f"{folder} is ready; {path} may be deleted.")
+        raise DataError(f"download: {root} cannot be written ({error})") from error
+    say(f"{folder} is ready; {path} may be deleted")
     return folder
 
 
@@ -84,7 +86,7 @@ def _fetch(archive: Archive, root: Path, say: Callable[[str], None]) -> Path:
     except ImportError as error:
         raise UsageError(
             "download: the download library pooch is not installed;"
-            f" pip install 'minideconv[data]', or fetch {archive.url} by other means and unpack it."
+            f" pip install 'minideconv[data]', or fetch {archive.url} by other means and unpack it"
         ) from error
     filename = archive.url.rsplit("/", 1)[1]
     part = root / f"{filename}.part"
@@ -118,7 +120,7 @@ def _resume(url: str, part: Path, archive: Archive, say: Callable[[str], None]) 
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing is left to send
             return
-        raise DataError(f"download: {url} answered {error.code} {error.reason}.") from error
+        raise DataError(f"download: {url} answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise _broken(url, part, error) from error
     if total is not None and part.stat().st_size < total:
@@ -139,7 +141,7 @@ def _broken(url: str, part: Path, reason: object) -> DataError:
     have = part.stat().st_size / 1e6 if part.is_file() else 0.0
     return DataError(
         f"download: {url} broke off after {have:.1f} MB ({reason});"
-        " run the same command again to go on from there."
+        " run the same command again to go on from there"
     )
 
 
@@ -152,7 +154,7 @@ def _check(part: Path, archive: Archive) -> None:
         part.unlink()
         raise DataError(
             f"download: what {archive.url} sent has the checksum {digest.hexdigest()} instead of"
-            f" {archive.md5}; it was deleted, so run the same command again."
+            f" {archive.md5}; it was deleted, so run the same command again"
         )
 
 
@@ -167,10 +169,10 @@ def _unpack(path: Path, archive: Archive, root: Path) -> None:
                     _refuse_outside(member, path)
                     tar.extract(member, scratch, **_filter())
         except (tarfile.TarError, EOFError) as error:
-            raise DataError(f"download: {path} cannot be unpacked ({error}).") from error
+            raise DataError(f"download: {path} cannot be unpacked ({error})") from error
         unpacked = Path(scratch) / archive.folder
         if not unpacked.is_dir():
-            raise DataError(f"download: {path} holds no folder {archive.folder}.")
+            raise DataError(f"download: {path} holds no folder {archive.folder}")
         unpacked.rename(folder)  # if another process was quicker: an error, and not a folder in it
 
 
@@ -179,7 +181,7 @@ def _refuse_outside(member: tarfile.TarInfo, path: Path) -> None:
     if not (member.isfile() or member.isdir()) or ".." in parts or Path(member.name).is_absolute():
         raise DataError(
             f"download: {path} holds {member.name!r}, which is a link, a device or leads outside of"
-            " the folder; nothing was unpacked."
+            " the folder; nothing was unpacked"
         )
 
 

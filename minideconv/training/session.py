@@ -18,6 +18,7 @@ from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.errors import UsageError
 from minideconv.segmentation.metrics import ConfusionMatrix
+from minideconv.settings.command_line import option_names
 from minideconv.settings.config import TrainConfig
 from minideconv.training.computing import computing
 from minideconv.training.pictures import draw_activations, draw_board, draw_samples
@@ -39,7 +40,8 @@ def run_session(
 
     With several processes `talk`, every one of them calls this with the same arguments.
     """
-    talk, device = equip(talk or Single(), config.device, config.communication)
+    with option_names():
+        talk, device = equip(talk or Single(), config.device, config.communication)
     _check_same(talk, config)
     with computing(device, config.threads, config.algorithm, config.precision):
         return _run(config, run, resume, talk, device)
