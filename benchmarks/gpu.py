@@ -34,6 +34,7 @@ from benchmarks.gpu_device import Row
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
 from minideconv.backend.gpu_probe import gpu_name
 from minideconv.errors import UsageError
+from minideconv.files.atomic import replace_file
 from minideconv.settings.command_line import HelpFormatter, run_program
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -177,9 +178,7 @@ def _store(results: dict[str, Any], out: Path) -> None:
     texts = {out: json.dumps(results, indent=1) + "\n"}
     texts[out.with_suffix(".md")] = gpu_tables.render(results)
     for file, text in texts.items():
-        scratch = file.with_name(f".{file.name}.new")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(file)
+        replace_file(file, text.encode())
 
 
 def main(arguments: Sequence[str]) -> int:

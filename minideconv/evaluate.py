@@ -13,6 +13,7 @@ from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import (
     HelpFormatter,
     add_machine_options,
+    option_names,
     positive,
     run_program,
 )
@@ -71,9 +72,10 @@ def _main(arguments: Sequence[str]) -> int:
     from minideconv.training.computing import computing
     from minideconv.training.run.trained import load_trained
 
-    trained = load_trained(
-        options.checkpoint, options.device, options.which, options.flip, options.batch_size
-    )
+    with option_names():
+        trained = load_trained(
+            options.checkpoint, options.device, options.which, options.flip, options.batch_size
+        )
     images, what = _images(options, trained.header)
     if list(images.classes) != trained.classes:
         raise UsageError(

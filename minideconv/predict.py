@@ -10,7 +10,12 @@ from typing import Any
 
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import plan_outputs
-from minideconv.settings.command_line import HelpFormatter, add_machine_options, run_program
+from minideconv.settings.command_line import (
+    HelpFormatter,
+    add_machine_options,
+    option_names,
+    run_program,
+)
 
 __all__ = ["main"]
 
@@ -64,7 +69,8 @@ def _main(arguments: Sequence[str]) -> int:
     from minideconv.training.computing import computing
     from minideconv.training.run.trained import load_trained
 
-    trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
+    with option_names():
+        trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
     if not options.quiet:
         print(f"{trained.path} on {trained.place}", flush=True)
     try:

@@ -98,7 +98,7 @@ def _start(config: TrainConfig, talk: Communicator) -> int:
 
 def _set_limit(talk: Communicator, config: TrainConfig) -> None:
     if isinstance(talk, Mpi):
-        talk.waiting.limit = config.wait_limit
+        talk.limit = config.wait_limit
 
 
 def _resume(options: Any, given: dict[str, Any], talk: Communicator) -> int:

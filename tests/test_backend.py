@@ -56,7 +56,7 @@ def test_auto_takes_the_gpu_where_there_is_one_and_numbers_are_checked(cupy):
     assert as_device("auto") == Device("gpu", 0)
     assert as_device("gpu:1") == Device("gpu", 1)
     assert str(Device("gpu", 1)) == "gpu:1"
-    with pytest.raises(DeviceError, match=r"--device gpu:2: there are 2 CUDA devices, 0 to 1"):
+    with pytest.raises(DeviceError, match=r"^device gpu:2: there are 2 CUDA devices, 0 to 1"):
         as_device("gpu:2")
 
 

@@ -206,7 +206,7 @@ def test_what_is_missing_is_said_in_one_sentence(cupy, monkeypatch, spoil):
     assert "\n" not in sentence
     with pytest.raises(DeviceError) as raised:
         as_device("gpu:0")
-    assert str(raised.value) == f"--device gpu: {sentence}"
+    assert str(raised.value) == f"device gpu: {sentence}"
     assert raised.value.exit_code == 2
     assert as_device("auto") == CPU
     reason = sentence.partition(";")[0]

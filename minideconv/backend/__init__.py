@@ -114,14 +114,12 @@ def as_device(device: Device | str | None) -> Device:
     if device.type == "gpu":
         problem = gpu_problem()
         if problem is not None:
-            raise DeviceError(f"--device {device.type}: {problem}")
+            raise DeviceError(f"device {device.type}: {problem}")
         import cupy
 
         count = cupy.cuda.runtime.getDeviceCount()
         if device.index >= count:
-            raise DeviceError(
-                f"--device {device}: there are {count} CUDA devices, 0 to {count - 1}"
-            )
+            raise DeviceError(f"device {device}: there are {count} CUDA devices, 0 to {count - 1}")
     return device
 
 

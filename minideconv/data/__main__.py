@@ -113,11 +113,11 @@ def _main(arguments: Sequence[str]) -> int:
 def _open_voc(root: str | None, split: str) -> VOCSegmentation:
     """Open a folder that an option names: what is wrong with the option is wrong usage."""
     if root is None:
-        raise UsageError("--data voc needs --data-root DIR, a VOCdevkit folder.")
+        raise UsageError("--data voc needs --data-root DIR, a VOCdevkit folder")
     try:
         return VOCSegmentation(root, split)
     except DataError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"--data-root {root}: {error}") from error
 
 
 def _subset(options: argparse.Namespace) -> None:
@@ -129,7 +129,7 @@ def _subset(options: argparse.Namespace) -> None:
     )
     for split, count in counts.items():
         scarce = [classes[k] for k in np.flatnonzero(count < options.per_class)]
-        print(f"{options.output}: {count[0]} images in {split}.")
+        print(f"{options.output}: {count[0]} images in {split}")
         if scarce:
             print(f"  fewer than {options.per_class} images show: {', '.join(scarce)}")
 

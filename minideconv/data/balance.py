@@ -8,6 +8,8 @@ import numpy as np
 
 from minideconv.errors import UsageError
 
+__all__ = ["balanced_indices"]
+
 
 def balanced_indices(
     labels: Sequence[Sequence[int]], share: float = 1.0, most: int = 20
@@ -35,9 +37,9 @@ def balanced_indices(
     [0, 1, 2, 3, 3, 3]
     """
     if not 0 <= share <= 1:
-        raise UsageError(f"balanced_indices: share is {share}; it must be between 0 and 1.")
+        raise UsageError(f"balanced_indices: share is {share}; it must be between 0 and 1")
     if most < 1:
-        raise UsageError(f"balanced_indices: most is {most}; it must be at least 1.")
+        raise UsageError(f"balanced_indices: most is {most}; it must be at least 1")
     sets = [sorted(set(classes)) for classes in labels]
     counts: dict[int, int] = {}
     for classes in sets:

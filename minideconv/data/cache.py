@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+__all__ = ["Arrays", "ItemCache"]
+
 Arrays = TypeVar("Arrays", bound=tuple[np.ndarray, ...])
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-VOID = 255
+from minideconv.data.voc_colors import VOID
+
+__all__ = ["connected_components"]
+
 _MOST = 254  # ids 1..254 fit beside 0 (background) and 255 (void) in a byte
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from minideconv.data.balance import balanced_indices
 from minideconv.data.loader import Dataset
 from minideconv.data.objects import Thing, instances_of, things_of
+from minideconv.data.voc_colors import VOID
 from minideconv.data.windows import (
-    VOID,
     Window,
     cut,
     cut_pair,
@@ -24,6 +24,8 @@ from minideconv.data.windows import (
     whole_image_window,
 )
 from minideconv.errors import DataError, UsageError
+
+__all__ = ["Crop", "StageOneCrops", "StageTwoCrops"]
 
 
 class Crop(NamedTuple):
@@ -42,7 +44,7 @@ class _Crops:
         if not crops:
             raise DataError(
                 f"{type(self).__name__}: {dataset!r} shows no object that is large enough to crop;"
-                " lower min_area or give other data."
+                " lower min_area or give other data"
             )
         self.dataset = dataset
         self.classes = list(dataset.classes)
@@ -105,7 +107,7 @@ class StageOneCrops(_Crops):
         balance: float = 0.0,
     ) -> None:
         if keep not in ("class", "object"):
-            raise UsageError(f"StageOneCrops: keep is {keep!r}; it must be 'class' or 'object'.")
+            raise UsageError(f"StageOneCrops: keep is {keep!r}; it must be 'class' or 'object'")
         self.keep = keep
         crops = [
             Crop(thing.image, square_window(thing.box, enlarge), (thing.label,), thing)
@@ -165,10 +167,10 @@ class StageTwoCrops(_Crops):
         if per_image < 0 or (per_image == 0 and not whole_image):
             raise UsageError(
                 f"StageTwoCrops: per_image is {per_image}; it must be at least 1,"
-                " or 0 together with whole_image=True."
+                " or 0 together with whole_image=True"
             )
         if not 0 < iou < 1:
-            raise UsageError(f"StageTwoCrops: iou is {iou}; it must lie between 0 and 1.")
+            raise UsageError(f"StageTwoCrops: iou is {iou}; it must lie between 0 and 1")
         crops = []
         for index, things in enumerate(things_of(dataset, min_area)):
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import os
 import tarfile
 import tempfile
 import urllib.error
@@ -12,9 +10,11 @@ import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minideconv.errors import DataError, UsageError
+
+__all__ = ["ARCHIVES", "Archive", "download_voc"]
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60  # seconds without a byte
@@ -55,105 +55,76 @@ def download_voc(name: str, root: str | Path, say: Callable[[str], None] = print
     Raises
     ------
     UsageError
-        If `name` is unknown or the download library is not installed.
+        If `name` is unknown.
     DataError
         If the server cannot be reached, the connection breaks, the checksum is wrong, the disk is
         full, or the archive holds paths that lead outside of it.
     """
     if name not in ARCHIVES:
-        raise UsageError(f"download: {name!r} is unknown; there are {', '.join(ARCHIVES)}.")
+        raise UsageError(f"download: {name!r} is unknown; there are {', '.join(ARCHIVES)}")
     archive, root = ARCHIVES[name], Path(root)
     folder = root / archive.folder
     if folder.is_dir():
-        say(f"{folder} is there already; nothing to do.")
+        say(f"{folder} is there already; nothing to do")
         return folder
+    path = root / archive.url.rsplit("/", 1)[1]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        path = _fetch(archive, root, say)
+        if not path.is_file() or _md5(path) != archive.md5:
+            _fetch(archive, path, say)
         say(f"Unpacking {path} ...")
         _unpack(path, archive, root)
     except OSError as error:
-        raise DataError(f"download: {root} cannot be written ({error}).") from error
-    say(f"{folder} is ready; {path} may be deleted.")
+        raise DataError(f"download: {root} cannot be written ({error})") from error
+    say(f"{folder} is ready; {path} may be deleted")
     return folder
 
 
-def _fetch(archive: Archive, root: Path, say: Callable[[str], None]) -> Path:
-    try:
-        pooch: Any = importlib.import_module("pooch")
-    except ImportError as error:
-        raise UsageError(
-            "download: the download library pooch is not installed;"
-            f" pip install 'minideconv[data]', or fetch {archive.url} by other means and unpack it."
-        ) from error
-    filename = archive.url.rsplit("/", 1)[1]
-    part = root / f"{filename}.part"
-
-    def downloader(url: str, output_file: str, _: Any) -> None:
-        _resume(url, part, archive, say)
-        _check(part, archive)  # before pooch does, to be able to say what to do
-        os.replace(part, output_file)
-
-    pooch.get_logger().setLevel("WARNING")
-    known = f"md5:{archive.md5}"
-    found = pooch.retrieve(archive.url, known, filename, root, downloader=downloader)
-    return Path(found)
-
-
-def _resume(url: str, part: Path, archive: Archive, say: Callable[[str], None]) -> None:
-    """Get the bytes of `url` that `part` does not hold yet."""
+def _fetch(archive: Archive, path: Path, say: Callable[[str], None]) -> None:
+    """Get the bytes that an earlier try has not left behind, and check the whole."""
+    url, part = archive.url, path.with_name(f"{path.name}.part")
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     say(
         f"Downloading {url} (about {archive.megabytes} MB)" + (", going on ..." if have else " ...")
     )
+    total, broken = 0, None
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-            if have and answer.status != 206:  # the server does not resume: start again
+            if answer.status != 206:  # the server does not resume: start again
                 have = 0
-            length = answer.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            with open(part, "ab" if have else "wb") as file:
-                _copy(answer, file, have, total, say)
+            total = have + int(answer.headers.get("Content-Length", 0))
+            with part.open("ab" if have else "wb") as file:
+                while block := answer.read(_CHUNK):
+                    file.write(block)
+                    before, have = have, have + len(block)
+                    if before * 10 // max(1, total) < have * 10 // max(1, total):
+                        say(f"  {have / 1e6:.0f} of {total / 1e6:.0f} MB")
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left to send
-            return
-        raise DataError(f"download: {url} answered {error.code} {error.reason}.") from error
+        if error.code != 416 or not have:  # 416: nothing is left to send
+            raise DataError(f"download: {url} answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise _broken(url, part, error) from error
-    if total is not None and part.stat().st_size < total:
-        raise _broken(url, part, "the connection was closed early")
-
-
-def _copy(answer: Any, file: Any, done: int, total: int | None, say: Callable[[str], None]) -> None:
-    told = 0
-    while block := answer.read(_CHUNK):
-        file.write(block)
-        done += len(block)
-        if total and done * 10 // total > told:
-            told = done * 10 // total
-            say(f"  {done / 1e6:.0f} of {total / 1e6:.0f} MB")
-
-
-def _broken(url: str, part: Path, reason: object) -> DataError:
-    have = part.stat().st_size / 1e6 if part.is_file() else 0.0
-    return DataError(
-        f"download: {url} broke off after {have:.1f} MB ({reason});"
-        " run the same command again to go on from there."
-    )
-
-
-def _check(part: Path, archive: Archive) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(part, "rb") as file:
-        while block := file.read(_CHUNK):
-            digest.update(block)
-    if digest.hexdigest() != archive.md5:
+        broken = str(error)
+    if broken is not None or have < total:
+        raise DataError(
+            f"download: {url} broke off after {have / 1e6:.1f} MB"
+            f" ({broken or 'the connection was closed early'});"
+            " run the same command again to go on from there"
+        )
+    found = _md5(part)
+    if found != archive.md5:
         part.unlink()
         raise DataError(
-            f"download: what {archive.url} sent has the checksum {digest.hexdigest()} instead of"
-            f" {archive.md5}; it was deleted, so run the same command again."
+            f"download: what {url} sent has the checksum {found} instead of {archive.md5}; it was"
+            " deleted, so run the same command again"
         )
+    part.replace(path)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest()
 
 
 def _unpack(path: Path, archive: Archive, root: Path) -> None:
@@ -163,14 +134,16 @@ def _unpack(path: Path, archive: Archive, root: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as scratch:
         try:
             with tarfile.open(path) as tar:
+                # Python 3.11.4 and later; what earlier ones rely on is the check below.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
                 for member in tar:
                     _refuse_outside(member, path)
-                    tar.extract(member, scratch, **_filter())
+                    tar.extract(member, scratch)
         except (tarfile.TarError, EOFError) as error:
-            raise DataError(f"download: {path} cannot be unpacked ({error}).") from error
+            raise DataError(f"download: {path} cannot be unpacked ({error})") from error
         unpacked = Path(scratch) / archive.folder
         if not unpacked.is_dir():
-            raise DataError(f"download: {path} holds no folder {archive.folder}.")
+            raise DataError(f"download: {path} holds no folder {archive.folder}")
         unpacked.rename(folder)  # if another process was quicker: an error, and not a folder in it
 
 
@@ -179,10 +152,5 @@ def _refuse_outside(member: tarfile.TarInfo, path: Path) -> None:
     if not (member.isfile() or member.isdir()) or ".." in parts or Path(member.name).is_absolute():
         raise DataError(
             f"download: {path} holds {member.name!r}, which is a link, a device or leads outside of"
-            " the folder; nothing was unpacked."
+            " the folder; nothing was unpacked"
         )
-
-
-def _filter() -> dict[str, Any]:
-    # Python 3.11.4 and later; the check above is what earlier ones rely on.
-    return {"filter": "data"} if hasattr(tarfile, "data_filter") else {}

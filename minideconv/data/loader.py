@@ -18,6 +18,8 @@ from minideconv.data.shard import part_of
 from minideconv.data.transforms import Pair, Transform
 from minideconv.errors import DataError, MinideconvError, UsageError
 
+__all__ = ["Batch", "DataLoader", "Dataset", "Sampler"]
+
 Batch = tuple[np.ndarray, np.ndarray]
 Sampler = Callable[[int, np.random.Generator], Sequence[int]]
 _ORDER, _SAMPLE = 0, 1  # which stream of random numbers: the epoch's order, or one sample
@@ -117,9 +119,9 @@ class DataLoader:
             kind = Real if name == "cache_mb" else Integral
             if not isinstance(value, kind):
                 number = "number" if kind is Real else "whole number"
-                raise UsageError(f"DataLoader: {name} is {value!r}; it must be a {number}.")
+                raise UsageError(f"DataLoader: {name} is {value!r}; it must be a {number}")
             if not value >= least:
-                raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}.")
+                raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}")
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
@@ -129,7 +131,7 @@ class DataLoader:
         if as_bytes and self.normalize is None:
             raise UsageError(
                 "DataLoader: as_bytes is True, but the transform does not end in Normalize, so"
-                " nothing says how the bytes become numbers."
+                " nothing says how the bytes become numbers"
             )
         self._processes = ItemProcesses(dataset, self._preparation, processes)
         weakref.finalize(self, self._processes.abandon)
@@ -139,7 +141,7 @@ class DataLoader:
         if len(self) == 0:
             raise UsageError(
                 f"DataLoader: {self._samples} samples make no full batch of {batch_size};"
-                " give more data, a smaller batch_size, or drop_last=False."
+                " give more data, a smaller batch_size, or drop_last=False"
             )
 
     def __len__(self) -> int:
@@ -155,7 +157,7 @@ class DataLoader:
     def set_epoch(self, epoch: int) -> None:
         """Make the next `iter()` start at the first batch of `epoch`."""
         if epoch < 0:
-            raise UsageError(f"DataLoader: epoch is {epoch}; it must be 0 or more.")
+            raise UsageError(f"DataLoader: epoch is {epoch}; it must be 0 or more")
         self._epoch, self._position, self._begun = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
@@ -174,13 +176,13 @@ class DataLoader:
             if name not in state or state[name] != mine:
                 raise UsageError(
                     f"DataLoader: the saved position has {name}={state.get(name)!r} but this loader"
-                    f" has {name}={mine!r}; resume with the same data and settings."
+                    f" has {name}={mine!r}; resume with the same data and settings"
                 )
         epoch, position = int(state["epoch"]), int(state["position"])
         if epoch < 0 or not 0 <= position <= len(self):
             raise UsageError(
                 f"DataLoader: the saved position is batch {position} of epoch {epoch};"
-                f" an epoch has batches 0 to {len(self)}."
+                f" an epoch has batches 0 to {len(self)}"
             )
         self._epoch, self._position, self._begun = epoch, position, False
 
@@ -271,7 +273,7 @@ class DataLoader:
             first, other = (self.dataset.name(indices[k]) for k in (0, odd))
             raise DataError(
                 f"DataLoader: {first} is {sizes[0][0]} but {other} is {sizes[odd][0]};"
-                " a batch needs one size, so give a transform that makes it."
+                " a batch needs one size, so give a transform that makes it"
             )
         images, masks = self._preparation.batch(pairs)
         return images[:count], masks[:count]

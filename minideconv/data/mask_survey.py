@@ -73,5 +73,5 @@ def _nothing(count: int, examples: list[Path], values: set[int], what: str) -> s
     return (
         f"VOC: none of the {count} masks of {what} shows a class; they hold {held} alone,"
         f" {examples[0]} for one, and the pixels of an object must hold the number of its class,"
-        f" 1..{len(VOC_CLASSES) - 1}."
+        f" 1..{len(VOC_CLASSES) - 1}"
     )

@@ -9,7 +9,10 @@ import numpy as np
 
 from minideconv.data.components import connected_components
 from minideconv.data.loader import Dataset
-from minideconv.data.windows import VOID, Window, box_of
+from minideconv.data.voc_colors import VOID
+from minideconv.data.windows import Window, box_of
+
+__all__ = ["Thing", "instances_of", "things_of"]
 
 _SEEN: WeakKeyDictionary[Dataset, dict[float, list[list[Thing]]]] = WeakKeyDictionary()
 

@@ -96,7 +96,7 @@ class Preparation:
         if self.as_bytes and images.dtype != np.uint8:
             raise UsageError(
                 f"DataLoader: as_bytes is True, but the steps before Normalize give {images.dtype};"
-                " they must give uint8."
+                " they must give uint8"
             )
         if self.finish is None or self.as_bytes:
             return images, masks

@@ -7,6 +7,16 @@ import colorsys
 import numpy as np
 from PIL import Image
 
+__all__ = [
+    "CHANNELS",
+    "TEXTURES",
+    "background_colour",
+    "contrasting_colour",
+    "fill",
+    "object_colour",
+    "texture",
+]
+
 CHANNELS = range(
     3
 )  # a loop over these is quicker than NumPy's over three neighbours, pixel by pixel

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+__all__ = ["OUTLINES", "Outline", "Ring", "blob", "pose", "stroke"]
+
 Ring = np.ndarray  # (n, 2) of x, y
 Outline = list[Ring]  # the outer border, then holes
 

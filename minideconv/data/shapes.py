@@ -11,9 +11,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from minideconv.data.cache import ItemCache
 from minideconv.data.shape_fills import CHANNELS, background_colour, contrasting_colour, fill
 from minideconv.data.shape_outlines import OUTLINES, Outline, blob, pose, stroke
+from minideconv.data.voc_colors import VOID
 from minideconv.errors import UsageError
 
-VOID = 255
+__all__ = ["DIFFICULTIES", "Difficulty", "Shapes"]
+
 _SUPERSAMPLE = 4
 _SPLITS = {"train": 0, "val": 1, "test": 2}
 _Item = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -106,30 +108,30 @@ class Shapes:
         cache_mb: float = 256,
     ) -> None:
         if split not in _SPLITS:
-            raise UsageError(f"Shapes: split is {split!r}; it must be 'train', 'val' or 'test'.")
+            raise UsageError(f"Shapes: split is {split!r}; it must be 'train', 'val' or 'test'")
         length = _LENGTHS[split] if length is None else length
         if length < 1:
-            raise UsageError(f"Shapes: length is {length}; it must be at least 1.")
+            raise UsageError(f"Shapes: length is {length}; it must be at least 1")
         height, width = (size, size) if isinstance(size, int) else size
         if min(height, width) < 16:
             raise UsageError(
                 f"Shapes: size is {height}x{width}; each side must be at least 16 pixels,"
-                " because the shapes cannot be told apart below that."
+                " because the shapes cannot be told apart below that"
             )
         if seed < 0:
-            raise UsageError(f"Shapes: seed is {seed}; it must be 0 or more.")
+            raise UsageError(f"Shapes: seed is {seed}; it must be 0 or more")
         if isinstance(difficulty, str):
             if difficulty not in DIFFICULTIES:
                 raise UsageError(
                     f"Shapes: difficulty is {difficulty!r};"
-                    f" it must be one of {', '.join(map(repr, DIFFICULTIES))} or a Difficulty."
+                    f" it must be one of {', '.join(map(repr, DIFFICULTIES))} or a Difficulty"
                 )
             difficulty = DIFFICULTIES[difficulty]
         unknown = [name for name in difficulty.classes if name not in OUTLINES]
         if unknown:
             raise UsageError(
                 f"Shapes: difficulty.classes names {unknown[0]!r};"
-                f" the shapes that can be drawn are {', '.join(OUTLINES)}."
+                f" the shapes that can be drawn are {', '.join(OUTLINES)}"
             )
         self.split, self.seed, self.difficulty = split, seed, difficulty
         self.size = (height, width)
@@ -163,7 +165,7 @@ class Shapes:
 
     def _item(self, index: int) -> _Item:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"Shapes: index {index} is outside this split of {len(self)} images.")
+            raise IndexError(f"Shapes: index {index} is outside this split of {len(self)} images")
         index = int(index) % len(self)
         return self.cache.get(index, lambda: self._draw(index))
 

@@ -16,6 +16,8 @@ from minideconv.data.windows import cut_pair, whole_image_window
 from minideconv.errors import DataError
 from minideconv.files.atomic import replacing
 
+__all__ = ["grid", "is_own", "save_png"]
+
 _GAP, _PAPER = 4, 255
 _SIGNATURE = "python -m minideconv.data show"
 
@@ -74,7 +76,7 @@ def save_png(path: str | Path, picture: np.ndarray) -> None:
         with replacing(path) as file:
             Image.fromarray(picture).save(file, format="PNG", pnginfo=signed)
     except OSError as error:
-        raise DataError(f"show: {path} cannot be written ({error}).") from error
+        raise DataError(f"show: {path} cannot be written ({error})") from error
 
 
 def is_own(path: Path) -> bool:

@@ -13,6 +13,8 @@ from minideconv.data.voc import VOCSegmentation
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import DataError, UsageError
 
+__all__ = ["carve_subset", "choose_balanced"]
+
 _FOLDERS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"), ("SegmentationObject", "png"))
 
 
@@ -74,10 +76,10 @@ def carve_subset(
         nothing is left behind.
     """
     if per_class < 1:
-        raise UsageError(f"subset: --per-class is {per_class}; it must be at least 1.")
+        raise UsageError(f"subset: per_class is {per_class}; it must be at least 1")
     output = Path(output)
     if output.exists():
-        raise UsageError(f"subset: {output} exists already; give a new folder.")
+        raise UsageError(f"subset: {output} exists already; give a new folder")
     sets = {split: VOCSegmentation(root, split, cache_mb=0) for split in splits}
     chosen = {}
     for number, (split, dataset) in enumerate(sets.items()):
@@ -96,7 +98,7 @@ def carve_subset(
             _write(folder, sets, {split: indices for split, (indices, _) in chosen.items()})
             folder.rename(output)
     except OSError as error:
-        raise DataError(f"subset: {output} cannot be written ({error}).") from error
+        raise DataError(f"subset: {output} cannot be written ({error})") from error
     return {split: counts for split, (_, counts) in chosen.items()}
 
 

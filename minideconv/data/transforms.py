@@ -18,6 +18,28 @@ from PIL import Image
 from minideconv.data.windows import Window, cut_pair, whole_image_window
 from minideconv.errors import UsageError
 
+__all__ = [
+    "VOC_MEAN_RGB",
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "Normalize",
+    "Pair",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomQuarterTurn",
+    "RandomScale",
+    "Resize",
+    "Scale",
+    "Transform",
+    "WholeWindow",
+    "nearest_index",
+    "paper_eval",
+    "paper_train",
+    "resize_image",
+    "resize_mask",
+]
+
 VOC_MEAN_RGB = (122.675, 116.669, 104.008)
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -33,13 +55,13 @@ class Transform(Protocol):
 def _size(size: int | tuple[int, int], name: str) -> tuple[int, int]:
     pair = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     if min(pair) < 1:
-        raise UsageError(f"{name}: size is {size}; both sides must be at least 1 pixel.")
+        raise UsageError(f"{name}: size is {size}; both sides must be at least 1 pixel")
     return pair
 
 
 def _probability(p: float, name: str) -> float:
     if not 0 <= p <= 1:
-        raise UsageError(f"{name}: p is {p}; it must be a probability, 0 to 1.")
+        raise UsageError(f"{name}: p is {p}; it must be a probability, 0 to 1")
     return p
 
 
@@ -130,7 +152,7 @@ class RandomScale:
     def __init__(self, low: float = 0.75, high: float = 1.5) -> None:
         if not 0 < low <= high:
             raise UsageError(
-                f"RandomScale: low is {low} and high is {high}; 0 < low <= high is needed."
+                f"RandomScale: low is {low} and high is {high}; 0 < low <= high is needed"
             )
         self.low, self.high = low, high
 
@@ -226,7 +248,7 @@ class ColorJitter:
             strict=True,
         ):
             if not 0 <= value < 1:
-                raise UsageError(f"ColorJitter: {name} is {value}; it must be in [0, 1).")
+                raise UsageError(f"ColorJitter: {name} is {value}; it must be in [0, 1)")
         self.ranges = (brightness, contrast, saturation)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
@@ -264,7 +286,7 @@ class Normalize:
         bgr: bool = False,
     ) -> None:
         if scale <= 0:
-            raise UsageError(f"Normalize: scale is {scale}; it must be above 0.")
+            raise UsageError(f"Normalize: scale is {scale}; it must be above 0")
         self.mean = np.array(mean, dtype=np.float32)
         self.scale, self.bgr = float(scale), bgr
 

@@ -13,6 +13,8 @@ from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.data.voc_files import read_indices, read_mask, read_pair, refuse_other_size
 from minideconv.errors import DataError
 
+__all__ = ["VOCSegmentation", "find_voc"]
+
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 _PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")
 
@@ -29,7 +31,7 @@ def find_voc(root: str | Path) -> Path:
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"VOC: {root} is not a folder; --data-root must be a VOCdevkit folder.")
+        raise DataError(f"VOC: {root} is not a folder; it must be a VOCdevkit folder")
     places = [root / place for place in _PLACES]
     for place in places:
         if all((place / folder).is_dir() for folder in _FOLDERS):
@@ -39,11 +41,11 @@ def find_voc(root: str | Path) -> Path:
     if len(lacking) < len(_FOLDERS):
         raise DataError(
             f"VOC: {best} has no folder {' and no '.join(lacking)};"
-            f" VOCdevkit's layout needs {', '.join(_FOLDERS)}."
+            f" VOCdevkit's layout needs {', '.join(_FOLDERS)}"
         )
     raise DataError(
         f"VOC: no VOCdevkit layout under {root}; looked for {', '.join(_FOLDERS)}"
-        f" in {root} itself and in {', '.join(_PLACES[1:])} below it."
+        f" in {root} itself and in {', '.join(_PLACES[1:])} below it"
     )
 
 
@@ -74,16 +76,14 @@ class VOCSegmentation:
         path = lists / f"{split}.txt"
         if not path.is_file():
             there = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
-            raise DataError(
-                f"VOC: no split {split!r} ({path} is missing); the splits are: {there}."
-            )
+            raise DataError(f"VOC: no split {split!r} ({path} is missing); the splits are: {there}")
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"VOC: {path} cannot be read as text: {error}.") from error
+            raise DataError(f"VOC: {path} cannot be read as text: {error}") from error
         self.ids = [line.split()[0] for line in lines if line.strip()]
         if not self.ids:
-            raise DataError(f"VOC: {path} lists no image.")
+            raise DataError(f"VOC: {path} lists no image")
         self.note = ""
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
 
@@ -113,7 +113,7 @@ class VOCSegmentation:
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) uint8 RGB and mask (H, W) uint8 of class indices, 255 void; read-only."""
         if not -len(self) <= index < len(self):
-            raise IndexError(f"VOC: index {index} is outside this split of {len(self)} images.")
+            raise IndexError(f"VOC: index {index} is outside this split of {len(self)} images")
         index = int(index) % len(self)
         return self._cache.get(index, lambda: self._read(index))
 
@@ -159,7 +159,7 @@ class VOCSegmentation:
         seen: set[str] = set()
         for name in self.ids:
             if name in seen:
-                problems.append(f"VOC: the list of split {self.split!r} names {name} twice.")
+                problems.append(f"VOC: the list of split {self.split!r} names {name} twice")
             seen.add(name)
         if not problems:
             try:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-VOID = 255  # pixels that belong to no class: borders and "difficult" objects
+__all__ = ["VOC_CLASSES", "VOID", "colorize", "overlay", "voc_palette"]
+
+VOID = 255
+"""The label of pixels that belong to no class: borders and "difficult" objects. No metric counts
+them, and no loss."""
 
 VOC_CLASSES = (
     "background",
@@ -61,11 +65,11 @@ def colorize(mask: np.ndarray) -> np.ndarray:
     """
     mask = np.asarray(mask)
     if mask.dtype.kind not in "iub":
-        raise ValueError(f"colorize: mask is {mask.dtype}; it must hold integer class indices.")
+        raise ValueError(f"colorize: mask is {mask.dtype}; it must hold integer class indices")
     if mask.size and (int(mask.min()) < 0 or int(mask.max()) > 255):
         raise ValueError(
             f"colorize: mask holds values from {mask.min()} to {mask.max()};"
-            " class indices and void lie in 0..255."
+            " class indices and void lie in 0..255"
         )
     coloured: np.ndarray = voc_palette()[mask.astype(np.uint8)]
     return coloured

@@ -34,7 +34,7 @@ def read_pair(image_path: Path, mask_path: Path) -> tuple[np.ndarray, np.ndarray
     try:
         image = rgb(image_path, photograph.upright)
     except DataError as error:
-        raise DataError(f"VOC: {error}.") from error
+        raise DataError(f"VOC: {error}") from error
     refuse_other_size(mask_path, mask.shape, image_path, image.shape[:2], photograph.orientation)
     return image, mask
 
@@ -50,7 +50,7 @@ def read_mask(path: Path) -> np.ndarray:
         pixels = int(counts[wrong].sum())
         raise DataError(
             f"VOC: mask {path} holds the values {_some(wrong)} in {pixels} pixels;"
-            f" legal are 0..{len(VOC_CLASSES) - 1} and {VOID} (void)."
+            f" legal are 0..{len(VOC_CLASSES) - 1} and {VOID} (void)"
         )
     if file.upright.mode == "P":
         _check_palette(path, file, used)
@@ -80,26 +80,26 @@ def refuse_other_size(
         raise DataError(
             f"{sizes} when turned upright by its EXIF orientation {turned}; the mask fits the"
             " pixels as they are stored, so turn the mask too, or take the orientation out of the"
-            " photograph."
+            " photograph"
         )
-    raise DataError(f"{sizes}; the two must have one size.")
+    raise DataError(f"{sizes}; the two must have one size")
 
 
 def _decode(path: Path) -> Picture:
     try:
         if not path.is_file():
-            raise DataError(f"VOC: {path} is missing.")
+            raise DataError(f"VOC: {path} is missing")
         if path.stat().st_size == 0:
-            raise DataError(f"VOC: {path} is empty.")
+            raise DataError(f"VOC: {path} is empty")
         return read_upright(path)
     except DataError:
         raise
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.strerror:  # of the system, not of a decoder
-            raise DataError(f"VOC: {path} cannot be read: {error.strerror}.") from error
+            raise DataError(f"VOC: {path} cannot be read: {error.strerror}") from error
         reason = str(error).replace(str(path), "it").rstrip(".")
         raise DataError(
-            f"VOC: {path} cannot be decoded; it is damaged or cut off ({reason})."
+            f"VOC: {path} cannot be decoded; it is damaged or cut off ({reason})"
         ) from error
 
 
@@ -108,18 +108,18 @@ def _indices(path: Path, file: Picture) -> np.ndarray:
     if mode not in ("P", "L"):
         raise DataError(
             f"VOC: mask {path} has mode {mode}; masks must be palette PNGs (mode P) whose"
-            f" index is the class, {_probably(mode)}."
+            f" index is the class, {_probably(mode)}"
         )
     if file.format in ("JPEG", "MPO", "JPEG2000"):
         raise DataError(
             f"VOC: mask {path} is stored as {file.format}, which changes grey levels, hence"
-            " classes; masks must be PNGs."
+            " classes; masks must be PNGs"
         )
     depth = _grey_depth(path) if mode == "L" and file.format == "PNG" else 8
     if depth < 8:
         raise DataError(
             f"VOC: mask {path} is a greyscale PNG of {depth} bits, whose grey level"
-            f" {2**depth - 1} means white, 255; save it with 8 bits, or as a palette PNG."
+            f" {2**depth - 1} means white, 255; save it with 8 bits, or as a palette PNG"
         )
     return np.array(file.upright)
 
@@ -150,7 +150,7 @@ def _check_palette(path: Path, file: Picture, used: list[int]) -> None:
             name = "void" if owner == VOID else f"class {owner} ({VOC_CLASSES[owner]})"
             raise DataError(
                 f"VOC: mask {path} shows index {value} in the colour of {name};"
-                " it was saved anew with a palette of its own, so its indices are not classes."
+                " it was saved anew with a palette of its own, so its indices are not classes"
             )
 
 

@@ -12,9 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minideconv.data.voc_colors import VOID
 from minideconv.errors import UsageError
 
-VOID = 255
+__all__ = [
+    "Window",
+    "box_of",
+    "cut",
+    "cut_pair",
+    "place",
+    "placement",
+    "square_window",
+    "whole_image_window",
+]
+
 _Slices = tuple[slice, slice]
 
 
@@ -68,7 +79,7 @@ def box_of(region: np.ndarray) -> Window:
     """
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     if rows.size == 0:
-        raise ValueError("box_of: region has no True pixel, so it has no box.")
+        raise ValueError("box_of: region has no True pixel, so it has no box")
     return Window(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
 
 
@@ -85,7 +96,7 @@ def square_window(box: Window, enlarge: float = 1.2) -> Window:
     """
     if enlarge < 1:
         raise UsageError(
-            f"square_window: enlarge is {enlarge}; it must be at least 1 to hold the box."
+            f"square_window: enlarge is {enlarge}; it must be at least 1 to hold the box"
         )
     side = int(enlarge * max(box.width, box.height) + 0.5)
     x1 = (box.x1 + box.x2 + 1 - side) // 2
@@ -119,7 +130,7 @@ def placement(window: Window, height: int, width: int) -> tuple[_Slices, _Slices
     """
     if window.width < 1 or window.height < 1:
         raise UsageError(
-            f"window {tuple(window)} is empty; x2 and y2 are inclusive and must reach x1 and y1."
+            f"window {tuple(window)} is empty; x2 and y2 are inclusive and must reach x1 and y1"
         )
     rows = _overlap(window.y1, window.y2, height)
     columns = _overlap(window.x1, window.x2, width)
@@ -155,7 +166,7 @@ def place(canvas: np.ndarray, patch: np.ndarray, window: Window) -> None:
     if patch.shape[-2:] != (window.height, window.width):
         raise UsageError(
             f"place: patch is {patch.shape[-2]}x{patch.shape[-1]} (rows x columns) but window"
-            f" {tuple(window)} is {window.height}x{window.width}; resize the patch first."
+            f" {tuple(window)} is {window.height}x{window.width}; resize the patch first"
         )
     in_image, in_window = placement(window, canvas.shape[-2], canvas.shape[-1])
     canvas[(..., *in_image)] = patch[(..., *in_window)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minideconv.distributed.communicator import Communicator
-from minideconv.errors import MinideconvError, UsageError
+from minideconv.errors import MinideconvError, UsageError, in_words
 
 __all__ = ["check_same", "from_first"]
 
@@ -17,16 +17,17 @@ def from_first(talk: Communicator, work: Callable[[], Any]) -> Any:
     Raises
     ------
     MinideconvError
-        In all processes, if `work` raises one.
+        In all processes, if `work` raises one, or an error that `errors.in_words` makes one of.
     """
     said: list[Any] = ["", 0, None]
     if talk.rank == 0:
         try:
             said[2] = work()
-        except MinideconvError as error:
-            if talk.size == 1:
+        except Exception as error:
+            reason = in_words(error)
+            if talk.size == 1 or not isinstance(reason, MinideconvError):
                 raise
-            said = [str(error), error.exit_code, None]
+            said = [str(reason), reason.exit_code, None]
     text, code, value = talk.exchange(said)[0]
     if text:
         told = MinideconvError(text)

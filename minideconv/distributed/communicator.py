@@ -17,7 +17,7 @@ version 4.1, chapter 6, "Collective Communication".
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from minideconv.backend import Array, get_xp, parallel
 
@@ -57,9 +57,6 @@ class Communicator(Protocol):
     def close(self) -> None:
         """End the work together: every process must come."""
 
-    def abort(self, code: int = 1) -> NoReturn:
-        """End all processes now, this one too, with an exit code."""
-
 
 class Single:
     """One process: there is nobody to talk to."""
@@ -92,7 +89,3 @@ class Single:
 
     def close(self) -> None:
         """Do nothing."""
-
-    def abort(self, code: int = 1) -> NoReturn:
-        """End the program."""
-        raise SystemExit(code)

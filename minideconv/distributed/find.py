@@ -53,7 +53,9 @@ def processes(limit: float = 300.0) -> Single | Mpi:
     return Single() if world.size == 1 else Mpi(world, limit)
 
 
-def equip(talk: Communicator, device: str = "cpu", way: str = "auto") -> tuple[Any, Device]:
+def equip(
+    talk: Communicator, device: str = "cpu", communication: str = "auto"
+) -> tuple[Any, Device]:
     """Return what the processes talk through if they compute on `device`, and each one's own.
 
     Parameters
@@ -62,7 +64,7 @@ def equip(talk: Communicator, device: str = "cpu", way: str = "auto") -> tuple[A
         What `processes` returned.
     device : str
         "cpu", "gpu" or "auto"; for a single process also "gpu:N".
-    way : {"auto", "mpi", "nccl"}
+    communication : {"auto", "mpi", "nccl"}
         How arrays of GPUs travel: "auto" means by NCCL. With "mpi" they go through the memory of
         the CPU: slow, but several processes may then share a GPU.
 
@@ -72,30 +74,33 @@ def equip(talk: Communicator, device: str = "cpu", way: str = "auto") -> tuple[A
 
     Raises
     ------
-    DeviceError, UsageError
-        On all processes alike, if one of them has no GPU of its own, or no NCCL.
+    DeviceError
+        On all processes alike, if one of them has no GPU of its own, or no NCCL. The message begins
+        with the argument that cannot be.
     """
     if not isinstance(talk, Mpi):
         return talk, as_device(device)
     wrong, own = "", as_device("cpu")
     try:
         own = own_device(device, talk.local_rank)
-    except (DeviceError, UsageError) as error:
+    except DeviceError as error:
         wrong = str(error)
     _agree(talk, wrong)
     kind = talk.exchange(own.type)[0]
-    other = f"this process computes on the {own.type}, rank 0 on the {kind}"
+    other = f"device {device}: this process computes on the {own.type}, rank 0 on the {kind}"
     _agree(talk, "" if own.type == kind else other)
-    if own.type == "cpu" or way == "mpi":
+    if own.type == "cpu" or communication == "mpi":
         return talk, own
     _agree(talk, _nccl_problem())
     _agree(talk, _shared_gpu(talk.exchange(_name_of(own))))
     return Nccl(talk, own.index), own
 
 
-def communicator(device: str = "cpu", limit: float = 300.0, way: str = "auto") -> Communicator:
+def communicator(
+    device: str = "cpu", limit: float = 300.0, communication: str = "auto"
+) -> Communicator:
     """Return what this process and the others talk through: `processes`, then `equip`."""
-    talk: Communicator = equip(processes(limit), device, way)[0]
+    talk: Communicator = equip(processes(limit), device, communication)[0]
     return talk
 
 
@@ -104,15 +109,12 @@ def own_device(device: str, local_rank: int) -> Device:
 
     Raises
     ------
-    UsageError
-        If the name says which GPU: the processes cannot all have that one.
     DeviceError
-        If the machine has more processes than GPUs.
+        If the name says which GPU, which the processes cannot all have, or the machine has more
+        processes than GPUs.
     """
     if ":" in device:
-        raise UsageError(
-            f"--device {device} names one GPU, but each process takes its own; use --device gpu"
-        )
+        raise DeviceError(f"device {device} names one GPU, but each process takes its own; use gpu")
     found = as_device(device)
     if found.type == "cpu":
         return found
@@ -121,7 +123,7 @@ def own_device(device: str, local_rank: int) -> Device:
         return Device("gpu", 0)
     if local_rank >= count:
         raise DeviceError(
-            f"--device gpu: this machine has {count} GPUs but at least {local_rank + 1} processes;"
+            f"device gpu: this machine has {count} GPUs but at least {local_rank + 1} processes;"
             f" start {count} on it (mpiexec -ppn {count})"
         )
     return Device("gpu", local_rank)
@@ -159,20 +161,20 @@ def _alone_in_saying(text: str) -> MinideconvError:
 
 
 def _agree(talk: Mpi, wrong: str) -> None:
-    """Raise on all processes if something is wrong on one; the sentence names the rank."""
+    """Raise on all processes if something is wrong on one; the sentence ends with the rank."""
     said = talk.exchange(wrong)
     if any(said):
         rank = next(r for r, text in enumerate(said) if text)
-        where = "" if all(text == said[0] for text in said) else f"rank {rank}: "
-        raise DeviceError(where + said[rank])
+        where = "" if all(text == said[0] for text in said) else f" (rank {rank})"
+        raise DeviceError(said[rank] + where)
 
 
 def _nccl_problem() -> str:
     if nccl() is not None:
         return ""
     return (
-        "several processes on GPUs need NCCL, which is not installed; pip install nvidia-nccl-cu12"
-        " (CUDA 13: nvidia-nccl-cu13), or use --communication mpi"
+        "communication nccl: several processes on GPUs need NCCL, which is not installed;"
+        " pip install nvidia-nccl-cu12 (CUDA 13: nvidia-nccl-cu13), or use mpi"
     )
 
 
@@ -189,7 +191,7 @@ def _shared_gpu(names: list[str]) -> str:
         ranks = [r for r, other in enumerate(names) if other == name]
         if len(ranks) > 1:
             return (
-                f"ranks {', '.join(map(str, ranks))} have the same {name}: there are more processes"
-                " than GPUs; start fewer, or use --communication mpi"
+                f"communication nccl: ranks {', '.join(map(str, ranks))} have the same {name}:"
+                " there are more processes than GPUs; start fewer, or use mpi"
             )
     return ""

@@ -18,25 +18,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minideconv.backend import Array, cupy, get_xp, parallel
-from minideconv.distributed.peers import Farewell, Peers
-from minideconv.distributed.waiting import PeerLost, Waiting
+from minideconv.distributed.waiting import wait_until
 
 __all__ = ["Mpi"]
 
 BUCKET = 25_000_000
 """Bytes of an array that travel as one message."""
-
-ANSWER = 10.0
-"""Seconds that others have to answer a note. Who computes looks at notes when it is done."""
-
-END = 120.0
-"""Seconds that the process which acts for all has to save and end the program."""
 
 
 class Mpi:
@@ -53,8 +46,7 @@ class Mpi:
     def __init__(self, world: Any, limit: float = 300.0) -> None:
         self.world = world
         self.rank, self.size = int(world.rank), int(world.size)
-        self.peers = Peers(world)
-        self.waiting = Waiting(limit, self.peers)
+        self.limit = limit
         self._pinned: Any = None
         from mpi4py import MPI
 
@@ -107,7 +99,10 @@ class Mpi:
 
     def _all(self, requests: list[Any], what: str) -> None:
         for request in requests:
-            self.waiting.until(request.Test, what)
+            self._until(request.Test, what)
+
+    def _until(self, done: Callable[[], object], what: str) -> None:
+        wait_until(done, what, self.limit)
 
     # -- Arrays of a GPU, by way of the memory of the CPU -----------------------------------------
 
@@ -165,18 +160,7 @@ class Mpi:
         """Say to MPI that this process will not speak to the others any more."""
         from mpi4py import MPI
 
-        self.peers.forget_deaths()
         MPI.Finalize()
-
-    def part(self, error: BaseException, sentence: str, code: int) -> Farewell:
-        """Take leave of the others because of `error`, in words `sentence`; see `peers`."""
-        kind = "waited" if isinstance(error, PeerLost) else "error"
-        return self.peers.part(kind, sentence, code, min(ANSWER, self.waiting.limit))
-
-    def wait_for_the_end(self, code: int) -> NoReturn:
-        """Leave the rest to the process that acts for all; end by itself if that takes long."""
-        time.sleep(END)
-        os._exit(code)
 
     def abort(self, code: int = 1) -> NoReturn:
         """End all processes now, this one too, with an exit code."""

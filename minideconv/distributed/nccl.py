@@ -5,8 +5,8 @@ InfiniBand between machines. Its operations are put into the GPU's stream like a
 returns at once, and what comes behind it in the stream waits for it. MPI starts the processes,
 carries NCCL's identifier to all of them once, and remains for what is in the memory of the CPU.
 
-A GPU that waits for a dead process does so for ever, and the program sees nothing of it. So before
-what must not go wrong, the change of the weights, `settle` looks at the stream, with a limit.
+A GPU that waits for a dead process does so for ever, and the program sees nothing of it. So after
+the sum of the gradients `settle` looks at the stream, with a limit.
 
 Source: NVIDIA, "NCCL Documentation", sections "Creating a communicator" and "Fault tolerance".
 """
@@ -55,7 +55,7 @@ class Nccl(Mpi):
         self._failure: Exception | None = None
         creator = threading.Thread(target=self._create, args=(told.tobytes(),), daemon=True)
         creator.start()
-        self.waiting.until(lambda: not creator.is_alive(), "NCCL to connect all processes")
+        self._until(lambda: not creator.is_alive(), "NCCL to connect all processes")
         if self._failure is not None:
             raise PeerLost(f"NCCL could not connect the processes: {self._failure}")
 
@@ -107,11 +107,7 @@ class Nccl(Mpi):
         """Wait until all that was begun on the GPU has reached every process, or raise."""
         mark = cupy().cuda.Event(disable_timing=True)
         mark.record()
-        try:
-            self.waiting.until(lambda: mark.done or self._check(), "the GPUs of the others")
-        except PeerLost:
-            self.let_go()
-            raise
+        self._until(lambda: mark.done or self._check(), "the GPUs of the others")
 
     def _check(self) -> bool:
         try:
@@ -119,12 +115,6 @@ class Nccl(Mpi):
         except self._nccl.NcclError as error:
             raise PeerLost(f"NCCL lost its connection: {error}") from error
         return False
-
-    def let_go(self) -> None:
-        """End what NCCL still does on the GPU, so that memory there can be read again."""
-        if self._link is not None:
-            self._link.abort()
-            self._link = None
 
     def close(self) -> None:
         """End the work together: every process must come."""

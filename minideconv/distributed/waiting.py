@@ -2,12 +2,7 @@
 
 A process may have died, hang, or have met an error. MPI's own waits know nothing of that and last
 for ever; so here every operation is begun without waiting, and asked again and again whether it is
-done. In between, `Waiting` looks at four things that end the wait with a `PeerLost`:
-
-* another process has written that it cannot go on (`peers`);
-* the launcher says that a process has ended (MPICH's sends SIGUSR1 to the others);
-* the limit is over;
-* this process was asked to stop, and the others do not come any more.
+done.
 """
 
 from __future__ import annotations
@@ -16,10 +11,9 @@ import os
 import time
 from collections.abc import Callable
 
-from minideconv.distributed.peers import Peers
 from minideconv.errors import MinideconvError
 
-__all__ = ["PeerLost", "Waiting"]
+__all__ = ["PeerLost", "wait_until"]
 
 AT_ONCE = 0.0001
 """Seconds in which it asks again at once: a small sum takes some microseconds."""
@@ -30,69 +24,34 @@ EAGER = 0.02
 REST = 0.0005
 """Seconds between two questions after that."""
 
-AFTER_NEWS = 0.5
-"""Seconds that a wait may still last when some process has ended, or said that it cannot go on: it
-may have done its part."""
-
-AFTER_STOP = 15.0
-"""Seconds that a wait may still last when this process shall stop."""
-
 
 class PeerLost(MinideconvError, RuntimeError):
-    """Another process does not come, or has said that it cannot go on; what was waited for."""
+    """Another process does not come; the message says what was waited for, and how long."""
 
 
-class Waiting:
-    """How this process waits.
+def wait_until(done: Callable[[], object], what: str, limit: float) -> None:
+    """Return once ``done()`` is true.
 
     Parameters
     ----------
+    done : callable
+        Quick; it may carry the operation forward.
+    what : str
+        The operation, for the message.
     limit : float
-        Seconds that a wait may last.
-    peers : Peers
-        What is known of the other processes.
+        Seconds that it may take.
 
-    Attributes
-    ----------
-    stopping : callable
-        Returns whether this process was asked to stop; somebody else may set it.
+    Raises
+    ------
+    PeerLost
+        If it takes longer.
     """
-
-    def __init__(self, limit: float, peers: Peers) -> None:
-        self.limit = limit
-        self.peers = peers
-        self.stopping: Callable[[], object] = lambda: False
-
-    def until(self, done: Callable[[], object], what: str) -> None:
-        """Return once ``done()`` is true.
-
-        Parameters
-        ----------
-        done : callable
-            Quick; it may carry the operation forward.
-        what : str
-            The operation, for the message.
-
-        Raises
-        ------
-        PeerLost
-            If it will not be.
-        """
-        begun = time.monotonic()
-        news = stopped = 0.0  # since when
-        while not done():
-            now = time.monotonic()
-            if now - begun < AT_ONCE:
-                continue
-            if now - begun < EAGER:
-                os.sched_yield()
-            else:
-                time.sleep(REST)
-            news = news or (now if self.peers.deaths or self.peers.heard() else 0.0)
-            stopped = stopped or (now if self.stopping() else 0.0)
-            if (
-                (news and now - news > AFTER_NEWS)
-                or (stopped and now - stopped > AFTER_STOP)
-                or now - begun > self.limit
-            ):
-                raise PeerLost(f"waited {now - begun:.1f} s for {what}")
+    begun = time.monotonic()
+    while not done():
+        waited = time.monotonic() - begun
+        if waited > limit:
+            raise PeerLost(f"waited {waited:.1f} s for {what}")
+        if waited > EAGER:
+            time.sleep(REST)
+        elif waited > AT_ONCE:
+            os.sched_yield()

@@ -1,15 +1,16 @@
-"""Files that are written whole or not at all: `replacing` and `replace_file`."""
+"""Files that are written whole or not at all: `replacing` and `replace_file`; why one was not."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["replace_file", "replacing"]
+__all__ = ["replace_file", "replacing", "write_problem"]
 
 
 @contextlib.contextmanager
@@ -58,3 +59,9 @@ def replace_file(path: str | Path, content: bytes) -> None:
     """Write a whole file in one step; see `replacing`."""
     with replacing(path) as file:
         file.write(content)
+
+
+def write_problem(error: OSError) -> str:
+    """Say why a file could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "the disk is full" if full else error.strerror or str(error)

@@ -25,11 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.backend import Array, to_cpu
+from minideconv.data.voc_colors import VOID
 
 __all__ = ["VOID", "ConfusionMatrix"]
-
-VOID = 255
-"""The label of pixels that nobody is asked about, such as the border VOC draws round objects."""
 
 
 class ConfusionMatrix:

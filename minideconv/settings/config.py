@@ -265,7 +265,7 @@ class TrainConfig:
     )
     wait_limit: float = _setting(
         300.0,
-        "seconds that a process waits for the others before the run is saved and ended",
+        "seconds that a process waits for the others before it ends the run",
         RUN,
         metavar="SECONDS",
         resume=True,

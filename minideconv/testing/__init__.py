@@ -16,14 +16,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .adjoint import AdjointError, LinearityError, as_matrix, check_adjoint, check_linear
-from .arrays import as_numpy, integer_valued, values
-from .contracts import ContractError, check_contract, noncontiguous
-from .geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
-from .gradients import GradientError, KinkError, check_gradients
+from minideconv.testing.adjoint import (
+    AdjointError,
+    LinearityError,
+    as_matrix,
+    check_adjoint,
+    check_linear,
+)
+from minideconv.testing.arrays import as_numpy, integer_valued, values
+from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
+from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
+from minideconv.testing.gradients import GradientError, KinkError, check_gradients
 
 if TYPE_CHECKING:
-    from .strategies import batch_norm_geometries, conv_geometries, pool_geometries, seeds
+    from minideconv.testing.strategies import (
+        batch_norm_geometries,
+        conv_geometries,
+        pool_geometries,
+        seeds,
+    )
 
 __all__ = [
     "AdjointError",

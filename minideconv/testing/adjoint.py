@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_numpy, integer_valued, values
+from minideconv.testing.arrays import as_numpy, integer_valued, values
+
+__all__ = ["AdjointError", "LinearityError", "as_matrix", "check_adjoint", "check_linear"]
 
 _Array = npt.NDArray[Any]
 _Map = Callable[[Any], Any]

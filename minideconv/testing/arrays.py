@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["KINDS", "Kind", "as_numpy", "integer_valued", "values"]
+
 Kind = Literal["integer", "normal", "distinct", "ties", "onehot", "taps"]
 KINDS = ("integer", "normal", "distinct", "ties", "onehot", "taps")
 

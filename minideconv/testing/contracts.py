@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_numpy, integer_valued
+from minideconv.testing.arrays import as_numpy, integer_valued
+
+__all__ = ["ContractError", "check_contract", "noncontiguous"]
 
 _Array = npt.NDArray[Any]
 

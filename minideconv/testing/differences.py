@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Array", "Inputs", "Measured", "Slope", "basis"]
+
 Array = npt.NDArray[Any]
 Inputs = list[Array | None]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+__all__ = ["BatchNormGeometry", "ConvGeometry", "Pair", "PoolGeometry"]
+
 Pair = tuple[int, int]
 
 

@@ -18,8 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_numpy
-from .differences import Inputs, Measured, Slope, basis
+from minideconv.testing.arrays import as_numpy
+from minideconv.testing.differences import Inputs, Measured, Slope, basis
+
+__all__ = ["GradientError", "KinkError", "check_gradients"]
 
 _Array = npt.NDArray[Any]
 _Grads = tuple[_Array | None, ...]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
+from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
 
 try:
     from hypothesis import event
@@ -22,6 +22,8 @@ except ImportError as error:  # pragma: no cover - depends on the environment
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
+
+__all__ = ["batch_norm_geometries", "conv_geometries", "pool_geometries", "seeds"]
 
 _Axis = tuple[int, int, int, int, int]  # size, kernel, stride, padding, dilation
 

@@ -14,7 +14,7 @@ comes first, and the sum of the gradients needs nothing done to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,8 +76,6 @@ class Together(Alone):
         self.talk = talk
         self.part = (talk.rank, talk.size)
         self.command = f"mpiexec -n {talk.size} python -m mpi4py -m minideconv.train"
-        self.changing: Callable[[], None] = lambda: None
-        """Called when all that needs the others is done, and the weights are to change."""
 
     def prepare(self, model: Module) -> None:
         """Let batch norm see the whole batch, and start everywhere with the numbers of rank 0."""
@@ -95,12 +93,11 @@ class Together(Alone):
         """Replace the gradients of `optimizer` by their sum over all processes.
 
         All of them in one array: a sum of many small ones would take many times as long. It is
-        waited for, because what comes next changes the weights.
+        waited for, with a limit: a GPU would wait for a dead process for ever.
         """
         optimizer.complete_grads()
         self.talk.all_reduce_(optimizer.flat_grad)
         self.talk.settle()
-        self.changing()
 
     def add_up(self, figures: Array) -> Array:
         """Return the sum of `figures` over all processes."""

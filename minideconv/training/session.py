@@ -18,6 +18,7 @@ from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.errors import UsageError
 from minideconv.segmentation.metrics import ConfusionMatrix
+from minideconv.settings.command_line import option_names
 from minideconv.settings.config import TrainConfig
 from minideconv.training.computing import computing
 from minideconv.training.pictures import draw_activations, draw_board, draw_samples
@@ -39,7 +40,8 @@ def run_session(
 
     With several processes `talk`, every one of them calls this with the same arguments.
     """
-    talk, device = equip(talk or Single(), config.device, config.communication)
+    with option_names():
+        talk, device = equip(talk or Single(), config.device, config.communication)
     _check_same(talk, config)
     with computing(device, config.threads, config.algorithm, config.precision):
         return _run(config, run, resume, talk, device)
@@ -76,11 +78,23 @@ def _run(
             check_same(talk, {"a checkpoint after step": trainer.progress.step})
         from_first(talk, lambda: run.create(config))
         _introduce(trainer, resume)
-        trainer.fit()
+        try:
+            trainer.fit()
+        except Exception as error:
+            error.add_note(_how_to_go_on(trainer))
+            raise
         _finish(trainer)
     finally:
         progress.close()  # leave the terminal as it was, whatever happened
     return 0
+
+
+def _how_to_go_on(trainer: Trainer) -> str:
+    """Return what to do when training broke off."""
+    assert trainer.run is not None
+    if trainer.run.last.exists():
+        return f"the last checkpoint stands; go on with: {trainer.command_to_go_on()}"
+    return "there is no checkpoint yet; --save-every N writes one every N steps"
 
 
 def _draw(trainer: Trainer) -> None:

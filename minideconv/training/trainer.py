@@ -28,7 +28,6 @@ from minideconv.segmentation.inference import normalized_on
 from minideconv.settings.config import TrainConfig
 from minideconv.training import build
 from minideconv.training.computing import loader_workers
-from minideconv.training.emergency_checkpoint import Rescue
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.step import DeviceStep
 from minideconv.training.interrupt import Interrupted, StopRequest
@@ -120,7 +119,6 @@ class Trainer:
         )
         self.journal = Journal(self.plan, config.print_freq, run, self.show, self.writes)
         self.stop = StopRequest(self._say_stopping)
-        self.rescue = Rescue(self)
         self.memory: MemoryWatch | DeviceMemory
         self.steps: HostStep | DeviceStep
         if on_gpu:
@@ -204,7 +202,6 @@ class Trainer:
         self.model.train()
         self.journal.clock.lap()
         self.steps.begin(stage)
-        self.rescue.begin(stage)
         try:
             while self.progress.epoch_step < stage.planned.steps_per_epoch:
                 self._check_stop(stage)
@@ -242,7 +239,6 @@ class Trainer:
         if self.journal.line_is_due():
             self.steps.read(stage)
         self.journal.step(stage, images)
-        self.rescue.begin(stage)
 
     # -- Validation -----------------------------------------------------------------------------
 
@@ -303,7 +299,6 @@ class Trainer:
     def _validate(self, stage: Stage) -> dict[str, Any]:
         """Recalibrate batch norm and evaluate the validation images."""
         buffers = get_buffers(self.model)
-        self.rescue.begin(stage)
         try:
             self.recalibrate()
             confusion, loss = self.evaluate(self.val_data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +16,6 @@ from minideconv.data import download
 from minideconv.data.__main__ import main
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError, UsageError
-
-pytest.importorskip("pooch", reason="pooch, the extra 'data', is not installed")
 
 FOLDER = "VOCdevkit/VOC2012"
 
@@ -153,6 +150,14 @@ def test_an_archive_fetched_by_other_means_is_used(server, good, tmp_path, monke
     assert server.asked == []
 
 
+def test_another_file_under_the_archives_name_is_replaced(server, good, tmp_path, monkeypatch):
+    offer(server, good, monkeypatch)
+    (tmp_path / "set.tar").write_bytes(good[:-1])
+    download.download_voc("voc2012", tmp_path)
+    assert server.asked == [None]
+    assert (tmp_path / "set.tar").read_bytes() == good
+
+
 def test_a_wrong_checksum_deletes_what_came(server, good, tmp_path, monkeypatch):
     offer(server, good, monkeypatch)
     server.content = good[:-1] + b"x"
@@ -198,14 +203,6 @@ def test_archives_of_something_else(server, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="holds no folder VOCdevkit/VOC2012"):
         download.download_voc("voc2012", tmp_path / "two")
     assert not list((tmp_path / "two").glob(".unpacking-*"))
-
-
-def test_without_the_library(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    assert main(["download", "voc2012", "--data-root", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert "pooch is not installed; pip install 'minideconv[data]'" in error
-    assert error.count("\n") == 1
 
 
 def test_unknown_names_and_places(tmp_path):

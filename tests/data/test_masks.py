@@ -49,7 +49,7 @@ def test_binary_masks_of_0_and_255_are_refused(tmp_path, tree, mode):
     message = (
         r"^VOC: none of the 3 masks of split 'train' shows a class; they hold 0 \(background\) and"
         r" 255 \(void\) alone, \S*SegmentationClass/a\.png for one, and the pixels of an object"
-        r" must hold the number of its class, 1\.\.20\.$"
+        r" must hold the number of its class, 1\.\.20$"
     )
     with pytest.raises(DataError, match=message) as caught:
         dataset.check_objects()

@@ -94,11 +94,13 @@ def test_a_broken_file_leaves_nothing_behind(full, tmp_path, capsys):
 def test_subset_of_nothing(full, tmp_path, capsys):
     output = str(tmp_path / "small")
     assert main(["subset", "--data-root", str(tmp_path / "no"), "--output", output]) == 2
-    assert "is not a folder" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"--data-root {tmp_path / 'no'}: " in said
+    assert "is not a folder" in said
     order = ["subset", "--data-root", str(full), "--output", output, "--splits", "train", "extra"]
     assert main(order) == 2
     assert "no split 'extra'" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="--per-class is 0"):
+    with pytest.raises(UsageError, match="subset: per_class is 0"):
         carve_subset(full, output, 0)
     with pytest.raises(SystemExit) as stopped:
         main(["subset", "--data-root", str(full), "--output", output, "--per-class", "0"])

@@ -136,14 +136,14 @@ def test_files_that_may_not_be_read_are_not_called_damaged(voc, folder, monkeypa
     monkeypatch.setattr(Image, "open", refuse)
     with pytest.raises(DataError) as caught:
         VOCSegmentation(voc)[0]
-    assert str(caught.value) == f"VOC: {voc / folder} cannot be read: Permission denied."
+    assert str(caught.value) == f"VOC: {voc / folder} cannot be read: Permission denied"
 
 
 def test_names_that_are_too_long_for_the_file_system(voc):
     path = voc / "ImageSets" / "Segmentation" / "train.txt"
     path.write_text(path.read_text() + "x" * 300 + "\n")
     (problem,) = VOCSegmentation(voc).validate()
-    assert problem == f"VOC: {voc}/JPEGImages/{'x' * 300}.jpg cannot be read: File name too long."
+    assert problem == f"VOC: {voc}/JPEGImages/{'x' * 300}.jpg cannot be read: File name too long"
 
 
 def test_sizes_that_differ(voc, tree):
@@ -195,7 +195,7 @@ def test_validate_reports_every_bad_file_and_goes_on(voc, tree):
 
 
 def test_roots_that_are_none(tmp_path, voc):
-    with pytest.raises(DataError, match=r"nowhere is not a folder; --data-root must be"):
+    with pytest.raises(DataError, match=r"nowhere is not a folder; it must be a VOCdevkit folder$"):
         VOCSegmentation(tmp_path / "nowhere")
     (tmp_path / "void").mkdir()
     with pytest.raises(DataError, match=r"no VOCdevkit layout under .*void; looked for JPEGImages"):

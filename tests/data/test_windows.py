@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minideconv.data.voc_colors import VOID
 from minideconv.data.windows import (
-    VOID,
     Window,
     box_of,
     cut,

@@ -80,8 +80,7 @@ def run(arguments: list[str], seconds: float, stop_after: object = None, **more:
 def start():
     """Return ``start(size, *what)``: run Python ``what`` in so many processes.
 
-    Keywords: ``seconds``, the limit; ``shield``, whether they survive each other; ``stop_after``;
-    and variables of the environment.
+    Keywords: ``seconds``, the limit; ``stop_after``; and variables of the environment.
     """
     reason = unavailable()
     if reason and ON_CI:
@@ -89,10 +88,8 @@ def start():
     if reason:
         pytest.skip(reason)
 
-    def start(size, *what, seconds=300, shield=False, **more):
-        python = [sys.executable, *(["-m", "minideconv.distributed.shield"] if shield else [])]
-        options = ["-disable-auto-cleanup"] if shield else []
-        command = [str(mpiexec()), *options, "-n", str(size), *python, *map(str, what)]
+    def start(size, *what, seconds=300, **more):
+        command = [str(mpiexec()), "-n", str(size), sys.executable, *map(str, what)]
         return run(command, seconds, **more)
 
     return start

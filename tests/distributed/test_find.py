@@ -112,7 +112,7 @@ def test_a_launcher_may_show_each_process_its_own_gpu(monkeypatch):
 
 
 def test_one_gpu_is_not_for_all():
-    with pytest.raises(UsageError, match="names one GPU"):
+    with pytest.raises(DeviceError, match=r"^device gpu:1 names one GPU"):
         find.own_device("gpu:1", 0)
 
 

@@ -65,6 +65,16 @@ def test_a_full_disk_while_writing_metrics(tmp_path):
     assert run.metrics_lines == 0
 
 
+def test_a_reader_never_sees_half_of_a_new_file(tmp_path):
+    path = tmp_path / "report.html"
+    write_bytes(path, b"old")
+    with path.open("rb") as reader:
+        write_bytes(path, b"another")
+        assert reader.read() == b"old"  # the file it has opened is still there
+    assert path.read_bytes() == b"another"
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     write_text(path, "old")

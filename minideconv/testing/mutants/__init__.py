@@ -9,7 +9,8 @@ the right shape. NumPy arrays only; slow; never use one for anything else.
 
 from __future__ import annotations
 
-from . import conv2d, conv_transpose2d, weight_grad  # noqa: F401  (importing registers them)
-from .bank import Mutant, mutants
+# Importing them registers their mutants.
+from minideconv.testing.mutants import conv2d, conv_transpose2d, weight_grad  # noqa: F401
+from minideconv.testing.mutants.bank import Mutant, mutants
 
 __all__ = ["Mutant", "mutants"]

@@ -9,6 +9,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Array",
+    "IntPair",
+    "Mutant",
+    "Of",
+    "flip",
+    "interleaved",
+    "kernel_misread",
+    "mutant",
+    "mutants",
+    "pad",
+    "pair",
+    "swap",
+]
+
 Array = npt.NDArray[Any]
 IntPair = int | tuple[int, int]
 Of = Literal["conv2d", "conv_transpose2d", "conv2d_weight_grad"]

@@ -7,8 +7,19 @@ from typing import Any
 import numpy as np
 
 from minideconv.ops.conv import conv2d
+from minideconv.testing.mutants.bank import (
+    Array,
+    IntPair,
+    flip,
+    interleaved,
+    kernel_misread,
+    mutant,
+    pad,
+    pair,
+    swap,
+)
 
-from .bank import Array, IntPair, flip, interleaved, kernel_misread, mutant, pad, pair, swap
+__all__: list[str] = []  # they are reached through the bank
 
 
 @mutant("conv2d", "The kernel is flipped: true convolution where deep learning correlates.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minideconv.ops.conv import conv2d_weight_grad
+from minideconv.testing.mutants.bank import Array, IntPair, flip, kernel_misread, mutant, pad, pair
 
-from .bank import Array, IntPair, flip, kernel_misread, mutant, pad, pair
+__all__: list[str] = []  # they are reached through the bank
 
 
 @mutant("conv2d_weight_grad", "The gradient is flipped, as if the forward pass flipped the kernel.")

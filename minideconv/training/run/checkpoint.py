@@ -16,7 +16,6 @@ stands for a whole checkpoint: the old one or the new one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import zipfile
 import zlib
@@ -30,7 +29,7 @@ import numpy as np
 from minideconv._version import __version__
 from minideconv.backend import Array, to_cpu
 from minideconv.errors import CheckpointError, UsageError
-from minideconv.files.atomic import replacing
+from minideconv.files.atomic import replacing, write_problem
 
 __all__ = [
     "FORMAT_VERSION",
@@ -93,7 +92,10 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
             in_order = {name: _InOrder(array) for name, array in arrays.items()}
             np.savez(file, allow_pickle=False, **in_order)
     except OSError as error:
-        raise CheckpointError(_write_problem(path, error)) from error
+        kept = "the previous one is unchanged" if path.exists() else "nothing was left behind"
+        raise CheckpointError(
+            f"checkpoint {path} could not be written: {write_problem(error)}; {kept}"
+        ) from error
 
 
 class _InOrder:
@@ -104,15 +106,6 @@ class _InOrder:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(to_cpu(self._array), dtype, order="C", copy=copy)
-
-
-def _write_problem(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason = "the disk is full"
-    else:
-        reason = error.strerror or str(error)
-    kept = "the previous one is unchanged" if path.exists() else "nothing was left behind"
-    return f"checkpoint {path} could not be written: {reason}; {kept}"
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.errors import TrainingError, UsageError
-from minideconv.files.atomic import replace_file
+from minideconv.files.atomic import replace_file, write_problem
 from minideconv.settings.config import TrainConfig
 from minideconv.settings.options import to_toml
 
@@ -137,6 +136,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else error.strerror or str(error)
-        raise TrainingError(f"{path} could not be written: {reason}") from error
+        raise TrainingError(f"{path} could not be written: {write_problem(error)}") from error

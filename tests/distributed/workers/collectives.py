@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,8 @@ def agreement(talk):
     with pytest.raises(MinideconvError, match="the disk is full") as error:
         from_first(talk, full)
     assert error.value.exit_code == 2
+    with pytest.raises(MinideconvError, match="xxx: File name too long"):
+        from_first(talk, lambda: Path("x" * 300).stat())
     with pytest.raises(UsageError, match="rank 1 has seed True but rank 0 has False"):
         check_same(talk, {"lr": 0.1, "seed": talk.rank == 1})
     check_same(talk, {"lr": 0.1})
