@@ -14,19 +14,21 @@ other exception is a bug in this library and shows its traceback.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from minideconv.backend.algorithms import ALGORITHMS
 from minideconv.backend.precisions import PRECISIONS
-from minideconv.errors import AlreadySaid, MinideconvError, in_words
+from minideconv.errors import AlreadySaid, MinideconvError, SettingError, UsageError, in_words
 
 __all__ = [
     "HelpFormatter",
     "add_machine_options",
     "device_name",
+    "naming_options",
     "natural",
     "positive",
     "run_program",
@@ -78,6 +80,15 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
                         help="how convolutions are computed [fast]")  # fmt: skip
     parser.add_argument("--precision", choices=PRECISIONS, metavar="|".join(PRECISIONS),
                         help="in how many bits a GPU multiplies [fp32]")  # fmt: skip
+
+
+@contextlib.contextmanager
+def naming_options() -> Iterator[None]:
+    """Let errors of settings name options: those of the program whose command line was read."""
+    try:
+        yield
+    except SettingError as error:
+        raise UsageError(error.as_options) from error
 
 
 def run_program(

@@ -14,8 +14,9 @@ from minideconv.data import transforms
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.errors import DataError, UsageError
 from minideconv.nn import Module
-from minideconv.settings.config import TrainConfig
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
+from minideconv.training.config import TrainConfig
 
 __all__ = [
     "Subset",
@@ -192,7 +193,8 @@ def model(config: TrainConfig, num_classes: int) -> Any:
     try:
         return models.build(config.model, config.model_arguments(num_classes))
     except ValueError as error:
-        raise UsageError(f"--model {config.model}: {error}") from error
+        problem = f"{config.model}: {error}"
+        raise refusal(lambda name: f"{name('model')} {problem}") from error
 
 
 def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:

@@ -18,8 +18,8 @@ from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.errors import UsageError
 from minideconv.segmentation.metrics import ConfusionMatrix
-from minideconv.settings.config import TrainConfig
 from minideconv.training.computing import computing
+from minideconv.training.config import TrainConfig
 from minideconv.training.pictures import draw_activations, draw_board, draw_samples
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds, make_progress

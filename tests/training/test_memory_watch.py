@@ -13,9 +13,9 @@ from minideconv import train
 from minideconv.engine.cpu import memory, resident
 from minideconv.errors import TrainingError, UsageError
 from minideconv.nn import Parameter
-from minideconv.settings.config import TrainConfig
 from minideconv.settings.sizes import format_size, parse_size
 from minideconv.training import memory_watch as module
+from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.run.checkpoint import load_checkpoint
 from minideconv.training.trainer import Trainer
