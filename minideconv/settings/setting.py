@@ -13,11 +13,9 @@ from such fields, and a value that is not legal is refused in one sentence.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from types import NoneType
-from typing import Any, ClassVar, get_args, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from minideconv.errors import SettingError
 
@@ -37,7 +35,8 @@ AT_LEAST_0: dict[str, Any] = {"legal": lambda v: v >= 0, "legal_text": ">= 0"}
 AT_LEAST_1: dict[str, Any] = {"legal": lambda v: v >= 1, "legal_text": ">= 1"}
 FRACTION: dict[str, Any] = {"legal": lambda v: 0 <= v < 1, "legal_text": "in [0, 1)"}
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+_IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Setting:
     def _wrong(self, value: Any) -> str:
         right = isinstance(value, self.kind) or (self.kind is float and isinstance(value, int))
         if not right or (self.kind is not bool and isinstance(value, bool)):
-            return f"{value!r}; it must be {_KINDS[self.kind]}"
+            return f"{value!r}; it must be {_IN_WORDS[self.kind]}"
         if self.kind is float and not abs(value) < float("inf"):
             return f"{value}; it must be finite"
         if self.choices and value not in self.choices:
@@ -100,7 +99,7 @@ def setting(default: Any, help_: str, **extra: Any) -> Any:
     flags : tuple of str, optional
         Short options, such as ``("-b",)``.
     resume : bool
-        Whether a run that goes on may change it: the checkpoint's numbers do not depend on it.
+        Whether a run that goes on may change it.
     """
     return field(default=default, metadata={"setting": Setting(default, help_, **extra)})
 
@@ -121,7 +120,19 @@ class Settings:
         TypeError
             If a field was not made by `setting`, or is of a type that no text can give.
         """
-        return dict(_settings(cls))
+        found = {}
+        for item in dataclasses.fields(cls):
+            # Under `from __future__ import annotations` a type is the text that it was written as.
+            text = item.type.__name__ if isinstance(item.type, type) else str(item.type)
+            kind = _KINDS.get(text.removesuffix(" | None"))
+            if kind is None or "setting" not in item.metadata:
+                raise TypeError(
+                    f"{cls.__name__}: {item.name} must be a bool, int, float or str (or None)"
+                    " made by setting(default, help)"
+                )
+            own: dict[str, Any] = {"kind": kind, "optional": text.endswith(" | None")}
+            found[item.name] = replace(item.metadata["setting"], group=cls.group, **own)
+        return found
 
     def __post_init__(self) -> None:
         for name, described in self.settings().items():
@@ -130,22 +141,6 @@ class Settings:
 
     def check(self) -> None:
         """Refuse values that do not go together; each of them is legal."""
-
-
-@functools.cache  # reading the types of the fields takes a millisecond
-def _settings(cls: type[Settings]) -> dict[str, Setting]:
-    hints, found = get_type_hints(cls), {}
-    for item in dataclasses.fields(cls):
-        kinds = set(get_args(hints[item.name])) or {hints[item.name]}
-        plain = kinds - {NoneType}
-        if "setting" not in item.metadata or len(plain) != 1 or not plain < _KINDS.keys():
-            raise TypeError(
-                f"{cls.__name__}: {item.name} must be a bool, int, float or str (or None)"
-                " made by setting(default, help)"
-            )
-        own = {"kind": plain.pop(), "optional": len(kinds) > 1, "group": cls.group}
-        found[item.name] = dataclasses.replace(item.metadata["setting"], **own)
-    return found
 
 
 def refusal(say: Callable[[Callable[[str], str]], str]) -> SettingError:

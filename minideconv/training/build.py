@@ -14,6 +14,7 @@ from minideconv.data import transforms
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.errors import DataError, UsageError
 from minideconv.nn import Module
+from minideconv.settings.run import OptimizationSettings
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 from minideconv.training.config import TrainConfig
@@ -197,7 +198,7 @@ def model(config: TrainConfig, num_classes: int) -> Any:
         raise refusal(lambda name: f"{name('model')} {problem}") from error
 
 
-def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
+def optimizer(config: OptimizationSettings, network: Module, lr: float) -> Any:
     """Build the optimiser: weight decay on the weights of convolutions only.
 
     Biases and batch norm's scale and shift are left alone: pulling those towards zero does not
@@ -219,7 +220,7 @@ def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
     return optim.AdamW(groups, lr=lr)
 
 
-def schedule(config: TrainConfig, optimiser: Any, steps: int) -> Any:
+def schedule(config: OptimizationSettings, optimiser: Any, steps: int) -> Any:
     """Build the learning-rate schedule of a stage of so many steps, warm-up included.
 
     The warm-up takes at most a fifth of the stage, so that a short run still gets to its rate.
