@@ -13,7 +13,13 @@ from minideconv.errors import UsageError
 from minideconv.models import MODELS
 from minideconv.settings.command_line import HelpFormatter, naming_options, run_program
 from minideconv.settings.options import add_options, given_options
-from minideconv.training.config import DEFAULT_MODEL, TrainConfig, check_names, read_config
+from minideconv.training.config import (
+    DEFAULT_MODEL,
+    TrainConfig,
+    check_names,
+    networks_with,
+    read_config,
+)
 
 __all__ = ["main"]
 
@@ -59,9 +65,7 @@ def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-config", action="store_true", help="print all settings as TOML and stop"
     )
-    settings = TrainConfig.settings(model or DEFAULT_MODEL)
-    own = MODELS[DEFAULT_MODEL].settings() if model is None else {}
-    add_options(parser, {name: settings[name] for name in settings if name not in own})
+    add_options(parser, TrainConfig.settings(model))
     return parser
 
 
@@ -97,10 +101,8 @@ def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:
     """Return the settings on the command line of a run that trains `model`."""
     parser = make_parser(model)
     options, unknown = parser.parse_known_args(arguments)
-    for text in unknown:
-        name = text.partition("=")[0].removeprefix("--").replace("-", "_")
-        if any(name in entry.options.settings() for entry in MODELS.values()):
-            check_names([name], model)
+    names = [text[2:].partition("=")[0].replace("-", "_") for text in unknown if text[:2] == "--"]
+    check_names(filter(networks_with, names), model)
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return given_options(options, TrainConfig.settings(model))

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 from minideconv.backend.algorithms import ALGORITHMS
 from minideconv.backend.precisions import PRECISIONS
-from minideconv.errors import SettingError
 from minideconv.settings.setting import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -107,7 +106,7 @@ class DataSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class CurriculumSettings(Settings):
-    """In which order it sees it, and how long."""
+    """In which order the network sees it, and how long."""
 
     group: ClassVar[str] = "curriculum"
 
@@ -143,9 +142,15 @@ class CurriculumSettings(Settings):
     def check(self) -> None:
         """Refuse what is for the second stage where there is none."""
         super().check()
-        for setting_, instead in (("epochs_stage2", "epochs"), ("lr_stage2", "lr")):
-            if getattr(self, setting_) is not None and self.stage != "both":
-                raise _no_second_stage(setting_, instead, self.stage)
+        instead = {"epochs_stage2": "epochs", "lr_stage2": "lr"}
+        given = [name for name in instead if getattr(self, name) is not None]
+        if given and self.stage != "both":
+            raise refusal(
+                lambda name: (
+                    f"{name(given[0])} is for {name('stage')} both, but {name('stage')} is "
+                    f"{self.stage}; use {name(instead[given[0]])}"
+                )
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,12 +317,3 @@ class OutputSettings(Settings):
         **AT_LEAST_0,
     )
     quiet: bool = setting(False, "print nothing but errors", flags=("-q",), resume=True)
-
-
-def _no_second_stage(setting: str, instead: str, stage: str) -> SettingError:
-    return refusal(
-        lambda name: (
-            f"{name(setting)} is for {name('stage')} both, but {name('stage')} is {stage}; "
-            f"use {name(instead)}"
-        )
-    )

@@ -25,7 +25,7 @@ from minideconv.settings.run import (
 )
 from minideconv.settings.setting import AT_LEAST_1, Setting, Settings, refusal, setting
 
-__all__ = ["DEFAULT_MODEL", "TrainConfig", "check_names", "read_config"]
+__all__ = ["DEFAULT_MODEL", "TrainConfig", "check_names", "networks_with", "read_config"]
 
 DEFAULT_MODEL = "deconvnet"
 
@@ -77,7 +77,7 @@ class TrainConfig(
     minideconv.errors.SettingError: lr is -1.0; it must be > 0
     """
 
-    network: Any
+    network: models.NetworkOptions
 
     def __init__(self, *, network: models.NetworkOptions | None = None, **values: Any) -> None:
         model = values.get("model", DEFAULT_MODEL)
@@ -99,8 +99,10 @@ class TrainConfig(
         self.check()
 
     @classmethod
-    def settings(cls, model: str = DEFAULT_MODEL) -> dict[str, Setting]:
+    def settings(cls, model: str | None = DEFAULT_MODEL) -> dict[str, Setting]:
         """Return every `Setting` of a run that trains `model`, by name and in order.
+
+        For None these are the settings that every run has.
 
         Raises
         ------
@@ -109,12 +111,13 @@ class TrainConfig(
         ValueError
             If the network has an option under the name of a setting that every run has.
         """
-        NetworkSettings.settings()["model"].check("model", model)
+        if model is not None:
+            NetworkSettings.settings()["model"].check("model", model)
         found: dict[str, Setting] = {}
         parts: tuple[Any, ...] = TrainConfig.__bases__
         for part in parts:
             more = part.settings()
-            if part is NetworkSettings:
+            if part is NetworkSettings and model is not None:
                 more |= models.MODELS[model].settings()
             if twice := found.keys() & more.keys():
                 raise ValueError(f"{model}: every run has a setting {twice.pop()!r} already")
@@ -196,10 +199,14 @@ def check_names(names: Iterable[str], model: str) -> None:
             raise _unknown(name, model, known)
 
 
+def networks_with(option: str) -> list[str]:
+    """Return the names of the networks that declare an option."""
+    return [name for name, entry in models.MODELS.items() if option in entry.options.settings()]
+
+
 def _unknown(name: str, model: str, known: Iterable[str]) -> UsageError:
-    entries = models.MODELS
-    if owners := [key for key in entries if name in entries[key].options.settings()]:
-        own = list(entries[model].options.settings())
+    if owners := networks_with(name):
+        own = list(models.MODELS[model].options.settings())
         return refusal(
             lambda say: (
                 f"{say(name)} is an option of {' and '.join(owners)}, not of {model}, which has "

@@ -49,12 +49,8 @@ class Tiny(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def tiny():
-    before = dict(models.MODELS)
+def tiny(own_networks):
     models.register("tiny", TinyOptions, title="Tiny")(Tiny)
-    yield
-    models.MODELS.clear()
-    models.MODELS.update(before)
 
 
 def text_of(page: str) -> str:
