@@ -48,12 +48,12 @@ def test_sizes_are_read_as_people_write_them(text, size):
 def test_what_is_no_size(text):
     with pytest.raises(ValueError, match="is not a size such as 3GiB or 800MB"):
         parse_size(text)
-    with pytest.raises(UsageError, match=r"--memory-budget is .*; it must be a size such as 3GiB"):
+    with pytest.raises(UsageError, match=r"^memory_budget is .*; it must be a size such as 3GiB"):
         TrainConfig(memory_budget=text)
 
 
 def test_zero_is_no_budget():
-    with pytest.raises(UsageError, match="--memory-budget"):
+    with pytest.raises(UsageError, match="^memory_budget is 0GB"):
         TrainConfig(memory_budget="0GB")
 
 
