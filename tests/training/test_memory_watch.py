@@ -53,7 +53,7 @@ def test_what_is_no_size(text):
 
 
 def test_zero_is_no_budget():
-    with pytest.raises(UsageError, match="^memory_budget is 0GB"):
+    with pytest.raises(UsageError, match=r"^memory_budget is 0GB"):
         TrainConfig(memory_budget="0GB")
 
 
