@@ -13,7 +13,6 @@ from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import (
     HelpFormatter,
     add_machine_options,
-    naming_options,
     positive,
     run_program,
 )
@@ -94,8 +93,7 @@ def _images(options: argparse.Namespace, header: dict[str, Any]) -> tuple[Any, s
         for name in ("data", "data_root")
         if getattr(options, name) is not None
     }
-    with naming_options():
-        config = TrainConfig.from_dict({**header["config"], **changes})
+    config = TrainConfig.from_dict({**header["config"], **changes})
     split = options.split or config.val_split
     count = {config.train_split: config.train_images, config.val_split: config.val_images}
     same = config.data == header["config"]["data"]

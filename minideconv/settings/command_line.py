@@ -106,7 +106,8 @@ def run_program(
         ``sys.argv[1:]`` if left out.
     """
     try:
-        return main(sys.argv[1:] if arguments is None else arguments)
+        with naming_options():
+            return main(sys.argv[1:] if arguments is None else arguments)
     except AlreadySaid as error:
         return error.exit_code
     except MinideconvError as error:

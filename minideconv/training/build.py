@@ -12,7 +12,7 @@ from typing import Any
 from minideconv import data, models, optim
 from minideconv.data import transforms
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import DataError
 from minideconv.nn import Module
 from minideconv.settings.run import OptimizationSettings
 from minideconv.settings.setting import refusal
@@ -85,7 +85,8 @@ def split_of(config: TrainConfig, split: str, count: int = 0) -> Any:
     try:
         found = data.VOCSegmentation(root, split, cache_mb=_cache(config, 512))
     except DataError as error:  # no such folder or list: a wrong option, not a bad file
-        raise UsageError(f"--data-root {root}: {error}") from error
+        wrong = f"{root}: {error}"
+        raise refusal(lambda name: f"{name('data_root')} {wrong}") from error
     found.check_objects(count)
     return Subset(found, count) if count else found
 

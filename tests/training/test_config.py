@@ -10,8 +10,11 @@ import re
 import pytest
 
 from minideconv import train
+from minideconv.backend import as_device
 from minideconv.errors import SettingError, UsageError
 from minideconv.settings.options import add_options, given_options, read_toml
+from minideconv.training import build
+from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig, read_config
 
 
@@ -156,3 +159,16 @@ def test_settings_of_another_version():
 def test_a_configuration_cannot_change_under_a_run():
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().lr = 1.0
+
+
+def test_what_is_found_out_later_names_arguments_too():
+    with pytest.raises(SettingError, match="^data_root /no/such: ") as caught:
+        build.dataset(TrainConfig(data="voc", data_root="/no/such"), "train")
+    assert caught.value.as_options.startswith("--data-root /no/such: ")
+    with pytest.raises(SettingError, match="^model deconvnet: deconvnet: stages is 9"):
+        build.model(TrainConfig(depth=9), 3)
+    with (
+        pytest.raises(SettingError, match="^precision bf16 is for a GPU"),
+        computing(as_device("cpu"), 1, None, "bf16"),
+    ):
+        pass
