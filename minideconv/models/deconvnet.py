@@ -213,11 +213,9 @@ def _call(function: Callable[..., Any], *inputs: Any) -> Any:
 class DeconvNetOptions(NetworkOptions):
     """What a training run chooses; its defaults are of a network that a laptop trains."""
 
-    width: int = setting(
-        16, "channels of the first convolution (the paper: 64)", metavar="N", **AT_LEAST_1
-    )
-    depth: int = setting(3, "number of pooling stages (the paper: 5)", metavar="N", **AT_LEAST_1)
-    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", metavar="N", **AT_LEAST_1)
+    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
+    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
+    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
     fc_kernel: int = setting(
         1,
         "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",

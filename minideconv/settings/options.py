@@ -28,11 +28,9 @@ def add_options(parser: argparse.ArgumentParser, settings: Mapping[str, Setting]
         elif kind is bool:
             arguments["action"] = argparse.BooleanOptionalAction
         else:
+            number = "N" if kind is int else None
             arguments["type"] = _reader(kind)
-            if setting.choices:
-                arguments["metavar"] = "|".join(setting.choices)
-            else:
-                arguments["metavar"] = setting.metavar
+            arguments["metavar"] = "|".join(setting.choices) or setting.metavar or number
         # SUPPRESS: what was not given is not in the namespace, so a file's value can stand.
         action = groups[setting.group].add_argument(
             *setting.flags,

@@ -56,8 +56,8 @@ class DataSettings(Settings):
     )
     train_split: str = setting("train", "image list to train on", metavar="NAME")
     val_split: str = setting("val", "image list to validate on", metavar="NAME")
-    train_images: int = setting(0, "use only N training images (0: all)", metavar="N", **AT_LEAST_0)
-    val_images: int = setting(0, "use only N validation images (0: all)", metavar="N", **AT_LEAST_0)
+    train_images: int = setting(0, "use only N training images (0: all)", **AT_LEAST_0)
+    val_images: int = setting(0, "use only N validation images (0: all)", **AT_LEAST_0)
     image_size: int = setting(
         48,
         "side of the drawn pictures in pixels (for --data shapes)",
@@ -75,7 +75,6 @@ class DataSettings(Settings):
         "threads that prepare images, on a GPU with as many processes that draw them (default: on "
         "the CPU 1, on a GPU one per core, at most 8); the result does not depend on it",
         flags=("-j",),
-        metavar="N",
         resume=True,
         **AT_LEAST_0,
     )
@@ -116,21 +115,15 @@ class CurriculumSettings(Settings):
         "whole: whole images, no curriculum",
         choices=("1", "2", "both", "whole"),
     )
-    epochs: int = setting(
-        5, "epochs of the first (or only) stage", metavar="N", resume=True, **AT_LEAST_0
-    )
+    epochs: int = setting(5, "epochs of the first (or only) stage", resume=True, **AT_LEAST_0)
     epochs_stage2: int | None = setting(
         None,
         "epochs of stage 2 with --stage both (default: as --epochs)",
-        metavar="N",
         resume=True,
         **AT_LEAST_0,
     )
     windows: int = setting(
-        1,
-        "crops drawn from each image in stage 2, beside the whole image",
-        metavar="N",
-        **AT_LEAST_0,
+        1, "crops drawn from each image in stage 2, beside the whole image", **AT_LEAST_0
     )
     lr_stage2: float | None = setting(
         None,
@@ -160,16 +153,11 @@ class OptimizationSettings(Settings):
     group: ClassVar[str] = "optimisation"
 
     batch_size: int = setting(
-        8,
-        "images in a batch, those of all processes together",
-        flags=("-b",),
-        metavar="N",
-        **AT_LEAST_1,
+        8, "images in a batch, those of all processes together", flags=("-b",), **AT_LEAST_1
     )
     accumulate: int = setting(
         1,
         "batches whose gradients are averaged before a step (the paper: 8 batches of 8)",
-        metavar="N",
         **AT_LEAST_1,
     )
     optimizer: str = setting(
@@ -235,7 +223,6 @@ class RunSettings(Settings):
         1,
         "worker threads on the CPU (0: one per core); they pay for wide networks; the result does "
         "not depend on them",
-        metavar="N",
         resume=True,
         **AT_LEAST_0,
     )
@@ -276,19 +263,17 @@ class RunSettings(Settings):
         legal_text="a size such as 3GiB or 800MB",
         resume=True,
     )
-    seed: int = setting(0, "start of every random number of the run", metavar="N", **AT_LEAST_0)
-    val_every: int = setting(1, "epochs between validations", metavar="N", **AT_LEAST_1)
+    seed: int = setting(0, "start of every random number of the run", **AT_LEAST_0)
+    val_every: int = setting(1, "epochs between validations", **AT_LEAST_1)
     recalibrate: int = setting(
         20,
         "batches over which batch norm's statistics are averaged anew before a validation, the "
         "paper's method (0: keep the running averages)",
-        metavar="N",
         **AT_LEAST_0,
     )
     save_every: int = setting(
         0,
         "steps between checkpoints inside an epoch (0: at its end only)",
-        metavar="N",
         resume=True,
         **AT_LEAST_0,
     )
@@ -306,13 +291,10 @@ class OutputSettings(Settings):
     print_freq: int = setting(
         10, "steps between lines of metrics.jsonl", metavar="STEPS", **AT_LEAST_1
     )
-    images: int = setting(
-        6, "predictions drawn at each validation", metavar="N", resume=True, **AT_LEAST_0
-    )
+    images: int = setting(6, "predictions drawn at each validation", resume=True, **AT_LEAST_0)
     final_images: int = setting(
         500,
         "training images evaluated at the end, beside all of the validation images",
-        metavar="N",
         resume=True,
         **AT_LEAST_0,
     )

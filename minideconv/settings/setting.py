@@ -4,7 +4,7 @@
 
     @dataclass(frozen=True, kw_only=True)
     class Options(Settings):
-        width: int = setting(16, "channels of the first convolution", metavar="N", **AT_LEAST_1)
+        width: int = setting(16, "channels of the first convolution", **AT_LEAST_1)
 
 The command line's options, the keys of a ``--config`` file and the tables of the report are made
 from such fields, and a value that is not legal is refused in one sentence.
@@ -95,7 +95,7 @@ def setting(default: Any, help_: str, **extra: Any) -> Any:
     legal, legal_text : callable and str, optional
         Whether a value is legal, and how to say which are; `AT_LEAST_1` is such a pair.
     metavar : str, optional
-        What stands for the value in ``--help``.
+        What stands for the value in ``--help``; N for a whole number if left out.
     flags : tuple of str, optional
         Short options, such as ``("-b",)``.
     resume : bool

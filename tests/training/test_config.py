@@ -162,13 +162,13 @@ def test_a_configuration_cannot_change_under_a_run():
 
 
 def test_what_is_found_out_later_names_arguments_too():
-    with pytest.raises(SettingError, match="^data_root /no/such: ") as caught:
+    with pytest.raises(SettingError, match=r"^data_root /no/such: ") as caught:
         build.dataset(TrainConfig(data="voc", data_root="/no/such"), "train")
     assert caught.value.as_options.startswith("--data-root /no/such: ")
-    with pytest.raises(SettingError, match="^model deconvnet: deconvnet: stages is 9"):
+    with pytest.raises(SettingError, match=r"^model deconvnet: deconvnet: stages is 9"):
         build.model(TrainConfig(depth=9), 3)
     with (
-        pytest.raises(SettingError, match="^precision bf16 is for a GPU"),
+        pytest.raises(SettingError, match=r"^precision bf16 is for a GPU"),
         computing(as_device("cpu"), 1, None, "bf16"),
     ):
         pass
