@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.gpu_device import Row
 from benchmarks.modes import BenchmarkError
 from minideconv.backend.algorithms import compiled, use_compiled
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 
 __all__ = ["agreement", "train"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 
 __all__ = ["FULL", "QUICK", "Big", "Net", "Plan"]
 

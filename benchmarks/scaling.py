@@ -33,7 +33,7 @@ from minideconv.errors import UsageError
 from minideconv.optim import SGD
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
 from minideconv.training.processes import exchange_for

@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "MinideconvError",
+    "SettingError",
     "TrainingError",
     "UsageError",
     "in_words",
@@ -30,6 +31,17 @@ class UsageError(MinideconvError, ValueError):
     """A command or a configuration asks for something that cannot be (exit code 2)."""
 
     exit_code = 2
+
+
+class SettingError(UsageError):
+    """A setting has a value that cannot be: its name is an argument's, in `as_options` an option's.
+
+    The same sentence is about ``lr`` in a notebook and about ``--lr`` on the command line.
+    """
+
+    def __init__(self, text: str, as_options: str = "") -> None:
+        super().__init__(text)
+        self.as_options = as_options or text
 
 
 class DataError(MinideconvError, ValueError):

@@ -13,11 +13,11 @@ from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import (
     HelpFormatter,
     add_machine_options,
-    option_names,
+    naming_device_option,
     positive,
     run_program,
 )
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 
 __all__ = ["main"]
 
@@ -72,7 +72,7 @@ def _main(arguments: Sequence[str]) -> int:
     from minideconv.training.computing import computing
     from minideconv.training.run.trained import load_trained
 
-    with option_names():
+    with naming_device_option():
         trained = load_trained(
             options.checkpoint, options.device, options.which, options.flip, options.batch_size
         )

@@ -13,7 +13,7 @@ from minideconv.files.outputs import plan_outputs
 from minideconv.settings.command_line import (
     HelpFormatter,
     add_machine_options,
-    option_names,
+    naming_device_option,
     run_program,
 )
 
@@ -69,7 +69,7 @@ def _main(arguments: Sequence[str]) -> int:
     from minideconv.training.computing import computing
     from minideconv.training.run.trained import load_trained
 
-    with option_names():
+    with naming_device_option():
         trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
     if not options.quiet:
         print(f"{trained.path} on {trained.place}", flush=True)

@@ -10,14 +10,22 @@ from typing import Any
 
 from minideconv.distributed import Communicator, Mpi, from_first, processes, run_together
 from minideconv.errors import UsageError
-from minideconv.settings.command_line import HelpFormatter, run_program
-from minideconv.settings.config import TrainConfig, settings
-from minideconv.settings.options import add_options, given_options, read_toml, to_toml
+from minideconv.models import MODELS
+from minideconv.settings.command_line import HelpFormatter, naming_options, run_program
+from minideconv.settings.options import add_options, given_options
+from minideconv.training.config import (
+    DEFAULT_MODEL,
+    TrainConfig,
+    check_names,
+    networks_with,
+    read_config,
+)
 
 __all__ = ["main"]
 
-_DESCRIPTION = """\
-Train DeconvNet. With no option at all it learns to segment pictures that the program draws itself:
+_DESCRIPTION = f"""\
+Train a network. With no option at all {MODELS[DEFAULT_MODEL].title} learns to segment pictures that
+the program draws itself:
 
   python -m minideconv.train
 
@@ -36,8 +44,11 @@ Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 or 143 stopped by a sig
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; its options come from `TrainConfig`."""
+def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
+    """Return the parser; its options come from `TrainConfig`.
+
+    Without a `model` it has no options of a network and no ``--help``: it looks for the network.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m minideconv.train",
         usage="python -m minideconv.train [options]",
@@ -45,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=HelpFormatter,
         allow_abbrev=False,
+        add_help=model is not None,
     )
     parser.add_argument("--config", metavar="FILE", help="settings from a TOML file")
     parser.add_argument(
@@ -53,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-config", action="store_true", help="print all settings as TOML and stop"
     )
-    add_options(parser)
+    add_options(parser, TrainConfig.settings(model))
     return parser
 
 
@@ -71,16 +83,29 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _train(arguments: Sequence[str], talk: Communicator) -> int:
     """Do what the command line says, in one process or, like all others, in one of several."""
-    options = make_parser().parse_args(arguments)
-    given = given_options(options)
-    if options.resume is not None:
-        return _resume(options, given, talk)
-    from_file = read_toml(options.config) if options.config is not None else {}
-    config = TrainConfig(**{**from_file, **given})
-    if options.print_config:
-        print(to_toml(config), end="")
-        return 0
-    return _start(config, talk)
+    with naming_options():
+        first, _ = make_parser(None).parse_known_args(arguments)
+        if first.resume is not None:
+            return _resume(arguments, first, talk)
+        asked = getattr(first, "model", None)
+        from_file = read_config(first.config, asked) if first.config is not None else {}
+        model = asked or from_file.get("model", DEFAULT_MODEL)
+        config = TrainConfig(**{**from_file, **_given(arguments, model)})
+        if first.print_config:
+            print(config.to_toml(), end="")
+            return 0
+        return _start(config, talk)
+
+
+def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:
+    """Return the settings on the command line of a run that trains `model`."""
+    parser = make_parser(model)
+    options, unknown = parser.parse_known_args(arguments)
+    names = [text[2:].partition("=")[0].replace("-", "_") for text in unknown if text[:2] == "--"]
+    check_names(filter(networks_with, names), model)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return given_options(options, TrainConfig.settings(model))
 
 
 def _start(config: TrainConfig, talk: Communicator) -> int:
@@ -101,28 +126,29 @@ def _set_limit(talk: Communicator, config: TrainConfig) -> None:
         talk.limit = config.wait_limit
 
 
-def _resume(options: Any, given: dict[str, Any], talk: Communicator) -> int:
+def _resume(arguments: Sequence[str], first: argparse.Namespace, talk: Communicator) -> int:
     """Go on with a run: its own settings, but for those that cannot change its numbers."""
     from minideconv.training.run.checkpoint import find_checkpoint, read_header
     from minideconv.training.run.claim import old_run
     from minideconv.training.run.folder import RunFolder
     from minideconv.training.session import run_session
 
-    if options.config is not None:
+    if first.config is not None:
         raise UsageError("--resume goes on with the run's own settings; leave --config out")
-    path = find_checkpoint(options.resume, prefer="last")
-    header = read_header(path)
-    saved: dict[str, Any] = header["config"]
+    path = find_checkpoint(first.resume, prefer="last")
+    saved: dict[str, Any] = read_header(path)["config"]
+    model = saved.get("model", DEFAULT_MODEL)
+    settings, given = TrainConfig.settings(model), _given(arguments, model)
     for name, value in given.items():
-        if not settings()[name].resume and value != saved.get(name):
+        if not settings[name].resume and value != saved.get(name):
             option = "--" + name.replace("_", "-")
             raise UsageError(
-                f"--resume {options.resume}: {option} is {saved.get(name)} in this run and cannot "
+                f"--resume {first.resume}: {option} is {saved.get(name)} in this run and cannot "
                 f"become {value}; start a new run for that"
             )
     config = TrainConfig.from_dict({**saved, **given})
-    if options.print_config:
-        print(to_toml(config), end="")
+    if first.print_config:
+        print(config.to_toml(), end="")
         return 0
     _set_limit(talk, config)
     with contextlib.ExitStack() as claim:

@@ -37,8 +37,9 @@ def run_blocks(path: Path) -> None:
     """Run the blocks of a page in order, in one namespace, with the page's own line numbers."""
     namespace: dict[str, object] = {"__name__": path.stem}
     for line, source in blocks(path.read_text(encoding="utf-8")):
-        # A block with `from __future__` would need to be first; ours have none.
-        exec(compile("\n" * (line - 1) + source, str(path), "exec"), namespace)
+        # As a reader runs it: without this file's `from __future__`.
+        code = compile("\n" * (line - 1) + source, str(path), "exec", dont_inherit=True)
+        exec(code, namespace)
 
 
 def readme_command(name: str) -> str:
@@ -67,6 +68,7 @@ def test_readme_shows_the_two_commands():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.usefixtures("own_networks")
 def test_blocks_of_a_page_run(page):
     run_blocks(page)
 

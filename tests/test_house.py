@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "functional": ARRAYS | {"autograd"},
     "nn": ARRAYS | {"autograd", "functional"},
     "optim": ARRAYS | {"autograd", "functional", "nn"},
-    "models": NETS - {"models"},
+    "models": NETS - {"models"} | {"settings"},
     "data": BASE | {"files", "settings"},
     "testing": ARRAYS | {"autograd"},
     "distributed": {"errors", "backend"},

@@ -236,7 +236,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path, capsys, monkeypatch)
 
 
 def test_a_bug_shows_its_traceback(monkeypatch):
-    monkeypatch.setattr(train, "make_parser", lambda: 1 / 0)
+    monkeypatch.setattr(train, "make_parser", lambda model: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train.main([])
 

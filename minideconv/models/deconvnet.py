@@ -11,21 +11,24 @@ reproduce.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from minideconv.autograd import Tensor, checkpoint, no_grad
 from minideconv.backend import Array, device_of
+from minideconv.models.registry import NetworkOptions, register
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module
 from minideconv.ops import geometry
 from minideconv.ops.switches import Switches
+from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, setting
 
 __all__ = ["DeconvNet", "deconvnet"]
 
 # Figure 2 as a table. A row is one resolution: on its left the convolutions that pool it, on its
 # right the deconvolutions that follow its unpooling; the numbers are output channels in units of
 # `width`. At width 64 and input 224 the maps are 224, 112, 56, 28 and 14 pixels wide, and 7 behind
-# pool5. #
-#        convolution   pool, unpool   deconvolution
+# pool5.
+#    convolution  deconvolution
 STAGES = (
     ((1, 1), (1, 1)),
     ((2, 2), (2, 1)),
@@ -72,9 +75,8 @@ class DeconvNet(Module):
         top = (size[0] >> stages, size[1] >> stages)  # each pooling halves and rounds down
         if min(top) < 1:
             raise ValueError(
-                f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times, so"
-                f" both sides"
-                f" must be at least {2**stages}"
+                f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times,"
+                f" so both sides must be at least {2**stages}"
             )
         kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
         if not all(1 <= k <= t for k, t in zip(kernel, top, strict=True)):
@@ -207,6 +209,31 @@ def _call(function: Callable[..., Any], *inputs: Any) -> Any:
     return function(*inputs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeconvNetOptions(NetworkOptions):
+    """What a training run chooses; its defaults are of a network that a laptop trains."""
+
+    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
+    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
+    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
+    fc_kernel: int = setting(
+        1,
+        "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
+        metavar="PIXELS",
+        **AT_LEAST_0,
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `deconvnet`, which has a word of its own for two of them."""
+        return {
+            "width": self.width,
+            "stages": self.depth,
+            "fc": self.fc,
+            "fc_kernel": self.fc_kernel or None,
+        }
+
+
+@register("deconvnet", DeconvNetOptions, title="DeconvNet")
 def deconvnet(
     num_classes: int = 21,
     width: int = 64,

@@ -22,14 +22,21 @@ from collections.abc import Callable, Iterator, Sequence
 
 from minideconv.backend.algorithms import ALGORITHMS
 from minideconv.backend.precisions import PRECISIONS
-from minideconv.errors import AlreadySaid, DeviceError, MinideconvError, in_words
+from minideconv.errors import (
+    AlreadySaid,
+    DeviceError,
+    MinideconvError,
+    SettingError,
+    UsageError,
+    in_words,
+)
 
 __all__ = [
     "HelpFormatter",
     "add_machine_options",
     "device_name",
+    "naming_options",
     "natural",
-    "option_names",
     "positive",
     "run_program",
 ]
@@ -83,7 +90,16 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def option_names() -> Iterator[None]:
+def naming_options() -> Iterator[None]:
+    """Let errors of settings name options: those of the program whose command line was read."""
+    try:
+        yield
+    except SettingError as error:
+        raise UsageError(error.as_options) from error
+
+
+@contextlib.contextmanager
+def naming_device_option() -> Iterator[None]:
     """Let a `DeviceError` of the library name the option: it begins with an argument's name."""
     try:
         yield
@@ -106,7 +122,8 @@ def run_program(
         ``sys.argv[1:]`` if left out.
     """
     try:
-        return main(sys.argv[1:] if arguments is None else arguments)
+        with naming_options():
+            return main(sys.argv[1:] if arguments is None else arguments)
     except AlreadySaid as error:
         return error.exit_code
     except MinideconvError as error:

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minideconv.settings.config import TrainConfig
+    from minideconv.training.config import TrainConfig
     from minideconv.training.recalibrate import recalibrate_batch_norm, train_eval_agreement
     from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from minideconv.training.run.folder import RunFolder
@@ -35,7 +35,7 @@ __all__ = [
 _MODULES = {
     "Checkpoint": "minideconv.training.run.checkpoint",
     "RunFolder": "minideconv.training.run.folder",
-    "TrainConfig": "minideconv.settings.config",
+    "TrainConfig": "minideconv.training.config",
     "Trained": "minideconv.training.run.trained",
     "Trainer": "minideconv.training.trainer",
     "load_checkpoint": "minideconv.training.run.checkpoint",

@@ -12,10 +12,12 @@ from typing import Any
 from minideconv import data, models, optim
 from minideconv.data import transforms
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import DataError
 from minideconv.nn import Module
-from minideconv.settings.config import TrainConfig
+from minideconv.settings.run import OptimizationSettings
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
+from minideconv.training.config import TrainConfig
 
 __all__ = [
     "Subset",
@@ -83,7 +85,8 @@ def split_of(config: TrainConfig, split: str, count: int = 0) -> Any:
     try:
         found = data.VOCSegmentation(root, split, cache_mb=_cache(config, 512))
     except DataError as error:  # no such folder or list: a wrong option, not a bad file
-        raise UsageError(f"--data-root {root}: {error}") from error
+        wrong = f"{root}: {error}"
+        raise refusal(lambda name: f"{name('data_root')} {wrong}") from error
     found.check_objects(count)
     return Subset(found, count) if count else found
 
@@ -192,10 +195,11 @@ def model(config: TrainConfig, num_classes: int) -> Any:
     try:
         return models.build(config.model, config.model_arguments(num_classes))
     except ValueError as error:
-        raise UsageError(f"--model {config.model}: {error}") from error
+        problem = f"{config.model}: {error}"
+        raise refusal(lambda name: f"{name('model')} {problem}") from error
 
 
-def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
+def optimizer(config: OptimizationSettings, network: Module, lr: float) -> Any:
     """Build the optimiser: weight decay on the weights of convolutions only.
 
     Biases and batch norm's scale and shift are left alone: pulling those towards zero does not
@@ -217,7 +221,7 @@ def optimizer(config: TrainConfig, network: Module, lr: float) -> Any:
     return optim.AdamW(groups, lr=lr)
 
 
-def schedule(config: TrainConfig, optimiser: Any, steps: int) -> Any:
+def schedule(config: OptimizationSettings, optimiser: Any, steps: int) -> Any:
     """Build the learning-rate schedule of a stage of so many steps, warm-up included.
 
     The warm-up takes at most a fifth of the stage, so that a short run still gets to its rate.

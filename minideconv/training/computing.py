@@ -11,7 +11,8 @@ from minideconv.backend.precisions import get_precision, precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.capability import check_precision
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.errors import TrainingError, UsageError
+from minideconv.errors import TrainingError
+from minideconv.settings.setting import refusal
 from minideconv.training.gpu.out_of_memory import too_much
 
 __all__ = ["computing", "loader_workers"]
@@ -47,9 +48,11 @@ def computing(
         If what is done inside asks for more of a GPU's memory than there is.
     """
     if device.type == "cpu" and precision_name not in (None, "fp32"):
-        raise UsageError(
-            f"--precision {precision_name} is for a GPU, but the run computes on the CPU, which "
-            "knows fp32 only"
+        raise refusal(
+            lambda name: (
+                f"{name('precision')} {precision_name} is for a GPU, but the run computes on the "
+                "CPU, which knows fp32 only"
+            )
         )
     before = parallel.get_num_threads()
     parallel.set_num_threads(threads or None)

@@ -18,9 +18,9 @@ from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.errors import UsageError
 from minideconv.segmentation.metrics import ConfusionMatrix
-from minideconv.settings.command_line import option_names
-from minideconv.settings.config import TrainConfig
+from minideconv.settings.command_line import naming_device_option
 from minideconv.training.computing import computing
+from minideconv.training.config import TrainConfig
 from minideconv.training.pictures import draw_activations, draw_board, draw_samples
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds, make_progress
@@ -40,7 +40,7 @@ def run_session(
 
     With several processes `talk`, every one of them calls this with the same arguments.
     """
-    with option_names():
+    with naming_device_option():
         talk, device = equip(talk or Single(), config.device, config.communication)
     _check_same(talk, config)
     with computing(device, config.threads, config.algorithm, config.precision):

@@ -14,8 +14,8 @@ from typing import Any
 from minideconv.errors import CheckpointError
 from minideconv.optim import GradScaler
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.settings.config import TrainConfig
 from minideconv.training import build
+from minideconv.training.config import TrainConfig
 from minideconv.training.meters import LossMeter
 
 __all__ = ["Plan", "PlannedStage", "Stage"]

@@ -20,7 +20,7 @@ from minideconv.autograd import Tensor
 from minideconv.backend import Array
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.processes import Alone
 from minideconv.training.run.journal import Journal

@@ -25,9 +25,9 @@ from minideconv.engine.cuda.streams import computing_on
 from minideconv.optim import GradScaler
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.inference import normalized_on
-from minideconv.settings.config import TrainConfig
 from minideconv.training import build
 from minideconv.training.computing import loader_workers
+from minideconv.training.config import TrainConfig
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.step import DeviceStep
 from minideconv.training.interrupt import Interrupted, StopRequest

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.layers import distinct, layers_of
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
 from minideconv import models
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 
 NETS = [
     Net("odd", 3, width=2, input_size=21, fc=5, stages=2, num_classes=4),
@@ -51,7 +51,7 @@ def test_layers_of_one_geometry_are_measured_once():
 
 def test_the_default_network_is_the_default():
     config = TrainConfig()
-    assert (DEFAULT.width, DEFAULT.input_size) == (config.width, config.input_size)
-    assert (DEFAULT.batch, DEFAULT.stages) == (config.batch_size, config.depth)
-    assert DEFAULT.fc_kernel == config.fc_kernel
+    assert (DEFAULT.width, DEFAULT.input_size) == (config.network.width, config.input_size)
+    assert (DEFAULT.batch, DEFAULT.stages) == (config.batch_size, config.network.depth)
+    assert DEFAULT.fc_kernel == config.network.fc_kernel
     assert (SMALL.width, SMALL.input_size, SMALL.batch) == (16, 64, 16)

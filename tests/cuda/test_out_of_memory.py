@@ -15,8 +15,8 @@ from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError
 from minideconv.models import deconvnet
 from minideconv.ops.workspace import workspace_limit
-from minideconv.settings.config import TrainConfig
 from minideconv.training.computing import computing
+from minideconv.training.config import TrainConfig
 from minideconv.training.gpu.out_of_memory import explain, largest_batch, where
 from minideconv.training.run.progress import Progress
 from minideconv.training.trainer import Trainer

@@ -16,7 +16,7 @@ from minideconv import evaluate, predict, report, train
 from minideconv.backend import default_device, to_cpu
 from minideconv.backend.precisions import precision
 from minideconv.data.shapes import Shapes
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint
 from minideconv.training.run.folder import RunFolder

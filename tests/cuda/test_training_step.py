@@ -16,7 +16,7 @@ from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.gpu import graphs
 from minideconv.training.gpu import step as device_step
 from minideconv.training.run.progress import Progress

@@ -21,7 +21,7 @@ from minideconv.engine.cuda.blas import gemm
 from minideconv.models import deconvnet
 from minideconv.ops.switches import Switches
 from minideconv.segmentation.inference import Segmenter
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.trainer import Trainer
 
 SECOND = Device("gpu", 1)

@@ -17,7 +17,7 @@ import os
 import random as python
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -29,6 +29,7 @@ from minideconv import backend, random
 from minideconv.autograd import grad_mode
 from minideconv.backend import algorithms, parallel, precisions
 from minideconv.engine.cuda import benchmark
+from minideconv.models import MODELS
 from minideconv.ops import workspace
 
 # Generators
@@ -115,6 +116,11 @@ def _set_environment(wanted: dict[str, str]) -> None:
     os.environ.update(wanted)
 
 
+def _set_models(wanted: dict[str, Any]) -> None:
+    MODELS.clear()
+    MODELS.update(wanted)
+
+
 SETTINGS = {
     "get_algorithm()": Setting(algorithms.get_algorithm, algorithms.set_algorithm),
     "compiled()": Setting(algorithms.compiled, algorithms.use_compiled),
@@ -126,6 +132,7 @@ SETTINGS = {
         grad_mode.is_grad_enabled, lambda wanted: setattr(grad_mode.mode, "recording", wanted)
     ),
     "get_benchmark()": Setting(benchmark.get_benchmark, benchmark.set_benchmark),
+    "models.MODELS": Setting(lambda: dict(MODELS), _set_models),
     "np.geterr()": Setting(np.geterr, lambda wanted: np.seterr(**wanted)),
     "the working directory": Setting(os.getcwd, os.chdir),
     "the environment": Setting(_environment, _set_environment),
@@ -161,6 +168,14 @@ def put_back(before: dict[str, Any]) -> list[str]:
 def no_old_garbage() -> None:
     """Free what earlier tests have left in cycles, before a test counts what is in use."""
     gc.collect()
+
+
+@pytest.fixture
+def own_networks() -> Iterator[None]:
+    """Let a test register networks, which nobody knows after it."""
+    before = dict(MODELS)
+    yield
+    _set_models(before)
 
 
 def freeze() -> None:

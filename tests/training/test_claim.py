@@ -13,7 +13,7 @@ import pytest
 
 from minideconv import report, train
 from minideconv.errors import UsageError
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.claim import new_run, old_run
 from minideconv.training.run.folder import RunFolder
 
@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 from minideconv.errors import UsageError
 from minideconv.training.run.claim import new_run, old_run
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 print("ready", flush=True)
 kind, path = sys.stdin.readline().split()
 try:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import pickle
 import re
 
 import pytest
 
-from minideconv.errors import UsageError
-from minideconv.settings.config import TrainConfig, settings
-from minideconv.settings.options import add_options, given_options, read_toml, to_toml
+from minideconv import train
+from minideconv.backend import as_device
+from minideconv.errors import SettingError, UsageError
+from minideconv.settings.options import add_options, given_options, read_toml
+from minideconv.training import build
+from minideconv.training.computing import computing
+from minideconv.training.config import TrainConfig, read_config
 
 
 def parse(*arguments: str) -> dict:
     parser = argparse.ArgumentParser(exit_on_error=False)
-    add_options(parser)
-    return given_options(parser.parse_args(arguments))
+    add_options(parser, TrainConfig.settings())
+    return given_options(parser.parse_args(arguments), TrainConfig.settings())
 
 
 def test_every_field_has_an_option_and_only_given_ones_are_returned():
     parser = argparse.ArgumentParser()
-    add_options(parser)
-    assert {action.dest for action in parser._actions} == {"help", *settings()}
+    add_options(parser, TrainConfig.settings())
+    assert {action.dest for action in parser._actions} == {"help", *TrainConfig.settings()}
     assert parse() == {}
     assert parse("--width", "8", "-b", "4", "--lr", "1e-3", "-q") == {
         "width": 8,
@@ -38,15 +43,15 @@ def test_toml_goes_out_and_comes_back(tmp_path):
         data="voc", data_root='/a "b"/ü', lr=1e-5, epochs=3, quiet=True, stage="both", lr_stage2=0.5
     )
     path = tmp_path / "run.toml"
-    path.write_text(to_toml(config), encoding="utf-8")
-    assert TrainConfig(**read_toml(path)) == config
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert TrainConfig(**read_config(path)) == config
 
 
 @pytest.mark.parametrize("workers", [None, 0, 1, 3])
 def test_the_number_of_workers_comes_back(tmp_path, workers):
     config = TrainConfig(workers=workers)
     path = tmp_path / "run.toml"
-    path.write_text(to_toml(config))
+    path.write_text(config.to_toml())
     assert TrainConfig(**read_toml(path)) == TrainConfig.from_dict(config.to_dict()) == config
     assert config.workers == workers
 
@@ -54,7 +59,7 @@ def test_the_number_of_workers_comes_back(tmp_path, workers):
 def test_toml_tables_only_group(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text("width = 8\n[anything]\nbatch-size = 2\n[anything.else]\nlr = 1\n")
-    assert read_toml(path) == {"width": 8, "batch_size": 2, "lr": 1}
+    assert read_config(path) == read_toml(path) == {"width": 8, "batch_size": 2, "lr": 1}
 
 
 @pytest.mark.parametrize(
@@ -71,45 +76,61 @@ def test_mistakes_in_the_file(tmp_path, text, message):
     path = tmp_path / "run.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
-        read_toml(path)
+        read_config(path)
     assert str(path) in str(caught.value)
 
 
 def test_missing_and_binary_files(tmp_path):
     with pytest.raises(UsageError, match=r"--config .*no\.toml: No such file or directory"):
-        read_toml(tmp_path / "no.toml")
+        read_config(tmp_path / "no.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="is not valid TOML"):
-        read_toml(tmp_path / "binary.toml")
+        read_config(tmp_path / "binary.toml")
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"lr": 0.0}, "--lr is 0.0; it must be > 0"),
-        ({"lr": float("nan")}, "--lr is nan; it must be finite"),
-        ({"lr": "fast"}, "--lr is 'fast'; it must be a number"),
-        ({"width": 2.5}, "--width is 2.5; it must be a whole number"),
-        ({"width": True}, "--width is True; it must be a whole number"),
-        ({"quiet": 1}, "--quiet is 1; it must be true or false"),
-        ({"data_root": 3}, "--data-root is 3; it must be a text"),
-        ({"width": 0}, "--width is 0; it must be >= 1"),
-        ({"momentum": 1.0}, "--momentum is 1.0; it must be in [0, 1)"),
-        ({"image_size": 8}, "--image-size is 8; it must be >= 16"),
-        ({"epochs": -1}, "--epochs is -1; it must be >= 0"),
-        ({"optimizer": "sdg"}, "--optimizer is 'sdg'; it must be one of sgd, adam, adamw"),
-        ({"stage": "3"}, "--stage is '3'; it must be one of 1, 2, both, whole"),
-        ({"data": "voc"}, "--data voc needs --data-root DIR"),
-        (
-            {"stage": "1", "epochs_stage2": 2},
-            "--epochs-stage2 is for --stage both, but",
-        ),
-        ({"stage": "2", "lr_stage2": 0.1}, "--lr-stage2 is for --stage both, but --stage is 2"),
-    ],
-)
+WRONG = [
+    ({"lr": 0.0}, "--lr is 0.0; it must be > 0"),
+    ({"lr": float("nan")}, "--lr is nan; it must be finite"),
+    ({"lr": "fast"}, "--lr is 'fast'; it must be a number"),
+    ({"width": 2.5}, "--width is 2.5; it must be a whole number"),
+    ({"width": True}, "--width is True; it must be a whole number"),
+    ({"quiet": 1}, "--quiet is 1; it must be true or false"),
+    ({"data_root": 3}, "--data-root is 3; it must be a text"),
+    ({"width": 0}, "--width is 0; it must be >= 1"),
+    ({"momentum": 1.0}, "--momentum is 1.0; it must be in [0, 1)"),
+    ({"image_size": 8}, "--image-size is 8; it must be >= 16"),
+    ({"epochs": -1}, "--epochs is -1; it must be >= 0"),
+    ({"optimizer": "sdg"}, "--optimizer is 'sdg'; it must be one of sgd, adam, adamw"),
+    ({"stage": "3"}, "--stage is '3'; it must be one of 1, 2, both, whole"),
+    ({"data": "voc"}, "--data voc needs --data-root DIR"),
+    (
+        {"stage": "1", "epochs_stage2": 2},
+        "--epochs-stage2 is for --stage both, but",
+    ),
+    ({"stage": "2", "lr_stage2": 0.1}, "--lr-stage2 is for --stage both, but --stage is 2"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG)
 def test_illegal_values_are_one_sentence(values, message):
-    with pytest.raises(UsageError, match=re.escape(message)):
+    """It names an argument; the command line makes an option of it."""
+    with pytest.raises(SettingError) as caught:
         TrainConfig(**values)
+    assert caught.value.as_options.startswith(message)
+    named = re.sub("--([a-z0-9-]+)", lambda option: option[1].replace("-", "_"), message)
+    assert str(caught.value).startswith(named)
+    assert "--" not in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.as_options) == (str(caught.value), caught.value.as_options)
+
+
+def test_the_command_says_the_same_of_its_options(tmp_path, capsys):
+    path = tmp_path / "run.toml"
+    path.write_text("lr = -1\nstage = '2'\nlr_stage2 = 0.5\n")
+    assert train.main(["--config", str(path)]) == 2
+    assert capsys.readouterr().err == "minideconv.train: --lr is -1; it must be > 0\n"
+    assert train.main(["--config", str(path), "--lr", "1"]) == 2
+    assert "--lr-stage2 is for --stage both, but --stage is 2; use --lr" in capsys.readouterr().err
 
 
 def test_texts_that_are_no_numbers_are_refused_by_the_parser():
@@ -138,3 +159,16 @@ def test_settings_of_another_version():
 def test_a_configuration_cannot_change_under_a_run():
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().lr = 1.0
+
+
+def test_what_is_found_out_later_names_arguments_too():
+    with pytest.raises(SettingError, match=r"^data_root /no/such: ") as caught:
+        build.dataset(TrainConfig(data="voc", data_root="/no/such"), "train")
+    assert caught.value.as_options.startswith("--data-root /no/such: ")
+    with pytest.raises(SettingError, match=r"^model deconvnet: deconvnet: stages is 9"):
+        build.model(TrainConfig(depth=9), 3)
+    with (
+        pytest.raises(SettingError, match=r"^precision bf16 is for a GPU"),
+        computing(as_device("cpu"), 1, None, "bf16"),
+    ):
+        pass

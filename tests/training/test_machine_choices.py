@@ -13,8 +13,8 @@ from minideconv.backend import Device, parallel, to_cpu
 from minideconv.backend.algorithms import ALGORITHMS, get_algorithm
 from minideconv.nn import Module, Parameter
 from minideconv.optim import SGD
-from minideconv.settings.config import TrainConfig
 from minideconv.training.computing import computing, loader_workers
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from minideconv.training.trainer import Trainer
 

@@ -13,9 +13,9 @@ from minideconv import train
 from minideconv.engine.cpu import memory, resident
 from minideconv.errors import TrainingError, UsageError
 from minideconv.nn import Parameter
-from minideconv.settings.config import TrainConfig
 from minideconv.settings.sizes import format_size, parse_size
 from minideconv.training import memory_watch as module
+from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.run.checkpoint import load_checkpoint
 from minideconv.training.trainer import Trainer
@@ -48,12 +48,12 @@ def test_sizes_are_read_as_people_write_them(text, size):
 def test_what_is_no_size(text):
     with pytest.raises(ValueError, match="is not a size such as 3GiB or 800MB"):
         parse_size(text)
-    with pytest.raises(UsageError, match=r"--memory-budget is .*; it must be a size such as 3GiB"):
+    with pytest.raises(UsageError, match=r"^memory_budget is .*; it must be a size such as 3GiB"):
         TrainConfig(memory_budget=text)
 
 
 def test_zero_is_no_budget():
-    with pytest.raises(UsageError, match="--memory-budget"):
+    with pytest.raises(UsageError, match=r"^memory_budget is 0GB"):
         TrainConfig(memory_budget="0GB")
 
 

@@ -13,7 +13,7 @@ import pytest
 from minideconv import report
 from minideconv.errors import DataError
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.report import report_html
 from minideconv.visualize.boards import png_bytes

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minideconv.errors import CheckpointError
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint
 from minideconv.training.run.folder import RunFolder

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from minideconv.errors import TrainingError, UsageError
-from minideconv.settings.config import TrainConfig
 from minideconv.settings.options import read_toml
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.claim import new_run
 from minideconv.training.run.folder import RunFolder, write_bytes, write_text
 

@@ -32,7 +32,7 @@ from minideconv.nn.utils import clip_grad_norm_
 from minideconv.ops.cross_entropy import check_labels
 from minideconv.optim import GradScaler
 from minideconv.segmentation.metrics import VOID
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.gpu.feeder import Feeder, Layout
 from minideconv.training.gpu.graphs import Replays
 from minideconv.training.gpu.memory import DeviceMemory

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minideconv.errors import UsageError
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.lock import run_lock
 

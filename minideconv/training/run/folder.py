@@ -26,8 +26,7 @@ from typing import Any
 
 from minideconv.errors import TrainingError, UsageError
 from minideconv.files.atomic import replace_file, write_problem
-from minideconv.settings.config import TrainConfig
-from minideconv.settings.options import to_toml
+from minideconv.training.config import TrainConfig
 
 __all__ = ["RunFolder", "write_bytes", "write_text"]
 
@@ -77,7 +76,7 @@ class RunFolder:
         except OSError as error:
             raise UsageError(f"--output-dir {self.path}: {error.strerror}") from error
         write_text(self.config, json.dumps(config.to_dict(), indent=2) + "\n")
-        write_text(self.config_toml, to_toml(config))
+        write_text(self.config_toml, config.to_toml())
 
     def add_metrics(self, line: dict[str, Any]) -> None:
         """Append one JSON object to metrics.jsonl and hand it to the operating system at once."""

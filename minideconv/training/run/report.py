@@ -19,7 +19,8 @@ from typing import Any
 from minideconv._version import __version__
 from minideconv.data.voc_colors import voc_palette
 from minideconv.errors import DataError
-from minideconv.settings.config import TrainConfig, settings
+from minideconv.models import MODELS
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds
 from minideconv.training.validation import spread
@@ -87,12 +88,12 @@ def report_html(run: RunFolder) -> str:
 
 def _title(config: dict[str, Any]) -> str:
     data = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
-    model = {"deconvnet": "DeconvNet"}.get(config["model"], config["model"])
-    return f"{model} on {data.get(config['data'], config['data'])}"
+    return f"{MODELS[config['model']].title} on {data.get(config['data'], config['data'])}"
 
 
 def _head(run: RunFolder, config: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
-    plan = TrainConfig.from_dict(config).plan
+    told = TrainConfig.from_dict(config)
+    plan, network = told.plan, escape(told.network.summary())
     total = sum(count for _, count, _ in plan)
     stages = " + ".join(
         f"{count} epochs of {'whole images' if name == 'whole' else f'stage {name}'}"
@@ -100,8 +101,7 @@ def _head(run: RunFolder, config: dict[str, Any], epochs: list[dict[str, Any]]) 
     )
     done = epochs[-1] if epochs else None
     facts = [
-        f"width {config['width']}, depth {config['depth']}, "
-        f"input {config['input_size']}×{config['input_size']}",
+        ", ".join(filter(None, [network, f"input {told.input_size}×{told.input_size}"])),
         stages,
     ]
     if done is not None:
@@ -384,12 +384,11 @@ def _shell(path: Path) -> str:
 
 
 def _settings(config: dict[str, Any]) -> str:
-    default = TrainConfig().to_dict()
     groups: dict[str, list[str]] = {}
-    for name, setting in settings().items():
+    for name, setting in TrainConfig.settings(config["model"]).items():
         value = config.get(name)
         shown = "–" if value is None else str(value).lower() if value in (True, False) else value
-        changed = ' class="changed"' if value != default[name] else ""
+        changed = ' class="changed"' if value != setting.default else ""
         row = f"<tr{changed}><td>{name.replace('_', ' ')}</td><td>{escape(str(shown))}</td></tr>"
         groups.setdefault(setting.group, []).append(row)
     tables = [

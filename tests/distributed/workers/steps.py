@@ -17,7 +17,7 @@ from minideconv.distributed import communicator
 from minideconv.models import deconvnet
 from minideconv.optim import SGD, Adam
 from minideconv.segmentation import ConfusionMatrix
-from minideconv.settings.config import TrainConfig
+from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
 from minideconv.training.processes import Alone, Together

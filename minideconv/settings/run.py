@@ -1,0 +1,301 @@
+"""The settings of every training run, whatever network it trains, in parts.
+
+A function that needs one part asks for that part; `TrainConfig` (training/config.py) is all of
+them and the network's own options. Each setting is written down once: its name, its type, its
+default, its legal values and its help.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minideconv.backend.algorithms import ALGORITHMS
+from minideconv.backend.precisions import PRECISIONS
+from minideconv.settings.setting import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    FRACTION,
+    POSITIVE,
+    Settings,
+    refusal,
+    setting,
+)
+from minideconv.settings.sizes import parse_size
+
+__all__ = [
+    "CurriculumSettings",
+    "DataSettings",
+    "OptimizationSettings",
+    "OutputSettings",
+    "RunSettings",
+]
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return parse_size(text) > 0
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """What the network learns from."""
+
+    group: ClassVar[str] = "data"
+
+    data: str = setting(
+        "shapes",
+        "shapes: pictures drawn by this program; voc: a VOCdevkit folder",
+        choices=("shapes", "voc"),
+    )
+    data_root: str | None = setting(
+        None, "the folder that holds JPEGImages (for --data voc)", metavar="DIR", resume=True
+    )
+    train_split: str = setting("train", "image list to train on", metavar="NAME")
+    val_split: str = setting("val", "image list to validate on", metavar="NAME")
+    train_images: int = setting(0, "use only N training images (0: all)", **AT_LEAST_0)
+    val_images: int = setting(0, "use only N validation images (0: all)", **AT_LEAST_0)
+    image_size: int = setting(
+        48,
+        "side of the drawn pictures in pixels (for --data shapes)",
+        metavar="PIXELS",
+        legal=lambda v: v >= 16,
+        legal_text=">= 16",
+    )
+    difficulty: str = setting(
+        "easy",
+        "how hard the drawn pictures are (for --data shapes)",
+        choices=("easy", "normal", "hard"),
+    )
+    workers: int | None = setting(
+        None,
+        "threads that prepare images, on a GPU with as many processes that draw them (default: on "
+        "the CPU 1, on a GPU one per core, at most 8); the result does not depend on it",
+        flags=("-j",),
+        resume=True,
+        **AT_LEAST_0,
+    )
+    augment: str = setting(
+        "paper",
+        "paper: random crop of 224/250 and mirroring; strong: colours and scale vary as well",
+        choices=("none", "paper", "strong"),
+    )
+    class_balance: float = setting(
+        1.0,
+        "repeat crops of rare classes up to this share of the commonest one's (the paper: 1)",
+        metavar="SHARE",
+        legal=lambda v: 0 <= v <= 1,
+        legal_text="in [0, 1]",
+    )
+
+    def check(self) -> None:
+        """Refuse photographs without their folder."""
+        super().check()
+        if self.data == "voc" and self.data_root is None:
+            raise refusal(
+                lambda name: (
+                    f"{name('data')} voc needs {name('data_root')} DIR, the folder that holds "
+                    "JPEGImages, SegmentationClass and ImageSets"
+                )
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurriculumSettings(Settings):
+    """In which order the network sees it, and how long."""
+
+    group: ClassVar[str] = "curriculum"
+
+    stage: str = setting(
+        "whole",
+        "1: object-centred crops with one class; 2: crops with all classes; both: 1, then 2; "
+        "whole: whole images, no curriculum",
+        choices=("1", "2", "both", "whole"),
+    )
+    epochs: int = setting(5, "epochs of the first (or only) stage", resume=True, **AT_LEAST_0)
+    epochs_stage2: int | None = setting(
+        None,
+        "epochs of stage 2 with --stage both (default: as --epochs)",
+        resume=True,
+        **AT_LEAST_0,
+    )
+    windows: int = setting(
+        1, "crops drawn from each image in stage 2, beside the whole image", **AT_LEAST_0
+    )
+    lr_stage2: float | None = setting(
+        None,
+        "learning rate of stage 2 with --stage both (default: as --lr)",
+        metavar="LR",
+        **POSITIVE,
+    )
+
+    def check(self) -> None:
+        """Refuse what is for the second stage where there is none."""
+        super().check()
+        instead = {"epochs_stage2": "epochs", "lr_stage2": "lr"}
+        given = [name for name in instead if getattr(self, name) is not None]
+        if given and self.stage != "both":
+            raise refusal(
+                lambda name: (
+                    f"{name(given[0])} is for {name('stage')} both, but {name('stage')} is "
+                    f"{self.stage}; use {name(instead[given[0]])}"
+                )
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationSettings(Settings):
+    """How a step changes the weights."""
+
+    group: ClassVar[str] = "optimisation"
+
+    batch_size: int = setting(
+        8, "images in a batch, those of all processes together", flags=("-b",), **AT_LEAST_1
+    )
+    accumulate: int = setting(
+        1,
+        "batches whose gradients are averaged before a step (the paper: 8 batches of 8)",
+        **AT_LEAST_1,
+    )
+    optimizer: str = setting(
+        "sgd", "the update rule (the paper: sgd)", choices=("sgd", "adam", "adamw")
+    )
+    lr: float = setting(0.1, "learning rate (the paper: 0.01 with sgd)", metavar="LR", **POSITIVE)
+    lr_schedule: str = setting(
+        "cosine",
+        "how the rate falls during each stage (step: / 10 after 45 and 90 %% of it, the paper's)",
+        choices=("constant", "step", "poly", "cosine", "plateau"),
+    )
+    warmup: int = setting(
+        50,
+        "steps in which the rate rises to --lr, in each stage (plateau has none)",
+        metavar="STEPS",
+        **AT_LEAST_0,
+    )
+    momentum: float = setting(0.9, "momentum of sgd", metavar="M", **FRACTION)
+    nesterov: bool = setting(True, "Nesterov's momentum, with sgd")
+    weight_decay: float = setting(
+        5e-4,
+        "weight decay of the weights; biases and batch norm have none",
+        metavar="WD",
+        **AT_LEAST_0,
+    )
+    clip_grad: float = setting(
+        0.0, "largest norm of the gradient (0: no limit)", metavar="NORM", **AT_LEAST_0
+    )
+    label_smoothing: float = setting(
+        0.0, "share of the truth spread over all classes", metavar="S", **FRACTION
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Settings):
+    """Where and how it computes, and when it looks up from it."""
+
+    group: ClassVar[str] = "run"
+
+    device: str = setting(
+        "auto",
+        "auto takes the GPU if there is one",
+        metavar="auto|cpu|gpu",
+        legal=lambda v: re.fullmatch(r"auto|cpu|gpu(:\d+)?", v) is not None,
+        legal_text="auto, cpu, gpu or gpu:N",
+        resume=True,
+    )
+    communication: str = setting(
+        "auto",
+        "how gradients travel between processes that mpiexec started: nccl for GPUs, mpi for CPUs; "
+        "mpi with GPUs goes through the memory of the CPU",
+        choices=("auto", "mpi", "nccl"),
+        resume=True,
+    )
+    wait_limit: float = setting(
+        300.0,
+        "seconds that a process waits for the others before it ends the run",
+        metavar="SECONDS",
+        resume=True,
+        **POSITIVE,
+    )
+    threads: int = setting(
+        1,
+        "worker threads on the CPU (0: one per core); they pay for wide networks; the result does "
+        "not depend on them",
+        resume=True,
+        **AT_LEAST_0,
+    )
+    algorithm: str | None = setting(
+        None,
+        "how convolutions are computed: fast (Winograd where it pays), exact (other orders of the "
+        "same sums), reference (the readable operations); the default is fast, or what "
+        "MINIDECONV_ALGORITHM says",
+        choices=ALGORITHMS,
+        resume=True,
+    )
+    precision: str | None = setting(
+        None,
+        "in how many bits a GPU multiplies: fp32, tf32, bf16, fp16; sums and weights stay float32; "
+        "the default is fp32, or what MINIDECONV_PRECISION says",
+        choices=PRECISIONS,
+        resume=True,
+    )
+    graph: str = setting(
+        "auto",
+        "record a step on a GPU and replay it, which saves the host's time: auto does it for steps "
+        "of less than 14 GiB; the result does not depend on it",
+        choices=("auto", "on", "off"),
+        resume=True,
+    )
+    recompute: bool = setting(
+        False,
+        "compute activations twice instead of keeping them: less memory, a third more time",
+        resume=True,
+    )
+    memory_budget: str | None = setting(
+        None,
+        "bound of the process's memory, or of the GPU's where that computes, such as 3GiB or 800MB:"
+        " what a step can do without is left out, --recompute is turned on if need be, and if that "
+        "is not enough the run stops, saying what would fit",
+        metavar="SIZE",
+        legal=_is_size,
+        legal_text="a size such as 3GiB or 800MB",
+        resume=True,
+    )
+    seed: int = setting(0, "start of every random number of the run", **AT_LEAST_0)
+    val_every: int = setting(1, "epochs between validations", **AT_LEAST_1)
+    recalibrate: int = setting(
+        20,
+        "batches over which batch norm's statistics are averaged anew before a validation, the "
+        "paper's method (0: keep the running averages)",
+        **AT_LEAST_0,
+    )
+    save_every: int = setting(
+        0,
+        "steps between checkpoints inside an epoch (0: at its end only)",
+        resume=True,
+        **AT_LEAST_0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings(Settings):
+    """What the user sees."""
+
+    group: ClassVar[str] = "what it shows and keeps"
+
+    output_dir: str | None = setting(
+        None, "the run folder (default: runs/DATA-NUMBER, a new one)", metavar="DIR"
+    )
+    print_freq: int = setting(
+        10, "steps between lines of metrics.jsonl", metavar="STEPS", **AT_LEAST_1
+    )
+    images: int = setting(6, "predictions drawn at each validation", resume=True, **AT_LEAST_0)
+    final_images: int = setting(
+        500,
+        "training images evaluated at the end, beside all of the validation images",
+        resume=True,
+        **AT_LEAST_0,
+    )
+    quiet: bool = setting(False, "print nothing but errors", flags=("-q",), resume=True)

@@ -1,0 +1,162 @@
+"""How a setting is written down: a field of a dataclass, with its default, legal values and help.
+
+::
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(Settings):
+        width: int = setting(16, "channels of the first convolution", **AT_LEAST_1)
+
+The command line's options, the keys of a ``--config`` file and the tables of the report are made
+from such fields, and a value that is not legal is refused in one sentence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from minideconv.errors import SettingError
+
+__all__ = [
+    "AT_LEAST_0",
+    "AT_LEAST_1",
+    "FRACTION",
+    "POSITIVE",
+    "Setting",
+    "Settings",
+    "refusal",
+    "setting",
+]
+
+POSITIVE: dict[str, Any] = {"legal": lambda v: v > 0, "legal_text": "> 0"}
+AT_LEAST_0: dict[str, Any] = {"legal": lambda v: v >= 0, "legal_text": ">= 0"}
+AT_LEAST_1: dict[str, Any] = {"legal": lambda v: v >= 1, "legal_text": ">= 1"}
+FRACTION: dict[str, Any] = {"legal": lambda v: 0 <= v < 1, "legal_text": "in [0, 1)"}
+
+_KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+_IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What there is to know about one field: see `setting`."""
+
+    default: Any
+    help: str
+    choices: Collection[str] = ()
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    legal: Callable[[Any], bool] | None = None
+    legal_text: str = ""
+    resume: bool = False
+    kind: type = str
+    optional: bool = False
+    group: str = ""
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value of the wrong type or outside the legal ones.
+
+        Raises
+        ------
+        SettingError
+            One sentence: the setting's `name`, its value, and what is legal.
+        """
+        if value is None and self.optional:
+            return
+        if wrong := self._wrong(value):
+            raise refusal(lambda say: f"{say(name)} is {wrong}")
+
+    def _wrong(self, value: Any) -> str:
+        right = isinstance(value, self.kind) or (self.kind is float and isinstance(value, int))
+        if not right or (self.kind is not bool and isinstance(value, bool)):
+            return f"{value!r}; it must be {_IN_WORDS[self.kind]}"
+        if self.kind is float and not abs(value) < float("inf"):
+            return f"{value}; it must be finite"
+        if self.choices and value not in self.choices:
+            return f"{value!r}; it must be one of {', '.join(self.choices)}"
+        if self.legal is not None and not self.legal(value):
+            return f"{value}; it must be {self.legal_text}"
+        return ""
+
+
+def setting(default: Any, help_: str, **extra: Any) -> Any:
+    """Make a field of a `Settings` class.
+
+    Parameters
+    ----------
+    default : bool, int, float, str or None
+        None only where the field's type allows it.
+    help_ : str
+        One line for ``--help``.
+    choices : collection of str, optional
+        All legal values.
+    legal, legal_text : callable and str, optional
+        Whether a value is legal, and how to say which are; `AT_LEAST_1` is such a pair.
+    metavar : str, optional
+        What stands for the value in ``--help``; N for a whole number if left out.
+    flags : tuple of str, optional
+        Short options, such as ``("-b",)``.
+    resume : bool
+        Whether a run that goes on may change it.
+    """
+    return field(default=default, metadata={"setting": Setting(default, help_, **extra)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of the dataclasses whose fields are settings: their values are legal, or an error."""
+
+    group: ClassVar[str] = ""
+    """The heading of these settings in help texts, files and tables."""
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """Return the `Setting` of each field, by name and in order.
+
+        Raises
+        ------
+        TypeError
+            If a field was not made by `setting`, or is of a type that no text can give.
+        """
+        found = {}
+        for item in dataclasses.fields(cls):
+            # Under `from __future__ import annotations` a type is the text that it was written as.
+            text = item.type.__name__ if isinstance(item.type, type) else str(item.type)
+            kind = _KINDS.get(text.removesuffix(" | None"))
+            if kind is None or "setting" not in item.metadata:
+                raise TypeError(
+                    f"{cls.__name__}: {item.name} must be a bool, int, float or str (or None)"
+                    " made by setting(default, help)"
+                )
+            own: dict[str, Any] = {"kind": kind, "optional": text.endswith(" | None")}
+            found[item.name] = replace(item.metadata["setting"], group=cls.group, **own)
+        return found
+
+    def __post_init__(self) -> None:
+        for name, described in self.settings().items():
+            described.check(name, getattr(self, name))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that do not go together; each of them is legal."""
+
+
+def refusal(say: Callable[[Callable[[str], str]], str]) -> SettingError:
+    """Make the error of a sentence that names settings.
+
+    Parameters
+    ----------
+    say : callable
+        Takes a function, and returns the sentence with this function around each setting's name.
+
+    Examples
+    --------
+    >>> error = refusal(lambda name: f"{name('image_size')} is 8; it must be >= 16")
+    >>> print(error)
+    image_size is 8; it must be >= 16
+    >>> print(error.as_options)
+    --image-size is 8; it must be >= 16
+    """
+    return SettingError(say(str), say(lambda name: "--" + name.replace("_", "-")))

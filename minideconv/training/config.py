@@ -1,0 +1,241 @@
+"""Everything that a training run is told: `TrainConfig`, the run's settings and its network's.
+
+The command line's options, the keys of a ``--config`` file and what a notebook passes are the same
+names. Where one is given twice, the command line wins over the file, and the file over the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from minideconv import models
+from minideconv.errors import UsageError
+from minideconv.settings.options import read_toml, to_toml
+from minideconv.settings.run import (
+    CurriculumSettings,
+    DataSettings,
+    OptimizationSettings,
+    OutputSettings,
+    RunSettings,
+)
+from minideconv.settings.setting import AT_LEAST_1, Setting, Settings, refusal, setting
+
+__all__ = ["DEFAULT_MODEL", "TrainConfig", "check_names", "networks_with", "read_config"]
+
+DEFAULT_MODEL = "deconvnet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Settings):
+    """Which network, and what the data has to know of it."""
+
+    group: ClassVar[str] = "network"
+
+    model: str = setting(
+        DEFAULT_MODEL, "the network; its options are shown by --model NAME --help",
+        choices=models.MODELS,
+    )  # fmt: skip
+    input_size: int = setting(
+        48, "side of the square input in pixels (the paper: 224)", metavar="PIXELS", **AT_LEAST_1
+    )
+
+
+@dataclass(frozen=True, init=False)
+class TrainConfig(
+    DataSettings,
+    NetworkSettings,
+    CurriculumSettings,
+    OptimizationSettings,
+    RunSettings,
+    OutputSettings,
+):
+    """The settings of one training run.
+
+    Parameters
+    ----------
+    network : NetworkOptions, optional
+        The options of the network; they may also be given one by one, as ``width`` below.
+    **values
+        The settings that are not to have their default, by name.
+
+    Raises
+    ------
+    UsageError
+        If there is no such setting, its value is not legal, or two do not go together.
+
+    Examples
+    --------
+    >>> TrainConfig(width=8, epochs=2).network.summary()
+    'width 8, depth 3, fc 256, fc kernel 1'
+    >>> TrainConfig(lr=-1.0)
+    Traceback (most recent call last):
+    minideconv.errors.SettingError: lr is -1.0; it must be > 0
+    """
+
+    network: models.NetworkOptions
+
+    def __init__(self, *, network: models.NetworkOptions | None = None, **values: Any) -> None:
+        model = values.get("model", DEFAULT_MODEL)
+        known = self.settings(model)
+        options = models.MODELS[model].options
+        check_names(values, model)
+        if network is not None:
+            if not isinstance(network, options):
+                raise UsageError(f"network is {network}, but {model} has {options.__name__}")
+            values = {**dataclasses.asdict(network), **values}
+        own = options.settings()
+        for name, described in known.items():
+            if name not in own:
+                value = values.get(name, described.default)
+                described.check(name, value)
+                object.__setattr__(self, name, value)
+        chosen = options(**{name: values[name] for name in own if name in values})
+        object.__setattr__(self, "network", chosen)
+        self.check()
+
+    @classmethod
+    def settings(cls, model: str | None = DEFAULT_MODEL) -> dict[str, Setting]:
+        """Return every `Setting` of a run that trains `model`, by name and in order.
+
+        For None these are the settings that every run has.
+
+        Raises
+        ------
+        SettingError
+            If no network has that name.
+        ValueError
+            If the network has an option under the name of a setting that every run has.
+        """
+        if model is not None:
+            NetworkSettings.settings()["model"].check("model", model)
+        found: dict[str, Setting] = {}
+        parts: tuple[Any, ...] = TrainConfig.__bases__
+        for part in parts:
+            more = part.settings()
+            if part is NetworkSettings and model is not None:
+                more |= models.MODELS[model].settings()
+            if twice := found.keys() & more.keys():
+                raise ValueError(f"{model}: every run has a setting {twice.pop()!r} already")
+            found |= more
+        return found
+
+    def check(self) -> None:
+        """Refuse what the network cannot do."""
+        super().check()
+        if self.recompute and "recompute" not in models.MODELS[self.model].parameters:
+            raise refusal(
+                lambda name: (
+                    f"{name('recompute')} is not for {name('model')} {self.model}, which keeps its "
+                    "activations"
+                )
+            )
+
+    @property
+    def plan(self) -> tuple[tuple[str, int, float], ...]:
+        """The stages in order: (name, epochs, learning rate)."""
+        if self.stage != "both":
+            return ((self.stage, self.epochs, self.lr),)
+        second = self.epochs if self.epochs_stage2 is None else self.epochs_stage2
+        second_lr = self.lr if self.lr_stage2 is None else self.lr_stage2
+        return (("1", self.epochs, self.lr), ("2", second, second_lr))
+
+    def model_arguments(self, num_classes: int) -> dict[str, Any]:
+        """Return the arguments with which ``minideconv.models`` builds the network."""
+        return models.arguments(
+            self.model,
+            self.network,
+            num_classes=num_classes,
+            input_size=self.input_size,
+            recompute=self.recompute,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON, those of the network among the others."""
+        options = dataclasses.asdict(self.network)
+        return {
+            name: options[name] if name in options else getattr(self, name)
+            for name in self.settings(self.model)
+        }
+
+    def to_toml(self) -> str:
+        """Return the settings as a file for ``--config``."""
+        return to_toml(self.settings(self.model), self.to_dict())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """Make the settings that `to_dict` returned, perhaps in an older version: new ones default.
+
+        Raises
+        ------
+        UsageError
+            If there is a setting that this version does not know.
+        """
+        known = cls.settings(values.get("model", DEFAULT_MODEL))
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            raise UsageError(
+                f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
+                "know; it was written by another version"
+            )
+        return cls(**values)
+
+
+def check_names(names: Iterable[str], model: str) -> None:
+    """Refuse a name that is no setting of a run that trains `model`, and suggest the nearest.
+
+    Raises
+    ------
+    UsageError
+        Also for an option of another network: whose it is, and which options this network has.
+    """
+    known = TrainConfig.settings(model)
+    for name in names:
+        if name not in known:
+            raise _unknown(name, model, known)
+
+
+def networks_with(option: str) -> list[str]:
+    """Return the names of the networks that declare an option."""
+    return [name for name, entry in models.MODELS.items() if option in entry.options.settings()]
+
+
+def _unknown(name: str, model: str, known: Iterable[str]) -> UsageError:
+    if owners := networks_with(name):
+        own = list(models.MODELS[model].options.settings())
+        return refusal(
+            lambda say: (
+                f"{say(name)} is an option of {' and '.join(owners)}, not of {model}, which has "
+                + (", ".join(map(say, own)) or "none")
+            )
+        )
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UsageError(f"there is no setting {name!r}{hint}")
+
+
+def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
+    """Read the settings of a TOML file, for ``TrainConfig(**...)``.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    model : str, optional
+        The network that is trained, whatever the file says.
+
+    Raises
+    ------
+    UsageError
+        If `read_toml` cannot read it, or a key is no setting of such a run.
+    """
+    values = read_toml(path)
+    try:
+        check_names(values, model or values.get("model", DEFAULT_MODEL))
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from None
+    return values
