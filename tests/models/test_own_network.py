@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_tier import DEVICE
 from PIL import Image
 
 from minideconv import evaluate, models, nn, predict, report, train
@@ -21,7 +22,8 @@ from minideconv.training import TrainConfig, load_checkpoint, load_trained
 
 RUN = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--input-size", "16"),
-    *("--device", "cpu", "-b", "2", "--epochs", "1", "--images", "1", "--model", "tiny"),
+    *("-b", "2", "--epochs", "1", "--images", "1", "--model", "tiny"),
+    *("--device", "cpu" if DEVICE == "cpu" else "gpu"),
 ]
 
 
