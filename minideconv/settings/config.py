@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ class Setting:
 
     help: str
     group: str
-    choices: tuple[str, ...] = ()
+    choices: Sequence[str] = ()
     flags: tuple[str, ...] = ()
     metavar: str | None = None
     legal: Callable[[Any], bool] | None = None
@@ -52,6 +52,9 @@ _POSITIVE: dict[str, Any] = {"legal": lambda v: v > 0, "legal_text": "> 0"}
 _AT_LEAST_0: dict[str, Any] = {"legal": lambda v: v >= 0, "legal_text": ">= 0"}
 _AT_LEAST_1: dict[str, Any] = {"legal": lambda v: v >= 1, "legal_text": ">= 1"}
 _FRACTION: dict[str, Any] = {"legal": lambda v: 0 <= v < 1, "legal_text": "in [0, 1)"}
+
+TASKS = ["segmentation"]
+"""What ``--task`` can name; `minideconv.tasks.register` adds to it."""
 
 DATA, MODEL, CURRICULUM = "data", "network", "curriculum"
 OPTIMISATION, RUN, OUTPUT = "optimisation", "run", "what it shows and keeps"
@@ -126,6 +129,7 @@ class TrainConfig:
         legal_text="in [0, 1]",
     )
 
+    task: str = _setting("segmentation", "what the network learns", MODEL, choices=TASKS)
     model: str = _setting("deconvnet", "the network", MODEL, choices=("deconvnet",))
     width: int = _setting(
         16, "channels of the first convolution (the paper: 64)", MODEL, metavar="N", **_AT_LEAST_1

@@ -7,23 +7,40 @@ have not changed, for they change last. So what a forward pass changes is put as
 checkpoint of it goes on where the last whole step ended.
 
 Figures that were still on their way between the processes are lost: of an epoch that was rescued on
-GPUs, the mean loss and the training IoU leave out the steps since the last line of metrics.
+GPUs, the mean loss and the training metrics leave out the steps since the last line of metrics.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from minideconv import random
 from minideconv.distributed import Mpi
-from minideconv.training.processes import Together
-from minideconv.training.recalibrate import get_buffers, set_buffers
+from minideconv.nn import Module
+from minideconv.nn.utils import get_buffers, set_buffers
+from minideconv.training.interrupt import StopRequest
+from minideconv.training.processes import Alone, Together
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.journal import RunProgress
 from minideconv.training.stages import Stage
 
-if TYPE_CHECKING:
-    from minideconv.training.trainer import Trainer
-
 __all__ = ["Rescue"]
+
+
+class Saving(Protocol):
+    """What is needed of a trainer."""
+
+    exchange: Alone
+    stop: StopRequest
+    model: Module
+    run: RunFolder | None
+
+    @property
+    def progress(self) -> RunProgress: ...
+
+    def write_checkpoint(self, stage: Stage) -> None: ...
+
+    def command_to_go_on(self) -> str: ...
 
 
 class Rescue:
@@ -31,11 +48,11 @@ class Rescue:
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Saving
         In one process of the run, which need not be the one that writes.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Saving) -> None:
         self.trainer = trainer
         self._stage: Stage | None = None  # under way, if its last whole step can be had
         self._before: tuple[Any, ...] = ()
