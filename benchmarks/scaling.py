@@ -31,8 +31,8 @@ from minideconv.data.shard import part_of
 from minideconv.distributed import Communicator, communicator
 from minideconv.errors import UsageError
 from minideconv.optim import SGD
-from minideconv.segmentation import ConfusionMatrix
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
+from minideconv.tasks import Segmentation
 from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
@@ -97,17 +97,17 @@ def _steps(talk: Any, steps: int) -> Iterator[tuple[float, float]]:
     images = rng.standard_normal((SMALL.batch, 3, size, size), np.float32)[mine.start : mine.stop]
     labels = rng.integers(0, 21, (SMALL.batch, size, size)).astype(np.uint8)
     batch = (images, labels[mine.start : mine.stop])
+    task = Segmentation([str(number) for number in range(SMALL.num_classes)])
     stage = SimpleNamespace(
         loader=[batch] * (WARM_UP + steps),
         optimizer=optimizer,
-        confusion=ConfusionMatrix(SMALL.num_classes),
+        metrics=task.metrics(),
         loss=LossMeter(),
         lr=0.01,
     )
     journal = SimpleNamespace(clock=Clock(), progress=SimpleNamespace(step=0, epoch=0))
-    taking = HostStep(
-        model, TrainConfig(), journal, MemoryWatch(model, None, str), exchange  # type: ignore[arg-type]
-    )  # fmt: skip
+    memory = MemoryWatch(model, None, str)
+    taking = HostStep(model, task, TrainConfig(), journal, memory, exchange)  # type: ignore[arg-type]
     taking.begin(stage)  # type: ignore[arg-type]
     model.train()
     for number in range(WARM_UP + steps):

@@ -1,4 +1,4 @@
-"""``python -m minideconv.evaluate``: the four figures of a trained network over an image list."""
+"""``python -m minideconv.evaluate``: a trained network's metrics over an image list."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from minideconv.training.config import TrainConfig
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Evaluate a trained network: pixel accuracy, mean accuracy, mean IoU and frequency weighted IoU from
-one confusion matrix over the whole list, at each image's own size, void pixels not counted.
+Evaluate a trained network by the metrics of its task. For segmentation: pixel accuracy, mean
+accuracy, mean IoU and frequency weighted IoU from one confusion matrix over the whole list, at each
+image's own size, void pixels not counted.
 
 Without further options it takes the data and the validation list of the run itself.
 """
@@ -76,50 +77,42 @@ def _main(arguments: Sequence[str]) -> int:
         trained = load_trained(
             options.checkpoint, options.device, options.which, options.flip, options.batch_size
         )
-    images, what = _images(options, trained.header)
-    if list(images.classes) != trained.classes:
-        raise UsageError(
-            f"{trained.path} knows {len(trained.classes)} classes ({_some(trained.classes)}) but "
-            f"the data has {len(images.classes)} ({_some(images.classes)}); they must be the same"
-        )
+    images, what = _images(options, trained)
+    if problem := trained.task.misfit(images):
+        raise UsageError(f"{trained.path} {problem}")
     with computing(trained.device, options.threads, options.algorithm, options.precision):
         return _evaluate(options, trained, images, what)
 
 
-def _images(options: argparse.Namespace, header: dict[str, Any]) -> tuple[Any, str]:
+def _images(options: argparse.Namespace, trained: Any) -> tuple[Any, str]:
     """Build the data set to evaluate on; what is not given is as in the run."""
-    from minideconv.training import build
-
     changes = {
         name: getattr(options, name)
         for name in ("data", "data_root")
         if getattr(options, name) is not None
     }
+    header = trained.header
     config = TrainConfig.from_dict({**header["config"], **changes})
     split = options.split or config.val_split
     count = {config.train_split: config.train_images, config.val_split: config.val_images}
     same = config.data == header["config"]["data"]
-    images = build.split_of(config, split, count.get(split, 0) if same else 0)
+    images = trained.task.dataset(config, split, count.get(split, 0) if same else 0)
     return images, f"{config.data} {split}"
 
 
 def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str) -> int:
     import json
+    from functools import partial
 
-    from minideconv.segmentation import ConfusionMatrix
+    from minideconv.data.shard import spread
     from minideconv.training.run.folder import write_text
     from minideconv.training.run.progress import make_progress
-    from minideconv.training.session import figures_table
-    from minideconv.training.validation import spread
 
     chosen = spread(len(images), options.limit or len(images))
-    confusion = ConfusionMatrix(len(trained.classes))
     progress = make_progress(options.quiet)
     try:
-        found = trained.segmenter.labels_of(images[index][0] for index in chosen)
-        for done, (index, labels) in enumerate(zip(chosen, found, strict=True)):
-            confusion.update(images[index][1], labels)
-            progress.work("evaluating", done + 1, len(chosen))
+        each = partial(progress.work, "evaluating")
+        metrics, _, _ = trained.task.evaluate(trained.predictor, images, chosen, each)
     finally:
         progress.close()
     epoch = trained.header["progress"]["epoch"]
@@ -128,15 +121,14 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
     )
     if note := getattr(images, "note", ""):
         progress.message(note)
-    progress.message(figures_table(trained.classes, {what.split()[-1]: confusion}))
+    progress.message(trained.task.table({what.split()[-1]: metrics}))
     if options.json is not None:
         result = {
             "checkpoint": str(trained.path),
             "data": what,
             "images": len(chosen),
-            "classes": trained.classes,
-            **confusion.figures(),
-            "confusion": confusion.counts.tolist(),
+            **trained.task.facts(),
+            **trained.task.result(metrics),
         }
         write_text(Path(options.json), json.dumps(result, indent=1) + "\n")
     return 0
@@ -150,11 +142,7 @@ def _is_evaluation(path: Path) -> bool:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and {"checkpoint", "confusion"} <= content.keys()
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return isinstance(content, dict) and {"checkpoint", "data", "images"} <= content.keys()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m minideconv.predict``: masks of photographs, at their own size, in VOC's colours."""
+"""``python -m minideconv.predict``: what a trained network says about photographs, as pictures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from minideconv.settings.command_line import (
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Segment photographs with a trained network. For every IMAGE it writes NAME.png, a palette picture
-whose pixel values are the classes (VOC's colours), and NAME_overlay.png, the same laid over the
-photograph. A file that cannot be read is reported and the others are done all the same. No IMAGE is
-ever overwritten, and another file only with --overwrite; what stands in the way is said before any
-work.
+Use a trained network on photographs. What it writes for every IMAGE depends on the network's task;
+of a segmentation, at the image's own size, NAME.png, a palette picture whose pixel values are the
+classes (VOC's colours), and NAME_overlay.png, the same laid over the photograph. A file that cannot
+be read is reported and the others are done all the same. No IMAGE is ever overwritten, and another
+file only with --overwrite; what stands in the way is said before any work.
 """
-
-_ENDINGS = (".png", "_overlay.png")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -62,13 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     folder, images = Path(options.output_dir), [Path(image) for image in options.images]
-    plan = plan_outputs(
-        images, folder, _ENDINGS, options.overwrite, others=[Path(options.checkpoint)]
-    )
     # Imported late, so that --help and usage errors are quick.
+    from minideconv import tasks
     from minideconv.training.computing import computing
+    from minideconv.training.run.checkpoint import find_checkpoint, read_header
     from minideconv.training.run.trained import load_trained
 
+    header = read_header(find_checkpoint(options.checkpoint, options.which))
+    task = tasks.of_config(header.get("config", {}))
+    plan = plan_outputs(
+        images, folder, task.endings, options.overwrite, others=[Path(options.checkpoint)]
+    )
     with naming_device_option():
         trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
     if not options.quiet:
@@ -100,17 +102,11 @@ def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, qu
 
 
 def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> str:
-    """Write the two pictures of one photograph; return what to say about it."""
-    import numpy as np
-
+    """Write the files of one photograph; return what to say about it."""
     from minideconv.data.pictures import read_image
-    from minideconv.data.voc_colors import overlay
-    from minideconv.visualize.boards import save_png
-    from minideconv.visualize.masks import save_palette_png
+    from minideconv.files.atomic import replace_file
 
-    image = read_image(path)
-    labels = trained.segmenter.labels(image)
-    mask_path, overlay_path = outputs
+    contents, text = trained.task.predict(trained.predictor, read_image(path))
     for output in outputs:
         try:
             there = output.exists()
@@ -119,14 +115,11 @@ def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> 
         if there and not overwrite:  # another program was quicker
             raise DataError(f"{output} has come into being meanwhile and is not overwritten")
     try:
-        save_palette_png(mask_path, labels)
-        save_png(overlay_path, overlay(image, labels))
+        for output, content in zip(outputs, contents, strict=True):
+            replace_file(output, content)
     except OSError as error:
-        raise DataError(f"{mask_path.parent}: {error.strerror or error}") from error
-    shares = np.bincount(labels.ravel(), minlength=len(trained.classes)) / labels.size
-    order = [index for index in np.argsort(-shares, kind="stable") if shares[index] >= 0.005]
-    seen = ", ".join(f"{trained.classes[index]} {100 * shares[index]:.0f}%" for index in order)
-    return f"{path} -> {mask_path}: {seen}"
+        raise DataError(f"{outputs[0].parent}: {error.strerror or error}") from error
+    return f"{path} -> {outputs[0]}: {text}"
 
 
 if __name__ == "__main__":

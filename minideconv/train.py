@@ -13,13 +13,8 @@ from minideconv.errors import UsageError
 from minideconv.models import MODELS
 from minideconv.settings.command_line import HelpFormatter, naming_options, run_program
 from minideconv.settings.options import add_options, given_options
-from minideconv.training.config import (
-    DEFAULT_MODEL,
-    TrainConfig,
-    check_names,
-    networks_with,
-    read_config,
-)
+from minideconv.settings.run import DEFAULT_MODEL
+from minideconv.training.config import TrainConfig, check_names, networks_with, read_config
 
 __all__ = ["main"]
 

@@ -1,8 +1,8 @@
-"""Which part of some items belongs to which of several processes: `part_of`."""
+"""A choice of items: the part of one of several processes, or some spread over all of them."""
 
 from __future__ import annotations
 
-__all__ = ["part_of"]
+__all__ = ["part_of", "spread"]
 
 
 def part_of(items: range, rank: int, size: int) -> range:
@@ -22,3 +22,14 @@ def part_of(items: range, rank: int, size: int) -> range:
     if not 0 <= rank < size:
         raise ValueError(f"part_of: rank is {rank}; with {size} processes it must be 0..{size - 1}")
     return items[len(items) * rank // size : len(items) * (rank + 1) // size]
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Return `count` indices spread evenly over ``0..length-1`` (all of them if there are fewer).
+
+    >>> spread(10, 3)
+    [0, 4, 9]
+    """
+    if count >= length:
+        return list(range(length))
+    return [round(i * (length - 1) / max(1, count - 1)) for i in range(count)]

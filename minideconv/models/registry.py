@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from minideconv.nn import Module
+from minideconv.settings import run
 from minideconv.settings.setting import Setting, Settings
 
 __all__ = ["MODELS", "NetworkOptions", "Registered", "arguments", "build", "register"]
@@ -51,7 +52,7 @@ class Registered:
         }
 
 
-MODELS: dict[str, Registered] = {}
+MODELS: dict[str, Registered] = run.MODELS
 """What is registered, by the name that a command line or a checkpoint uses."""
 
 

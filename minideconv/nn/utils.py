@@ -1,4 +1,4 @@
-"""Gradient clipping."""
+"""Gradient clipping, and the buffers of a network put aside."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, get_xp
 from minideconv.backend.algorithms import accelerate
 from minideconv.backend.device_guard import device_guard, on_device_of
+from minideconv.nn.module import Module
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_buffers", "set_buffers"]
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Array:
@@ -96,3 +97,14 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
 
 def _check_writable(op: str, gradients: list[Array]) -> None:
     check_writable(op, ((f"gradient {number}", g) for number, g in enumerate(gradients)))
+
+
+def get_buffers(model: Module) -> dict[str, Array]:
+    """Return copies of the running statistics, by name."""
+    return {name: array.copy() for name, array in model.named_buffers()}
+
+
+def set_buffers(model: Module, buffers: dict[str, Array]) -> None:
+    """Put back what `get_buffers` returned."""
+    for name, array in model.named_buffers():
+        array[...] = buffers[name]

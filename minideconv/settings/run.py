@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from minideconv.backend.algorithms import ALGORITHMS
 from minideconv.backend.precisions import PRECISIONS
@@ -25,12 +25,23 @@ from minideconv.settings.setting import (
 from minideconv.settings.sizes import parse_size
 
 __all__ = [
+    "DEFAULT_MODEL",
+    "MODELS",
+    "TASKS",
     "CurriculumSettings",
     "DataSettings",
+    "NetworkSettings",
     "OptimizationSettings",
     "OutputSettings",
+    "RunConfig",
     "RunSettings",
 ]
+
+DEFAULT_MODEL = "deconvnet"
+MODELS: dict[str, Any] = {}
+"""The networks that there are by name; `models.register` enters them."""
+TASKS = ["segmentation"]
+"""The names of the tasks that there are; `tasks.register` adds to them."""
 
 
 def _is_size(text: str) -> bool:
@@ -101,6 +112,21 @@ class DataSettings(Settings):
                     "JPEGImages, SegmentationClass and ImageSets"
                 )
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Settings):
+    """What is learned by which network, and what the data has to know of it."""
+
+    group: ClassVar[str] = "network"
+
+    task: str = setting("segmentation", "what the network learns", choices=TASKS)
+    model: str = setting(
+        DEFAULT_MODEL, "the network; its options are shown by --model NAME --help", choices=MODELS
+    )
+    input_size: int = setting(
+        48, "side of the square input in pixels (the paper: 224)", metavar="PIXELS", **AT_LEAST_1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,3 +325,15 @@ class OutputSettings(Settings):
         **AT_LEAST_0,
     )
     quiet: bool = setting(False, "print nothing but errors", flags=("-q",), resume=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(
+    DataSettings,
+    NetworkSettings,
+    CurriculumSettings,
+    OptimizationSettings,
+    RunSettings,
+    OutputSettings,
+):
+    """All of them: the settings that every run has, whatever its network."""

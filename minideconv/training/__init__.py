@@ -10,12 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minideconv.segmentation.agreement import train_eval_agreement
+    from minideconv.tasks import Trained
     from minideconv.training.config import TrainConfig
-    from minideconv.training.recalibrate import recalibrate_batch_norm, train_eval_agreement
+    from minideconv.training.recalibrate import recalibrate_batch_norm
     from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from minideconv.training.run.folder import RunFolder
     from minideconv.training.run.report import write_report
-    from minideconv.training.run.trained import Trained, load_trained
+    from minideconv.training.run.trained import load_trained
     from minideconv.training.trainer import Trainer
 
 __all__ = [
@@ -36,13 +38,13 @@ _MODULES = {
     "Checkpoint": "minideconv.training.run.checkpoint",
     "RunFolder": "minideconv.training.run.folder",
     "TrainConfig": "minideconv.training.config",
-    "Trained": "minideconv.training.run.trained",
+    "Trained": "minideconv.tasks",
     "Trainer": "minideconv.training.trainer",
     "load_checkpoint": "minideconv.training.run.checkpoint",
     "load_trained": "minideconv.training.run.trained",
     "recalibrate_batch_norm": "minideconv.training.recalibrate",
     "save_checkpoint": "minideconv.training.run.checkpoint",
-    "train_eval_agreement": "minideconv.training.recalibrate",
+    "train_eval_agreement": "minideconv.segmentation.agreement",
     "write_report": "minideconv.training.run.report",
 }
 

@@ -11,49 +11,19 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from minideconv import models
 from minideconv.errors import UsageError
 from minideconv.settings.options import read_toml, to_toml
-from minideconv.settings.run import (
-    CurriculumSettings,
-    DataSettings,
-    OptimizationSettings,
-    OutputSettings,
-    RunSettings,
-)
-from minideconv.settings.setting import AT_LEAST_1, Setting, Settings, refusal, setting
+from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig
+from minideconv.settings.setting import Setting, refusal
 
-__all__ = ["DEFAULT_MODEL", "TrainConfig", "check_names", "networks_with", "read_config"]
-
-DEFAULT_MODEL = "deconvnet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkSettings(Settings):
-    """Which network, and what the data has to know of it."""
-
-    group: ClassVar[str] = "network"
-
-    model: str = setting(
-        DEFAULT_MODEL, "the network; its options are shown by --model NAME --help",
-        choices=models.MODELS,
-    )  # fmt: skip
-    input_size: int = setting(
-        48, "side of the square input in pixels (the paper: 224)", metavar="PIXELS", **AT_LEAST_1
-    )
+__all__ = ["TrainConfig", "check_names", "networks_with", "read_config"]
 
 
 @dataclass(frozen=True, init=False)
-class TrainConfig(
-    DataSettings,
-    NetworkSettings,
-    CurriculumSettings,
-    OptimizationSettings,
-    RunSettings,
-    OutputSettings,
-):
+class TrainConfig(RunConfig):
     """The settings of one training run.
 
     Parameters
@@ -114,7 +84,7 @@ class TrainConfig(
         if model is not None:
             NetworkSettings.settings()["model"].check("model", model)
         found: dict[str, Setting] = {}
-        parts: tuple[Any, ...] = TrainConfig.__bases__
+        parts: tuple[Any, ...] = RunConfig.__bases__
         for part in parts:
             more = part.settings()
             if part is NetworkSettings and model is not None:

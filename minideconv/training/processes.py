@@ -1,15 +1,15 @@
 """What the processes of a run tell each other: `Alone`, for a run of one, and `Together`.
 
 Every process has the whole network and computes with a part of each batch. The loss of a batch is a
-sum over its pixels that count, divided by their number, so the gradient of the batch is the sum of
-all parts' gradients, each divided by the number in the *whole* batch. To average the parts' own
-means would be wrong as soon as one part has fewer pixels that count than another.
+sum over its terms (pixels, say), divided by their number, so the gradient of the batch is the sum
+of all parts' gradients, each divided by the number in the *whole* batch. To average the parts' own
+means would be wrong as soon as one part has fewer terms than another.
 
-    share of process r = pixels that count in its part / pixels that count in the batch
+    share of process r = terms of the loss in its part / terms of the loss in the batch
     gradient           = sum over r of  share_r * d (mean loss of part r) / d weights
 
-The number is known before the forward pass begins (it is a number of labels), so one small sum
-comes first, and the sum of the gradients needs nothing done to it.
+The number is known before the forward pass begins (the task counts it in the targets), so one small
+sum comes first, and the sum of the gradients needs nothing done to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from minideconv.backend import Array
 from minideconv.distributed import Communicator, Single
 from minideconv.nn import Module, SyncBatchNorm2d
-from minideconv.segmentation.metrics import VOID
+from minideconv.tasks import Task
 
 __all__ = ["Alone", "Together", "exchange_for"]
 
@@ -39,8 +39,8 @@ class Alone:
     def prepare(self, model: Module) -> None:
         """Make the network one that all processes train."""
 
-    def share(self, truth: Array, share: float) -> float:
-        """Return the weight of this process's mean loss over the pixels of `truth` that count.
+    def share(self, task: Task, targets: Array, share: float) -> float:
+        """Return the weight of this process's mean loss over `targets`, its part of a batch.
 
         The weights of all processes add up to `share`, the weight of the whole batch in its step.
         """
@@ -50,7 +50,7 @@ class Alone:
         """Replace the gradients of `optimizer` by their sum over all processes."""
 
     def add_up(self, figures: Array) -> Array:
-        """Return the sum of `figures` over all processes: losses, counts of pixels."""
+        """Return the sum of `figures` over all processes: losses, sums of metrics."""
         return figures
 
     def most(self, number: int) -> int:
@@ -83,9 +83,9 @@ class Together(Alone):
         for array in model.arrays().values():
             self.talk.broadcast_(array)
 
-    def share(self, truth: Array, share: float) -> float:
-        """Return the weight of this process's mean loss over the pixels of `truth` that count."""
-        counted = np.count_nonzero(truth != VOID)
+    def share(self, task: Task, targets: Array, share: float) -> float:
+        """Return the weight of this process's mean loss over `targets`, its part of a batch."""
+        counted = task.weight(targets)
         total = self.add_up(np.array(counted))
         return share * counted / max(1, int(total))
 

@@ -1,4 +1,4 @@
-"""Batch normalisation's statistics measured anew, and a check that they fit.
+"""Batch normalisation's statistics measured anew.
 
 While a network learns, the running averages of batch norm trail behind its weights. The authors of
 DeconvNet kept none: when training was over they sent some 500 batches through the finished network
@@ -10,23 +10,13 @@ Source: the released code of Noh, Hong, Han (ICCV 2015), the step "make bn layer
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-
-import numpy as np
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, Device, as_device, device_of, to_cpu
+from minideconv.backend import Array, Device, as_device, device_of
 from minideconv.nn import BatchNorm2d, Module
-from minideconv.segmentation.metrics import VOID
 
-__all__ = [
-    "Agreement",
-    "get_buffers",
-    "recalibrate_batch_norm",
-    "set_buffers",
-    "train_eval_agreement",
-]
+__all__ = ["recalibrate_batch_norm"]
 
 
 def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
@@ -66,75 +56,6 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
         random.set_state(random_state)
         model.train(mode)
     return count
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far a network in training mode and in evaluation mode agree on one batch.
-
-    Attributes
-    ----------
-    labels : float
-        Share of the (counted) pixels that get the same label in both modes.
-    score_difference : float
-        Mean absolute difference of the scores, relative to the mean absolute score.
-    """
-
-    labels: float
-    score_difference: float
-
-
-def train_eval_agreement(model: Module, images: Array, truth: Array | None = None) -> Agreement:
-    """Compare training mode (statistics of this batch) with evaluation mode (running statistics).
-
-    On data that the network knows well the two should nearly agree; if they do not, the running
-    statistics are wrong: too few batches, batches too small, or never recalibrated. Nothing in the
-    model changes.
-
-    Parameters
-    ----------
-    model : Module
-        A network with scores (N, C, H, W).
-    images : (N, 3, H, W) float array
-        A batch prepared as for training.
-    truth : (N, H, W) integer array, optional
-        Its masks; pixels that are void (255) in them are left out, because nothing was learned
-        about those.
-
-    Notes
-    -----
-    With a batch of n images some difference is in the method: the layers behind fc6 have one value
-    per image, and their running variance is the unbiased one, larger by n / (n - 1).
-    """
-    mode, buffers, random_state = model.training, get_buffers(model), random.get_state()
-    x = Tensor(images, device=_device_of(model))
-    try:
-        with no_grad():
-            model.train()
-            training = to_cpu(model(x).data)
-            set_buffers(model, buffers)
-            model.eval()
-            evaluation = to_cpu(model(x).data)
-    finally:
-        set_buffers(model, buffers)
-        random.set_state(random_state)
-        model.train(mode)
-    equal = training.argmax(axis=1) == evaluation.argmax(axis=1)
-    same = float((equal if truth is None else equal[to_cpu(truth) != VOID]).mean())
-    size = float(np.abs(evaluation).mean())
-    difference = float(np.abs(training - evaluation).mean())
-    return Agreement(same, difference / size if size else difference)
-
-
-def get_buffers(model: Module) -> dict[str, Array]:
-    """Return copies of the running statistics, by name."""
-    return {name: array.copy() for name, array in model.named_buffers()}
-
-
-def set_buffers(model: Module, buffers: dict[str, Array]) -> None:
-    """Put back what `get_buffers` returned."""
-    for name, array in model.named_buffers():
-        array[...] = buffers[name]
 
 
 def _device_of(model: Module) -> Device:

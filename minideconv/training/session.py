@@ -17,17 +17,16 @@ from minideconv.backend.algorithms import compiled, get_algorithm
 from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, equip, from_first
 from minideconv.errors import UsageError
-from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.settings.command_line import naming_device_option
+from minideconv.tasks import Metrics
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
-from minideconv.training.pictures import draw_activations, draw_board, draw_samples
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds, make_progress
 from minideconv.training.run.report import write_report
 from minideconv.training.trainer import Trainer
 
-__all__ = ["figures_table", "run_session"]
+__all__ = ["run_session"]
 
 
 def run_session(
@@ -100,7 +99,13 @@ def _how_to_go_on(trainer: Trainer) -> str:
 def _draw(trainer: Trainer) -> None:
     """Draw predictions and bring the report up to date, so that a run can be watched."""
     assert trainer.run is not None
-    draw_board(trainer, trainer.run)
+    trainer.task.draw_epoch(
+        trainer.predictor(),
+        trainer.val_data,
+        trainer.config.images,
+        trainer.progress.epoch,
+        trainer.run.add_picture,
+    )
     write_report(trainer.run)
 
 
@@ -111,9 +116,10 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
         f"parameters, input {config.input_size}x{config.input_size}, on {_machine(trainer)}"
         f"{_processes(trainer)}"
     )
+    what = trainer.task.describe()
     trainer.say(
         f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
-        f"validation images, {len(trainer.classes)} classes"
+        f"validation images{', ' if what else ''}{what}"
     )
     for images in (trainer.train_data, trainer.val_data):
         if note := getattr(images, "note", ""):
@@ -145,67 +151,26 @@ def _finish(trainer: Trainer) -> None:
 
     Several processes evaluate together; one writes.
     """
-    run, config = trainer.run, trainer.config
+    run, config, task = trainer.run, trainer.config, trainer.task
     assert run is not None
-    results: dict[str, Any] = {"classes": trainer.classes, "epoch": trainer.progress.epoch}
-    confusions: dict[str, ConfusionMatrix] = {}
-    sets = [("val", trainer.val_data, 0)]
-    if config.final_images:
-        sets.insert(0, ("train", trainer.train_data, config.final_images))
-    for name, images, limit in sets:
-        confusion, loss = trainer.evaluate(images, limit)
-        confusions[name] = confusion
-        results[name] = {
-            "images": min(limit or len(images), len(images)),
-            "loss": loss,
-            **confusion.figures(),
-            "confusion": confusion.counts.tolist(),
-        }
+    sets = {"train": (trainer.train_data, config.final_images), "val": (trainer.val_data, 0)}
+    if not config.final_images:
+        del sets["train"]
+    results: dict[str, Any] = {**task.facts(), "epoch": trainer.progress.epoch}
+    metrics: dict[str, Metrics] = {}
+    for name, (images, limit) in sets.items():
+        metrics[name], loss = trainer.evaluate(images, limit)
+        count = min(limit or len(images), len(images))
+        results[name] = {"images": count, "loss": loss, **task.result(metrics[name])}
     if not trainer.writes:
         return
-    results["samples"] = draw_samples(trainer, run)
-    draw_activations(trainer, run)
+    drawn = {"val": trainer.val_data, "train": trainer.train_data}
+    results |= task.draw_result(trainer.predictor(), drawn, config.images, run.add_picture)
     write_text(run.evaluation, json.dumps(results) + "\n")
     write_report(run)
-    trainer.say(figures_table(trainer.classes, confusions))
+    trainer.say(task.table(metrics))
+    best = task.show({task.headline.key: trainer.progress.best})
     trainer.say(
-        f"done in {format_seconds(trainer.progress.elapsed)}; best validation IoU "
-        f"{trainer.progress.best_mean_iou:.3f} in epoch {trainer.progress.best_epoch}; "
-        f"{trainer.memory.summary()}; everything is in {run.path}"
+        f"done in {format_seconds(trainer.progress.elapsed)}; best validation {best} in epoch "
+        f"{trainer.progress.best_epoch}; {trainer.memory.summary()}; everything is in {run.path}"
     )
-
-
-def figures_table(classes: list[str], confusions: dict[str, ConfusionMatrix]) -> str:
-    """Return the per-class IoU and the four figures of one or more sets as a text table."""
-    width = max(len(name) for name in [*classes, "frequency weighted IoU"])
-    lines = [" " * width + "".join(f"{name:>9}" for name in confusions)]
-    for index, name in enumerate(classes):
-        values = [confusion.iou[index] for confusion in confusions.values()]
-        lines.append(f"{name:<{width}}" + "".join(_cell(value) for value in values))
-    for title, attribute in (
-        ("mean IoU", "mean_iou"),
-        ("pixel accuracy", "pixel_accuracy"),
-        ("mean accuracy", "mean_accuracy"),
-        ("frequency weighted IoU", "frequency_weighted_iou"),
-    ):
-        values = [getattr(confusion, attribute) for confusion in confusions.values()]
-        lines.append(f"{title:<{width}}" + "".join(_cell(value) for value in values))
-    shown = [f"{c.classes_in_truth} of {len(classes)}" for c in confusions.values()]
-    lines.append(f"{'classes in the truth':<{width}}" + "".join(f"{text:>9}" for text in shown))
-    lines += [
-        f"note: the truth of {name} shows {_only(classes, confusion)}, so these figures do not tell"
-        " whether the network finds objects"
-        for name, confusion in confusions.items()
-        if confusion.classes_in_truth < 2
-    ]
-    return "\n".join(lines)
-
-
-def _only(classes: list[str], confusion: ConfusionMatrix) -> str:
-    """Name the one class of the truth, or none."""
-    shown = [classes[k] for k in np.flatnonzero(confusion.counts.sum(axis=1))]
-    return f"{shown[0]} alone" if shown else "void alone"
-
-
-def _cell(value: float) -> str:
-    return f"{value:9.3f}" if value == value else f"{'-':>9}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from minideconv.errors import CheckpointError
 from minideconv.optim import GradScaler
-from minideconv.segmentation import ConfusionMatrix
+from minideconv.tasks import Metrics, Task
 from minideconv.training import build
 from minideconv.training.config import TrainConfig
 from minideconv.training.meters import LossMeter
@@ -39,20 +39,20 @@ class Plan:
     ----------
     config : TrainConfig
         Names the stages.
-    images : data set
-        What their crops are cut from.
-    normalize : Normalize
-        The last step of the transforms.
+    task : Task
+        Says what they train on.
+    data : data set
+        What that is made from.
     options
-        How the loaders hand out batches: further arguments of `build.loader`.
+        How the loaders hand out batches: further arguments of `Task.loader`.
     """
 
-    def __init__(self, config: TrainConfig, images: Any, normalize: Any, **options: Any) -> None:
+    def __init__(self, config: TrainConfig, task: Task, data: Any, **options: Any) -> None:
         self.stages: list[PlannedStage] = []
         for name, epochs, lr in config.plan:
             if epochs > 0:
-                crops = build.crops(config, images, name)
-                loader = build.loader(config, crops, normalize, config.seed, **options)
+                samples = task.samples(config, data, name)
+                loader = task.loader(config, samples, config.seed, **options)
                 steps = math.ceil(len(loader) / config.accumulate)
                 self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
 
@@ -88,8 +88,8 @@ class Stage:
     planned: PlannedStage
     optimizer: Any
     schedule: Any
-    confusion: ConfusionMatrix
-    """Of the training crops of this epoch, as they were predicted while the weights moved."""
+    metrics: Metrics
+    """Of the training batches of this epoch, as they were predicted while the weights moved."""
     lr: float
     """The rate of the step taken last."""
     scaler: GradScaler | None = None
@@ -99,12 +99,13 @@ class Stage:
     """Where the loader stood behind the last batch in use, if it has prepared further ones."""
 
     @classmethod
-    def begin(cls, config: TrainConfig, plan: Plan, number: int, model: Any, classes: int) -> Stage:
+    def begin(cls, config: TrainConfig, plan: Plan, number: int, model: Any, task: Task) -> Stage:
         """Begin a stage with an optimiser of its own."""
         planned = plan.stages[number]
         optimizer = build.optimizer(config, model, planned.lr)
-        schedule = build.schedule(config, optimizer, planned.epochs * planned.steps_per_epoch)
-        return cls(number, planned, optimizer, schedule, ConfusionMatrix(classes), planned.lr)
+        steps = planned.epochs * planned.steps_per_epoch
+        schedule = build.schedule(config, optimizer, steps, task.headline.higher_is_better)
+        return cls(number, planned, optimizer, schedule, task.metrics(), planned.lr)
 
     @property
     def name(self) -> str:
@@ -121,7 +122,7 @@ class Stage:
         self.loader.set_epoch(epoch)
         self.place = None
         self.loss.start_epoch()
-        self.confusion.reset()
+        self.metrics.counts[...] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return optimiser, schedule, place in the data and running figures.
@@ -136,7 +137,7 @@ class Stage:
             "loss": self.loss.state_dict(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "lr": self.lr,
-            "confusion": self.confusion.counts,
+            "metrics": self.metrics.counts,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -165,4 +166,5 @@ class Stage:
             if self.scaler is not None and state.get("scaler"):
                 self.scaler.load_state_dict(state["scaler"])
             self.lr = state["lr"]
-            self.confusion.counts[:] = state["confusion"]
+            # The older name is of before there were several tasks.
+            self.metrics.counts[...] = state.get("metrics", state.get("confusion"))

@@ -1,6 +1,6 @@
 """One optimiser step, with the numbers in the memory of the CPU: `HostStep`.
 
-    for each of the step's batches:  loss = cross_entropy(model(images), labels)
+    for each of the step's batches:  loss = task.loss(model(inputs), inputs, targets)
                                      gradients += d (share * loss) / d weights
     weights = optimiser(weights, gradients)
 
@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
 from minideconv.nn.utils import clip_grad_norm_
-from minideconv.segmentation import ConfusionMatrix
+from minideconv.tasks import Metrics, Task
 from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.processes import Alone
@@ -36,6 +35,8 @@ class HostStep:
     ----------
     model : Module
         The network; it is in training mode during a step.
+    task : Task
+        From outputs to a loss and metrics.
     config : TrainConfig
         Says how gradients are made and limited.
     journal : Journal
@@ -49,12 +50,13 @@ class HostStep:
     def __init__(
         self,
         model: Any,
+        task: Task,
         config: TrainConfig,
         journal: Journal,
         memory: MemoryWatch,
         exchange: Alone,
     ) -> None:
-        self.model, self.config = model, config
+        self.model, self.task, self.config = model, task, config
         self.journal, self.memory, self.exchange = journal, memory, exchange
         self._batches: Iterator[tuple[Array, Array]] = iter(())
 
@@ -71,15 +73,15 @@ class HostStep:
             If the loss is not finite; the weights are then as they were.
         """
         loss, images = 0.0, 0
-        confusion = ConfusionMatrix(stage.confusion.num_classes)
+        metrics = self.task.metrics()
         self.memory.begin_step()
         for _ in range(count):
-            x, truth = self.journal.clock.fetch(self._batches)
-            share = self.exchange.share(truth, 1.0 / count)
-            loss += self._backward(confusion, x, truth, share)
-            images += len(x)
-        # All figures in one message; the counts stay exact up to 2^53 pixels.
-        loss, *counts = self.exchange.add_up(np.append(loss, confusion.counts)).tolist()
+            inputs, targets = self.journal.clock.fetch(self._batches)
+            share = self.exchange.share(self.task, targets, 1.0 / count)
+            loss += self._backward(metrics, inputs, targets, share)
+            images += len(inputs)
+        # All figures in one message; whole numbers stay exact up to 2^53.
+        loss, *counts = self.exchange.add_up(np.append(loss, metrics.counts)).tolist()
         if not math.isfinite(loss):
             step = self.journal.progress.step + 1
             raise self.journal.not_finite(f"the loss ({loss})", step, stage.lr)
@@ -90,23 +92,18 @@ class HostStep:
         stage.optimizer.zero_grad()  # now, so that the next forward has their memory
         self.memory.end_step(max(1, images // count))
         stage.loss.add(loss)
-        stage.confusion.counts += np.array(counts, np.int64).reshape(confusion.counts.shape)
+        kind = metrics.counts
+        stage.metrics.counts += np.array(counts, kind.dtype).reshape(kind.shape)
         return images
 
-    def _backward(self, confusion: ConfusionMatrix, x: Array, truth: Array, share: float) -> float:
+    def _backward(self, metrics: Metrics, inputs: Array, targets: Array, share: float) -> float:
         """Add one batch's gradient, weighted by `share`; return its part of the loss."""
-        scores = self.model(Tensor(x, device="cpu"))
-        loss = F.cross_entropy(
-            scores,
-            truth.astype(np.int64),
-            ignore_index=255,
-            label_smoothing=self.config.label_smoothing,
-        )
+        outputs = self.model(Tensor(inputs, device="cpu"))
+        loss = self.task.loss(outputs, inputs, targets)
         self.memory.forward_done()
-        predicted = scores.data.argmax(axis=1)
-        del scores  # backward frees what it has passed, and only what nobody else holds
+        self.task.count(metrics.counts, outputs.data, inputs, targets)
+        del outputs  # backward frees what it has passed, and only what nobody else holds
         (loss * share).backward()
-        confusion.update(truth, predicted)
         return float(loss.item()) * share
 
     def read(self, stage: Stage) -> None:

@@ -9,6 +9,7 @@ that was stopped and resumed ends with the same bytes as one that was not.
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,14 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import random
+from minideconv import random, tasks
 from minideconv.backend import Device, as_device, to_cpu
 from minideconv.backend.precisions import get_precision
+from minideconv.data.shard import part_of, spread
 from minideconv.distributed import Communicator, Single
 from minideconv.engine.cuda.streams import computing_on
+from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import GradScaler
-from minideconv.segmentation import ConfusionMatrix, Segmenter
-from minideconv.segmentation.inference import normalized_on
+from minideconv.tasks import Metrics
+from minideconv.tasks.data import normalization_to_dict
 from minideconv.training import build
 from minideconv.training.computing import loader_workers
 from minideconv.training.config import TrainConfig
@@ -34,7 +37,7 @@ from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.processes import exchange_for
-from minideconv.training.recalibrate import get_buffers, recalibrate_batch_norm, set_buffers
+from minideconv.training.recalibrate import recalibrate_batch_norm
 from minideconv.training.run.checkpoint import (
     Checkpoint,
     check_model_state,
@@ -46,7 +49,6 @@ from minideconv.training.run.journal import Journal, RunProgress
 from minideconv.training.run.progress import Progress
 from minideconv.training.stages import Plan, Stage
 from minideconv.training.step import HostStep
-from minideconv.training.validation import evaluate
 
 __all__ = ["Trainer"]
 
@@ -78,7 +80,7 @@ class Trainer:
 
         trainer = Trainer(TrainConfig(width=8, epochs=2))
         trainer.fit()
-        trainer.segmenter().labels(image)
+        trainer.predictor().labels(image)
     """
 
     def __init__(
@@ -98,26 +100,29 @@ class Trainer:
         self.show = Progress(quiet=True) if progress is None else progress
         self.after_validation = after_validation
         self.device = as_device(config.device) if device is None else device
-        self.train_data = build.dataset(config, "train") if train_data is None else train_data
-        self.val_data = build.dataset(config, "val") if val_data is None else val_data
-        self.classes: list[str] = list(self.train_data.classes)
+        kind = tasks.get(config.task)
+        if train_data is None:
+            train_data = kind.dataset(config, config.train_split, config.train_images)
+        if val_data is None:
+            val_data = kind.dataset(config, config.val_split, config.val_images)
+        self.train_data, self.val_data = train_data, val_data
+        self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)
-        self.model = build.model(config, len(self.classes)).to(self.device)
+        self.model = build.model(config, self.task.outputs).to(self.device)
         self.exchange.prepare(self.model)
-        self.normalize = build.normalize(config)
         on_gpu = self.device.type == "gpu"
         part = self.exchange.part
         self.workers = loader_workers(config.workers, self.device, (talk or Single()).cores)
         self.plan = Plan(
             config,
-            self.train_data,
-            self.normalize,
+            self.task,
+            train_data,
             as_bytes=on_gpu,
             part=part,
             workers=self.workers,
             processes=self.workers if on_gpu and self.workers > 1 else 0,
         )
-        self.journal = Journal(self.plan, config.print_freq, run, self.show, self.writes)
+        self.journal = Journal(self.plan, self.task, config.print_freq, run, self.show, self.writes)
         self.stop = StopRequest(self._say_stopping)
         self.memory: MemoryWatch | DeviceMemory
         self.steps: HostStep | DeviceStep
@@ -125,19 +130,15 @@ class Trainer:
             self.memory = DeviceMemory(config.memory_budget, self.say)
             with computing_on(self.device):
                 self.steps = DeviceStep(
-                    self.model,
-                    config,
-                    self.normalize,
-                    len(self.classes),
-                    self.journal,
-                    self.memory,
-                    self.exchange,
+                    self.model, self.task, config, self.journal, self.memory, self.exchange
                 )
         else:
             self.memory = MemoryWatch(
                 self.model, config.memory_budget, self.say, self.exchange.most
             )
-            self.steps = HostStep(self.model, config, self.journal, self.memory, self.exchange)
+            self.steps = HostStep(
+                self.model, self.task, config, self.journal, self.memory, self.exchange
+            )
         self._resumed: dict[str, Any] | None = None
 
     @property
@@ -182,7 +183,7 @@ class Trainer:
 
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
-        stage = Stage.begin(self.config, self.plan, number, self.model, len(self.classes))
+        stage = Stage.begin(self.config, self.plan, number, self.model, self.task)
         if self.device.type == "gpu" or self.exchange.part[1] > 1:
             stage.optimizer.flatten()
             stage.scaler = GradScaler() if get_precision() == "fp16" else None
@@ -242,23 +243,21 @@ class Trainer:
 
     # -- Validation -----------------------------------------------------------------------------
 
-    def segmenter(self) -> Segmenter:
-        """Return the network as it is now, ready to use on photographs."""
+    def predictor(self) -> Any:
+        """Return the network as it is now, ready to use on photographs: see `Task.predictor`."""
         size = 16 if self.memory.budget is None else min(16, self.config.batch_size)
-        return Segmenter(self.model, self.config.input_size, self.normalize, batch_size=size)
+        return self.task.predictor(self.model, self.config.input_size, batch_size=size)
 
     def recalibrate(self) -> None:
-        """Average batch norm's statistics over ``config.recalibrate`` batches of training crops."""
+        """Average batch norm's statistics over ``config.recalibrate`` training batches."""
         if self.config.recalibrate == 0 or not self.plan.stages:
             return
         number, _ = self.plan.find(min(self.progress.epoch, self.plan.epochs - 1))
-        # A loader of its own, with its own seed: the training crops, their order and their
+        # A loader of its own, with its own seed: the training samples, their order and their
         # augmentation stay as they are.
-        crops = self.plan.stages[number].loader.dataset
-        loader = build.loader(
+        loader = self.task.loader(
             self.config,
-            crops,
-            self.normalize,
+            self.plan.stages[number].loader.dataset,
             self.config.seed + 1,
             cache_mb=0,
             as_bytes=True,
@@ -266,12 +265,12 @@ class Trainer:
             workers=self.workers,
         )
         batches = itertools.islice(loader, self.config.recalibrate)
-        numbers = (normalized_on(self.device, images, self.normalize) for images, _ in batches)
+        inputs = (self.task.inputs(images, self.device) for images, _ in batches)
         with computing_on(self.device):
-            recalibrate_batch_norm(self.model, numbers)
+            recalibrate_batch_norm(self.model, inputs)
 
-    def evaluate(self, data: Any, limit: int = 0) -> tuple[ConfusionMatrix, float]:
-        """Return the confusion matrix and the mean loss per pixel; see `validation.evaluate`.
+    def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float]:
+        """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
 
         Several processes share the images.
         """
@@ -282,33 +281,36 @@ class Trainer:
                 raise Interrupted("stopped while validating", self.stop.signal_number)
             self.show.work("validating", done, total)
 
-        confusion, loss, pixels = ConfusionMatrix(len(data.classes)), 0.0, 0
+        chosen = spread(len(data), limit or len(data))
+        mine = part_of(range(len(chosen)), *self.exchange.part)
+        chosen = chosen[mine.start : mine.stop]
+        metrics, loss, terms = self.task.metrics(), 0.0, 0.0
         try:
             with computing_on(self.device):
-                found = evaluate(self.segmenter(), data, limit, each, self.exchange.part)
-            confusion, loss, pixels = found
+                metrics, loss, terms = self.task.evaluate(self.predictor(), data, chosen, each)
         except Interrupted as request:
             stopped = request.signal_number
         stopped = self.exchange.most(stopped)
         if stopped:
             raise Interrupted("stopped while validating", stopped)
-        confusion.counts = self.exchange.add_up(confusion.counts)
-        loss, pixels = self.exchange.add_up(np.array([loss, pixels])).tolist()
-        return confusion, loss / max(1, pixels)
+        metrics.counts = self.exchange.add_up(metrics.counts)
+        loss, terms = self.exchange.add_up(np.array([loss, terms])).tolist()
+        return metrics, loss / max(1, terms)
 
     def _validate(self, stage: Stage) -> dict[str, Any]:
         """Recalibrate batch norm and evaluate the validation images."""
         buffers = get_buffers(self.model)
         try:
             self.recalibrate()
-            confusion, loss = self.evaluate(self.val_data)
+            metrics, loss = self.evaluate(self.val_data)
         except Interrupted as request:
             # Nothing of a validation cut short may stay: the resumed run does all of it again.
             set_buffers(self.model, buffers)
             self._stop_now(stage, request.signal_number)
-        figures = confusion.figures()
+        figures = metrics.figures()
         if self.config.lr_schedule == "plateau":
-            stage.schedule.step(figures["mean_iou"] or 0.0)
+            found = figures[self.task.headline.key]
+            stage.schedule.step(math.nan if found is None else found)  # NaN is no better
         return {"loss": loss, **figures}
 
     # -- Stopping, saving, resuming -------------------------------------------------------------
@@ -369,8 +371,8 @@ class Trainer:
         return {
             "model": {"name": self.config.model, "arguments": self.model.config()},
             "input_size": self.config.input_size,
-            "classes": self.classes,
-            "normalization": build.normalization_to_dict(self.normalize),
+            "normalization": normalization_to_dict(self.task.normalize),
+            **self.task.facts(),
             "config": self.config.to_dict(),
             "progress": asdict(self.progress),
         }
@@ -386,7 +388,7 @@ class Trainer:
         checkpoint = load_checkpoint(path)
         check_model_state(self.model.arrays(), checkpoint.model_state, path)
         self.model.load_state_dict(checkpoint.model_state)
-        self.journal.progress = RunProgress(**checkpoint.header["progress"])
+        self.journal.progress = RunProgress.from_dict(checkpoint.header["progress"])
         self._resumed = checkpoint.state["stage"]
         random.set_state(checkpoint.state["random"])
         if self.run is not None and self.writes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.data.voc_colors import voc_palette
-from minideconv.files.atomic import replacing
+from minideconv.files.atomic import replace_file
 
-__all__ = ["save_palette_png"]
+__all__ = ["palette_png_bytes", "save_palette_png"]
 
 
-def save_palette_png(path: str | Path, mask: npt.NDArray[Any]) -> None:
-    """Write labels (H, W) as VOC does: a PNG of mode P whose pixel values are the labels."""
+def palette_png_bytes(mask: npt.NDArray[Any]) -> bytes:
+    """Return labels (H, W) as VOC has them: a PNG of mode P whose pixel values are the labels."""
     from PIL import Image
 
     picture = Image.fromarray(np.asarray(mask, np.uint8))
     picture.putpalette(voc_palette().tobytes())
-    with replacing(path) as file:
-        picture.save(file, "PNG")
+    memory = io.BytesIO()
+    picture.save(memory, "PNG")
+    return memory.getvalue()
+
+
+def save_palette_png(path: str | Path, mask: npt.NDArray[Any]) -> None:
+    """Write labels (H, W) to a file, see `palette_png_bytes`."""
+    replace_file(path, palette_png_bytes(mask))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minideconv.backend import Device
+from minideconv.engine.cuda.confusion import count
 from minideconv.engine.cuda.figures import add_loss
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.training.gpu.metrics import DeviceFigures
@@ -54,7 +55,7 @@ def test_a_wrong_kernel_is_seen(gpu, slip, right, wrong):
 def test_reading_returns_all_and_begins_anew(cupy_device):
     rng = np.random.default_rng(0)
     with computing_on(Device("gpu")):
-        figures = DeviceFigures(3, 4)
+        figures = DeviceFigures(np.zeros((3, 3), np.int64), 4)
         share = cupy_device.put(np.ones(1, np.float32))
         for reading in range(2):
             want, counts = [], np.zeros((3, 3), np.int64)
@@ -65,7 +66,7 @@ def test_reading_returns_all_and_begins_anew(cupy_device):
                 want.append(float(loss))
                 np.add.at(counts, (truth, scores.argmax(axis=1)), 1)
                 figures.add_loss(cupy_device.put(loss), share, True, True)
-                figures.count(cupy_device.put(truth), cupy_device.put(scores))
+                count(figures.counts, cupy_device.put(truth), cupy_device.put(scores))
             losses, found = figures.read()
             assert losses.tolist() == want
             np.testing.assert_array_equal(found, counts)

@@ -16,6 +16,7 @@ from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError
+from minideconv.tasks import Segmentation
 from minideconv.training.config import TrainConfig
 from minideconv.training.gpu import graphs
 from minideconv.training.gpu import step as device_step
@@ -128,7 +129,7 @@ def test_what_does_not_belong_into_a_step_is_seen(fake, monkeypatch, planted):
             kept.append(scores.data.copy())
         return loss
 
-    monkeypatch.setattr(device_step.F, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(F, "cross_entropy", cross_entropy)
     with pytest.raises(AssertionError):
         test_a_step_copies_its_batch_and_waits_for_nothing(fake, "momentum", "off")
 
@@ -189,7 +190,7 @@ def test_a_step_that_cannot_be_recorded(cupy_device, monkeypatch):
         return loss
 
     wanted = run(5)
-    monkeypatch.setattr(device_step.F, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(F, "cross_entropy", cross_entropy)
     losses, weights, lines, _ = run(5, graph="auto")
     assert losses == wanted[0]
     assert_same(weights, wanted[1])
@@ -252,7 +253,7 @@ def test_a_wrong_label_is_refused(cupy_device):
     """On the host, before it travels: by the worker's check, in the sentence of the operation."""
 
     def watch(step, trainer):
-        trainer.steps.classes = 1
+        trainer.task.classes = trainer.task.classes[:1]
 
     with pytest.raises(ValueError, match=r"target has \d+ labels outside 0\.\.0"):
         run(4, watch)
@@ -265,7 +266,7 @@ def test_a_wrong_label_that_nobody_checked_is_found_at_the_next_reading(cupy_dev
         self._views(layout)[2][0, 0, :3] = 77
         real(self, layout, first, last)
 
-    monkeypatch.setattr(device_step.DeviceStep, "_check", lambda self, labels: None)
+    monkeypatch.setattr(Segmentation, "check", lambda self, targets: None)
     monkeypatch.setattr(device_step.DeviceStep, "_add_gradient", poisoned)
     with pytest.raises(ValueError, match=r"labels outside 0\.\.4 .*: 77 \(12 times\)"):
         run(4)
@@ -294,7 +295,7 @@ def test_a_validation_waits_for_its_result_only(fake):
     ]
 
     class Data(list):
-        classes = trainer.classes
+        classes = trainer.task.classes
 
     found, results = [], []
     for count in (2, 2, 6):  # the first time, kernels are compiled

@@ -22,7 +22,7 @@ from minideconv.data.loader import DataLoader
 from minideconv.data.shapes import Shapes
 from minideconv.data.transforms import Compose, RandomCrop, Resize, paper_train
 from minideconv.errors import DataError, UsageError
-from minideconv.training.build import Subset
+from minideconv.tasks.data import Subset
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # in which a process has ended, however busy the machine is

@@ -9,13 +9,9 @@ from minideconv import functional as F
 from minideconv import random
 from minideconv.autograd import Tensor
 from minideconv.nn import BatchNorm2d, Conv2d, Dropout, ReLU, Sequential
+from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import SGD
-from minideconv.training.recalibrate import (
-    get_buffers,
-    recalibrate_batch_norm,
-    set_buffers,
-    train_eval_agreement,
-)
+from minideconv.training import recalibrate_batch_norm, train_eval_agreement
 
 
 def network(seed: int = 0) -> Sequential:

@@ -1,6 +1,6 @@
 """Batches on their way to the device: one block each, filled by a thread of its own.
 
-    | numbers, float32 | images (N, H, W, 3), uint8 | labels (N, H, W), uint8 |
+    | numbers, float32 | images (N, H, W, 3), uint8 | targets (N, H, W), uint8 |
 
 A photograph is bytes, and stays bytes until it is on the device: a quarter of the copy. The few
 numbers that a step takes from the host, its learning rate and such, travel in the same block, since
@@ -44,7 +44,7 @@ class Layout:
         return self._places()[-1]
 
     def view(self, block: Array) -> tuple[Array, Array, Array]:
-        """Return the numbers, images and labels in a block of bytes, on the host or the device."""
+        """Return the numbers, images and targets in a block of bytes, on the host or the device."""
         first, second, third = self._places()
         shape = (self.count, self.height, self.width)
         numbers = block[: 4 * self.numbers].view(np.float32)
@@ -54,8 +54,8 @@ class Layout:
     def _places(self) -> tuple[int, int, int]:
         pixels = self.count * self.height * self.width
         images = _rounded(4 * self.numbers)
-        labels = images + _rounded(3 * pixels)
-        return images, labels, labels + pixels
+        targets = images + _rounded(3 * pixels)
+        return images, targets, targets + pixels
 
 
 def _rounded(nbytes: int) -> int:
@@ -64,11 +64,11 @@ def _rounded(nbytes: int) -> int:
 
 @dataclass(frozen=True)
 class Block:
-    """A batch that is ready to be sent: where it is, how it lies, and its labels on the host."""
+    """A batch that is ready to be sent: where it is, how it lies, and its targets on the host."""
 
     slot: int
     layout: Layout
-    labels: np.ndarray
+    targets: np.ndarray
     place: dict[str, Any]
     """Where the loader stands behind this batch."""
 
@@ -85,7 +85,7 @@ class Feeder:
     numbers : int
         Numbers in each block.
     check : callable
-        Called with each batch's labels; what it raises is raised by `take`.
+        Called with each batch's targets; what it raises is raised by `take`.
 
     Notes
     -----
@@ -136,12 +136,12 @@ class Feeder:
         try:
             self._lane.enter_thread()
             batches = iter(self._loader)
-            for images, labels in batches:
+            for images, targets in batches:
                 slot = self._empty.get()
                 if slot is None:
                     return
                 self._lane.wait_until_empty(slot)
-                self._ready.put(self._filled(slot, images, labels))
+                self._ready.put(self._filled(slot, images, targets))
             self._ready.put(None)
         except BaseException as error:  # anything at all: a thread that dies silently hangs the run
             self._ready.put(error)
@@ -149,11 +149,11 @@ class Feeder:
             if hasattr(batches, "close"):
                 batches.close()  # the loader's own threads end here
 
-    def _filled(self, slot: int, images: np.ndarray, labels: np.ndarray) -> Block:
-        self._check(labels)
-        count, height, width = labels.shape
+    def _filled(self, slot: int, images: np.ndarray, targets: np.ndarray) -> Block:
+        self._check(targets)
+        count, height, width = targets.shape
         layout = Layout(count, height, width, self._numbers)
-        _, pixels, truth = layout.view(self._lane.slots[slot])
+        _, pixels, maps = layout.view(self._lane.slots[slot])
         pixels[...] = images
-        truth[...] = labels
-        return Block(slot, layout, truth, self._loader.state_dict())
+        maps[...] = targets
+        return Block(slot, layout, maps, self._loader.state_dict())

@@ -1,7 +1,7 @@
-"""What a step on a GPU finds out, kept there until somebody asks: losses and counts of pixels.
+"""What a step on a GPU finds out, kept there until somebody asks: losses and sums of metrics.
 
 To ask a GPU for a number is to wait until it has done everything it was told before. So a step
-leaves its loss and its counts in one block of the device's memory, and the block is read every few
+leaves its loss and its sums in one block of the device's memory, and the block is read every few
 steps, in one copy.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, cupy
-from minideconv.engine.cuda.confusion import count
 from minideconv.engine.cuda.figures import add_loss
 
 __all__ = ["DeviceFigures"]
@@ -23,37 +22,39 @@ class DeviceFigures:
 
     Parameters
     ----------
-    classes : int
+    counts : int64 or float64 array
+        As what is added to, see `tasks.Metrics`.
     steps : int
         How many steps there may be between two readings.
+
+    Attributes
+    ----------
+    counts : array on the device
+        What steps add to.
     """
 
-    def __init__(self, classes: int, steps: int) -> None:
-        ends = np.cumsum([8 * steps, 8 * classes**2, 4]).tolist()
+    def __init__(self, counts: np.ndarray, steps: int) -> None:
+        ends = np.cumsum([8 * steps, 8 * counts.size, 4]).tolist()
         self._parts = [slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])]
-        self._classes = classes
+        self._shape, self._dtype = counts.shape, counts.dtype
         self._block: Any = cupy().zeros(ends[-1], np.uint8)
         self._host: Array = np.frombuffer(
             cupy().cuda.alloc_pinned_memory(ends[-1]), np.uint8, ends[-1]
         )
-        self._losses, self._counts, self._place = self._views(self._block)
+        self._losses, self.counts, self._place = self._views(self._block)
         self.steps = steps
 
     def _views(self, block: Any) -> tuple[Any, Any, Any]:
         losses, counts, place = (block[part] for part in self._parts)
-        shape = (self._classes, self._classes)
-        return losses.view(np.float64), counts.view(np.int64).reshape(shape), place.view(np.int32)
+        sums = counts.view(self._dtype).reshape(self._shape)
+        return losses.view(np.float64), sums, place.view(np.int32)
 
     def add_loss(self, loss: Array, share: Array, first: bool, last: bool) -> None:
         """Add a batch's loss, times `share`, to that of its step; see `engine.cuda.figures`."""
         add_loss(self._losses, self._place, loss, share, first, last)
 
-    def count(self, truth: Array, scores: Array) -> None:
-        """Count pairs of true and most likely class, pixel by pixel."""
-        count(self._counts, truth, scores)
-
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the losses of the steps since the last reading, and the (C, C) counts.
+        """Return the losses of the steps since the last reading, and the sums.
 
         Both start anew. Waits for the device.
         """

@@ -2,11 +2,11 @@
 
     the host            fetches a batch's block, sends it, starts the work, goes on to the next one
     the copying stream  brings the block to the device              (`feeder`, `engine.cuda.pinned`)
-    the computing one   normalises the bytes; forward, loss, backward; the optimiser's update
+    the computing one   normalises the bytes; forward, the task's loss, backward; the update
 
 What a GPU is told to do, it does later. To ask it for a number is to wait for everything before,
-and while the host waits, it prepares nothing. So a step asks for nothing: the loss and the counts
-of pixels stay on the device (`figures`) and are read every few steps; wrong labels are counted
+and while the host waits, it prepares nothing. So a step asks for nothing: the loss and the sums of
+the metrics stay on the device (`metrics`) and are read every few steps; wrong targets are counted
 there; the learning rate goes there with the batch. Nothing is allocated either, once the first
 steps have made what steps need. What is left is a fixed list of kernels on fixed addresses, and
 that can be recorded (`graphs`).
@@ -21,17 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from minideconv import functional as F
 from minideconv import random
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
 from minideconv.engine.cuda import checks, images, memory
 from minideconv.engine.cuda.pinned import Lane
 from minideconv.errors import TrainingError
-from minideconv.nn.utils import clip_grad_norm_
-from minideconv.ops.cross_entropy import check_labels
+from minideconv.nn.utils import clip_grad_norm_, get_buffers, set_buffers
 from minideconv.optim import GradScaler
-from minideconv.segmentation.metrics import VOID
+from minideconv.tasks import Task
 from minideconv.training.config import TrainConfig
 from minideconv.training.gpu.feeder import Feeder, Layout
 from minideconv.training.gpu.graphs import Replays
@@ -39,7 +37,6 @@ from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.metrics import DeviceFigures
 from minideconv.training.gpu.out_of_memory import explain, forget_frames, largest_batch, where
 from minideconv.training.processes import Alone
-from minideconv.training.recalibrate import get_buffers, set_buffers
 from minideconv.training.run.journal import Journal
 from minideconv.training.stages import Stage
 
@@ -56,11 +53,10 @@ class DeviceStep:
     ----------
     model : Module
         The network, on the device.
+    task : Task
+        From outputs to a loss and metrics.
     config : TrainConfig
         Says how gradients are made and limited.
-    normalize : Normalize
-        From bytes to the network's numbers.
-    classes : int
     journal : Journal
         Its clock measures the wait for data.
     memory : DeviceMemory
@@ -72,16 +68,16 @@ class DeviceStep:
     def __init__(
         self,
         model: Any,
+        task: Task,
         config: TrainConfig,
-        normalize: Any,
-        classes: int,
         journal: Journal,
         memory: DeviceMemory,
         exchange: Alone,
     ) -> None:
-        self.model, self.config, self.normalize, self.classes = model, config, normalize, classes
+        self.model, self.task, self.config = model, task, config
         self.journal, self.memory, self.exchange = journal, memory, exchange
-        self._figures = DeviceFigures(classes, min(config.print_freq, _MOST_UNREAD))
+        steps = min(config.print_freq, _MOST_UNREAD)
+        self._figures = DeviceFigures(task.metrics().counts, steps)
         # A sum over processes inside a recorded piece would wait where nobody sees it.
         choice = config.graph if exchange.part[1] == 1 else "off"
         self._replays = Replays(choice, lambda: memory.step_bytes, journal.say)
@@ -110,18 +106,13 @@ class DeviceStep:
                 self._lane = Lane(nbytes)
         assert self._lane is not None
         stage.place = stage.loader.state_dict()  # before the feeder goes ahead
-        self._feeder = Feeder(self._lane, stage.loader, numbers, self._check)
+        self._feeder = Feeder(self._lane, stage.loader, numbers, self.task.check)
 
     def end(self) -> None:
         """End an epoch, or what was done of it."""
         if self._feeder is not None:
             self._feeder.close()
             self._feeder = None
-
-    def _check(self, labels: np.ndarray) -> None:
-        """Refuse wrong labels while they are still on the host."""
-        if ((labels >= self.classes) & (labels != VOID)).any():
-            check_labels(labels, self.classes, VOID)
 
     # -- A step ---------------------------------------------------------------------------------
 
@@ -142,7 +133,7 @@ class DeviceStep:
                 self._rehearsed = True
             for number in range(count):
                 block = self.journal.clock.fetch(self._feeder)
-                share = self.exchange.share(block.labels, 1.0 / count)
+                share = self.exchange.share(self.task, block.targets, 1.0 / count)
                 self._feeder.send(block, np.append(np.float32(share), numbers))
                 stage.place = block.place
                 done += block.layout.count
@@ -157,29 +148,28 @@ class DeviceStep:
 
     def _add_gradient(self, layout: Layout, first: bool, last: bool) -> None:
         """Add the gradient of the batch that lies in the lane, and its figures."""
-        numbers, pixels, labels = self._views(layout)
+        numbers, pixels, targets = self._views(layout)
         share = numbers[0]
         if first:
             self._optimizer.zero_grad()
         else:
             self._take_up_gradients()
-        scores, loss = self._forward(pixels, labels)
+        inputs, outputs, loss = self._forward(pixels, targets)
         with checks.deferred():
-            self._figures.count(labels, scores.data)
+            self.task.count(self._figures.counts, outputs.data, inputs, targets)
         self._figures.add_loss(loss.data, share, first, last)
-        del scores  # backward frees what it has passed, and only what nobody else holds
+        del inputs, outputs  # backward frees what it has passed, and only what nobody else holds
         (loss if self._scaler is None else self._scaler.scale(loss)).backward(share)
         if not self._gradients:
             self._gradients = [p.grad for p in self.model.parameters()]
 
-    def _forward(self, pixels: Array, labels: Array) -> tuple[Tensor, Tensor]:
-        """Return the scores and the loss of a batch of bytes."""
-        scores: Tensor = self.model(Tensor(images.normalize(pixels, self.normalize)))
+    def _forward(self, pixels: Array, targets: Array) -> tuple[Array, Tensor, Tensor]:
+        """Return the network's inputs and outputs, and the loss, of a batch of bytes."""
+        inputs = images.normalize(pixels, self.task.normalize)
+        outputs: Tensor = self.model(Tensor(inputs))
         with checks.deferred():
-            loss = F.cross_entropy(
-                scores, labels, ignore_index=VOID, label_smoothing=self.config.label_smoothing
-            )
-        return scores, loss
+            loss = self.task.loss(outputs, inputs, targets)
+        return inputs, outputs, loss
 
     def _update(self, layout: Layout) -> None:
         """Change the weights by their gradients."""
@@ -223,14 +213,14 @@ class DeviceStep:
         TrainingError
             If a loss was not finite.
         ValueError
-            If a label was no class.
+            If a target was wrong.
         """
         if not self._unread:
             return
         checks.raise_deferred()
         losses, counts = self._figures.read()
         losses, unread = self.exchange.add_up(losses), self._unread
-        stage.confusion.counts += self.exchange.add_up(counts)
+        stage.metrics.counts += self.exchange.add_up(counts)
         self._unread = []
         for loss, (step, lr) in zip(losses.tolist(), unread, strict=True):
             if not math.isfinite(loss):
@@ -286,11 +276,11 @@ class DeviceStep:
         assert self._lane is not None
         size = self.config.input_size
         self._lane.current.fill(0)
-        _, pixels, labels = Layout(count, size, size, 1).view(self._lane.current)
+        _, pixels, targets = Layout(count, size, size, 1).view(self._lane.current)
         buffers, chance = get_buffers(self.model), random.get_state()
         try:
             with memory.measured() as peak, self.exchange.apart(self.model):
-                self._forward(pixels, labels)[1].backward()
+                self._forward(pixels, targets)[2].backward()
         finally:
             self._optimizer.zero_grad()
             set_buffers(self.model, buffers)

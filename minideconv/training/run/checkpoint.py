@@ -54,8 +54,8 @@ class Checkpoint:
     model_state : dict of str to array
         The network's ``state_dict()``.
     header : dict
-        Plain JSON about the network and the run: ``model`` (name and arguments), ``classes``,
-        ``normalization``, ``config``, ``progress``.
+        Plain JSON about the network and the run: ``model`` (name and arguments),
+        ``normalization``, ``config``, ``progress``, and the task's facts (`Task.facts`).
     state : dict
         Everything else a run needs to go on (optimiser, schedule, random generators, loader): a
         tree of dicts, lists, scalars and arrays. Empty for a checkpoint that only predicts.

@@ -7,7 +7,7 @@
       config.toml         the same, for --config
       metrics.jsonl       one JSON object a line: "step" lines and "epoch" lines
       log.txt             what was printed
-      evaluation.json     the confusion matrices at the end, train and val
+      evaluation.json     the task's metrics at the end, train and val
       checkpoints/        last.npz, best.npz
       pictures/           predictions as training goes
       report.html         all of it on one page
@@ -101,6 +101,10 @@ class RunFolder:
             kept = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]
             write_text(self.metrics, "".join(kept))
             self.metrics_lines = len(kept)
+
+    def add_picture(self, name: str, content: bytes) -> None:
+        """Write a file into the folder of pictures."""
+        write_bytes(self.pictures / name, content)
 
     def add_log(self, text: str) -> None:
         """Append a line to log.txt."""

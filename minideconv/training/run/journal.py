@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minideconv.errors import TrainingError
+from minideconv.tasks import Task
 from minideconv.training.meters import Clock
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.progress import Progress, StepInfo
@@ -27,12 +28,22 @@ class RunProgress:
     """Optimiser steps taken, over all stages."""
     epoch_step: int = 0
     """Optimiser steps taken in the epoch under way."""
-    best_mean_iou: float = -1.0
+    best: float | None = None
+    """The best validation by the task's headline; None before the first."""
     best_epoch: int = 0
     metrics_lines: int = 0
     """Lines of metrics.jsonl that this state has seen."""
     elapsed: float = 0.0
     """Seconds, over all sessions."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunProgress:
+        """Read what a checkpoint's header says, perhaps one of before there were other tasks."""
+        values = dict(values)
+        if "best_mean_iou" in values:
+            best = values.pop("best_mean_iou")
+            values["best"] = None if best < 0 else best
+        return cls(**values)
 
 
 class Journal:
@@ -42,6 +53,8 @@ class Journal:
     ----------
     plan : Plan
         What there is to do.
+    task : Task
+        Says which metrics stand in a line, and which are better.
     print_freq : int
         Steps between two lines of metrics.
     run : RunFolder or None
@@ -55,12 +68,14 @@ class Journal:
     def __init__(
         self,
         plan: Plan,
+        task: Task,
         print_freq: int,
         run: RunFolder | None,
         show: Progress,
         writes: bool = True,
     ) -> None:
         self.plan = plan
+        self.task = task
         self.print_freq = print_freq
         self.run = run
         self.writes = writes
@@ -84,7 +99,7 @@ class Journal:
             step=self.progress.epoch_step,
             steps=stage.planned.steps_per_epoch,
             loss=stage.loss.interval_mean(),
-            mean_iou=stage.confusion.mean_iou,
+            metric=self.task.show(stage.metrics.figures()),
             lr=stage.lr,
             images_per_second=speed,
             seconds_left=self.clock.left(self.plan.steps - self.progress.step),
@@ -111,7 +126,6 @@ class Journal:
 
     def epoch_line(self, stage: Stage, memory: dict[str, int]) -> dict[str, Any]:
         """Return the line of the epoch that was just trained, still without a validation."""
-        figures = stage.confusion.figures()
         return {
             "kind": "epoch",
             "step": self.progress.step,
@@ -122,8 +136,7 @@ class Journal:
             "memory": memory,
             "train": {
                 "loss": stage.loss.epoch_mean(),
-                "pixel_accuracy": figures["pixel_accuracy"],
-                "mean_iou": figures["mean_iou"],
+                **self.task.in_training(stage.metrics.figures()),
             },
         }
 
@@ -135,17 +148,14 @@ class Journal:
         self.progress.epoch_step = 0
         text = (
             f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
-            f"loss {line['train']['loss']:.4f}  train IoU {_show(line['train']['mean_iou'])}"
+            f"loss {line['train']['loss']:.4f}  train {self.task.show(line['train'])}"
         )
         better = False
         if "val" in line:
-            found = line["val"]["mean_iou"]
-            text += f"  val loss {line['val']['loss']:.4f}  val IoU {_show(found)}"
-            better = found is not None and found > self.progress.best_mean_iou
-            if line["val"]["classes_in_truth"] < 2:
-                text += " (of one class)"
+            text += f"  val loss {line['val']['loss']:.4f}  val {self.task.show(line['val'])}"
+            better = self.task.better(line["val"], self.progress.best)
             if better:
-                self.progress.best_mean_iou = found
+                self.progress.best = line["val"][self.task.headline.key]
                 self.progress.best_epoch = self.progress.epoch
                 text += "  best so far"
         self.say(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
@@ -165,7 +175,3 @@ class Journal:
         if self.run is not None and self.writes:
             self.run.add_metrics(line)
             self.progress.metrics_lines = self.run.metrics_lines
-
-
-def _show(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

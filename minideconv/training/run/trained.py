@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minideconv import models
+from minideconv import models, tasks
 from minideconv.backend import Device, as_device, describe_device
 from minideconv.errors import CheckpointError
-from minideconv.segmentation import Segmenter
-from minideconv.training.build import normalization_from_dict
+from minideconv.tasks import Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
 
-__all__ = ["Trained", "load_trained"]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network, its classes, the header of the checkpoint it came from, and where it computes."""
-
-    path: Path
-    segmenter: Segmenter
-    classes: list[str]
-    header: dict[str, Any]
-    device: Device
-    place: str
+__all__ = ["load_trained"]
 
 
 def load_trained(
@@ -46,7 +32,7 @@ def load_trained(
     prefer : {"best", "last"}
         Which checkpoint of a run folder.
     flip, batch_size
-        See `Segmenter`.
+        See `Task.predictor`.
 
     Raises
     ------
@@ -54,22 +40,25 @@ def load_trained(
         If it cannot be read, or its arrays do not fit the network that its header describes.
     DeviceError
         If the device is not there.
+    UsageError
+        If nobody has registered the network's task.
 
     Examples
     --------
     ::
 
         trained = load_trained("runs/shapes-1")
-        mask = trained.segmenter.labels(image)
+        labels = trained.predictor.labels(image)
     """
     found = find_checkpoint(path, prefer)
     place = as_device(device)
     checkpoint = load_checkpoint(found)
     header = checkpoint.header
+    kind = tasks.of_config(header.get("config", {}))
     try:
-        description, classes = header["model"], list(header["classes"])
+        description = header["model"]
         network: Any = models.build(description["name"], description["arguments"])
-        normalize = normalization_from_dict(header["normalization"])
+        task = kind.from_header(header)
         input_size = int(header["input_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
@@ -79,5 +68,5 @@ def load_trained(
     check_model_state(network.state_dict(), checkpoint.model_state, found)
     network.load_state_dict(checkpoint.model_state)
     network.to(place).eval()
-    segmenter = Segmenter(network, input_size, normalize, flip, batch_size)
-    return Trained(found, segmenter, classes, header, place, describe_device(device, place))
+    predictor = task.predictor(network, input_size, flip, batch_size)
+    return kind.trained(found, task, predictor, header, place, describe_device(device, place))

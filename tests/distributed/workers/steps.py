@@ -16,7 +16,7 @@ from minideconv.data.shard import part_of
 from minideconv.distributed import communicator
 from minideconv.models import deconvnet
 from minideconv.optim import SGD, Adam
-from minideconv.segmentation import ConfusionMatrix
+from minideconv.tasks import Segmentation
 from minideconv.training.config import TrainConfig
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
@@ -43,15 +43,15 @@ def batches(part, sizes):
 class Averaged(Together):
     """Wrong: every process has the same weight, however many pixels it has."""
 
-    def share(self, truth, share):
+    def share(self, task, targets, share):
         return share / self.part[1]
 
 
 class ByImages(Together):
     """Wrong: weights by images, though some have more pixels that count than others."""
 
-    def share(self, truth, share):
-        return share * len(truth) / float(self.add_up(np.array(float(len(truth)))))
+    def share(self, task, targets, share):
+        return share * len(targets) / float(self.add_up(np.array(float(len(targets)))))
 
 
 class Unsynchronised(Together):
@@ -86,14 +86,15 @@ def train(exchange, kind, sizes=SIZES):
         optimizer = Adam(model.parameters(), lr=0.01, eps=0.1)
     if exchange.part[1] > 1:
         optimizer.flatten()
-    config = TrainConfig(clip_grad=0.5, label_smoothing=0.1)
+    config = TrainConfig(clip_grad=0.5)
+    task = Segmentation(["a", "b", "c"], label_smoothing=0.1)
     progress = SimpleNamespace(step=0, epoch=0)
     journal = SimpleNamespace(clock=Clock(), progress=progress)
-    steps = HostStep(model, config, journal, MemoryWatch(model, None, str), exchange)
+    steps = HostStep(model, task, config, journal, MemoryWatch(model, None, str), exchange)
     stage = SimpleNamespace(
         loader=batches(exchange.part, sizes),
         optimizer=optimizer,
-        confusion=ConfusionMatrix(CLASSES),
+        metrics=task.metrics(),
         loss=LossMeter(),
         lr=0.0,
     )
@@ -101,7 +102,7 @@ def train(exchange, kind, sizes=SIZES):
     for count in (1, 2, 1, 1):  # the second step adds up two batches
         steps.take(stage, count)
     arrays = [array.ravel() for name, array in model.arrays().items() if "tracked" not in name]
-    return [*arrays, np.array([stage.loss.epoch_mean()]), stage.confusion.counts.astype(float)]
+    return [*arrays, np.array([stage.loss.epoch_mean()]), stage.metrics.counts.astype(float)]
 
 
 def difference(found, wanted):

@@ -1,0 +1,146 @@
+"""From settings to images: data sets, and loaders of training examples.
+
+What tasks that learn from images of ``--data`` have in common.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minideconv import data
+from minideconv.data import transforms
+from minideconv.errors import DataError
+from minideconv.settings.run import RunConfig
+from minideconv.settings.setting import refusal
+from minideconv.settings.sizes import parse_size
+
+__all__ = ["Subset", "dataset", "loader", "normalization_from_dict", "normalization_to_dict"]
+
+
+class Subset:
+    """The first `count` items of a data set; whatever else it offers is passed through."""
+
+    def __init__(self, dataset: Any, count: int) -> None:
+        self.dataset = dataset
+        self.count = min(count, len(dataset))
+        self.classes = dataset.classes
+        self.num_classes = len(dataset.classes)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        if not -self.count <= index < self.count:
+            raise IndexError(f"index {index} is outside this subset of {self.count} images")
+        return self.dataset[index % self.count]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset":  # a copy that is being made has none yet
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
+    """Build the image list `split` of the run's data, or its first `count` images.
+
+    Raises
+    ------
+    UsageError
+        If the data root is missing, is no VOCdevkit folder, or has no such image list.
+    DataError
+        If no mask of the list shows an object.
+    """
+    if config.data == "shapes":
+        return data.Shapes(
+            split,
+            length=count or None,
+            size=config.image_size,
+            difficulty=config.difficulty,
+            cache_mb=_cache(config, 256),
+        )
+    root = Path(config.data_root or "")
+    try:
+        found = data.VOCSegmentation(root, split, cache_mb=_cache(config, 512))
+    except DataError as error:  # no such folder or list: a wrong option, not a bad file
+        wrong = f"{root}: {error}"
+        raise refusal(lambda name: f"{name('data_root')} {wrong}") from error
+    found.check_objects(count)
+    return Subset(found, count) if count else found
+
+
+def normalization_to_dict(step: transforms.Normalize) -> dict[str, Any]:
+    """Write a `Normalize` as plain JSON, for a checkpoint's header; its arguments are the keys."""
+    return {"mean": [float(v) for v in step.mean], "scale": step.scale, "bgr": step.bgr}
+
+
+def normalization_from_dict(values: dict[str, Any]) -> transforms.Normalize:
+    """Undo `normalization_to_dict`."""
+    red, green, blue = values["mean"]
+    return transforms.Normalize((red, green, blue), values["scale"], values["bgr"])
+
+
+def loader(
+    config: RunConfig,
+    samples: Any,
+    step: transforms.Normalize,
+    seed: int,
+    cache_mb: float = 256,
+    as_bytes: bool = False,
+    part: tuple[int, int] = (0, 1),
+    workers: int = 1,
+    processes: int = 0,
+) -> data.DataLoader:
+    """Build a loader of training examples: augmented, shuffled, in full batches.
+
+    Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
+    decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
+    Of each batch it hands out a process's `part`, (rank, number of processes). `workers`
+    threads prepare them, and up to so many `processes` draw pictures.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer samples than a batch needs.
+    """
+    return data.DataLoader(
+        samples,
+        batch_size=config.batch_size,
+        transform=_augmentation(config, step),
+        shuffle=True,
+        seed=seed,
+        workers=workers,
+        # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
+        drop_last=True,
+        cache_mb=_cache(config, cache_mb),
+        as_bytes=as_bytes,
+        share=part,
+        processes=processes,
+    )
+
+
+def _cache(config: RunConfig, most: float) -> float:
+    """Return the MiB that a cache of samples may have: with a budget, a sixteenth of it."""
+    if config.memory_budget is None:
+        return most
+    return min(most, parse_size(config.memory_budget) / 16 / 2**20)
+
+
+def _augmentation(config: RunConfig, step: transforms.Normalize) -> transforms.Transform:
+    """Return what turns a crop into a training example."""
+    size = config.input_size
+    if config.augment == "none":
+        return transforms.paper_eval(size, step)
+    if config.augment == "paper":
+        return transforms.paper_train(size, step)
+    return transforms.Compose(
+        [
+            transforms.WholeWindow(),
+            transforms.Resize(max(size, round(size * 250 / 224))),
+            transforms.RandomScale(0.8, 1.25),
+            transforms.RandomCrop(size),
+            transforms.RandomHorizontalFlip(),
+            transforms.ColorJitter(0.3, 0.3, 0.3),
+            step,
+        ]
+    )

@@ -1,0 +1,5 @@
+"""Semantic segmentation: one class for every pixel."""
+
+from minideconv.tasks.segmentation.task import Segmentation
+
+__all__ = ["Segmentation"]

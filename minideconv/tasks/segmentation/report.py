@@ -1,0 +1,211 @@
+"""Segmentation's part of a run's report; its HTML is in report.html beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from minideconv.data.shard import spread
+from minideconv.data.voc_colors import VOID, voc_palette
+from minideconv.tasks.task import Record, Sections
+from minideconv.visualize.html import image, percent, read_templates
+
+__all__ = ["sections"]
+
+_HERE = Path(__file__).parent
+_FIGURES = {
+    "mean_iou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean class accuracy",
+    "frequency_weighted_iou": "frequency weighted IoU",
+}
+_SETS = {"train": "training", "val": "validation"}
+_PICTURES = ("image", "truth", "prediction", "overlay")
+
+
+def sections(record: Record) -> Sections:
+    """Return the figures, and below the curves pictures, classes and confusions."""
+    page = _Page(record)
+    parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
+    body = "\n".join(part for part in parts if part)
+    return Sections(page.summary(), body, (_HERE / "report.css").read_text(encoding="utf-8"))
+
+
+class _Page:
+    def __init__(self, record: Record) -> None:
+        self.pictures, self.evaluation = record.pictures, record.evaluation
+        self.validated = [line for line in record.epochs if "val" in line]
+        self.sets = [part for part in _SETS if part in self.evaluation]
+        self.names: list[str] = self.evaluation.get("classes", [])
+        self._templates = read_templates(_HERE / "report.html")
+
+    def fill(self, template: str, **texts: Any) -> str:
+        return self._templates[template].substitute(texts)
+
+    def summary(self) -> str:
+        """Make the headline: the four figures, training and validation images side by side."""
+        sets = {part: self.evaluation[part] for part in self.sets}
+        if sets:
+            counts = " and ".join(f"{sets[part]['images']} {_SETS[part]} images" for part in sets)
+            note = (
+                f"The network as it was after the last epoch ({self.evaluation['epoch']}), on "
+                f"{counts}, each at its own size; one confusion matrix over each set, void pixels "
+                "not counted."
+            )
+        elif self.validated:
+            sets = {"val": self.validated[-1]["val"]}
+            note = f"After epoch {self.validated[-1]['epoch']}, on the validation images."
+        else:
+            return '<p class="empty">No validation yet.</p>'
+        poor = [_SETS[part] for part in sets if sets[part].get("classes_in_truth", 2) < 2]
+        if poor:
+            note += (
+                f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
+                " figures do not tell whether the network finds objects."
+            )
+        if self.validated:
+            best = max(self.validated, key=lambda line: line["val"]["mean_iou"] or 0.0)
+            note += (
+                f" The best validation IoU of the run was {percent(best['val']['mean_iou'])} % "
+                f"after epoch {best['epoch']}; that network is checkpoints/best.npz, and since it "
+                "was chosen by these very images, its figure on them flatters it."
+            )
+        tiles = ""
+        for key, name in _FIGURES.items():
+            pair = [
+                self.fill("figure", part=part, value=percent(sets[part][key]), set=_SETS[part])
+                for part in sets
+            ]
+            tiles += self.fill("tile", name=name, pair="".join(pair))
+        return self.fill("summary", tiles=tiles, note=note)
+
+    def samples(self) -> str:
+        """Image, truth, prediction and overlay of some images, validation first."""
+        html = []
+        for part in ("val", "train"):
+            samples = self.evaluation.get("samples", {}).get(part, [])
+            if samples:
+                rows = "".join(map(self._sample, samples))
+                html.append(self.fill("samples", title=_SETS[part].capitalize(), samples=rows))
+        if html:
+            return "\n".join([html[0], self._legend(), *html[1:]])
+        boards = sorted(self.pictures.glob("epoch_*.png"))
+        if not boards:
+            return ""
+        note = "image, truth, prediction, prediction on the image"
+        epoch = int(boards[-1].stem.removeprefix("epoch_"))
+        return self.fill("board", epoch=epoch, note=note, picture=image(boards[-1], note))
+
+    def _sample(self, sample: dict[str, Any]) -> str:
+        name, file = sample["name"], sample["file"]
+        pictures = [
+            self._figure(self.pictures / f"{file}_{kind}.png", f"{kind} of {name}")
+            for kind in _PICTURES
+        ]
+        right = percent(sample["pixel_accuracy"])
+        return self.fill("sample", name=escape(name), right=right, pictures="".join(pictures))
+
+    def _figure(self, path: Path, description: str) -> str:
+        return f"<figure>{image(path, description)}</figure>"
+
+    def _legend(self) -> str:
+        palette = voc_palette()
+        entries = [*enumerate(self.names), (VOID, "void (not counted)")]
+        spans = ""
+        for index, name in entries:
+            red, green, blue = palette[index]
+            spans += self.fill("colour", red=red, green=green, blue=blue, name=escape(name))
+        return f'<div class="legend">{spans}</div>'
+
+    def learning(self, most: int = 8) -> str:
+        """Lay out how the prediction of a few images changed while the network learned."""
+
+        def path(number: int, what: str) -> Path:
+            return self.pictures / f"learning_{number}_{what}.png"
+
+        columns = {f"epoch_{line['epoch']:03d}": line["epoch"] for line in self.validated}
+        drawn = [name for name in columns if path(0, name).exists()]
+        shown = [drawn[i] for i in spread(len(drawn), most)]
+        rows = [number for number in range(3) if path(number, "truth").exists()]
+        if not shown or not rows:
+            return ""
+        heads = ["truth", *(f"epoch {columns[name]}" for name in shown)]
+        pictures = [
+            self._figure(path(number, name), name) for number in rows for name in ("truth", *shown)
+        ]
+        return self.fill(
+            "learning",
+            columns=len(heads),
+            heads="".join(f'<div class="head">{text}</div>' for text in heads),
+            pictures="".join(pictures),
+        )
+
+    def activations(self) -> str:
+        """Make the strip of the paper's Figure 4."""
+        index = self.pictures / "activations.json"
+        if not index.exists():
+            return ""
+        figures = ""
+        for entry in json.loads(index.read_text(encoding="utf-8")):
+            figures += self.fill(
+                "activation",
+                picture=image(self.pictures / entry["file"], entry["name"], "pixels"),
+                name=escape(entry["name"]),
+                size=escape(entry["size"]),
+            )
+        return self.fill("activations", figures=figures)
+
+    def classes(self) -> str:
+        if not self.sets:
+            return ""
+        heads = ""
+        for part in self.sets:
+            known = [value for value in self.evaluation[part]["class_iou"] if value is not None]
+            heads += f'<th colspan="2" class="{part}">{_SETS[part]}, {len(known)} classes</th>'
+        rows = ""
+        for index, name in enumerate(self.names):
+            bars = [
+                self._bar(part, self.evaluation[part]["class_iou"][index]) for part in self.sets
+            ]
+            rows += f"<tr><td>{escape(name)}</td>{''.join(bars)}</tr>"
+        bars = [self._bar(part, self.evaluation[part]["mean_iou"]) for part in self.sets]
+        rows += f'<tr class="mean"><td>mean</td>{"".join(bars)}</tr>'
+        return self.fill("classes", heads=heads, rows=rows)
+
+    def _bar(self, part: str, value: float | None) -> str:
+        width = f"{100 * (value or 0.0):.1f}"
+        return self.fill("bar", part=part, value=percent(value), width=width)
+
+    def confusions(self) -> str:
+        html = ""
+        if "val" in self.sets:
+            html += self.fill("confusion", table=self._matrix("val"))
+        if "train" in self.sets:
+            html += (
+                "<details><summary>The same for the training images</summary>"
+                f"{self._matrix('train')}</details>"
+            )
+        return html
+
+    def _matrix(self, part: str) -> str:
+        counts: Sequence[Sequence[int]] = self.evaluation[part]["confusion"]
+        rows = ""
+        for i, row in enumerate(counts):
+            cells = "".join(self._cell(i, j, row) for j in range(len(row)))
+            kind = "" if sum(row) else ' class="absent" title="no pixel of this class"'
+            rows += f"<tr{kind}><th>{escape(self.names[i])}</th>{cells}</tr>"
+        head = "".join(f"<th><span>{escape(name)}</span></th>" for name in self.names)
+        return self.fill("matrix", head=head, rows=rows)
+
+    def _cell(self, i: int, j: int, row: Sequence[int]) -> str:
+        share = row[j] / sum(row) if sum(row) else 0.0
+        return self.fill(
+            "cell",
+            kinds=" ".join(["self"] * (i == j) + ["strong"] * (share > 0.55)),
+            hint=escape(f"{self.names[i]} taken for {self.names[j]}: {row[j]:,} pixels"),
+            share=f"{share:.3f}",
+            text=f"{100 * share:.0f}" if share >= 0.005 else "",
+        )
