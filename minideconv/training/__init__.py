@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minideconv.segmentation.agreement import train_eval_agreement
     from minideconv.tasks import Trained
+    from minideconv.tasks.segmentation import train_eval_agreement
     from minideconv.training.config import TrainConfig
     from minideconv.training.recalibrate import recalibrate_batch_norm
     from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -44,7 +44,7 @@ _MODULES = {
     "load_trained": "minideconv.training.run.trained",
     "recalibrate_batch_norm": "minideconv.training.recalibrate",
     "save_checkpoint": "minideconv.training.run.checkpoint",
-    "train_eval_agreement": "minideconv.segmentation.agreement",
+    "train_eval_agreement": "minideconv.tasks.segmentation",
     "write_report": "minideconv.training.run.report",
 }
 

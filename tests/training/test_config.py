@@ -13,6 +13,7 @@ from minideconv import train
 from minideconv.backend import as_device
 from minideconv.errors import SettingError, UsageError
 from minideconv.settings.options import add_options, given_options, read_toml
+from minideconv.tasks import Segmentation
 from minideconv.training import build
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig, read_config
@@ -163,7 +164,7 @@ def test_a_configuration_cannot_change_under_a_run():
 
 def test_what_is_found_out_later_names_arguments_too():
     with pytest.raises(SettingError, match=r"^data_root /no/such: ") as caught:
-        build.dataset(TrainConfig(data="voc", data_root="/no/such"), "train")
+        Segmentation.dataset(TrainConfig(data="voc", data_root="/no/such"), "train")
     assert caught.value.as_options.startswith("--data-root /no/such: ")
     with pytest.raises(SettingError, match=r"^model deconvnet: deconvnet: stages is 9"):
         build.model(TrainConfig(depth=9), 3)

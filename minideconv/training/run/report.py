@@ -52,7 +52,7 @@ def report_html(run: RunFolder) -> str:
         raise DataError(f"{run.path}: there is no run here, {run.config} cannot be read") from error
     if not run.is_run():
         raise DataError(f"{run.path}: there is no run here, {run.config} is of another program")
-    task = tasks.of_config(config)
+    settings, task = TrainConfig.from_dict(config), tasks.of_config(config)
     metrics = run.read_metrics()
     evaluation: dict[str, Any] = {}
     if run.evaluation.exists():
@@ -61,10 +61,10 @@ def report_html(run: RunFolder) -> str:
     sections = task.report(tasks.Record(run.pictures, evaluation, epochs))
     return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
         _charts(metrics, epochs, task.headline),
-        title=escape(_title(config)),
+        title=escape(_title(settings)),
         run=escape(run.path.name),
         style=(_HERE / "report.css").read_text(encoding="utf-8") + sections.style,
-        facts=" · ".join(_facts(config, epochs)),
+        facts=" · ".join(_facts(settings, epochs)),
         summary=sections.summary,
         body=sections.body,
         path=escape(shlex.quote(str(run.path))),
@@ -74,14 +74,13 @@ def report_html(run: RunFolder) -> str:
     )
 
 
-def _title(config: dict[str, Any]) -> str:
+def _title(config: TrainConfig) -> str:
     data = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
-    return f"{MODELS[config['model']].title} on {data.get(config['data'], config['data'])}"
+    return f"{MODELS[config.model].title} on {data.get(config.data, config.data)}"
 
 
-def _facts(config: dict[str, Any], epochs: Lines) -> list[str]:
-    told = TrainConfig.from_dict(config)
-    plan, network = told.plan, escape(told.network.summary())
+def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
+    plan, network = config.plan, escape(config.network.summary())
     total = sum(count for _, count, _ in plan)
     stages = " + ".join(
         f"{count} epochs of {'whole images' if name == 'whole' else f'stage {name}'}"
@@ -89,7 +88,7 @@ def _facts(config: dict[str, Any], epochs: Lines) -> list[str]:
     )
     done = epochs[-1] if epochs else None
     facts = [
-        ", ".join(filter(None, [network, f"input {told.input_size}×{told.input_size}"])),
+        ", ".join(filter(None, [network, f"input {config.input_size}×{config.input_size}"])),
         stages,
     ]
     if done is not None:
