@@ -340,8 +340,8 @@ def text_table(columns: Iterable[str], rows: Sequence[tuple[str, Sequence[Any]]]
     """Return a table of numbers, with a dash for None and NaN.
 
     >>> print(text_table(["train", "val"], [("error", [0.25, None])]))
-              train      val
-    error     0.250        -
+             train      val
+    error    0.250        -
     """
     width = max(len(title) for title, _ in rows)
     lines = [" " * width + "".join(f"{name:>9}" for name in columns)]
