@@ -56,7 +56,7 @@ def schedule(config: TrainConfig, optimiser: Any, steps: int) -> Any:
     The warm-up takes at most a fifth of the stage, so that a short run still gets to its rate.
     """
     if config.lr_schedule == "plateau":
-        mode = "max" if tasks.get(config.task).headline.higher_is_better else "min"
+        mode = "max" if tasks.get(config.task).main_metric.higher_is_better else "min"
         return optim.ReduceLROnPlateau(optimiser, mode=mode, patience=3)
     warmup = min(config.warmup, steps // 5)
     rest = max(1, steps - warmup)
