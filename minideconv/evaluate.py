@@ -78,7 +78,7 @@ def _main(arguments: Sequence[str]) -> int:
             options.checkpoint, options.device, options.which, options.flip, options.batch_size
         )
     images, what = _images(options, trained)
-    if problem := trained.task.misfit(images):
+    if problem := trained.task.data_mismatch(images):
         raise UsageError(f"{trained.path} {problem}")
     with computing(trained.device, options.threads, options.algorithm, options.precision):
         return _evaluate(options, trained, images, what)
@@ -127,7 +127,7 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
             "checkpoint": str(trained.path),
             "data": what,
             "images": len(chosen),
-            **trained.task.facts(),
+            **trained.task.metadata(),
             **trained.task.result(metrics),
         }
         write_text(Path(options.json), json.dumps(result, indent=1) + "\n")

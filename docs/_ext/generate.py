@@ -38,6 +38,7 @@ ROOMS = [
     ("minideconv.data.transforms", "data.transforms", "Callables (image, mask, rng)."),
     ("minideconv.segmentation", "segmentation", "From scores to masks, and metrics."),
     ("minideconv.visualize", "visualize", "Pictures."),
+    ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.training", "training", "The engine behind the command lines."),
     ("minideconv.testing", "testing", "What a course or a plug-in imports."),
     ("minideconv.backend.algorithms", "backend.algorithms", "Reference, exact or fast."),

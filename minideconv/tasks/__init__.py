@@ -1,23 +1,15 @@
 """What a network learns: the interface `Task`, a registry of tasks by name, and segmentation."""
 
+from minideconv.tasks.registry import get, of_config, register
+from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord
 from minideconv.tasks.segmentation import Segmentation
-from minideconv.tasks.task import (
-    Headline,
-    Metrics,
-    Record,
-    Sections,
-    Task,
-    Trained,
-    get,
-    of_config,
-    register,
-)
+from minideconv.tasks.task import Task, Trained
 
 __all__ = [
-    "Headline",
+    "MainMetric",
     "Metrics",
-    "Record",
-    "Sections",
+    "ReportSections",
+    "RunRecord",
     "Segmentation",
     "Task",
     "Trained",

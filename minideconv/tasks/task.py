@@ -1,4 +1,4 @@
-"""What a network learns: the interface `Task`, and the registry of tasks by name.
+"""What a network learns: the interface `Task`.
 
 A trainer, its steps and the run folder know how to train; a task knows what for. It turns what the
 network says about a batch into a loss and metrics, builds the data, says which result is better,
@@ -8,10 +8,10 @@ draws the pictures, and gives its sections of the report.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,77 +23,21 @@ from minideconv.engine.cuda import checks
 from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Segmenter, normalized_on
-from minideconv.settings.run import TASKS, RunConfig
-from minideconv.tasks import data as images
+from minideconv.settings.run import RunConfig
+from minideconv.tasks import data as image_data
+from minideconv.tasks.results import (
+    MainMetric,
+    Metrics,
+    ReportSections,
+    RunRecord,
+    format_number,
+    text_table,
+)
 
-__all__ = [
-    "Headline",
-    "Metrics",
-    "Record",
-    "Sections",
-    "Task",
-    "Trained",
-    "get",
-    "of_config",
-    "register",
-    "text_table",
-]
+__all__ = ["Task", "Trained"]
 
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
-
-
-class Metrics(Protocol):
-    """What is known about a network's outputs, as sums.
-
-    Sums add up over batches, devices and processes, so they are all that these exchange.
-    """
-
-    counts: np.ndarray
-    """The sums: an int64 or float64 array of any shape, which whoever counts adds to."""
-
-    def figures(self) -> dict[str, Any]:
-        """Return the metrics as plain JSON; what is not defined (0/0) is None."""
-        ...
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The one metric that stands in every line, and by which results are compared."""
-
-    key: str
-    """Its name among `Metrics.figures`."""
-    name: str
-    """What a line calls it."""
-    title: str
-    """What a chart calls it."""
-    higher_is_better: bool = True
-    top: float | None = None
-    """Least upper end of the chart's axis."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a run has written down, for its report."""
-
-    pictures: Path
-    """The folder of its pictures."""
-    evaluation: dict[str, Any]
-    """The content of evaluation.json; empty while the run goes on."""
-    epochs: list[dict[str, Any]]
-    """The epochs' lines of metrics.jsonl."""
-
-
-@dataclass(frozen=True)
-class Sections:
-    """A task's part of the report, as HTML."""
-
-    summary: str = ""
-    """Below the page's title."""
-    body: str = ""
-    """Behind the curves."""
-    style: str = ""
-    """CSS of both."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +69,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    headline: ClassVar[Headline]
+    main_metric: ClassVar[MainMetric]
     endings: ClassVar[tuple[str, ...]] = (".png",)
     trained: ClassVar[type[Trained]] = Trained
     outputs: int
@@ -143,9 +87,9 @@ class Task(ABC):
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
         """Make the task of a checkpoint from its header."""
-        return cls(images.normalization_from_dict(header["normalization"]))
+        return cls(image_data.normalization_from_dict(header["normalization"]))
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return, as plain JSON, what checkpoints and results say about the task."""
         return {}
 
@@ -158,7 +102,7 @@ class Task(ABC):
     @classmethod
     def dataset(cls, config: RunConfig, split: str, count: int = 0) -> Any:
         """Build an image list of the run's data, or its first `count` images."""
-        return images.dataset(config, split, count)
+        return image_data.dataset(config, split, count)
 
     def samples(self, config: RunConfig, data: Any, stage: str) -> Any:
         """Return what a stage of the curriculum trains on.
@@ -174,9 +118,9 @@ class Task(ABC):
 
     def loader(self, config: RunConfig, samples: Any, seed: int, **options: Any) -> DataLoader:
         """Build a loader of training batches; see `tasks.data.loader` for the options."""
-        return images.loader(config, samples, self.normalize, seed, **options)
+        return image_data.loader(config, samples, self.normalize, seed, **options)
 
-    def misfit(self, data: Any) -> str:
+    def data_mismatch(self, data: Any) -> str:
         """Return why the network cannot be evaluated on `data`: the end of a sentence, or ""."""
         return ""
 
@@ -218,20 +162,20 @@ class Task(ABC):
 
     # -- Results --------------------------------------------------------------------------------
 
-    def better(self, figures: Mapping[str, Any], best: float | None) -> bool:
-        """Return whether a validation's metrics are better than the best headline so far."""
-        found = figures[self.headline.key]
+    def is_better(self, figures: Mapping[str, Any], best: float | None) -> bool:
+        """Return whether a validation's metrics are better than the best main metric so far."""
+        found = figures[self.main_metric.key]
         if found is None or best is None:
             return found is not None
-        return bool(found > best if self.headline.higher_is_better else found < best)
+        return bool(found > best if self.main_metric.higher_is_better else found < best)
 
-    def show(self, figures: Mapping[str, Any]) -> str:
-        """Return the headline for a line of text."""
-        return f"{self.headline.name} {show_number(figures[self.headline.key])}"
+    def format_metric(self, figures: Mapping[str, Any]) -> str:
+        """Return the main metric for a line of text."""
+        return f"{self.main_metric.name} {format_number(figures[self.main_metric.key])}"
 
-    def in_training(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+    def training_metrics(self, figures: Mapping[str, Any]) -> dict[str, Any]:
         """Return the metrics that are kept of an epoch's training batches."""
-        return {self.headline.key: figures[self.headline.key]}
+        return {self.main_metric.key: figures[self.main_metric.key]}
 
     def result(self, metrics: Metrics) -> dict[str, Any]:
         """Return all that a file of results says, as plain JSON."""
@@ -324,90 +268,13 @@ class Task(ABC):
     ) -> None:
         """Draw `count` validation images after an epoch."""
 
-    def draw_result(
+    def draw_final(
         self, predictor: Any, sets: Mapping[str, Any], count: int, save: Save
     ) -> dict[str, Any]:
         """Draw the finished network's pictures; return what evaluation.json says about them."""
         return {}
 
     @classmethod
-    def report(cls, record: Record) -> Sections:
+    def report(cls, record: RunRecord) -> ReportSections:
         """Return the task's part of a run's report."""
-        return Sections()
-
-
-def text_table(columns: Iterable[str], rows: Sequence[tuple[str, Sequence[Any]]]) -> str:
-    """Return a table of numbers, with a dash for None and NaN.
-
-    >>> print(text_table(["train", "val"], [("error", [0.25, None])]))
-              train      val
-    error     0.250        -
-    """
-    width = max(len(title) for title, _ in rows)
-    lines = [" " * width + "".join(f"{name:>9}" for name in columns)]
-    for title, values in rows:
-        lines.append(f"{title:<{width}}" + "".join(f"{show_number(v):>9}" for v in values))
-    return "\n".join(lines)
-
-
-def show_number(value: float | str | None) -> str:
-    """Write a number with three places; a dash for None and NaN, and a text as it is."""
-    if isinstance(value, str):
-        return value
-    return "-" if value is None or value != value else f"{value:.3f}"
-
-
-Kind = TypeVar("Kind", bound=type[Task])
-
-_TASKS: dict[str, type[Task]] = {}
-
-
-def register(name: str) -> Callable[[Kind], Kind]:
-    """Let a command line and a checkpoint find a task by its name: a class decorator.
-
-    Examples
-    --------
-    ::
-
-        @tasks.register("depth")
-        class Depth(tasks.Task): ...
-
-
-        train.main(["--task", "depth"])
-    """
-
-    def add(kind: Kind) -> Kind:
-        kind.name = name
-        _TASKS[name] = kind
-        if name not in TASKS:
-            TASKS.append(name)
-        return kind
-
-    return add
-
-
-def get(name: str) -> type[Task]:
-    """Return the task of a name.
-
-    Raises
-    ------
-    UsageError
-        If none has been registered by it.
-    """
-    if name not in _TASKS:
-        raise UsageError(
-            f"no task is called {name!r}; there are {', '.join(sorted(_TASKS))}, and others once "
-            "their files are imported"
-        )
-    return _TASKS[name]
-
-
-def of_config(config: Mapping[str, Any]) -> type[Task]:
-    """Return the task of a run's or a checkpoint's settings; old ones name none: segmentation.
-
-    Raises
-    ------
-    UsageError
-        If none has been registered by its name.
-    """
-    return get(config.get("task", "segmentation"))
+        return ReportSections()

@@ -156,7 +156,7 @@ def _finish(trainer: Trainer) -> None:
     sets = {"train": (trainer.train_data, config.final_images), "val": (trainer.val_data, 0)}
     if not config.final_images:
         del sets["train"]
-    results: dict[str, Any] = {**task.facts(), "epoch": trainer.progress.epoch}
+    results: dict[str, Any] = {**task.metadata(), "epoch": trainer.progress.epoch}
     metrics: dict[str, Metrics] = {}
     for name, (images, limit) in sets.items():
         metrics[name], loss = trainer.evaluate(images, limit)
@@ -165,11 +165,11 @@ def _finish(trainer: Trainer) -> None:
     if not trainer.writes:
         return
     drawn = {"val": trainer.val_data, "train": trainer.train_data}
-    results |= task.draw_result(trainer.predictor(), drawn, config.images, run.add_picture)
+    results |= task.draw_final(trainer.predictor(), drawn, config.images, run.add_picture)
     write_text(run.evaluation, json.dumps(results) + "\n")
     write_report(run)
     trainer.say(task.table(metrics))
-    best = task.show({task.headline.key: trainer.progress.best})
+    best = task.format_metric({task.main_metric.key: trainer.progress.best})
     trainer.say(
         f"done in {format_seconds(trainer.progress.elapsed)}; best validation {best} in epoch "
         f"{trainer.progress.best_epoch}; {trainer.memory.summary()}; everything is in {run.path}"

@@ -104,7 +104,7 @@ class Stage:
         planned = plan.stages[number]
         optimizer = build.optimizer(config, model, planned.lr)
         steps = planned.epochs * planned.steps_per_epoch
-        schedule = build.schedule(config, optimizer, steps, task.headline.higher_is_better)
+        schedule = build.schedule(config, optimizer, steps, task.main_metric.higher_is_better)
         return cls(number, planned, optimizer, schedule, task.metrics(), planned.lr)
 
     @property

@@ -309,7 +309,7 @@ class Trainer:
             self._stop_now(stage, request.signal_number)
         figures = metrics.figures()
         if self.config.lr_schedule == "plateau":
-            found = figures[self.task.headline.key]
+            found = figures[self.task.main_metric.key]
             stage.schedule.step(math.nan if found is None else found)  # NaN is no better
         return {"loss": loss, **figures}
 
@@ -372,7 +372,7 @@ class Trainer:
             "model": {"name": self.config.model, "arguments": self.model.config()},
             "input_size": self.config.input_size,
             "normalization": normalization_to_dict(self.task.normalize),
-            **self.task.facts(),
+            **self.task.metadata(),
             "config": self.config.to_dict(),
             "progress": asdict(self.progress),
         }

@@ -30,7 +30,7 @@ class SquaredErrors:
 
 @tasks.register("reconstruction")
 class Reconstruction(tasks.Task):
-    headline = tasks.Headline("error", "error", "mean squared error", higher_is_better=False)
+    main_metric = tasks.MainMetric("error", "error", "mean squared error", higher_is_better=False)
     endings = ("_again.png",)
     outputs = 3
 
@@ -53,7 +53,7 @@ class Reconstruction(tasks.Task):
 
     @classmethod
     def report(cls, record):
-        return tasks.Sections(body=html.image(record.pictures / "again.png", "drawn again"))
+        return tasks.ReportSections(body=html.image(record.pictures / "again.png", "drawn again"))
 
 
 def test_it_trains_evaluates_predicts_and_reports(own_networks, tmp_path, capsys):

@@ -12,7 +12,7 @@ from minideconv.data.transforms import Normalize
 from minideconv.errors import UsageError
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.settings.run import TASKS
-from minideconv.tasks import Headline, Segmentation, Task
+from minideconv.tasks import MainMetric, Segmentation, Task
 from minideconv.training.config import TrainConfig
 from minideconv.visualize.html import read_templates
 
@@ -31,7 +31,7 @@ class Brightness(Task):
     """The mean of the outputs, with a weight of one for each row of the target."""
 
     name = "brightness"
-    headline = Headline("mean", "brightness", "mean brightness", higher_is_better=False)
+    main_metric = MainMetric("mean", "brightness", "mean brightness", higher_is_better=False)
     outputs = 1
 
     def weight(self, targets):
@@ -51,8 +51,8 @@ class Brightness(Task):
 
 
 def test_a_task_is_found_by_its_name(monkeypatch):
-    monkeypatch.setattr("minideconv.tasks.task._TASKS", {"segmentation": Segmentation})
-    monkeypatch.setattr("minideconv.tasks.task.TASKS", names := ["segmentation"])
+    monkeypatch.setattr("minideconv.tasks.registry._TASKS", {"segmentation": Segmentation})
+    monkeypatch.setattr("minideconv.tasks.registry.TASKS", names := ["segmentation"])
     assert tasks.of_config({}) is tasks.get("segmentation") is Segmentation
     kind = tasks.register("brighter")(type("Brighter", (Brightness,), {}))
     assert kind.name == "brighter"
@@ -97,15 +97,15 @@ def test_a_name_that_is_no_task_is_one_sentence(tmp_path, capsys):
     ],
 )
 def test_which_result_is_better(task, found, best, better):
-    assert task.better({task.headline.key: found}, best) is better
+    assert task.is_better({task.main_metric.key: found}, best) is better
 
 
 def test_how_results_are_shown():
-    assert Brightness().show({"mean": 0.12345}) == "brightness 0.123"
-    assert Brightness().show({"mean": None}) == "brightness -"
+    assert Brightness().format_metric({"mean": 0.12345}) == "brightness 0.123"
+    assert Brightness().format_metric({"mean": None}) == "brightness -"
     found = {"mean_iou": 0.5, "classes_in_truth": 1}
-    assert Segmentation("ab").show(found) == "IoU 0.500 (of one class)"
-    assert Segmentation("ab").show({**found, "classes_in_truth": 2}) == "IoU 0.500"
+    assert Segmentation("ab").format_metric(found) == "IoU 0.500 (of one class)"
+    assert Segmentation("ab").format_metric({**found, "classes_in_truth": 2}) == "IoU 0.500"
     sums = Sums()
     sums.counts[:] = 1.0, 4.0
     table = Brightness().table({"val": sums, "train": Sums()})
@@ -175,10 +175,10 @@ def test_a_segmentation_weighs_pixels_that_count_and_refuses_wrong_labels():
     task.check(labels)
     with pytest.raises(ValueError, match=r"target has 1 labels? outside 0\.\.2"):
         task.check(labels + np.array([0, 0, 1], np.uint8))
-    assert task.misfit(DATA) == (
+    assert task.data_mismatch(DATA) == (
         "knows 3 classes (a, b, c) but the data has 2 (a, b); they must be the same"
     )
-    assert Segmentation("ab").misfit(DATA) == ""
+    assert Segmentation("ab").data_mismatch(DATA) == ""
 
 
 def test_templates_are_found_by_their_names(tmp_path):

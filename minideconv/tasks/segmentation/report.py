@@ -10,7 +10,7 @@ from typing import Any
 
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import VOID, voc_palette
-from minideconv.tasks.task import Record, Sections
+from minideconv.tasks.results import ReportSections, RunRecord
 from minideconv.visualize.html import image, percent, read_templates
 
 __all__ = ["sections"]
@@ -26,16 +26,16 @@ _SETS = {"train": "training", "val": "validation"}
 _PICTURES = ("image", "truth", "prediction", "overlay")
 
 
-def sections(record: Record) -> Sections:
+def sections(record: RunRecord) -> ReportSections:
     """Return the figures, and below the curves pictures, classes and confusions."""
     page = _Page(record)
     parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
     body = "\n".join(part for part in parts if part)
-    return Sections(page.summary(), body, (_HERE / "report.css").read_text(encoding="utf-8"))
+    return ReportSections(page.summary(), body, (_HERE / "report.css").read_text(encoding="utf-8"))
 
 
 class _Page:
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: RunRecord) -> None:
         self.pictures, self.evaluation = record.pictures, record.evaluation
         self.validated = [line for line in record.epochs if "val" in line]
         self.sets = [part for part in _SETS if part in self.evaluation]
@@ -46,7 +46,7 @@ class _Page:
         return self._templates[template].substitute(texts)
 
     def summary(self) -> str:
-        """Make the headline: the four figures, training and validation images side by side."""
+        """Make the main_metric: the four figures, training and validation images side by side."""
         sets = {part: self.evaluation[part] for part in self.sets}
         if sets:
             counts = " and ".join(f"{sets[part]['images']} {_SETS[part]} images" for part in sets)

@@ -19,18 +19,11 @@ from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.metrics import VOID
 from minideconv.settings.run import RunConfig
 from minideconv.tasks.data import normalization_from_dict
+from minideconv.tasks.registry import register
+from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord, text_table
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
 from minideconv.tasks.segmentation.report import sections
-from minideconv.tasks.task import (
-    Headline,
-    Metrics,
-    Record,
-    Sections,
-    Task,
-    Trained,
-    register,
-    text_table,
-)
+from minideconv.tasks.task import Task, Trained
 from minideconv.visualize.boards import png_bytes
 from minideconv.visualize.masks import palette_png_bytes
 
@@ -66,7 +59,7 @@ class Segmentation(Task):
         Share of the truth spread over all classes, in training.
     """
 
-    headline = Headline("mean_iou", "IoU", "mean IoU", top=1.0)
+    main_metric = MainMetric("mean_iou", "IoU", "mean IoU", top=1.0)
     endings = (".png", "_overlay.png")
     trained = TrainedSegmenter
 
@@ -91,7 +84,7 @@ class Segmentation(Task):
         """Make it for the classes that the header names."""
         return cls(header["classes"], normalization_from_dict(header["normalization"]))
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the names of the classes."""
         return {"classes": self.classes}
 
@@ -111,7 +104,7 @@ class Segmentation(Task):
             )
         return super().samples(config, data, stage)
 
-    def misfit(self, data: Any) -> str:
+    def data_mismatch(self, data: Any) -> str:
         """Return which classes differ, if some do."""
         theirs = list(data.classes)
         if theirs == self.classes:
@@ -151,12 +144,12 @@ class Segmentation(Task):
 
     # -- Results --------------------------------------------------------------------------------
 
-    def show(self, figures: Mapping[str, Any]) -> str:
+    def format_metric(self, figures: Mapping[str, Any]) -> str:
         """Return the mean IoU, and a remark where the truth shows one class alone."""
         alone = figures.get("classes_in_truth", 2) < 2
-        return super().show(figures) + (" (of one class)" if alone else "")
+        return super().format_metric(figures) + (" (of one class)" if alone else "")
 
-    def in_training(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+    def training_metrics(self, figures: Mapping[str, Any]) -> dict[str, Any]:
         """Return pixel accuracy and mean IoU."""
         return {name: figures[name] for name in ("pixel_accuracy", "mean_iou")}
 
@@ -217,7 +210,7 @@ class Segmentation(Task):
         """Draw a board: image, truth, prediction, overlay."""
         draw_board(predictor, data, count, epoch, save)
 
-    def draw_result(
+    def draw_final(
         self, predictor: Segmenter, sets: Mapping[str, Any], count: int, save: Callable[..., None]
     ) -> dict[str, Any]:
         """Draw samples of both sets, and what the layers of the decoder show."""
@@ -226,7 +219,7 @@ class Segmentation(Task):
         return {"samples": samples}
 
     @classmethod
-    def report(cls, record: Record) -> Sections:
+    def report(cls, record: RunRecord) -> ReportSections:
         """Return figures, pictures, classes and confusions."""
         return sections(record)
 

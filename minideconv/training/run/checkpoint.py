@@ -55,7 +55,7 @@ class Checkpoint:
         The network's ``state_dict()``.
     header : dict
         Plain JSON about the network and the run: ``model`` (name and arguments),
-        ``normalization``, ``config``, ``progress``, and the task's facts (`Task.facts`).
+        ``normalization``, ``config``, ``progress``, and the task's metadata (`Task.metadata`).
     state : dict
         Everything else a run needs to go on (optimiser, schedule, random generators, loader): a
         tree of dicts, lists, scalars and arrays. Empty for a checkpoint that only predicts.

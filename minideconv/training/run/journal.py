@@ -29,7 +29,7 @@ class RunProgress:
     epoch_step: int = 0
     """Optimiser steps taken in the epoch under way."""
     best: float | None = None
-    """The best validation by the task's headline; None before the first."""
+    """The best validation by the task's main metric; None before the first."""
     best_epoch: int = 0
     metrics_lines: int = 0
     """Lines of metrics.jsonl that this state has seen."""
@@ -99,7 +99,7 @@ class Journal:
             step=self.progress.epoch_step,
             steps=stage.planned.steps_per_epoch,
             loss=stage.loss.interval_mean(),
-            metric=self.task.show(stage.metrics.figures()),
+            metric=self.task.format_metric(stage.metrics.figures()),
             lr=stage.lr,
             images_per_second=speed,
             seconds_left=self.clock.left(self.plan.steps - self.progress.step),
@@ -136,7 +136,7 @@ class Journal:
             "memory": memory,
             "train": {
                 "loss": stage.loss.epoch_mean(),
-                **self.task.in_training(stage.metrics.figures()),
+                **self.task.training_metrics(stage.metrics.figures()),
             },
         }
 
@@ -148,14 +148,16 @@ class Journal:
         self.progress.epoch_step = 0
         text = (
             f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
-            f"loss {line['train']['loss']:.4f}  train {self.task.show(line['train'])}"
+            f"loss {line['train']['loss']:.4f}  train {self.task.format_metric(line['train'])}"
         )
         better = False
         if "val" in line:
-            text += f"  val loss {line['val']['loss']:.4f}  val {self.task.show(line['val'])}"
-            better = self.task.better(line["val"], self.progress.best)
+            text += (
+                f"  val loss {line['val']['loss']:.4f}  val {self.task.format_metric(line['val'])}"
+            )
+            better = self.task.is_better(line["val"], self.progress.best)
             if better:
-                self.progress.best = line["val"][self.task.headline.key]
+                self.progress.best = line["val"][self.task.main_metric.key]
                 self.progress.best_epoch = self.progress.epoch
                 text += "  best so far"
         self.say(text + f"  (waited {line['data_wait']:.1%} of the time for data)")

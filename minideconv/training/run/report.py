@@ -38,7 +38,7 @@ def write_report(run: RunFolder) -> Path:
     DataError
         If the folder holds no run.
     UsageError
-        If nobody has registered the run's task.
+        If the run's task is not registered.
     """
     write_text(run.report, report_html(run))
     return run.report
@@ -58,9 +58,9 @@ def report_html(run: RunFolder) -> str:
     if run.evaluation.exists():
         evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
     epochs = [line for line in metrics if line["kind"] == "epoch"]
-    sections = task.report(tasks.Record(run.pictures, evaluation, epochs))
+    sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
     return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
-        _charts(metrics, epochs, task.headline),
+        _charts(metrics, epochs, task.main_metric),
         title=escape(_title(settings)),
         run=escape(run.path.name),
         style=(_HERE / "report.css").read_text(encoding="utf-8") + sections.style,
@@ -98,7 +98,7 @@ def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
     return facts
 
 
-def _charts(metrics: Lines, epochs: Lines, headline: tasks.Headline) -> dict[str, str]:
+def _charts(metrics: Lines, epochs: Lines, main_metric: tasks.MainMetric) -> dict[str, str]:
     """Draw the loss, the task's metric and the learning rate over the steps."""
     steps = [line for line in metrics if line["kind"] == "step"]
     validated = [line for line in epochs if "val" in line]
@@ -131,16 +131,16 @@ def _charts(metrics: Lines, epochs: Lines, headline: tasks.Headline) -> dict[str
         marks,
     )
     metric = line_chart(
-        headline.title,
+        main_metric.title,
         [
-            Line("training crops", points(epochs, "train", headline.key), "train", dots),
-            Line("validation", points(validated, "val", headline.key), "val", dots),
+            Line("training crops", points(epochs, "train", main_metric.key), "train", dots),
+            Line("validation", points(validated, "val", main_metric.key), "val", dots),
         ],
         marks,
-        top=headline.top,
+        top=main_metric.top,
     )
     rate = line_chart("learning rate", [Line("lr", points(steps, "lr"), "plain")], marks)
-    return {"loss": loss, "metric": escape(headline.title), "metrics": metric, "rate": rate}
+    return {"loss": loss, "metric": escape(main_metric.title), "metrics": metric, "rate": rate}
 
 
 def _settings(config: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ def load_trained(
     DeviceError
         If the device is not there.
     UsageError
-        If nobody has registered the network's task.
+        If the network's task is not registered.
 
     Examples
     --------

@@ -1,0 +1,67 @@
+"""Tasks by the names that a command line and a checkpoint use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from minideconv.errors import UsageError
+from minideconv.settings.run import TASKS
+from minideconv.tasks.task import Task
+
+__all__ = ["get", "of_config", "register"]
+
+Kind = TypeVar("Kind", bound=type[Task])
+
+_TASKS: dict[str, type[Task]] = {}
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """Let a command line and a checkpoint find a task by its name: a class decorator.
+
+    Examples
+    --------
+    ::
+
+        @tasks.register("depth")
+        class Depth(tasks.Task): ...
+
+
+        train.main(["--task", "depth"])
+    """
+
+    def add(kind: Kind) -> Kind:
+        kind.name = name
+        _TASKS[name] = kind
+        if name not in TASKS:
+            TASKS.append(name)
+        return kind
+
+    return add
+
+
+def get(name: str) -> type[Task]:
+    """Return the task of a name.
+
+    Raises
+    ------
+    UsageError
+        If none has been registered by it.
+    """
+    if name not in _TASKS:
+        raise UsageError(
+            f"no task is called {name!r}; there are {', '.join(sorted(_TASKS))}, and others once "
+            "their files are imported"
+        )
+    return _TASKS[name]
+
+
+def of_config(config: Mapping[str, Any]) -> type[Task]:
+    """Return the task of a run's or a checkpoint's settings; old ones name none: segmentation.
+
+    Raises
+    ------
+    UsageError
+        If none has been registered by its name.
+    """
+    return get(config.get("task", "segmentation"))

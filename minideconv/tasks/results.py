@@ -1,0 +1,93 @@
+"""What a task finds out, and how that is handed on: metrics, and its part of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = [
+    "MainMetric",
+    "Metrics",
+    "ReportSections",
+    "RunRecord",
+    "format_number",
+    "text_table",
+]
+
+
+class Metrics(Protocol):
+    """What is known about a network's outputs, as sums.
+
+    Sums add up over batches, devices and processes, so they are all that these exchange.
+    """
+
+    counts: np.ndarray
+    """The sums: an int64 or float64 array of any shape, which whoever counts adds to."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return the metrics as plain JSON; what is not defined (0/0) is None."""
+        ...
+
+
+@dataclass(frozen=True)
+class MainMetric:
+    """The one metric that stands in every line, and by which results are compared."""
+
+    key: str
+    """Its name among `Metrics.figures`."""
+    name: str
+    """What a line calls it."""
+    title: str
+    """What a chart calls it."""
+    higher_is_better: bool = True
+    top: float | None = None
+    """Least upper end of the chart's axis."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run has written down, for its report."""
+
+    pictures: Path
+    """The folder of its pictures."""
+    evaluation: dict[str, Any]
+    """The content of evaluation.json; empty while the run goes on."""
+    epochs: list[dict[str, Any]]
+    """The epochs' lines of metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class ReportSections:
+    """A task's part of the report, as HTML."""
+
+    summary: str = ""
+    """Below the page's title."""
+    body: str = ""
+    """Behind the curves."""
+    style: str = ""
+    """CSS of both."""
+
+
+def text_table(columns: Iterable[str], rows: Sequence[tuple[str, Sequence[Any]]]) -> str:
+    """Return a table of numbers, with a dash for None and NaN.
+
+    >>> print(text_table(["train", "val"], [("error", [0.25, None])]))
+             train      val
+    error    0.250        -
+    """
+    width = max(len(title) for title, _ in rows)
+    lines = [" " * width + "".join(f"{name:>9}" for name in columns)]
+    for title, values in rows:
+        lines.append(f"{title:<{width}}" + "".join(f"{format_number(v):>9}" for v in values))
+    return "\n".join(lines)
+
+
+def format_number(value: float | str | None) -> str:
+    """Write a number with three places; a dash for None and NaN, and a text as it is."""
+    if isinstance(value, str):
+        return value
+    return "-" if value is None or value != value else f"{value:.3f}"
