@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
 
-__all__ = ["buffer_array", "check_name"]
+__all__ = ["buffer_array", "check_name", "no_such"]
 
 
 def check_name(kind: type, name: str) -> None:
@@ -26,7 +27,7 @@ def check_name(kind: type, name: str) -> None:
         )
     of_class = inspect.getattr_static(kind, name, None)
     method = isinstance(of_class, property | staticmethod | classmethod)
-    if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names"):
+    if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names", "_hooks"):
         raise ValueError(
             f"{who} is what the module itself needs, and cannot name a parameter, a module or a"
             " buffer; choose another name"
@@ -44,3 +45,14 @@ def buffer_array(who: str, value: Any) -> Array:
         )
     array: Array = value
     return array
+
+
+def no_such(
+    what: str, target: str, kind: type, path: str, name: str, there: Iterable[str]
+) -> AttributeError:
+    """Return the error for a name with dots that leads to no module or parameter."""
+    names = ", ".join(there) or "none"
+    owner = f"{path!r}, a {kind.__name__}," if path else f"this {kind.__name__}"
+    return AttributeError(
+        f"no {what} is called {target!r}: {owner} has no {what} {name!r}; it has {names}"
+    )
