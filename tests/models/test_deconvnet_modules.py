@@ -8,6 +8,7 @@ import pytest
 from minideconv import functional as F
 from minideconv import nn, no_grad, random
 from minideconv.autograd import Tensor
+from minideconv.backend import to_cpu
 from minideconv.models import deconvnet
 from minideconv.testing import values
 from minideconv.visualize import activations
@@ -36,7 +37,8 @@ def step(net):
     tape = kinds(scores)
     loss.backward()
     found = {f"gradient of {name}": p.grad.data for name, p in net.named_parameters()}
-    return tape, {"scores": scores.data, "loss": loss.data, **found, **dict(net.named_buffers())}
+    found |= {"scores": scores.data, "loss": loss.data, **dict(net.named_buffers())}
+    return tape, {name: to_cpu(array) for name, array in found.items()}
 
 
 def kinds(scores):
@@ -160,8 +162,10 @@ def test_every_relu_can_be_replaced():
     x = values((1, 3, 9, 10), seed=1, kind="normal")
     seen = activations(net_of(Leaky, training=False), x)
     for name in BLOCKS:
-        before = seen[f"{name}.bn"]
-        np.testing.assert_array_equal(seen[name], np.where(before > 0, before, 0.1 * before))
+        before = to_cpu(seen[f"{name}.bn"])
+        np.testing.assert_array_equal(
+            to_cpu(seen[name]), np.where(before > 0, before, 0.1 * before)
+        )
 
 
 def test_a_block_and_a_pooling_can_be_replaced():
@@ -176,9 +180,9 @@ def test_a_block_and_a_pooling_can_be_replaced():
     net.set_submodule("pool2", pool := nn.MaxPool2d(2, 2, return_switches=True))
     with no_grad():
         seen = net.activations(x)
-        wanted = block(net.conv1_1(x)).data + 1
-    np.testing.assert_allclose(seen["conv1_2"], wanted, rtol=1e-12)
-    np.testing.assert_allclose(seen["pool1"], net.pool1(Tensor(wanted))[0].data, rtol=1e-12)
+        wanted = block(net.conv1_1(x)) + 1.0
+    np.testing.assert_allclose(to_cpu(seen["conv1_2"]), wanted.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(to_cpu(seen["pool1"]), net.pool1(wanted)[0].numpy(), rtol=1e-12)
     assert net.pool2 is pool
 
 
