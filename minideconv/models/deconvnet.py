@@ -192,8 +192,14 @@ def _contract(stage: Sequence[Module], x: Tensor) -> tuple[Tensor, Switches]:
     *blocks, last, pool = stage
     for block in blocks:
         x = block(x)
-    # Together, unless somebody is to see the map in between.
-    pooled: tuple[Tensor, Switches] = last(x, pool) if fusible(last, Block) else pool(last(x))
+    # In one pass, unless a hook on the block, or another module, needs the map in between.
+    pooled = last(x, pool) if fusible(last, Block) else pool(last(x))
+    if not isinstance(pooled, tuple):
+        raise TypeError(
+            f"DeconvNet: a {type(pool).__name__} in the place of a pooling returned a"
+            f" {type(pooled).__name__}; it must return the pooled map and its switches, as"
+            " MaxPool2d(2, 2, return_switches=True) does"
+        )
     return pooled
 
 

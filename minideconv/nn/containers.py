@@ -14,8 +14,8 @@ class ModuleList(Module):
     """Modules in a list, which a Python list would hide: they are learned, moved and saved.
 
     ``len``, iteration, ``append``, ``extend`` and ``modules[index]``, to read and to replace, work
-    as for a list; the name of a module is its number. There is no forward: whoever holds the list
-    says in which order its modules are called.
+    as for a list; the name of a module is its number. There is no forward: the module
+    that holds the list calls what is in it.
 
     Raises
     ------

@@ -1,8 +1,7 @@
-"""Layers that are computed together where nobody can see the difference.
+"""Fusion: batch normalisation, ReLU and pooling in one pass over memory.
 
-Batch normalisation, a ReLU and a pooling that stand behind one another are one pass over memory
-where they are `F.batch_norm_relu_pool`. The modules stay what they are: with a hook on one of them,
-another module in the place of one, or inside ``no_fusion()`` each is called by itself.
+`norm_relu_pool` calls `F.batch_norm_relu_pool` in place of the three modules. With a hook on one of
+them, another module in the place of one, or inside ``no_fusion()`` each is called by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _setting = _Setting()
 def no_fusion() -> Iterator[None]:
     """Call every module by itself inside this block, or inside the function it decorates.
 
-    The tape then has an operation for each module, as who exports or explains a network wants.
+    The tape then has an operation for each module: for exporting a network, or explaining it.
     Results are the same up to rounding.
     """
     before, _setting.fusing = _setting.fusing, False

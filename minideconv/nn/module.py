@@ -8,37 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from minideconv.autograd import RemovableHandle, Tensor
-from minideconv.backend import (
-    Array,
-    Device,
-    as_device,
-    check_state,
-    check_writable,
-    device_of,
-    saved_array,
-    to_cpu,
-    to_default_device,
-    to_device,
-)
+from minideconv.autograd import RemovableHandle
+from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
 from minideconv.backend.device_guard import on_device_of
-from minideconv.engine.layout import assign
-from minideconv.nn.attributes import buffer_array, check_name, no_such
+from minideconv.nn.attributes import Attributes, Parameter, buffer_array, check_name, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
+from minideconv.nn.state import load_state
 
 __all__ = ["Module", "Parameter"]
 
 
-class Parameter(Tensor):
-    """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad=requires_grad)
-
-
-class Module:
+class Module(Attributes):
     """Base class of layers and networks.
 
     Attributes that are a `Parameter`, a `Module`, or were given to `register_buffer` are found by
@@ -53,80 +33,13 @@ class Module:
     its own: not empty, without dots, and not that of a method.
     """
 
-    training: bool
     _hooks = Hooks()  # of a module without any; never written to
 
     def __init__(self) -> None:
         self._buffer_names: tuple[str, ...] = ()
         self.training = True
 
-    # -- attributes -------------------------------------------------------------------------
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter | Module):
-            if "training" not in self.__dict__:
-                raise RuntimeError(
-                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
-                )
-            check_name(type(self), name)
-            self._forget_buffer(name)
-        else:
-            value = self._checked(name, value)
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        self._forget_buffer(name)
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what is missing; what is there is found without this method."""
-        hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
-
-    def _checked(self, name: str, value: Any) -> Any:
-        """Return what is no parameter and no module as attribute `name` may hold it, or raise."""
-        who = f"{type(self).__name__}: {name!r}"
-        if name in self.__dict__.get("_buffer_names", ()):
-            return buffer_array(who, value)
-        if value is not None:
-            self._check_free(name, value)
-        if found := list(_held(value)):
-            known = {id(known) for known in (*self.modules(), *self.parameters())}
-            lost = [type(one).__name__ for one in found if id(one) not in known]
-            if lost:
-                raise TypeError(
-                    f"{who} is a {type(value).__name__} with a {lost[0]} in it, which would be"
-                    " neither learned nor saved; use ModuleList(layers) or Sequential(*layers), or"
-                    " make each of them an attribute"
-                )
-        return value
-
-    def _check_free(self, name: str, value: Any) -> None:
-        """Raise if `value`, no parameter and no module, would take the place of one."""
-        before = self.__dict__.get(name)
-        if isinstance(before, Parameter | Module):
-            kind = "Parameter" if isinstance(before, Parameter) else "Module"
-            raise TypeError(
-                f"{type(self).__name__}: {name!r} is a {kind}; it may become a Parameter, a Module"
-                f" or None, and not a {type(value).__name__}: change parameter.data, or `del` the"
-                " attribute first"
-            )
-
-    def _forget_buffer(self, name: str) -> None:
-        names = self.__dict__.get("_buffer_names", ())
-        self.__dict__["_buffer_names"] = tuple(other for other in names if other != name)
-
-    @property
-    def _parameters(self) -> dict[str, Parameter]:
-        return {name: v for name, v in vars(self).items() if isinstance(v, Parameter)}
-
-    @property
-    def _modules(self) -> dict[str, Module]:
-        return {name: v for name, v in vars(self).items() if isinstance(v, Module)}
-
-    @property
-    def _buffers(self) -> dict[str, Array]:
-        return {name: vars(self)[name] for name in vars(self).get("_buffer_names", ())}
+    # -- buffers -----------------------------------------------------------------------------
 
     def register_buffer(self, name: str, array: Array) -> None:
         """Name an array that belongs to the state but is not learned, as a running mean.
@@ -269,9 +182,11 @@ class Module:
             seen = seen if remove_duplicate else set(seen)  # or only those that it is inside of
             seen.add(id(module))
             yield path, module
+            join = f"{path}." if path else ""
             inner = [
-                (f"{path}.{name}" if path else name, child, seen)
-                for name, child in module._modules.items()
+                (join + name, child, seen)
+                for name, child in vars(module).items()
+                if isinstance(child, Module)
             ]
             todo += inner[::-1]
 
@@ -330,8 +245,8 @@ class Module:
         """Yield (name, parameter), each parameter once even if two modules share it."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, parameter in module._parameters.items():
-                if id(parameter) not in seen:
+            for name, parameter in vars(module).items():
+                if isinstance(parameter, Parameter) and id(parameter) not in seen:
                     seen.add(id(parameter))
                     yield f"{prefix}.{name}" if prefix else name, parameter
 
@@ -426,35 +341,7 @@ class Module:
         TypeError
             If the state is no mapping, or something in it holds no real numbers.
         """
-        check_state("load_state_dict", state)
-        own = self.arrays()
-        kind = type(self).__name__
-        missing = [name for name in own if name not in state]
-        unknown = [name for name in state if name not in own]
-        if missing or unknown:
-            what = (
-                f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not in the network"
-            )
-            raise ValueError(
-                f"load_state_dict: the state does not fit {kind}: {what}"
-                f" ({len(missing)} missing, {len(unknown)} unknown names)"
-            )
-        new = {
-            name: saved_array("load_state_dict", repr(name), state[name], array)
-            for name, array in own.items()
-        }
-        wrong = [name for name in own if new[name].shape != own[name].shape]
-        if wrong:
-            name = wrong[0]
-            raise ValueError(
-                f"load_state_dict: {name!r} has shape {new[name].shape} in the state but"
-                f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
-            )
-        check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
-        for name, array in own.items():
-            assign(array, to_device(new[name], device_of(array)))
-        for parameter in self.parameters():
-            parameter.bump_version()
+        load_state(self, state)
 
     # -- printing -----------------------------------------------------------------------------
 
@@ -473,13 +360,3 @@ class Module:
             for name, module in self._modules.items()
         ]
         return "\n".join([head, *lines, ")"])
-
-
-def _held(value: Any) -> Iterator[Parameter | Module]:
-    """Yield the parameters and modules in a list, a tuple, a set, a dict, or such inside such."""
-    if isinstance(value, list | tuple | set | frozenset | dict):
-        for one in value.values() if isinstance(value, dict) else value:
-            if isinstance(one, Parameter | Module):
-                yield one
-            else:
-                yield from _held(one)

@@ -186,6 +186,17 @@ def test_a_block_and_a_pooling_can_be_replaced():
     assert net.pool2 is pool
 
 
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.ReLU()])
+def test_a_pooling_without_switches_is_refused(pool):
+    """For two images the unpacking of one result into two would have worked."""
+    net = net_of()
+    net.set_submodule("pool1", pool)
+    with pytest.raises(
+        TypeError, match=r"^DeconvNet: a \w+ in the place of a pooling returned a T"
+    ):
+        net(Tensor(values((2, 3, 9, 10), seed=1, kind="normal")))
+
+
 @pytest.mark.parametrize("replaced", ["relu", "block"])
 def test_it_recomputes_with_other_modules_too(replaced):
     def run(recompute):
