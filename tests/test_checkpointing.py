@@ -118,13 +118,59 @@ def test_deconvnet_learns_the_same_bits(recompute, name):
         assert run(recompute) == run(False)
 
 
-def test_deconvnet_shows_each_layer_once_whatever_it_recomputes():
-    net = deconvnet(num_classes=2, width=2, input_size=16, fc=4, stages=2, recompute=True)
-    names = []
-    net(leaf((2, 3, 16, 16), 0), watch=lambda name, y: names.append(name))
-    assert len(names) == len(set(names)) == 16
-    assert list(net.activations(leaf((2, 3, 16, 16), 0))) == names
-    assert "recompute" not in net.config()
+def operations(loss):
+    """Return the names of all operations on the tape."""
+    names, todo, seen = [], [loss._node], set()
+    while todo:
+        node = todo.pop()
+        if id(node) not in seen and hasattr(node, "edges"):
+            seen.add(id(node))
+            names.append(node.name)
+            todo += node.edges
+    return names
+
+
+@pytest.mark.parametrize("hooked", ["conv1_1", "conv1_1.bn", "pool2", "unpool1", "deconv2_2.relu"])
+def test_a_hook_in_deconvnet_is_called_once_whatever_it_recomputes(hooked):
+    def run(recompute):
+        random.manual_seed(5)
+        net = deconvnet(num_classes=2, width=2, input_size=16, fc=4, stages=2, recompute=recompute)
+        seen = []
+        net.get_submodule(hooked).register_forward_hook(lambda *call: seen.append(call[2]))
+        loss = F.cross_entropy(net(leaf((2, 3, 16, 16), 0)), np.zeros((2, 16, 16), np.int64))
+        recomputed = sum(name.startswith("checkpoint of") for name in operations(loss))
+        loss.backward()
+        assert len(seen) == 1
+        result = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
+        assert result.requires_grad  # on the tape: gradients can be asked for too
+        return recomputed, bits(loss, *(p.grad for p in net.parameters()))
+
+    (none, wanted), (most, found) = run(False), run(True)
+    assert (none, most) == (0, 3)  # of four parts of the network the hooked one is kept
+    assert found == wanted
+
+
+def test_hooks_elsewhere_see_what_a_part_computes_twice():
+    """As everything else that a part does beside computing."""
+    net, seen = Net("layers"), []
+    for inner in (net.first[0], net.last, net):
+        inner.register_forward_hook(lambda module, args, output: seen.append(type(module)))
+    net(leaf((2, 3, 8, 8), 0)).sum().backward()
+    assert seen.count(nn.Conv2d) == seen.count(nn.ConvTranspose2d) == 2
+    assert seen.count(Net) == 1
+
+
+def test_a_hook_that_changes_an_output_changes_it_both_times():
+    def run(again):
+        net = Net(again)
+        net.first[0].register_forward_hook(lambda module, args, output: output * 3.0)
+        return train(net, leaf((2, 3, 8, 8), 0))
+
+    assert run("layers") == run(False) != train(Net(False), leaf((2, 3, 8, 8), 0))
+
+
+def test_recomputing_is_no_setting_of_the_network():
+    assert "recompute" not in deconvnet(width=2, input_size=16, fc=4, stages=2).config()
 
 
 @pytest.mark.cpu  # counts the host's memory

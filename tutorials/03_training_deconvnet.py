@@ -301,10 +301,12 @@ class ForgetfulUnpool(nn.Module):
         return F.max_unpool2d(x, type(switches).from_window(corner, switches.plane_shape, 2, 2))
 
 
-remembered = model.unpool
-model.unpool = ForgetfulUnpool()
+remembered = {n: m for n, m in model.named_modules() if isinstance(m, nn.MaxUnpool2d)}
+for name in remembered:
+    model.set_submodule(name, ForgetfulUnpool())
 forgetful_iou, forgetful = evaluate(), predict(images)
-model.unpool = remembered
+for name, unpool in remembered.items():
+    model.set_submodule(name, unpool)
 
 print(f"IoU of objects with its switches {trained_iou[1]:.2f}, without them {forgetful_iou[1]:.2f}")
 board([("truth", truth), ("with\nswitches", labels), ("without", forgetful)])

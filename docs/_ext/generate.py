@@ -37,7 +37,7 @@ ROOMS = [
     ("minideconv.data", "data", "Data sets, crops and the loader."),
     ("minideconv.data.transforms", "data.transforms", "Callables (image, mask, rng)."),
     ("minideconv.segmentation", "segmentation", "From scores to masks, and metrics."),
-    ("minideconv.visualize", "visualize", "Pictures."),
+    ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.training", "training", "The engine behind the command lines."),
     ("minideconv.testing", "testing", "What a course or a plug-in imports."),

@@ -10,14 +10,16 @@ reproduce.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minideconv.autograd import Tensor, checkpoint, no_grad
-from minideconv.backend import Array, device_of
+from minideconv.autograd import Tensor, checkpoint
+from minideconv.backend import Array
 from minideconv.models.registry import NetworkOptions, register
-from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module
+from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module, ReLU
+from minideconv.nn.fusion import fusible, norm_relu_pool
+from minideconv.nn.inspection import activations
 from minideconv.ops import geometry
 from minideconv.ops.switches import Switches
 from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, setting
@@ -45,10 +47,11 @@ class Block(Module):
         super().__init__()
         self.layer = layer
         self.bn = BatchNorm2d(channels)
+        self.relu = ReLU()
 
-    def forward(self, x: Tensor, pool: MaxPool2d | None = None) -> Any:
-        """Apply the three, the last two together; with `pool` that too, and return the switches."""
-        return self.bn(self.layer(x), relu=True, pool=pool)
+    def forward(self, x: Tensor, pool: Module | None = None) -> Any:
+        """Apply the three; with `pool` that too, and return what it returns."""
+        return norm_relu_pool(self.layer(x), self.bn, self.relu, pool)
 
 
 class DeconvNet(Module):
@@ -88,8 +91,6 @@ class DeconvNet(Module):
         self.fc, self.stages, self.in_channels = fc, stages, in_channels
         self.fc_kernel = None if fc_kernel is None else kernel
         self.recompute = recompute
-        self.pool = MaxPool2d(2, 2, return_switches=True)
-        self.unpool = MaxUnpool2d()
 
         channels = in_channels
         for number, (convolutions, _) in enumerate(STAGES[:stages], 1):
@@ -97,19 +98,21 @@ class DeconvNet(Module):
                 conv = Conv2d(channels, multiple * width, 3, padding=1)
                 channels = multiple * width
                 setattr(self, f"conv{number}_{i}", Block(conv, channels))
+            setattr(self, f"pool{number}", MaxPool2d(2, 2, return_switches=True))
 
         self.fc6 = Block(Conv2d(channels, fc, kernel), fc)
         self.fc7 = Block(Conv2d(fc, fc, 1), fc)
         self.fc6_deconv = Block(ConvTranspose2d(fc, channels, kernel), channels)
 
         for number in range(stages, 0, -1):
+            setattr(self, f"unpool{number}", MaxUnpool2d())
             for i, multiple in enumerate(STAGES[number - 1][1], 1):
                 deconv = ConvTranspose2d(channels, multiple * width, 3, padding=1)
                 channels = multiple * width
                 setattr(self, f"deconv{number}_{i}", Block(deconv, channels))
         self.seg_score = Conv2d(channels, num_classes, 1)
 
-    def forward(self, x: Tensor, watch: Callable[[str, Tensor], None] | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return every class's score at every pixel, ``(N, 3, H, W) -> (N, num_classes, H, W)``.
 
         Parameters
@@ -117,8 +120,6 @@ class DeconvNet(Module):
         x : Tensor, shape (N, in_channels, H, W)
             Normalised images, at least as large as ``input_size``; larger ones are treated fully
             convolutionally, and a size that a pooling cannot halve is restored by its switches.
-        watch : callable, optional
-            Called as ``watch(name, output)`` behind every layer, for looking inside.
 
         Raises
         ------
@@ -135,58 +136,41 @@ class DeconvNet(Module):
                 f" {self.input_size[0]}x{self.input_size[1]} and fc6 needs at least that"
             )
 
-        def step(name: str, x: Tensor) -> Tensor:
-            y: Tensor = getattr(self, name)(x)
-            if watch is not None:
-                watch(name, y)
-            return y
-
-        def contract(x: Tensor, number: int) -> tuple[Tensor, Switches]:
-            *names, last = (f"conv{number}_{i + 1}" for i in range(len(STAGES[number - 1][0])))
-            for name in names:
-                x = step(name, x)
-            if watch is None:  # nobody asks for the map in between
-                pooled: tuple[Tensor, Switches] = getattr(self, last)(x, self.pool)
-                return pooled
-            x, switches = self.pool(step(last, x))
-            watch(f"pool{number}", x)
-            return x, switches
-
-        def expand(x: Tensor, switches: Switches, number: int) -> Tensor:
-            x = self.unpool(x, switches)
-            if watch is not None:
-                watch(f"unpool{number}", x)
-            for i in range(1, len(STAGES[number - 1][1]) + 1):
-                x = step(f"deconv{number}_{i}", x)
-            return x
-
-        def compute(stage: Callable[..., Any], *inputs: Any) -> Any:
-            again = self.stages if self.recompute is True else self.recompute
-            # `watch` is to see each layer once.
-            return (checkpoint if inputs[-1] <= again and watch is None else _call)(stage, *inputs)
-
         all_switches: list[Switches] = []
         for number in range(1, self.stages + 1):
-            x, switches = compute(contract, x, number)
+            x, switches = self._compute(number, _contract, self._stage("conv", number), x)
             all_switches.append(switches)
-        for name in ("fc6", "fc7", "fc6_deconv"):
-            x = step(name, x)
+        x = self.fc6_deconv(self.fc7(self.fc6(x)))
         for number in range(self.stages, 0, -1):
-            x = compute(expand, x, all_switches.pop(), number)
-        return step("seg_score", x)
+            stage = self._stage("deconv", number)
+            x = self._compute(number, _expand, stage, x, all_switches.pop())
+        scores: Tensor = self.seg_score(x)
+        return scores
+
+    def _stage(self, side: str, number: int) -> list[Module]:
+        """Return the modules of one side of a row of the table, in the order of computation."""
+        blocks = STAGES[number - 1][0 if side == "conv" else 1]
+        names = [f"{side}{number}_{i}" for i in range(1, len(blocks) + 1)]
+        names = [*names, f"pool{number}"] if side == "conv" else [f"unpool{number}", *names]
+        return [getattr(self, name) for name in names]
+
+    def _compute(
+        self, number: int, function: Callable[..., Any], stage: list[Module], *inputs: Any
+    ) -> Any:
+        """Call `function`, as `recompute` says for this stage."""
+        again = self.stages if self.recompute is True else self.recompute
+        # A hook is to see each call once, and on the tape.
+        if number <= again and not any(m._hooks for part in stage for m in part.modules()):
+            return checkpoint(function, stage, *inputs)
+        return function(stage, *inputs)
 
     def activations(self, x: Tensor | Array) -> dict[str, Array]:
         """Return every layer's output for `x`, by name, in the order in which they are computed.
 
-        No tape is kept. The network's mode is not changed: call ``eval()`` first to see what
-        prediction sees.
+        Blocks, poolings, unpoolings and ``seg_score``: `visualize.activations` has what is inside
+        the blocks too, and any other network.
         """
-        seen: dict[str, Array] = {}
-        with no_grad():
-            device = device_of(next(self.parameters()).data)
-            tensor = x if isinstance(x, Tensor) else Tensor(x, device=device)
-            self.forward(tensor, watch=lambda name, y: seen.__setitem__(name, y.data))
-        return seen
+        return activations(self, x, layers=[name for name, _ in self.named_children()])
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""
@@ -205,8 +189,29 @@ class DeconvNet(Module):
         return f"{self.num_parameters():,} parameters"
 
 
-def _call(function: Callable[..., Any], *inputs: Any) -> Any:
-    return function(*inputs)
+def _contract(stage: Sequence[Module], x: Tensor) -> tuple[Tensor, Switches]:
+    """Apply convolutions and a pooling; return the smaller map, and the switches."""
+    *blocks, last, pool = stage
+    for block in blocks:
+        x = block(x)
+    # In one pass, unless a hook on the block, or another module, needs the map in between.
+    pooled = last(x, pool) if fusible(last, Block) else pool(last(x))
+    if not isinstance(pooled, tuple):
+        raise TypeError(
+            f"DeconvNet: a {type(pool).__name__} in the place of a pooling returned a"
+            f" {type(pooled).__name__}; it must return the pooled map and its switches, as"
+            " MaxPool2d(2, 2, return_switches=True) does"
+        )
+    return pooled
+
+
+def _expand(stage: Sequence[Module], x: Tensor, switches: Switches) -> Tensor:
+    """Apply an unpooling and deconvolutions."""
+    unpool, *blocks = stage
+    x = unpool(x, switches)
+    for block in blocks:
+        x = block(x)
+    return x
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
 """Modules: layers with their parameters, and the containers that hold them."""
 
 from minideconv.nn import init, utils
+from minideconv.nn.containers import ModuleList, Sequential
+from minideconv.nn.fusion import no_fusion
 from minideconv.nn.layers import (
     BatchNorm2d,
     Conv2d,
@@ -10,7 +12,6 @@ from minideconv.nn.layers import (
     MaxPool2d,
     MaxUnpool2d,
     ReLU,
-    Sequential,
     Upsample,
 )
 from minideconv.nn.module import Module, Parameter
@@ -25,11 +26,13 @@ __all__ = [
     "MaxPool2d",
     "MaxUnpool2d",
     "Module",
+    "ModuleList",
     "Parameter",
     "ReLU",
     "Sequential",
     "SyncBatchNorm2d",
     "Upsample",
     "init",
+    "no_fusion",
     "utils",
 ]

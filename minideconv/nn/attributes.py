@@ -1,15 +1,17 @@
-"""What the attributes of a `Module` may be called, and what a buffer may be."""
+"""`Attributes`: what a module's attributes may be called and what they may be, and `Parameter`."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
 
-__all__ = ["buffer_array", "check_name"]
+__all__ = ["Attributes", "Parameter", "buffer_array", "check_name", "no_such"]
 
 
 def check_name(kind: type, name: str) -> None:
@@ -26,7 +28,7 @@ def check_name(kind: type, name: str) -> None:
         )
     of_class = inspect.getattr_static(kind, name, None)
     method = isinstance(of_class, property | staticmethod | classmethod)
-    if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names"):
+    if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names", "_hooks"):
         raise ValueError(
             f"{who} is what the module itself needs, and cannot name a parameter, a module or a"
             " buffer; choose another name"
@@ -44,3 +46,106 @@ def buffer_array(who: str, value: Any) -> Array:
         )
     array: Array = value
     return array
+
+
+def no_such(
+    what: str, target: str, kind: type, path: str, name: str, there: Iterable[str]
+) -> AttributeError:
+    """Return the error for a name with dots that leads to no module or parameter."""
+    names = ", ".join(there) or "none"
+    owner = f"{path!r}, a {kind.__name__}," if path else f"this {kind.__name__}"
+    return AttributeError(
+        f"no {what} is called {target!r}: {owner} has no {what} {name!r}; it has {names}"
+    )
+
+
+class Parameter(Tensor):
+    """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad=requires_grad)
+
+
+class Attributes:
+    """The part of a `Module` that says what an attribute is, and where it is found."""
+
+    training: bool
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter | Attributes):
+            if "training" not in self.__dict__:
+                raise RuntimeError(
+                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
+                )
+            check_name(type(self), name)
+            self._forget_buffer(name)
+        else:
+            value = self._checked(name, value)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._forget_buffer(name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what is missing; what is there is found without this method."""
+        hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Return what is no parameter and no module as attribute `name` may hold it, or raise."""
+        who = f"{type(self).__name__}: {name!r}"
+        if name in self.__dict__.get("_buffer_names", ()):
+            return buffer_array(who, value)
+        if value is not None:
+            self._check_free(name, value)
+        if found := list(_held(value)):
+            module: Any = self
+            known = {id(known) for known in (*module.modules(), *module.parameters())}
+            lost = [type(one).__name__ for one in found if id(one) not in known]
+            if lost:
+                raise TypeError(
+                    f"{who} is a {type(value).__name__} with a {lost[0]} in it, which would be"
+                    " neither learned nor saved; use ModuleList(layers) or Sequential(*layers), or"
+                    " make each of them an attribute"
+                )
+        return value
+
+    def _check_free(self, name: str, value: Any) -> None:
+        """Raise if `value`, no parameter and no module, would take the place of one."""
+        before = self.__dict__.get(name)
+        if isinstance(before, Parameter | Attributes):
+            kind = "Parameter" if isinstance(before, Parameter) else "Module"
+            raise TypeError(
+                f"{type(self).__name__}: {name!r} is a {kind}; it may become a Parameter, a Module"
+                f" or None, and not a {type(value).__name__}: change parameter.data, or `del` the"
+                " attribute first"
+            )
+
+    def _forget_buffer(self, name: str) -> None:
+        names = self.__dict__.get("_buffer_names", ())
+        self.__dict__["_buffer_names"] = tuple(other for other in names if other != name)
+
+    @property
+    def _parameters(self) -> dict[str, Parameter]:
+        return {name: v for name, v in vars(self).items() if isinstance(v, Parameter)}
+
+    @property
+    def _modules(self) -> dict[str, Any]:
+        return {name: v for name, v in vars(self).items() if isinstance(v, Attributes)}
+
+    @property
+    def _buffers(self) -> dict[str, Array]:
+        return {name: vars(self)[name] for name in vars(self).get("_buffer_names", ())}
+
+
+def _held(value: Any) -> Iterator[Parameter | Attributes]:
+    """Yield the parameters and modules in a list, a tuple, a set, a dict, or such inside such."""
+    if isinstance(value, list | tuple | set | frozenset | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            if isinstance(one, Parameter | Attributes):
+                yield one
+            else:
+                yield from _held(one)

@@ -31,7 +31,6 @@ __all__ = [
     "MaxPool2d",
     "MaxUnpool2d",
     "ReLU",
-    "Sequential",
     "Upsample",
 ]
 
@@ -361,31 +360,3 @@ class Upsample(Module):
         """Return the target and the mode."""
         target = f"size={self.size}" if self.size else f"scale_factor={self.scale_factor}"
         return f"{target}, mode={self.mode!r}"
-
-
-class Sequential(Module):
-    """Modules one after another; ``len``, indexing and iteration work as for a list."""
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__()
-        for number, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(
-                    f"Sequential: argument {number} is a {type(module).__name__}; each must be a"
-                    " Module of its own, as in Sequential(*layers) for a list"
-                )
-            setattr(self, str(number), module)
-
-    def forward(self, x: Any) -> Any:
-        """Pass `x` through every module in turn."""
-        for module in self.children():
-            x = module(x)
-        return x
-
-    def __len__(self) -> int:
-        """Return the number of modules."""
-        return len(self._modules)
-
-    def __getitem__(self, index: int) -> Module:
-        """Return one of the modules."""
-        return list(self._modules.values())[index]

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from reprlib import recursive_repr
 from typing import Any, Self
 
 import numpy as np
 
-from minideconv.autograd import Tensor
-from minideconv.backend import (
-    Array,
-    Device,
-    as_device,
-    check_state,
-    check_writable,
-    device_of,
-    saved_array,
-    to_cpu,
-    to_default_device,
-    to_device,
-)
+from minideconv.autograd import RemovableHandle
+from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
 from minideconv.backend.device_guard import on_device_of
-from minideconv.engine.layout import assign
-from minideconv.nn.attributes import buffer_array, check_name
+from minideconv.nn.attributes import Attributes, Parameter, buffer_array, check_name, no_such
+from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
+from minideconv.nn.state import load_state
 
 __all__ = ["Module", "Parameter"]
 
 
-class Parameter(Tensor):
-    """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad=requires_grad)
-
-
-class Module:
+class Module(Attributes):
     """Base class of layers and networks.
 
     Attributes that are a `Parameter`, a `Module`, or were given to `register_buffer` are found by
@@ -45,85 +27,19 @@ class Module:
 
     An attribute is one thing, whatever it was before: it is kept in one place, and what it is
     decides where it is found. None takes a parameter or a module out; anything else in its place
-    would still look like it and is refused. Modules in a list or a dict are not found, so such an
-    attribute is refused too, unless they are attributes of their own as well: use `Sequential`, or
-    ``setattr(self, f"block{i}", block)``. What is found has a name of its own: not empty, without
-    dots, and not that of a method.
+    would still look like it and is refused. Modules in a list, a set or a dict are not found, so
+    such an attribute is refused too, unless they are attributes of their own as well, and what is
+    put into it later goes unnoticed: use `ModuleList` or `Sequential`. What is found has a name of
+    its own: not empty, without dots, and not that of a method.
     """
 
-    training: bool
+    _hooks = Hooks()  # of a module without any; never written to
 
     def __init__(self) -> None:
         self._buffer_names: tuple[str, ...] = ()
         self.training = True
 
-    # -- attributes -------------------------------------------------------------------------
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter | Module):
-            if "training" not in self.__dict__:
-                raise RuntimeError(
-                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
-                )
-            check_name(type(self), name)
-            self._forget_buffer(name)
-        else:
-            value = self._checked(name, value)
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        self._forget_buffer(name)
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what is missing; what is there is found without this method."""
-        hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
-
-    def _checked(self, name: str, value: Any) -> Any:
-        """Return what is no parameter and no module as attribute `name` may hold it, or raise."""
-        who = f"{type(self).__name__}: {name!r}"
-        if name in self.__dict__.get("_buffer_names", ()):
-            return buffer_array(who, value)
-        if value is not None:
-            self._check_free(name, value)
-        if found := list(_held(value)):
-            known = {id(known) for known in (*self.modules(), *self.parameters())}
-            lost = [type(one).__name__ for one in found if id(one) not in known]
-            if lost:
-                raise TypeError(
-                    f"{who} is a {type(value).__name__} with a {lost[0]} in it, which would be"
-                    " neither learned nor saved; use Sequential(*layers), or make each of them an"
-                    " attribute"
-                )
-        return value
-
-    def _check_free(self, name: str, value: Any) -> None:
-        """Raise if `value`, no parameter and no module, would take the place of one."""
-        before = self.__dict__.get(name)
-        if isinstance(before, Parameter | Module):
-            kind = "Parameter" if isinstance(before, Parameter) else "Module"
-            raise TypeError(
-                f"{type(self).__name__}: {name!r} is a {kind}; it may become a Parameter, a Module"
-                f" or None, and not a {type(value).__name__}: change parameter.data, or `del` the"
-                " attribute first"
-            )
-
-    def _forget_buffer(self, name: str) -> None:
-        names = self.__dict__.get("_buffer_names", ())
-        self.__dict__["_buffer_names"] = tuple(other for other in names if other != name)
-
-    @property
-    def _parameters(self) -> dict[str, Parameter]:
-        return {name: v for name, v in vars(self).items() if isinstance(v, Parameter)}
-
-    @property
-    def _modules(self) -> dict[str, Module]:
-        return {name: v for name, v in vars(self).items() if isinstance(v, Module)}
-
-    @property
-    def _buffers(self) -> dict[str, Array]:
-        return {name: vars(self)[name] for name in vars(self).get("_buffer_names", ())}
+    # -- buffers -----------------------------------------------------------------------------
 
     def register_buffer(self, name: str, array: Array) -> None:
         """Name an array that belongs to the state but is not learned, as a running mean.
@@ -156,8 +72,89 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call ``forward``."""
-        return self.forward(*args, **kwargs)
+        """Call ``forward``, and the hooks in front of and behind it."""
+        if not self._hooks:
+            return self.forward(*args, **kwargs)
+        return call_with_hooks(self, self._hooks, args, kwargs)
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before every forward; see `register_forward_hook`.
+
+        `args` is the tuple of the positional arguments. The hook returns None, or what takes their
+        place: a tuple, or one value. With `with_kwargs` it is called as ``hook(module, args,
+        kwargs)`` and returns None or a pair ``(args, kwargs)``.
+        """
+        return self._register(hook, True, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after every forward of this module.
+
+        Hooks are called in the order in which they were registered, each with what the one before
+        has made of the arguments or the output. An exception in one passes through, and ends the
+        call. They are not part of the state, and not pickled; ``copy.deepcopy`` copies them with
+        the module, and the handle stays with the original.
+
+        Parameters
+        ----------
+        hook : callable
+            Returns None, or what takes the place of the output.
+        with_kwargs : bool
+            Whether to call it as ``hook(module, args, kwargs, output)``.
+
+        Returns
+        -------
+        RemovableHandle
+            ``handle.remove()`` takes the hook away again. While the module is being called that is
+            possible too; its hooks of the same kind are then still called this once.
+
+        Raises
+        ------
+        TypeError
+            If `hook` cannot be called.
+
+        Notes
+        -----
+        A hook sees the calls that Python makes. A forward that `checkpoint` carries out a second
+        time calls it a second time (`DeconvNet` with ``recompute`` keeps what a hooked stage
+        computes, so that there it is called once); a step that a GPU repeats as a recorded graph
+        does not call it at all. Modules that are otherwise computed in one pass (`no_fusion`) are
+        called one by one where one of them has a hook.
+
+        Examples
+        --------
+        >>> layer = Module()
+        >>> layer.forward = lambda x: 2 * x
+        >>> handle = layer.register_forward_hook(lambda module, args, output: print(args, output))
+        >>> layer(3)
+        (3,) 6
+        6
+        >>> handle.remove()
+        >>> layer(3)
+        6
+        """
+        return self._register(hook, False, with_kwargs)
+
+    def _register(
+        self, hook: Callable[..., Any], before: bool, with_kwargs: bool
+    ) -> RemovableHandle:
+        if not callable(hook):
+            raise TypeError(
+                f"{type(self).__name__}: a hook is a {type(hook).__name__}; it must be a function"
+                " or another callable"
+            )
+        hooks: Hooks = vars(self).setdefault("_hooks", Hooks())
+        entry: Any = Hook(hook, before, with_kwargs)
+        return RemovableHandle(hooks, entry)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what a copy or a pickle has, with a list of hooks of its own."""
+        vars(self).update(state)
+        if "_hooks" in state:
+            vars(self)["_hooks"] = Hooks(state["_hooks"])
 
     # -- walking ----------------------------------------------------------------------------
 
@@ -165,23 +162,91 @@ class Module:
         """Yield the modules directly inside this one."""
         yield from self._modules.values()
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yield (name, module) for this module, named ``""``, and all inside it, outer first."""
-        yield prefix, self
-        for name, module in self._modules.items():
-            yield from module.named_modules(f"{prefix}.{name}" if prefix else name)
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for each module directly inside this one."""
+        yield from self._modules.items()
+
+    def named_modules(
+        self, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for this module, named ``""``, and all inside it, outer first.
+
+        A module in several places comes once, under its first name; with ``remove_duplicate=False``
+        under all its names, except inside itself.
+        """
+        todo: list[tuple[str, Module, set[int]]] = [(prefix, self, set())]
+        while todo:
+            path, module, seen = todo.pop()
+            if id(module) in seen:
+                continue
+            seen = seen if remove_duplicate else set(seen)  # or only those that it is inside of
+            seen.add(id(module))
+            yield path, module
+            join = f"{path}." if path else ""
+            inner = [
+                (join + name, child, seen)
+                for name, child in vars(module).items()
+                if isinstance(child, Module)
+            ]
+            todo += inner[::-1]
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and all inside it."""
+        """Yield this module and all inside it, each once."""
         for _, module in self.named_modules():
             yield module
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module with this name, as `named_modules` gives it; ``""`` is this one.
+
+        Raises
+        ------
+        AttributeError
+            If there is none; the message says which part of the name is missing, and what there is.
+        """
+        module, path = self, ""
+        for name in target.split(".") if target else ():
+            modules = module._modules
+            if name not in modules:
+                raise no_such("module", target, type(module), path, name, modules)
+            module, path = modules[name], f"{path}.{name}" if path else name
+        return module
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Put another module in the place of the one with this name.
+
+        Raises
+        ------
+        AttributeError
+            If there is none, as `get_submodule`.
+        ValueError
+            If `target` is empty: a module cannot replace itself.
+        TypeError
+            If `module` is no Module.
+        """
+        who = f"{type(self).__name__}.set_submodule"
+        if not target:
+            raise ValueError(f"{who}: the name is empty; a module cannot replace itself")
+        if not isinstance(module, Module):
+            raise TypeError(f"{who}: {target!r} must be a Module, not a {type(module).__name__}")
+        self.get_submodule(target)
+        path, _, name = target.rpartition(".")
+        setattr(self.get_submodule(path), name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter with this name; `AttributeError` as `get_submodule` if none is."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        parameters = module._parameters
+        if name not in parameters:
+            raise no_such("parameter", target, type(module), path, name, parameters)
+        return parameters[name]
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (name, parameter), each parameter once even if two modules share it."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, parameter in module._parameters.items():
-                if id(parameter) not in seen:
+            for name, parameter in vars(module).items():
+                if isinstance(parameter, Parameter) and id(parameter) not in seen:
                     seen.add(id(parameter))
                     yield f"{prefix}.{name}" if prefix else name, parameter
 
@@ -192,7 +257,7 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Array]]:
         """Yield (name, array) of the state that is not learned."""
-        for prefix, module in self.named_modules():
+        for prefix, module in self.named_modules(remove_duplicate=False):
             for name, array in module._buffers.items():
                 yield f"{prefix}.{name}" if prefix else name, array
 
@@ -222,7 +287,17 @@ class Module:
 
         Gradients are dropped; make the optimiser after moving, or call its ``flatten()`` again.
         Integer buffers keep their dtype.
+
+        Raises
+        ------
+        TypeError
+            If `dtype` is not one of floating-point numbers.
         """
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise TypeError(
+                f"{type(self).__name__}: to() got dtype {np.dtype(dtype)}; weights can only become"
+                " floating-point numbers, as float32 or float64"
+            )
 
         def moved(array: Array) -> Array:
             if device is not None:
@@ -266,35 +341,7 @@ class Module:
         TypeError
             If the state is no mapping, or something in it holds no real numbers.
         """
-        check_state("load_state_dict", state)
-        own = self.arrays()
-        kind = type(self).__name__
-        missing = [name for name in own if name not in state]
-        unknown = [name for name in state if name not in own]
-        if missing or unknown:
-            what = (
-                f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not in the network"
-            )
-            raise ValueError(
-                f"load_state_dict: the state does not fit {kind}: {what}"
-                f" ({len(missing)} missing, {len(unknown)} unknown names)"
-            )
-        new = {
-            name: saved_array("load_state_dict", repr(name), state[name], array)
-            for name, array in own.items()
-        }
-        wrong = [name for name in own if new[name].shape != own[name].shape]
-        if wrong:
-            name = wrong[0]
-            raise ValueError(
-                f"load_state_dict: {name!r} has shape {new[name].shape} in the state but"
-                f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
-            )
-        check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
-        for name, array in own.items():
-            assign(array, to_device(new[name], device_of(array)))
-        for parameter in self.parameters():
-            parameter.bump_version()
+        load_state(self, state)
 
     # -- printing -----------------------------------------------------------------------------
 
@@ -302,6 +349,7 @@ class Module:
         """Return what stands between the brackets when the module is printed."""
         return ""
 
+    @recursive_repr("...")  # a module inside itself
     def __repr__(self) -> str:
         """Return an indented outline of the module and all inside it."""
         head = f"{type(self).__name__}({self.extra_repr()}"
@@ -312,13 +360,3 @@ class Module:
             for name, module in self._modules.items()
         ]
         return "\n".join([head, *lines, ")"])
-
-
-def _held(value: Any) -> Iterator[Parameter | Module]:
-    """Yield the parameters and modules in a list, a tuple, a dict, or such inside such."""
-    if isinstance(value, list | tuple | dict):
-        for one in value.values() if isinstance(value, dict) else value:
-            if isinstance(one, Parameter | Module):
-                yield one
-            else:
-                yield from _held(one)

@@ -67,14 +67,21 @@ class SyncBatchNorm2d(BatchNorm2d):
     def convert_sync_batchnorm(cls, module: Module, together: Together) -> Module:
         """Replace every `BatchNorm2d` in `module` by a layer that works `together` with others.
 
-        Parameters and buffers stay the same objects. Returns `module`, or the new layer if `module`
-        is itself a `BatchNorm2d`.
+        Parameters, buffers and hooks stay the same objects. Returns `module`, or the new layer if
+        `module` is itself a `BatchNorm2d`.
         """
+        new: dict[int, SyncBatchNorm2d] = {}
+
+        def converted(layer: BatchNorm2d) -> SyncBatchNorm2d:
+            if id(layer) not in new:  # one in two places stays one
+                new[id(layer)] = cls.__new__(cls)
+                vars(new[id(layer)]).update(vars(layer), together=together)
+            return new[id(layer)]
+
         if isinstance(module, BatchNorm2d):
-            layer = cls.__new__(cls)
-            layer.__dict__.update(module.__dict__)
-            layer.together = together
-            return layer
-        for name, child in module._modules.items():
-            setattr(module, name, cls.convert_sync_batchnorm(child, together))
+            return converted(module)
+        for owner in list(module.modules()):
+            for name, child in owner.named_children():
+                if isinstance(child, BatchNorm2d):
+                    setattr(owner, name, converted(child))
         return module

@@ -1,5 +1,6 @@
-"""Pictures: boards of masks, activation strips, charts as SVG."""
+"""Pictures: boards of masks, activation strips, charts as SVG; and what networks compute inside."""
 
+from minideconv.nn.inspection import activations
 from minideconv.visualize.boards import activation_picture, board, decoder_layers, sample_row
 from minideconv.visualize.charts import Line, line_chart
 from minideconv.visualize.masks import save_palette_png
@@ -7,6 +8,7 @@ from minideconv.visualize.masks import save_palette_png
 __all__ = [
     "Line",
     "activation_picture",
+    "activations",
     "board",
     "decoder_layers",
     "line_chart",

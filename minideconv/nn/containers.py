@@ -1,0 +1,85 @@
+"""Modules that hold modules by number: `ModuleList` and `Sequential`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from minideconv.nn.module import Module
+
+__all__ = ["ModuleList", "Sequential"]
+
+
+class ModuleList(Module):
+    """Modules in a list, which a Python list would hide: they are learned, moved and saved.
+
+    ``len``, iteration, ``append``, ``extend`` and ``modules[index]``, to read and to replace, work
+    as for a list; the name of a module is its number. There is no forward: the module
+    that holds the list calls what is in it.
+
+    Raises
+    ------
+    TypeError
+        If something in it is no `Module`.
+
+    Examples
+    --------
+    >>> from minideconv.nn import Linear
+    >>> layers = ModuleList(Linear(2, 2, bias=False) for _ in range(2))
+    >>> layers.append(Linear(2, 1))
+    >>> list(layers.state_dict())
+    ['0.weight', '1.weight', '2.weight', '2.bias']
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        self.extend(modules)
+
+    def append(self, module: Module) -> None:
+        """Put a module behind the others."""
+        number = len(self)
+        while str(number) in vars(self):  # one in front of it was deleted
+            number += 1
+        setattr(self, str(number), self._own(module, number))
+
+    def extend(self, modules: Iterable[Module]) -> None:
+        """Put several modules behind the others."""
+        for module in modules:
+            self.append(module)
+
+    def _own(self, module: Module, number: int) -> Module:
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: argument {number} is a {type(module).__name__}; each must"
+                " be a Module of its own, as in ModuleList(layers) and Sequential(*layers)"
+            )
+        return module
+
+    def __len__(self) -> int:
+        """Return the number of modules."""
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        """Return an iterator over the modules."""
+        return self.children()
+
+    def __getitem__(self, index: int) -> Module:
+        """Return one of the modules."""
+        return list(self._modules.values())[index]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        """Replace one of the modules."""
+        setattr(self, list(self._modules)[index], self._own(module, index))
+
+
+class Sequential(ModuleList):
+    """Modules one after another; otherwise a `ModuleList`."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, x: Any) -> Any:
+        """Pass `x` through every module in turn."""
+        for module in self.children():
+            x = module(x)
+        return x
