@@ -164,8 +164,7 @@ def gradients_of(
     """
     ends: dict[Node | Tensor, Array | None] = dict.fromkeys(inputs)
     saved = tuple(grads)
-    back = lambda _, needs, *grads: grads  # noqa: E731
-    join = Node("join", {}, outputs, back, saved, (), (), None, False)
+    join = Node("join", {}, outputs, lambda _, needs, *grads: grads, saved, (), (), None, False)
     del grads, saved  # freed as the walk passes
     backward_pass(join, np.ones(()), ends=ends)
     return [ends[target] for target in inputs]
