@@ -1,16 +1,16 @@
 """Functions of Tensors: each binds a pair of array functions from `ops` to the tape.
 
 Read one and you have read them all: the forward is called on the arrays, and `record` is told which
-arrays the backward will want and which function computes it. Names and argument order follow
+arrays the backward will want, which function computes it, and with which options. In a backward,
+``x_data`` is the array of the tensor ``x``, as the tape saved it. Names and argument order follow
 ``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation says
 what happens here. The maths of a function, its shapes and its sources are in the file of its op.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Literal, overload
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,10 +19,10 @@ from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import algorithm, get_algorithm
+from minideconv.backend.choice import keep_choices
 from minideconv.backend.device_guard import device_guard
-from minideconv.backend.precisions import get_precision, precision
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
+from minideconv.ops.geometry import pair
 from minideconv.ops.im2col import IntPair
 from minideconv.ops.switches import Switches
 
@@ -50,23 +50,16 @@ Needs = tuple[bool, ...]
 Grads = tuple[Array | None, ...]
 
 
-def _data(tensor: Tensor | None) -> Array | None:
-    return None if tensor is None else tensor.data
+def _data(tensor: Tensor | Array | None) -> Any:
+    return tensor.data if isinstance(tensor, Tensor) else tensor
 
 
-def _way_back() -> Callable[[], AbstractContextManager[None]]:
-    """Remember how products are computed now: a layer goes back the way it came.
+def _pairs(op: str, **sizes: Any) -> dict[str, Any]:
+    """Return each size as a pair (along height, along width)."""
+    return {name: pair(size, name, op) for name, size in sizes.items()}
 
-    What is returned opens a ``with`` block in which algorithm and precision are those of this call.
-    """
-    then = get_algorithm(), get_precision()
 
-    @contextmanager
-    def same_way() -> Iterator[None]:
-        with algorithm(then[0]), precision(then[1]):
-            yield
-
-    return same_way
+# ---- convolutions --------------------------------------------------------------------------------
 
 
 def conv2d(
@@ -79,14 +72,15 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
-    y = ops.conv2d(x.data, weight.data, _data(bias), stride, padding, dilation, groups)
-    same_way = _way_back()
+    options = _pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
+    options["groups"] = groups
+    y = ops.conv2d(x.data, weight.data, _data(bias), **options)
 
-    def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        with same_way():
-            return ops.conv2d_backward(dy, x, weight, stride, padding, dilation, groups, needs)
+    @keep_choices
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array) -> Grads:
+        return ops.conv2d_backward(dy, x_data, weight_data, needs=needs, **options)
 
-    return record("conv2d", y, (x, weight, bias), backward, saved=(x, weight))
+    return record("conv2d", y, (x, weight, bias), backward, (x, weight), options, fresh=True)
 
 
 def conv_transpose2d(
@@ -103,41 +97,33 @@ def conv_transpose2d(
 
     See `ops.conv_transpose2d`.
     """
-    y = ops.conv_transpose2d(
-        x.data, weight.data, _data(bias), stride, padding, output_padding, groups, dilation
-    )
-    same_way = _way_back()
+    window = _pairs("conv_transpose2d", stride=stride, padding=padding, dilation=dilation)
+    window["groups"] = groups
+    options = window | _pairs("conv_transpose2d", output_padding=output_padding)
+    y = ops.conv_transpose2d(x.data, weight.data, _data(bias), **options)
 
-    def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        with same_way():
-            return ops.conv_transpose2d_backward(
-                dy, x, weight, stride, padding, groups, dilation, needs
-            )
+    @keep_choices
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array) -> Grads:
+        return ops.conv_transpose2d_backward(dy, x_data, weight_data, needs=needs, **window)
 
-    return record("conv_transpose2d", y, (x, weight, bias), backward, saved=(x, weight))
+    inputs = (x, weight, bias)
+    return record("conv_transpose2d", y, inputs, backward, (x, weight), options, fresh=True)
 
 
-@overload
-def max_pool2d(
-    x: Tensor,
-    kernel_size: IntPair,
-    stride: IntPair | None = ...,
-    padding: IntPair = ...,
-    dilation: IntPair = ...,
-    ceil_mode: bool = ...,
-    return_switches: Literal[False] = ...,
-) -> Tensor: ...
-@overload
-def max_pool2d(
-    x: Tensor,
-    kernel_size: IntPair,
-    stride: IntPair | None = ...,
-    padding: IntPair = ...,
-    dilation: IntPair = ...,
-    ceil_mode: bool = ...,
-    *,
-    return_switches: Literal[True],
-) -> tuple[Tensor, Switches]: ...
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x @ weight.T + bias``: ``(..., C) * (K, C) -> (..., K)``; see `ops.linear`."""
+    y = ops.linear(x.data, weight.data, _data(bias))
+
+    @keep_choices
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array) -> Grads:
+        return ops.linear_backward(dy, x_data, weight_data, (needs[0], needs[1], needs[2]))
+
+    return record("linear", y, (x, weight, bias), backward, saved=(x, weight), fresh=True)
+
+
+# ---- pooling and resizing ------------------------------------------------------------------------
+
+
 def max_pool2d(
     x: Tensor,
     kernel_size: IntPair,
@@ -146,19 +132,34 @@ def max_pool2d(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
     return_switches: bool = False,
-) -> Tensor | tuple[Tensor, Switches]:
-    """Keep each window's maximum, and with `return_switches` where it was; see `ops.max_pool2d`."""
-    if not return_switches and not (is_grad_enabled() and x.requires_grad):
-        return wrap(ops.max_pool2d(x.data, kernel_size, stride, padding, dilation, ceil_mode))
-    y, switches = ops.max_pool2d(
-        x.data, kernel_size, stride, padding, dilation, ceil_mode, return_switches=True
-    )
+) -> Any:
+    """Return each window's maximum, a Tensor; with `return_switches` (Tensor, Switches).
 
-    def backward(dy: Array, needs: Needs) -> Grads:
+    See `ops.max_pool2d`.
+    """
+    options = _pool_options("max_pool2d", kernel_size, stride, padding, dilation, ceil_mode)
+    if not return_switches and not (is_grad_enabled() and x.requires_grad):
+        return wrap(ops.max_pool2d(x.data, **options))
+    y, switches = ops.max_pool2d(x.data, **options, return_switches=True)
+
+    def backward(dy: Array, needs: Needs, switches: Switches) -> Grads:
         return (ops.max_pool2d_backward(dy, switches),)
 
-    pooled = record("max_pool2d", y, (x,), backward)
+    pooled = record("max_pool2d", y, (x,), backward, (switches,), options, fresh=True)
     return (pooled, switches) if return_switches else pooled
+
+
+def _pool_options(
+    op: str,
+    kernel_size: IntPair,
+    stride: IntPair | None,
+    padding: IntPair,
+    dilation: IntPair,
+    ceil_mode: bool,
+) -> dict[str, Any]:
+    stride = kernel_size if stride is None else stride
+    sizes = _pairs(op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return {**sizes, "ceil_mode": ceil_mode}
 
 
 def max_unpool2d(
@@ -170,7 +171,8 @@ def max_unpool2d(
     def backward(dy: Array, needs: Needs) -> Grads:
         return (ops.max_unpool2d_backward(dy, switches, duplicates),)
 
-    return record("max_unpool2d", y, (x,), backward)
+    options = {"switches": switches, "duplicates": duplicates}
+    return record("max_unpool2d", y, (x,), backward, (), options, fresh=True)
 
 
 def avg_pool2d(
@@ -182,21 +184,77 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """Average each window; see `ops.avg_pool2d`."""
-    options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
+    options = _pool_options("avg_pool2d", kernel_size, stride, padding, 1, ceil_mode)
+    del options["dilation"]
+    options["count_include_pad"] = count_include_pad
     size = (x.shape[-2], x.shape[-1])
-    y = ops.avg_pool2d(x.data, *options)
+    y = ops.avg_pool2d(x.data, **options)
 
     def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.avg_pool2d_backward(dy, size, *options),)
+        return (ops.avg_pool2d_backward(dy, size, **options),)
 
-    return record("avg_pool2d", y, (x,), backward)
+    return record("avg_pool2d", y, (x,), backward, (), options, fresh=True)
+
+
+def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """Pad the last axes by (left, right, top, bottom); see `ops.pad`."""
+    size = x.shape
+    y = ops.pad(x.data, pad, mode, value)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.pad_backward(dy, size, pad, mode),)
+
+    options = {"pad": tuple(pad), "mode": mode, "value": value}
+    return record("pad", y, (x,), backward, (), options)
+
+
+def interpolate(
+    x: Tensor,
+    size: IntPair | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Tensor:
+    """Resize to `size` by nearest neighbour or bilinearly; see `ops.interpolate`."""
+    before = (x.shape[-2], x.shape[-1])
+    y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.interpolate_backward(dy, before, mode, align_corners, scale_factor),)
+
+    options = {
+        "size": None if size is None else pair(size, "size", "interpolate"),
+        "scale_factor": scale_factor,
+        "mode": mode,
+        "align_corners": align_corners,
+    }
+    return record("interpolate", y, (x,), backward, (), options)
+
+
+# ---- batch normalisation -------------------------------------------------------------------------
 
 
 @device_guard
 def _running(statistics: Array | Tensor | None) -> Array | None:
     """Return the array to update: where a forward is carried out once more, a copy."""
-    array = statistics.data if isinstance(statistics, Tensor) else statistics
+    array: Array | None = _data(statistics)
     return array.copy() if array is not None and is_replaying() else array
+
+
+def _norm_options(
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> dict[str, Any]:
+    statistics = {"running_mean": _running(running_mean), "running_var": _running(running_var)}
+    return {**statistics, "training": training, "momentum": momentum, "eps": eps}
+
+
+def _from_batch(options: dict[str, Any]) -> bool:
+    """Return whether the mean and the variance depend on the input."""
+    return options["training"] or options["running_mean"] is None or options["running_var"] is None
 
 
 def batch_norm(
@@ -213,24 +271,16 @@ def batch_norm(
 
     In training the running statistics, arrays or Tensors, are updated in place.
     """
-    mean, var = _running(running_mean), _running(running_var)
-    from_batch = training or mean is None or var is None
+    options = _norm_options(running_mean, running_var, training, momentum, eps)
     y, saved = ops.batch_norm(
-        x.data,
-        mean,
-        var,
-        _data(weight),
-        _data(bias),
-        training,
-        momentum,
-        eps,
-        return_saved=True,
+        x.data, weight=_data(weight), bias=_data(bias), return_saved=True, **options
     )
+    from_batch = _from_batch(options)
 
-    def backward(dy: Array, needs: Needs, x: Array, weight: Array | None) -> Grads:
-        return ops.batch_norm_backward(dy, x, saved, weight, from_batch)
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array | None) -> Grads:
+        return ops.batch_norm_backward(dy, x_data, saved, weight_data, from_batch)
 
-    return record("batch_norm", y, (x, weight, bias), backward, saved=(x, weight))
+    return record("batch_norm", y, (x, weight, bias), backward, (x, weight), options, fresh=True)
 
 
 def batch_norm_relu(
@@ -244,26 +294,17 @@ def batch_norm_relu(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
-    mean, var = _running(running_mean), _running(running_var)
-    from_batch = training or mean is None or var is None
+    options = _norm_options(running_mean, running_var, training, momentum, eps)
     y, saved = ops.batch_norm_relu(
-        x.data,
-        mean,
-        var,
-        _data(weight),
-        _data(bias),
-        training,
-        momentum,
-        eps,
-        return_saved=True,
+        x.data, weight=_data(weight), bias=_data(bias), return_saved=True, **options
     )
+    from_batch = _from_batch(options)
 
-    def backward(
-        dy: Array, needs: Needs, x: Array, weight: Array | None, bias: Array | None
-    ) -> Grads:
-        return ops.batch_norm_relu_backward(dy, x, saved, weight, bias, from_batch)
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
+        return ops.batch_norm_relu_backward(dy, x_data, saved, weight_data, bias_data, from_batch)
 
-    return record("batch_norm_relu", y, (x, weight, bias), backward, saved=(x, weight, bias))
+    inputs = (x, weight, bias)
+    return record("batch_norm_relu", y, inputs, backward, inputs, options, fresh=True)
 
 
 def batch_norm_relu_pool(
@@ -285,20 +326,23 @@ def batch_norm_relu_pool(
 
     The map in between is not kept; see `ops.batch_norm_relu_pool`.
     """
-    mean, var = _running(running_mean), _running(running_var)
-    from_batch = training or mean is None or var is None
-    window = (kernel_size, stride, padding, dilation, ceil_mode)
+    op = "batch_norm_relu_pool"
+    options = _norm_options(running_mean, running_var, training, momentum, eps)
+    options |= _pool_options(op, kernel_size, stride, padding, dilation, ceil_mode)
     y, switches, saved = ops.batch_norm_relu_pool(
-        x.data, mean, var, _data(weight), _data(bias), training, momentum, eps, *window
+        x.data, weight=_data(weight), bias=_data(bias), **options
     )
+    from_batch = _from_batch(options)
 
     def backward(
-        dy: Array, needs: Needs, x: Array, weight: Array | None, bias: Array | None
+        dy: Array, needs: Needs, switches: Switches, x_data: Array, weight_data: Any, bias_data: Any
     ) -> Grads:
-        return ops.batch_norm_relu_pool_backward(dy, switches, x, saved, weight, bias, from_batch)
+        return ops.batch_norm_relu_pool_backward(
+            dy, switches, x_data, saved, weight_data, bias_data, from_batch
+        )
 
     inputs = (x, weight, bias)
-    return record("batch_norm_relu_pool", y, inputs, backward, saved=inputs), switches
+    return record(op, y, inputs, backward, (switches, *inputs), options, fresh=True), switches
 
 
 def sync_batch_norm(
@@ -316,17 +360,21 @@ def sync_batch_norm(
 
     See `ops.sync_batch_norm`. With `relu` the result is rectified.
     """
-    mean, var = _running(running_mean), _running(running_var)
-    y, saved = ops.sync_batch_norm(
-        x.data, mean, var, _data(weight), _data(bias), momentum, eps, together, relu
-    )
+    options = _norm_options(running_mean, running_var, True, momentum, eps)
+    del options["training"]
+    options |= {"together": together, "relu": relu}
+    y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
-    def backward(
-        dy: Array, needs: Needs, x: Array, weight: Array | None, bias: Array | None
-    ) -> Grads:
-        return ops.sync_batch_norm_backward(dy, x, saved, weight, bias, together, relu)
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
+        return ops.sync_batch_norm_backward(
+            dy, x_data, saved, weight_data, bias_data, together, relu
+        )
 
-    return record("sync_batch_norm", y, (x, weight, bias), backward, saved=(x, weight, bias))
+    inputs = (x, weight, bias)
+    return record("sync_batch_norm", y, inputs, backward, inputs, options)
+
+
+# ---- pointwise functions -------------------------------------------------------------------------
 
 
 def relu(x: Tensor) -> Tensor:
@@ -336,7 +384,7 @@ def relu(x: Tensor) -> Tensor:
     def backward(dy: Array, needs: Needs, y: Array) -> Grads:
         return (ops.relu_backward(dy, y),)
 
-    return record("relu", y, (x,), backward, saved=(y,))
+    return record("relu", y, (x,), backward, saved=(y,), fresh=True)
 
 
 def softmax(x: Tensor, dim: int) -> Tensor:
@@ -346,7 +394,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     def backward(dy: Array, needs: Needs, y: Array) -> Grads:
         return (ops.softmax_backward(dy, y, dim),)
 
-    return record("softmax", y, (x,), backward, saved=(y,))
+    return record("softmax", y, (x,), backward, (y,), {"dim": dim}, fresh=True)
 
 
 def log_softmax(x: Tensor, dim: int) -> Tensor:
@@ -356,7 +404,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     def backward(dy: Array, needs: Needs, y: Array) -> Grads:
         return (ops.log_softmax_backward(dy, y, dim),)
 
-    return record("log_softmax", y, (x,), backward, saved=(y,))
+    return record("log_softmax", y, (x,), backward, (y,), {"dim": dim}, fresh=True)
 
 
 def dropout(
@@ -368,47 +416,10 @@ def dropout(
     def backward(dy: Array, needs: Needs, mask: Array | None) -> Grads:
         return (ops.dropout_backward(dy, mask),)
 
-    return record("dropout", y, (x,), backward, saved=(mask,))
+    return record("dropout", y, (x,), backward, (mask,), {"p": p, "training": training})
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``x @ weight.T + bias``: ``(..., C) * (K, C) -> (..., K)``; see `ops.linear`."""
-    y = ops.linear(x.data, weight.data, _data(bias))
-    same_way = _way_back()
-
-    def backward(dy: Array, needs: Needs, x: Array, weight: Array) -> Grads:
-        with same_way():
-            return ops.linear_backward(dy, x, weight, (needs[0], needs[1], needs[2]))
-
-    return record("linear", y, (x, weight, bias), backward, saved=(x, weight))
-
-
-def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Pad the last axes by (left, right, top, bottom); see `ops.pad`."""
-    size = x.shape
-    y = ops.pad(x.data, pad, mode, value)
-
-    def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.pad_backward(dy, size, pad, mode),)
-
-    return record("pad", y, (x,), backward)
-
-
-def interpolate(
-    x: Tensor,
-    size: IntPair | None = None,
-    scale_factor: float | tuple[float, float] | None = None,
-    mode: str = "nearest",
-    align_corners: bool = False,
-) -> Tensor:
-    """Resize to `size` by nearest neighbour or bilinearly; see `ops.interpolate`."""
-    before = (x.shape[-2], x.shape[-1])
-    y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
-
-    def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.interpolate_backward(dy, before, mode, align_corners, scale_factor),)
-
-    return record("interpolate", y, (x,), backward)
+# ---- losses --------------------------------------------------------------------------------------
 
 
 def cross_entropy(
@@ -423,15 +434,20 @@ def cross_entropy(
 
     See `ops.cross_entropy`. Neither the target nor the class weights receive a gradient.
     """
-    labels = target.data if isinstance(target, Tensor) else target
+    labels = _data(target)
     labels = np.asarray(labels) if get_xp(labels) is np else labels
-    class_weight = weight.data if isinstance(weight, Tensor) else weight
-    options = (ignore_index, reduction, label_smoothing)
-    loss, saved = ops.cross_entropy(logits.data, labels, class_weight, *options, return_saved=True)
+    options: dict[str, Any] = {
+        "target": labels,
+        "weight": _data(weight),
+        "ignore_index": ignore_index,
+        "reduction": reduction,
+        "label_smoothing": label_smoothing,
+    }
+    loss, saved = ops.cross_entropy(logits.data, **options, return_saved=True)
 
-    def backward(dloss: Array, needs: Needs, saved: Saved, *logits: Array) -> Grads:
-        return (ops.cross_entropy_backward(dloss, saved, labels, class_weight, *options),)
+    def backward(dloss: Array, needs: Needs, saved: Saved, *logits_data: Array) -> Grads:
+        return (ops.cross_entropy_backward(dloss, saved, **options),)
 
-    # Where the scores themselves are saved, nobody may change them meanwhile.
+    # Where the scores themselves are saved, they must not change meanwhile.
     kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
-    return record("cross_entropy", loss, (logits,), backward, saved=kept)
+    return record("cross_entropy", loss, (logits,), backward, kept, options, fresh=True)

@@ -368,7 +368,8 @@ def test_a_saved_array_returned_as_gradient_is_copied() -> None:
     np.testing.assert_array_equal(to_cpu(constant), np.arange(3.0))
 
 
-def test_a_fresh_gradient_is_kept_without_a_copy() -> None:
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_gradient_said_to_be_fresh_is_kept_without_a_copy(fresh: bool) -> None:
     a = leaf((3, 4), 1)
     made: list[Array] = []
 
@@ -376,8 +377,26 @@ def test_a_fresh_gradient_is_kept_without_a_copy() -> None:
         made.append(grad * 2)
         return (made[0],)
 
-    record("double", a.data * 2, (a,), backward).backward(values((3, 4), 2))
-    assert a.grad.data is made[0]
+    record("double", a.data * 2, (a,), backward, fresh=fresh).backward(values((3, 4), 2))
+    assert (a.grad.data is made[0]) == fresh
+
+
+def test_a_second_gradient_is_added_to_a_fresh_one_and_to_no_other() -> None:
+    a, b = leaf((3,), 1), leaf((3,), 2)
+    made: list[Array] = []
+
+    def backward(grad: Array, needs: object) -> tuple[Array, Array]:
+        made.extend([grad * 2, grad * 3])
+        return made[0], made[1]
+
+    y = record("both", a.data + b.data, (a, b), backward, fresh=True)
+    z = y + a.reshape(3) + a + b
+    kept = z.detach()
+    z.backward(c := values((3,), 3, "integer"))
+    np.testing.assert_array_equal(grad_of(a), 4 * c)
+    np.testing.assert_array_equal(grad_of(b), 4 * c)
+    np.testing.assert_array_equal(c, values((3,), 3, "integer"))
+    assert kept.shape == (3,)
 
 
 def test_a_gradient_that_is_a_small_view_of_something_large_is_copied() -> None:

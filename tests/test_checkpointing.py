@@ -90,16 +90,17 @@ def test_only_a_module_shows_its_own_generators():
     assert train(net, x) == train(plain, x)
 
 
-@pytest.mark.parametrize("wrong", ["again", "_replaying"])
+@pytest.mark.parametrize("wrong", ["numbers drawn anew", "statistics counted twice"])
 def test_the_comparison_finds_numbers_drawn_anew_and_statistics_counted_twice(wrong, monkeypatch):
-    @contextlib.contextmanager
-    def recording_only(*_):
-        before, checkpointing.mode.recording = checkpointing.mode.recording, True
-        yield
-        checkpointing.mode.recording = before
+    right = checkpointing._second_call
 
-    place = checkpointing._Chance if wrong == "again" else checkpointing
-    monkeypatch.setattr(place, wrong, recording_only)
+    @contextlib.contextmanager
+    def second_call(drawn):
+        with right([] if wrong == "numbers drawn anew" else drawn):
+            checkpointing.mode.replaying = wrong == "numbers drawn anew"
+            yield
+
+    monkeypatch.setattr(checkpointing, "_second_call", second_call)
     x = leaf((4, 3, 12, 10), 0)
     assert train(Net("layers"), x) != train(Net(False), x)
 

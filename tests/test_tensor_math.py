@@ -185,16 +185,20 @@ def test_spoilt_gradients_are_noticed(name: str, spoiler: Spoiler) -> None:
 
 MUTANTS: dict[str, Function] = {
     "cube with slope 2.001 x**2": tc.unary(
-        "cube", "", lambda xp, x: x**3, lambda xp, g, x: g * 2.001 * x**2
+        "cube: wrong", lambda xp, x: x**3, lambda xp, g, x: g * 2.001 * x**2, "x"
     ),
     "exp that ignores its cotangent": tc.unary(
-        "exp", "", lambda xp, x: xp.exp(x), lambda xp, g, y: y
+        "exp: wrong", lambda xp, x: xp.exp(x), lambda xp, g, y: y, "y"
     ),
     "mul with its arguments exchanged": tc.binary(
-        "mul", "", lambda xp, a, b: a * b, lambda xp, g, a: g * a, lambda xp, g, b: g * b
+        "mul: wrong",
+        lambda xp, a, b: a * b,
+        lambda xp, g, a: g * a,
+        lambda xp, g, b: g * b,
+        ("a", "b"),
     ),
     "sub without the minus": tc.binary(
-        "sub", "", lambda xp, a, b: a - b, lambda xp, g: g, lambda xp, g: g
+        "sub: wrong", lambda xp, a, b: a - b, lambda xp, g: g, lambda xp, g: g
     ),
 }
 

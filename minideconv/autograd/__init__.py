@@ -15,35 +15,28 @@ That is all there is to a differentiable operation. Nothing here knows any layer
 
 =============== ====================================================================================
 `grad_mode`     ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
-`tape`          what is written down (`Node`), and the walk back over it (`backward_pass`)
-`tensor`        `Tensor`
-`record`        the one way onto the tape
+`tape`          what is written down (`Node`), the walk back over it (`backward_pass`), `graph`
+`tensor`        `Tensor`, and `record`, the one way onto the tape
+`methods`       what a Tensor shares with an array
 `elementwise`   the table of elementary maths: each function beside its derivative
 `broadcasting`  how a row of that table becomes an operation; types and broadcasting
 `reductions`    sums, means, extremes, matrix products
 `shapes`        reshaping, indexing, joining
-`inplace`       ``x[...] = value``, ``x += value``
+`operators`     all these as operators and methods of Tensor; ``x[...] = value``, ``x += value``
 `checkpointing` parts of a network that are computed twice instead of kept
 =============== ====================================================================================
 """
 
 from __future__ import annotations
 
-# Importing these gives Tensor its operators and methods.
-from minideconv.autograd import elementwise, inplace, reductions, shapes  # noqa: F401
+from minideconv.autograd import operators  # noqa: F401 - gives Tensor its operators and methods
 from minideconv.autograd.checkpointing import checkpoint
 from minideconv.autograd.grad_mode import detect_anomaly, is_grad_enabled, no_grad
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.record import record
-from minideconv.autograd.tensor import RemovableHandle, Tensor
+from minideconv.autograd.tape import Node, graph
+from minideconv.autograd.tensor import RemovableHandle, Tensor, record
 
 __all__ = [
-    "Operand",
-    "RemovableHandle",
-    "Tensor",
-    "checkpoint",
-    "detect_anomaly",
-    "is_grad_enabled",
-    "no_grad",
-    "record",
-]
+    "Node", "Operand", "RemovableHandle", "Tensor", "checkpoint", "detect_anomaly", "graph",
+    "is_grad_enabled", "no_grad", "record",
+]  # fmt: skip

@@ -1,34 +1,25 @@
 """How a row of the table in `elementwise` becomes an operation on tensors.
 
 `unary` and `binary` take plain functions of arrays, see to types, scalars, broadcasting and error
-sentences, and put the result on the tape. What a VJP (see `elementwise`) does not ask for is not
-kept: the plan for each combination of wanted gradients is made once, when the table is read.
+sentences, and put the result on the tape. What no VJP (see `elementwise`) needs is not kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.record import record
-from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import Array, device_of, get_xp, to_default_device
 from minideconv.backend.device_guard import device_guard
 
 __all__ = [
-    "as_tensor",
-    "binary",
-    "check_one_device",
-    "explain",
-    "operands",
-    "reflected",
-    "unary",
+    "as_tensor", "binary", "check_one_device", "explain", "numbers_among", "operands", "unary",
     "unbroadcast",
-]
+]  # fmt: skip
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -49,10 +40,17 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
 
 
 def unary(
-    name: str, meaning: str, forward: Callable[..., Array], vjp: Callable[..., Array]
+    title: str,
+    forward: Callable[..., Array],
+    vjp: Callable[..., Array],
+    keep: str = "",
 ) -> Callable[[Operand], Tensor]:
-    """Make an operation of one argument: ``forward(xp, x)``, ``vjp(xp, g, [x], [y])``."""
-    kept = [("x", "y").index(wanted) for wanted in _asks(vjp)]
+    """Make an operation of one argument: ``forward(xp, x)``.
+
+    `keep` says what its VJP needs: ``vjp(xp, g)``, ``vjp(xp, g, x)`` for "x", or ``vjp(xp, g, y)``
+    for "y", the result. One that needs something returns a new array.
+    """
+    name = title.partition(":")[0]
 
     def backward(g: Array, needs: Sequence[bool], *saved: Array) -> tuple[Array]:
         return (vjp(get_xp(g), g, *saved),)
@@ -60,23 +58,38 @@ def unary(
     def operation(x: Operand) -> Tensor:
         x = as_tensor(x)
         y = forward(get_xp(x.data), x.data)
-        both = (x, y)
-        return record(name, y, (x,), backward, [both[i] for i in kept])
+        saved = (x,) if keep == "x" else (y,) if keep else ()
+        return record(name, y, (x,), backward, saved, fresh=bool(keep))
 
-    _describe(operation, name, meaning)
-    return device_guard(operation)
+    return _described(operation, title)
 
 
 def binary(
-    name: str,
-    meaning: str,
+    title: str,
     forward: Callable[..., Array],
     vjp_a: Callable[..., Array],
     vjp_b: Callable[..., Array],
+    keep: tuple[str, str] = ("", ""),
 ) -> Callable[[Operand, Operand], Tensor]:
-    """Make a broadcasting operation of two: ``forward(xp, a, b)``, ``vjp(xp, g, [a, b, y])``."""
-    vjps = (vjp_a, vjp_b)
-    plans = {needs: _binary_plan(vjps, needs) for needs in product((False, True), repeat=2)}
+    """Make a broadcasting operation of two: ``forward(xp, a, b)``.
+
+    `keep` says what each of the two VJPs needs, by letters: ``vjp_a(xp, g, a, y)`` for "ay". What
+    only the other one needs is not kept where its gradient is not wanted. One that needs something
+    returns a new array.
+    """
+    name, fresh = title.partition(":")[0], all(keep)
+
+    def backward(
+        g: Array, needs: Sequence[bool], a: Any, b: Any, y: Any, shapes: Any
+    ) -> tuple[Array | None, ...]:
+        xp, saved = get_xp(g), {"a": a, "b": b, "y": y}
+        rows = zip((vjp_a, vjp_b), keep, shapes, needs, strict=True)
+        return tuple(
+            [
+                unbroadcast(vjp(xp, g, *[saved[k] for k in letters]), shape) if need else None
+                for vjp, letters, shape, need in rows
+            ]
+        )
 
     def operation(a: Operand, b: Operand) -> Tensor:
         first, second, x, y = operands(name, a, b)
@@ -84,55 +97,27 @@ def binary(
             z = forward(get_xp(x, y), x, y)
         except (TypeError, ValueError) as error:
             explain(name, x, y, error)
-        chosen, backward = plans[
-            first is not None and first._requires_grad, second is not None and second._requires_grad
-        ]
-        keep_a = x if first is None else first
-        keep_b = y if second is None else second
-        values = (keep_a, keep_b, z, _shape(x), _shape(y))
-        return record(name, z, (first, second), backward, [values[i] for i in chosen])
-
-    _describe(operation, name, meaning)
-    return device_guard(operation)
-
-
-def _binary_plan(
-    vjps: tuple[Callable[..., Array], ...], needs: tuple[bool, ...]
-) -> tuple[list[int], Callable[..., tuple[Array | None, ...]]]:
-    """Say what to keep when `needs` gradients are wanted, and how to go back with it."""
-    asked = [[("a", "b", "y").index(n) for n in _asks(v)] for v in vjps]
-    chosen = sorted({i for want, need in zip(asked, needs, strict=True) if need for i in want})
-    places = [
-        [chosen.index(i) for i in want] if need else []
-        for want, need in zip(asked, needs, strict=True)
-    ]
-
-    def backward(g: Array, _: Sequence[bool], *saved: Any) -> tuple[Array | None, ...]:
-        xp, shapes = get_xp(g), saved[-2:]
-        return tuple(
-            [
-                unbroadcast(vjps[i](xp, g, *[saved[p] for p in places[i]]), shapes[i])
-                if needs[i]
-                else None
-                for i in (0, 1)
-            ]
+        kept = keep[0] if first is not None and first._requires_grad else ""
+        kept += keep[1] if second is not None and second._requires_grad else ""
+        saved = (
+            (x if first is None else first) if "a" in kept else None,
+            (y if second is None else second) if "b" in kept else None,
+            z if "y" in kept else None,
+            (getattr(x, "shape", ()), getattr(y, "shape", ())),
         )
+        return record(name, z, (first, second), backward, saved, numbers_among(x, y), fresh)
 
-    return [*chosen, 3, 4], backward
-
-
-def _asks(vjp: Callable[..., Array]) -> tuple[str, ...]:
-    """Return the names of a VJP's parameters after ``xp, g``."""
-    code = vjp.__code__
-    return code.co_varnames[2 : code.co_argcount]
+    return _described(operation, title)
 
 
 _NUMBERS = (float, int)  # and bool, which Python counts among the integers
 
 
-def _describe(operation: Any, name: str, meaning: str) -> None:
-    operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = f"Return {meaning}, elementwise."
+def _described(operation: Any, title: str) -> Any:
+    """Give an operation its name and its docstring: `title` is "name: what it returns"."""
+    operation.__name__ = operation.__qualname__ = title.partition(":")[0]
+    operation.__doc__ = f"Return{title.partition(':')[2]}, elementwise."
+    return device_guard(operation)
 
 
 def operands(name: str, a: Any, b: Any) -> tuple[Tensor | None, Tensor | None, Any, Any]:
@@ -153,8 +138,9 @@ def operands(name: str, a: Any, b: Any) -> tuple[Tensor | None, Tensor | None, A
     return first, second, x, y
 
 
-def _shape(operand: Any) -> tuple[int, ...]:
-    return () if isinstance(operand, _NUMBERS) else operand.shape
+def numbers_among(a: Any, b: Any) -> dict[str, float]:
+    """Return the operand that is a number, if one is, by its name: an option of the node."""
+    return {"a": a} if isinstance(a, _NUMBERS) else {"b": b} if isinstance(b, _NUMBERS) else {}
 
 
 def _constant(name: str, value: Any) -> Any:
@@ -194,8 +180,3 @@ def check_one_device(name: str, x: Any, y: Any) -> None:
             f"{name}: one argument is on {device_of(x)} and the other on {device_of(y)}; move one "
             "of them with .to(device)"
         ) from None
-
-
-def reflected(operation: Callable[[Any, Any], Tensor]) -> Any:
-    """Return `operation` with its operands exchanged, for ``2 - x`` and the like."""
-    return lambda a, b: operation(b, a)

@@ -13,16 +13,16 @@ small node for each of its results, which hands its gradient over to the former.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minideconv import random
 from minideconv.autograd.grad_mode import is_grad_enabled, mode
-from minideconv.autograd.tape import Leaf, Node, Version, gradients_of
-from minideconv.autograd.tensor import Tensor, wrap
+from minideconv.autograd.tape import gradients_of
+from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import Array
 
 __all__ = ["checkpoint"]
@@ -69,9 +69,13 @@ def checkpoint(function: Callable[..., Any], *inputs: Any) -> Any:
     """
     if not is_grad_enabled():
         return function(*inputs)
-    chance = _Chance(function)
+    modules = getattr(function, "modules", None)
+    layers = list(modules()) if callable(modules) else []
+    own = [layer.rng for layer in layers if getattr(layer, "rng", None) is not None]
+    before = _states([random.default_rng(), *own])
     found, used = _first_call(function, inputs)
-    chance.end()
+    # Generators that the function left alone are left alone by its second call too.
+    drawn = [(rng, state) for rng, state in before if rng.bit_generator.state != state]
     results = found if isinstance(found, tuple) else (found,)
     if not any(isinstance(result, Tensor) for result in results):
         raise TypeError(
@@ -80,15 +84,12 @@ def checkpoint(function: Callable[..., Any], *inputs: Any) -> Any:
         )
     if not used:
         return found
-    part = _Part(function, len(inputs), chance, results)
-    wrapped = part.on_tape(inputs, used)
-    return wrapped if isinstance(found, tuple) else wrapped[0]
+    recorded = _on_tape(function, inputs, used, drawn, results)
+    return recorded if isinstance(found, tuple) else recorded[0]
 
 
-def _first_call(
-    function: Callable[..., Any], inputs: Sequence[Any]
-) -> tuple[Any, dict[Node | Leaf, Tensor]]:
-    """Call without a tape; also return the tensors that gradients go to, by node or leaf."""
+def _first_call(function: Callable[..., Any], inputs: Sequence[Any]) -> tuple[Any, list[Tensor]]:
+    """Call without a tape; also return the tensors that gradients go to, each once."""
     before = mode.used
     mode.recording, mode.used = False, list(inputs)
     try:
@@ -96,124 +97,81 @@ def _first_call(
         tensors = [tensor for tensor in mode.used if isinstance(tensor, Tensor)]
     finally:
         mode.recording, mode.used = True, before
-    return found, {tensor._node or tensor: tensor for tensor in tensors if tensor._requires_grad}
+    used = {tensor._node or tensor: tensor for tensor in tensors if tensor._requires_grad}
+    return found, list(used.values())
 
 
-class _Part:
-    """A part of a network on the tape: what it takes to call it again."""
+def _on_tape(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    used: Sequence[Tensor],
+    drawn: RandomStates,
+    results: tuple[Any, ...],
+) -> tuple[Any, ...]:
+    """Write the part down; return its results, now with a history."""
+    name = f"checkpoint of {_name(function)}"
+    shapes = [getattr(result, "shape", None) for result in results]
+    grads: dict[int, Array] = {}  # that have arrived, by the number of the result
+    nothing = np.empty(0, np.float32)
 
-    def __init__(
-        self, function: Callable[..., Any], inputs: int, chance: _Chance, results: tuple[Any, ...]
-    ) -> None:
-        self.function = function
-        self.inputs = inputs
-        self.chance = chance
-        self.shapes = [_shape(result) for result in results]
-        self.results = results
-        self.grads: dict[int, Array] = {}  # that have arrived, by the number of the result
+    def call_again(_: Array, needs: tuple[bool, ...], *saved: Array) -> tuple[Array | None, ...]:
+        """Call the function again, with a tape, and walk back over that."""
+        arrived = dict(sorted(grads.items()))
+        grads.clear()
+        with _second_call(drawn):
+            found = function(*inputs)
+        again = found if isinstance(found, tuple) else (found,)
+        if (found_shapes := [getattr(result, "shape", None) for result in again]) != shapes:
+            raise RuntimeError(
+                f"checkpoint: {_name(function)} returned shapes {found_shapes} when it was called "
+                f"again but {shapes} the first time; it must compute the same both times"
+            )
+        numbers = [number for number in arrived if again[number]._requires_grad]
+        outputs = [again[number]._node or again[number] for number in numbers]
+        sent = [arrived.pop(number) for number in numbers]
+        del found, again
+        return tuple(gradients_of(outputs, sent, [tensor._node or tensor for tensor in used]))
 
-    def on_tape(self, inputs: Sequence[Any], used: dict[Node | Leaf, Tensor]) -> tuple[Any, ...]:
-        """Write the part down; return its results, now with a history."""
-        saved = (*inputs, *used.values())
-        versions: list[tuple[Version, int, int]] = [
-            (item._version, item._version[0], place)
-            for place, item in enumerate(saved)
-            if isinstance(item, Tensor)
-        ]
-        name = f"checkpoint of {_name(self.function)}"
-        whole = Node(name, tuple(used), self._backward, saved, versions, (0,), np.dtype(np.float32))
-        results, self.results = self.results, ()
-        return tuple(self._result(number, result, whole) for number, result in enumerate(results))
+    kept = [item for item in (*inputs, *used) if isinstance(item, Tensor)]
+    whole = record(name, nothing, used, call_again, kept, fresh=True)
 
-    def _result(self, number: int, result: Any, whole: Node) -> Any:
+    def on_tape(number: int, result: Any) -> Any:
         if not isinstance(result, Tensor) or result.dtype.kind != "f":
             return result
 
-        def backward(grad: Array, needs: tuple[bool, ...]) -> tuple[Array]:
-            self.grads[number] = grad
-            return (np.empty(0, np.float32),)  # `whole` runs when all results have had their turn
+        def hand_over(grad: Array, needs: tuple[bool, ...]) -> tuple[Array]:
+            grads[number] = grad
+            return (nothing,)  # `whole` runs when all results have had their turn
 
-        tensor = wrap(result.data, result._version)
-        tensor._requires_grad = True
-        tensor._node = Node(
-            f"result {number} of {whole.name}",
-            (whole,),
-            backward,
-            (),
-            [],
-            tensor.shape,
-            tensor.dtype,
-        )
-        return tensor
+        recorded = record(f"result {number} of {name}", result.data, (whole,), hand_over)
+        recorded._version = result._version
+        return recorded
 
-    def _backward(self, _: Array, needs: tuple[bool, ...], *saved: Any) -> tuple[Array | None, ...]:
-        """Call the function again, with a tape, and walk back over that."""
-        grads, self.grads = self.grads, {}
-        inputs, used = saved[: self.inputs], saved[self.inputs :]
-        with self.chance.again(), _replaying():
-            found = self.function(*inputs)
-        results = found if isinstance(found, tuple) else (found,)
-        shapes = [_shape(result) for result in results]
-        if shapes != self.shapes:
-            raise RuntimeError(
-                f"checkpoint: {_name(self.function)} returned shapes {shapes} when it was called "
-                f"again but {self.shapes} the first time; it must compute the same both times"
-            )
-        numbers = [number for number in sorted(grads) if results[number]._requires_grad]
-        outputs = [results[number]._node or results[number] for number in numbers]
-        arrived = [grads.pop(number) for number in numbers]
-        del found, results
-        return tuple(gradients_of(outputs, arrived, [tensor._node or tensor for tensor in used]))
+    return tuple(on_tape(number, result) for number, result in enumerate(results))
 
 
-class _Chance:
-    """The random numbers that a function draws, to be drawn again."""
+RandomStates: TypeAlias = list[tuple[np.random.Generator, Any]]
+"""Generators of random numbers, and the state of each at some time."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        modules = getattr(function, "modules", None)
-        layers = list(modules()) if callable(modules) else []
-        own = [layer.rng for layer in layers if hasattr(layer, "rng") and layer.rng is not None]
-        self._generators: list[np.random.Generator] = [random.default_rng(), *own]
-        self._states = self._now()
 
-    def _now(self) -> list[Any]:
-        return [generator.bit_generator.state for generator in self._generators]
-
-    def end(self) -> None:
-        """Say that the function has returned: generators that it left alone are forgotten."""
-        pairs = zip(self._generators, self._states, self._now(), strict=True)
-        drawn = [(generator, before) for generator, before, after in pairs if before != after]
-        self._generators = [generator for generator, _ in drawn]
-        self._states = [before for _, before in drawn]
-
-    @contextmanager
-    def again(self) -> Iterator[None]:
-        """Inside the block the generators give the same numbers once more."""
-        now = self._now()
-        self._set(self._states)
-        try:
-            yield
-        finally:
-            self._set(now)
-
-    def _set(self, states: list[Any]) -> None:
-        for generator, state in zip(self._generators, states, strict=True):
-            generator.bit_generator.state = state
+def _states(generators: Iterable[np.random.Generator]) -> RandomStates:
+    return [(generator, generator.bit_generator.state) for generator in generators]
 
 
 @contextmanager
-def _replaying() -> Iterator[None]:
-    """Record, and leave alone what a forward changes for good."""
+def _second_call(drawn: RandomStates) -> Iterator[None]:
+    """Record, draw the same numbers once more, and leave alone what a forward changes for good."""
     before = mode.recording, mode.replaying, mode.used
+    now = _states(generator for generator, _ in drawn)
     mode.recording, mode.replaying, mode.used = True, True, None
     try:
+        for generator, state in drawn:
+            generator.bit_generator.state = state
         yield
     finally:
         mode.recording, mode.replaying, mode.used = before
-
-
-def _shape(result: Any) -> tuple[int, ...] | None:
-    return result.shape if isinstance(result, Tensor) else None
+        for generator, state in now:
+            generator.bit_generator.state = state
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -2,10 +2,10 @@
 
 A row of the table gives an operation's name, its forward on plain arrays, and for each argument a
 VJP (vector-Jacobian product): the gradient ``g`` of the result, turned into the gradient of that
-argument. A VJP asks for what it needs by the names of its parameters, ``x`` (or ``a``, ``b``) for
-an argument and ``y`` for the result; only what is asked for, and only where a gradient is wanted,
-is kept until backward. How a row becomes an operation, and how broadcasting is undone, is in
-`broadcasting`; no row thinks of it.
+argument. ``keep`` names what a VJP is given for it, by letters: ``x`` (or ``a``, ``b``) for an
+argument and ``y`` for the result; only that, and only where a gradient is wanted, is kept until
+backward. How a row becomes an operation, and how broadcasting is undone, is in `broadcasting`; no
+row thinks of it.
 
 The form follows HIPS autograd (D. Maclaurin, Modeling, Inference and Optimization with Composable
 Differentiable Programming, 2016, chapter 4); the formulas are those of any calculus book.
@@ -14,140 +14,86 @@ Differentiable Programming, 2016, chapter 4); the formulas are those of any calc
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from minideconv.autograd.broadcasting import (
-    as_tensor,
-    binary,
-    check_one_device,
-    explain,
-    operands,
-    reflected,
-    unary,
-    unbroadcast,
-)
+from minideconv.autograd import broadcasting
+from minideconv.autograd.broadcasting import as_tensor, binary, operands, unary, unbroadcast
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.record import record
-from minideconv.autograd.tensor import Tensor
-from minideconv.backend import Array, get_xp
+from minideconv.autograd.tensor import Tensor, record
+from minideconv.backend import get_xp
 from minideconv.backend.device_guard import device_guard
 
 __all__ = [
-    "abs",
-    "add",
-    "clip",
-    "div",
-    "exp",
-    "log",
-    "maximum",
-    "minimum",
-    "mul",
-    "neg",
-    "pow",
-    "sigmoid",
-    "sqrt",
-    "sub",
-    "tanh",
-    "where",
-]
+    "abs", "add", "clip", "div", "exp", "log", "maximum", "minimum", "mul", "neg", "pow", "sigmoid",
+    "sqrt", "sub", "tanh", "where",
+]  # fmt: skip
 
 # ---- the table -----------------------------------------------------------------------------------
+# name and meaning, forward, VJP for each argument, what each VJP is given besides xp and g
 
-add = binary(
-    "add",
-    "a + b",
-    lambda xp, a, b: a + b,
-    lambda xp, g: g,
-    lambda xp, g: g,
-)
-sub = binary(
-    "sub",
-    "a - b",
-    lambda xp, a, b: a - b,
-    lambda xp, g: g,
-    lambda xp, g: -g,
-)
+add = binary("add: a + b", lambda xp, a, b: a + b, lambda xp, g: g, lambda xp, g: g)
+sub = binary("sub: a - b", lambda xp, a, b: a - b, lambda xp, g: g, lambda xp, g: -g)
 mul = binary(
-    "mul",
-    "a * b",
+    "mul: a * b",
     lambda xp, a, b: a * b,
     lambda xp, g, b: g * b,
     lambda xp, g, a: g * a,
+    keep=("b", "a"),
 )
 div = binary(
-    "div",
-    "a / b",
+    "div: a / b",
     lambda xp, a, b: a / b,
     lambda xp, g, b: g / b,
     lambda xp, g, b, y: -g * y / b,
+    keep=("b", "by"),
 )
 pow = binary(
-    "pow",
-    "a to the power b",
+    "pow: a to the power b",
     lambda xp, a, b: a**b,
     lambda xp, g, a, b: g * _power_slope(xp, a, b),
     lambda xp, g, a, y: g * y * _log_base(xp, a),
+    keep=("ab", "ay"),
 )
 maximum = binary(
-    "maximum",
-    "the larger of a and b (the gradient of a tie goes to a)",
+    "maximum: the larger of a and b (the gradient of a tie goes to a)",
     lambda xp, a, b: xp.maximum(a, b),
     lambda xp, g, a, b: g * (a >= b),
     lambda xp, g, a, b: g * xp.logical_not(a >= b),
+    keep=("ab", "ab"),
 )
 minimum = binary(
-    "minimum",
-    "the smaller of a and b (the gradient of a tie goes to a)",
+    "minimum: the smaller of a and b (the gradient of a tie goes to a)",
     lambda xp, a, b: xp.minimum(a, b),
     lambda xp, g, a, b: g * (a <= b),
     lambda xp, g, a, b: g * xp.logical_not(a <= b),
+    keep=("ab", "ab"),
 )
-neg = unary(
-    "neg",
-    "-x",
-    lambda xp, x: -x,
-    lambda xp, g: -g,
-)
-exp = unary(
-    "exp",
-    "e to the power x",
-    lambda xp, x: xp.exp(x),
-    lambda xp, g, y: g * y,
-)
-log = unary(
-    "log",
-    "the natural logarithm of x",
-    lambda xp, x: xp.log(x),
-    lambda xp, g, x: g / x,
-)
+neg = unary("neg: -x", lambda xp, x: -x, lambda xp, g: -g)
+exp = unary("exp: e to the power x", lambda xp, x: xp.exp(x), lambda xp, g, y: g * y, "y")
+log = unary("log: the natural logarithm of x", lambda xp, x: xp.log(x), lambda xp, g, x: g / x, "x")
 sqrt = unary(
-    "sqrt",
-    "the square root of x",
-    lambda xp, x: xp.sqrt(x),
-    lambda xp, g, y: g / (2 * y),
+    "sqrt: the square root of x", lambda xp, x: xp.sqrt(x), lambda xp, g, y: g / (2 * y), "y"
 )
 abs = unary(
-    "abs",
-    "the absolute value of x (its slope at 0 is taken as 0)",
+    "abs: the absolute value of x (its slope at 0 is taken as 0)",
     lambda xp, x: xp.abs(x),
     lambda xp, g, x: g * xp.sign(x),
+    keep="x",
 )
 tanh = unary(
-    "tanh",
-    "the hyperbolic tangent of x",
+    "tanh: the hyperbolic tangent of x",
     lambda xp, x: xp.tanh(x),
     # Far out the slope is 0, also at 2e4; 2 x itself may overflow.
     lambda xp, g, x: g * (4 * _logistic_slope(xp, 2 * xp.clip(x, -1e4, 1e4))),
+    keep="x",
 )
 sigmoid = unary(
-    "sigmoid",
-    "1 / (1 + exp(-x)), written so that nothing overflows and nothing cancels",
+    "sigmoid: 1 / (1 + exp(-x)), written so that nothing overflows and nothing cancels",
     lambda xp, x: _logistic(xp, x),
     lambda xp, g, x: g * _logistic_slope(xp, x),
+    keep="x",
 )
 
 
@@ -203,11 +149,16 @@ def clip(x: Operand, minimum: float | None = None, maximum: float | None = None)
     if not low <= high:
         raise ValueError(f"clip: minimum {minimum} must not exceed maximum {maximum}")
 
-    def backward(g: Array, needs: Sequence[bool], x: Array) -> tuple[Array]:
-        return (g * ((x >= low) & (x <= high)),)
-
     y = get_xp(x.data).clip(x.data, minimum, maximum)
-    return record("clip", y, (x,), backward, saved=(x,))
+    return record(
+        "clip",
+        y,
+        (x,),
+        lambda g, needs, x: (g * ((x >= low) & (x <= high)),),
+        saved=(x,),
+        options={"minimum": minimum, "maximum": maximum},
+        fresh=True,
+    )
 
 
 @device_guard
@@ -221,73 +172,27 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     a, b : Tensor, array or number
     """
     first, second, x, y = operands("where", a, b)
-    xp = get_xp(x, y)
+    xp, numbers = get_xp(x, y), broadcasting.numbers_among(x, y)
     # A number among them takes the type of the other; `where` alone would decide by its value.
     kind = xp.result_type(x, y)
     x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
     chosen = as_tensor(condition).data
-    check_one_device("where", chosen, x)
+    options = {"condition": chosen, **numbers}
+    broadcasting.check_one_device("where", chosen, x)
     try:
         z = xp.where(xp.asarray(chosen), x, y)
     except (TypeError, ValueError):
-        check_one_device("where", x, y)
+        broadcasting.check_one_device("where", x, y)
         raise ValueError(
             f"where: shapes {np.shape(chosen)} (condition), {x.shape} and {y.shape} do not "
             "broadcast"
         ) from None
 
-    def backward(g: Array, needs: Sequence[bool], chosen: Array, *shapes: Any) -> Any:
-        picks = (chosen, get_xp(g).logical_not(chosen))
-        return tuple(
-            unbroadcast(g * pick, shape) if need else None
-            for pick, shape, need in zip(picks, shapes, needs, strict=True)
-        )
+    shapes = (x.shape, y.shape)
 
-    return record("where", z, (first, second), backward, saved=(chosen, x.shape, y.shape))
+    def backward(g: Any, needs: Any, chosen: Any) -> Any:
+        da = unbroadcast(g * chosen, shapes[0]) if needs[0] else None
+        db = unbroadcast(g * get_xp(g).logical_not(chosen), shapes[1]) if needs[1] else None
+        return da, db
 
-
-# ---- what becomes a method or an operator of Tensor ----------------------------------------------
-
-
-def _comparison(name: str, compare: Callable[[Any, Any], Any]) -> Any:
-    """Make ``<`` and the like: plain bool arrays, since a truth value has no gradient."""
-
-    def operation(a: Tensor, b: Any) -> Any:
-        if not isinstance(b, (Tensor, bool, int, float, np.generic, list, tuple)) and not hasattr(
-            b, "__array_function__"
-        ):
-            return NotImplemented  # so that `tensor == None` is False
-        _, _, x, y = operands(name, a, b)
-        try:
-            return get_xp(x).asarray(compare(x, y))
-        except (TypeError, ValueError) as error:
-            explain(name, x, y, error)
-
-    operation.__name__ = operation.__qualname__ = name
-    return device_guard(operation)
-
-
-_METHODS: dict[str, Any] = {
-    "__add__": add,
-    "__radd__": reflected(add),
-    "__sub__": sub,
-    "__rsub__": reflected(sub),
-    "__mul__": mul,
-    "__rmul__": reflected(mul),
-    "__truediv__": div,
-    "__rtruediv__": reflected(div),
-    "__pow__": pow,
-    "__rpow__": reflected(pow),
-    "__neg__": neg,
-    "__abs__": abs,
-    "__lt__": _comparison("<", operator.lt),
-    "__le__": _comparison("<=", operator.le),
-    "__gt__": _comparison(">", operator.gt),
-    "__ge__": _comparison(">=", operator.ge),
-    "__eq__": _comparison("==", operator.eq),
-    "__ne__": _comparison("!=", operator.ne),
-}
-for _operation in (abs, clip, exp, log, sigmoid, sqrt, tanh):
-    _METHODS[_operation.__name__] = _operation
-for _name, _operation in _METHODS.items():
-    setattr(Tensor, _name, _operation)
+    return record("where", z, (first, second), backward, (chosen,), options, fresh=True)

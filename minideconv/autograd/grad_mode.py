@@ -6,17 +6,21 @@ the training thread from recording.
 
 from __future__ import annotations
 
-import functools
 import inspect
+import linecache
+import os
+import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from contextlib import ContextDecorator
+from typing import Any, TypeVar
+
+from minideconv.backend import Array, get_xp
+from minideconv.backend.device_guard import device_guard
 
 __all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
@@ -43,7 +47,7 @@ def is_grad_enabled() -> bool:
     return mode.recording
 
 
-class _Switch:
+class _Switch(ContextDecorator):
     """Sets one attribute of `mode` inside a ``with`` block or a decorated function."""
 
     _attribute: str
@@ -53,28 +57,20 @@ class _Switch:
         self._before = getattr(mode, self._attribute)
         setattr(mode, self._attribute, self._inside)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         setattr(mode, self._attribute, self._before)
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+    def _recreate_cm(self) -> _Switch:
+        return type(self)()  # a fresh block for each call, so that calls may nest
+
+    def __call__(self, function: Function) -> Function:
         """Decorate `function` so that each call of it runs inside the block."""
         if inspect.isgeneratorfunction(function):
             raise TypeError(
                 f"{type(self).__name__}: cannot decorate the generator function "
                 f"{function.__name__}; write the with block inside it"
             )
-
-        @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            with type(self)():  # a fresh block, so that calls may nest and threads may share it
-                return function(*args, **kwargs)
-
-        return wrapper
+        return super().__call__(function)
 
 
 class no_grad(_Switch):
@@ -117,3 +113,31 @@ class detect_anomaly(_Switch):
 
     _attribute = "anomaly"
     _inside = True
+
+
+@device_guard
+def check_finite(array: Array, what: str, where: str) -> None:
+    """Raise the error of `detect_anomaly` if `array` holds a NaN or an infinity."""
+    if array.dtype.kind != "f":
+        return
+    xp = get_xp(array)
+    counts = int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
+    names = ("NaN", "NaNs"), ("infinity", "infinities")
+    found = [f"{n} {name[n > 1]}" for n, name in zip(counts, names, strict=True) if n]
+    if found:
+        raise RuntimeError(
+            f"detect_anomaly: {what} {' and '.join(found)} among {array.size} values{where}"
+        )
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def calling_line() -> str:
+    """Return the line of the program, outside this package, that is being run."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(name, number).strip()
+    return f" ({name}, line {number}{': ' + text if text else ''})"

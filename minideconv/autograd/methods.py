@@ -1,19 +1,19 @@
-"""The list of operators and methods of `Tensor` that are written in other files.
+"""What a Tensor shares with an array: its shape, its conversions, its operators and methods.
 
-`elementwise`, `reductions`, `shapes` and `inplace` put them there when they
-are imported; declared here once, they are known to type checkers and editors.
+Operators and methods that compute are written in `elementwise`, `reductions` and `shapes`, and put
+into the class by `operators`; declared here, they are known to type checkers and editors.
 """
 
-# ruff: noqa: D102 - they are documented where they are written
+# ruff: noqa: D102 - the declared ones are documented where they are written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from minideconv.backend import Array, Device
+from minideconv.backend import Array, Device, device_of, to_cpu
 
 if TYPE_CHECKING:
     from minideconv.autograd.tensor import Tensor
@@ -28,54 +28,108 @@ Operand: TypeAlias = Union["Tensor", Array, np.generic, float, int, bool]
 
 
 class TensorMethods:
-    """Base class of `Tensor` that declares what these files attach to it."""
+    """Base class of `Tensor`: everything that has nothing to do with gradients."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "data")
+
+    data: Array
+
+    __array_ufunc__ = None  # makes array + tensor call Tensor.__radd__ instead of looping over it
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length along each axis."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(self.data.size)
+
+    @property
+    def device(self) -> Device:
+        """Where the data is."""
+        return device_of(self.data)
+
+    def numpy(self) -> Array:
+        """Return the data as a NumPy array: the same memory on the CPU, a copy from the GPU."""
+        return to_cpu(self.data)
+
+    def item(self) -> float | int | bool:
+        """Return the only element as a Python number."""
+        if self.data.size != 1:
+            raise ValueError(f"item: needs exactly one element, the tensor has shape {self.shape}")
+        return self.data.item()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise TypeError("len: a tensor with no axes has no length")
+        return int(self.data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ValueError(
+                f"bool: a tensor of shape {self.shape} is neither true nor false; compare it and "
+                "use .any() or .all() of the resulting array"
+            )
+        return bool(self.data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
 
     if TYPE_CHECKING:
 
-        def __add__(self, other: Operand) -> Tensor: ...
-        def __radd__(self, other: Operand) -> Tensor: ...
-        def __sub__(self, other: Operand) -> Tensor: ...
-        def __rsub__(self, other: Operand) -> Tensor: ...
-        def __mul__(self, other: Operand) -> Tensor: ...
-        def __rmul__(self, other: Operand) -> Tensor: ...
-        def __truediv__(self, other: Operand) -> Tensor: ...
-        def __rtruediv__(self, other: Operand) -> Tensor: ...
-        def __pow__(self, other: Operand) -> Tensor: ...
-        def __rpow__(self, other: Operand) -> Tensor: ...
-        def __matmul__(self, other: Operand) -> Tensor: ...
-        def __rmatmul__(self, other: Operand) -> Tensor: ...
-        def __iadd__(self, other: Operand) -> Tensor: ...
-        def __isub__(self, other: Operand) -> Tensor: ...
-        def __imul__(self, other: Operand) -> Tensor: ...
-        def __itruediv__(self, other: Operand) -> Tensor: ...
-        def __lt__(self, other: Any) -> Array: ...
-        def __le__(self, other: Any) -> Array: ...
-        def __gt__(self, other: Any) -> Array: ...
-        def __ge__(self, other: Any) -> Array: ...
-        def __eq__(self, other: Any) -> Array: ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> Array: ...  # type: ignore[override]
-        def __neg__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def abs(self) -> Tensor: ...
-        def exp(self) -> Tensor: ...
-        def log(self) -> Tensor: ...
-        def sigmoid(self) -> Tensor: ...
-        def sqrt(self) -> Tensor: ...
-        def tanh(self) -> Tensor: ...
+        def _unary(self) -> Tensor: ...
+        def _binary(self, other: Operand) -> Tensor: ...
+        def _compare(self, other: Any) -> Array: ...
+
+        __neg__ = __abs__ = abs = exp = log = sigmoid = sqrt = tanh = _unary
+        __add__ = __sub__ = __mul__ = __truediv__ = __pow__ = __matmul__ = _binary
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = __rmatmul__ = _binary
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = _binary
+        __lt__ = __le__ = __gt__ = __ge__ = _compare
+        __eq__ = __ne__ = _compare  # type: ignore[assignment]
+
         def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+
+        mean = max = min = sum
+
         def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
         def clip(self, minimum: float | None = None, maximum: float | None = None) -> Tensor: ...
         def reshape(self, *shape: int | Sequence[int]) -> Tensor: ...
+
+        broadcast_to = permute = transpose = reshape
+
         def flatten(self, start: int = 0, stop: int = -1) -> Tensor: ...
-        def permute(self, *axes: int | Sequence[int]) -> Tensor: ...
-        def transpose(self, *axes: int | Sequence[int]) -> Tensor: ...
         def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
-        def broadcast_to(self, *shape: int | Sequence[int]) -> Tensor: ...
         def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor: ...
         def unsqueeze(self, axis: int) -> Tensor: ...
         def to(self, device: Device | str) -> Tensor: ...

@@ -7,21 +7,13 @@ are sums of something: the gradient is repeated, then goes through the something
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minideconv.autograd.broadcasting import (
-    as_tensor,
-    check_one_device,
-    operands,
-    reflected,
-    unbroadcast,
-)
+from minideconv.autograd.broadcasting import as_tensor, check_one_device, operands, unbroadcast
 from minideconv.autograd.methods import Axis, Operand
-from minideconv.autograd.record import record
-from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import Array, get_xp
 from minideconv.backend.device_guard import device_guard
 
@@ -34,27 +26,17 @@ __all__ = ["matmul", "max", "mean", "min", "sum", "var"]
 def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis` (all axes if None)."""
     x = as_tensor(x)
-    axes = reduced_axes("sum", axis, x.shape)
-
-    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
-        return (_spread(g, shape, axes),)
-
-    y = x.data.sum(axis=axes, keepdims=keepdims)
-    return record("sum", y, (x,), backward, saved=(x.shape,))
+    shape, axes = x.shape, reduced_axes("sum", axis, x.shape)
+    return _record("sum", x, lambda g, needs: (_spread(g, shape, axes),), axes, keepdims)
 
 
 @device_guard
 def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over `axis` (all axes if None)."""
     x = as_tensor(x)
-    axes = reduced_axes("mean", axis, x.shape)
-    count = _count("mean", x.shape, axes)
-
-    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
-        return (_spread(g / count, shape, axes),)
-
-    y = x.data.mean(axis=axes, keepdims=keepdims)
-    return record("mean", y, (x,), backward, saved=(x.shape,))
+    shape, axes = x.shape, reduced_axes("mean", axis, x.shape)
+    count = _count("mean", shape, axes)
+    return _record("mean", x, lambda g, needs: (_spread(g / count, shape, axes),), axes, keepdims)
 
 
 @device_guard
@@ -73,13 +55,12 @@ def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) ->
             "ddof values are needed"
         )
 
-    def backward(g: Array, needs: Sequence[bool], x: Array) -> tuple[Array]:
-        distance = x - x.mean(axis=axes, keepdims=True)
-        distance *= _spread(g * (2 / count), x.shape, axes)
+    def backward(g: Array, needs: Any, x_data: Array) -> tuple[Array]:
+        distance = x_data - x_data.mean(axis=axes, keepdims=True)
+        distance *= _spread(g * (2 / count), x_data.shape, axes)
         return (distance,)
 
-    y = x.data.var(axis=axes, keepdims=keepdims, ddof=ddof)
-    return record("var", y, (x,), backward, saved=(x,))
+    return _record("var", x, backward, axes, keepdims, (x,), ddof=ddof)
 
 
 @device_guard
@@ -102,29 +83,39 @@ def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _extreme(name: str, x: Operand, axis: Axis, keepdims: bool) -> Tensor:
     x = as_tensor(x)
-    axes = reduced_axes(name, axis, x.shape)
-    count = _count(name, x.shape, axes)
+    shape, axes = x.shape, reduced_axes(name, axis, x.shape)
+    count = _count(name, shape, axes)
     others = tuple(i for i in range(x.ndim) if i not in axes)
+    order = (*others, *axes)  # what is reduced comes last, as one axis of the length `count`
 
-    def rows(array: Array) -> Array:
-        """Put what is reduced into one last axis."""
-        return array.transpose(*others, *axes).reshape(*(array.shape[i] for i in others), count)
-
-    def backward(g: Array, needs: Sequence[bool], first: Array, shape: Any) -> tuple[Array]:
-        xp = get_xp(g)
-        chosen = xp.arange(count) == first[..., None]
-        order = (*others, *axes)  # back to the axes as they were
-        chosen = chosen.reshape([shape[i] for i in order]).transpose(
-            [order.index(i) for i in range(len(shape))]
-        )
+    def backward(g: Array, needs: Any, first: Array) -> tuple[Array]:
+        chosen = get_xp(g).arange(count) == first[..., None]
+        back = [order.index(i) for i in range(len(shape))]
+        chosen = chosen.reshape([shape[i] for i in order]).transpose(back)
         return (_spread(g, shape, axes) * chosen,)
 
-    y = getattr(x.data, name)(axis=axes, keepdims=keepdims)
     saved: tuple[Any, ...] = ()
     if x.requires_grad:
-        values = rows(x.data)
-        saved = (values.argmax(-1) if name == "max" else values.argmin(-1), x.shape)
-    return record(name, y, (x,), backward, saved)
+        rows = x.data.transpose(order).reshape(*(shape[i] for i in others), count)
+        saved = (getattr(rows, f"arg{name}")(-1),)
+    return _record(name, x, backward, axes, keepdims, saved)
+
+
+def _record(
+    name: str,
+    x: Tensor,
+    backward: Any,
+    axes: Any,
+    keepdims: bool,
+    saved: Any = (),
+    ddof: Any = None,
+) -> Tensor:
+    """Carry out the array's own method `name`, and record it."""
+    options = {"axis": axes, "keepdims": keepdims}
+    if ddof is not None:
+        options["ddof"] = ddof
+    y = getattr(x.data, name)(**options)
+    return record(name, y, (x,), backward, saved, options, fresh=bool(saved))
 
 
 def reduced_axes(name: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -175,7 +166,9 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     rows = (1, *x.shape) if x.ndim == 1 else x.shape  # (..., n, k)
     columns = (*y.shape, 1) if y.ndim == 1 else y.shape  # (..., k, m)
 
-    def backward(g: Array, needs: Sequence[bool], a: Any, b: Any, *shapes: Any) -> Any:
+    shapes = (x.shape, y.shape)
+
+    def backward(g: Array, needs: Any, a: Any, b: Any) -> Any:
         if shapes[1] != columns:
             g = g[..., None]
         if shapes[0] != rows:
@@ -187,19 +180,10 @@ def matmul(a: Operand, b: Operand) -> Tensor:
             db = unbroadcast(a.reshape(rows).swapaxes(-1, -2) @ g, columns).reshape(shapes[1])
         return da, db
 
-    keep_a: Any = x if first is None else first
-    keep_b: Any = y if second is None else second
-    if first is None or not first.requires_grad:
-        keep_b = None  # only the gradient of a asks for b
-    if second is None or not second.requires_grad:
-        keep_a = None
-    saved = (keep_a, keep_b, x.shape, y.shape)
-    return record("matmul", z, (first, second), backward, saved)
-
-
-# ---- what becomes a method or an operator of Tensor ----------------------------------------------
-
-for _operation in (max, mean, min, sum, var):
-    setattr(Tensor, _operation.__name__, _operation)
-setattr(Tensor, "__matmul__", matmul)  # noqa: B010 - declared in TensorMethods
-setattr(Tensor, "__rmatmul__", reflected(matmul))  # noqa: B010
+    # Only the gradient of a asks for b, and the other way round.
+    keep_a, keep_b = x if first is None else first, y if second is None else second
+    saved = (
+        keep_a if second is not None and second.requires_grad else None,
+        keep_b if first is not None and first.requires_grad else None,
+    )
+    return record("matmul", z, (first, second), backward, saved, fresh=True)

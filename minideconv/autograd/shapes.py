@@ -9,33 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.record import record
-from minideconv.autograd.tensor import Tensor
-from minideconv.backend import Array, Device, get_xp, to_device
+from minideconv.autograd.tensor import Tensor, record
+from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.device_guard import device_guard
 
 __all__ = [
-    "astype",
-    "broadcast_to",
-    "concatenate",
-    "flatten",
-    "getitem",
-    "permute",
-    "read_index",
-    "reshape",
-    "squeeze",
-    "stack",
-    "swapaxes",
-    "to",
-    "transpose",
-    "unsqueeze",
-]
+    "astype", "broadcast_to", "concatenate", "flatten", "getitem", "permute", "read_index",
+    "reshape", "squeeze", "stack", "swapaxes", "to", "transpose", "unsqueeze",
+]  # fmt: skip
 
 # ---- views of the same numbers -------------------------------------------------------------------
 
@@ -54,11 +42,8 @@ def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
         raise ValueError(
             f"reshape: {x.size} elements of shape {x.shape} do not fit shape {sizes}"
         ) from None
-
-    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
-        return (g.reshape(shape),)
-
-    return record("reshape", y, (x,), backward, saved=(x.shape,))
+    before = x.shape
+    return record("reshape", y, (x,), lambda g, needs: (g.reshape(before),), (), {"shape": y.shape})
 
 
 def flatten(x: Operand, start: int = 0, stop: int = -1) -> Tensor:
@@ -84,11 +69,8 @@ def permute(x: Operand, *axes: int | Sequence[int]) -> Tensor:
             "swapaxes(i, j) exchanges two"
         )
     back = tuple(order.index(i) for i in range(x.ndim))
-
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array]:
-        return (g.transpose(back),)
-
-    return record("transpose", x.data.transpose(order), (x,), backward)
+    y = x.data.transpose(order)
+    return record("transpose", y, (x,), lambda g, needs: (g.transpose(back),), (), {"axes": order})
 
 
 transpose = permute
@@ -114,11 +96,8 @@ def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
             f"broadcast_to: shape {x.shape} does not broadcast to {sizes}; counted from the last, "
             "axes must have equal lengths or length 1"
         ) from None
-
-    def backward(g: Array, needs: Sequence[bool], shape: tuple[int, ...]) -> tuple[Array]:
-        return (unbroadcast(g, shape),)
-
-    return record("broadcast_to", y, (x,), backward, saved=(x.shape,))
+    before, options = x.shape, {"shape": y.shape}
+    return record("broadcast_to", y, (x,), lambda g, needs: (unbroadcast(g, before),), (), options)
 
 
 def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
@@ -151,7 +130,8 @@ def astype(x: Operand, dtype: Any) -> Tensor:
     x = as_tensor(x)
     if x.dtype == np.dtype(dtype):
         return x
-    return record("astype", x.data.astype(dtype), (x,), lambda g, needs: (g,))
+    y = x.data.astype(dtype)
+    return record("astype", y, (x,), lambda g, needs: (g,), (), {"dtype": y.dtype})
 
 
 def to(x: Tensor, device: Device | str) -> Tensor:
@@ -160,7 +140,8 @@ def to(x: Tensor, device: Device | str) -> Tensor:
     moved = to_device(x.data, device)
     if moved is x.data:
         return x
-    return record("to", moved, (x,), lambda g, needs: (to_device(g, source),))
+    options = {"device": device_of(moved)}
+    return record("to", moved, (x,), lambda g, needs: (to_device(g, source),), (), options)
 
 
 # ---- picking -------------------------------------------------------------------------------------
@@ -179,7 +160,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     except IndexError as error:
         raise IndexError(f"getitem: {error}; the tensor has shape {x.shape}") from None
     backward = _basic_backward if is_basic else _gather_backward
-    return record("getitem", y, (x,), backward, saved=(index, x.shape))
+    return record("getitem", y, (x,), backward, (index, x.shape), {"key": index}, fresh=True)
 
 
 def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
@@ -214,12 +195,9 @@ def read_index(key: Any) -> tuple[Any, bool]:
     for part in plain:
         if isinstance(part, (float, np.floating)):
             raise IndexError(f"{part} is no index; integers, slices and arrays of integers are")
+        number = hasattr(part, "__index__") and not hasattr(part, "ndim")
         if isinstance(part, (bool, np.bool_)) or not (
-            part is None
-            or part is Ellipsis
-            or isinstance(part, slice)
-            or (hasattr(part, "__index__") and not hasattr(part, "ndim"))
-            or isinstance(part, np.integer)
+            number or part is None or part is Ellipsis or isinstance(part, (slice, np.integer))
         ):
             return (plain if isinstance(key, tuple) else plain[0]), False
     return plain, True
@@ -231,52 +209,38 @@ def read_index(key: Any) -> tuple[Any, bool]:
 @device_guard
 def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors along an existing axis; along the others they must have equal lengths."""
-    parts = [as_tensor(tensor) for tensor in tensors]
-    _check_parts("concatenate", parts)
+    parts = _parts("concatenate", tensors)
     axis = _axis("concatenate", axis, parts[0].ndim)
-    shapes = [part.shape[:axis] + part.shape[axis + 1 :] for part in parts]
-    for place, (part, shape) in enumerate(zip(parts, shapes, strict=True)):
-        if part.ndim != parts[0].ndim or shape != shapes[0]:
-            raise ValueError(
-                f"concatenate: tensor {place} has shape {part.shape} and tensor 0 has shape "
-                f"{parts[0].shape}; they must be equal except along axis {axis}"
-            )
+    others = [(part.ndim, part.shape[:axis], part.shape[axis + 1 :]) for part in parts]
+    _check_equal("concatenate", parts, others, f"they must be equal except along axis {axis}")
+    ends = list(accumulate(part.shape[axis] for part in parts))
 
-    def backward(g: Array, needs: Sequence[bool], *lengths: int) -> tuple[Array | None, ...]:
-        grads: list[Array | None] = []
-        start = 0
-        for length, need in zip(lengths, needs, strict=True):
-            piece = (slice(None),) * axis + (slice(start, start + length),)
-            grads.append(g[piece] if need else None)
-            start += length
-        return tuple(grads)
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
+        pieces = get_xp(g).split(g, ends[:-1], axis)
+        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
 
     y = get_xp(parts[0].data).concatenate([part.data for part in parts], axis)
-    return record("concatenate", y, parts, backward, saved=[part.shape[axis] for part in parts])
+    return record("concatenate", y, parts, backward, (), {"axis": axis})
 
 
 @device_guard
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
-    parts = [as_tensor(tensor) for tensor in tensors]
-    _check_parts("stack", parts)
-    for place, part in enumerate(parts):
-        if part.shape != parts[0].shape:
-            raise ValueError(
-                f"stack: tensor {place} has shape {part.shape} and tensor 0 has shape "
-                f"{parts[0].shape}; they must be equal"
-            )
-    place = _axis("stack", axis, parts[0].ndim + 1)
+    parts = _parts("stack", tensors)
+    _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
+    axis = _axis("stack", axis, parts[0].ndim + 1)
 
     def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-        before: tuple[Any, ...] = (slice(None),) * place
-        return tuple(g[(*before, i)] if need else None for i, need in enumerate(needs))
+        pieces = get_xp(g).moveaxis(g, axis, 0)
+        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
 
-    y = get_xp(parts[0].data).stack([part.data for part in parts], place)
-    return record("stack", y, parts, backward)
+    y = get_xp(parts[0].data).stack([part.data for part in parts], axis)
+    return record("stack", y, parts, backward, (), {"axis": axis})
 
 
-def _check_parts(name: str, parts: list[Tensor]) -> None:
+def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:
+    """Return `tensors` as Tensors, at least one, all on one device."""
+    parts = [as_tensor(tensor) for tensor in tensors]
     if not parts:
         raise ValueError(f"{name}: needs at least one tensor")
     for place, part in enumerate(parts):
@@ -284,6 +248,16 @@ def _check_parts(name: str, parts: list[Tensor]) -> None:
             raise ValueError(
                 f"{name}: tensor {place} is on {part.device} and tensor 0 on {parts[0].device}; "
                 "move one of them with .to(device)"
+            )
+    return parts
+
+
+def _check_equal(name: str, parts: list[Tensor], sizes: list[Any], rule: str) -> None:
+    for place, (part, size) in enumerate(zip(parts, sizes, strict=True)):
+        if size != sizes[0]:
+            raise ValueError(
+                f"{name}: tensor {place} has shape {part.shape} and tensor 0 has shape "
+                f"{parts[0].shape}; {rule}"
             )
 
 
@@ -302,18 +276,3 @@ def _axis(name: str, axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise ValueError(f"{name}: axis is {axis}; it must be from {-ndim} to {ndim - 1}")
     return axis + ndim if axis < 0 else axis
-
-
-# ---- what becomes a method or an operator of Tensor ----------------------------------------------
-
-_METHODS: dict[str, Any] = {
-    "T": property(permute, doc="This tensor with its axes in reverse order."),
-    "__getitem__": getitem,
-}
-for _operation in (
-    astype, broadcast_to, flatten, permute, reshape, squeeze, swapaxes, to, unsqueeze,
-):  # fmt: skip
-    _METHODS[_operation.__name__] = _operation
-_METHODS["transpose"] = permute
-for _name, _operation in _METHODS.items():
-    setattr(Tensor, _name, _operation)

@@ -1,39 +1,20 @@
-"""The Tensor: an array that remembers how it was computed."""
+"""The Tensor, an array that remembers how it was computed, and `record`, which makes it so."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from minideconv.autograd.grad_mode import no_grad
+from minideconv.autograd.grad_mode import calling_line, check_finite, mode, no_grad
 from minideconv.autograd.methods import TensorMethods
-from minideconv.autograd.tape import GradHook, Node, Version, backward_pass
-from minideconv.backend import (
-    Array,
-    Device,
-    device_of,
-    get_xp,
-    to_cpu,
-    to_default_device,
-    to_device,
-)
+from minideconv.autograd.tape import Backward, GradHook, Node, Version, apply_hooks, backward_pass
+from minideconv.backend import Array, Device, get_xp, to_default_device, to_device
 from minideconv.backend.device_guard import device_guard, on_device_of
 
-__all__ = ["RemovableHandle", "Tensor", "wrap"]
-
-
-class GradHome(Protocol):
-    """Memory that keeps the gradient of a leaf for it: `optim.flat` says what for."""
-
-    grad: Tensor
-    together: tuple[Array, int]
-    """The array of all gradients that are kept beside this one, and how many they are."""
-
-    def receive(self, grad: Array, first: bool) -> None:
-        """Write `grad` there, or add it if it is not the first."""
+__all__ = ["RemovableHandle", "Tensor", "record", "wrap"]
 
 
 class Tensor(TensorMethods):
@@ -76,26 +57,14 @@ class Tensor(TensorMethods):
     Tensor([2., 4., 6.])
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_grad",
-        "_home",
-        "_hooks",
-        "_node",
-        "_requires_grad",
-        "_version",
-        "data",
-    )
+    __slots__ = ("_grad", "_grad_buffer", "_hooks", "_node", "_requires_grad", "_version")
 
-    data: Array
     _grad: Tensor | None
-    _home: GradHome | None  # None: a gradient is an array of its own
+    _grad_buffer: Any  # an `optim.flat.GradBuffer`; None: a gradient is an array of its own
     _hooks: dict[int, GradHook] | None  # of a leaf; those of a result are its node's
     _node: Node | None  # what made this tensor; None for a leaf
     _requires_grad: bool
     _version: Version
-
-    __array_ufunc__ = None  # makes array + tensor call Tensor.__radd__ instead of looping over it
 
     def __init__(
         self,
@@ -107,38 +76,11 @@ class Tensor(TensorMethods):
         array = _as_array(data, device, dtype)
         shared = isinstance(data, Tensor) and array is data.data
         self.data = array
-        self._grad = self._home = self._hooks = self._node = None
+        self._grad = self._grad_buffer = self._hooks = self._node = None
         self._version = data._version if shared else [0]
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
-
-    # ---- what it is -----------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length along each axis."""
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements."""
-        return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(self.data.size)
-
-    @property
-    def device(self) -> Device:
-        """Where the data is."""
-        return device_of(self.data)
 
     @property
     def is_leaf(self) -> bool:
@@ -188,9 +130,8 @@ class Tensor(TensorMethods):
                 raise ValueError(
                     f"grad: has shape {value.shape} but the tensor has shape {self.shape}"
                 )
-            if self._home is not None and value is not self._home.grad:
-                self._home.receive(to_device(value.data, self.device), first=True)
-                value = self._home.grad
+            if self._grad_buffer is not None:
+                value = self._grad_buffer.store(to_device(value.data, self.device), first=True)
         self._grad = value
 
     # ---- the tape -------------------------------------------------------------------------------
@@ -246,17 +187,8 @@ class Tensor(TensorMethods):
     def retain_grad(self) -> None:
         """Make ``backward()`` leave a gradient in ``.grad`` though this is not a leaf."""
         self._check_requires_grad("retain_grad")
-        if self._node is None:
-            return
-        tensor = weakref.ref(self)  # the node must not keep the result alive
-
-        def retain(grad: Array) -> None:
-            target = tensor()
-            if target is not None:
-                before = target._grad
-                target._grad = wrap(grad.copy(order="K") if before is None else before.data + grad)
-
-        self._node.retained = retain
+        if self._node is not None:
+            self._node.retained = weakref.ref(self)  # the node must not keep the result alive
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(grad)`` in each backward pass, when the gradient of this tensor is complete.
@@ -273,14 +205,27 @@ class Tensor(TensorMethods):
             ``handle.remove()`` takes the hook away again.
         """
         self._check_requires_grad("register_hook")
-        hooks = self._hooks if self._node is None else self._node.hooks
-        if hooks is None:
-            hooks = {}
-            if self._node is None:
-                self._hooks = hooks
-            else:
-                self._node.hooks = hooks
-        return RemovableHandle(hooks, _array_hook(hook))
+
+        def on_array(grad: Array) -> Array | None:
+            # Other tensors may have been sent the same array, so the hook must not change it.
+            seen = grad.view() if get_xp(grad) is np else grad.copy()
+            if get_xp(grad) is np:  # CuPy knows no read-only arrays
+                seen.flags.writeable = False
+            with no_grad():
+                replacement = hook(wrap(seen))
+            if replacement is None:
+                return None
+            if not isinstance(replacement, Tensor) or replacement.shape != grad.shape:
+                raise RuntimeError(
+                    f"register_hook: a hook must return None or a Tensor of shape {grad.shape}, "
+                    f"not {replacement!r}"
+                )
+            return replacement.data.astype(grad.dtype, copy=False)
+
+        owner = self._node or self
+        if owner._hooks is None:
+            owner._hooks = {}
+        return RemovableHandle(owner._hooks, on_array)
 
     def bump_version(self) -> None:
         """Tell the tape that ``.data`` was changed in place.
@@ -298,13 +243,9 @@ class Tensor(TensorMethods):
     def _receive(self, grad: Array, exclusive: bool) -> None:
         """Add `grad` to ``.grad``; if `exclusive`, its memory is ours to keep and to change."""
         if self._hooks:
-            exclusive = False
-            for hook in tuple(self._hooks.values()):
-                replacement = hook(grad)
-                grad = grad if replacement is None else replacement
-        if self._home is not None:
-            self._home.receive(grad, first=self._grad is None)
-            self._grad = self._home.grad
+            grad, exclusive = apply_hooks(self._hooks, grad), False
+        if self._grad_buffer is not None:
+            self._grad = self._grad_buffer.store(grad, first=self._grad is None)
             return
         if self._grad is None:
             grad = grad if exclusive else get_xp(grad).array(grad)
@@ -314,41 +255,18 @@ class Tensor(TensorMethods):
             grad = grad + self._grad.data
         self._grad = wrap(grad)
 
-    def _settle(self, data: Array, home: GradHome | None, version: Version) -> None:
-        """Live in the array `data` from now on, with the gradient in `home`."""
-        self.data, self._home, self._version = data, home, version
-        if self._grad is not None and home is not None:
-            home.receive(self._grad.data, first=True)
-            self._grad = home.grad
+    def _move(self, data: Array, version: Version, grad_buffer: Any = None) -> None:
+        """Keep the numbers in the array `data` from now on, and the gradient in `grad_buffer`."""
+        self.data, self._version, self._grad_buffer = data, version, grad_buffer
+        self.grad = self._grad
 
     # ---- in and out -----------------------------------------------------------------------------
-
-    def numpy(self) -> Array:
-        """Return the data as a NumPy array: the same memory on the CPU, a copy from the GPU."""
-        return to_cpu(self.data)
-
-    def item(self) -> float | int | bool:
-        """Return the only element as a Python number."""
-        if self.data.size != 1:
-            raise ValueError(f"item: needs exactly one element, the tensor has shape {self.shape}")
-        return self.data.item()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.data.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return self.data.__dlpack_device__()
 
     @staticmethod
     def from_dlpack(source: Any) -> Tensor:
         """Return a tensor on the memory of `source`, an array of any library that speaks DLPack."""
         kind, number = map(int, source.__dlpack_device__())
-        if kind == 1:  # kDLCPU
-            return wrap(np.from_dlpack(source))
-        near = to_device(np.zeros(0), Device("gpu", number))
+        near = to_device(np.zeros(0), "cpu" if kind == 1 else Device("gpu", number))  # 1: kDLCPU
         with on_device_of(near):
             return wrap(get_xp(near).from_dlpack(source))
 
@@ -363,36 +281,11 @@ class Tensor(TensorMethods):
         # "K" keeps the order in memory: a convolution would turn another one at each call.
         new.data, new._version, new._node = self.data.copy(order="K"), [0], None
         new._grad = None if self._grad is None else wrap(self._grad.data.copy(order="K"))
-        new._requires_grad, new._home, new._hooks = self._requires_grad, None, None
+        new._requires_grad, new._grad_buffer, new._hooks = self._requires_grad, None, None
         if hasattr(self, "__dict__"):
             new.__dict__.update(self.__dict__)
         memo[id(self)] = new
         return new
-
-    def __len__(self) -> int:
-        if self.data.ndim == 0:
-            raise TypeError("len: a tensor with no axes has no length")
-        return int(self.data.shape[0])
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
-    def __bool__(self) -> bool:
-        if self.data.size != 1:
-            raise ValueError(
-                f"bool: a tensor of shape {self.shape} is neither true nor false; compare it and "
-                "use .any() or .all() of the resulting array"
-            )
-        return bool(self.data.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -413,9 +306,124 @@ def wrap(data: Array, version: Version | None = None) -> Tensor:
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(data) if isinstance(data, np.generic) else data
     tensor._version = [0] if version is None else version
-    tensor._grad = tensor._home = tensor._hooks = tensor._node = None
+    tensor._grad = tensor._grad_buffer = tensor._hooks = tensor._node = None
     tensor._requires_grad = False
     return tensor
+
+
+def record(
+    name: str,
+    data: Array,
+    inputs: Sequence[Tensor | None],
+    backward: Backward,
+    saved: Sequence[Any] = (),
+    options: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> Tensor:
+    """Make the result of an operation a Tensor, and write on the tape how to go back through it.
+
+    Nothing is written, and nothing kept, unless some input requires gradients and recording is on.
+
+    Parameters
+    ----------
+    name : str
+        The operation: the function's own name, for messages and for `graph`.
+    data : array
+        Its result.
+    inputs : sequence of Tensor or None
+        What it was computed from; None stands for an argument that was left out or is no tensor.
+    backward : callable
+        ``backward(grad, needs, *saved)`` returns a tuple with the gradient for each input, in
+        order, where ``grad`` is the gradient of the result, of its shape. ``needs[i]`` says whether
+        the gradient of input i is wanted; where not, return None. It must not change its arguments;
+        it may return ``grad`` itself or views.
+    saved : sequence of Tensor, array or anything
+        Handed to `backward` (tensors as their arrays) and freed as soon as it has run. Everything
+        big belongs here and not in the closure of `backward`. If a saved tensor, or the result, is
+        changed in place meanwhile, ``backward()`` raises an error.
+    options : mapping of str to anything, optional
+        What the function was given besides its inputs, by parameter name (see `Node`). Nothing is
+        computed from it: it says to a reader of the graph which operation this was.
+    fresh : bool, default False
+        Whether every gradient that `backward` returns is a new array that nothing else refers to:
+        not ``grad``, nothing saved, no part of something larger, no two that share memory. A leaf
+        then keeps it as its ``.grad`` without a copy.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> def cube(x):
+    ...     def backward(grad, needs, x):
+    ...         return (grad * 3 * x**2,)
+    ...
+    ...     return record("cube", x.data**3, (x,), backward, saved=(x,))
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    Tensor([12.])
+    """
+    result = wrap(data)
+    array = result.data
+    memory = memory_of(array)
+    wanted = False
+    edges: list[Any] = []
+    for tensor in inputs:
+        edge = None
+        if tensor is not None:
+            if memory_of(tensor.data) is memory:
+                result._version = tensor._version  # a view: changing one changes the other
+            if tensor._requires_grad:
+                wanted = True
+                edge = tensor._node or tensor
+        edges.append(edge)
+    checking = mode.anomaly
+    if checking:
+        _check_forward(name, array, inputs)
+    if not wanted or not mode.recording or array.dtype.kind != "f":
+        if wanted and mode.used is not None:
+            mode.used += [tensor for tensor in inputs if tensor is not None]
+        return result
+    arrays: list[Any] = []
+    versions: list[tuple[Version, int, int]] = []
+    for item in saved:
+        if isinstance(item, Tensor):
+            versions.append((item._version, item._version[0], len(arrays)))
+            item = item.data
+        elif item is data:
+            versions.append((result._version, result._version[0], len(arrays)))
+        arrays.append(item)
+    result._requires_grad = True
+    result._node = Node(
+        name, options or {}, edges, backward, arrays, versions, array.shape, array.dtype, fresh
+    )
+    if checking:
+        result._node.origin = calling_line()
+    return result
+
+
+def _check_forward(name: str, data: Array, inputs: Sequence[Tensor | None]) -> None:
+    """Raise the error of `detect_anomaly` if an input (then a leaf) or the result is not finite."""
+    line = calling_line()
+    for place, tensor in enumerate(inputs):
+        if tensor is not None:
+            check_finite(tensor.data, f"input {place} of {name} already held", line)
+    check_finite(data, f"{name} made", line)
+
+
+def memory_of(array: Any) -> Any:
+    """Return what owns the memory of `array`: the array itself unless it is a view.
+
+    The first array on a block of `engine.cpu.memory` counts as its owner: the lease behind it
+    serves that array alone.
+    """
+    while True:
+        base = getattr(array, "base", None)
+        if base is None or hasattr(base, "serves_one_array"):
+            return array
+        array = base
 
 
 def _as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
@@ -459,27 +467,3 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook away; doing so twice does nothing."""
         self._hooks.pop(self._key, None)
-
-
-def _array_hook(hook: Callable[[Tensor], Tensor | None]) -> GradHook:
-    """Let a hook on tensors see an array, and the array not be changed by it."""
-
-    def wrapped(grad: Array) -> Array | None:
-        # Other tensors may have been sent the same array, so the hook must not change it.
-        if get_xp(grad) is np:
-            seen = np.asarray(grad).view()
-            seen.flags.writeable = False
-        else:
-            seen = grad.copy()  # CuPy knows no read-only arrays
-        with no_grad():
-            replacement = hook(wrap(seen))
-        if replacement is None:
-            return None
-        if not isinstance(replacement, Tensor) or replacement.shape != grad.shape:
-            raise RuntimeError(
-                f"register_hook: a hook must return None or a Tensor of shape {grad.shape}, not "
-                f"{replacement!r}"
-            )
-        return replacement.data.astype(grad.dtype, copy=False)
-
-    return wrapped

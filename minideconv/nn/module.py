@@ -312,7 +312,7 @@ class Module(Attributes):
                 parameter.grad = None
                 data = moved(parameter.data)
                 if data is not parameter.data:  # it leaves an optimiser's flat array
-                    parameter._settle(data, None, [0])
+                    parameter._move(data, [0])
             for name, array in module._buffers.items():
                 setattr(module, name, moved(array))
         return self

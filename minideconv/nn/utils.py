@@ -58,11 +58,11 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
 
 def _together(parameters: list[Tensor]) -> Array | None:
     """Return the flat array of these parameters' gradients, if they are all that lie in it."""
-    homes = [p._home for p in parameters]
-    if homes[0] is None:
+    buffers = [p._grad_buffer for p in parameters]
+    if buffers[0] is None:
         return None
-    array, count = homes[0].together
-    same = all(home is not None and home.together[0] is array for home in homes)
+    array, count = buffers[0].together
+    same = all(buffer is not None and buffer.together[0] is array for buffer in buffers)
     return array if same and len({id(p) for p in parameters}) == count else None
 
 

@@ -40,8 +40,10 @@ def pair(value: Any, name: str, op: str) -> Pair:
     TypeError
         If `value` is neither an integer nor a pair of integers.
     """
-    if type(value) is int:  # nearly always
+    if type(value) is int:  # nearly always, or a pair of them
         return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value
     try:
         number = operator.index(value)
         return number, number

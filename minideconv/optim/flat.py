@@ -61,7 +61,7 @@ class Place:
         return self.dense(flat, base).transpose(back)
 
 
-class Home:
+class GradBuffer:
     """Where the gradient of one parameter is kept; `Tensor` hands every gradient to it."""
 
     def __init__(self, gradients: Array, place: Place, together: tuple[Array, int]) -> None:
@@ -71,14 +71,18 @@ class Home:
         self.grad = wrap(place.view(gradients))
 
     @device_guard
-    def receive(self, grad: Array, first: bool) -> None:
-        """Write `grad` over what is there, or add it. Both walk along memory, not along axes."""
+    def store(self, grad: Array, first: bool) -> Tensor:
+        """Write `grad` over what is there, or add it; return what is there.
+
+        Both walk along memory, not along axes.
+        """
         lies = grad.transpose(self.axes)
-        if first:
-            get_xp(self.dense).copyto(self.dense, lies)
-        else:
+        if not first:
             self.dense += lies
+        elif grad is not self.grad.data:
+            get_xp(self.dense).copyto(self.dense, lies)
         self.grad.bump_version()
+        return self.grad
 
 
 class FlatParameters:
@@ -137,14 +141,14 @@ class FlatParameters:
         self.gradients: Array = xp.zeros(end + EXTRA, first.dtype)
         self._memory: list[dict[str, Array]] = [{} for _ in groups]
         self._views: list[Array] = []
-        self._homes: list[Home] = []
+        self._buffers: list[GradBuffer] = []
         together = self.gradients[:end], len(self.parameters)
         version = [0]
         for p, place in zip(self.parameters, self.places, strict=True):
             xp.copyto(place.dense(self.weights), p.data.transpose(place.axes))
             self._views.append(place.view(self.weights))
-            self._homes.append(Home(self.gradients, place, together))
-            p._settle(self._views[-1], self._homes[-1], version)
+            self._buffers.append(GradBuffer(self.gradients, place, together))
+            p._move(self._views[-1], version, self._buffers[-1])
 
     @property
     def device(self) -> Device:
@@ -208,5 +212,5 @@ class FlatParameters:
     def complete(self) -> None:
         """Give each parameter that has received no gradient one of zeros."""
         self.clear_missing()
-        for p, home in zip(self.parameters, self._homes, strict=True):
-            p.grad = home.grad
+        for p, buffer in zip(self.parameters, self._buffers, strict=True):
+            p.grad = buffer.grad
