@@ -1,6 +1,7 @@
 """From settings to images: data sets, and loaders of training examples.
 
-What tasks that learn from images of ``--data`` have in common.
+What tasks that learn from images of ``--data`` have in common. ``config`` is a `TrainConfig`, of
+which the fields about data, batches, the network's input and memory are read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Any
 from minideconv import data
 from minideconv.data import transforms
 from minideconv.errors import DataError, UsageError
-from minideconv.settings.config import TrainConfig
 from minideconv.settings.sizes import parse_size
 
 __all__ = ["Subset", "dataset", "loader", "normalization_from_dict", "normalization_to_dict"]
@@ -40,7 +40,7 @@ class Subset:
         return getattr(self.dataset, name)
 
 
-def dataset(config: TrainConfig, split: str, count: int = 0) -> Any:
+def dataset(config: Any, split: str, count: int = 0) -> Any:
     """Build the image list `split` of the run's data, or its first `count` images.
 
     Raises
@@ -79,7 +79,7 @@ def normalization_from_dict(values: dict[str, Any]) -> transforms.Normalize:
 
 
 def loader(
-    config: TrainConfig,
+    config: Any,
     samples: Any,
     step: transforms.Normalize,
     seed: int,
@@ -117,14 +117,14 @@ def loader(
     )
 
 
-def _cache(config: TrainConfig, most: float) -> float:
+def _cache(config: Any, most: float) -> float:
     """Return the MiB that a cache of samples may have: with a budget, a sixteenth of it."""
     if config.memory_budget is None:
         return most
     return min(most, parse_size(config.memory_budget) / 16 / 2**20)
 
 
-def _augmentation(config: TrainConfig, step: transforms.Normalize) -> transforms.Transform:
+def _augmentation(config: Any, step: transforms.Normalize) -> transforms.Transform:
     """Return what turns a crop into a training example."""
     size = config.input_size
     if config.augment == "none":

@@ -23,7 +23,6 @@ from minideconv.engine.cuda import checks
 from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Segmenter, normalized_on
-from minideconv.settings.config import TrainConfig
 from minideconv.tasks import data as image_data
 from minideconv.tasks.results import (
     MainMetric,
@@ -56,7 +55,8 @@ class Task(ABC):
     """What a network learns. A subclass says the rest; see `register`.
 
     The images are those of ``--data``: pairs of an image (H, W, 3) uint8 and a map (H, W) uint8,
-    the target. Outputs are maps, (N, `outputs`, H, W).
+    the target. Outputs are maps, (N, `outputs`, H, W). A ``config`` is the settings of a run, a
+    `TrainConfig`.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Task(ABC):
     # -- Made from settings, or from a checkpoint -----------------------------------------------
 
     @classmethod
-    def from_config(cls, config: TrainConfig, data: Any) -> Self:
+    def from_config(cls, config: Any, data: Any) -> Self:
         """Make the task of a run that trains on `data`."""
         return cls()
 
@@ -100,11 +100,11 @@ class Task(ABC):
     # -- Data -----------------------------------------------------------------------------------
 
     @classmethod
-    def dataset(cls, config: TrainConfig, split: str, count: int = 0) -> Any:
+    def dataset(cls, config: Any, split: str, count: int = 0) -> Any:
         """Build an image list of the run's data, or its first `count` images."""
         return image_data.dataset(config, split, count)
 
-    def samples(self, config: TrainConfig, data: Any, stage: str) -> Any:
+    def samples(self, config: Any, data: Any, stage: str) -> Any:
         """Return what a stage of the curriculum trains on.
 
         Raises
@@ -116,7 +116,7 @@ class Task(ABC):
             raise UsageError(f"the stage is {stage!r}; with the task {self.name} it must be whole")
         return data
 
-    def loader(self, config: TrainConfig, samples: Any, seed: int, **options: Any) -> DataLoader:
+    def loader(self, config: Any, samples: Any, seed: int, **options: Any) -> DataLoader:
         """Build a loader of training batches; see `tasks.data.loader` for the options."""
         return image_data.loader(config, samples, self.normalize, seed, **options)
 

@@ -17,7 +17,6 @@ from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.ops.cross_entropy import check_labels
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.metrics import VOID
-from minideconv.settings.config import TrainConfig
 from minideconv.tasks.data import normalization_from_dict
 from minideconv.tasks.registry import register
 from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord, text_table
@@ -36,14 +35,12 @@ class TrainedSegmenter(Trained):
     @property
     def segmenter(self) -> Segmenter:
         """Applies the network to images of any size."""
-        found: Segmenter = self.predictor
-        return found
+        return self.predictor
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes it tells apart."""
-        found: list[str] = self.header["classes"]
-        return found
+        return self.header["classes"]
 
 
 @register("segmentation")
@@ -75,7 +72,7 @@ class Segmentation(Task):
         self.label_smoothing = label_smoothing
 
     @classmethod
-    def from_config(cls, config: TrainConfig, data: Any) -> Self:
+    def from_config(cls, config: Any, data: Any) -> Self:
         """Make it for the classes of `data`."""
         return cls(data.classes, label_smoothing=config.label_smoothing)
 
@@ -94,7 +91,7 @@ class Segmentation(Task):
 
     # -- Data -----------------------------------------------------------------------------------
 
-    def samples(self, config: TrainConfig, data: Any, stage: str) -> Any:
+    def samples(self, config: Any, data: Any, stage: str) -> Any:
         """Return one object each (stage 1), windows (stage 2), or the images themselves."""
         if stage == "1":
             return StageOneCrops(data, balance=config.class_balance)

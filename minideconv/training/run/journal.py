@@ -99,7 +99,7 @@ class Journal:
             step=self.progress.epoch_step,
             steps=stage.planned.steps_per_epoch,
             loss=stage.loss.interval_mean(),
-            metric=self.task.format_metric(stage.metrics.figures()),
+            metric=lambda: self.task.format_metric(stage.metrics.figures()),
             lr=stage.lr,
             images_per_second=speed,
             seconds_left=self.clock.left(self.plan.steps - self.progress.step),
