@@ -1,6 +1,7 @@
 """From settings to images: data sets, and loaders of training examples.
 
-What tasks that learn from images of ``--data`` have in common.
+What tasks that learn from images of ``--data`` have in common. ``config`` is a `TrainConfig`, of
+which the fields about data, batches, the network's input and memory are read.
 """
 
 from __future__ import annotations

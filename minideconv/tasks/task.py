@@ -56,7 +56,8 @@ class Task(ABC):
     """What a network learns. A subclass says the rest; see `register`.
 
     The images are those of ``--data``: pairs of an image (H, W, 3) uint8 and a map (H, W) uint8,
-    the target. Outputs are maps, (N, `outputs`, H, W).
+    the target. Outputs are maps, (N, `outputs`, H, W). A ``config`` is the settings of a run, a
+    `TrainConfig`.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ class _Page:
         return self._templates[template].substitute(texts)
 
     def summary(self) -> str:
-        """Make the main_metric: the four figures, training and validation images side by side."""
+        """Make the tiles: the four figures, training and validation images side by side."""
         sets = {part: self.evaluation[part] for part in self.sets}
         if sets:
             counts = " and ".join(f"{sets[part]['images']} {_SETS[part]} images" for part in sets)

@@ -36,14 +36,12 @@ class TrainedSegmenter(Trained):
     @property
     def segmenter(self) -> Segmenter:
         """Applies the network to images of any size."""
-        found: Segmenter = self.predictor
-        return found
+        return self.predictor
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes it tells apart."""
-        found: list[str] = self.header["classes"]
-        return found
+        return self.header["classes"]
 
 
 @register("segmentation")

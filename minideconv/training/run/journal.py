@@ -99,7 +99,7 @@ class Journal:
             step=self.progress.epoch_step,
             steps=stage.planned.steps_per_epoch,
             loss=stage.loss.interval_mean(),
-            metric=self.task.format_metric(stage.metrics.figures()),
+            metric=lambda: self.task.format_metric(self._training_metrics(stage)),
             lr=stage.lr,
             images_per_second=speed,
             seconds_left=self.clock.left(self.plan.steps - self.progress.step),
@@ -136,7 +136,7 @@ class Journal:
             "memory": memory,
             "train": {
                 "loss": stage.loss.epoch_mean(),
-                **self.task.training_metrics(stage.metrics.figures()),
+                **self._training_metrics(stage),
             },
         }
 
@@ -162,6 +162,9 @@ class Journal:
                 text += "  best so far"
         self.say(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
         return better
+
+    def _training_metrics(self, stage: Stage) -> dict[str, Any]:
+        return self.task.training_metrics(stage.metrics.figures())
 
     def not_finite(self, what: str, step: int, lr: float) -> TrainingError:
         """Return the error for a number that is not finite, first seen in `step`."""

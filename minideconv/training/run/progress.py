@@ -19,7 +19,7 @@ __all__ = ["BarProgress", "Progress", "StepInfo", "format_seconds", "make_progre
 
 @dataclass(frozen=True)
 class StepInfo:
-    """The figures shown while a run trains; ``metric`` is the task's.
+    """The figures shown while a run trains; ``metric()`` is the task's, made where it is shown.
 
     ``step`` of ``steps`` counts optimiser steps in this epoch, ``seconds_left`` is for the whole
     run (None until it is known).
@@ -31,7 +31,7 @@ class StepInfo:
     step: int
     steps: int
     loss: float
-    metric: str
+    metric: Callable[[], str]
     lr: float
     images_per_second: float
     seconds_left: float | None
@@ -39,7 +39,7 @@ class StepInfo:
     def figures(self) -> str:
         """Return the figures as one short text."""
         return (
-            f"loss {self.loss:.4f}  {self.metric}  "
+            f"loss {self.loss:.4f}  {self.metric()}  "
             f"{self.images_per_second:.1f} img/s  left {format_seconds(self.seconds_left)}"
         )
 
