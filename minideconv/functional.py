@@ -20,7 +20,7 @@ from minideconv.autograd.grad_mode import is_replaying
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.choice import keep_choices
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 from minideconv.ops.geometry import pair
 from minideconv.ops.im2col import IntPair

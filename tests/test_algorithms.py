@@ -1,7 +1,8 @@
-"""`set_algorithm`, per layer and by environment, and the table that fast paths join."""
+"""`set_algorithm`, per layer and by environment, and the functions that it lets in."""
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from minideconv import nn
 from minideconv.autograd import Tensor
 from minideconv.backend import algorithms
 from minideconv.errors import UsageError
+from minideconv.ops import conv
 
 
 @pytest.fixture
@@ -24,8 +26,34 @@ def entered(monkeypatch):
         asked.append(md.get_algorithm())
         return None
 
-    monkeypatch.setitem(algorithms._faster["cpu"], "conv2d", faster)
+    monkeypatch.setitem(conv.conv2d_core.ways, "cpu", faster)
     return asked
+
+
+def accelerated_functions():
+    """All functions that the engine may compute, by their names."""
+    found = {}
+    for module in [m for name, m in sys.modules.items() if name.startswith("minideconv.")]:
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and hasattr(value, "ways"):
+                found[f"{value.__module__}.{name}"] = value
+    return found
+
+
+def test_faster_functions_take_the_arguments_of_the_readable_one():
+    """As many, and with the same defaults: all from the first that may be left out."""
+    functions = accelerated_functions()
+    ways = [(name, f, way) for name, f in functions.items() for way in f.ways.values()]
+    assert len({id(f) for _, f, _ in ways}) > 40
+    for name, function, way in ways:
+        assert name.startswith(("minideconv.ops", "minideconv.optim", "minideconv.nn")), name
+        core = inspect.signature(function).parameters.values()
+        own = inspect.signature(way)
+        least = sum(p.default is p.empty for p in core)
+        for count in {least, len(core)}:
+            own.bind(*range(count))  # a TypeError, if it cannot be called like that
+        defaults = [p.default for p in core if p.default is not p.empty]
+        assert [p.default for p in own.parameters.values()][least : len(core)] == defaults, name
 
 
 def run_conv():
@@ -65,8 +93,8 @@ def test_an_unknown_name_is_refused(call):
 
 @pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
 def test_a_layer_may_differ_from_the_rest(entered, monkeypatch, layer):
-    for op in ("conv_transpose2d", "conv2d_weight_grad"):
-        monkeypatch.setitem(algorithms._faster["cpu"], op, algorithms._faster["cpu"]["conv2d"])
+    for core in (conv.conv_transpose2d_core, conv.conv2d_weight_grad_core):
+        monkeypatch.setitem(core.ways, "cpu", conv.conv2d_core.ways["cpu"])
     x = Tensor(np.ones((1, 2, 5, 4), np.float32), requires_grad=True)
     layer(2, 3, 3, algorithm="exact")(x).sum().backward()
     assert entered == ["exact"] * 3, "forward, gradient by the input and by the weight"

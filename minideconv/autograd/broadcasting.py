@@ -14,7 +14,7 @@ import numpy as np
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import Array, device_of, get_xp, to_default_device
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = [
     "as_tensor", "binary", "check_one_device", "explain", "numbers_among", "operands", "unary",

@@ -23,7 +23,7 @@ from minideconv.autograd.broadcasting import as_tensor, binary, operands, unary,
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = [
     "abs", "add", "clip", "div", "exp", "log", "maximum", "minimum", "mul", "neg", "pow", "sigmoid",

@@ -16,7 +16,7 @@ from contextlib import ContextDecorator
 from typing import Any, TypeVar
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
 

@@ -21,7 +21,7 @@ from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import get_xp, to_default_device, to_device
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = ["setitem"]
 

@@ -15,7 +15,7 @@ from minideconv.autograd.broadcasting import as_tensor, check_one_device, operan
 from minideconv.autograd.methods import Axis, Operand
 from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = ["matmul", "max", "mean", "min", "sum", "var"]
 

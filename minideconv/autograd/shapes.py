@@ -18,7 +18,7 @@ from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.tensor import Tensor, record
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = [
     "astype", "broadcast_to", "concatenate", "flatten", "getitem", "permute", "read_index",

@@ -21,7 +21,7 @@ import numpy as np
 
 from minideconv.autograd.grad_mode import check_finite, mode
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 if TYPE_CHECKING:
     from minideconv.autograd.tensor import Tensor

@@ -12,7 +12,7 @@ from minideconv.autograd.grad_mode import calling_line, check_finite, mode, no_g
 from minideconv.autograd.methods import TensorMethods
 from minideconv.autograd.tape import Backward, GradHook, Node, Version, apply_hooks, backward_pass
 from minideconv.backend import Array, Device, get_xp, to_default_device, to_device
-from minideconv.backend.device_guard import device_guard, on_device_of
+from minideconv.backend.dispatch import device_guard, on_device_of
 
 __all__ = ["RemovableHandle", "Tensor", "record", "wrap"]
 

@@ -1,8 +1,7 @@
-"""Which algorithm computes an operation: `set_algorithm`, and the table that fast paths join.
+"""Which algorithms compute the operations: `set_algorithm` and `use_compiled`.
 
-The operations in `ops` are the reference: one readable algorithm each. Faster ones live in
-`engine`, behind the same arguments, and enter themselves here with `accelerates`. An operation asks
-`accelerate` first and carries on by itself if the answer is None.
+The functions in `ops` are the reference: one readable algorithm each. Faster ones live in `engine`,
+behind the same arguments; `dispatch` calls them where it may.
 
 ===========  =======================================================================================
 reference    what the files in `ops` show, and nothing else
@@ -21,24 +20,17 @@ computed by CuPy. How many bits a product has there is another question: `precis
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from typing import Any, TypeVar
 
-import numpy as np
-
-from minideconv.backend import get_xp
 from minideconv.backend.choice import Choice
-from minideconv.backend.device_guard import device_guard
 from minideconv.errors import UsageError
 
 __all__ = [
     "ALGORITHMS",
-    "accelerate",
-    "accelerates",
     "algorithm",
     "check_algorithm",
+    "choice",
     "compiled",
     "get_algorithm",
     "set_algorithm",
@@ -47,23 +39,18 @@ __all__ = [
 
 ALGORITHMS = ("reference", "exact", "fast")
 
-Faster = TypeVar("Faster", bound=Callable[..., Any])
-
-_faster: dict[str, dict[str, Callable[..., Any]]] = {"cpu": {}, "gpu": {}}
-
-
-_choice = Choice("algorithm", ALGORITHMS, "MINIDECONV_ALGORITHM", "fast")
-_compiled: bool | None = None  # None: nobody asked yet
+choice = Choice("algorithm", ALGORITHMS, "MINIDECONV_ALGORITHM", "fast")
+_compiled: bool | None = None  # not asked for yet
 
 
 def check_algorithm(name: str, who: str) -> str:
     """Return `name`, or raise UsageError in the name of `who` if it is no algorithm."""
-    return _choice.check(name, who)
+    return choice.check(name, who)
 
 
 def get_algorithm() -> str:
     """Return which algorithms are in use: "reference", "exact" or "fast"."""
-    return _choice.get()
+    return choice.get()
 
 
 def set_algorithm(name: str) -> None:
@@ -74,12 +61,12 @@ def set_algorithm(name: str) -> None:
     UsageError (a ValueError)
         If `name` is none of these.
     """
-    _choice.set(name, "set_algorithm")
+    choice.set(name, "set_algorithm")
 
 
 def algorithm(name: str | None) -> AbstractContextManager[None]:
     """Use other algorithms inside a ``with`` block; None changes nothing."""
-    return _choice.using(name, "algorithm")
+    return choice.using(name, "algorithm")
 
 
 def compiled() -> bool:
@@ -107,27 +94,3 @@ def use_compiled(wanted: bool) -> bool:
         )
     _compiled = wanted
     return before
-
-
-def accelerates(op: str, device: str = "cpu") -> Callable[[Faster], Faster]:
-    """Enter a function as the faster way to compute `op` on arrays of a "cpu" or a "gpu".
-
-    It may decline by returning None.
-    """
-
-    def enter(function: Faster) -> Faster:
-        _faster[device][op] = device_guard(function) if device == "gpu" else function
-        return function
-
-    return enter
-
-
-def accelerate(op: str, *arguments: Any) -> Any:
-    """Return the result of the faster way to compute `op`, or None if there is none for these.
-
-    The first argument is an array; where it is decides which way that is.
-    """
-    if _choice.get() == "reference":
-        return None
-    function = _faster["cpu" if get_xp(arguments[0]) is np else "gpu"].get(op)
-    return None if function is None else function(*arguments)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = [
     "assign",

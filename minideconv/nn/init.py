@@ -126,8 +126,7 @@ def bilinear_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 4 or tensor.shape[0] != tensor.shape[1]:
         raise ValueError(
             f"bilinear_: the weight has shape {tensor.shape}; it must be (C, C, kh, kw), so that"
-            f" each"
-            " channel is enlarged into itself"
+            " each channel is enlarged into itself"
         )
     taps = []
     for k in tensor.shape[2:]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, device_of, get_xp
-from minideconv.backend.device_guard import on_device_of
+from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.module import Module
 
 __all__ = ["activations"]

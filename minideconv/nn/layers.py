@@ -14,7 +14,7 @@ from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import check_writable
 from minideconv.backend.algorithms import algorithm as using
 from minideconv.backend.algorithms import check_algorithm
-from minideconv.backend.device_guard import on_device_of
+from minideconv.backend.dispatch import on_device_of
 from minideconv.engine.layout import empty_weight
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter

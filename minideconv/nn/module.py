@@ -10,7 +10,7 @@ import numpy as np
 
 from minideconv.autograd import RemovableHandle
 from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
-from minideconv.backend.device_guard import on_device_of
+from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.attributes import Attributes, Parameter, buffer_array, check_name, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
 from minideconv.nn.state import load_state

@@ -9,8 +9,8 @@ import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard, on_device_of
+from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
+from minideconv.engine.cuda import gradients as cuda
 from minideconv.nn.module import Module
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "get_buffers", "set_buffers"]
@@ -45,8 +45,9 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
     xp = get_xp(*gradients)
     if xp is not np:
         together = _together(having)
-        norm = None if together is None else accelerate("clip_norm", together, float(max_norm))
-        return _clip_on_device(gradients, max_norm) if norm is None else norm
+        if together is None:
+            return _clip_on_device(gradients, max_norm)
+        return clip_flat(together, max_norm, gradients)
     flat = [g.ravel(order="K") for g in gradients]  # as they lie: a view wherever that is dense
     squares = [float(np.vdot(g, g)) for g in flat]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
@@ -64,6 +65,15 @@ def _together(parameters: list[Tensor]) -> Array | None:
     array, count = buffers[0].together
     same = all(buffer is not None and buffer.together[0] is array for buffer in buffers)
     return array if same and len({id(p) for p in parameters}) == count else None
+
+
+@accelerated
+def clip_flat(flat: Array, max_norm: float, gradients: list[Array]) -> Array:
+    """Clip all that lies in the array `flat`; `gradients` are its views."""
+    return _clip_on_device(gradients, max_norm)
+
+
+clip_flat.faster("gpu")(cuda.clip_norm)
 
 
 @device_guard

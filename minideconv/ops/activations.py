@@ -9,9 +9,6 @@ can be freed. With s = softmax(x), the two Jacobians along `dim` are
     softmax:      ds_i / dx_j     = s_i (delta_ij - s_j)      symmetric, so dx = s (dy - <dy, s>)
     log_softmax:  dlog s_i / dx_j = delta_ij - s_j            so dx = dy - s <dy, 1>
 
-Arrays may be in any order in memory; where a library of arrays handles only some of them well,
-`accelerate` finds a way around.
-
 Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs" (1990),
 for softmax; Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines" (2010),
 for relu.
@@ -22,8 +19,7 @@ from __future__ import annotations
 import operator
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated
 
 __all__ = [
     "log_softmax",
@@ -49,7 +45,7 @@ def _axis(x: Array, dim: int, op: str) -> int:
     return axis
 
 
-@device_guard
+@accelerated
 def relu(x: Array) -> Array:
     """Return max(x, 0), element by element; NaN stays NaN.
 
@@ -69,11 +65,11 @@ def relu(x: Array) -> Array:
     >>> relu_backward(np.array([5.0, 5.0, 5.0]), relu(np.array([-2.0, 0.0, 3.0])))
     array([0., 0., 5.])
     """
-    found: Array | None = accelerate("relu", x)
-    return get_xp(x).maximum(x, 0) if found is None else found
+    y: Array = get_xp(x).maximum(x, 0)
+    return y
 
 
-@device_guard
+@accelerated
 def relu_backward(dy: Array, y: Array) -> Array:
     """Return dL/dx of `relu` from dL/dy and the output `y`: dy where y > 0, else 0.
 
@@ -83,11 +79,9 @@ def relu_backward(dy: Array, y: Array) -> Array:
     mask is several times faster than selecting with it; an infinite `dy` at a blocked element gives
     NaN.
     """
-    found: Array | None = accelerate("relu_backward", dy, y)
-    return dy * (y > 0) if found is None else found
+    return dy * (y > 0)
 
 
-@device_guard
 def softmax(x: Array, dim: int) -> Array:
     """Return exp(x) / sum(exp(x)) along `dim`: positive numbers that add up to 1.
 
@@ -117,28 +111,26 @@ def softmax(x: Array, dim: int) -> Array:
     >>> softmax(np.log(np.array([1.0, 2.0, 5.0])), dim=0)
     array([0.125, 0.25 , 0.625])
     """
-    xp, axis = get_xp(x), _axis(x, dim, "softmax")
-    found: Array | None = accelerate("softmax", x, axis)
-    if found is not None:
-        return found
+    return softmax_core(x, _axis(x, dim, "softmax"))
+
+
+@accelerated
+def softmax_core(x: Array, axis: int) -> Array:
+    """`softmax` along an axis that `x` has."""
     y: Array = x - x.max(axis=axis, keepdims=True)
-    xp.exp(y, out=y)
+    get_xp(x).exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
     return y
 
 
-@device_guard
+@accelerated
 def softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `softmax` from dL/dy and the output `y`: y (dy - <dy, y>)."""
-    found: Array | None = accelerate("softmax_backward", dy, y, dim)
-    if found is not None:
-        return found
     dx = dy * y
     dx -= y * dx.sum(axis=dim, keepdims=True)
     return dx
 
 
-@device_guard
 def log_softmax(x: Array, dim: int) -> Array:
     """Return log(softmax(x)) along `dim`, exact also where the probability underflows to 0.
 
@@ -163,21 +155,21 @@ def log_softmax(x: Array, dim: int) -> Array:
     >>> log_softmax(np.array([0.0, -1000.0]), dim=0)
     array([    0., -1000.])
     """
-    xp, axis = get_xp(x), _axis(x, dim, "log_softmax")
-    found: Array | None = accelerate("log_softmax", x, axis)
-    if found is not None:
-        return found
+    return log_softmax_core(x, _axis(x, dim, "log_softmax"))
+
+
+@accelerated
+def log_softmax_core(x: Array, axis: int) -> Array:
+    """`log_softmax` along an axis that `x` has."""
+    xp = get_xp(x)
     y: Array = x - x.max(axis=axis, keepdims=True)
     y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
     return y
 
 
-@device_guard
+@accelerated
 def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `log_softmax` from dL/dy and the output `y`: dy - softmax(x) sum(dy)."""
-    found: Array | None = accelerate("log_softmax_backward", dy, y, dim)
-    if found is not None:
-        return found
     dx: Array = get_xp(y).exp(y)
     dx *= -dy.sum(axis=dim, keepdims=True)
     dx += dy

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, overload
 
 from minideconv.backend import Array, check_writable, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated, device_guard
+from minideconv.ops import activations
 
 __all__ = [
     "BatchNormSaved",
@@ -31,16 +31,17 @@ __all__ = [
     "backward_sums",
     "batch_norm",
     "batch_norm_backward",
+    "batch_statistics",
     "check",
+    "check_gradient",
     "from_moments",
     "from_running",
     "moments",
     "normalize",
-    "scale_and_offset",
-    "slope_and_constant",
     "statistics",
-    "values_per_channel",
 ]
+
+Gradients = tuple[Array, Array, Array]
 
 
 class BatchNormSaved(NamedTuple):
@@ -61,6 +62,7 @@ def batch_norm(
     momentum: float = ...,
     eps: float = ...,
     return_saved: Literal[False] = ...,
+    relu: bool = ...,
 ) -> Array: ...
 @overload
 def batch_norm(
@@ -74,19 +76,8 @@ def batch_norm(
     eps: float = ...,
     *,
     return_saved: Literal[True],
+    relu: bool = ...,
 ) -> tuple[Array, BatchNormSaved]: ...
-@overload
-def batch_norm(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = ...,
-    bias: Array | None = ...,
-    training: bool = ...,
-    momentum: float = ...,
-    eps: float = ...,
-    return_saved: bool = ...,
-) -> Array | tuple[Array, BatchNormSaved]: ...
 @device_guard
 def batch_norm(
     x: Array,
@@ -98,6 +89,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     return_saved: bool = False,
+    relu: bool = False,
 ) -> Array | tuple[Array, BatchNormSaved]:
     """Normalise every channel of `x`.
 
@@ -118,6 +110,8 @@ def batch_norm(
         Added to the variance, positive.
     return_saved : bool
         Return ``(y, saved)`` for `batch_norm_backward`.
+    relu : bool
+        Return ``max(0, y)`` in place of y: `batch_norm_relu`.
 
     Returns
     -------
@@ -141,18 +135,13 @@ def batch_norm(
     """
     check(x, running_mean, running_var, weight, bias, momentum, eps, training)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
-    y = normalize(x, saved, weight, bias)
+    y = normalize(x, saved, weight, bias, relu)
     return (y, saved) if return_saved else y
 
 
-@device_guard
 def batch_norm_backward(
-    dy: Array,
-    x: Array,
-    saved: BatchNormSaved,
-    weight: Array | None = None,
-    training: bool = True,
-) -> tuple[Array, Array, Array]:
+    dy: Array, x: Array, saved: BatchNormSaved, weight: Array | None = None, training: bool = True
+) -> Gradients:
     """Return the gradients ``(dx, dweight, dbias)`` of `batch_norm`.
 
     With ``xh = (x - mean) * inv_std`` and means over a channel's M values::
@@ -180,29 +169,128 @@ def batch_norm_backward(
     ValueError
         If `dy` is not shaped like `x`.
     """
-    if dy.shape != x.shape:
-        raise ValueError(f"batch_norm_backward: dy has shape {dy.shape} but x has shape {x.shape}")
-    if (found := accelerate("batch_norm_backward", dy, x, saved, weight, training)) is not None:
-        return found
+    check_gradient("batch_norm_backward", dy, x)
+    return batch_norm_backward_core(dy, x, saved, weight, None, training, False)
+
+
+# ---------------------------------------------------------------------------------------------
+# Forward: the statistics, and the affine map that they make
+
+
+def statistics(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> BatchNormSaved:
+    """Return what normalises `x`; in training the running averages follow it."""
+    if training or running_mean is None or running_var is None:
+        _values_per_channel(x)
+        return batch_statistics(x, running_mean, running_var, momentum, eps)
+    return from_running(running_mean, running_var, eps)
+
+
+@accelerated
+def batch_statistics(
+    x: Array, running_mean: Array | None, running_var: Array | None, momentum: float, eps: float
+) -> BatchNormSaved:
+    """Return what normalises the batch `x`; the running averages, if there are any, follow."""
+    mean, var = moments(x)
+    return from_moments(mean, var, x.size // x.shape[1], running_mean, running_var, momentum, eps)
+
+
+@accelerated
+def moments(x: Array) -> tuple[Array, Array]:
+    """Return the mean and the biased variance of every channel, (C,) in float64."""
+    planes, count = _planes(x), x.size // x.shape[1]
+    centred, shift = _centre(planes, _sum(planes) / count)  # about the rough mean
+    error = _sum(centred) / count
+    var = get_xp(x).maximum(_dot(centred, centred) / count - error * error, 0.0)
+    return shift + error, var
+
+
+@accelerated
+def from_moments(
+    mean: Array,
+    var: Array,
+    count: int,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float,
+    eps: float,
+) -> BatchNormSaved:
+    """Return what normalises a batch with these moments over `count` values of a channel.
+
+    The running averages, if there are any, follow.
+    """
+    if running_mean is not None and running_var is not None:
+        unbiased = var * (count / (count - 1))
+        for running, value in ((running_mean, mean), (running_var, unbiased)):
+            running *= 1.0 - momentum
+            running += (momentum * value).astype(running.dtype)
+    return BatchNormSaved(mean, 1.0 / get_xp(mean).sqrt(var + eps))
+
+
+@accelerated
+def from_running(running_mean: Array, running_var: Array, eps: float) -> BatchNormSaved:
+    """Return what normalises in evaluation."""
+    mean, var = running_mean.astype("float64"), running_var.astype("float64")
+    return BatchNormSaved(mean, 1.0 / get_xp(mean).sqrt(var + eps))
+
+
+@accelerated
+def normalize(
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, relu: bool = False
+) -> Array:
+    """Return ``weight * (x - mean) * inv_std + bias``, or its positive part if `relu`."""
+    y, shift = _centre(_planes(x), saved.mean)
+    error = saved.mean - shift
+    scale = saved.inv_std if weight is None else saved.inv_std * weight
+    offset = -error * scale if bias is None else bias - error * scale
+    y *= _per_channel(scale, y)
+    y += _per_channel(offset, y)
+    y = y.reshape(x.shape)
+    return activations.relu(y) if relu else y
+
+
+# ---------------------------------------------------------------------------------------------
+# Backward: two sums over the batch, and dx from them
+
+
+@accelerated
+def batch_norm_backward_core(
+    dy: Array,
+    x: Array,
+    saved: BatchNormSaved,
+    weight: Array | None,
+    bias: Array | None,
+    training: bool,
+    relu: bool,
+) -> Gradients:
+    """Return the gradients by x, weight and bias; with `relu`, those of `batch_norm_relu`."""
+    if relu:  # computed as in the forward pass, so that the signs are the same
+        dy = activations.relu_backward(dy, normalize(x, saved, weight, bias))
     dweight, dbias = backward_sums(dy, x, saved)
-    count = values_per_channel(x) if training else 0
+    count = _values_per_channel(x) if training else 0
     dx = backward_apply(dy, x, saved, weight, dweight, dbias, count, training)
     return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
 
 
+@accelerated
 def backward_sums(dy: Array, x: Array, saved: BatchNormSaved) -> tuple[Array, Array]:
     """Return ``dweight = sum(dy * xh)`` and ``dbias = sum(dy)``, float64 of shape (C,).
 
     They are sums over the batch: where several processes share one, they add up theirs.
     """
-    if (found := accelerate("batch_norm_backward_sums", dy, x, saved)) is not None:
-        return found
-    dy_planes = _planes(dy)
-    centred, _, error = _subtract(_planes(x), saved.mean)
-    dbias = _sum(dy_planes)
-    return (_dot(dy_planes, centred) - error * dbias) * saved.inv_std, dbias
+    dy = _planes(dy)
+    centred, shift = _centre(_planes(x), saved.mean)
+    dbias = _sum(dy)
+    return (_dot(dy, centred) - (saved.mean - shift) * dbias) * saved.inv_std, dbias
 
 
+@accelerated
 def backward_apply(
     dy: Array,
     x: Array,
@@ -218,116 +306,22 @@ def backward_apply(
     ``weight * inv_std * (dy - dbias / count - xh * dweight / count)``; in evaluation neither the
     sums nor `count` matter.
     """
-    arguments = (dy, x, saved, weight, dweight, dbias, count, training)
-    if (found := accelerate("batch_norm_backward_apply", *arguments)) is not None:
-        return found
-    dx, _, error = _subtract(_planes(x), saved.mean)  # the centred x, until dx takes its place
-    dy_planes = _planes(dy)
-    scale, _ = scale_and_offset(saved, weight, None, error)
-    if training:
-        slope, constant = slope_and_constant(saved, dweight, dbias, error, count)
-        dx *= _per_channel(slope, dx)
-        dx += dy_planes
-        dx += _per_channel(constant, dx)
-        dx *= _per_channel(scale, dx)
-    else:
-        dx = dy_planes * _per_channel(scale, dx)
+    dy = _planes(dy)
+    scale = saved.inv_std if weight is None else saved.inv_std * weight
+    if not training:
+        return (dy * _per_channel(scale, x)).reshape(x.shape)
+    dx, shift = _centre(_planes(x), saved.mean)
+    slope = -saved.inv_std * dweight / count  # of x - mean
+    constant = -slope * (saved.mean - shift) - dbias / count
+    dx *= _per_channel(slope, dx)
+    dx += dy
+    dx += _per_channel(constant, dx)
+    dx *= _per_channel(scale, dx)
     return dx.reshape(x.shape)
 
 
 # ---------------------------------------------------------------------------------------------
-# The parts of both: numbers of a channel, found from x or from the running averages
-
-
-def statistics(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> BatchNormSaved:
-    """Return what normalises `x`; in training the running averages follow it."""
-    if training or running_mean is None or running_var is None:
-        count = values_per_channel(x)
-        arguments = (x, running_mean, running_var, momentum, eps)
-        if (found := accelerate("statistics", *arguments)) is not None:
-            return found
-        return from_moments(*moments(x), count, running_mean, running_var, momentum, eps)
-    return from_running(running_mean, running_var, eps)
-
-
-def from_moments(
-    mean: Array,
-    var: Array,
-    count: int,
-    running_mean: Array | None,
-    running_var: Array | None,
-    momentum: float,
-    eps: float,
-) -> BatchNormSaved:
-    """Return what normalises a batch with these moments over `count` values of a channel.
-
-    The running averages, if there are any, follow.
-    """
-    arguments = (mean, var, count, running_mean, running_var, momentum, eps)
-    if (found := accelerate("batch_norm_from_moments", *arguments)) is not None:
-        return found
-    if running_mean is not None and running_var is not None:
-        _follow(running_mean, mean, momentum)
-        _follow(running_var, var * (count / (count - 1)), momentum)  # unbiased
-    return BatchNormSaved(mean, 1.0 / get_xp(mean).sqrt(var + eps))
-
-
-def from_running(running_mean: Array, running_var: Array, eps: float) -> BatchNormSaved:
-    """Return what normalises in evaluation."""
-    arguments = (running_mean, running_var, eps)
-    if (found := accelerate("batch_norm_from_running", *arguments)) is not None:
-        return found
-    mean, var = running_mean.astype("float64"), running_var.astype("float64")
-    return BatchNormSaved(mean, 1.0 / get_xp(mean).sqrt(var + eps))
-
-
-def moments(x: Array) -> tuple[Array, Array]:
-    """Return the mean and the biased variance of every channel, (C,) in float64."""
-    if (found := accelerate("moments", x)) is not None:
-        return found
-    planes, count = _planes(x), x.size // x.shape[1]
-    centred, shift, _ = _subtract(planes, _sum(planes) / count)  # the rough mean
-    error = _sum(centred) / count
-    var = get_xp(x).maximum(_dot(centred, centred) / count - error * error, 0.0)
-    return shift + error, var
-
-
-def normalize(x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None) -> Array:
-    """Return ``weight * (x - mean) * inv_std + bias``."""
-    if (found := accelerate("normalize", x, saved, weight, bias)) is not None:
-        return found
-    y, _, error = _subtract(_planes(x), saved.mean)
-    scale, offset = scale_and_offset(saved, weight, bias, error)
-    y *= _per_channel(scale, y)
-    y += _per_channel(offset, y)
-    return y.reshape(x.shape)
-
-
-def scale_and_offset(
-    saved: BatchNormSaved, weight: Array | None, bias: Array | None, error: Array
-) -> tuple[Array, Array]:
-    """Return a and b of ``y = a (x - shift) + b``; `error` is ``mean - shift``."""
-    scale = saved.inv_std if weight is None else saved.inv_std * weight
-    return scale, -error * scale if bias is None else bias - error * scale
-
-
-def slope_and_constant(
-    saved: BatchNormSaved, dweight: Array, dbias: Array, error: Array, count: int
-) -> tuple[Array, Array]:
-    """Return b and c of ``dx = a (dy + b (x - shift) + c)``; a is the scale of the forward pass."""
-    slope = -saved.inv_std * dweight / count
-    return slope, -slope * error - dbias / count
-
-
-# ---------------------------------------------------------------------------------------------
-# Sums over a channel
+# Maps and channels
 
 
 def _planes(x: Array) -> Array:
@@ -340,40 +334,38 @@ def _per_channel(values: Array, like: Array) -> Array:
     return values.astype(like.dtype)[:, None, None]
 
 
+def _centre(planes: Array, mean: Array) -> tuple[Array, Array]:
+    """Return ``planes - shift``, and shift: the mean, rounded to the precision of `planes`."""
+    shift = mean.astype(planes.dtype)
+    return planes - shift[:, None, None], shift.astype(mean.dtype)
+
+
 def _sum(a: Array) -> Array:
     """Sum over N, H, W: (N, C, H, W) -> (C,) in float64, rows in the array's own precision."""
-    xp = get_xp(a)
-    rows: Array = xp.einsum("nchw->nch", a)
-    total: Array = rows.sum(axis=(0, 2), dtype=xp.float64)
-    return total
+    return _add_rows(get_xp(a).einsum("nchw->nch", a))
 
 
 def _dot(a: Array, b: Array) -> Array:
     """Sum of ``a * b`` over N, H, W: (C,) in float64, with no array of products in between."""
-    xp = get_xp(a)
-    rows: Array = xp.einsum("nchw,nchw->nch", a, b)
-    total: Array = rows.sum(axis=(0, 2), dtype=xp.float64)
+    return _add_rows(get_xp(a).einsum("nchw,nchw->nch", a, b))
+
+
+def _add_rows(rows: Array) -> Array:
+    total: Array = rows.sum(axis=(0, 2), dtype="float64")
     return total
-
-
-def _subtract(planes: Array, mean: Array) -> tuple[Array, Array, Array]:
-    """Return ``planes - shift``, shift, ``mean - shift``; shift is mean in the planes' dtype."""
-    shift = mean.astype(planes.dtype)
-    centred = planes - shift[:, None, None]
-    shift = shift.astype(mean.dtype)
-    return centred, shift, mean - shift
-
-
-def _follow(running: Array, value: Array, momentum: float) -> None:
-    running *= 1.0 - momentum
-    running += (momentum * value).astype(running.dtype)
 
 
 # ---------------------------------------------------------------------------------------------
 # Refusals
 
 
-def values_per_channel(x: Array) -> int:
+def check_gradient(op: str, dy: Array, x: Array) -> None:
+    """Raise unless `dy` is shaped like `x`."""
+    if dy.shape != x.shape:
+        raise ValueError(f"{op}: dy has shape {dy.shape} but x has shape {x.shape}")
+
+
+def _values_per_channel(x: Array) -> int:
     """Return M, the values of a channel; at least two, or there is no variance."""
     count: int = x.size // max(x.shape[1], 1)
     if count < 2:

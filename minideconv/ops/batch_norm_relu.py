@@ -14,61 +14,24 @@ place of seven, and y need not be kept.
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Any
 
 from minideconv.backend import Array
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
-from minideconv.ops.activations import relu, relu_backward
 from minideconv.ops.batch_norm import (
     BatchNormSaved,
-    batch_norm_backward,
-    check,
-    normalize,
-    statistics,
+    Gradients,
+    batch_norm,
+    batch_norm_backward_core,
+    check_gradient,
 )
+from minideconv.ops.signature import with_signature_of
 
-__all__ = ["batch_norm_relu", "batch_norm_relu_backward", "normalize_relu"]
+__all__ = ["batch_norm_relu", "batch_norm_relu_backward"]
 
 
-@overload
-def batch_norm_relu(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = ...,
-    bias: Array | None = ...,
-    training: bool = ...,
-    momentum: float = ...,
-    eps: float = ...,
-    return_saved: Literal[False] = ...,
-) -> Array: ...
-@overload
-def batch_norm_relu(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = ...,
-    bias: Array | None = ...,
-    training: bool = ...,
-    momentum: float = ...,
-    eps: float = ...,
-    *,
-    return_saved: Literal[True],
-) -> tuple[Array, BatchNormSaved]: ...
-@device_guard
-def batch_norm_relu(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = None,
-    bias: Array | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    return_saved: bool = False,
-) -> Array | tuple[Array, BatchNormSaved]:
-    """Return ``relu(batch_norm(x, ...))``; arguments, results and refusals are `batch_norm`'s.
+@with_signature_of(batch_norm)
+def batch_norm_relu(*arguments: Any, **options: Any) -> Any:
+    """Return ``relu(batch_norm(x, ...))``; arguments, results and errors are `batch_norm`'s.
 
     Examples
     --------
@@ -78,22 +41,9 @@ def batch_norm_relu(
     array([[0., 4.],
            [1., 2.]])
     """
-    check(x, running_mean, running_var, weight, bias, momentum, eps, training)
-    saved = statistics(x, running_mean, running_var, training, momentum, eps)
-    y = normalize_relu(x, saved, weight, bias)
-    return (y, saved) if return_saved else y
+    return batch_norm(*arguments, **options, relu=True)
 
 
-def normalize_relu(
-    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None
-) -> Array:
-    """Return ``max(0, weight * (x - mean) * inv_std + bias)``."""
-    if (found := accelerate("normalize_relu", x, saved, weight, bias)) is not None:
-        return found
-    return relu(normalize(x, saved, weight, bias))
-
-
-@device_guard
 def batch_norm_relu_backward(
     dy: Array,
     x: Array,
@@ -101,31 +51,10 @@ def batch_norm_relu_backward(
     weight: Array | None = None,
     bias: Array | None = None,
     training: bool = True,
-) -> tuple[Array, Array, Array]:
+) -> Gradients:
     """Return the gradients ``(dx, dweight, dbias)`` of `batch_norm_relu`.
 
-    Parameters
-    ----------
-    dy, x : array, shape (N, C, H, W) or (N, C)
-        Gradient of the output, and the input of the forward pass.
-    saved : BatchNormSaved
-        From ``batch_norm_relu(..., return_saved=True)``.
-    weight, bias : array, shape (C,), optional
-        The same as in the forward pass.
-    training : bool
-        Whether the batch's own statistics were used: in training, or without running averages.
-
-    Raises
-    ------
-    ValueError
-        If `dy` is not shaped like `x`.
+    Arguments and errors are those of `batch_norm_backward`, and `bias` that of the forward pass.
     """
-    if dy.shape != x.shape:
-        raise ValueError(
-            f"batch_norm_relu_backward: dy has shape {dy.shape} but x has shape {x.shape}"
-        )
-    found = accelerate("batch_norm_relu_backward", dy, x, saved, weight, bias, training)
-    if found is not None:
-        return found
-    z = normalize(x, saved, weight, bias)  # computed as in the forward pass: the signs are the same
-    return batch_norm_backward(relu_backward(dy, z), x, saved, weight, training)
+    check_gradient("batch_norm_relu_backward", dy, x)
+    return batch_norm_backward_core(dy, x, saved, weight, bias, training, True)

@@ -11,16 +11,19 @@ and the sign that the ReLU asks for is computed again from x. A fast way to do t
 from __future__ import annotations
 
 from minideconv.backend import Array
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
-from minideconv.ops.batch_norm import BatchNormSaved, check, statistics
-from minideconv.ops.batch_norm_relu import batch_norm_relu_backward, normalize_relu
-from minideconv.ops.pool_window import IntPair, check_images, pool_window
-from minideconv.ops.pooling import max_pool2d, max_pool2d_backward
+from minideconv.backend.dispatch import accelerated, device_guard
+from minideconv.ops.batch_norm import BatchNormSaved, Gradients, check, normalize, statistics
+from minideconv.ops.batch_norm_relu import batch_norm_relu_backward
+from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
+from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.switches import Switches
-from minideconv.ops.unpooling import check_planes, check_values
+from minideconv.ops.unpooling import check_planes, check_values, scatter_add, scatter_taps
 
-__all__ = ["batch_norm_relu_pool", "batch_norm_relu_pool_backward"]
+__all__ = [
+    "batch_norm_relu_pool",
+    "batch_norm_relu_pool_backward",
+    "normalize_relu_pool",
+]
 
 
 @device_guard
@@ -71,18 +74,22 @@ def batch_norm_relu_pool(
     """
     check_images("batch_norm_relu_pool", "x", x)
     check(x, running_mean, running_var, weight, bias, momentum, eps, training)
-    options = (kernel_size, stride, padding, dilation, ceil_mode)
     size = (x.shape[2], x.shape[3])
+    options = (kernel_size, stride, padding, dilation, ceil_mode)
     window = pool_window("batch_norm_relu_pool", size, *options)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
-    if (found := accelerate("normalize_relu_pool", x, saved, weight, bias, window)) is not None:
-        y, taps = found
-        return y, Switches._from_taps(taps, window), saved
-    z = normalize_relu(x, saved, weight, bias)
-    return *max_pool2d(z, *options, return_switches=True), saved
+    y, taps = normalize_relu_pool(x, saved, weight, bias, window)
+    return y, Switches._from_taps(taps, window), saved
 
 
-@device_guard
+@accelerated
+def normalize_relu_pool(
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: PoolWindow
+) -> tuple[Array, Array]:
+    """Return the maxima of the normalised and rectified map, and the taps that had them."""
+    return max_pool2d_core(normalize(x, saved, weight, bias, relu=True), window, True)
+
+
 def batch_norm_relu_pool_backward(
     dy: Array,
     switches: Switches,
@@ -91,21 +98,17 @@ def batch_norm_relu_pool_backward(
     weight: Array | None = None,
     bias: Array | None = None,
     training: bool = True,
-) -> tuple[Array, Array, Array]:
+) -> Gradients:
     """Return the gradients ``(dx, dweight, dbias)`` of `batch_norm_relu_pool`.
 
     Parameters
     ----------
     dy : array, shape (N, C, H', W')
         Gradient of the output.
-    switches, saved
+    switches : Switches
         From the forward pass.
-    x : array, shape (N, C, H, W)
-        The input of the forward pass.
-    weight, bias : array, shape (C,), optional
-        The same as in the forward pass.
-    training : bool
-        Whether the batch's own statistics were used: in training, or without running averages.
+    x, saved, weight, bias, training
+        As for `batch_norm_relu_backward`.
 
     Raises
     ------
@@ -114,8 +117,23 @@ def batch_norm_relu_pool_backward(
     """
     check_values("batch_norm_relu_pool_backward", "dy", dy, switches)
     check_planes("batch_norm_relu_pool_backward", "x", x, switches)
-    arguments = (dy, switches._taps, switches._window, x, saved, weight, bias, training)
-    if (found := accelerate("batch_norm_relu_pool_backward", *arguments)) is not None:
-        return found
-    dz = max_pool2d_backward(dy, switches)
+    taps, window, rest = switches._taps, switches._window, (x, saved, weight, bias, training)
+    if taps is None or window is None:
+        return batch_norm_relu_backward(scatter_add(dy, switches), *rest)
+    return batch_norm_relu_pool_backward_core(dy, taps, window, *rest)
+
+
+@accelerated
+def batch_norm_relu_pool_backward_core(
+    dy: Array,
+    taps: Array,
+    window: PoolWindow,
+    x: Array,
+    saved: BatchNormSaved,
+    weight: Array | None,
+    bias: Array | None,
+    training: bool,
+) -> Gradients:
+    """`batch_norm_relu_pool_backward` with switches that know their window."""
+    dz = scatter_taps(dy, taps, window)
     return batch_norm_relu_backward(dz, x, saved, weight, bias, training)

@@ -14,8 +14,11 @@ and nothing else:
 so each of the three is the backward pass of the others and no derivative is written twice.
 
 The columns are made for a block of images at a time, within the byte budget of `ops.workspace`; the
-result is the same. What follows is the reference: `accelerate` asks the room `engine` whether it
-has a faster way to the same numbers, and answers None if not, or if `set_algorithm("reference")`.
+result is the same.
+
+`conv2d` and its like check their arguments and put the geometry into a `Window`. What is computed
+then stands in the functions called ``..._core``. It is the reference: the decorator `accelerated`
+lets the engine compute the same numbers faster, unless ``set_algorithm("reference")`` forbids it.
 
 Arrays are NCHW in shape. In memory the results are channel-major (C, N, H, W), because that is what
 the matrix product writes: its rows are output channels, its columns run over images, rows and
@@ -33,14 +36,13 @@ from dataclasses import replace
 from functools import reduce
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated
 from minideconv.backend.parallel import map_ordered
-from minideconv.ops import geometry
 from minideconv.ops.im2col import (
     Block,
     IntPair,
     Window,
+    conv_transpose_window,
     conv_window,
     crop,
     gather,
@@ -51,11 +53,14 @@ from minideconv.ops.im2col import (
 )
 
 __all__ = [
+    "channel_sums",
     "conv2d",
     "conv2d_backward",
+    "conv2d_gradients",
     "conv2d_weight_grad",
     "conv_transpose2d",
     "conv_transpose2d_backward",
+    "conv_transpose2d_gradients",
 ]
 
 Gradients = tuple[Array | None, Array | None, Array | None]
@@ -77,26 +82,40 @@ def _check_arrays(
     if groups < 1 or channels % groups or first % groups:
         raise ValueError(
             f"{op}: groups is {groups}; it must be a positive divisor of x's {channels} channels"
-            f" and of"
-            f" weight.shape[0] = {first}"
+            f" and of weight.shape[0] = {first}"
         )
     if transposed and channels != first:
         raise ValueError(
             f"{op}: x has {channels} channels but weight has shape {weight.shape}; a transposed"
-            f" convolution's"
-            " weight is (C_in, C_out / groups, kh, kw), so weight.shape[0] must equal x.shape[1]"
+            " convolution's weight is (C_in, C_out / groups, kh, kw), so weight.shape[0] must equal"
+            " x.shape[1]"
         )
     if not transposed and channels != weight.shape[1] * groups:
         raise ValueError(
             f"{op}: x has {channels} channels but weight has {weight.shape[1]} input channels per"
-            f" group and"
-            f" groups={groups}; x.shape[1] must equal weight.shape[1] * groups"
+            f" group and groups={groups}; x.shape[1] must equal weight.shape[1] * groups"
         )
     outputs = weight.shape[1] * groups if transposed else first
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(
             f"{op}: bias has shape {bias.shape}; it must be ({outputs},), one value per output"
-            f" channel"
+            " channel"
+        )
+
+
+def _check_type(op: str, dy: Array, x: Array) -> None:
+    if dy.ndim != 4 or dy.dtype != x.dtype:
+        raise TypeError(
+            f"{op}: dy has shape {dy.shape} and dtype {dy.dtype}; it must have 4 axes and the dtype"
+            f" of x, {x.dtype}"
+        )
+
+
+def _check_gradient(op: str, dy: Array, x: Array, shape: tuple[int, ...]) -> None:
+    if dy.shape != shape:
+        raise ValueError(
+            f"{op}: dy has shape {dy.shape}; a convolution of x {x.shape} with this geometry gives"
+            f" {shape}"
         )
 
 
@@ -104,7 +123,6 @@ def _check_arrays(
 # The three partials
 
 
-@device_guard
 def conv2d(
     x: Array,
     weight: Array,
@@ -144,12 +162,14 @@ def conv2d(
         If shapes, dtypes or the geometry do not fit; the sentence says what would.
     """
     _check_arrays("conv2d", x, weight, bias, groups, transposed=False)
-    n, _, h, w = x.shape
-    k, _, kh, kw = weight.shape
-    window = conv_window("conv2d", (h, w), (kh, kw), stride, padding, dilation)
-    if (faster := accelerate("conv2d", x, weight, bias, window, groups)) is not None:
-        return faster
-    ho, wo = window.out
+    window = conv_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return conv2d_core(x, weight, bias, window, groups)
+
+
+@accelerated
+def conv2d_core(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
+    """`conv2d` of arrays that fit: ``W @ im2col(x) + b``, block by block."""
+    n, k, (ho, wo) = len(x), len(weight), window.out
 
     x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
     matrix = weight.reshape(groups, k // groups, -1)  # (G, K/G, C/G*kh*kw)
@@ -168,7 +188,6 @@ def conv2d(
     return y.transpose(1, 0, 2, 3)
 
 
-@device_guard
 def conv_transpose2d(
     x: Array,
     weight: Array,
@@ -219,23 +238,21 @@ def conv_transpose2d(
     """
     op = "conv_transpose2d"
     _check_arrays(op, x, weight, bias, groups, transposed=True)
-    n, k, *size = x.shape
-    _, channels, kh, kw = weight.shape
-    s, p, d = (
-        geometry.pair(v, name, op)
-        for v, name in ((stride, "stride"), (padding, "padding"), (dilation, "dilation"))
-    )
-    geometry.check_at_least(s, 1, "stride", op)
-    geometry.check_at_least(p, 0, "padding", op)
-    geometry.check_at_least(d, 1, "dilation", op)
-    extra = geometry.pair(output_padding, "output_padding", op)
-    out = geometry.conv_transpose_output_size((size[0], size[1]), (kh, kw), s, p, extra, d, op)
-    window = Window(out, (kh, kw), s, p, d, (size[0], size[1]))
-    if (faster := accelerate("conv_transpose2d", x, weight, bias, window, groups)) is not None:
-        return faster
+    options = (stride, padding, output_padding, dilation)
+    window = conv_transpose_window(op, x.shape[2:], weight.shape[2:], *options)
+    return conv_transpose2d_core(x, weight, bias, window, groups)
 
-    c = channels * groups
-    wo = window.out[1]
+
+@accelerated
+def conv_transpose2d_core(
+    x: Array, weight: Array, bias: Array | None, window: Window, groups: int
+) -> Array:
+    """`conv_transpose2d` of arrays that fit: ``col2im(W.T @ x) + b``, block by block.
+
+    `window` is that of the convolution: it slides over the result and stops at the pixels of `x`.
+    """
+    n, k, c = len(x), len(weight), weight.shape[1] * groups
+    (kh, kw), wo = window.kernel, window.out[1]
     rows_of_x = x.transpose(1, 0, 2, 3)  # (K, N, H, W)
     matrix = weight.reshape(groups, k // groups, -1).transpose(0, 2, 1)  # (G, C/G*kh*kw, K/G)
     padded = padded_zeros(x, c, n, window)  # (C, N, Hp, Wp)
@@ -254,7 +271,6 @@ def conv_transpose2d(
     return y.transpose(1, 0, 2, 3)
 
 
-@device_guard
 def conv2d_weight_grad(
     x: Array,
     dy: Array,
@@ -287,22 +303,21 @@ def conv2d_weight_grad(
     for name, array in (("x", x), ("dy", dy)):
         if array.ndim != 4:
             raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes")
-    n, c, h, w = x.shape
-    k = dy.shape[1]
-    window = conv_window(op, (h, w), kernel_size, stride, padding, dilation)
+    window = conv_window(op, x.shape[2:], kernel_size, stride, padding, dilation)
+    c, k = x.shape[1], dy.shape[1]
     if groups < 1 or c % groups or k % groups:
         raise ValueError(
             f"{op}: groups is {groups}; it must be a positive divisor of x's {c} and dy's {k}"
-            f" channels"
+            " channels"
         )
-    if dy.shape != (n, k, *window.out):
-        raise ValueError(
-            f"{op}: dy has shape {dy.shape}; a convolution of x {x.shape} with this geometry gives"
-            f" ({n}, {k}, {window.out[0]}, {window.out[1]})"
-        )
-    if (faster := accelerate("conv2d_weight_grad", x, dy, window, groups)) is not None:
-        return faster
-    kh, kw = window.kernel
+    _check_gradient(op, dy, x, (len(x), k, *window.out))
+    return conv2d_weight_grad_core(x, dy, window, groups)
+
+
+@accelerated
+def conv2d_weight_grad_core(x: Array, dy: Array, window: Window, groups: int) -> Array:
+    """`conv2d_weight_grad` of arrays that fit: ``dy @ im2col(x).T``, added up over the blocks."""
+    n, c, k, (kh, kw) = len(x), x.shape[1], dy.shape[1], window.kernel
     x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
     dy = dy.transpose(1, 0, 2, 3)  # (K, N, H', W')
 
@@ -332,13 +347,13 @@ def _total(arrays: Iterable[Array]) -> Array:
 # Backward passes: each names two of the three above
 
 
-def _bias_grad(dy: Array) -> Array:
-    """Sum over images and pixels: (N, K, H, W) -> (K,)."""
-    faster: Array | None = accelerate("channel_sums", dy)
-    return dy.sum(axis=(0, 2, 3)) if faster is None else faster
+@accelerated
+def channel_sums(dy: Array) -> Array:
+    """Sum over images and pixels: (N, K, H, W) -> (K,), what a bias receives."""
+    total: Array = dy.sum(axis=(0, 2, 3))
+    return total
 
 
-@device_guard
 def conv2d_backward(
     dy: Array,
     x: Array,
@@ -352,32 +367,38 @@ def conv2d_backward(
     """Return `conv2d`'s gradients by (x, weight, bias); None where not needed.
 
     ``dx = conv_transpose2d(dy, W)``, ``dW = conv2d_weight_grad(x, dy)``, ``db[k] = sum_{n, p, q}
-    dy``. A faster way may make the first two together.
+    dy``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `dy` is not what that convolution of `x` has as output, or another argument of the
+        convolution does not fit.
     """
-    kernel, size = (weight.shape[2], weight.shape[3]), (x.shape[2], x.shape[3])
-    dx = dw = db = None
+    op = "conv2d_backward"
+    _check_arrays(op, x, weight, None, groups, transposed=False)
+    _check_type(op, dy, x)
+    window = conv_window(op, x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    _check_gradient(op, dy, x, (len(x), len(weight), *window.out))
+    dx = dw = None
     if needs[0] and needs[1]:
-        window = conv_window("conv2d", size, kernel, stride, padding, dilation)
-        dx, dw = accelerate("conv2d_gradients", dy, x, weight, window, groups) or (None, None)
-    if needs[0] and dx is None:
-        # the pixels at the bottom and right that a stride left over come back as output_padding
-        left_over = geometry.output_padding_for(
-            size,
-            (dy.shape[2], dy.shape[3]),
-            kernel,
-            geometry.pair(stride, "stride", "conv2d"),
-            geometry.pair(padding, "padding", "conv2d"),
-            geometry.pair(dilation, "dilation", "conv2d"),
-        )
-        dx = conv_transpose2d(dy, weight, None, stride, padding, left_over, groups, dilation)
-    if needs[1] and dw is None:
-        dw = conv2d_weight_grad(x, dy, kernel, stride, padding, dilation, groups)
-    if needs[2]:
-        db = _bias_grad(dy)
-    return dx, dw, db
+        dx, dw = conv2d_gradients(dy, x, weight, window, groups)
+    elif needs[0]:
+        dx = conv_transpose2d_core(dy, weight, None, window, groups)
+    elif needs[1]:
+        dw = conv2d_weight_grad_core(x, dy, window, groups)
+    return dx, dw, channel_sums(dy) if needs[2] else None
 
 
-@device_guard
+@accelerated
+def conv2d_gradients(
+    dy: Array, x: Array, weight: Array, window: Window, groups: int
+) -> tuple[Array, Array]:
+    """Return dx and dW of `conv2d`; a faster way may make them together."""
+    dx = conv_transpose2d_core(dy, weight, None, window, groups)
+    return dx, conv2d_weight_grad_core(x, dy, window, groups)
+
+
 def conv_transpose2d_backward(
     dy: Array,
     x: Array,
@@ -392,26 +413,40 @@ def conv_transpose2d_backward(
 
     ``dx = conv2d(dy, W)``, ``dW = conv2d_weight_grad(dy, x)`` (the operands change places),
     ``db[c] = sum_{n, p, q} dy``. output_padding needs no mention: it shows in the shape of dy.
-    Where it is not below the stride (dilation allows that), `conv2d` of dy has windows behind the
-    last pixel of x: none of them has a share in it.
+    Where it is not below the stride (dilation allows that), more windows fit into dy than x has
+    pixels: those behind the last one are left out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `dy` is not what that transposed convolution of `x` has as output, or another argument of
+        it does not fit.
     """
+    op = "conv_transpose2d_backward"
+    _check_arrays(op, x, weight, None, groups, transposed=True)
+    _check_type(op, dy, x)
+    window = conv_window(op, dy.shape[2:], weight.shape[2:], stride, padding, dilation)
+    _check_gradient(op, dy, x, (len(x), weight.shape[1] * groups, *window.size))
     h, w = x.shape[2:]
-    kernel = (weight.shape[2], weight.shape[3])
-    dx = dw = db = None
+    if window.out[0] < h or window.out[1] < w:
+        raise ValueError(
+            f"{op}: dy has shape {dy.shape}; with this geometry x {x.shape} gives a larger one"
+        )
+    window = replace(window, out=(h, w))
+    dx = dw = None
     if needs[0] and needs[1]:
-        window = conv_window("conv2d", dy.shape[2:], kernel, stride, padding, dilation)
-        window = replace(window, out=(h, w))
-        arguments = (dy, x, weight, window, groups)
-        dx, dw = accelerate("conv_transpose2d_gradients", *arguments) or (None, None)
-    if needs[0] and dx is None:
-        dx = conv2d(dy, weight, None, stride, padding, dilation, groups)[:, :, :h, :w]
-    if needs[1] and dw is None:
-        ho, wo = conv_window("conv2d", dy.shape[2:], kernel, stride, padding, dilation).out
-        if (ho, wo) != (h, w):
-            behind = get_xp(x).zeros((*x.shape[:2], ho, wo), x.dtype)
-            behind[:, :, :h, :w] = x
-            x = behind
-        dw = conv2d_weight_grad(dy, x, kernel, stride, padding, dilation, groups)
-    if needs[2]:
-        db = _bias_grad(dy)
-    return dx, dw, db
+        dx, dw = conv_transpose2d_gradients(dy, x, weight, window, groups)
+    elif needs[0]:
+        dx = conv2d_core(dy, weight, None, window, groups)
+    elif needs[1]:
+        dw = conv2d_weight_grad_core(dy, x, window, groups)
+    return dx, dw, channel_sums(dy) if needs[2] else None
+
+
+@accelerated
+def conv_transpose2d_gradients(
+    dy: Array, x: Array, weight: Array, window: Window, groups: int
+) -> tuple[Array, Array]:
+    """Return dx and dW of `conv_transpose2d`; a faster way may make them together."""
+    dx = conv2d_core(dy, weight, None, window, groups)
+    return dx, conv2d_weight_grad_core(dy, x, window, groups)

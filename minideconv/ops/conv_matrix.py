@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, to_cpu
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
 from minideconv.ops.im2col import IntPair, im2col
 

@@ -32,16 +32,19 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from minideconv.backend import Array, get_xp, to_cpu
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops.activations import log_softmax
 
 __all__ = [
     "CrossEntropySaved",
+    "Saved",
     "check_class_weights",
     "check_labels",
     "cross_entropy",
     "cross_entropy_backward",
+    "gradient_from_log_probs",
+    "gradient_from_scores",
+    "log_probabilities",
     "wrong_labels",
 ]
 
@@ -84,7 +87,6 @@ def cross_entropy(
 ) -> tuple[Array, Saved]: ...
 
 
-@device_guard
 def cross_entropy(
     logits: Array,
     target: Array,
@@ -135,18 +137,28 @@ def cross_entropy(
     >>> float(cross_entropy(scores, np.array([1, 0, 255])).round(4))
     0.4904
     """
-    options = (ignore_index, reduction, label_smoothing)
     _check(logits, target, weight, reduction, label_smoothing)
-    found: tuple[Array, Saved] | None
-    found = accelerate("cross_entropy", logits, target, weight, *options)
-    if found is not None:
-        return found if return_saved else found[0]
+    options = (ignore_index, reduction, label_smoothing)
+    loss, saved = cross_entropy_core(logits, target, weight, *options)
+    return (loss, saved) if return_saved else loss
+
+
+@accelerated
+def cross_entropy_core(
+    logits: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> tuple[Array, Saved]:
+    """`cross_entropy` of arrays that fit, and what backward needs."""
     xp = get_xp(logits)
     if weight is not None:
         check_class_weights(weight)
         weight = xp.asarray(weight)
     t, counts = _labels(xp.asarray(target), logits.shape[1], ignore_index)  # (N, M) both
-    log_probs, picked = _log_probabilities(_flat(logits), t)  # (N, C, M), (N, M)
+    log_probs, picked = log_probabilities(_flat(logits), t)  # (N, C, M), (N, M)
     w_t = _pixel_weights(t, counts, weight, log_probs.dtype)  # (N, M)
     loss = xp.where(counts, -picked, 0.0)
     loss *= (1 - label_smoothing) * w_t
@@ -162,11 +174,16 @@ def cross_entropy(
         loss = xp.asarray(loss.sum())
         if reduction == "mean":
             loss = loss / _or_one(xp, w_t.sum())
-    loss = xp.asarray(loss, dtype=log_probs.dtype)
-    return (loss, log_probs.reshape(logits.shape)) if return_saved else loss
+    return xp.asarray(loss, dtype=log_probs.dtype), log_probs.reshape(logits.shape)
 
 
-@device_guard
+@accelerated
+def log_probabilities(logits: Array, t: Array) -> tuple[Array, Array]:
+    """Return log softmax of (N, C, M) over the classes, and its numbers at the labels (N, M)."""
+    log_probs = log_softmax(logits, dim=1)
+    return log_probs, log_probs[_at(get_xp(logits), t)]
+
+
 def cross_entropy_backward(
     dloss: Array,
     saved: Saved,
@@ -180,14 +197,36 @@ def cross_entropy_backward(
 
     The other arguments are those of forward.
     """
+    options = (ignore_index, reduction, label_smoothing)
     if isinstance(saved, CrossEntropySaved):
-        options = (ignore_index, reduction, label_smoothing)
-        found: Array | None = accelerate("cross_entropy_backward", dloss, saved, *options)
-        if found is not None:
-            return found
-        log_probs, target, weight = log_softmax(saved.logits, dim=1), saved.target, saved.weight
-    else:
-        log_probs = saved
+        return gradient_from_scores(dloss, saved, *options)
+    return _gradient(dloss, saved, target, weight, *options)
+
+
+@accelerated
+def gradient_from_scores(
+    dloss: Array,
+    saved: CrossEntropySaved,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Array:
+    """`cross_entropy_backward` where forward has kept the scores, not their log-probabilities."""
+    log_probs = log_softmax(saved.logits, dim=1)
+    options = (ignore_index, reduction, label_smoothing)
+    return _gradient(dloss, log_probs, saved.target, saved.weight, *options)
+
+
+@device_guard
+def _gradient(
+    dloss: Array,
+    log_probs: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Array:
     xp, classes = get_xp(log_probs), log_probs.shape[1]
     weight = None if weight is None else xp.asarray(weight)
     t, counts = _labels(xp.asarray(target), classes, ignore_index)
@@ -203,23 +242,26 @@ def cross_entropy_backward(
     w = xp.ones(classes) if weight is None else weight
     w = w.astype(log_probs.dtype, copy=False)
     total = on_target + w.sum() * on_each
-    arguments = _flat(log_probs), t, total, on_each, w, on_target
-    dlogits: Array | None = accelerate("cross_entropy_gradient", *arguments)
-    if dlogits is None:
-        dlogits = xp.exp(_flat(log_probs))  # (N, C, M)
-        dlogits *= total[:, None]
-        if label_smoothing > 0:
-            dlogits -= w[:, None] * on_each[:, None]
-        dlogits[_at(xp, t)] -= on_target  # one entry per pixel, so nothing is written twice
+    each = on_each if label_smoothing > 0 else None
+    dlogits = gradient_from_log_probs(_flat(log_probs), t, total, each, w, on_target)
     return dlogits.reshape(log_probs.shape)
 
 
-def _log_probabilities(logits: Array, t: Array) -> tuple[Array, Array]:
-    """Return log softmax of (N, C, M) over the classes, and its numbers at the labels (N, M)."""
-    if (found := accelerate("log_probabilities", logits, t)) is not None:
-        return found
-    log_probs = log_softmax(logits, dim=1)
-    return log_probs, log_probs[_at(get_xp(logits), t)]
+@accelerated
+def gradient_from_log_probs(
+    log_probs: Array, t: Array, total: Array, each: Array | None, weight: Array, on_target: Array
+) -> Array:
+    """Return ``exp(log_probs) * total - weight * each``, and `on_target` less at the labels `t`.
+
+    `each` is None where it would be 0.
+    """
+    xp = get_xp(log_probs)
+    dlogits: Array = xp.exp(log_probs)  # (N, C, M)
+    dlogits *= total[:, None]
+    if each is not None:
+        dlogits -= weight[:, None] * each[:, None]
+    dlogits[_at(xp, t)] -= on_target  # one entry per pixel, so nothing is written twice
+    return dlogits
 
 
 def _flat(x: Array) -> Array:

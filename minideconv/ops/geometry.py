@@ -55,7 +55,7 @@ def pair(value: Any, name: str, op: str) -> Pair:
     except (TypeError, ValueError):
         raise TypeError(
             f"{op}: {name} is {value!r}; it must be an integer or a pair of integers (height,"
-            f" width)"
+            " width)"
         ) from None
 
 
@@ -87,8 +87,7 @@ def conv_output_size(
         if room < 0:
             raise ValueError(
                 f"{op}: the kernel spans {receptive_extent(k, d)} pixels of {axis} (kernel {k},"
-                f" dilation {d})"
-                f" but the padded input has only {n + 2 * p} (input {n}, padding {p})"
+                f" dilation {d}) but the padded input has only {n + 2 * p} (input {n}, padding {p})"
             )
         out.append(room // s + 1)
     return out[0], out[1]
@@ -100,10 +99,8 @@ def check_output_padding(output_padding: Pair, stride: Pair, dilation: Pair, op:
         if not 0 <= extra < max(s, d):
             raise ValueError(
                 f"{op}: output_padding is {extra} along {axis}; with stride {s} and dilation {d}"
-                f" it must be"
-                f" in 0..{max(s, d) - 1}: it picks one of the input sizes that a convolution of"
-                f" stride {s}"
-                " maps to the same output, it adds no zeros"
+                f" it must be in 0..{max(s, d) - 1}: it picks one of the input sizes that a"
+                f" convolution of stride {s} maps to the same output, it adds no zeros"
             )
     return output_padding
 
@@ -133,8 +130,8 @@ def conv_transpose_output_size(
         if length < 1:
             raise ValueError(
                 f"{op}: the output would be {length} pixels of {axis} (input {n}, kernel {k},"
-                f" stride {s},"
-                f" padding {p}, dilation {d}, output_padding {extra}); use a smaller padding"
+                f" stride {s}, padding {p}, dilation {d}, output_padding {extra}); use a smaller"
+                " padding"
             )
         out.append(length)
     return out[0], out[1]
@@ -194,8 +191,7 @@ def pool_output_size(
         if not 0 <= p <= k // 2:
             raise ValueError(
                 f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} (half the kernel"
-                f" of {k}), so"
-                " that every window sees the input"
+                f" of {k}), so that every window sees the input"
             )
     out = []
     for axis, n, k, s, p, d in zip(_AXES, size, kernel, stride, padding, dilation, strict=True):
@@ -206,8 +202,7 @@ def pool_output_size(
         if windows < 1:
             raise ValueError(
                 f"{op}: the window spans {receptive_extent(k, d)} pixels of {axis} (kernel {k},"
-                f" dilation {d})"
-                f" but the padded input has only {n + 2 * p} (input {n}, padding {p})"
+                f" dilation {d}) but the padded input has only {n + 2 * p} (input {n}, padding {p})"
             )
         out.append(windows)
     return out[0], out[1]

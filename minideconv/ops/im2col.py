@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Any
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
 from minideconv.ops.geometry import Pair
 from minideconv.ops.workspace import rows_per_block
@@ -33,6 +33,7 @@ __all__ = [
     "IntPair",
     "Window",
     "col2im",
+    "conv_transpose_window",
     "conv_window",
     "crop",
     "gather",
@@ -69,21 +70,52 @@ class Window:
 
 
 def conv_window(
-    op: str, size: Pair, kernel: Any, stride: Any, padding: Any, dilation: Any
+    op: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
 ) -> Window:
     """Check a convolution's arguments and return its `Window` on an image of `size`."""
-    k, s = geometry.pair(kernel, "kernel_size", op), geometry.pair(stride, "stride", op)
-    p, d = geometry.pair(padding, "padding", op), geometry.pair(dilation, "dilation", op)
-    return _conv_window(op, (size[0], size[1]), k, s, p, d)
+    return _conv_window(op, (size[0], size[1]), *_pairs(op, kernel, stride, padding, dilation))
+
+
+def conv_transpose_window(
+    op: str, size: Any, kernel: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any
+) -> Window:
+    """Return the `Window` of the convolution whose transpose is applied to an image of `size`."""
+    extra = geometry.pair(output_padding, "output_padding", op)
+    pairs = _pairs(op, kernel, stride, padding, dilation)
+    return _conv_transpose_window(op, (size[0], size[1]), *pairs, extra)
+
+
+def _pairs(
+    op: str, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[Pair, Pair, Pair, Pair]:
+    return (
+        geometry.pair(kernel, "kernel_size", op),
+        geometry.pair(stride, "stride", op),
+        geometry.pair(padding, "padding", op),
+        geometry.pair(dilation, "dilation", op),
+    )
 
 
 @lru_cache(maxsize=1024)  # a network asks the same few questions at every step
 def _conv_window(op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair) -> Window:
+    _check(op, k, s, p, d)
+    return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
+
+
+@lru_cache(maxsize=1024)
+def _conv_transpose_window(
+    op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair, extra: Pair
+) -> Window:
+    _check(op, k, s, p, d)
+    out = geometry.conv_transpose_output_size(size, k, s, p, extra, d, op)
+    return Window(out, k, s, p, d, size)
+
+
+def _check(op: str, k: Pair, s: Pair, p: Pair, d: Pair) -> None:
     geometry.check_at_least(k, 1, "kernel_size", op)
     geometry.check_at_least(s, 1, "stride", op)
     geometry.check_at_least(p, 0, "padding", op)
     geometry.check_at_least(d, 1, "dilation", op)
-    return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -184,11 +216,7 @@ def _blocks(images: range, rows: int, window: Window) -> list[Block]:
 
 @device_guard
 def im2col(
-    x: Array,
-    kernel_size: IntPair,
-    stride: IntPair = 1,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
+    x: Array, kernel_size: IntPair, stride: IntPair = 1, padding: IntPair = 0, dilation: IntPair = 1
 ) -> Array:
     """Lay every window of an image out as a column: ``(N, C, H, W) -> (N, C*kh*kw, H'*W')``.
 
@@ -266,9 +294,8 @@ def col2im(
     ho, wo = window.out
     if cols.ndim != 3 or cols.shape[1] % (kh * kw) or cols.shape[2] != ho * wo:
         raise ValueError(
-            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}),"
-            f" because a"
-            f" {kh}x{kw} kernel stops at {ho}x{wo} positions of an image of {size[0]}x{size[1]}"
+            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}), because"
+            f" a {kh}x{kw} kernel stops at {ho}x{wo} positions of an image of {size[0]}x{size[1]}"
         )
     n, c = cols.shape[0], cols.shape[1] // (kh * kw)
     taps = cols.transpose(1, 0, 2).reshape(c, kh, kw, n, ho, wo)

@@ -26,11 +26,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops.geometry import Pair, pair
 
-__all__ = ["interpolate", "interpolate_backward", "interpolation_matrix"]
+__all__ = [
+    "interpolate",
+    "interpolate_backward",
+    "interpolation_matrix",
+]
 
 _MODES = ("nearest", "bilinear")
 Factors = tuple[float, float] | tuple[None, None]
@@ -103,7 +106,6 @@ def _nearest_index(xp: Any, size: int, new_size: int, scale_factor: float | None
     return xp.minimum(index, size - 1)
 
 
-@device_guard
 def interpolate(
     x: Array,
     size: int | Sequence[int] | None = None,
@@ -147,23 +149,27 @@ def interpolate(
     """
     new, factors = _geometry(x, size, scale_factor)
     _check_mode(mode, align_corners)
-    found: Array | None = accelerate("interpolate", x, new, mode, align_corners, factors)
-    if found is not None:
-        return found
+    if mode == "bilinear" and x.dtype.kind != "f":
+        raise TypeError(f"interpolate: x has dtype {x.dtype}; 'bilinear' needs floating point")
+    return interpolate_core(x, new, mode, align_corners, factors)
+
+
+@accelerated
+def interpolate_core(
+    x: Array, new: Pair, mode: str, align_corners: bool, factors: Factors
+) -> Array:
+    """`interpolate` to `new` pixels; a factor takes the place of the ratio of two sizes."""
     xp, (height, width) = get_xp(x), x.shape[2:]
     if mode == "nearest":  # a matrix with a single 1 in each row only selects
         rows = _nearest_index(xp, height, new[0], factors[0])
         columns = _nearest_index(xp, width, new[1], factors[1])
         return xp.take(xp.take(x, rows, axis=2), columns, axis=3)
-    if x.dtype.kind != "f":
-        raise TypeError(f"interpolate: x has dtype {x.dtype}; 'bilinear' needs floating point")
     a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)
     a_w = interpolation_matrix(width, new[1], mode, align_corners, factors[1], like=x)
     y: Array = a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
     return y
 
 
-@device_guard
 def interpolate_backward(
     dy: Array,
     input_size: Sequence[int],
@@ -183,11 +189,16 @@ def interpolate_backward(
     """
     _check_mode(mode, align_corners)
     height, width = input_size[-2:]
-    factors = _factors(scale_factor)
-    options = (mode, align_corners, factors)
-    found: Array | None = accelerate("interpolate_backward", dy, (height, width), *options)
-    if found is not None:
-        return found
+    size = (height, width)
+    return interpolate_backward_core(dy, size, mode, align_corners, _factors(scale_factor))
+
+
+@accelerated
+def interpolate_backward_core(
+    dy: Array, size: Pair, mode: str, align_corners: bool, factors: Factors
+) -> Array:
+    """`interpolate_backward` to an image of `size`."""
+    height, width = size
     a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
     a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
     dx: Array = a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)

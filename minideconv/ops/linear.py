@@ -10,8 +10,7 @@ partials are the three matrix products that can be made of x, W and dy.
 from __future__ import annotations
 
 from minideconv.backend import Array
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated
 
 __all__ = ["linear", "linear_backward"]
 
@@ -34,7 +33,6 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
         )
 
 
-@device_guard
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Return ``x @ weight.T + bias``.
 
@@ -60,9 +58,12 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     array([[11., 27.]])
     """
     _check(x, weight, bias)
-    if (faster := accelerate("linear", x, weight, bias)) is not None:
-        result: Array = faster
-        return result
+    return linear_core(x, weight, bias)
+
+
+@accelerated
+def linear_core(x: Array, weight: Array, bias: Array | None) -> Array:
+    """`linear` of arrays that fit."""
     rows = x.reshape(-1, x.shape[-1])  # (..., C_in) -> (N, C_in)
     # W xᵀ, transposed, rather than x Wᵀ: with few rows BLAS reads a large W half as often this way.
     y = (weight @ rows.T).T  # (C_out, N) -> (N, C_out)
@@ -71,14 +72,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
-@device_guard
+@accelerated
 def linear_backward(
     dy: Array, x: Array, weight: Array, needs: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return (dL/dx, dL/dweight, dL/dbias) of `linear`; None for each that is not in `needs`."""
-    if (faster := accelerate("linear_backward", dy, x, weight, needs)) is not None:
-        gradients: tuple[Array | None, Array | None, Array | None] = faster
-        return gradients
     g = dy.reshape(-1, weight.shape[0])  # (..., C_out) -> (N, C_out)
     rows = x.reshape(-1, weight.shape[1])  # (..., C_in) -> (N, C_in)
     dx = (g @ weight).reshape(x.shape) if needs[0] else None

@@ -20,7 +20,7 @@ import operator
 from collections.abc import Sequence
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
 __all__ = ["pad", "pad_backward"]
 

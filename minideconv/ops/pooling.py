@@ -20,8 +20,7 @@ from __future__ import annotations
 from typing import Any, Literal, overload
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype
 from minideconv.ops.switches import Switches
@@ -61,7 +60,6 @@ def max_pool2d(
     ceil_mode: bool = ...,
     return_switches: bool = ...,
 ) -> Array | tuple[Array, Switches]: ...
-@device_guard
 def max_pool2d(
     x: Array,
     kernel_size: IntPair,
@@ -114,12 +112,16 @@ def max_pool2d(
     check_images("max_pool2d", "x", x)
     size = (x.shape[2], x.shape[3])
     window = pool_window("max_pool2d", size, kernel_size, stride, padding, dilation, ceil_mode)
-    if (found := accelerate("max_pool2d", x, window)) is not None:
-        y, taps = found
-        return (y, Switches._from_taps(taps, window)) if return_switches else y
+    y, taps = max_pool2d_core(x, window, return_switches)
+    return (y, Switches._from_taps(taps, window)) if return_switches else y
+
+
+@accelerated
+def max_pool2d_core(x: Array, window: PoolWindow, want_taps: bool) -> tuple[Array, Any]:
+    """Return each window's maximum and, if wanted, the tap that had it: twice (N, C, H', W')."""
     xp = get_xp(x)
     y = xp.full_like(x, -xp.inf, shape=(*x.shape[:2], *window.out))
-    taps = _first_taps(y, window, xp) if return_switches else None
+    taps = _first_taps(y, window, xp) if want_taps else None
     for tap, outputs, under_tap in window.taps():
         pixels = x[:, :, *under_tap].copy(order="K")  # read the strided pixels once
         best = y[:, :, *outputs]
@@ -129,7 +131,7 @@ def max_pool2d(
             best_tap = taps[:, :, *outputs]
             xp.maximum(best_tap, wins * taps.dtype.type(tap), out=best_tap)  # taps only grow
         xp.maximum(best, pixels, out=best)  # NaN propagates
-    return y if taps is None else (y, Switches._from_taps(taps, window))
+    return y, taps
 
 
 def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
@@ -141,7 +143,6 @@ def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
     return taps
 
 
-@device_guard
 def max_pool2d_backward(dy: Array, switches: Switches) -> Array:
     """Return the gradient with respect to x: every gradient goes to the pixel that won.
 

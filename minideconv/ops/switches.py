@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, to_device
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.ops.geometry import Pair
 from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
 from minideconv.ops.switch_numbers import (

@@ -28,19 +28,19 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops.activations import relu_backward
 from minideconv.ops.batch_norm import (
     BatchNormSaved,
+    Gradients,
     backward_apply,
     backward_sums,
     check,
+    check_gradient,
     from_moments,
     moments,
     normalize,
 )
-from minideconv.ops.batch_norm_relu import normalize_relu
 
 __all__ = ["SyncSaved", "Together", "sync_batch_norm", "sync_batch_norm_backward"]
 
@@ -98,7 +98,7 @@ def sync_batch_norm(
     check(x, running_mean, running_var, weight, bias, momentum, eps, training=True)
     rows = together.all_gather(_own_moments(x))
     saved, total = merge(rows, running_mean, running_var, momentum, eps)
-    y = (normalize_relu if relu else normalize)(x, saved, weight, bias)
+    y = normalize(x, saved, weight, bias, relu)
     return y, SyncSaved(saved, _values(x) / total)
 
 
@@ -111,7 +111,7 @@ def sync_batch_norm_backward(
     bias: Array | None,
     together: Together,
     relu: bool = False,
-) -> tuple[Array, Array, Array]:
+) -> Gradients:
     """Return the gradients ``(dx, dweight, dbias)`` of `sync_batch_norm`.
 
     dx is complete; dweight and dbias are what this process's images contribute.
@@ -130,10 +130,7 @@ def sync_batch_norm_backward(
     ValueError
         If `dy` is not shaped like `x`.
     """
-    if dy.shape != x.shape:
-        raise ValueError(
-            f"sync_batch_norm_backward: dy has shape {dy.shape} but x has shape {x.shape}"
-        )
+    check_gradient("sync_batch_norm_backward", dy, x)
     xp, values = get_xp(x), _values(x)
     if relu:
         dy = relu_backward(dy, normalize(x, saved.statistics, weight, bias))
@@ -150,12 +147,9 @@ def sync_batch_norm_backward(
     return dx, dweight, dbias
 
 
+@accelerated
 def merge(
-    rows: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    momentum: float,
-    eps: float,
+    rows: Array, running_mean: Array | None, running_var: Array | None, momentum: float, eps: float
 ) -> tuple[BatchNormSaved, Array | int]:
     """Put all processes' moments together; return the batch's statistics and number of values.
 
@@ -166,9 +160,6 @@ def merge(
     running_mean, running_var, momentum, eps
         As for `batch_norm`; the running averages follow.
     """
-    found = accelerate("merge_moments", rows, running_mean, running_var, momentum, eps)
-    if found is not None:
-        return found
     channels = rows.shape[1] // 2
     counts, means, squares = rows[:, :1], rows[:, 1 : 1 + channels], rows[:, 1 + channels :]
     total = int(counts.sum())

@@ -24,18 +24,23 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from minideconv.backend import Array, device_of, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import accelerated, device_guard
+from minideconv.ops.geometry import Pair
 from minideconv.ops.pool_window import PoolWindow, check_images
+from minideconv.ops.switch_numbers import plane_starts
 from minideconv.ops.switches import Switches
 
 __all__ = [
     "check_planes",
     "check_values",
     "gather",
+    "gather_taps",
+    "last_of_indices",
     "max_unpool2d",
     "max_unpool2d_backward",
     "scatter_add",
+    "scatter_indices",
+    "scatter_taps",
 ]
 
 Duplicates = Literal["assign", "add"]
@@ -107,16 +112,19 @@ def max_unpool2d_backward(
 
 def gather(planes: Array, switches: Switches) -> Array:
     """G: take the pixel at every switch, ``(N, C, H, W) -> (N, C, H', W')``."""
-    xp, taps, window = get_xp(planes), switches._taps, switches._window
-    if taps is None or window is None:
-        n, c, ho, wo = switches.shape
-        pixels = planes.reshape(n, c, -1)
-        return xp.take_along_axis(pixels, switches.indices.reshape(n, c, -1), axis=2).reshape(
-            n, c, ho, wo
-        )
-    if (faster := accelerate("gather", planes, taps, window)) is not None:
-        return faster
-    y = xp.zeros_like(planes, shape=switches.shape)
+    taps, window = switches._taps, switches._window
+    if taps is not None and window is not None:
+        return gather_taps(planes, taps, window)
+    n, c, ho, wo = switches.shape
+    pixels, indices = planes.reshape(n, c, -1), switches.indices.reshape(n, c, -1)
+    y: Array = get_xp(planes).take_along_axis(pixels, indices, axis=2)
+    return y.reshape(n, c, ho, wo)
+
+
+@accelerated
+def gather_taps(planes: Array, taps: Array, window: PoolWindow) -> Array:
+    """G for switches that know their window."""
+    y: Array = get_xp(planes).zeros_like(planes, shape=taps.shape)
     for tap, outputs, pixels_under_tap in window.taps():
         chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), every window says yes to one tap
         _bits(y[:, :, *outputs])[...] |= _bits(planes[:, :, *pixels_under_tap]) * chosen
@@ -125,19 +133,24 @@ def gather(planes: Array, switches: Switches) -> Array:
 
 def scatter_add(values: Array, switches: Switches) -> Array:
     """G*: add every value to the pixel at its switch, ``(N, C, H', W') -> (N, C, H, W)``."""
-    xp, taps, window = get_xp(values), switches._taps, switches._window
-    if (faster := accelerate("scatter_add", values, taps, window)) is not None:
-        return faster
-    if taps is None or window is None:
-        return _scatter_sorted(values, switches)
-    planes = xp.zeros_like(values, shape=(*values.shape[:2], *switches.plane_shape))
+    taps, window = switches._taps, switches._window
+    if taps is not None and window is not None:
+        return scatter_taps(values, taps, window)
+    return scatter_indices(values, switches.indices, switches.plane_shape)
+
+
+@accelerated
+def scatter_taps(values: Array, taps: Array, window: PoolWindow) -> Array:
+    """G* for switches that know their window."""
+    xp = get_xp(values)
+    planes: Array = xp.zeros_like(values, shape=(*values.shape[:2], *window.size))
     overlaps = window.overlaps
     for tap, outputs, pixels in window.taps():
         chosen = taps[:, :, *outputs] == tap
         target = planes[:, :, *pixels]
         if overlaps:
             target += _select(chosen, values[:, :, *outputs])
-        else:  # nobody else writes these pixels
+        else:  # no other window writes these pixels
             xp.multiply(_bits(values[:, :, *outputs]), chosen, out=_bits(target))
     return planes
 
@@ -167,7 +180,10 @@ def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
     if duplicates == "add" or (window is not None and not window.overlaps):
         return None
     if switches._winners is None:
-        found = _last_sorted(switches) if window is None else _last_of_taps(switches, window)
+        if window is None:
+            found = last_of_indices(switches.indices, switches.plane_shape)
+        else:
+            found = _last_of_taps(switches, window)
         object.__setattr__(switches, "_winners", found)
     return switches._winners
 
@@ -190,10 +206,10 @@ def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
 # Switches that do not know their window: sort by pixel, so that duplicates are neighbours
 
 
-def _sorted_pixels(switches: Switches) -> tuple[Array, Array, Array]:
+def _sorted_pixels(indices: Array, plane: Pair) -> tuple[Array, Array, Array]:
     """Sort the switches by pixel, stably: the order, the pixels in it, and where each run ends."""
-    xp = get_xp(switches.indices)
-    pixels = switches.to_tensor().ravel()
+    xp = get_xp(indices)
+    pixels = (indices + plane_starts(indices, plane[0] * plane[1])).ravel()
     order = xp.argsort(pixels, kind="stable")
     pixels = pixels[order]
     ends = xp.ones(pixels.shape, dtype=bool)
@@ -201,22 +217,19 @@ def _sorted_pixels(switches: Switches) -> tuple[Array, Array, Array]:
     return order, pixels, ends
 
 
-def _last_sorted(switches: Switches) -> Array:
-    arguments = (switches.indices, switches.plane_shape)
-    if (faster := accelerate("last_of_indices", *arguments)) is not None:
-        return faster
-    order, _, ends = _sorted_pixels(switches)
-    winners = get_xp(order).zeros(order.shape, dtype=bool)
+@accelerated
+def last_of_indices(indices: Array, plane: Pair) -> Array:
+    """Return which switches are the last, in row-major order, at their pixel: a mask."""
+    order, _, ends = _sorted_pixels(indices, plane)
+    winners: Array = get_xp(order).zeros(order.shape, dtype=bool)
     winners[order[ends]] = True
-    return winners.reshape(switches.shape)
+    return winners.reshape(indices.shape)
 
 
-def _scatter_sorted(values: Array, switches: Switches) -> Array:
-    """Sum each run by doubling: after step s a total holds 2 s neighbours, in a fixed order."""
-    arguments = (values, switches.indices, switches.plane_shape)
-    if (faster := accelerate("scatter_indices", *arguments)) is not None:
-        return faster
-    order, pixels, ends = _sorted_pixels(switches)
+@accelerated
+def scatter_indices(values: Array, indices: Array, plane: Pair) -> Array:
+    """G*: sum each run by doubling; after step s a total holds 2 s neighbours, in a fixed order."""
+    order, pixels, ends = _sorted_pixels(indices, plane)
     totals, step = values.ravel()[order], 1
     while step < totals.size:
         same = pixels[step:] == pixels[:-step]
@@ -224,9 +237,7 @@ def _scatter_sorted(values: Array, switches: Switches) -> Array:
             break
         totals[step:] += _select(same, totals[:-step])
         step *= 2
-    planes: Array = get_xp(values).zeros_like(
-        values, shape=(*values.shape[:2], *switches.plane_shape)
-    )
+    planes: Array = get_xp(values).zeros_like(values, shape=(*values.shape[:2], *plane))
     flat = get_xp(values).zeros(planes.size, dtype=values.dtype)
     flat[pixels[ends]] = totals[ends]
     planes[...] = flat.reshape(planes.shape)

@@ -18,12 +18,52 @@ from collections.abc import Iterable, Sequence
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.optim.blocks import as_they_lie, blocks, unless
+from minideconv.backend.dispatch import accelerated
+from minideconv.engine.cpu import optimizers as cpu
+from minideconv.engine.cuda import optimizers as cuda
+from minideconv.optim.blocks import blocks
 from minideconv.optim.checks import check_range
 from minideconv.optim.optimizer import Group, Numbers, Optimizer, State
 
-__all__ = ["Adam", "AdamW"]
+__all__ = ["Adam", "AdamW", "adam"]
+
+
+@accelerated
+def adam(
+    weight: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    numbers: Numbers,
+    betas: Sequence[float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    skip: Array | None = None,
+) -> None:
+    """Take one step: change `weight`, `mean` and `square`, the m and v of above, in place.
+
+    `numbers` are lr and t, the number of the step; AdamW's weight decay is `decoupled`.
+    """
+    (lr, t), (b1, b2) = numbers, betas
+    if skip is not None:  # on a GPU, where the steps that were left out are counted too
+        lr, t = lr.astype("float64"), t.astype("float64") - skip[1]
+    # lr m' / (sqrt(v') + eps) = rate m / (sqrt(v) + least): one division less for each weight
+    root = (1 - b2**t) ** 0.5
+    rate, least = lr * root / (1 - b1**t), eps * root
+    for w, g, m, v in blocks(weight, grad, mean, square, skip=skip):
+        d = g if decoupled else g + weight_decay * w
+        m *= b1
+        m += (1 - b1) * d
+        v *= b2
+        v += (1 - b2) * (d * d)
+        if decoupled:
+            w *= 1 - lr * weight_decay
+        w -= rate * (m / (get_xp(w).sqrt(v) + least))
+
+
+adam.faster("cpu")(cpu.adam)
+adam.faster("gpu")(cuda.adam)
 
 
 class Adam(Optimizer):
@@ -86,45 +126,12 @@ class Adam(Optimizer):
         memory: Sequence[Array],
         numbers: Numbers,
         group: Group,
+        skip: Array | None = None,
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
-        (b1, b2), eps, weight_decay = group["betas"], group["eps"], group["weight_decay"]
-        decay, shrinks = (0.0, weight_decay) if self.decoupled else (weight_decay, 0.0)
-        arrays = as_they_lie(weight, grad, *memory)
-        if isinstance(numbers, tuple):
-            skip, (lr, step) = None, numbers
-        else:
-            skip = self.skip
-            options = (numbers, skip, (b1, b2), eps, decay, shrinks)
-            if accelerate("adam_told", *arrays, *options) is not None:
-                return
-            lr, step = self.read(numbers)
-        # lr m' / (sqrt(v') + eps) = rate m / (sqrt(v) + least): one division less for each weight
-        root = (1 - b2**step) ** 0.5
-        rate, least, shrink = lr * root / (1 - b1**step), eps * root, 1 - lr * shrinks
-        if isinstance(numbers, tuple):
-            known = (rate, (b1, b2), least, decay, shrink)
-            if accelerate("adam", *arrays, *known) is not None:
-                return
-        xp = get_xp(weight)
-        with unless(skip, arrays[0], *arrays[2:]):
-            for w, g, m, v, d, t in blocks(*arrays, scratch=2):
-                xp.multiply(w, decay, out=d)
-                d += g
-                m *= b1
-                xp.multiply(d, 1 - b1, out=t)
-                m += t
-                v *= b2
-                d *= d
-                d *= 1 - b2
-                v += d
-                xp.sqrt(v, out=t)
-                t += least
-                xp.divide(m, t, out=t)
-                t *= rate
-                if self.decoupled:
-                    w *= shrink
-                w -= t
+        options = (group["betas"], group["eps"], group["weight_decay"], self.decoupled)
+        mean, square = memory
+        adam(weight, grad, mean, square, numbers, *options, skip)
 
 
 class AdamW(Adam):

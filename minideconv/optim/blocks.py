@@ -2,23 +2,23 @@
 
 An update such as ``v = mu * v + g`` reads and writes each array several times. Done on whole
 arrays, every pass goes to main memory and makes a temporary as large as the layer; done block by
-block, only the first pass does, and the temporaries are a few hundred kilobytes.
+block, only the first pass does, and the temporaries stay in the cache too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 
-__all__ = ["BLOCK", "as_they_lie", "blocks", "unless"]
+__all__ = ["BLOCK", "as_they_lie", "blocks"]
 
-BLOCK = 64 * 1024
-"""Elements in a block on the CPU: 256 KiB of float32, so that an update's arrays fit into L2."""
+BLOCK = 16 * 1024
+"""Elements in a block on the CPU: 64 KiB of float32, so that arrays and temporaries fit into L2."""
 
 _GPU_BLOCK = 64 * 1024 * 1024  # a GPU wants few, large launches; this only bounds the temporaries
 
@@ -49,52 +49,46 @@ def as_they_lie(weight: Array, grad: Array, *state: Array) -> tuple[Array, ...]:
     return tuple(array.reshape(-1) for array in (turned[0], dense, *turned[1:]))
 
 
-def blocks(*arrays: Array, scratch: int = 0) -> Iterator[tuple[Array, ...]]:
-    """Yield matching pieces of `arrays`, as views, then `scratch` temporaries of that shape.
+def blocks(
+    first: Array, *others: Array | None, skip: Array | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Yield matching pieces of arrays, as views; None stays None.
 
-    Contiguous arrays are cut anywhere, others along their first axis. The temporaries hold whatever
-    the block before has left there.
+    Contiguous arrays are cut anywhere, others along their first axis.
+
+    Parameters
+    ----------
+    first, others : array or None
+        Of one shape.
+    skip : array, optional
+        On the arrays' device, where it is read: if ``skip[0]`` is not 0, whatever is done to a
+        piece is undone.
 
     Examples
     --------
     >>> import numpy as np
     >>> w = np.ones((3, 2))
-    >>> for piece, temporary in blocks(w, scratch=1):
-    ...     temporary[...] = 2 * piece
-    ...     piece -= temporary
+    >>> for piece, nothing in blocks(w, None):
+    ...     piece -= 2 * piece
     >>> w.tolist()
     [[-1.0, -1.0], [-1.0, -1.0], [-1.0, -1.0]]
+    >>> for (piece,) in blocks(w, skip=np.ones(1)):
+    ...     piece += 5
+    >>> w[0].tolist()
+    [-1.0, -1.0]
     """
-    xp, size = get_xp(arrays[0]), arrays[0].size
+    arrays, xp, size = (first, *others), get_xp(first), first.size
+    if all(array is None or array.flags.c_contiguous for array in arrays):
+        arrays = tuple(None if array is None else array.reshape(-1) for array in arrays)
+        length = size
+    else:
+        length = len(first)
     block = BLOCK if xp is np else _GPU_BLOCK
-    if all(array.flags.c_contiguous for array in arrays) or arrays[0].ndim == 0:
-        arrays = tuple(array.reshape(-1) for array in arrays)
-    length = arrays[0].shape[0]
     rows = max(1, block * length // size) if size else 1
-    first = arrays[0][:rows]
-    temporaries = [xp.empty(first.shape, dtype=first.dtype) for _ in range(scratch)]
     for start in range(0, length, rows):
-        pieces = [array[start : start + rows] for array in arrays]
-        yield (*pieces, *(temporary[: len(pieces[0])] for temporary in temporaries))
-
-
-@contextmanager
-def unless(skip: Array | None, *arrays: Array) -> Iterator[None]:
-    """Put `arrays` back as they were, behind the ``with`` block, if ``skip[0]`` is not 0.
-
-    `skip` lies on the arrays' device and is not read here: the device chooses.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> w = np.ones(3)
-    >>> with unless(np.array([1.0]), w):
-    ...     w += 5
-    >>> w
-    array([1., 1., 1.])
-    """
-    before = [] if skip is None else [array.copy() for array in arrays]
-    yield
-    for array, old in zip(arrays, before, strict=False):
-        assert skip is not None
-        get_xp(array).copyto(array, old, where=skip[0] != 0)
+        pieces = [None if array is None else array[start : start + rows] for array in arrays]
+        before = [] if skip is None else [(p, p.copy()) for p in pieces if p is not None]
+        yield tuple(pieces)
+        for piece, old in before:
+            assert skip is not None
+            xp.copyto(piece, old, where=skip[0] != 0)

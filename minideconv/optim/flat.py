@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from minideconv.autograd import Tensor
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, Device, device_of, get_xp
-from minideconv.backend.device_guard import device_guard, on_device_of
+from minideconv.backend.dispatch import device_guard, on_device_of
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "Place"]
 

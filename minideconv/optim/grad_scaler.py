@@ -27,8 +27,8 @@ import numpy as np
 from minideconv.autograd import Tensor
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, check_state, check_writable, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.backend.device_guard import device_guard, on_device_of
+from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
+from minideconv.engine.cuda import gradients as cuda
 from minideconv.optim.blocks import as_they_lie
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Optimizer
@@ -253,33 +253,23 @@ class GradScaler:
         return self._state
 
 
-@device_guard
+@accelerated
 def unscale(grad: Array, scale: Array, skip: Array) -> None:
     """Divide `grad` by ``scale[0]`` in place; set ``skip[0]`` if a number of it is not finite."""
-    if accelerate("unscale", grad, scale, skip) is not None:
-        return
     xp = get_xp(grad)
     grad *= 1 / scale[0].astype(grad.dtype)
     xp.maximum(skip[0], ~xp.isfinite(grad).all(), out=skip[:1].reshape(()))
 
 
-@device_guard
+@accelerated
 def update_scale(
-    state: Array,
-    steps: list[tuple[Array, bool]],
-    growth: float,
-    backoff: float,
-    interval: int,
+    state: Array, steps: list[tuple[Array, bool]], growth: float, backoff: float, interval: int
 ) -> None:
     """Change the scale and the count of good steps behind the steps of some optimisers.
 
     `steps` has each optimiser's `skip`, and whether the device alone knows that it was obeyed: then
     it is counted there. All of them begin anew.
     """
-    skip, counts = steps[0]
-    options = (growth, backoff, interval)
-    if len(steps) == 1 and accelerate("update_scale", state, skip, counts, *options) is not None:
-        return
     xp = get_xp(state)
     found = sum(skip[0] for skip, _ in steps) != 0
     scale = state[0].astype(np.float64)
@@ -293,6 +283,10 @@ def update_scale(
         if counts:
             skip[1] += skip[0]
         skip[0] = 0
+
+
+unscale.faster("gpu")(cuda.unscale)
+update_scale.faster("gpu")(cuda.update_scale)
 
 
 def _number(value: Any) -> float:

@@ -21,15 +21,20 @@ import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
-from minideconv.backend.device_guard import on_device_of
+from minideconv.backend.dispatch import on_device_of
 from minideconv.engine.layout import assign
+from minideconv.optim.blocks import as_they_lie
 from minideconv.optim.flat import EXTRA, FlatParameters
+from minideconv.optim.groups import groups_of, new_group
 from minideconv.optim.saving import Group, State, read, write
 
 __all__ = ["Group", "Numbers", "Optimizer", "State"]
 
-Numbers = tuple[float, float] | Array
-"""What is of one step alone: Python's numbers, or a row of float32 on the weights' device."""
+Numbers = tuple[Any, Any] | Array
+"""The two numbers that are of one step alone: Python's, or a row of float32 on the weights' device.
+
+Either is unpacked alike: ``lr, t = numbers``.
+"""
 
 
 class Optimizer:
@@ -59,21 +64,7 @@ class Optimizer:
         self.state: dict[int, State] = {}
         self.skip: Array | None = None
         self._flat: FlatParameters | None = None
-        if isinstance(params, Tensor | Mapping):
-            raise TypeError(
-                f"{self.name}: params is one {type(params).__name__}; it must be an iterable of"
-                " parameters, or of dicts that hold groups of them, such as [p]"
-            )
-        try:
-            given: list[Any] = list(params)
-        except TypeError:
-            raise TypeError(
-                f"{self.name}: params is {type(params).__name__}, which cannot be iterated over;"
-                " pass model.parameters()"
-            ) from None
-        if not given:
-            raise ValueError(f"{self.name}: params is empty; there is nothing to optimise")
-        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+        for group in groups_of(self.name, params):
             self.add_param_group(group)
 
     # What a subclass provides
@@ -100,19 +91,14 @@ class Optimizer:
         memory: Sequence[Array],
         numbers: Numbers,
         group: Group,
+        skip: Array | None = None,
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is.
 
-        Where `numbers` are on the device, ``self.skip`` there is to be obeyed.
+        With `skip` the `numbers` are on the device too, and nothing changes if ``skip[0]`` is not
+        0.
         """
         raise NotImplementedError
-
-    def read(self, row: Array) -> tuple[Any, Any]:
-        """Return a row of numbers as doubles: Python's, or arrays of no axis on the device."""
-        first, second = row.astype(np.float64)
-        if self.counts and self.skip is not None:
-            second = second - self.skip[1]
-        return (float(first), float(second)) if get_xp(row) is np else (first, second)
 
     # What a user calls
 
@@ -125,36 +111,8 @@ class Optimizer:
             If it has no parameters, one that is already here, an unknown name, or a value out of
             range.
         """
-        if not isinstance(group, Mapping) or "params" not in group:
-            raise TypeError(
-                f"{self.name}: a parameter group is {group!r}; it must be a dict with 'params'"
-            )
-        unknown = sorted(set(group) - {"params", "initial_lr", *self.options})
-        if unknown:
-            raise ValueError(
-                f"{self.name}: a parameter group has {', '.join(map(repr, unknown))}; it may have"
-                f" {', '.join(map(repr, self.options))}"
-            )
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
-        if not params:
-            raise ValueError(f"{self.name}: a parameter group has no parameters")
-        known = {id(p) for p in self._parameters()}
-        for p in params:
-            if not isinstance(p, Tensor):
-                raise TypeError(
-                    f"{self.name}: params has a {type(p).__name__}; all of it must be parameters"
-                    " (leaf Tensors), as model.parameters() gives them"
-                )
-            if not p.is_leaf:
-                raise ValueError(
-                    f"{self.name}: params has a Tensor of shape {p.shape} that is the result of an"
-                    " operation; only leaves can be optimised"
-                )
-            if id(p) in known:
-                raise ValueError(f"{self.name}: a parameter of shape {p.shape} is in params twice")
-            known.add(id(p))
-        new = {**self.defaults, **group, "params": params}
+        new = new_group(self.name, group, self.options, self._parameters())
+        new = {**self.defaults, **new}
         self.check(new)
         self.param_groups.append(new)
         if self._flat is not None:
@@ -198,40 +156,51 @@ class Optimizer:
         if self._flat is not None:
             self._flat.check()
         rows = None if numbers is None else self._rows(numbers)
-        obeys = obey_skip or numbers is not None
-        xp = get_xp(self.param_groups[0]["params"][0].data)
-        if obeys and xp is np and self.make_skip()[0]:
-            return
+        skip = None
+        if obey_skip or numbers is not None:
+            skip = self.make_skip()
+            if get_xp(skip) is np:
+                if skip[0]:
+                    return
+                skip = None
         self._check_writable("step()")
         if rows is not None:
             self._check_complete()
-        number = 0
+        first = 0
         for g, group in enumerate(self.param_groups):
-            params = group["params"]
-            having = [(n, p) for n, p in enumerate(params, number) if p.grad is not None]
-            number += len(params)
-            if not having:
-                continue
-            told: Sequence[Numbers]
-            if rows is not None:
-                told, alike = [rows[g]] * len(params), True
-            else:
-                known = [self._advance(n, p, g) for n, p in having]
-                told, alike = known, known.count(known[0]) == len(known)
-                if obeys and xp is not np:
-                    told = list(to_device(np.array(known, np.float32), params[0].device))
-            names = self.remembers(group)
-            if self._flat is not None and len(having) == len(params) and alike:
-                arrays = self._flat.arrays(g, names)
-                with on_device_of(arrays[0]):
-                    self.update(*arrays, told[0], group)
-                params[0].bump_version()  # and so all: they are views of one memory
-                continue
-            for (n, p), now in zip(having, told, strict=True):
-                memory = [self.state[n][name] for name in names]
-                with on_device_of(p.data):
-                    self.update(p.data, p.grad.data, memory, now, group)
-                p.bump_version()
+            numbered = enumerate(group["params"], first)
+            having = [(number, p) for number, p in numbered if p.grad is not None]
+            first += len(group["params"])
+            if having:
+                self._step_group(g, having, None if rows is None else rows[g], skip)
+
+    def _step_group(
+        self, g: int, having: list[tuple[int, Tensor]], row: Numbers | None, skip: Array | None
+    ) -> None:
+        """Update the parameters of a group that have a gradient; at once if they lie together."""
+        group = self.param_groups[g]
+        names = self.remembers(group)
+        each: list[Any]
+        if row is None:
+            each = [self._advance(number, p, g) for number, p in having]
+            alike = each.count(each[0]) == len(each)
+        else:
+            each, alike = [row] * len(having), True
+        if skip is not None and isinstance(each[0], tuple):
+            each = list(to_device(np.array(each, np.float32), device_of(skip)))
+        if self._flat is not None and len(having) == len(group["params"]) and alike:
+            weight, grad, memory = self._flat.arrays(g, names)
+            with on_device_of(weight):
+                self.update(weight, grad, memory, each[0], group, skip)
+            having[0][1].bump_version()  # and so all: they are views of one memory
+            return
+        for (number, p), now in zip(having, each, strict=True):
+            assert p.grad is not None
+            arrays = (p.data, p.grad.data, *(self.state[number][name] for name in names))
+            with on_device_of(p.data):
+                weight, grad, *memory = as_they_lie(*arrays)
+                self.update(weight, grad, memory, now, group, skip)
+            p.bump_version()
 
     # For a step that is one launch, or part of a recorded graph
 
@@ -414,7 +383,10 @@ class Optimizer:
         if self.skip is None:
             raise RuntimeError(f"{self.name}: step(numbers) comes behind next_numbers()")
         rows = numbers.reshape(len(self.param_groups), 2)
-        return [self.read(row) for row in rows] if get_xp(rows) is np else list(rows)
+        if get_xp(rows) is not np:
+            return list(rows)
+        left_out = float(self.skip[1]) if self.counts else 0.0
+        return [(float(first), float(second) - left_out) for first, second in rows]
 
     def _needs_flat(self, what: str) -> FlatParameters:
         if self._flat is None:

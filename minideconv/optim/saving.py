@@ -13,7 +13,7 @@ from typing import Any
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_state, get_xp, saved_array, to_cpu, to_device
-from minideconv.backend.device_guard import on_device_of
+from minideconv.backend.dispatch import on_device_of
 from minideconv.optim.checks import check_count, check_range
 
 __all__ = ["Group", "State", "read", "write"]

@@ -15,13 +15,45 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerate
-from minideconv.optim.blocks import as_they_lie, blocks, unless
+from minideconv.backend import Array
+from minideconv.backend.dispatch import accelerated
+from minideconv.engine.cpu import optimizers as cpu
+from minideconv.engine.cuda import optimizers as cuda
+from minideconv.optim.blocks import blocks
 from minideconv.optim.checks import check_range
 from minideconv.optim.optimizer import Group, Numbers, Optimizer, State
 
-__all__ = ["SGD"]
+__all__ = ["SGD", "sgd"]
+
+
+@accelerated
+def sgd(
+    weight: Array,
+    grad: Array,
+    velocity: Array | None,
+    numbers: Numbers,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool,
+    skip: Array | None = None,
+) -> None:
+    """Take one step: change `weight` and `velocity`, the v of above, in place.
+
+    `numbers` are lr and 1 - dampening, or 1 at the first step; `velocity` is None where `momentum`
+    is 0.
+    """
+    lr, undamped = numbers
+    for w, g, v in blocks(weight, grad, velocity, skip=skip):
+        d = g + weight_decay * w
+        if v is not None:
+            v *= momentum
+            v += undamped * d
+            d = d + momentum * v if nesterov else v
+        w -= lr * d
+
+
+sgd.faster("cpu")(cpu.sgd)
+sgd.faster("gpu")(cuda.sgd)
 
 
 class SGD(Optimizer):
@@ -101,34 +133,8 @@ class SGD(Optimizer):
         memory: Sequence[Array],
         numbers: Numbers,
         group: Group,
+        skip: Array | None = None,
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
-        momentum, decay, nesterov = group["momentum"], group["weight_decay"], group["nesterov"]
-        weight, grad, *memory = as_they_lie(weight, grad, *memory)
-        arrays = weight, grad, memory[0] if memory else None
-        options = (momentum, decay, nesterov)
-        if isinstance(numbers, tuple):
-            skip, (lr, undamped) = None, numbers
-            if accelerate("sgd", *arrays, lr, undamped, *options) is not None:
-                return
-        else:
-            skip = self.skip
-            if accelerate("sgd_told", *arrays, numbers, skip, *options) is not None:
-                return
-            lr, undamped = self.read(numbers)
-        xp = get_xp(weight)
-        with unless(skip, weight, *memory):
-            for w, g, *vs, d, t in blocks(weight, grad, *memory, scratch=2):
-                xp.multiply(w, decay, out=d)
-                d += g
-                for v in vs:  # the velocity, if there is one
-                    v *= momentum
-                    d *= undamped
-                    v += d
-                    if nesterov:
-                        xp.multiply(v, momentum, out=t)
-                        d += t
-                    else:
-                        d = v
-                xp.multiply(d, lr, out=t)
-                w -= t
+        options = (group["momentum"], group["weight_decay"], group["nesterov"])
+        sgd(weight, grad, memory[0] if memory else None, numbers, *options, skip)

@@ -146,7 +146,7 @@ def test_what_is_missing_is_one_and_zero(gpu):
     saved = engine.statistics(x, None, None, 0.1, EPS)
     want, want_saved = ops.batch_norm(d.x, None, None, return_saved=True)
     close(gpu.get(engine.normalize(x, saved, None, None)), want, np.float64, "y")
-    found = engine.batch_norm_backward(dy, x, saved, None, True)
+    found = engine.batch_norm_relu_backward(dy, x, saved, None, None, True, relu=False)
     for a, b in zip(found, ops.batch_norm_backward(d.dy, d.x, want_saved), strict=True):
         close(gpu.get(a), b, np.float64, "gradient")
 
@@ -215,8 +215,10 @@ def test_what_is_not_a_number_reaches_its_channel_and_no_other(gpu, value):
     x, dy, weight, bias = map(gpu.put, (d.x, d.dy, d.weight, d.bias))
     with np.errstate(all="ignore"):
         saved = engine.statistics(x, None, None, 0.1, EPS)
-        y = gpu.get(engine.normalize_relu(x, saved, weight, bias))
-        dx = gpu.get(engine.batch_norm_backward(dy, x, saved, weight, True)[0])
+        y = gpu.get(engine.normalize(x, saved, weight, bias, relu=True))
+        dx = gpu.get(
+            engine.batch_norm_relu_backward(dy, x, saved, weight, None, True, relu=False)[0]
+        )
     spoilt = np.arange(21) == 4
     assert np.array_equal(np.isnan(y).all((0, 2, 3)), spoilt)
     assert np.array_equal(np.isnan(y).any((0, 2, 3)), spoilt)
@@ -227,7 +229,7 @@ def test_a_blocked_gradient_leaves_no_trace(gpu):
     d = make((2, 16, 9, 7), 1, np.float32)
     x, weight, bias = map(gpu.put, (d.x, d.weight, d.bias))
     saved = engine.statistics(x, None, None, 0.1, EPS)
-    y = gpu.get(engine.normalize_relu(x, saved, weight, bias))
+    y = gpu.get(engine.normalize(x, saved, weight, bias, relu=True))
     results = []
     for blocked in (0.0, np.inf):
         d.dy[y == 0] = blocked
@@ -259,14 +261,14 @@ def test_empty_and_other_arrays_are_left_to_the_reference(gpu):
     x = gpu.put(np.ones((2, 3, 4, 5), np.float32))
     assert engine.moments(x.astype(np.float16)) is None
     assert engine.channel_sums(x[:0]) is None
-    assert engine.batch_norm_backward(x.astype(np.float64), x, None, None, True) is None
+    assert engine.batch_norm_relu_backward(x.astype(np.float64), x, None, None, None, True) is None
 
 
 def everything(gpu, d):
     x, dy, weight, bias = map(gpu.put, (d.x, d.dy, d.weight, d.bias))
     running = [gpu.put(a.copy()) for a in d.running]
     saved = engine.statistics(x, *running, 0.3, EPS)
-    y = engine.normalize_relu(x, saved, weight, bias)
+    y = engine.normalize(x, saved, weight, bias, relu=True)
     grads = engine.batch_norm_relu_backward(dy, x, saved, weight, bias, True)
     found = (*saved, *running, y, *grads, engine.channel_sums(dy))
     return [gpu.get(a).copy() for a in found]

@@ -109,7 +109,7 @@ def test_equals_one_behind_the_other_bit_by_bit(gpu, dtype):
     saved = BatchNormSaved(*(gpu.put(a) for a in (rng.normal(size=20), rng.uniform(1, 2, 20))))
     x, dy, window = gpu.put(x), gpu.put(dy), window_of(shape)
     y, taps = engine.normalize_relu_pool(x, saved, weight, bias, window)
-    z = walks.normalize_relu(x, saved, weight, bias)
+    z = walks.normalize(x, saved, weight, bias, relu=True)
     want, want_taps = pooling.pool(z, window)
     np.testing.assert_array_equal(gpu.get(y), gpu.get(want))
     assert np.array_equal(gpu.get(taps), gpu.get(want_taps))

@@ -46,21 +46,14 @@ def call(case, arrays, step, told, skip=(0, 0)):
         undamped = 1 if step == 1 else 1 - group["dampening"]
         fixed = (group["momentum"], group["weight_decay"], group["nesterov"])
         if told is None:
-            return kernels.sgd(*arrays, group["lr"], undamped, *fixed)
+            return kernels.sgd(*arrays, (group["lr"], undamped), *fixed)
         numbers = told(np.array([group["lr"], undamped], np.float32))
-        return kernels.sgd_told(*arrays, numbers, told(np.array(skip, np.float32)), *fixed)
-    decay, shrinks = group["weight_decay"], 0.0
-    if kind.decoupled:
-        decay, shrinks = shrinks, decay
-    b1, b2 = group["betas"]
+        return kernels.sgd(*arrays, numbers, *fixed, told(np.array(skip, np.float32)))
+    fixed = (group["betas"], group["eps"], group["weight_decay"], kind.decoupled)
     if told is None:
-        root = (1 - b2**step) ** 0.5
-        rate = group["lr"] * root / (1 - b1**step)
-        rest = (group["eps"] * root, decay, 1 - group["lr"] * shrinks)
-        return kernels.adam(*arrays, rate, (b1, b2), *rest)
+        return kernels.adam(*arrays, (group["lr"], step), *fixed)
     numbers = told(np.array([group["lr"], step], np.float32))
-    skip = told(np.array(skip, np.float32))
-    return kernels.adam_told(*arrays, numbers, skip, (b1, b2), group["eps"], decay, shrinks)
+    return kernels.adam(*arrays, numbers, *fixed, told(np.array(skip, np.float32)))
 
 
 def readable(case, weight, grads):
@@ -148,7 +141,7 @@ def test_steps_left_out_do_not_count_for_adam(gpu):
     for step, skip in ((2, (0, 0)), (7, (0, 5))):
         arrays = [gpu.put(np.full(5, x, np.float32)) for x in (1, 2, 0.5, 0.25)]
         numbers, skip = (gpu.put(np.array(x, np.float32)) for x in ((0.1, step), skip))
-        kernels.adam_told(*arrays, numbers, skip, (0.9, 0.999), 1e-8, 0.0, 0.0)
+        kernels.adam(*arrays, numbers, (0.9, 0.999), 1e-8, 0.0, False, skip)
         found.append(gpu.get(arrays[0]))
     assert (found[0] == found[1]).all()
 
@@ -157,7 +150,7 @@ def test_what_the_kernels_cannot_have_is_declined(gpu):
     wide = gpu.put(np.zeros((4, 6), np.float32))
     half = gpu.put(np.zeros(4, np.float16))
     one, two = gpu.put(np.zeros(4, np.float32)), gpu.put(np.zeros(4))
-    rest = (0.1, 1, 0, 0, False)
+    rest = ((0.1, 1), 0, 0, False)
     assert kernels.sgd(wide[:, ::2], wide[:, ::2], None, *rest) is None
     assert kernels.sgd(half, half, None, *rest) is None
     assert kernels.sgd(one, two, None, *rest) is None
@@ -197,7 +190,8 @@ def test_update_scale_equals_the_readable_one(gpu, found, counts, scale, good):
 
     state, skip = (np.array(x, np.float32) for x in ((scale, good), (found, 7)))
     on_device = gpu.put(state.copy()), gpu.put(skip.copy())
-    gradients.update_scale(*on_device, counts, 1.7, 0.3, 4)
+    state_there, skip_there = on_device
+    gradients.update_scale(state_there, [(skip_there, counts)], 1.7, 0.3, 4)
     with md.algorithm("reference"):
         update_scale(state, [(skip, counts)], 1.7, 0.3, 4)
     assert gpu.get(on_device[0]).tolist() == state.tolist()

@@ -116,7 +116,6 @@ def test_what_the_kernels_do_not_know_is_left_to_the_reference(gpu):
     window = pool_window("test", (40, 40), 2, None, 0, 1)
     assert engine.pool(x.astype(np.float16), window) is None
     assert engine.pool(x[:0], window) is None
-    assert engine.scatter(x, None, None) is None
 
 
 @pytest.mark.parametrize("order", ["forward", "reverse", "shuffle"])

@@ -104,8 +104,8 @@ def test_weights_with_their_taps_first_are_taken_as_they_lie():
 def test_what_cannot_be_flat_is_left_to_numpy():
     wide = np.zeros((4, 6), np.float32)
     assert as_they_lie(wide[:, ::2], wide[:, 1::2])[0].ndim == 2
-    assert engine.sgd(wide[:, ::2], wide[:, ::2], None, 0.1, 0, 0, 0, False) is None
-    assert engine.sgd(*[np.zeros(3)] * 2, None, 0.1, 0, 0, 0, False) is None
+    assert engine.sgd(wide[:, ::2], wide[:, ::2], None, (0.1, 0), 0, 0, False) is None
+    assert engine.sgd(*[np.zeros(3)] * 2, None, (0.1, 0), 0, 0, False) is None
     close(
         steps("momentum", (4, 3), 0, layout=lambda a: np.repeat(a, 2, 1)[:, ::2]),
         steps("momentum", (4, 3), 0, np.float64),

@@ -41,16 +41,20 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend.algorithms import accelerates, compiled
+from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu import batch_norm_blocks
 from minideconv.engine.cpu.memory import empty
-from minideconv.ops.batch_norm import BatchNormSaved, scale_and_offset, slope_and_constant
+from minideconv.ops.batch_norm import BatchNormSaved, batch_norm_backward_core
+from minideconv.ops.batch_norm import backward_apply as backward_apply_core
+from minideconv.ops.batch_norm import backward_sums as backward_sums_core
+from minideconv.ops.batch_norm import moments as moments_core
+from minideconv.ops.batch_norm import normalize as normalize_core
+from minideconv.ops.conv import channel_sums as channel_sums_core
 
 __all__ = [
     "backward_apply",
     "backward_sums",
-    "batch_norm_backward",
     "batch_norm_relu_backward",
     "channel_sums",
     "moments",
@@ -64,7 +68,7 @@ SMALL = 8192  # numbers below which the reference is as fast
 Gradients = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-@accelerates("moments")
+@moments_core.faster("cpu")
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the mean and the biased variance of every channel, (C,) in float64."""
     pixels = as_pixels(x)
@@ -77,7 +81,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return shift + mean, np.maximum(square - mean * mean, 0.0)
 
 
-@accelerates("channel_sums")
+@channel_sums_core.faster("cpu")
 def channel_sums(x: np.ndarray) -> np.ndarray | None:
     """Return the sum of every channel, (C,): what a bias receives in the backward pass."""
     pixels = as_pixels(x)
@@ -100,7 +104,7 @@ def _sums_about(pixels: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return _add_parts(map_ordered(add_up, _parts(pixels)), shift.size)
 
 
-@accelerates("normalize")
+@normalize_core.faster("cpu")
 def normalize(
     x: np.ndarray,
     saved: BatchNormSaved,
@@ -114,7 +118,7 @@ def normalize(
         return None
     walks = walks_for(x.dtype)
     shift, error = _shift(saved, x.dtype)
-    numbers = (shift, *scale_and_offset(saved, weight, bias, error))
+    numbers = (shift, *_scale_and_offset(saved, weight, bias, error))
     rows = _rows(numbers, walks.WIDTH, x.dtype)
     y = empty(pixels.shape, x.dtype)
     past = walks.streamed(y)
@@ -126,15 +130,7 @@ def normalize(
     return as_images(y, x)
 
 
-@accelerates("normalize_relu")
-def normalize_relu(
-    x: np.ndarray, saved: BatchNormSaved, weight: np.ndarray | None, bias: np.ndarray | None
-) -> np.ndarray | None:
-    """Return ``max(0, weight * (x - mean) * inv_std + bias)``."""
-    return normalize(x, saved, weight, bias, relu=True)
-
-
-@accelerates("batch_norm_relu_backward")
+@batch_norm_backward_core.faster("cpu")
 def batch_norm_relu_backward(
     dy: np.ndarray,
     x: np.ndarray,
@@ -153,7 +149,7 @@ def batch_norm_relu_backward(
     return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
 
 
-@accelerates("batch_norm_backward_sums")
+@backward_sums_core.faster("cpu")
 def backward_sums(
     dy: np.ndarray, x: np.ndarray, saved: BatchNormSaved
 ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -162,7 +158,7 @@ def backward_sums(
     return None if walk is None else walk.sums()
 
 
-@accelerates("batch_norm_backward_apply")
+@backward_apply_core.faster("cpu")
 def backward_apply(
     dy: np.ndarray,
     x: np.ndarray,
@@ -176,18 +172,6 @@ def backward_apply(
     """Return the gradient by x, given the sums over `count` values of a channel."""
     walk = _Backward.of(dy, x, saved, weight, None, False) if training else None
     return None if walk is None else walk.apply(dweight, dbias, count)
-
-
-@accelerates("batch_norm_backward")
-def batch_norm_backward(
-    dy: np.ndarray,
-    x: np.ndarray,
-    saved: BatchNormSaved,
-    weight: np.ndarray | None,
-    training: bool,
-) -> Gradients | None:
-    """Return the gradients by x, weight and bias."""
-    return batch_norm_relu_backward(dy, x, saved, weight, None, training, relu=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +204,7 @@ class _Backward:
             return None
         walks = walks_for(x.dtype)
         shift, error = _shift(saved, x.dtype)
-        scale, offset = scale_and_offset(saved, weight, bias, error)
+        scale, offset = _scale_and_offset(saved, weight, bias, error)
         passes = (scale, offset) if relu else (np.zeros_like(shift), np.ones_like(shift))
         sign = _rows((shift, *passes), walks.WIDTH, x.dtype)
         pairs = list(zip(_parts(above), _parts(pixels), strict=True))
@@ -239,7 +223,9 @@ class _Backward:
 
     def apply(self, dweight: np.ndarray, dbias: np.ndarray, count: int) -> np.ndarray:
         """Walk over dy and x again and write dx."""
-        slope, constant = slope_and_constant(self.saved, dweight, dbias, self.error, count)
+        # dx = scale (dy + slope (x - shift) + constant)
+        slope = -self.saved.inv_std * dweight / count
+        constant = -slope * self.error - dbias / count
         line = _rows((self.scale, slope, constant), self.walks.WIDTH, self.x.dtype)
         dx = empty((self.count, self.x.shape[1]), self.x.dtype)
         past = self.walks.streamed(dx)
@@ -282,6 +268,14 @@ def walks_for(dtype: Any) -> Any:
 
         return walks
     return batch_norm_blocks
+
+
+def _scale_and_offset(
+    saved: BatchNormSaved, weight: np.ndarray | None, bias: np.ndarray | None, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a and b of ``y = a (x - shift) + b``; `error` is ``mean - shift``."""
+    scale = saved.inv_std if weight is None else saved.inv_std * weight
+    return scale, -error * scale if bias is None else bias - error * scale
 
 
 def _shift(saved: BatchNormSaved, dtype: Any) -> tuple[np.ndarray, np.ndarray]:

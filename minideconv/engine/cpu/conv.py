@@ -1,14 +1,12 @@
 """The engine's convolutions: ask the table for an algorithm, put the arrays channels last, call it.
 
-These three functions are what `ops.conv` asks for through `accelerate`. Each returns None where the
-table knows nothing better than the reference.
+Each function returns None where the table knows nothing better than the reference.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cpu.table import choose
 from minideconv.engine.layout import (
     contiguous,
@@ -16,12 +14,13 @@ from minideconv.engine.layout import (
     taps_first,
     to_channels_last,
 )
+from minideconv.ops import conv as ops
 from minideconv.ops.im2col import Window
 
 __all__ = ["conv2d", "conv2d_weight_grad", "conv_transpose2d"]
 
 
-@accelerates("conv2d")
+@ops.conv2d_core.faster("cpu")
 def conv2d(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, window: Window, groups: int
 ) -> np.ndarray | None:
@@ -35,7 +34,7 @@ def conv2d(
     return from_channels_last(y)
 
 
-@accelerates("conv_transpose2d")
+@ops.conv_transpose2d_core.faster("cpu")
 def conv_transpose2d(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, window: Window, groups: int
 ) -> np.ndarray | None:
@@ -49,7 +48,7 @@ def conv_transpose2d(
     return from_channels_last(y)
 
 
-@accelerates("conv2d_weight_grad")
+@ops.conv2d_weight_grad_core.faster("cpu")
 def conv2d_weight_grad(
     x: np.ndarray, dy: np.ndarray, window: Window, groups: int
 ) -> np.ndarray | None:

@@ -18,9 +18,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minideconv.backend.algorithms import accelerates, compiled
+from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.memory import empty
+from minideconv.ops.cross_entropy import gradient_from_log_probs
+from minideconv.ops.cross_entropy import log_probabilities as reference
 
 __all__ = ["gradient", "log_probabilities"]
 
@@ -30,7 +32,7 @@ BLOCK = 1 << 17  # and in a block that NumPy works on
 Array = np.ndarray
 
 
-@accelerates("log_probabilities")
+@reference.faster("cpu")
 def log_probabilities(logits: Array, labels: Array) -> tuple[Array, Array] | None:
     """Return log softmax of (N, C, M) over the classes, and its numbers at the labels (N, M)."""
     if not fits(logits):
@@ -59,14 +61,21 @@ def log_probabilities(logits: Array, labels: Array) -> tuple[Array, Array] | Non
     return out, picked
 
 
-@accelerates("cross_entropy_gradient")
+@gradient_from_log_probs.faster("cpu")
 def gradient(
-    log_probs: Array, labels: Array, total: Array, each: Array, weight: Array, on_target: Array
+    log_probs: Array,
+    labels: Array,
+    total: Array,
+    each: Array | None,
+    weight: Array,
+    on_target: Array,
 ) -> Array | None:
     """Return ``exp(log_probs) * total - weight * each``, and `on_target` less at the labels."""
     if not fits(log_probs):
         return None
     n, c, m = log_probs.shape
+    if each is None:
+        each = np.zeros_like(total)
     if _is_compiled(log_probs):
         from minideconv.engine.cpu.compiled.cross_entropy import gradient as walk
 

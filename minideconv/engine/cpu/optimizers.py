@@ -12,66 +12,89 @@ order in which they lie. The gradient and what the optimiser remembers must lie 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from minideconv.backend.algorithms import accelerates, compiled
+from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 
-__all__ = ["adam", "sgd"]
+__all__ = ["adam", "adam_numbers", "sgd"]
 
 PART = 1 << 20  # weights in a part for a thread
 
 
-@accelerates("sgd")
 def sgd(
     weight: np.ndarray,
     grad: np.ndarray,
     velocity: np.ndarray | None,
-    lr: float,
-    undamped: float,
+    numbers: tuple[float, float],
     momentum: float,
     weight_decay: float,
     nesterov: bool,
+    skip: None = None,
 ) -> bool | None:
-    """Change `weight` and `velocity` in place and return True, or None if they are not for this.
+    """`optim.sgd`: change `weight` and `velocity` in place and return True.
 
-    `undamped` is 1 - dampening, or 1 at the first step.
+    None if they are not for this.
     """
+    lr, undamped = numbers
     if velocity is None:
         parts = _parts(weight, grad)
-        numbers: tuple[float, ...] = (lr, weight_decay)
+        options: tuple[float, ...] = (lr, weight_decay)
     else:
         parts = _parts(weight, grad, velocity)
-        numbers = (lr, momentum, undamped, weight_decay, nesterov)
+        options = (lr, momentum, undamped, weight_decay, nesterov)
     if parts is None:
         return None
     from minideconv.engine.cpu.compiled import optimizers as kernels
 
     step = kernels.plain_sgd if velocity is None else kernels.sgd
-    map_ordered(lambda part: step(*part, *numbers), parts)
+    map_ordered(lambda part: step(*part, *options), parts)
     return True
 
 
-@accelerates("adam")
 def adam(
     weight: np.ndarray,
     grad: np.ndarray,
     mean: np.ndarray,
     square: np.ndarray,
-    rate: float,
-    betas: tuple[float, float],
-    least: float,
-    decay: float,
-    shrink: float,
+    numbers: tuple[float, float],
+    betas: Sequence[float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    skip: None = None,
 ) -> bool | None:
-    """Change `weight`, `mean` and `square` in place and return True, or None as `sgd` does."""
+    """`optim.adam`: change `weight`, `mean` and `square` in place and return True.
+
+    None if they are not for this.
+    """
     parts = _parts(weight, grad, mean, square)
     if parts is None:
         return None
     from minideconv.engine.cpu.compiled import optimizers as kernels
 
-    map_ordered(lambda part: kernels.adam(*part, rate, *betas, least, decay, shrink), parts)
+    options = adam_numbers(numbers, betas, eps, weight_decay, decoupled)
+    map_ordered(lambda part: kernels.adam(*part, *options), parts)
     return True
+
+
+def adam_numbers(
+    numbers: tuple[float, float],
+    betas: Sequence[float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> tuple[float, ...]:
+    """Return a kernel's numbers: rate, b1, b2, least, decay of the gradient, factor of the weight.
+
+    See `optim.adam` for the first and the fourth of them.
+    """
+    (lr, t), (b1, b2) = numbers, betas
+    root = (1 - b2**t) ** 0.5
+    decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
+    return lr * root / (1 - b1**t), b1, b2, eps * root, decay, shrink
 
 
 def _parts(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]] | None:

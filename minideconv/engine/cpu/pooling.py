@@ -25,11 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend.algorithms import accelerates, compiled
+from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.memory import empty
 from minideconv.engine.layout import from_channels_last
 from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.pooling import max_pool2d_core
+from minideconv.ops.unpooling import gather_taps, scatter_taps
 
 __all__ = ["gather", "pool", "scatter"]
 
@@ -37,8 +39,10 @@ PART = 1 << 20  # pixels' numbers in a part for a thread
 BLOCK = 1 << 16  # and in a block that NumPy works on
 
 
-@accelerates("max_pool2d")
-def pool(x: np.ndarray, window: PoolWindow) -> tuple[np.ndarray, np.ndarray] | None:
+@max_pool2d_core.faster("cpu")
+def pool(
+    x: np.ndarray, window: PoolWindow, want_taps: bool = True
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return each window's maximum and its tap, uint8: (N, C, H, W) -> (N, C, H/2, W/2), twice."""
     if not fits(x, window):
         return None
@@ -55,12 +59,10 @@ def pool(x: np.ndarray, window: PoolWindow) -> tuple[np.ndarray, np.ndarray] | N
     return from_channels_last(y), from_channels_last(taps)
 
 
-@accelerates("scatter_add")
-def scatter(
-    values: np.ndarray, taps: np.ndarray | None, window: PoolWindow | None
-) -> np.ndarray | None:
+@scatter_taps.faster("cpu")
+def scatter(values: np.ndarray, taps: np.ndarray, window: PoolWindow) -> np.ndarray | None:
     """Write every value to the pixel at its switch and zeros elsewhere: `ops.unpooling`'s G*."""
-    if taps is None or window is None or not fits(values, window):
+    if not fits(values, window):
         return None
     n, c = values.shape[:2]
     h, w = window.size
@@ -78,7 +80,7 @@ def scatter(
     return from_channels_last(x)
 
 
-@accelerates("gather")
+@gather_taps.faster("cpu")
 def gather(planes: np.ndarray, taps: np.ndarray, window: PoolWindow) -> np.ndarray | None:
     """Fetch the pixel at every switch: `ops.unpooling`'s G."""
     if not fits(planes, window):

@@ -21,16 +21,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import Pixels, aligned, as_images, as_pixels, pixels_plan
-from minideconv.ops.batch_norm import BatchNormSaved
+from minideconv.ops.batch_norm import BatchNormSaved, batch_norm_backward_core, batch_statistics
+from minideconv.ops.batch_norm import backward_apply as backward_apply_core
+from minideconv.ops.batch_norm import backward_sums as backward_sums_core
+from minideconv.ops.batch_norm import from_moments as from_moments_core
+from minideconv.ops.batch_norm import from_running as from_running_core
+from minideconv.ops.batch_norm import moments as moments_core
+from minideconv.ops.batch_norm import normalize as normalize_core
+from minideconv.ops.conv import channel_sums as channel_sums_core
+from minideconv.ops.sync_batch_norm import merge
 
 __all__ = [
     "Affine",
     "backward_apply",
     "backward_sums",
-    "batch_norm_backward",
     "batch_norm_relu_backward",
     "channel_sums",
     "finish_gradient_sums",
@@ -39,7 +45,6 @@ __all__ = [
     "merge_moments",
     "moments",
     "normalize",
-    "normalize_relu",
     "statistics",
 ]
 
@@ -58,7 +63,7 @@ Gradients = tuple[Array, Array, Array]
 # Sums over a channel, and what is made of them
 
 
-@accelerates("channel_sums", "gpu")
+@channel_sums_core.faster("gpu")
 def channel_sums(x: Array) -> Array | None:
     """Return the sum of every channel, (C,): what a bias receives in the backward pass."""
     pixels = as_pixels(x)
@@ -72,7 +77,7 @@ def channel_sums(x: Array) -> Array | None:
     return y
 
 
-@accelerates("moments", "gpu")
+@moments_core.faster("gpu")
 def moments(x: Array) -> tuple[Array, Array] | None:
     """Return the mean and the biased variance of every channel, (C,) in float64."""
     pixels = as_pixels(x)
@@ -83,13 +88,9 @@ def moments(x: Array) -> tuple[Array, Array] | None:
     return mean, var
 
 
-@accelerates("statistics", "gpu")
+@batch_statistics.faster("gpu")
 def statistics(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    momentum: float,
-    eps: float,
+    x: Array, running_mean: Array | None, running_var: Array | None, momentum: float, eps: float
 ) -> BatchNormSaved | None:
     """Return what normalises the batch `x`; the running averages, if there are any, follow."""
     pixels = as_pixels(x)
@@ -103,7 +104,7 @@ def statistics(
     return saved
 
 
-@accelerates("batch_norm_from_moments", "gpu")
+@from_moments_core.faster("gpu")
 def from_moments(
     mean: Array,
     var: Array,
@@ -124,13 +125,9 @@ def from_moments(
     return saved
 
 
-@accelerates("merge_moments", "gpu")
+@merge.faster("gpu")
 def merge_moments(
-    rows: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    momentum: float,
-    eps: float,
+    rows: Array, running_mean: Array | None, running_var: Array | None, momentum: float, eps: float
 ) -> tuple[BatchNormSaved, Array] | None:
     """Return the statistics of a batch that several processes share, and its values per channel.
 
@@ -148,7 +145,7 @@ def merge_moments(
     return saved, total
 
 
-@accelerates("batch_norm_from_running", "gpu")
+@from_running_core.faster("gpu")
 def from_running(running_mean: Array, running_var: Array, eps: float) -> BatchNormSaved | None:
     """Return what normalises in evaluation."""
     running = _running(running_mean, running_var, None)
@@ -201,13 +198,9 @@ class Affine(NamedTuple):
         return cls(*saved, slope, offset, flags)
 
 
-@accelerates("normalize", "gpu")
+@normalize_core.faster("gpu")
 def normalize(
-    x: Array,
-    saved: BatchNormSaved,
-    weight: Array | None,
-    bias: Array | None,
-    relu: bool = False,
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, relu: bool = False
 ) -> Array | None:
     """Return ``weight * (x - mean) * inv_std + bias``, or its positive part if `relu`."""
     pixels = as_pixels(x)
@@ -221,19 +214,11 @@ def normalize(
     return as_images(y, x)
 
 
-@accelerates("normalize_relu", "gpu")
-def normalize_relu(
-    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None
-) -> Array | None:
-    """Return ``max(0, weight * (x - mean) * inv_std + bias)``."""
-    return normalize(x, saved, weight, bias, relu=True)
-
-
 # ---------------------------------------------------------------------------------------------
 # The way back
 
 
-@accelerates("batch_norm_relu_backward", "gpu")
+@batch_norm_backward_core.faster("gpu")
 def batch_norm_relu_backward(
     dy: Array,
     x: Array,
@@ -253,15 +238,7 @@ def batch_norm_relu_backward(
     return as_images(dx, x), dweight, dbias
 
 
-@accelerates("batch_norm_backward", "gpu")
-def batch_norm_backward(
-    dy: Array, x: Array, saved: BatchNormSaved, weight: Array | None, training: bool
-) -> Gradients | None:
-    """Return the gradients by x, weight and bias."""
-    return batch_norm_relu_backward(dy, x, saved, weight, None, training, relu=False)
-
-
-@accelerates("batch_norm_backward_sums", "gpu")
+@backward_sums_core.faster("gpu")
 def backward_sums(dy: Array, x: Array, saved: BatchNormSaved) -> tuple[Array, Array] | None:
     """Return the gradients by weight and bias, (C,) in float64."""
     pair = _pair(dy, x)
@@ -271,7 +248,7 @@ def backward_sums(dy: Array, x: Array, saved: BatchNormSaved) -> tuple[Array, Ar
     return dweight, dbias
 
 
-@accelerates("batch_norm_backward_apply", "gpu")
+@backward_apply_core.faster("gpu")
 def backward_apply(
     dy: Array,
     x: Array,

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.batch_norm import Affine, finish_gradient_sums
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import Pixels, aligned, as_images, as_pixels, pixels_plan
 from minideconv.engine.cuda.pooling import fits
 from minideconv.engine.layout import from_channels_last, to_channels_last
 from minideconv.ops.batch_norm import BatchNormSaved
+from minideconv.ops.batch_norm_relu_pool import batch_norm_relu_pool_backward_core
+from minideconv.ops.batch_norm_relu_pool import normalize_relu_pool as normalize_relu_pool_core
 from minideconv.ops.pool_window import PoolWindow
 
 __all__ = ["batch_norm_relu_pool_backward", "normalize_relu_pool"]
@@ -33,13 +34,9 @@ __all__ = ["batch_norm_relu_pool_backward", "normalize_relu_pool"]
 FILE = "batch_norm_pool.cu"
 
 
-@accelerates("normalize_relu_pool", "gpu")
+@normalize_relu_pool_core.faster("gpu")
 def normalize_relu_pool(
-    x: Array,
-    saved: BatchNormSaved,
-    weight: Array | None,
-    bias: Array | None,
-    window: PoolWindow,
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: PoolWindow
 ) -> tuple[Array, Array] | None:
     """Return the maxima of the normalised and rectified map, and their taps, uint8."""
     pixels = as_pixels(x)
@@ -55,11 +52,11 @@ def normalize_relu_pool(
     return from_channels_last(y), from_channels_last(taps)
 
 
-@accelerates("batch_norm_relu_pool_backward", "gpu")
+@batch_norm_relu_pool_backward_core.faster("gpu")
 def batch_norm_relu_pool_backward(
     dy: Array,
-    taps: Array | None,
-    window: PoolWindow | None,
+    taps: Array,
+    window: PoolWindow,
     x: Array,
     saved: BatchNormSaved,
     weight: Array | None,
@@ -68,9 +65,7 @@ def batch_norm_relu_pool_backward(
 ) -> tuple[Array, Array, Array] | None:
     """Return the gradients by x, weight and bias."""
     pixels = as_pixels(x)
-    if taps is None or window is None or pixels is None or dy.dtype != x.dtype:
-        return None
-    if not _halves(x, window):
+    if pixels is None or dy.dtype != x.dtype or not _halves(x, window):
         return None
     n, c, h, w = x.shape
     above = to_channels_last(dy), to_channels_last(taps), pixels

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, cupy
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.capability import check_precision
 from minideconv.engine.cuda.memory import with_room
 
@@ -42,13 +42,7 @@ _STATUS = {3: "CUBLAS_STATUS_ALLOC_FAILED", 15: "CUBLAS_STATUS_NOT_SUPPORTED"}
 
 @device_guard
 def gemm(
-    a: Any,
-    b: Any,
-    out: Any,
-    *,
-    alpha: float = 1.0,
-    beta: float = 0.0,
-    tf32: bool = False,
+    a: Any, b: Any, out: Any, *, alpha: float = 1.0, beta: float = 0.0, tf32: bool = False
 ) -> Array:
     """Write ``alpha a @ b + beta out`` into `out`, on the current stream, and return it.
 

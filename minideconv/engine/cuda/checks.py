@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_cpu
-from minideconv.backend.device_guard import on_device_of
+from minideconv.backend.dispatch import on_device_of
 from minideconv.ops.cross_entropy import check_class_weights, check_labels, wrong_labels
 
 __all__ = ["VALUES", "deferred", "raise_deferred", "settle", "table"]

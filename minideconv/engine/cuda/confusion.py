@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.cross_entropy import grid, kind_of, lanes, pixels_first
 from minideconv.engine.cuda.module import launch

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from minideconv.backend import Array
-from minideconv.backend.algorithms import accelerates
 from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda import im2col_gemm
 from minideconv.engine.cuda.products import factors, rounded
@@ -20,6 +19,7 @@ from minideconv.engine.layout import (
     taps_first,
     to_channels_last,
 )
+from minideconv.ops import conv as ops
 from minideconv.ops.im2col import Window
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-@accelerates("conv2d", "gpu")
+@ops.conv2d_core.faster("gpu")
 def conv2d(
     x: Array, weight: Array, bias: Array | None, window: Window, groups: int
 ) -> Array | None:
@@ -44,7 +44,7 @@ def conv2d(
     return from_channels_last(found.forward(images, w, contiguous(bias), window, groups))
 
 
-@accelerates("conv_transpose2d", "gpu")
+@ops.conv_transpose2d_core.faster("gpu")
 def conv_transpose2d(
     x: Array, weight: Array, bias: Array | None, window: Window, groups: int
 ) -> Array | None:
@@ -57,7 +57,7 @@ def conv_transpose2d(
     return from_channels_last(found.input_grad(images, w, contiguous(bias), window, groups))
 
 
-@accelerates("conv2d_weight_grad", "gpu")
+@ops.conv2d_weight_grad_core.faster("gpu")
 def conv2d_weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Array | None:
     """`ops.conv2d_weight_grad`: (N, C, H, W) and (N, K, H', W') -> (K, C/groups, kh, kw)."""
     if x.dtype != dy.dtype:
@@ -70,7 +70,7 @@ def conv2d_weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Arra
     return dw.transpose(3, 2, 0, 1)
 
 
-@accelerates("conv2d_gradients", "gpu")
+@ops.conv2d_gradients.faster("gpu")
 def conv2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
@@ -92,7 +92,7 @@ def conv2d_gradients(
     return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
 
 
-@accelerates("conv_transpose2d_gradients", "gpu")
+@ops.conv_transpose2d_gradients.faster("gpu")
 def conv_transpose2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:

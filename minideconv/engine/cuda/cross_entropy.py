@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.module import BLOCK, launch
-from minideconv.ops.cross_entropy import CrossEntropySaved, check_class_weights, check_labels
+from minideconv.ops.cross_entropy import (
+    CrossEntropySaved,
+    check_class_weights,
+    check_labels,
+    cross_entropy_core,
+    gradient_from_scores,
+)
 
 __all__ = ["backward", "forward", "grid", "kind_of", "lanes", "pixels_first"]
 
@@ -51,7 +56,7 @@ def grid(pixels: int, lanes: int) -> int:
     return min(-(-pixels * lanes // BLOCK), BLOCKS)
 
 
-@accelerates("cross_entropy", "gpu")
+@cross_entropy_core.faster("gpu")
 def forward(
     logits: Array,
     target: Array,
@@ -106,7 +111,7 @@ def forward(
     return loss, CrossEntropySaved(logits, labels, weights, divisor)
 
 
-@accelerates("cross_entropy_backward", "gpu")
+@gradient_from_scores.faster("gpu")
 def backward(
     dloss: Array,
     saved: CrossEntropySaved,

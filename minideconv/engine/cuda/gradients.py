@@ -6,8 +6,9 @@ the next kernel reads them. The kernels are in `kernels/gradients.cu`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import BLOCK, launch
 from minideconv.engine.cuda.optimizers import MOST_BLOCKS, flat_arrays, threads_for
 
@@ -19,11 +20,10 @@ PARTS = 1 << 10
 _FILE = "gradients.cu"
 
 
-@accelerates("clip_norm", "gpu")
-def clip_norm(grad: Array, max_norm: float) -> Array | None:
+def clip_norm(grad: Array, max_norm: float, views: Sequence[Array] = ()) -> Array | None:
     """Scale a flat gradient to a norm of at most `max_norm`; return the norm before, as double.
 
-    None if the array is not for this.
+    None if the array is not for this. The `views` of its parts, `nn.utils` has them, change too.
     """
     if not flat_arrays(grad) or grad.size == 0:
         return None
@@ -31,12 +31,11 @@ def clip_norm(grad: Array, max_norm: float) -> Array | None:
     blocks = -(-threads // BLOCK)
     parts, norm = xp.empty(min(blocks, PARTS)), xp.empty(())
     launch(_FILE, "squares", threads, (grad, grad.size, parts), grad.dtype, grid=parts.size)
-    arguments = (grad, grad.size, parts, parts.size, max_norm, norm)
+    arguments = (grad, grad.size, parts, parts.size, float(max_norm), norm)
     launch(_FILE, "clip", threads, arguments, grad.dtype, grid=min(blocks, MOST_BLOCKS))
     return norm
 
 
-@accelerates("unscale", "gpu")
 def unscale(grad: Array, scale: Array, skip: Array) -> bool | None:
     """Divide a flat gradient by ``scale[0]``; set ``skip[0]`` if a number of it is not finite.
 
@@ -50,10 +49,15 @@ def unscale(grad: Array, scale: Array, skip: Array) -> bool | None:
     return True
 
 
-@accelerates("update_scale", "gpu")
 def update_scale(
-    state: Array, skip: Array, counts: bool, growth: float, backoff: float, interval: int
-) -> bool:
-    """Change the scale after a step, as `optim.grad_scaler.update_scale` says; return True."""
+    state: Array, steps: Sequence[tuple[Array, bool]], growth: float, backoff: float, interval: int
+) -> bool | None:
+    """Change the scale after a step, as `optim.grad_scaler.update_scale` says; return True.
+
+    None if more than one optimiser took a step.
+    """
+    if len(steps) != 1:
+        return None
+    skip, counts = steps[0]
     launch(_FILE, "update_scale", 1, (state, skip, int(counts), growth, backoff, interval))
     return True

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.layout import from_channels_last
 

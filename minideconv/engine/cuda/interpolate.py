@@ -14,18 +14,21 @@ from functools import lru_cache
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.layout import from_channels_last, to_channels_last
 from minideconv.ops.geometry import Pair
-from minideconv.ops.interpolate import interpolation_matrix
+from minideconv.ops.interpolate import (
+    interpolate_backward_core,
+    interpolate_core,
+    interpolation_matrix,
+)
 
 __all__ = ["backward", "forward"]
 
 Factors = tuple[float | None, float | None]
 
 
-@accelerates("interpolate", "gpu")
+@interpolate_core.faster("gpu")
 def forward(x: Array, new: Pair, mode: str, align_corners: bool, factors: Factors) -> Array | None:
     """`ops.interpolate`: (N, C, H, W) -> (N, C, H', W')."""
     if not _fits(x):
@@ -38,7 +41,7 @@ def forward(x: Array, new: Pair, mode: str, align_corners: bool, factors: Factor
     return from_channels_last(lies[:, a_h.argmax(axis=1)][:, :, a_w.argmax(axis=1)])
 
 
-@accelerates("interpolate_backward", "gpu")
+@interpolate_backward_core.faster("gpu")
 def backward(
     dy: Array, size: Pair, mode: str, align_corners: bool, factors: Factors
 ) -> Array | None:

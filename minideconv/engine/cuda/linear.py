@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from minideconv import ops
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.products import Factors, add_bias, factors, multiply, rounded
 from minideconv.engine.layout import contiguous
+from minideconv.ops.linear import linear_core
 
 __all__ = ["linear", "linear_backward"]
 
 
-@accelerates("linear", "gpu")
+@linear_core.faster("gpu")
 def linear(x: Array, weight: Array, bias: Array | None) -> Array | None:
     """`ops.linear`: (..., C) and (K, C) -> (..., K)."""
     if not _fits(x, weight):
@@ -31,9 +32,9 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array | None:
     return y.reshape(*x.shape[:-1], k)
 
 
-@accelerates("linear_backward", "gpu")
+@ops.linear_backward.faster("gpu")
 def linear_backward(
-    dy: Array, x: Array, weight: Array, needs: tuple[bool, bool, bool]
+    dy: Array, x: Array, weight: Array, needs: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None] | None:
     """`ops.linear_backward`: the gradients by x, weight and bias that are needed."""
     if not _fits(x, weight) or dy.dtype != x.dtype:

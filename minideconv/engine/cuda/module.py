@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.device_guard import device_guard
+from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.memory import with_room
 
 __all__ = ["KERNELS", "launch", "options", "parameters", "source"]

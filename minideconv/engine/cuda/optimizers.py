@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array
-from minideconv.backend.algorithms import accelerates
+from minideconv.engine.cpu.optimizers import adam_numbers
 from minideconv.engine.cuda.module import BLOCK, launch
 
-__all__ = ["MOST_BLOCKS", "adam", "adam_told", "flat_arrays", "sgd", "sgd_told", "threads_for"]
+__all__ = ["MOST_BLOCKS", "adam", "flat_arrays", "sgd", "threads_for"]
 
 MOST_BLOCKS = 1 << 12
 """Blocks in a grid: more than any GPU has at a time, few enough that what each thread computes
@@ -25,83 +26,58 @@ before its first element counts for nothing."""
 _FILE = "optimizers.cu"
 
 
-@accelerates("sgd", "gpu")
 def sgd(
     weight: Array,
     grad: Array,
     velocity: Array | None,
-    lr: float,
-    undamped: float,
+    numbers: tuple[float, float] | Array,
     momentum: float,
     weight_decay: float,
     nesterov: bool,
+    skip: Array | None = None,
 ) -> bool | None:
-    """Change `weight` and `velocity` in place and return True, or None if they are not for this.
+    """`optim.sgd`: change `weight` and `velocity` in place and return True.
 
-    `undamped` is 1 - dampening, or 1 at the first step.
+    None if they are not for this. With `skip` the numbers are read from memory, too, and nothing is
+    done if ``skip[0]``.
     """
     arrays = (weight, grad, weight if velocity is None else velocity)
-    return _walk("sgd", arrays, (lr, undamped, momentum, weight_decay, int(nesterov)))
+    options = (momentum, weight_decay, int(nesterov))
+    if skip is None:
+        return _walk("sgd", arrays, (*numbers, *options))
+    return _walk("sgd_told", arrays, (numbers, skip, *options))
 
 
-@accelerates("sgd_told", "gpu")
-def sgd_told(
-    weight: Array,
-    grad: Array,
-    velocity: Array | None,
-    numbers: Array,
-    skip: Array,
-    momentum: float,
-    weight_decay: float,
-    nesterov: bool,
-) -> bool | None:
-    """Do the same with lr and `undamped` read from `numbers` (2,), or nothing if ``skip[0]``."""
-    arrays = (weight, grad, weight if velocity is None else velocity)
-    return _walk("sgd_told", arrays, (numbers, skip, momentum, weight_decay, int(nesterov)))
-
-
-@accelerates("adam", "gpu")
 def adam(
     weight: Array,
     grad: Array,
     mean: Array,
     square: Array,
-    rate: float,
-    betas: tuple[float, float],
-    least: float,
-    decay: float,
-    shrink: float,
-) -> bool | None:
-    """Change `weight`, `mean` and `square` in place and return True, or None as `sgd` does."""
-    b1, b2 = betas
-    numbers = (rate, least, b1, 1 - b1, b2, 1 - b2, decay, shrink)
-    return _walk("adam", (weight, grad, mean, square), numbers)
-
-
-@accelerates("adam_told", "gpu")
-def adam_told(
-    weight: Array,
-    grad: Array,
-    mean: Array,
-    square: Array,
-    numbers: Array,
-    skip: Array,
-    betas: tuple[float, float],
+    numbers: tuple[float, float] | Array,
+    betas: Sequence[float],
     eps: float,
-    decay: float,
-    shrinks: float,
+    weight_decay: float,
+    decoupled: bool,
+    skip: Array | None = None,
 ) -> bool | None:
-    """Do the same with lr and the number of the step read from `numbers` (2,).
+    """`optim.adam`: change `weight`, `mean` and `square` in place and return True.
 
-    ``skip[0]`` says whether to do nothing, ``skip[1]`` how many steps before did nothing and do not
-    count. `shrinks` times lr is what AdamW takes off a weight.
+    None if they are not for this. With `skip` the numbers are read from memory, too; ``skip[0]``
+    says whether to do nothing, ``skip[1]`` how many steps before did nothing and do not count.
     """
+    arrays = (weight, grad, mean, square)
+    if skip is None:
+        rate, b1, b2, least, decay, shrink = adam_numbers(
+            (numbers[0], numbers[1]), betas, eps, weight_decay, decoupled
+        )
+        return _walk("adam", arrays, (rate, least, b1, 1 - b1, b2, 1 - b2, decay, shrink))
     each = [(b, 1 - b, math.log(b) if b > 0 else -math.inf) for b in betas]
+    decay, shrinks = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
     options = (numbers, skip, *each[0], *each[1], eps, decay, shrinks)
-    return _walk("adam_told", (weight, grad, mean, square), options)
+    return _walk("adam_told", arrays, options)
 
 
-def _walk(kernel: str, arrays: Sequence[Array], options: Sequence[Array | float]) -> bool | None:
+def _walk(kernel: str, arrays: Sequence[Array], options: Sequence[Any]) -> bool | None:
     if not flat_arrays(*arrays):
         return None
     weight = arrays[0]

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minideconv.backend import Array
-from minideconv.backend.algorithms import accelerates
 from minideconv.ops import activations
 from minideconv.ops.dropout import masked as multiplied
 
@@ -29,43 +28,43 @@ __all__ = [
 ]
 
 
-@accelerates("relu", "gpu")
+@activations.relu.faster("gpu")
 def relu(x: Array) -> Array | None:
     """`ops.relu`."""
     return _as_it_lies(lambda _, x: activations.relu(x), 0, x)
 
 
-@accelerates("relu_backward", "gpu")
+@activations.relu_backward.faster("gpu")
 def relu_backward(dy: Array, y: Array) -> Array | None:
     """`ops.relu_backward`."""
     return _as_it_lies(lambda _, y, dy: activations.relu_backward(dy, y), 0, y, dy)
 
 
-@accelerates("softmax", "gpu")
+@activations.softmax_core.faster("gpu")
 def softmax(x: Array, dim: int) -> Array | None:
     """`ops.softmax`."""
     return _as_it_lies(lambda dim, x: activations.softmax(x, dim), dim, x)
 
 
-@accelerates("softmax_backward", "gpu")
+@activations.softmax_backward.faster("gpu")
 def softmax_backward(dy: Array, y: Array, dim: int) -> Array | None:
     """`ops.softmax_backward`."""
     return _as_it_lies(lambda dim, y, dy: activations.softmax_backward(dy, y, dim), dim, y, dy)
 
 
-@accelerates("log_softmax", "gpu")
+@activations.log_softmax_core.faster("gpu")
 def log_softmax(x: Array, dim: int) -> Array | None:
     """`ops.log_softmax`."""
     return _as_it_lies(lambda dim, x: activations.log_softmax(x, dim), dim, x)
 
 
-@accelerates("log_softmax_backward", "gpu")
+@activations.log_softmax_backward.faster("gpu")
 def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array | None:
     """`ops.log_softmax_backward`."""
     return _as_it_lies(lambda dim, y, dy: activations.log_softmax_backward(dy, y, dim), dim, y, dy)
 
 
-@accelerates("masked", "gpu")
+@multiplied.faster("gpu")
 def masked(x: Array, mask: Array) -> Array | None:
     """`ops.dropout.masked`: the product of two arrays."""
     return _as_it_lies(lambda _, mask, x: multiplied(x, mask), 0, mask, x)

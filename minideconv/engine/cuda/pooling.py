@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import aligned, pixels_plan
 from minideconv.engine.layout import from_channels_last, to_channels_last
 from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.switch_numbers import tap_dtype
+from minideconv.ops.unpooling import gather_taps, scatter_taps
 
 __all__ = ["gather", "pool", "scatter"]
 
@@ -30,8 +31,8 @@ MOST = 2**31
 """Pixels and windows of a batch are counted in 32 bits."""
 
 
-@accelerates("max_pool2d", "gpu")
-def pool(x: Array, window: PoolWindow) -> tuple[Array, Array] | None:
+@max_pool2d_core.faster("gpu")
+def pool(x: Array, window: PoolWindow, want_taps: bool = True) -> tuple[Array, Array] | None:
     """Return each window's maximum and its tap, uint8: (N, C, H, W) -> (N, C, H', W'), twice."""
     if not fits(x, window):
         return None
@@ -42,10 +43,10 @@ def pool(x: Array, window: PoolWindow) -> tuple[Array, Array] | None:
     return from_channels_last(y), from_channels_last(taps)
 
 
-@accelerates("scatter_add", "gpu")
-def scatter(values: Array, taps: Array | None, window: PoolWindow | None) -> Array | None:
+@scatter_taps.faster("gpu")
+def scatter(values: Array, taps: Array, window: PoolWindow) -> Array | None:
     """Add every value to the pixel at its switch, zeros elsewhere: `ops.unpooling`'s G*."""
-    if taps is None or window is None or not fits(values, window):
+    if not fits(values, window):
         return None
     y, t = to_channels_last(values), to_channels_last(taps)
     n, c = values.shape[:2]
@@ -62,7 +63,7 @@ def scatter(values: Array, taps: Array | None, window: PoolWindow | None) -> Arr
     return from_channels_last(x)
 
 
-@accelerates("gather", "gpu")
+@gather_taps.faster("gpu")
 def gather(planes: Array, taps: Array, window: PoolWindow) -> Array | None:
     """Fetch the pixel at every switch: `ops.unpooling`'s G."""
     if not fits(planes, window):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.algorithms import accelerates
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.layout import from_channels_last, to_channels_last
+from minideconv.ops import unpooling as ops
 from minideconv.ops.geometry import Pair
 
 __all__ = ["last_of_indices", "scatter_indices"]
@@ -21,7 +21,7 @@ MOST = 2**31
 """Values are numbered in 32 bits."""
 
 
-@accelerates("scatter_indices", "gpu")
+@ops.scatter_indices.faster("gpu")
 def scatter_indices(values: Array, indices: Array, plane: Pair) -> Array | None:
     """Add every value to the pixel at its index, zeros elsewhere."""
     if not _fits(indices) or values.dtype not in (np.float32, np.float64):
@@ -38,7 +38,7 @@ def scatter_indices(values: Array, indices: Array, plane: Pair) -> Array | None:
     return from_channels_last(x)
 
 
-@accelerates("last_of_indices", "gpu")
+@ops.last_of_indices.faster("gpu")
 def last_of_indices(indices: Array, plane: Pair) -> Array | None:
     """Return which indices are the last, in row-major order, at their pixel: a mask."""
     if not _fits(indices):

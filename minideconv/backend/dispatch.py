@@ -1,0 +1,178 @@
+"""How a function of arrays is called: by the fastest way there is, on the GPU where they are.
+
+`accelerated` stands above every readable function for which the engine has a faster one. When it is
+called, it looks where its first argument is, calls the function that was entered for there, and, if
+there is none or that one declines, the readable function itself. ``set_algorithm("reference")``
+leaves all faster functions out (`algorithms`). To find the faster functions of ``conv2d_core``,
+look for ``conv2d_core.faster``.
+
+`device_guard` makes the GPU where the arrays are the current one; `accelerated` does that too. CUDA
+has one *current* device for each thread of the host. CuPy takes memory there and starts its kernels
+there, wherever the arrays are that it is given: on a machine with two GPUs ``x + 1`` with ``x`` on
+``gpu:1`` fails while ``gpu:0`` is current, and ``x.copy()`` leaves the copy on ``gpu:0`` without a
+word. So every operation that is given arrays makes their device the current one, for as long as it
+runs. The name is that of PyTorch's ``DeviceGuard``, which does the same.
+
+On the CPU, and where the right device is current already, nothing happens.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+import numpy as np
+
+from minideconv.backend import Device, get_xp
+from minideconv.backend.algorithms import choice
+
+__all__ = ["Accelerated", "accelerated", "device_guard", "on_device_of"]
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+Faster = TypeVar("Faster", bound=Callable[..., Any])
+
+
+class Accelerated(Protocol[Arguments, Result_co]):
+    """A readable function of arrays, and the faster ones with the same arguments."""
+
+    ways: dict[str, Callable[..., Any]]
+    """The faster functions, by the kind of device: "cpu", "gpu"."""
+
+    def __call__(self, *arguments: Arguments.args, **options: Arguments.kwargs) -> Result_co:
+        """Compute it, by a faster function if there is one for these arguments."""
+
+    def faster(self, device: str) -> Callable[[Faster], Faster]:
+        """Enter the decorated function as the faster way on arrays of a "cpu" or a "gpu".
+
+        It may decline by returning None. One that changes its arguments in place and has no result
+        returns True.
+        """
+
+
+def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Result]:
+    """Let faster functions compute `core` where there are any, on the GPU where its arrays are.
+
+    `core` is the reference: it may take for granted that its arguments fit, so whoever calls it
+    checks them, and bad ones are refused alike whichever function computes. Its first argument is
+    an array, which says on what device.
+
+    Examples
+    --------
+    >>> @accelerated
+    ... def double(x):
+    ...     return x + x
+    >>> @double.faster("cpu")
+    ... def shift_left(x):
+    ...     return x << 1 if x.dtype.kind == "i" else None
+    >>> double(np.array([1, 2])), double(np.array([0.5]))
+    (array([2, 4]), array([1.]))
+    """
+    ways: dict[str, Callable[..., Any]] = {}
+
+    @device_guard
+    @wraps(core)
+    def compute(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        if (choice.name or choice.get()) != "reference":
+            first = arguments[0]
+            on_cpu = isinstance(first, np.ndarray) or get_xp(first) is np
+            faster = ways.get("cpu" if on_cpu else "gpu")
+            if faster is not None:
+                found: Result | None = faster(*arguments, **options)
+                if found is not None:
+                    return found
+        return core(*arguments, **options)
+
+    def enter(device: str) -> Callable[[Faster], Faster]:
+        def keep(function: Faster) -> Faster:
+            ways[device] = function
+            return function
+
+        return keep
+
+    result = cast("Accelerated[Arguments, Result]", compute)
+    result.ways, result.faster = ways, enter  # type: ignore[method-assign]
+    return result
+
+
+def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Make the GPU of a function's arguments the current one while the function runs.
+
+    Arguments are arrays, what has a ``device`` (a Tensor, Switches), and lists and tuples of these;
+    all others, and those on the CPU, have no say.
+
+    Raises
+    ------
+    ValueError
+        By the function that comes back, if its arguments are on different GPUs.
+    """
+
+    @wraps(function)
+    def guarded(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        cupy = sys.modules.get("cupy")
+        if cupy is None:  # then there is no array on a GPU
+            return function(*arguments, **options)
+        gpu = None
+        for found in _gpus((*arguments, *options.values()), cupy.ndarray):
+            if gpu is None:
+                gpu = found
+            elif found != gpu:
+                raise _two_gpus(function, arguments, options, cupy.ndarray)
+        if gpu is None or gpu == cupy.cuda.runtime.getDevice():
+            return function(*arguments, **options)
+        with cupy.cuda.Device(gpu):
+            return function(*arguments, **options)
+
+    return guarded
+
+
+def on_device_of(array: Any) -> AbstractContextManager[Any]:
+    """Make the GPU of `array` the current one inside a ``with`` block."""
+    cupy = sys.modules.get("cupy")
+    gpu = None if cupy is None else next(_gpus((array,), cupy.ndarray), None)
+    if cupy is None or gpu is None or gpu == cupy.cuda.runtime.getDevice():
+        return nullcontext()
+    return cupy.cuda.Device(gpu)
+
+
+_PLAIN = frozenset((int, float, bool, str, type(None)))  # most arguments are one of these
+
+
+def _gpus(values: Iterable[Any], ndarray: type) -> Iterator[int]:
+    """Yield the number of the GPU of everything in `values` that is on one."""
+    for value in values:
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if isinstance(value, ndarray):
+            yield int(value.device.id)  # type: ignore[attr-defined]
+        elif isinstance(value, (list, tuple)):
+            yield from _gpus(value, ndarray)
+        else:
+            device = getattr(value, "device", None)
+            if type(device) is Device and device.type == "gpu":
+                yield device.index
+
+
+def _two_gpus(
+    function: Callable[..., Any], arguments: Any, options: Any, ndarray: type
+) -> ValueError:
+    """Return the error that says which two arguments are where."""
+    bound = signature(function).bind(*arguments, **options).arguments
+    where: dict[int, str] = {}
+    for name, value in bound.items():
+        for gpu in _gpus((value,), ndarray):
+            where.setdefault(gpu, name)
+    (one, first), (other, second), *_ = where.items()
+    name = function.__name__.strip("_").removesuffix("_core")
+    if first == second:  # one list of arrays
+        first, second = f"one of {first}", "another"
+    return ValueError(
+        f"{name}: {first} is on gpu:{one} and {second} on gpu:{other}; all arguments must be on one"
+        " device: move one of them with .to(device)"
+    )
