@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from minideconv.nn.module import Module
+from typing import Any, NamedTuple
 
 __all__ = ["Hook", "Hooks", "call_with_hooks"]
 
@@ -35,9 +32,9 @@ class Hooks(dict[int, Any]):
 
 
 def call_with_hooks(
-    module: Module, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]
+    module: Any, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Return what ``module.forward`` returns, as its hooks change it."""
+    """Return what the forward of a `Module` returns, as its hooks change it."""
     # Lists: a hook may register others, and remove them or itself, while these are being called.
     for hook in [hook for hook in hooks.values() if hook.before]:
         found = hook.function(module, args, *((kwargs,) if hook.with_kwargs else ()))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from minideconv.backend import Array, check_state, check_writable, device_of, saved_array, to_device
 from minideconv.engine.layout import assign
 
-if TYPE_CHECKING:
-    from minideconv.nn.module import Module
-
 __all__ = ["load_state"]
 
 
-def load_state(module: Module, state: Mapping[str, Array]) -> None:
-    """Copy the values of a state into a module; see `Module.load_state_dict`."""
+def load_state(module: Any, state: Mapping[str, Array]) -> None:
+    """Copy the values of a state into a `Module`; see `Module.load_state_dict`."""
     check_state("load_state_dict", state)
     own = module.arrays()
     kind = type(module).__name__

@@ -64,12 +64,6 @@ def test_it_trains_evaluates_predicts_and_reports(own_networks, tmp_path, capsys
     new = "--task=reconstruction --model=again " + small
     (tmp_path / "picture.png").write_bytes(boards.png_bytes(Shapes("val", size=20)[0][0]))
     with default_device("cpu"):  # as a program begins
-        assert (
-            train.main(
-                ["--task=reconstruction", "--model=again", *small.split(), f"--output-dir={run}"]
-            )
-            == 0
-        )
         assert train.main(new.split()) == 0
         assert train.main([f"--resume={run}", "--epochs=4"]) == 0
         assert evaluate.main([run, f"--json={tmp_path / 'found'}", device]) == 0
