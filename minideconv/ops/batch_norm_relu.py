@@ -22,8 +22,8 @@ from minideconv.ops.batch_norm import (
     Gradients,
     batch_norm,
     batch_norm_backward_core,
-    check_gradient,
 )
+from minideconv.ops.batch_norm_checks import check_gradient
 from minideconv.ops.signature import with_signature_of
 
 __all__ = ["batch_norm_relu", "batch_norm_relu_backward"]

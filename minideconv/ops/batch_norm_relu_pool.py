@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from minideconv.backend import Array
 from minideconv.backend.dispatch import accelerated, device_guard
-from minideconv.ops.batch_norm import BatchNormSaved, Gradients, check, normalize, statistics
+from minideconv.ops.batch_norm import BatchNormSaved, Gradients, normalize, statistics
+from minideconv.ops.batch_norm_checks import check
 from minideconv.ops.batch_norm_relu import batch_norm_relu_backward
 from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
 from minideconv.ops.pooling import max_pool2d_core

@@ -113,8 +113,9 @@ def _check_type(op: str, dy: Array, x: Array) -> None:
 
 def _check_gradient(op: str, dy: Array, x: Array, shape: tuple[int, ...]) -> None:
     if dy.shape != shape:
+        kind = "transposed convolution" if "transpose" in op else "convolution"
         raise ValueError(
-            f"{op}: dy has shape {dy.shape}; a convolution of x {x.shape} with this geometry gives"
+            f"{op}: dy has shape {dy.shape}; a {kind} of x {x.shape} with this geometry gives"
             f" {shape}"
         )
 

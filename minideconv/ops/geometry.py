@@ -20,6 +20,7 @@ __all__ = [
     "Pair",
     "check_at_least",
     "check_output_padding",
+    "check_window",
     "conv_output_size",
     "conv_transpose_output_size",
     "output_padding_for",
@@ -64,6 +65,14 @@ def check_at_least(values: Pair, least: int, name: str, op: str) -> Pair:
     if min(values) < least:
         raise ValueError(f"{op}: {name} is {values}; both values must be at least {least}")
     return values
+
+
+def check_window(op: str, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """Raise ValueError if one of the numbers of a sliding window is too small."""
+    check_at_least(kernel, 1, "kernel_size", op)
+    check_at_least(stride, 1, "stride", op)
+    check_at_least(padding, 0, "padding", op)
+    check_at_least(dilation, 1, "dilation", op)
 
 
 def receptive_extent(kernel: int, dilation: int) -> int:

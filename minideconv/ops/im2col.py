@@ -98,7 +98,7 @@ def _pairs(
 
 @lru_cache(maxsize=1024)  # a network asks the same few questions at every step
 def _conv_window(op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair) -> Window:
-    _check(op, k, s, p, d)
+    geometry.check_window(op, k, s, p, d)
     return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
 
 
@@ -106,16 +106,9 @@ def _conv_window(op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair) -> Win
 def _conv_transpose_window(
     op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair, extra: Pair
 ) -> Window:
-    _check(op, k, s, p, d)
+    geometry.check_window(op, k, s, p, d)
     out = geometry.conv_transpose_output_size(size, k, s, p, extra, d, op)
     return Window(out, k, s, p, d, size)
-
-
-def _check(op: str, k: Pair, s: Pair, p: Pair, d: Pair) -> None:
-    geometry.check_at_least(k, 1, "kernel_size", op)
-    geometry.check_at_least(s, 1, "stride", op)
-    geometry.check_at_least(p, 0, "padding", op)
-    geometry.check_at_least(d, 1, "dilation", op)
 
 
 # ---------------------------------------------------------------------------------------------

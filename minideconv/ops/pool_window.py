@@ -102,10 +102,7 @@ def pool_window(
 def _pool_window(
     op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair, ceil_mode: bool, out: Pair | None
 ) -> PoolWindow:
-    geometry.check_at_least(k, 1, "kernel_size", op)
-    geometry.check_at_least(s, 1, "stride", op)
-    geometry.check_at_least(p, 0, "padding", op)
-    geometry.check_at_least(d, 1, "dilation", op)
+    geometry.check_window(op, k, s, p, d)
     fitting = geometry.pool_output_size(size, k, s, p, d, ceil_mode, op) if out is None else out
     window = PoolWindow(size, k, s, p, d, fitting)
     for axis, name in enumerate(_AXES):

@@ -50,16 +50,6 @@ def max_pool2d(
     *,
     return_switches: Literal[True],
 ) -> tuple[Array, Switches]: ...
-@overload
-def max_pool2d(
-    x: Array,
-    kernel_size: IntPair,
-    stride: IntPair | None = ...,
-    padding: IntPair = ...,
-    dilation: IntPair = ...,
-    ceil_mode: bool = ...,
-    return_switches: bool = ...,
-) -> Array | tuple[Array, Switches]: ...
 def max_pool2d(
     x: Array,
     kernel_size: IntPair,

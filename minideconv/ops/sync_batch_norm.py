@@ -35,12 +35,11 @@ from minideconv.ops.batch_norm import (
     Gradients,
     backward_apply,
     backward_sums,
-    check,
-    check_gradient,
     from_moments,
     moments,
     normalize,
 )
+from minideconv.ops.batch_norm_checks import check, check_gradient
 
 __all__ = ["SyncSaved", "Together", "sync_batch_norm", "sync_batch_norm_backward"]
 

@@ -23,7 +23,7 @@ from minideconv.engine.cpu import optimizers as cpu
 from minideconv.engine.cuda import optimizers as cuda
 from minideconv.optim.blocks import blocks
 from minideconv.optim.checks import check_range
-from minideconv.optim.optimizer import Group, Numbers, Optimizer, State
+from minideconv.optim.optimizer import Arrays, Group, Numbers, Optimizer, Skip, State
 
 __all__ = ["Adam", "AdamW", "adam"]
 
@@ -39,7 +39,7 @@ def adam(
     eps: float,
     weight_decay: float,
     decoupled: bool,
-    skip: Array | None = None,
+    skip: Skip = None,
 ) -> None:
     """Take one step: change `weight`, `mean` and `square`, the m and v of above, in place.
 
@@ -120,13 +120,7 @@ class Adam(Optimizer):
         return float(group["lr"]), float(state["step"])
 
     def update(
-        self,
-        weight: Array,
-        grad: Array,
-        memory: Sequence[Array],
-        numbers: Numbers,
-        group: Group,
-        skip: Array | None = None,
+        self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
         options = (group["betas"], group["eps"], group["weight_decay"], self.decoupled)

@@ -28,13 +28,18 @@ from minideconv.optim.flat import EXTRA, FlatParameters
 from minideconv.optim.groups import groups_of, new_group
 from minideconv.optim.saving import Group, State, read, write
 
-__all__ = ["Group", "Numbers", "Optimizer", "State"]
+__all__ = ["Arrays", "Group", "Numbers", "Optimizer", "Skip", "State"]
 
 Numbers = tuple[Any, Any] | Array
 """The two numbers that are of one step alone: Python's, or a row of float32 on the weights' device.
 
 Either is unpacked alike: ``lr, t = numbers``.
 """
+
+Arrays = Sequence[Array]
+
+Skip = Array | None
+"""`Optimizer.skip` where the numbers of a step are on the device, and None where they are not."""
 
 
 class Optimizer:
@@ -85,13 +90,7 @@ class Optimizer:
         raise NotImplementedError
 
     def update(
-        self,
-        weight: Array,
-        grad: Array,
-        memory: Sequence[Array],
-        numbers: Numbers,
-        group: Group,
-        skip: Array | None = None,
+        self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is.
 

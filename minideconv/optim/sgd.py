@@ -12,7 +12,7 @@ when lr changes, the momentum is scaled along with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
@@ -21,7 +21,7 @@ from minideconv.engine.cpu import optimizers as cpu
 from minideconv.engine.cuda import optimizers as cuda
 from minideconv.optim.blocks import blocks
 from minideconv.optim.checks import check_range
-from minideconv.optim.optimizer import Group, Numbers, Optimizer, State
+from minideconv.optim.optimizer import Arrays, Group, Numbers, Optimizer, Skip, State
 
 __all__ = ["SGD", "sgd"]
 
@@ -35,7 +35,7 @@ def sgd(
     momentum: float,
     weight_decay: float,
     nesterov: bool,
-    skip: Array | None = None,
+    skip: Skip = None,
 ) -> None:
     """Take one step: change `weight` and `velocity`, the v of above, in place.
 
@@ -127,13 +127,7 @@ class SGD(Optimizer):
         return float(group["lr"]), 1.0 if new else 1.0 - group["dampening"]
 
     def update(
-        self,
-        weight: Array,
-        grad: Array,
-        memory: Sequence[Array],
-        numbers: Numbers,
-        group: Group,
-        skip: Array | None = None,
+        self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
         options = (group["momentum"], group["weight_decay"], group["nesterov"])

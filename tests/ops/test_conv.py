@@ -399,6 +399,30 @@ ERRORS = {
         "conv2d_weight_grad: dy has shape (1, 4, 3, 5); a convolution of x (1, 6, 5, 7) with this "
         "geometry gives (1, 4, 3, 6)",
     ),
+    "dy of another convolution, backward": (
+        lambda: conv2d_backward(np.zeros((1, 4, 3, 5)), X, W),
+        ValueError,
+        "conv2d_backward: dy has shape (1, 4, 3, 5); a convolution of x (1, 6, 5, 7) with this "
+        "geometry gives (1, 4, 3, 6)",
+    ),
+    "dy of another type": (
+        lambda: conv2d_backward(np.zeros((1, 4, 3, 6), np.float32), X, W),
+        TypeError,
+        "conv2d_backward: dy has shape (1, 4, 3, 6) and dtype float32; it must have 4 axes and "
+        "the dtype of x, float64",
+    ),
+    "transposed dy of other channels": (
+        lambda: conv_transpose2d_backward(np.zeros((1, 5, 7, 8)), X, WT),
+        ValueError,
+        "conv_transpose2d_backward: dy has shape (1, 5, 7, 8); a transposed convolution of x "
+        "(1, 6, 5, 7) with this geometry gives (1, 4, 7, 8)",
+    ),
+    "transposed dy too small": (
+        lambda: conv_transpose2d_backward(np.zeros((1, 4, 6, 8)), X, WT),
+        ValueError,
+        "conv_transpose2d_backward: dy has shape (1, 4, 6, 8); with this geometry x (1, 6, 5, 7) "
+        "gives a larger one",
+    ),
     "im2col axes": (lambda: im2col(X[0], 2), ValueError, "im2col: x has shape (6, 5, 7)"),
     "im2col kernel": (lambda: im2col(X, 0), ValueError, "im2col: kernel_size is (0, 0)"),
     "col2im columns": (

@@ -1,0 +1,70 @@
+"""What batch normalisation refuses, with one sentence each, before anything is computed."""
+
+from __future__ import annotations
+
+from minideconv.backend import Array, check_writable
+
+__all__ = ["check", "check_gradient", "values_per_channel"]
+
+
+def check_gradient(op: str, dy: Array, x: Array) -> None:
+    """Raise unless `dy` is shaped like `x`."""
+    if dy.shape != x.shape:
+        raise ValueError(f"{op}: dy has shape {dy.shape} but x has shape {x.shape}")
+
+
+def values_per_channel(x: Array) -> int:
+    """Return M, the values of a channel; at least two, or there is no variance."""
+    count: int = x.size // max(x.shape[1], 1)
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: x has shape {x.shape}, {count} value per channel, but the batch's own"
+            " variance needs at least 2; use a larger batch or image, or training=False with"
+            " running statistics"
+        )
+    return count
+
+
+def check(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None,
+    bias: Array | None,
+    momentum: float,
+    eps: float,
+    training: bool,
+) -> None:
+    """Raise unless these are legal arguments of `batch_norm`."""
+    if x.ndim not in (2, 4):
+        raise ValueError(f"batch_norm: x has shape {x.shape}; it must be (N, C, H, W) or (N, C)")
+    if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
+        raise TypeError(f"batch_norm: x has dtype {x.dtype}; it must be float32 or float64")
+    if (running_mean is None) != (running_var is None):
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise ValueError(
+            f"batch_norm: {missing} is None but the other statistic is not; give both or neither"
+        )
+    arrays = {
+        "running_mean": running_mean,
+        "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
+    }
+    for name, array in arrays.items():
+        if array is not None and array.shape != (x.shape[1],):
+            raise ValueError(
+                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it"
+                f" must be ({x.shape[1]},)"
+            )
+        if array is not None and array.dtype.kind != "f":
+            raise TypeError(
+                f"batch_norm: {name} has dtype {array.dtype}; it must be floating point"
+            )
+    if not 0.0 <= momentum <= 1.0:
+        raise ValueError(f"batch_norm: momentum is {momentum}; it must be in 0..1")
+    if not eps > 0.0:
+        raise ValueError(f"batch_norm: eps is {eps}; it must be positive")
+    if training and running_mean is not None and running_var is not None:
+        running = (("running_mean", running_mean), ("running_var", running_var))
+        check_writable("batch_norm in training", running)
