@@ -225,9 +225,7 @@ class Task(ABC):
         for done, (index, outputs) in enumerate(zip(chosen, maps, strict=True)):
             each(done, len(chosen))
             xp = get_xp(outputs)
-            if (
-                get_xp(counts) is not xp
-            ):  # a GPU adds up there, and the host waits for the sums only
+            if get_xp(counts) is not xp:  # a GPU adds up there: the host waits at the end only
                 counts, losses = xp.zeros(counts.shape, counts.dtype), xp.zeros(())
             with checks.deferred():
                 loss, weight = self.evaluate_image(counts, outputs, *data[index])
