@@ -62,10 +62,13 @@ def _main(arguments: Sequence[str]) -> int:
     folder, images = Path(options.output_dir), [Path(image) for image in options.images]
     # Imported late, so that --help and usage errors are quick.
     from minideconv import tasks
+    from minideconv.backend import as_device
     from minideconv.training.computing import computing
     from minideconv.training.run.checkpoint import find_checkpoint, read_header
     from minideconv.training.run.trained import load_trained
 
+    with naming_device_option():
+        as_device(options.device)  # a device that is not there is said before a file is read
     header = read_header(find_checkpoint(options.checkpoint, options.which))
     task = tasks.of_config(header.get("config", {}))
     plan = plan_outputs(

@@ -188,7 +188,7 @@ def test_a_run_too_short_for_a_warm_up_can_be_made_longer(tmp_path):
 def test_a_checkpoint_of_another_schedule_is_refused_in_a_sentence(tmp_path, capsys, monkeypatch):
     folder = str(tmp_path / "run")
     assert train.main([*TINY, "-q", "--stage", "whole", "--output-dir", folder]) == 0
-    monkeypatch.setattr(build, "schedule", lambda config, optimiser, steps: FixedLR(optimiser))
+    monkeypatch.setattr(build, "schedule", lambda config, optimiser, *steps: FixedLR(optimiser))
     assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 1
     error = capsys.readouterr().err
     assert "the checkpoint does not fit the settings of this run" in error
