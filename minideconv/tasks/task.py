@@ -67,12 +67,15 @@ class Task(ABC):
         What `predict` writes for each image: the endings of the files' names.
     trained : type
         What `load_trained` returns.
+    trainer_attributes : mapping of str to callable
+        What a `Trainer` offers besides, while it trains this task: each is called with the trainer.
     """
 
     name: ClassVar[str]
     main_metric: ClassVar[MainMetric]
     endings: ClassVar[tuple[str, ...]] = (".png",)
     trained: ClassVar[type[Trained]] = Trained
+    trainer_attributes: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     outputs: int
 
     def __init__(self, normalize: Normalize | None = None) -> None:

@@ -68,6 +68,12 @@ class TrainConfig(RunConfig):
         object.__setattr__(self, "network", chosen)
         self.check()
 
+    def __getattr__(self, name: str) -> Any:
+        """Read an option of the network: ``config.width`` is ``config.network.width``."""
+        if name.startswith("_") or "network" not in vars(self):
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
     @classmethod
     def settings(cls, model: str | None = DEFAULT_MODEL) -> dict[str, Setting]:
         """Return every `Setting` of a run that trains `model`, by name and in order.

@@ -243,6 +243,13 @@ class Trainer:
 
     # -- Validation -----------------------------------------------------------------------------
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what the task offers under a name of its own (`Task.trainer_attributes`)."""
+        offered = vars(self)["task"].trainer_attributes if "task" in vars(self) else {}
+        if name not in offered:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return offered[name](self)
+
     def predictor(self) -> Any:
         """Return the network as it is now, ready to use on photographs: see `Task.predictor`."""
         size = 16 if self.memory.budget is None else min(16, self.config.batch_size)

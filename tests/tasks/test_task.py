@@ -13,6 +13,7 @@ from minideconv.errors import UsageError
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.settings.run import TASKS
 from minideconv.tasks import MainMetric, Segmentation, Task
+from minideconv.training import Trainer
 from minideconv.training.config import TrainConfig
 from minideconv.visualize.html import read_templates
 
@@ -187,3 +188,11 @@ def test_templates_are_found_by_their_names(tmp_path):
     assert found.keys() == {"one", "two"}
     assert found["one"].substitute(x=1) == "<b>1</b>"
     assert found["two"].substitute(x="$y", y=2) == "$y\n2"
+
+
+def test_a_trainer_offers_what_its_task_calls_by_names_of_its_own():
+    trainer = Trainer(TrainConfig(width=2, fc=4, train_images=8, device="cpu"))
+    assert trainer.classes == trainer.task.classes
+    assert trainer.segmenter().labels(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30)
+    with pytest.raises(AttributeError, match="Trainer has no attribute 'colours'"):
+        trainer.colours  # noqa: B018

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import pickle
 import re
@@ -173,3 +174,11 @@ def test_what_is_found_out_later_names_arguments_too():
         computing(as_device("cpu"), 1, None, "bf16"),
     ):
         pass
+
+
+def test_an_option_of_the_network_is_read_as_before():
+    config = TrainConfig(width=3)
+    assert config.width == config.network.width == 3
+    assert copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(AttributeError, match="wide"):
+        config.wide  # noqa: B018

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -60,6 +61,9 @@ class Segmentation(Task):
     main_metric = MainMetric("mean_iou", "IoU", "mean IoU", top=1.0)
     endings = (".png", "_overlay.png")
     trained = TrainedSegmenter
+    trainer_attributes = MappingProxyType(
+        {"classes": lambda trainer: trainer.task.classes, "segmenter": lambda t: t.predictor}
+    )
 
     def __init__(
         self,
