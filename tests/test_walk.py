@@ -19,13 +19,17 @@ from minideconv.backend.algorithms import algorithm
 PACKAGE = Path(minideconv.__file__).parent
 
 
-def walk(function):
-    """Call `function`; return ``{file: functions}`` in the order in which they are met."""
+def walk(function, until=""):
+    """Call `function`; return ``{file: functions}`` in the order in which they are met.
+
+    What is met after the function `until` is left out.
+    """
     met: dict[str, dict[str, None]] = {}
 
     def enter(frame, event, _):
         path = Path(frame.f_code.co_filename)
-        if event == "call" and PACKAGE in path.parents:
+        there = any(until in functions for functions in met.values())
+        if event == "call" and PACKAGE in path.parents and not there:
             met.setdefault(str(path.relative_to(PACKAGE)), {})[frame.f_code.co_name] = None
 
     before = sys.getprofile()
@@ -49,9 +53,11 @@ def test_from_the_tensor_to_the_product():
     with algorithm("reference"):
         call = convolution()
         call()  # what is done once, as reading the environment, is no part of the walk
-        met = walk(call)
+        met, product = walk(call), walk(call, until="multiply")
     for file, functions in met.items():
         print(f"{file:28s} {' '.join(functions)}")
     assert next(iter(met)) == "functional.py"
     assert {"ops/conv.py", "autograd/tensor.py"} <= met.keys()
-    assert len(met) <= 10
+    assert "multiply" in product["ops/conv.py"]  # the function around ``matrix @ cols``
+    assert len(product) <= 8
+    assert len(met) <= 10  # with the tape, which comes after the product
