@@ -276,7 +276,8 @@ class Normalize:
     Notes
     -----
     The paper, like VGG-16, feeds blue-green-red and only subtracts the mean: that is
-    `Normalize.paper()`, needed with weights trained so (deconvnet-spec: input 0..255, no division).
+    `Normalize.paper()`, needed with weights trained so (the authors' released network takes values
+    of 0..255 less the mean, not divided).
     """
 
     def __init__(
