@@ -127,9 +127,9 @@ def test_at_most_ten_files_lie_at_the_top_level():
 
 def test_files_import_each_other_in_no_circle():
     """But for types: Tensor's methods are declared in one file and take Tensors of another."""
-    assert not house.circles(house.file_graph())
-    for circle in house.circles(house.file_graph(types=True)):
-        assert {name.rpartition(".")[0] for name in circle} == {"minideconv.autograd"}
+    assert not house.cycles(house.file_graph())
+    for cycle in house.cycles(house.file_graph(types=True)):
+        assert {name.rpartition(".")[0] for name in cycle} == {"minideconv.autograd"}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_circle_is_found(tmp_path, files, found):
     for name, text in {"__init__": "", **files}.items():
         (package / f"{name}.py").write_text(text)
     graph = house.file_graph(package)
-    assert house.circles(graph) == ([found] if found else [])
+    assert house.cycles(graph) == ([found] if found else [])
     if found:
         with pytest.raises(ValueError, match="import each other"):
             house.floors(graph)

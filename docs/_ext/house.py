@@ -90,7 +90,7 @@ def room_graph(files: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     return {room: targets - {room} for room, targets in graph.items()}
 
 
-def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+def cycles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
     """Return the groups of more than one that reach each other (strongly connected components)."""
     below = {name: reachable(graph, name) for name in graph}
     groups = {
@@ -118,9 +118,9 @@ def floors(graph: Mapping[str, Iterable[str]]) -> dict[str, int]:
     Raises
     ------
     ValueError
-        If rooms import each other in a circle.
+        If rooms import each other in a cycle.
     """
-    if found := circles(graph):
+    if found := cycles(graph):
         raise ValueError(f"rooms that import each other: {found}")
     floor: dict[str, int] = {}
     while len(floor) < len(graph):
