@@ -1,7 +1,7 @@
 """What a new array costs beside one in memory used before: ``python -m benchmarks.fresh_memory``.
 
-``2 * a`` into a new NumPy array, into one of `engine.memory`, and into an array that is kept: the
-processor's milliseconds, medians of 15, taking turns.
+``2 * a`` into a new NumPy array, into one of `engine.cpu.memory`, and into an array that is kept:
+the processor's milliseconds, medians of 15, taking turns.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_imports_run_one_way():
     assert not wrong, "imports against the direction of the rooms:\n" + "\n".join(wrong)
 
 
-def test_the_table_of_rooms_has_no_circle():
+def test_the_table_of_rooms_has_no_cycle():
     assert max(house.floors({room: allowed - {room} for room, allowed in ROOMS.items()}).values())
 
 
@@ -125,7 +125,7 @@ def test_at_most_ten_files_lie_at_the_top_level():
     assert len(list(PACKAGE.glob("*.py"))) <= 10
 
 
-def test_files_import_each_other_in_no_circle():
+def test_files_import_each_other_in_no_cycle():
     """But for types: Tensor's methods are declared in one file and take Tensors of another."""
     assert not house.cycles(house.file_graph())
     for cycle in house.cycles(house.file_graph(types=True)):
@@ -140,7 +140,7 @@ def test_files_import_each_other_in_no_circle():
         ({"a": "import p.b", "b": "import os"}, None),
     ],
 )
-def test_a_circle_is_found(tmp_path, files, found):
+def test_a_cycle_is_found(tmp_path, files, found):
     package = tmp_path / "p"
     package.mkdir()
     for name, text in {"__init__": "", **files}.items():

@@ -18,7 +18,7 @@ from minideconv.data.subset import carve_subset
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_foreign_file
-from minideconv.settings.command_line import HelpFormatter, positive, run_program
+from minideconv.settings.command_line import HelpFormatter, natural, positive, run_program
 
 __all__ = ["main"]
 
@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     carve.add_argument(
         "--per-class", type=positive, default=10, metavar="N", help="images per class and split"
     )
-    carve.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the choice")
+    carve.add_argument("--seed", type=natural, default=0, metavar="N", help="decides the choice")
     carve.add_argument(
         "--splits", nargs="+", default=["train", "val"], metavar="NAME", help="image lists"
     )
@@ -76,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
     show.add_argument("--count", type=positive, default=24, metavar="N", help="how many samples")
     show.add_argument("--columns", type=positive, default=4, metavar="N")
     show.add_argument("--cell", type=positive, default=128, metavar="PIXELS", help="of each panel")
-    show.add_argument("--seed", type=_seed, default=0, metavar="N", help="which samples")
+    show.add_argument("--seed", type=natural, default=0, metavar="N", help="which samples")
     show.add_argument(
         "--output",
         required=True,
@@ -84,12 +84,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="the PNG to write; an earlier one is replaced",
     )
     return parser
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
-    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -128,14 +128,14 @@ def arguments(
         of the output, the side of the square images (crops are cut to it as well), the channels of
         the input, and whether activations are computed twice instead of kept.
     """
-    run = {
+    known = {
         "num_classes": num_classes,
         "input_size": input_size,
         "in_channels": in_channels,
         "recompute": recompute,
     }
     taken = MODELS[name].parameters
-    return {**{key: run[key] for key in run if key in taken}, **options.arguments()}
+    return {**{key: known[key] for key in known if key in taken}, **options.arguments()}
 
 
 def build(name: str, config: dict[str, Any]) -> Module:

@@ -35,6 +35,7 @@ __all__ = [
     "HelpFormatter",
     "add_machine_options",
     "device_name",
+    "naming_device_option",
     "naming_options",
     "natural",
     "positive",

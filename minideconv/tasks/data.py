@@ -25,8 +25,6 @@ class Subset:
     def __init__(self, dataset: Any, count: int) -> None:
         self.dataset = dataset
         self.count = min(count, len(dataset))
-        self.classes = dataset.classes
-        self.num_classes = len(dataset.classes)
 
     def __len__(self) -> int:
         return self.count

@@ -27,8 +27,8 @@ section 3, for the shift and for sums in blocks.
 
 Arrays must lie channels last; others, and small ones, are left to the reference. A batch is cut
 into parts for the worker threads, the same parts for any number of threads, and the sums of the
-parts are added in their order. The walks themselves are in `engine.compiled.batch_norm`, or, for
-float64 and without numba, in `engine.batch_norm_blocks`.
+parts are added in their order. The walks themselves are in `engine.cpu.compiled.batch_norm`, or,
+for float64 and without numba, in `engine.cpu.batch_norm_blocks`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batch normalisation's four walks over memory in NumPy; `engine.batch_norm` says what they are.
+"""Batch normalisation's four walks over memory, described in `engine.cpu.batch_norm`, in NumPy.
 
 NumPy does one operation at a time, each from memory to memory. So an array is taken in blocks that
 stay in the processor's cache (256 KiB), and all operations are done on one block before the next is
@@ -7,7 +7,7 @@ fetched: main memory sees one walk.
 All arrays are flat. What belongs to a channel is repeated until it is as long as a block: NumPy's
 operations on two arrays of equal length are twice as fast as those that repeat one of them, and,
 strange as it is, as those with a single number. The functions have the arguments of those in
-`engine.compiled.batch_norm`.
+`engine.cpu.compiled.batch_norm`.
 """
 
 from __future__ import annotations

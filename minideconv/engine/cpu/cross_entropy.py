@@ -5,7 +5,7 @@ reductions over the classes: where these are neighbours in memory, as channels l
 of a hundred thousand maxima is a loop of its own. Both ways around it put pixels side by side:
 
 * compiled, sixteen pixels are transposed in the processor's registers
-  (`engine.compiled.cross_entropy`);
+  (`engine.cpu.compiled.cross_entropy`);
 * in NumPy the scores are copied into class-major order, block by block, and stay in that order.
 
 Scores are seen as (N, C, M), with M pixels. The rest of the cross entropy, one number for each

@@ -15,7 +15,7 @@ once for each tap, memory sees it twice or five times. A switch as an index of 8
 keeps it, would be half as large as x.
 
 Arrays must lie channels last, and other windows are left to the reference. The kernels are in
-`engine.compiled.pooling`; what stands here does the same in NumPy, some lines of the image at a
+`engine.cpu.compiled.pooling`; what stands here does the same in NumPy, some lines of the image at a
 time, for float64, fewer than 16 channels, or without numba. Ties and NaN: see `ops.pooling`.
 """
 

@@ -8,7 +8,7 @@ row-major matrices. Groups are a batch of products, on strided views. `columns` 
 matrix, a block of output rows at a time.
 
 Two cases need no patch matrix, because the images are their own: 1x1 kernels, and kernels as large
-as the image (fc6 and its twin); see `engine.gemm`.
+as the image (fc6 and its twin); see `engine.cpu.gemm`.
 
 With stride 1, dX is also a convolution of dY, by the same kernel with its taps run backwards and
 the roles of its channels exchanged:

@@ -138,7 +138,7 @@ class Replays:
         return reason
 
     def _record(self, piece: Hashable, work: Callable[[], None]) -> bool:
-        """RunRecord a piece; return False, and say why, if something in it cannot be recorded."""
+        """Record a piece; return False, and say why, if something in it cannot be recorded."""
         if self._recorder is None:
             memory.release()  # what the first steps used; the recorded one has memory of its own
             self._recorder = Recorder()

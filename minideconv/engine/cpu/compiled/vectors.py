@@ -56,7 +56,6 @@ LANES = 16
 
 _float, _int32, _index = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _lanes = ir.VectorType(_float, LANES)
-_mask = ir.VectorType(ir.IntType(1), LANES)
 _undefined = ir.Constant(_lanes, ir.Undefined)
 
 

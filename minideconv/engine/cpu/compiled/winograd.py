@@ -1,4 +1,4 @@
-"""Winograd's F(4x4, 3x3) in compiled vectors: the equations of `engine.winograd`, fused.
+"""Winograd's F(4x4, 3x3) in compiled vectors: the equations of `engine.cpu.winograd`, fused.
 
     forward        y  = A.T [ sum_c (G w G.T) * (B d B.T) ] A
     input_grad     the same with the rotated kernels and C, K exchanged
@@ -47,7 +47,7 @@ Range = tuple[int, int]
 
 
 def fits(window: Window, c: int, k: int, dtype: np.dtype) -> bool:
-    """Return whether these kernels can: as `engine.winograd.fits`, and float32."""
+    """Return whether these kernels can: as `engine.cpu.winograd.fits`, and float32."""
     return winograd.fits(window, c, k, dtype) and dtype == np.float32
 
 

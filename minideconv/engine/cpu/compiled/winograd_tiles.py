@@ -1,7 +1,7 @@
 """The transforms of Winograd's F(4x4, 3x3), on sixteen channels at a time.
 
-`engine.winograd` writes a transform as one product with a 36 x 36 matrix. Here it is done in two
-steps, along the columns of a tile and then along its rows, with the zeros and the pairs of the
+`engine.cpu.winograd` writes a transform as one product with a 36 x 36 matrix. Here it is done in
+two steps, along the columns of a tile and then along its rows, with the zeros and the pairs of the
 matrices used: points come as p, -p, so two rows of a matrix are ``even + odd`` and ``even - odd``.
 That is 12 or 14 operations for six numbers instead of 36, and a number is a vector of 16 channels.
 
@@ -16,7 +16,7 @@ a line            from -> to                      a tile
 ================  ==============================  ====================================
 
 Every function reads ``a[i + k * s : ... + 16]`` and writes ``b[j + k * t : ... + 16]``: a line runs
-along whatever lies s apart. The names of the matrices are those of `engine.winograd_matrices`.
+along whatever lies s apart. The names of the matrices are those of `engine.cpu.winograd_matrices`.
 """
 
 from __future__ import annotations
