@@ -59,12 +59,11 @@ class Reconstruction(tasks.Task):
 def test_it_trains_evaluates_predicts_and_reports(own_networks, tmp_path, capsys):
     models.register("again")(Tiny)
     run, device = str(tmp_path / "run"), f"--device={'cpu' if DEVICE == 'cpu' else 'gpu'}"
-    small = "--image-size=24 --input-size=16 --train-images=16 --val-images=3 -b=4 --epochs=2"
-    small += f" --optimizer=adamw --lr=0.02 --lr-schedule=plateau {device} --output-dir={run}"
-    new = "--task=reconstruction --model=again " + small
+    new = "--task=reconstruction --model=again --image-size=24 --input-size=16 --train-images=16"
+    new += " --val-images=3 -b=4 --epochs=2 --optimizer=adamw --lr=0.02 --lr-schedule=plateau"
     (tmp_path / "picture.png").write_bytes(boards.png_bytes(Shapes("val", size=20)[0][0]))
     with default_device("cpu"):  # as a program begins
-        assert train.main(new.split()) == 0
+        assert train.main([*new.split(), device, f"--output-dir={run}"]) == 0
         assert train.main([f"--resume={run}", "--epochs=4"]) == 0
         assert evaluate.main([run, f"--json={tmp_path / 'found'}", device]) == 0
         assert predict.main([run, str(tmp_path / "picture.png"), f"-o={tmp_path}", device]) == 0
