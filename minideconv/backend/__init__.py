@@ -162,8 +162,8 @@ def check_state(op: str, state: Any) -> None:
     """Raise TypeError unless `state`, which `op` is about to load, is a mapping."""
     if not isinstance(state, Mapping):
         raise TypeError(
-            f"{op}: the state is a {type(state).__name__}; it must be a dict, as state_dict()"
-            " returns it"
+            f"{op}: the state is a {type(state).__name__}; "
+            "it must be a dict, as state_dict() returns it"
         )
 
 

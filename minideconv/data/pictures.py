@@ -93,8 +93,8 @@ def rgb(path: Path, picture: Image.Image) -> np.ndarray:
     """
     if picture.mode == "F" or picture.mode.startswith("I"):
         raise DataError(
-            f"{path} has mode {picture.mode}, grey levels of more than 8 bits; save it as an 8-bit"
-            " picture"
+            f"{path} has mode {picture.mode}, grey levels of more than 8 bits; "
+            "save it as an 8-bit picture"
         )
     return np.array(picture.convert("RGB"))
 

@@ -78,9 +78,9 @@ def refuse_other_size(
     )
     if turned in SIDEWAYS and shape == other_shape[::-1]:
         raise DataError(
-            f"{sizes} when turned upright by its EXIF orientation {turned}; the mask fits the"
-            " pixels as they are stored, so turn the mask too, or take the orientation out of the"
-            " photograph"
+            f"{sizes} when turned upright by its EXIF orientation {turned}; "
+            "the mask fits the pixels as they are stored, "
+            "so turn the mask too, or take the orientation out of the photograph"
         )
     raise DataError(f"{sizes}; the two must have one size")
 

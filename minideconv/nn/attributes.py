@@ -119,9 +119,9 @@ class Attributes:
         if isinstance(before, Parameter | Attributes):
             kind = "Parameter" if isinstance(before, Parameter) else "Module"
             raise TypeError(
-                f"{type(self).__name__}: {name!r} is a {kind}; it may become a Parameter, a Module"
-                f" or None, and not a {type(value).__name__}: change parameter.data, or `del` the"
-                " attribute first"
+                f"{type(self).__name__}: {name!r} is a {kind}; "
+                f"it may become a Parameter, a Module or None, and not a {type(value).__name__}: "
+                "change parameter.data, or `del` the attribute first"
             )
 
     def _forget_buffer(self, name: str) -> None:

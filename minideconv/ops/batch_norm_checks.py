@@ -18,9 +18,9 @@ def values_per_channel(x: Array) -> int:
     count: int = x.size // max(x.shape[1], 1)
     if count < 2:
         raise ValueError(
-            f"batch_norm: x has shape {x.shape}, {count} value per channel, but the batch's own"
-            " variance needs at least 2; use a larger batch or image, or training=False with"
-            " running statistics"
+            f"batch_norm: x has shape {x.shape}, {count} value per channel, "
+            "but the batch's own variance needs at least 2; "
+            "use a larger batch or image, or training=False with running statistics"
         )
     return count
 

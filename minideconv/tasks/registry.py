@@ -19,6 +19,11 @@ _TASKS: dict[str, type[Task]] = {}
 def register(name: str) -> Callable[[Kind], Kind]:
     """Let a command line and a checkpoint find a task by its name: a class decorator.
 
+    Raises
+    ------
+    ValueError
+        If another task has that name; the same one may be registered again.
+
     Examples
     --------
     ::
@@ -31,6 +36,9 @@ def register(name: str) -> Callable[[Kind], Kind]:
     """
 
     def add(kind: Kind) -> Kind:
+        there = _TASKS.get(name)
+        if there is not None and _origin(there) != _origin(kind):
+            raise ValueError(f"register: {name!r} is already {_origin(there)}")
         kind.name = name
         _TASKS[name] = kind
         if name not in TASKS:
@@ -38,6 +46,10 @@ def register(name: str) -> Callable[[Kind], Kind]:
         return kind
 
     return add
+
+
+def _origin(kind: type[Task]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def get(name: str) -> type[Task]:

@@ -155,6 +155,13 @@ class Trainer:
         """Show a line and keep it in log.txt."""
         self.journal.say(text)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what the task offers under a name of its own (`Task.trainer_attributes`)."""
+        offered = vars(self)["task"].trainer_attributes if "task" in vars(self) else {}
+        if name not in offered:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return offered[name](self)
+
     # -- The loop -------------------------------------------------------------------------------
 
     def fit(self) -> RunProgress:
@@ -242,13 +249,6 @@ class Trainer:
         self.journal.step(stage, images)
 
     # -- Validation -----------------------------------------------------------------------------
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the task offers under a name of its own (`Task.trainer_attributes`)."""
-        offered = vars(self)["task"].trainer_attributes if "task" in vars(self) else {}
-        if name not in offered:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return offered[name](self)
 
     def predictor(self) -> Any:
         """Return the network as it is now, ready to use on photographs: see `Task.predictor`."""
@@ -355,12 +355,8 @@ class Trainer:
             If a file cannot be written; the older one stays.
         """
         self.steps.read(stage)
-        if self.run is not None and self.writes:
-            self.write_checkpoint(stage, best)
-
-    def write_checkpoint(self, stage: Stage, best: bool = False) -> None:
-        """Write last.npz (and best.npz) with the figures as they were read last."""
-        assert self.run is not None
+        if self.run is None or not self.writes:
+            return
         model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
             if not np.isfinite(array).all():

@@ -60,6 +60,10 @@ def test_a_task_is_found_by_its_name(monkeypatch):
     assert tasks.of_config({"task": "brighter"}) is kind
     tasks.register("brighter")(kind)  # a notebook's cell that runs again
     assert names == ["segmentation", "brighter"]
+    with pytest.raises(ValueError, match=r"'segmentation' is already minideconv\.tasks"):
+        tasks.register("segmentation")(kind)
+    assert tasks.get("segmentation") is Segmentation
+    assert kind.name == "brighter"
     with pytest.raises(
         UsageError, match=r"no task is called 'x'; there are brighter, segmentation"
     ):
