@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_device import Row
-from minideconv.engine.cuda.table import Question, is_implicit
+from minideconv.engine.cuda.table import ConvProblem, is_implicit
 from minideconv.ops.im2col import conv_window
 from minideconv.settings.command_line import HelpFormatter, run_program
 
@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "gpu-nvidia-h200.json"
 SHAPE = re.compile(r"(\d+) -> (\d+), (\d+)x\d+( transposed)?, (\d+)x\d+, N=(\d+)")
 
 
-def question_of(row: Row) -> Question:
+def question_of(row: Row) -> ConvProblem:
     """Return what the table is asked about a stored row; of a transposed convolution, its twin."""
     found = SHAPE.fullmatch(row["shape"])
     assert found is not None, row["shape"]
@@ -42,7 +42,7 @@ def question_of(row: Row) -> Question:
         operation = {"forward": "input_grad", "input_grad": "forward"}.get(operation, operation)
         size += (kernel - 1) * (kernel > 3)  # fc6_deconv grows; the others have padding
     window = conv_window("conv2d", (size, size), kernel, 1, kernel // 2 if kernel == 3 else 0, 1)
-    return Question(operation, window, n, c, k, 1, np.dtype(np.float32), row["precision"])
+    return ConvProblem(operation, window, n, c, k, 1, np.dtype(np.float32), row["precision"])
 
 
 def costs(rows: Sequence[Row], least: float) -> dict[str, dict[str, float]]:

@@ -28,7 +28,7 @@ from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
 from minideconv.backend import cupy, to_device
 from minideconv.backend.precisions import precision
-from minideconv.engine.cuda.table import Algorithm, Question, candidates
+from minideconv.engine.cuda.table import Algorithm, ConvProblem, candidates
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 
@@ -52,7 +52,7 @@ def layers(
             theirs = _torch(layer, arrays, chosen)
             for which in PASSES:
                 if which == "input gradient" and layer.name == "conv1_1":
-                    continue  # nobody asks for the gradient of the photograph
+                    continue  # the gradient of the photograph is not needed
                 ways = _ours(layer, arrays, which, chosen)
                 contenders = ways if theirs is None else {**ways, "cudnn": theirs[which]}
                 tolerance = TOLERANCE[chosen] + PER_ROOT * _summands(layer, which) ** 0.5
@@ -121,7 +121,7 @@ def _ours(
         size, c, k, x, dy = layer.out_size, k, c, dy, x
         operation = {"forward": "input_grad", "input_grad": "forward"}.get(operation, operation)
     window = conv_window("conv2d", (size, size), layer.kernel, 1, layer.padding, 1)
-    question = Question(operation, window, layer.batch, c, k, 1, np.dtype(np.float32), chosen)
+    problem = ConvProblem(operation, window, layer.batch, c, k, 1, np.dtype(np.float32), chosen)
     b = bias if which == "forward" else None
 
     def call(way: Algorithm) -> Callable[[], Any]:
@@ -135,7 +135,7 @@ def _ours(
 
         return run
 
-    return {way.name: call(way) for way in candidates(question)}
+    return {way.name: call(way) for way in candidates(problem)}
 
 
 def _torch(

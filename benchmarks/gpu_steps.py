@@ -1,6 +1,6 @@
 """Section `steps`: whole training steps on the GPU, ours and PyTorch's, on a batch that stays.
 
-zero_grad, forward, cross entropy, backward, SGD with momentum and weight decay. Nobody reads the
+zero_grad, forward, cross entropy, backward, SGD with momentum and weight decay. Nothing reads the
 loss: both libraries go on to the next step without waiting for the device. PyTorch has its images
 and weights channels last, cuDNN in benchmark mode, a fused optimiser, and for bf16 autocast; ours
 chooses its convolutions by measurement (`set_benchmark`, which the training program does not do by

@@ -1,8 +1,8 @@
 """The machine: what it is, and section `floors`, the rates at which it can compute and move bytes.
 
 No program can be faster than these, so a time beside them says how much there is left to win. A
-rate is the best that was seen and not a median: a limit that somebody else's work hid for a moment
-is still a limit.
+rate is the best that was seen and not a median: a limit that other work on the machine hid for a
+moment is still a limit.
 """
 
 from __future__ import annotations

@@ -27,16 +27,16 @@ from benchmarks import machine
 from benchmarks.plans import SMALL
 from benchmarks.scaling_model import CLUSTER, PRECISIONS, REACHED, scaling
 from minideconv import models, random
-from minideconv.data.shard import part_of
+from minideconv.data.shard import shard_of
 from minideconv.distributed import Communicator, communicator
 from minideconv.errors import UsageError
 from minideconv.optim import SGD
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
 from minideconv.tasks import Segmentation
 from minideconv.training.config import TrainConfig
+from minideconv.training.data_parallel import data_parallel_for
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
-from minideconv.training.processes import exchange_for
 from minideconv.training.step import HostStep
 
 RESULTS = Path(__file__).parent / "results" / "scaling.json"
@@ -51,11 +51,11 @@ WARM_UP = 2
 class Listener:
     """A communicator that counts the seconds spent in it."""
 
-    def __init__(self, talk: Communicator) -> None:
-        self.talk, self.seconds = talk, 0.0
+    def __init__(self, comm: Communicator) -> None:
+        self.comm, self.seconds = comm, 0.0
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self.talk, name)
+        found = getattr(self.comm, name)
         if not callable(found):
             return found
 
@@ -71,29 +71,29 @@ class Listener:
 
 def work(steps: int) -> None:
     """Take steps of the small network, then add up arrays; rank 0 prints what it took."""
-    talk = Listener(communicator())
-    rows = list(_steps(talk, steps))
+    comm = Listener(communicator())
+    rows = list(_steps(comm, steps))
     found = {
-        "processes": talk.size,
+        "processes": comm.size,
         "batch": SMALL.batch,
         "step_seconds": [round(row[0], 5) for row in rows],
         "talking_seconds": [round(row[1], 5) for row in rows],
-        "sums": [{"bytes": n, "seconds": _sum_seconds(talk.talk, n)} for n in BYTES],
+        "sums": [{"bytes": n, "seconds": _sum_seconds(comm.comm, n)} for n in BYTES],
     }
-    if talk.rank == 0:
+    if comm.rank == 0:
         print(json.dumps(found))
-    talk.close()
+    comm.close()
 
 
-def _steps(talk: Any, steps: int) -> Iterator[tuple[float, float]]:
+def _steps(comm: Any, steps: int) -> Iterator[tuple[float, float]]:
     random.manual_seed(0)
-    exchange = exchange_for(talk)
+    strategy = data_parallel_for(comm)
     model = models.deconvnet(**SMALL.arguments())
-    exchange.prepare(model)
+    strategy.prepare(model)
     optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9)
     optimizer.flatten()
     rng = np.random.default_rng(0)
-    size, mine = SMALL.input_size, part_of(range(SMALL.batch), *exchange.part)
+    size, mine = SMALL.input_size, shard_of(range(SMALL.batch), strategy.rank, strategy.world_size)
     images = rng.standard_normal((SMALL.batch, 3, size, size), np.float32)[mine.start : mine.stop]
     labels = rng.integers(0, 21, (SMALL.batch, size, size)).astype(np.uint8)
     batch = (images, labels[mine.start : mine.stop])
@@ -107,25 +107,25 @@ def _steps(talk: Any, steps: int) -> Iterator[tuple[float, float]]:
     )
     journal = SimpleNamespace(clock=Clock(), progress=SimpleNamespace(step=0, epoch=0))
     memory = MemoryWatch(model, None, str)
-    taking = HostStep(model, task, TrainConfig(), journal, memory, exchange)  # type: ignore[arg-type]
+    taking = HostStep(model, task, TrainConfig(), journal, memory, strategy)  # type: ignore[arg-type]
     taking.begin(stage)  # type: ignore[arg-type]
     model.train()
     for number in range(WARM_UP + steps):
-        talk.talk.barrier()
-        talk.seconds, begun = 0.0, time.perf_counter()
+        comm.comm.barrier()
+        comm.seconds, begun = 0.0, time.perf_counter()
         taking.take(stage, 1)  # type: ignore[arg-type]
         if number >= WARM_UP:
-            yield time.perf_counter() - begun, talk.seconds
+            yield time.perf_counter() - begun, comm.seconds
 
 
-def _sum_seconds(talk: Communicator, nbytes: int) -> float:
+def _sum_seconds(comm: Communicator, nbytes: int) -> float:
     """Return the least seconds of a sum of `nbytes` of float32 (8: one float64)."""
     array = np.zeros(nbytes // 4, np.float32) if nbytes > 8 else np.zeros(1)
     times = []
     for _ in range(5 if nbytes > 1 << 22 else 50):
-        talk.barrier()
+        comm.barrier()
         begun = time.perf_counter()
-        talk.all_reduce_(array)
+        comm.all_reduce_(array)
         times.append(time.perf_counter() - begun)
     return round(min(times), 8)
 
@@ -171,7 +171,7 @@ def measured_table(results: dict[str, Any]) -> str:
         f"Measured on {results['date']}: {where['cores']} cores of {where['cpu']}; batch"
         f" {first['batch']}; the best of {len(first['step_seconds'])} steps (median).",
         "",
-        "| processes | ms a step | of it talking and waiting | speed-up | sum of 8 bytes |"
+        "| processes | ms a step | of it communicating and waiting | speed-up | sum of 8 bytes |"
         " of 1 MiB | of 100 MB |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]

@@ -1,6 +1,6 @@
 """`minideconv.models.deconvnet` in PyTorch, layer for layer, as two kinds of people write it.
 
-default    as everybody does: fc6, fc7 and their twin are convolutions, as in the paper
+default    as most code does: fc6, fc7 and their twin are convolutions, as in the paper
 tuned      by hand: where such a layer's map is a single pixel it is an ``nn.Linear``, which PyTorch
            computes ten times faster; the optimiser's loop is fused into one kernel
 

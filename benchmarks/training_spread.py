@@ -41,7 +41,7 @@ def train(name: str, seed: int, images: int) -> dict[str, float]:
         trainer = Trainer(TrainConfig(**SETTINGS, seed=seed, train_images=images))
         trainer.fit()
         confusion, loss = trainer.evaluate(trainer.val_data)
-    return {"val_loss": float(loss), "val_mean_iou": float(confusion.figures()["mean_iou"])}
+    return {"val_loss": float(loss), "val_mean_iou": float(confusion.compute()["mean_iou"])}
 
 
 def winograd_layers() -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 
 __all__ = [
-    "AlreadySaid",
+    "AlreadyReported",
     "CheckpointError",
     "DataError",
     "DeviceError",
@@ -17,7 +17,7 @@ __all__ = [
     "SettingError",
     "TrainingError",
     "UsageError",
-    "in_words",
+    "as_usage_error",
 ]
 
 
@@ -62,15 +62,15 @@ class TrainingError(MinideconvError, RuntimeError):
     """A training run cannot go on, for example because the loss is no longer finite."""
 
 
-class AlreadySaid(MinideconvError):
-    """Another process of the run tells the user; this one only leaves, with the same exit code."""
+class AlreadyReported(MinideconvError):
+    """Another process of the run reports the error; this one only exits, with the same code."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()
         self.exit_code = exit_code
 
 
-def in_words(error: BaseException) -> BaseException:
+def as_usage_error(error: BaseException) -> BaseException:
     """Return a `UsageError` for a name that the system cannot look up; other errors as they are.
 
     ``Path.exists`` and its like raise for a name that is too long and for one in a folder that may

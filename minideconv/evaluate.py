@@ -117,7 +117,7 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
         progress.close()
     epoch = trained.header["progress"]["epoch"]
     progress.message(
-        f"{trained.path} (epoch {epoch}) on {what}: {len(chosen)} images, on {trained.place}"
+        f"{trained.path} (epoch {epoch}) on {what}: {len(chosen)} images, on {trained.description}"
     )
     if note := getattr(images, "note", ""):
         progress.message(note)

@@ -1,6 +1,6 @@
 """Functions of Tensors: each binds a pair of array functions from `ops` to the tape.
 
-Read one and you have read them all: the forward is called on the arrays, and `record` is told which
+Read one and you have read them all: the forward is called on the arrays, and `record` gets which
 arrays the backward will want, which function computes it, and with which options. In a backward,
 ``x_data`` is the array of the tensor ``x``, as the tape saved it. Names and argument order follow
 ``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation says
@@ -351,24 +351,22 @@ def sync_batch_norm(
     running_var: Array | Tensor | None,
     weight: Tensor | None,
     bias: Tensor | None,
-    together: ops.Together,
+    comm: ops.Collectives,
     momentum: float = 0.1,
     eps: float = 1e-5,
     relu: bool = False,
 ) -> Tensor:
-    """Normalise each channel, in training, over the images of all processes `together`.
+    """Normalise each channel, in training, over the images of all processes `comm`.
 
     See `ops.sync_batch_norm`. With `relu` the result is rectified.
     """
     options = _norm_options(running_mean, running_var, True, momentum, eps)
     del options["training"]
-    options |= {"together": together, "relu": relu}
+    options |= {"together": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
-        return ops.sync_batch_norm_backward(
-            dy, x_data, saved, weight_data, bias_data, together, relu
-        )
+        return ops.sync_batch_norm_backward(dy, x_data, saved, weight_data, bias_data, comm, relu)
 
     inputs = (x, weight, bias)
     return record("sync_batch_norm", y, inputs, backward, inputs, options)

@@ -77,7 +77,7 @@ def _main(arguments: Sequence[str]) -> int:
     with naming_device_option():
         trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
     if not options.quiet:
-        print(f"{trained.path} on {trained.place}", flush=True)
+        print(f"{trained.path} on {trained.description}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

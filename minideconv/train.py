@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minideconv.distributed import Communicator, Mpi, from_first, processes, run_together
+from minideconv.distributed import Communicator, Mpi, on_rank_zero, processes, run_processes
 from minideconv.errors import UsageError
 from minideconv.models import MODELS
 from minideconv.settings.command_line import HelpFormatter, naming_options, run_program
@@ -70,18 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    talk = processes()
-    if isinstance(talk, Mpi):
-        return run_together(talk, "minideconv.train", lambda: _train(arguments, talk))
-    return _train(arguments, talk)
+    comm = processes()
+    if isinstance(comm, Mpi):
+        return run_processes(comm, "minideconv.train", lambda: _train(arguments, comm))
+    return _train(arguments, comm)
 
 
-def _train(arguments: Sequence[str], talk: Communicator) -> int:
+def _train(arguments: Sequence[str], comm: Communicator) -> int:
     """Do what the command line says, in one process or, like all others, in one of several."""
     with naming_options():
         first, _ = make_parser(None).parse_known_args(arguments)
         if first.resume is not None:
-            return _resume(arguments, first, talk)
+            return _resume(arguments, first, comm)
         asked = getattr(first, "model", None)
         from_file = read_config(first.config, asked) if first.config is not None else {}
         model = asked or from_file.get("model", DEFAULT_MODEL)
@@ -89,7 +89,7 @@ def _train(arguments: Sequence[str], talk: Communicator) -> int:
         if first.print_config:
             print(config.to_toml(), end="")
             return 0
-        return _start(config, talk)
+        return _start(config, comm)
 
 
 def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:
@@ -103,28 +103,28 @@ def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:
     return given_options(options, TrainConfig.settings(model))
 
 
-def _start(config: TrainConfig, talk: Communicator) -> int:
+def _start(config: TrainConfig, comm: Communicator) -> int:
     """Begin a new run."""
     # Imported late, so that --help and usage errors are quick.
     from minideconv.training.run.claim import new_run
     from minideconv.training.run.folder import RunFolder
     from minideconv.training.session import run_session
 
-    _set_limit(talk, config)
+    _set_limit(comm, config)
     with contextlib.ExitStack() as claim:
-        path = from_first(talk, lambda: str(claim.enter_context(new_run(config)).path))
-        return run_session(config, RunFolder(path), talk=talk)
+        path = on_rank_zero(comm, lambda: str(claim.enter_context(new_run(config)).path))
+        return run_session(config, RunFolder(path), comm=comm)
 
 
-def _set_limit(talk: Communicator, config: TrainConfig) -> None:
-    if isinstance(talk, Mpi):
-        talk.limit = config.wait_limit
+def _set_limit(comm: Communicator, config: TrainConfig) -> None:
+    if isinstance(comm, Mpi):
+        comm.limit = config.wait_limit
 
 
-def _resume(arguments: Sequence[str], first: argparse.Namespace, talk: Communicator) -> int:
+def _resume(arguments: Sequence[str], first: argparse.Namespace, comm: Communicator) -> int:
     """Go on with a run: its own settings, but for those that cannot change its numbers."""
     from minideconv.training.run.checkpoint import find_checkpoint, read_header
-    from minideconv.training.run.claim import old_run
+    from minideconv.training.run.claim import existing_run
     from minideconv.training.run.folder import RunFolder
     from minideconv.training.session import run_session
 
@@ -145,10 +145,10 @@ def _resume(arguments: Sequence[str], first: argparse.Namespace, talk: Communica
     if first.print_config:
         print(config.to_toml(), end="")
         return 0
-    _set_limit(talk, config)
+    _set_limit(comm, config)
     with contextlib.ExitStack() as claim:
-        folder = from_first(talk, lambda: str(claim.enter_context(old_run(path)).path))
-        return run_session(config, RunFolder(folder), path, talk)
+        folder = on_rank_zero(comm, lambda: str(claim.enter_context(existing_run(path)).path))
+        return run_session(config, RunFolder(folder), path, comm)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def test_the_step_takes_less_memory():
         labels = np.zeros((2, 128, 128), np.int64)
         F.cross_entropy(net(x), labels).backward()
         net.zero_grad()
-        before = memory.use().leased
+        before = memory.use().allocated
         memory.reset_peak()
         F.cross_entropy(net(x), labels).backward()
         return memory.use().peak - before
@@ -319,7 +319,7 @@ def test_twice_over_a_kept_graph_and_an_error_over_a_freed_one():
 def test_nothing_is_kept_but_the_inputs():
     x = Tensor(memory.empty((1 << 20,)), requires_grad=True)
     x.data[...] = 0.5
-    before = memory.use().leased
+    before = memory.use().allocated
 
     def part(x):
         for _ in range(5):
@@ -330,10 +330,10 @@ def test_nothing_is_kept_but_the_inputs():
 
     y = checkpoint(part, x)
     one = 4 << 20
-    assert memory.use().leased - before < 1.1 * one  # the result
+    assert memory.use().allocated - before < 1.1 * one  # the result
     y.sum().backward()
     del y
-    assert memory.use().leased == before
+    assert memory.use().allocated == before
     np.testing.assert_array_equal(x.grad.numpy(), np.full(1 << 20, 32))
 
 

@@ -64,7 +64,7 @@ def test_only_backend_and_its_probe_import_cupy():
 def test_who_makes_a_stream_that_waits_for_nobody_makes_it_wait():
     """Whatever is still under way on another stream would be read too early.
 
-    A lane has events for it (`engine.cuda.pinned`), all others compute in `computing_on`.
+    A double buffer has events for it (`engine.cuda.pinned`), all others compute in `computing_on`.
     """
     own = {PACKAGE / "engine/cuda/streams.py", PACKAGE / "engine/cuda/pinned.py", Path(__file__)}
     files = {*modules(), *(ROOT / "tests").rglob("*.py")} - own

@@ -52,7 +52,7 @@ def link(name, to):
 
 
 @pytest.mark.parametrize(
-    ("files", "order", "said"),
+    ("files", "order", "messages"),
     [
         (["a.jpg", "a_overlay.png"], [], "a_overlay.png would be overwritten"),
         (["a_overlay.png", "a.jpg"], [], "a_overlay.png would be overwritten"),
@@ -67,14 +67,14 @@ def link(name, to):
     ],
 )
 @pytest.mark.parametrize("flag", [[], ["--overwrite"]])
-def test_inputs_are_never_overwritten(run, work, capsys, files, order, said, flag):
+def test_inputs_are_never_overwritten(run, work, capsys, files, order, messages, flag):
     (work / "x").mkdir()
     photographs(*files)
     before = contents(work)
     assert predict.main([run, *(order or files), "-o", ".", *flag]) == 2
     error = capsys.readouterr().err
     assert error.startswith("minideconv.predict: ")
-    assert said in error
+    assert messages in error
     assert len(error.splitlines()) == 1
     assert contents(work) == before
 
@@ -104,7 +104,7 @@ def test_an_input_that_is_still_missing_is_not_made(run, work, capsys):
 
 def test_what_stands_in_the_way_is_replaced_only_when_asked(run, work, capsys):
     photographs("in/a.jpg", "in/b.jpg")
-    photographs("out/b.png", "out/a_overlay.png", seed=7)  # of somebody else
+    photographs("out/b.png", "out/a_overlay.png", seed=7)  # of another program
     before = contents(work)
     order = [run, "in/a.jpg", "in/b.jpg", "-o", "out"]
     assert predict.main(order) == 2

@@ -13,18 +13,18 @@ from minideconv.models import deconvnet
 LARGE = (8, 4, 128, 128)  # 2 MiB of float32
 
 
-def leased(shape=LARGE, value=1.0):
+def allocated(shape=LARGE, value=1.0):
     array = memory.empty(shape)
     array[...] = value
     return array
 
 
 LAYOUTS = {
-    "plain": leased,
-    "turned round": lambda: leased(LARGE[::-1]).T,
-    "taps first": lambda: leased((128, 128, 4, 8)).transpose(3, 2, 0, 1),
-    "channels last": lambda: leased((8, 128, 128, 4)).transpose(0, 3, 1, 2),
-    "reshaped": lambda: leased((8, -1 + 1 + 4 * 128 * 128)).reshape(LARGE),
+    "plain": allocated,
+    "turned round": lambda: allocated(LARGE[::-1]).T,
+    "taps first": lambda: allocated((128, 128, 4, 8)).transpose(3, 2, 0, 1),
+    "channels last": lambda: allocated((8, 128, 128, 4)).transpose(0, 3, 1, 2),
+    "reshaped": lambda: allocated((8, -1 + 1 + 4 * 128 * 128)).reshape(LARGE),
 }
 
 
@@ -44,9 +44,9 @@ def test_a_parameter_takes_its_gradient_without_a_copy(layout):
 
 
 OTHERS_MAY_SEE = {
-    "a part of a block": lambda: leased((9, *LARGE[1:]))[:8],
-    "with gaps": lambda: leased((8, 4, 128, 256))[..., ::2],
-    "one row many times": lambda: np.broadcast_to(leased()[:1, :1], LARGE),
+    "a part of a block": lambda: allocated((9, *LARGE[1:]))[:8],
+    "with gaps": lambda: allocated((8, 4, 128, 256))[..., ::2],
+    "one row many times": lambda: np.broadcast_to(allocated()[:1, :1], LARGE),
     "of a foreign owner": lambda: np.frombuffer(bytearray(2 << 20), np.float32).reshape(LARGE),
 }
 
@@ -58,16 +58,16 @@ def test_a_gradient_that_others_may_see_is_copied(kind):
 
 
 def test_a_saved_array_returned_as_a_gradient_is_copied():
-    block = leased((8, 128, 128, 4))
+    block = allocated((8, 128, 128, 4))
     view = block.transpose(0, 3, 1, 2)
     for saved in (block, view, view[:1]):
         assert not np.shares_memory(grad_from(view, (saved,)), view)
-    assert grad_from(view, (leased(),), fresh=True) is view
+    assert grad_from(view, (allocated(),), fresh=True) is view
 
 
 def test_two_gradients_on_one_block_are_copied():
     leaves = [Tensor(np.zeros(LARGE, np.float32), requires_grad=True) for _ in range(2)]
-    made = leased()
+    made = allocated()
     y = record("test", np.float32(0), leaves, lambda dy, needs: (made, made.reshape(LARGE)))
     y.backward()
     assert not np.shares_memory(leaves[0].grad.data, leaves[1].grad.data)
@@ -75,7 +75,7 @@ def test_two_gradients_on_one_block_are_copied():
 
 @pytest.mark.parametrize("owner_first", [True, False])
 def test_a_view_and_its_owner_share_a_version(owner_first):
-    block = leased((8, 128, 128, 4))
+    block = allocated((8, 128, 128, 4))
     view = block.transpose(0, 3, 1, 2)
     given, result = (block, view) if owner_first else (view, block)
     x = Tensor(given)
@@ -88,19 +88,19 @@ def test_a_view_and_its_owner_share_a_version(owner_first):
 
 
 def test_a_block_used_again_has_a_version_of_its_own():
-    x = Tensor(leased())
+    x = Tensor(allocated())
     place = x.data.__array_interface__["data"][0]
     version = x._version
     del x
-    y = Tensor(leased())
+    y = Tensor(allocated())
     assert y.data.__array_interface__["data"][0] == place
-    z = record("new", leased(), (y,), lambda dy, needs: (None,))
+    z = record("new", allocated(), (y,), lambda dy, needs: (None,))
     z.bump_version()
     assert (version, y._version) == ([0], [0])
 
 
 def test_a_change_of_a_saved_view_is_seen():
-    x = Tensor(leased((8, 128, 128, 4)).transpose(0, 3, 1, 2), requires_grad=True)
+    x = Tensor(allocated((8, 128, 128, 4)).transpose(0, 3, 1, 2), requires_grad=True)
     y = x * x
     with no_grad():
         x[:1][...] = 0.0
@@ -111,9 +111,9 @@ def test_a_change_of_a_saved_view_is_seen():
 @pytest.mark.usefixtures("no_old_garbage")
 def test_backward_frees_each_step_before_it_goes_on():
     """Twelve operations save an array each; behind the k-th of them k arrays and 2 gradients."""
-    before = memory.use().leased
-    one = leased()
-    block = memory.use().leased - before
+    before = memory.use().allocated
+    one = allocated()
+    block = memory.use().allocated - before
     del one
     seen = []
 
@@ -121,22 +121,22 @@ def test_backward_frees_each_step_before_it_goes_on():
         def backward(dy, needs, saved):
             dx = memory.empty(LARGE)
             np.multiply(dy, saved, out=dx)
-            seen.append((memory.use().leased - before) / block)
+            seen.append((memory.use().allocated - before) / block)
             return (dx,)
 
-        return record("step", leased(), (x,), backward, saved=(leased(),), fresh=True)
+        return record("step", allocated(), (x,), backward, saved=(allocated(),), fresh=True)
 
-    x = Tensor(leased(), requires_grad=True)
+    x = Tensor(allocated(), requires_grad=True)
     y = x
     for _ in range(12):
         y = step(y)
-    y.backward(leased())
+    y.backward(allocated())
     # The caller holds x, y and the gradient it passed: three.
     assert [round(number, 6) for number in seen] == [
         3 + k + (2 if k < 12 else 1) for k in range(12, 0, -1)
     ]
     del y
-    assert memory.use().leased - before == pytest.approx(2 * block)  # x and its gradient
+    assert memory.use().allocated - before == pytest.approx(2 * block)  # x and its gradient
 
 
 @pytest.mark.usefixtures("no_old_garbage")
@@ -151,6 +151,6 @@ def test_nothing_of_a_step_is_left_but_the_gradients():
         net.zero_grad()
 
     step()
-    before = memory.use().leased
+    before = memory.use().allocated
     step()
-    assert memory.use().leased == before
+    assert memory.use().allocated == before

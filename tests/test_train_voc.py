@@ -141,8 +141,8 @@ def test_evaluation_and_prediction_see_what_training_saw(devkit, tmp_path):
     exif[274] = 6
     stored.save(photograph, quality=95, exif=exif)
     assert predict.main([str(run), str(photograph), "-o", str(out), "-q"]) == 0
-    figures = tmp_path / "figures.json"
-    assert evaluate.main([str(run), "--split", "one", "--json", str(figures), "-q"]) == 0
+    metrics = tmp_path / "figures.json"
+    assert evaluate.main([str(run), "--split", "one", "--json", str(metrics), "-q"]) == 0
     with Image.open(out / f"{name}.png") as file:
         predicted = np.array(file)
     image, mask = VOCSegmentation(devkit, "one")[0]
@@ -150,7 +150,7 @@ def test_evaluation_and_prediction_see_what_training_saw(devkit, tmp_path):
     assert (load_trained(run).segmenter.labels(image) == predicted).all()
     confusion = ConfusionMatrix(21)
     confusion.update(mask, predicted)
-    assert json.loads(figures.read_text())["confusion"] == confusion.counts.tolist()
+    assert json.loads(metrics.read_text())["confusion"] == confusion.counts.tolist()
 
 
 class Chosen:

@@ -26,7 +26,7 @@ try:
 
     import minideconv  # noqa: F401
 except ModuleNotFoundError:
-    # A fresh kernel: install the package from the checkout that this notebook lies in.
+    # A fresh kernel: install the package from the checkout that this notebook is in.
     import subprocess
     import sys
 
@@ -155,7 +155,7 @@ assert np.array_equal(G.T @ y.ravel(), z.ravel())  # unpooling
 assert np.array_equal(ops.max_pool2d_backward(y, switches), z)  # and the gradient of pooling
 
 # %% [markdown]
-# The last line is worth a second look. The gradient of a maximum flows to the winner and to nobody
+# The last line is worth a second look. The gradient of a maximum flows to the winner and to no
 # else, so **the backward pass of pooling is unpooling** (as long as windows do not overlap: section 4).
 # And the backward pass of unpooling gathers, which is pooling with the switches held still.
 #

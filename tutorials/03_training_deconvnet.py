@@ -25,7 +25,7 @@ try:
 
     import minideconv  # noqa: F401
 except ModuleNotFoundError:
-    # A fresh kernel: install the package from the checkout that this notebook lies in.
+    # A fresh kernel: install the package from the checkout that this notebook is in.
     import subprocess
     import sys
 
@@ -52,7 +52,7 @@ SIZE = 48
 # head start: not the colour of a pixel, but its distance from the picture's middle (median) colour.
 #
 # Both go into a *transform*: a function of an image, its mask and a source of random numbers. Label 255 marks
-# pixels on an outline that nobody is asked about.
+# pixels on an outline that do not count.
 
 
 # %%

@@ -1,7 +1,7 @@
 """Draws the picture of the page gpu_implicit_gemm: ``python docs/_ext/draw_implicit_gemm.py``.
 
 Three panels: which piece of the product a block makes, what its buffers hold while time passes, and
-in which banks of shared memory the vectors of a tile lie, plainly and as the kernel puts them.
+in which banks of shared memory the vectors of a tile are, plainly and as the kernel puts them.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def checkpoint(function: Callable[..., Any], *inputs: Any) -> Any:
     same numbers from the global generator, and from the generators that a module's layers hold
     (``rng``); `F.batch_norm` and `nn.BatchNorm2d` leave their running statistics alone in it. Other
     effects happen twice, and everything that is not a tensor, the mode of a module for example,
-    must be as it was. Inside ``no_grad()`` this is a plain call. Parts may lie inside parts.
+    must be as it was. Inside ``no_grad()`` this is a plain call. Segments may be nested.
 
     Examples
     --------
@@ -90,13 +90,13 @@ def checkpoint(function: Callable[..., Any], *inputs: Any) -> Any:
 
 def _first_call(function: Callable[..., Any], inputs: Sequence[Any]) -> tuple[Any, list[Tensor]]:
     """Call without a tape; also return the tensors that gradients go to, each once."""
-    before = mode.used
-    mode.recording, mode.used = False, list(inputs)
+    before = mode.seen_tensors
+    mode.recording, mode.seen_tensors = False, list(inputs)
     try:
         found = function(*inputs)
-        tensors = [tensor for tensor in mode.used if isinstance(tensor, Tensor)]
+        tensors = [tensor for tensor in mode.seen_tensors if isinstance(tensor, Tensor)]
     finally:
-        mode.recording, mode.used = True, before
+        mode.recording, mode.seen_tensors = True, before
     used = {tensor._node or tensor: tensor for tensor in tensors if tensor._requires_grad}
     return found, list(used.values())
 
@@ -161,15 +161,15 @@ def _states(generators: Iterable[np.random.Generator]) -> RandomStates:
 @contextmanager
 def _second_call(drawn: RandomStates) -> Iterator[None]:
     """Record, draw the same numbers once more, and leave alone what a forward changes for good."""
-    before = mode.recording, mode.replaying, mode.used
+    before = mode.recording, mode.replaying, mode.seen_tensors
     now = _states(generator for generator, _ in drawn)
-    mode.recording, mode.replaying, mode.used = True, True, None
+    mode.recording, mode.replaying, mode.seen_tensors = True, True, None
     try:
         for generator, state in drawn:
             generator.bit_generator.state = state
         yield
     finally:
-        mode.recording, mode.replaying, mode.used = before
+        mode.recording, mode.replaying, mode.seen_tensors = before
         for generator, state in now:
             generator.bit_generator.state = state
 

@@ -30,7 +30,7 @@ class _Mode(threading.local):
     anomaly: bool = False
     replaying: bool = False
     """This forward was carried out before: what it changed for good is not to be changed again."""
-    used: list[Any] | None = None
+    seen_tensors: list[Any] | None = None
     """Collects the tensors that would have been recorded as inputs that require gradients."""
 
 

@@ -264,7 +264,7 @@ class Tensor(TensorMethods):
 
     @staticmethod
     def from_dlpack(source: Any) -> Tensor:
-        """Return a tensor on the memory of `source`, an array of any library that speaks DLPack."""
+        """Return a tensor on the memory of `source`, an array of any library with DLPack."""
         kind, number = map(int, source.__dlpack_device__())
         near = to_device(np.zeros(0), "cpu" if kind == 1 else Device("gpu", number))  # 1: kDLCPU
         with on_device_of(near):
@@ -383,8 +383,8 @@ def record(
     if checking:
         _check_forward(name, array, inputs)
     if not wanted or not mode.recording or array.dtype.kind != "f":
-        if wanted and mode.used is not None:
-            mode.used += [tensor for tensor in inputs if tensor is not None]
+        if wanted and mode.seen_tensors is not None:
+            mode.seen_tensors += [tensor for tensor in inputs if tensor is not None]
         return result
     arrays: list[Any] = []
     versions: list[tuple[Version, int, int]] = []
@@ -416,8 +416,8 @@ def _check_forward(name: str, data: Array, inputs: Sequence[Tensor | None]) -> N
 def memory_of(array: Any) -> Any:
     """Return what owns the memory of `array`: the array itself unless it is a view.
 
-    The first array on a block of `engine.cpu.memory` counts as its owner: the lease behind it
-    serves that array alone.
+    The first array on a block of `engine.cpu.memory` counts as its owner: the `BlockOwner` behind
+    it serves that array alone.
     """
     while True:
         base = getattr(array, "base", None)

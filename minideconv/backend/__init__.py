@@ -1,8 +1,8 @@
 """NumPy or CuPy: which module computes an array, where arrays live, and how they move.
 
-The only file that imports CuPy (but for `gpu_probe`, which says why that fails), and only once
-somebody asks for the GPU. Everything else writes ``xp = get_xp(x)`` and calls functions of ``xp``,
-so that one source serves both devices.
+The only file that imports CuPy (but for `gpu_probe`, which says why that fails), and only once the
+GPU is used. Everything else writes ``xp = get_xp(x)`` and calls functions of ``xp``, so that one
+source serves both devices.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def to_cpu(array: Any) -> Array:
     xp = get_xp(array)
     if xp is np:
         return np.asarray(array)
-    return _as_it_lies(array, xp.asnumpy)
+    return _in_memory_order(array, xp.asnumpy)
 
 
 def to_device(array: Any, device: Device | str | None) -> Array:
@@ -210,7 +210,7 @@ def to_device(array: Any, device: Device | str | None) -> Array:
     if isinstance(array, cupy.ndarray) and array.device.id != device.index:
         synchronize(device_of(array))  # the streams of two devices do not wait for each other
         with cupy.cuda.Device(device.index):
-            moved = _as_it_lies(array, lambda lies: lies.copy())
+            moved = _in_memory_order(array, lambda view: view.copy())
         synchronize(device)
         return moved
     with cupy.cuda.Device(device.index):
@@ -218,10 +218,10 @@ def to_device(array: Any, device: Device | str | None) -> Array:
             result: Array = cupy.asarray(array)
             return result
         host = np.asarray(array)
-        return _as_it_lies(host, lambda lies: cupy.asarray(np.asarray(lies, order="C")))
+        return _in_memory_order(host, lambda view: cupy.asarray(np.asarray(view, order="C")))
 
 
-def _as_it_lies(array: Array, move: Callable[[Array], Array]) -> Array:
+def _in_memory_order(array: Array, move: Callable[[Array], Array]) -> Array:
     """Let the numbers travel in their order in memory, and be seen in their shape again.
 
     CuPy copies in two orders of the axes, and the engine uses others (see `engine.layout`).

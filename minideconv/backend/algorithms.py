@@ -43,9 +43,9 @@ choice = Choice("algorithm", ALGORITHMS, "MINIDECONV_ALGORITHM", "fast")
 _compiled: bool | None = None  # not asked for yet
 
 
-def check_algorithm(name: str, who: str) -> str:
-    """Return `name`, or raise UsageError in the name of `who` if it is no algorithm."""
-    return choice.check(name, who)
+def check_algorithm(name: str, caller: str) -> str:
+    """Return `name`, or raise UsageError, naming `caller`, if it is no algorithm."""
+    return choice.check(name, caller)
 
 
 def get_algorithm() -> str:
@@ -73,8 +73,8 @@ def compiled() -> bool:
     """Return whether compiled kernels are used: numba is installed and not switched off."""
     global _compiled
     if _compiled is None:
-        said = os.environ.get("MINIDECONV_COMPILED", "1").lower()
-        _compiled = said not in ("0", "false", "no") and find_spec("numba") is not None
+        value = os.environ.get("MINIDECONV_COMPILED", "1").lower()
+        _compiled = value not in ("0", "false", "no") and find_spec("numba") is not None
     return _compiled
 
 

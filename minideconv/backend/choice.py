@@ -34,7 +34,7 @@ class Choice:
     Attributes
     ----------
     name : str or None
-        The name in use; None if nobody asked for it yet.
+        The name in use; None until it is first asked for.
     """
 
     def __init__(self, what: str, names: Sequence[str], variable: str, default: str) -> None:
@@ -42,11 +42,11 @@ class Choice:
         self.name: str | None = None
         _choices.append(self)
 
-    def check(self, name: str, who: str) -> str:
-        """Return `name`, or raise UsageError in the name of `who` if it is none of the names."""
+    def check(self, name: str, caller: str) -> str:
+        """Return `name`, or raise UsageError, naming `caller`, if it is none of the names."""
         if name not in self.names:
             legal = ", ".join(map(repr, self.names))
-            raise UsageError(f"{who}: the {self.what} is {name!r}; it must be one of {legal}")
+            raise UsageError(f"{caller}: the {self.what} is {name!r}; it must be one of {legal}")
         return name
 
     def get(self) -> str:
@@ -55,16 +55,16 @@ class Choice:
             self.name = self.check(os.environ.get(self.variable) or self.default, self.variable)
         return self.name
 
-    def set(self, name: str, who: str) -> None:
+    def set(self, name: str, caller: str) -> None:
         """Use `name` from now on."""
-        self.name = self.check(name, who)
+        self.name = self.check(name, caller)
 
     @contextmanager
-    def using(self, name: str | None, who: str) -> Iterator[None]:
+    def using(self, name: str | None, caller: str) -> Iterator[None]:
         """Use `name` inside a ``with`` block; None changes nothing."""
         before = self.get()
         if name is not None:
-            self.set(name, who)
+            self.set(name, caller)
         try:
             yield
         finally:

@@ -53,14 +53,14 @@ def make_parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", choices=sorted(ARCHIVES), help="which year's set")
     fetch.add_argument("--data-root", required=True, metavar="DIR", help="folder to put it in")
 
-    carve = command("subset", "copy a class-balanced part of a VOCdevkit folder")
-    carve.add_argument("--data-root", required=True, metavar="DIR", help="the full set")
-    carve.add_argument("--output", required=True, metavar="DIR", help="folder to make")
-    carve.add_argument(
+    subset = command("subset", "copy a class-balanced part of a VOCdevkit folder")
+    subset.add_argument("--data-root", required=True, metavar="DIR", help="the full set")
+    subset.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+    subset.add_argument(
         "--per-class", type=positive, default=10, metavar="N", help="images per class and split"
     )
-    carve.add_argument("--seed", type=natural, default=0, metavar="N", help="decides the choice")
-    carve.add_argument(
+    subset.add_argument("--seed", type=natural, default=0, metavar="N", help="decides the choice")
+    subset.add_argument(
         "--splits", nargs="+", default=["train", "val"], metavar="NAME", help="image lists"
     )
 
@@ -139,14 +139,18 @@ def _show(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(options.seed)
     chosen = rng.permutation(len(dataset))[: options.count].tolist()
     if options.stage is not None:
-        part = _Part(dataset, chosen)
-        dataset = StageOneCrops(part) if options.stage == "1" else StageTwoCrops(part, per_image=3)
+        selection = _Selection(dataset, chosen)
+        dataset = (
+            StageOneCrops(selection)
+            if options.stage == "1"
+            else StageTwoCrops(selection, per_image=3)
+        )
         chosen = rng.permutation(len(dataset))[: options.count].tolist()
     save_png(options.output, grid(dataset, chosen, options.cell, options.columns))
     print(f"{options.output}: {len(chosen)} samples of {dataset!r}")
 
 
-class _Part:
+class _Selection:
     """Some items of a data set."""
 
     def __init__(self, dataset: Any, indices: list[int]) -> None:

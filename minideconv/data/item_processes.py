@@ -66,12 +66,12 @@ class ItemProcesses:
         self._count = count if getattr(dataset, "holds_gil", False) else 0
         cache = getattr(dataset, "cache", None)
         self._cache: ItemCache[Any] = cache if isinstance(cache, ItemCache) else ItemCache(0)
-        self._team: _Team | None = None
+        self._pool: _WorkerPool | None = None
 
     @property
     def running(self) -> list[_Process]:
         """The processes there are."""
-        return [] if self._team is None else list(self._team.processes)
+        return [] if self._pool is None else list(self._pool.processes)
 
     def start(self, indices: Iterable[int]) -> None:
         """Start processes if these items are worth it; end them if there is nothing to make."""
@@ -80,18 +80,18 @@ class ItemProcesses:
         lacking = sum(map(self._lacks, indices))
         if lacking == 0:
             self.end()
-        elif self._team is None and lacking >= _WORTH:
+        elif self._pool is None and lacking >= _WORTH:
             try:
                 work = pickle.dumps((self._dataset, self._preparation.fixed), protocol=5)
             except Exception:  # whatever the data set's own code raises
                 self._count = 0
                 return
-            self._team = _Team(work, min(self._count, lacking // _WORTH), self._cache)
+            self._pool = _WorkerPool(work, min(self._count, lacking // _WORTH), self._cache)
 
     def wait(self) -> None:
-        """Wait until each process has started or failed to; nobody needs to."""
-        if self._team is not None:
-            self._team.wait()
+        """Wait until each process has started or failed to; calling this is optional."""
+        if self._pool is not None:
+            self._pool.wait()
 
     def request(self, indices: Iterable[int]) -> dict[int, Future[Pairs]]:
         """Ask for those of the items that are not kept here; for none while no process is ready.
@@ -100,28 +100,28 @@ class ItemProcesses:
         -------
         By index, where the pair will be, or will be missing if it has to be made here after all.
         """
-        if self._team is None:
+        if self._pool is None:
             return {}
-        return self._team.request([i for i in dict.fromkeys(indices) if self._lacks(i)])
+        return self._pool.request([i for i in dict.fromkeys(indices) if self._lacks(i)])
 
     def end(self) -> None:
         """End the processes, and wait for it."""
-        team, self._team = self._team, None
-        if team is not None:
-            team.end()
-            team.join()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.end()
+            pool.join()
 
     def abandon(self) -> None:
         """End the processes, without waiting: for a finalizer, which may run in any thread."""
-        if self._team is not None:
-            self._team.end()
+        if self._pool is not None:
+            self._pool.end()
 
     def _lacks(self, index: int) -> bool:
         return index not in self._preparation and index not in self._cache
 
 
-class _Team:
-    """Processes, each with a thread that speaks to it, from their start to their end."""
+class _WorkerPool:
+    """Worker processes, each with a thread that communicates with it."""
 
     def __init__(self, work: bytes, count: int, cache: ItemCache[Any]) -> None:
         self._work, self._cache = work, cache
@@ -188,7 +188,7 @@ class _Team:
                 indices, future = request
                 pairs: Pairs = {}
                 try:
-                    pairs = self._made_by(process, indices)
+                    pairs = self._fetch(process, indices)
                 finally:
                     future.set_result(pairs)
         except Exception:
@@ -198,17 +198,17 @@ class _Team:
             started.set()
             if process is not None:
                 process.close()
-            self._leave(ready)
+            self._stop(ready)
 
-    def _made_by(self, process: _Process, indices: list[int]) -> Pairs:
+    def _fetch(self, process: _Process, indices: list[int]) -> Pairs:
         """Return what the process makes of items, without those that fail."""
-        pairs, kept = process.ask(indices)
+        pairs, kept = process.request(indices)
         for key, arrays in kept.items():
             self._cache.put(key, arrays)
         return pairs
 
-    def _leave(self, ready: bool) -> None:
-        """Take no more requests; the last one to leave answers those that nobody will take."""
+    def _stop(self, ready: bool) -> None:
+        """Take no more requests; the last thread to stop answers those that are left."""
         with self._lock:
             self._ready -= ready
             if self._ready == 0:
@@ -244,7 +244,7 @@ class _Process:
         if self._read() is not True:
             raise EOFError
 
-    def ask(self, indices: list[int]) -> Any:
+    def request(self, indices: list[int]) -> Any:
         """Return the items' pairs by index, and what the data set keeps; raises as `start` does."""
         self._write(pickle.dumps(indices))
         return self._read()
@@ -258,7 +258,7 @@ class _Process:
         self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with suppress(OSError):  # what nobody has read
+            with suppress(OSError):  # what was never read
                 pipe.close()
         self._process.wait()
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from minideconv.data.item_processes import ItemProcesses, Pairs
 from minideconv.data.prepare import Preparation
-from minideconv.data.shard import part_of
+from minideconv.data.shard import shard_of
 from minideconv.data.transforms import Pair, Transform
 from minideconv.errors import DataError, MinideconvError, UsageError
 
@@ -66,7 +66,7 @@ class DataLoader:
 
     Yields
     ------
-    images, masks : (N, 3, H, W) float32, lying channels last, and (N, H, W) uint8 with the usual
+    images, masks : (N, 3, H, W) float32, stored channels last, and (N, H, W) uint8 with the usual
         transforms; images (N, H, W, 3) uint8 if `as_bytes`.
 
     Attributes
@@ -259,7 +259,7 @@ class DataLoader:
     def _places(self, job: int, order: np.ndarray) -> tuple[range, int]:
         """Return the positions of a batch's samples, and how many of them are handed out."""
         whole = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
-        mine = part_of(whole, *self.share)
+        mine = shard_of(whole, *self.share)
         return mine or whole[:1], len(mine)  # an empty part takes its shapes from one sample
 
     def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:

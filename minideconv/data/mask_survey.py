@@ -1,7 +1,7 @@
 """Whether the masks of a list show any object at all: `check_objects`, done before a training.
 
 A binary mask saved as 0 and 255 is legal pixel by pixel: background and void. But where no mask
-shows a class, there is nothing to learn, void pixels are left out of loss and figures, and a
+shows a class, there is nothing to learn, void pixels are left out of loss and metrics, and a
 network that says "background" everywhere has a mean IoU of 1.
 """
 

@@ -1,4 +1,4 @@
-"""The one way in which a picture file becomes pixels, whoever reads it: `read_upright`.
+"""The one function that turns a picture file into pixels: `read_upright`.
 
 A camera that is held sideways stores its rows as they come and notes beside them how to turn them
 (EXIF, orientation 1..8). Programs in which people draw masks show the picture turned, so the mask

@@ -1,4 +1,4 @@
-"""A transform taken apart, so that each sample costs no more than its own chance.
+"""A transform taken apart, so that each sample repeats only its random steps.
 
     fixed    the first steps, which draw nothing: done once for each item, and kept
     drawn    the steps from the first random one on: done anew each time
@@ -22,7 +22,7 @@ from minideconv.errors import UsageError
 __all__ = ["Preparation", "begun"]
 
 
-class _NoChance:
+class _NoRng:
     """Given in place of a generator to the steps that say they draw nothing."""
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -33,7 +33,7 @@ def begun(pair: Pair, fixed: Sequence[Transform]) -> Pair:
     """Return a pair of the data set after the `fixed` steps."""
     image, mask = pair
     for step in fixed:
-        image, mask = step(image, mask, cast(np.random.Generator, _NoChance()))
+        image, mask = step(image, mask, cast(np.random.Generator, _NoRng()))
     return image.view(), mask.view()  # the cache makes them read-only, and only them
 
 
@@ -76,7 +76,7 @@ class Preparation:
     ) -> Pair:
         """Return the pair of item `index`; `generator` is called only if something is drawn.
 
-        What is not kept is made by `begin`, if somebody else makes it, as ``self.begin(index)``.
+        What is not kept is made by `begin`, if that is given, else by ``self.begin(index)``.
         """
         image, mask = self._cache.get(index, begin or (lambda: self.begin(index)))
         if self.drawn:

@@ -36,9 +36,9 @@ def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) ->
     columns = min(columns, len(indices))
     step_x, step_y = 3 * cell + 2 + 2 * _GAP, cell + 2 * _GAP
     sheet = np.full((rows * step_y, columns * step_x, 3), _PAPER, dtype=np.uint8)
-    for place, index in enumerate(indices):
-        y = (place // columns) * step_y + _GAP
-        x = (place % columns) * step_x + _GAP
+    for position, index in enumerate(indices):
+        y = (position // columns) * step_y + _GAP
+        x = (position % columns) * step_x + _GAP
         for part, picture in enumerate(_panels(dataset[index], cell)):
             left = x + part * (cell + 1)
             sheet[y : y + cell, left : left + cell] = picture

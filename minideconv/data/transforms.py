@@ -1,9 +1,9 @@
 """Transforms of an (image, mask) pair: scale, crop, flip, colour, and on to the network's numbers.
 
 A transform is called with (image, mask, rng): image (H, W, 3) uint8 RGB, mask (H, W) uint8 and a
-`numpy.random.Generator`, from which it draws all its chance. It returns a new pair and leaves its
-input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks eat. A transform
-that draws nothing says so by ``fixed = True``, and a loader may then keep what it gave.
+`numpy.random.Generator`, from which it draws all its random numbers. It returns a new pair and
+leaves its input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks eat. A
+transform that draws nothing says so by ``fixed = True``, and a loader may then keep what it gave.
 """
 
 from __future__ import annotations
@@ -306,11 +306,11 @@ class Normalize:
         return normalized
 
     def batch(self, images: np.ndarray) -> np.ndarray:
-        """Normalize (N, H, W, 3) uint8 -> (N, 3, H, W) float32, which lies channels last."""
+        """Normalize (N, H, W, 3) uint8 -> (N, 3, H, W) float32, which is stored channels last."""
         x = np.empty(images.shape, np.float32)
         for channel, mean in enumerate(self.mean):
-            place = 2 - channel if self.bgr else channel
-            np.subtract(images[..., channel], mean, out=x[..., place], dtype=np.float32)
+            target = 2 - channel if self.bgr else channel
+            np.subtract(images[..., channel], mean, out=x[..., target], dtype=np.float32)
         x *= np.float32(1 / self.scale)
         return x.transpose(0, 3, 1, 2)
 

@@ -103,11 +103,11 @@ class VOCSegmentation:
         return self.ids[index]
 
     def image_path(self, index: int) -> Path:
-        """Say where item `index`'s photograph lies."""
+        """Return the path of item `index`'s photograph."""
         return self.root / "JPEGImages" / f"{self.ids[index]}.jpg"
 
     def mask_path(self, index: int) -> Path:
-        """Say where item `index`'s class mask lies."""
+        """Return the path of item `index`'s class mask."""
         return self.root / "SegmentationClass" / f"{self.ids[index]}.png"
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:

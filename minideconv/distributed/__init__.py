@@ -1,11 +1,11 @@
-"""Several processes that train one network: who they are, and what they say to each other."""
+"""Several processes that train one network: how they find each other and communicate."""
 
-from minideconv.distributed.agreement import check_same, from_first
+from minideconv.distributed.agreement import check_same, on_rank_zero
 from minideconv.distributed.communicator import Communicator, Single
-from minideconv.distributed.ending import run_together
-from minideconv.distributed.find import communicator, equip, processes
+from minideconv.distributed.find import communicator, connect, processes
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.nccl import Nccl
+from minideconv.distributed.shutdown import run_processes
 from minideconv.distributed.waiting import PeerLost
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "Single",
     "check_same",
     "communicator",
-    "equip",
-    "from_first",
+    "connect",
+    "on_rank_zero",
     "processes",
-    "run_together",
+    "run_processes",
 ]

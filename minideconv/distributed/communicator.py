@@ -1,15 +1,15 @@
-"""What several processes can say to each other: the few collective operations training needs.
+"""The collective operations between several processes that training needs.
 
     broadcast_   every process gets the array of one of them
     all_reduce_  every process gets the sum (or the maximum) of all their arrays
     all_gather   every process gets all the arrays, in the order of the ranks
     exchange     the same for small plain values: settings, sentences
-    barrier      nobody goes on before all have come
+    barrier      no process continues before all have called it
 
 Each is *collective*: every process must call it, all in the same order, with arrays of one shape
 and type. A process that does not come leaves the others waiting, so every wait has a limit (see
 `waiting`). The library is written against this interface; a plain run has a `Single`, for which all
-of it is nothing, and no other code asks whether there are others.
+of them are trivial, and no other code asks whether there are other processes.
 
 Source of the names: Message Passing Interface Forum, "MPI: A Message-Passing Interface Standard",
 version 4.1, chapter 6, "Collective Communication".
@@ -39,27 +39,27 @@ class Communicator(Protocol):
     def broadcast_(self, array: Array, root: int = 0) -> None:
         """Overwrite `array` with that of the process `root`."""
 
-    def all_reduce_(self, array: Array, how: str = "sum") -> None:
+    def all_reduce_(self, array: Array, op: str = "sum") -> None:
         """Overwrite `array` with the "sum" (or "max") over all processes: the same bits on each."""
 
     def all_gather(self, array: Array) -> Array:
         """Return the arrays of all processes, in the order of the ranks: (size, *shape)."""
 
-    def exchange(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """Return the plain values (what JSON can write) of all processes, in their order."""
 
     def barrier(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has called it."""
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Wait until all that was begun on the GPU has reached every process, or raise."""
 
     def close(self) -> None:
-        """End the work together: every process must come."""
+        """Finish: every process must call it."""
 
 
 class Single:
-    """One process: there is nobody to talk to."""
+    """The communicator of a single process: every operation is trivial."""
 
     rank, size, local_rank = 0, 1, 0
 
@@ -69,7 +69,7 @@ class Single:
     def broadcast_(self, array: Array, root: int = 0) -> None:
         """Leave `array` as it is."""
 
-    def all_reduce_(self, array: Array, how: str = "sum") -> None:
+    def all_reduce_(self, array: Array, op: str = "sum") -> None:
         """Leave `array` as it is: a sum of one."""
 
     def all_gather(self, array: Array) -> Array:
@@ -77,14 +77,14 @@ class Single:
         gathered: Array = get_xp(array).array(array)[None]
         return gathered
 
-    def exchange(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """Return `value` alone."""
         return [value]
 
     def barrier(self) -> None:
         """Go on."""
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Go on."""
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Who else is there? `processes` finds out how this process was started.
+"""`processes` finds out how this process was started, and which others were with it.
 
-A launcher of MPI tells each process by its environment how many there are. A plain run has no such
-variable, is a `Single`, and imports nothing.
+A launcher of MPI sets environment variables that give the number of processes. A plain run has no
+such variable, is a `Single`, and imports nothing.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from minideconv.backend import Device, as_device, cupy, nccl
 from minideconv.distributed.communicator import Communicator, Single
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.nccl import Nccl
-from minideconv.errors import AlreadySaid, DeviceError, MinideconvError, UsageError
+from minideconv.errors import AlreadyReported, DeviceError, MinideconvError, UsageError
 
-__all__ = ["communicator", "equip", "launched", "own_device", "processes"]
+__all__ = ["communicator", "connect", "launched", "own_device", "processes"]
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS")
 _LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
-_NO_SIZE = "PMIX_RANK"  # a launcher that tells the size to MPI only
+_NO_SIZE = "PMIX_RANK"  # a launcher that gives the size to MPI only
 
 
 def launched() -> int:
-    """Return how many processes the launcher says there are; 1 without one, 0 if it says it to MPI.
+    """Return how many processes the launcher announces; 1 without one, 0 if only MPI knows.
 
     >>> launched()
     1
     """
-    said = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
-    return max(said) if said else int(_NO_SIZE not in os.environ)
+    sizes = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
+    return max(sizes) if sizes else int(_NO_SIZE not in os.environ)
 
 
 def processes(limit: float = 300.0) -> Single | Mpi:
@@ -46,21 +46,21 @@ def processes(limit: float = 300.0) -> Single | Mpi:
     UsageError
         If several processes were started and mpi4py or an MPI library is missing.
     """
-    said = launched()
-    if said == 1:
+    size = launched()
+    if size == 1:
         return Single()
-    world = _world(said)
+    world = _world(size)
     return Single() if world.size == 1 else Mpi(world, limit)
 
 
-def equip(
-    talk: Communicator, device: str = "cpu", communication: str = "auto"
+def connect(
+    comm: Communicator, device: str = "cpu", communication: str = "auto"
 ) -> tuple[Any, Device]:
-    """Return what the processes talk through if they compute on `device`, and each one's own.
+    """Return the communicator of processes that compute on `device`, and this one's device.
 
     Parameters
     ----------
-    talk : Single or Mpi
+    comm : Single or Mpi
         What `processes` returned.
     device : str
         "cpu", "gpu" or "auto"; for a single process also "gpu:N".
@@ -78,30 +78,30 @@ def equip(
         On all processes alike, if one of them has no GPU of its own, or no NCCL. The message begins
         with the argument that cannot be.
     """
-    if not isinstance(talk, Mpi):
-        return talk, as_device(device)
+    if not isinstance(comm, Mpi):
+        return comm, as_device(device)
     wrong, own = "", as_device("cpu")
     try:
-        own = own_device(device, talk.local_rank)
+        own = own_device(device, comm.local_rank)
     except DeviceError as error:
         wrong = str(error)
-    _agree(talk, wrong)
-    kind = talk.exchange(own.type)[0]
+    _agree(comm, wrong)
+    kind = comm.all_gather_object(own.type)[0]
     other = f"device {device}: this process computes on the {own.type}, rank 0 on the {kind}"
-    _agree(talk, "" if own.type == kind else other)
+    _agree(comm, "" if own.type == kind else other)
     if own.type == "cpu" or communication == "mpi":
-        return talk, own
-    _agree(talk, _nccl_problem())
-    _agree(talk, _shared_gpu(talk.exchange(_name_of(own))))
-    return Nccl(talk, own.index), own
+        return comm, own
+    _agree(comm, _nccl_problem())
+    _agree(comm, _shared_gpu(comm.all_gather_object(_name_of(own))))
+    return Nccl(comm, own.index), own
 
 
 def communicator(
     device: str = "cpu", limit: float = 300.0, communication: str = "auto"
 ) -> Communicator:
-    """Return what this process and the others talk through: `processes`, then `equip`."""
-    talk: Communicator = equip(processes(limit), device, communication)[0]
-    return talk
+    """Return the communicator of all processes: `processes`, then `connect`."""
+    comm: Communicator = connect(processes(limit), device, communication)[0]
+    return comm
 
 
 def own_device(device: str, local_rank: int) -> Device:
@@ -129,44 +129,44 @@ def own_device(device: str, local_rank: int) -> Device:
     return Device("gpu", local_rank)
 
 
-def _world(said: int) -> Any:
+def _world(size: int) -> Any:
     """Import mpi4py; return all processes."""
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise _alone_in_saying(
-            f"{said or 'several'} processes were started by mpiexec but mpi4py is not installed"
+        raise _error_of_local_rank_zero(
+            f"{size or 'several'} processes were started by mpiexec but mpi4py is not installed"
             f" ({error}); pip install 'minideconv[distributed]'"
         ) from error
     except RuntimeError as error:  # mpi4py is there, but no MPI library
         first = str(error).strip().splitlines()[0]
-        raise _alone_in_saying(
+        raise _error_of_local_rank_zero(
             f"mpi4py finds no MPI library ({first}); pip install mpich, and put the environment's"
             " bin folder on PATH"
         ) from error
     world = MPI.COMM_WORLD
-    if said > world.size:
+    if size > world.size:
         library = MPI.Get_library_version().split(",")[0].split("\n")[0].strip()
-        raise _alone_in_saying(
-            f"mpiexec started {said} processes but mpi4py's MPI library ({library}) sees"
+        raise _error_of_local_rank_zero(
+            f"mpiexec started {size} processes but mpi4py's MPI library ({library}) sees"
             f" {world.size}: mpiexec is of another MPI; use the one beside {sys.executable}"
         )
     return world
 
 
-def _alone_in_saying(text: str) -> MinideconvError:
+def _error_of_local_rank_zero(text: str) -> MinideconvError:
     """Return the error to raise without MPI: one process on each machine says what is wrong."""
     number = next((os.environ[name] for name in _LOCAL_RANKS if name in os.environ), "0")
-    return UsageError(text) if number == "0" else AlreadySaid(UsageError.exit_code)
+    return UsageError(text) if number == "0" else AlreadyReported(UsageError.exit_code)
 
 
-def _agree(talk: Mpi, wrong: str) -> None:
+def _agree(comm: Mpi, wrong: str) -> None:
     """Raise on all processes if something is wrong on one; the sentence ends with the rank."""
-    said = talk.exchange(wrong)
-    if any(said):
-        rank = next(r for r, text in enumerate(said) if text)
-        where = "" if all(text == said[0] for text in said) else f" (rank {rank})"
-        raise DeviceError(said[rank] + where)
+    texts = comm.all_gather_object(wrong)
+    if any(texts):
+        rank = next(r for r, text in enumerate(texts) if text)
+        where = "" if all(text == texts[0] for text in texts) else f" (rank {rank})"
+        raise DeviceError(texts[rank] + where)
 
 
 def _nccl_problem() -> str:

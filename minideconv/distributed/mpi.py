@@ -1,4 +1,4 @@
-"""Processes that talk by MPI: `Mpi`, for arrays in the memory of the CPU, and others through it.
+"""Processes connected by MPI: `Mpi`, for arrays in the memory of the CPU, and others through it.
 
 mpi4py finds the MPI library of the machine; started by its ``mpiexec`` the processes know of each
 other. Every operation here is begun without waiting (``Iallreduce`` and its kind) and then waited
@@ -52,7 +52,9 @@ class Mpi:
 
         self._operations = {"sum": MPI.SUM, "max": MPI.MAX}
         own = parallel.cores()
-        machines, cores = zip(*self.exchange([MPI.Get_processor_name(), sorted(own)]), strict=True)
+        machines, cores = zip(
+            *self.all_gather_object([MPI.Get_processor_name(), sorted(own)]), strict=True
+        )
         self.local_rank = machines[: self.rank].count(machines[self.rank])
         # The launcher may have given each process cores of its own, or all of them the same.
         here = [c for c, name in zip(cores, machines, strict=True) if name == machines[self.rank]]
@@ -68,18 +70,18 @@ class Mpi:
         flat = _contiguous(array)
         what = f"an array of rank {root}"
         self._all([self.world.Ibcast(part, root) for part in _buckets(flat)], what)
-        _give_back(flat, array)
+        _copy_back(flat, array)
 
-    def all_reduce_(self, array: Array, how: str = "sum") -> None:
+    def all_reduce_(self, array: Array, op: str = "sum") -> None:
         """Overwrite `array` with the "sum" (or "max") over all processes: the same bits on each."""
         if get_xp(array) is not np:
-            self._all_reduce_on_device(array, how)
+            self._all_reduce_on_device(array, op)
             return
         flat = _contiguous(array)
         if flat.dtype == np.float16:  # unknown to MPI
             flat = flat.astype(np.float32)
-        self._reduce(_buckets(flat), how)
-        _give_back(flat, array)
+        self._reduce(_buckets(flat), op)
+        _copy_back(flat, array)
 
     def all_gather(self, array: Array) -> Array:
         """Return the arrays of all processes, in the order of the ranks: (size, *shape)."""
@@ -90,12 +92,12 @@ class Mpi:
         self._all([self.world.Iallgather(own, rows)], "the arrays of all processes")
         return rows
 
-    def _reduce(self, parts: Iterator[Array], how: str) -> None:
+    def _reduce(self, parts: Iterator[Array], op: str) -> None:
         from mpi4py import MPI
 
-        operation = self._operations[how]
+        operation = self._operations[op]
         requests = [self.world.Iallreduce(MPI.IN_PLACE, part, operation) for part in parts]
-        self._all(requests, f"the {how} over all processes")
+        self._all(requests, f"the {op} over all processes")
 
     def _all(self, requests: list[Any], what: str) -> None:
         for request in requests:
@@ -106,13 +108,13 @@ class Mpi:
 
     # -- Arrays of a GPU, by way of the memory of the CPU -----------------------------------------
 
-    def _all_reduce_on_device(self, array: Array, how: str) -> None:
+    def _all_reduce_on_device(self, array: Array, op: str) -> None:
         flat = _contiguous(array)
         for part in _buckets(flat):
             host = self._staged(part)
-            self._reduce(iter([host]), how)
+            self._reduce(iter([host]), op)
             part.set(host)  # type: ignore[attr-defined]
-        _give_back(flat, array)
+        _copy_back(flat, array)
 
     def _broadcast_on_device(self, array: Array, root: int) -> None:
         flat = _contiguous(array)
@@ -120,7 +122,7 @@ class Mpi:
             host = self._staged(part)
             self.broadcast_(host, root)
             part.set(host)  # type: ignore[attr-defined]
-        _give_back(flat, array)
+        _copy_back(flat, array)
 
     def _all_gather_on_device(self, array: Array) -> Array:
         return get_xp(array).asarray(self.all_gather(array.get()))  # type: ignore[attr-defined]
@@ -134,7 +136,7 @@ class Mpi:
 
     # -- Values, and coming together --------------------------------------------------------------
 
-    def exchange(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """Return the plain values (what JSON can write) of all processes, in their order."""
         text = json.dumps(value).encode()
         length = np.array(len(text))
@@ -143,21 +145,21 @@ class Mpi:
         return [json.loads(row.tobytes()) for row in rows]
 
     def barrier(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has called it."""
         self._all([self.world.Ibarrier()], "all processes to come together")
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Go on: nothing is left under way."""
 
     # -- Ending -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the work together: every process must come."""
+        """Finish: every process must call it."""
         self.barrier()
         self.leave()
 
     def leave(self) -> None:
-        """Say to MPI that this process will not speak to the others any more."""
+        """Finalise MPI: this process does not communicate any more."""
         from mpi4py import MPI
 
         MPI.Finalize()
@@ -172,11 +174,11 @@ class Mpi:
 
 
 def _contiguous(array: Array) -> Array:
-    """Return `array` in one dimension: a view if it lies so, else a copy."""
+    """Return `array` in one dimension: a view if it is contiguous, else a copy."""
     return get_xp(array).ascontiguousarray(array).reshape(-1)
 
 
-def _give_back(flat: Array, array: Array) -> None:
+def _copy_back(flat: Array, array: Array) -> None:
     """Write a result into `array` if `flat` is a copy of it."""
     if not array.flags.c_contiguous or flat.dtype != array.dtype:
         array[...] = flat.reshape(array.shape)

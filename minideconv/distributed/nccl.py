@@ -6,7 +6,7 @@ returns at once, and what comes behind it in the stream waits for it. MPI starts
 carries NCCL's identifier to all of them once, and remains for what is in the memory of the CPU.
 
 A GPU that waits for a dead process does so for ever, and the program sees nothing of it. So after
-the sum of the gradients `settle` looks at the stream, with a limit.
+the sum of the gradients `synchronize` looks at the stream, with a limit.
 
 Source: NVIDIA, "NCCL Documentation", sections "Creating a communicator" and "Fault tolerance".
 """
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, cupy, nccl
-from minideconv.distributed.mpi import Mpi, _contiguous, _give_back
+from minideconv.distributed.mpi import Mpi, _contiguous, _copy_back
 from minideconv.distributed.waiting import PeerLost
 
 __all__ = ["Nccl"]
@@ -32,14 +32,14 @@ class Nccl(Mpi):
 
     Parameters
     ----------
-    talk : Mpi
+    comm : Mpi
         The processes; what it knows of them and how it waits stays in use.
     device : int
         Number of this process's GPU; it is made the current one.
     """
 
-    def __init__(self, talk: Mpi, device: int) -> None:
-        self.__dict__.update(vars(talk))
+    def __init__(self, comm: Mpi, device: int) -> None:
+        self.__dict__.update(vars(comm))
         cp = cupy()
         cp.cuda.Device(device).use()
         self._device = device
@@ -48,12 +48,12 @@ class Nccl(Mpi):
             np.dtype(name): getattr(self._nccl, f"NCCL_{name.upper()}") for name in _TYPES
         }
         identifier = self._nccl.get_unique_id() if self.rank == 0 else bytes(128)
-        told = np.frombuffer(bytes(identifier), np.uint8).copy()
-        self.broadcast_(told)
-        self._link: Any = None
+        buffer = np.frombuffer(bytes(identifier), np.uint8).copy()
+        self.broadcast_(buffer)
+        self._nccl_comm: Any = None
         # Creating it is a meeting of all; NCCL's own wait for those who do not come has no end.
         self._failure: Exception | None = None
-        creator = threading.Thread(target=self._create, args=(told.tobytes(),), daemon=True)
+        creator = threading.Thread(target=self._create, args=(buffer.tobytes(),), daemon=True)
         creator.start()
         self._until(lambda: not creator.is_alive(), "NCCL to connect all processes")
         if self._failure is not None:
@@ -62,23 +62,23 @@ class Nccl(Mpi):
     def _create(self, identifier: bytes) -> None:
         try:
             cupy().cuda.Device(self._device).use()  # a thread has a current device of its own
-            self._link = self._nccl.NcclCommunicator(self.size, identifier, self.rank)
+            self._nccl_comm = self._nccl.NcclCommunicator(self.size, identifier, self.rank)
         except Exception as error:  # handed to the thread that waits
             self._failure = error
 
     # -- Arrays of the GPU ------------------------------------------------------------------------
 
-    def _all_reduce_on_device(self, array: Array, how: str) -> None:
+    def _all_reduce_on_device(self, array: Array, op: str) -> None:
         flat = _contiguous(array)
-        operation = self._nccl.NCCL_SUM if how == "sum" else self._nccl.NCCL_MAX
-        place = _address(flat)
-        self._begin("allReduce", place, place, flat.size, self._type(flat), operation)
-        _give_back(flat, array)
+        operation = self._nccl.NCCL_SUM if op == "sum" else self._nccl.NCCL_MAX
+        pointer = _address(flat)
+        self._begin("allReduce", pointer, pointer, flat.size, self._type(flat), operation)
+        _copy_back(flat, array)
 
     def _broadcast_on_device(self, array: Array, root: int) -> None:
         flat = _contiguous(array)
         self._begin("bcast", _address(flat), flat.size, self._type(flat), root)
-        _give_back(flat, array)
+        _copy_back(flat, array)
 
     def _all_gather_on_device(self, array: Array) -> Array:
         own = _contiguous(array)
@@ -97,13 +97,13 @@ class Nccl(Mpi):
     def _begin(self, operation: str, *arguments: Any) -> None:
         """Put an operation into the current stream."""
         try:
-            getattr(self._link, operation)(*arguments, cupy().cuda.get_current_stream().ptr)
+            getattr(self._nccl_comm, operation)(*arguments, cupy().cuda.get_current_stream().ptr)
         except self._nccl.NcclError as error:
             raise PeerLost(f"NCCL's {operation} failed: {error}") from error
 
     # -- Waiting and ending -----------------------------------------------------------------------
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Wait until all that was begun on the GPU has reached every process, or raise."""
         mark = cupy().cuda.Event(disable_timing=True)
         mark.record()
@@ -111,16 +111,16 @@ class Nccl(Mpi):
 
     def _check(self) -> bool:
         try:
-            self._link.check_async_error()
+            self._nccl_comm.check_async_error()
         except self._nccl.NcclError as error:
             raise PeerLost(f"NCCL lost its connection: {error}") from error
         return False
 
     def close(self) -> None:
-        """End the work together: every process must come."""
-        self.settle()
-        self._link.destroy()
-        self._link = None
+        """Finish: every process must call it."""
+        self.synchronize()
+        self._nccl_comm.destroy()
+        self._nccl_comm = None
         super().close()
 
 

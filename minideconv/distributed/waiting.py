@@ -15,13 +15,13 @@ from minideconv.errors import MinideconvError
 
 __all__ = ["PeerLost", "wait_until"]
 
-AT_ONCE = 0.0001
+SPIN = 0.0001
 """Seconds in which it asks again at once: a small sum takes some microseconds."""
 
-EAGER = 0.02
+YIELD = 0.02
 """Seconds in which it then asks as often as other processes leave it the core."""
 
-REST = 0.0005
+POLL = 0.0005
 """Seconds between two questions after that."""
 
 
@@ -51,7 +51,7 @@ def wait_until(done: Callable[[], object], what: str, limit: float) -> None:
         waited = time.monotonic() - begun
         if waited > limit:
             raise PeerLost(f"waited {waited:.1f} s for {what}")
-        if waited > EAGER:
-            time.sleep(REST)
-        elif waited > AT_ONCE:
+        if waited > YIELD:
+            time.sleep(POLL)
+        elif waited > SPIN:
             os.sched_yield()

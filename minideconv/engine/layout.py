@@ -1,8 +1,8 @@
 """Channels last: how the engine keeps images and weights in memory, whatever their shape says.
 
-An image batch of shape (N, C, H, W) lies in memory as (N, H, W, C): the values of one pixel are
+An image batch of shape (N, C, H, W) is stored as (N, H, W, C): the values of one pixel are
 neighbours. Sums over channels and products with a weight matrix then run along memory, and the
-windows of a convolution are runs of whole pixels. A weight of shape (K, C, kh, kw) lies as
+windows of a convolution are runs of whole pixels. A weight of shape (K, C, kh, kw) is stored as
 (kh, kw, C, K): one matrix (C, K) for each entry of the kernel. Both are views: no shape changes,
 and an array in another order is accepted everywhere, at the price of a copy.
 """
@@ -32,7 +32,7 @@ _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the
 def contiguous(numbers: Any) -> Any:
     """Return an array, such as a bias, with its numbers side by side, as kernels read them.
 
-    A view if it lies that way; None for none.
+    A view if it is stored that way; None for none.
     """
     return None if numbers is None else get_xp(numbers).ascontiguousarray(numbers)
 
@@ -48,7 +48,7 @@ def from_channels_last(x: np.ndarray) -> np.ndarray:
 
 
 def taps_first(weight: np.ndarray) -> np.ndarray:
-    """(K, C, kh, kw) in any order -> (kh, kw, C, K), contiguous; a view if it lies that way."""
+    """(K, C, kh, kw) in any order -> (kh, kw, C, K), contiguous; a view if that is its layout."""
     return get_xp(weight).ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
@@ -58,7 +58,7 @@ def with_taps_first(weight: np.ndarray) -> np.ndarray:
 
 
 def empty_weight(shape: tuple[int, int, int, int], dtype: Any = np.float32) -> np.ndarray:
-    """Return an uninitialised weight (K, C, kh, kw) that lies as (kh, kw, C, K)."""
+    """Return an uninitialised weight (K, C, kh, kw) that is stored as (kh, kw, C, K)."""
     k, c, kh, kw = shape
     return np.empty((kh, kw, c, k), dtype).transpose(3, 2, 0, 1)
 

@@ -20,28 +20,28 @@ def check_name(kind: type, name: str) -> None:
     Names with dots would be those of other modules' parameters, and a method under whose name
     something else is kept could no longer be called. Other attributes of the class are defaults.
     """
-    who = f"{kind.__name__}: {name!r}"
+    caller = f"{kind.__name__}: {name!r}"
     if not name or "." in name:
         raise ValueError(
-            f"{who} cannot name a parameter, a module or a buffer; a name must not be empty, nor"
+            f"{caller} cannot name a parameter, a module or a buffer; a name must not be empty, nor"
             " have dots, which join the names of modules"
         )
     of_class = inspect.getattr_static(kind, name, None)
     method = isinstance(of_class, property | staticmethod | classmethod)
     if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names", "_hooks"):
         raise ValueError(
-            f"{who} is what the module itself needs, and cannot name a parameter, a module or a"
+            f"{caller} is what the module itself needs, and cannot name a parameter, a module or a"
             " buffer; choose another name"
         )
 
 
-def buffer_array(who: str, value: Any) -> Array:
+def buffer_array(caller: str, value: Any) -> Array:
     """Return what a buffer may be: an array, or a number of NumPy's as one."""
     if isinstance(value, np.generic):
         return np.asarray(value)
     if not isinstance(value, get_xp(value).ndarray):
         raise TypeError(
-            f"{who} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
+            f"{caller} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
             " first for anything else"
         )
     array: Array = value
@@ -96,9 +96,9 @@ class Attributes:
 
     def _checked(self, name: str, value: Any) -> Any:
         """Return what is no parameter and no module as attribute `name` may hold it, or raise."""
-        who = f"{type(self).__name__}: {name!r}"
+        caller = f"{type(self).__name__}: {name!r}"
         if name in self.__dict__.get("_buffer_names", ()):
-            return buffer_array(who, value)
+            return buffer_array(caller, value)
         if value is not None:
             self._check_free(name, value)
         if found := list(_held(value)):
@@ -107,7 +107,7 @@ class Attributes:
             lost = [type(one).__name__ for one in found if id(one) not in known]
             if lost:
                 raise TypeError(
-                    f"{who} is a {type(value).__name__} with a {lost[0]} in it, which would be"
+                    f"{caller} is a {type(value).__name__} with a {lost[0]} in it, which would be"
                     " neither learned nor saved; use ModuleList(layers) or Sequential(*layers), or"
                     " make each of them an attribute"
                 )

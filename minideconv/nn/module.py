@@ -223,11 +223,11 @@ class Module(Attributes):
         TypeError
             If `module` is no Module.
         """
-        who = f"{type(self).__name__}.set_submodule"
+        caller = f"{type(self).__name__}.set_submodule"
         if not target:
-            raise ValueError(f"{who}: the name is empty; a module cannot replace itself")
+            raise ValueError(f"{caller}: the name is empty; a module cannot replace itself")
         if not isinstance(module, Module):
-            raise TypeError(f"{who}: {target!r} must be a Module, not a {type(module).__name__}")
+            raise TypeError(f"{caller}: {target!r} must be a Module, not a {type(module).__name__}")
         self.get_submodule(target)
         path, _, name = target.rpartition(".")
         setattr(self.get_submodule(path), name, module)

@@ -8,7 +8,7 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.nn.layers import BatchNorm2d, MaxPool2d
 from minideconv.nn.module import Module
-from minideconv.ops.sync_batch_norm import Together
+from minideconv.ops.sync_batch_norm import Collectives
 
 __all__ = ["SyncBatchNorm2d"]
 
@@ -22,7 +22,7 @@ class SyncBatchNorm2d(BatchNorm2d):
 
     Parameters
     ----------
-    together : Communicator
+    comm : Communicator
         The processes. In training all of them must call the layer, in the same order.
     num_features, eps, momentum, affine, track_running_stats
         As for `BatchNorm2d`.
@@ -30,7 +30,7 @@ class SyncBatchNorm2d(BatchNorm2d):
 
     def __init__(
         self,
-        together: Together,
+        comm: Collectives,
         num_features: int,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
@@ -38,7 +38,7 @@ class SyncBatchNorm2d(BatchNorm2d):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
-        self.together = together
+        self.comm = comm
 
     def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by the statistics of all processes in training."""
@@ -56,7 +56,7 @@ class SyncBatchNorm2d(BatchNorm2d):
             running_var,
             self.weight,
             self.bias,
-            self.together,
+            self.comm,
             momentum,
             self.eps,
             relu or pool is not None,
@@ -64,8 +64,8 @@ class SyncBatchNorm2d(BatchNorm2d):
         return y if pool is None else F.max_pool2d(y, **pool.window, return_switches=True)
 
     @classmethod
-    def convert_sync_batchnorm(cls, module: Module, together: Together) -> Module:
-        """Replace every `BatchNorm2d` in `module` by a layer that works `together` with others.
+    def convert_sync_batchnorm(cls, module: Module, comm: Collectives) -> Module:
+        """Replace every `BatchNorm2d` in `module` by a layer that sums over `comm`.
 
         Parameters, buffers and hooks stay the same objects. Returns `module`, or the new layer if
         `module` is itself a `BatchNorm2d`.
@@ -75,7 +75,7 @@ class SyncBatchNorm2d(BatchNorm2d):
         def converted(layer: BatchNorm2d) -> SyncBatchNorm2d:
             if id(layer) not in new:  # one in two places stays one
                 new[id(layer)] = cls.__new__(cls)
-                vars(new[id(layer)]).update(vars(layer), together=together)
+                vars(new[id(layer)]).update(vars(layer), comm=comm)
             return new[id(layer)]
 
         if isinstance(module, BatchNorm2d):

@@ -29,8 +29,9 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
     Returns
     -------
     float, or an array of no axis on a GPU
-        There nobody waits for it: reading it with ``float`` does. The factor is computed on the
-        device too. Gradients that lie in one array (``optimizer.flatten()``) take two launches.
+        Computing it does not wait for the device; reading it with ``float`` does. The factor is
+        computed on the device too. Gradients that are in one array (``optimizer.flatten()``) take
+        two launches.
 
     Raises
     ------
@@ -44,11 +45,12 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
     _check_writable("clip_grad_norm_", gradients)
     xp = get_xp(*gradients)
     if xp is not np:
-        together = _together(having)
-        if together is None:
+        flat_grad = _flat_gradients(having)
+        if flat_grad is None:
             return _clip_on_device(gradients, max_norm)
-        return clip_flat(together, max_norm, gradients)
-    flat = [g.ravel(order="K") for g in gradients]  # as they lie: a view wherever that is dense
+        return clip_flat(flat_grad, max_norm, gradients)
+    # as they are stored: a view wherever that is dense
+    flat = [g.ravel(order="K") for g in gradients]
     squares = [float(np.vdot(g, g)) for g in flat]
     norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
     if norm > max_norm:
@@ -57,12 +59,12 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
     return norm
 
 
-def _together(parameters: list[Tensor]) -> Array | None:
-    """Return the flat array of these parameters' gradients, if they are all that lie in it."""
+def _flat_gradients(parameters: list[Tensor]) -> Array | None:
+    """Return the flat array of these parameters' gradients, if they are all that are in it."""
     buffers = [p._grad_buffer for p in parameters]
     if buffers[0] is None:
         return None
-    array, count = buffers[0].together
+    array, count = buffers[0].flat
     same = all(buffer is not None and buffer.together[0] is array for buffer in buffers)
     return array if same and len({id(p) for p in parameters}) == count else None
 

@@ -32,8 +32,8 @@ from minideconv.ops.pad import pad, pad_backward
 from minideconv.ops.pooling import max_pool2d, max_pool2d_backward
 from minideconv.ops.switches import Switches
 from minideconv.ops.sync_batch_norm import (
+    Collectives,
     SyncSaved,
-    Together,
     sync_batch_norm,
     sync_batch_norm_backward,
 )
@@ -42,9 +42,9 @@ from minideconv.ops.workspace import get_workspace_limit, set_workspace_limit, w
 
 __all__ = [
     "BatchNormSaved",
+    "Collectives",
     "Switches",
     "SyncSaved",
-    "Together",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",

@@ -280,14 +280,14 @@ def _or_one(xp: Any, total: Array) -> Array:
 
 
 def check_labels(
-    target: Array, classes: int, ignore_index: int, who: str = "cross_entropy"
+    target: Array, classes: int, ignore_index: int, caller: str = "cross_entropy"
 ) -> None:
     """Raise the error of `wrong_labels` if a label is no class and not `ignore_index`."""
-    _labels(target, classes, ignore_index, who)
+    _labels(target, classes, ignore_index, caller)
 
 
 def _labels(
-    target: Array, classes: int, ignore_index: int, who: str = "cross_entropy"
+    target: Array, classes: int, ignore_index: int, caller: str = "cross_entropy"
 ) -> tuple[Array, Array]:
     """Return labels (N, M) that may be used as an index, and whether each pixel counts."""
     t = target.reshape(target.shape[0], math.prod(target.shape[1:])).astype("int64")
@@ -296,19 +296,19 @@ def _labels(
     if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
         wrong = to_cpu(t[(t < 0) | (t >= classes)])
         found = zip(*np.unique(wrong, return_counts=True), strict=True)
-        raise wrong_labels(found, classes, ignore_index, who)
+        raise wrong_labels(found, classes, ignore_index, caller)
     return t, counts
 
 
 def wrong_labels(
-    found: Iterable[tuple[Any, int]], classes: int, ignore_index: int, who: str = "cross_entropy"
+    found: Iterable[tuple[Any, int]], classes: int, ignore_index: int, caller: str = "cross_entropy"
 ) -> ValueError:
     """Return the error that names wrong labels; `found` are pairs (label, how many times)."""
     pairs = list(found)
     named = ", ".join(f"{value} ({times} times)" for value, times in pairs[:5])
     more = f" and {len(pairs) - 5} more values" if len(pairs) > 5 else ""
     return ValueError(
-        f"{who}: target has {sum(int(times) for _, times in pairs)} labels outside"
+        f"{caller}: target has {sum(int(times) for _, times in pairs)} labels outside"
         f" 0..{classes - 1} that are not ignore_index={ignore_index}: {named}{more}; logits have"
         f" {classes} classes"
     )

@@ -84,7 +84,7 @@ def dropout(
     if rng is None:
         rng = random.default_rng()
     keep = xp.asarray(rng.random(x.shape, dtype="float32") >= p)
-    mask = xp.empty_like(x)  # lies in memory as x does, whatever that is; drawn in the same order
+    mask = xp.empty_like(x)  # in memory like x, whatever that is; drawn in the same order
     mask[...] = keep
     mask *= 1 / (1 - p) if p < 1 else 0.0
     y = masked(x, mask)

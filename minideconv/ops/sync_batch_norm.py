@@ -7,7 +7,7 @@ what one process computes with the whole batch, and with one image each there wo
 take a mean of. Here mean and variance are those of the whole batch.
 
 Forward: process r finds the number n_r of its values in a channel, their mean m_r and the sum of
-squares about it, M_r. All tell all, and each puts them together by Chan's formula::
+squares about it, M_r. They are gathered, and each process merges them by Chan's formula::
 
     n = sum n_r        m = sum n_r m_r / n        M = sum (M_r + n_r (m_r - m)^2)        var = M / n
 
@@ -41,10 +41,10 @@ from minideconv.ops.batch_norm import (
 )
 from minideconv.ops.batch_norm_checks import check, check_gradient
 
-__all__ = ["SyncSaved", "Together", "sync_batch_norm", "sync_batch_norm_backward"]
+__all__ = ["Collectives", "SyncSaved", "sync_batch_norm", "sync_batch_norm_backward"]
 
 
-class Together(Protocol):
+class Collectives(Protocol):
     """What this file needs of the processes; `distributed.Communicator` has it."""
 
     def all_gather(self, array: Array) -> Array:
@@ -71,7 +71,7 @@ def sync_batch_norm(
     bias: Array | None,
     momentum: float,
     eps: float,
-    together: Together,
+    comm: Collectives,
     relu: bool = False,
 ) -> tuple[Array, SyncSaved]:
     """Normalise every channel of `x` in training, by the statistics of all processes' batches.
@@ -83,7 +83,7 @@ def sync_batch_norm(
     running_mean, running_var, weight, bias, momentum, eps
         As for `batch_norm`, and equal on all processes. The running averages follow the whole
         batch, and so stay equal.
-    together : Together
+    comm : Collectives
         The processes. All of them must call this function, in the same order.
     relu : bool
         Return ``max(0, y)``.
@@ -95,7 +95,7 @@ def sync_batch_norm(
         looked at on a GPU, where the variance is then 0/0 and the loss no longer finite.)
     """
     check(x, running_mean, running_var, weight, bias, momentum, eps, training=True)
-    rows = together.all_gather(_own_moments(x))
+    rows = comm.all_gather(_own_moments(x))
     saved, total = merge(rows, running_mean, running_var, momentum, eps)
     y = normalize(x, saved, weight, bias, relu)
     return y, SyncSaved(saved, _values(x) / total)
@@ -108,7 +108,7 @@ def sync_batch_norm_backward(
     saved: SyncSaved,
     weight: Array | None,
     bias: Array | None,
-    together: Together,
+    comm: Collectives,
     relu: bool = False,
 ) -> Gradients:
     """Return the gradients ``(dx, dweight, dbias)`` of `sync_batch_norm`.
@@ -137,7 +137,7 @@ def sync_batch_norm_backward(
     if values:
         sums[0], sums[1] = backward_sums(dy, x, saved.statistics)
     dweight, dbias = sums.astype(x.dtype)
-    together.all_reduce_(sums)
+    comm.all_reduce_(sums)
     # sum / n = (sum n_r / n) / n_r: so the number to divide by is one that is known here.
     sums *= saved.share
     dx = dy

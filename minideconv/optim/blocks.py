@@ -15,7 +15,7 @@ import numpy as np
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 
-__all__ = ["BLOCK", "as_they_lie", "blocks"]
+__all__ = ["BLOCK", "blocks", "in_memory_order"]
 
 BLOCK = 16 * 1024
 """Elements in a block on the CPU: 64 KiB of float32, so that arrays and temporaries fit into L2."""
@@ -24,18 +24,18 @@ _GPU_BLOCK = 64 * 1024 * 1024  # a GPU wants few, large launches; this only boun
 
 
 @device_guard
-def as_they_lie(weight: Array, grad: Array, *state: Array) -> tuple[Array, ...]:
-    """View equally shaped arrays as flat ones, in the order in which `weight` lies in memory.
+def in_memory_order(weight: Array, grad: Array, *state: Array) -> tuple[Array, ...]:
+    """View equally shaped arrays as flat ones, in the order in which `weight` is stored.
 
     The order of the axes in memory does not matter to an update, only that it is the same for all:
-    a gradient that lies otherwise is copied, since reading it in leaps takes longer. Arrays that
-    have gaps, or a state that lies otherwise, come back as they are.
+    a gradient that is stored otherwise is copied, since reading it in leaps takes longer. Arrays
+    that have gaps, or a state that is stored otherwise, come back as they are.
 
     Examples
     --------
     >>> import numpy as np
     >>> w = np.arange(6.0).reshape(2, 3)
-    >>> as_they_lie(w.T, w.T + 10)[1]
+    >>> in_memory_order(w.T, w.T + 10)[1]
     array([10., 11., 12., 13., 14., 15.])
     """
     arrays = (weight, grad, *state)

@@ -9,10 +9,10 @@ a sum over processes) starts a hundred times; on a GPU each start costs as much 
 additions. Side by side in memory they are one array, and each of these is done once.
 
 Nothing else changes: ``p.data`` and ``p.grad.data`` are views with the parameter's own shape, and
-its own order in memory (a convolution's weight still lies taps first). Each parameter begins at a
-multiple of `ALIGN` elements, as if it had been allocated alone; between them there are zeros, which
-any update keeps. `EXTRA` elements behind the gradients have no weight: they are for numbers that
-are to be summed over processes together with the gradients.
+its own order in memory (a convolution's weight is still stored taps first). Each parameter begins
+at a multiple of `ALIGN` elements, as if it had been allocated alone; between them there are zeros,
+which any update keeps. `EXTRA` elements behind the gradients have no weight: they are for numbers
+that are to be summed over processes together with the gradients.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, Device, device_of, get_xp
 from minideconv.backend.dispatch import device_guard, on_device_of
 
-__all__ = ["ALIGN", "EXTRA", "FlatParameters", "Place"]
+__all__ = ["ALIGN", "EXTRA", "FlatParameters", "ParamSlice"]
 
 ALIGN = 64
 """Elements between two beginnings: 256 bytes of float32, what the GPU's own allocations keep to."""
@@ -35,7 +35,7 @@ EXTRA = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ParamSlice:
     """Where a parameter lies in a flat array: the range, and the order of its axes in it."""
 
     start: int
@@ -45,13 +45,13 @@ class Place:
     """The parameter's axes, from the one with the largest steps in memory to the smallest."""
 
     @classmethod
-    def of(cls, array: Array, start: int) -> Place:
+    def of(cls, array: Array, start: int) -> ParamSlice:
         """Return the place of an array that shall begin at `start`."""
         axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
         return cls(start, start + int(array.size), array.shape, tuple(axes))
 
     def dense(self, flat: Array, base: int = 0) -> Array:
-        """Return the range as a contiguous array, its axes in the order in which they lie."""
+        """Return the range as a contiguous array, its axes in the order of memory."""
         part = flat[self.start - base : self.stop - base]
         return part.reshape([self.shape[axis] for axis in self.axes])
 
@@ -64,11 +64,11 @@ class Place:
 class GradBuffer:
     """Where the gradient of one parameter is kept; `Tensor` hands every gradient to it."""
 
-    def __init__(self, gradients: Array, place: Place, together: tuple[Array, int]) -> None:
-        self.together = together
-        self.axes = place.axes
-        self.dense = place.dense(gradients)
-        self.grad = wrap(place.view(gradients))
+    def __init__(self, gradients: Array, param_slice: ParamSlice, flat: tuple[Array, int]) -> None:
+        self.flat = flat
+        self.axes = param_slice.axes
+        self.dense = param_slice.dense(gradients)
+        self.grad = wrap(param_slice.view(gradients))
 
     @device_guard
     def store(self, grad: Array, first: bool) -> Tensor:
@@ -76,17 +76,17 @@ class GradBuffer:
 
         Both walk along memory, not along axes.
         """
-        lies = grad.transpose(self.axes)
+        view = grad.transpose(self.axes)
         if not first:
-            self.dense += lies
+            self.dense += view
         elif grad is not self.grad.data:
-            get_xp(self.dense).copyto(self.dense, lies)
+            get_xp(self.dense).copyto(self.dense, view)
         self.grad.bump_version()
         return self.grad
 
 
 class FlatParameters:
-    """The flat arrays of an optimiser's groups, and who lies where in them.
+    """The flat arrays of an optimiser's groups, and where each parameter is in them.
 
     Making one moves the parameters, and the gradients they have, into it.
 
@@ -100,7 +100,7 @@ class FlatParameters:
     ----------
     weights : array (size,)
     gradients : array (size + EXTRA,)
-    places : list of Place
+    slices : list of ParamSlice
         One for each parameter, in the order of the groups.
     ranges : list of (int, int)
         Where each group begins and ends.
@@ -121,14 +121,14 @@ class FlatParameters:
                 f" {' and '.join(kinds)}"
             )
         self._known = [[id(p) for p in group] for group in groups]
-        self.places: list[Place] = []
+        self.slices: list[ParamSlice] = []
         self.ranges: list[tuple[int, int]] = []
         end = 0
         for group in groups:
             begin = end
             for p in group:
-                self.places.append(Place.of(p.data, end))
-                end = -(-self.places[-1].stop // ALIGN) * ALIGN
+                self.slices.append(ParamSlice.of(p.data, end))
+                end = -(-self.slices[-1].stop // ALIGN) * ALIGN
             self.ranges.append((begin, end))
         with on_device_of(self.parameters[0].data):
             self._move(groups, end)
@@ -142,12 +142,12 @@ class FlatParameters:
         self._memory: list[dict[str, Array]] = [{} for _ in groups]
         self._views: list[Array] = []
         self._buffers: list[GradBuffer] = []
-        together = self.gradients[:end], len(self.parameters)
+        flat = self.gradients[:end], len(self.parameters)
         version = [0]
-        for p, place in zip(self.parameters, self.places, strict=True):
-            xp.copyto(place.dense(self.weights), p.data.transpose(place.axes))
-            self._views.append(place.view(self.weights))
-            self._buffers.append(GradBuffer(self.gradients, place, together))
+        for p, param_slice in zip(self.parameters, self.slices, strict=True):
+            xp.copyto(param_slice.dense(self.weights), p.data.transpose(param_slice.axes))
+            self._views.append(param_slice.view(self.weights))
+            self._buffers.append(GradBuffer(self.gradients, param_slice, flat))
             p._move(self._views[-1], version, self._buffers[-1])
 
     @property
@@ -188,7 +188,7 @@ class FlatParameters:
 
     def memory_of(self, number: int, group: int, name: str) -> Array:
         """Return the part of it that is of one parameter, in the parameter's shape."""
-        return self.places[number].view(self.memory(group, name), self.ranges[group][0])
+        return self.slices[number].view(self.memory(group, name), self.ranges[group][0])
 
     @device_guard
     def forget(self) -> None:
@@ -205,9 +205,9 @@ class FlatParameters:
     @device_guard
     def clear_missing(self) -> None:
         """Write zeros where a parameter has received no gradient."""
-        for p, place in zip(self.parameters, self.places, strict=True):
+        for p, param_slice in zip(self.parameters, self.slices, strict=True):
             if p.grad is None:
-                self.gradients[place.start : place.stop].fill(0)
+                self.gradients[param_slice.start : param_slice.stop].fill(0)
 
     def complete(self) -> None:
         """Give each parameter that has received no gradient one of zeros."""

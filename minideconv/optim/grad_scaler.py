@@ -29,7 +29,7 @@ from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, check_state, check_writable, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
 from minideconv.engine.cuda import gradients as cuda
-from minideconv.optim.blocks import as_they_lie
+from minideconv.optim.blocks import in_memory_order
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Optimizer
 
@@ -123,7 +123,7 @@ class GradScaler:
         check_writable("GradScaler: unscale_()", zip(names, gradients, strict=False))
         state, skip = self._on_device_of(gradients[0]), optimizer.make_skip()
         for gradient in gradients:
-            unscale(as_they_lie(gradient, gradient)[0], state, skip)
+            unscale(in_memory_order(gradient, gradient)[0], state, skip)
         self._stages[optimizer] = "unscale_()"
 
     def step(self, optimizer: Optimizer, numbers: Array | None = None) -> None:
@@ -140,9 +140,9 @@ class GradScaler:
             return
         if self._stages.get(optimizer) != "unscale_()":
             self.unscale_(optimizer)
-        told = numbers is not None or get_xp(optimizer.make_skip()) is not np
+        given = numbers is not None or get_xp(optimizer.make_skip()) is not np
         optimizer.step(numbers, obey_skip=True)
-        self._stages[optimizer] = "step() on the device" if told else "step()"
+        self._stages[optimizer] = "step() on the device" if given else "step()"
 
     def update(self, new_scale: float | None = None) -> None:
         """Change the scale as the steps since the last `update` ask for, or to `new_scale`.

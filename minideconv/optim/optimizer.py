@@ -23,7 +23,7 @@ from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
 from minideconv.backend.dispatch import on_device_of
 from minideconv.engine.layout import assign
-from minideconv.optim.blocks import as_they_lie
+from minideconv.optim.blocks import in_memory_order
 from minideconv.optim.flat import EXTRA, FlatParameters
 from minideconv.optim.groups import groups_of, new_group
 from minideconv.optim.saving import Group, State, read, write
@@ -197,7 +197,7 @@ class Optimizer:
             assert p.grad is not None
             arrays = (p.data, p.grad.data, *(self.state[number][name] for name in names))
             with on_device_of(p.data):
-                weight, grad, *memory = as_they_lie(*arrays)
+                weight, grad, *memory = in_memory_order(*arrays)
                 self.update(weight, grad, memory, now, group, skip)
             p.bump_version()
 
@@ -281,10 +281,10 @@ class Optimizer:
         """
         self._check_writable("next_numbers()")
         self.make_skip()
-        told: list[set[tuple[float, float]]] = [set() for _ in self.param_groups]
+        scalars: list[set[tuple[float, float]]] = [set() for _ in self.param_groups]
         for number, _, g in self._numbered():
-            told[g].add(self._ahead(number, g))
-            if len(told[g]) > 1:
+            scalars[g].add(self._ahead(number, g))
+            if len(scalars[g]) > 1:
                 raise RuntimeError(
                     f"{self.name}: parameters of group {g} have taken different numbers of steps;"
                     " next_numbers() needs them alike: call step() without numbers"
@@ -292,7 +292,7 @@ class Optimizer:
         for number, p, g in self._numbered():
             self._advance(number, p, g)
             p.bump_version()
-        return np.array([row for rows in told for row in rows], np.float32)
+        return np.array([row for rows in scalars for row in rows], np.float32)
 
     def state_dict(self, copy: bool = True) -> dict[str, Any]:
         """Return hyper-parameters and state as a flat dict of plain values and NumPy arrays.

@@ -115,7 +115,7 @@ def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
             f" the parameter has {p.shape}"
         )
     with on_device_of(p.data):
-        fitting: Array = get_xp(p.data).empty_like(p.data)  # lies as the parameter does
+        fitting: Array = get_xp(p.data).empty_like(p.data)  # in memory like the parameter
         fitting[...] = to_device(value, p.device)
     return fitting
 

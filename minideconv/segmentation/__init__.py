@@ -1,4 +1,4 @@
-"""From scores to masks, and from masks to figures: inference on whole images, and the metrics."""
+"""Inference on whole images, from scores to masks, and the metrics of masks."""
 
 from minideconv.segmentation.inference import Segmenter
 from minideconv.segmentation.metrics import ConfusionMatrix

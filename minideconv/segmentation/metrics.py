@@ -1,4 +1,4 @@
-r"""The four figures of semantic segmentation, all from one confusion matrix over the whole set.
+r"""The four metrics of semantic segmentation, all from one confusion matrix over the whole set.
 
 ``n[i, j]`` counts the pixels of true class ``i`` that were predicted as ``j``; pixels whose truth
 is void (255) are not counted at all. With ``t[i] = sum_j n[i, j]``:
@@ -12,7 +12,7 @@ is void (255) are not counted at all. With ``t[i] = sum_j n[i, j]``:
 The matrix must cover the *whole set*: the mean of per-image or per-batch IoUs is another, usually
 higher, number. A class that is neither in the truth nor in any prediction has no IoU (0/0): it is
 NaN and left out of the mean, as FCN's evaluation does. A class that is absent from the truth but
-was predicted somewhere has IoU 0 and counts; its accuracy is NaN and does not. So the figures go
+was predicted somewhere has IoU 0 and counts; its accuracy is NaN and does not. So the metrics go
 with the number of classes that the truth shows: of the background alone, a network that has learned
 nothing has a mean IoU of 1.
 """
@@ -186,8 +186,8 @@ class ConfusionMatrix:
         weighted = np.where(weights > 0, np.nan_to_num(self.iou) * weights, 0.0)
         return float(_ratio(weighted.sum(), weights.sum()))
 
-    def figures(self) -> dict[str, Any]:
-        """Return all figures as plain JSON: the four numbers, their basis, two lists per class.
+    def compute(self) -> dict[str, Any]:
+        """Return all metrics as plain JSON: the four numbers, their basis, two lists per class.
 
         What is not defined (0/0) is ``None``, because JSON has no NaN.
         """
@@ -200,6 +200,8 @@ class ConfusionMatrix:
             "class_accuracy": [_plain(value) for value in self.class_accuracy],
             "class_iou": [_plain(value) for value in self.iou],
         }
+
+    figures = compute  # its name before
 
 
 def _ratio(numerator: Any, denominator: Any) -> npt.NDArray[np.float64]:

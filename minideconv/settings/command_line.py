@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterator, Sequence
 from minideconv.backend.algorithms import ALGORITHMS
 from minideconv.backend.precisions import PRECISIONS
 from minideconv.errors import (
-    AlreadySaid,
+    AlreadyReported,
     DeviceError,
     MinideconvError,
     SettingError,
     UsageError,
-    in_words,
+    as_usage_error,
 )
 
 __all__ = [
@@ -125,7 +125,7 @@ def run_program(
     try:
         with naming_options():
             return main(sys.argv[1:] if arguments is None else arguments)
-    except AlreadySaid as error:
+    except AlreadyReported as error:
         return error.exit_code
     except MinideconvError as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -139,8 +139,8 @@ def run_program(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        said = in_words(error)
-        if not isinstance(said, MinideconvError):
+        error_shown = as_usage_error(error)
+        if not isinstance(error_shown, MinideconvError):
             raise
-        print(f"{name}: {said}", file=sys.stderr)
-        return said.exit_code
+        print(f"{name}: {error_shown}", file=sys.stderr)
+        return error_shown.exit_code

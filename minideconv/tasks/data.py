@@ -86,7 +86,7 @@ def loader(
     seed: int,
     cache_mb: float = 256,
     as_bytes: bool = False,
-    part: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (0, 1),
     workers: int = 1,
     processes: int = 0,
 ) -> data.DataLoader:
@@ -94,7 +94,7 @@ def loader(
 
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
     decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
-    Of each batch it hands out a process's `part`, (rank, number of processes). `workers`
+    Of each batch it hands out a process's `shard`, (rank, number of processes). `workers`
     threads prepare them, and up to so many `processes` draw pictures.
 
     Raises
@@ -113,7 +113,7 @@ def loader(
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
         as_bytes=as_bytes,
-        share=part,
+        share=shard,
         processes=processes,
     )
 

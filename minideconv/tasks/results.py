@@ -28,7 +28,7 @@ class Metrics(Protocol):
     counts: np.ndarray
     """The sums: an int64 or float64 array of any shape, which whoever counts adds to."""
 
-    def figures(self) -> dict[str, Any]:
+    def compute(self) -> dict[str, Any]:
         """Return the metrics as plain JSON; what is not defined (0/0) is None."""
         ...
 
@@ -38,7 +38,7 @@ class MainMetric:
     """The one metric that stands in every line, and by which results are compared."""
 
     key: str
-    """Its name among `Metrics.figures`."""
+    """Its name among `Metrics.compute`."""
     name: str
     """What a line calls it."""
     title: str

@@ -49,7 +49,7 @@ class Trained:
     predictor: Any
     header: dict[str, Any]
     device: Device
-    place: str
+    description: str
 
 
 class Task(ABC):
@@ -166,28 +166,28 @@ class Task(ABC):
 
     # -- Results --------------------------------------------------------------------------------
 
-    def is_better(self, figures: Mapping[str, Any], best: float | None) -> bool:
+    def is_better(self, metrics: Mapping[str, Any], best: float | None) -> bool:
         """Return whether a validation's metrics are better than the best main metric so far."""
-        found = figures[self.main_metric.key]
+        found = metrics[self.main_metric.key]
         if found is None or best is None:
             return found is not None
         return bool(found > best if self.main_metric.higher_is_better else found < best)
 
-    def format_metric(self, figures: Mapping[str, Any]) -> str:
+    def format_metric(self, metrics: Mapping[str, Any]) -> str:
         """Return the main metric for a line of text."""
-        return f"{self.main_metric.name} {format_number(figures[self.main_metric.key])}"
+        return f"{self.main_metric.name} {format_number(metrics[self.main_metric.key])}"
 
-    def training_metrics(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+    def training_metrics(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """Return the metrics that are kept of an epoch's training batches."""
-        return {self.main_metric.key: figures[self.main_metric.key]}
+        return {self.main_metric.key: metrics[self.main_metric.key]}
 
     def result(self, metrics: Metrics) -> dict[str, Any]:
         """Return all that a file of results says, as plain JSON."""
-        return metrics.figures()
+        return metrics.compute()
 
     def table(self, sets: Mapping[str, Metrics]) -> str:
         """Return the metrics of one or more sets of images as a text table."""
-        found = [metrics.figures() for metrics in sets.values()]
+        found = [metrics.compute() for metrics in sets.values()]
         return text_table(sets, [(name, [one[name] for one in found]) for name in found[0]])
 
     def predictor(

@@ -159,10 +159,10 @@ def _float64(array: Any, what: str) -> _Array:
     return host
 
 
-def _unchanged(before: Inputs, after: Inputs, who: str) -> None:
+def _unchanged(before: Inputs, after: Inputs, caller: str) -> None:
     for position, (a, b) in enumerate(zip(before, after, strict=True)):
         if a is not None and not np.array_equal(a, b):  # type: ignore[arg-type]
-            raise GradientError(f"{who} changed its argument {position} {a.shape}")
+            raise GradientError(f"{caller} changed its argument {position} {a.shape}")
 
 
 def _on_tape(
@@ -292,9 +292,9 @@ def _failure(
         ).reshape(slope.array.shape)
         worst = np.unravel_index(int(np.abs(numeric - grad).argmax()), grad.shape)
         wrong = int((np.abs(numeric - grad) > 1e-4 * np.abs(numeric).max()).sum())
-        place = [int(i) for i in worst]
+        index = [int(i) for i in worst]
         lines.append(
-            f"worst coordinate {place}: numeric {numeric[worst]:.9g}, backward {grad[worst]:.9g}; "
+            f"worst coordinate {index}: numeric {numeric[worst]:.9g}, backward {grad[worst]:.9g}; "
             f"{wrong} of {count} coordinates are off"
         )
         norm = float(np.vdot(numeric, numeric))

@@ -1,4 +1,4 @@
-"""The engine room: configuration, checkpoints, the run folder and the training loop.
+"""Training: configuration, checkpoints, the run folder and the training loop.
 
 What a notebook needs is named here; the modules are imported when a name is first used, so that
 ``python -m minideconv.train --help`` stays quick.

@@ -13,7 +13,7 @@ from minideconv.engine.cuda.capability import check_precision
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.errors import TrainingError
 from minideconv.settings.setting import refusal
-from minideconv.training.gpu.out_of_memory import too_much
+from minideconv.training.gpu.out_of_memory import shortage
 
 __all__ = ["computing", "loader_workers"]
 
@@ -38,7 +38,7 @@ def computing(
 ) -> Iterator[None]:
     """Compute on `device`, with so many threads (0: one per core), in this way, inside the block.
 
-    A run may change all of it from one sitting to the next.
+    A run may change all of it from one session to the next.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def computing(
         if asked is None:
             raise
         raise TrainingError(
-            f"out of the GPU's memory: {too_much(asked, _room(device))}; try a smaller --batch-size"
+            f"out of the GPU's memory: {shortage(asked, _room(device))}; try a smaller --batch-size"
         ) from error
     finally:
         if parallel.get_num_threads() != before:

@@ -75,7 +75,7 @@ class MemoryWatch:
 
     def forward_done(self) -> None:
         """Say that the loss is there, and backward not yet begun."""
-        self._after_forward = memory.use().leased
+        self._after_forward = memory.use().allocated
 
     def end_step(self, images: int) -> None:
         """Say that a step with batches of `images` has ended.
@@ -140,7 +140,7 @@ class MemoryWatch:
         """Estimate the largest batch that stays within the budget, after a step of `images`."""
         assert self.budget is not None
         grads = sum(p.data.nbytes for p in self.model.parameters() if p.requires_grad)
-        base = max(peak - use.peak, resident.now() - use.held - use.leased)
+        base = max(peak - use.peak, resident.now() - use.reserved - use.allocated)
         forward = self._after_forward / images
         backward = max(0, use.peak - grads) / images
         room = min(

@@ -1,4 +1,4 @@
-"""Running figures of a training run: the mean loss between two lines, and speed."""
+"""Running metrics of a training run: the mean loss between two lines, and speed."""
 
 from __future__ import annotations
 

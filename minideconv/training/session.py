@@ -1,6 +1,6 @@
-"""One sitting of a run, as the command line does it: train, evaluate, report.
+"""One session of a run, as the command line does it: train, evaluate, report.
 
-A notebook uses `Trainer` itself; this file adds the run folder, the output and the final figures.
+A notebook uses `Trainer` itself; this file adds the run folder, the output and the final metrics.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minideconv import _version
 from minideconv.backend import Device, describe_device, parallel
 from minideconv.backend.algorithms import compiled, get_algorithm
 from minideconv.backend.precisions import get_precision
-from minideconv.distributed import Communicator, Single, check_same, equip, from_first
+from minideconv.distributed import Communicator, Single, check_same, connect, on_rank_zero
 from minideconv.errors import UsageError
 from minideconv.settings.command_line import naming_device_option
 from minideconv.tasks import Metrics
@@ -33,49 +33,49 @@ def run_session(
     config: TrainConfig,
     run: RunFolder,
     resume: Path | None = None,
-    talk: Communicator | None = None,
+    comm: Communicator | None = None,
 ) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise.
 
-    With several processes `talk`, every one of them calls this with the same arguments.
+    With several processes `comm`, every one of them calls this with the same arguments.
     """
     with naming_device_option():
-        talk, device = equip(talk or Single(), config.device, config.communication)
-    _check_same(talk, config)
+        comm, device = connect(comm or Single(), config.device, config.communication)
+    _check_same(comm, config)
     with computing(device, config.threads, config.algorithm, config.precision):
-        return _run(config, run, resume, talk, device)
+        return _run(config, run, resume, comm, device)
 
 
-def _check_same(talk: Communicator, config: TrainConfig) -> None:
+def _check_same(comm: Communicator, config: TrainConfig) -> None:
     """Refuse processes that would not compute the same thing, or cannot do so together."""
-    if talk.size > 1 and config.graph == "on":
+    if comm.size > 1 and config.graph == "on":
         raise UsageError(
-            f"--graph on is for one process, but there are {talk.size}, whose sums are not"
+            f"--graph on is for one process, but there are {comm.size}, whose sums are not"
             " recorded; leave it out"
         )
     own = ("data_root", "workers", "threads", "output_dir", "quiet")
     settings = {name: v for name, v in config.to_dict().items() if name not in own}
     options = {"--" + name.replace("_", "-"): value for name, value in settings.items()}
-    check_same(talk, {"minideconv": _version.__version__, "NumPy": np.__version__, **options})
+    check_same(comm, {"minideconv": _version.__version__, "NumPy": np.__version__, **options})
 
 
 def _run(
-    config: TrainConfig, run: RunFolder, resume: Path | None, talk: Communicator, device: Device
+    config: TrainConfig, run: RunFolder, resume: Path | None, comm: Communicator, device: Device
 ) -> int:
-    progress = make_progress(config.quiet or talk.rank > 0)
+    progress = make_progress(config.quiet or comm.rank > 0)
     try:
         trainer = Trainer(
             config,
             run=run,
             progress=progress,
             after_validation=_draw,
-            talk=talk,
+            comm=comm,
             device=device,
         )
         if resume is not None:
             trainer.resume(resume)
-            check_same(talk, {"a checkpoint after step": trainer.progress.step})
-        from_first(talk, lambda: run.create(config))
+            check_same(comm, {"a checkpoint after step": trainer.progress.step})
+        on_rank_zero(comm, lambda: run.create(config))
         _introduce(trainer, resume)
         try:
             trainer.fit()
@@ -92,7 +92,7 @@ def _how_to_go_on(trainer: Trainer) -> str:
     """Return what to do when training broke off."""
     assert trainer.run is not None
     if trainer.run.last.exists():
-        return f"the last checkpoint stands; go on with: {trainer.command_to_go_on()}"
+        return f"the last checkpoint stands; go on with: {trainer.resume_command()}"
     return "there is no checkpoint yet; --save-every N writes one every N steps"
 
 
@@ -111,21 +111,21 @@ def _draw(trainer: Trainer) -> None:
 
 def _introduce(trainer: Trainer, resume: Path | None) -> None:
     config, model = trainer.config, trainer.model
-    trainer.say(
+    trainer.log(
         f"minideconv {_version.__version__}: {config.model} with {model.num_parameters():,} "
         f"parameters, input {config.input_size}x{config.input_size}, on {_machine(trainer)}"
         f"{_processes(trainer)}"
     )
     what = trainer.task.describe()
-    trainer.say(
+    trainer.log(
         f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
         f"validation images{', ' if what else ''}{what}"
     )
     for images in (trainer.train_data, trainer.val_data):
         if note := getattr(images, "note", ""):
-            trainer.say(note)
+            trainer.log(note)
     if resume is not None:
-        trainer.say(f"going on from {resume}, after step {trainer.progress.step}")
+        trainer.log(f"going on from {resume}, after step {trainer.progress.step}")
 
 
 def _machine(trainer: Trainer) -> str:
@@ -142,7 +142,7 @@ def _machine(trainer: Trainer) -> str:
 
 def _processes(trainer: Trainer) -> str:
     """Say how many processes there are, if there are several."""
-    _, size = trainer.exchange.part
+    size = trainer.strategy.world_size
     return f", {size} processes" if size > 1 else ""
 
 
@@ -168,9 +168,9 @@ def _finish(trainer: Trainer) -> None:
     results |= task.draw_final(trainer.predictor(), drawn, config.images, run.add_picture)
     write_text(run.evaluation, json.dumps(results) + "\n")
     write_report(run)
-    trainer.say(task.table(metrics))
+    trainer.log(task.table(metrics))
     best = task.format_metric({task.main_metric.key: trainer.progress.best})
-    trainer.say(
+    trainer.log(
         f"done in {format_seconds(trainer.progress.elapsed)}; best validation {best} in epoch "
         f"{trainer.progress.best_epoch}; {trainer.memory.summary()}; everything is in {run.path}"
     )

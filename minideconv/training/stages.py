@@ -95,7 +95,7 @@ class Stage:
     scaler: GradScaler | None = None
     """Keeps small gradients above what fp16 can hold; None in every other precision."""
     loss: LossMeter = field(default_factory=LossMeter)
-    place: dict[str, Any] | None = None
+    loader_state: dict[str, Any] | None = None
     """Where the loader stood behind the last batch in use, if it has prepared further ones."""
 
     @classmethod
@@ -120,12 +120,12 @@ class Stage:
     def start_epoch(self, epoch: int) -> None:
         """Go to the first batch of one of the stage's epochs."""
         self.loader.set_epoch(epoch)
-        self.place = None
+        self.loader_state = None
         self.loss.start_epoch()
         self.metrics.counts[...] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return optimiser, schedule, place in the data and running figures.
+        """Return optimiser, schedule, position in the data and running metrics.
 
         The momenta are not copied: they are to be written down before the next step.
         """
@@ -133,7 +133,7 @@ class Stage:
             "number": self.number,
             "optimizer": self.optimizer.state_dict(copy=False),
             "schedule": self.schedule.state_dict(),
-            "loader": self.place or self.loader.state_dict(),
+            "loader": self.loader_state or self.loader.state_dict(),
             "loss": self.loss.state_dict(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "lr": self.lr,

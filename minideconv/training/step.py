@@ -20,8 +20,8 @@ from minideconv.backend import Array
 from minideconv.nn.utils import clip_grad_norm_
 from minideconv.tasks import Metrics, Task
 from minideconv.training.config import TrainConfig
+from minideconv.training.data_parallel import SingleProcess
 from minideconv.training.memory_watch import MemoryWatch
-from minideconv.training.processes import Alone
 from minideconv.training.run.journal import Journal
 from minideconv.training.stages import Stage
 
@@ -43,8 +43,8 @@ class HostStep:
         Its clock measures the wait for data.
     memory : MemoryWatch
         Looks at every step.
-    exchange : Alone
-        What the processes of the run tell each other.
+    strategy : SingleProcess
+        How the processes of the run share a step.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class HostStep:
         config: TrainConfig,
         journal: Journal,
         memory: MemoryWatch,
-        exchange: Alone,
+        strategy: SingleProcess,
     ) -> None:
         self.model, self.task, self.config = model, task, config
-        self.journal, self.memory, self.exchange = journal, memory, exchange
+        self.journal, self.memory, self.strategy = journal, memory, strategy
         self._batches: Iterator[tuple[Array, Array]] = iter(())
 
     def begin(self, stage: Stage) -> None:
@@ -77,15 +77,15 @@ class HostStep:
         self.memory.begin_step()
         for _ in range(count):
             inputs, targets = self.journal.clock.fetch(self._batches)
-            share = self.exchange.share(self.task, targets, 1.0 / count)
-            loss += self._backward(metrics, inputs, targets, share)
+            weight = self.strategy.loss_weight(self.task, targets, 1.0 / count)
+            loss += self._backward(metrics, inputs, targets, weight)
             images += len(inputs)
-        # All figures in one message; whole numbers stay exact up to 2^53.
-        loss, *counts = self.exchange.add_up(np.append(loss, metrics.counts)).tolist()
+        # All metrics in one message; whole numbers stay exact up to 2^53.
+        loss, *counts = self.strategy.all_reduce_sum(np.append(loss, metrics.counts)).tolist()
         if not math.isfinite(loss):
             step = self.journal.progress.step + 1
             raise self.journal.not_finite(f"the loss ({loss})", step, stage.lr)
-        self.exchange.add_gradients(stage.optimizer)
+        self.strategy.all_reduce_gradients(stage.optimizer)
         if self.config.clip_grad > 0:
             clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
         stage.optimizer.step()
@@ -96,18 +96,18 @@ class HostStep:
         stage.metrics.counts += np.array(counts, kind.dtype).reshape(kind.shape)
         return images
 
-    def _backward(self, metrics: Metrics, inputs: Array, targets: Array, share: float) -> float:
-        """Add one batch's gradient, weighted by `share`; return its part of the loss."""
+    def _backward(self, metrics: Metrics, inputs: Array, targets: Array, weight: float) -> float:
+        """Add one batch's gradient, weighted by `weight`; return its part of the loss."""
         outputs = self.model(Tensor(inputs, device="cpu"))
         loss = self.task.loss(outputs, inputs, targets)
         self.memory.forward_done()
         self.task.count(metrics.counts, outputs.data, inputs, targets)
-        del outputs  # backward frees what it has passed, and only what nobody else holds
-        (loss * share).backward()
-        return float(loss.item()) * share
+        del outputs  # backward frees what it has passed, and only what nothing else holds
+        (loss * weight).backward()
+        return float(loss.item()) * weight
 
     def read(self, stage: Stage) -> None:
-        """Bring the figures of `stage` up to date: here they always are."""
+        """Bring the metrics of `stage` up to date: here they always are."""
 
     def end(self) -> None:
         """End an epoch, or what was done of it: the threads that prepare batches may rest."""

@@ -2,7 +2,7 @@
 
 What one epoch does, top to bottom, is `Trainer._epoch`; what one optimiser step does is in
 `step`; what is written down about it, in `journal`. Everything that decides the numbers
-(weights, momenta, schedule, random generators, place in the data) is in the checkpoint, so a run
+(weights, momenta, schedule, random generators, position in the data) is in the checkpoint, so a run
 that was stopped and resumed ends with the same bytes as one that was not.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from minideconv import random, tasks
 from minideconv.backend import Device, as_device, to_cpu
 from minideconv.backend.precisions import get_precision
-from minideconv.data.shard import part_of, spread
+from minideconv.data.shard import shard_of, spread
 from minideconv.distributed import Communicator, Single
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.nn.utils import get_buffers, set_buffers
@@ -31,12 +31,12 @@ from minideconv.tasks.data import normalization_to_dict
 from minideconv.training import build
 from minideconv.training.computing import loader_workers
 from minideconv.training.config import TrainConfig
+from minideconv.training.data_parallel import data_parallel_for
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.step import DeviceStep
 from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
-from minideconv.training.processes import exchange_for
 from minideconv.training.recalibrate import recalibrate_batch_norm
 from minideconv.training.run.checkpoint import (
     Checkpoint,
@@ -69,7 +69,7 @@ class Trainer:
     after_validation : callable, optional
         Called with the trainer after each validation, once all is saved; to draw pictures, say.
         Of several processes, rank 0 does it, and rank 0 alone writes to the run folder.
-    talk : Communicator, optional
+    comm : Communicator, optional
         The processes that train together, each with its part of every batch.
     device : Device, optional
         Where this process computes; by default where the configuration says.
@@ -91,12 +91,12 @@ class Trainer:
         train_data: Any = None,
         val_data: Any = None,
         after_validation: Callable[[Trainer], None] | None = None,
-        talk: Communicator | None = None,
+        comm: Communicator | None = None,
         device: Device | None = None,
     ) -> None:
         self.config = config
         self.run = run
-        self.exchange = exchange_for(talk or Single())
+        self.strategy = data_parallel_for(comm or Single())
         self.show = Progress(quiet=True) if progress is None else progress
         self.after_validation = after_validation
         self.device = as_device(config.device) if device is None else device
@@ -109,16 +109,16 @@ class Trainer:
         self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)
         self.model = build.model(config, self.task.outputs).to(self.device)
-        self.exchange.prepare(self.model)
+        self.strategy.prepare(self.model)
         on_gpu = self.device.type == "gpu"
-        part = self.exchange.part
-        self.workers = loader_workers(config.workers, self.device, (talk or Single()).cores)
+        shard = self.strategy.rank, self.strategy.world_size
+        self.workers = loader_workers(config.workers, self.device, (comm or Single()).cores)
         self.plan = Plan(
             config,
             self.task,
             train_data,
             as_bytes=on_gpu,
-            part=part,
+            shard=shard,
             workers=self.workers,
             processes=self.workers if on_gpu and self.workers > 1 else 0,
         )
@@ -127,33 +127,33 @@ class Trainer:
         self.memory: MemoryWatch | DeviceMemory
         self.steps: HostStep | DeviceStep
         if on_gpu:
-            self.memory = DeviceMemory(config.memory_budget, self.say)
+            self.memory = DeviceMemory(config.memory_budget, self.log)
             with computing_on(self.device):
                 self.steps = DeviceStep(
-                    self.model, self.task, config, self.journal, self.memory, self.exchange
+                    self.model, self.task, config, self.journal, self.memory, self.strategy
                 )
         else:
             self.memory = MemoryWatch(
-                self.model, config.memory_budget, self.say, self.exchange.most
+                self.model, config.memory_budget, self.log, self.strategy.all_reduce_max
             )
             self.steps = HostStep(
-                self.model, self.task, config, self.journal, self.memory, self.exchange
+                self.model, self.task, config, self.journal, self.memory, self.strategy
             )
         self._resumed: dict[str, Any] | None = None
 
     @property
     def writes(self) -> bool:
         """Whether this is the process that writes down what happens."""
-        return self.exchange.part[0] == 0
+        return self.strategy.rank == 0
 
     @property
     def progress(self) -> RunProgress:
         """How far the run is."""
         return self.journal.progress
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Show a line and keep it in log.txt."""
-        self.journal.say(text)
+        self.journal.log(text)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the task offers under a name of its own (`Task.trainer_attributes`)."""
@@ -191,13 +191,13 @@ class Trainer:
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
         stage = Stage.begin(self.config, self.plan, number, self.model, self.task)
-        if self.device.type == "gpu" or self.exchange.part[1] > 1:
+        if self.device.type == "gpu" or self.strategy.world_size > 1:
             stage.optimizer.flatten()
             stage.scaler = GradScaler() if get_precision() == "fp16" else None
         if self._resumed is not None:
             stage.load_state_dict(self._resumed)
             self._resumed = None
-        self.say(
+        self.log(
             f"stage {stage.name}: {len(stage.loader)} batches of {self.config.batch_size}, "
             f"{stage.planned.steps_per_epoch} steps an epoch"
         )
@@ -268,7 +268,7 @@ class Trainer:
             self.config.seed + 1,
             cache_mb=0,
             as_bytes=True,
-            part=self.exchange.part,
+            shard=(self.strategy.rank, self.strategy.world_size),
             workers=self.workers,
         )
         batches = itertools.islice(loader, self.config.recalibrate)
@@ -289,7 +289,7 @@ class Trainer:
             self.show.work("validating", done, total)
 
         chosen = spread(len(data), limit or len(data))
-        mine = part_of(range(len(chosen)), *self.exchange.part)
+        mine = shard_of(range(len(chosen)), self.strategy.rank, self.strategy.world_size)
         chosen = chosen[mine.start : mine.stop]
         metrics, loss, terms = self.task.metrics(), 0.0, 0.0
         try:
@@ -297,11 +297,11 @@ class Trainer:
                 metrics, loss, terms = self.task.evaluate(self.predictor(), data, chosen, each)
         except Interrupted as request:
             stopped = request.signal_number
-        stopped = self.exchange.most(stopped)
+        stopped = self.strategy.all_reduce_max(stopped)
         if stopped:
             raise Interrupted("stopped while validating", stopped)
-        metrics.counts = self.exchange.add_up(metrics.counts)
-        loss, terms = self.exchange.add_up(np.array([loss, terms])).tolist()
+        metrics.counts = self.strategy.all_reduce_sum(metrics.counts)
+        loss, terms = self.strategy.all_reduce_sum(np.array([loss, terms])).tolist()
         return metrics, loss / max(1, terms)
 
     def _validate(self, stage: Stage) -> dict[str, Any]:
@@ -314,7 +314,7 @@ class Trainer:
             # Nothing of a validation cut short may stay: the resumed run does all of it again.
             set_buffers(self.model, buffers)
             self._stop_now(stage, request.signal_number)
-        figures = metrics.figures()
+        figures = metrics.compute()
         if self.config.lr_schedule == "plateau":
             found = figures[self.task.main_metric.key]
             stage.schedule.step(math.nan if found is None else found)  # NaN is no better
@@ -326,23 +326,23 @@ class Trainer:
         self.show.message("stopping after this step (Ctrl-C again stops at once, without saving)")
 
     def _check_stop(self, stage: Stage) -> None:
-        signal_number = self.exchange.most(self.stop.signal_number)
+        signal_number = self.strategy.all_reduce_max(self.stop.signal_number)
         if signal_number:
             self._stop_now(stage, signal_number)
 
     def _stop_now(self, stage: Stage, signal_number: int) -> None:
-        place = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
+        message = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         if self.run is None:
-            raise Interrupted(place, signal_number)
+            raise Interrupted(message, signal_number)
         self.save(stage)
         if self.writes:
-            self.run.add_log(place)
-        raise Interrupted(f"{place}; go on with: {self.command_to_go_on()}", signal_number)
+            self.run.add_log(message)
+        raise Interrupted(f"{message}; go on with: {self.resume_command()}", signal_number)
 
-    def command_to_go_on(self) -> str:
+    def resume_command(self) -> str:
         """Return what a user types to go on with the run."""
         assert self.run is not None
-        return f"{self.exchange.command} --resume {shlex.quote(str(self.run.path))}"
+        return f"{self.strategy.command} --resume {shlex.quote(str(self.run.path))}"
 
     def save(self, stage: Stage, best: bool = False) -> None:
         """Write last.npz (and best.npz), unless a weight is not finite.

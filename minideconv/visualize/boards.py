@@ -96,10 +96,10 @@ _HEAT = np.array(
 
 def heat(level: npt.NDArray[Any]) -> Image:
     """Colour values in [0, 1], dark violet to yellow: (H, W) -> (H, W, 3) uint8."""
-    place = np.clip(level, 0.0, 1.0) * (len(_HEAT) - 1)
-    low = np.minimum(place.astype(np.int64), len(_HEAT) - 2)
-    share = (place - low)[..., None]
-    mixed: Image = np.rint(_HEAT[low] * (1 - share) + _HEAT[low + 1] * share).astype(np.uint8)
+    position = np.clip(level, 0.0, 1.0) * (len(_HEAT) - 1)
+    low = np.minimum(position.astype(np.int64), len(_HEAT) - 2)
+    fraction = (position - low)[..., None]
+    mixed: Image = np.rint(_HEAT[low] * (1 - fraction) + _HEAT[low + 1] * fraction).astype(np.uint8)
     return mixed
 
 

@@ -80,7 +80,7 @@ def line_chart(
     x_ticks = [tick for tick in x_ticks if tick <= x_high * 1.001]
     y_high = y_ticks[-1]
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def to_pixels(x: float, y: float) -> tuple[float, float]:
         across = _LEFT + x / x_high * (_WIDTH - _LEFT - _RIGHT)
         return across, _HEIGHT - _BOTTOM - y / y_high * (_HEIGHT - _TOP - _BOTTOM)
 
@@ -89,18 +89,18 @@ def line_chart(
         f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
     ]
     for tick in y_ticks:
-        _, y = place(0, tick)
+        _, y = to_pixels(0, tick)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(_text(_LEFT - 6, y + 3.5, "end", _number(tick)))
     for tick in x_ticks:
-        x, y = place(tick, 0)
+        x, y = to_pixels(tick, 0)
         parts.append(_text(x, y + 15, "middle", _number(tick)))
     parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", x_name))
     for line in drawn:
-        parts.extend(_draw(line, place))
+        parts.extend(_draw(line, to_pixels))
     row, taken = 0, 0.0
     for at, word in marks:  # over the lines, so that the words can be read
-        x, y = place(at, 0)
+        x, y = to_pixels(at, 0)
         parts.append(f'<path class="mark" d="M{x:.1f} {_TOP}V{y:.1f}"/>')
         row = row + 1 if x < taken else 0  # a line lower where it would meet the word before
         taken = x + 8 + 6 * len(word)
@@ -109,13 +109,13 @@ def line_chart(
 
 
 def _text(x: float, y: float, anchor: str, words: str, kind: str = "tick") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text class="{kind}" {place}>{escape(words)}</text>'
+    attributes = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {attributes}>{escape(words)}</text>'
 
 
-def _draw(line: Line, place: Callable[[float, float], tuple[float, float]]) -> list[str]:
+def _draw(line: Line, to_pixels: Callable[[float, float], tuple[float, float]]) -> list[str]:
     points = [(x, y) for x, y in line.points if math.isfinite(y)]
-    placed = [place(x, y) for x, y in points]
+    placed = [to_pixels(x, y) for x, y in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
     parts = [f'<polyline class="line {line.style}" points="{path}"/>']
     if line.dots or len(placed) == 1:

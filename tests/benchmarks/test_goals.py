@@ -159,7 +159,7 @@ def test_each_number_of_threads_is_judged_by_itself():
 
 def test_what_others_disturbed_meets_no_goal():
     row = step(fast=10.0, default_nchw=100.0, tuned_nchw=100.0, exact=1.0)
-    for name in ("default_nchw", "exact"):  # nobody's goal is about exact
+    for name in ("default_nchw", "exact"):  # no goal is about exact
         row["times"][name]["trusted"] = False
     made = results(record("steps", [row], 2))
     found = verdict(made, "DeconvNet's step, batch 2, compiled / PyTorch default", 2)

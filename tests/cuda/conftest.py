@@ -153,7 +153,7 @@ def pytest_runtest_call(item):
 def schedule(gpu):
     """Return a context: blocks and threads run "forward", in "reverse" or in "shuffle" order.
 
-    A GPU has an order of its own, which nobody chooses.
+    A GPU has an order of its own, which cannot be chosen.
     """
 
     @contextmanager

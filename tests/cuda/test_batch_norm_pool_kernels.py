@@ -43,7 +43,7 @@ def close(found, want, dtype, what, terms=0.0):
     assert error <= (1e-5 if dtype == np.float32 else 1e-12) * max(size, 1e-3), (what, error, size)
 
 
-def lies(array, order):
+def with_order(array, order):
     return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
 
 
@@ -69,7 +69,7 @@ def check(gpu, shape, seed, dtype, order=LAST, training=True):
         arguments = (dy.astype(np.float64), switches, exact[0], saved, *exact[1:], training)
         grads = ops.batch_norm_relu_pool_backward(*arguments)
     there = BatchNormSaved(*map(gpu.put, saved))
-    x, dy, weight, bias = map(gpu.put, (lies(x, order), lies(dy, order), weight, bias))
+    x, dy, weight, bias = map(gpu.put, (with_order(x, order), with_order(dy, order), weight, bias))
     found, taps = engine.normalize_relu_pool(x, there, weight, bias, window)
     assert np.array_equal(gpu.get(found), y)
     assert found.dtype == dtype
@@ -102,8 +102,8 @@ def test_equals_one_behind_the_other_bit_by_bit(gpu, dtype):
     """Numbers that round: both forms round alike, so signs and ties are the same everywhere."""
     rng = np.random.default_rng(0)
     shape = (2, 20, 9, 11)
-    x = lies(rng.normal(size=shape), LAST).astype(dtype)
-    dy = lies(rng.normal(size=(2, 20, 4, 5)), LAST).astype(dtype)
+    x = with_order(rng.normal(size=shape), LAST).astype(dtype)
+    dy = with_order(rng.normal(size=(2, 20, 4, 5)), LAST).astype(dtype)
     x[rng.random(shape) < 0.01] = np.nan
     weight, bias = (gpu.put(rng.normal(size=20).astype(dtype)) for _ in range(2))
     saved = BatchNormSaved(*(gpu.put(a) for a in (rng.normal(size=20), rng.uniform(1, 2, 20))))
@@ -132,7 +132,7 @@ def test_the_order_of_threads_changes_no_bit(gpu, schedule):
     rng = np.random.default_rng(0)
     shape = (2, 4, 67, 65)
     x, dy = (rng.normal(size=s).astype(np.float32) for s in (shape, (2, 4, 33, 32)))
-    x, dy, window = gpu.put(lies(x, LAST)), gpu.put(lies(dy, LAST)), window_of(shape)
+    x, dy, window = gpu.put(with_order(x, LAST)), gpu.put(with_order(dy, LAST)), window_of(shape)
 
     def everything():
         saved = walks.statistics(x, None, None, 0.1, EPS)
@@ -154,7 +154,8 @@ def test_the_order_of_threads_changes_no_bit(gpu, schedule):
 def test_the_op_makes_three_launches_each_way_and_nothing_else(cupy_device, counts):
     rng = np.random.default_rng(0)
     x, dy = (
-        lies(rng.normal(size=s).astype(np.float32), LAST) for s in ((3, 8, 9, 7), (3, 8, 4, 3))
+        with_order(rng.normal(size=s).astype(np.float32), LAST)
+        for s in ((3, 8, 9, 7), (3, 8, 4, 3))
     )
     numbers = [cupy_device.put(np.ones(8, np.float32)) for _ in range(4)]
     x, dy = cupy_device.put(x), cupy_device.put(dy)
@@ -180,8 +181,8 @@ def test_forward_and_back_can_be_recorded(cupy_device):
     """As a graph, which then does the same with other numbers in the same place."""
     rng = np.random.default_rng(0)
     xp, shape = cupy_device.xp, (2, 8, 9, 7)
-    first, second = (lies(rng.normal(size=shape).astype(np.float32), LAST) for _ in range(2))
-    dy = cupy_device.put(lies(rng.normal(size=(2, 8, 4, 3)).astype(np.float32), LAST))
+    first, second = (with_order(rng.normal(size=shape).astype(np.float32), LAST) for _ in range(2))
+    dy = cupy_device.put(with_order(rng.normal(size=(2, 8, 4, 3)).astype(np.float32), LAST))
     x = cupy_device.put(first)
     numbers = [cupy_device.put(np.ones(8, np.float32)) for _ in range(4)]
 

@@ -143,7 +143,7 @@ def counted(cupy_device):
     return count
 
 
-def lying(device, g, kind="normal"):
+def arrays_of(device, g, kind="normal"):
     """Return arrays as a network has them: images channels last, weights taps first."""
     x, w, y, *biases = data(g, 0, kind=kind)
 
@@ -170,7 +170,7 @@ def counts(stats):
     ids=["same", "strided", "pixels", "whole"],
 )
 def test_one_pass_is_one_product(cupy_device, counted, g, launches):
-    x, w, y, by, bx = lying(cupy_device, g)
+    x, w, y, by, bx = arrays_of(cupy_device, g)
     kept = {name: value for name, value in g.kwargs.items() if name != "groups"}
     passes = (
         lambda: ops.conv2d(x, w, None, **g.kwargs),
@@ -189,7 +189,7 @@ def test_one_pass_is_one_product(cupy_device, counted, g, launches):
 
 
 def test_blocks_make_the_same_products(cupy_device, counted):
-    x, w, y, *_ = lying(cupy_device, SAME)
+    x, w, y, *_ = arrays_of(cupy_device, SAME)
     row = SAME.out_size[1] * SAME.terms * 4  # bytes of the columns of one row
     rows = SAME.batch * SAME.out_size[0]
     with ops.workspace_limit(4 * row):
@@ -203,7 +203,7 @@ def test_blocks_make_the_same_products(cupy_device, counted):
 def test_one_patch_matrix_serves_both_gradients(cupy_device, counted):
     """There and back: im2col once, the kernel's channels exchanged, and the gradient's back."""
     g = ConvGeometry(2, 12, 8, size=(6, 7), kernel=(3, 3), padding=(1, 1))
-    x, w, y, *_ = lying(cupy_device, g)
+    x, w, y, *_ = arrays_of(cupy_device, g)
     needs = (True, True, False)
     stats = counted(lambda: ops.conv2d_backward(y, x, w, padding=1, needs=needs))
     assert counts(stats) == {"launches": 3, "gemms": 2, "gemm_macs": 2 * macs(g)}
@@ -215,7 +215,7 @@ def test_a_captured_step_gives_the_same_again(cupy_device):
     """All passes recorded into a graph once, and replayed on other numbers."""
     xp = cupy_device.xp
     for g in ALL:
-        arrays = lying(cupy_device, g, "integer")
+        arrays = arrays_of(cupy_device, g, "integer")
         want = [cupy_device.get(a) for a in everything(g, arrays)]
         fixed = [a * 2 for a in arrays]
         pool = xp.cuda.MemoryPool()

@@ -112,9 +112,9 @@ def check_col2im(gpu, g, seed, count, dtype=np.float32):
     width = c * g.kernel[0] * g.kernel[1]
     dcols = values((n * ho * wo, width), seed, dtype=dtype)
     bias = values(c, seed + 1, dtype=dtype)
-    lies = dcols.reshape(n, ho * wo, g.groups, *g.kernel, c // g.groups).transpose(0, 2, 5, 3, 4, 1)
+    nhwc = dcols.reshape(n, ho * wo, g.groups, *g.kernel, c // g.groups).transpose(0, 2, 5, 3, 4, 1)
     arguments = (g.size, g.kernel, g.stride, g.padding, g.dilation)
-    want = ops.col2im(lies.reshape(n, width, ho * wo), *arguments).transpose(0, 2, 3, 1)
+    want = ops.col2im(nhwc.reshape(n, width, ho * wo), *arguments).transpose(0, 2, 3, 1)
     for added in (None, bias):
         x, done = gpu.xp.full((n, *g.size, c), np.nan, dtype), 0
         for rows in row_blocks(n * ho, count):

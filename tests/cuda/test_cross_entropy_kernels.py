@@ -50,7 +50,7 @@ def cases(draw):
     )
 
 
-def lying(x, order):
+def with_order(x, order):
     """Return the same numbers in another order in memory."""
     if order == "channels last":
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
@@ -63,7 +63,7 @@ def data(case, seed, dtype=np.float32, size=3):
     """Scores, labels, weights or None; a quarter of the pixels is to be ignored."""
     shape, order, kind, weighted, (ignored, _, _) = case
     rng = np.random.default_rng(seed)
-    z = lying((size * rng.standard_normal(shape)).astype(dtype), order)
+    z = with_order((size * rng.standard_normal(shape)).astype(dtype), order)
     t = rng.integers(0, shape[1], (shape[0], *shape[2:]))
     t[rng.random(t.shape) < 0.25] = ignored
     w = rng.uniform(0.2, 2, shape[1]).astype(dtype) if weighted else None
@@ -130,7 +130,7 @@ def test_a_sum_over_many_pixels_is_as_exact_as_one(gpu, reduction):
     """Losses of any size, eighty to a thread."""
     rng = np.random.default_rng(0)
     z = rng.uniform(0, 30, (1, 1, 203, 307)) * rng.standard_normal((1, 2, 203, 307))
-    z, t = lying(z.astype(np.float32), "channels last"), rng.integers(0, 2, (1, 203, 307))
+    z, t = with_order(z.astype(np.float32), "channels last"), rng.integers(0, 2, (1, 203, 307))
     w = rng.uniform(0.2, 2, 2).astype(np.float32)
     options = (255, reduction, 0.0)
     loss, _ = engine.forward(*map(gpu.put, (z, t.astype(np.uint8), w)), *options)

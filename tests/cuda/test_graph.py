@@ -13,7 +13,7 @@ from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.cuda.graph import Recorder
 from minideconv.engine.cuda.streams import computing_on, put_behind
 from minideconv.errors import TrainingError
-from minideconv.training.gpu.graphs import WARM_UP, Replays
+from minideconv.training.gpu.graphs import WARM_UP, GraphCache
 
 
 @pytest.fixture
@@ -152,33 +152,33 @@ def test_the_peak_is_of_all_that_was_there_at_once(xp):
 # ---- whether to record ---------------------------------------------------------------------------
 
 
-def times(replays, work, runs=6, piece="piece", state=None):
+def times(graph_cache, work, runs=6, piece="piece", state=None):
     for _ in range(runs):
-        replays.run(piece, state, work)
+        graph_cache.run(piece, state, work)
 
 
 def test_a_piece_is_done_before_it_is_recorded(xp):
     work, x, y = work_on(xp)
-    calls, said = [], []
+    calls, messages = [], []
 
     def counted():
         calls.append(1)
         work()
 
-    replays = Replays("auto", lambda: 0, said.append)
+    graph_cache = GraphCache("auto", lambda: 0, messages.append)
     for run in range(6):
         x.fill(run)
-        replays.run("a", None, counted)
+        graph_cache.run("a", None, counted)
         assert (y == 12 * run + 1).all()
     assert len(calls) == WARM_UP + 1
-    assert said == ["graph: steps are recorded"]
-    times(replays, counted, 1, state="another")  # all is forgotten
+    assert messages == ["graph: steps are recorded"]
+    times(graph_cache, counted, 1, state="another")  # all is forgotten
     assert len(calls) == WARM_UP + 2
-    assert replays.nbytes == 0
-    times(replays, counted, 4, state="another")
+    assert graph_cache.nbytes == 0
+    times(graph_cache, counted, 4, state="another")
     assert len(calls) == 2 * (WARM_UP + 1)
     with precision("tf32"):
-        times(replays, counted, 1, state="another")
+        times(graph_cache, counted, 1, state="another")
     assert len(calls) == 2 * (WARM_UP + 1) + 1
 
 
@@ -186,9 +186,9 @@ def test_chance_on_the_host_is_not_recorded(xp):
     def work():
         random.default_rng().random()
 
-    said = []
-    times(Replays("auto", lambda: 0, said.append), work)
+    messages = []
+    times(GraphCache("auto", lambda: 0, messages.append), work)
     reason = "the network draws random numbers on the host"
-    assert said == [f"graph: steps are not recorded: {reason}"]
+    assert messages == [f"graph: steps are not recorded: {reason}"]
     with pytest.raises(TrainingError, match=f"--graph on: a step cannot be recorded: {reason}"):
-        times(Replays("on", lambda: 0, said.append), work)
+        times(GraphCache("on", lambda: 0, messages.append), work)

@@ -74,10 +74,10 @@ def test_results_do_not_depend_on_how_an_argument_lies(cupy_device, name, layout
     op, arrays, places = CASES[name]
     for place in places:
         arguments = [cupy_device.put(a) for a in arrays]
-        lying = LAYOUTS[layout](cupy_device.xp, arguments[place])
+        strided = LAYOUTS[layout](cupy_device.xp, arguments[place])
         others = [a.copy() for a in arguments]
-        others[place] = lying.copy()
-        arguments[place] = lying
+        others[place] = strided.copy()
+        arguments[place] = strided
         for found, want in zip(op(*arguments), op(*others), strict=True):
             np.testing.assert_allclose(
                 cupy_device.get(found), cupy_device.get(want), rtol=1e-5, atol=1e-5

@@ -38,7 +38,7 @@ def tensor(gpu, array, **options):
 
 
 def build(gpu, kind, shapes=SHAPES, flat=True, dtype=np.float32, seed=0):
-    """Return parameters and optimiser, two groups; those with four axes lie taps first."""
+    """Return parameters and optimiser, two groups; those with four axes are stored taps first."""
     arrays = [np.asarray(values(s, seed + i, "normal", dtype)) for i, s in enumerate(shapes)]
     arrays = [
         np.ascontiguousarray(a.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1) if a.ndim == 4 else a
@@ -91,11 +91,13 @@ def counts(cupy_device):
 
 @pytest.mark.parametrize("algorithm", ["reference", "exact"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("told", [False, True])
-def test_a_device_takes_numpys_steps(cupy_device, kind, algorithm, told):
-    """Flat or not, numbers told or not, with a schedule that changes the rate."""
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_device_takes_numpys_steps(cupy_device, kind, algorithm, on_device):
+    """Flat or not, numbers given or not, with a schedule that changes the rate."""
     runs = [(Host, *build(Host, kind, flat=False), False)]
-    runs += [(cupy_device, *build(cupy_device, kind, flat=flat), told) for flat in (False, True)]
+    runs += [
+        (cupy_device, *build(cupy_device, kind, flat=flat), on_device) for flat in (False, True)
+    ]
     schedules = [optim.StepLR(optimizer, 2, 0.3) for _, _, optimizer, _ in runs]
     with md.algorithm(algorithm):
         for step in range(5):
@@ -133,17 +135,17 @@ def test_any_shapes(cupy_device, shapes, seed, kind, dtype):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("told", [False, True])
-def test_a_step_is_one_launch_for_each_group_and_nothing_else(cupy_device, counts, kind, told):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_step_is_one_launch_for_each_group_and_nothing_else(cupy_device, counts, kind, on_device):
     params, optimizer = build(cupy_device, kind)
     sent = cupy_device.xp.zeros((2, 2), np.float32)
     for step in range(3):
         optimizer.zero_grad()
         backward(cupy_device, params, step)
-        if told:
+        if on_device:
             sent.set(optimizer.next_numbers())
         counts()
-        optimizer.step(sent if told else None)
+        optimizer.step(sent if on_device else None)
         found = counts()
         if step > 0:
             assert found["launches"] == 2

@@ -35,8 +35,8 @@ def near(found, want, dtype):
     assert difference <= TOLERANCE[dtype] * max(1e-3, np.linalg.norm(want))
 
 
-def call(case, arrays, step, told, skip=(0, 0)):
-    """Call the engine's function for a step as the optimiser does; `told` is how to send numbers.
+def call(case, arrays, step, on_device, skip=(0, 0)):
+    """Call the engine's function for a step as the optimiser does; `on_device` sends numbers.
 
     Return whether it did it.
     """
@@ -45,15 +45,15 @@ def call(case, arrays, step, told, skip=(0, 0)):
     if kind is optim.SGD:
         undamped = 1 if step == 1 else 1 - group["dampening"]
         fixed = (group["momentum"], group["weight_decay"], group["nesterov"])
-        if told is None:
+        if on_device is None:
             return kernels.sgd(*arrays, (group["lr"], undamped), *fixed)
-        numbers = told(np.array([group["lr"], undamped], np.float32))
-        return kernels.sgd(*arrays, numbers, *fixed, told(np.array(skip, np.float32)))
+        numbers = on_device(np.array([group["lr"], undamped], np.float32))
+        return kernels.sgd(*arrays, numbers, *fixed, on_device(np.array(skip, np.float32)))
     fixed = (group["betas"], group["eps"], group["weight_decay"], kind.decoupled)
-    if told is None:
+    if on_device is None:
         return kernels.adam(*arrays, (group["lr"], step), *fixed)
-    numbers = told(np.array([group["lr"], step], np.float32))
-    return kernels.adam(*arrays, numbers, *fixed, told(np.array(skip, np.float32)))
+    numbers = on_device(np.array([group["lr"], step], np.float32))
+    return kernels.adam(*arrays, numbers, *fixed, on_device(np.array(skip, np.float32)))
 
 
 def readable(case, weight, grads):
@@ -76,7 +76,7 @@ def memories(case):
     return len(optimizer.remembers(optimizer.param_groups[0]))
 
 
-def steps(gpu, case, size, dtype, seed, told, offset=0, count=3):
+def steps(gpu, case, size, dtype, seed, on_device, offset=0, count=3):
     """Take steps with the kernels; return what they made of weight and memory."""
 
     def place(array):
@@ -90,35 +90,35 @@ def steps(gpu, case, size, dtype, seed, told, offset=0, count=3):
     for step, grad in enumerate(grads, 1):
         g = place(grad)[0]
         arrays = [w, g, *memory] if memory else [w, g, None]
-        assert call(case, arrays, step, gpu.put if told else None)
+        assert call(case, arrays, step, gpu.put if on_device else None)
         np.testing.assert_array_equal(gpu.get(g), grad)
     assert (gpu.get(around)[:offset] == 0).all()
     assert (gpu.get(around)[offset + size :] == 1).all()
     return [gpu.get(a) for a in (w, *memory)], readable(case, weight, grads)
 
 
-def check(gpu, case, size, dtype, seed, told, offset=0):
-    found, want = steps(gpu, case, size, dtype, seed, told, offset)
+def check(gpu, case, size, dtype, seed, on_device, offset=0):
+    found, want = steps(gpu, case, size, dtype, seed, on_device, offset)
     # a rate that was sent as float32 is as good as float32
-    dtype_of_rates = np.float32 if told else dtype
+    dtype_of_rates = np.float32 if on_device else dtype
     for a, b in zip(found, want, strict=True):
         assert a.dtype == dtype
         near(a.astype(dtype_of_rates), b, dtype_of_rates)
 
 
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", OPTIONS)
 @given(size=sizes, seed=seeds(), offset=st.sampled_from([0, 0, 1, 2, 4]))
 @example(size=1027, seed=0, offset=3)
-def test_a_step_equals_the_readable_one(gpu, case, dtype, told, size, seed, offset):
-    check(gpu, case, size, dtype, seed, told, offset)
+def test_a_step_equals_the_readable_one(gpu, case, dtype, on_device, size, seed, offset):
+    check(gpu, case, size, dtype, seed, on_device, offset)
 
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_numbers_by_value_and_from_memory_make_the_same_step(gpu, case):
-    by_value, _ = steps(gpu, case, 37, np.float32, 3, told=False)
-    from_memory, _ = steps(gpu, case, 37, np.float32, 3, told=True)
+    by_value, _ = steps(gpu, case, 37, np.float32, 3, on_device=False)
+    from_memory, _ = steps(gpu, case, 37, np.float32, 3, on_device=True)
     for a, b in zip(by_value, from_memory, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7)
 
@@ -268,8 +268,8 @@ MUTANTS = [
 def all_steps(gpu):
     """Run each comparison of steps on a few cases."""
     for case in OPTIONS:
-        for told in (False, True):
-            check(gpu, case, 1031, np.float32, 0, told)
+        for on_device in (False, True):
+            check(gpu, case, 1031, np.float32, 0, on_device)
     for case in ("plain", "damped", "AdamW"):
         test_a_step_to_be_left_out_changes_nothing(gpu, case)
     test_steps_left_out_do_not_count_for_adam(gpu)

@@ -133,20 +133,20 @@ def test_a_budget_is_kept_and_recomputation_turned_on(cupy_device):
         plain, again = need(16), need(16, recompute=True)
         assert again < 0.65 * plain
         budget = memory.held() + int(0.8 * plain)
-        weights, said = [], []
+        weights, messages = [], []
         for settings in ({}, {"memory_budget": f"{budget}B"}):
             config = TrainConfig(**{**SETTINGS, **settings, "epochs": 1})
             trainer = Trainer(config, progress=Lines())
             trainer.fit()
             weights.append(trainer.model.state_dict())
-            said.append(trainer.show.lines)
+            messages.append(trainer.show.lines)
             assert memory.limit() == 0  # and the next run is not bound by it
             assert trainer.model.recompute is bool(settings)
             del trainer
             gc.collect()
             memory.release()
-    assert any("from now on activations are computed twice" in line for line in said[1])
-    assert not any("computed twice" in line for line in said[0])
+    assert any("from now on activations are computed twice" in line for line in messages[1])
+    assert not any("computed twice" in line for line in messages[0])
     for name in weights[0]:
         assert weights[0][name].tobytes() == weights[1][name].tobytes(), name
 

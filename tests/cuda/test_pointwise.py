@@ -40,7 +40,7 @@ OTHERS = {
 NAMES = {**UNUSUAL, **OTHERS}
 
 
-def lying(x, order):
+def with_order(x, order):
     if order == "channels last":
         return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     return np.repeat(x, 2, axis=-1)[..., ::2] if order == "sliced" else x
@@ -57,7 +57,7 @@ def both_ways(function, x, device, seed=0):
 @settings(max_examples=8)
 @given(seed=seeds(), order=st.sampled_from(ORDERS))
 def test_the_numbers_of_the_cpu(cupy_device, name, seed, order):
-    x = lying(values((2, 5, 6, 7), seed, "normal", np.float32), order)
+    x = with_order(values((2, 5, 6, 7), seed, "normal", np.float32), order)
     x = x[0, 0] if name == "linear" else x
     found = both_ways(NAMES[name], cupy_device.put(x), "gpu")
     want = both_ways(NAMES[name], x, "cpu")
@@ -67,7 +67,7 @@ def test_the_numbers_of_the_cpu(cupy_device, name, seed, order):
 
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_channels_last_stays_channels_last(cupy_device, name):
-    x = lying(values((2, 5, 6, 7), 0, "normal", np.float32), "channels last")
+    x = with_order(values((2, 5, 6, 7), 0, "normal", np.float32), "channels last")
     for result in both_ways(UNUSUAL[name], cupy_device.put(x), "gpu"):
         assert result.transpose(0, 2, 3, 1).flags.c_contiguous
     with algorithm("reference"):  # what CuPy does by itself
@@ -102,7 +102,7 @@ def test_ordinary_arrays_are_left_to_the_op(cupy_device):
 
 def test_relu_and_nearest_of_what_is_not_finite(cupy_device):
     x = np.array([np.nan, np.inf, -np.inf, -0.0, 2, -3, 1, 0], np.float32)
-    x = lying(x.reshape(1, 2, 2, 2), "channels last")
+    x = with_order(x.reshape(1, 2, 2, 2), "channels last")
     np.testing.assert_array_equal(cupy_device.get(F.ops.relu(cupy_device.put(x))), F.ops.relu(x))
     found = interpolate.forward(cupy_device.put(x), (3, 5), "nearest", False, (None, None))
     np.testing.assert_array_equal(cupy_device.get(found), F.ops.interpolate(x, (3, 5)))
@@ -112,7 +112,7 @@ def test_relu_and_nearest_of_what_is_not_finite(cupy_device):
 def test_nothing_waits_travels_or_is_allocated_afresh(cupy_device, counts, name):
     shape = (2, 5) if name == "linear" else (2, 5, 6, 7)
     x = values(shape, 0, "normal", np.float32)
-    x = cupy_device.put(x if name == "linear" else lying(x, "channels last"))
+    x = cupy_device.put(x if name == "linear" else with_order(x, "channels last"))
     g = cupy_device.xp.ones_like(NAMES[name](Tensor(x, device="gpu")).data)
 
     def step():
@@ -138,19 +138,19 @@ def test_nothing_waits_travels_or_is_allocated_afresh(cupy_device, counts, name)
 
 def wrong_back(monkeypatch):
     """Leave the result's numbers in the order in which they were computed."""
-    right = pointwise._as_it_lies
+    right = pointwise._in_memory_order
 
     def turned(function, dim, first, *others):
         result = right(function, dim, first, *others)
         return None if result is None else result.transpose(0, 2, 3, 1).reshape(result.shape)
 
-    monkeypatch.setattr(pointwise, "_as_it_lies", turned)
+    monkeypatch.setattr(pointwise, "_in_memory_order", turned)
 
 
 def wrong_axis(monkeypatch):
-    right = pointwise._as_it_lies
+    right = pointwise._in_memory_order
     monkeypatch.setattr(
-        pointwise, "_as_it_lies", lambda function, dim, *a: right(function, dim + 1, *a)
+        pointwise, "_in_memory_order", lambda function, dim, *a: right(function, dim + 1, *a)
     )
 
 

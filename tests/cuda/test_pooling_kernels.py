@@ -20,7 +20,7 @@ CHANNELS = st.sampled_from([1, 2, 3, 4, 8, 33, 36])
 ORDERS = st.permutations(range(4))
 
 
-def lies(array, order):
+def with_order(array, order):
     """The same array, its axes lying in memory in another order."""
     return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
 
@@ -52,13 +52,13 @@ def check(gpu, g, seed, dtype, order=(0, 2, 3, 1), kind="ties"):
     with algorithm("reference"):
         y, switches = ops.max_pool2d(x, **g.kwargs, return_switches=True)
         gathered, scattered = gather(planes, switches), scatter_add(dy, switches)
-    got, taps = engine.pool(gpu.put(lies(x, order)), window)
+    got, taps = engine.pool(gpu.put(with_order(x, order)), window)
     same_bits(gpu, got, y)
     assert np.array_equal(gpu.get(taps), switches.to_window())
     assert taps.dtype == np.uint8
-    t = gpu.put(lies(switches.to_window().astype(np.uint8), order))
-    same_bits(gpu, engine.gather(gpu.put(lies(planes, order)), t, window), gathered)
-    same_bits(gpu, engine.scatter(gpu.put(lies(dy, order)), t, window), scattered)
+    t = gpu.put(with_order(switches.to_window().astype(np.uint8), order))
+    same_bits(gpu, engine.gather(gpu.put(with_order(planes, order)), t, window), gathered)
+    same_bits(gpu, engine.scatter(gpu.put(with_order(dy, order)), t, window), scattered)
 
 
 @given(pool_geometries(), CHANNELS, seeds(), DTYPES, ORDERS, st.sampled_from(["ties", "normal"]))
@@ -134,7 +134,7 @@ def test_the_order_of_threads_does_not_matter(gpu, schedule, order):
 ])  # fmt: skip
 def test_the_ops_ask_the_engine_once_each(cupy_device, counts, g):
     x, dy = values(g.x_shape, 0, "ties"), values(g.y_shape, 1)
-    device = [cupy_device.put(lies(a.astype(np.float32), (0, 2, 3, 1))) for a in (x, dy)]
+    device = [cupy_device.put(with_order(a.astype(np.float32), (0, 2, 3, 1))) for a in (x, dy)]
 
     def all_three():
         y, switches = ops.max_pool2d(device[0], **g.kwargs, return_switches=True)

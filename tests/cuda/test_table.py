@@ -14,7 +14,7 @@ from minideconv.backend import Device
 from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import benchmark, conv, implicit_gemm, table
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.engine.cuda.table import Question, candidates, choices, choose
+from minideconv.engine.cuda.table import ConvProblem, candidates, choices, choose
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, values
 
@@ -34,11 +34,11 @@ def not_measuring():
 
 def ask(operation, c, k, size, precision="bf16", n=64, kernel=3, stride=1, padding=1, groups=1):
     window = conv_window("test", (size, size), kernel, stride, padding, 1)
-    return Question(operation, window, n, c, k, groups, F4, precision)
+    return ConvProblem(operation, window, n, c, k, groups, F4, precision)
 
 
-def chosen(*question, **more):
-    return candidates(ask(*question, **more))[0].name.split()[0]
+def chosen(*problem, **more):
+    return candidates(ask(*problem, **more))[0].name.split()[0]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_few_output_channels_go_without_a_patch_matrix(operation, precision):
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_goes_to_the_product_of_cublas(operation):
-    for question in [
+    for problem in [
         ask(operation, 3, 64, 224),  # vectors of channels that are not there
         ask(operation, 64, 64, 224, "fp32"),
         replace(ask(operation, 64, 64, 224), dtype=np.dtype(np.float64)),
@@ -68,7 +68,7 @@ def test_what_goes_to_the_product_of_cublas(operation):
         ask(operation, 64, 4096, 7, kernel=7, padding=0),
         ask(operation, 512, 512, 14, n=1),
     ]:
-        assert candidates(question)[0].name == "im2col_gemm", question
+        assert candidates(problem)[0].name == "im2col_gemm", problem
     assert candidates(ask(operation, 0, 64, 9)) == ()
     assert candidates(replace(ask(operation, 8, 8, 9), dtype=np.dtype(np.float16))) == ()
 
@@ -84,8 +84,8 @@ def test_the_arithmetic_of_the_table():
 
 
 def test_tiles_follow_the_shape():
-    def tile(*question, **more):
-        names = [way.name for way in candidates(ask(*question, **more))]
+    def tile(*problem, **more):
+        names = [way.name for way in candidates(ask(*problem, **more))]
         assert len(set(names)) == len(names)
         return next(name.split()[1] for name in names if " " in name)
 
@@ -105,21 +105,23 @@ def test_every_candidate_computes_the_same(cupy_device):
     w = xp.asarray(rng.integers(-2, 3, (3, 3, 16, 8)).astype(F4))
     arguments = {"forward": (x, w, None), "input_grad": (dy, w, None), "weight_grad": (x, dy)}
     for operation in OPERATIONS:
-        ways = candidates(Question(operation, window, 2, 16, 8, 1, F4, "bf16"))
-        assert len(ways) == (4 if operation == "weight_grad" else 5)
+        algorithms = candidates(ConvProblem(operation, window, 2, 16, 8, 1, F4, "bf16"))
+        assert len(algorithms) == (4 if operation == "weight_grad" else 5)
         with precision("bf16"):
-            results = [getattr(way, operation)(*arguments[operation], window, 1) for way in ways]
+            results = [
+                getattr(way, operation)(*arguments[operation], window, 1) for way in algorithms
+            ]
         for result in results[1:]:
             np.testing.assert_array_equal(cupy_device.get(result), cupy_device.get(results[0]))
 
 
 def test_what_was_asked_is_listed(cupy_device):
-    question = ask("forward", 64, 64, 221)
-    arguments = table._arguments(question)
+    problem = ask("forward", 64, 64, 221)
+    arguments = table._arguments(problem)
     assert choose(*arguments) is choose(*arguments)
     listed = dict(choices())
-    assert listed[question] == choose(*arguments).name
-    assert str(question).startswith("forward float32 bf16 n 64 c 64 221x221 k 64 221x221 kernel")
+    assert listed[problem] == choose(*arguments).name
+    assert str(problem).startswith("forward float32 bf16 n 64 c 64 221x221 k 64 221x221 kernel")
 
 
 @pytest.mark.parametrize("precision_name", ["tf32", "bf16"])
@@ -128,7 +130,7 @@ def test_both_gradients_share_the_rounded_dy(cupy_device, monkeypatch, precision
     monkeypatch.setattr(table, "_BLOCKS", 0)
     monkeypatch.setattr(table, "RATE", 1e3)
     monkeypatch.setattr(table, "RATE_WEIGHT_TF32", 1e3)
-    table._ways.cache_clear()
+    table._algorithms.cache_clear()
     g = ConvGeometry(2, 16, 8, (7, 6), (3, 2), (2, 1), (1, 1))
     x, w, dy = (
         values(s, i, dtype=np.float32) for i, s in enumerate((g.x_shape, g.w_shape, g.y_shape))
@@ -142,7 +144,7 @@ def test_both_gradients_share_the_rounded_dy(cupy_device, monkeypatch, precision
         dx, dw, _ = ops.conv2d_backward(put(dy), put(x), put(w), g.stride, g.padding)
         count = sum(a.dtype == np.float32 for a in rounded)
         dy_t, dw_t, _ = ops.conv_transpose2d_backward(put(x), put(dy), put(w), g.stride, g.padding)
-    table._ways.cache_clear()
+    table._algorithms.cache_clear()
     assert precision_name == "tf32" or count == 3  # dy, w and x, each once
     want = ops.conv2d_backward(dy, x, w, g.stride, g.padding)
     np.testing.assert_array_equal(cupy_device.get(dx), want[0])
@@ -186,43 +188,43 @@ QUESTION = ask("forward", 64, 64, 224)
 
 def test_the_fastest_is_kept(monkeypatch):
     clock = Clock(monkeypatch, slow=3.0, fast=1.0, middle=2.0)
-    ways = clock.ways()
+    algorithms = clock.ways()
     benchmark.set_benchmark(True)
-    first = benchmark.fastest(QUESTION, ways)
+    first = benchmark.fastest(QUESTION, algorithms)
     assert first.name == "to be measured"
     assert first.forward() == "fast"
     runs = benchmark.RUNS + 1  # and once to warm up
     assert clock.calls == ["slow"] * runs + ["fast"] * runs + ["middle"] * runs + ["fast"]
-    assert benchmark.fastest(QUESTION, ways) is ways[1]
+    assert benchmark.fastest(QUESTION, algorithms) is algorithms[1]
     assert benchmark.measured(QUESTION) == {"slow": 3.0, "fast": 1.0, "middle": 2.0}
-    assert benchmark.fastest(replace(QUESTION, n=2), ways).name == "to be measured"
+    assert benchmark.fastest(replace(QUESTION, n=2), algorithms).name == "to be measured"
     benchmark.set_benchmark(True)  # begins anew
-    assert benchmark.fastest(QUESTION, ways).name == "to be measured"
+    assert benchmark.fastest(QUESTION, algorithms).name == "to be measured"
 
 
 def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     clock = Clock(monkeypatch, large=None, small=1.0)
-    ways = clock.ways()
+    algorithms = clock.ways()
     benchmark.set_benchmark(True)
-    assert benchmark.fastest(QUESTION, ways).forward() == "small"
-    assert benchmark.fastest(QUESTION, ways) is ways[1]
+    assert benchmark.fastest(QUESTION, algorithms).forward() == "small"
+    assert benchmark.fastest(QUESTION, algorithms) is algorithms[1]
     clock.milliseconds["small"] = None
-    another = benchmark.fastest(replace(QUESTION, n=2), ways)
+    another = benchmark.fastest(replace(QUESTION, n=2), algorithms)
     with pytest.raises(MemoryError):
         another.forward()
 
 
 def test_nothing_is_tried_while_a_graph_is_captured(cupy_device, monkeypatch):
     clock = Clock(monkeypatch, usual=3.0, fast=1.0)
-    ways = clock.ways()
+    algorithms = clock.ways()
     benchmark.set_benchmark(True)
     with computing_on(Device("gpu")):
         stream = cupy_device.xp.cuda.get_current_stream()
         stream.begin_capture()
-        assert benchmark.fastest(QUESTION, ways) is ways[0]
+        assert benchmark.fastest(QUESTION, algorithms) is algorithms[0]
         stream.end_capture()
     assert not clock.calls
-    assert benchmark.fastest(QUESTION, ways).forward() == "fast"
+    assert benchmark.fastest(QUESTION, algorithms).forward() == "fast"
 
 
 def test_results_are_right_while_measuring_and_after(cupy_device):
@@ -236,9 +238,9 @@ def test_results_are_right_while_measuring_and_after(cupy_device):
         for _ in range(2):
             np.testing.assert_array_equal(cupy_device.get(ops.conv2d(x, w, padding=1)), want)
     window = conv_window("test", (7, 6), 3, 1, 1, 1)
-    question = Question("forward", window, 2, 8, 16, 1, F4, "bf16")
-    assert len(benchmark.measured(question)) == 5
-    assert dict(choices())[question] in benchmark.measured(question)
+    problem = ConvProblem("forward", window, 2, 8, 16, 1, F4, "bf16")
+    assert len(benchmark.measured(problem)) == 5
+    assert dict(choices())[problem] in benchmark.measured(problem)
 
 
 def test_off_it_is_the_table_and_no_clock_is_read(cupy_device, monkeypatch):
@@ -254,22 +256,22 @@ def test_off_it_is_the_table_and_no_clock_is_read(cupy_device, monkeypatch):
 def test_measurements_are_kept_in_a_file(monkeypatch, tmp_path):
     file = tmp_path / "times.json"
     clock = Clock(monkeypatch, slow=3.0, fast=1.0)
-    ways = clock.ways()
+    algorithms = clock.ways()
     benchmark.set_benchmark(True, file)
-    benchmark.fastest(QUESTION, ways).forward()
+    benchmark.fastest(QUESTION, algorithms).forward()
     assert [path.name for path in tmp_path.iterdir()] == ["times.json"]
     benchmark.set_benchmark(True)
     assert not benchmark.measured(QUESTION)
     clock.calls.clear()
     benchmark.set_benchmark(True, file)
-    assert benchmark.fastest(QUESTION, ways) is ways[1]
+    assert benchmark.fastest(QUESTION, algorithms) is algorithms[1]
     assert not clock.calls
     found = json.loads(file.read_text())
     (here,) = found
     found = {here.replace("kernels", "other kernels"): found[here]}
     file.write_text(json.dumps(found))  # of another version: kept, but not used
     benchmark.set_benchmark(True, file)
-    assert benchmark.fastest(QUESTION, ways).forward() == "fast"
+    assert benchmark.fastest(QUESTION, algorithms).forward() == "fast"
     assert len(json.loads(file.read_text())) == 2
 
 
@@ -296,10 +298,10 @@ def test_a_file_that_cannot_be_written_is_no_failure(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "wanted"), [("", False), ("0", False), ("no", False), ("1", True), ("True", True)]
+    ("messages", "wanted"), [("", False), ("0", False), ("no", False), ("1", True), ("True", True)]
 )
-def test_the_environment_switches_it_on(monkeypatch, said, wanted):
-    monkeypatch.setenv("MINIDECONV_GPU_BENCHMARK", said)
+def test_the_environment_switches_it_on(monkeypatch, messages, wanted):
+    monkeypatch.setenv("MINIDECONV_GPU_BENCHMARK", messages)
     monkeypatch.setattr(benchmark, "_is_on", None)
     assert benchmark.get_benchmark() is wanted
     assert benchmark._file is None

@@ -68,10 +68,10 @@ def test_every_logged_loss_is_that_of_the_cpu(way, tmp_path):
         if host["kind"] == "step":
             assert device["loss"] == pytest.approx(host["loss"], rel=1e-5)
         else:
-            for part in ("train", "val"):
-                assert device[part]["loss"] == pytest.approx(host[part]["loss"], rel=1e-5)
+            for subset in ("train", "val"):
+                assert device[subset]["loss"] == pytest.approx(host[subset]["loss"], rel=1e-5)
                 for name in ("pixel_accuracy", "mean_iou"):
-                    assert device[part][name] == pytest.approx(host[part][name], abs=0.01)
+                    assert device[subset][name] == pytest.approx(host[subset][name], abs=0.01)
     states = [load_checkpoint(tmp_path / d / "checkpoints" / "last.npz") for d in ("cpu", "gpu")]
     for name, array in states[0].model_state.items():
         if name.endswith(("layer.bias", "running_mean")):
@@ -134,7 +134,7 @@ def test_the_cpu_knows_one_precision(program, tmp_path, capsys):
     assert "--precision bf16 is for a GPU" in capsys.readouterr().err
 
 
-def sitting(folder, settings, stop_at=None, resume=False):
+def session(folder, settings, stop_at=None, resume=False):
     """Train into `folder`; stop after step `stop_at`."""
     config = TrainConfig(**settings)
     run = RunFolder(folder)
@@ -165,8 +165,8 @@ def content(folder):
         return [plain(value) for value in tree] if isinstance(tree, list) else tree
 
     times = {"elapsed", "images_per_second", "data_wait", "memory"}
-    figures = [{k: v for k, v in line.items() if k not in times} for line in lines(folder)]
-    return plain(saved.model_state), plain(saved.state), saved.header, figures
+    metrics = [{k: v for k, v in line.items() if k not in times} for line in lines(folder)]
+    return plain(saved.model_state), plain(saved.state), saved.header, metrics
 
 
 @pytest.mark.parametrize(
@@ -181,12 +181,12 @@ def test_stopping_and_resuming_changes_no_byte(graph, bits, tmp_path):
     """In the middle of an epoch, between two readings, with batches on their way."""
     settings = {**TINY, "epochs": 3, "optimizer": "adamw", "lr": 0.003, "print_freq": 3}
     settings |= {"device": "gpu", "graph": graph, "workers": 1, "precision": bits}
-    sitting(tmp_path / "whole", settings)
+    session(tmp_path / "whole", settings)
     with pytest.raises(Interrupted):
-        sitting(tmp_path / "part", settings, stop_at=5)
+        session(tmp_path / "part", settings, stop_at=5)
     with pytest.raises(Interrupted):
-        sitting(tmp_path / "part", settings, stop_at=8, resume=True)
-    sitting(tmp_path / "part", settings, resume=True)
+        session(tmp_path / "part", settings, stop_at=8, resume=True)
+    session(tmp_path / "part", settings, resume=True)
     assert content(tmp_path / "whole") == content(tmp_path / "part")
 
 
@@ -197,10 +197,10 @@ def test_a_run_of_the_gpu_goes_on_on_the_cpu_and_back(tmp_path):
         if device == "cpu":
             here["precision"] = "fp32"
         if stop_at is None:
-            sitting(tmp_path, here, resume=resume)
+            session(tmp_path, here, resume=resume)
         else:
             with pytest.raises(Interrupted):
-                sitting(tmp_path, here, stop_at, resume)
+                session(tmp_path, here, stop_at, resume)
     losses = [line["train"]["loss"] for line in lines(tmp_path) if line["kind"] == "epoch"]
     assert losses[2] < losses[0]
 

@@ -147,7 +147,7 @@ def test_a_recorded_step_is_the_same_step(cupy_device, way):
     assert_same(plain[1], recorded[1])
     assert "graph: steps are recorded" in recorded[2]
     assert not any("graph" in line for line in plain[2])
-    assert recorded[3].steps._replays.nbytes > 0
+    assert recorded[3].steps._graph_cache.nbytes > 0
 
 
 @pytest.mark.parametrize("images", [pytest.param(14, marks=pytest.mark.long_on_fakecuda), 16])
@@ -170,7 +170,7 @@ def test_another_way_to_compute_is_recorded_anew(cupy_device):
     kept = []
 
     def watch(step, trainer):
-        kept.append(trainer.steps._replays.nbytes > 0)
+        kept.append(trainer.steps._graph_cache.nbytes > 0)
         trainer.model.recompute = 4 <= step < 8
 
     plain, recorded = (run(12, watch, graph=graph) for graph in ("off", "on"))
@@ -194,9 +194,9 @@ def test_a_step_that_cannot_be_recorded(cupy_device, monkeypatch):
     losses, weights, lines, _ = run(5, graph="auto")
     assert losses == wanted[0]
     assert_same(weights, wanted[1])
-    said = [line for line in lines if "graph" in line]
-    assert len(said) == 1
-    assert said[0].startswith("graph: steps are not recorded: RuntimeError: the current stream")
+    messages = [line for line in lines if "graph" in line]
+    assert len(messages) == 1
+    assert messages[0].startswith("graph: steps are not recorded: RuntimeError: the current stream")
     with pytest.raises(TrainingError, match="--graph on: a step cannot be recorded: RuntimeError"):
         run(5, graph="on")
 
@@ -206,18 +206,18 @@ def test_auto_records_small_networks_only(cupy_device, monkeypatch):
     monkeypatch.setattr(graphs, "PAYS_BELOW", 1000)
     _, _, lines, trainer = run(4, graph="auto")
     assert any("its arrays take" in line and "the host keeps up" in line for line in lines)
-    assert trainer.steps._replays.nbytes == 0
+    assert trainer.steps._graph_cache.nbytes == 0
 
 
 def test_auto_leaves_half_of_the_memory_to_others(cupy_device, monkeypatch):
     takes = []
-    real = graphs.Replays._against
+    real = graphs.GraphCache._reason_against
 
-    def against(self):
+    def reason_against(self):
         takes.append(self._arrays())
         return real(self)
 
-    monkeypatch.setattr(graphs.Replays, "_against", against)
+    monkeypatch.setattr(graphs.GraphCache, "_reason_against", reason_against)
     for spare, is_recorded in ((0, True), (-1, False)):
         monkeypatch.setattr(memory, "room_on_device", lambda: 2 * takes[-1] + spare)  # noqa: B023
         _, _, lines, _ = run(4, graph="auto")

@@ -39,7 +39,7 @@ def xp(cupy_device):
     with two_devices.second_device():
         yield xp
         for key in [key for key in checks._tables if key[0] == SECOND]:
-            del checks._tables[key]  # nobody can read it when there is one device again
+            del checks._tables[key]  # it cannot be read when there is one device again
         assert xp.cuda.runtime.getDevice() == 0
         assert two_devices.fault() == ""
 

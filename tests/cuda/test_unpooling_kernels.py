@@ -11,7 +11,7 @@ from minideconv.engine.cuda import unpooling as engine
 from minideconv.testing import seeds, values
 
 
-def lies(array, order):
+def with_order(array, order):
     return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
 
 
@@ -36,8 +36,8 @@ def check(gpu, shape, plane, seed, dtype=np.float32, order=(0, 2, 3, 1)):
     few = np.random.default_rng(seed).integers(0, min(plane[0] * plane[1], 7), shape)
     indices = (few * 3 % (plane[0] * plane[1])).astype(np.int32)
     sums, last = loop(dy, indices, plane)
-    there = gpu.put(lies(indices, order))
-    found = engine.scatter_indices(gpu.put(lies(dy, order)), there, plane)
+    there = gpu.put(with_order(indices, order))
+    found = engine.scatter_indices(gpu.put(with_order(dy, order)), there, plane)
     assert found.dtype == dtype
     assert found.transpose(0, 2, 3, 1).flags.c_contiguous
     assert np.array_equal(gpu.get(found), sums)

@@ -128,10 +128,10 @@ def test_a_broken_download_is_resumed(server, good, tmp_path, monkeypatch, range
         download.download_voc("voc2012", tmp_path / "data")
     assert left_behind(tmp_path / "data") == {"set.tar.part"}
     server.cut, server.ranges = None, ranges
-    said: list[str] = []
-    folder = download.download_voc("voc2012", tmp_path / "data", said.append)
+    messages: list[str] = []
+    folder = download.download_voc("voc2012", tmp_path / "data", messages.append)
     assert server.asked == [None, "bytes=1000-"]
-    assert any("going on" in line for line in said)
+    assert any("going on" in line for line in messages)
     assert VOCSegmentation(folder).validate() == []
 
 

@@ -51,7 +51,7 @@ def makers(batches) -> set[int]:
 
 
 def ended(processes) -> bool:
-    """Wait until all have ended; whoever ended them has asked for their exit codes too."""
+    """Wait until all have ended; their exit codes have been collected too."""
     limit = time.monotonic() + SECONDS
     while any(process.poll() is None for process in processes):
         if time.monotonic() > limit:

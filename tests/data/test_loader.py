@@ -47,7 +47,7 @@ class Numbers:
 
 
 def noise(image, mask, rng):
-    """A transform whose result is all chance: it shows which numbers a sample was given."""
+    """A transform whose result is all random: it shows which numbers a sample was given."""
     return rng.random(image.shape, dtype=np.float32), mask
 
 

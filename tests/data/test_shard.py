@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from minideconv.data import DataLoader, transforms
 from minideconv.data.shapes import Shapes
-from minideconv.data.shard import part_of
+from minideconv.data.shard import shard_of
 
 
 @given(st.integers(0, 100), st.integers(0, 50), st.integers(1, 12))
 def test_the_parts_are_all_items_once_and_even(first, count, size):
     items = range(first, first + count)
-    parts = [part_of(items, rank, size) for rank in range(size)]
+    parts = [shard_of(items, rank, size) for rank in range(size)]
     assert [item for part in parts for item in part] == list(items)
     lengths = [len(part) for part in parts]
     assert max(lengths) - min(lengths) <= 1
@@ -24,7 +24,7 @@ def test_the_parts_are_all_items_once_and_even(first, count, size):
 @pytest.mark.parametrize(("rank", "size"), [(2, 2), (-1, 2), (0, 0)])
 def test_a_rank_that_is_not_there_is_refused(rank, size):
     with pytest.raises(ValueError, match=f"rank is {rank}"):
-        part_of(range(5), rank, size)
+        shard_of(range(5), rank, size)
 
 
 @pytest.mark.parametrize(("batch", "size"), [(7, 2), (7, 4), (3, 4), (4, 1)])

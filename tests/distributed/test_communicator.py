@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minideconv.distributed import Single, check_same, from_first
+from minideconv.distributed import Single, check_same, on_rank_zero
 from minideconv.errors import UsageError
 
 
@@ -17,22 +17,22 @@ def test_collective_operations(worker, size):
 
 
 def test_one_process_needs_nobody():
-    talk = Single()
+    comm = Single()
     array = np.arange(3.0)
-    talk.all_reduce_(array)
-    talk.broadcast_(array)
+    comm.all_reduce_(array)
+    comm.broadcast_(array)
     assert array.tolist() == [0, 1, 2]
-    rows = talk.all_gather(array)
+    rows = comm.all_gather(array)
     rows[0, 0] = 9
     assert rows.shape == (1, 3)
     assert array[0] == 0
-    assert talk.exchange({"a": 1}) == [{"a": 1}]
-    check_same(talk, {"a": 1})
+    assert comm.all_gather_object({"a": 1}) == [{"a": 1}]
+    check_same(comm, {"a": 1})
     with pytest.raises(UsageError, match="full"):
-        from_first(talk, _full)
-    talk.settle()
-    talk.barrier()
-    talk.close()
+        on_rank_zero(comm, _full)
+    comm.synchronize()
+    comm.barrier()
+    comm.close()
 
 
 def _full():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from minideconv.distributed.ending import Note, all_came, exit_code, note_of, sentence
+from minideconv.distributed.shutdown import Note, all_came, exit_code, note_of, sentence
 from minideconv.distributed.waiting import PeerLost
-from minideconv.errors import AlreadySaid, DataError
+from minideconv.errors import AlreadyReported, DataError
 
 
 def error(text, code=1):
@@ -18,7 +18,7 @@ def waited(text="waited 3.0 s for a sum"):
 
 
 @pytest.mark.parametrize(
-    ("notes", "said", "code"),
+    ("notes", "messages", "code"),
     [
         ({0: waited(), 1: waited()}, "rank 2 does not answer; rank 0 waited 3.0 s for a sum", 1),
         ({1: waited()}, "ranks 0, 2 do not answer; rank 1 waited 3.0 s for a sum", 1),
@@ -31,8 +31,8 @@ def waited(text="waited 3.0 s for a sum"):
         ({0: waited(), 1: waited(), 2: waited()}, "rank 0 waited 3.0 s for a sum", 1),
     ],
 )
-def test_what_is_said(notes, said, code):
-    assert sentence(notes, 3) == said
+def test_what_is_said(notes, messages, code):
+    assert sentence(notes, 3) == messages
     assert exit_code(notes) == code
     assert all_came(notes, 3) == (len(notes) == 3 and waited() not in notes.values())
 
@@ -42,7 +42,7 @@ def test_what_is_said(notes, said, code):
     [
         (DataError("a.png is cut off"), Note("a.png is cut off", 1)),
         (PeerLost("waited 3.0 s for a sum"), Note("waited 3.0 s for a sum", 1, waited=True)),
-        (AlreadySaid(2), Note("", 2)),
+        (AlreadyReported(2), Note("", 2)),
         (SystemExit(2), Note("", 2)),
         (SystemExit(), Note("", 0)),
         (SystemExit("text"), Note("", 1)),

@@ -9,22 +9,22 @@ from types import SimpleNamespace
 import pytest
 
 from minideconv.distributed import Single, find
-from minideconv.errors import AlreadySaid, DeviceError, UsageError
+from minideconv.errors import AlreadyReported, DeviceError, UsageError
 
 LAUNCHERS = [*find._SIZES, *find._LOCAL_RANKS, find._NO_SIZE]
 
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch):
-    """No launcher's variables, whoever started the tests."""
+    """No launcher's variables, however the tests were started."""
     for name in LAUNCHERS:
         monkeypatch.delenv(name, raising=False)
 
 
 def test_a_plain_run_imports_no_mpi():
     script = (
-        "import sys; from minideconv.distributed import processes; talk = processes();"
-        "print(talk.size, 'mpi4py' in sys.modules)"
+        "import sys; from minideconv.distributed import processes; comm = processes();"
+        "print(comm.size, 'mpi4py' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
@@ -55,7 +55,7 @@ def test_mpi4py_is_missing(monkeypatch):
     with pytest.raises(UsageError, match="4 processes were started by mpiexec but mpi4py is not"):
         find.processes()
     monkeypatch.setenv("MPI_LOCALRANKID", "2")  # one process on each machine says so
-    with pytest.raises(AlreadySaid) as error:
+    with pytest.raises(AlreadyReported) as error:
         find.processes()
     assert error.value.exit_code == 2
 

@@ -51,19 +51,19 @@ def on_gpus(worker):
     return on_gpus
 
 
-@pytest.mark.parametrize(("size", "way", "name"), [(2, "nccl", "Nccl"), (3, "mpi", "Mpi")])
-def test_collective_operations(on_gpus, size, way, name):
-    done = on_gpus(size, "collectives.py", "gpu", way)
+@pytest.mark.parametrize(("size", "backend", "name"), [(2, "nccl", "Nccl"), (3, "mpi", "Mpi")])
+def test_collective_operations(on_gpus, size, backend, name):
+    done = on_gpus(size, "collectives.py", "gpu", backend)
     assert done.code == 0, done.err
     assert done.out == f"{name} on gpu:0 fine\n"
 
 
-@pytest.mark.parametrize("way", ["nccl", "mpi"])
-def test_two_gpus_train_as_one_cpu(on_gpus, tmp_path, same_losses, way):
+@pytest.mark.parametrize("backend", ["nccl", "mpi"])
+def test_two_gpus_train_as_one_cpu(on_gpus, tmp_path, same_losses, backend):
     """The batches of 5 are cut into 2 and 3."""
     one, two = tmp_path / "one", tmp_path / "two"
     assert train.main([*TINY, "--device", "cpu", "--output-dir", str(one)]) == 0
-    options = (*TINY, "--device", "gpu", "--communication", way, "--output-dir", two)
+    options = (*TINY, "--device", "gpu", "--communication", backend, "--output-dir", two)
     done = on_gpus(2, "train.py", *options)
     assert done.code == 0, done.err
     same_losses(two, one, within=1e-5)

@@ -105,10 +105,10 @@ def together(batch, relu):
     threads = Threads(len(cuts) - 1)
 
     def work(rank):
-        part, talk = slice(cuts[rank], cuts[rank + 1]), threads.of(rank)
+        part, comm = slice(cuts[rank], cuts[rank + 1]), threads.of(rank)
         mean, var = np.zeros(len(weight), x.dtype), np.ones(len(weight), x.dtype)
-        y, saved = ops.sync_batch_norm(x[part], mean, var, weight, bias, 0.1, 1e-5, talk, relu)
-        grads = ops.sync_batch_norm_backward(dy[part], x[part], saved, weight, bias, talk, relu)
+        y, saved = ops.sync_batch_norm(x[part], mean, var, weight, bias, 0.1, 1e-5, comm, relu)
+        grads = ops.sync_batch_norm_backward(dy[part], x[part], saved, weight, bias, comm, relu)
         return y, *grads, mean, var
 
     parts = threads.run(work)

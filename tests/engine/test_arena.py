@@ -34,7 +34,7 @@ def check(kind: type[Arena], actions: list[tuple[str, int]]) -> None:
             used[place : place + size] = [False] * size
         elif action == "trim":
             arena.trim()
-            assert arena.held == 0
+            assert arena.reserved == 0
             pages = list(used)
         edges = [k for k in range(1, SIZE) if used[k] != used[k - 1]]
         bounds = [0, *edges, SIZE]
@@ -42,8 +42,8 @@ def check(kind: type[Arena], actions: list[tuple[str, int]]) -> None:
         assert arena.free == [(first, behind) for first, behind in runs if not used[first]]
         held = sum(page and not use for page, use in zip(pages, used, strict=True))
         if all(action != "trim" for action, _ in actions):
-            assert arena.held == held
-        assert 0 <= arena.held <= SIZE - sum(used)
+            assert arena.reserved == held
+        assert 0 <= arena.reserved <= SIZE - sum(used)
 
 
 @given(actions=ACTIONS)
@@ -55,7 +55,7 @@ class NeverJoins(Arena):
     def give(self, first, size):
         self._free.append([first, first + size, size])
         self._free.sort()
-        self.held += size
+        self.reserved += size
 
 
 class JoinsOneSideOnly(Arena):
@@ -63,7 +63,7 @@ class JoinsOneSideOnly(Arena):
         for area in self._free:
             if area[0] == first + size:
                 area[0], area[2] = first, area[2] + size
-                self.held += size
+                self.reserved += size
                 return
         NeverJoins.give(self, first, size)
 
@@ -99,9 +99,9 @@ def test_trim_keeps_what_it_may_and_begins_at_the_end():
     for number in (0, 2, 4):
         arena.give(places[number], 10)
     arena.trim(keep=15)
-    assert arena.held == 10
+    assert arena.reserved == 10
     assert arena.take(10) == 0
-    assert arena.held == 0  # it was the first of the three that had kept its pages
+    assert arena.reserved == 0  # it was the first of the three that had kept its pages
 
 
 def test_a_training_step_leaves_room_for_its_gradients():

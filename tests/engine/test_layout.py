@@ -32,9 +32,9 @@ def test_shapes_and_values_stay():
     assert (y == x).all()
     assert y.strides[1] == x.itemsize
     w = values((6, 4, 3, 2), seed=2)
-    lying = with_taps_first(w)
-    assert (lying == w).all()
-    assert lying.strides[0] == w.itemsize
+    stored = with_taps_first(w)
+    assert (stored == w).all()
+    assert stored.strides[0] == w.itemsize
     assert taps_first(w).shape == (3, 2, 4, 6)
     assert taps_first(w)[1, 0, 2, 3] == w[3, 2, 1, 0]
 

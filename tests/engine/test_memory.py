@@ -81,13 +81,13 @@ def test_a_block_is_used_again_after_its_array_died(pool, size):
 def test_every_view_keeps_the_block(pool, view, size):
     array = pool.empty((size,), np.uint8)
     place, seen = address(array), view(array)
-    leased = pool.use().leased
+    allocated = pool.use().allocated
     del array
-    assert pool.use().leased == leased
+    assert pool.use().allocated == allocated
     assert address(pool.empty((size,), np.uint8)) != place
     del seen
     gc.collect()
-    assert pool.use().leased == 0
+    assert pool.use().allocated == 0
     assert address(pool.empty((size,), np.uint8)) == place
 
 
@@ -96,7 +96,7 @@ def test_an_array_in_a_cycle_comes_back_when_the_cycle_is_collected(pool):
     cycle.append(cycle)
     del cycle
     gc.collect()
-    assert pool.use().leased == 0
+    assert pool.use().allocated == 0
 
 
 @given(
@@ -113,13 +113,13 @@ def test_living_arrays_never_share_memory(data, name, sizes):
         if data.draw(st.booleans()):
             living.pop(data.draw(st.integers(0, len(living) - 1)))
     assert all((array == number).all() for array, number in living)
-    assert pool.use().leased >= sum(array.nbytes for array, _ in living)
+    assert pool.use().allocated >= sum(array.nbytes for array, _ in living)
 
 
 def test_the_figures(pool):
     assert pool.use() == memory.MemoryUse(0, 0, 0)
     first = pool.empty((LARGE,), np.uint8)
-    one = pool.use().leased
+    one = pool.use().allocated
     assert LARGE <= one <= LARGE * 9 // 8
     second = pool.empty((LARGE,), np.uint8)
     assert pool.use() == memory.MemoryUse(2 * one, 2 * one, 0)
@@ -137,16 +137,16 @@ def test_the_figures(pool):
 @pytest.mark.parametrize("size", [4096, LARGE])
 def test_the_limit_bounds_what_waits(pool, size):
     arrays = [pool.empty((size,), np.uint8) for _ in range(8)]
-    block = pool.use().leased // 8
+    block = pool.use().allocated // 8
     pool.set_limit(3 * block)
     del arrays
-    assert pool.use().held <= 3 * block
+    assert pool.use().reserved <= 3 * block
     pool.set_limit(None)
     arrays = [pool.empty((size,), np.uint8) for _ in range(8)]
     del arrays
-    assert pool.use().held == 8 * block
+    assert pool.use().reserved == 8 * block
     pool.set_limit(0)
-    assert pool.use().held == 0
+    assert pool.use().reserved == 0
 
 
 def resident() -> int:
@@ -197,7 +197,7 @@ def test_threads(pool):
     gc.collect()
     assert len(wrong) > 700
     assert not any(wrong)
-    assert pool.use().leased == 0
+    assert pool.use().allocated == 0
 
 
 @linux
@@ -255,7 +255,7 @@ def test_when_the_arena_is_full_numpy_helps_out():
     pool = memory.Pool(Tiny)
     array = pool.empty((LARGE,), np.uint8)
     array[:] = 1
-    assert pool.use().leased >= LARGE
+    assert pool.use().allocated >= LARGE
 
 
 def test_the_workspace_of_a_name_is_the_same_memory_and_each_thread_has_its_own():
@@ -273,12 +273,12 @@ def test_the_workspace_of_a_name_is_the_same_memory_and_each_thread_has_its_own(
 
 @pytest.mark.usefixtures("no_old_garbage")
 def test_a_large_workspace_is_lent():
-    before = memory.use().leased
+    before = memory.use().allocated
     scratch = memory.workspace("large", (9 << 20,))
-    assert memory.use().leased - before >= 36 << 20
+    assert memory.use().allocated - before >= 36 << 20
     scratch[-1] = 1
     del scratch
-    assert memory.use().leased == before
+    assert memory.use().allocated == before
 
 
 @linux

@@ -12,7 +12,7 @@ from minideconv import Tensor
 from minideconv.backend import parallel
 from minideconv.engine.cpu import optimizers as engine
 from minideconv.optim import SGD, Adam, AdamW
-from minideconv.optim.blocks import as_they_lie
+from minideconv.optim.blocks import in_memory_order
 from minideconv.testing import seeds
 
 pytest.importorskip("numba", reason="numba is not installed (extra fast)")
@@ -96,14 +96,14 @@ def test_the_order_in_memory_changes_nothing(case, shape, seed):
 
 def test_weights_with_their_taps_first_are_taken_as_they_lie():
     weight = np.zeros((3, 3, 4, 5), np.float32).transpose(3, 2, 0, 1)
-    flat = as_they_lie(weight, np.zeros_like(weight), np.zeros_like(weight))
+    flat = in_memory_order(weight, np.zeros_like(weight), np.zeros_like(weight))
     assert all(a.ndim == 1 for a in flat)
     assert np.shares_memory(flat[0], weight)
 
 
 def test_what_cannot_be_flat_is_left_to_numpy():
     wide = np.zeros((4, 6), np.float32)
-    assert as_they_lie(wide[:, ::2], wide[:, 1::2])[0].ndim == 2
+    assert in_memory_order(wide[:, ::2], wide[:, 1::2])[0].ndim == 2
     assert engine.sgd(wide[:, ::2], wide[:, ::2], None, (0.1, 0), 0, 0, False) is None
     assert engine.sgd(*[np.zeros(3)] * 2, None, (0.1, 0), 0, 0, False) is None
     close(

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.cpu  # what is moved to a GPU is copied on the way
 
 
 def with_gaps(a):
-    lying = np.full([2 * size for size in a.shape], 77, a.dtype)
-    view = lying[(slice(None, None, 2),) * a.ndim]
+    strided = np.full([2 * size for size in a.shape], 77, a.dtype)
+    view = strided[(slice(None, None, 2),) * a.ndim]
     view[...] = a
     return view
 
@@ -165,11 +165,11 @@ def test_results_do_not_depend_on_how_an_argument_lies(way, name, layout):
     op, arguments = CASES[name]
     with algorithm(way):
         for place in range(len(arguments)):
-            lying = list(arguments)
-            lying[place] = layout(lying[place])
+            strided = list(arguments)
+            strided[place] = layout(strided[place])
             copied = list(arguments)
-            copied[place] = np.array(lying[place], order="C")
-            the_same(op(*lying), op(*copied))
+            copied[place] = np.array(strided[place], order="C")
+            the_same(op(*strided), op(*copied))
 
 
 @pytest.mark.parametrize("layout", [with_gaps, backwards, a_column_of_a_matrix, between_bytes])
@@ -179,11 +179,11 @@ def test_running_averages_follow_however_they_lie(way, relu, layout):
     forward = ops.batch_norm_relu if relu else ops.batch_norm
     x = channels_last(f32(2, 16, 24, 24))
     copied = f32(16), np.abs(f32(16, seed=1))
-    lying = layout(copied[0]), layout(copied[1])
+    strided = layout(copied[0]), layout(copied[1])
     with algorithm(way):
         forward(x, *copied, training=True)
-        forward(x, *lying, training=True)
-    the_same(lying, copied)
+        forward(x, *strided, training=True)
+    the_same(strided, copied)
     assert np.abs(copied[0] - f32(16)).max() > 0
 
 

@@ -312,8 +312,8 @@ def test_messages():
 
 def places_too_near(flat, monkeypatch):
     monkeypatch.setattr(flat, "ALIGN", 1)
-    place = flat.Place.of
-    monkeypatch.setattr(flat.Place, "of", lambda array, start: place(array, max(0, start - 1)))
+    place = flat.ParamSlice.of
+    monkeypatch.setattr(flat.ParamSlice, "of", lambda array, start: place(array, max(0, start - 1)))
 
 
 def gradient_not_added(flat, monkeypatch):
@@ -327,17 +327,17 @@ def always_added(flat, monkeypatch):
 
 
 def order_forgotten(flat, monkeypatch):
-    place = flat.Place.of
+    place = flat.ParamSlice.of
 
     def of(array, start):
         right = place(array, start)
-        return flat.Place(right.start, right.stop, right.shape, right.axes[::-1])
+        return flat.ParamSlice(right.start, right.stop, right.shape, right.axes[::-1])
 
     def store(self, grad, first):
         self.dense.reshape(-1)[:] = grad.ravel("K")
         return self.grad
 
-    monkeypatch.setattr(flat.Place, "of", of)
+    monkeypatch.setattr(flat.ParamSlice, "of", of)
     monkeypatch.setattr(flat.GradBuffer, "store", store)
 
 

@@ -37,13 +37,13 @@ def loss_of(params, factor=1.0):
     return sum((p * p * p).sum() for p in params) * factor
 
 
-def run(scaler, params, optimizer, goods, told=False):
+def run(scaler, params, optimizer, goods, with_numbers=False):
     """Take one step for each truth in `goods`; return the scales behind them."""
     scales = []
     for good in goods:
         optimizer.zero_grad()
         scaler.scale(loss_of(params, 1.0 if good else math.inf)).backward()
-        if told:
+        if with_numbers:
             scaler.step(optimizer, to_default_device(optimizer.next_numbers()))
         else:
             scaler.step(optimizer)
@@ -76,13 +76,13 @@ options = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("with_numbers", [False, True])
 @pytest.mark.parametrize("flat", [False, True])
 @given(goods, options)
 @example([False] * 3 + [True] * 5 + [False, True], {"growth_interval": 3})
-def test_a_scaled_run_is_the_plain_run_of_the_good_steps(kind, told, flat, goods, options):
+def test_a_scaled_run_is_the_plain_run_of_the_good_steps(kind, with_numbers, flat, goods, options):
     params, optimizer = make(kind, flat)
-    scales = run(GradScaler(**options), params, optimizer, goods, told)
+    scales = run(GradScaler(**options), params, optimizer, goods, with_numbers)
     rules = {"init_scale": 2.0**16, "growth_factor": 2.0, "backoff_factor": 0.5, **options}
     assert scales == loop(goods, *rules.values())
     others, plain = make(kind)
@@ -90,7 +90,7 @@ def test_a_scaled_run_is_the_plain_run_of_the_good_steps(kind, told, flat, goods
         plain.zero_grad()
         loss_of(others).backward()
         plain.step()
-    tolerance = 1e-6 if told else 1e-12  # told rates are float32
+    tolerance = 1e-6 if with_numbers else 1e-12  # rates on the device are float32
     on_device = md.get_default_device().type == "gpu"
     for p, q in zip(params, others, strict=True):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-6 if on_device else tolerance)

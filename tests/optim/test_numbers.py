@@ -36,29 +36,29 @@ def give(params, step):
 @pytest.mark.parametrize("kind", KINDS)
 def test_told_and_plain_steps_are_one_trajectory(kind, flat):
     """Through a schedule, a change from one way to the other, and a saved state."""
-    told, plain = make(kind, flat), make(kind)
-    schedules = [optim.WarmUp(optim.CosineLR(o, 9), 3) for _, o in (told, plain)]
+    with_numbers, plain = make(kind, flat), make(kind)
+    schedules = [optim.WarmUp(optim.CosineLR(o, 9), 3) for _, o in (with_numbers, plain)]
     for step in range(6):
         if step == 4:
-            saved = told[1].state_dict()
-            told = told[0], make(kind)[1]
-            told[1].param_groups[0]["params"] = told[0][:2]
-            told[1].param_groups[1]["params"] = told[0][2:]
-            told[1].load_state_dict(saved)
-            schedules[0].optimizer = told[1]
-            schedules[0].schedule.optimizer = told[1]
-        for params, _ in (told, plain):
+            saved = with_numbers[1].state_dict()
+            with_numbers = with_numbers[0], make(kind)[1]
+            with_numbers[1].param_groups[0]["params"] = with_numbers[0][:2]
+            with_numbers[1].param_groups[1]["params"] = with_numbers[0][2:]
+            with_numbers[1].load_state_dict(saved)
+            schedules[0].optimizer = with_numbers[1]
+            schedules[0].schedule.optimizer = with_numbers[1]
+        for params, _ in (with_numbers, plain):
             give(params, step)
         if step == 3:
-            told[1].step()
+            with_numbers[1].step()
         else:
-            told[1].step(to_default_device(told[1].next_numbers()))
+            with_numbers[1].step(to_default_device(with_numbers[1].next_numbers()))
         plain[1].step()
         for schedule in schedules:
             schedule.step()
-        for p, q in zip(told[0], plain[0], strict=True):
+        for p, q in zip(with_numbers[0], plain[0], strict=True):
             np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5)
-    found, want = (o.state_dict() for _, o in (told, plain))
+    found, want = (o.state_dict() for _, o in (with_numbers, plain))
     assert {k: v for k, v in found.items() if "step" in k} == {
         k: v for k, v in want.items() if "step" in k
     }

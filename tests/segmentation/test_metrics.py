@@ -67,9 +67,9 @@ def test_how_absent_classes_count():
     assert np.isnan(confusion.class_accuracy).tolist() == [False, True, True, False]
     assert confusion.mean_accuracy == pytest.approx((2 / 3 + 0) / 2)
     assert confusion.frequency_weighted_iou == pytest.approx((3 * 2 / 4 + 1 * 0) / 4)
-    figures = confusion.figures()
-    assert figures["class_iou"][1] is None
-    assert figures["class_accuracy"][2] is None
+    metrics = confusion.compute()
+    assert metrics["class_iou"][1] is None
+    assert metrics["class_accuracy"][2] is None
 
 
 def test_mean_over_images_is_another_number():
@@ -93,7 +93,7 @@ def test_void_is_ignored_and_nothing_gives_nan():
     assert confusion.pixels == 0
     assert math.isnan(confusion.pixel_accuracy)
     assert math.isnan(confusion.mean_iou)
-    assert confusion.figures()["mean_iou"] is None
+    assert confusion.compute()["mean_iou"] is None
     assert confusion.classes_in_truth == 0
     confusion.update(np.array([1]), np.array([1]))
     assert confusion.pixel_accuracy == 1.0
@@ -105,9 +105,9 @@ def test_the_figures_say_how_many_classes_the_truth_shows():
     confusion = ConfusionMatrix(21)
     confusion.update(np.zeros((4, 4), int), np.zeros((4, 4), int))
     assert confusion.mean_iou == 1.0  # of background alone: hence the number beside it
-    assert confusion.figures()["classes_in_truth"] == 1
+    assert confusion.compute()["classes_in_truth"] == 1
     confusion.update(np.array([3, 255]), np.array([0, 7]))
-    assert confusion.figures()["classes_in_truth"] == 2
+    assert confusion.compute()["classes_in_truth"] == 2
 
 
 @pytest.mark.parametrize(

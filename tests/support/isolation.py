@@ -1,4 +1,4 @@
-"""Each test by itself: chance begins with the test's name, and settings stay as they were found.
+"""Each test by itself: seeds begin with the test's name, and settings stay as they were found.
 
 A test must give the same result alone, after any other test, and in every run. So before each test
 every global generator is set to a number that is made of the test's name, and before each example

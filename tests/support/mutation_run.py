@@ -37,7 +37,7 @@ KNOWN_BY = {
     "confusion": (("confusion",), "cpu"),
     "cross_entropy": (("cross_entropy_kernels",), "cpu"),
     "exchange": (("conv_columns",), "cpu"),
-    "figures": (("figures",), "cpu"),
+    "losses": (("losses",), "cpu"),
     "gradients": (("optimizer_kernels",), "cpu"),
     "im2col": (("conv_columns",), "cpu"),
     "images": (("images",), "cpu"),

@@ -1,8 +1,9 @@
 """Runs tests that are written in NumPy on CuPy arrays: what they call, not what they say, changes.
 
 A test of an array function makes NumPy arrays, calls, and compares NumPy arrays. `on_device` wraps
-the function: NumPy arrays among its arguments go to the GPU as they lie in memory, what it changed
-in place comes back into them, and so does its result. Everything between happens on CuPy arrays.
+the function: NumPy arrays among its arguments go to the GPU as they are stored in memory, what it
+changed in place comes back into them, and so does its result. Everything between happens on CuPy
+arrays.
 
 `Bound` puts the wrapper in the way of the tests and of nothing else: while test modules are being
 imported, the functions of `ops` and `functional` are wrapped ones, which the modules then keep; the
@@ -154,7 +155,7 @@ _wrapped = functools.cache(on_device)
 
 
 class Bound:
-    """While it is entered, whoever imports an op gets the wrapped one."""
+    """While it is entered, an import of an op gets the wrapped one."""
 
     def __enter__(self) -> None:
         _import_library()

@@ -54,7 +54,7 @@ class Numbers:
 
 
 class Stuck(Numbers):
-    """A process that comes to item 400 waits for what nobody writes to a named pipe."""
+    """A process that comes to item 400 waits for data that is never written to a named pipe."""
 
     def __init__(self, pipe):
         super().__init__()
@@ -71,5 +71,5 @@ class Surroundings(Numbers):
     """The mask of an item tells whether CuPy is imported, and whether GPUs are hidden."""
 
     def __getitem__(self, index):
-        told = ["cupy" in sys.modules, os.environ.get("CUDA_VISIBLE_DEVICES") == ""]
-        return np.zeros((1, 2, 3), np.uint8), np.array([told])
+        seen = ["cupy" in sys.modules, os.environ.get("CUDA_VISIBLE_DEVICES") == ""]
+        return np.zeros((1, 2, 3), np.uint8), np.array([seen])

@@ -1,4 +1,4 @@
-"""Finds chance without a seed in source code: what makes a test pass today and fail tomorrow.
+"""Finds unseeded randomness in source code: what makes a test pass today and fail tomorrow.
 
 It reads the syntax tree, so it knows what a name stands for: ``random.default_rng()`` is NumPy's,
 seeded by the system, after ``from numpy import random``, and the library's, which the tests seed,

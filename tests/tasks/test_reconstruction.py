@@ -24,7 +24,7 @@ class SquaredErrors:
     def __init__(self):
         self.counts = np.zeros(2)  # their sum, and how many they are
 
-    def figures(self):
+    def compute(self):
         return {"error": self.counts[0] / self.counts[1] if self.counts[1] else None}
 
 
@@ -72,8 +72,9 @@ def test_it_trains_evaluates_predicts_and_reports(own_networks, tmp_path, capsys
     errors = [line["val"]["error"] for line in lines if line["kind"] == "epoch"]
     assert min(errors) < 0.5 * errors[0]
     assert json.loads((tmp_path / "found").read_text())["error"] == min(errors)  # of best.npz
-    said = capsys.readouterr().out
-    assert f"best validation error {min(errors):.3f}" in said
-    assert ("graph: steps are recorded" in said) == (DEVICE != "cpu")  # so nothing waits in a step
+    messages = capsys.readouterr().out
+    assert f"best validation error {min(errors):.3f}" in messages
+    # so nothing waits in a step
+    assert ("graph: steps are recorded" in messages) == (DEVICE != "cpu")
     assert read_image(tmp_path / "picture_again.png").shape == (20, 20, 3)
     assert 'alt="drawn again"' in (tmp_path / "run/report.html").read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ class Sums:
     def __init__(self):
         self.counts = np.zeros(2)
 
-    def figures(self):
+    def compute(self):
         return {"mean": self.counts[0] / self.counts[1] if self.counts[1] else None}
 
 

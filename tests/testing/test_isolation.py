@@ -1,4 +1,4 @@
-"""No test depends on chance, or on which tests ran before it."""
+"""No test depends on unseeded random numbers, or on which tests ran before it."""
 
 from __future__ import annotations
 
@@ -114,16 +114,16 @@ def test_chance_is_the_same_alone_and_after_others(planted):
 
 
 def test_a_setting_that_is_left_behind_fails_and_is_put_back(planted):
-    said, _ = planted(
+    messages, _ = planted(
         *("test_leaves_an_algorithm", "test_finds_its_own_algorithm"),
         *("test_leaves_more", "test_finds_no_more"),
     )
-    assert "test_leaves_an_algorithm leaves behind: get_algorithm() was 'exact' and is" in said
-    assert "get_workspace_limit() was None and is 77" in said
-    assert "the working directory was" in said
-    assert "the environment was {} and is {'CUDA_LEFT': 'behind'}" in said
-    assert "the handler of SIGTERM was" in said
-    assert "4 passed, 2 errors" in said
+    assert "test_leaves_an_algorithm leaves behind: get_algorithm() was 'exact' and is" in messages
+    assert "get_workspace_limit() was None and is 77" in messages
+    assert "the working directory was" in messages
+    assert "the environment was {} and is {'CUDA_LEFT': 'behind'}" in messages
+    assert "the handler of SIGTERM was" in messages
+    assert "4 passed, 2 errors" in messages
 
 
 def test_every_global_generator_begins_with_the_name_of_the_test(request):
@@ -156,14 +156,14 @@ def test_what_earlier_tests_have_left_in_cycles_is_not_counted(request):
         cycle = [memory.empty((1 << 20,))]
         cycle.append(cycle)
         del cycle
-        with_garbage = memory.use().leased
+        with_garbage = memory.use().allocated
         request.getfixturevalue("no_old_garbage")
-        before = memory.use().leased
+        before = memory.use().allocated
         assert with_garbage - before >= 4 << 20
     finally:
         gc.enable()
     gc.collect()
-    assert memory.use().leased == before
+    assert memory.use().allocated == before
 
 
 def test_pytorch_that_comes_late_gets_the_seed_that_it_would_have_had(monkeypatch):

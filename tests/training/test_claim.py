@@ -14,7 +14,7 @@ import pytest
 from minideconv import report, train
 from minideconv.errors import UsageError
 from minideconv.training.config import TrainConfig
-from minideconv.training.run.claim import new_run, old_run
+from minideconv.training.run.claim import existing_run, new_run
 from minideconv.training.run.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +29,13 @@ CLAIM = """
 import sys
 from pathlib import Path
 from minideconv.errors import UsageError
-from minideconv.training.run.claim import new_run, old_run
+from minideconv.training.run.claim import new_run, existing_run
 from minideconv.training.config import TrainConfig
 print("ready", flush=True)
 kind, path = sys.stdin.readline().split()
 try:
     if kind == "old":
-        claim = old_run(Path(path))
+        claim = existing_run(Path(path))
     else:
         claim = new_run(TrainConfig(output_dir=None if path == "-" else path))
     with claim as run:
@@ -89,9 +89,9 @@ def test_of_runs_that_name_one_folder_one_gets_it(processes, tmp_path):
     together = processes(4)
     for process in together:
         tell(process, f"new {tmp_path / 'here'}")
-    said = [process.stdout.readline().strip() for process in together]
-    assert said.count(str(tmp_path / "here")) == 1
-    refused = [text for text in said if text.startswith("refused:")]
+    messages = [process.stdout.readline().strip() for process in together]
+    assert messages.count(str(tmp_path / "here")) == 1
+    refused = [text for text in messages if text.startswith("refused:")]
     assert len(refused) == 3
     for text in refused:
         assert f"{tmp_path / 'here'} is in use: process " in text
@@ -111,7 +111,7 @@ def test_a_run_that_another_process_trains_is_not_resumed(processes, tmp_path, c
         assert f"minideconv.train: {folder} is in use: {holder} is training there" in error
         assert len(error.splitlines()) == 1
     assert (folder / "metrics.jsonl").read_bytes() == before
-    other.send_signal(signal.SIGKILL)  # no chance to clean up: what it leaves blocks nobody
+    other.send_signal(signal.SIGKILL)  # it cannot clean up: what it leaves blocks no other
     other.wait()
     assert (folder / ".lock").exists()
     assert train.main(["--resume", str(folder), "--epochs", "2", "-q"]) == 0
@@ -125,7 +125,7 @@ def test_a_run_is_locked_while_it_trains(tmp_path, monkeypatch):
 
     def look(trainer):
         seen.append((trainer.run.path / ".lock").read_text())
-        with pytest.raises(UsageError, match="is in use"), old_run(trainer.run.last):
+        with pytest.raises(UsageError, match="is in use"), existing_run(trainer.run.last):
             pass
 
     monkeypatch.setattr(session, "_finish", look)
@@ -153,8 +153,8 @@ def test_files_of_others_are_not_overwritten(tmp_path, capsys, name):
     (folder / name).write_text("mine")
     (folder / "notes.txt").write_text("these are in nobody's way")
     assert train.main([*TINY, "--output-dir", str(folder)]) == 2
-    said = f"--output-dir {folder} already holds {name}, which the run would overwrite"
-    assert said in capsys.readouterr().err
+    messages = f"--output-dir {folder} already holds {name}, which the run would overwrite"
+    assert messages in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == {name, "notes.txt"}
     assert (folder / name).read_text() == "mine"
 

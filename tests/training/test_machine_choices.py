@@ -36,14 +36,14 @@ def test_a_run_says_how_it_computes_and_may_go_on_in_another_way(tmp_path):
     assert "on cpu (reference, 2 threads)" in log or "on cpu (reference, 1 thread)" in log
     assert json.loads((tmp_path / "run" / "config.json").read_text())["algorithm"] == "reference"
     assert (get_algorithm(), parallel.get_num_threads()) == before
-    figures = {}
+    metrics = {}
     for name in ALGORITHMS:
         out = tmp_path / f"{name}.json"
         arguments = [folder, "--algorithm", name, "--threads", "1", "--json", str(out), "-q"]
         assert evaluate.main(arguments) == 0
-        figures[name] = json.loads(out.read_text())["pixel_accuracy"]
-    assert figures["reference"] == pytest.approx(figures["exact"], abs=0.01)
-    assert figures["reference"] == pytest.approx(figures["fast"], abs=0.01)
+        metrics[name] = json.loads(out.read_text())["pixel_accuracy"]
+    assert metrics["reference"] == pytest.approx(metrics["exact"], abs=0.01)
+    assert metrics["reference"] == pytest.approx(metrics["fast"], abs=0.01)
 
 
 @pytest.mark.parametrize("program", [train, evaluate, predict])
@@ -102,7 +102,7 @@ def test_on_the_cpu_no_process_makes_items(asked, workers):
 
 
 class Layers(Module):
-    """Six weights of 4 MiB each, lying taps first as the engine's do."""
+    """Six weights of 4 MiB each, stored taps first as the engine's do."""
 
     def __init__(self):
         super().__init__()

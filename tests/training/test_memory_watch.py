@@ -69,12 +69,12 @@ class Machine:
         self.model = SimpleNamespace(recompute=False)
         weight = Parameter(np.zeros(grads * MIB // 4, np.float32))
         self.model.parameters = lambda: [weight]
-        self.leased = self.peak = self.held = 0
+        self.allocated = self.peak = self.reserved = 0
         monkeypatch.setattr(
             module,
             "memory",
             SimpleNamespace(
-                use=lambda: memory.MemoryUse(self.leased * MIB, self.peak * MIB, 0),
+                use=lambda: memory.MemoryUse(self.allocated * MIB, self.peak * MIB, 0),
                 allow=self.allow,
                 reset_peak=lambda: None,
                 trim=lambda: None,
@@ -90,7 +90,7 @@ class Machine:
             ),
         )
         self.allowed = []
-        self.said = []
+        self.messages = []
 
     def allow(self, nbytes):
         self.allowed.append(nbytes)
@@ -99,15 +99,15 @@ class Machine:
         share = 0.25 if self.model.recompute else 1.0
         forward = self.activations * images * share
         watch.begin_step()
-        self.leased = forward
+        self.allocated = forward
         watch.forward_done()
         extra = self.optional if self.allowed[-1] else 0
         self.peak = max(forward, forward / 2 + self.grads) + extra
-        self.leased = 0
+        self.allocated = 0
         watch.end_step(images)
 
     def watch(self, budget):
-        return MemoryWatch(self.model, budget, self.said.append)
+        return MemoryWatch(self.model, budget, self.messages.append)
 
 
 def test_without_a_budget_it_only_reports(monkeypatch):
@@ -115,7 +115,9 @@ def test_without_a_budget_it_only_reports(monkeypatch):
     watch = machine.watch(None)
     for _ in range(4):
         machine.step(watch, 8)
-    assert machine.said == ["memory: a step takes at most 164 MiB, of which 64 MiB in its arrays"]
+    assert machine.messages == [
+        "memory: a step takes at most 164 MiB, of which 64 MiB in its arrays"
+    ]
     assert machine.allowed == [None] * 4
     assert not machine.model.recompute
 
@@ -141,12 +143,12 @@ def test_a_step_above_the_budget_turns_recomputation_on(monkeypatch):
     for _ in range(5):
         machine.step(watch, 8)
     assert machine.model.recompute
-    assert machine.said[0] == (
+    assert machine.messages[0] == (
         "memory: a step took 164 MiB, more than --memory-budget 150 MiB; from now on activations "
         "are computed twice instead of kept (--recompute)"
     )
     assert machine.allowed[-1] == (150 - 100 - 24) * MIB
-    assert machine.said[1:] == [
+    assert machine.messages[1:] == [
         "memory: a step takes at most 124 MiB, of which 24 MiB in its arrays"
     ]
 
@@ -259,8 +261,8 @@ def test_a_run_may_go_on_with_another_budget(tmp_path):
 def test_the_trainer_sees_the_activations_before_backward(tiny):
     trainer = Trainer(TrainConfig(**{**tiny, "width": 16, "input_size": 64, "image_size": 64}))
     seen = []
-    trainer.memory.forward_done = lambda: seen.append(memory.use().leased)
-    trainer.memory.end_step = lambda images: seen.append(memory.use().leased)
+    trainer.memory.forward_done = lambda: seen.append(memory.use().allocated)
+    trainer.memory.end_step = lambda images: seen.append(memory.use().allocated)
     stage = trainer._enter(0)
     trainer.steps.begin(stage)
     trainer.steps.take(stage, 1)

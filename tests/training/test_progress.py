@@ -45,7 +45,7 @@ def test_plain_lines_have_all_figures_at_intervals():
     for second in range(25):
         time.now = float(second)
         progress.step(INFO)
-    line = f"{INFO.place()}  step 7/40  loss 1.2346  IoU 0.457  31.4 img/s  left 12m05s  lr 0.002"
+    line = f"{INFO.where()}  step 7/40  loss 1.2346  IoU 0.457  31.4 img/s  left 12m05s  lr 0.002"
     assert stream.getvalue() == f"{line}\n{line}\n"
     progress.message("hello")
     progress.work("validating", 1, 2)
@@ -73,10 +73,10 @@ def test_a_bar_shows_the_same_figures_on_one_line(width):
     progress.work("validating", 5, 9)
     progress.close()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
-    for part in (INFO.place(), "7/40", "loss 1.2346", "31.4 img/s", "left 12m05s"):
+    for part in (INFO.where(), "7/40", "loss 1.2346", "31.4 img/s", "left 12m05s"):
         assert part in text, part
     (line,) = {line for line in re.split(r"[\r\n]+", text) if "1.2346" in line}
-    assert INFO.place() in line
+    assert INFO.where() in line
     assert "12m05s" in line
     assert ("━" in line) == (width > 100)
     assert "epoch 3 [done]" in text

@@ -73,19 +73,19 @@ def make_run(path, classes, epochs=2, evaluated=True):
         )
     if evaluated:
         results: dict = {"classes": classes, "epoch": epochs, "samples": {"val": [], "train": []}}
-        for part in ("train", "val"):
+        for subset in ("train", "val"):
             confusion = ConfusionMatrix(len(classes))
-            confusion.counts[:2, :2] = [[70, 10], [5, 15]] if part == "val" else [[1, 0], [0, 1]]
-            results[part] = {
+            confusion.counts[:2, :2] = [[70, 10], [5, 15]] if subset == "val" else [[1, 0], [0, 1]]
+            results[subset] = {
                 **{"images": 7, "loss": 1.0, "confusion": confusion.counts.tolist()},
-                **confusion.figures(),
+                **confusion.compute(),
             }
-            results["samples"][part].append(
-                {"file": f"{part}_0", "name": f"{part} image", "pixel_accuracy": 0.625}
+            results["samples"][subset].append(
+                {"file": f"{subset}_0", "name": f"{subset} image", "pixel_accuracy": 0.625}
             )
             for kind in ("image", "truth", "prediction", "overlay"):
                 picture = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
-                (run.pictures / f"{part}_0_{kind}.png").write_bytes(png_bytes(picture))
+                (run.pictures / f"{subset}_0_{kind}.png").write_bytes(png_bytes(picture))
         run.evaluation.write_text(json.dumps(results))
     return run
 

@@ -41,16 +41,16 @@ class Arena:
             bytes_ = np.frombuffer(self._map, np.uint8)
             self.start = int(bytes_.__array_interface__["data"][0])
         self._free: list[list[int]] = [[0, size, 0]]
-        self.held = 0
-        """Bytes that hold pages though nobody uses them."""
+        self.reserved = 0
+        """Bytes that hold pages though no array uses them."""
 
     def take(self, size: int) -> int | None:
-        """Return where `size` bytes begin that nobody uses; None if there is no such place."""
+        """Return where `size` free bytes begin; None if there are no such."""
         for number, area in enumerate(self._free):
             first, behind, pages = area
             if behind - first >= size:
                 area[0], area[2] = first + size, max(0, pages - size)
-                self.held -= pages - area[2]
+                self.reserved -= pages - area[2]
                 if area[0] == behind:
                     del self._free[number]
                 return first
@@ -69,18 +69,18 @@ class Arena:
             first, _, more = free.pop(number)
             pages += more
         free.insert(number, [first, behind, pages])
-        self.held += size
+        self.reserved += size
 
     def trim(self, keep: int = 0) -> None:
         """Give free pages back to the system, from the end, until at most `keep` bytes are held."""
         for area in reversed(self._free):
-            if self.held <= keep:
+            if self.reserved <= keep:
                 return
             first, behind, pages = area
             first_page, last_page = -(-first // _PAGE) * _PAGE, behind // _PAGE * _PAGE
             if pages and self._map is not None and last_page > first_page:
                 self._map.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
-            self.held -= pages
+            self.reserved -= pages
             area[2] = 0
 
     @property

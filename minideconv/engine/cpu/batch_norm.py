@@ -25,8 +25,8 @@ Few of the numbers (64 or so) are added up in float32, their totals in float64.
 Source: T. Chan, G. Golub, R. LeVeque, "Algorithms for computing the sample variance" (1983),
 section 3, for the shift and for sums in blocks.
 
-Arrays must lie channels last; others, and small ones, are left to the reference. A batch is cut
-into parts for the worker threads, the same parts for any number of threads, and the sums of the
+Arrays must be stored channels last; others, and small ones, are left to the reference. A batch is
+cut into parts for the worker threads, the same parts for any number of threads, and the sums of the
 parts are added in their order. The walks themselves are in `engine.cpu.compiled.batch_norm`, or,
 for float64 and without numba, in `engine.cpu.batch_norm_blocks`.
 """

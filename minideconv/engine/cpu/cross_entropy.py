@@ -48,8 +48,8 @@ def log_probabilities(logits: Array, labels: Array) -> tuple[Array, Array] | Non
         return out.transpose(0, 2, 1), picked
     out = empty((n, c, m), logits.dtype)
 
-    def block(place: tuple[int, slice]) -> None:
-        image, pixels = place
+    def block(span: tuple[int, slice]) -> None:
+        image, pixels = span
         y = out[image, :, pixels]
         y[...] = logits[image, :, pixels]
         y -= y.max(axis=0)
@@ -88,8 +88,8 @@ def gradient(
         return out.transpose(0, 2, 1)
     out = empty((n, c, m), log_probs.dtype)
 
-    def block(place: tuple[int, slice]) -> None:
-        image, pixels = place
+    def block(span: tuple[int, slice]) -> None:
+        image, pixels = span
         y = out[image, :, pixels]
         y[...] = log_probs[image, :, pixels]
         np.exp(y, out=y)

@@ -4,7 +4,7 @@
     kernels as large as the image (fc6)        x as (N, kh kw C)     W as (kh kw C, K)
 
 In these two cases the window stops at every pixel, or at one place only, and channels last in
-memory already are the patch matrix X of im2col. With W (E, K), as it lies in memory:
+memory already are the patch matrix X of im2col. With W (E, K), as it is stored in memory:
 
     Y = X W + b        dX = dY W^T        dW = X^T dY
 

@@ -6,10 +6,10 @@ step makes and drops the same arrays again and again, and would pay for this eac
 half of the time that an elementwise operation takes. So `empty` cuts arrays out of blocks which are
 kept: small ones one by one, large ones out of one `Arena`.
 
-A block follows its arrays by itself: what NumPy sees as the owner of the memory is a `Lease`; every
-array and view keeps it alive, and when the last one dies the block is free again.
+A block follows its arrays by itself: what NumPy sees as the owner of the memory is a `BlockOwner`;
+every array and view keeps it alive, and when the last one dies the block is free again.
 
-    block -> Lease -> the array that `empty` returned (its ``base`` is the lease) -> views of it
+    block -> BlockOwner -> the array that `empty` returned (its ``base``) -> views of it
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from minideconv.engine.cpu.arena import Arena, make_arena
 from minideconv.engine.cpu.resident import machine_memory
 
 __all__ = [
-    "Lease",
+    "BlockOwner",
     "MemoryUse",
     "allow",
     "empty",
@@ -50,7 +50,7 @@ Block = tuple[int, int, Any]
 """Address, bytes, and the array that owns the memory; None for a piece of the arena."""
 
 
-class Lease:
+class BlockOwner:
     """Owns one block as long as an array on it lives."""
 
     serves_one_array = True  # the tape asks, to tell it from an owner that several arrays may have
@@ -71,9 +71,9 @@ class Lease:
 class MemoryUse:
     """Bytes: in arrays now, in arrays at most (see `reset_peak`), and kept for the next ones."""
 
-    leased: int
+    allocated: int
     peak: int
-    held: int
+    reserved: int
 
 
 class Pool:
@@ -89,7 +89,7 @@ class Pool:
         self._make_arena: Callable[[], Arena | None] | None = make_arena
         self._arena: Arena | None = None
         self._waiting: dict[int, list[Block]] = {}
-        self.leased = self._peak = self._held = 0  # held: by `_waiting` alone
+        self.allocated = self._peak = self._held = 0  # held: by `_waiting` alone
         self._limit: int | None = None
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -101,16 +101,16 @@ class Pool:
         with self._lock:
             self._collect()
             block = self._take(size)
-            self.leased += block[1]
-            self._peak = max(self._peak, self.leased)
-        lease = Lease(self, block)
-        lease.__array_interface__ = {
+            self.allocated += block[1]
+            self._peak = max(self._peak, self.allocated)
+        owner = BlockOwner(self, block)
+        owner.__array_interface__ = {
             "shape": shape,
             "typestr": dtype.str,
             "data": (block[0], False),
             "version": 3,
         }
-        return np.asarray(lease)
+        return np.asarray(owner)
 
     def _take(self, size: int) -> Block:
         """Find a block of `size` bytes or a little more."""
@@ -120,9 +120,9 @@ class Pool:
             # Five lines more than whole pages: blocks side by side then begin at different places
             # of a page, which the caches need to hold several arrays at once.
             size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE + 5 * _LINE
-            place = self._arena.take(size)
-            if place is not None:
-                return (self._arena.start + place, size, None)
+            offset = self._arena.take(size)
+            if offset is not None:
+                return (self._arena.start + offset, size, None)
         step = max(_LINE, 1 << (size.bit_length() - 4))  # at most an eighth too large
         size = -(-size // step) * step
         waiting = self._waiting.get(size)
@@ -140,7 +140,7 @@ class Pool:
         while self.returned:
             block = self.returned.popleft()
             address, size, owner = block
-            self.leased -= size
+            self.allocated -= size
             if owner is not None:
                 self._waiting.setdefault(size, []).append(block)
                 self._held += size
@@ -161,14 +161,14 @@ class Pool:
         """See `use` below."""
         with self._lock:
             self._collect()
-            held = self._held + (self._arena.held if self._arena is not None else 0)
-            return MemoryUse(self.leased, self._peak, held)
+            held = self._held + (self._arena.reserved if self._arena is not None else 0)
+            return MemoryUse(self.allocated, self._peak, held)
 
     def reset_peak(self) -> None:
         """See `reset_peak` below."""
         with self._lock:
             self._collect()
-            self._peak = self.leased
+            self._peak = self.allocated
 
     def trim(self) -> None:
         """See `trim` below."""
@@ -243,7 +243,7 @@ def room(nbytes: int) -> bool:
     """
     if _Allowance.left is None:
         most = machine_memory() // 2  # 0: not known
-        return not most or _pool.leased + nbytes <= most
+        return not most or _pool.allocated + nbytes <= most
     with _Allowance.lock:
         if _Allowance.left is None or nbytes > _Allowance.left:
             return False
@@ -267,7 +267,7 @@ def workspace(name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> np.
     kept: dict[str, np.ndarray] = _local.__dict__
     raw = kept.get(name)
     if raw is None or raw.nbytes < size:
-        # Not from the pool: it stays for good, and would lie in the way of what comes and goes.
+        # Not from the pool: it stays for good, and would fragment the pool.
         owner = np.empty(size + _LINE, np.uint8)
         start = -owner.__array_interface__["data"][0] % _LINE
         raw = kept[name] = owner[start : start + size]

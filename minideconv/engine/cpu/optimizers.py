@@ -6,8 +6,9 @@ nothing beside that. DeconvNet has 252 million weights; written as a row of arra
 step would read and write 15 arrays of a gigabyte instead of 5. NumPy does it block by block
 (`optim.blocks`); compiled, there is only one operation.
 
-Weights may lie in any order of their axes as long as they fill their memory: they are taken in the
-order in which they lie. The gradient and what the optimiser remembers must lie the same way.
+Weights may be stored in any order of their axes as long as they fill their memory: they are taken
+in the order in which they are stored. The gradient and what the optimiser remembers must be stored
+the same way.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ The unpooled map is written once, zeros and values together; where it is filled 
 once for each tap, memory sees it twice or five times. A switch as an index of 8 bytes, as PyTorch
 keeps it, would be half as large as x.
 
-Arrays must lie channels last, and other windows are left to the reference. The kernels are in
+Arrays must be stored channels last, and other windows are left to the reference. The kernels are in
 `engine.cpu.compiled.pooling`; what stands here does the same in NumPy, some lines of the image at a
 time, for float64, fewer than 16 channels, or without numba. Ties and NaN: see `ops.pooling`.
 """

@@ -11,12 +11,12 @@ __all__ = ["machine_memory", "now", "peak", "reset_peak"]
 
 
 def now() -> int:
-    """Return the bytes that the process has now; 0 where the system does not tell."""
+    """Return the bytes that the process has now; 0 where it is not known."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """Return the most bytes it ever had, or has had since `reset_peak`; 0 where nobody tells."""
+    """Return the most bytes it ever had, or has had since `reset_peak`; 0 where it is not known."""
     return _status("VmHWM") or _peak_of_life()
 
 

@@ -64,54 +64,56 @@ def set_benchmark(wanted: bool, file: str | Path | None = None) -> None:
 def get_benchmark() -> bool:
     """Return whether algorithms are chosen by measurement."""
     if _is_on is None:
-        said = os.environ.get("MINIDECONV_GPU_BENCHMARK", "")
-        is_file = said.lower() not in ("", "0", "false", "no", "1", "true", "yes")
-        wanted = is_file or said.lower() in ("1", "true", "yes")
-        set_benchmark(wanted, said if is_file else None)
+        value = os.environ.get("MINIDECONV_GPU_BENCHMARK", "")
+        is_file = value.lower() not in ("", "0", "false", "no", "1", "true", "yes")
+        wanted = is_file or value.lower() in ("1", "true", "yes")
+        set_benchmark(wanted, value if is_file else None)
     return bool(_is_on)
 
 
-def measured(question: Any) -> dict[str, float]:
+def measured(problem: Any) -> dict[str, float]:
     """Return the milliseconds of every algorithm for a question; empty if it was not measured."""
-    return _times.get(_here(), {}).get(str(question), {})
+    return _times.get(_here(), {}).get(str(problem), {})
 
 
-def fastest(question: Any, ways: Sequence[Any]) -> Any:
-    """Return the fastest of `ways` to answer `question`, or one that finds out when it is called.
+def fastest(problem: Any, algorithms: Sequence[Any]) -> Any:
+    """Return the fastest of `algorithms` for `problem`, or one that finds out when it is called.
 
-    `ways` are the table's algorithms, its own choice first; ``question.operation`` says which of
-    their functions is meant.
+    `algorithms` are the table's algorithms, its own choice first; ``problem.operation`` says which
+    of their functions is meant.
     """
-    key = (cupy().cuda.runtime.getDevice(), question)
+    key = (cupy().cuda.runtime.getDevice(), problem)
     if key not in _winners:
-        times = measured(question)
-        known = [way for way in ways if way.name in times]
+        times = measured(problem)
+        known = [algorithm for algorithm in algorithms if algorithm.name in times]
         if known:
-            _winners[key] = min(known, key=lambda way: times[way.name])
+            _winners[key] = min(known, key=lambda algorithm: times[algorithm.name])
         elif cupy().cuda.get_current_stream().is_capturing():
-            return ways[0]
+            return algorithms[0]
         else:
-            trial = {question.operation: partial(_try_all, question, ways)}
-            return replace(ways[0], name="to be measured", **trial)
+            trial = {problem.operation: partial(_try_all, problem, algorithms)}
+            return replace(algorithms[0], name="to be measured", **trial)
     return _winners[key]
 
 
-def _try_all(question: Any, ways: Sequence[Any], *arguments: Any) -> Array:
+def _try_all(problem: Any, algorithms: Sequence[Any], *arguments: Any) -> Array:
     """Time all algorithms, remember that, and return the result of the fastest."""
     found: dict[str, float] = {}
-    for way in ways:
+    for algorithm in algorithms:
         try:
-            found[way.name] = _milliseconds(partial(getattr(way, question.operation), *arguments))
+            found[algorithm.name] = _milliseconds(
+                partial(getattr(algorithm, problem.operation), *arguments)
+            )
         except (MemoryError, RuntimeError) as error:
             if bytes_asked(error) is None:
                 raise
             continue  # another one may need less
     if found:
-        _times.setdefault(_here(), {})[str(question)] = found
+        _times.setdefault(_here(), {})[str(problem)] = found
         if _file is not None:
             _write(_file)
-        ways = [fastest(question, ways)]
-    result: Array = getattr(ways[0], question.operation)(*arguments)
+        algorithms = [fastest(problem, algorithms)]
+    result: Array = getattr(algorithms[0], problem.operation)(*arguments)
     return result
 
 
@@ -157,8 +159,8 @@ def _describe(device: int) -> str:
 def _read(file: Path) -> Times:
     try:
         times: Times = json.loads(file.read_text(encoding="utf-8"))
-        for questions in times.values():
-            for found in questions.values():
+        for problems in times.values():
+            for found in problems.values():
                 if not all(isinstance(time, float) for time in found.values()):
                     raise ValueError("a time is no number")
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""What a kernel finds wrong with its input, and when the host is told.
+"""What a kernel finds wrong with its input, and when the host reads it.
 
 A GPU cannot raise an error. A kernel that meets a label that is no class leaves that pixel out and
 counts the label in a small table on the device, which stays there from call to call. To know, the
 host must read the table, and wait for all work that is under way. So there are two ways:
 
-* normally `settle` reads the table behind each call and raises the usual error;
+* normally `enforce` reads the table behind each call and raises the usual error;
 * inside ``with deferred():`` nothing is read. A training loop calls `raise_deferred` once in many
   steps, and then gets the same sentence about all of them.
 
@@ -24,27 +24,27 @@ from minideconv.backend import Array, Device, device_of, get_xp, to_cpu
 from minideconv.backend.dispatch import on_device_of
 from minideconv.ops.cross_entropy import check_class_weights, check_labels, wrong_labels
 
-__all__ = ["VALUES", "deferred", "raise_deferred", "settle", "table"]
+__all__ = ["VALUES", "deferred", "enforce", "raise_deferred", "table"]
 
 VALUES = 256
 """Labels that are counted by value; behind them: labels below, labels above, weights of classes."""
 
 
-class Question(NamedTuple):
+class LabelCheck(NamedTuple):
     """Whose labels a table counts, and which are legal."""
 
-    who: str
+    caller: str
     classes: int
     ignore_index: int
 
 
-_tables: dict[tuple[Device, Question], Array] = {}
+_tables: dict[tuple[Device, LabelCheck], Array] = {}
 _deferring = False
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Count wrong labels inside a ``with`` block, and tell nobody until `raise_deferred`."""
+    """Count wrong labels inside a ``with`` block; `raise_deferred` raises the error."""
     global _deferring
     before, _deferring = _deferring, True
     try:
@@ -53,24 +53,24 @@ def deferred() -> Iterator[None]:
         _deferring = before
 
 
-def table(like: Array, question: Question) -> Array:
+def table(like: Array, check: LabelCheck) -> Array:
     """Return the counters, uint32, on the device of `like`, that a kernel adds to."""
-    key = (device_of(like), question)
+    key = (device_of(like), check)
     if key not in _tables:
         _tables[key] = get_xp(like).zeros(VALUES + 3, np.uint32)
     return _tables[key]
 
 
-def settle(question: Question, target: Array, weight: Array | None = None) -> None:
+def enforce(check: LabelCheck, target: Array, weight: Array | None = None) -> None:
     """Raise the error of the call just made, unless errors are deferred."""
     if _deferring:
         return
-    counts = table(target, question)
+    counts = table(target, check)
     if to_cpu(counts).any():
         counts.fill(0)
         if weight is not None:
             check_class_weights(to_cpu(weight))
-        check_labels(to_cpu(target), question.classes, question.ignore_index, question.who)
+        check_labels(to_cpu(target), check.classes, check.ignore_index, check.caller)
 
 
 def raise_deferred() -> None:
@@ -85,16 +85,16 @@ def raise_deferred() -> None:
         weight of a class was not finite and >= 0.
     """
     wrong = []
-    for (_, question), counts in _tables.items():
+    for (_, check), counts in _tables.items():
         found = np.array(to_cpu(counts))
         if found.any():
             with on_device_of(counts):
-                counts.fill(0)  # all of them: the same label is counted by whoever reads it
-            wrong.append((question, found))
-    for question, found in wrong:
+                counts.fill(0)  # all of them: every kernel that reads a label counts it
+            wrong.append((check, found))
+    for check, found in wrong:
         if found[-1]:
-            raise ValueError(f"{question.who}: a weight is not finite and >= 0; all must be")
+            raise ValueError(f"{check.caller}: a weight is not finite and >= 0; all must be")
         labels = [(str(value), int(found[value])) for value in np.flatnonzero(found[:VALUES])]
         ends = (("below 0", int(found[VALUES])), (f"above {VALUES - 1}", int(found[VALUES + 1])))
         labels += [(name, times) for name, times in ends if times]
-        raise wrong_labels(labels, question.classes, question.ignore_index, question.who)
+        raise wrong_labels(labels, check.classes, check.ignore_index, check.caller)

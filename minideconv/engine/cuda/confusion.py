@@ -1,7 +1,7 @@
 """The confusion matrix on the GPU: argmax over the classes and count, in one kernel.
 
 A training loop adds every batch to a matrix that stays on the device, and reads it when it wants to
-print figures (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
+print metrics (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def count(counts: Array, truth: Array, scores: Array, ignore_index: int = 255) -
             f"confusion.count: counts {counts.shape} and truth {truth.shape} do not fit scores"
             f" {scores.shape}"
         )
-    question = checks.Question("confusion.count", classes, ignore_index)
-    wrong = checks.table(scores, question)
+    check = checks.LabelCheck("confusion.count", classes, ignore_index)
+    wrong = checks.table(scores, check)
     cells = 4 * classes * classes
     shared = cells <= SHARED
     sharing = lanes(classes)
@@ -70,4 +70,4 @@ def count(counts: Array, truth: Array, scores: Array, ignore_index: int = 255) -
         grid=grid(truth.size, sharing),
         shared=cells if shared else 0,
     )
-    checks.settle(question, truth)
+    checks.enforce(check, truth)

@@ -75,8 +75,8 @@ def conv2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
     """`ops.conv2d_backward`: dx and dw, where they share a patch matrix or the rounded dy."""
-    ways = _ways(("input_grad", "weight_grad"), x, dy, window, groups)
-    shared = _shared(ways)
+    algorithms = _algorithms(("input_grad", "weight_grad"), x, dy, window, groups)
+    shared = _shared(algorithms)
     if shared is None:
         return None
     arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
@@ -87,8 +87,8 @@ def conv2d_gradients(
         dx, dw = found
     else:
         factor = rounded(arrays[0], factors(dy.dtype))
-        dx = ways[0].input_grad(factor, arrays[2], None, window, groups)
-        dw = ways[1].weight_grad(arrays[1], factor, window, groups)
+        dx = algorithms[0].input_grad(factor, arrays[2], None, window, groups)
+        dw = algorithms[1].weight_grad(arrays[1], factor, window, groups)
     return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
 
 
@@ -97,8 +97,8 @@ def conv_transpose2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
     """`ops.conv_transpose2d_backward`: dx and dw, where they share columns or the rounded dy."""
-    ways = _ways(("forward", "weight_grad"), dy, x, window, groups)
-    shared = _shared(ways)
+    algorithms = _algorithms(("forward", "weight_grad"), dy, x, window, groups)
+    shared = _shared(algorithms)
     if shared is None:
         return None
     arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
@@ -106,12 +106,12 @@ def conv_transpose2d_gradients(
         dx, dw = im2col_gemm.forward_and_weight_grad(*arrays, window, groups)
     else:
         factor = rounded(arrays[0], factors(dy.dtype))
-        dx = ways[0].forward(factor, arrays[2], None, window, groups)
-        dw = ways[1].weight_grad(factor, arrays[1], window, groups)
+        dx = algorithms[0].forward(factor, arrays[2], None, window, groups)
+        dw = algorithms[1].weight_grad(factor, arrays[1], window, groups)
     return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
 
 
-def _ways(
+def _algorithms(
     operations: tuple[str, ...], x: Array, y: Array, window: Window, groups: int
 ) -> list[Any]:
     """Return the table's algorithms for these operations on x -> y."""
@@ -121,8 +121,8 @@ def _ways(
     return [choose(operation, window, *sizes, get_precision()) for operation in operations]
 
 
-def _shared(ways: list[Any]) -> str | None:
+def _shared(algorithms: list[Any]) -> str | None:
     """Return the algorithm's name, without its tile, if all have the same that can share."""
-    names = {way.name.split()[0] if way else None for way in ways}
+    names = {algorithm.name.split()[0] if algorithm else None for algorithm in algorithms}
     name = names.pop() if len(names) == 1 else None
     return name if name in ("im2col_gemm", "implicit_gemm") else None

@@ -80,8 +80,8 @@ def forward(
     weights = None if weight is None else _weights(weight, logits)
 
     scores, pixels, blocks = pixels_first(logits), labels.size, grid(labels.size, lanes(classes))
-    question = checks.Question("cross_entropy", classes, ignore_index)
-    wrong = checks.table(logits, question)
+    check = checks.LabelCheck("cross_entropy", classes, ignore_index)
+    wrong = checks.table(logits, check)
     each = xp.empty(labels.shape if reduction == "none" else (1,), dtype)
     parts = xp.empty((blocks, 2), np.float64)
     loss, divisor = xp.empty((), dtype), xp.empty((), dtype)
@@ -106,7 +106,7 @@ def forward(
         ),
     )
     if not checked:
-        checks.settle(question, target, weight)
+        checks.enforce(check, target, weight)
     loss = each if reduction == "none" else loss
     return loss, CrossEntropySaved(logits, labels, weights, divisor)
 
@@ -119,7 +119,7 @@ def backward(
     reduction: str,
     label_smoothing: float,
 ) -> Array:
-    """`ops.cross_entropy_backward`: the gradient (N, C, ...), which lies channels last."""
+    """`ops.cross_entropy_backward`: the gradient (N, C, ...), which is stored channels last."""
     logits, labels, weights, divisor = saved
     xp, dtype, classes = get_xp(logits), logits.dtype, logits.shape[1]
     scores, pixels = pixels_first(logits), labels.size

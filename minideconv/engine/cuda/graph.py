@@ -11,7 +11,7 @@ device's memory, at addresses that stay: the batch, the learning rate. The code 
 result while it is captured, for there is none.
 
 Arrays that the code makes and drops come from a pool of its own, which lives as long as the graphs.
-In the common pool their memory would be given to somebody else while replays still write to it.
+In the common pool their memory would be given to other arrays while replays still write to it.
 """
 
 from __future__ import annotations

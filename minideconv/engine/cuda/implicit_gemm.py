@@ -57,7 +57,7 @@ class Tile:
     """The piece of the result that a block makes, m x n, and each of its warps.
 
     A warp reads (m + n) numbers from shared memory for m n products: the larger, the better. But
-    its sums lie in registers, 128 a thread for 64 x 64, and a small result has too few large pieces
+    its sums are in registers, 128 a thread for 64 x 64, and a small result has too few large pieces
     to keep all processors busy.
     """
 
@@ -234,8 +234,8 @@ def tiles_for(operation: str, window: Window, n: int, c: int, k: int) -> list[st
     if operation == "weight_grad":
         names, rows, columns, enough = list(TILES)[1:], prod(window.kernel) * c, k, 1
     else:
-        places, columns = (window.out, k) if operation == "forward" else (window.size, c)
-        names, rows, enough = list(TILES), n * prod(places), _BLOCKS
+        pixels, columns = (window.out, k) if operation == "forward" else (window.size, c)
+        names, rows, enough = list(TILES), n * prod(pixels), _BLOCKS
     sizes = ((name, TILES[name]) for name in names)
     fitting = [
         name
@@ -283,7 +283,7 @@ def _turned(w: Array, kind: Factors) -> Array:
 def _words(array: Any) -> Array:
     """Return factors as the 32-bit words that the kernels move, beginning where vectors may.
 
-    A parameter that lies in a buffer with others need not begin there.
+    A parameter that is in a buffer with others need not begin there.
     """
     if array.data.ptr % _VECTOR:
         array = array.copy()

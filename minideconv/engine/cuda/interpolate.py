@@ -3,7 +3,7 @@
     (H', H) x (N, H, W C) -> (N, H', W C)          all rows of an image are one wide row
     (W', W) x (N H', W, C) -> (N H', W', C)        every row of the result is an image of one row
 
-Channels last makes both of them plain products of matrices that lie as they should, where NCHW
+Channels last makes both of them plain products of matrices in the right storage order, where NCHW
 would have N C small ones. The matrices are made on the host and sent once.
 """
 
@@ -37,8 +37,8 @@ def forward(x: Array, new: Pair, mode: str, align_corners: bool, factors: Factor
     if mode == "bilinear":
         return _resize(a_h, x, a_w)
     # A product would make NaN of 0 times infinity; a row's only 1 says which pixel to take.
-    lies = to_channels_last(x)
-    return from_channels_last(lies[:, a_h.argmax(axis=1)][:, :, a_w.argmax(axis=1)])
+    nhwc = to_channels_last(x)
+    return from_channels_last(nhwc[:, a_h.argmax(axis=1)][:, :, a_w.argmax(axis=1)])
 
 
 @interpolate_backward_core.faster("gpu")
@@ -58,10 +58,10 @@ def _fits(x: Array) -> bool:
 
 def _resize(a_h: Array, x: Array, a_w: Array) -> Array:
     """Return ``a_h @ x @ a_w.T``, channels last."""
-    xp, lies = get_xp(x), to_channels_last(x)
-    n, h, w, c = lies.shape
+    xp, nhwc = get_xp(x), to_channels_last(x)
+    n, h, w, c = nhwc.shape
     rows = xp.empty((n, len(a_h), w * c), x.dtype)
-    gemm(a_h, lies.reshape(n, h, w * c), rows)
+    gemm(a_h, nhwc.reshape(n, h, w * c), rows)
     out = xp.empty((n * len(a_h), len(a_w), c), x.dtype)
     gemm(a_w, rows.reshape(n * len(a_h), w, c), out)
     return from_channels_last(out.reshape(n, len(a_h), len(a_w), c))

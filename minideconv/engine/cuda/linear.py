@@ -60,7 +60,7 @@ def _fits(x: Array, weight: Array) -> bool:
 
 
 def _factor(matrix: Array, kind: Factors) -> Array:
-    """Return a matrix, whichever way it lies, as a factor that lies the same way."""
+    """Return a matrix, in either storage order, as a factor stored the same way."""
     if matrix.flags.f_contiguous:
         return rounded(matrix.T, kind).T
     return rounded(get_xp(matrix).ascontiguousarray(matrix), kind)

@@ -79,13 +79,13 @@ class Peak:
 
 @contextmanager
 def measured() -> Iterator[Peak]:
-    """Measure the peak of what arrays use inside the block; waits for nobody."""
+    """Measure the peak of what arrays use inside the block; does not synchronise."""
     base = cupy().cuda.MemoryHook
     now = used()
     peak = Peak(now)
 
     class Hook(base):  # type: ignore[misc, valid-type]
-        name = f"peak {id(peak)}"  # one may lie inside another
+        name = f"peak {id(peak)}"  # they may be nested
 
         def malloc_postprocess(self, **call: Any) -> None:
             nonlocal now

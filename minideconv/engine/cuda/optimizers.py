@@ -45,7 +45,7 @@ def sgd(
     options = (momentum, weight_decay, int(nesterov))
     if skip is None:
         return _walk("sgd", arrays, (*numbers, *options))
-    return _walk("sgd_told", arrays, (numbers, skip, *options))
+    return _walk("sgd_on_device", arrays, (numbers, skip, *options))
 
 
 def adam(
@@ -74,7 +74,7 @@ def adam(
     each = [(b, 1 - b, math.log(b) if b > 0 else -math.inf) for b in betas]
     decay, shrinks = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
     options = (numbers, skip, *each[0], *each[1], eps, decay, shrinks)
-    return _walk("adam_told", arrays, options)
+    return _walk("adam_on_device", arrays, options)
 
 
 def _walk(kernel: str, arrays: Sequence[Array], options: Sequence[Any]) -> bool | None:

@@ -1,12 +1,12 @@
-"""From the host's memory to the device's while the device computes: `Lane`.
+"""From the host's memory to the device's while the device computes: `DoubleBuffer`.
 
     worker thread     fills slot 0 |  fills slot 1   |  fills slot 0   | ...
     copying stream                 | slot 0->arriving| slot 1->arriving| ...
     computing stream                                 |arriving->current|  step on current  | ...
 
 A copy runs beside the work of the device only if it starts from *pinned* memory, which the system
-promises not to move, and on a stream of its own. Then nobody waits by himself, and each of the
-three must be told when it may begin:
+promises not to move, and on a stream of its own. Then none of the three waits by itself, and each
+needs an event that says when it may begin:
 
 * a slot is filled again when the copy out of it has ended        (the worker waits for `landed`)
 * a copy into `arriving` begins when the block before has left it (the copying stream, for `left`)
@@ -25,11 +25,11 @@ import numpy as np
 
 from minideconv.backend import Array, cupy
 
-__all__ = ["Lane", "Machine"]
+__all__ = ["DoubleBuffer", "Machine"]
 
 
 class Machine:
-    """What a lane needs of a device, by CuPy; tests have one that shows every missing wait."""
+    """What `DoubleBuffer` needs of a device; tests have one that shows every missing wait."""
 
     def device(self) -> int:
         """Return the number of the device: the current one."""
@@ -70,7 +70,7 @@ class Machine:
         target.data.copy_from_device_async(source.data, nbytes, stream)
 
 
-class Lane:
+class DoubleBuffer:
     """Two slots of pinned memory, two blocks of the device's, and the order between them.
 
     Parameters
@@ -100,7 +100,7 @@ class Lane:
         self._left = machine.event()
         self._left.record(machine.computing())  # the blocks are zeroed there
 
-    def enter_thread(self) -> None:
+    def attach_thread(self) -> None:
         """Say that the calling thread will fill slots: it is to do so before anything else.
 
         A thread begins on device 0, and its first call of CUDA would take memory there, some

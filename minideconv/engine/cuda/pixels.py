@@ -1,9 +1,9 @@
 """How the kernels that only pass over memory see their arrays: rows of columns (pixels.cuh).
 
 A GPU is at its best when neighbouring threads fetch neighbouring pieces of 16 bytes, and when
-enough of them do. So a batch that lies channels last is seen as (pixels, channels), cut into pieces
-of four floats or two doubles; a block of 256 threads is as many pieces wide as there are channels,
-and the rest of its threads stand below, on the next pixels.
+enough of them do. So a batch that is stored channels last is seen as (pixels, channels), cut into
+pieces of four floats or two doubles; a block of 256 threads is as many pieces wide as there are
+channels, and the rest of its threads stand below, on the next pixels.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _address(array: Any) -> int:
 
 
 def as_pixels(x: Array) -> Array | None:
-    """View `x`, (N, C, H, W) or (N, C), as (pixels, C); copy it if it lies otherwise.
+    """View `x`, (N, C, H, W) or (N, C), as (pixels, C); copy it if it is stored otherwise.
 
     Return None if the kernels do not take it.
     """

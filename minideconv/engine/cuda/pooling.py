@@ -88,12 +88,12 @@ def fits(x: Array, window: PoolWindow) -> bool:
 def _launch(
     kernel: str,
     arrays: tuple[Array, ...],
-    places: tuple[int, ...],
+    shape: tuple[int, ...],
     window: PoolWindow,
     *numbers: Any,
 ) -> None:
-    """Launch a kernel of one thread for each piece of `places` (N, rows, columns, C)."""
-    *counts, channels = places
+    """Launch a kernel of one thread for each piece of `shape` (N, rows, columns, C)."""
+    *counts, channels = shape
     x, rows = arrays[0], int(np.prod(counts))
     plan = pixels_plan(rows, channels, x.dtype, fold=False, whole=aligned(*arrays))
     w = window

@@ -5,7 +5,7 @@
 =========  ==================  ==========================================
 precision  factors in memory   who rounds them
 =========  ==================  ==========================================
-fp32       float32             nobody
+fp32       float32             not rounded
 tf32       float32             cuBLAS, on their way into the tensor cores
 bf16       16 bits (uint16)    `rounded`, or the kernel that makes them
 fp16       16 bits (float16)   `rounded`, or the kernel that makes them
@@ -44,7 +44,7 @@ _TRANSFER = 16  # bytes that a thread reads or writes at once
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """How the factors of a product lie in memory; `macros` say it to a kernel that makes them."""
+    """The layout in memory of a product's factors; `macros` are for a kernel that makes them."""
 
     dtype: np.dtype[Any]
     tf32: bool = False

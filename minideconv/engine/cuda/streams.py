@@ -2,8 +2,8 @@
 
 A stream is a queue: a GPU does what is in one queue in order, and what is in several at once. CuPy
 starts on the oldest of them, the "null stream", which cannot be recorded as a graph and waits for
-all others of its kind. So a run computes on a stream of its own, and nobody waits at its beginning
-or end but the streams themselves: an event is a mark in one queue for which another queue waits.
+all others of its kind. So a run computes on a stream of its own, and only the streams wait for each
+other: an event is a mark in one queue for which another queue waits.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ __all__ = [
     "RATE",
     "RATE_WEIGHT_TF32",
     "Algorithm",
-    "Question",
+    "ConvProblem",
     "candidates",
     "choices",
     "choose",
@@ -80,8 +80,8 @@ class Algorithm:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What the table is asked: an operation, the convolution, and how exact it shall be."""
+class ConvProblem:
+    """What an algorithm is chosen for: an operation, the convolution, and how exact it shall be."""
 
     operation: str
     window: Window
@@ -118,15 +118,17 @@ def choose(
     The convolution takes `n` images of `c` channels to `k`, in `groups`, and `precision` is that of
     `minideconv.backend.precisions`.
     """
-    question, ways = _ways(capability(), operation, window, n, c, k, groups, dtype, precision)
-    if len(ways) > 1 and get_benchmark():
-        return fastest(question, ways)
-    return ways[0] if ways else None
+    problem, algorithms = _algorithms(
+        capability(), operation, window, n, c, k, groups, dtype, precision
+    )
+    if len(algorithms) > 1 and get_benchmark():
+        return fastest(problem, algorithms)
+    return algorithms[0] if algorithms else None
 
 
-def candidates(question: Question) -> tuple[Algorithm, ...]:
+def candidates(problem: ConvProblem) -> tuple[Algorithm, ...]:
     """Return all algorithms that can answer, the one that the table chooses first."""
-    q = question
+    q = problem
     if not q.n * q.c * q.k or q.dtype not in (np.float32, np.float64):
         return ()
     arguments = (q.operation, q.window, q.n, q.c, q.k, q.groups, q.dtype, q.precision)
@@ -138,19 +140,22 @@ def candidates(question: Question) -> tuple[Algorithm, ...]:
     return (_IM2COL_GEMM, _implicit(tile), *map(_implicit, others))
 
 
-def choices() -> list[tuple[Question, str]]:
-    """Return what was asked so far, and the name of the algorithm that answers it now."""
-    found = ((question, choose(*_arguments(question))) for question in list(_asked))
-    return [(question, "reference" if way is None else way.name) for question, way in found]
+def choices() -> list[tuple[ConvProblem, str]]:
+    """Return the problems met so far, and the name of the algorithm that is chosen for it now."""
+    found = ((problem, choose(*_arguments(problem))) for problem in list(_asked))
+    return [
+        (problem, "reference" if algorithm is None else algorithm.name)
+        for problem, algorithm in found
+    ]
 
 
 # ---------------------------------------------------------------------------------------------
 # The rows
 
 
-def is_implicit(question: Question) -> bool:
+def is_implicit(problem: ConvProblem) -> bool:
     """Return whether the product without a patch matrix is taken to be faster."""
-    q = question
+    q = problem
     if gemm.fits(q.window, q.c, q.k, q.dtype):
         return False  # the image is its own patch matrix
     summed, outputs = (q.k, q.c) if q.operation == "input_grad" else (q.c, q.k)
@@ -184,18 +189,18 @@ def _implicit(tile: str) -> Algorithm:
     return _of(implicit_gemm, f"implicit_gemm {tile}", tile=tile)
 
 
-_asked: dict[Question, None] = {}
+_asked: dict[ConvProblem, None] = {}
 
 
 @lru_cache(maxsize=4096)  # a network asks the same questions at every step
-def _ways(capable: int, *arguments: Any) -> tuple[Question, tuple[Algorithm, ...]]:
-    question = Question(*arguments)
-    _asked[question] = None
-    return question, candidates(question)
+def _algorithms(capable: int, *arguments: Any) -> tuple[ConvProblem, tuple[Algorithm, ...]]:
+    problem = ConvProblem(*arguments)
+    _asked[problem] = None
+    return problem, candidates(problem)
 
 
-def _arguments(question: Question) -> tuple[Any, ...]:
-    return tuple(getattr(question, name) for name in Question.__slots__)
+def _arguments(problem: ConvProblem) -> tuple[Any, ...]:
+    return tuple(getattr(problem, name) for name in ConvProblem.__slots__)
 
 
 def _pair(pair: tuple[int, int]) -> str:

@@ -30,9 +30,9 @@ def scatter_indices(values: Array, indices: Array, plane: Pair) -> Array | None:
     n, ho, wo, c = y.shape
     x = xp.empty((n, *plane, c), values.dtype)
     heads, following = xp.full(x.shape, -1, np.int32), xp.empty(y.shape, np.int32)
-    places, pixels = ho * wo, plane[0] * plane[1]
+    outputs, pixels = ho * wo, plane[0] * plane[1]
     launch(
-        FILE, "make_lists", y.size, (where, heads, following, y.size, places, pixels, c), x.dtype
+        FILE, "make_lists", y.size, (where, heads, following, y.size, outputs, pixels, c), x.dtype
     )
     launch(FILE, "add_lists", x.size, (y, heads, following, x, x.size), x.dtype)
     return from_channels_last(x)

@@ -45,7 +45,7 @@ def draw_board(segmenter: Segmenter, data: Any, count: int, epoch: int, save: Sa
 
 
 def draw_samples(
-    segmenter: Segmenter, data: Any, part: str, count: int, save: Save
+    segmenter: Segmenter, data: Any, subset: str, count: int, save: Save
 ) -> list[dict[str, Any]]:
     """Save the pictures of the report's samples; return what evaluation.json says about them."""
     samples: list[dict[str, Any]] = []
@@ -53,12 +53,12 @@ def draw_samples(
     found = segmenter.labels_of(data[index][0] for index in chosen)
     for number, (index, prediction) in enumerate(zip(chosen, found, strict=True)):
         image, truth = data[index]
-        file = f"{part}_{number}"
+        file = f"{subset}_{number}"
         names = ("image", "truth", "prediction", "overlay")
         row = sample_row(image, truth, prediction, side=256)
         for name, picture in zip(names, row, strict=True):
             save(f"{file}_{name}.png", png_bytes(picture))
-        right = _confusion(data, truth, prediction).figures()["pixel_accuracy"]
+        right = _confusion(data, truth, prediction).compute()["pixel_accuracy"]
         samples.append({"file": file, "name": data.name(index), "pixel_accuracy": right})
     return samples
 
@@ -68,7 +68,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
     model: Any = segmenter.model
     if not hasattr(model, "activations") or len(data) == 0:
         return
-    image, _ = data[_telling(segmenter, data)]
+    image, _ = data[_representative(segmenter, data)]
     window = whole_image_window(*image.shape[:2])
     device = device_of(next(iter(model.parameters())).data)
     x = to_device(segmenter.network_input(image, window)[None], device)
@@ -92,7 +92,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
     save("activations.json", (json.dumps(entries, indent=1) + "\n").encode())
 
 
-def _telling(segmenter: Segmenter, data: Any) -> int:
+def _representative(segmenter: Segmenter, data: Any) -> int:
     """Choose the image, of a dozen, that the network segments best."""
     chosen = spread(len(data), 12)
     found = segmenter.labels_of(data[index][0] for index in chosen)

@@ -16,7 +16,7 @@ from minideconv.visualize.html import image, percent, read_templates
 __all__ = ["sections"]
 
 _HERE = Path(__file__).parent
-_FIGURES = {
+_METRICS = {
     "mean_iou": "mean IoU",
     "pixel_accuracy": "pixel accuracy",
     "mean_accuracy": "mean class accuracy",
@@ -30,7 +30,7 @@ def sections(record: RunRecord) -> ReportSections:
     """Return the figures, and below the curves pictures, classes and confusions."""
     page = _Page(record)
     parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
-    body = "\n".join(part for part in parts if part)
+    body = "\n".join(section for section in parts if section)
     return ReportSections(page.summary(), body, (_HERE / "report.css").read_text(encoding="utf-8"))
 
 
@@ -38,7 +38,7 @@ class _Page:
     def __init__(self, record: RunRecord) -> None:
         self.pictures, self.evaluation = record.pictures, record.evaluation
         self.validated = [line for line in record.epochs if "val" in line]
-        self.sets = [part for part in _SETS if part in self.evaluation]
+        self.sets = [subset for subset in _SETS if subset in self.evaluation]
         self.names: list[str] = self.evaluation.get("classes", [])
         self._templates = read_templates(_HERE / "report.html")
 
@@ -47,9 +47,11 @@ class _Page:
 
     def summary(self) -> str:
         """Make the tiles: the four figures, training and validation images side by side."""
-        sets = {part: self.evaluation[part] for part in self.sets}
+        sets = {subset: self.evaluation[subset] for subset in self.sets}
         if sets:
-            counts = " and ".join(f"{sets[part]['images']} {_SETS[part]} images" for part in sets)
+            counts = " and ".join(
+                f"{sets[subset]['images']} {_SETS[subset]} images" for subset in sets
+            )
             note = (
                 f"The network as it was after the last epoch ({self.evaluation['epoch']}), on "
                 f"{counts}, each at its own size; one confusion matrix over each set, void pixels "
@@ -60,7 +62,7 @@ class _Page:
             note = f"After epoch {self.validated[-1]['epoch']}, on the validation images."
         else:
             return '<p class="empty">No validation yet.</p>'
-        poor = [_SETS[part] for part in sets if sets[part].get("classes_in_truth", 2) < 2]
+        poor = [_SETS[subset] for subset in sets if sets[subset].get("classes_in_truth", 2) < 2]
         if poor:
             note += (
                 f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
@@ -74,22 +76,22 @@ class _Page:
                 "was chosen by these very images, its figure on them flatters it."
             )
         tiles = ""
-        for key, name in _FIGURES.items():
+        for key, title in _METRICS.items():
             pair = [
-                self.fill("figure", part=part, value=percent(sets[part][key]), set=_SETS[part])
-                for part in sets
+                self.fill("figure", subset=name, value=percent(found[key]), set=_SETS[name])
+                for name, found in sets.items()
             ]
-            tiles += self.fill("tile", name=name, pair="".join(pair))
+            tiles += self.fill("tile", name=title, pair="".join(pair))
         return self.fill("summary", tiles=tiles, note=note)
 
     def samples(self) -> str:
         """Image, truth, prediction and overlay of some images, validation first."""
         html = []
-        for part in ("val", "train"):
-            samples = self.evaluation.get("samples", {}).get(part, [])
+        for subset in ("val", "train"):
+            samples = self.evaluation.get("samples", {}).get(subset, [])
             if samples:
                 rows = "".join(map(self._sample, samples))
-                html.append(self.fill("samples", title=_SETS[part].capitalize(), samples=rows))
+                html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
             return "\n".join([html[0], self._legend(), *html[1:]])
         boards = sorted(self.pictures.glob("epoch_*.png"))
@@ -148,36 +150,37 @@ class _Page:
         index = self.pictures / "activations.json"
         if not index.exists():
             return ""
-        figures = ""
+        metrics = ""
         for entry in json.loads(index.read_text(encoding="utf-8")):
-            figures += self.fill(
+            metrics += self.fill(
                 "activation",
                 picture=image(self.pictures / entry["file"], entry["name"], "pixels"),
                 name=escape(entry["name"]),
                 size=escape(entry["size"]),
             )
-        return self.fill("activations", figures=figures)
+        return self.fill("activations", figures=metrics)
 
     def classes(self) -> str:
         if not self.sets:
             return ""
         heads = ""
-        for part in self.sets:
-            known = [value for value in self.evaluation[part]["class_iou"] if value is not None]
-            heads += f'<th colspan="2" class="{part}">{_SETS[part]}, {len(known)} classes</th>'
+        for subset in self.sets:
+            known = [value for value in self.evaluation[subset]["class_iou"] if value is not None]
+            heads += f'<th colspan="2" class="{subset}">{_SETS[subset]}, {len(known)} classes</th>'
         rows = ""
         for index, name in enumerate(self.names):
             bars = [
-                self._bar(part, self.evaluation[part]["class_iou"][index]) for part in self.sets
+                self._bar(subset, self.evaluation[subset]["class_iou"][index])
+                for subset in self.sets
             ]
             rows += f"<tr><td>{escape(name)}</td>{''.join(bars)}</tr>"
-        bars = [self._bar(part, self.evaluation[part]["mean_iou"]) for part in self.sets]
+        bars = [self._bar(subset, self.evaluation[subset]["mean_iou"]) for subset in self.sets]
         rows += f'<tr class="mean"><td>mean</td>{"".join(bars)}</tr>'
         return self.fill("classes", heads=heads, rows=rows)
 
-    def _bar(self, part: str, value: float | None) -> str:
+    def _bar(self, subset: str, value: float | None) -> str:
         width = f"{100 * (value or 0.0):.1f}"
-        return self.fill("bar", part=part, value=percent(value), width=width)
+        return self.fill("bar", subset=subset, value=percent(value), width=width)
 
     def confusions(self) -> str:
         html = ""
@@ -190,8 +193,8 @@ class _Page:
             )
         return html
 
-    def _matrix(self, part: str) -> str:
-        counts: Sequence[Sequence[int]] = self.evaluation[part]["confusion"]
+    def _matrix(self, subset: str) -> str:
+        counts: Sequence[Sequence[int]] = self.evaluation[subset]["confusion"]
         rows = ""
         for i, row in enumerate(counts):
             cells = "".join(self._cell(i, j, row) for j in range(len(row)))

@@ -146,18 +146,18 @@ class Segmentation(Task):
 
     # -- Results --------------------------------------------------------------------------------
 
-    def format_metric(self, figures: Mapping[str, Any]) -> str:
+    def format_metric(self, metrics: Mapping[str, Any]) -> str:
         """Return the mean IoU, and a remark where the truth shows one class alone."""
-        alone = figures.get("classes_in_truth", 2) < 2
-        return super().format_metric(figures) + (" (of one class)" if alone else "")
+        alone = metrics.get("classes_in_truth", 2) < 2
+        return super().format_metric(metrics) + (" (of one class)" if alone else "")
 
-    def training_metrics(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+    def training_metrics(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """Return pixel accuracy and mean IoU."""
-        return {name: figures[name] for name in ("pixel_accuracy", "mean_iou")}
+        return {name: metrics[name] for name in ("pixel_accuracy", "mean_iou")}
 
     def result(self, metrics: Metrics) -> dict[str, Any]:
         """Return the figures and the confusion matrix."""
-        return {**metrics.figures(), "confusion": metrics.counts.tolist()}
+        return {**metrics.compute(), "confusion": metrics.counts.tolist()}
 
     def table(self, sets: Mapping[str, Any]) -> str:
         """Return the IoU of each class and the four figures."""
@@ -216,7 +216,7 @@ class Segmentation(Task):
         self, predictor: Segmenter, sets: Mapping[str, Any], count: int, save: Callable[..., None]
     ) -> dict[str, Any]:
         """Draw samples of both sets, and what the layers of the decoder show."""
-        samples = {part: draw_samples(predictor, sets[part], part, count, save) for part in sets}
+        samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}
         draw_activations(predictor, sets["val"], save)
         return {"samples": samples}
 

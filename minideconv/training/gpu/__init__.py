@@ -1,1 +1,1 @@
-"""A training step on a GPU: the feeder, recorded graphs, memory and metrics on the device."""
+"""A training step on a GPU: the prefetcher, recorded graphs, memory and metrics on the device."""

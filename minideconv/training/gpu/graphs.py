@@ -8,9 +8,9 @@ When it pays is decided by arithmetic. On the way through Python and CuPy a kern
 some 40 microseconds, and a step of a DeconvNet starts about a thousand: 40 to 50 ms (measured
 beside an H200, docs/engine/gpu_step.md), in which the device can walk over 200 GB. It does walk
 some 14 times over what a step keeps in memory. So a step whose arrays take less than 14 GiB waits
-for the host, and one whose arrays take more does not: the former is recorded. On a slower device
-it pays less, and costs nothing but memory: the arrays of the step are its own, and nobody else can
-use them. So a step that takes more than half of the device's memory is not recorded either.
+for the host, and one whose arrays take more does not: the former is recorded. On a slower device it
+pays less, and costs nothing but memory: the arrays of the step are its own and cannot be used for
+anything else. So a step that takes more than half of the device's memory is not recorded either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from minideconv.engine.cuda.graph import Recorder, Recording
 from minideconv.errors import TrainingError
 from minideconv.settings.sizes import format_size
 
-__all__ = ["PAYS_BELOW", "WARM_UP", "Replays"]
+__all__ = ["PAYS_BELOW", "WARM_UP", "GraphCache"]
 
 PAYS_BELOW = 14 << 30
 """Bytes of a step's arrays below which ``auto`` records it."""
@@ -35,7 +35,7 @@ WARM_UP = 2
 """How often a piece is done before it is recorded."""
 
 
-class Replays:
+class GraphCache:
     """Does pieces of work, or replays them.
 
     Parameters
@@ -51,7 +51,7 @@ class Replays:
     def __init__(self, choice: str, arrays: Callable[[], int], say: Callable[[str], None]) -> None:
         self._choice, self._arrays, self._say = choice, arrays, say
         self._state: Hashable = None
-        self._told = False
+        self._reported = False
         self.forget()
 
     @property
@@ -64,7 +64,7 @@ class Replays:
         self._times: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, Recording] = {}
         self._recorder: Recorder | None = None
-        self._drew = False
+        self._drew_random = False
         self._failed = ""
         self._refused = False
 
@@ -95,7 +95,7 @@ class Replays:
             self._times[piece] += 1
             before = random.get_state() if self._times[piece] <= WARM_UP else None
             work()
-            self._drew |= before is not None and random.get_state() != before
+            self._drew_random |= before is not None and random.get_state() != before
         elif self._record(piece, work):
             self._recorded[piece]()
         else:
@@ -105,25 +105,25 @@ class Replays:
         """Return whether to record; say once why not."""
         if self._refused:
             return False
-        reason = self._against()
+        reason = self._reason_against()
         if reason:
             self._refused = True
-            self._tell(f"graph: steps are not recorded: {reason}")
+            self._report(f"graph: steps are not recorded: {reason}")
         return not reason
 
-    def _tell(self, text: str) -> None:
-        if not self._told and self._choice != "off":
-            self._told = True
+    def _report(self, text: str) -> None:
+        if not self._reported and self._choice != "off":
+            self._reported = True
             self._say(text)
 
-    def _against(self) -> str:
+    def _reason_against(self) -> str:
         """Return why nothing is recorded; nothing if it is."""
         if self._choice == "off":
             return "--graph off"
         reason = ""
         if get_algorithm() == "reference":
             reason = "the reference algorithms ask the device for results"
-        elif self._drew:
+        elif self._drew_random:
             reason = "the network draws random numbers on the host"
         elif self._failed:
             reason = self._failed
@@ -146,7 +146,7 @@ class Replays:
             self._recorded[piece] = self._recorder.record(work)
         except Exception as error:
             self.forget()
-            self._failed, self._told = f"{type(error).__name__}: {error}", False
+            self._failed, self._reported = f"{type(error).__name__}: {error}", False
             return self._wanted()
-        self._tell("graph: steps are recorded")
+        self._report("graph: steps are recorded")
         return True

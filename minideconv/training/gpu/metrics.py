@@ -1,6 +1,6 @@
 """What a step on a GPU finds out, kept there until somebody asks: losses and sums of metrics.
 
-To ask a GPU for a number is to wait until it has done everything it was told before. So a step
+To read a number from a GPU is to wait for all work that was queued before. So a step
 leaves its loss and its sums in one block of the device's memory, and the block is read every few
 steps, in one copy.
 """
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, cupy
-from minideconv.engine.cuda.figures import add_loss
+from minideconv.engine.cuda.losses import add_loss
 
-__all__ = ["DeviceFigures"]
+__all__ = ["DeviceMetrics"]
 
 
-class DeviceFigures:
-    """Figures of the steps since the last reading, on the current device.
+class DeviceMetrics:
+    """Metrics of the steps since the last reading, on the current device.
 
     Parameters
     ----------
@@ -41,17 +41,17 @@ class DeviceFigures:
         self._host: Array = np.frombuffer(
             cupy().cuda.alloc_pinned_memory(ends[-1]), np.uint8, ends[-1]
         )
-        self._losses, self.counts, self._place = self._views(self._block)
+        self._losses, self.counts, self._step_index = self._views(self._block)
         self.steps = steps
 
     def _views(self, block: Any) -> tuple[Any, Any, Any]:
-        losses, counts, place = (block[part] for part in self._parts)
+        losses, counts, step_index = (block[part] for part in self._parts)
         sums = counts.view(self._dtype).reshape(self._shape)
-        return losses.view(np.float64), sums, place.view(np.int32)
+        return losses.view(np.float64), sums, step_index.view(np.int32)
 
-    def add_loss(self, loss: Array, share: Array, first: bool, last: bool) -> None:
-        """Add a batch's loss, times `share`, to that of its step; see `engine.cuda.figures`."""
-        add_loss(self._losses, self._place, loss, share, first, last)
+    def add_loss(self, loss: Array, weight: Array, first: bool, last: bool) -> None:
+        """Add a batch's loss, times `weight`, to that of its step; see `engine.cuda.losses`."""
+        add_loss(self._losses, self._step_index, loss, weight, first, last)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the losses of the steps since the last reading, and the sums.
@@ -62,5 +62,5 @@ class DeviceFigures:
         self._block.data.copy_to_host_async(self._host.ctypes.data, self._host.nbytes, stream)
         self._block.data.memset_async(0, self._host.nbytes, stream)
         stream.synchronize()
-        losses, counts, place = self._views(self._host)
-        return losses[: place[0]].copy(), counts.copy()
+        losses, counts, step_index = self._views(self._host)
+        return losses[: step_index[0]].copy(), counts.copy()

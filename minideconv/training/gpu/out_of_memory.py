@@ -21,7 +21,7 @@ from minideconv.engine.cuda import memory
 from minideconv.nn import Module
 from minideconv.settings.sizes import format_size
 
-__all__ = ["explain", "forget_frames", "largest_batch", "too_much", "where"]
+__all__ = ["explain", "forget_frames", "largest_batch", "shortage", "where"]
 
 _TRIALS = 8
 """At most, behind the two smallest: a step of a GPU takes less than a second."""
@@ -38,19 +38,19 @@ def where(error: BaseException, model: Module) -> str:
     """
     names = {id(module): name for name, module in model.named_modules()}
     owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
-    place, backward = "", False
+    layer, backward = "", False
     step: TracebackType | None = error.__traceback__
     while step is not None:
         inside = step.tb_frame.f_locals
         node, module = inside.get("node"), inside.get("self")
         if step.tb_frame.f_code.co_name == "_run" and isinstance(node, Node):
-            place, backward = _of_node(node, owners), True
+            layer, backward = _of_node(node, owners), True
         elif isinstance(module, Module) and names.get(id(module)):
-            place = names[id(module)]
+            layer = names[id(module)]
         step = step.tb_next
-    if not place:
+    if not layer:
         return "a step"
-    return f"the {'backward' if backward else 'forward'} of {place}"
+    return f"the {'backward' if backward else 'forward'} of {layer}"
 
 
 def _of_node(node: Node, owners: dict[int, str]) -> str:
@@ -129,10 +129,10 @@ def _try(trial: Trial, count: int) -> int | None:
     return None
 
 
-def too_much(asked: int, room: int) -> str:
+def shortage(asked: int, room: int) -> str:
     """Return how many bytes were asked for in vain, 0 if unknown, and how many there are in all.
 
-    >>> too_much(0, 1 << 30)
+    >>> shortage(0, 1 << 30)
     'asked for more than is left of 1.00 GiB'
     """
     size = format_size(asked) if asked >= 2**20 else f"{asked} bytes"
@@ -140,12 +140,12 @@ def too_much(asked: int, room: int) -> str:
     return f"asked for {wanted} than is left of {format_size(room)}"
 
 
-def explain(place: str, asked: int, room: int, images: int, fits: int, with_recompute: int) -> str:
+def explain(layer: str, asked: int, room: int, images: int, fits: int, with_recompute: int) -> str:
     """Return the sentence for the user.
 
     Parameters
     ----------
-    place : str
+    layer : str
         From `where`.
     asked : int
         Bytes that were not there; 0 if unknown.
@@ -158,7 +158,7 @@ def explain(place: str, asked: int, room: int, images: int, fits: int, with_reco
     with_recompute : int
         The same if activations are computed twice; 0 also if they already are.
     """
-    text = f"out of the GPU's memory: with --batch-size {images}, {place} {too_much(asked, room)}; "
+    text = f"out of the GPU's memory: with --batch-size {images}, {layer} {shortage(asked, room)}; "
     text += f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
     if with_recompute > fits:
         text += f", with --recompute one of {min(with_recompute, images)}"

@@ -1,15 +1,15 @@
 """One optimiser step on a GPU: `DeviceStep`, `training.step` by a host that never waits.
 
     the host            fetches a batch's block, sends it, starts the work, goes on to the next one
-    the copying stream  brings the block to the device              (`feeder`, `engine.cuda.pinned`)
+    the copying stream  brings the block to the device         (`prefetcher`, `engine.cuda.pinned`)
     the computing one   normalises the bytes; forward, the task's loss, backward; the update
 
-What a GPU is told to do, it does later. To ask it for a number is to wait for everything before,
-and while the host waits, it prepares nothing. So a step asks for nothing: the loss and the sums of
-the metrics stay on the device (`metrics`) and are read every few steps; wrong targets are counted
-there; the learning rate goes there with the batch. Nothing is allocated either, once the first
-steps have made what steps need. What is left is a fixed list of kernels on fixed addresses, and
-that can be recorded (`graphs`).
+A GPU executes asynchronously. Reading a number from it waits for all work before, and while the
+host waits, it prepares nothing. So a step reads nothing: the loss and the sums of the metrics stay
+on the device (`metrics`) and are read every few steps; wrong targets are counted there; the
+learning rate goes there with the batch. Nothing is allocated either, once the first steps have made
+what steps need. What is left is a fixed list of kernels on fixed addresses, and that can be
+recorded (`graphs`).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from minideconv import random
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
 from minideconv.engine.cuda import checks, images, memory
-from minideconv.engine.cuda.pinned import Lane
+from minideconv.engine.cuda.pinned import DoubleBuffer
 from minideconv.errors import TrainingError
 from minideconv.nn.utils import clip_grad_norm_, get_buffers, set_buffers
 from minideconv.optim import GradScaler
 from minideconv.tasks import Task
 from minideconv.training.config import TrainConfig
-from minideconv.training.gpu.feeder import Feeder, Layout
-from minideconv.training.gpu.graphs import Replays
+from minideconv.training.data_parallel import SingleProcess
+from minideconv.training.gpu.graphs import GraphCache
 from minideconv.training.gpu.memory import DeviceMemory
-from minideconv.training.gpu.metrics import DeviceFigures
+from minideconv.training.gpu.metrics import DeviceMetrics
 from minideconv.training.gpu.out_of_memory import explain, forget_frames, largest_batch, where
-from minideconv.training.processes import Alone
+from minideconv.training.gpu.prefetcher import Layout, Prefetcher
 from minideconv.training.run.journal import Journal
 from minideconv.training.stages import Stage
 
@@ -61,8 +61,8 @@ class DeviceStep:
         Its clock measures the wait for data.
     memory : DeviceMemory
         Looks at every step.
-    exchange : Alone
-        What the processes of the run tell each other.
+    strategy : SingleProcess
+        How the processes of the run share a step.
     """
 
     def __init__(
@@ -72,24 +72,24 @@ class DeviceStep:
         config: TrainConfig,
         journal: Journal,
         memory: DeviceMemory,
-        exchange: Alone,
+        strategy: SingleProcess,
     ) -> None:
         self.model, self.task, self.config = model, task, config
-        self.journal, self.memory, self.exchange = journal, memory, exchange
+        self.journal, self.memory, self.strategy = journal, memory, strategy
         steps = min(config.print_freq, _MOST_UNREAD)
-        self._figures = DeviceFigures(task.metrics().counts, steps)
-        # A sum over processes inside a recorded piece would wait where nobody sees it.
-        choice = config.graph if exchange.part[1] == 1 else "off"
-        self._replays = Replays(choice, lambda: memory.step_bytes, journal.say)
-        memory.recorded = lambda: self._replays.nbytes
+        self._metrics = DeviceMetrics(task.metrics().counts, steps)
+        # A sum over processes inside a recorded piece would wait without a limit.
+        choice = config.graph if strategy.world_size == 1 else "off"
+        self._graph_cache = GraphCache(choice, lambda: memory.step_bytes, journal.log)
+        memory.recorded = lambda: self._graph_cache.nbytes
         self._unread: list[tuple[int, float]] = []  # steps and their learning rates
         self._rehearsed = False
         self._stage: Stage | None = None
         self._optimizer: Any = None
         self._gradients: list[Tensor | None] = []
         self._scaler: GradScaler | None = None
-        self._lane: Lane | None = None
-        self._feeder: Feeder | None = None
+        self._double_buffer: DoubleBuffer | None = None
+        self._prefetcher: Prefetcher | None = None
 
     # -- From epoch to epoch --------------------------------------------------------------------
 
@@ -99,20 +99,20 @@ class DeviceStep:
         if stage is not self._stage:
             self._stage, self._optimizer, self._scaler = stage, stage.optimizer, stage.scaler
             self._gradients = []
-            self._replays.forget()
+            self._graph_cache.forget()
             size = self.config.input_size
             nbytes = Layout(stage.loader.batch_size, size, size, numbers).nbytes
-            if self._lane is None or self._lane.current.size < nbytes:
-                self._lane = Lane(nbytes)
-        assert self._lane is not None
-        stage.place = stage.loader.state_dict()  # before the feeder goes ahead
-        self._feeder = Feeder(self._lane, stage.loader, numbers, self.task.check)
+            if self._double_buffer is None or self._double_buffer.current.size < nbytes:
+                self._double_buffer = DoubleBuffer(nbytes)
+        assert self._double_buffer is not None
+        stage.loader_state = stage.loader.state_dict()  # before the prefetcher goes ahead
+        self._prefetcher = Prefetcher(self._double_buffer, stage.loader, numbers, self.task.check)
 
     def end(self) -> None:
         """End an epoch, or what was done of it."""
-        if self._feeder is not None:
-            self._feeder.close()
-            self._feeder = None
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
 
     # -- A step ---------------------------------------------------------------------------------
 
@@ -125,41 +125,41 @@ class DeviceStep:
             If the device's memory is not enough, or, every few steps, if a loss since the last
             reading was not finite.
         """
-        assert self._feeder is not None
+        assert self._prefetcher is not None
         numbers, done = stage.optimizer.next_numbers().ravel(), 0
         with self.memory.step():
             if self.memory.budget is not None and not self._rehearsed:
-                self._rehearse(-(-stage.loader.batch_size // self.exchange.part[1]))
+                self._rehearse(-(-stage.loader.batch_size // self.strategy.world_size))
                 self._rehearsed = True
             for number in range(count):
-                block = self.journal.clock.fetch(self._feeder)
-                share = self.exchange.share(self.task, block.targets, 1.0 / count)
-                self._feeder.send(block, np.append(np.float32(share), numbers))
-                stage.place = block.place
+                block = self.journal.clock.fetch(self._prefetcher)
+                weight = self.strategy.loss_weight(self.task, block.targets, 1.0 / count)
+                self._prefetcher.send(block, np.append(np.float32(weight), numbers))
+                stage.loader_state = block.loader_state
                 done += block.layout.count
                 first, last = number == 0, number == count - 1
                 self._run("gradients", self._add_gradient, block.layout, first, last)
-            self.exchange.add_gradients(stage.optimizer)
+            self.strategy.all_reduce_gradients(stage.optimizer)
             self._run("update", self._update, block.layout)
         self._unread.append((self.journal.progress.step + 1, stage.lr))
-        if len(self._unread) == self._figures.steps:
+        if len(self._unread) == self._metrics.steps:
             self.read(stage)
         return done
 
     def _add_gradient(self, layout: Layout, first: bool, last: bool) -> None:
-        """Add the gradient of the batch that lies in the lane, and its figures."""
+        """Add the gradient of the batch that is in the double buffer, and its metrics."""
         numbers, pixels, targets = self._views(layout)
-        share = numbers[0]
+        weight = numbers[0]
         if first:
             self._optimizer.zero_grad()
         else:
-            self._take_up_gradients()
+            self._attach_gradients()
         inputs, outputs, loss = self._forward(pixels, targets)
         with checks.deferred():
-            self.task.count(self._figures.counts, outputs.data, inputs, targets)
-        self._figures.add_loss(loss.data, share, first, last)
-        del inputs, outputs  # backward frees what it has passed, and only what nobody else holds
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward(share)
+            self.task.count(self._metrics.counts, outputs.data, inputs, targets)
+        self._metrics.add_loss(loss.data, weight, first, last)
+        del inputs, outputs  # backward frees what it has passed, and only what nothing else holds
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward(weight)
         if not self._gradients:
             self._gradients = [p.grad for p in self.model.parameters()]
 
@@ -175,7 +175,7 @@ class DeviceStep:
         """Change the weights by their gradients."""
         numbers = self._views(layout)[0][1:]
         optimizer, scaler = self._optimizer, self._scaler
-        self._take_up_gradients()
+        self._attach_gradients()
         if scaler is not None:
             scaler.unscale_(optimizer)
         if self.config.clip_grad > 0:
@@ -187,26 +187,28 @@ class DeviceStep:
             optimizer.step(numbers)
         optimizer.zero_grad()
 
-    def _take_up_gradients(self) -> None:
+    def _attach_gradients(self) -> None:
         """Let every parameter know its gradient, which a replay wrote without Python seeing it."""
         for parameter, grad in zip(self.model.parameters(), self._gradients, strict=False):
             parameter.grad = grad
 
     def _views(self, layout: Layout) -> tuple[Array, Array, Array]:
-        assert self._lane is not None
-        return layout.view(self._lane.current)
+        assert self._double_buffer is not None
+        return layout.view(self._double_buffer.current)
 
     def _run(self, name: str, work: Callable[..., None], layout: Layout, *options: bool) -> None:
         """Do a piece of the step, or replay it."""
         piece, state = (name, layout, options), getattr(self.model, "recompute", None)
-        failed = self._try(lambda: self._replays.run(piece, state, partial(work, layout, *options)))
+        failed = self._try(
+            lambda: self._graph_cache.run(piece, state, partial(work, layout, *options))
+        )
         if failed is not None:
-            raise TrainingError(self._too_little(*failed, layout.count))
+            raise TrainingError(self._out_of_memory_message(*failed, layout.count))
 
-    # -- The figures ----------------------------------------------------------------------------
+    # -- The metrics ----------------------------------------------------------------------------
 
     def read(self, stage: Stage) -> None:
-        """Bring the figures of `stage` up to date: the only time that the host waits.
+        """Bring the metrics of `stage` up to date: the only time that the host waits.
 
         Raises
         ------
@@ -218,9 +220,9 @@ class DeviceStep:
         if not self._unread:
             return
         checks.raise_deferred()
-        losses, counts = self._figures.read()
-        losses, unread = self.exchange.add_up(losses), self._unread
-        stage.metrics.counts += self.exchange.add_up(counts)
+        losses, counts = self._metrics.read()
+        losses, unread = self.strategy.all_reduce_sum(losses), self._unread
+        stage.metrics.counts += self.strategy.all_reduce_sum(counts)
         self._unread = []
         for loss, (step, lr) in zip(losses.tolist(), unread, strict=True):
             if not math.isfinite(loss):
@@ -232,15 +234,17 @@ class DeviceStep:
     def _rehearse(self, count: int) -> None:
         """With a budget: see whether a step fits, and compute activations twice if it does not."""
         failed = self._try(lambda: self._trial(count))
-        if self.exchange.most(failed is not None) and not getattr(self.model, "recompute", True):
+        if self.strategy.all_reduce_max(failed is not None) and not getattr(
+            self.model, "recompute", True
+        ):
             self.model.recompute = True
-            self.journal.say(
+            self.journal.log(
                 f"memory: a step asked for more than --memory-budget {self.config.memory_budget} "
                 "has; from now on activations are computed twice instead of kept (--recompute)"
             )
             failed = self._try(lambda: self._trial(count))
         if failed is not None:
-            raise TrainingError(self._too_little(*failed, count))
+            raise TrainingError(self._out_of_memory_message(*failed, count))
 
     def _try(self, work: Callable[[], Any]) -> tuple[str, int] | None:
         """Call `work`; where memory is not enough, return at what, and how much was asked for."""
@@ -250,14 +254,14 @@ class DeviceStep:
             asked = memory.bytes_asked(error)
             if asked is None:
                 raise
-            place = where(error, self.model)
+            layer = where(error, self.model)
             forget_frames(error)
-            return place, asked
+            return layer, asked
         return None
 
-    def _too_little(self, place: str, asked: int, count: int) -> str:
+    def _out_of_memory_message(self, layer: str, asked: int, count: int) -> str:
         """Return what to say about a step with `count` images; measures what would fit."""
-        self._replays.forget()
+        self._graph_cache.forget()
         self._optimizer.zero_grad()
         memory.release()
         room = memory.room_on_device()
@@ -268,21 +272,21 @@ class DeviceStep:
                 twice = largest_batch(self._trial, count + 1, room)
             finally:
                 self.model.recompute = False
-        size = self.exchange.part[1]  # the user's batch is that of all processes
-        return explain(place, asked, room, count * size, fits * size, twice * size)
+        size = self.strategy.world_size  # the user's batch is that of all processes
+        return explain(layer, asked, room, count * size, fits * size, twice * size)
 
     def _trial(self, count: int) -> int:
         """Compute the gradient of `count` black images; return the most bytes that arrays had."""
-        assert self._lane is not None
+        assert self._double_buffer is not None
         size = self.config.input_size
-        self._lane.current.fill(0)
-        _, pixels, targets = Layout(count, size, size, 1).view(self._lane.current)
-        buffers, chance = get_buffers(self.model), random.get_state()
+        self._double_buffer.current.fill(0)
+        _, pixels, targets = Layout(count, size, size, 1).view(self._double_buffer.current)
+        buffers, rng_state = get_buffers(self.model), random.get_state()
         try:
-            with memory.measured() as peak, self.exchange.apart(self.model):
+            with memory.measured() as peak, self.strategy.no_sync(self.model):
                 self._forward(pixels, targets)[2].backward()
         finally:
             self._optimizer.zero_grad()
             set_buffers(self.model, buffers)
-            random.set_state(chance)
+            random.set_state(rng_state)
         return peak.nbytes

@@ -89,8 +89,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         arrays[f"model/{name}"] = array
     try:
         with replacing(path, sync=True) as file:
-            in_order = {name: _InOrder(array) for name, array in arrays.items()}
-            np.savez(file, allow_pickle=False, **in_order)
+            lazy = {name: _LazyHostArray(array) for name, array in arrays.items()}
+            np.savez(file, allow_pickle=False, **lazy)
     except OSError as error:
         kept = "the previous one is unchanged" if path.exists() else "nothing was left behind"
         raise CheckpointError(
@@ -98,7 +98,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-class _InOrder:
+class _LazyHostArray:
     """An array that comes to the host, and into C order, only while it is written."""
 
     def __init__(self, array: Array) -> None:

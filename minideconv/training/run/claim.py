@@ -1,4 +1,4 @@
-"""Who may write to a run folder: `new_run` makes one that nobody else has, `old_run` takes one up.
+"""Who may write to a run folder: `new_run` makes one, `existing_run` opens one.
 
 Both hold the folder's lock (`run_lock`) as long as their block lasts. Of several processes that
 train together only rank 0 claims the folder.
@@ -15,7 +15,7 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.lock import run_lock
 
-__all__ = ["new_run", "old_run"]
+__all__ = ["existing_run", "new_run"]
 
 
 @contextlib.contextmanager
@@ -44,13 +44,13 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder]:
 
 
 @contextlib.contextmanager
-def old_run(checkpoint: Path) -> Iterator[RunFolder]:
+def existing_run(checkpoint: Path) -> Iterator[RunFolder]:
     """Take up the run that a checkpoint belongs to.
 
     Raises
     ------
     UsageError
-        If another process is training it, or the checkpoint lies among files of another kind that
+        If another process is training it, or the checkpoint is among files of another kind that
         the run would overwrite.
     """
     folder = checkpoint.parent

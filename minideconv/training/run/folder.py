@@ -1,4 +1,4 @@
-"""The folder of one training run: where each file lies, and how metrics and log are written.
+"""The folder of one training run: where each file is, and how metrics and log are written.
 
 ::
 

@@ -83,14 +83,14 @@ class Journal:
         self.progress = RunProgress()
         self.clock = Clock()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Show a line and keep it in log.txt."""
         self.show.message(text)
         if self.run is not None and self.writes:
             self.run.add_log(text)
 
     def step(self, stage: Stage, images: int) -> None:
-        """Show the figures after a step, and write a line every ``print_freq`` steps."""
+        """Show the metrics after a step, and write a line every ``print_freq`` steps."""
         speed = self.clock.step(images)
         info = StepInfo(
             stage=stage.name,
@@ -160,11 +160,11 @@ class Journal:
                 self.progress.best = line["val"][self.task.main_metric.key]
                 self.progress.best_epoch = self.progress.epoch
                 text += "  best so far"
-        self.say(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
+        self.log(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
         return better
 
     def _training_metrics(self, stage: Stage) -> dict[str, Any]:
-        return self.task.training_metrics(stage.metrics.figures())
+        return self.task.training_metrics(stage.metrics.compute())
 
     def not_finite(self, what: str, step: int, lr: float) -> TrainingError:
         """Return the error for a number that is not finite, first seen in `step`."""

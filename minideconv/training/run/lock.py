@@ -2,7 +2,7 @@
 
 The lock is the operating system's, on the file `.lock` in the folder: ``flock``, or on Windows
 ``msvcrt.locking``. The system lets go of it when its process ends, however it ends, so a run that
-was killed blocks nobody, and the file that it left behind means nothing. The file says who holds
+was killed blocks no other, and the file that it left behind means nothing. The file says who holds
 the lock, for the message only.
 
 Over NFS the lock holds between machines where the server's lock service runs (Linux, by default).
@@ -62,8 +62,8 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # First the name and then the lock: whoever locks the nameless file finds that out. Windows
-        # keeps the name of an open file; there the file stays behind.
+        # First the name and then the lock: a process that locks the nameless file notices it.
+        # Windows keeps the name of an open file; there the file stays behind.
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(descriptor)
@@ -130,6 +130,6 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 def _holder(path: Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if said := path.read_text(encoding="utf-8")[:200]:
-            return said
+        if holder := path.read_text(encoding="utf-8")[:200]:
+            return holder
     return "another process"

@@ -36,14 +36,14 @@ class StepInfo:
     images_per_second: float
     seconds_left: float | None
 
-    def figures(self) -> str:
-        """Return the figures as one short text."""
+    def summary(self) -> str:
+        """Return the metrics as one short text."""
         return (
             f"loss {self.loss:.4f}  {self.metric()}  "
             f"{self.images_per_second:.1f} img/s  left {format_seconds(self.seconds_left)}"
         )
 
-    def place(self) -> str:
+    def where(self) -> str:
         """Return where the run is."""
         return f"stage {self.stage}  epoch {self.epoch}/{self.epochs}"
 
@@ -98,11 +98,11 @@ class Progress:
             print(text, file=self.stream, flush=True)
 
     def step(self, info: StepInfo) -> None:
-        """Show the figures after a step, if it is time."""
+        """Show the metrics after a step, if it is time."""
         if self._clock() - self._last >= self.interval:
             self._last = self._clock()
             self.message(
-                f"{info.place()}  step {info.step}/{info.steps}  {info.figures()}  lr {info.lr:.2g}"
+                f"{info.where()}  step {info.step}/{info.steps}  {info.summary()}  lr {info.lr:.2g}"
             )
 
     def work(self, what: str, done: int, total: int) -> None:
@@ -125,12 +125,12 @@ class BarProgress(Progress):
         columns = [
             TextColumn("{task.description}"),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[summary]}"),
         ]
         if console.width >= 100:
             columns.insert(1, BarColumn(bar_width=min(40, console.width - 88)))
         self._bar = RichProgress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("starting", total=None, figures="")
+        self._task = self._bar.add_task("starting", total=None, summary="")
         self._bar.start()
 
     def message(self, text: str) -> None:
@@ -138,18 +138,18 @@ class BarProgress(Progress):
         self._bar.console.print(text, markup=False, soft_wrap=True)
 
     def step(self, info: StepInfo) -> None:
-        """Move the bar and refresh its figures."""
+        """Move the bar and refresh its metrics."""
         self._bar.update(
             self._task,
-            description=info.place(),
+            description=info.where(),
             completed=info.step,
             total=info.steps,
-            figures=info.figures(),
+            summary=info.summary(),
         )
 
     def work(self, what: str, done: int, total: int) -> None:
         """Show the bar of some other work."""
-        self._bar.update(self._task, description=what, completed=done, total=total, figures="")
+        self._bar.update(self._task, description=what, completed=done, total=total, summary="")
 
     def close(self) -> None:
         """Remove the bar."""

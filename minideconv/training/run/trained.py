@@ -51,7 +51,7 @@ def load_trained(
         labels = trained.predictor.labels(image)
     """
     found = find_checkpoint(path, prefer)
-    place = as_device(device)
+    found_device = as_device(device)
     checkpoint = load_checkpoint(found)
     header = checkpoint.header
     kind = tasks.of_config(header.get("config", {}))
@@ -67,6 +67,7 @@ def load_trained(
         ) from error
     check_model_state(network.state_dict(), checkpoint.model_state, found)
     network.load_state_dict(checkpoint.model_state)
-    network.to(place).eval()
+    network.to(found_device).eval()
     predictor = task.predictor(network, input_size, flip, batch_size)
-    return kind.trained(found, task, predictor, header, place, describe_device(device, place))
+    name = describe_device(device, found_device)
+    return kind.trained(found, task, predictor, header, found_device, name)

@@ -9,64 +9,64 @@ import numpy as np
 import pytest
 
 from minideconv.backend import parallel
-from minideconv.distributed import check_same, find, from_first, mpi, processes
+from minideconv.distributed import check_same, find, mpi, on_rank_zero, processes
 from minideconv.errors import MinideconvError, UsageError
 
 TYPES = ("float32", "float64", "float16", "int64", "int32", "uint8")
 
 
-def check(talk, xp, get):
-    rank, size = talk.rank, talk.size
+def check(comm, xp, get):
+    rank, size = comm.rank, comm.size
     for name in TYPES:
         own = np.arange(24).reshape(2, 3, 4) + rank
         total = sum(np.arange(24).reshape(2, 3, 4) + r for r in range(size))
         for order in ((0, 1, 2), (2, 0, 1)):
             array = xp.asarray(own.astype(name)).transpose(order)
-            talk.all_reduce_(array)
+            comm.all_reduce_(array)
             assert (get(array) == total.transpose(order)).all(), name
         array = xp.asarray(own.astype(name))[:, ::2]  # with holes
-        talk.all_reduce_(array)
+        comm.all_reduce_(array)
         assert (get(array) == total[:, ::2]).all(), name
         array = xp.full((3, 2), rank, name)
-        talk.broadcast_(array, size - 1)
+        comm.broadcast_(array, size - 1)
         assert (get(array) == size - 1).all(), name
-        rows = talk.all_gather(xp.full((2, 2), rank, name))
+        rows = comm.all_gather(xp.full((2, 2), rank, name))
         assert (get(rows) == np.arange(size)[:, None, None]).all(), name
     ends = xp.asarray([float(rank), -float(rank)])
-    talk.all_reduce_(ends, "max")
+    comm.all_reduce_(ends, "max")
     assert get(ends).tolist() == [size - 1, 0]
     nothing = xp.zeros((0, 4))
-    talk.all_reduce_(nothing)
+    comm.all_reduce_(nothing)
     number = np.array(rank)
-    talk.all_reduce_(number)
+    comm.all_reduce_(number)
     assert int(number) == sum(range(size))
     large = xp.full(600_001, rank + 1, np.float32)  # more than one bucket
-    talk.all_reduce_(large)
+    comm.all_reduce_(large)
     assert bool((large == size * (size + 1) // 2).all())
 
 
-def same_bits(talk):
+def same_bits(comm):
     """Rounding may depend on the order of a sum, but not on the process."""
-    numbers = np.random.default_rng(talk.rank).standard_normal(1000)
-    talk.all_reduce_(numbers)
-    rows = talk.all_gather(numbers)
+    numbers = np.random.default_rng(comm.rank).standard_normal(1000)
+    comm.all_reduce_(numbers)
+    rows = comm.all_gather(numbers)
     assert (rows == rows[0]).all()
 
 
-def agreement(talk):
-    words = talk.exchange({"rank": talk.rank, "word": "é" * talk.rank})
-    assert [word["rank"] for word in words] == list(range(talk.size))
-    assert [len(word["word"]) for word in words] == list(range(talk.size))
-    assert from_first(talk, lambda: talk.rank * 10 + 5) == 5
+def agreement(comm):
+    words = comm.all_gather_object({"rank": comm.rank, "word": "é" * comm.rank})
+    assert [word["rank"] for word in words] == list(range(comm.size))
+    assert [len(word["word"]) for word in words] == list(range(comm.size))
+    assert on_rank_zero(comm, lambda: comm.rank * 10 + 5) == 5
     with pytest.raises(MinideconvError, match="the disk is full") as error:
-        from_first(talk, full)
+        on_rank_zero(comm, full)
     assert error.value.exit_code == 2
     with pytest.raises(MinideconvError, match="xxx: File name too long"):
-        from_first(talk, lambda: Path("x" * 300).stat())
+        on_rank_zero(comm, lambda: Path("x" * 300).stat())
     with pytest.raises(UsageError, match="rank 1 has seed True but rank 0 has False"):
-        check_same(talk, {"lr": 0.1, "seed": talk.rank == 1})
-    check_same(talk, {"lr": 0.1})
-    talk.barrier()
+        check_same(comm, {"lr": 0.1, "seed": comm.rank == 1})
+    check_same(comm, {"lr": 0.1})
+    comm.barrier()
 
 
 def full():
@@ -74,21 +74,24 @@ def full():
 
 
 if __name__ == "__main__":
-    device, way = sys.argv[1:]
+    device, backend = sys.argv[1:]
     mpi.BUCKET = 1_000_003
-    talk = processes(20)
-    spoken, place = find.equip(talk, device, way)
-    check(spoken, np, np.asarray)
+    comm = processes(20)
+    connected, own_device = find.connect(comm, device, backend)
+    check(connected, np, np.asarray)
     if device == "gpu":
         import cupy
 
-        check(spoken, cupy, cupy.asnumpy)
-        spoken.settle()
-    same_bits(spoken)
-    agreement(spoken)
-    assert talk.exchange(spoken.local_rank) == list(range(talk.size))
-    together = len(set().union(*talk.exchange(sorted(parallel.cores()))))
-    assert all(1 <= cores <= max(1, together // talk.size) for cores in talk.exchange(spoken.cores))
-    if talk.rank == 0:
-        print(type(spoken).__name__, "on", place, "fine")
-    spoken.close()
+        check(connected, cupy, cupy.asnumpy)
+        connected.synchronize()
+    same_bits(connected)
+    agreement(connected)
+    assert comm.all_gather_object(connected.local_rank) == list(range(comm.size))
+    together = len(set().union(*comm.all_gather_object(sorted(parallel.cores()))))
+    assert all(
+        1 <= cores <= max(1, together // comm.size)
+        for cores in comm.all_gather_object(connected.cores)
+    )
+    if comm.rank == 0:
+        print(type(connected).__name__, "on", own_device, "fine")
+    connected.close()

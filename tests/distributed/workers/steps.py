@@ -12,15 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 
 from minideconv import random
-from minideconv.data.shard import part_of
+from minideconv.data.shard import shard_of
 from minideconv.distributed import communicator
 from minideconv.models import deconvnet
 from minideconv.optim import SGD, Adam
 from minideconv.tasks import Segmentation
 from minideconv.training.config import TrainConfig
+from minideconv.training.data_parallel import DataParallel, SingleProcess
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock, LossMeter
-from minideconv.training.processes import Alone, Together
 from minideconv.training.step import HostStep
 
 SIZES = (7, 7, 4, 2, 6)  # images of the batches; of 4 processes two have none of the fourth
@@ -28,7 +28,7 @@ EVEN = (8, 8, 8, 8, 8)  # enough for a process that normalises by its own images
 CLASSES = 3
 
 
-def batches(part, sizes):
+def batches(shard, sizes):
     """Yield a process's part of each batch, with very different numbers of pixels that count."""
     rng = np.random.default_rng(5)
     for size in sizes:
@@ -36,63 +36,63 @@ def batches(part, sizes):
         labels = rng.integers(0, CLASSES, (size, 16, 16)).astype(np.uint8)
         labels[0, :15] = 255
         labels[1:2] = 255
-        mine = part_of(range(size), *part)
+        mine = shard_of(range(size), *shard)
         yield images[mine.start : mine.stop], labels[mine.start : mine.stop]
 
 
-class Averaged(Together):
+class Averaged(DataParallel):
     """Wrong: every process has the same weight, however many pixels it has."""
 
-    def share(self, task, targets, share):
-        return share / self.part[1]
+    def loss_weight(self, task, targets, weight):
+        return weight / self.world_size
 
 
-class ByImages(Together):
+class ByImages(DataParallel):
     """Wrong: weights by images, though some have more pixels that count than others."""
 
-    def share(self, task, targets, share):
-        return share * len(targets) / float(self.add_up(np.array(float(len(targets)))))
+    def loss_weight(self, task, targets, weight):
+        return weight * len(targets) / float(self.all_reduce_sum(np.array(float(len(targets)))))
 
 
-class Unsynchronised(Together):
+class Unsynchronised(DataParallel):
     """Wrong: every process normalises by its own statistics."""
 
     def prepare(self, model):
         for array in model.arrays().values():
-            self.talk.broadcast_(array)
+            self.comm.broadcast_(array)
 
 
-class Clipped(Together):
+class Clipped(DataParallel):
     """Wrong: gradients are clipped before they are added up."""
 
-    def add_gradients(self, optimizer):
+    def all_reduce_gradients(self, optimizer):
         flat = optimizer.flat_grad
         flat *= min(1.0, 0.5 / (float(np.linalg.norm(flat)) + 1e-6))
         super().add_gradients(optimizer)
 
 
-def train(exchange, kind, sizes=SIZES):
+def train(strategy, kind, sizes=SIZES):
     """Take the steps; return weights, statistics, losses and counts: a list of arrays."""
     random.manual_seed(0)
-    rank = exchange.part[0]
+    rank = strategy.rank
     model = deconvnet(num_classes=CLASSES, width=2, input_size=16, fc=4, stages=2)
     model.to(dtype=np.float64)
     for parameter in model.parameters():
         parameter.data += 0.1 * rank  # rank 0 is to be followed
-    exchange.prepare(model)
+    strategy.prepare(model)
     if kind == "sgd":
         optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
     else:
         optimizer = Adam(model.parameters(), lr=0.01, eps=0.1)
-    if exchange.part[1] > 1:
+    if strategy.world_size > 1:
         optimizer.flatten()
     config = TrainConfig(clip_grad=0.5)
     task = Segmentation(["a", "b", "c"], label_smoothing=0.1)
     progress = SimpleNamespace(step=0, epoch=0)
     journal = SimpleNamespace(clock=Clock(), progress=progress)
-    steps = HostStep(model, task, config, journal, MemoryWatch(model, None, str), exchange)
+    steps = HostStep(model, task, config, journal, MemoryWatch(model, None, str), strategy)
     stage = SimpleNamespace(
-        loader=batches(exchange.part, sizes),
+        loader=batches((strategy.rank, strategy.world_size), sizes),
         optimizer=optimizer,
         metrics=task.metrics(),
         loss=LossMeter(),
@@ -116,24 +116,26 @@ def difference(found, wanted):
 
 
 if __name__ == "__main__":
-    talk = communicator(limit=300)
+    comm = communicator(limit=300)
     results = {}
     for kind in ("sgd", "adam"):
-        wanted = train(Alone(), kind)
-        found = train(Together(talk), kind)
+        wanted = train(SingleProcess(), kind)
+        found = train(DataParallel(comm), kind)
         results[kind] = difference(found, wanted)
-        rows = talk.all_gather(np.concatenate([array.ravel() for array in found]))
+        rows = comm.all_gather(np.concatenate([array.ravel() for array in found]))
         results[f"{kind}, between ranks"] = float(np.abs(rows - rows[0]).max())
     wrong = {
-        way.__name__: difference(train(way(talk), "sgd", sizes), train(Alone(), "sgd", sizes))
-        for way, sizes in (
+        backend.__name__: difference(
+            train(backend(comm), "sgd", sizes), train(SingleProcess(), "sgd", sizes)
+        )
+        for backend, sizes in (
             (Averaged, SIZES),
             (ByImages, SIZES),
             (Clipped, SIZES),
-            (Together, EVEN),
+            (DataParallel, EVEN),
             (Unsynchronised, EVEN),
         )
     }
-    if talk.rank == 0:
+    if comm.rank == 0:
         print(json.dumps({**results, **wrong}))
-    talk.close()
+    comm.close()

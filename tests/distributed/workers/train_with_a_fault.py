@@ -12,14 +12,14 @@ import sys
 import time
 
 from minideconv import train
-from minideconv.distributed import ending
+from minideconv.distributed import shutdown
 from minideconv.errors import DataError
 from minideconv.training.memory_watch import MemoryWatch
 
 what, rank, call = sys.argv[1], *map(int, sys.argv[2:4])
 calls = 0
 forward_done = MemoryWatch.forward_done
-ending.PATIENCE = 5.0
+shutdown.PATIENCE = 5.0
 
 
 def with_a_fault(self):

@@ -13,22 +13,22 @@ Array = Any  # flat float32, as numba sees it
 
 
 @kernel
-def copy(source: Array, start: int, target: Array, place: int, count: int) -> None:
-    """``target[place : place + count] = source[start : start + count]``."""
+def copy(source: Array, start: int, target: Array, base: int, count: int) -> None:
+    """``target[base : base + count] = source[start : start + count]``."""
     whole = count - count % LANES
     for i in range(0, whole, LANES):
-        store(target, place + i, load(source, start + i))
+        store(target, base + i, load(source, start + i))
     rest = count - whole
-    store_part(target, place + whole, load_part(source, start + whole, rest), rest)
+    store_part(target, base + whole, load_part(source, start + whole, rest), rest)
 
 
 @kernel
-def _clear(target: Array, place: int, count: int) -> None:
-    """``target[place : place + count] = 0``."""
+def _clear(target: Array, base: int, count: int) -> None:
+    """``target[base : base + count] = 0``."""
     whole = count - count % LANES
     for i in range(0, whole, LANES):
-        store(target, place + i, splat(0.0))
-    store_part(target, place + whole, splat(0.0), count - whole)
+        store(target, base + i, splat(0.0))
+    store_part(target, base + whole, splat(0.0), count - whole)
 
 
 @kernel
@@ -53,25 +53,25 @@ def copy_band(
     first = max(left, 0)
     count = max(min(w - first, columns - zeros), 0)
     for r in range(rows):
-        place = begin + r * columns * channels
+        base = begin + r * columns * channels
         if 0 <= top + r < h:
             start = ((image * h + top + r) * w + first) * channels
-            _clear(band, place, zeros * channels)
-            copy(x, start, band, place + zeros * channels, count * channels)
+            _clear(band, base, zeros * channels)
+            copy(x, start, band, base + zeros * channels, count * channels)
             end = zeros + count
-            _clear(band, place + end * channels, (columns - end) * channels)
+            _clear(band, base + end * channels, (columns - end) * channels)
         else:
-            _clear(band, place, columns * channels)
+            _clear(band, base, columns * channels)
 
 
 @kernel
 def widen(
-    source: Array, start: int, target: Array, place: int, rows: int, count: int, width: int
+    source: Array, start: int, target: Array, base: int, rows: int, count: int, width: int
 ) -> None:
     """Copy `rows` rows of `count` numbers into rows of `width`, zeros behind."""
     for r in range(rows):
-        copy(source, start + r * count, target, place + r * width, count)
-        _clear(target, place + r * width + count, width - count)
+        copy(source, start + r * count, target, base + r * width, count)
+        _clear(target, base + r * width + count, width - count)
 
 
 @kernel
@@ -85,9 +85,9 @@ def pack_weights(w: Array, rows: int, k: int, width: int, packed: Array) -> None
         first = block * width
         count = min(width, k - first)
         for r in range(rows):
-            place = (block * rows + r) * width
-            copy(w, r * k + first, packed, place, count)
-            _clear(packed, place + count, width - count)
+            base = (block * rows + r) * width
+            copy(w, r * k + first, packed, base, count)
+            _clear(packed, base + count, width - count)
 
 
 @kernel
@@ -102,8 +102,8 @@ def pack_weights_rotated(w: Array, taps: int, c: int, k: int, width: int, packed
                 ((taps - 1 - tap) * c + first) * k : ((taps - 1 - tap) * c + first + count) * k
             ]
             for row in range(k):
-                place = ((block * taps + tap) * k + row) * width
-                target = packed[place : place + width]
+                base = ((block * taps + tap) * k + row) * width
+                target = packed[base : base + width]
                 for lane in range(count):
                     target[lane] = source[lane * k + row]
                 for lane in range(count, width):

@@ -40,8 +40,8 @@ def _sixteen(x, start, log_probs, classes, turned, largest):  # type: ignore[no-
     for lane in range(LANES):
         shift, log_total = splat(largest[lane]), splat(largest[LANES + lane])
         for c in range(0, classes, LANES):
-            place = start + lane * classes + c
-            store(log_probs, place, load(x, place) - shift - log_total)
+            base = start + lane * classes + c
+            store(log_probs, base, load(x, base) - shift - log_total)
 
 
 @kernel

@@ -148,13 +148,13 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
                                         sums = tile_zeros(R, Q)
                         if long:
                             sums = tile_load(R, Q, kept, 0, width)
-                        place = ((image * ho + p) * wo + q) * k + first_k
+                        base = ((image * ho + p) * wo + q) * k + first_k
                         if past:
-                            tile_stream(R, Q, sums, y, place, k)
+                            tile_stream(R, Q, sums, y, base, k)
                         elif first_k + width <= k and wo >= R:
-                            tile_store(R, Q, sums, y, place, k)
+                            tile_store(R, Q, sums, y, base, k)
                         else:  # what lies behind the last channel or pixel is left out
-                            tile_store_part(R, Q, sums, y, place, k, wo, k - first_k)
+                            tile_store_part(R, Q, sums, y, base, k, wo, k - first_k)
 
     return convolve
 

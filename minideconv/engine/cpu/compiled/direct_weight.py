@@ -102,7 +102,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                 widen(dy, g_place, padded, behind, images * rows * wo, k, lanes)
                 gs, g_place, g_step = padded, behind, lanes
             next_x, next_g = images * rows * sh * x_pitch, images * rows * wo * g_step
-            place = 0
+            base = 0
             for i in range(kh):
                 for j in range(runs):
                     under = x_place + i * dh * x_pitch + j * dw * c
@@ -136,13 +136,13 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             u += sw * c
                                             g += g_step
                             if unit == first:
-                                tile_store(R, Q, sums, total, place, width)
+                                tile_store(R, Q, sums, total, base, width)
                             else:
                                 tile_store(R, Q, sums, sums_of_unit, 0, width)
                                 for v in range(0, R * width, LANES):
-                                    old = load(total, place + v)
-                                    store(total, place + v, old + load(sums_of_unit, v))
-                            place += R * width
+                                    old = load(total, base + v)
+                                    store(total, base + v, old + load(sums_of_unit, v))
+                            base += R * width
 
     return correlate
 
@@ -167,21 +167,21 @@ def _collect(
             sums = sums + load(totals, part * size + at)
         store(totals, at, sums)
     numbers, vectors = (k, length) if crossed else (length, k)
-    place = 0
+    base = 0
     for tap in range(taps):
         for first_v in range(0, vectors, width):
             count = min(width, vectors - first_v)
             for first_r in range(0, numbers, R):
                 r = max(min(first_r, numbers - R), 0)
                 for row in range(min(R, numbers)):
-                    start = place + row * width
+                    start = base + row * width
                     if crossed:
                         there = (tap * length + first_v) * k + r + row
                         for v in range(count):
                             dw[there + v * k] = totals[start + v]
                     else:
                         copy(totals, start, dw, (tap * length + r + row) * k + first_v, count)
-                place += R * width
+                base += R * width
 
 
 class _Plan(NamedTuple):

@@ -78,11 +78,11 @@ def _add_rows(x: Array, w: Array, y: Array, n: int, e: int, k: int, first: int, 
     for row in range(first, last, 8):
         for strip in range(0, k, _STRIP):
             for image in range(0, n, 2):
-                place = image * k + strip
-                sums = tile_load(2, 4, y, place, k)
+                base = image * k + strip
+                sums = tile_load(2, 4, y, base, k)
                 for r in range(row, row + 8):
                     sums = tile_fma(2, 4, sums, x, image * e + r, e, w, r * k + strip)
-                tile_store(2, 4, sums, y, place, k)
+                tile_store(2, 4, sums, y, base, k)
             for r in range(row + 8, row + 16):  # the next rows of W
                 for v in range(strip, strip + _STRIP, LANES):
                     prefetch(w, r * k + v)

@@ -36,7 +36,7 @@ def pool(x, y, taps, first, last, height, width, channels, past):  # type: ignor
         n, i = divmod(row, height // 2)
         for j in range(width // 2):
             corner = (n * height + 2 * i) * line + 2 * j * channels
-            place = (row * (width // 2) + j) * channels
+            base = (row * (width // 2) + j) * channels
             for c in range(0, channels, LANES):
                 k = min(c, channels - LANES)
                 best, tap = load(x, corner + k), none
@@ -46,8 +46,8 @@ def pool(x, y, taps, first, last, height, width, channels, past):  # type: ignor
                 best, tap = larger(new, best), tap_of_larger(new, best, 2, tap)
                 new = load(x, corner + k + line + channels)
                 best, tap = larger(new, best), tap_of_larger(new, best, 3, tap)
-                put(y, place + k, best, past)
-                store_taps(taps, place + k, tap)
+                put(y, base + k, best, past)
+                store_taps(taps, base + k, tap)
 
 
 @kernel
@@ -59,10 +59,10 @@ def scatter(y, taps, x, first, last, height, width, channels, past):  # type: ig
         n, i = divmod(row, height // 2)
         for j in range(width // 2):
             corner = (n * height + 2 * i) * line + 2 * j * channels
-            place = (row * (width // 2) + j) * channels
+            base = (row * (width // 2) + j) * channels
             for c in range(0, channels, LANES):
                 k = min(c, channels - LANES)
-                value, tap = load(y, place + k), load_taps(taps, place + k)
+                value, tap = load(y, base + k), load_taps(taps, base + k)
                 put(x, corner + k, where_tap(tap, 0, value, zeros), past)
                 put(x, corner + k + channels, where_tap(tap, 1, value, zeros), past)
                 put(x, corner + k + line, where_tap(tap, 2, value, zeros), past)
@@ -77,12 +77,12 @@ def gather(x, taps, y, first, last, height, width, channels, past):  # type: ign
         n, i = divmod(row, height // 2)
         for j in range(width // 2):
             corner = (n * height + 2 * i) * line + 2 * j * channels
-            place = (row * (width // 2) + j) * channels
+            base = (row * (width // 2) + j) * channels
             for c in range(0, channels, LANES):
                 k = min(c, channels - LANES)
-                tap = load_taps(taps, place + k)
+                tap = load_taps(taps, base + k)
                 value = load(x, corner + k)
                 value = where_tap(tap, 1, load(x, corner + k + channels), value)
                 value = where_tap(tap, 2, load(x, corner + k + line), value)
                 value = where_tap(tap, 3, load(x, corner + k + line + channels), value)
-                put(y, place + k, value, past)
+                put(y, base + k, value, past)

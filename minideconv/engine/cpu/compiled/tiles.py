@@ -43,22 +43,22 @@ def tile_slide(
     index: Any,
     step: Any,
     b: Any,
-    place: Any,
+    base: Any,
     hop: Any,
 ) -> Any:
-    """Add ``sum_t a[index + (r + t) * step] * b[place + t * hop + 16 q : ... + 16]`` to (r, q)."""
+    """Add ``sum_t a[index + (r + t) * step] * b[base + t * hop + 16 q : ... + 16]`` to (r, q)."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _, _, _, sums, a, index, step, b, place, hop = values
+        _, _, _, sums, a, index, step, b, base, hop = values
         R, Q, T = rows.literal_value, columns.literal_value, taps.literal_value
         found = cgutils.unpack_tuple(builder, sums, R * Q)
         vectors = []
         for _tap in range(T):
             for q in range(Q):
-                there = builder.add(place, _index(LANES * q))
+                there = builder.add(base, _index(LANES * q))
                 pointer = address(context, builder, signature.args[7], b, there)
                 vectors.append(_load(builder, pointer))
-            place = builder.add(place, hop)
+            base = builder.add(base, hop)
         for s in range(R + T - 1):
             number = builder.load(address(context, builder, signature.args[4], a, index))
             index = builder.add(index, step)
@@ -96,8 +96,8 @@ def tile_store_part(
             inside = builder.icmp_signed("<", _index(r), count_rows)
             here = builder.select(inside, count, _index(0))
             for q in range(Q):
-                place = builder.add(index, _index(LANES * q))
-                pointer = address(context, builder, signature.args[3], array, place, True)
+                base = builder.add(index, _index(LANES * q))
+                pointer = address(context, builder, signature.args[3], array, base, True)
                 pointer = builder.bitcast(pointer, _lanes.as_pointer())
                 mask = _first(builder, builder.sub(here, _index(LANES * q)))
                 arguments = [found[r * Q + q], pointer, _int32(4), mask]
@@ -122,8 +122,8 @@ def tile_stream(
         past = builder.module.add_metadata([_int32(1)])
         for r in range(rows.literal_value):
             for q in range(count):
-                place = builder.add(index, _index(LANES * q))
-                pointer = address(context, builder, signature.args[3], array, place, True)
+                base = builder.add(index, _index(LANES * q))
+                pointer = address(context, builder, signature.args[3], array, base, True)
                 pointer = builder.bitcast(pointer, _lanes.as_pointer())
                 stored = builder.store(found[r * count + q], pointer, align=64)
                 stored.set_metadata("nontemporal", past)

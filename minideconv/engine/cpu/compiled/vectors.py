@@ -255,9 +255,9 @@ def tile_load(typing: Any, rows: Any, columns: Any, array: Any, index: Any, step
         found = []
         for _row in range(rows.literal_value):
             for q in range(columns.literal_value):
-                place = builder.add(index, _index(LANES * q))
+                base = builder.add(index, _index(LANES * q))
                 found.append(
-                    _load(builder, address(context, builder, signature.args[2], array, place))
+                    _load(builder, address(context, builder, signature.args[2], array, base))
                 )
             index = builder.add(index, step)
         return context.make_tuple(builder, kind, found)
@@ -277,8 +277,8 @@ def tile_add(
         found = cgutils.unpack_tuple(builder, sums, rows.literal_value * count)
         for r in range(rows.literal_value):
             for q in range(count):
-                place = builder.add(index, _index(LANES * q))
-                more = _load(builder, address(context, builder, signature.args[3], array, place))
+                base = builder.add(index, _index(LANES * q))
+                more = _load(builder, address(context, builder, signature.args[3], array, base))
                 found[r * count + q] = builder.fadd(found[r * count + q], more)
             index = builder.add(index, step)
         return context.make_tuple(builder, signature.return_type, found)
@@ -296,17 +296,17 @@ def tile_fma(
     index: Any,
     step: Any,
     b: Any,
-    place: Any,
+    base: Any,
 ) -> Any:
-    """Add ``a[index + r * step] * b[place + 16 q : ... + 16]`` to the sums (r, q)."""
+    """Add ``a[index + r * step] * b[base + 16 q : ... + 16]`` to the sums (r, q)."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _, _, sums, a, index, step, b, place = values
+        _, _, sums, a, index, step, b, base = values
         count = columns.literal_value
         found = cgutils.unpack_tuple(builder, sums, rows.literal_value * count)
         vectors = []
         for q in range(count):
-            there = builder.add(place, _index(LANES * q))
+            there = builder.add(base, _index(LANES * q))
             vectors.append(_load(builder, address(context, builder, signature.args[6], b, there)))
         for r in range(rows.literal_value):
             number = builder.load(address(context, builder, signature.args[3], a, index))
@@ -332,8 +332,8 @@ def tile_store(
         found = cgutils.unpack_tuple(builder, sums, rows.literal_value * count)
         for r in range(rows.literal_value):
             for q in range(count):
-                place = builder.add(index, _index(LANES * q))
-                pointer = address(context, builder, signature.args[3], array, place, True)
+                base = builder.add(index, _index(LANES * q))
+                pointer = address(context, builder, signature.args[3], array, base, True)
                 _store(builder, pointer, found[r * count + q])
             index = builder.add(index, step)
         return context.get_dummy_value()

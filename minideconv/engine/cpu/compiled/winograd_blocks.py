@@ -59,14 +59,14 @@ _DU = 36 * 17 * PANEL
 
 
 @kernel
-def _cut_out(x, place, size, c, top, left, side, lanes, tile):  # type: ignore[no-untyped-def]
+def _cut_out(x, base, size, c, top, left, side, lanes, tile):  # type: ignore[no-untyped-def]
     """Copy side x side pixels of an image, from (top, left) on, and zeros where it has none."""
     h, w = size
     for q in range(side * side):
         store(tile, 16 * q, splat(0.0))
     for r in range(max(0, -top), min(side, h - top)):
         for s in range(max(0, -left), min(side, w - left)):
-            i = place + ((top + r) * w + left + s) * c
+            i = base + ((top + r) * w + left + s) * c
             pixel = load(x, i) if lanes == 16 else load_part(x, i, lanes)
             store(tile, (r * side + s) * 16, pixel)
 
@@ -84,11 +84,11 @@ def _transform_tiles(  # type: ignore[no-untyped-def]
         top, left = 4 * r - origin[0], 4 * s - origin[1]
         inside = top >= 0 and left >= 0 and top + side <= h and left + side <= w
         for b in range(channels[0], channels[1], 16):
-            place = image * h * w * c + b
+            base = image * h * w * c + b
             j = (b // width * 36 * rows + t - first) * width + b % width
-            i, row, column, source = place + (top * w + left) * c, w * c, c, x
+            i, row, column, source = base + (top * w + left) * c, w * c, c, x
             if not inside or b + 16 > c:
-                _cut_out(x, place, size, c, top, left, side, min(16, c - b), tile)
+                _cut_out(x, base, size, c, top, left, side, min(16, c - b), tile)
                 i, row, column, source = 0, 16 * side, 16, tile
             if gradient:
                 gradient_to_planes(source, i, row, column, scratch, v, j, plane)
@@ -159,10 +159,10 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
         image, r, s = t // (th * tw), t // tw % th, t % tw
         high, wide = min(4, h - 4 * r), min(4, w - 4 * s)
         for b in range(0, min(PANEL, k - first_k), 16):
-            place = ((image * h + 4 * r) * w + 4 * s) * k + first_k + b
+            base = ((image * h + 4 * r) * w + 4 * s) * k + first_k + b
             i, lanes = (t - first) * PANEL + b, min(16, k - first_k - b)
             if bias.size == 0 and high == 4 and wide == 4 and lanes == 16:
-                planes_to_output(m, i, plane, scratch, y, place, w * k, k)
+                planes_to_output(m, i, plane, scratch, y, base, w * k, k)
                 continue
             planes_to_output(m, i, plane, scratch, tile, 0, 64, 16)
             added = load_part(bias, first_k + b, lanes if bias.size else 0)
@@ -170,9 +170,9 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
                 for j in range(wide):
                     pixel = load(tile, (4 * i + j) * 16) + added
                     if lanes == 16:
-                        store(y, place + (i * w + j) * k, pixel)
+                        store(y, base + (i * w + j) * k, pixel)
                     else:
-                        store_part(y, place + (i * w + j) * k, pixel, lanes)
+                        store_part(y, base + (i * w + j) * k, pixel, lanes)
 
 
 @kernel
@@ -231,9 +231,9 @@ def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):  # type:
             i, lanes = (ci - b) * PANEL + kj - first_k, min(16, k - kj)
             planes_to_kernel_grad(du, i, 17 * PANEL, scratch, tile, 0, 48, 16)
             for tap in range(9):
-                place = (tap * c + ci) * k + kj
-                before = load_part(dw, place, 0 if fresh else lanes)
-                store_part(dw, place, before + load(tile, 16 * tap), lanes)
+                base = (tap * c + ci) * k + kj
+                before = load_part(dw, base, 0 if fresh else lanes)
+                store_part(dw, base, before + load(tile, 16 * tap), lanes)
 
 
 @kernel

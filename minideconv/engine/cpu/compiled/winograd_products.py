@@ -1,6 +1,6 @@
 """The products of Winograd's planes: M[p] += V[p] U[p], and dU[p] = V[p].T Z[p].
 
-Products of small matrices that lie in the cache already, in the order in which they are read (see
+Products of small matrices that are in the cache already, in the order in which they are read (see
 `winograd_blocks`): nothing is packed, and the tile of sums in the registers does the rest. Sums
 over channels are made `SUM` at a time and then added up, which rounds less than one long sum. In
 Winograd's convolution that counts: what is wrong in M comes out several times as large.
@@ -23,15 +23,15 @@ TALL, SHORT = 14, 4  # rows of V in the registers at once; with 2 vectors each 2
 
 def _product(R: int, Q: int) -> Callable[..., None]:  # as in `vectors`
     @kernel
-    def product(v, i, step, u, j, channels, m, place, fresh):  # type: ignore[no-untyped-def]
+    def product(v, i, step, u, j, channels, m, base, fresh):  # type: ignore[no-untyped-def]
         sums = tile_zeros(R, Q)
         for b in range(0, channels, 16):
             for lane in range(min(16, channels - b)):
                 sums = tile_fma(R, Q, sums, v, i + lane, 16, u, j + (b + lane) * PANEL)
             i += step
         if not fresh:
-            sums = tile_add(R, Q, sums, m, place, PANEL)
-        tile_store(R, Q, sums, m, place, PANEL)
+            sums = tile_add(R, Q, sums, m, base, PANEL)
+        tile_store(R, Q, sums, m, base, PANEL)
 
     return product
 
@@ -53,28 +53,28 @@ def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):  # type
             j, channels = (p * pitch + c - first_c) * PANEL, min(SUM, last_c - c)
             t, first = 0, fresh and c == first_c
             while t < tiles:
-                i, place = c // 16 * step + (p * rows + t) * 16, (p * rows + t) * PANEL
+                i, base = c // 16 * step + (p * rows + t) * 16, (p * rows + t) * PANEL
                 if t + TALL <= tiles:
                     if thin:
-                        _tall_thin(v, i, step, u, j, channels, m, place, first)
+                        _tall_thin(v, i, step, u, j, channels, m, base, first)
                     else:
-                        _tall(v, i, step, u, j, channels, m, place, first)
+                        _tall(v, i, step, u, j, channels, m, base, first)
                     t += TALL
                 else:
                     if thin:
-                        _short_thin(v, i, step, u, j, channels, m, place, first)
+                        _short_thin(v, i, step, u, j, channels, m, base, first)
                     else:
-                        _short(v, i, step, u, j, channels, m, place, first)
+                        _short(v, i, step, u, j, channels, m, base, first)
                     t += SHORT
 
 
 def _sum_over_tiles(R: int, Q: int) -> Callable[..., None]:
     @kernel
-    def sum_over_tiles(v, i, z, j, tiles, du, place):  # type: ignore[no-untyped-def]
+    def sum_over_tiles(v, i, z, j, tiles, du, base):  # type: ignore[no-untyped-def]
         sums = tile_zeros(R, Q)
         for t in range(tiles):
             sums = tile_fma(R, Q, sums, v, i + t * 16, 1, z, j + t * PANEL)
-        tile_store(R, Q, sums, du, place, PANEL)
+        tile_store(R, Q, sums, du, base, PANEL)
 
     return sum_over_tiles
 
@@ -88,9 +88,9 @@ def accumulate(v, z, rows, tiles, b, first_k, du, thin):  # type: ignore[no-unty
     for p in range(36):
         i = (b // 16 * 36 + p) * rows * 16
         j = (first_k // PANEL * 36 + p) * rows * PANEL
-        place = p * 17 * PANEL
+        base = p * 17 * PANEL
         if thin:
-            _sixteen_thin(v, i, z, j, tiles, du, place)
+            _sixteen_thin(v, i, z, j, tiles, du, base)
         else:
-            _eight(v, i, z, j, tiles, du, place)
-            _eight(v, i + 8, z, j, tiles, du, place + 8 * PANEL)
+            _eight(v, i, z, j, tiles, du, base)
+            _eight(v, i + 8, z, j, tiles, du, base + 8 * PANEL)

@@ -1,5 +1,5 @@
-// Cross entropy of scores that lie channels last: each score is fetched once on the way forward, and
-// once on the way back.
+// Cross entropy of scores that are stored channels last: each score is fetched once on the way
+// forward, and once on the way back.
 //
 //     l = sum_c q_c (log sum_k e^(z_k) - z_c)      q_c = keep w[t] [c = t] + spread w_c
 //     dl/dz_c = softmax(z)_c sum_k q_k - q_c

@@ -1,4 +1,5 @@
-// The patch matrix of a convolution, im2col, and its transpose, col2im; images lie channels last.
+// The patch matrix of a convolution, im2col, and its transpose, col2im; images are stored channels
+// last.
 //
 //     im2col   (N, H, W, C) -> (positions, groups, kh, kw, C/groups)
 //     col2im   the same, backwards: every pixel collects its share of the columns

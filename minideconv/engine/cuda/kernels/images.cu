@@ -1,4 +1,4 @@
-// From bytes to the numbers that networks eat, both lying channels last:
+// From bytes to the numbers that networks eat, both stored channels last:
 //
 //     out[pixel, place] = (bytes[pixel, channel] - mean[channel]) * factor
 //

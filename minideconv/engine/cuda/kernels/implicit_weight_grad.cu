@@ -5,14 +5,14 @@
 // Rows of the product are (tap, c), columns are k, and the sum runs over the pixels of all images.
 // A block makes BLOCK_M x BLOCK_N of it, in steps of 64 bytes' worth of pixels (32, or 16 with
 // float32): a row of its tiles is one pixel, with BLOCK_M or BLOCK_N channels side by side, as they
-// lie in memory. A thread copies the same channels of the same tap in every step, so a tile may
-// reach over several taps: for 64 channels, 128 rows are two taps.
+// are stored in memory. A thread copies the same channels of the same tap in every step, so a tile
+// may reach over several taps: for 64 channels, 128 rows are two taps.
 //
 //   - mma wants pixels side by side, so fragments are read turned: 16-bit numbers by
 //     `load_four_turned`, which exchanges rows and columns of 8 x 8 numbers on the way. For float32
 //     there is no such instruction; a lane reads the channels that it needs of a pixel as vectors,
 //     and rows and columns of the warp's tile are numbered so that these are neighbours (`row_of`,
-//     `column_of`). The order of rows in a product is nobody's concern but the last lines'.
+//     `column_of`). The order of rows in a product matters to the last lines only.
 //   - Few and small results, a very long sum: it is cut into `parts`, one for each blockIdx.y, and
 //     `sum_parts` adds these in order. No atomics, so the same numbers give the same bits.
 //

@@ -3,9 +3,10 @@
 //
 // A step does a dozen operations for 20 or 28 bytes, so memory sets its time.
 //
-// What changes from step to step is given by value (sgd, adam), or lies in memory (sgd_told,
-// adam_told): a recorded graph starts the same launch again and again, with the same arguments.
-// Then skip[0] says whether this step changes nothing, and skip[1] how many such steps there were.
+// What changes from step to step is given by value (sgd, adam), or lies in memory (sgd_on_device,
+// adam_on_device): a recorded graph starts the same launch again and again, with the same
+// arguments. Then skip[0] says whether this step changes nothing, and skip[1] how many such steps
+// there were.
 //
 // with: packs.cuh
 // compile: REAL=float ACC=float
@@ -69,7 +70,7 @@ extern "C" __global__ void sgd(REAL* weight, const REAL* grad, REAL* velocity, i
   sgd_walk({lr, undamped, momentum, decay, nesterov}, weight, grad, velocity, count);
 }
 
-extern "C" __global__ void sgd_told(REAL* weight, const REAL* grad, REAL* velocity, i64 count,
+extern "C" __global__ void sgd_on_device(REAL* weight, const REAL* grad, REAL* velocity, i64 count,
                                     const float* numbers, const float* skip, REAL momentum,
                                     REAL decay, i32 nesterov) {
   if (skip[0] != 0) return;
@@ -97,7 +98,7 @@ extern "C" __global__ void adam(REAL* weight, const REAL* grad, REAL* mean, REAL
 // 1 - b^t = -expm1(t log b): in float, 1 - powf(b, t) would lose all but three digits for b = 0.999.
 __device__ __forceinline__ REAL started(REAL t, REAL log_b) { return -expm1(t * log_b); }
 
-extern "C" __global__ void adam_told(REAL* weight, const REAL* grad, REAL* mean, REAL* square,
+extern "C" __global__ void adam_on_device(REAL* weight, const REAL* grad, REAL* mean, REAL* square,
                                      i64 count, const float* numbers, const float* skip, REAL b1,
                                      REAL new1, REAL log_b1, REAL b2, REAL new2, REAL log_b2,
                                      REAL eps, REAL decay, REAL shrinks) {

@@ -1,4 +1,5 @@
-// Images that lie channels last, seen as rows of columns: a row is a pixel, a column a channel.
+// Images that are stored channels last, seen as rows of columns: a row is a pixel, a column a
+// channel.
 //
 // Threads that are neighbours read columns that are neighbours, each a piece of 16 bytes: VECTOR
 // numbers. A thread keeps to its columns and goes down the rows, so that what belongs to a channel

@@ -32,7 +32,7 @@ __device__ __forceinline__ i64 pixel_at(const Window& g, i32 image, i32 row, i32
 // The functions below take the size of small windows, (KH, KW), as the compiler's: their loops are
 // unrolled, and all loads begin before the first is waited for. 0 is any size.
 
-// The first maximum in row-major order; of several NaN the last. Padding is nobody's maximum: what
+// The first maximum in row-major order; of several NaN the last. Padding is never a maximum: what
 // is fetched in its place, a pixel at the edge, is not looked at.
 template <i32 KH, i32 KW>
 __device__ __forceinline__ void best_of(const Window& g, const REAL* x, const Place& at,

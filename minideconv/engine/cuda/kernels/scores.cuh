@@ -1,4 +1,4 @@
-// Scores of pixels that lie channels last: (pixels, classes), a pixel's scores side by side.
+// Scores of pixels that are stored channels last: (pixels, classes), a pixel's scores side by side.
 //
 // LANES neighbouring threads share a pixel, and each holds PER of its scores in registers: classes
 // lane, lane + LANES, ... So threads side by side read numbers side by side, and what concerns a

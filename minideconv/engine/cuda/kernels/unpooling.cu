@@ -6,9 +6,9 @@
 //     claim       every value enters its number at its pixel, the largest stays
 //     winners     which value is the one that stayed
 //
-// The two atomics here are on whole numbers. In what order a list is made is chance, and does not
-// matter: `add_lists` looks for the smallest number, then the next, so that a sum has one order.
-// That is slow for long lists; those of a pooling hold a handful.
+// The two atomics here are on whole numbers. The order in which a list is made is random, and does
+// not matter: `add_lists` looks for the smallest number, then the next, so that a sum has one
+// order. That is slow for long lists; those of a pooling hold a handful.
 //
 // compile: REAL=float ACC=float
 // compile: REAL=double ACC=double

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other: `Alone`, for a run of one, and `Together`.
+"""Data parallelism: `SingleProcess`, for a run of one process, and `DataParallel`, for several.
 
 Every process has the whole network and computes with a part of each batch. The loss of a batch is a
 sum over its terms (pixels, say), divided by their number, so the gradient of the batch is the sum
@@ -25,105 +25,105 @@ from minideconv.distributed import Communicator, Single
 from minideconv.nn import Module, SyncBatchNorm2d
 from minideconv.tasks import Task
 
-__all__ = ["Alone", "Together", "exchange_for"]
+__all__ = ["DataParallel", "SingleProcess", "data_parallel_for"]
 
 
-class Alone:
+class SingleProcess:
     """One process, which has every image of the batch itself."""
 
-    part = (0, 1)
-    """Which part of everything is this process's: (rank, number of processes)."""
+    rank, world_size = 0, 1
+    """This process's number among those that train together, and how many these are."""
     command = "python -m minideconv.train"
     """What a user types to start such a run."""
 
     def prepare(self, model: Module) -> None:
         """Make the network one that all processes train."""
 
-    def share(self, task: Task, targets: Array, share: float) -> float:
+    def loss_weight(self, task: Task, targets: Array, weight: float) -> float:
         """Return the weight of this process's mean loss over `targets`, its part of a batch.
 
-        The weights of all processes add up to `share`, the weight of the whole batch in its step.
+        The weights of all processes add up to `weight`, the weight of the whole batch in its step.
         """
-        return share
+        return weight
 
-    def add_gradients(self, optimizer: Any) -> None:
+    def all_reduce_gradients(self, optimizer: Any) -> None:
         """Replace the gradients of `optimizer` by their sum over all processes."""
 
-    def add_up(self, figures: Array) -> Array:
-        """Return the sum of `figures` over all processes: losses, sums of metrics."""
-        return figures
+    def all_reduce_sum(self, values: Array) -> Array:
+        """Return the sum of `values` over all processes: losses, sums of metrics."""
+        return values
 
-    def most(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Return the largest `number` of all processes: what one must do, all do."""
         return number
 
     @contextmanager
-    def apart(self, model: Module) -> Iterator[None]:
-        """Let this process use the network without the others inside the block."""
+    def no_sync(self, model: Module) -> Iterator[None]:
+        """Inside the block, use the network without the other processes."""
         yield
 
 
-class Together(Alone):
+class DataParallel(SingleProcess):
     """Several processes, each with a part of every batch.
 
     Parameters
     ----------
-    talk : Communicator
-        How they speak to each other.
+    comm : Communicator
+        Through which they communicate.
     """
 
-    def __init__(self, talk: Communicator) -> None:
-        self.talk = talk
-        self.part = (talk.rank, talk.size)
-        self.command = f"mpiexec -n {talk.size} python -m mpi4py -m minideconv.train"
+    def __init__(self, comm: Communicator) -> None:
+        self.comm = comm
+        self.rank, self.world_size = comm.rank, comm.size
+        self.command = f"mpiexec -n {comm.size} python -m mpi4py -m minideconv.train"
 
     def prepare(self, model: Module) -> None:
         """Let batch norm see the whole batch, and start everywhere with the numbers of rank 0."""
-        SyncBatchNorm2d.convert_sync_batchnorm(model, self.talk)
+        SyncBatchNorm2d.convert_sync_batchnorm(model, self.comm)
         for array in model.arrays().values():
-            self.talk.broadcast_(array)
+            self.comm.broadcast_(array)
 
-    def share(self, task: Task, targets: Array, share: float) -> float:
+    def loss_weight(self, task: Task, targets: Array, weight: float) -> float:
         """Return the weight of this process's mean loss over `targets`, its part of a batch."""
         counted = task.weight(targets)
-        total = self.add_up(np.array(counted))
-        return share * counted / max(1, int(total))
+        total = self.all_reduce_sum(np.array(counted))
+        return weight * counted / max(1, int(total))
 
-    def add_gradients(self, optimizer: Any) -> None:
+    def all_reduce_gradients(self, optimizer: Any) -> None:
         """Replace the gradients of `optimizer` by their sum over all processes.
 
         All of them in one array: a sum of many small ones would take many times as long. It is
         waited for, with a limit: a GPU would wait for a dead process for ever.
         """
         optimizer.complete_grads()
-        self.talk.all_reduce_(optimizer.flat_grad)
-        self.talk.settle()
+        self.comm.all_reduce_(optimizer.flat_grad)
+        self.comm.synchronize()
 
-    def add_up(self, figures: Array) -> Array:
-        """Return the sum of `figures` over all processes."""
-        total = figures.copy()
-        self.talk.all_reduce_(total)
+    def all_reduce_sum(self, values: Array) -> Array:
+        """Return the sum of `values` over all processes."""
+        total = values.copy()
+        self.comm.all_reduce_(total)
         return total
 
-    def most(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """Return the largest `number` of all processes."""
         largest = np.array(int(number))
-        self.talk.all_reduce_(largest, "max")
+        self.comm.all_reduce_(largest, "max")
         return int(largest)
 
     @contextmanager
-    def apart(self, model: Module) -> Iterator[None]:
-        """Let this process use the network without the others inside the block."""
+    def no_sync(self, model: Module) -> Iterator[None]:
+        """Inside the block, use the network without the other processes."""
         layers = [layer for layer in model.modules() if isinstance(layer, SyncBatchNorm2d)]
         try:
             for layer in layers:
-                layer.together = Single()
+                layer.comm = Single()
             yield
         finally:
             for layer in layers:
-                layer.together = self.talk
+                layer.comm = self.comm
 
 
-def exchange_for(talk: Communicator) -> Alone:
-    """Return how a run's steps are shared by the processes `talk`."""
-    return Alone() if talk.size == 1 else Together(talk)
+def data_parallel_for(comm: Communicator) -> SingleProcess:
+    """Return how a run's steps are shared by the processes `comm`."""
+    return SingleProcess() if comm.size == 1 else DataParallel(comm)

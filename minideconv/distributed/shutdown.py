@@ -1,4 +1,4 @@
-"""How a program of several processes ends, however it ends: `run_together`.
+"""How a program of several processes ends, however it ends: `run_processes`.
 
 The user starts one program and expects one answer: the output of one process, one sentence if
 something went wrong, one exit code. So rank 0 prints, and the others are mute. A process that
@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.waiting import PeerLost
-from minideconv.errors import AlreadySaid, MinideconvError, in_words
+from minideconv.errors import AlreadyReported, MinideconvError, as_usage_error
 
-__all__ = ["run_together"]
+__all__ = ["run_processes"]
 
 PATIENCE = 10.0
 """Seconds that others have to come to the same end: processes do not start at the same time."""
@@ -46,7 +46,7 @@ class Note(NamedTuple):
     """The traceback of a bug."""
 
 
-def run_together(comm: Mpi, name: str, program: Callable[[], int]) -> int:
+def run_processes(comm: Mpi, name: str, program: Callable[[], int]) -> int:
     """Run ``program()`` in this process, as all others do; return the exit code of all.
 
     Parameters
@@ -65,7 +65,7 @@ def run_together(comm: Mpi, name: str, program: Callable[[], int]) -> int:
         comm.close()
         return code
     except BaseException as error:
-        return _end(comm, name, in_words(error))
+        return _end(comm, name, as_usage_error(error))
 
 
 def _end(comm: Mpi, name: str, error: BaseException) -> int:
@@ -109,7 +109,7 @@ def note_of(error: BaseException) -> Note:
     if isinstance(error, SystemExit):  # of the reader of the command line, who has said why
         return Note("", error.code if isinstance(error.code, int) else int(error.code is not None))
     if isinstance(error, MinideconvError):
-        said = isinstance(error, AlreadySaid)
+        said = isinstance(error, AlreadyReported)
         return Note("" if said else str(error), error.exit_code, isinstance(error, PeerLost))
     if isinstance(error, KeyboardInterrupt):
         return Note("stopped at once", 130)

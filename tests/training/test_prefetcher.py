@@ -14,8 +14,8 @@ from collections import deque
 import numpy as np
 import pytest
 
-from minideconv.engine.cuda.pinned import Lane, Machine
-from minideconv.training.gpu.feeder import Feeder, Layout
+from minideconv.engine.cuda.pinned import DoubleBuffer, Machine
+from minideconv.training.gpu.prefetcher import Layout, Prefetcher
 
 BATCHES = 10
 SEEDS = range(12)
@@ -28,7 +28,7 @@ class Stream:
     def add(self, work):
         with self.machine.lock:
             self.queue.append(("work", work))
-            self.machine.turns(self.machine.chance.randrange(3))
+            self.machine.turns(self.machine.rng.randrange(3))
 
     def wait_event(self, event):
         with self.machine.lock:
@@ -56,7 +56,7 @@ class LateMachine(Machine):
     """Streams that go on in an order drawn from a seed, and memory that shows who was too early."""
 
     def __init__(self, seed):
-        self.chance, self.lock = random.Random(seed), threading.RLock()
+        self.rng, self.lock = random.Random(seed), threading.RLock()
         self.streams = []
         self.threads = []
         self._computing = self.stream()
@@ -96,7 +96,7 @@ class LateMachine(Machine):
             able = [stream for stream in self.streams if stream.queue and self._may(stream)]
             if not able:
                 break
-            kind, *item = self.chance.choice(able).queue.popleft()
+            kind, *item = self.rng.choice(able).queue.popleft()
             if kind == "work":
                 item[0]()
             elif kind == "mark":
@@ -136,22 +136,24 @@ LAYOUT = Layout(2, 4, 6, 3)
 def train(lane_type, seed, loader=None, check=lambda labels: None):
     """Send all batches and return what a step that takes four turns has seen of each."""
     machine = LateMachine(seed)
-    lane = lane_type(LAYOUT.nbytes, machine)
-    feeder = Feeder(lane, Loader() if loader is None else loader, LAYOUT.numbers, check)
+    double_buffer = lane_type(LAYOUT.nbytes, machine)
+    prefetcher = Prefetcher(
+        double_buffer, Loader() if loader is None else loader, LAYOUT.numbers, check
+    )
     seen = []
     try:
-        for k, block in enumerate(feeder):
-            assert block.place == {"position": k + 1}
+        for k, block in enumerate(prefetcher):
+            assert block.loader_state == {"position": k + 1}
             assert block.layout == LAYOUT
-            feeder.send(block, np.full(LAYOUT.numbers, k, np.float32))
+            prefetcher.send(block, np.full(LAYOUT.numbers, k, np.float32))
             for part in range(3):
                 machine.computing().add(
-                    lambda part=part: seen.append(LAYOUT.view(lane.current)[part].copy())
+                    lambda part=part: seen.append(LAYOUT.view(double_buffer.current)[part].copy())
                 )
         while machine.turns(1):
             pass
     finally:
-        feeder.close()
+        prefetcher.close()
     return seen
 
 
@@ -161,18 +163,18 @@ def all_right(seen):
     )
 
 
-class NoWaitBeforeFilling(Lane):
+class NoWaitBeforeFilling(DoubleBuffer):
     def wait_until_empty(self, slot):
         pass
 
 
-class NoWaitBeforeUpload(Lane):
+class NoWaitBeforeUpload(DoubleBuffer):
     def send(self, slot, nbytes):
         self._left = self._machine.event()  # one that counts as reached
         super().send(slot, nbytes)
 
 
-class NoWaitBeforeMove(Lane):
+class NoWaitBeforeMove(DoubleBuffer):
     def send(self, slot, nbytes):
         stream, wait = self._machine.computing(), Stream.wait_event
         stream.wait_event = lambda event: None
@@ -184,16 +186,19 @@ class NoWaitBeforeMove(Lane):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_block_arrives_whole_and_in_order(seed):
-    assert all_right(train(Lane, seed))
+    assert all_right(train(DoubleBuffer, seed))
 
 
 def test_the_thread_is_on_the_lanes_device_before_it_does_anything_there():
     """On device 0, where a thread begins, it would take memory of another run's."""
-    lane = Lane(LAYOUT.nbytes, LateMachine(0))
-    feeder = Feeder(lane, Loader(), LAYOUT.numbers, lambda labels: None)
-    next(feeder)
-    feeder.close()
-    assert lane._machine.threads[:2] == [("minideconv-feeder", 1), ("minideconv-feeder", "wait")]
+    double_buffer = DoubleBuffer(LAYOUT.nbytes, LateMachine(0))
+    prefetcher = Prefetcher(double_buffer, Loader(), LAYOUT.numbers, lambda labels: None)
+    next(prefetcher)
+    prefetcher.close()
+    assert double_buffer._machine.threads[:2] == [
+        ("minideconv-prefetcher", 1),
+        ("minideconv-prefetcher", "wait"),
+    ]
 
 
 @pytest.mark.parametrize("wrong", [NoWaitBeforeFilling, NoWaitBeforeUpload, NoWaitBeforeMove])
@@ -204,16 +209,18 @@ def test_a_missing_wait_is_seen(wrong):
 def test_an_error_is_raised_in_its_place():
     machine = LateMachine(0)
     loader = Loader(error_at=4)
-    feeder = Feeder(Lane(LAYOUT.nbytes, machine), loader, LAYOUT.numbers, lambda labels: None)
+    prefetcher = Prefetcher(
+        DoubleBuffer(LAYOUT.nbytes, machine), loader, LAYOUT.numbers, lambda labels: None
+    )
     try:
         for _ in range(4):
-            feeder.send(next(feeder), np.zeros(3, np.float32))
-        for _ in range(2):  # and again, for whoever asks again
+            prefetcher.send(next(prefetcher), np.zeros(3, np.float32))
+        for _ in range(2):  # and again at the next call
             with pytest.raises(OSError, match="batch 4 is damaged"):
-                next(feeder)
+                next(prefetcher)
     finally:
-        feeder.close()
-    assert not feeder._thread.is_alive()
+        prefetcher.close()
+    assert not prefetcher._thread.is_alive()
     assert loader.closed
 
 
@@ -223,27 +230,29 @@ def test_labels_are_checked_before_they_travel():
             raise ValueError("label 3")
 
     with pytest.raises(ValueError, match="label 3"):
-        train(Lane, 0, check=check)
+        train(DoubleBuffer, 0, check=check)
 
 
 @pytest.mark.parametrize("sent", [0, 1, 3])
 def test_leaving_early_ends_the_thread(sent):
     loader = Loader(batches=1000)
-    lane = Lane(LAYOUT.nbytes, LateMachine(0))
-    feeder = Feeder(lane, loader, LAYOUT.numbers, lambda labels: None)
+    double_buffer = DoubleBuffer(LAYOUT.nbytes, LateMachine(0))
+    prefetcher = Prefetcher(double_buffer, loader, LAYOUT.numbers, lambda labels: None)
     for _ in range(sent):
-        feeder.send(next(feeder), np.zeros(3, np.float32))
-    feeder.close()
-    assert not feeder._thread.is_alive()
+        prefetcher.send(next(prefetcher), np.zeros(3, np.float32))
+    prefetcher.close()
+    assert not prefetcher._thread.is_alive()
     assert loader.closed
     assert loader.position <= sent + 3  # two slots, and one batch in the hand
 
 
 def test_the_end_is_told_again():
-    feeder = Feeder(Lane(LAYOUT.nbytes, LateMachine(0)), Loader(batches=0), 3, lambda labels: None)
-    assert list(feeder) == []
-    assert list(feeder) == []
-    feeder.close()
+    prefetcher = Prefetcher(
+        DoubleBuffer(LAYOUT.nbytes, LateMachine(0)), Loader(batches=0), 3, lambda labels: None
+    )
+    assert list(prefetcher) == []
+    assert list(prefetcher) == []
+    prefetcher.close()
 
 
 def test_the_parts_of_a_block_do_not_overlap():

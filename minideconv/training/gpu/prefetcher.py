@@ -6,8 +6,9 @@ A photograph is bytes, and stays bytes until it is on the device: a quarter of t
 numbers that a step takes from the host, its learning rate and such, travel in the same block, since
 a copy costs as much for ten bytes as for a hundred thousand.
 
-The thread that fills the slots of a `Lane` and the thread that sends them hand the slots to and fro
-in two queues. An error of the former is raised in the latter, in its place among the batches.
+The thread that fills the slots of a `DoubleBuffer` and the thread that sends them hand the slots to
+and fro in two queues. An error of the former is raised in the latter, in its place among the
+batches.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array
-from minideconv.engine.cuda.pinned import Lane
+from minideconv.engine.cuda.pinned import DoubleBuffer
 
-__all__ = ["Block", "Feeder", "Layout"]
+__all__ = ["Block", "Layout", "Prefetcher"]
 
 _ALIGN = 256
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of a batch lie in its block: ``count`` images of (height, width)."""
+    """Where the parts of a batch are in its block: ``count`` images of (height, width)."""
 
     count: int
     height: int
@@ -69,16 +70,16 @@ class Block:
     slot: int
     layout: Layout
     targets: np.ndarray
-    place: dict[str, Any]
+    loader_state: dict[str, Any]
     """Where the loader stands behind this batch."""
 
 
-class Feeder:
+class Prefetcher:
     """Fills blocks from a loader, one or two ahead, and sends them when they are asked for.
 
     Parameters
     ----------
-    lane : Lane
+    double_buffer : DoubleBuffer
         With slots that are large enough.
     loader : DataLoader
         Its batches are bytes (``as_bytes=True``): (N, H, W, 3) and (N, H, W).
@@ -93,14 +94,23 @@ class Feeder:
     """
 
     def __init__(
-        self, lane: Lane, loader: Any, numbers: int, check: Callable[[np.ndarray], None]
+        self,
+        double_buffer: DoubleBuffer,
+        loader: Any,
+        numbers: int,
+        check: Callable[[np.ndarray], None],
     ) -> None:
-        self._lane, self._loader, self._numbers, self._check = lane, loader, numbers, check
-        self._empty: SimpleQueue[int | None] = SimpleQueue()  # None: nobody wants any more
+        self._double_buffer, self._loader, self._numbers, self._check = (
+            double_buffer,
+            loader,
+            numbers,
+            check,
+        )
+        self._empty: SimpleQueue[int | None] = SimpleQueue()  # None: stop
         self._ready: SimpleQueue[Block | BaseException | None] = SimpleQueue()  # None: the end
-        for slot in range(len(lane.slots)):
+        for slot in range(len(double_buffer.slots)):
             self._empty.put(slot)
-        self._thread = threading.Thread(target=self._run, name="minideconv-feeder", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="minideconv-prefetcher", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Block]:
@@ -117,13 +127,13 @@ class Feeder:
         found = self._ready.get()
         if isinstance(found, Block):
             return found
-        self._ready.put(found)  # whoever asks again hears the same
+        self._ready.put(found)  # the next call gets the same
         raise StopIteration if found is None else found
 
     def send(self, block: Block, numbers: np.ndarray) -> None:
         """Put the block, with these numbers, on the device; its slot may be filled again."""
-        block.layout.view(self._lane.slots[block.slot])[0][:] = numbers
-        self._lane.send(block.slot, block.layout.nbytes)
+        block.layout.view(self._double_buffer.slots[block.slot])[0][:] = numbers
+        self._double_buffer.send(block.slot, block.layout.nbytes)
         self._empty.put(block.slot)
 
     def close(self) -> None:
@@ -134,13 +144,13 @@ class Feeder:
     def _run(self) -> None:
         batches: Any = None
         try:
-            self._lane.enter_thread()
+            self._double_buffer.attach_thread()
             batches = iter(self._loader)
             for images, targets in batches:
                 slot = self._empty.get()
                 if slot is None:
                     return
-                self._lane.wait_until_empty(slot)
+                self._double_buffer.wait_until_empty(slot)
                 self._ready.put(self._filled(slot, images, targets))
             self._ready.put(None)
         except BaseException as error:  # anything at all: a thread that dies silently hangs the run
@@ -153,7 +163,7 @@ class Feeder:
         self._check(targets)
         count, height, width = targets.shape
         layout = Layout(count, height, width, self._numbers)
-        _, pixels, maps = layout.view(self._lane.slots[slot])
+        _, pixels, maps = layout.view(self._double_buffer.slots[slot])
         pixels[...] = images
         maps[...] = targets
         return Block(slot, layout, maps, self._loader.state_dict())

@@ -1,4 +1,4 @@
-"""Figures that wait on the device: the losses of steps, each in its place."""
+"""Metrics that wait on the device: the losses of steps, each in its place."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 
 from minideconv.backend import Device
 from minideconv.engine.cuda.confusion import count
-from minideconv.engine.cuda.figures import add_loss
+from minideconv.engine.cuda.losses import add_loss
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.training.gpu.metrics import DeviceFigures
+from minideconv.training.gpu.metrics import DeviceMetrics
 
 
 def added(gpu, steps, places):
@@ -17,8 +17,8 @@ def added(gpu, steps, places):
     room = gpu.put(np.full(places + 1, np.nan))  # one more, for wrong kernels to write to
     losses, place = room[:places], gpu.put(np.zeros(1, np.int32))
     for step in steps:
-        for number, (loss, share) in enumerate(step):
-            pair = (gpu.put(np.full(1, value, np.float32)) for value in (loss, share))
+        for number, (loss, weight) in enumerate(step):
+            pair = (gpu.put(np.full(1, value, np.float32)) for value in (loss, weight))
             add_loss(losses, place, *pair, number == 0, number == len(step) - 1)
     assert np.isnan(gpu.get(room)[-1])
     return gpu.get(losses), int(gpu.get(place)[0])
@@ -44,19 +44,19 @@ def test_each_step_has_its_place_and_what_has_none_is_left_out(gpu):
         ("first ? 0.0", "last ? 0.0"),
         ("if (last)", "if (first)"),
         ("here < places", "here <= places"),
-        ("(double)share[0]", "1.0"),
+        ("(double)weight[0]", "1.0"),
     ],
 )
 def test_a_wrong_kernel_is_seen(gpu, slip, right, wrong):
-    with slip("figures.cu", right, wrong), pytest.raises(AssertionError):
+    with slip("losses.cu", right, wrong), pytest.raises(AssertionError):
         check(gpu)
 
 
 def test_reading_returns_all_and_begins_anew(cupy_device):
     rng = np.random.default_rng(0)
     with computing_on(Device("gpu")):
-        figures = DeviceFigures(np.zeros((3, 3), np.int64), 4)
-        share = cupy_device.put(np.ones(1, np.float32))
+        metrics = DeviceMetrics(np.zeros((3, 3), np.int64), 4)
+        weight = cupy_device.put(np.ones(1, np.float32))
         for reading in range(2):
             want, counts = [], np.zeros((3, 3), np.int64)
             for _ in range(3 + reading):
@@ -65,11 +65,11 @@ def test_reading_returns_all_and_begins_anew(cupy_device):
                 scores = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
                 want.append(float(loss))
                 np.add.at(counts, (truth, scores.argmax(axis=1)), 1)
-                figures.add_loss(cupy_device.put(loss), share, True, True)
-                count(figures.counts, cupy_device.put(truth), cupy_device.put(scores))
-            losses, found = figures.read()
+                metrics.add_loss(cupy_device.put(loss), weight, True, True)
+                count(metrics.counts, cupy_device.put(truth), cupy_device.put(scores))
+            losses, found = metrics.read()
             assert losses.tolist() == want
             np.testing.assert_array_equal(found, counts)
-        losses, found = figures.read()
+        losses, found = metrics.read()
         assert not losses.size
         assert not found.any()

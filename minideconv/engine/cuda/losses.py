@@ -9,19 +9,19 @@ __all__ = ["add_loss"]
 
 
 def add_loss(
-    losses: Array, place: Array, loss: Array, share: Array, first: bool, last: bool
+    losses: Array, step_index: Array, loss: Array, weight: Array, first: bool, last: bool
 ) -> None:
-    """Add ``share * loss`` to ``losses[place]``, and go on to the next place behind the last batch.
+    """Add ``weight * loss`` to ``losses[step_index]``, and count the step behind its last batch.
 
     Parameters
     ----------
     losses : (n,) float64 array
-    place : (1,) int32 array
+    step_index : (1,) int32 array
         Steps that are in `losses`; at n, nothing more is kept.
-    loss, share : () or (1,) float32 arrays
+    loss, weight : () or (1,) float32 arrays
         A batch's loss and its weight in the step.
     first, last : bool
         Whether the batch is the first or the last one of its step.
     """
-    arguments = (losses, place, loss.reshape(1), share.reshape(1), first, last, losses.size)
-    launch("figures.cu", "add_loss", 1, arguments, block=1)
+    arguments = (losses, step_index, loss.reshape(1), weight.reshape(1), first, last, losses.size)
+    launch("losses.cu", "add_loss", 1, arguments, block=1)
