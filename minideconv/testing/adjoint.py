@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.testing.arrays import as_numpy, integer_valued, values
+from minideconv.testing.differences import basis
 
 __all__ = ["AdjointError", "LinearityError", "as_matrix", "check_adjoint", "check_linear"]
 
@@ -27,7 +28,7 @@ _Map = Callable[[Any], Any]
 
 
 class AdjointError(AssertionError):
-    """Two maps that should be adjoint are not, or the test could not have told."""
+    """Two maps that should be adjoint are not, or the data could not have shown it."""
 
 
 class LinearityError(AssertionError):
@@ -181,11 +182,7 @@ def check_linear(
         With the place and size of the worst difference.
     """
     a, b = scales
-    f1, f2, got = (
-        as_numpy(function(x1)),
-        as_numpy(function(x2)),
-        as_numpy(function(a * x1 + b * x2)),
-    )
+    f1, f2, got = (as_numpy(function(x)) for x in (x1, x2, a * x1 + b * x2))
     want = a * f1 + b * f2
     if got.shape != want.shape:
         raise LinearityError(f"f(a x1 + b x2) has shape {got.shape}, f(x1) has {want.shape}")
@@ -213,9 +210,8 @@ def as_matrix(
     array([[-1.,  1.,  0.],
            [ 0., -1.,  1.]])
     """
-    columns = []
-    for i in range(int(np.prod(in_shape))):
-        basis = np.zeros(in_shape, dtype)
-        basis.flat[i] = 1
-        columns.append(as_numpy(function(basis)).ravel().copy())
+    columns = [
+        as_numpy(function(basis(in_shape, i).astype(dtype))).ravel().copy()
+        for i in range(int(np.prod(in_shape)))
+    ]
     return np.stack(columns, axis=1) if columns else np.zeros((0, 0), dtype)

@@ -6,7 +6,7 @@ compares shapes compares two derivations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["BatchNormGeometry", "ConvGeometry", "Pair", "PoolGeometry"]
@@ -19,13 +19,38 @@ def _extent(kernel: int, dilation: int) -> int:
     return dilation * (kernel - 1) + 1
 
 
-def _code(geometry: Any) -> str:
-    args = ", ".join(f"{f.name}={getattr(geometry, f.name)!r}" for f in fields(geometry))
-    return f"{type(geometry).__name__}({args})"
+def _free(geometry: ConvGeometry | PoolGeometry) -> Pair:
+    """Return how many pixels the window can move over the padded input, (down, right)."""
+    g = geometry
+    down, right = (
+        n + 2 * p - _extent(k, d)
+        for n, p, k, d in zip(g.size, g.padding, g.kernel, g.dilation, strict=True)
+    )
+    return down, right
+
+
+class _Geometry:
+    __slots__ = ()
+
+    def code(self) -> str:
+        """One line that can be pasted to build this geometry again."""
+        return repr(self)
 
 
 @dataclass(frozen=True, slots=True)
-class ConvGeometry:
+class _Planes(_Geometry):
+    batch: int
+    channels: int
+    size: Pair
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the input, (N, C, H, W)."""
+        return (self.batch, self.channels, *self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvGeometry(_Geometry):
     """Everything but the numbers of one convolution and of its transpose.
 
     ``output_padding`` is what `conv_transpose2d` needs to come back to ``size``; None (the
@@ -51,10 +76,7 @@ class ConvGeometry:
     output_padding: Pair = None  # type: ignore[assignment]  # filled below
 
     def __post_init__(self) -> None:
-        free = [
-            n + 2 * p - _extent(k, d)
-            for n, p, k, d in zip(self.size, self.padding, self.kernel, self.dilation, strict=True)
-        ]
+        free = _free(self)
         if min(free) < 0:
             raise ValueError(f"ConvGeometry: the kernel does not fit into the padded input: {self}")
         if self.c_in % self.groups or self.c_out % self.groups:
@@ -79,12 +101,7 @@ class ConvGeometry:
     @property
     def out_size(self) -> Pair:
         """(H', W') of the convolution."""
-        h, w = (
-            (n + 2 * p - _extent(k, d)) // s + 1
-            for n, p, k, d, s in zip(
-                self.size, self.padding, self.kernel, self.dilation, self.stride, strict=True
-            )
-        )
+        h, w = (free // s + 1 for free, s in zip(_free(self), self.stride, strict=True))
         return h, w
 
     @property
@@ -117,21 +134,13 @@ class ConvGeometry:
     @property
     def kwargs(self) -> dict[str, Any]:
         """Keyword arguments of `conv2d`."""
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-        }
+        names = ("stride", "padding", "dilation", "groups")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def transpose_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of `conv_transpose2d` that bring ``y_shape`` back to ``x_shape``."""
         return {**self.kwargs, "output_padding": self.output_padding}
-
-    def code(self) -> str:
-        """One line that can be pasted to build this geometry again."""
-        return _code(self)
 
     def family(self) -> str:
         """Name the hardest feature of the geometry, under which a mistake would be reported."""
@@ -145,7 +154,7 @@ class ConvGeometry:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolGeometry:
+class PoolGeometry(_Planes):
     """Everything but the numbers of one pooling.
 
     Examples
@@ -155,9 +164,6 @@ class PoolGeometry:
     ((1, 2, 5, 6), (1, 2, 2, 3), True)
     """
 
-    batch: int
-    channels: int
-    size: Pair
     kernel: Pair
     stride: Pair = None  # type: ignore[assignment]  # the kernel, as in the functions
     padding: Pair = (0, 0)
@@ -169,18 +175,10 @@ class PoolGeometry:
             object.__setattr__(self, "stride", self.kernel)
 
     @property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the input, (N, C, H, W)."""
-        return (self.batch, self.channels, *self.size)
-
-    @property
     def out_size(self) -> Pair:
         """(H', W') of the pooling."""
         sizes = []
-        for n, k, s, p, d in zip(
-            self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True
-        ):
-            free = n + 2 * p - _extent(k, d)
+        for n, p, s, free in zip(self.size, self.padding, self.stride, _free(self), strict=True):
             windows = free // s + 1
             # ceil_mode keeps a last, partial window only if it starts before the right padding.
             if self.ceil_mode and free % s and windows * s < n + p:
@@ -204,41 +202,19 @@ class PoolGeometry:
     @property
     def kwargs(self) -> dict[str, Any]:
         """Keyword arguments of `max_pool2d`."""
-        return {
-            "kernel_size": self.kernel,
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "ceil_mode": self.ceil_mode,
-        }
-
-    def code(self) -> str:
-        """One line that can be pasted to build this geometry again."""
-        return _code(self)
+        names = ("stride", "padding", "dilation", "ceil_mode")
+        return {"kernel_size": self.kernel} | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNormGeometry:
+class BatchNormGeometry(_Planes):
     """Shape of one batch-norm call, with at least two values per channel."""
-
-    batch: int
-    channels: int
-    size: Pair
 
     def __post_init__(self) -> None:
         if self.count < 2:
             raise ValueError(f"BatchNormGeometry: one value per channel has no variance: {self}")
 
     @property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the input, (N, C, H, W)."""
-        return (self.batch, self.channels, *self.size)
-
-    @property
     def count(self) -> int:
         """Number of values that share a mean."""
         return self.batch * self.size[0] * self.size[1]
-
-    def code(self) -> str:
-        """One line that can be pasted to build this geometry again."""
-        return _code(self)

@@ -7,7 +7,7 @@ For a random cotangent dy and a random direction v, one number checks a whole ar
 The cotangent is never ones: a batch norm whose backward returns zeros passes with ones, because the
 sum of its output is constant. The differences are taken in float64 only, with two step sizes at a
 time (Richardson's extrapolation), and once more with smaller steps if they disagree: a step that
-jumps over a kink of max or ReLU recovers, a point that lies on the kink is told from a bug.
+jumps over a kink of max or ReLU recovers, and a point on the kink is distinguished from a bug.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def check_gradients(
         If an array, the result or a gradient is not float64: in float32 a difference quotient
         keeps about three digits, and a bug hides in the rest.
     KinkError
-        If the point lies on a kink (a tie of max, ReLU at 0).
+        If the point is on a kink (a tie of max, ReLU at 0).
     GradientError
         If the gradients are wrong; the message names the argument, its worst coordinate and the
         factor if there is one. Also if a backward ignores its cotangent, is not linear in it,
@@ -101,18 +101,10 @@ def check_gradients(
     """
     kept = [None if a is None else _float64(a, f"argument {i}") for i, a in enumerate(arrays)]
     forward: Callable[[Inputs], _Array]
-    pullback: Callable[[_Array], Sequence[Any]]
     if backward is None:
         forward, pullback = _on_tape(function, kept)
     else:
-        explicit = backward
-
-        def forward(inputs: Inputs) -> _Array:
-            return as_numpy(function(*inputs))
-
-        def pullback(dy: _Array) -> Sequence[Any]:
-            return explicit(dy)
-
+        forward, pullback = (lambda inputs: as_numpy(function(*inputs))), backward
     inputs: Inputs = [None if a is None else a.copy() for a in kept]
     output = _float64(forward(inputs), "the result").copy()
     _unchanged(kept, inputs, "function")
@@ -205,16 +197,15 @@ def _gradients(pullback: Callable[[_Array], Sequence[Any]], dy: _Array, kept: In
     result = pullback(given)
     if not np.array_equal(given, dy):
         raise GradientError("backward changed the cotangent it was given")
-    if not isinstance(result, (tuple, list)) or len(result) != len(kept):
-        got = len(result) if isinstance(result, (tuple, list)) else type(result).__name__
+    got = len(result) if isinstance(result, (tuple, list)) else type(result).__name__
+    if got != len(kept):
         raise GradientError(
             f"backward must return a tuple of {len(kept)} gradients, one for each argument (None = "
             f"not checked); it returned {got}"
         )
-    grads: list[_Array | None] = []
+    grads: list[_Array | None] = [None] * len(kept)
     for position, (grad, array) in enumerate(zip(result, kept, strict=True)):
         if grad is None or array is None:
-            grads.append(None)
             continue
         host = _float64(grad, f"the gradient of argument {position}")
         if host.shape != array.shape:
@@ -224,7 +215,7 @@ def _gradients(pullback: Callable[[_Array], Sequence[Any]], dy: _Array, kept: In
             )
         if not np.isfinite(host).all():
             raise GradientError(f"the gradient of argument {position} is not finite")
-        grads.append(host.copy())
+        grads[position] = host.copy()
     if all(grad is None for grad in grads):
         raise GradientError("backward returned no gradient at all: nothing to check")
     return tuple(grads)
@@ -270,7 +261,7 @@ def _directions(
 def _failure(
     slope: Slope, v: _Array, measured: Measured, claimed: float, grad: _Array, rtol: float
 ) -> GradientError:
-    """Say which coordinate is wrong, and whether a factor explains it all."""
+    """Return the error: which coordinate is wrong, and whether a factor explains it all."""
     where = f"argument {slope.position} {slope.array.shape}"
     if not measured.smooth:
         return KinkError(
@@ -281,15 +272,12 @@ def _failure(
     count = slope.array.size
     lines = [
         f"{where}: along a random direction the derivative is {measured.value:.9g}, "
-        f"backward says {claimed:.9g}"
+        f"backward returned {claimed:.9g}"
     ]
     if count <= _MOST_COORDINATES:
-        numeric = np.array(
-            [
-                slope.central(basis(slope.array.shape, i), 1e-4 * slope.scale)[0]
-                for i in range(count)
-            ]
-        ).reshape(slope.array.shape)
+        shape, h = slope.array.shape, 1e-4 * slope.scale
+        numeric = np.array([slope.central(basis(shape, i), h)[0] for i in range(count)])
+        numeric = numeric.reshape(shape)
         worst = np.unravel_index(int(np.abs(numeric - grad).argmax()), grad.shape)
         wrong = int((np.abs(numeric - grad) > 1e-4 * np.abs(numeric).max()).sum())
         index = [int(i) for i in worst]

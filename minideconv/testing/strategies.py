@@ -7,10 +7,9 @@ and call `minideconv.testing.values`, which makes failures shrink to the smalles
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
+from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, Pair, PoolGeometry
 
 try:
     from hypothesis import event
@@ -29,7 +28,7 @@ _Axis = tuple[int, int, int, int, int]  # size, kernel, stride, padding, dilatio
 
 
 def _hits(size: int, kernel: int, stride: int, padding: int, dilation: int, out: int) -> list[bool]:
-    """Say for each window whether any of its taps meets the input (not only the padding)."""
+    """Return for each window whether any of its taps meets the input (not only the padding)."""
     return [
         any(0 <= o * stride + t * dilation - padding < size for t in range(kernel))
         for o in range(out)
@@ -38,21 +37,21 @@ def _hits(size: int, kernel: int, stride: int, padding: int, dilation: int, out:
 
 def _axis(
     draw: DrawFn,
+    avoid: _Axis | None,
     *,
     max_kernel: int,
     max_stride: int,
     max_dilation: int,
     max_out: int,
-    limit: Callable[[int, int], int],
-    every_window: bool,
-    avoid: _Axis | None,
+    pooling: bool,
     max_padding: int | None = None,
     overlap: bool | None = None,
 ) -> _Axis:
     """Draw one axis: kernel, dilation, stride, windows, remainder, then padding; so the size.
 
     `avoid` is the other axis: this one likes to differ from it, because square geometries hide
-    swapped axes. It is a preference (drawn, so it can shrink), not a rule.
+    swapped axes. It is a preference (drawn, so it can shrink), not a rule. With `pooling` the
+    padding is at most half the kernel and every window meets the input; else one window does.
     """
 
     def number(low: int, high: int, other: int | None) -> int:
@@ -64,26 +63,30 @@ def _axis(
     kernel = number(2 if overlap else 1, max_kernel, avoid and avoid[1])
     dilation = number(1, max_dilation, avoid and avoid[4]) if kernel > 1 else 1
     extent = dilation * (kernel - 1) + 1
-    low, high = 1, max_stride
-    if overlap:
-        high = min(max_stride, extent - 1)
-    elif overlap is False:
+    low, high = 1, min(max_stride, extent - 1) if overlap else max_stride
+    if overlap is False:
         low, high = extent, extent + max_stride - 1
     stride = number(low, high, avoid and avoid[2])
     out = draw(st.integers(1, max_out))
     rest = draw(st.integers(0, stride - 1))  # pixels no window reaches: the output_padding
     full = (out - 1) * stride + extent + rest  # = size + 2 padding
-    most = min(limit(kernel, extent), (full - 1) // 2)
+    most = min(kernel // 2 if pooling else extent - 1, (full - 1) // 2)
     if max_padding is not None:
         most = min(most, max_padding)
-    quantifier: Callable[[Any], bool] = all if every_window else any
+    enough = all if pooling else any
     paddings = [  # 0 is always among them
-        p
-        for p in range(most + 1)
-        if quantifier(_hits(full - 2 * p, kernel, stride, p, dilation, out))
+        p for p in range(most + 1) if enough(_hits(full - 2 * p, kernel, stride, p, dilation, out))
     ]
     padding = draw(st.sampled_from(paddings))
     return full - 2 * padding, kernel, stride, padding, dilation
+
+
+def _axes(draw: DrawFn, **limits: Any) -> dict[str, Pair]:
+    """Draw height and width within the limits of `_axis`; return them as fields of a geometry."""
+    height = _axis(draw, None, **limits)
+    width = _axis(draw, height, **limits)
+    names = ("size", "kernel", "stride", "padding", "dilation")
+    return dict(zip(names, zip(height, width, strict=True), strict=True))
 
 
 def conv_geometries(
@@ -121,36 +124,25 @@ def conv_geometries(
         dilations = max_dilation if draw(st.booleans()) else 1
         groups = draw(st.integers(1, max_groups)) if draw(st.booleans()) else 1
 
-        def axis(avoid: _Axis | None) -> _Axis:
-            return _axis(
-                draw,
-                max_kernel=max_kernel,
-                max_stride=strides,
-                max_dilation=dilations,
-                max_out=max_out,
-                limit=lambda kernel, extent: extent - 1,
-                every_window=False,
-                avoid=avoid,
-                max_padding=max_padding,
-            )
-
-        height = axis(None)
-        width = axis(height)
+        axes = _axes(
+            draw,
+            max_kernel=max_kernel,
+            max_stride=strides,
+            max_dilation=dilations,
+            max_out=max_out,
+            max_padding=max_padding,
+            pooling=False,
+        )
         inner = draw(st.integers(1, max_channels))
         outer = draw(st.integers(1, max_channels))
         if inner == outer and max_channels > 1 and draw(st.booleans()):
             outer = outer % max_channels + 1
-        size, kernel, stride, padding, dilation = zip(height, width, strict=True)
         geometry = ConvGeometry(
             batch=draw(st.integers(1, max_batch)),
             c_in=groups * inner,
             c_out=groups * outer,
-            size=size,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
             groups=groups,
+            **axes,
         )
         event(f"conv: {geometry.family()}")
         return geometry
@@ -191,31 +183,20 @@ def pool_geometries(
     def build(draw: DrawFn) -> PoolGeometry:
         ceil = draw(st.booleans()) if ceil_mode is None else ceil_mode
 
-        def axis(avoid: _Axis | None) -> _Axis:
-            return _axis(
-                draw,
-                max_kernel=max_kernel,
-                max_stride=max_stride,
-                max_dilation=max_dilation,
-                max_out=max_out,
-                limit=lambda kernel, extent: kernel // 2,
-                every_window=True,
-                avoid=avoid,
-                overlap=overlap,
-            )
-
-        height = axis(None)
-        width = axis(height)
-        size, kernel, stride, padding, dilation = zip(height, width, strict=True)
+        axes = _axes(
+            draw,
+            max_kernel=max_kernel,
+            max_stride=max_stride,
+            max_dilation=max_dilation,
+            max_out=max_out,
+            overlap=overlap,
+            pooling=True,
+        )
         geometry = PoolGeometry(
             batch=draw(st.integers(1, max_batch)),
             channels=draw(st.integers(1, max_channels)),
-            size=size,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
             ceil_mode=ceil,
+            **axes,
         )
         event(f"pool: {'overlapping' if geometry.overlaps else 'disjoint'}, ceil_mode={ceil}")
         return geometry

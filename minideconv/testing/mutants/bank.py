@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,23 +10,23 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minideconv.ops import conv
+
 __all__ = [
     "Array",
-    "IntPair",
     "Mutant",
     "Of",
+    "Pair",
     "flip",
     "interleaved",
     "kernel_misread",
     "mutant",
     "mutants",
     "pad",
-    "pair",
-    "swap",
 ]
 
 Array = npt.NDArray[Any]
-IntPair = int | tuple[int, int]
+Pair = tuple[int, int]
 Of = Literal["conv2d", "conv_transpose2d", "conv2d_weight_grad"]
 
 
@@ -52,6 +53,7 @@ class Mutant:
 
 
 _BANK: list[Mutant] = []
+_PAIRS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 
 
 def mutants(of: Of | None = None) -> tuple[Mutant, ...]:
@@ -66,24 +68,26 @@ def mutants(of: Of | None = None) -> tuple[Mutant, ...]:
 
 
 def mutant(of: Of, explanation: str) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
-    """Register the decorated function; its name without the leading prefix names the mutant."""
+    """Register the decorated function, ``_name``, as the mutant ``name`` of the function `of`.
 
-    def register(function: Callable[..., Array]) -> Callable[..., Array]:
-        name = function.__name__.split("__", 1)[1]
-        _BANK.append(Mutant(name, of, explanation, function))
-        return function
+    It is called with every argument of `of` by name, sizes and steps as pairs (height, width): so
+    it names those that it gets wrong and hands on the ``**rest``.
+    """
+    signature = inspect.signature(getattr(conv, of))
+
+    def register(wrong: Callable[..., Array]) -> Callable[..., Array]:
+        def function(*args: Any, **kwargs: Any) -> Array:
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            for name in call.arguments.keys() & _PAIRS:
+                value = call.arguments[name]
+                call.arguments[name] = (value, value) if isinstance(value, int) else value
+            return wrong(**call.arguments)
+
+        _BANK.append(Mutant(wrong.__name__.removeprefix("_"), of, explanation, function))
+        return wrong
 
     return register
-
-
-def pair(value: IntPair) -> tuple[int, int]:
-    """Return (height, width); one integer serves for both."""
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
-def swap(value: IntPair) -> tuple[int, int]:
-    """Return (width, height)."""
-    return pair(value)[::-1]
 
 
 def flip(weight: Array) -> Array:
