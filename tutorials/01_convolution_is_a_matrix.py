@@ -147,10 +147,13 @@ def check(name, mine, right):
 
 check("my_shape", my_shape, ops.conv_matrix(taps, (5, 7), stride=2, padding=1).shape)
 
-# %% [markdown] ## 2. im2col: the same product, without the zeros In practice A is never multiplied:
-# almost all of it is zeros. `im2col` copies the pixels under each window into a column instead.
-# There is one column per output pixel, and the *kernel* becomes a single row. Same sums, no zeros,
-# and one fast matrix product, which is how the library computes every convolution.
+# %% [markdown]
+# ## 2. im2col: the same product, without the zeros
+#
+# In practice A is never multiplied: almost all of it is zeros. `im2col` copies the pixels under each
+# window into a column instead. There is one column per output pixel, and the *kernel* becomes a single
+# row. Same sums, no zeros, and one fast matrix product, which is how the library computes every
+# convolution.
 
 # %%
 pixels = np.arange(16.0).reshape(1, 1, 4, 4)

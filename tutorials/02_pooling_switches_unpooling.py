@@ -93,7 +93,7 @@ plt.show()
 
 # %% [markdown]
 # A switch is stored as one number: `row * width + column` in the plane that was pooled. The shape of
-# that plane travels with it, so unpooling never has to be told the output size.
+# that plane travels with it, so unpooling does not need the output size as an argument.
 
 # %%
 print(switches)
@@ -156,7 +156,7 @@ assert np.array_equal(ops.max_pool2d_backward(y, switches), z)  # and the gradie
 
 # %% [markdown]
 # The last line is worth a second look. The gradient of a maximum flows to the winner and to no
-# else, so **the backward pass of pooling is unpooling** (as long as windows do not overlap: section 4).
+# other pixel, so **the backward pass of pooling is unpooling** (as long as windows do not overlap: section 4).
 # And the backward pass of unpooling gathers, which is pooling with the switches held still.
 #
 # ## 3. Who wins a tie?
@@ -398,7 +398,7 @@ for title, planes in (("its own", unpooled), ("the other's", wrong)):
 #
 # The switches remember that the plane was 5 × 5, so the result is 5 × 5. No window saw the fifth row, so
 # it stays zero. Compare `output_padding` in the first notebook: the same lost remainder, but a
-# transposed convolution has no memory and must be told.
+# transposed convolution has no memory and needs it as an argument.
 # </details>
 #
 # ## What to take with you
