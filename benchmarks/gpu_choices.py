@@ -25,14 +25,14 @@ from minideconv.engine.cuda.table import ConvProblem, is_implicit
 from minideconv.ops.im2col import conv_window
 from minideconv.settings.command_line import HelpFormatter, run_program
 
-__all__ = ["costs", "question_of"]
+__all__ = ["costs", "problem_of"]
 
 RESULTS = Path(__file__).parent / "results" / "gpu-nvidia-h200.json"
 SHAPE = re.compile(r"(\d+) -> (\d+), (\d+)x\d+( transposed)?, (\d+)x\d+, N=(\d+)")
 
 
-def question_of(row: Row) -> ConvProblem:
-    """Return what the table is asked about a stored row; of a transposed convolution, its twin."""
+def problem_of(row: Row) -> ConvProblem:
+    """Return the problem of a stored row; of a transposed convolution, that of its twin."""
     found = SHAPE.fullmatch(row["shape"])
     assert found is not None, row["shape"]
     c, k, kernel, size, n = (int(found[group]) for group in (1, 2, 3, 5, 6))
@@ -54,7 +54,7 @@ def costs(rows: Sequence[Row], least: float) -> dict[str, dict[str, float]]:
         if not implicit or min(ours.values()) < least:
             continue
         layers = len(row["name"].split(", "))
-        way = implicit[0] if is_implicit(question_of(row)) else "im2col_gemm"
+        way = implicit[0] if is_implicit(problem_of(row)) else "im2col_gemm"
         total = sums[row["precision"]]
         for name, ms in (("table", ours[way]), ("fastest", min(ours.values()))):
             total[name] += layers * ms

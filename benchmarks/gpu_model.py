@@ -142,7 +142,7 @@ WAYS = ("im2col", "implicit")
 
 
 def plot(net: Net, rates: Rates, path: Path) -> None:
-    """Draw the roofline: what memory and multipliers allow, and where each layer lies under it."""
+    """Draw the roofline: what memory and multipliers allow, and where each layer is under it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
@@ -179,7 +179,7 @@ def plot(net: Net, rates: Rates, path: Path) -> None:
 
 
 def _shown() -> tuple[str, ...]:
-    """One convolution of each stage; those of the fifth and fc7 would lie on others."""
+    """One convolution of each stage; those of the fifth and fc7 would cover others."""
     return ("conv1_1", *(f"conv{number}_2" for number in range(1, len(STAGES))), "fc6")
 
 

@@ -48,7 +48,7 @@ def agreement(settings: dict[str, Any]) -> Iterator[Row]:
     Raises
     ------
     BenchmarkError
-        If the first loss on the GPU is another one. How far runs part later is a matter of chance.
+        If the first loss on the GPU is another one. How far runs part later varies.
     """
     if not _can_draw():
         yield LEFT_OUT
@@ -98,7 +98,7 @@ LEFT_OUT = {"name": "left out", "because": "Pillow, with which pictures are draw
 
 def _can_draw() -> bool:
     try:
-        import PIL  # noqa: F401
+        import PIL  # noqa: F401 (whether it is there)
     except ImportError:
         return False
     return True

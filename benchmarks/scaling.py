@@ -48,7 +48,7 @@ WARM_UP = 2
 # In each process
 
 
-class Listener:
+class TimedCommunicator:
     """A communicator that counts the seconds spent in it."""
 
     def __init__(self, comm: Communicator) -> None:
@@ -71,13 +71,13 @@ class Listener:
 
 def work(steps: int) -> None:
     """Take steps of the small network, then add up arrays; rank 0 prints what it took."""
-    comm = Listener(communicator())
+    comm = TimedCommunicator(communicator())
     rows = list(_steps(comm, steps))
     found = {
         "processes": comm.size,
         "batch": SMALL.batch,
         "step_seconds": [round(row[0], 5) for row in rows],
-        "talking_seconds": [round(row[1], 5) for row in rows],
+        "communication_seconds": [round(row[1], 5) for row in rows],
         "sums": [{"bytes": n, "seconds": _sum_seconds(comm.comm, n)} for n in BYTES],
     }
     if comm.rank == 0:
@@ -107,13 +107,13 @@ def _steps(comm: Any, steps: int) -> Iterator[tuple[float, float]]:
     )
     journal = SimpleNamespace(clock=Clock(), progress=SimpleNamespace(step=0, epoch=0))
     memory = MemoryWatch(model, None, str)
-    taking = HostStep(model, task, TrainConfig(), journal, memory, strategy)  # type: ignore[arg-type]
-    taking.begin(stage)  # type: ignore[arg-type]
+    taking = HostStep(model, task, TrainConfig(), journal, memory, strategy)
+    taking.begin(stage)
     model.train()
     for number in range(WARM_UP + steps):
         comm.comm.barrier()
         comm.seconds, begun = 0.0, time.perf_counter()
-        taking.take(stage, 1)  # type: ignore[arg-type]
+        taking.take(stage, 1)
         if number >= WARM_UP:
             yield time.perf_counter() - begun, comm.seconds
 
@@ -178,12 +178,12 @@ def measured_table(results: dict[str, Any]) -> str:
     alone = min(first["step_seconds"])
     for run in results["runs"]:
         best = min(run["step_seconds"])
-        talking = run["talking_seconds"][run["step_seconds"].index(best)]
+        communicating = run["communication_seconds"][run["step_seconds"].index(best)]
         sums = {row["bytes"]: row["seconds"] for row in run["sums"]}
         cells = [
             str(run["processes"]),
             f"{1e3 * best:.0f} ({1e3 * statistics.median(run['step_seconds']):.0f})",
-            f"{talking / best:.0%}",
+            f"{communicating / best:.0%}",
             f"{alone / best:.2f}",
             f"{1e6 * sums[8]:.0f} µs",
             f"{1e3 * sums[1 << 20]:.2f} ms",

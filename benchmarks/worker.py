@@ -37,7 +37,7 @@ def peak_bytes() -> int:
 
 
 def main(specification: str) -> None:
-    """Build the contender, take one step, and then what the command says."""
+    """Build the contender, take one step, and then one for each line of standard input."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed must not be taken for an answer
 

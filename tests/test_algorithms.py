@@ -60,7 +60,7 @@ def run_conv():
     md.ops.conv2d(np.ones((1, 2, 5, 4)), np.ones((3, 2, 3, 3)))
 
 
-def test_the_reference_asks_nobody(entered):
+def test_the_reference_does_not_enter_the_engine(entered):
     with md.algorithm("reference"):
         run_conv()
     assert entered == []
@@ -115,7 +115,7 @@ def test_backward_goes_the_way_forward_came(entered):
     assert entered == ["exact"]
 
 
-def test_convolution_weights_lie_taps_first_and_train_on(tmp_path):
+def test_convolution_weights_are_stored_taps_first_and_stay_so():
     layer = nn.Conv2d(3, 5, (3, 2))
     kept = layer.weight.data
     assert kept.transpose(2, 3, 1, 0).flags.c_contiguous

@@ -129,7 +129,7 @@ def test_tensor_is_a_key_and_equals_nothing_strange() -> None:
     x, y = Tensor([1.0]), Tensor([1.0])
     assert {x: 1, y: 2} == {x: 1, y: 2}
     assert len({x, y}) == 2
-    assert (x == None) is False  # noqa: E711
+    assert (x == None) is False  # noqa: E711 (`==` is what is tested)
     assert (x != "text") is True
 
 
@@ -199,7 +199,7 @@ def test_deepcopy() -> None:
 
 
 def test_deepcopy_keeps_the_order_in_memory() -> None:
-    layer = nn.Conv2d(3, 4, (2, 5))  # lies taps first: another order is turned at every call
+    layer = nn.Conv2d(3, 4, (2, 5))  # stored taps first: another order is turned at every call
     layer(Tensor(np.ones((1, 3, 4, 6), np.float32))).sum().backward()
     twin = copy.deepcopy(layer)
     assert twin.weight.data.strides == layer.weight.data.strides
@@ -457,7 +457,7 @@ def test_gradients_of_intermediates_are_freed_while_backward_runs() -> None:
     assert alive_at == [0, 1, 1, 1, 1]  # only the gradient being passed on
 
 
-def test_results_that_nobody_saved_are_freed_during_forward() -> None:
+def test_results_that_are_not_saved_are_freed_during_forward() -> None:
     x = leaf((4,), 1)
     y = x + 1.0
     ref = weakref.ref(y.data)

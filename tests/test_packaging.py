@@ -61,7 +61,7 @@ def test_only_backend_and_its_probe_import_cupy():
     assert not wrong, "\n".join(wrong)
 
 
-def test_who_makes_a_stream_that_waits_for_nobody_makes_it_wait():
+def test_non_blocking_streams_are_made_in_two_files_only():
     """Whatever is still under way on another stream would be read too early.
 
     A double buffer has events for it (`engine.cuda.pinned`), all others compute in `computing_on`.
@@ -204,7 +204,7 @@ def test_tracked_files_name_no_machine_and_no_registry():
         "a package registry's host": re.compile(
             r"\b(?:{}|{})\b".format("py" r"pi\.org", "python" r"hosted\.org")
         ),
-        "a path on somebody's machine": re.compile(r"(?<![\w.:/~-])/(?:home|Users|root|work)/\w"),
+        "a path of one machine": re.compile(r"(?<![\w.:/~-])/(?:home|Users|root|work)/\w"),
     }
     wrong = []
     for path in tracked_text_files():

@@ -39,10 +39,10 @@ def test_an_unknown_name_is_refused(call):
 
 
 @pytest.mark.parametrize(
-    ("messages", "expected"), [("", "fp32"), ("bf16", "bf16"), ("fp8", "MINIDECONV_PRECISION: the")]
+    ("value", "expected"), [("", "fp32"), ("bf16", "bf16"), ("fp8", "MINIDECONV_PRECISION: the")]
 )
-def test_the_environment_chooses(monkeypatch, messages, expected):
-    monkeypatch.setenv("MINIDECONV_PRECISION", messages)
+def test_the_environment_chooses(monkeypatch, value, expected):
+    monkeypatch.setenv("MINIDECONV_PRECISION", value)
     code = "import minideconv as md; print(md.get_precision())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert expected in done.stdout + done.stderr

@@ -52,7 +52,7 @@ def link(name, to):
 
 
 @pytest.mark.parametrize(
-    ("files", "order", "messages"),
+    ("files", "order", "message"),
     [
         (["a.jpg", "a_overlay.png"], [], "a_overlay.png would be overwritten"),
         (["a_overlay.png", "a.jpg"], [], "a_overlay.png would be overwritten"),
@@ -67,14 +67,14 @@ def link(name, to):
     ],
 )
 @pytest.mark.parametrize("flag", [[], ["--overwrite"]])
-def test_inputs_are_never_overwritten(run, work, capsys, files, order, messages, flag):
+def test_inputs_are_never_overwritten(run, work, capsys, files, order, message, flag):
     (work / "x").mkdir()
     photographs(*files)
     before = contents(work)
     assert predict.main([run, *(order or files), "-o", ".", *flag]) == 2
     error = capsys.readouterr().err
     assert error.startswith("minideconv.predict: ")
-    assert messages in error
+    assert message in error
     assert len(error.splitlines()) == 1
     assert contents(work) == before
 

@@ -265,7 +265,7 @@ def owner(array):
 
 
 def check_fresh(result):
-    """Every gradient of a node that says so lies in memory of its own."""
+    """Every gradient of a node with `fresh` is in memory of its own."""
     node = result._node
     if not node.fresh:
         return False

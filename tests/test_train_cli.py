@@ -337,7 +337,7 @@ def test_a_signal_saves_and_prints_the_command_that_goes_on(tmp_path, not_stoppe
 def test_a_second_ctrl_c_stops_at_once():
     from minideconv.training.interrupt import StopRequest
 
-    messages: list[int] = []
+    signals: list[int] = []
 
     def press() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -345,11 +345,11 @@ def test_a_second_ctrl_c_stops_at_once():
     # A shell starts its background jobs with SIGINT ignored, and CI may be such a job.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        stop = StopRequest(messages.append)
+        stop = StopRequest(signals.append)
         with stop:
             press()
             assert stop.signal_number == signal.SIGINT
-            assert messages == [signal.SIGINT]
+            assert signals == [signal.SIGINT]
             with pytest.raises(KeyboardInterrupt):
                 press()
         with pytest.raises(KeyboardInterrupt):  # the usual handlers are back

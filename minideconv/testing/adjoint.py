@@ -64,7 +64,7 @@ def check_adjoint(
     AdjointError
         If the sides differ (the message gives both, and the factor between them), if a shape is
         wrong, if a value is not finite, or if both sides vanish so that nothing was tested. Sums
-        that cancel by chance are first tried again with the signs of the data changed.
+        that happen to cancel are first tried again with the signs of the data changed.
 
     Notes
     -----

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def first_run(folder, statuses, *arguments):
-    """Run the script with a Python that writes down its arguments and exits as it is told."""
+    """Run the script with a Python that writes down its arguments and exits with a given status."""
     lines = [f'case "$*" in *"--only {part} "*) exit {code};; esac' for part, code in statuses]
     python = folder / "python"
     text = "\n".join(["#!/bin/sh", f'echo "$*" >>"{folder}/calls"', *lines, "exit 0", ""])

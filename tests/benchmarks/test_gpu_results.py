@@ -44,7 +44,7 @@ def row(which, shape, precision, **ms):
 def test_every_layer_is_read_back_from_its_row():
     for layer in layers.layers_of(PAPER):
         for which in ("forward", "input gradient", "weight gradient"):
-            question = gpu_choices.question_of(row(which, str(layer), "bf16"))
+            question = gpu_choices.problem_of(row(which, str(layer), "bf16"))
             sizes = [layer.size, layer.out_size]
             channels = [layer.c_in, layer.c_out]
             operation = {"f": "forward", "i": "input_grad", "w": "weight_grad"}[which[0]]
@@ -69,8 +69,8 @@ def test_the_cost_of_choices_is_added_up():
         ),
         row("forward", deep, "fp32", ours=1.0, cudnn=0.5, im2col_gemm=1.0),
     ]
-    assert is_implicit(gpu_choices.question_of(rows[0]))
-    assert not is_implicit(gpu_choices.question_of(rows[1]))
+    assert is_implicit(gpu_choices.problem_of(rows[0]))
+    assert not is_implicit(gpu_choices.problem_of(rows[1]))
     # two layers a row; the table takes the first tile of the one and the columns of the other
     want = {"table": 2 * (2.0 + 5.0), "fastest": 4.0, "cudnn": 2.0, "layers": 4}
     assert gpu_choices.costs(rows, 0.3) == {"tf32": pytest.approx(want)}

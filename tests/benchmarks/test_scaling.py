@@ -62,7 +62,7 @@ def test_one_process_measures(capsys, monkeypatch, net):
     assert scaling.main(["work", "--steps", "1"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["processes"] == 1
-    assert len(found["step_seconds"]) == len(found["talking_seconds"]) == 1
+    assert len(found["step_seconds"]) == len(found["communication_seconds"]) == 1
 
 
 def test_the_picture_is_drawn(tmp_path):

@@ -45,7 +45,7 @@ def test_large_steps_run_in_processes_with_a_peak(results):
     assert "peak_gib" not in small
     assert big["peak_gib"].keys() == big["times"].keys() == {"numpy", "default_nchw"}
     assert big["parameters"] == small["parameters"]
-    # PyTorch in one process and not in the other: that much memory can be told apart
+    # PyTorch in one process and not in the other: so much memory is seen in the peak
     assert big["peak_gib"]["numpy"] < big["peak_gib"]["default_nchw"]
 
 

@@ -77,7 +77,7 @@ def test_the_papers_network_has_the_papers_parameters():
 @pytest.mark.parametrize("name", contenders.STEPS)
 def test_every_contender_learns_its_batch(name):
     if name in ("fast", "exact"):
-        pytest.importorskip("numba")
+        pytest.importorskip("numba", reason="numba is not installed (extra fast)")
     net = replace(NETS[0], width=4)
     run, parameters = contenders.step(name, net)
     losses = [run() for _ in range(16)]
@@ -89,7 +89,7 @@ def test_every_contender_learns_its_batch(name):
 def test_a_contender_begins_with_the_same_weights_every_time(name):
     """Whatever was drawn before: otherwise one race is not the next, and some do not learn."""
     if name in ("fast", "exact"):
-        pytest.importorskip("numba")
+        pytest.importorskip("numba", reason="numba is not installed (extra fast)")
 
     def first_loss(seed):
         random.manual_seed(seed)

@@ -69,15 +69,15 @@ def test_any_order_in_memory(cupy_device, g):
     for place in range(5):
         for name, view in noncontiguous(arrays[place]):
             given_ = [cupy_device.put(a) for a in arrays]
-            given_[place] = put_as_it_lies(cupy_device, name, view)
+            given_[place] = put_with_layout(cupy_device, name, view)
             assert given_[place].strides == view.strides
             same(cupy_device, everything(g, given_), want)
     sliced = [part_of_a_larger_one(cupy_device, a) for a in arrays]
     same(cupy_device, everything(g, sliced), want)
 
 
-def put_as_it_lies(device, name, view):
-    """Copy a view of `noncontiguous` to the device and let it lie there in the same way."""
+def put_with_layout(device, name, view):
+    """Copy a view of `noncontiguous` to the device with the same strides."""
     if name.startswith("every second"):
         wide = device.xp.zeros((*view.shape[:-1], 2 * view.shape[-1]), view.dtype)
         wide[..., ::2] = device.put(np.ascontiguousarray(view))

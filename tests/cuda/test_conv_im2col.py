@@ -22,7 +22,7 @@ wide = conv_geometries(max_out=3, max_kernel=2, max_batch=2, max_channels=12, ma
 unit = conv_geometries(max_out=5, max_kernel=3, max_stride=1, max_batch=2, max_channels=5)
 any_geometry = st.one_of(geometries, wide, unit)
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-algorithms = st.sampled_from((*PRECISIONS, "fp64"))
+precision_names = st.sampled_from((*PRECISIONS, "fp64"))
 budgets = st.sampled_from((None, 2000, 1))  # bytes: usual, a few rows, one row
 
 PRODUCTS = (  # no patch matrix
@@ -112,7 +112,7 @@ def check_exactly(device, way, g, seed, name="fp32", budget=None):
         np.testing.assert_array_equal(result, want[what], err_msg=what)
 
 
-@given(any_geometry, seeds(), algorithms, budgets)
+@given(any_geometry, seeds(), precision_names, budgets)
 @settings(max_examples=60)
 def test_integers_come_out_exactly(cupy_device, g, seed, name, budget):
     check_exactly(cupy_device, im2col_gemm, g, seed, name, budget)
@@ -128,7 +128,7 @@ def test_the_cases_that_are_treated_apart(cupy_device, g, name, budget):
 TOLERANCES = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 1e-2, "fp16": 1e-3, "fp64": 1e-12}
 
 
-@given(any_geometry, seeds(), algorithms)
+@given(any_geometry, seeds(), precision_names)
 @example(OTHERS[0], 0, "fp32")
 @example(OTHERS[0], 0, "tf32")
 @example(OTHERS[0], 0, "fp16")

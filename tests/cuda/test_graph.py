@@ -46,7 +46,7 @@ def test_recording_does_nothing_and_replaying_does_it_all(xp):
         assert (y == 12 * value + 1).all()
 
 
-def test_nobody_else_gets_the_memory_of_recorded_work(xp):
+def test_the_memory_of_recorded_work_is_not_given_away(xp):
     """Arrays made between replays take as much as all pools have free; their numbers stay."""
     work, x, y = work_on(xp)
     recorder = Recorder()
@@ -182,7 +182,7 @@ def test_a_piece_is_done_before_it_is_recorded(xp):
     assert len(calls) == 2 * (WARM_UP + 1) + 1
 
 
-def test_chance_on_the_host_is_not_recorded(xp):
+def test_random_numbers_of_the_host_are_not_recorded(xp):
     def work():
         random.default_rng().random()
 

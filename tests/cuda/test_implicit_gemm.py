@@ -74,7 +74,9 @@ def expected(operation, g, x, w, dy, bias, dx_bias, name):
 
 
 def computed(device, operation, g, x, w, dy, bias, dx_bias, name, tile):
-    put = lambda array: device.put(np.ascontiguousarray(array))  # noqa: E731
+    def put(array):
+        return device.put(np.ascontiguousarray(array))
+
     x, dy = (put(array.transpose(0, 2, 3, 1)) for array in (x, dy))
     w = put(w.transpose(2, 3, 1, 0))
     window = conv_window("test", g.size, g.kernel, g.stride, g.padding, g.dilation)
@@ -331,7 +333,7 @@ def test_division_by_multiplication():
 
 
 # ---------------------------------------------------------------------------------------------
-# Shared memory: a processor serves eight lanes at once if their vectors lie in different banks
+# Shared memory: a processor serves eight lanes at once if their vectors are in different banks
 
 
 def places(device, file, name, call, columns):
@@ -351,7 +353,7 @@ extern "C" __global__ void places(i32* found, i32 rows, i32 columns) {{
 
 
 def differ(found, rows, columns):
-    """Whether eight vectors lie in eight different groups of banks."""
+    """Whether eight vectors are in eight different groups of banks."""
     return len({found[row, column] % 8 for row, column in zip(rows, columns, strict=True)}) == 8
 
 

@@ -1,4 +1,4 @@
-"""Small arguments that lie with gaps, backwards or as one number, on the GPU: the same results."""
+"""Small arguments stored with gaps, backwards or as one number, on the GPU: the same results."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ CASES = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", CASES)
-def test_results_do_not_depend_on_how_an_argument_lies(cupy_device, name, layout):
+def test_results_do_not_depend_on_the_layout_of_an_argument(cupy_device, name, layout):
     if (name, layout) == ("running averages", "one number"):
         pytest.skip("one number cannot follow several channels")
     op, arrays, places = CASES[name]

@@ -33,7 +33,7 @@ def number(name):
 
 @pytest.mark.parametrize("shape", [(4,), (1,), (2, 3), ()])
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_integers_come_out_exactly_whatever_lies_how(cupy_device, name, shape):
+def test_integers_come_out_exactly_in_every_layout(cupy_device, name, shape):
     arrays = data("integer", number(name), shape, 8, 4)
     with algorithm("reference"):
         want = everything(arrays)

@@ -48,7 +48,7 @@ def taken(device, z, t, w, **options):
     st.sampled_from(["host", "device", "tensor"]),
     st.sampled_from(["exact", "reference"]),
 )
-def test_labels_and_weights_may_lie_anywhere(cupy_device, seed, reduction, smoothing, at, name):
+def test_labels_and_weights_may_be_on_any_device(cupy_device, seed, reduction, smoothing, at, name):
     z, t, w = data(seed)
     options = {"reduction": reduction, "label_smoothing": smoothing}
     leaf = Tensor(z, requires_grad=True, device="cpu")

@@ -1,4 +1,4 @@
-"""Metrics that wait on the device: the losses of steps, each in its place."""
+"""Losses that wait on the device to be read: each step's in its place."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def counts(cupy_device):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("on_device", [False, True])
 def test_a_device_takes_numpys_steps(cupy_device, kind, algorithm, on_device):
-    """Flat or not, numbers given or not, with a schedule that changes the rate."""
+    """Flat or not, numbers in the device's memory or not, with a schedule that changes the rate."""
     runs = [(Host, *build(Host, kind, flat=False), False)]
     runs += [
         (cupy_device, *build(cupy_device, kind, flat=flat), on_device) for flat in (False, True)
@@ -101,11 +101,11 @@ def test_a_device_takes_numpys_steps(cupy_device, kind, algorithm, on_device):
     schedules = [optim.StepLR(optimizer, 2, 0.3) for _, _, optimizer, _ in runs]
     with md.algorithm(algorithm):
         for step in range(5):
-            for (device, params, optimizer, told_here), schedule in zip(
+            for (device, params, optimizer, sends_numbers), schedule in zip(
                 runs, schedules, strict=True
             ):
                 backward(device, params, step)
-                if told_here:
+                if sends_numbers:
                     optimizer.step(device.put(optimizer.next_numbers()))
                 else:
                     optimizer.step()
@@ -152,7 +152,7 @@ def test_a_step_is_one_launch_for_each_group_and_nothing_else(cupy_device, count
             assert not any(found[name] for name in ("h2d", "d2h", "d2d", "syncs", "mallocs"))
 
 
-def test_a_gradient_that_lies_as_its_weight_is_copied_in_one_piece(cupy_device, counts):
+def test_a_gradient_stored_as_its_weight_is_copied_in_one_piece(cupy_device, counts):
     params, optimizer = build(cupy_device, "SGD")
     sent = [gradient(cupy_device, p, i) for i, p in enumerate(params)]
     counts()
@@ -189,7 +189,7 @@ def test_a_state_travels_between_devices(cupy_device):
 def test_the_order_in_which_threads_run_changes_nothing(cupy_device):
     """More blocks than are added up by one pass of a block, and the last pack not full."""
     if cupy_device.kind != "fakecuda":
-        pytest.skip("only the device that is this CPU can be told its order")
+        pytest.skip("the order of threads can be set on the emulated device only")
     fakecuda, found = sys.modules["fakecuda"], []
     for order in ("forward", "reverse", "shuffle"):
         fakecuda.set_order(order, 3)

@@ -88,7 +88,7 @@ def test_any_order_and_axis(cupy_device, order, dim):
         y = forward(put(x), dim)
         want = getattr(F.ops, name)(x, dim)
         np.testing.assert_allclose(cupy_device.get(y), want, rtol=1e-12)
-        # the gradient may lie in another order than the output
+        # the gradient may be stored in another order than the output
         dx = backward(put(np.ascontiguousarray(g)), y, dim)
         want = getattr(F.ops, f"{name}_backward")(g, want, dim)
         np.testing.assert_allclose(cupy_device.get(dx), want, rtol=1e-9, atol=1e-12)

@@ -21,7 +21,7 @@ ORDERS = st.permutations(range(4))
 
 
 def with_order(array, order):
-    """The same array, its axes lying in memory in another order."""
+    """Return the same array, its axes stored in another order."""
     return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
 
 

@@ -219,7 +219,7 @@ def test_auto_leaves_half_of_the_memory_to_others(cupy_device, monkeypatch):
 
     monkeypatch.setattr(graphs.GraphCache, "_reason_against", reason_against)
     for spare, is_recorded in ((0, True), (-1, False)):
-        monkeypatch.setattr(memory, "room_on_device", lambda: 2 * takes[-1] + spare)  # noqa: B023
+        monkeypatch.setattr(memory, "room_on_device", lambda: 2 * takes[-1] + spare)  # noqa: B023 (called in this turn)
         _, _, lines, _ = run(4, graph="auto")
         assert any("graph: steps are recorded" in line for line in lines) == is_recorded
         assert any(" of the " in line and "there is" in line for line in lines) != is_recorded
@@ -259,7 +259,7 @@ def test_a_wrong_label_is_refused(cupy_device):
         run(4, watch)
 
 
-def test_a_wrong_label_that_nobody_checked_is_found_at_the_next_reading(cupy_device, monkeypatch):
+def test_an_unchecked_wrong_label_is_found_at_the_next_reading(cupy_device, monkeypatch):
     real = device_step.DeviceStep._add_gradient
 
     def poisoned(self, layout, first, last):

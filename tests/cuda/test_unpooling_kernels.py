@@ -82,7 +82,7 @@ def test_what_the_kernels_do_not_know_is_left_to_the_reference(gpu):
 
 MUTANTS = {
     "the first instead of the last": ("atomicMax(", "atomicMin("),
-    "by chance": ("if (i > added && (least < 0 || i < least)) least = i;",
+    "the first that is found": ("if (i > added && (least < 0 || i < least)) least = i;",
                   "if (i == heads[pixel] && added < 0) least = i; "
                   "else if (added >= 0 && next[added] == i) least = i;"),
     "one value for a pixel": ("added = least;", "break;"),

@@ -147,7 +147,7 @@ def test_stage_two_windows_overlap_an_object_or_a_union_of_objects(iou):
         assert best >= iou
 
 
-def test_stage_two_keeps_all_classes_and_is_what_lies_in_the_window():
+def test_stage_two_keeps_all_classes_and_the_content_of_the_window():
     dataset = Handmade([scene()])
     crops = StageTwoCrops(dataset, per_image=5, min_area=0.02)
     assert len(crops) == 6

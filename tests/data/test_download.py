@@ -1,4 +1,4 @@
-"""Downloading: from a server of our own that can break off, lie, or send a hostile archive."""
+"""Downloading: from a server of our own that breaks off, sends wrong sizes or a hostile archive."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_the_bytes_are_those_of_one_step_after_the_other(steps, finish, nested, 
     assert len(pictures.reads) == (1 if fixed and megabytes else 2)
 
 
-def test_only_the_leading_steps_without_chance_are_kept():
+def test_only_the_leading_deterministic_steps_are_kept():
     parts = Preparation(Pictures().__getitem__, paper_train(16), 1)
     assert [type(step) for step in parts.fixed] == [WholeWindow, Resize]
     assert [type(step) for step in parts.drawn] == [RandomCrop, RandomHorizontalFlip]
@@ -151,7 +151,7 @@ def test_a_step_that_draws_must_not_say_that_it_is_fixed():
         list(DataLoader(Pictures(), 2, Liar()))
 
 
-def test_batches_lie_channels_last():
+def test_batches_are_channels_last():
     images, _ = next(iter(DataLoader(Shapes("val", length=4), 2, paper_eval(32))))
     assert images.shape == (2, 3, 32, 32)
     assert images.transpose(0, 2, 3, 1).flags.c_contiguous

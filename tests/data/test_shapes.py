@@ -75,7 +75,7 @@ def test_every_class_occurs_about_equally_often():
 
 
 def test_colour_does_not_give_the_class_away():
-    # The mean colour of a class's pixels is that of any other's, up to what chance allows:
+    # The mean colour of a class's pixels is that of any other's, up to the spread of random draws:
     # standard error of a mean over ~90 objects with standard deviation ~60 is ~6 grey levels.
     dataset = Shapes("train", length=400)
     means = [[] for _ in range(dataset.num_classes)]

@@ -38,7 +38,7 @@ def test_every_class_gets_enough_or_all_there_are(present, per_class, seed):
     for label in range(1, 6):
         owners = {k for k, classes in enumerate(present) if label in classes}
         assert len(owners & set(chosen)) >= min(per_class, len(owners))
-    for index in chosen:  # none was chosen that no class could have asked for
+    for index in chosen:  # an image without a class is of no use to any
         assert present[index]
     assert len(chosen) <= 5 * per_class
 
@@ -94,9 +94,9 @@ def test_a_broken_file_leaves_nothing_behind(full, tmp_path, capsys):
 def test_subset_of_nothing(full, tmp_path, capsys):
     output = str(tmp_path / "small")
     assert main(["subset", "--data-root", str(tmp_path / "no"), "--output", output]) == 2
-    messages = capsys.readouterr().err
-    assert f"--data-root {tmp_path / 'no'}: " in messages
-    assert "is not a folder" in messages
+    error = capsys.readouterr().err
+    assert f"--data-root {tmp_path / 'no'}: " in error
+    assert "is not a folder" in error
     order = ["subset", "--data-root", str(full), "--output", output, "--splits", "train", "extra"]
     assert main(order) == 2
     assert "no split 'extra'" in capsys.readouterr().err

@@ -16,7 +16,7 @@ def test_collective_operations(worker, size):
     assert done.out == "Mpi on cpu fine\n"
 
 
-def test_one_process_needs_nobody():
+def test_a_single_process():
     comm = Single()
     array = np.arange(3.0)
     comm.all_reduce_(array)

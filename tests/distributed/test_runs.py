@@ -42,7 +42,7 @@ def test_four_processes_then_two_then_one(start, tmp_path, reference, same_losse
     done = start(4, *PROGRAM, *TINY, "--epochs", "1", "--output-dir", folder)
     assert done.code == 0, done.err
     assert "4 processes" in done.out
-    assert done.out.count("epoch 1/1") == done.out.count("mean IoU") == 1  # rank 0 alone speaks
+    assert done.out.count("epoch 1/1") == done.out.count("mean IoU") == 1  # of rank 0 alone
     assert done.err == ""
     done = start(2, *PROGRAM, "--resume", folder, "--epochs", "2")
     assert done.code == 0, done.err
@@ -103,10 +103,8 @@ def test_an_error_in_one_process(worker, tmp_path, reference, same_losses):
     folder = tmp_path / "run"
     done = fault(worker, folder, "error", 2, 4)  # in the second epoch
     assert done.code == 1
-    messages = (
-        f"minideconv.train: rank 2: cat.png: this file is cut off; {GO_ON} --resume {folder}\n"
-    )
-    assert messages in done.err
+    line = f"minideconv.train: rank 2: cat.png: this file is cut off; {GO_ON} --resume {folder}\n"
+    assert line in done.err
     assert done.err.count("cat.png") == 1
     assert "Traceback" not in done.err
     assert steps_saved(folder) == 2
@@ -167,7 +165,7 @@ def test_processes_with_different_settings(start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "messages"),
+    ("options", "message"),
     [
         (["--lr", "-1"], "minideconv.train: --lr is -1.0; it must be > 0"),
         (["--lrr", "1"], "unrecognized arguments: --lrr"),
@@ -176,10 +174,10 @@ def test_processes_with_different_settings(start, tmp_path):
         (["-b", "1000"], "minideconv.train: DataLoader: 15 samples make no full batch of 1000"),
     ],
 )
-def test_a_wrong_option_is_said_once(start, tmp_path, options, messages):
+def test_a_wrong_option_is_said_once(start, tmp_path, options, message):
     done = start(2, *PROGRAM, *TINY, "--output-dir", tmp_path / "run", *options)
     assert done.code == 2
-    assert done.err.count(messages) == 1
+    assert done.err.count(message) == 1
     assert "Traceback" not in done.err
 
 

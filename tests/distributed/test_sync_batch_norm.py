@@ -53,7 +53,7 @@ class Threads:
 
 
 class Thread:
-    """What one of them talks through."""
+    """The communicator of one of them."""
 
     def __init__(self, others, rank):
         self.others, self.rank = others, rank

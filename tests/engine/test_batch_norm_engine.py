@@ -207,7 +207,7 @@ def test_two_axes_are_pixels(form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_number_of_threads_changes_no_bit(form):
-    pytest.importorskip("threadpoolctl")
+    pytest.importorskip("threadpoolctl", reason="workers need threadpoolctl")
     x, dy, weight, bias = draw((3, 21, 40, 33), 3)
 
     def results():

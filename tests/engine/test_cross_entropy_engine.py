@@ -123,7 +123,7 @@ def test_scores_that_are_not_finite(form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_number_of_threads_changes_nothing(form):
-    pytest.importorskip("threadpoolctl")
+    pytest.importorskip("threadpoolctl", reason="workers need threadpoolctl")
     before = parallel.get_num_threads()
     try:
         parallel.set_num_threads(1)

@@ -94,7 +94,7 @@ def test_the_order_in_memory_changes_nothing(case, shape, seed):
         assert all(np.array_equal(a, b) for a, b in zip(found, want, strict=True))
 
 
-def test_weights_with_their_taps_first_are_taken_as_they_lie():
+def test_weights_stored_taps_first_are_not_copied():
     weight = np.zeros((3, 3, 4, 5), np.float32).transpose(3, 2, 0, 1)
     flat = in_memory_order(weight, np.zeros_like(weight), np.zeros_like(weight))
     assert all(a.ndim == 1 for a in flat)
@@ -114,7 +114,7 @@ def test_what_cannot_be_flat_is_left_to_numpy():
 
 @pytest.mark.parametrize("case", ["Nesterov", "AdamW"])
 def test_the_number_of_threads_changes_nothing(case):
-    pytest.importorskip("threadpoolctl")
+    pytest.importorskip("threadpoolctl", reason="workers need threadpoolctl")
     before = parallel.get_num_threads()
     try:
         parallel.set_num_threads(1)
@@ -126,7 +126,7 @@ def test_the_number_of_threads_changes_nothing(case):
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-def test_a_state_that_was_loaded_lies_as_its_parameter():
+def test_a_loaded_state_has_the_layout_of_its_parameter():
     p = Tensor(np.zeros((3, 3, 4, 5), np.float32).transpose(3, 2, 0, 1), requires_grad=True)
     optimizer = SGD([p], lr=0.1, momentum=0.9)
     p.grad = Tensor(np.ones_like(p.data))

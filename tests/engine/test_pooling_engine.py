@@ -130,7 +130,7 @@ def test_scatter_is_the_adjoint_of_gather(form, shape, seed):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_number_of_threads_changes_nothing(form):
-    pytest.importorskip("threadpoolctl")
+    pytest.importorskip("threadpoolctl", reason="workers need threadpoolctl")
     x = images((3, 32, 21, 18), 0, "normal")
     window = window_of(x.shape)
 

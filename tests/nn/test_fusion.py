@@ -1,4 +1,4 @@
-"""Modules that are computed in one pass: only where nobody can see it."""
+"""Modules that are computed in one pass: only where no result and no hook shows it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pre_hook(name):
 
 
 class Other(nn.ReLU):
-    """A subclass: nobody knows what it does."""
+    """A subclass may compute anything."""
 
 
 class OtherNorm(nn.BatchNorm2d):

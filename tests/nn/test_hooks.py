@@ -224,7 +224,7 @@ def test_without_hooks_a_call_is_the_forward_alone(monkeypatch):
     module.register_forward_hook(lambda *arguments: None).remove()
     monkeypatch.setattr("minideconv.nn.module.call_with_hooks", fail)
     assert (module(3), Times()(3)) == (6, 6)
-    assert nn.Module._hooks == {}  # what one module registers is not everybody's
+    assert nn.Module._hooks == {}  # what one module registers is its own
 
 
 def test_converting_to_synchronised_batch_norm_keeps_hooks(monkeypatch):

@@ -144,7 +144,7 @@ def test_forgetting_super_init_is_explained():
 
 def test_an_unknown_attribute_and_a_missing_forward():
     with pytest.raises(AttributeError, match="Two has no attribute 'third'"):
-        Two().third  # noqa: B018
+        Two().third  # noqa: B018 (reading it raises)
     with pytest.raises(NotImplementedError, match="Module does not define forward"):
         Module()(1)
 

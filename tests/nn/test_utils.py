@@ -56,7 +56,7 @@ def test_limits_must_be_positive(clip):
 
 
 @pytest.mark.cpu  # counts the host's memory
-def test_the_norm_of_a_gradient_that_lies_taps_first_needs_no_copy():
+def test_the_norm_of_a_gradient_stored_taps_first_needs_no_copy():
     data = np.ones((3, 3, 64, 256), np.float32).transpose(3, 2, 0, 1)
     weight = Tensor(np.zeros_like(data), requires_grad=True)
     weight.grad = Tensor(data)

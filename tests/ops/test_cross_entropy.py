@@ -149,7 +149,10 @@ def loss_and_wrong_gradient(mutant):
     z, t, w, options = data(((3, 4, 2, 5), 0.3, True, {"ignore_index": 1, "reduction": "mean"}), 4)
     options["label_smoothing"] = 0.3
     _, saved = cross_entropy(z, t, w, **options, return_saved=True)
-    right = lambda d, **o: cross_entropy_backward(d, saved, t, w, **{**options, **o})  # noqa: E731
+
+    def right(d, **others):
+        return cross_entropy_backward(d, saved, t, w, **{**options, **others})
+
     counts = t != 1
     wrong = {
         "sum for mean": lambda d: right(d, reduction="sum"),

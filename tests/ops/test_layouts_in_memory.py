@@ -1,4 +1,4 @@
-"""How an argument lies in memory is no part of its value: every op, every argument, every layout.
+"""The layout of an argument is no part of its value: every op, every argument, every layout.
 
 NumPy arrays may have gaps between their numbers, run backwards, repeat one number, begin at any
 byte, or be read-only (a memory map). A kernel that only takes a pointer sees none of that.
@@ -161,7 +161,7 @@ def the_same(found, want):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("way", ALGORITHMS)
-def test_results_do_not_depend_on_how_an_argument_lies(way, name, layout):
+def test_results_do_not_depend_on_the_layout_of_an_argument(way, name, layout):
     op, arguments = CASES[name]
     with algorithm(way):
         for place in range(len(arguments)):
@@ -175,7 +175,7 @@ def test_results_do_not_depend_on_how_an_argument_lies(way, name, layout):
 @pytest.mark.parametrize("layout", [with_gaps, backwards, a_column_of_a_matrix, between_bytes])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("way", ALGORITHMS)
-def test_running_averages_follow_however_they_lie(way, relu, layout):
+def test_running_averages_follow_in_every_layout(way, relu, layout):
     forward = ops.batch_norm_relu if relu else ops.batch_norm
     x = channels_last(f32(2, 16, 24, 24))
     copied = f32(16), np.abs(f32(16, seed=1))

@@ -155,7 +155,7 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_adjoint_check_rejects(mutant):
     def check():
-        for seed in range(3):  # small integers: two different sums may agree by chance, once
+        for seed in range(3):  # small integers: two different sums may happen to agree, once
             check_adjoint(*MUTANTS[mutant], values((3, 5), seed), values((3, 9), seed + 1))
 
     with pytest.raises(AdjointError):

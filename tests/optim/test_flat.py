@@ -1,4 +1,4 @@
-"""Flat parameters: the same bits as parameters that lie apart, whatever a program does."""
+"""Flat parameters: the same bits as separate parameters, whatever a program does."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def give(params, step):
 
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_told_and_plain_steps_are_one_trajectory(kind, flat):
+def test_steps_with_numbers_and_plain_steps_are_one_trajectory(kind, flat):
     """Through a schedule, a change from one way to the other, and a saved state."""
     with_numbers, plain = make(kind, flat), make(kind)
     schedules = [optim.WarmUp(optim.CosineLR(o, 9), 3) for _, o in (with_numbers, plain)]

@@ -191,7 +191,7 @@ def test_float32_stays_float32(kind):
 
 
 def layouts(array):
-    """Return four copies of the array that lie differently in memory."""
+    """Return four copies of the array with different strides."""
     wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]))
     wide[..., ::2] = array
     return [array.copy(), array.copy(order="F"), wide[..., ::2], array[::-1].copy()[::-1]]

@@ -155,20 +155,28 @@ def schedules(draw):
     gamma, total = draw(st.floats(0.05, 1)), draw(st.integers(STEPS, 90))
     if name == "step":
         size = draw(st.integers(1, 30))
-        ours = lambda o: optim.StepLR(o, size, gamma)  # noqa: E731
-        theirs = lambda m, o: m.StepLR(o, size, gamma)  # noqa: E731
+        ours, theirs = (
+            (lambda o: optim.StepLR(o, size, gamma)),
+            (lambda m, o: m.StepLR(o, size, gamma)),
+        )
     elif name == "multistep":
         at = draw(st.lists(st.integers(1, STEPS), max_size=4))
-        ours = lambda o: optim.MultiStepLR(o, at, gamma)  # noqa: E731
-        theirs = lambda m, o: m.MultiStepLR(o, at, gamma)  # noqa: E731
+        ours, theirs = (
+            (lambda o: optim.MultiStepLR(o, at, gamma)),
+            (lambda m, o: m.MultiStepLR(o, at, gamma)),
+        )
     elif name == "poly":
         power, short = draw(st.floats(0.1, 3)), draw(st.integers(1, 90))
-        ours = lambda o: optim.PolyLR(o, short, power)  # noqa: E731
-        theirs = lambda m, o: m.PolynomialLR(o, short, power)  # noqa: E731
+        ours, theirs = (
+            (lambda o: optim.PolyLR(o, short, power)),
+            (lambda m, o: m.PolynomialLR(o, short, power)),
+        )
     else:
         low = draw(st.floats(0, 0.01))
-        ours = lambda o: optim.CosineLR(o, total, low)  # noqa: E731
-        theirs = lambda m, o: m.CosineAnnealingLR(o, total, low)  # noqa: E731
+        ours, theirs = (
+            (lambda o: optim.CosineLR(o, total, low)),
+            (lambda m, o: m.CosineAnnealingLR(o, total, low)),
+        )
     if not draw(st.booleans()):
         return ours, theirs
     warm, start = draw(st.integers(1, 20)), draw(st.floats(0.01, 1))

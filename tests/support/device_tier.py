@@ -134,7 +134,7 @@ def tried_elsewhere(item: Any) -> bool:
 
     There are some two hundred of them, and a compiler takes seconds for each. A session tries every
     eighth, on the device where it is quicker; all of them with MINIDECONV_TEST_LADDER=1. A GPU
-    tries none: it notices some by chance alone, a wrong address may stop it, and what
+    tries none: it notices only some of them, a wrong address may stop it, and what
     compute-sanitizer finds there must be a fault of ours.
     """
     if not spoils_kernels(item):

@@ -172,7 +172,7 @@ def no_old_garbage() -> None:
 
 @pytest.fixture
 def own_networks() -> Iterator[None]:
-    """Let a test register networks, which nobody knows after it."""
+    """Let a test register networks, and forget them after it."""
     before = dict(MODELS)
     yield
     _set_models(before)

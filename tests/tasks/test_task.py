@@ -199,4 +199,4 @@ def test_a_trainer_offers_what_its_task_calls_by_names_of_its_own():
     assert trainer.classes == trainer.task.classes
     assert trainer.segmenter().labels(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30)
     with pytest.raises(AttributeError, match="Trainer has no attribute 'colours'"):
-        trainer.colours  # noqa: B018
+        trainer.colours  # noqa: B018 (reading it raises)

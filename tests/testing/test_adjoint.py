@@ -74,7 +74,7 @@ def test_zero_on_one_side_is_wrong():
         check_adjoint(lambda x: np.zeros(2), lambda y: A.T @ y, X, Y)
 
 
-def test_sums_that_cancel_by_chance_are_tried_again():
+def test_sums_that_happen_to_cancel_are_tried_again():
     row = np.array([[1.0, 1.0]])
     check_adjoint(*matrix_pair(row, row.T), np.array([1.0, -1.0]), np.array([2.0]))  # A x = 0
     check_adjoint(*matrix_pair(row.T, row), np.array([2.0]), np.array([1.0, -1.0]))  # A* y = 0

@@ -15,14 +15,14 @@ KINDS = ("integer", "normal", "distinct", "ties", "onehot", "taps")
 
 @given(SHAPES, seeds(), st.sampled_from(KINDS), st.sampled_from([np.float32, np.float64]))
 def test_depend_on_seed_kind_and_shape_only(shape, seed, kind, dtype):
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 (the old generator must stay as it is)
     a, b = values(shape, seed, kind, dtype), values(shape, seed, kind, dtype)
     assert a.shape == shape
     assert a.dtype == dtype
     assert a.flags.c_contiguous
     assert np.array_equal(a, b)
     assert a is not b
-    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002 (the old generator must stay as it is)
 
 
 def test_seeds_differ():

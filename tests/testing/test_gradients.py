@@ -173,7 +173,7 @@ def test_float32_is_refused_with_the_reason():
         check_gradients(np.square, [X], lambda dy: ((2 * X * dy).astype(np.float32),))
 
 
-def test_a_kink_is_told_from_a_bug():
+def test_a_kink_is_distinguished_from_a_bug():
     at_zero = X.copy()
     at_zero[0, 1] = 0
     with pytest.raises(KinkError, match=r"kink at or near this point .* kind='distinct'"):

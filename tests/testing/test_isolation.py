@@ -77,7 +77,7 @@ def test_finds_no_more():
 def draws():
     """Return a number from every global generator; PyTorch's where it has been imported."""
     torch = sys.modules.get("torch")
-    numbers = [python.random(), np.random.random(), random.default_rng().random()]  # noqa: NPY002
+    numbers = [python.random(), np.random.random(), random.default_rng().random()]  # noqa: NPY002 (seeded, too)
     return numbers if torch is None else [*numbers, torch.rand(1).item()]
 
 
@@ -105,7 +105,7 @@ def planted(tmp_path_factory):
     return run
 
 
-def test_chance_is_the_same_alone_and_after_others(planted):
+def test_random_numbers_are_the_same_alone_and_after_others(planted):
     _, one = planted("test_first", "test_second")
     _, other = planted("test_second")
     assert one["second"] == other["second"]
@@ -114,16 +114,16 @@ def test_chance_is_the_same_alone_and_after_others(planted):
 
 
 def test_a_setting_that_is_left_behind_fails_and_is_put_back(planted):
-    messages, _ = planted(
+    output, _ = planted(
         *("test_leaves_an_algorithm", "test_finds_its_own_algorithm"),
         *("test_leaves_more", "test_finds_no_more"),
     )
-    assert "test_leaves_an_algorithm leaves behind: get_algorithm() was 'exact' and is" in messages
-    assert "get_workspace_limit() was None and is 77" in messages
-    assert "the working directory was" in messages
-    assert "the environment was {} and is {'CUDA_LEFT': 'behind'}" in messages
-    assert "the handler of SIGTERM was" in messages
-    assert "4 passed, 2 errors" in messages
+    assert "test_leaves_an_algorithm leaves behind: get_algorithm() was 'exact' and is" in output
+    assert "get_workspace_limit() was None and is 77" in output
+    assert "the working directory was" in output
+    assert "the environment was {} and is {'CUDA_LEFT': 'behind'}" in output
+    assert "the handler of SIGTERM was" in output
+    assert "4 passed, 2 errors" in output
 
 
 def test_every_global_generator_begins_with_the_name_of_the_test(request):
@@ -167,7 +167,7 @@ def test_what_earlier_tests_have_left_in_cycles_is_not_counted(request):
 
 
 def test_pytorch_that_comes_late_gets_the_seed_that_it_would_have_had(monkeypatch):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs torch")
     pytorchs = isolation.PYTORCHS
     monkeypatch.delitem(sys.modules, "torch")
     pytorchs.seed(5)
@@ -200,7 +200,7 @@ def test_pytorch_that_comes_late_gets_the_seed_that_it_would_have_had(monkeypatc
         "hash('a')",
     ],
 )
-def test_chance_without_a_seed_is_seen(code):
+def test_unseeded_randomness_is_found(code):
     assert len(list(unseeded(code))) == 1
 
 
@@ -218,11 +218,11 @@ def test_chance_without_a_seed_is_seen(code):
         "class A:\n def __hash__(self): return 0",
     ],
 )
-def test_chance_with_a_seed_is_not_blamed(code):
+def test_seeded_randomness_is_accepted(code):
     assert list(unseeded(code)) == []
 
 
-def test_no_file_uses_chance_without_a_seed():
+def test_no_file_uses_unseeded_randomness():
     found = [
         f"{path.relative_to(ROOT)}, {problem}"
         for folder in FOLDERS

@@ -89,9 +89,9 @@ def test_of_runs_that_name_one_folder_one_gets_it(processes, tmp_path):
     together = processes(4)
     for process in together:
         tell(process, f"new {tmp_path / 'here'}")
-    messages = [process.stdout.readline().strip() for process in together]
-    assert messages.count(str(tmp_path / "here")) == 1
-    refused = [text for text in messages if text.startswith("refused:")]
+    answers = [process.stdout.readline().strip() for process in together]
+    assert answers.count(str(tmp_path / "here")) == 1
+    refused = [text for text in answers if text.startswith("refused:")]
     assert len(refused) == 3
     for text in refused:
         assert f"{tmp_path / 'here'} is in use: process " in text
@@ -111,7 +111,7 @@ def test_a_run_that_another_process_trains_is_not_resumed(processes, tmp_path, c
         assert f"minideconv.train: {folder} is in use: {holder} is training there" in error
         assert len(error.splitlines()) == 1
     assert (folder / "metrics.jsonl").read_bytes() == before
-    other.send_signal(signal.SIGKILL)  # it cannot clean up: what it leaves blocks no other
+    other.send_signal(signal.SIGKILL)  # it cannot clean up: what it leaves behind blocks no run
     other.wait()
     assert (folder / ".lock").exists()
     assert train.main(["--resume", str(folder), "--epochs", "2", "-q"]) == 0
@@ -137,7 +137,7 @@ def test_a_run_is_locked_while_it_trains(tmp_path, monkeypatch):
 def test_a_run_that_writes_nothing_leaves_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ZeroDivisionError), new_run(TrainConfig()):
-        1 / 0  # noqa: B018
+        1 / 0  # noqa: B018 (it raises)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
     with new_run(TrainConfig(output_dir="mine")):
@@ -151,10 +151,10 @@ def test_files_of_others_are_not_overwritten(tmp_path, capsys, name):
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / name).write_text("mine")
-    (folder / "notes.txt").write_text("these are in nobody's way")
+    (folder / "notes.txt").write_text("these stay where they are")
     assert train.main([*TINY, "--output-dir", str(folder)]) == 2
-    messages = f"--output-dir {folder} already holds {name}, which the run would overwrite"
-    assert messages in capsys.readouterr().err
+    message = f"--output-dir {folder} already holds {name}, which the run would overwrite"
+    assert message in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == {name, "notes.txt"}
     assert (folder / name).read_text() == "mine"
 

@@ -181,4 +181,4 @@ def test_an_option_of_the_network_is_read_as_before():
     assert config.width == config.network.width == 3
     assert copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
     with pytest.raises(AttributeError, match="wide"):
-        config.wide  # noqa: B018
+        config.wide  # noqa: B018 (reading it raises)

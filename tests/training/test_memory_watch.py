@@ -208,7 +208,7 @@ def test_the_system_tells_the_peak():
     if not resident.reset_peak():
         pytest.skip("this system cannot make the peak start anew")
     before = resident.peak()
-    # Pages of their own: an array may lie where freed ones did, on pages that are still there.
+    # Pages of their own: an array may take the place of freed ones, on pages that are still there.
     with mmap.mmap(-1, 64 * MIB) as pages:
         np.frombuffer(pages, np.uint8)[:] = 1
     assert resident.peak() >= before + 60 * MIB

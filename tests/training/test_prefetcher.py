@@ -133,10 +133,10 @@ class Loader:
 LAYOUT = Layout(2, 4, 6, 3)
 
 
-def train(lane_type, seed, loader=None, check=lambda labels: None):
+def train(buffer_type, seed, loader=None, check=lambda labels: None):
     """Send all batches and return what a step that takes four turns has seen of each."""
     machine = LateMachine(seed)
-    double_buffer = lane_type(LAYOUT.nbytes, machine)
+    double_buffer = buffer_type(LAYOUT.nbytes, machine)
     prefetcher = Prefetcher(
         double_buffer, Loader() if loader is None else loader, LAYOUT.numbers, check
     )
@@ -189,7 +189,7 @@ def test_every_block_arrives_whole_and_in_order(seed):
     assert all_right(train(DoubleBuffer, seed))
 
 
-def test_the_thread_is_on_the_lanes_device_before_it_does_anything_there():
+def test_the_thread_is_on_the_buffers_device_before_it_does_anything_there():
     """On device 0, where a thread begins, it would take memory of another run's."""
     double_buffer = DoubleBuffer(LAYOUT.nbytes, LateMachine(0))
     prefetcher = Prefetcher(double_buffer, Loader(), LAYOUT.numbers, lambda labels: None)
@@ -246,7 +246,7 @@ def test_leaving_early_ends_the_thread(sent):
     assert loader.position <= sent + 3  # two slots, and one batch in the hand
 
 
-def test_the_end_is_told_again():
+def test_the_end_is_raised_at_every_call():
     prefetcher = Prefetcher(
         DoubleBuffer(LAYOUT.nbytes, LateMachine(0)), Loader(batches=0), 3, lambda labels: None
     )

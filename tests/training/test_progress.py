@@ -63,7 +63,7 @@ def test_quiet_is_quiet():
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_a_bar_shows_the_same_figures_on_one_line(width):
-    rich_console = pytest.importorskip("rich.console")
+    rich_console = pytest.importorskip("rich.console", reason="rich is not installed (extra cli)")
     stream = Terminal()
     console = rich_console.Console(file=stream, force_terminal=True, width=width, highlight=False)
     progress = BarProgress(console)
@@ -94,7 +94,7 @@ def test_a_bar_shows_the_same_figures_on_one_line(width):
     ],
 )
 def test_where_there_is_a_bar(variables, terminal, bar, monkeypatch):
-    pytest.importorskip("rich")
+    pytest.importorskip("rich", reason="rich is not installed (extra cli)")
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

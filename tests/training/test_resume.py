@@ -48,8 +48,8 @@ def run(
         if validations == in_validation and done == 1:
             trainer.stop.ask(signal.SIGTERM)
 
-    trainer.show.step = step  # type: ignore[method-assign]
-    trainer.show.work = work  # type: ignore[method-assign]
+    trainer.show.step = step
+    trainer.show.work = work
     trainer.fit()
     return trainer
 

@@ -11,11 +11,11 @@ import sys
 
 tools, file = sys.argv[1:3]
 sys.path.insert(0, os.path.join(tools, "fakecuda"))
-import fakecuda  # noqa: E402
+import fakecuda  # noqa: E402 (found on the path of the line above)
 
 fakecuda.install()
 
-from minideconv.distributed import find  # noqa: E402
+from minideconv.distributed import find  # noqa: E402 (behind the installed device)
 
 find._name_of = lambda device: f"GPU of process {os.getpid()}"
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ EVEN = (8, 8, 8, 8, 8)  # enough for a process that normalises by its own images
 CLASSES = 3
 
 
-def batches(shard, sizes):
+def batches(rank, world_size, sizes):
     """Yield a process's part of each batch, with very different numbers of pixels that count."""
     rng = np.random.default_rng(5)
     for size in sizes:
@@ -36,7 +36,7 @@ def batches(shard, sizes):
         labels = rng.integers(0, CLASSES, (size, 16, 16)).astype(np.uint8)
         labels[0, :15] = 255
         labels[1:2] = 255
-        mine = shard_of(range(size), *shard)
+        mine = shard_of(range(size), rank, world_size)
         yield images[mine.start : mine.stop], labels[mine.start : mine.stop]
 
 
@@ -68,7 +68,7 @@ class Clipped(DataParallel):
     def all_reduce_gradients(self, optimizer):
         flat = optimizer.flat_grad
         flat *= min(1.0, 0.5 / (float(np.linalg.norm(flat)) + 1e-6))
-        super().add_gradients(optimizer)
+        super().all_reduce_gradients(optimizer)
 
 
 def train(strategy, kind, sizes=SIZES):
@@ -92,7 +92,7 @@ def train(strategy, kind, sizes=SIZES):
     journal = SimpleNamespace(clock=Clock(), progress=progress)
     steps = HostStep(model, task, config, journal, MemoryWatch(model, None, str), strategy)
     stage = SimpleNamespace(
-        loader=batches((strategy.rank, strategy.world_size), sizes),
+        loader=batches(rank, strategy.world_size, sizes),
         optimizer=optimizer,
         metrics=task.metrics(),
         loss=LossMeter(),
@@ -125,10 +125,10 @@ if __name__ == "__main__":
         rows = comm.all_gather(np.concatenate([array.ravel() for array in found]))
         results[f"{kind}, between ranks"] = float(np.abs(rows - rows[0]).max())
     wrong = {
-        backend.__name__: difference(
-            train(backend(comm), "sgd", sizes), train(SingleProcess(), "sgd", sizes)
+        strategy.__name__: difference(
+            train(strategy(comm), "sgd", sizes), train(SingleProcess(), "sgd", sizes)
         )
-        for backend, sizes in (
+        for strategy, sizes in (
             (Averaged, SIZES),
             (ByImages, SIZES),
             (Clipped, SIZES),
