@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     options = _parser().parse_args(arguments)
     if options.command == "cpu":
         _cpu(options)
@@ -66,7 +66,7 @@ def _cpu(options: argparse.Namespace) -> None:
             f"--threads {max(options.threads)}: this process may use {cores()} cores; more threads"
             " than cores measure only how they wait for each other"
         )
-    the_torch()  # say at once that it is missing
+    the_torch()  # an error now if it is missing
 
     from benchmarks import cpu
     from benchmarks.plans import FULL, QUICK

@@ -44,7 +44,7 @@ class Child:
     def __call__(self) -> Sample:
         """Take one turn."""
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it is dead; the answer that does not come says so
+        with suppress(BrokenPipeError):  # it is dead; the missing answer shows it
             print("step", file=self.process.stdin, flush=True)
         answer = self._answer()
         return Sample(answer["wall"], answer["cpu"], answer["others"])
@@ -83,7 +83,7 @@ class Child:
 
 
 def available_bytes() -> float:
-    """Return how much memory a new process could have; infinity where the system does not say."""
+    """Return how much memory a new process could have; infinity where that is not known."""
     try:
         with open("/proc/meminfo") as file:
             line = next(line for line in file if line.startswith("MemAvailable"))

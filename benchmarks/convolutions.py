@@ -163,7 +163,7 @@ def _our_calls(layer: Layer, arrays: dict[str, np.ndarray]) -> Calls:
 
 
 def torch_calls(layer: Layer, x: Any, dy: Any, w: Any, b: Any) -> Calls:
-    """PyTorch's three: what autograd calls, asked for one gradient at a time."""
+    """PyTorch's three: what autograd calls, for one gradient at a time."""
     torch, p = the_torch(), layer.padding
     functional = torch.nn.functional
     forward = functional.conv_transpose2d if layer.transposed else functional.conv2d

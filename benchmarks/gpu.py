@@ -182,7 +182,7 @@ def _store(results: dict[str, Any], out: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         "benchmarks.gpu", description=__doc__.split("\n")[0], formatter_class=HelpFormatter
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.page:
         _write_page(options.out or COMMITTED, options.page)
         return 0
-    gpu_device.the_gpu()  # say at once that there is none
+    gpu_device.the_gpu()  # an error now if there is none
     kind = "tiny" if options.tiny else re.sub(r"\W+", "-", gpu_name(0).lower()).strip("-")
     out = options.out or RESULTS / f"gpu-{kind}.json"
     sections = options.only or list(SECTIONS)

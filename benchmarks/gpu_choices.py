@@ -65,7 +65,7 @@ def costs(rows: Sequence[Row], least: float) -> dict[str, dict[str, float]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         "benchmarks.gpu_choices", description=__doc__.split("\n")[0], formatter_class=HelpFormatter

@@ -83,7 +83,7 @@ def recorded_by_torch(torch: Any, call: Callable[[], Any]) -> Callable[[], Any] 
     side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     try:
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # as PyTorch asks for before a capture
+        with torch.cuda.stream(side):  # as PyTorch requires before a capture
             for _ in range(2):
                 call()
         torch.cuda.current_stream().wait_stream(side)

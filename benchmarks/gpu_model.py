@@ -184,7 +184,7 @@ def _shown() -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; draw the picture if asked to."""
+    """Print the table; with --plot, draw the picture."""
     parser = argparse.ArgumentParser(
         prog="benchmarks.gpu_model", description=__doc__.split("\n")[0]
     )

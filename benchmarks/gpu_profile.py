@@ -31,7 +31,7 @@ ROUNDS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         "benchmarks.gpu_profile", description=__doc__.split("\n")[0], formatter_class=HelpFormatter
@@ -66,7 +66,7 @@ def _print_times(step: Callable[[], Any], wait: Callable[[], None]) -> None:
         wait()
         times.append((host, time.perf_counter() - start))
     host, whole = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
-    print(f"a step: the host asks for it in {host:.1f} ms; {whole:.1f} ms in all")
+    print(f"a step: the host launches it in {host:.1f} ms; {whole:.1f} ms in all")
 
 
 def _print_kernels(step: Callable[[], Any], wait: Callable[[], None]) -> None:

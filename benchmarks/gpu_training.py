@@ -1,6 +1,6 @@
 """Sections `training` and `agreement`: whole runs of the program, not of its parts.
 
-The program draws its pictures with Pillow. On a machine without it both sections say so instead.
+The program draws its pictures with Pillow. Without it both sections are left out, with a note.
 """
 
 from __future__ import annotations

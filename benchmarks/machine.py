@@ -1,6 +1,6 @@
 """The machine: what it is, and section `floors`, the rates at which it can compute and move bytes.
 
-No program can be faster than these, so a time beside them says how much there is left to win. A
+No program can be faster than these, so a time beside them shows how much there is left to win. A
 rate is the best that was seen and not a median: a limit that other work on the machine hid for a
 moment is still a limit.
 """
@@ -27,7 +27,7 @@ __all__ = ["describe", "rows", "versions"]
 
 
 def describe() -> dict[str, Any]:
-    """Return what kind of machine this is; nothing that tells which one."""
+    """Return what kind of machine this is; nothing that identifies it."""
     info = _cpuinfo()
     flags = info.get("flags", "").split()
     memory = 0

@@ -59,7 +59,7 @@ class Plan:
     most_threads: int = 1  # the largest number in this run
 
 
-_CLASSES = 5  # of the drawn pictures; to ask them takes Pillow, which a bare machine may lack
+_CLASSES = 5  # of the drawn pictures; to import them takes Pillow, which a bare machine may lack
 
 
 def _default_net() -> Net:

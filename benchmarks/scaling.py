@@ -135,7 +135,7 @@ def _sum_seconds(comm: Communicator, nbytes: int) -> float:
 
 
 def measure(counts: Sequence[int], steps: int, out: Path) -> None:
-    """Start the processes, one number of them after the other, and store what they say."""
+    """Start the processes, one number of them after the other, and store their results."""
     launcher = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if launcher is None:
         raise UsageError("measuring needs mpiexec; pip install mpi4py mpich")
@@ -194,7 +194,7 @@ def measured_table(results: dict[str, Any]) -> str:
 
 
 def model_table() -> str:
-    """Return what arithmetic says as Markdown."""
+    """Return the modelled times as Markdown."""
     lines = [
         f"Modelled, not measured: H200 GPUs at {REACHED:.0%} of the step's floor, 64 images each;"
         f" {CLUSTER.gpus} a node, {CLUSTER.nvlink / 1e9:.0f} GB/s between them,"
@@ -253,7 +253,7 @@ def plot(path: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         prog="benchmarks.scaling", description=__doc__, formatter_class=HelpFormatter

@@ -40,7 +40,7 @@ class Case:
 
 
 def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
-    """Measure every op, and say how many microseconds one of them takes."""
+    """Measure every op, and return how many microseconds one of them takes."""
     torch = the_torch()
     switch(available(("fast", "numpy"))[0])
     x = np.random.default_rng(0).standard_normal(SIZE, np.float32)

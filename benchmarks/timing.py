@@ -2,7 +2,7 @@
 
 Three rules. Contenders take turns, A B A B, so that a slow minute hits them all. What is kept is
 the median of several turns, without the first call, which compiles, allocates and fills caches. And
-each sample says how much of the machine others used meanwhile: Linux counts every thread's time on
+each sample holds how much of the machine others used meanwhile: Linux counts every thread's time on
 a core. A sample in which all other processes together had less than 4 % of the cores is *quiet*.
 
 The clock follows from the number of threads. One thread: the processor time of this process, which
@@ -38,7 +38,7 @@ class Sample:
 
     @property
     def quiet(self) -> bool:
-        """Whether others left the cores alone; yes where the system cannot tell."""
+        """Whether others left the cores alone; yes where that is not known."""
         return not self.others > QUIET
 
 

@@ -4,7 +4,7 @@ Trains one small network several times under "exact" and under "fast", once for 
 pictures, and compares: the two algorithms with the same seed start from the same weights and see
 the same pictures, so they differ by rounding alone; two seeds differ by everything else. The
 network is wide enough (64 channels and more on maps of 32 and 16 pixels) that "fast" really is
-Winograd's convolution in most of its layers; the program says in how many.
+Winograd's convolution in most of its layers; the program prints in how many.
 """
 
 from __future__ import annotations

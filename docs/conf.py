@@ -49,7 +49,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # numpydoc's Parameters say it in words
+autodoc_typehints = "none"  # numpydoc's Parameters have it in words
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 default_role = "code"  # a name in single backquotes is code, not a link that may not resolve

@@ -1,7 +1,7 @@
 """The house: which room imports which, measured from the import statements, and drawn as SVG.
 
 A room is a folder of the package or a file directly in it. Its floor is one above the highest room
-that it imports, so every import leads down, or the measuring says which do not.
+that it imports, so every import leads down, or the script lists those that do not.
 
     python docs/_ext/house.py             print the floors
     python docs/_ext/house.py house.svg   and draw them

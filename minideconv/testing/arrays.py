@@ -94,7 +94,7 @@ def as_numpy(array: Any) -> npt.NDArray[Any]:
 
 
 def integer_valued(*arrays: npt.NDArray[Any]) -> bool:
-    """Say whether every entry is an integer small enough to be exact in its array's dtype."""
+    """Return whether every entry is an integer small enough to be exact in its array's dtype."""
     for array in arrays:
         if array.dtype.kind in "iub":
             continue

@@ -145,8 +145,8 @@ def _float64(array: Any, what: str) -> _Array:
     if host.dtype != np.float64:
         raise TypeError(
             f"check_gradients: {what} is {host.dtype}, it must be float64; a difference quotient "
-            f"loses half of the digits, of which {host.dtype} has too few to tell a bug from "
-            "rounding"
+            f"loses half of the digits, of which {host.dtype} has too few to distinguish a bug "
+            "from rounding"
         )
     return host
 

@@ -64,7 +64,7 @@ def _padding_by_edge(x: Array, padding: Pair, **rest: Any) -> Array:
     return conv2d(pad(x, ph, ph, pw, pw, "edge"), **rest)
 
 
-@mutant("conv2d", "The taps stand next to each other although a dilation is asked for.")
+@mutant("conv2d", "The taps stand next to each other although a dilation is given.")
 def _dilation_ignored(dilation: Pair, **rest: Any) -> Array:
     right = conv2d(dilation=dilation, **rest)
     return conv2d(**rest)[:, :, : right.shape[2], : right.shape[3]]

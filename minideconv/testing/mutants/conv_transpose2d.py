@@ -120,7 +120,7 @@ def _pseudo_inverse(
     return _with_bias((inverse @ columns).T.reshape(y.shape), bias)
 
 
-@mutant("conv_transpose2d", "The taps stand next to each other although a dilation is asked for.")
+@mutant("conv_transpose2d", "The taps stand next to each other although a dilation is given.")
 def _dilation_ignored(
     bias: Array | None, padding: Pair, output_padding: Pair, dilation: Pair, **rest: Any
 ) -> Array:
@@ -131,7 +131,7 @@ def _dilation_ignored(
     return _with_bias(_to_size(full[:, :, ph:, pw:], right.shape[2:]), bias)
 
 
-@mutant("conv_transpose2d", "Groups are ignored: every output group hears the first input group.")
+@mutant("conv_transpose2d", "Groups are ignored: every output group reads the first input group.")
 def _groups_ignored(x: Array, weight: Array, bias: Array | None, groups: int, **rest: Any) -> Array:
     first = x.shape[1] // groups
     y = conv_transpose2d(x[:, :first], weight[:first], **rest)
