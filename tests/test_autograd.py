@@ -116,8 +116,8 @@ def test_scalars_as_python_numbers() -> None:
         iter(x)
 
 
-@pytest.mark.cpu  # elsewhere a tensor says where
-def test_repr_says_what_it_is() -> None:
+@pytest.mark.cpu  # elsewhere the repr has the device
+def test_repr() -> None:
     x = Tensor([1.0, 2.0], requires_grad=True)
     assert repr(x) == "Tensor([1., 2.], requires_grad=True)"
     assert repr(x * 2) == "Tensor([2., 4.], made by mul)"
@@ -286,7 +286,7 @@ def test_grad_may_be_tensor_array_or_number_and_takes_the_dtype() -> None:
     assert grad_of(s) == 2
 
 
-def test_only_what_is_asked_for() -> None:
+def test_only_what_is_needed() -> None:
     x, y = leaf((2,), 1), leaf((2,), 2)
     y.requires_grad = False
     z = x * y
@@ -369,7 +369,7 @@ def test_a_saved_array_returned_as_gradient_is_copied() -> None:
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_gradient_said_to_be_fresh_is_kept_without_a_copy(fresh: bool) -> None:
+def test_a_gradient_declared_fresh_is_kept_without_a_copy(fresh: bool) -> None:
     a = leaf((3, 4), 1)
     made: list[Array] = []
 
@@ -505,7 +505,7 @@ def test_no_grad_keeps_nothing() -> None:
 # ---- a second backward ---------------------------------------------------------------------------
 
 
-def test_second_backward_says_what_to_do() -> None:
+def test_the_error_of_a_second_backward_names_the_remedy() -> None:
     x = leaf((2,), 1)
     y = (x * x).sum()
     y.backward()
@@ -719,7 +719,7 @@ def test_a_list_is_written_with_all_its_digits() -> None:
     np.testing.assert_array_equal(x.numpy(), [[0.1, 0.2], [1, 1]])
 
 
-@pytest.mark.cpu  # CuPy knows no read-only arrays
+@pytest.mark.cpu  # CuPy has no read-only arrays
 def test_a_read_only_array_is_not_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         Tensor(np.broadcast_to(np.zeros(1), (3,)))[0] = 1.0
@@ -802,7 +802,7 @@ def test_hook_replaces_the_gradient(on_leaf: bool) -> None:
     np.testing.assert_array_equal(grad_of(x), expected if on_leaf else 2 * expected)
 
 
-@pytest.mark.cpu  # CuPy knows no read-only arrays
+@pytest.mark.cpu  # CuPy has no read-only arrays
 def test_hook_cannot_change_the_gradient_in_place() -> None:
     a, b = leaf((2,), 1), leaf((2,), 2)
 

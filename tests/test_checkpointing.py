@@ -143,7 +143,7 @@ def test_a_hook_in_deconvnet_is_called_once_whatever_it_recomputes(hooked):
         loss.backward()
         assert len(seen) == 1
         result = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
-        assert result.requires_grad  # on the tape: gradients can be asked for too
+        assert result.requires_grad  # on the tape: gradients can be had too
         return recomputed, bits(loss, *(p.grad for p in net.parameters()))
 
     (none, wanted), (most, found) = run(False), run(True)

@@ -118,7 +118,7 @@ def test_a_guarded_function_is_described_as_before():
 
 @pytest.fixture
 def core():
-    """A function that says who computed, and under which device."""
+    """A function that returns what computed, and under which device."""
 
     @accelerated
     def answer_core(x, option=None):
@@ -167,7 +167,7 @@ def test_an_accelerated_function_is_described_as_it_was(core, cupy):
 
 
 class There(np.ndarray):
-    """An array that is said to be on gpu:1; it notes the device under which it is computed with."""
+    """An array that claims to be on gpu:1; it notes the device under which it is computed with."""
 
     device = SimpleNamespace(id=1)
     noted: ClassVar[list[int]] = []

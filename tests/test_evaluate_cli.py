@@ -76,7 +76,7 @@ def test_evaluate_another_list_and_a_checkpoint_by_name(run, tmp_path, capsys):
         (["--json", "/no/such/file.json"], 1, "/no/such/file.json could not be written: No such"),
     ],
 )
-def test_evaluate_says_what_is_wrong(run, arguments, code, message, capsys):
+def test_evaluate_reports_what_is_wrong(run, arguments, code, message, capsys):
     assert evaluate.main([str(run), "-q", *arguments]) == code
     assert message in capsys.readouterr().err
 

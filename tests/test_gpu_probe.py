@@ -65,7 +65,7 @@ def cupy(monkeypatch):
 def cublas(cupy, monkeypatch, found):
     """Give CuPy its module for cuBLAS as version 14 does, or an error.
 
-    Asked for as an attribute, CuPy loads the library from its wheel and then imports the module;
+    Read as an attribute, CuPy loads the library from its wheel and then imports the module;
     the module alone does not find a library that is on no path.
     """
 
@@ -199,7 +199,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("spoil", SENTENCES, ids=lambda spoil: spoil.__name__)
-def test_what_is_missing_is_said_in_one_sentence(cupy, monkeypatch, spoil):
+def test_what_is_missing_is_one_sentence(cupy, monkeypatch, spoil):
     spoil(cupy, monkeypatch)
     sentence = SENTENCES[spoil]
     assert backend.gpu_problem() == sentence
@@ -217,7 +217,7 @@ def test_what_is_missing_is_said_in_one_sentence(cupy, monkeypatch, spoil):
 def test_programs_end_with_2_and_do_not_turn_to_the_cpu(cupy, monkeypatch, capsys, tmp_path, spoil):
     spoil(cupy, monkeypatch)
     checkpoint = tmp_path / "net.npz"
-    checkpoint.write_bytes(b"")  # the device is asked for before the file is read
+    checkpoint.write_bytes(b"")  # the device is opened before the file is read
     runs = {
         train: ["--output-dir", str(tmp_path / "run"), "--train-images", "2", "--val-images", "2"],
         evaluate: [str(checkpoint)],
@@ -231,7 +231,7 @@ def test_programs_end_with_2_and_do_not_turn_to_the_cpu(cupy, monkeypatch, capsy
     assert not (tmp_path / "run").exists()
 
 
-def test_a_device_says_what_it_is_and_whether_it_was_chosen(cupy):
+def test_the_text_of_a_device_and_whether_it_was_chosen(cupy):
     gpu = as_device("auto")
     assert gpu == Device("gpu", 0)
     assert describe_device("auto", gpu) == "gpu:0 (auto: NVIDIA Example)"

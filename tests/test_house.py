@@ -103,8 +103,8 @@ def test_an_upward_import_is_seen(tmp_path, room, line):
     assert len(upward_imports(file, tmp_path / "minideconv")) == 1
 
 
-def test_training_knows_no_task():
-    """What is learned is said in `tasks` alone; what old checkpoints call it must still be read."""
+def test_training_depends_on_no_task():
+    """Words of a task are in `tasks` alone; the names in old checkpoints must still be read."""
     words = r"segment|confusion|cross_entropy|\b(mean_)?iou\b|\bvoid\b|\bclasses\b|\bmasks?\b"
     read = ["best_mean_iou", '"confusion"', "train_eval_agreement"]
     found = [

@@ -218,7 +218,7 @@ def test_tracked_files_name_no_machine_and_no_registry():
 
 
 @pytest.mark.parametrize("module", ["cupy", "cupy.linalg._product", "cupyx.scipy", "cupy_backends"])
-def test_what_numpy_says_about_cupys_own_calls_is_no_failure(module):
+def test_a_warning_of_numpy_about_cupys_own_calls_is_no_failure(module):
     warnings.warn_explicit("it will end", DeprecationWarning, "file.py", 1, module)
 
 

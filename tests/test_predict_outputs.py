@@ -102,7 +102,7 @@ def test_an_input_that_is_still_missing_is_not_made(run, work, capsys):
     assert os.listdir(work) == ["a.jpg"]
 
 
-def test_what_stands_in_the_way_is_replaced_only_when_asked(run, work, capsys):
+def test_other_files_are_replaced_with_overwrite_only(run, work, capsys):
     photographs("in/a.jpg", "in/b.jpg")
     photographs("out/b.png", "out/a_overlay.png", seed=7)  # of another program
     before = contents(work)
@@ -124,7 +124,7 @@ def test_what_stands_in_the_way_is_replaced_only_when_asked(run, work, capsys):
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "folder"])
-def test_what_is_no_file_is_not_replaced_even_when_asked(run, work, capsys, kind):
+def test_what_is_no_file_is_not_replaced_even_with_overwrite(run, work, capsys, kind):
     photographs("a.jpg", "other.jpg")
     (work / "out").mkdir()
     if kind == "folder":

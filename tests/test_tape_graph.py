@@ -1,4 +1,4 @@
-"""The graph says what was computed: names, options and inputs are enough to compute it again."""
+"""The graph holds what was computed: names, options and inputs are enough to compute it again."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_network_is_computed_again_from_its_list(parameters):
     assert options["mul"] == {"b": 0.5}
 
 
-def test_the_list_says_which_pool_made_the_switches():
+def test_the_list_shows_which_pool_made_the_switches():
     pooled, switches = nn.MaxPool2d(2, return_switches=True)(leaf((2, 3, 8, 6), 0))
     steps = graph(nn.MaxUnpool2d()(pooled, switches))
     nodes = {step.name: step for step in steps if isinstance(step, Node)}
@@ -239,7 +239,7 @@ def test_the_graph_ends_at_a_constant():
     assert node.options == {}
 
 
-def test_options_are_freed_with_the_rest_and_a_freed_graph_says_so():
+def test_options_are_freed_with_the_rest_and_reading_them_is_an_error():
     loss = F.cross_entropy(leaf((5, 3)), np.array([0, 1, 2, 255, 1]))
     node = loss._node
     assert "target" in node.options
@@ -254,7 +254,7 @@ def test_nothing_is_normalised_away_that_an_op_refuses():
         F.conv2d(leaf(IMAGE), leaf((4, 3, 3, 3)), stride="two")
 
 
-# ---- gradients said to be fresh ------------------------------------------------------------------
+# ---- gradients declared fresh --------------------------------------------------------------------
 
 
 def owner(array):
@@ -320,7 +320,7 @@ LARGE = {
 
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_gradient_said_to_be_fresh_shares_its_memory_with_nothing(name, kernels):
+def test_a_gradient_declared_fresh_shares_its_memory_with_nothing(name, kernels):
     if kernels and not compiled():
         pytest.skip("numba is not installed (extra fast)")
     before = use_compiled(kernels)

@@ -178,7 +178,7 @@ def test_getitem_and_its_transpose(key: Any) -> None:
     taps = values(shape, 0, "taps")
     moved = check_transpose(lambda x: x[key], shape, 1)
     np.testing.assert_array_equal(moved, taps[plain])
-    # "taps" says where each element came from, so the transpose can be had by a naive loop.
+    # "taps" shows where each element came from, so the transpose can be had by a naive loop.
     y = values(moved.shape, 2)
     expected = np.zeros(12)
     for place, gradient in zip(moved.ravel(), y.ravel(), strict=True):

@@ -262,7 +262,7 @@ def test_help_is_quick_and_names_every_option():
         "[shapes]",
     ):
         assert option in done.stdout
-    # Of the processor: on a busy machine the wall clock tells of others. It takes half a second.
+    # Of the processor: on a busy machine the wall clock measures others. It takes half a second.
     seconds = after.children_user + after.children_system
     assert seconds - before.children_user - before.children_system < 5
     loaded = subprocess.run(

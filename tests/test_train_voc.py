@@ -203,6 +203,6 @@ def test_a_handful_of_real_photographs_is_learned_by_heart():
     trainer.fit()
     confusion, _ = trainer.evaluate(photographs)
     assert confusion.mean_iou > 0.9
-    # In evaluation mode the network says what it said in training mode: the statistics fit.
+    # In evaluation mode the network returns what it did in training mode: the statistics fit.
     images, masks = next(iter(trainer.plan.stages[0].loader))
     assert train_eval_agreement(trainer.model, images, masks).labels > 0.97

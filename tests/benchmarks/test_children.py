@@ -15,7 +15,7 @@ from benchmarks.modes import BenchmarkError
 from benchmarks.timing import Sample
 
 
-def test_a_child_takes_steps_and_knows_its_peak(net):
+def test_a_child_takes_steps_and_returns_its_peak(net):
     child = Child("numpy", net, threads=1)
     try:
         sample = child()
@@ -37,7 +37,7 @@ def test_a_killed_child_is_explained(net):
         child.stop()
 
 
-def test_a_failing_child_says_why(net):
+def test_a_failing_child_returns_its_error(net):
     with pytest.raises(BenchmarkError, match="failed: ValueError: deconvnet: input_size"):
         Child("numpy", replace(net, input_size=1), threads=1)
 

@@ -43,13 +43,13 @@ def test_more_threads_than_cores_are_refused(capsys):
     assert f"may use {cores()} cores" in capsys.readouterr().err
 
 
-def test_without_torch_it_says_what_to_install(monkeypatch, capsys):
+def test_without_torch_the_error_names_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert run("cpu") == 2
     assert "pip install --group oracles" in capsys.readouterr().err
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys, tmp_path):
+def test_without_matplotlib_the_error_names_what_to_install(monkeypatch, capsys, tmp_path):
     path = tmp_path / "results.json"
     store.save(path, store.new({}))
     monkeypatch.setitem(sys.modules, "matplotlib", None)

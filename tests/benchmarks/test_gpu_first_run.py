@@ -80,7 +80,7 @@ def test_help_is_the_scripts_head():
     assert "set -uo" not in done.stdout
 
 
-def test_what_is_left_out_is_said_and_is_no_failure(tmp_path):
+def test_what_is_left_out_is_printed_and_is_no_failure(tmp_path):
     done, parts = first_run(tmp_path, [("training", 3), ("agreement", 3)])
     assert done.returncode == 0
     assert parts == PARTS

@@ -71,7 +71,7 @@ def test_the_picture_is_drawn(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
-def test_without_mpiexec_it_says_what_to_install(monkeypatch, tmp_path):
+def test_without_mpiexec_the_error_names_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(scaling.shutil, "which", lambda *arguments, **keywords: None)
     with pytest.raises(scaling.UsageError, match="pip install mpi4py mpich"):
         scaling.main(["measure", "--out", str(tmp_path / "a.json")])

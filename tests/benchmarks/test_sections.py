@@ -64,7 +64,7 @@ def test_the_page_has_every_section(results):
     assert {v.verdict for v in evaluate(results)} >= {"not measured"}
 
 
-def test_the_file_tells_the_kind_of_machine_and_not_which(results):
+def test_the_file_holds_the_kind_of_machine_and_not_which(results):
     import platform
 
     text = json.dumps(results)

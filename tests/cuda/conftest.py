@@ -1,14 +1,14 @@
 """One fixture for the GPU's kernels: where they run, and how arrays get there and back.
 
 On the device "cpu" the kernels' own source is compiled for the host and runs on NumPy arrays; what
-needs CuPy itself (products, streams, graphs) asks for the fixture `cupy_device` and runs on the
+needs CuPy itself (products, streams, graphs) takes the fixture `cupy_device` and runs on the
 devices "fakecuda" and "gpu".
 
 What tests/kernels adds by environment variables, each in a process of its own:
 
 MINIDECONV_TEST_ORDER    "reverse" or "shuffle": the order of blocks and threads in all tests
 MINIDECONV_TEST_MEMORY   set: only tests of kernels that are right, with every access checked (guard
-                         pages on fakecuda; the compiler's sanitizers where HOSTSHIM_SAN says so)
+                         pages on fakecuda; the compiler's sanitizers where HOSTSHIM_SAN is set)
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def _forget():
 
 @pytest.fixture
 def counts(cupy_device):
-    """Return ``counts()``: what it yields says, at the end, what the device was asked for."""
+    """Return ``counts()``: what it yields holds, at the end, what the device was called for."""
     if cupy_device.kind != "fakecuda":
         pytest.skip("counts are fakecuda's")
     import fakecuda

@@ -30,7 +30,7 @@ def run(command, **variables):
     return done, done.stdout + done.stderr
 
 
-def test_the_first_run_passes_and_says_what_it_left_out(tmp_path):
+def test_the_first_run_passes_and_prints_what_it_left_out(tmp_path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{bare_machine.__file__}" "$@"\n')
     python.chmod(0o755)

@@ -29,7 +29,7 @@ def gpu_of(cupy_device, monkeypatch):
     return become
 
 
-def test_it_is_what_cuda_says(cupy_device):
+def test_it_is_that_of_cuda(cupy_device):
     assert capability.capability() == int(cupy_device.xp.cuda.Device().compute_capability)
 
 

@@ -120,7 +120,7 @@ def test_the_same_bits_twice(cupy_device):
 
 
 # ---------------------------------------------------------------------------------------------
-# What the device is asked to do
+# What the device does
 
 
 @pytest.fixture

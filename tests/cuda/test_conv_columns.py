@@ -58,7 +58,7 @@ def bfloat16(x):
 
 
 def as_factors(x, precision):
-    """Return float32 numbers as the product wants them, by NumPy."""
+    """Return float32 numbers in the order of the product, by NumPy."""
     if precision == "bf16":
         return bfloat16(x)
     with np.errstate(over="ignore"):

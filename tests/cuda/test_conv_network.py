@@ -82,7 +82,7 @@ def test_rounded_factors_are_felt_as_much_as_they_are_rounded(cupy_device, name)
     assert abs(loss - want[1]) <= most * abs(want[1])
 
 
-def test_the_second_step_asks_for_nothing_new(cupy_device):
+def test_the_second_step_allocates_nothing_new(cupy_device):
     if cupy_device.kind != "fakecuda":
         pytest.skip("only fakecuda counts")
     import fakecuda

@@ -201,7 +201,7 @@ def wrong_data(kind):
 
 
 def complaint(z, t, w=None):
-    """Return what the readable op says."""
+    """Return the result of the readable op."""
     with md.algorithm("reference"), pytest.raises(ValueError, match="cross_entropy: ") as caught:
         F.ops.cross_entropy(z, t, w)
     return re.escape(str(caught.value))

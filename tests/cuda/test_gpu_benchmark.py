@@ -45,7 +45,7 @@ def test_a_step_is_profiled(gpu_benchmark, capsys):
 
     assert gpu_profile.main(["--tiny"]) == 0
     printed = capsys.readouterr().out
-    assert "a step: the host asks for it in " in printed
+    assert "a step: the host launches it in " in printed
     assert "kernels" in printed
 
 
@@ -54,7 +54,7 @@ def test_a_section_that_is_not_there(gpu_benchmark, capsys):
     assert "there is no such section; use rates, training" in capsys.readouterr().err
 
 
-def test_without_a_gpu_it_says_so(gpu):
+def test_without_a_gpu_it_is_an_error(gpu):
     if gpu.kind != "hostshim":
         pytest.skip("there is a GPU, or something that looks like one")
     done = subprocess.run(

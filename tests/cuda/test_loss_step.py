@@ -124,7 +124,7 @@ def test_wrong_labels_on_the_host_are_refused_before_they_travel(cupy_device):
 
 @pytest.fixture
 def counted(counts):
-    """Return a function that runs another one twice and says what the second time cost."""
+    """Return a function that runs another one twice and returns what the second time cost."""
 
     def run(function):
         function()

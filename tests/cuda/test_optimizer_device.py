@@ -75,7 +75,7 @@ def same(gpu, params, others, tolerance=1e-6):
 
 @pytest.fixture
 def counts(cupy_device):
-    """Return a function that tells what the device did since the last call."""
+    """Return a function that returns what the device did since the last call."""
     if cupy_device.kind != "fakecuda":
         pytest.skip("only the device that is this CPU counts")
     fakecuda = sys.modules["fakecuda"]
@@ -341,7 +341,7 @@ def test_a_loss_scaled_run_on_a_device_is_numpys(cupy_device, kind, flat, algori
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_loss_scaled_step_asks_the_device_for_nothing(cupy_device, counts):
+def test_a_loss_scaled_step_reads_nothing_from_the_device(cupy_device, counts):
     params, optimizer = build(cupy_device, "AdamW")
     scaler = optim.GradScaler()
     sent = cupy_device.xp.zeros((2, 2), np.float32)

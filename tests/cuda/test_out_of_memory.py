@@ -63,7 +63,7 @@ def need(images, **settings):
     return peak
 
 
-def test_the_sentence_says_where_how_much_and_what_would_fit(limited, tmp_path, capsys):
+def test_the_sentence_has_the_place_the_size_and_what_would_fit(limited, tmp_path, capsys):
     need(2)  # the first step of a process makes what stays
     room = int(1.2 * need(8))
     assert need(16) > room

@@ -115,7 +115,7 @@ def test_every_candidate_computes_the_same(cupy_device):
             np.testing.assert_array_equal(cupy_device.get(result), cupy_device.get(results[0]))
 
 
-def test_what_was_asked_is_listed(cupy_device):
+def test_problems_that_were_chosen_for_are_listed(cupy_device):
     problem = ask("forward", 64, 64, 221)
     arguments = table._arguments(problem)
     assert choose(*arguments) is choose(*arguments)

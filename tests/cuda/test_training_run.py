@@ -123,7 +123,7 @@ def test_a_run_leaves_its_folder_behind_and_its_network_can_be_used(tmp_path, ca
 
 
 @pytest.mark.parametrize("program", [train, evaluate, predict])
-def test_the_cpu_knows_one_precision(program, tmp_path, capsys):
+def test_the_cpu_has_one_precision(program, tmp_path, capsys):
     folder = tmp_path / "run"
     settings = {**TINY, "epochs": 1}
     assert train.main([*options(settings), "--device=cpu", f"--output-dir={folder}"]) == 0

@@ -1,7 +1,7 @@
 """A training step on a GPU: what it may not do, counted, and that a recorded one is the same step.
 
 A step makes one copy from the host, its batch, and none back; it waits for nothing; and from the
-third on it allocates nothing. The counters are fakecuda's, which counts what CuPy asks CUDA for.
+third on it allocates nothing. The counters are fakecuda's, which counts CuPy's calls of CUDA.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TINY = {
 def fake(cupy_device):
     """The counters of the fake device."""
     if cupy_device.kind != "fakecuda":
-        pytest.skip("only fakecuda counts what CUDA is asked for")
+        pytest.skip("only fakecuda counts the calls of CUDA")
     import fakecuda
 
     return fakecuda
@@ -50,7 +50,7 @@ class Lines(Progress):
 
 
 def run(steps, watch=None, **settings):
-    """Take steps; return the losses, the weights, what was said, and the trainer."""
+    """Take steps; return the losses, the weights, the messages, and the trainer."""
     trainer = Trainer(TrainConfig(**{**TINY, **settings}), progress=Lines())
     with computing_on(trainer.device), precision(trainer.config.precision):
         stage = trainer._enter(0)
@@ -181,7 +181,7 @@ def test_another_way_to_compute_is_recorded_anew(cupy_device):
 
 
 def test_a_step_that_cannot_be_recorded(cupy_device, monkeypatch):
-    """It is said, and the steps go on; asked for by name, it is an error."""
+    """A message, and the steps go on; with graph="on" it is an error."""
     real = F.cross_entropy
 
     def cross_entropy(scores, *arguments, **options):

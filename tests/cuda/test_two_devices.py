@@ -285,7 +285,7 @@ def test_segmentation_and_counts(xp):
 
 
 def test_a_kernel_with_much_shared_memory_on_both_devices(xp):
-    """What a kernel may have is asked for on each device: 64 KiB."""
+    """What a kernel may have is set on each device: 64 KiB."""
     head, body = 'extern "C" __global__ void last(float* y)', "s[0] = 7; y[0] = s[0];"
     code = f"{head} {{ extern __shared__ float s[]; {body} }}"
     with pytest.MonkeyPatch.context() as patch:

@@ -138,7 +138,7 @@ def test_a_data_set_that_keeps_its_items_needs_no_processes():
 
 
 @pytest.mark.parametrize("options", [{}, {"processes": 0}])
-def test_processes_have_to_be_asked_for(options):
+def test_processes_are_not_the_default(options):
     loader = DataLoader(Numbers(), 4, workers=2, **options)
     batches, _ = begin(loader)
     assert loader._processes.running == []
@@ -363,7 +363,7 @@ def start(*program: str) -> subprocess.Popen[str]:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that waits for a parent to ask for its code does not."""
+    """Return whether a process runs; one that waits for a parent to read its code does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -176,7 +176,7 @@ def test_no_thread_survives_a_loop_left_early_or_by_an_error():
     assert not threads()
 
 
-def test_no_more_is_prepared_than_asked_for():
+def test_no_more_is_prepared_than_needed():
     asked = []
 
     class Watched(Numbers):

@@ -101,7 +101,7 @@ def test_resize_takes_the_nearest_mask_pixel_and_invents_no_class(height, width,
 
 
 @pytest.mark.parametrize(("small", "large"), [((9, 7), (54, 35)), ((6, 10), (48, 60))])
-def test_resize_interpolates_the_image_where_the_mask_says(small, large):
+def test_resize_interpolates_the_image_where_it_takes_the_mask_from(small, large):
     # Bilinear interpolation of the row number is the row number, away from the border: so the
     # image's coordinates and the mask's must agree to half a source pixel everywhere.
     height, width = small
@@ -191,7 +191,7 @@ def test_undo_brings_every_grey_level_back(seed, bgr, scale):
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (33, 90), (375, 500), (16, 16)])
-def test_paper_recipes_give_the_asked_size_from_any_image(shape):
+def test_paper_recipes_give_the_chosen_size_from_any_image(shape):
     image = np.random.default_rng(0).integers(1, 256, (*shape, 3)).astype(np.uint8)
     mask = np.ones(shape, np.uint8)
     for recipe in (paper_train(56), paper_eval(56)):

@@ -1,4 +1,4 @@
-"""What is said about processes that cannot go on, and with which exit code they end."""
+"""The sentence about processes that cannot go on, and the exit code with which they end."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_processes_with_different_settings(start, tmp_path):
         (["-b", "1000"], "minideconv.train: DataLoader: 15 samples make no full batch of 1000"),
     ],
 )
-def test_a_wrong_option_is_said_once(start, tmp_path, options, message):
+def test_a_wrong_option_is_reported_once(start, tmp_path, options, message):
     done = start(2, *PROGRAM, *TINY, "--output-dir", tmp_path / "run", *options)
     assert done.code == 2
     assert done.err.count(message) == 1

@@ -12,7 +12,7 @@ from minideconv.distributed.waiting import PeerLost, wait_until
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a clock that only waiting moves: a real one also tells how busy the machine is."""
+    """Return a clock that only waiting moves: a real one depends on how busy the machine is."""
     time = SimpleNamespace(now=0.0)
 
     def pass_by(seconds=1e-5):
@@ -29,7 +29,7 @@ def test_what_is_done_is_not_waited_for(clock):
     wait_until(lambda: True, "nothing", 0.0)
 
 
-def test_it_asks_until_it_is_done(clock):
+def test_it_polls_until_it_is_done(clock):
     answers = iter([False] * 50 + [True])
     wait_until(lambda: next(answers), "an answer", 10)
 

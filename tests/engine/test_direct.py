@@ -80,7 +80,7 @@ def test_a_sum_over_many_pixels_keeps_its_digits():
     found = direct.weight_grad(x, dy, conv_window("test", (256, 256), 1, 1, 0, 1))
     want = x.sum(dtype=np.float64)
     assert np.abs(found / want - 1).max() < 1e-5
-    assert abs(np.cumsum(x)[-1] / want - 1) > 1e-4  # so the limit says something
+    assert abs(np.cumsum(x)[-1] / want - 1) > 1e-4  # so the limit means something
 
 
 def test_only_float32_fits():

@@ -136,7 +136,7 @@ def test_a_loaded_state_has_the_layout_of_its_parameter():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_engine_is_asked(case, monkeypatch):
+def test_the_engine_is_called(case, monkeypatch):
     asked = []
     monkeypatch.setattr(engine, "_parts", lambda *arrays: asked.append(len(arrays)))
     steps(case, (3, 4), 0)

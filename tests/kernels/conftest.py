@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def nvrtc():
-    """Return the module ``nvrtc``, where it finds a compiler that knows all GPUs."""
+    """Return the module ``nvrtc``, where it finds a compiler for all GPUs."""
     reason = None
     try:
         if not (12, 8) <= compiler.version() < (13, 0):

@@ -96,7 +96,7 @@ def test_the_block_size_limits_the_registers(nvrtc):
     assert wrong == ["f.cu A=1 sm_90: f needs 200 registers of 40"]
 
 
-def test_a_file_says_with_which_macros_it_is_used_and_what_it_needs(nvrtc, tmp_path, monkeypatch):
+def test_a_file_lists_its_macros_and_what_it_needs(nvrtc, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KERNELS", tmp_path)
     (tmp_path / "common.cuh").write_text("// head\n")
     (tmp_path / "a.cu").write_text("// needs: sm_86\n// compile: REAL=float X=1\n// compile: X=2\n")

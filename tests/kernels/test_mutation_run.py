@@ -1,4 +1,4 @@
-"""The run that spoils kernels: it knows every kernel file, and changes code and nothing else."""
+"""The run that spoils kernels: it covers every kernel file, and changes code and nothing else."""
 
 from __future__ import annotations
 

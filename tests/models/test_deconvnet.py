@@ -181,7 +181,7 @@ def test_config_survives_json_and_rebuilds_the_network():
     assert (again.eval()(x).numpy() == net.eval()(x).numpy()).all()
 
 
-def test_build_knows_its_networks_and_their_arguments():
+def test_build_checks_networks_and_their_arguments():
     with pytest.raises(ValueError, match="no network is called 'unet'; there are deconvnet"):
         models.build("unet", {})
     with pytest.raises(ValueError, match="deconvnet does not take these arguments"):

@@ -184,7 +184,7 @@ def test_a_network_gets_of_the_run_what_it_has_an_argument_for():
     }
 
 
-def test_what_is_declared_wrongly_is_said_when_it_is_registered():
+def test_a_wrong_declaration_is_an_error_when_it_is_registered():
     with pytest.raises(ValueError, match=r"'deconvnet' is already minideconv\.models\.deconvnet"):
         models.register("deconvnet")(Tiny)
     models.register("tiny", TinyOptions)(Tiny)  # a cell of a notebook that is run again
@@ -226,7 +226,7 @@ def test_an_option_may_not_have_the_name_of_a_setting():
         TrainConfig(model="other")
 
 
-def test_a_network_says_how_it_is_built_again():
+def test_a_network_holds_how_it_is_built_again():
     models.register("silent")(lambda: nn.Module())
     with pytest.raises(TypeError, match=r"silent needs a method config\(\)"):
         models.build("silent", {})

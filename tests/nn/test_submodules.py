@@ -125,7 +125,7 @@ def test_every_place_of_a_shared_module_can_be_replaced():
         ("append", "called .append.: this Sequential has no module 'append'"),
     ],
 )
-def test_a_name_of_nothing_says_what_is_missing_and_what_there_is(target, message):
+def test_an_unknown_name_is_an_error_with_the_known_ones(target, message):
     net = Sequential(Linear(2, 2), Sequential(ReLU(), Linear(2, 1)))
     for call in (net.get_submodule, lambda name: net.set_submodule(name, ReLU())):
         with pytest.raises(AttributeError, match=f"^no module is {message}"):

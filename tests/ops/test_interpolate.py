@@ -109,7 +109,7 @@ def test_gradient_on_the_tape(case, seed):
 
 
 @given(resizings())
-def test_forward_is_the_matrices_it_says(case):
+def test_forward_is_the_documented_matrices(case):
     (_, _, height, width), options = case
     factors = options.get("scale_factor", (None, None))
     rest = {k: options[k] for k in ("mode", "align_corners") if k in options}

@@ -2,7 +2,7 @@
 
 NumPy arrays may have gaps between their numbers, run backwards, repeat one number, begin at any
 byte, or be read-only (a memory map). A kernel that only takes a pointer sees none of that.
-`tests/cuda/test_layouts.py` asks the same of a GPU.
+`tests/cuda/test_layouts.py` tests the same on a GPU.
 """
 
 from __future__ import annotations

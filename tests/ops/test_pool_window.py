@@ -29,7 +29,7 @@ def meetings(g: PoolGeometry) -> set[tuple[int, int, int, int, int]]:
 
 
 @given(pool_geometries(max_out=4, max_kernel=4, max_stride=4, max_dilation=3))
-def test_taps_meet_the_pixels_that_the_formula_says(g):
+def test_taps_meet_the_pixels_of_the_formula(g):
     window = window_of(g)
     assert window.out == g.out_size
     met = set()

@@ -1,6 +1,6 @@
 """Oracle tests compare with other libraries, which are optional: skipped without, but never on CI.
 
-A test asks for a library by the fixture of its name (``def test_conv2d(torch, geometry): ...``),
+A test takes a library by the fixture of its name (``def test_conv2d(torch, geometry): ...``),
 or with ``pytest.importorskip`` at the top of its file. Where CI is set, a skip of either kind is a
 failure: CI installs the libraries, so nothing that could run there may go unnoticed.
 """

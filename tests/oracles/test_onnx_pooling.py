@@ -1,6 +1,6 @@
 """The ONNX node cases of pooling, unpooling and batch norm, built in memory by the onnx package.
 
-Every case of the five operators is in the table below: what applies is run, what does not says why.
+Every case of the five operators is in the table below: what applies is run, the rest has a reason.
 They are forward only, in float32, mostly square and of one channel: a complement to the property
 tests, from people who wrote their reference without knowing ours.
 """
@@ -139,7 +139,7 @@ def named(operator):
 
 
 def test_the_table_is_complete(cases):
-    """No case is forgotten, none is counted twice, and the counts are what the table says."""
+    """No case is forgotten, none is counted twice, and the counts are those of the table."""
     applied = [name for names in APPLY.values() for name in names]
     assert sorted(cases) == sorted([*applied, *SKIP])
     for operator, (count, total) in COUNTS.items():
@@ -188,7 +188,7 @@ def test_max_unpool_with_an_output_shape_is_another_meaning(cases):
     """ONNX counts the indices in the 4 x 4 plane that the window implies, then makes 5 x 5 of it.
 
     Switches know their plane, so there is no second size to give: the same numbers give ONNX's
-    values in the 4 x 4 plane, and other pixels if they are said to count in the 5 x 5 one.
+    values in the 4 x 4 plane, and other pixels if they are taken as of the 5 x 5 one.
     """
     x, indices, shape = cases["test_maxunpool_export_with_output_shape"].inputs
     want = cases["test_maxunpool_export_with_output_shape"].outputs[0]

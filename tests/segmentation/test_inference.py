@@ -18,7 +18,7 @@ SIZE, CLASSES = 12, 3
 
 
 class Net(Module):
-    """A 3x3 convolution and batch norm: it tells left from right, and training from evaluation."""
+    """A 3x3 convolution and batch norm: left and right differ, and so do training and eval."""
 
     def __init__(self) -> None:
         super().__init__()

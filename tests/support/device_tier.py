@@ -101,7 +101,7 @@ def about_the_cpu(item: Any) -> bool:
 
 
 def few_examples(item: Any, most: int = EXAMPLES) -> None:
-    """Lower the number of Hypothesis examples, also where a test asks for more than its profile."""
+    """Lower the number of Hypothesis examples, also where a test sets more than its profile."""
     test = getattr(item, "obj", None)
     asked = getattr(test, "_hypothesis_internal_use_settings", None)
     if asked is not None:

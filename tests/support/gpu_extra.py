@@ -19,7 +19,7 @@ def main() -> int:
     problem = gpu_probe.gpu_problem()
     if problem is None:
         blas._library()
-    print(f"the probe says: {problem or 'yes'}")
+    print(f"the probe: {problem or 'yes'}")
     return 0 if problem is None else 1
 
 

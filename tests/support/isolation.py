@@ -54,7 +54,7 @@ class _Ours:
 class _PyTorchs:
     """PyTorch's for the CPU, if imported. If it comes later, it gets the seed that it missed.
 
-    ``torch.manual_seed`` would also note, and keep, who wants to seed GPUs that are not there.
+    ``torch.manual_seed`` would also store calls that seed GPUs which are not there.
     """
 
     number = 0
@@ -81,7 +81,7 @@ class _PyTorchs:
 
 OURS, NUMPYS, PYTORCHS = _Ours(), _NumPys(), _PyTorchs()
 GENERATORS = (python, NUMPYS, OURS, PYTORCHS)
-for generator in (OURS, PYTORCHS):  # Hypothesis knows the two others
+for generator in (OURS, PYTORCHS):  # Hypothesis seeds the two others
     register_random(generator)
 
 
@@ -208,7 +208,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: Any, request: Any) -> Any:
-    """Let a shared fixture draw the same, whichever test asks for it first."""
+    """Let a shared fixture draw the same, whichever test uses it first."""
     if fixturedef.scope == "function":
         return (yield)
     states = [generator.getstate() for generator in GENERATORS]

@@ -7,7 +7,7 @@
 CuPy compiles a kernel when it is first called, for the GPU at hand. NVRTC needs no GPU for that, so
 every kernel can be compiled here for every GPU there is, with the options that CuPy passes, and
 with each set of macros that its file names in a line ``// compile: NAME=VALUE ...``. A file that
-says ``// needs: sm_80`` is left out for older GPUs.
+has ``// needs: sm_80`` is left out for older GPUs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CUPY_OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space
 
 REGISTERS = 65536  # of a multiprocessor, for all threads of a block
 REGISTERS_PER_THREAD = 255
-SHARED = 48 << 10  # bytes of a block, unless the launch asks for more
+SHARED = 48 << 10  # bytes of a block, unless the launch sets more
 
 _FIGURES = ("registers", "shared", "stack", "spilled")
 _KEPT = os.environ.get("MINIDECONV_NVRTC_CACHE") or Path(tempfile.gettempdir()) / "nvrtc-reports"
@@ -77,7 +77,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Report:
-    """What the compiler said: the kernels, and every line that is a complaint."""
+    """The compiler's log: the kernels, and every line that is a complaint."""
 
     kernels: tuple[Kernel, ...]
     complaints: tuple[str, ...]
@@ -128,7 +128,7 @@ def run(job: Job) -> Report:
 
 
 def compile_text(text: str, options: Iterable[str]) -> tuple[str, str]:
-    """Return what the compiler says, errors included, and the portable assembler that it made."""
+    """Return the compiler's log, errors included, and the portable assembler that it made."""
     nvrtc, program = _library(), ctypes.c_void_p()
     _check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"k.cu", 0, None, None))
     words = [option.encode() for option in options]
@@ -238,7 +238,7 @@ def _library() -> Any:
 
 @cache
 def version() -> tuple[int, int]:
-    """Return the compiler's version; 12 knows all of `ARCHITECTURES`, 13 begins with sm_75."""
+    """Return the compiler's version; 12 has all of `ARCHITECTURES`, 13 begins with sm_75."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _check(_library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
     return major.value, minor.value

@@ -68,7 +68,7 @@ class Stuck(Numbers):
 
 
 class Surroundings(Numbers):
-    """The mask of an item tells whether CuPy is imported, and whether GPUs are hidden."""
+    """The mask of an item holds whether CuPy is imported, and whether GPUs are hidden."""
 
     def __getitem__(self, index):
         seen = ["cupy" in sys.modules, os.environ.get("CUDA_VISIBLE_DEVICES") == ""]

@@ -2,7 +2,7 @@
 
 A test may ask for more examples than its profile has (``@settings(max_examples=200)``), where few
 would miss what it looks for. Once some session has tried so many, the same test under another
-algorithm asks whether that matters, and needs no more than its profile has.
+algorithm only tests whether that matters, and needs no more than its profile has.
 """
 
 from __future__ import annotations

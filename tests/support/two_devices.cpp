@@ -1,10 +1,10 @@
 // A second device for fakecuda, and a check that every call runs where its arguments are.
 //
 // Compiled into fakecuda's driver and into its cuBLAS, whose functions of the same names are renamed
-// by macros (see two_devices.py) and called from here. Both devices are this CPU; what tells them
+// by macros (see two_devices.py) and called from here. Both devices are this CPU; what distinguishes them
 // apart is written down: the device that was current when memory was taken, a stream or an event was
 // made, a module was loaded. A GPU answers a call on the wrong one with an illegal address or an
-// invalid handle, or does it out of order; here it is an error, and `two_devices_fault` says which.
+// invalid handle, or does it out of order; here it is an error, and `two_devices_fault` returns which.
 #include <cstdint>
 #include <cstdio>
 #include <map>

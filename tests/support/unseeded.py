@@ -1,6 +1,6 @@
 """Finds unseeded randomness in source code: what makes a test pass today and fail tomorrow.
 
-It reads the syntax tree, so it knows what a name stands for: ``random.default_rng()`` is NumPy's,
+It reads the syntax tree, so it resolves names: ``random.default_rng()`` is NumPy's,
 seeded by the system, after ``from numpy import random``, and the library's, which the tests seed,
 after ``from minideconv import random``.
 """

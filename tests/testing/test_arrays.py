@@ -57,7 +57,7 @@ def test_unknown_kind_lists_the_known_ones():
         values(3, 0, "nomal")
 
 
-def test_integer_valued_knows_what_is_exact():
+def test_integer_valued_accepts_what_is_exact():
     assert integer_valued(np.array([1.0, -3.0]), np.array([2], np.float32), np.array([5]))
     assert not integer_valued(np.array([0.5]))
     assert not integer_valued(np.array([np.nan]))

@@ -61,7 +61,7 @@ def test_a_session_with_nothing_to_run_fails(fakecuda):
     assert "deselected" in done.stdout
 
 
-def test_without_the_tools_it_says_what_is_missing(tmp_path):
+def test_without_the_tools_the_reason_names_what_is_missing(tmp_path):
     done = session(TESTS / "test_geometry.py", MINIDECONV_TEST_TOOLS=str(tmp_path))
     assert done.returncode != 0
     assert f"needs {tmp_path / 'fakecuda'}, which is missing" in done.stdout + done.stderr

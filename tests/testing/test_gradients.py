@@ -1,4 +1,4 @@
-"""The gradient check rejects wrong backwards, says what is wrong, and accepts right ones."""
+"""The gradient check rejects wrong backwards, names what is wrong, and accepts right ones."""
 
 from __future__ import annotations
 

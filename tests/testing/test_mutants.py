@@ -11,7 +11,7 @@ from minideconv import ops
 from minideconv.testing import ConvGeometry, values
 from minideconv.testing.mutants import Mutant, mutants
 
-# Together these tell every mutant from the right function and from every other mutant.
+# Together these distinguish every mutant from the right function and from every other mutant.
 PROBES = [
     ConvGeometry(2, 2, 3, (5, 4), (2, 3)),
     ConvGeometry(1, 1, 2, (4, 6), (3, 2), stride=(2, 3), padding=(1, 0)),

@@ -24,7 +24,7 @@ TINY = [
     *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
 ]
 
-# Says that it is ready, waits for a line, claims its folder, says which, and waits for a line.
+# Prints that it is ready, reads a line, claims its folder, prints which, and reads a line.
 CLAIM = """
 import sys
 from pathlib import Path

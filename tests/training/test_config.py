@@ -126,7 +126,7 @@ def test_illegal_values_are_one_sentence(values, message):
     assert (str(again), again.as_options) == (str(caught.value), caught.value.as_options)
 
 
-def test_the_command_says_the_same_of_its_options(tmp_path, capsys):
+def test_the_command_has_the_same_errors_for_its_options(tmp_path, capsys):
     path = tmp_path / "run.toml"
     path.write_text("lr = -1\nstage = '2'\nlr_stage2 = 0.5\n")
     assert train.main(["--config", str(path)]) == 2

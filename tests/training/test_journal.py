@@ -1,4 +1,4 @@
-"""What a run says about its metrics, and which validation is the best."""
+"""What a run prints of its metrics, and which validation is the best."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ TINY = [
 ]
 
 
-def test_a_run_says_how_it_computes_and_may_go_on_in_another_way(tmp_path):
+def test_a_run_logs_how_it_computes_and_may_go_on_in_another_way(tmp_path):
     before = (get_algorithm(), parallel.get_num_threads())
     folder = str(tmp_path / "run")
     assert train.main([*TINY, "--epochs", "1", "--algorithm", "exact", "--output-dir", folder]) == 0
@@ -134,7 +134,7 @@ def test_saving_copies_at_most_one_array_at_a_time(tmp_path):
 
 
 @pytest.mark.cpu  # shared memory
-def test_a_state_dict_is_a_copy_unless_asked_otherwise():
+def test_a_state_dict_is_a_copy_by_default():
     net = Layers()
     sgd = SGD(net.parameters(), lr=0.1, momentum=0.9)
     for parameter in net.parameters():

@@ -1,4 +1,4 @@
-"""A budget: kept, or the run says what it did, or it stops and says what would fit."""
+"""A budget: kept, or the log holds what the run did, or it stops with what would fit."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_step_above_the_budget_turns_recomputation_on(monkeypatch):
 
 
 @pytest.mark.parametrize(("budget", "batch"), [(121, 5), (118, 2), (117, 1), (116.5, 0), (90, 0)])
-def test_when_that_is_not_enough_it_says_what_would_fit(monkeypatch, budget, batch):
+def test_when_that_is_not_enough_the_error_has_what_would_fit(monkeypatch, budget, batch):
     machine = Machine(monkeypatch)
     watch = machine.watch(f"{budget}MiB")
     machine.step(watch, 8)
@@ -204,7 +204,7 @@ def test_room_is_counted():
     assert not memory.room(1 << 60) or resident.machine_memory() == 0
 
 
-def test_the_system_tells_the_peak():
+def test_the_peak_of_the_system():
     if not resident.reset_peak():
         pytest.skip("this system cannot make the peak start anew")
     before = resident.peak()

@@ -152,7 +152,7 @@ def test_loss_means_over_the_interval_and_the_epoch():
     assert meter.interval_mean() == 2.0
 
 
-def test_the_clock_tells_the_share_of_the_time_that_batches_took():
+def test_the_clock_measures_the_share_of_the_time_that_batches_took():
     now = [0.0]
     clock = Clock(now=lambda: now[0])
 

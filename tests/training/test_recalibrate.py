@@ -76,7 +76,7 @@ def test_momenta_come_back_after_a_failure():
 
 
 def test_agreement_on_memorised_data():
-    """Train a network on one batch until it knows it: recalibrated, both modes say the same."""
+    """Train a network on one batch until it fits: recalibrated, both modes give the same."""
     random.manual_seed(1)
     model = Sequential(Conv2d(3, 8, 3, padding=1), BatchNorm2d(8), ReLU(), Conv2d(8, 2, 1))
     images = batches(1, size=4)[0]

@@ -143,7 +143,7 @@ def test_a_run_under_way_has_a_page_too(tmp_path, epochs):
     assert ("43.2%" in page.text) == bool(epochs)
 
 
-def test_a_missing_picture_is_said(tmp_path):
+def test_a_missing_picture_is_named(tmp_path):
     run = make_run(tmp_path / "run", ["background", "cat"])
     (run.pictures / "val_0_truth.png").unlink()
     assert "val_0_truth.png is missing" in Page(report_html(run)).text

@@ -133,6 +133,6 @@ def test_words_that_would_meet_stand_below_each_other():
     assert heights == ["21.0", "33.0", "21.0"]
 
 
-def test_an_empty_chart_says_so():
+def test_an_empty_chart_has_a_note():
     assert "no points yet for a &lt; b" in line_chart("a < b", [Line("x", [], "train")])
     assert "<polyline" in line_chart("one", [Line("x", [(0.0, 0.0)], "train")])

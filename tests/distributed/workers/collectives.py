@@ -1,4 +1,4 @@
-"""Every operation of a communicator, against what NumPy says. ARGUMENTS: cpu|gpu auto|mpi|nccl."""
+"""Every operation of a communicator, against NumPy. ARGUMENTS: cpu|gpu auto|mpi|nccl."""
 
 from __future__ import annotations
 
