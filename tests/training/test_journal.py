@@ -15,14 +15,14 @@ pytestmark = pytest.mark.cpu
 
 
 @pytest.fixture
-def messages():
+def shown():
     return []
 
 
 @pytest.fixture
-def journal(messages):
+def journal(shown):
     show = Progress(quiet=True)
-    show.step = show.message = messages.append
+    show.step = show.message = shown.append
     return Journal(SimpleNamespace(epochs=4, steps=20), Segmentation("ab"), 10, None, show)
 
 
@@ -33,10 +33,10 @@ def stage():
     return SimpleNamespace(name="whole", planned=planned, loss=LossMeter(), metrics=metrics, lr=0.1)
 
 
-def test_a_step_shows_the_metric_without_the_remark_of_a_validation(journal, messages):
+def test_a_step_shows_the_metric_without_the_remark_of_a_validation(journal, shown):
     journal.progress.step = 1
     journal.step(stage(), 4)
-    assert messages[0].metric() == "IoU 1.000"
+    assert shown[0].metric() == "IoU 1.000"
 
 
 def test_an_epoch_keeps_some_of_the_metrics(journal):
@@ -44,7 +44,7 @@ def test_an_epoch_keeps_some_of_the_metrics(journal):
     assert line["train"] == {"loss": 0.0, "pixel_accuracy": 1.0, "mean_iou": 1.0}
 
 
-def test_the_best_is_the_first_of_equals(journal, messages):
+def test_the_best_is_the_first_of_equals(journal, shown):
     found = []
     for iou in (0.5, 0.4, 0.5, 0.6):
         line = journal.epoch_line(stage(), {})
@@ -52,12 +52,12 @@ def test_the_best_is_the_first_of_equals(journal, messages):
         found.append(journal.finish_epoch(stage(), line))
     assert found == [True, False, False, True]
     assert (journal.progress.best, journal.progress.best_epoch) == (0.6, 4)
-    assert messages[0].startswith(
+    assert shown[0].startswith(
         "epoch 1/4 (stage whole)  loss 0.0000  train IoU 1.000  val loss 1.0000  val IoU 0.500  "
         "best so far  (waited "
     )
-    assert "val IoU 0.400 (of one class)  (waited" in messages[1]
-    assert "best so far" not in messages[2]
+    assert "val IoU 0.400 (of one class)  (waited" in shown[1]
+    assert "best so far" not in shown[2]
 
 
 @pytest.mark.parametrize(("before", "best"), [(-1.0, None), (0.0, 0.0), (0.7, 0.7)])
