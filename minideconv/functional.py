@@ -19,8 +19,7 @@ from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
-from minideconv.backend.choice import keep_choices
-from minideconv.backend.dispatch import device_guard
+from minideconv.backend.dispatch import device_guard, keep_choices
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 from minideconv.ops.geometry import pair
 from minideconv.ops.im2col import IntPair

@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from minideconv.backend import Array, Device, device_of, to_cpu
+from minideconv.backend import (
+    Array,
+    Device,
+    device_of,
+    get_xp,
+    to_cpu,
+    to_default_device,
+    to_device,
+)
+from minideconv.backend.dispatch import on_device_of
 
 if TYPE_CHECKING:
     from minideconv.autograd.tensor import Tensor
 
-__all__ = ["Axis", "Operand", "TensorMethods"]
+__all__ = ["Axis", "Operand", "TensorMethods", "as_array"]
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """Axes to reduce: one, several, or None for all."""
@@ -138,3 +147,30 @@ class TensorMethods:
         def __setitem__(self, key: Any, value: Operand) -> None: ...
         @property
         def T(self) -> Tensor: ...
+
+
+def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
+    """Return `data` as an array, converted as `Tensor` documents it."""
+    settled = isinstance(data, TensorMethods)
+    if settled:
+        data = data.data
+    if get_xp(data) is np:
+        try:
+            array = np.asarray(data)
+        except ValueError:
+            raise ValueError("Tensor: the rows of a nested list must have equal lengths") from None
+        if array.dtype == np.float64 and not hasattr(data, "dtype"):
+            array = array.astype(np.float32)
+    else:
+        array = data
+    if dtype is not None:
+        with on_device_of(array):
+            array = array.astype(dtype, copy=False)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"Tensor: cannot hold {type(data).__name__} of dtype {array.dtype}; floats, integers "
+            "and booleans are possible"
+        )
+    if device is not None:
+        return to_device(array, device)
+    return array if settled else to_default_device(array)

@@ -16,7 +16,8 @@ import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.tensor import Tensor, record
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
 
@@ -215,27 +216,19 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     _check_equal("concatenate", parts, others, f"they must be equal except along axis {axis}")
     ends = list(accumulate(part.shape[axis] for part in parts))
 
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-        pieces = get_xp(g).split(g, ends[:-1], axis)
-        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array, ...]:
+        return tuple(get_xp(g).split(g, ends[:-1], axis))
 
     y = get_xp(parts[0].data).concatenate([part.data for part in parts], axis)
     return record("concatenate", y, parts, backward, (), {"axis": axis})
 
 
-@device_guard
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
     parts = _parts("stack", tensors)
     _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
     axis = _axis("stack", axis, parts[0].ndim + 1)
-
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-        pieces = get_xp(g).moveaxis(g, axis, 0)
-        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
-
-    y = get_xp(parts[0].data).stack([part.data for part in parts], axis)
-    return record("stack", y, parts, backward, (), {"axis": axis})
+    return concatenate([unsqueeze(part, axis) for part in parts], axis)
 
 
 def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:

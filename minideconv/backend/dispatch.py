@@ -4,7 +4,7 @@
 called, it looks where its first argument is, calls the function that was entered for there, and, if
 there is none or that one declines, the readable function itself. ``set_algorithm("reference")``
 leaves all faster functions out (`algorithms`). To find the faster functions of ``conv2d_core``,
-look for ``conv2d_core.faster``.
+look for ``conv2d_core.faster``. `keep_choices` lets a backward compute as its forward did.
 
 `device_guard` makes the GPU where the arrays are the current one; `accelerated` does that too. CUDA
 has one *current* device for each thread of the host. CuPy takes memory there and starts its kernels
@@ -29,8 +29,9 @@ import numpy as np
 
 from minideconv.backend import Device, get_xp
 from minideconv.backend.algorithms import choice
+from minideconv.backend.choice import choices
 
-__all__ = ["Accelerated", "accelerated", "device_guard", "on_device_of"]
+__all__ = ["Accelerated", "accelerated", "device_guard", "keep_choices", "on_device_of"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -98,6 +99,29 @@ def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Res
     result = cast("Accelerated[Arguments, Result]", compute)
     result.ways, result.faster = ways, enter  # type: ignore[method-assign]
     return result
+
+
+def keep_choices(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Return `function` so that it runs, whenever it is called, with all choices as they are now.
+
+    A layer's backward computes with the algorithm and the precision of its forward.
+    """
+    names = [each.name for each in choices]
+
+    def with_kept_choices(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        before = [each.name for each in choices]
+        _choose(names)
+        try:
+            return function(*arguments, **options)
+        finally:
+            _choose(before)
+
+    return with_kept_choices
+
+
+def _choose(names: list[str | None]) -> None:
+    for each, name in zip(choices, names, strict=False):  # one may have been imported since
+        each.name = name
 
 
 def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
