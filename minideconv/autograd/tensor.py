@@ -203,7 +203,7 @@ class Tensor(TensorMethods):
         def on_array(grad: Array) -> Array | None:
             # Other tensors may have been sent the same array, so the hook must not change it.
             seen = grad.view() if get_xp(grad) is np else grad.copy()
-            if get_xp(grad) is np:  # CuPy knows no read-only arrays
+            if get_xp(grad) is np:  # CuPy has no read-only arrays
                 seen.flags.writeable = False
             with no_grad():
                 replacement = hook(wrap(seen))
