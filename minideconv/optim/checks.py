@@ -9,8 +9,8 @@ from typing import Any
 __all__ = ["check_count", "check_range"]
 
 
-def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> None:
-    """Raise ValueError unless `value` is a number with ``low <= value < below``."""
+def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> Any:
+    """Return `value`, or raise ValueError unless it is a number with ``low <= value < below``."""
     try:
         good = low <= float(value) < below
     except (TypeError, ValueError):
@@ -18,6 +18,7 @@ def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float =
     if not good:
         legal = f"a finite number >= {low:g}" if below == math.inf else f"in [{low:g}, {below:g})"
         raise ValueError(f"{op}: {name} is {value!r}; it must be {legal}")
+    return value
 
 
 def check_count(op: str, name: str, value: Any, least: int = 1) -> int:

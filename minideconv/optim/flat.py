@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from minideconv.autograd import Tensor
 from minideconv.autograd.tensor import wrap
-from minideconv.backend import Array, Device, device_of, get_xp
+from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard, on_device_of
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "ParamSlice"]
@@ -149,16 +149,6 @@ class FlatParameters:
             self._views.append(param_slice.view(self.weights))
             self._buffers.append(GradBuffer(self.gradients, param_slice, flat))
             p._move(self._views[-1], version, self._buffers[-1])
-
-    @property
-    def device(self) -> Device:
-        """Where they are."""
-        return device_of(self.weights)
-
-    @property
-    def extra(self) -> Array:
-        """The elements behind the gradients."""
-        return self.gradients[-EXTRA:]
 
     def holds(self, groups: Sequence[Sequence[Tensor]]) -> bool:
         """Return whether these are exactly the parameters of `groups`, all of them still here."""

@@ -86,9 +86,12 @@ class GradScaler:
         self._start = (_positive("init_scale", init_scale), 0.0)
         self._state: Array | None = None  # the scale, and the good steps since it last changed
         self._stages: dict[Optimizer, str] = {}
-        self.set_growth_factor(growth_factor)
-        self.set_backoff_factor(backoff_factor)
-        self.set_growth_interval(growth_interval)
+        if not _number(growth_factor) > 1:
+            raise ValueError(f"GradScaler: growth_factor is {growth_factor!r}; it must be above 1")
+        check_range("GradScaler", "backoff_factor", backoff_factor, below=1.0)
+        self._growth = float(growth_factor)
+        self._backoff = _positive("backoff_factor", backoff_factor)
+        self._interval = check_count("GradScaler", "growth_interval", growth_interval)
 
     # What a step calls, in this order
 
@@ -177,33 +180,6 @@ class GradScaler:
         if not self._enabled:
             return 1.0
         return self._start[0] if self._state is None else float(self._state[0])
-
-    def get_growth_factor(self) -> float:
-        """Return what the scale is multiplied by when it grows."""
-        return self._growth
-
-    def set_growth_factor(self, new_factor: float) -> None:
-        """Set what the scale is multiplied by when it grows."""
-        if not _number(new_factor) > 1:
-            raise ValueError(f"GradScaler: growth_factor is {new_factor!r}; it must be above 1")
-        self._growth = float(new_factor)
-
-    def get_backoff_factor(self) -> float:
-        """Return what the scale is multiplied by behind an overflow."""
-        return self._backoff
-
-    def set_backoff_factor(self, new_factor: float) -> None:
-        """Set what the scale is multiplied by behind an overflow."""
-        check_range("GradScaler", "backoff_factor", new_factor, below=1.0)
-        self._backoff = _positive("backoff_factor", new_factor)
-
-    def get_growth_interval(self) -> int:
-        """Return after how many good steps in a row the scale grows."""
-        return self._interval
-
-    def set_growth_interval(self, new_interval: int) -> None:
-        """Set after how many good steps in a row the scale grows."""
-        self._interval = check_count("GradScaler", "growth_interval", new_interval)
 
     def state_dict(self) -> dict[str, Any]:
         """Return scale and counters under PyTorch's names; empty if not enabled."""

@@ -133,8 +133,7 @@ class StepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         self.step_size = check_count(self.name, "step_size", step_size)
-        check_range(self.name, "gamma", gamma)
-        self.gamma = gamma
+        self.gamma = check_range(self.name, "gamma", gamma)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
@@ -155,8 +154,7 @@ class MultiStepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
         self.milestones = sorted(check_count(self.name, "a milestone", m, 0) for m in milestones)
-        check_range(self.name, "gamma", gamma)
-        self.gamma = gamma
+        self.gamma = check_range(self.name, "gamma", gamma)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
@@ -178,8 +176,7 @@ class PolyLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, total_iters: int, power: float = 1.0) -> None:
         self.total_iters = check_count(self.name, "total_iters", total_iters)
-        check_range(self.name, "power", power)
-        self.power = power
+        self.power = check_range(self.name, "power", power)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
@@ -203,8 +200,7 @@ class CosineLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, total_iters: int, eta_min: float = 0.0) -> None:
         self.total_iters = check_count(self.name, "total_iters", total_iters)
-        check_range(self.name, "eta_min", eta_min)
-        self.eta_min = eta_min
+        self.eta_min = check_range(self.name, "eta_min", eta_min)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
