@@ -10,7 +10,7 @@ function that turns the gradient of the result into the gradients of the inputs:
 >>> x.grad
 Tensor([4., 8.])
 
-That is all there is to a differentiable operation. Nothing here knows any layer: those are bound in
+That is all there is to a differentiable operation. No layer is here: those are bound in
 `functional`, one `record` each. This file only puts the parts together; read them in this order:
 
 =============== ====================================================================================

@@ -48,7 +48,7 @@ def unary(
 ) -> Callable[[Operand], Tensor]:
     """Make an operation of one argument: ``forward(xp, x)``.
 
-    `keep` says what its VJP needs: ``vjp(xp, g)``, ``vjp(xp, g, x)`` for "x", or ``vjp(xp, g, y)``
+    `keep` names what its VJP needs: ``vjp(xp, g)``, ``vjp(xp, g, x)`` for "x", or ``vjp(xp, g, y)``
     for "y", the result. One that needs something returns a new array.
     """
     name = title.partition(":")[0]
@@ -74,7 +74,7 @@ def binary(
 ) -> Callable[[Operand, Operand], Tensor]:
     """Make a broadcasting operation of two: ``forward(xp, a, b)``.
 
-    Both VJPs are called as ``vjp(xp, g, a, b, y)``. `keep` says what each of them needs, by
+    Both VJPs are called as ``vjp(xp, g, a, b, y)``. `keep` names what each of them needs, by
     letters: "ay" for a and the result. The others are None, and what only the other VJP needs is
     not kept where its gradient is not wanted. One that needs something returns a new array.
     """
@@ -157,7 +157,7 @@ def _constant(name: str, value: Any) -> Any:
 
 
 def explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
-    """Raise the sentence that says why `x` and `y` could not be combined."""
+    """Raise an error with the reason why `x` and `y` could not be combined."""
     check_one_device(name, x, y)
     try:
         np.broadcast_shapes(np.shape(x), np.shape(y))

@@ -45,7 +45,7 @@ def record(
         changed in place meanwhile, ``backward()`` raises an error.
     options : mapping of str to anything, optional
         What the function was given besides its inputs, by parameter name (see `Node`). Nothing is
-        computed from it: it says to a reader of the graph which operation this was.
+        computed from it: a reader of the graph sees from it which operation this was.
     fresh : bool, default False
         Whether every gradient that `backward` returns is a new array that nothing else refers to:
         not ``grad``, nothing saved, no part of something larger, no two that share memory. A leaf

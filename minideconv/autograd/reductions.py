@@ -168,7 +168,7 @@ def matmul(a: Operand, b: Operand) -> Tensor:
             db = unbroadcast(a.reshape(rows).swapaxes(-1, -2) @ g, columns).reshape(shapes[1])
         return da, db
 
-    # Only the gradient of a asks for b, and the other way round.
+    # Only the gradient of a needs b, and the other way round.
     keep_a, keep_b = x if first is None else first, y if second is None else second
     saved = (
         keep_a if second is not None and second.requires_grad else None,

@@ -105,16 +105,15 @@ def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Drop `axis`, which must have length 1; None drops all axes of length 1."""
     x = as_tensor(x)
     if axis is None:
-        drop = {i for i, n in enumerate(x.shape) if n == 1}
+        drop = [i for i, n in enumerate(x.shape) if n == 1]
     else:
-        given = axis if isinstance(axis, tuple) else (axis,)
-        drop = {_axis("squeeze", i, x.ndim) for i in given}
-        for i in sorted(drop):
-            if x.shape[i] != 1:
-                raise ValueError(
-                    f"squeeze: axis {i} of shape {x.shape} has length {x.shape[i]}; only axes of "
-                    "length 1 can be dropped"
-                )
+        drop = [_axis("squeeze", i, x.ndim) for i in (axis if isinstance(axis, tuple) else (axis,))]
+    for i in drop:
+        if x.shape[i] != 1:
+            raise ValueError(
+                f"squeeze: axis {i} of shape {x.shape} has length {x.shape[i]}; only axes of "
+                "length 1 can be dropped"
+            )
     return reshape(x, *(n for i, n in enumerate(x.shape) if i not in drop))
 
 

@@ -2,8 +2,8 @@
 
 One `Node` stands for one operation that was carried out. Its ``edges`` lead to where its arguments
 came from: the node that made an argument, or the leaf tensor that the argument is. Nodes point only
-at older things, so the graph has no cycles. Nodes know no tensors but the leaves: an intermediate
-result that no operation saved is freed as soon as the program drops it.
+at older things, so the graph has no cycles. Nodes refer to no tensors but the leaves: an
+intermediate result that no operation saved is freed as soon as the program drops it.
 
 `backward_pass` sends a gradient from the end to the leaves (reverse accumulation; A. Griewank and
 A. Walther, Evaluating Derivatives, 2nd ed. 2008, section 3.2). Nothing here calls itself, so a
@@ -211,7 +211,13 @@ def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
         result._receive(_converted(grad, grad.dtype))
     for version, then, place in node.versions:
         if version[0] != then:
-            raise RuntimeError(_changed_message(node, place, version[0] - then))
+            times = version[0] - then
+            raise RuntimeError(
+                f"{node.name}: a tensor saved for backward (number {place} of those it saved, of "
+                f"shape {node.saved[place].shape}) was changed in place {times} "
+                f"time{'s' if times > 1 else ''} since; change a copy, or change it after "
+                "backward()"
+            )
     assert node.backward is not None  # `_edges` looked
     parts = node.backward(grad, tuple([edge is not None for edge in node.edges]), *node.saved)
     if len(parts) != len(node.edges):
@@ -253,11 +259,3 @@ def _sum(total: Array, part: Array, shared: bool) -> Array:
 def _converted(grad: Array, dtype: Any) -> Array:
     """Return a copy of the type `dtype`."""
     return get_xp(grad).array(grad, dtype)
-
-
-def _changed_message(node: Node, place: int, times: int) -> str:
-    return (
-        f"{node.name}: a tensor saved for backward (number {place} of those it saved, of shape "
-        f"{getattr(node.saved[place], 'shape', ())}) was changed in place {times} "
-        f"time{'s' if times > 1 else ''} since; change a copy, or change it after backward()"
-    )

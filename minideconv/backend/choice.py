@@ -15,7 +15,7 @@ choices: list[Choice] = []
 
 
 class Choice:
-    """One of several names; until one is set, what an environment variable says.
+    """One of several names; until one is set, that of an environment variable.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Choice:
     Attributes
     ----------
     name : str or None
-        The name in use; None until it is first asked for.
+        The name in use; None until it is first needed.
     """
 
     def __init__(self, what: str, names: Sequence[str], variable: str, default: str) -> None:

@@ -59,9 +59,9 @@ class Accelerated(Protocol[Arguments, Result_co]):
 def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Result]:
     """Let faster functions compute `core` where there are any, on the GPU where its arrays are.
 
-    `core` is the reference: it may take for granted that its arguments fit, so whoever calls it
+    `core` is the reference: it may take for granted that its arguments fit, so its caller
     checks them, and bad ones are refused alike whichever function computes. Its first argument is
-    an array, which says on what device.
+    an array, on the device that counts.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, R
     """Make the GPU of a function's arguments the current one while the function runs.
 
     Arguments are arrays, what has a ``device`` (a Tensor, Switches), and lists and tuples of these;
-    all others, and those on the CPU, have no say.
+    all others, and those on the CPU, do not count.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def _gpus(values: Iterable[Any], ndarray: type) -> Iterator[int]:
 def _two_gpus(
     function: Callable[..., Any], arguments: Any, options: Any, ndarray: type
 ) -> ValueError:
-    """Return the error that says which two arguments are where."""
+    """Return the error that names two arguments and their GPUs."""
     bound = signature(function).bind(*arguments, **options).arguments
     where: dict[int, str] = {}
     for name, value in bound.items():

@@ -6,7 +6,9 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["check_count", "check_range"]
+from minideconv.backend import check_state
+
+__all__ = ["check_count", "check_kind", "check_range"]
 
 
 def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> Any:
@@ -30,3 +32,11 @@ def check_count(op: str, name: str, value: Any, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{op}: {name} is {number}; it must be at least {least}")
     return number
+
+
+def check_kind(op: str, state: Any) -> None:
+    """Raise unless `state`, which is to be loaded, was saved by an object of the class `op`."""
+    check_state(op, state)
+    kind = str(state.get("kind"))
+    if kind != op:
+        raise ValueError(f"{op}: the saved state is of {kind}; it must be of {op}")

@@ -36,7 +36,7 @@ EXTRA = 64
 
 @dataclass(frozen=True, slots=True)
 class ParamSlice:
-    """Where a parameter lies in a flat array: the range, and the order of its axes in it."""
+    """Where a parameter is in a flat array: the range, and the order of its axes in it."""
 
     start: int
     stop: int

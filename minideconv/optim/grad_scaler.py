@@ -12,9 +12,10 @@ large, a gradient overflows: that step is left out and s is reduced; after many 
 bfloat16 has the range of float32 and needs none of this.
 
 Source: Micikevicius et al., "Mixed precision training" (2018), section 3.2; names and rules are
-those of ``torch.amp.GradScaler``. There the host asks the device at each step whether it was a
-good one, and waits for all work that is under way. Here the answer stays on the device: the step's
-kernel reads it and does nothing (`Optimizer.skip`), and so the whole step can be a CUDA graph.
+those of ``torch.amp.GradScaler``. There the host reads at each step from the device whether it was
+a good one, and waits for all work that is under way. Here the answer stays on the device: the
+step's kernel reads it and does nothing (`Optimizer.skip`), and so the whole step can be a CUDA
+graph.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class GradScaler:
         self._stages[optimizer] = "step() on the device" if given else "step()"
 
     def update(self, new_scale: float | None = None) -> None:
-        """Change the scale as the steps since the last `update` ask for, or to `new_scale`.
+        """Change the scale by the rule of this file, or to `new_scale`.
 
         Raises
         ------
@@ -243,8 +244,8 @@ def update_scale(
 ) -> None:
     """Change the scale and the count of good steps behind the steps of some optimisers.
 
-    `steps` has each optimiser's `skip`, and whether the device alone knows that it was obeyed: then
-    it is counted there. All of them begin anew.
+    `steps` has each optimiser's `skip`, and whether the device alone can see that it was obeyed:
+    then it is counted there. All of them begin anew.
     """
     xp = get_xp(state)
     found = sum(skip[0] for skip, _ in steps) != 0

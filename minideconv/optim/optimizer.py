@@ -72,7 +72,7 @@ class Optimizer(ParameterGroups):
     def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
         """Count a step in `state`, and return the two numbers that are of this step alone.
 
-        `new` says whether what is remembered was made just now, all zeros.
+        `new`: what is remembered was made just now, all zeros.
         """
         raise NotImplementedError
 
@@ -126,7 +126,7 @@ class Optimizer(ParameterGroups):
     def _step_group(
         self, g: int, having: list[tuple[int, Tensor]], row: Numbers | None, skip: Array | None
     ) -> None:
-        """Update the parameters of a group that have a gradient; at once if they lie together."""
+        """Update the parameters of a group that have a gradient; at once if they are flat."""
         group = self.param_groups[g]
         names = self.remembers(group)
         each: list[Any]
@@ -163,8 +163,8 @@ class Optimizer(ParameterGroups):
     def next_numbers(self) -> np.ndarray:
         """Count a step and return the numbers that are of this step alone, float32, (groups, 2).
 
-        They are small, and the only thing of a step that the host knows better than the device:
-        send them there, and call ``step(numbers)``. A learning rate is rounded to float32, 6e-8 of
+        They are small, and the only part of a step that the host computes and not the device: send
+        them there, and call ``step(numbers)``. A learning rate is rounded to float32, 6e-8 of
         it, also where weights are float64. Other hyper-parameters become part of a recorded graph.
 
         Raises

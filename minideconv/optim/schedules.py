@@ -25,8 +25,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minideconv.backend import check_state
-from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.optimizer import Optimizer
 
 __all__ = ["CosineLR", "FixedLR", "MultiStepLR", "PolyLR", "Schedule", "StepLR", "WarmUp"]
@@ -102,12 +101,7 @@ class Schedule:
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the attributes that a saved state gives, all of them checked."""
-        check_state(self.name, state)
-        kind = str(state.get("kind"))
-        if kind != self.name:
-            raise ValueError(
-                f"{self.name}: the saved state is of {kind}; it must be of {self.name}"
-            )
+        check_kind(self.name, state)
         if missing := [name for name in self.state_dict() if name not in state]:
             raise ValueError(f"{self.name}: the saved state has no {missing[0]}")
         return {"last_step": check_count(self.name, "last_step", state["last_step"], least=0)}
