@@ -123,8 +123,8 @@ class GradScaler:
         gradients = optimizer.gradients()
         if not gradients:
             raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
-        names = (f"gradient {number}" for number in range(len(gradients)))
-        check_writable("GradScaler: unscale_()", zip(names, gradients, strict=False))
+        named = ((f"gradient {number}", array) for number, array in enumerate(gradients))
+        check_writable("GradScaler: unscale_()", named)
         state, skip = self._on_device_of(gradients[0]), optimizer.make_skip()
         for gradient in gradients:
             unscale(in_memory_order(gradient, gradient)[0], state, skip)

@@ -226,7 +226,7 @@ class Optimizer(ParameterGroups):
         missing = [name for name in self.remembers(options) if name not in state]
         for name in missing:
             if self._flat is not None:
-                state[name] = self._flat.memory_of(number, group, name)
+                state[name] = self._flat.memory_of(number, name)
             else:
                 with on_device_of(p.data):
                     state[name] = get_xp(p.data).zeros_like(p.data)
@@ -250,13 +250,12 @@ class Optimizer(ParameterGroups):
                 check_writable(f"{self.name}: {what}", [(f"parameter {number}", p.data), *kept])
 
     def _move_state(self, flat: FlatParameters) -> None:
-        for g, members in enumerate(self._numbered()):
-            for number, p in members:
-                state = self.state.get(number, {})
-                for name in state.keys() - {"step"}:
-                    place = flat.memory_of(number, g, name)
-                    assign(place, to_device(state[name], p.device))
-                    state[name] = place
+        for number, p in enumerate(self._parameters()):
+            state = self.state.get(number, {})
+            for name in state.keys() - {"step"}:
+                place = flat.memory_of(number, name)
+                assign(place, to_device(state[name], p.device))
+                state[name] = place
 
     def _rows(self, numbers: Array) -> Sequence[Numbers]:
         """Return the numbers of each group: Python's if they are on the host, rows if not."""
