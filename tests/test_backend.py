@@ -19,9 +19,9 @@ from minideconv.errors import DeviceError
 def cupy(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A made-up CuPy with two GPUs, of which nothing is missing."""
     module = types.ModuleType("cupy")
-    module.ndarray = type("ndarray", (), {})  # type: ignore[attr-defined]
+    module.ndarray = type("ndarray", (), {})  # type: ignore[attr-defined]  # a made-up module
     runtime = types.SimpleNamespace(getDeviceCount=lambda: 2)
-    module.cuda = types.SimpleNamespace(runtime=runtime)  # type: ignore[attr-defined]
+    module.cuda = types.SimpleNamespace(runtime=runtime)  # type: ignore[attr-defined]  # as above
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(backend, "gpu_problem", lambda: None)
     return module

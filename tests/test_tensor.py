@@ -104,7 +104,7 @@ def test_tensor_is_a_key_and_equals_nothing_strange() -> None:
     x, y = Tensor([1.0]), Tensor([1.0])
     assert {x: 1, y: 2} == {x: 1, y: 2}
     assert len({x, y}) == 2
-    assert (x == None) is False  # noqa: E711
+    assert (x == None) is False  # noqa: E711 - the comparison is what is tested
     assert (x != "text") is True
 
 

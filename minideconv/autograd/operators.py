@@ -155,7 +155,7 @@ class Operators:
 
     __lt__, __le__ = _comparison("<", operator.lt), _comparison("<=", operator.le)
     __gt__, __ge__ = _comparison(">", operator.gt), _comparison(">=", operator.ge)
-    # type: these give arrays, as NumPy's do, where `object` promises a bool
+    # Ignored below: these return arrays, as NumPy's do, where `object` declares a bool.
     __eq__ = _comparison("==", operator.eq)  # type: ignore[assignment]
     __ne__ = _comparison("!=", operator.ne)  # type: ignore[assignment]
     __hash__ = object.__hash__  # tensors are keys by what they are, not by their numbers

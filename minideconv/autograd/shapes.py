@@ -260,7 +260,7 @@ def _flat(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """Accept ``f(2, 3)`` and ``f((2, 3))`` alike."""
     if len(values) == 1 and isinstance(values[0], Sequence):
         return tuple(values[0])
-    return tuple(values)  # type: ignore[arg-type]
+    return tuple(values)  # type: ignore[arg-type]  # then all are numbers
 
 
 def _axis(name: str, axis: int, ndim: int) -> int:

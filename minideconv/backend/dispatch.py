@@ -97,7 +97,7 @@ def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Res
         return keep
 
     result = cast("Accelerated[Arguments, Result]", compute)
-    result.ways, result.faster = ways, enter  # type: ignore[method-assign]
+    result.ways, result.faster = ways, enter  # type: ignore[method-assign]  # a protocol has no instances to make
     return result
 
 
@@ -174,7 +174,7 @@ def _gpus(values: Iterable[Any], ndarray: type) -> Iterator[int]:
         if kind in _PLAIN:
             continue
         if isinstance(value, ndarray):
-            yield int(value.device.id)  # type: ignore[attr-defined]
+            yield int(value.device.id)  # type: ignore[attr-defined]  # CuPy is not imported here
         elif isinstance(value, (list, tuple)):
             yield from _gpus(value, ndarray)
         else:
