@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     Operators = object  # `operators` puts them into the class Tensor when that is there
 
-__all__ = ["Axis", "Operand", "TensorMethods", "as_array"]
+__all__ = ["Axis", "Operand", "TensorMethods", "as_array", "read_array"]
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """Axes to reduce: one, several, or None for all."""
@@ -113,20 +113,23 @@ class TensorMethods(Operators):
         return format(self.item(), spec) if spec else repr(self)
 
 
+def read_array(name: str, data: Any) -> Array:
+    """Return `data` as a NumPy array, or unchanged if CuPy made it; `name` is for messages."""
+    try:
+        array: Array = np.asarray(data) if get_xp(data) is np else data
+    except ValueError:
+        raise ValueError(f"{name}: the rows of a nested list must have equal lengths") from None
+    return array
+
+
 def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
     """Return `data` as an array, converted as `Tensor` documents it."""
     settled = isinstance(data, TensorMethods)
     if settled:
         data = data.data
-    if get_xp(data) is np:
-        try:
-            array = np.asarray(data)
-        except ValueError:
-            raise ValueError("Tensor: the rows of a nested list must have equal lengths") from None
-        if array.dtype == np.float64 and not hasattr(data, "dtype"):
-            array = array.astype(np.float32)
-    else:
-        array = data
+    array = read_array("Tensor", data)
+    if array.dtype == np.float64 and not hasattr(data, "dtype"):
+        array = array.astype(np.float32)
     if dtype is not None:
         with on_device_of(array):
             array = array.astype(dtype, copy=False)

@@ -19,7 +19,7 @@ import numpy as np
 from minideconv.autograd import elementwise, reductions, shapes
 from minideconv.autograd.broadcasting import explain, operands
 from minideconv.autograd.grad_mode import is_grad_enabled
-from minideconv.autograd.methods import Operand
+from minideconv.autograd.methods import Operand, read_array
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp, to_default_device, to_device
 from minideconv.backend.dispatch import device_guard
@@ -111,10 +111,7 @@ def _new_value(name: str, x: Tensor, value: Any) -> Any:
         return value.data
     if isinstance(value, bool | int | float):  # these take any type
         return value
-    try:
-        array: Any = np.asarray(value) if get_xp(value) is np else value
-    except ValueError:
-        raise ValueError(f"{name}: the rows of a nested list must have equal lengths") from None
+    array = read_array(name, value)
     if array.dtype.kind not in "fiub":
         raise _unfit(TypeError(), name, x, array)
     return to_default_device(array) if hasattr(value, "shape") else to_device(array, x.device)

@@ -207,18 +207,17 @@ def to_device(array: Any, device: Device | str | None) -> Array:
         return to_cpu(array)
     import cupy
 
-    if isinstance(array, cupy.ndarray) and array.device.id != device.index:
-        synchronize(device_of(array))  # the streams of two devices do not wait for each other
-        with cupy.cuda.Device(device.index):
-            moved = _in_memory_order(array, lambda view: view.copy())
-        synchronize(device)
-        return moved
-    with cupy.cuda.Device(device.index):
-        if isinstance(array, cupy.ndarray):
-            result: Array = cupy.asarray(array)
-            return result
+    if not isinstance(array, cupy.ndarray):
         host = np.asarray(array)
-        return _in_memory_order(host, lambda view: cupy.asarray(np.asarray(view, order="C")))
+        with cupy.cuda.Device(device.index):
+            return _in_memory_order(host, lambda view: cupy.asarray(np.asarray(view, order="C")))
+    if array.device.id == device.index:
+        return array
+    synchronize(device_of(array))  # the streams of two devices do not wait for each other
+    with cupy.cuda.Device(device.index):
+        moved = _in_memory_order(array, lambda view: view.copy())
+    synchronize(device)
+    return moved
 
 
 def _in_memory_order(array: Array, move: Callable[[Array], Array]) -> Array:

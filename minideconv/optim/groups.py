@@ -113,10 +113,7 @@ class ParameterGroups:
             for p in self._parameters():
                 p.grad = None
             return
-        if self._flat is not None:
-            gradients = [self._flat.gradients[:-EXTRA]]
-        else:
-            gradients = self.gradients()
+        gradients = self.gradients()
         check_writable(f"{self.name}: zero_grad()", (("a gradient", g) for g in gradients))
         for gradient in gradients:
             with on_device_of(gradient):
