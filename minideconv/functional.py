@@ -19,8 +19,7 @@ from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
-from minideconv.backend.choice import keep_choices
-from minideconv.backend.dispatch import device_guard
+from minideconv.backend.dispatch import device_guard, keep_choices
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 from minideconv.ops.geometry import pair
 from minideconv.ops.im2col import IntPair
@@ -362,7 +361,7 @@ def sync_batch_norm(
     """
     options = _norm_options(running_mean, running_var, True, momentum, eps)
     del options["training"]
-    options |= {"together": comm, "relu": relu}
+    options |= {"comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:

@@ -32,10 +32,10 @@ def grad_from(made, saved=(), fresh=False):
     """Return the gradient that a leaf keeps when a backward returns the array `made`."""
     leaf = Tensor(np.zeros(made.shape, np.float32), requires_grad=True)
 
-    def backward(dy, needs, *saved):
+    def back(dy, needs, *saved):
         return (made,)
 
-    y = record("test", leaf.data.sum(), (leaf,), backward, saved, fresh=fresh)
+    y = record("test", leaf.data.sum(), (leaf,), back, saved, fresh=fresh)
     y.backward()
     return leaf.grad.numpy()
 

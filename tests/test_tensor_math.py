@@ -193,12 +193,12 @@ MUTANTS: dict[str, Function] = {
     "mul with its arguments exchanged": tc.binary(
         "mul: wrong",
         lambda xp, a, b: a * b,
-        lambda xp, g, a: g * a,
-        lambda xp, g, b: g * b,
+        lambda xp, g, a, b, y: g * a,
+        lambda xp, g, a, b, y: g * b,
         ("a", "b"),
     ),
     "sub without the minus": tc.binary(
-        "sub: wrong", lambda xp, a, b: a - b, lambda xp, g: g, lambda xp, g: g
+        "sub: wrong", lambda xp, a, b: a - b, lambda xp, g, *_: g, lambda xp, g, *_: g
     ),
 }
 

@@ -57,7 +57,7 @@ def test_from_the_tensor_to_the_product():
     for file, functions in met.items():
         print(f"{file:28s} {' '.join(functions)}")
     assert next(iter(met)) == "functional.py"
-    assert {"ops/conv.py", "autograd/tensor.py"} <= met.keys()
+    assert {"ops/conv.py", "autograd/record.py", "autograd/tensor.py"} <= met.keys()
     assert "multiply" in product["ops/conv.py"]  # the function around ``matrix @ cols``
     assert len(product) <= 8
     assert len(met) <= 10  # with the tape, which comes after the product

@@ -10,13 +10,15 @@ function that turns the gradient of the result into the gradients of the inputs:
 >>> x.grad
 Tensor([4., 8.])
 
-That is all there is to a differentiable operation. Nothing here knows any layer: those are bound in
+That is all there is to a differentiable operation. No layer is here: those are bound in
 `functional`, one `record` each. This file only puts the parts together; read them in this order:
 
 =============== ====================================================================================
 `grad_mode`     ``no_grad`` and ``detect_anomaly``: whether to record, whether to check
 `tape`          what is written down (`Node`), the walk back over it (`backward_pass`), `graph`
-`tensor`        `Tensor`, and `record`, the one way onto the tape
+`tensor`        `Tensor`: an array, its gradient, and how it was computed
+`record`        the one way onto the tape
+`hooks`         functions of the program that see gradients on their way
 `methods`       what a Tensor shares with an array
 `elementwise`   the table of elementary maths: each function beside its derivative
 `broadcasting`  how a row of that table becomes an operation; types and broadcasting
@@ -32,9 +34,11 @@ from __future__ import annotations
 from minideconv.autograd import operators  # noqa: F401 - gives Tensor its operators and methods
 from minideconv.autograd.checkpointing import checkpoint
 from minideconv.autograd.grad_mode import detect_anomaly, is_grad_enabled, no_grad
+from minideconv.autograd.hooks import RemovableHandle
 from minideconv.autograd.methods import Operand
+from minideconv.autograd.record import record
 from minideconv.autograd.tape import Node, graph
-from minideconv.autograd.tensor import RemovableHandle, Tensor, record
+from minideconv.autograd.tensor import Tensor
 
 __all__ = [
     "Node", "Operand", "RemovableHandle", "Tensor", "checkpoint", "detect_anomaly", "graph",

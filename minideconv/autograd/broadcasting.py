@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.tensor import Tensor, record
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, device_of, get_xp, to_default_device
 from minideconv.backend.dispatch import device_guard
 
@@ -47,7 +48,7 @@ def unary(
 ) -> Callable[[Operand], Tensor]:
     """Make an operation of one argument: ``forward(xp, x)``.
 
-    `keep` says what its VJP needs: ``vjp(xp, g)``, ``vjp(xp, g, x)`` for "x", or ``vjp(xp, g, y)``
+    `keep` names what its VJP needs: ``vjp(xp, g)``, ``vjp(xp, g, x)`` for "x", or ``vjp(xp, g, y)``
     for "y", the result. One that needs something returns a new array.
     """
     name = title.partition(":")[0]
@@ -73,23 +74,19 @@ def binary(
 ) -> Callable[[Operand, Operand], Tensor]:
     """Make a broadcasting operation of two: ``forward(xp, a, b)``.
 
-    `keep` says what each of the two VJPs needs, by letters: ``vjp_a(xp, g, a, y)`` for "ay". What
-    only the other one needs is not kept where its gradient is not wanted. One that needs something
-    returns a new array.
+    Both VJPs are called as ``vjp(xp, g, a, b, y)``. `keep` names what each of them needs, by
+    letters: "ay" for a and the result. The others are None, and what only the other VJP needs is
+    not kept where its gradient is not wanted. One that needs something returns a new array.
     """
-    name, fresh = title.partition(":")[0], all(keep)
+    name = title.partition(":")[0]
 
     def backward(
         g: Array, needs: Sequence[bool], a: Any, b: Any, y: Any, shapes: Any
-    ) -> tuple[Array | None, ...]:
-        xp, saved = get_xp(g), {"a": a, "b": b, "y": y}
-        rows = zip((vjp_a, vjp_b), keep, shapes, needs, strict=True)
-        return tuple(
-            [
-                unbroadcast(vjp(xp, g, *[saved[k] for k in letters]), shape) if need else None
-                for vjp, letters, shape, need in rows
-            ]
-        )
+    ) -> tuple[Array | None, Array | None]:
+        xp = get_xp(g)
+        da = unbroadcast(vjp_a(xp, g, a, b, y), shapes[0]) if needs[0] else None
+        db = unbroadcast(vjp_b(xp, g, a, b, y), shapes[1]) if needs[1] else None
+        return da, db
 
     def operation(a: Operand, b: Operand) -> Tensor:
         first, second, x, y = operands(name, a, b)
@@ -105,7 +102,7 @@ def binary(
             z if "y" in kept else None,
             (getattr(x, "shape", ()), getattr(y, "shape", ())),
         )
-        return record(name, z, (first, second), backward, saved, numbers_among(x, y), fresh)
+        return record(name, z, (first, second), backward, saved, numbers_among(x, y), all(keep))
 
     return _described(operation, title)
 
@@ -160,7 +157,7 @@ def _constant(name: str, value: Any) -> Any:
 
 
 def explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
-    """Raise the sentence that says why `x` and `y` could not be combined."""
+    """Raise an error with the reason why `x` and `y` could not be combined."""
     check_one_device(name, x, y)
     try:
         np.broadcast_shapes(np.shape(x), np.shape(y))
@@ -173,10 +170,12 @@ def explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
     raise kind(f"{name}: {error}") from None
 
 
-def check_one_device(name: str, x: Any, y: Any) -> None:
-    """Raise the sentence for two arrays on different devices."""
-    if hasattr(x, "shape") and hasattr(y, "shape") and device_of(x) != device_of(y):
-        raise ValueError(
-            f"{name}: one argument is on {device_of(x)} and the other on {device_of(y)}; move one "
-            "of them with .to(device)"
-        ) from None
+def check_one_device(name: str, *operands: Any) -> None:
+    """Raise ValueError if two of the arrays among `operands` are on different devices."""
+    devices = [device_of(each) for each in operands if hasattr(each, "shape")]
+    for device in devices[1:]:
+        if device != devices[0]:
+            raise ValueError(
+                f"{name}: one argument is on {devices[0]} and the other on {device}; move one of "
+                "them with .to(device)"
+            ) from None

@@ -21,8 +21,9 @@ import numpy as np
 
 from minideconv import random
 from minideconv.autograd.grad_mode import is_grad_enabled, mode
+from minideconv.autograd.record import record
 from minideconv.autograd.tape import gradients_of
-from minideconv.autograd.tensor import Tensor, record
+from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array
 
 __all__ = ["checkpoint"]

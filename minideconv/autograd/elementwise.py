@@ -2,10 +2,9 @@
 
 A row of the table gives an operation's name, its forward on plain arrays, and for each argument a
 VJP (vector-Jacobian product): the gradient ``g`` of the result, turned into the gradient of that
-argument. ``keep`` names what a VJP is given for it, by letters: ``x`` (or ``a``, ``b``) for an
-argument and ``y`` for the result; only that, and only where a gradient is wanted, is kept until
-backward. How a row becomes an operation, and how broadcasting is undone, is in `broadcasting`; no
-row thinks of it.
+argument. ``keep`` names what each VJP needs, by letters: ``x`` (or ``a``, ``b``) for an argument,
+``y`` for the result; only that, and only where a gradient is wanted, is kept until backward. How a
+row becomes an operation, and how broadcasting is undone, is in `broadcasting`.
 
 The form follows HIPS autograd (D. Maclaurin, Modeling, Inference and Optimization with Composable
 Differentiable Programming, 2016, chapter 4); the formulas are those of any calculus book.
@@ -21,7 +20,8 @@ import numpy as np
 from minideconv.autograd import broadcasting
 from minideconv.autograd.broadcasting import as_tensor, binary, operands, unary, unbroadcast
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.tensor import Tensor, record
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
 from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 
@@ -31,43 +31,43 @@ __all__ = [
 ]  # fmt: skip
 
 # ---- the table -----------------------------------------------------------------------------------
-# name and meaning, forward, VJP for each argument, what each VJP is given besides xp and g
+# name and meaning, forward, VJP for each argument, what each VJP needs besides g
 
-add = binary("add: a + b", lambda xp, a, b: a + b, lambda xp, g: g, lambda xp, g: g)
-sub = binary("sub: a - b", lambda xp, a, b: a - b, lambda xp, g: g, lambda xp, g: -g)
+add = binary("add: a + b", lambda xp, a, b: a + b, lambda xp, g, *_: g, lambda xp, g, *_: g)
+sub = binary("sub: a - b", lambda xp, a, b: a - b, lambda xp, g, *_: g, lambda xp, g, *_: -g)
 mul = binary(
     "mul: a * b",
     lambda xp, a, b: a * b,
-    lambda xp, g, b: g * b,
-    lambda xp, g, a: g * a,
+    lambda xp, g, a, b, y: g * b,
+    lambda xp, g, a, b, y: g * a,
     keep=("b", "a"),
 )
 div = binary(
     "div: a / b",
     lambda xp, a, b: a / b,
-    lambda xp, g, b: g / b,
-    lambda xp, g, b, y: -g * y / b,
+    lambda xp, g, a, b, y: g / b,
+    lambda xp, g, a, b, y: -g * y / b,
     keep=("b", "by"),
 )
 pow = binary(
     "pow: a to the power b",
     lambda xp, a, b: a**b,
-    lambda xp, g, a, b: g * _power_slope(xp, a, b),
-    lambda xp, g, a, y: g * y * _log_base(xp, a),
+    lambda xp, g, a, b, y: g * _power_slope(xp, a, b),
+    lambda xp, g, a, b, y: g * y * _log_base(xp, a),
     keep=("ab", "ay"),
 )
 maximum = binary(
     "maximum: the larger of a and b (the gradient of a tie goes to a)",
     lambda xp, a, b: xp.maximum(a, b),
-    lambda xp, g, a, b: g * (a >= b),
-    lambda xp, g, a, b: g * xp.logical_not(a >= b),
+    lambda xp, g, a, b, y: g * (a >= b),
+    lambda xp, g, a, b, y: g * xp.logical_not(a >= b),
     keep=("ab", "ab"),
 )
 minimum = binary(
     "minimum: the smaller of a and b (the gradient of a tie goes to a)",
     lambda xp, a, b: xp.minimum(a, b),
-    lambda xp, g, a, b: g * (a <= b),
-    lambda xp, g, a, b: g * xp.logical_not(a <= b),
+    lambda xp, g, a, b, y: g * (a <= b),
+    lambda xp, g, a, b, y: g * xp.logical_not(a <= b),
     keep=("ab", "ab"),
 )
 neg = unary("neg: -x", lambda xp, x: -x, lambda xp, g: -g)
@@ -177,12 +177,10 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     kind = xp.result_type(x, y)
     x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
     chosen = as_tensor(condition).data
-    options = {"condition": chosen, **numbers}
-    broadcasting.check_one_device("where", chosen, x)
+    broadcasting.check_one_device("where", chosen, x, y)
     try:
-        z = xp.where(xp.asarray(chosen), x, y)
-    except (TypeError, ValueError):
-        broadcasting.check_one_device("where", x, y)
+        z = xp.where(chosen, x, y)
+    except ValueError:
         raise ValueError(
             f"where: shapes {np.shape(chosen)} (condition), {x.shape} and {y.shape} do not "
             "broadcast"
@@ -195,4 +193,5 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
         db = unbroadcast(g * get_xp(g).logical_not(chosen), shapes[1]) if needs[1] else None
         return da, db
 
+    options = {"condition": chosen, **numbers}
     return record("where", z, (first, second), backward, (chosen,), options, fresh=True)

@@ -24,7 +24,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
-    """The two switches of one thread, and what `checkpoint` needs to know and to tell."""
+    """The two switches of one thread, and two more for `checkpoint`."""
 
     recording: bool = True
     anomaly: bool = False

@@ -1,24 +1,30 @@
-"""What a Tensor shares with an array: its shape, its conversions, its operators and methods.
-
-Operators and methods that compute are written in `elementwise`, `reductions` and `shapes`, and put
-into the class by `operators`; declared here, they are known to type checkers and editors.
-"""
-
-# ruff: noqa: D102 - the declared ones are documented where they are written
+"""What a Tensor shares with an array: its shape, its type, its conversions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import numpy as np
 
-from minideconv.backend import Array, Device, device_of, to_cpu
+from minideconv.backend import (
+    Array,
+    Device,
+    device_of,
+    get_xp,
+    to_cpu,
+    to_default_device,
+    to_device,
+)
+from minideconv.backend.dispatch import on_device_of
 
 if TYPE_CHECKING:
+    from minideconv.autograd.operators import Operators
     from minideconv.autograd.tensor import Tensor
+else:
+    Operators = object  # `operators` puts them into the class Tensor when that is there
 
-__all__ = ["Axis", "Operand", "TensorMethods"]
+__all__ = ["Axis", "Operand", "TensorMethods", "as_array", "read_array"]
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """Axes to reduce: one, several, or None for all."""
@@ -27,7 +33,7 @@ Operand: TypeAlias = Union["Tensor", Array, np.generic, float, int, bool]
 """What may stand beside a tensor in an expression."""
 
 
-class TensorMethods:
+class TensorMethods(Operators):
     """Base class of `Tensor`: everything that has nothing to do with gradients."""
 
     __slots__ = ("__weakref__", "data")
@@ -86,7 +92,8 @@ class TensorMethods:
         return int(self.data.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        tensor = cast("Tensor", self)
+        return (tensor[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         if self.data.size != 1:
@@ -105,36 +112,32 @@ class TensorMethods:
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
-    if TYPE_CHECKING:
 
-        def _unary(self) -> Tensor: ...
-        def _binary(self, other: Operand) -> Tensor: ...
-        def _compare(self, other: Any) -> Array: ...
+def read_array(name: str, data: Any) -> Array:
+    """Return `data` as a NumPy array, or unchanged if CuPy made it; `name` is for messages."""
+    try:
+        array: Array = np.asarray(data) if get_xp(data) is np else data
+    except ValueError:
+        raise ValueError(f"{name}: the rows of a nested list must have equal lengths") from None
+    return array
 
-        __neg__ = __abs__ = abs = exp = log = sigmoid = sqrt = tanh = _unary
-        __add__ = __sub__ = __mul__ = __truediv__ = __pow__ = __matmul__ = _binary
-        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = __rmatmul__ = _binary
-        __iadd__ = __isub__ = __imul__ = __itruediv__ = _binary
-        __lt__ = __le__ = __gt__ = __ge__ = _compare
-        __eq__ = __ne__ = _compare  # type: ignore[assignment]
 
-        def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
-
-        mean = max = min = sum
-
-        def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor: ...
-        def clip(self, minimum: float | None = None, maximum: float | None = None) -> Tensor: ...
-        def reshape(self, *shape: int | Sequence[int]) -> Tensor: ...
-
-        broadcast_to = permute = transpose = reshape
-
-        def flatten(self, start: int = 0, stop: int = -1) -> Tensor: ...
-        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
-        def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor: ...
-        def unsqueeze(self, axis: int) -> Tensor: ...
-        def to(self, device: Device | str) -> Tensor: ...
-        def astype(self, dtype: Any) -> Tensor: ...
-        def __getitem__(self, key: Any) -> Tensor: ...
-        def __setitem__(self, key: Any, value: Operand) -> None: ...
-        @property
-        def T(self) -> Tensor: ...
+def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
+    """Return `data` as an array, converted as `Tensor` documents it."""
+    settled = isinstance(data, TensorMethods)
+    if settled:
+        data = data.data
+    array = read_array("Tensor", data)
+    if array.dtype == np.float64 and not hasattr(data, "dtype"):
+        array = array.astype(np.float32)
+    if dtype is not None:
+        with on_device_of(array):
+            array = array.astype(dtype, copy=False)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"Tensor: cannot hold {type(data).__name__} of dtype {array.dtype}; floats, integers "
+            "and booleans are possible"
+        )
+    if device is not None:
+        return to_device(array, device)
+    return array if settled else to_default_device(array)

@@ -11,27 +11,30 @@ version of the memory, so that a backward which does need the former values stop
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minideconv.autograd import elementwise, reductions, shapes
 from minideconv.autograd.broadcasting import explain, operands
 from minideconv.autograd.grad_mode import is_grad_enabled
-from minideconv.autograd.methods import Operand
+from minideconv.autograd.methods import Operand, read_array
 from minideconv.autograd.tensor import Tensor
-from minideconv.backend import get_xp, to_default_device, to_device
+from minideconv.backend import Array, get_xp, to_default_device, to_device
 from minideconv.backend.dispatch import device_guard
 
-__all__ = ["setitem"]
+__all__ = ["Operators", "setitem"]
+
+Binary: TypeAlias = Callable[[Operand, Operand], Tensor]
 
 
-def _reflected(operation: Any) -> Any:
+def _reflected(operation: Binary) -> Binary:
     """Return `operation` with its operands exchanged, for ``2 - x`` and the like."""
     return lambda a, b: operation(b, a)
 
 
-def _comparison(sign: str, compare: Any) -> Any:
+def _comparison(sign: str, compare: Any) -> Callable[[Tensor, Any], Array]:
     """Make ``<`` and the like."""
 
     def operation(a: Tensor, b: Any) -> Any:
@@ -69,14 +72,13 @@ def setitem(x: Tensor, key: Any, value: Operand) -> None:
     x.bump_version()
 
 
-def _in_place(sign: str, word: str) -> Any:
+def _in_place(sign: str, operation: Binary, change: Any) -> Callable[[Tensor, Operand], Tensor]:
     """Make ``+=`` and the like: in place for a constant, a new tensor where the tape is running.
 
     On a recorded tensor ``y += x`` means ``y = y + x``. On a leaf that requires gradients that
     would lose the leaf without a word, so it is an error there.
     """
     name = f"x {sign}= value"
-    operation, change = _METHODS[f"__{word}__"], getattr(operator, f"i{word}")
 
     def update(x: Tensor, value: Operand) -> Tensor:
         if is_grad_enabled() and (
@@ -109,10 +111,7 @@ def _new_value(name: str, x: Tensor, value: Any) -> Any:
         return value.data
     if isinstance(value, bool | int | float):  # these take any type
         return value
-    try:
-        array: Any = np.asarray(value) if get_xp(value) is np else value
-    except ValueError:
-        raise ValueError(f"{name}: the rows of a nested list must have equal lengths") from None
+    array = read_array(name, value)
     if array.dtype.kind not in "fiub":
         raise _unfit(TypeError(), name, x, array)
     return to_default_device(array) if hasattr(value, "shape") else to_device(array, x.device)
@@ -131,33 +130,43 @@ def _unfit(error: Exception, name: str, x: Tensor, value: Any) -> Exception:
 # ---- into the class ------------------------------------------------------------------------------
 
 
-_METHODS: dict[str, Any] = {
-    "T": property(shapes.permute, doc="This tensor with its axes in reverse order."),
-    "__getitem__": shapes.getitem,
-    "__setitem__": setitem,
-    "__neg__": elementwise.neg,
-    "__abs__": elementwise.abs,
-}
-for _name, _operation in {
-    "add": elementwise.add,
-    "sub": elementwise.sub,
-    "mul": elementwise.mul,
-    "truediv": elementwise.div,
-    "pow": elementwise.pow,
-    "matmul": reductions.matmul,
-}.items():
-    _METHODS[f"__{_name}__"] = _operation
-    _METHODS[f"__r{_name}__"] = _reflected(_operation)
-for _sign, _name in {"+": "add", "-": "sub", "*": "mul", "/": "truediv"}.items():
-    _METHODS[f"__i{_name}__"] = _in_place(_sign, _name)
-for _sign, _name in {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}.items():
-    _METHODS[f"__{_name}__"] = _comparison(_sign, getattr(operator, _name))
-for _room, _names in (
-    (elementwise, ("abs", "clip", "exp", "log", "sigmoid", "sqrt", "tanh")),
-    (reductions, ("max", "mean", "min", "sum", "var")),
-    (shapes, ("astype", "broadcast_to", "flatten", "permute", "reshape", "squeeze")),
-    (shapes, ("swapaxes", "to", "transpose", "unsqueeze")),
-):
-    _METHODS |= {_name: getattr(_room, _name) for _name in _names}
-for _name, _operation in _METHODS.items():
-    setattr(Tensor, _name, _operation)
+class Operators:
+    """What is put into the class Tensor: each method is a function that is written elsewhere."""
+
+    T = property(shapes.permute, doc="This tensor with its axes in reverse order.")
+    __getitem__ = shapes.getitem
+    __setitem__ = setitem
+
+    __neg__ = elementwise.neg
+    __abs__ = abs = elementwise.abs
+    __add__, __radd__ = elementwise.add, _reflected(elementwise.add)
+    __sub__, __rsub__ = elementwise.sub, _reflected(elementwise.sub)
+    __mul__, __rmul__ = elementwise.mul, _reflected(elementwise.mul)
+    __truediv__, __rtruediv__ = elementwise.div, _reflected(elementwise.div)
+    __pow__, __rpow__ = elementwise.pow, _reflected(elementwise.pow)
+    __matmul__, __rmatmul__ = reductions.matmul, _reflected(reductions.matmul)
+    __iadd__ = _in_place("+", elementwise.add, operator.iadd)
+    __isub__ = _in_place("-", elementwise.sub, operator.isub)
+    __imul__ = _in_place("*", elementwise.mul, operator.imul)
+    __itruediv__ = _in_place("/", elementwise.div, operator.itruediv)
+
+    __lt__, __le__ = _comparison("<", operator.lt), _comparison("<=", operator.le)
+    __gt__, __ge__ = _comparison(">", operator.gt), _comparison(">=", operator.ge)
+    # Ignored below: these return arrays, as NumPy's do, where `object` declares a bool.
+    __eq__ = _comparison("==", operator.eq)  # type: ignore[assignment]
+    __ne__ = _comparison("!=", operator.ne)  # type: ignore[assignment]
+    __hash__ = object.__hash__  # tensors are keys by what they are, not by their numbers
+
+    clip, exp, log = elementwise.clip, elementwise.exp, elementwise.log
+    sigmoid, sqrt, tanh = elementwise.sigmoid, elementwise.sqrt, elementwise.tanh
+    max, mean, min = reductions.max, reductions.mean, reductions.min
+    sum, var = reductions.sum, reductions.var
+    astype, broadcast_to, flatten = shapes.astype, shapes.broadcast_to, shapes.flatten
+    permute, reshape, squeeze = shapes.permute, shapes.reshape, shapes.squeeze
+    swapaxes, to, unsqueeze = shapes.swapaxes, shapes.to, shapes.unsqueeze
+    transpose = shapes.transpose
+
+
+for _name, _method in vars(Operators).items():
+    if callable(_method) or isinstance(_method, property):
+        setattr(Tensor, _name, _method)

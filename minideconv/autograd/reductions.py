@@ -13,7 +13,8 @@ import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, check_one_device, operands, unbroadcast
 from minideconv.autograd.methods import Axis, Operand
-from minideconv.autograd.tensor import Tensor, record
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 
@@ -63,57 +64,44 @@ def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) ->
     return _record("var", x, backward, axes, keepdims, (x,), ddof=ddof)
 
 
-@device_guard
-def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return the maximum over `axis`; a NaN counts as the maximum.
+def _extreme(name: str) -> Any:
+    """Make the operation `name`, "max" or "min"."""
+
+    def operation(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        x = as_tensor(x)
+        shape, axes = x.shape, reduced_axes(name, axis, x.shape)
+        count = _count(name, shape, axes)
+        others = tuple(i for i in range(x.ndim) if i not in axes)
+        order = (*others, *axes)  # what is reduced comes last, as one axis of the length `count`
+
+        def backward(g: Array, needs: Any, first: Array) -> tuple[Array]:
+            chosen = get_xp(g).arange(count) == first[..., None]
+            back = [order.index(i) for i in range(len(shape))]
+            chosen = chosen.reshape([shape[i] for i in order]).transpose(back)
+            return (_spread(g, shape, axes) * chosen,)
+
+        saved: tuple[Any, ...] = ()
+        if x.requires_grad:
+            rows = x.data.transpose(order).reshape(*(shape[i] for i in others), count)
+            saved = (getattr(rows, f"arg{name}")(-1),)
+        return _record(name, x, backward, axes, keepdims, saved)
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = f"""Return the {name}imum over `axis`; a NaN counts as the {name}imum.
 
     Of equal ones the first, in row-major order, has the gradient.
     """
-    return _extreme("max", x, axis, keepdims)
+    return device_guard(operation)
 
 
-@device_guard
-def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return the minimum over `axis`; a NaN counts as the minimum.
-
-    Of equal ones the first, in row-major order, has the gradient.
-    """
-    return _extreme("min", x, axis, keepdims)
-
-
-def _extreme(name: str, x: Operand, axis: Axis, keepdims: bool) -> Tensor:
-    x = as_tensor(x)
-    shape, axes = x.shape, reduced_axes(name, axis, x.shape)
-    count = _count(name, shape, axes)
-    others = tuple(i for i in range(x.ndim) if i not in axes)
-    order = (*others, *axes)  # what is reduced comes last, as one axis of the length `count`
-
-    def backward(g: Array, needs: Any, first: Array) -> tuple[Array]:
-        chosen = get_xp(g).arange(count) == first[..., None]
-        back = [order.index(i) for i in range(len(shape))]
-        chosen = chosen.reshape([shape[i] for i in order]).transpose(back)
-        return (_spread(g, shape, axes) * chosen,)
-
-    saved: tuple[Any, ...] = ()
-    if x.requires_grad:
-        rows = x.data.transpose(order).reshape(*(shape[i] for i in others), count)
-        saved = (getattr(rows, f"arg{name}")(-1),)
-    return _record(name, x, backward, axes, keepdims, saved)
+max, min = _extreme("max"), _extreme("min")
 
 
 def _record(
-    name: str,
-    x: Tensor,
-    backward: Any,
-    axes: Any,
-    keepdims: bool,
-    saved: Any = (),
-    ddof: Any = None,
+    name: str, x: Tensor, backward: Any, axes: Any, keepdims: bool, saved: Any = (), **others: Any
 ) -> Tensor:
-    """Carry out the array's own method `name`, and record it."""
-    options = {"axis": axes, "keepdims": keepdims}
-    if ddof is not None:
-        options["ddof"] = ddof
+    """Call the array's own method `name`, and record it."""
+    options = {"axis": axes, "keepdims": keepdims, **others}
     y = getattr(x.data, name)(**options)
     return record(name, y, (x,), backward, saved, options, fresh=bool(saved))
 
@@ -180,7 +168,7 @@ def matmul(a: Operand, b: Operand) -> Tensor:
             db = unbroadcast(a.reshape(rows).swapaxes(-1, -2) @ g, columns).reshape(shapes[1])
         return da, db
 
-    # Only the gradient of a asks for b, and the other way round.
+    # Only the gradient of a needs b, and the other way round.
     keep_a, keep_b = x if first is None else first, y if second is None else second
     saved = (
         keep_a if second is not None and second.requires_grad else None,

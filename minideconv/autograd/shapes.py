@@ -16,7 +16,8 @@ import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.methods import Operand
-from minideconv.autograd.tensor import Tensor, record
+from minideconv.autograd.record import record
+from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
 
@@ -104,16 +105,15 @@ def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Drop `axis`, which must have length 1; None drops all axes of length 1."""
     x = as_tensor(x)
     if axis is None:
-        drop = {i for i, n in enumerate(x.shape) if n == 1}
+        drop = [i for i, n in enumerate(x.shape) if n == 1]
     else:
-        given = axis if isinstance(axis, tuple) else (axis,)
-        drop = {_axis("squeeze", i, x.ndim) for i in given}
-        for i in sorted(drop):
-            if x.shape[i] != 1:
-                raise ValueError(
-                    f"squeeze: axis {i} of shape {x.shape} has length {x.shape[i]}; only axes of "
-                    "length 1 can be dropped"
-                )
+        drop = [_axis("squeeze", i, x.ndim) for i in (axis if isinstance(axis, tuple) else (axis,))]
+    for i in drop:
+        if x.shape[i] != 1:
+            raise ValueError(
+                f"squeeze: axis {i} of shape {x.shape} has length {x.shape[i]}; only axes of "
+                "length 1 can be dropped"
+            )
     return reshape(x, *(n for i, n in enumerate(x.shape) if i not in drop))
 
 
@@ -215,27 +215,19 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     _check_equal("concatenate", parts, others, f"they must be equal except along axis {axis}")
     ends = list(accumulate(part.shape[axis] for part in parts))
 
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-        pieces = get_xp(g).split(g, ends[:-1], axis)
-        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array, ...]:
+        return tuple(get_xp(g).split(g, ends[:-1], axis))
 
     y = get_xp(parts[0].data).concatenate([part.data for part in parts], axis)
     return record("concatenate", y, parts, backward, (), {"axis": axis})
 
 
-@device_guard
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
     parts = _parts("stack", tensors)
     _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
     axis = _axis("stack", axis, parts[0].ndim + 1)
-
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-        pieces = get_xp(g).moveaxis(g, axis, 0)
-        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
-
-    y = get_xp(parts[0].data).stack([part.data for part in parts], axis)
-    return record("stack", y, parts, backward, (), {"axis": axis})
+    return concatenate([unsqueeze(part, axis) for part in parts], axis)
 
 
 def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:
@@ -268,7 +260,7 @@ def _flat(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """Accept ``f(2, 3)`` and ``f((2, 3))`` alike."""
     if len(values) == 1 and isinstance(values[0], Sequence):
         return tuple(values[0])
-    return tuple(values)  # type: ignore[arg-type]
+    return tuple(values)  # type: ignore[arg-type]  # then all are numbers
 
 
 def _axis(name: str, axis: int, ndim: int) -> int:

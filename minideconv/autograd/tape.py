@@ -2,8 +2,8 @@
 
 One `Node` stands for one operation that was carried out. Its ``edges`` lead to where its arguments
 came from: the node that made an argument, or the leaf tensor that the argument is. Nodes point only
-at older things, so the graph has no cycles. Nodes know no tensors but the leaves: an intermediate
-result that no operation saved is freed as soon as the program drops it.
+at older things, so the graph has no cycles. Nodes refer to no tensors but the leaves: an
+intermediate result that no operation saved is freed as soon as the program drops it.
 
 `backward_pass` sends a gradient from the end to the leaves (reverse accumulation; A. Griewank and
 A. Walther, Evaluating Derivatives, 2nd ed. 2008, section 3.2). Nothing here calls itself, so a
@@ -20,19 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minideconv.autograd.grad_mode import check_finite, mode
+from minideconv.autograd.hooks import GradHook, apply_hooks
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 
 if TYPE_CHECKING:
     from minideconv.autograd.tensor import Tensor
 
-__all__ = ["Backward", "GradHook", "Node", "Version", "backward_pass", "gradients_of", "graph"]
+__all__ = ["Backward", "Node", "Version", "backward_pass", "gradients_of", "graph"]
 
 Backward: TypeAlias = Callable[..., tuple[Array | None, ...]]
 """``backward(grad, needs, *saved)`` returns one gradient, or None, for each input."""
-
-GradHook: TypeAlias = Callable[[Array], Array | None]
-"""Sees a gradient and may return another one to use in its place."""
 
 Version: TypeAlias = list[int]
 """How often memory was changed in place: a list of one number, shared by all views of it."""
@@ -136,21 +134,19 @@ def backward_pass(
     there.
     """
     ends = {} if ends is None else ends
-    grads: dict[Node | Tensor, Array] = {root: grad}  # the sums that have arrived so far
-    exclusive: set[Node | Tensor] = set()  # those whose sum is an array that nothing else refers to
+    # The sums that have arrived so far. That of a leaf is an array that nothing else refers to.
+    grads = {root: grad if isinstance(root, Node) else _converted(grad, grad.dtype)}
     for target in _order(root, ends):
         arrived = grads.pop(target, None)
         if target in ends:
-            own = arrived is None or isinstance(target, Node) or target in exclusive
-            ends[target] = arrived if own else _copy(arrived)
-        elif not isinstance(target, Node):
+            ends[target] = arrived
+        elif isinstance(target, Node):
             if arrived is not None:
-                target._receive(arrived, target in exclusive)
-        else:
-            if arrived is not None:
-                _run(target, arrived, grads, exclusive)
+                _run(target, arrived, grads)
             if not retain_graph:
                 target.release()
+        elif arrived is not None:
+            target._receive(arrived)
 
 
 def gradients_of(
@@ -172,12 +168,11 @@ def gradients_of(
 
 def _order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[Node | Tensor]:
     """Return what `root` was computed from up to `ends`, each behind all that used its result."""
-    users, edges = {root: 0}, {}
-    unvisited = [root]
+    users, unvisited = {root: 0}, [root]
     while unvisited:
-        target = unvisited.pop()
-        edges[target] = _edges(target, ends)
-        for edge in edges[target]:
+        for edge in _edges(unvisited.pop(), ends):
+            if edge is None:
+                continue
             if edge not in users:
                 users[edge] = 0
                 unvisited.append(edge)
@@ -185,36 +180,44 @@ def _order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[No
     order, ready = [], [root]
     while ready:
         order.append(ready.pop())
-        for edge in edges[order[-1]]:
+        for edge in _edges(order[-1], ends):
+            if edge is None:
+                continue
             users[edge] -= 1
             if users[edge] == 0:
                 ready.append(edge)
     return order
 
 
-def _edges(target: Node | Tensor, ends: Collection[Node | Tensor]) -> list[Node | Tensor]:
+def _edges(
+    target: Node | Tensor, ends: Collection[Node | Tensor]
+) -> Sequence[Node | Tensor | None]:
     if not isinstance(target, Node) or target in ends:
-        return []
+        return ()
     if target.backward is None:
         raise RuntimeError(
             f"backward: an earlier backward() already passed {target.name} and freed what it had "
             "saved; run the forward pass again, or call the earlier one with retain_graph=True"
         )
-    return [edge for edge in target.edges if edge is not None]
+    return target.edges
 
 
 @device_guard
-def _run(
-    node: Node, grad: Array, grads: dict[Node | Tensor, Array], exclusive: set[Node | Tensor]
-) -> None:
+def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
     """Call `node`'s backward with `grad` and add what it returns to `grads`."""
     if node._hooks:
         grad = apply_hooks(node._hooks, grad)
     if node.retained is not None and (result := node.retained()) is not None:
-        result._receive(grad, False)
+        result._receive(_converted(grad, grad.dtype))
     for version, then, place in node.versions:
         if version[0] != then:
-            raise RuntimeError(_changed_message(node, place, version[0] - then))
+            times = version[0] - then
+            raise RuntimeError(
+                f"{node.name}: a tensor saved for backward (number {place} of those it saved, of "
+                f"shape {node.saved[place].shape}) was changed in place {times} "
+                f"time{'s' if times > 1 else ''} since; change a copy, or change it after "
+                "backward()"
+            )
     assert node.backward is not None  # `_edges` looked
     parts = node.backward(grad, tuple([edge is not None for edge in node.edges]), *node.saved)
     if len(parts) != len(node.edges):
@@ -233,47 +236,26 @@ def _run(
         if mode.anomaly:
             made = f"the backward of {node.name} made"
             check_finite(part, made, f" for input {place}{node.origin}")
-        if edge not in grads and part.dtype == edge.dtype:
-            # By reference: several inputs may be sent one array, so it is not changed from here on.
-            grads[edge] = part
-            if node.fresh and not isinstance(edge, Node):
-                exclusive.add(edge)
-        else:
-            grads[edge] = _add(grads.get(edge), part, edge.dtype, in_place=edge in exclusive)
-            exclusive.add(edge)
+        here = edge in grads
+        # A node's gradient is passed on by reference, to several inputs maybe; a leaf's is its own.
+        shared = isinstance(edge, Node)
+        if part.dtype != edge.dtype or not (here or shared or node.fresh):
+            part = _converted(part, edge.dtype)  # float32 and float64 may meet in one operation
+        grads[edge] = _sum(grads[edge], part, shared) if here else part
 
 
 # A gradient may leave a node for another device than the node's own: `Tensor.to` sends it back.
 
 
 @device_guard
-def _add(total: Array | None, part: Array, dtype: Any, in_place: bool) -> Array:
-    """Return `total` + `part` in the type `dtype` (float32 and float64 may meet in one node)."""
-    part = part.astype(dtype, copy=False)
-    if total is None:
-        return part
-    if in_place:
-        total += part
-        return total
-    return total + part
+def _sum(total: Array, part: Array, shared: bool) -> Array:
+    if shared:
+        return total + part
+    total += part
+    return total
 
 
 @device_guard
-def _copy(grad: Any) -> Array:
-    return get_xp(grad).array(grad)
-
-
-def apply_hooks(hooks: dict[int, GradHook], grad: Array) -> Array:
-    """Show `grad` to the hooks, in their order, and return what they make of it."""
-    for hook in tuple(hooks.values()):
-        replacement = hook(grad)
-        grad = grad if replacement is None else replacement
-    return grad
-
-
-def _changed_message(node: Node, place: int, times: int) -> str:
-    return (
-        f"{node.name}: a tensor saved for backward (number {place} of those it saved, of shape "
-        f"{getattr(node.saved[place], 'shape', ())}) was changed in place {times} "
-        f"time{'s' if times > 1 else ''} since; change a copy, or change it after backward()"
-    )
+def _converted(grad: Array, dtype: Any) -> Array:
+    """Return a copy of the type `dtype`."""
+    return get_xp(grad).array(grad, dtype)

@@ -1,20 +1,21 @@
-"""The Tensor, an array that remembers how it was computed, and `record`, which makes it so."""
+"""The Tensor: an array that remembers how it was computed."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minideconv.autograd.grad_mode import calling_line, check_finite, mode, no_grad
-from minideconv.autograd.methods import TensorMethods
-from minideconv.autograd.tape import Backward, GradHook, Node, Version, apply_hooks, backward_pass
-from minideconv.backend import Array, Device, get_xp, to_default_device, to_device
+from minideconv.autograd.grad_mode import no_grad
+from minideconv.autograd.hooks import GradHook, RemovableHandle, apply_hooks
+from minideconv.autograd.methods import TensorMethods, as_array
+from minideconv.autograd.tape import Node, Version, backward_pass
+from minideconv.backend import Array, Device, get_xp, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
 
-__all__ = ["RemovableHandle", "Tensor", "record", "wrap"]
+__all__ = ["Tensor", "wrap"]
 
 
 class Tensor(TensorMethods):
@@ -73,7 +74,7 @@ class Tensor(TensorMethods):
         device: Device | str | None = None,
         dtype: Any = None,
     ) -> None:
-        array = _as_array(data, device, dtype)
+        array = as_array(data, device, dtype)
         shared = isinstance(data, Tensor) and array is data.data
         self.data = array
         self._grad = self._grad_buffer = self._hooks = self._node = None
@@ -172,7 +173,7 @@ class Tensor(TensorMethods):
             with on_device_of(self.data):
                 seed = get_xp(self.data).ones_like(self.data)
         else:
-            seed = _as_array(grad, self.device, self.dtype)
+            seed = as_array(grad, self.device, self.dtype)
             if seed.shape != self.shape:
                 raise ValueError(
                     f"backward: grad has shape {seed.shape} but the tensor has shape {self.shape}; "
@@ -193,23 +194,16 @@ class Tensor(TensorMethods):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(grad)`` in each backward pass, when the gradient of this tensor is complete.
 
-        Parameters
-        ----------
-        hook : callable
-            Gets the gradient as a Tensor that it must not change in place. What it returns, if not
-            None, is used in place of the gradient.
-
-        Returns
-        -------
-        RemovableHandle
-            ``handle.remove()`` takes the hook away again.
+        The hook gets the gradient as a Tensor that it must not change in place. What it returns, if
+        not None, is used in place of the gradient. ``remove()`` of the handle that comes back takes
+        the hook away again.
         """
         self._check_requires_grad("register_hook")
 
         def on_array(grad: Array) -> Array | None:
             # Other tensors may have been sent the same array, so the hook must not change it.
             seen = grad.view() if get_xp(grad) is np else grad.copy()
-            if get_xp(grad) is np:  # CuPy knows no read-only arrays
+            if get_xp(grad) is np:  # CuPy has no read-only arrays
                 seen.flags.writeable = False
             with no_grad():
                 replacement = hook(wrap(seen))
@@ -240,27 +234,21 @@ class Tensor(TensorMethods):
             raise RuntimeError(f"{caller}: this tensor does not require gradients")
 
     @device_guard
-    def _receive(self, grad: Array, exclusive: bool) -> None:
-        """Add `grad` to ``.grad``; if `exclusive`, its memory is ours to keep and to change."""
+    def _receive(self, grad: Array) -> None:
+        """Add `grad`, an array that nothing else refers to, to ``.grad``."""
         if self._hooks:
-            grad, exclusive = apply_hooks(self._hooks, grad), False
+            grad = get_xp(grad).array(apply_hooks(self._hooks, grad))  # a hook may keep what it saw
         if self._grad_buffer is not None:
             self._grad = self._grad_buffer.store(grad, first=self._grad is None)
             return
-        if self._grad is None:
-            grad = grad if exclusive else get_xp(grad).array(grad)
-        elif exclusive:
+        if self._grad is not None:
             grad += self._grad.data  # not the other way round: the program may hold the old .grad
-        else:
-            grad = grad + self._grad.data
         self._grad = wrap(grad)
 
     def _move(self, data: Array, version: Version, grad_buffer: Any = None) -> None:
         """Keep the numbers in the array `data` from now on, and the gradient in `grad_buffer`."""
         self.data, self._version, self._grad_buffer = data, version, grad_buffer
         self.grad = self._grad
-
-    # ---- in and out -----------------------------------------------------------------------------
 
     @staticmethod
     def from_dlpack(source: Any) -> Tensor:
@@ -302,168 +290,10 @@ class Tensor(TensorMethods):
 
 
 def wrap(data: Array, version: Version | None = None) -> Tensor:
-    """Make a leaf of an array: `Tensor` without its questions."""
+    """Make a leaf of an array without converting or checking it."""
     tensor = Tensor.__new__(Tensor)
     tensor.data = np.asarray(data) if isinstance(data, np.generic) else data
     tensor._version = [0] if version is None else version
     tensor._grad = tensor._grad_buffer = tensor._hooks = tensor._node = None
     tensor._requires_grad = False
     return tensor
-
-
-def record(
-    name: str,
-    data: Array,
-    inputs: Sequence[Tensor | None],
-    backward: Backward,
-    saved: Sequence[Any] = (),
-    options: Mapping[str, Any] | None = None,
-    fresh: bool = False,
-) -> Tensor:
-    """Make the result of an operation a Tensor, and write on the tape how to go back through it.
-
-    Nothing is written, and nothing kept, unless some input requires gradients and recording is on.
-
-    Parameters
-    ----------
-    name : str
-        The operation: the function's own name, for messages and for `graph`.
-    data : array
-        Its result.
-    inputs : sequence of Tensor or None
-        What it was computed from; None stands for an argument that was left out or is no tensor.
-    backward : callable
-        ``backward(grad, needs, *saved)`` returns a tuple with the gradient for each input, in
-        order, where ``grad`` is the gradient of the result, of its shape. ``needs[i]`` says whether
-        the gradient of input i is wanted; where not, return None. It must not change its arguments;
-        it may return ``grad`` itself or views.
-    saved : sequence of Tensor, array or anything
-        Handed to `backward` (tensors as their arrays) and freed as soon as it has run. Everything
-        big belongs here and not in the closure of `backward`. If a saved tensor, or the result, is
-        changed in place meanwhile, ``backward()`` raises an error.
-    options : mapping of str to anything, optional
-        What the function was given besides its inputs, by parameter name (see `Node`). Nothing is
-        computed from it: it says to a reader of the graph which operation this was.
-    fresh : bool, default False
-        Whether every gradient that `backward` returns is a new array that nothing else refers to:
-        not ``grad``, nothing saved, no part of something larger, no two that share memory. A leaf
-        then keeps it as its ``.grad`` without a copy.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> def cube(x):
-    ...     def backward(grad, needs, x):
-    ...         return (grad * 3 * x**2,)
-    ...
-    ...     return record("cube", x.data**3, (x,), backward, saved=(x,))
-    >>> x = Tensor([2.0], requires_grad=True)
-    >>> cube(x).backward()
-    >>> x.grad
-    Tensor([12.])
-    """
-    result = wrap(data)
-    array = result.data
-    memory = memory_of(array)
-    wanted = False
-    edges: list[Any] = []
-    for tensor in inputs:
-        edge = None
-        if tensor is not None:
-            if memory_of(tensor.data) is memory:
-                result._version = tensor._version  # a view: changing one changes the other
-            if tensor._requires_grad:
-                wanted = True
-                edge = tensor._node or tensor
-        edges.append(edge)
-    checking = mode.anomaly
-    if checking:
-        _check_forward(name, array, inputs)
-    if not wanted or not mode.recording or array.dtype.kind != "f":
-        if wanted and mode.seen_tensors is not None:
-            mode.seen_tensors += [tensor for tensor in inputs if tensor is not None]
-        return result
-    arrays: list[Any] = []
-    versions: list[tuple[Version, int, int]] = []
-    for item in saved:
-        if isinstance(item, Tensor):
-            versions.append((item._version, item._version[0], len(arrays)))
-            item = item.data
-        elif item is data:
-            versions.append((result._version, result._version[0], len(arrays)))
-        arrays.append(item)
-    result._requires_grad = True
-    result._node = Node(
-        name, options or {}, edges, backward, arrays, versions, array.shape, array.dtype, fresh
-    )
-    if checking:
-        result._node.origin = calling_line()
-    return result
-
-
-def _check_forward(name: str, data: Array, inputs: Sequence[Tensor | None]) -> None:
-    """Raise the error of `detect_anomaly` if an input (then a leaf) or the result is not finite."""
-    line = calling_line()
-    for place, tensor in enumerate(inputs):
-        if tensor is not None:
-            check_finite(tensor.data, f"input {place} of {name} already held", line)
-    check_finite(data, f"{name} made", line)
-
-
-def memory_of(array: Any) -> Any:
-    """Return what owns the memory of `array`: the array itself unless it is a view.
-
-    The first array on a block of `engine.cpu.memory` counts as its owner: the `BlockOwner` behind
-    it serves that array alone.
-    """
-    while True:
-        base = getattr(array, "base", None)
-        if base is None or hasattr(base, "serves_one_array"):
-            return array
-        array = base
-
-
-def _as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
-    """Read `data` as `Tensor` documents it."""
-    settled = isinstance(data, Tensor)
-    if settled:
-        data = data.data
-    if get_xp(data) is np:
-        try:
-            array = np.asarray(data)
-        except ValueError:
-            raise ValueError("Tensor: the rows of a nested list must have equal lengths") from None
-        if array.dtype == np.float64 and not hasattr(data, "dtype"):
-            array = array.astype(np.float32)
-    else:
-        array = data
-    if dtype is not None:
-        with on_device_of(array):
-            array = array.astype(dtype, copy=False)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"Tensor: cannot hold {type(data).__name__} of dtype {array.dtype}; floats, integers "
-            "and booleans are possible"
-        )
-    if device is not None:
-        return to_device(array, device)
-    return array if settled else to_default_device(array)
-
-
-class RemovableHandle:
-    """Takes one hook away again."""
-
-    _numbers = 0
-
-    def __init__(self, hooks: dict[int, GradHook], hook: GradHook) -> None:
-        RemovableHandle._numbers += 1
-        self._key = RemovableHandle._numbers
-        self._hooks = hooks
-        hooks[self._key] = hook
-
-    def remove(self) -> None:
-        """Take the hook away; doing so twice does nothing."""
-        self._hooks.pop(self._key, None)

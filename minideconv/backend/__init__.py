@@ -1,8 +1,8 @@
 """NumPy or CuPy: which module computes an array, where arrays live, and how they move.
 
-The only file that imports CuPy (but for `gpu_probe`, which says why that fails), and only once the
-GPU is used. Everything else writes ``xp = get_xp(x)`` and calls functions of ``xp``, so that one
-source serves both devices.
+The only file that imports CuPy (but for `gpu_probe`, which finds out why that fails), and only once
+the GPU is used. Everything else writes ``xp = get_xp(x)`` and calls functions of ``xp``, so that
+one source serves both devices.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def cupy() -> Any:
 def nccl() -> Any:
     """Return CuPy's binding of NCCL, for `distributed`, or None where NCCL is not installed."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CuPy says what to install; so does who asks here
+        warnings.simplefilter("ignore")  # CuPy names what to install; so does the caller
         from cupy.cuda import nccl
 
     return nccl if nccl.available else None
@@ -124,7 +124,7 @@ def as_device(device: Device | str | None) -> Device:
 
 
 def describe_device(asked: Device | str | None, device: Device, *notes: str) -> str:
-    """Say which `device` was taken and, where ``"auto"`` was asked for, why.
+    """Return a line with the `device` that was taken and, for ``"auto"``, the reason.
 
     ``cpu``, ``gpu:0 (NVIDIA H100)``, ``cpu (auto: CuPy is not installed)``. Further `notes` stand
     in the brackets first.
@@ -148,7 +148,7 @@ def device_of(array: Any) -> Device:
 def check_writable(op: str, arrays: Iterable[tuple[str, Array]]) -> None:
     """Raise ValueError if one of the named arrays, which `op` is about to change, is read-only.
 
-    To be asked before anything is changed. CuPy has no read-only arrays.
+    Call it before anything is changed. CuPy has no read-only arrays.
     """
     for name, array in arrays:
         if get_xp(array) is np and not array.flags.writeable:
@@ -170,7 +170,7 @@ def check_state(op: str, state: Any) -> None:
 def saved_array(op: str, name: str, value: Any, own: Array) -> Array:
     """Return a saved `value` as an array, or raise TypeError if `own` cannot take its numbers.
 
-    To be asked before anything is changed. Real numbers of any type fit; complex ones do not fit
+    Call it before anything is changed. Real numbers of any type fit; complex ones do not fit
     into real ones, and strings and objects fit nowhere.
     """
     try:
@@ -207,18 +207,17 @@ def to_device(array: Any, device: Device | str | None) -> Array:
         return to_cpu(array)
     import cupy
 
-    if isinstance(array, cupy.ndarray) and array.device.id != device.index:
-        synchronize(device_of(array))  # the streams of two devices do not wait for each other
-        with cupy.cuda.Device(device.index):
-            moved = _in_memory_order(array, lambda view: view.copy())
-        synchronize(device)
-        return moved
-    with cupy.cuda.Device(device.index):
-        if isinstance(array, cupy.ndarray):
-            result: Array = cupy.asarray(array)
-            return result
+    if not isinstance(array, cupy.ndarray):
         host = np.asarray(array)
-        return _in_memory_order(host, lambda view: cupy.asarray(np.asarray(view, order="C")))
+        with cupy.cuda.Device(device.index):
+            return _in_memory_order(host, lambda view: cupy.asarray(np.asarray(view, order="C")))
+    if array.device.id == device.index:
+        return array
+    synchronize(device_of(array))  # the streams of two devices do not wait for each other
+    with cupy.cuda.Device(device.index):
+        moved = _in_memory_order(array, lambda view: view.copy())
+    synchronize(device)
+    return moved
 
 
 def _in_memory_order(array: Array, move: Callable[[Array], Array]) -> Array:

@@ -40,7 +40,7 @@ __all__ = [
 ALGORITHMS = ("reference", "exact", "fast")
 
 choice = Choice("algorithm", ALGORITHMS, "MINIDECONV_ALGORITHM", "fast")
-_compiled: bool | None = None  # not asked for yet
+_compiled: bool | None = None  # None: not looked up yet
 
 
 def check_algorithm(name: str, caller: str) -> str:

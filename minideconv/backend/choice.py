@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
 
 from minideconv.errors import UsageError
 
-__all__ = ["Choice", "keep_choices"]
+__all__ = ["Choice", "choices"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_choices: list[Choice] = []
+choices: list[Choice] = []
+"""All there are."""
 
 
 class Choice:
-    """One of several names; until one is set, what an environment variable says.
+    """One of several names; until one is set, that of an environment variable.
 
     Parameters
     ----------
@@ -34,13 +31,13 @@ class Choice:
     Attributes
     ----------
     name : str or None
-        The name in use; None until it is first asked for.
+        The name in use; None until it is first needed.
     """
 
     def __init__(self, what: str, names: Sequence[str], variable: str, default: str) -> None:
         self.what, self.names, self.variable, self.default = what, names, variable, default
         self.name: str | None = None
-        _choices.append(self)
+        choices.append(self)
 
     def check(self, name: str, caller: str) -> str:
         """Return `name`, or raise UsageError, naming `caller`, if it is none of the names."""
@@ -69,26 +66,3 @@ class Choice:
             yield
         finally:
             self.name = before
-
-
-def keep_choices(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` so that it runs, whenever it is called, with all choices as they are now.
-
-    A layer's backward computes with the algorithm and the precision of its forward.
-    """
-    names: list[str | None] = [choice.get() for choice in _choices]
-
-    def with_kept_choices(*arguments: P.args, **options: P.kwargs) -> R:
-        before = [choice.name for choice in _choices]
-        _restore(names)
-        try:
-            return function(*arguments, **options)
-        finally:
-            _restore(before)
-
-    return with_kept_choices
-
-
-def _restore(names: list[str | None]) -> None:
-    for choice, name in zip(_choices, names, strict=False):
-        choice.name = name

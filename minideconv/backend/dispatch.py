@@ -4,7 +4,7 @@
 called, it looks where its first argument is, calls the function that was entered for there, and, if
 there is none or that one declines, the readable function itself. ``set_algorithm("reference")``
 leaves all faster functions out (`algorithms`). To find the faster functions of ``conv2d_core``,
-look for ``conv2d_core.faster``.
+look for ``conv2d_core.faster``. `keep_choices` lets a backward compute as its forward did.
 
 `device_guard` makes the GPU where the arrays are the current one; `accelerated` does that too. CUDA
 has one *current* device for each thread of the host. CuPy takes memory there and starts its kernels
@@ -29,8 +29,9 @@ import numpy as np
 
 from minideconv.backend import Device, get_xp
 from minideconv.backend.algorithms import choice
+from minideconv.backend.choice import choices
 
-__all__ = ["Accelerated", "accelerated", "device_guard", "on_device_of"]
+__all__ = ["Accelerated", "accelerated", "device_guard", "keep_choices", "on_device_of"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -58,9 +59,9 @@ class Accelerated(Protocol[Arguments, Result_co]):
 def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Result]:
     """Let faster functions compute `core` where there are any, on the GPU where its arrays are.
 
-    `core` is the reference: it may take for granted that its arguments fit, so whoever calls it
+    `core` is the reference: it may take for granted that its arguments fit, so its caller
     checks them, and bad ones are refused alike whichever function computes. Its first argument is
-    an array, which says on what device.
+    an array, on the device that counts.
 
     Examples
     --------
@@ -96,15 +97,38 @@ def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Res
         return keep
 
     result = cast("Accelerated[Arguments, Result]", compute)
-    result.ways, result.faster = ways, enter  # type: ignore[method-assign]
+    result.ways, result.faster = ways, enter  # type: ignore[method-assign]  # a protocol has no instances to make
     return result
+
+
+def keep_choices(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Return `function` so that it runs, whenever it is called, with all choices as they are now.
+
+    A layer's backward computes with the algorithm and the precision of its forward.
+    """
+    names = [each.name for each in choices]
+
+    def with_kept_choices(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        before = [each.name for each in choices]
+        _choose(names)
+        try:
+            return function(*arguments, **options)
+        finally:
+            _choose(before)
+
+    return with_kept_choices
+
+
+def _choose(names: list[str | None]) -> None:
+    for each, name in zip(choices, names, strict=False):  # one may have been imported since
+        each.name = name
 
 
 def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Make the GPU of a function's arguments the current one while the function runs.
 
     Arguments are arrays, what has a ``device`` (a Tensor, Switches), and lists and tuples of these;
-    all others, and those on the CPU, have no say.
+    all others, and those on the CPU, do not count.
 
     Raises
     ------
@@ -150,7 +174,7 @@ def _gpus(values: Iterable[Any], ndarray: type) -> Iterator[int]:
         if kind in _PLAIN:
             continue
         if isinstance(value, ndarray):
-            yield int(value.device.id)  # type: ignore[attr-defined]
+            yield int(value.device.id)  # type: ignore[attr-defined]  # CuPy is not imported here
         elif isinstance(value, (list, tuple)):
             yield from _gpus(value, ndarray)
         else:
@@ -162,7 +186,7 @@ def _gpus(values: Iterable[Any], ndarray: type) -> Iterator[int]:
 def _two_gpus(
     function: Callable[..., Any], arguments: Any, options: Any, ndarray: type
 ) -> ValueError:
-    """Return the error that says which two arguments are where."""
+    """Return the error that names two arguments and their GPUs."""
     bound = signature(function).bind(*arguments, **options).arguments
     where: dict[int, str] = {}
     for name, value in bound.items():

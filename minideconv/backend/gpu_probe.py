@@ -1,4 +1,4 @@
-"""Whether a GPU can be used, and if not, why: one sentence that says what is wrong and what helps.
+"""Whether a GPU can be used, and if not, why: one sentence with what is wrong and what helps.
 
 The questions are asked in the order in which things can be missing, and the first "no" is the
 answer: one CuPy and not two, CuPy itself, a driver, a visible device, and what CuPy loads when it
@@ -92,38 +92,39 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _cublas() -> None:
+def _nvrtc(cupy: Any) -> None:
+    cupy.cuda.nvrtc.getVersion()
+
+
+def _cublas(_: Any) -> None:
     # Not import_module: asking the package for its attribute is what makes CuPy 14 load the
     # library of the wheel first, and only then the extension that needs it.
-    from cupy_backends.cuda.libs import cublas  # noqa: F401
+    from cupy_backends.cuda.libs import cublas  # noqa: F401 - only whether it can be imported
 
 
-def _headers() -> None:
+def _headers(_: Any) -> None:
     from cuda.pathfinder import find_nvidia_header_directory
 
     if find_nvidia_header_directory("cudart") is None:
         raise ImportError("no folder with cuda_fp16.h")
 
 
+_LIBRARIES: dict[str, tuple[Callable[[Any], None], str]] = {
+    "nvidia-cuda-nvrtc": (_nvrtc, "NVRTC, which compiles kernels, is missing"),
+    "nvidia-cublas": (_cublas, "cuBLAS, which multiplies matrices, is missing"),
+    "nvidia-cuda-runtime": (_headers, "the CUDA headers, which kernels need, are missing"),
+}
+"""For each package what CuPy loads of it late: a function that fails without it, and a message."""
+
+
 @cache
 def _library_problem(cupy: Any) -> str | None:
-    """Ask for what CuPy loads late; the answer names the package that brings it."""
-    questions: dict[str, tuple[Callable[[], Any], str]] = {
-        "nvidia-cuda-nvrtc": (
-            lambda: cupy.cuda.nvrtc.getVersion(),
-            "NVRTC, which compiles kernels, is missing",
-        ),
-        "nvidia-cublas": (
-            _cublas,
-            "cuBLAS, which multiplies matrices, is missing",
-        ),
-        "nvidia-cuda-runtime": (_headers, "the CUDA headers, which kernels need, are missing"),
-    }
-    major = cupy.cuda.runtime.runtimeGetVersion() // 1000
-    for package, (ask, missing) in questions.items():
+    """Try what CuPy loads late; the answer names the package that brings it."""
+    for package, (check, missing) in _LIBRARIES.items():
         try:
-            ask()
+            check(cupy)
         except (ImportError, OSError, RuntimeError):
+            major = cupy.cuda.runtime.runtimeGetVersion() // 1000
             wheel = f"{package}-cu12" if major == 12 else f"'{package}>={major},<{major + 1}'"
             return f"{missing}; pip install {wheel}"
     return None

@@ -12,7 +12,7 @@ fp16   float16             float32      5e-4; half the memory, but numbers below
 =====  ==================  ===========  ===========================================================
 
 Only the factors of convolutions and matrix products are rounded, on their way into the product.
-Weights, gradients, statistics and everything that lies between two layers stay float32, so there is
+Weights, gradients, statistics and everything between two layers stay float32, so there is
 no second copy of the weights to keep: the float32 weights are the master weights. float64 arrays
 are multiplied in float64 whatever is set here, and the CPU always computes in "fp32".
 

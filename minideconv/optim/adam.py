@@ -86,7 +86,6 @@ class Adam(Optimizer):
         If an option is out of its range, or `params` are not parameters.
     """
 
-    options = ("lr", "betas", "eps", "weight_decay")
     counts = True
     decoupled = False  # whether weight decay shrinks the weight itself
 

@@ -6,11 +6,13 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["check_count", "check_range"]
+from minideconv.backend import check_state
+
+__all__ = ["check_count", "check_kind", "check_range"]
 
 
-def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> None:
-    """Raise ValueError unless `value` is a number with ``low <= value < below``."""
+def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> Any:
+    """Return `value`, or raise ValueError unless it is a number with ``low <= value < below``."""
     try:
         good = low <= float(value) < below
     except (TypeError, ValueError):
@@ -18,6 +20,7 @@ def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float =
     if not good:
         legal = f"a finite number >= {low:g}" if below == math.inf else f"in [{low:g}, {below:g})"
         raise ValueError(f"{op}: {name} is {value!r}; it must be {legal}")
+    return value
 
 
 def check_count(op: str, name: str, value: Any, least: int = 1) -> int:
@@ -29,3 +32,11 @@ def check_count(op: str, name: str, value: Any, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{op}: {name} is {number}; it must be at least {least}")
     return number
+
+
+def check_kind(op: str, state: Any) -> None:
+    """Raise unless `state`, which is to be loaded, was saved by an object of the class `op`."""
+    check_state(op, state)
+    kind = str(state.get("kind"))
+    if kind != op:
+        raise ValueError(f"{op}: the saved state is of {kind}; it must be of {op}")

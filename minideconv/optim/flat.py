@@ -36,7 +36,7 @@ EXTRA = 64
 
 @dataclass(frozen=True, slots=True)
 class ParamSlice:
-    """Where a parameter lies in a flat array: the range, and the order of its axes in it."""
+    """Where a parameter is in a flat array: the range, and the order of its axes in it."""
 
     start: int
     stop: int
@@ -50,15 +50,15 @@ class ParamSlice:
         axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
         return cls(start, start + int(array.size), array.shape, tuple(axes))
 
-    def dense(self, flat: Array, base: int = 0) -> Array:
+    def dense(self, flat: Array) -> Array:
         """Return the range as a contiguous array, its axes in the order of memory."""
-        part = flat[self.start - base : self.stop - base]
+        part = flat[self.start : self.stop]
         return part.reshape([self.shape[axis] for axis in self.axes])
 
-    def view(self, flat: Array, base: int = 0) -> Array:
-        """Return the range in the parameter's shape; `flat` begins at element `base` of all."""
+    def view(self, flat: Array) -> Array:
+        """Return the range in the parameter's shape."""
         back = sorted(range(len(self.axes)), key=self.axes.__getitem__)
-        return self.dense(flat, base).transpose(back)
+        return self.dense(flat).transpose(back)
 
 
 class GradBuffer:
@@ -131,15 +131,15 @@ class FlatParameters:
                 end = -(-self.slices[-1].stop // ALIGN) * ALIGN
             self.ranges.append((begin, end))
         with on_device_of(self.parameters[0].data):
-            self._move(groups, end)
+            self._move(end)
 
-    def _move(self, groups: Sequence[Sequence[Tensor]], end: int) -> None:
+    def _move(self, end: int) -> None:
         """Make the arrays, of `end` elements, and move the parameters into them."""
         first = self.parameters[0].data
         xp = get_xp(first)
         self.weights: Array = xp.zeros(end, first.dtype)
         self.gradients: Array = xp.zeros(end + EXTRA, first.dtype)
-        self._memory: list[dict[str, Array]] = [{} for _ in groups]
+        self._memory: dict[str, Array] = {}
         self._views: list[Array] = []
         self._buffers: list[GradBuffer] = []
         flat = self.gradients[:end], len(self.parameters)
@@ -152,13 +152,8 @@ class FlatParameters:
 
     @property
     def device(self) -> Device:
-        """Where they are."""
+        """Where they are; `device_guard` looks for it."""
         return device_of(self.weights)
-
-    @property
-    def extra(self) -> Array:
-        """The elements behind the gradients."""
-        return self.gradients[-EXTRA:]
 
     def holds(self, groups: Sequence[Sequence[Tensor]]) -> bool:
         """Return whether these are exactly the parameters of `groups`, all of them still here."""
@@ -178,29 +173,26 @@ class FlatParameters:
         return (p for p, view in pairs if p.data is not view)
 
     @device_guard
-    def memory(self, group: int, name: str) -> Array:
-        """Return what is remembered under `name` of all weights of a group; zeros at first."""
-        begin, end = self.ranges[group]
-        arrays = self._memory[group]
-        if name not in arrays:
-            arrays[name] = get_xp(self.weights).zeros(end - begin, self.weights.dtype)
-        return arrays[name]
+    def memory(self, name: str) -> Array:
+        """Return what is remembered under `name` of all weights; zeros at first."""
+        if name not in self._memory:
+            self._memory[name] = get_xp(self.weights).zeros(self.weights.size, self.weights.dtype)
+        return self._memory[name]
 
-    def memory_of(self, number: int, group: int, name: str) -> Array:
+    def memory_of(self, number: int, name: str) -> Array:
         """Return the part of it that is of one parameter, in the parameter's shape."""
-        return self.slices[number].view(self.memory(group, name), self.ranges[group][0])
+        return self.slices[number].view(self.memory(name))
 
     @device_guard
     def forget(self) -> None:
         """Set everything that is remembered to zero, in place."""
-        for arrays in self._memory:
-            for array in arrays.values():
-                array.fill(0)
+        for array in self._memory.values():
+            array.fill(0)
 
     def arrays(self, group: int, names: Sequence[str]) -> tuple[Array, Array, list[Array]]:
         """Return a group's weights, gradients and memories, each as one array."""
         part = slice(*self.ranges[group])
-        return self.weights[part], self.gradients[part], [self.memory(group, n) for n in names]
+        return self.weights[part], self.gradients[part], [self.memory(n)[part] for n in names]
 
     @device_guard
     def clear_missing(self) -> None:

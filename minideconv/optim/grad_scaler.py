@@ -12,9 +12,10 @@ large, a gradient overflows: that step is left out and s is reduced; after many 
 bfloat16 has the range of float32 and needs none of this.
 
 Source: Micikevicius et al., "Mixed precision training" (2018), section 3.2; names and rules are
-those of ``torch.amp.GradScaler``. There the host asks the device at each step whether it was a
-good one, and waits for all work that is under way. Here the answer stays on the device: the step's
-kernel reads it and does nothing (`Optimizer.skip`), and so the whole step can be a CUDA graph.
+those of ``torch.amp.GradScaler``. There the host reads at each step from the device whether it was
+a good one, and waits for all work that is under way. Here the answer stays on the device: the
+step's kernel reads it and does nothing (`Optimizer.skip`), and so the whole step can be a CUDA
+graph.
 """
 
 from __future__ import annotations
@@ -86,9 +87,12 @@ class GradScaler:
         self._start = (_positive("init_scale", init_scale), 0.0)
         self._state: Array | None = None  # the scale, and the good steps since it last changed
         self._stages: dict[Optimizer, str] = {}
-        self.set_growth_factor(growth_factor)
-        self.set_backoff_factor(backoff_factor)
-        self.set_growth_interval(growth_interval)
+        if not _number(growth_factor) > 1:
+            raise ValueError(f"GradScaler: growth_factor is {growth_factor!r}; it must be above 1")
+        check_range("GradScaler", "backoff_factor", backoff_factor, below=1.0)
+        self._growth = float(growth_factor)
+        self._backoff = _positive("backoff_factor", backoff_factor)
+        self._interval = check_count("GradScaler", "growth_interval", growth_interval)
 
     # What a step calls, in this order
 
@@ -119,8 +123,8 @@ class GradScaler:
         gradients = optimizer.gradients()
         if not gradients:
             raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
-        names = (f"gradient {number}" for number in range(len(gradients)))
-        check_writable("GradScaler: unscale_()", zip(names, gradients, strict=False))
+        named = ((f"gradient {number}", array) for number, array in enumerate(gradients))
+        check_writable("GradScaler: unscale_()", named)
         state, skip = self._on_device_of(gradients[0]), optimizer.make_skip()
         for gradient in gradients:
             unscale(in_memory_order(gradient, gradient)[0], state, skip)
@@ -145,7 +149,7 @@ class GradScaler:
         self._stages[optimizer] = "step() on the device" if given else "step()"
 
     def update(self, new_scale: float | None = None) -> None:
-        """Change the scale as the steps since the last `update` ask for, or to `new_scale`.
+        """Change the scale by the rule of this file, or to `new_scale`.
 
         Raises
         ------
@@ -177,33 +181,6 @@ class GradScaler:
         if not self._enabled:
             return 1.0
         return self._start[0] if self._state is None else float(self._state[0])
-
-    def get_growth_factor(self) -> float:
-        """Return what the scale is multiplied by when it grows."""
-        return self._growth
-
-    def set_growth_factor(self, new_factor: float) -> None:
-        """Set what the scale is multiplied by when it grows."""
-        if not _number(new_factor) > 1:
-            raise ValueError(f"GradScaler: growth_factor is {new_factor!r}; it must be above 1")
-        self._growth = float(new_factor)
-
-    def get_backoff_factor(self) -> float:
-        """Return what the scale is multiplied by behind an overflow."""
-        return self._backoff
-
-    def set_backoff_factor(self, new_factor: float) -> None:
-        """Set what the scale is multiplied by behind an overflow."""
-        check_range("GradScaler", "backoff_factor", new_factor, below=1.0)
-        self._backoff = _positive("backoff_factor", new_factor)
-
-    def get_growth_interval(self) -> int:
-        """Return after how many good steps in a row the scale grows."""
-        return self._interval
-
-    def set_growth_interval(self, new_interval: int) -> None:
-        """Set after how many good steps in a row the scale grows."""
-        self._interval = check_count("GradScaler", "growth_interval", new_interval)
 
     def state_dict(self) -> dict[str, Any]:
         """Return scale and counters under PyTorch's names; empty if not enabled."""
@@ -267,8 +244,8 @@ def update_scale(
 ) -> None:
     """Change the scale and the count of good steps behind the steps of some optimisers.
 
-    `steps` has each optimiser's `skip`, and whether the device alone knows that it was obeyed: then
-    it is counted there. All of them begin anew.
+    `steps` has each optimiser's `skip`, and whether the device alone can see that it was obeyed:
+    then it is counted there. All of them begin anew.
     """
     xp = get_xp(state)
     found = sum(skip[0] for skip, _ in steps) != 0

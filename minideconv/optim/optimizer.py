@@ -1,9 +1,8 @@
-"""What all optimisers share: parameter groups, hyper-parameters, state, saving and loading.
+"""What all optimisers share: a step over all groups, its state, saving and loading.
 
-A *group* is a dict: its parameters under ``"params"`` and one value per hyper-parameter, so that
-biases, for example, can have another learning rate or no weight decay. The *state* is what an
-optimiser remembers of each parameter (a momentum, a count of steps); it is made at the parameter's
-first update.
+The *state* is what an optimiser remembers of each parameter (a momentum, a count of steps); it is
+made at the parameter's first update. `optim.groups` has what a step does not change: the groups,
+their hyper-parameters and their gradients.
 
 Gradients add up over backward passes until ``zero_grad``; a step uses the sum and never changes it.
 To train on k micro-batches as on one batch, divide each loss by k, and call ``step`` once behind
@@ -14,7 +13,7 @@ behind the decay: its effective decay is k times weaker than the number in its s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,9 +23,9 @@ from minideconv.backend import Array, check_writable, device_of, get_xp, to_devi
 from minideconv.backend.dispatch import on_device_of
 from minideconv.engine.layout import assign
 from minideconv.optim.blocks import in_memory_order
-from minideconv.optim.flat import EXTRA, FlatParameters
-from minideconv.optim.groups import groups_of, new_group
-from minideconv.optim.saving import Group, State, read, write
+from minideconv.optim.flat import FlatParameters
+from minideconv.optim.groups import Group, ParameterGroups
+from minideconv.optim.saving import State, read, write
 
 __all__ = ["Arrays", "Group", "Numbers", "Optimizer", "Skip", "State"]
 
@@ -42,7 +41,7 @@ Skip = Array | None
 """`Optimizer.skip` where the numbers of a step are on the device, and None where they are not."""
 
 
-class Optimizer:
+class Optimizer(ParameterGroups):
     """Base class: a subclass names its hyper-parameters, checks them, and updates one parameter.
 
     Attributes
@@ -56,27 +55,15 @@ class Optimizer:
         there were. On the parameters' device, where `GradScaler` writes it.
     """
 
-    options: ClassVar[tuple[str, ...]]
-    """The names of the hyper-parameters that a group has."""
-
     counts: ClassVar[bool] = False
     """Whether the second of a step's numbers is how many there were, those left out excepted."""
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
-        self.name = type(self).__name__
-        self.defaults = defaults
-        self.param_groups: list[Group] = []
         self.state: dict[int, State] = {}
         self.skip: Array | None = None
-        self._flat: FlatParameters | None = None
-        for group in groups_of(self.name, params):
-            self.add_param_group(group)
+        super().__init__(params, defaults)
 
     # What a subclass provides
-
-    def check(self, group: Group) -> None:
-        """Raise ValueError if a hyper-parameter of `group` is out of its range."""
-        raise NotImplementedError
 
     def remembers(self, group: Group) -> tuple[str, ...]:
         """Return the names of the arrays that are kept from step to step for each parameter."""
@@ -85,7 +72,7 @@ class Optimizer:
     def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
         """Count a step in `state`, and return the two numbers that are of this step alone.
 
-        `new` says whether what is remembered was made just now, all zeros.
+        `new`: what is remembered was made just now, all zeros.
         """
         raise NotImplementedError
 
@@ -100,38 +87,6 @@ class Optimizer:
         raise NotImplementedError
 
     # What a user calls
-
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add a group: a dict with ``"params"`` and any hyper-parameters of its own.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If it has no parameters, one that is already here, an unknown name, or a value out of
-            range.
-        """
-        new = new_group(self.name, group, self.options, self._parameters())
-        new = {**self.defaults, **new}
-        self.check(new)
-        self.param_groups.append(new)
-        if self._flat is not None:
-            self.flatten()
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients: they become None, or zeros with ``set_to_none=False``."""
-        if self._flat is not None and not set_to_none:
-            with on_device_of(self._flat.gradients):
-                self._flat.gradients[:-EXTRA].fill(0)
-            return
-        if set_to_none:
-            for p in self._parameters():
-                p.grad = None
-            return
-        gradients = [p.grad.data for p in self._parameters() if p.grad is not None]
-        check_writable(f"{self.name}: zero_grad()", (("a gradient", g) for g in gradients))
-        for gradient in gradients:
-            with on_device_of(gradient):
-                gradient[...] = 0
 
     def step(self, numbers: Array | None = None, obey_skip: bool = False) -> None:
         """Update every parameter that has a gradient, in place.
@@ -154,29 +109,24 @@ class Optimizer:
         """
         if self._flat is not None:
             self._flat.check()
-        rows = None if numbers is None else self._rows(numbers)
-        skip = None
-        if obey_skip or numbers is not None:
-            skip = self.make_skip()
-            if get_xp(skip) is np:
-                if skip[0]:
-                    return
-                skip = None
+        if numbers is not None and self.skip is None:
+            raise RuntimeError(f"{self.name}: step(numbers) comes behind next_numbers()")
+        skip = self.make_skip() if obey_skip or numbers is not None else None
+        if skip is not None and get_xp(skip) is np:
+            if skip[0]:
+                return
+            skip = None
         self._check_writable("step()")
-        if rows is not None:
-            self._check_complete()
-        first = 0
-        for g, group in enumerate(self.param_groups):
-            numbered = enumerate(group["params"], first)
-            having = [(number, p) for number, p in numbered if p.grad is not None]
-            first += len(group["params"])
+        rows = [None] * len(self.param_groups) if numbers is None else self._rows(numbers)
+        for g, (members, row) in enumerate(zip(self._numbered(), rows, strict=True)):
+            having = [(number, p) for number, p in members if p.grad is not None]
             if having:
-                self._step_group(g, having, None if rows is None else rows[g], skip)
+                self._step_group(g, having, row, skip)
 
     def _step_group(
         self, g: int, having: list[tuple[int, Tensor]], row: Numbers | None, skip: Array | None
     ) -> None:
-        """Update the parameters of a group that have a gradient; at once if they lie together."""
+        """Update the parameters of a group that have a gradient; at once if they are flat."""
         group = self.param_groups[g]
         names = self.remembers(group)
         each: list[Any]
@@ -203,36 +153,6 @@ class Optimizer:
 
     # For a step that is one launch, or part of a recorded graph
 
-    def flatten(self) -> None:
-        """Move all parameters, gradients and what is remembered of them into a few flat arrays.
-
-        From then on ``p.data`` and ``p.grad.data`` are views, a group is updated as one array, and
-        `flat_grad` is there. Arrays that were taken from ``p.data`` before no longer follow. Saving
-        and loading go on as before; a state saved with flat arrays fits one without, and the other
-        way round. See `optim.flat`.
-
-        Raises
-        ------
-        ValueError
-            If the parameters are not all on one device and of one type.
-        """
-        groups = [group["params"] for group in self.param_groups]
-        if self._flat is None or not self._flat.holds(groups):
-            self._flat = FlatParameters(self.name, groups)
-            self._move_state()
-
-    def gradients(self) -> list[Array]:
-        """Return the arrays of all gradients there are: a single one, of one axis, if flat.
-
-        Between the gradients, and where there is none yet, the flat array holds zeros.
-        """
-        if self._flat is None:
-            return [p.grad.data for p in self._parameters() if p.grad is not None]
-        if all(p.grad is None for p in self._parameters()):
-            return []
-        self._flat.clear_missing()
-        return [self._flat.gradients[:-EXTRA]]
-
     def make_skip(self) -> Array:
         """Return `skip`, made if it is not there yet."""
         weight = self.param_groups[0]["params"][0].data
@@ -240,38 +160,11 @@ class Optimizer:
             self.skip = to_device(np.zeros(2, np.float32), device_of(weight))
         return self.skip
 
-    @property
-    def flat_grad(self) -> Array:
-        """All gradients, then the elements of `flat_extra`, as one array of one axis.
-
-        Where a parameter has received no gradient since `zero_grad`, there are zeros. What is
-        written here is in ``p.grad``.
-        """
-        flat = self._needs_flat("flat_grad")
-        flat.clear_missing()
-        return flat.gradients
-
-    @property
-    def flat_extra(self) -> Array:
-        """The last elements of `flat_grad`: of no parameter, free to use, for example for a count.
-
-        No method reads or writes them.
-        """
-        return self._needs_flat("flat_extra").extra
-
-    def complete_grads(self) -> None:
-        """Give each parameter that has received no gradient one of zeros.
-
-        Then `step` updates all of them: for processes that sum their gradients, of which one may
-        have had no images.
-        """
-        self._needs_flat("complete_grads").complete()
-
     def next_numbers(self) -> np.ndarray:
         """Count a step and return the numbers that are of this step alone, float32, (groups, 2).
 
-        They are small, and the only thing of a step that the host knows better than the device:
-        send them there, and call ``step(numbers)``. A learning rate is rounded to float32, 6e-8 of
+        They are small, and the only part of a step that the host computes and not the device: send
+        them there, and call ``step(numbers)``. A learning rate is rounded to float32, 6e-8 of
         it, also where weights are float64. Other hyper-parameters become part of a recorded graph.
 
         Raises
@@ -281,18 +174,20 @@ class Optimizer:
         """
         self._check_writable("next_numbers()")
         self.make_skip()
-        scalars: list[set[tuple[float, float]]] = [set() for _ in self.param_groups]
-        for number, _, g in self._numbered():
-            scalars[g].add(self._ahead(number, g))
-            if len(scalars[g]) > 1:
+        rows: list[tuple[float, float]] = []
+        for g, members in enumerate(self._numbered()):
+            ahead = {self._ahead(number, g) for number, _ in members}
+            if len(ahead) > 1:
                 raise RuntimeError(
                     f"{self.name}: parameters of group {g} have taken different numbers of steps;"
                     " next_numbers() needs them alike: call step() without numbers"
                 )
-        for number, p, g in self._numbered():
-            self._advance(number, p, g)
-            p.bump_version()
-        return np.array([row for rows in scalars for row in rows], np.float32)
+            rows += ahead
+        for g, members in enumerate(self._numbered()):
+            for number, p in members:
+                self._advance(number, p, g)
+                p.bump_version()
+        return np.array(rows, np.float32)
 
     def state_dict(self, copy: bool = True) -> dict[str, Any]:
         """Return hyper-parameters and state as a flat dict of plain values and NumPy arrays.
@@ -302,7 +197,7 @@ class Optimizer:
         them.
         """
         left_out = 0 if self.skip is None else int(self.skip[1])
-        return write(self.name, self.param_groups, self.options, self.state, left_out, copy)
+        return write(self.name, self.param_groups, self.defaults, self.state, left_out, copy)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned; nothing changes if it does not fit.
@@ -322,7 +217,7 @@ class Optimizer:
                 self.skip.fill(0)
         if self._flat is not None:
             self._flat.forget()
-            self._move_state()
+            self._move_state(self._flat)
 
     def _advance(self, number: int, p: Tensor, group: int) -> tuple[float, float]:
         """Count a step of one parameter; make what is remembered of it if there is nothing yet."""
@@ -331,7 +226,7 @@ class Optimizer:
         missing = [name for name in self.remembers(options) if name not in state]
         for name in missing:
             if self._flat is not None:
-                state[name] = self._flat.memory_of(number, group, name)
+                state[name] = self._flat.memory_of(number, name)
             else:
                 with on_device_of(p.data):
                     state[name] = get_xp(p.data).zeros_like(p.data)
@@ -344,16 +239,6 @@ class Optimizer:
         missing = any(name not in state for name in self.remembers(options))
         return self.numbers(options, state, missing)
 
-    def _check_complete(self) -> None:
-        """Raise unless each parameter has a gradient."""
-        for g, group in enumerate(self.param_groups):
-            missing = sum(p.grad is None for p in group["params"])
-            if missing:
-                raise RuntimeError(
-                    f"{self.name}: step(numbers) needs a gradient for each parameter;"
-                    f" {missing} of {len(group['params'])} in group {g} have none"
-                )
-
     def _check_writable(self, what: str) -> None:
         """Raise unless all that a step changes may be changed."""
         for number, p in enumerate(self._parameters()):
@@ -364,40 +249,25 @@ class Optimizer:
                 ]
                 check_writable(f"{self.name}: {what}", [(f"parameter {number}", p.data), *kept])
 
-    def _move_state(self) -> None:
-        """Put what is remembered into the flat arrays."""
-        assert self._flat is not None
-        number = 0
-        for g, group in enumerate(self.param_groups):
-            for n, p in enumerate(group["params"], number):
-                for name, value in self.state.get(n, {}).items():
-                    if name != "step":
-                        place = self._flat.memory_of(n, g, name)
-                        assign(place, to_device(value, p.device))
-                        self.state[n][name] = place
-            number += len(group["params"])
+    def _move_state(self, flat: FlatParameters) -> None:
+        for number, p in enumerate(self._parameters()):
+            state = self.state.get(number, {})
+            for name in state.keys() - {"step"}:
+                place = flat.memory_of(number, name)
+                assign(place, to_device(state[name], p.device))
+                state[name] = place
 
     def _rows(self, numbers: Array) -> Sequence[Numbers]:
         """Return the numbers of each group: Python's if they are on the host, rows if not."""
-        if self.skip is None:
-            raise RuntimeError(f"{self.name}: step(numbers) comes behind next_numbers()")
+        for g, group in enumerate(self.param_groups):
+            missing = sum(p.grad is None for p in group["params"])
+            if missing:
+                raise RuntimeError(
+                    f"{self.name}: step(numbers) needs a gradient for each parameter;"
+                    f" {missing} of {len(group['params'])} in group {g} have none"
+                )
         rows = numbers.reshape(len(self.param_groups), 2)
         if get_xp(rows) is not np:
             return list(rows)
-        left_out = float(self.skip[1]) if self.counts else 0.0
+        left_out = float(self.make_skip()[1]) if self.counts else 0.0
         return [(float(first), float(second) - left_out) for first, second in rows]
-
-    def _needs_flat(self, what: str) -> FlatParameters:
-        if self._flat is None:
-            raise RuntimeError(f"{self.name}: {what} is there once flatten() has been called")
-        return self._flat
-
-    def _numbered(self) -> Iterator[tuple[int, Tensor, int]]:
-        """Yield each parameter's number over all groups, the parameter, and its group's number."""
-        groups = (g for g, group in enumerate(self.param_groups) for _ in group["params"])
-        for number, (p, g) in enumerate(zip(self._parameters(), groups, strict=True)):
-            yield number, p, g
-
-    def _parameters(self) -> Iterator[Tensor]:
-        for group in self.param_groups:
-            yield from group["params"]

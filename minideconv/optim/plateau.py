@@ -4,8 +4,9 @@ The paper's rule for DeconvNet: a tenth of the rate whenever the validation accu
 improve.
 
     better      metric < best (1 - threshold)       "min", "rel"; the other three by analogy
-    reduce      behind `patience` steps in a row that were not better: rate = max(factor rate,
-    min_lr) cooldown    that many steps afterwards do not count as bad
+    reduce      behind `patience` steps in a row that were not better:
+                rate = max(factor rate, min_lr)
+    cooldown    that many steps afterwards do not count as bad
 """
 
 from __future__ import annotations
@@ -66,11 +67,10 @@ class ReduceLROnPlateau(Schedule):
             raise ValueError(
                 f"{self.name}: threshold_mode is {threshold_mode!r}; it must be 'rel' or 'abs'"
             )
-        check_range(self.name, "factor", factor, below=1.0)
-        check_range(self.name, "threshold", threshold)
-        check_range(self.name, "eps", eps)
-        self.mode, self.factor = mode, factor
-        self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
+        self.mode, self.threshold_mode = mode, threshold_mode
+        self.factor = check_range(self.name, "factor", factor, below=1.0)
+        self.threshold = check_range(self.name, "threshold", threshold)
+        self.eps = check_range(self.name, "eps", eps)
         self.patience = check_count(self.name, "patience", patience, 0)
         self.cooldown = check_count(self.name, "cooldown", cooldown, 0)
         self.best = math.inf if mode == "min" else -math.inf
@@ -147,9 +147,8 @@ class ReduceLROnPlateau(Schedule):
                 f"{self.name}: the saved state has {saved} parameter groups, this optimiser"
                 f" {len(self.lrs)}"
             )
-        for i in range(saved):
-            check_range(self.name, f"lrs.{i}", state[f"lrs.{i}"])
-        own["lrs"] = [float(state[f"lrs.{i}"]) for i in range(saved)]
+        names = [f"lrs.{i}" for i in range(saved)]
+        own["lrs"] = [float(check_range(self.name, name, state[name])) for name in names]
         try:
             own["best"] = float(state["best"])
         except (TypeError, ValueError):

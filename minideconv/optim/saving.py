@@ -8,24 +8,24 @@ state.N.NAME            what is remembered of parameter N, counted over all grou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, check_state, get_xp, saved_array, to_cpu, to_device
+from minideconv.backend import Array, get_xp, saved_array, to_cpu, to_device
 from minideconv.backend.dispatch import on_device_of
-from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.checks import check_count, check_kind, check_range
+from minideconv.optim.groups import Group
 
-__all__ = ["Group", "State", "read", "write"]
+__all__ = ["State", "read", "write"]
 
-Group = dict[str, Any]
 State = dict[str, Any]
 
 
 def write(
     kind: str,
     groups: Sequence[Group],
-    options: Sequence[str],
+    options: Iterable[str],
     states: Mapping[int, State],
     left_out: int,
     copy: bool,
@@ -61,10 +61,7 @@ def read(
     TypeError
         If `state` is no mapping, or something in it is of a wrong type.
     """
-    check_state(kind, state)
-    saved_kind = str(state.get("kind"))
-    if saved_kind != kind:
-        raise ValueError(f"{kind}: the saved state is of {saved_kind}; it must be of {kind}")
+    check_kind(kind, state)
     fields: dict[str, dict[int, dict[str, Any]]] = {"groups": {}, "state": {}}
     try:
         for key in set(state) - {"kind"}:

@@ -25,8 +25,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minideconv.backend import check_state
-from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.optimizer import Optimizer
 
 __all__ = ["CosineLR", "FixedLR", "MultiStepLR", "PolyLR", "Schedule", "StepLR", "WarmUp"]
@@ -102,12 +101,7 @@ class Schedule:
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the attributes that a saved state gives, all of them checked."""
-        check_state(self.name, state)
-        kind = str(state.get("kind"))
-        if kind != self.name:
-            raise ValueError(
-                f"{self.name}: the saved state is of {kind}; it must be of {self.name}"
-            )
+        check_kind(self.name, state)
         if missing := [name for name in self.state_dict() if name not in state]:
             raise ValueError(f"{self.name}: the saved state has no {missing[0]}")
         return {"last_step": check_count(self.name, "last_step", state["last_step"], least=0)}
@@ -133,8 +127,7 @@ class StepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         self.step_size = check_count(self.name, "step_size", step_size)
-        check_range(self.name, "gamma", gamma)
-        self.gamma = gamma
+        self.gamma = check_range(self.name, "gamma", gamma)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
@@ -155,8 +148,7 @@ class MultiStepLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
         self.milestones = sorted(check_count(self.name, "a milestone", m, 0) for m in milestones)
-        check_range(self.name, "gamma", gamma)
-        self.gamma = gamma
+        self.gamma = check_range(self.name, "gamma", gamma)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
@@ -178,8 +170,7 @@ class PolyLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, total_iters: int, power: float = 1.0) -> None:
         self.total_iters = check_count(self.name, "total_iters", total_iters)
-        check_range(self.name, "power", power)
-        self.power = power
+        self.power = check_range(self.name, "power", power)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
@@ -203,8 +194,7 @@ class CosineLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, total_iters: int, eta_min: float = 0.0) -> None:
         self.total_iters = check_count(self.name, "total_iters", total_iters)
-        check_range(self.name, "eta_min", eta_min)
-        self.eta_min = eta_min
+        self.eta_min = check_range(self.name, "eta_min", eta_min)
         super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:

@@ -87,8 +87,6 @@ class SGD(Optimizer):
     [0.5, -1.0]
     """
 
-    options = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
-
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[Group],

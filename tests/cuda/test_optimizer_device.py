@@ -63,7 +63,7 @@ def gradient(gpu, p, seed):
 
 def backward(gpu, params, step):
     for i, p in enumerate(params):
-        p._receive(gradient(gpu, p, 100 * step + i), exclusive=False)
+        p._receive(gradient(gpu, p, 100 * step + i))
 
 
 def same(gpu, params, others, tolerance=1e-6):
@@ -157,11 +157,11 @@ def test_a_gradient_stored_as_its_weight_is_copied_in_one_piece(cupy_device, cou
     sent = [gradient(cupy_device, p, i) for i, p in enumerate(params)]
     counts()
     for p, grad in zip(params, sent, strict=True):
-        p._receive(grad, exclusive=True)
+        p._receive(grad)
     found = counts()
     assert (found["launches"], found["d2d"], found["mallocs"]) == (0, len(params), 0)
     for p, grad in zip(params, sent, strict=True):
-        p._receive(grad, exclusive=True)
+        p._receive(grad)
     assert counts()["launches"] == len(params)
     optimizer.zero_grad()
     assert counts()["launches"] == 0
@@ -234,7 +234,7 @@ def test_a_recorded_step_replays_with_new_numbers(cupy_device, kind):
     def work():
         optimizer.zero_grad()
         for p, grad in zip(params, inputs, strict=True):
-            p._receive(grad, exclusive=False)
+            p._receive(grad)
         clip_grad_norm_(params, 2.0)
         optimizer.step(sent)
 

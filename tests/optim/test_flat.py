@@ -58,7 +58,7 @@ def give(params, seed, step, without=()):
     for i, p in enumerate(params):
         if i not in without:
             grad = np.asarray(values(p.shape, seed + 100 * step + i, "normal", p.dtype))
-            p._receive(to_default_device(turned(grad, seed + step)), exclusive=False)
+            p._receive(to_default_device(turned(grad, seed + step)))
 
 
 def bits(params, optimizer):

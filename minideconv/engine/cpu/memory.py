@@ -53,7 +53,6 @@ Block = tuple[int, int, Any]
 class BlockOwner:
     """Owns one block as long as an array on it lives."""
 
-    serves_one_array = True  # the tape asks, to tell it from an owner that several arrays may have
     __slots__ = ("__array_interface__", "_block", "_pool")
 
     __array_interface__: dict[str, Any]

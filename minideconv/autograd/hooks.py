@@ -1,0 +1,45 @@
+"""Hooks: functions of the program that see a gradient on its way, and may replace it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeAlias
+
+from minideconv.backend import Array
+
+__all__ = ["GradHook", "RemovableHandle", "apply_hooks"]
+
+GradHook: TypeAlias = Callable[[Array], Array | None]
+"""Sees a gradient and may return another one to use in its place."""
+
+
+_keys = count()
+
+
+class RemovableHandle:
+    """Takes one hook away again.
+
+    Parameters
+    ----------
+    hooks : dict
+        The hooks of one owner, in the order of their calls.
+    hook
+        It is added to them.
+    """
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self._hooks, self._key = hooks, next(_keys)
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; doing so twice does nothing."""
+        self._hooks.pop(self._key, None)
+
+
+def apply_hooks(hooks: dict[int, GradHook], grad: Array) -> Array:
+    """Show `grad` to the hooks, in their order, and return what they make of it."""
+    for hook in tuple(hooks.values()):
+        replacement = hook(grad)
+        grad = grad if replacement is None else replacement
+    return grad
