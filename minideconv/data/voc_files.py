@@ -13,7 +13,7 @@ import numpy as np
 
 from minideconv.data.pictures import SIDEWAYS, UNREADABLE, Picture, read_upright, rgb
 from minideconv.data.voc_colors import VOC_CLASSES, VOID, voc_palette
-from minideconv.errors import DataError
+from minideconv.errors import DataError, some
 
 __all__ = ["read_indices", "read_mask", "read_pair", "refuse_other_size"]
 
@@ -49,7 +49,7 @@ def read_mask(path: Path) -> np.ndarray:
     if wrong:
         pixels = int(counts[wrong].sum())
         raise DataError(
-            f"VOC: mask {path} holds the values {_some(wrong)} in {pixels} pixels;"
+            f"VOC: mask {path} holds the values {some(wrong)} in {pixels} pixels;"
             f" legal are 0..{len(VOC_CLASSES) - 1} and {VOID} (void)"
         )
     if file.upright.mode == "P":
@@ -152,8 +152,3 @@ def _check_palette(path: Path, file: Picture, used: list[int]) -> None:
                 f"VOC: mask {path} shows index {value} in the colour of {name};"
                 " it was saved anew with a palette of its own, so its indices are not classes"
             )
-
-
-def _some(values: list[int]) -> str:
-    shown = ", ".join(map(str, values[:5]))
-    return shown if len(values) <= 5 else f"{shown}, ... ({len(values)} values)"

@@ -16,7 +16,7 @@ from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["Subset", "dataset", "loader", "normalization_from_dict", "normalization_to_dict"]
+__all__ = ["Subset", "dataset", "loader", "normalization_to_dict"]
 
 
 class Subset:
@@ -69,14 +69,8 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
 
 
 def normalization_to_dict(step: transforms.Normalize) -> dict[str, Any]:
-    """Write a `Normalize` as plain JSON, for a checkpoint's header; its arguments are the keys."""
+    """Return the arguments of a `Normalize` as plain JSON, for a checkpoint's header."""
     return {"mean": [float(v) for v in step.mean], "scale": step.scale, "bgr": step.bgr}
-
-
-def normalization_from_dict(values: dict[str, Any]) -> transforms.Normalize:
-    """Undo `normalization_to_dict`."""
-    red, green, blue = values["mean"]
-    return transforms.Normalize((red, green, blue), values["scale"], values["bgr"])
 
 
 def loader(

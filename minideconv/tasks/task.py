@@ -20,10 +20,10 @@ from minideconv.backend import Array, Device, device_of, get_xp, to_cpu, to_devi
 from minideconv.data import DataLoader
 from minideconv.data.transforms import Normalize
 from minideconv.engine.cuda import checks
-from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Segmenter, normalized_on
 from minideconv.settings.run import RunConfig
+from minideconv.settings.setting import refusal
 from minideconv.tasks import data as image_data
 from minideconv.tasks.results import (
     MainMetric,
@@ -34,7 +34,7 @@ from minideconv.tasks.results import (
     text_table,
 )
 
-__all__ = ["Task", "Trained"]
+__all__ = ["Save", "Task", "Trained"]
 
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
@@ -91,7 +91,7 @@ class Task(ABC):
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
         """Make the task of a checkpoint from its header."""
-        return cls(image_data.normalization_from_dict(header["normalization"]))
+        return cls(Normalize(**header["normalization"]))
 
     def metadata(self) -> dict[str, Any]:
         """Return, as plain JSON, what checkpoints and results say about the task."""
@@ -117,7 +117,8 @@ class Task(ABC):
             If the task has no such stage.
         """
         if stage != "whole":
-            raise UsageError(f"the stage is {stage!r}; with the task {self.name} it must be whole")
+            wrong = f"is {stage!r}; with the task {self.name} it must be whole"
+            raise refusal(lambda name: f"{name('stage')} {wrong}")
         return data
 
     def loader(self, config: RunConfig, samples: Any, seed: int, **options: Any) -> DataLoader:

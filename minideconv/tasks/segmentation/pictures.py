@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minideconv.backend import device_of, to_cpu, to_device
+from minideconv.backend import to_cpu, to_device
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
 from minideconv.data.windows import cut, whole_image_window
 from minideconv.segmentation import ConfusionMatrix, Segmenter
+from minideconv.segmentation.inference import device_of_network
+from minideconv.tasks.task import Save
 from minideconv.visualize.boards import (
     activation_picture,
     board,
@@ -23,8 +24,6 @@ from minideconv.visualize.boards import (
 )
 
 __all__ = ["draw_activations", "draw_board", "draw_samples"]
-
-Save = Callable[[str, bytes], None]
 
 
 def draw_board(segmenter: Segmenter, data: Any, count: int, epoch: int, save: Save) -> None:
@@ -70,8 +69,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
         return
     image, _ = data[_representative(segmenter, data)]
     window = whole_image_window(*image.shape[:2])
-    device = device_of(next(iter(model.parameters())).data)
-    x = to_device(segmenter.network_input(image, window)[None], device)
+    x = to_device(segmenter.network_input(image, window)[None], device_of_network(model))
     model.eval()
     seen = model.activations(x)
     entries: list[dict[str, str]] = []
