@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from minideconv.data.pictures import UNREADABLE
-from minideconv.data.transforms import resize_image, resize_mask
+from minideconv.data.resize import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
 from minideconv.data.windows import cut_pair, whole_image_window
 from minideconv.errors import DataError

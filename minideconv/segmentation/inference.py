@@ -26,7 +26,8 @@ import numpy.typing as npt
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, Device, as_device, device_of, get_xp, to_cpu, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
-from minideconv.data.transforms import Normalize, resize_image
+from minideconv.data.resize import resize_image
+from minideconv.data.transforms import Normalize
 from minideconv.data.windows import Window, cut, placement, whole_image_window
 from minideconv.engine.cuda.images import normalize as normalized_on_gpu
 from minideconv.nn import Module
