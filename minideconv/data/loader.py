@@ -6,6 +6,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Protocol
@@ -35,7 +36,7 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
 
     def name(self, index: int) -> str:
-        """Say what messages call the item."""
+        """Return what messages call the item."""
         ...
 
 
@@ -210,38 +211,29 @@ class DataLoader:
         jobs = range(first, len(self))
         self._processes.start(int(order[p]) for job in jobs for p in self._places(job, order)[0])
         pool = None
+        if self.workers:
+            pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
+
+        def begin(job: int) -> Callable[[], Batch]:
+            """Let a thread prepare the batch, if there are threads; return what waits for it."""
+            if pool is None:
+                return partial(self._batch, epoch, order, job)
+            return pool.submit(self._batch, epoch, order, job).result
+
         try:
-            if self.workers == 0:
-                yield from self._one_by_one(epoch, order, jobs)
-            else:
-                pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
-                yield from self._ahead(pool, epoch, order, jobs)
+            todo = iter(jobs)
+            ahead = deque(map(begin, islice(todo, max(1, self.workers * self.prefetch))))
+            while ahead:
+                batch = ahead.popleft()()
+                ahead.extend(map(begin, islice(todo, 1)))  # one handed out, one more begun
+                self._position += 1
+                yield batch
         except BaseException:  # left early, or failed
             self._processes.end()  # before the threads, which may be waiting for one that hangs
             raise
         finally:
             if pool is not None:
                 pool.shutdown(wait=True, cancel_futures=True)
-
-    def _one_by_one(self, epoch: int, order: np.ndarray, jobs: range) -> Iterator[Batch]:
-        for job in jobs:
-            batch = self._batch(epoch, order, job)
-            self._position += 1
-            yield batch
-
-    def _ahead(
-        self, pool: ThreadPoolExecutor, epoch: int, order: np.ndarray, jobs: range
-    ) -> Iterator[Batch]:
-        ahead: deque[Future[Batch]] = deque()
-        todo = iter(jobs)
-        for job in islice(todo, self.workers * self.prefetch):
-            ahead.append(pool.submit(self._batch, epoch, order, job))
-        while ahead:
-            batch = ahead.popleft().result()
-            for job in islice(todo, 1):  # one handed out, one more begun
-                ahead.append(pool.submit(self._batch, epoch, order, job))
-            self._position += 1
-            yield batch
 
     def _stream(self, epoch: int, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, *key)))
