@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,20 +36,19 @@ def choose_balanced(
     Indices of the chosen images, in increasing order.
     """
     chosen: set[int] = set()
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
     owners: dict[int, list[int]] = {}
     for index, classes in enumerate(present):
         for label in set(classes):
             owners.setdefault(label, []).append(index)
     for label in sorted(owners, key=lambda name: (len(owners[name]), name)):
         for position in rng.permutation(len(owners[label])):
-            if counts.get(label, 0) >= per_class:
+            if counts[label] >= per_class:
                 break
             index = owners[label][position]
             if index not in chosen:
                 chosen.add(index)
-                for other in set(present[index]):
-                    counts[other] = counts.get(other, 0) + 1
+                counts.update(set(present[index]))
     return sorted(chosen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,15 @@ class VOCSegmentation:
     `VOC_CLASSES`, 255 void. Greyscale PNGs of the same indices are read as well. Photographs are
     turned upright as EXIF says (`pictures`), and a mask is of the upright photograph. A file that
     is missing, broken, of another size than its partner or labelled otherwise is a `DataError` that
-    names it, when it is read; `validate()` reads them all. That the masks show objects at all is
-    asked by `check_objects()`.
+    names it, when it is read; `validate()` reads them all. `check_objects()` is about whether the
+    masks show objects at all.
     """
 
     def __init__(self, root: str | Path, split: str = "train", cache_mb: float = 512) -> None:
         self.root = find_voc(root)
         self.split = split
         self.classes = list(VOC_CLASSES)
+        self.num_classes = len(self.classes)  # 21, with the background
         lists = self.root / "ImageSets" / "Segmentation"
         path = lists / f"{split}.txt"
         if not path.is_file():
@@ -86,11 +88,6 @@ class VOCSegmentation:
             raise DataError(f"VOC: {path} lists no image")
         self.note = ""
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes with the background: 21."""
-        return len(self.classes)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -156,11 +153,9 @@ class VOCSegmentation:
                 self._read(index)
             except DataError as error:
                 problems.append(str(error))
-        seen: set[str] = set()
-        for name in self.ids:
-            if name in seen:
+        for name, count in Counter(self.ids).items():
+            if count > 1:
                 problems.append(f"VOC: the list of split {self.split!r} names {name} twice")
-            seen.add(name)
         if not problems:
             try:
                 self.check_objects()

@@ -54,18 +54,18 @@ class Window(NamedTuple):
 
     def union(self, other: Window) -> Window:
         """Return the smallest box around both."""
-        return Window(
-            min(self.x1, other.x1),
-            min(self.y1, other.y1),
-            max(self.x2, other.x2),
-            max(self.y2, other.y2),
-        )
+        x1, y1 = min(self.x1, other.x1), min(self.y1, other.y1)
+        return Window(x1, y1, max(self.x2, other.x2), max(self.y2, other.y2))
+
+    def intersection(self, other: Window) -> int:
+        """Return the number of pixels that are in both boxes."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1) + 1
+        height = min(self.y2, other.y2) - max(self.y1, other.y1) + 1
+        return max(0, width) * max(0, height)
 
     def iou(self, other: Window) -> float:
         """Intersection over union of the two boxes, 0..1."""
-        width = min(self.x2, other.x2) - max(self.x1, other.x1) + 1
-        height = min(self.y2, other.y2) - max(self.y1, other.y1) + 1
-        inside = max(0, width) * max(0, height)
+        inside = self.intersection(other)
         return inside / (self.area + other.area - inside)
 
 
@@ -139,9 +139,7 @@ def placement(window: Window, height: int, width: int) -> tuple[_Slices, _Slices
 
 def _overlap(first: int, last: int, extent: int) -> tuple[slice, slice]:
     start, stop = min(max(0, first), extent), min(last + 1, extent)
-    stop = max(start, stop)
-    if start == stop:
-        return slice(0, 0), slice(0, 0)
+    stop = max(start, stop)  # equal, so both slices are empty, where the window lies outside
     return slice(start, stop), slice(start - first, stop - first)
 
 

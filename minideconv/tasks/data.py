@@ -11,33 +11,13 @@ from typing import Any
 
 from minideconv import data
 from minideconv.data import transforms
+from minideconv.data.shard import Subset
 from minideconv.errors import DataError
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["Subset", "dataset", "loader", "normalization_to_dict"]
-
-
-class Subset:
-    """The first `count` items of a data set; whatever else it offers is passed through."""
-
-    def __init__(self, dataset: Any, count: int) -> None:
-        self.dataset = dataset
-        self.count = min(count, len(dataset))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Any:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"index {index} is outside this subset of {self.count} images")
-        return self.dataset[index % self.count]
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # a copy that is being made has none yet
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
+__all__ = ["dataset", "loader", "normalization_to_dict"]
 
 
 def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
@@ -65,7 +45,7 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         wrong = f"{root}: {error}"
         raise refusal(lambda name: f"{name('data_root')} {wrong}") from error
     found.check_objects(count)
-    return Subset(found, count) if count else found
+    return Subset(found, range(min(count, len(found)))) if count else found
 
 
 def normalization_to_dict(step: transforms.Normalize) -> dict[str, Any]:
@@ -126,14 +106,6 @@ def _augmentation(config: RunConfig, step: transforms.Normalize) -> transforms.T
         return transforms.paper_eval(size, step)
     if config.augment == "paper":
         return transforms.paper_train(size, step)
-    return transforms.Compose(
-        [
-            transforms.WholeWindow(),
-            transforms.Resize(max(size, round(size * 250 / 224))),
-            transforms.RandomScale(0.8, 1.25),
-            transforms.RandomCrop(size),
-            transforms.RandomHorizontalFlip(),
-            transforms.ColorJitter(0.3, 0.3, 0.3),
-            step,
-        ]
-    )
+    whole, resize, crop, flip, normalize = transforms.paper_train(size, step).transforms
+    scale, colour = transforms.RandomScale(0.8, 1.25), transforms.ColorJitter(0.3, 0.3, 0.3)
+    return transforms.Compose([whole, resize, scale, crop, flip, colour, normalize])

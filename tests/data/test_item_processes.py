@@ -20,9 +20,9 @@ from minideconv.data import item_processes
 from minideconv.data.cache import ItemCache
 from minideconv.data.loader import DataLoader
 from minideconv.data.shapes import Shapes
+from minideconv.data.shard import Subset
 from minideconv.data.transforms import Compose, RandomCrop, Resize, paper_train
 from minideconv.errors import DataError, UsageError
-from minideconv.tasks.data import Subset
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # in which a process has ended, however busy the machine is
@@ -502,7 +502,7 @@ def test_a_copy_of_drawn_pictures_draws_the_same(usual):
 
 
 def test_a_copy_of_a_part_of_a_data_set_is_that_part():
-    part = Subset(drawn(), 5)
+    part = Subset(drawn(), range(5))
     copy = pickle.loads(pickle.dumps(part))
     np.testing.assert_array_equal(copy[4][0], part[4][0])
     assert (len(copy), copy.name(4)) == (5, part.name(4))
