@@ -90,8 +90,8 @@ class ItemProcesses:
 
     def wait(self) -> None:
         """Wait until each process has started or failed to; calling this is optional."""
-        if self._pool is not None:
-            self._pool.wait()
+        for started in self._pool.started if self._pool is not None else ():
+            started.wait()
 
     def request(self, indices: Iterable[int]) -> dict[int, Future[Pairs]]:
         """Ask for those of the items that are not kept here; for none while no process is ready.
@@ -109,7 +109,8 @@ class ItemProcesses:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.end()
-            pool.join()
+            for thread in pool.threads:
+                thread.join()
 
     def abandon(self) -> None:
         """End the processes, without waiting: for a finalizer, which may run in any thread."""
@@ -129,21 +130,16 @@ class _WorkerPool:
         self._lock = threading.RLock()  # a finalizer may call `end` in the middle of anything
         self._ready, self._ended = 0, False
         self.processes: list[_Process] = []
-        self._started = [threading.Event() for _ in range(count)]
-        self._threads = [
+        self.started = [threading.Event() for _ in range(count)]
+        self.threads = [
             threading.Thread(target=self._run, args=(event,), name="minideconv-items", daemon=True)
-            for event in self._started
+            for event in self.started
         ]
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
-    def wait(self) -> None:
-        """Wait until each process has started or failed to."""
-        for event in self._started:
-            event.wait()
-
     def request(self, indices: list[int]) -> dict[int, Future[Pairs]]:
-        """Ask for items; for none if no process is ready."""
+        """Request items; none of them if no process is ready."""
         found: dict[int, Future[Pairs]] = {}
         with self._lock:
             if self._ready and not self._ended:
@@ -159,70 +155,49 @@ class _WorkerPool:
             self._ended = True
             for process in self.processes:
                 process.kill()
-            for _ in self._threads:
+            for _ in self.threads:
                 self._requests.put(None)  # wakes a thread that waits
 
-    def join(self) -> None:
-        """Wait until all have ended."""
-        for thread in self._threads:
-            thread.join()
-
-    # -- One thread -------------------------------------------------------------------------------
-
     def _run(self, started: threading.Event) -> None:
-        """Start a process and let it answer requests until it ends."""
-        process, ready = None, False
-        try:
-            process = _Process()
+        """Start a process and let it answer requests until it ends; done by one thread."""
+        ready = False
+        # No such program, no memory, a data set that is not known there, killed: all the same.
+        with suppress(Exception), _Process() as process:
             with self._lock:
                 self.processes.append(process)
                 if self._ended:
-                    return
-            process.start(self._work)
+                    process.kill()
+            process.answer(pickle.dumps(sys.path) + self._work)
             with self._lock:
-                if self._ended:
-                    return
                 self._ready, ready = self._ready + 1, True
             started.set()
             while (request := self._requests.get()) is not None:
                 indices, future = request
                 pairs: Pairs = {}
                 try:
-                    pairs = self._fetch(process, indices)
+                    pairs, kept = process.answer(pickle.dumps(indices))
+                    for key, arrays in kept.items():
+                        self._cache.put(key, arrays)
                 finally:
                     future.set_result(pairs)
-        except Exception:
-            # No such program, no memory, a data set that is not known there, killed: all the same.
-            pass
-        finally:
-            started.set()
-            if process is not None:
-                process.close()
-            self._stop(ready)
-
-    def _fetch(self, process: _Process, indices: list[int]) -> Pairs:
-        """Return what the process makes of items, without those that fail."""
-        pairs, kept = process.request(indices)
-        for key, arrays in kept.items():
-            self._cache.put(key, arrays)
-        return pairs
+        started.set()
+        self._stop(ready)
 
     def _stop(self, ready: bool) -> None:
         """Take no more requests; the last thread to stop answers those that are left."""
         with self._lock:
             self._ready -= ready
-            if self._ready == 0:
-                while not self._requests.empty():
-                    request = self._requests.get()
-                    if request is not None:
-                        request[1].set_result({})
+            while self._ready == 0 and not self._requests.empty():
+                request = self._requests.get()
+                if request is not None:
+                    request[1].set_result({})
 
 
-class _Process:
+class _Process(subprocess.Popen[bytes]):
     """A process that runs `item_worker`, to be used by one thread; any may kill it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
+        super().__init__(
             [sys.executable, "-P", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -230,43 +205,21 @@ class _Process:
             env={**os.environ, **_ENVIRONMENT},
             start_new_session=True,  # not to be interrupted by Ctrl-C, which is for this process
         )
-        self.pid, self.poll = self._process.pid, self._process.poll
 
-    def start(self, work: bytes) -> None:
-        """Hand over the data set and the steps.
+    def answer(self, message: bytes) -> Any:
+        """Send a message and return the answer.
 
         Raises
         ------
         Exception
             Of any type, if the process cannot make items.
         """
-        self._write(pickle.dumps(sys.path) + work)
-        if self._read() is not True:
-            raise EOFError
+        assert self.stdin is not None
+        assert self.stdout is not None
+        self.stdin.write(message)
+        self.stdin.flush()
+        return pickle.load(self.stdout)
 
-    def request(self, indices: list[int]) -> Any:
-        """Return the items' pairs by index, and what the data set keeps; raises as `start` does."""
-        self._write(pickle.dumps(indices))
-        return self._read()
-
-    def kill(self) -> None:
-        """End it at once: it has nothing that could be lost."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """End it, if it has not ended, and leave nothing of it behind."""
-        self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(OSError):  # what was never read
-                pipe.close()
-        self._process.wait()
-
-    def _write(self, message: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(message)
-        self._process.stdin.flush()
-
-    def _read(self) -> Any:
-        assert self._process.stdout is not None
-        return pickle.load(self._process.stdout)
+    def __exit__(self, *error: Any) -> None:
+        self.kill()  # it has nothing that could be lost
+        super().__exit__(*error)

@@ -59,11 +59,11 @@ class DataLoader:
         up to so many MiB; 0 makes it anew in each epoch. For data sets whose items do not change.
     as_bytes : hand out images as they are before the `Normalize` that ends the transform: a quarter
         of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
-    share : (rank, size): of each batch, hand out the part of one of several processes, which may be
+    shard : (rank, size): of each batch, hand out the part of one of several processes, which may be
         empty (N = 0). Samples, lengths and states are those of the whole batches.
     processes : processes that make items for the threads, at most; for data sets whose items depend
-        on their index alone and whose code keeps threads from running side by side, which they say
-        by ``holds_gil = True`` (`Shapes` does). What goes into the cache is made by them.
+        on their index alone and whose code keeps threads from running side by side, which have
+        ``holds_gil = True`` (`Shapes` has). What goes into the cache is made by them.
 
     Yields
     ------
@@ -106,7 +106,7 @@ class DataLoader:
         prefetch: int = 2,
         cache_mb: float = 0,
         as_bytes: bool = False,
-        share: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
         processes: int = 0,
     ) -> None:
         for name, value, least in (
@@ -126,7 +126,7 @@ class DataLoader:
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
-        self.sampler, self.share = sampler, share
+        self.sampler, self.shard = sampler, shard
         self._preparation = Preparation(dataset.__getitem__, transform, cache_mb, as_bytes)
         self.as_bytes, self.normalize = as_bytes, self._preparation.finish
         if as_bytes and self.normalize is None:
@@ -251,7 +251,7 @@ class DataLoader:
     def _places(self, job: int, order: np.ndarray) -> tuple[range, int]:
         """Return the positions of a batch's samples, and how many of them are handed out."""
         whole = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
-        mine = shard_of(whole, *self.share)
+        mine = shard_of(whole, *self.shard)
         return mine or whole[:1], len(mine)  # an empty part takes its shapes from one sample
 
     def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:

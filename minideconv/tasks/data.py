@@ -59,17 +59,14 @@ def loader(
     step: transforms.Normalize,
     seed: int,
     cache_mb: float = 256,
-    as_bytes: bool = False,
-    shard: tuple[int, int] = (0, 1),
     workers: int = 1,
-    processes: int = 0,
+    **options: Any,
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
 
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
-    decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
-    Of each batch it hands out a process's `shard`, (rank, number of processes). `workers`
-    threads prepare them, and up to so many `processes` draw pictures.
+    decoded, cut and resized once a run. `workers` threads prepare the batches. Other options are
+    the `DataLoader`'s: `as_bytes`, `shard`, `processes`.
 
     Raises
     ------
@@ -86,9 +83,7 @@ def loader(
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
-        as_bytes=as_bytes,
-        share=shard,
-        processes=processes,
+        **options,
     )
 
 

@@ -176,7 +176,7 @@ def test_parts_of_batches_are_the_batches(batch, size):
         return DataLoader(drawn(600), batch, paper_train(16), True, cache_mb=1, **options)
 
     whole = list(loader())
-    parts = [loader(share=(rank, size), processes=1) for rank in range(size)]
+    parts = [loader(shard=(rank, size), processes=1) for rank in range(size)]
     found = []
     for part in parts:
         batches, first = begin(part)
