@@ -45,8 +45,7 @@ def contrasting_colour(
 
 
 def _wave(u: np.ndarray, period: float, phase: float) -> np.ndarray:
-    wave: np.ndarray = np.sin(u * np.float32(2 * np.pi / period) + np.float32(phase))
-    return wave
+    return np.sin(u * np.float32(2 * np.pi / period) + np.float32(phase))
 
 
 def _texture(

@@ -252,8 +252,7 @@ class Normalize:
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """Normalize an image without a mask, for prediction."""
-        normalized: np.ndarray = self.batch(image[None])[0]
-        return normalized
+        return self.batch(image[None])[0]
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """Normalize (N, H, W, 3) uint8 -> (N, 3, H, W) float32, which is stored channels last."""

@@ -23,15 +23,17 @@ from minideconv.visualize.boards import (
     sample_row,
 )
 
-__all__ = ["draw_activations", "draw_board", "draw_samples"]
+__all__ = ["SAMPLE_PICTURES", "draw_activations", "draw_board", "draw_samples"]
+
+SAMPLE_PICTURES = ("image", "truth", "prediction", "overlay")
 
 
-def draw_board(segmenter: Segmenter, data: Any, count: int, epoch: int, save: Save) -> None:
+def draw_board(predictor: Segmenter, data: Any, count: int, epoch: int, save: Save) -> None:
     """Save epoch_NNN.png: image, truth, prediction, overlay of some images."""
     chosen = spread(len(data), count)
     if chosen:
         images = [data[index] for index in chosen]
-        found = segmenter.labels_of(image for image, _ in images)
+        found = predictor.labels_of(image for image, _ in images)
         rows = [
             sample_row(image, truth, mask)
             for (image, truth), mask in zip(images, found, strict=True)
@@ -53,9 +55,8 @@ def draw_samples(
     for number, (index, prediction) in enumerate(zip(chosen, found, strict=True)):
         image, truth = data[index]
         file = f"{subset}_{number}"
-        names = ("image", "truth", "prediction", "overlay")
         row = sample_row(image, truth, prediction, side=256)
-        for name, picture in zip(names, row, strict=True):
+        for name, picture in zip(SAMPLE_PICTURES, row, strict=True):
             save(f"{file}_{name}.png", png_bytes(picture))
         right = _confusion(data, truth, prediction).compute()["pixel_accuracy"]
         samples.append({"file": file, "name": data.name(index), "pixel_accuracy": right})

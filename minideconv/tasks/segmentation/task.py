@@ -21,7 +21,7 @@ from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.metrics import METRICS
 from minideconv.settings.run import RunConfig
 from minideconv.tasks.registry import register
-from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord, text_table
+from minideconv.tasks.results import MainMetric, Metrics, text_table
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
 from minideconv.tasks.segmentation.report import sections
 from minideconv.tasks.task import Save, Task, Trained
@@ -204,11 +204,8 @@ class Segmentation(Task):
 
     # -- Pictures and report --------------------------------------------------------------------
 
-    def draw_epoch(
-        self, predictor: Segmenter, data: Any, count: int, epoch: int, save: Save
-    ) -> None:
-        """Draw a board: image, truth, prediction, overlay."""
-        draw_board(predictor, data, count, epoch, save)
+    draw_epoch = staticmethod(draw_board)
+    report = staticmethod(sections)
 
     def draw_final(
         self, predictor: Segmenter, sets: Mapping[str, Any], count: int, save: Save
@@ -217,11 +214,6 @@ class Segmentation(Task):
         samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}
         draw_activations(predictor, sets["val"], save)
         return {"samples": samples}
-
-    @classmethod
-    def report(cls, record: RunRecord) -> ReportSections:
-        """Return metrics, pictures, classes and confusions."""
-        return sections(record)
 
 
 def _cross_entropy(outputs: Tensor, targets: Array, label_smoothing: float = 0.0) -> Tensor:
