@@ -59,6 +59,11 @@ class ItemProcesses:
     preparation : Preparation
         Its fixed steps are done by the processes; what it keeps is not made again.
     count : int
+
+    Attributes
+    ----------
+    running : list of subprocess.Popen
+        The processes there are.
     """
 
     def __init__(self, dataset: Any, preparation: Preparation, count: int) -> None:
@@ -66,12 +71,12 @@ class ItemProcesses:
         self._count = count if getattr(dataset, "holds_gil", False) else 0
         cache = getattr(dataset, "cache", None)
         self._cache: ItemCache[Any] = cache if isinstance(cache, ItemCache) else ItemCache(0)
-        self._pool: _WorkerPool | None = None
-
-    @property
-    def running(self) -> list[_Process]:
-        """The processes there are."""
-        return [] if self._pool is None else list(self._pool.processes)
+        self._requests: SimpleQueue[tuple[list[int], Future[Pairs]] | None] = SimpleQueue()
+        self._lock = threading.RLock()  # a finalizer may call `abandon` in the middle of anything
+        self._ready, self._ended = 0, False
+        self._started: list[threading.Event] = []
+        self._threads: list[threading.Thread] = []
+        self.running: list[_Process] = []
 
     def start(self, indices: Iterable[int]) -> None:
         """Start processes if these items are worth it; end them if there is nothing to make."""
@@ -80,94 +85,79 @@ class ItemProcesses:
         lacking = sum(map(self._lacks, indices))
         if lacking == 0:
             self.end()
-        elif self._pool is None and lacking >= _WORTH:
+        elif not self._threads and lacking >= _WORTH:
             try:
                 work = pickle.dumps((self._dataset, self._preparation.fixed), protocol=5)
             except Exception:  # whatever the data set's own code raises
                 self._count = 0
                 return
-            self._pool = _WorkerPool(work, min(self._count, lacking // _WORTH), self._cache)
+            self._requests = SimpleQueue()
+            for _ in range(min(self._count, lacking // _WORTH)):
+                started = threading.Event()
+                thread = threading.Thread(
+                    target=self._run, args=(work, started), name="minideconv-items", daemon=True
+                )
+                self._started.append(started)
+                self._threads.append(thread)
+                thread.start()
 
     def wait(self) -> None:
         """Wait until each process has started or failed to; calling this is optional."""
-        for started in self._pool.started if self._pool is not None else ():
+        for started in self._started:
             started.wait()
 
     def request(self, indices: Iterable[int]) -> dict[int, Future[Pairs]]:
-        """Ask for those of the items that are not kept here; for none while no process is ready.
+        """Request those of the items that are not kept here; none while no process is ready.
 
         Returns
         -------
         By index, where the pair will be, or will be missing if it has to be made here after all.
         """
-        if self._pool is None:
-            return {}
-        return self._pool.request([i for i in dict.fromkeys(indices) if self._lacks(i)])
-
-    def end(self) -> None:
-        """End the processes, and wait for it."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.end()
-            for thread in pool.threads:
-                thread.join()
-
-    def abandon(self) -> None:
-        """End the processes, without waiting: for a finalizer, which may run in any thread."""
-        if self._pool is not None:
-            self._pool.end()
-
-    def _lacks(self, index: int) -> bool:
-        return index not in self._preparation and index not in self._cache
-
-
-class _WorkerPool:
-    """Worker processes, each with a thread that communicates with it."""
-
-    def __init__(self, work: bytes, count: int, cache: ItemCache[Any]) -> None:
-        self._work, self._cache = work, cache
-        self._requests: SimpleQueue[tuple[list[int], Future[Pairs]] | None] = SimpleQueue()
-        self._lock = threading.RLock()  # a finalizer may call `end` in the middle of anything
-        self._ready, self._ended = 0, False
-        self.processes: list[_Process] = []
-        self.started = [threading.Event() for _ in range(count)]
-        self.threads = [
-            threading.Thread(target=self._run, args=(event,), name="minideconv-items", daemon=True)
-            for event in self.started
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def request(self, indices: list[int]) -> dict[int, Future[Pairs]]:
-        """Request items; none of them if no process is ready."""
         found: dict[int, Future[Pairs]] = {}
+        lacking = [index for index in dict.fromkeys(indices) if self._lacks(index)]
         with self._lock:
             if self._ready and not self._ended:
-                for first in range(0, len(indices), _TOGETHER):
-                    some, future = indices[first : first + _TOGETHER], Future[Pairs]()
+                for first in range(0, len(lacking), _TOGETHER):
+                    some, future = lacking[first : first + _TOGETHER], Future[Pairs]()
                     self._requests.put((some, future))
                     found |= dict.fromkeys(some, future)
         return found
 
     def end(self) -> None:
-        """End all; requests that are under way are answered by nothing."""
+        """End the processes, and wait for it."""
+        self.abandon()
+        for thread in self._threads:
+            thread.join()
+        self._started, self._threads, self.running = [], [], []
+        self._ended = False
+
+    def abandon(self) -> None:
+        """End the processes, without waiting: for a finalizer, which may run in any thread.
+
+        Requests that are under way are answered by nothing.
+        """
         with self._lock:
             self._ended = True
-            for process in self.processes:
+            for process in self.running:
                 process.kill()
-            for _ in self.threads:
+            for _ in self._threads:
                 self._requests.put(None)  # wakes a thread that waits
 
-    def _run(self, started: threading.Event) -> None:
-        """Start a process and let it answer requests until it ends; done by one thread."""
+    def _lacks(self, index: int) -> bool:
+        return index not in self._preparation and index not in self._cache
+
+    # -- One thread for each process ------------------------------------------------------------
+
+    def _run(self, work: bytes, started: threading.Event) -> None:
+        """Start a process and let it answer requests until it ends."""
         ready = False
         # No such program, no memory, a data set that is not known there, killed: all the same.
         with suppress(Exception), _Process() as process:
             with self._lock:
-                self.processes.append(process)
+                self.running.append(process)
                 if self._ended:
                     process.kill()
-            process.answer(pickle.dumps(sys.path) + self._work)
+            process.answer(pickle.dumps(sys.path) + work)
             with self._lock:
                 self._ready, ready = self._ready + 1, True
             started.set()

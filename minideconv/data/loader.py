@@ -74,6 +74,7 @@ class DataLoader:
     ----------
     normalize : the `Normalize` that ends the transform, or None. If `as_bytes`, it is left to do:
         ``loader.normalize.batch(images)`` has the same bytes as a batch without `as_bytes`.
+    epoch : the epoch being handed out, or handed out next; from 0. `set_epoch` changes it.
 
     Notes
     -----
@@ -136,7 +137,7 @@ class DataLoader:
             )
         self._processes = ItemProcesses(dataset, self._preparation, processes)
         weakref.finalize(self, self._processes.abandon)
-        self._epoch, self._position = 0, 0
+        self.epoch, self._position = 0, 0
         self._begun = False  # is this epoch under way, so that iter() means the next one?
         self._samples = len(self._order(0))
         if len(self) == 0:
@@ -150,20 +151,15 @@ class DataLoader:
         full, rest = divmod(self._samples, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    @property
-    def epoch(self) -> int:
-        """The epoch being handed out, or handed out next; from 0."""
-        return self._epoch
-
     def set_epoch(self, epoch: int) -> None:
         """Make the next `iter()` start at the first batch of `epoch`."""
         if epoch < 0:
             raise UsageError(f"DataLoader: epoch is {epoch}; it must be 0 or more")
-        self._epoch, self._position, self._begun = epoch, 0, False
+        self.epoch, self._position, self._begun = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, as plain numbers: after k batches of an epoch, position k."""
-        return {"epoch": self._epoch, "position": self._position, **self._identity()}
+        return {"epoch": self.epoch, "position": self._position, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next `iter()` go on where `state` was taken.
@@ -185,22 +181,17 @@ class DataLoader:
                 f"DataLoader: the saved position is batch {position} of epoch {epoch};"
                 f" an epoch has batches 0 to {len(self)}"
             )
-        self._epoch, self._position, self._begun = epoch, position, False
+        self.epoch, self._position, self._begun = epoch, position, False
 
     def _identity(self) -> dict[str, Any]:
-        return {
-            "samples": self._samples,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "drop_last": self.drop_last,
-        }
+        names = ("batch_size", "shuffle", "seed", "drop_last")
+        return {"samples": self._samples, **{name: getattr(self, name) for name in names}}
 
     def __iter__(self) -> Iterator[Batch]:
         if self._begun:
-            self._epoch, self._position = self._epoch + 1, 0
+            self.epoch, self._position = self.epoch + 1, 0
         self._begun = True
-        return self._batches(self._epoch, self._position)
+        return self._batches(self.epoch, self._position)
 
     def close(self) -> None:
         """End the processes there may be; the loader can be used again."""

@@ -171,17 +171,16 @@ class Segmentation(Task):
         return "\n".join([text_table(sets, rows), *self._notes(sets)])
 
     def _notes(self, sets: Mapping[str, ConfusionMatrix]) -> list[str]:
-        return [
-            f"note: the truth of {name} shows {self._only(confusion)}, so these metrics do not"
-            " tell whether the network finds objects"
-            for name, confusion in sets.items()
-            if confusion.classes_in_truth < 2
-        ]
-
-    def _only(self, confusion: ConfusionMatrix) -> str:
-        """Name the one class of the truth, or none."""
-        shown = [self.classes[k] for k in np.flatnonzero(confusion.counts.sum(axis=1))]
-        return f"{shown[0]} alone" if shown else "void alone"
+        """Return a remark for each set whose truth has one class at most."""
+        notes = []
+        for name, confusion in sets.items():
+            shown = [self.classes[k] for k in np.flatnonzero(confusion.counts.sum(axis=1))]
+            if len(shown) < 2:
+                notes.append(
+                    f"note: the truth of {name} shows {(shown or ['void'])[0]} alone, so these"
+                    " metrics do not tell whether the network finds objects"
+                )
+        return notes
 
     def evaluate_image(
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray
