@@ -79,7 +79,7 @@ class StageOneCrops(_Crops):
     enlarge : the window's side over the box's longer side; the paper's 1.2 gives some context.
     min_area : smaller objects, as a fraction of the image, are passed over.
     keep : "class" labels all pixels of the object's class, other objects of it included, since
-        a network that looks at the pixels could not tell them apart; "object" labels the one
+        a network that looks at the pixels could not distinguish them; "object" labels the one
         object alone, the paper's stricter wording.
     balance : 0 takes every object once; up to 1, rare classes are repeated (`balanced_indices`).
 
@@ -136,7 +136,7 @@ class StageTwoCrops(_Crops):
     Notes
     -----
     The paper takes proposals "sufficiently overlapped with ground-truth segmentations" and does not
-    say how much; IoU >= 0.5 is the usual reading. The rule here, for each window:
+    write how much; IoU >= 0.5 is the usual reading. The rule here, for each window:
 
     1. the target is the box of one object (half of the time), or of two, or of all of the image;
     2. a proposal is the target's box with each side moved by up to 35 % of the box's extent,
@@ -161,7 +161,7 @@ class StageTwoCrops(_Crops):
                 " or 0 together with whole_image=True"
             )
         if not 0 < iou < 1:
-            raise UsageError(f"StageTwoCrops: iou is {iou}; it must lie between 0 and 1")
+            raise UsageError(f"StageTwoCrops: iou is {iou}; it must be between 0 and 1")
         crops = []
         for index, things in enumerate(things_of(dataset, min_area)):
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))

@@ -1,9 +1,9 @@
 """`ItemProcesses`: items made side by side by processes, where threads would wait for the GIL.
 
 Decoding a photograph is C code, during which Pillow lets other threads run. Drawing a picture is
-Python code, and of that one thread runs at a time. A data set says so by ``holds_gil = True``. Its
+Python code, and of that one thread runs at a time. Such a data set has ``holds_gil = True``. Its
 items, and the transforms that draw no random numbers, may then be made by other processes: an item
-depends on its index alone, so who makes it changes no byte.
+depends on its index alone, so which process makes it changes no byte.
 
     loader's threads  --indices-->  a thread for each process  --indices-->  `item_worker`
                      <--Future--                               <--arrays---
@@ -39,7 +39,7 @@ _WORTH = 128
 """Items for which it pays to start a process: in that time a core draws about as many pictures."""
 
 _TOGETHER = 4
-"""Items asked for at once: a message costs the parent more time than what is in it."""
+"""Items requested at once: a message costs the parent more time than what is in it."""
 
 _PROGRAM = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"

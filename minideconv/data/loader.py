@@ -50,10 +50,10 @@ class DataLoader:
     transform : called as (image, mask, rng) on every sample; None stacks the raw pairs.
     shuffle : a new order in every epoch.
     seed : with the epoch, decides the order and all random numbers of the transforms.
-    workers : threads that prepare batches ahead; 0 prepares each when it is asked for.
+    workers : threads that prepare batches ahead; 0 prepares each when it is due.
     drop_last : leave out a last batch that is not full.
     sampler : indices to use instead of all, each once (an index may occur several times), or a
-        function (epoch, rng) -> indices. A function's order is kept; a list is shuffled if asked.
+        function (epoch, rng) -> indices. A function's order is kept; `shuffle` shuffles a list.
     prefetch : batches prepared ahead per worker.
     cache_mb : what the first transforms give that draw nothing (`transforms`, ``fixed``) is kept,
         up to so many MiB; 0 makes it anew in each epoch. For data sets whose items do not change.
@@ -133,7 +133,7 @@ class DataLoader:
         if as_bytes and self.normalize is None:
             raise UsageError(
                 "DataLoader: as_bytes is True, but the transform does not end in Normalize, so"
-                " nothing says how the bytes become numbers"
+                " it is not defined how the bytes become numbers"
             )
         self._processes = ItemProcesses(dataset, self._preparation, processes)
         weakref.finalize(self, self._processes.abandon)

@@ -24,7 +24,7 @@ __all__ = ["Preparation", "begun"]
 
 
 class _NoRng:
-    """Given in place of a generator to the steps that say they draw nothing."""
+    """Given in place of a generator to the steps that have ``fixed = True``."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise TypeError("a transform that has fixed = True draws random numbers")

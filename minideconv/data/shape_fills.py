@@ -49,29 +49,27 @@ def _wave(u: np.ndarray, period: float, phase: float) -> np.ndarray:
 
 
 def _texture(
-    rng: np.random.Generator, height: int, width: int, unit: float, strength: float
+    rng: np.random.Generator, size: tuple[int, ...], unit: float, strength: float
 ) -> np.ndarray:
     """Draw a (height, width) float32 field within +-`strength`; `unit` is the image's side."""
+    height, width = size
     kind = _TEXTURES[int(rng.integers(len(_TEXTURES)))]
     angle, period = rng.uniform(0, 2 * np.pi), unit * rng.uniform(0.06, 0.16)
     first, second = (float(phase) for phase in rng.uniform(0, 2 * np.pi, 2))
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)[None, :]
-    u = x * cos + y * sin
-    field: np.ndarray
+    u, v = x * cos + y * sin, y * cos - x * sin
     if kind == "flat":
-        field = np.zeros((height, width), dtype=np.float32)
+        field = np.zeros_like(u)
     elif kind == "gradient":
         low, high = float(u.min()), float(u.max())
         field = (u - low) * (2 / max(high - low, 1.0)) - 1
     elif kind == "stripes":
         field = np.clip(2 * _wave(u, period, first), -1, 1)
     elif kind == "checks":
-        v = y * cos - x * sin
         field = np.clip(4 * _wave(u, 1.5 * period, first) * _wave(v, 1.5 * period, second), -1, 1)
     elif kind == "dots":
-        v = y * cos - x * sin
         field = np.clip(3 * (_wave(u, period, first) + _wave(v, period, second)) - 3, -1, 1)
     else:  # mottle: coarse noise, smoothly enlarged
         cells = np.maximum(2, np.round(np.array([height, width]) / (0.8 * period))).astype(int)
@@ -83,17 +81,16 @@ def _texture(
 
 def fill(
     rng: np.random.Generator,
-    height: int,
-    width: int,
+    size: tuple[int, ...],
     unit: float,
     colour: np.ndarray,
     strength: float,
 ) -> np.ndarray:
-    """Return (height, width, 3) float32: `colour` with a random texture of up to `strength`."""
+    """Return (*size, 3) float32: `colour` with a random texture of up to `strength`."""
     tint = rng.uniform(0.5, 1.0, 3).astype(np.float32)
     tint /= np.sqrt((tint**2).mean())
-    field = _texture(rng, height, width, unit, strength)
-    painted = np.empty((height, width, 3), np.float32)
+    field = _texture(rng, size, unit, strength)
+    painted = np.empty((*size, 3), np.float32)
     for channel in CHANNELS:
         np.multiply(field, tint[channel], out=painted[..., channel])
         painted[..., channel] += colour[channel]

@@ -38,7 +38,7 @@ class Difficulty:
     noise : standard deviation of the pixel noise.
     visible : least fraction of an object that later objects must leave uncovered.
     muted : 0 draws the background's colour like any other; 1 makes it almost grey and objects and
-        clutter vivid, so that what is background can mostly be told by its colour.
+        clutter vivid, so that what is background can mostly be recognised by its colour.
     """
 
     classes: tuple[str, ...]
@@ -64,7 +64,7 @@ class Scene:
         # wide, so that larger images need it widened.
         self.widen = 2 * round((self.unit / 64 - 1) / 2) + 1
         self.canvas = np.zeros((*size, 3), dtype=np.float32)
-        self.owner = np.zeros(size, dtype=np.uint8)  # no void in it: who is visible where
+        self.owner = np.zeros(size, dtype=np.uint8)  # no void in it: which is visible where
         self.labels = np.zeros(size, dtype=np.uint8)  # owner with the void borders
         self.areas = [0]
         self.class_of = [0]
@@ -72,10 +72,8 @@ class Scene:
     def draw(self) -> Item:
         """Paint background, clutter and objects, then light and noise over all."""
         rng, how = self.rng, self.how
-        height, width = self.size
-        self.canvas[:] = fill(
-            rng, height, width, self.unit, background_colour(rng, how.muted), how.texture
-        )
+        colour = background_colour(rng, how.muted)
+        self.canvas[:] = fill(rng, self.size, self.unit, colour, how.texture)
         for _ in range(rng.integers(how.clutter[0], how.clutter[1] + 1)):
             self._add_clutter()
         wanted = int(rng.integers(how.objects[0], how.objects[1] + 1))
@@ -143,8 +141,7 @@ class Scene:
             np.multiply(under[..., channel], alpha, out=covered[..., channel])
         mean = covered.sum(axis=(0, 1)) / max(float(alpha.sum()), 1e-3)
         colour = contrasting_colour(self.rng, mean, self.how.contrast, self.how.muted)
-        height, width = placed.alpha.shape
-        paint = fill(self.rng, height, width, self.unit, colour, self.how.texture)
+        paint = fill(self.rng, placed.alpha.shape, self.unit, colour, self.how.texture)
         paint -= under
         for channel in CHANNELS:
             paint[..., channel] *= alpha

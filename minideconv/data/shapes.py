@@ -29,7 +29,7 @@ class Shapes:
     """Images of overlapping textured shapes with their class masks, drawn by a seed.
 
     All classes and the clutter draw colours and textures from the same distributions, so that
-    only the outline tells a class, and an object from clutter. The background has the same
+    only the outline distinguishes a class, and an object from clutter. The background has the same
     textures; how much greyer its colours are is `Difficulty.muted`. A border pixel that belongs
     to two things at once is void (255), as in VOC.
 
@@ -76,7 +76,7 @@ class Shapes:
         if min(height, width) < 16:
             raise UsageError(
                 f"Shapes: size is {height}x{width}; each side must be at least 16 pixels,"
-                " because the shapes cannot be told apart below that"
+                " because the shapes cannot be distinguished below that"
             )
         if seed < 0:
             raise UsageError(f"Shapes: seed is {seed}; it must be 0 or more")
@@ -112,8 +112,7 @@ class Shapes:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) uint8 RGB and mask (H, W) uint8 of class indices, 255 void; read-only."""
-        image, mask, _ = self._item(index)
-        return image, mask
+        return self._item(index)[:2]
 
     def instances(self, index: int) -> np.ndarray:
         """Return (H, W) uint8: 0 background, 1, 2, ... the objects, 255 void, as VOC's files do."""

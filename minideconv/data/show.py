@@ -25,7 +25,7 @@ _SIGNATURE = "python -m minideconv.data show"
 def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) -> np.ndarray:
     """Lay out samples as image | mask | overlay, `columns` of them beside each other.
 
-    A sample that is not square lies in a square, black and void beside it. Small samples are
+    A sample that is not square is put in a square, black and void beside it. Small samples are
     enlarged without smoothing, so that single pixels can be seen.
 
     Returns
@@ -61,7 +61,7 @@ def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray,
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write a PNG that is there whole or not at all, and that says who wrote it.
+    """Write a PNG, completely or not at all, with the name of this program in it.
 
     Raises
     ------

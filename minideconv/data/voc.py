@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from minideconv.data import voc_files
 from minideconv.data.cache import ItemCache
 from minideconv.data.components import connected_components
-from minideconv.data.mask_survey import check_objects
 from minideconv.data.voc_colors import VOC_CLASSES
-from minideconv.data.voc_files import read_indices, read_mask, read_pair, refuse_other_size
 from minideconv.errors import DataError
 
 __all__ = ["VOCSegmentation", "find_voc"]
@@ -63,7 +62,7 @@ class VOCSegmentation:
     -----
     Masks are palette PNGs whose *index* is the class, 0 background, 1..20 the classes of
     `VOC_CLASSES`, 255 void. Greyscale PNGs of the same indices are read as well. Photographs are
-    turned upright as EXIF says (`pictures`), and a mask is of the upright photograph. A file that
+    turned upright as EXIF has it (`pictures`), and a mask is of the upright photograph. A file that
     is missing, broken, of another size than its partner or labelled otherwise is a `DataError` that
     names it, when it is read; `validate()` reads them all. `check_objects()` is about whether the
     masks show objects at all.
@@ -116,7 +115,7 @@ class VOCSegmentation:
 
     def mask(self, index: int) -> np.ndarray:
         """Read the class mask alone: much faster than the pair, for counting classes."""
-        return read_mask(self.mask_path(index))
+        return voc_files.read_mask(self.mask_path(index))
 
     def instances(self, index: int) -> np.ndarray:
         """Return (H, W) uint8: 0 background, 1, 2, ... the objects, 255 void.
@@ -127,14 +126,15 @@ class VOCSegmentation:
         mask = self[index][1]
         if not path.is_file():
             return connected_components(mask)
-        instances = read_indices(path)
-        refuse_other_size(path, instances.shape, self.mask_path(index), mask.shape)
+        instances = voc_files.read_indices(path)
+        voc_files.refuse_other_size(path, instances.shape, self.mask_path(index), mask.shape)
         return instances
 
     def check_objects(self, count: int = 0) -> None:
         """Refuse a list, or its first `count` items, in whose masks no object is drawn.
 
-        Reads some of the masks, all of them only before it refuses; see `mask_survey`. What is
+        Reads some of the masks, all of them only before it refuses; see
+        `voc_files.check_objects`. What is
         legal but seldom meant is put into `note`.
 
         Raises
@@ -143,7 +143,7 @@ class VOCSegmentation:
             If no mask shows a class beside the background.
         """
         paths = [self.mask_path(index) for index in range(min(count or len(self), len(self)))]
-        self.note = check_objects(paths, f"split {self.split!r}")
+        self.note = voc_files.check_objects(paths, f"split {self.split!r}")
 
     def validate(self) -> list[str]:
         """Read every pair of the split; return one sentence for each file that is bad."""
@@ -164,4 +164,4 @@ class VOCSegmentation:
         return problems
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return read_pair(self.image_path(index), self.mask_path(index))
+        return voc_files.read_pair(self.image_path(index), self.mask_path(index))

@@ -1,4 +1,4 @@
-"""The files that a program is about to write, and whose they are already; looked at before work.
+"""The files that a program is about to write, checked before any work is done.
 
 No file that the user gave as input is ever written over. One that merely stands at a place where an
 output would go may be another program's, or the result of an earlier command.

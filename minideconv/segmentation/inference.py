@@ -65,11 +65,9 @@ class Segmenter:
         flip: bool = False,
         batch_size: int = 16,
     ) -> None:
-        self.model = model
-        self.input_size = input_size
+        self.model, self.input_size = model, input_size
         self.normalize = Normalize() if normalize is None else normalize
-        self.flip = flip
-        self.batch_size = batch_size
+        self.flip, self.batch_size = flip, batch_size
 
     def scores(
         self,

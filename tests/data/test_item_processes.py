@@ -363,7 +363,7 @@ def start(*program: str) -> subprocess.Popen[str]:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that waits for a parent to ask for its code does not."""
+    """Return whether a process runs; one whose exit code has not been collected does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

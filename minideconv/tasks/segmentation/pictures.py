@@ -48,7 +48,7 @@ def draw_board(predictor: Segmenter, data: Any, count: int, epoch: int, save: Sa
 def draw_samples(
     segmenter: Segmenter, data: Any, subset: str, count: int, save: Save
 ) -> list[dict[str, Any]]:
-    """Save the pictures of the report's samples; return what evaluation.json says about them."""
+    """Save the pictures of the report's samples; return what evaluation.json has about them."""
     samples: list[dict[str, Any]] = []
     chosen = spread(len(data), count)
     found = segmenter.labels_of(data[index][0] for index in chosen)

@@ -41,7 +41,7 @@ class TrainedSegmenter(Trained):
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes it tells apart."""
+        """The names of its classes."""
         return self.header["classes"]
 
 
@@ -112,7 +112,7 @@ class Segmentation(Task):
         if theirs == self.classes:
             return ""
         return (
-            f"knows {len(self.classes)} classes ({some(self.classes)}) but the data has "
+            f"has {len(self.classes)} classes ({some(self.classes)}) but the data has "
             f"{len(theirs)} ({some(theirs)}); they must be the same"
         )
 
