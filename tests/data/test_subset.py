@@ -94,9 +94,9 @@ def test_a_broken_file_leaves_nothing_behind(full, tmp_path, capsys):
 def test_subset_of_nothing(full, tmp_path, capsys):
     output = str(tmp_path / "small")
     assert main(["subset", "--data-root", str(tmp_path / "no"), "--output", output]) == 2
-    messages = capsys.readouterr().err
-    assert f"--data-root {tmp_path / 'no'}: " in messages
-    assert "is not a folder" in messages
+    error = capsys.readouterr().err
+    assert f"--data-root {tmp_path / 'no'}: " in error
+    assert "is not a folder" in error
     order = ["subset", "--data-root", str(full), "--output", output, "--splits", "train", "extra"]
     assert main(order) == 2
     assert "no split 'extra'" in capsys.readouterr().err
