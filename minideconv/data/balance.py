@@ -51,13 +51,11 @@ def balanced_indices(
         owners = [index for index, classes in enumerate(sets) if label in classes]
         # Those that show few other classes first, to leave the others' counts alone.
         owners.sort(key=lambda index: (len(sets[index]), index))
-        turn = 0
-        while counts[label] < target and turn < len(owners) * (most - 1):
-            index = owners[turn % len(owners)]
-            turn += 1
-            if times[index] >= most:
-                continue
-            times[index] += 1
-            chosen.append(index)
-            counts.update(sets[index])
+        for index in owners * (most - 1):
+            if counts[label] >= target:
+                break
+            if times[index] < most:
+                times[index] += 1
+                chosen.append(index)
+                counts.update(sets[index])
     return np.array(chosen, dtype=np.int64)

@@ -72,11 +72,11 @@ class Shapes:
         length = _LENGTHS[split] if length is None else length
         if length < 1:
             raise UsageError(f"Shapes: length is {length}; it must be at least 1")
-        height, width = (size, size) if isinstance(size, int) else size
-        if min(height, width) < 16:
+        self.size = (size, size) if isinstance(size, int) else size
+        if min(self.size) < 16:
             raise UsageError(
-                f"Shapes: size is {height}x{width}; each side must be at least 16 pixels,"
-                " because the shapes cannot be distinguished below that"
+                f"Shapes: size is {'x'.join(map(str, self.size))}; each side must be at least 16"
+                " pixels, because the shapes cannot be distinguished below that"
             )
         if seed < 0:
             raise UsageError(f"Shapes: seed is {seed}; it must be 0 or more")
@@ -94,7 +94,6 @@ class Shapes:
                 f" the shapes that can be drawn are {', '.join(OUTLINES)}"
             )
         self.split, self.seed, self.difficulty = split, seed, difficulty
-        self.size = (height, width)
         self.classes = ["background", *difficulty.classes]
         self.num_classes = len(self.classes)
         self._length = length

@@ -46,10 +46,7 @@ def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) ->
 
 
 def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray, ...]:
-    image, mask = pair
-    height, width = mask.shape
-    if height != width:
-        image, mask = cut_pair(image, mask, whole_image_window(height, width))
+    image, mask = cut_pair(*pair, whole_image_window(*pair[1].shape))
     size = (cell, cell)
     if cell >= len(mask):
         # A label map is resized by taking pixels, never mixing them: here the image is as well.

@@ -33,14 +33,13 @@ def find_voc(root: str | Path) -> Path:
     if not root.is_dir():
         raise DataError(f"VOC: {root} is not a folder; it must be a VOCdevkit folder")
     places = [root / place for place in _PLACES]
-    for place in places:
-        if all((place / folder).is_dir() for folder in _FOLDERS):
-            return place
-    best = max(places, key=lambda p: sum((p / folder).is_dir() for folder in _FOLDERS))
-    lacking = [folder for folder in _FOLDERS if not (best / folder).is_dir()]
-    if len(lacking) < len(_FOLDERS):
+    missing = {p: [folder for folder in _FOLDERS if not (p / folder).is_dir()] for p in places}
+    best = min(places, key=lambda place: len(missing[place]))
+    if not missing[best]:
+        return best
+    if len(missing[best]) < len(_FOLDERS):
         raise DataError(
-            f"VOC: {best} has no folder {' and no '.join(lacking)};"
+            f"VOC: {best} has no folder {' and no '.join(missing[best])};"
             f" VOCdevkit's layout needs {', '.join(_FOLDERS)}"
         )
     raise DataError(
