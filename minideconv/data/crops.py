@@ -161,7 +161,7 @@ class StageTwoCrops(_Crops):
                 " or 0 together with whole_image=True"
             )
         if not 0 < iou < 1:
-            raise UsageError(f"StageTwoCrops: iou is {iou}; it must be between 0 and 1")
+            raise UsageError(f"StageTwoCrops: iou is {iou}; it must lie between 0 and 1")
         crops = []
         for index, things in enumerate(things_of(dataset, min_area)):
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))

@@ -114,9 +114,9 @@ class ItemProcesses:
         By index, where the pair will be, or will be missing if it has to be made here after all.
         """
         found: dict[int, Future[Pairs]] = {}
-        lacking = [index for index in dict.fromkeys(indices) if self._lacks(index)]
         with self._lock:
             if self._ready and not self._ended:
+                lacking = [index for index in dict.fromkeys(indices) if self._lacks(index)]
                 for first in range(0, len(lacking), _TOGETHER):
                     some, future = lacking[first : first + _TOGETHER], Future[Pairs]()
                     self._requests.put((some, future))
@@ -161,7 +161,7 @@ class ItemProcesses:
             with self._lock:
                 self._ready, ready = self._ready + 1, True
             started.set()
-            while (request := self._requests.get()) is not None:
+            while not self._ended and (request := self._requests.get()) is not None:
                 indices, future = request
                 pairs: Pairs = {}
                 try:

@@ -69,7 +69,7 @@ def colorize(mask: np.ndarray) -> np.ndarray:
     if mask.size and (int(mask.min()) < 0 or int(mask.max()) > 255):
         raise ValueError(
             f"colorize: mask holds values from {mask.min()} to {mask.max()};"
-            " class indices and void are in 0..255"
+            " class indices and void lie in 0..255"
         )
     return voc_palette()[mask.astype(np.uint8)]
 

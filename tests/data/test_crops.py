@@ -215,7 +215,7 @@ def test_messages():
         StageOneCrops(dataset, keep="all")
     with pytest.raises(UsageError, match="per_image is 0; it must be at least 1"):
         StageTwoCrops(dataset, per_image=0, whole_image=False)
-    with pytest.raises(UsageError, match=r"iou is 1; it must be between 0 and 1"):
+    with pytest.raises(UsageError, match=r"iou is 1; it must lie between 0 and 1"):
         StageTwoCrops(dataset, iou=1)
 
 
