@@ -7,6 +7,7 @@ a command line tell a user's mistake (one sentence and an exit code) from a bug 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 __all__ = [
     "AlreadyReported",
@@ -18,6 +19,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "as_usage_error",
+    "some",
 ]
 
 
@@ -81,3 +83,13 @@ def as_usage_error(error: BaseException) -> BaseException:
     if error.errno not in (errno.ENAMETOOLONG, errno.EACCES):
         return error
     return UsageError(f"{error.filename}: {error.strerror}")
+
+
+def some(items: Sequence[object], most: int = 4) -> str:
+    """Return the first items in words, and how many more there are.
+
+    >>> some([5, 6, 7], most=2)
+    '5, 6 and 1 more'
+    """
+    shown = ", ".join(map(str, items[:most]))
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"

@@ -88,7 +88,8 @@ def test_evaluate_needs_the_same_classes(run, tmp_path, capsys):
     assert evaluate.main([str(tmp_path / "a.npz")]) == 2
     error = capsys.readouterr().err
     assert (
-        "knows 5 classes (background, disc, triangle, rectangle, ...) but the data has 9" in error
+        "has 5 classes (background, disc, triangle, rectangle and 1 more) but the data has 9"
+        in error
     )
 
 

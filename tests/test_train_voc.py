@@ -121,7 +121,7 @@ def test_a_list_whose_truth_is_void_gets_no_figures(devkit, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "note: 1 of 3 masks looked at in split 'val' hold 255 (void) and no class" in printed
     assert f"{'classes in the truth':<22}  1 of 21" in printed
-    assert "note: the truth of val shows background alone, so these figures do not tell" in printed
+    assert "note: the truth of val shows background alone, so these metrics do not tell" in printed
     make_binary(devkit)
     assert evaluate.main([str(tmp_path / "run")]) == 1
     assert "none of the 3 masks of split 'val' shows a class" in capsys.readouterr().err

@@ -13,9 +13,11 @@ import numpy as np
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import DIFFICULTIES, Shapes
+from minideconv.data.shard import Subset
 from minideconv.data.show import grid, is_own, save_png
 from minideconv.data.subset import carve_subset
 from minideconv.data.voc import VOCSegmentation
+from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import HelpFormatter, natural, positive, run_program
@@ -115,14 +117,13 @@ def _open_voc(root: str | None, split: str) -> VOCSegmentation:
 
 
 def _subset(options: argparse.Namespace) -> None:
-    classes = _open_voc(options.data_root, options.splits[0]).classes
-    for split in options.splits[1:]:
+    for split in options.splits:
         _open_voc(options.data_root, split)
     counts = carve_subset(
         options.data_root, options.output, options.per_class, options.seed, options.splits
     )
     for split, count in counts.items():
-        scarce = [classes[k] for k in np.flatnonzero(count < options.per_class)]
+        scarce = [VOC_CLASSES[k] for k in np.flatnonzero(count < options.per_class)]
         print(f"{options.output}: {count[0]} images in {split}")
         if scarce:
             print(f"  fewer than {options.per_class} images show: {', '.join(scarce)}")
@@ -139,40 +140,11 @@ def _show(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(options.seed)
     chosen = rng.permutation(len(dataset))[: options.count].tolist()
     if options.stage is not None:
-        selection = _Selection(dataset, chosen)
-        dataset = (
-            StageOneCrops(selection)
-            if options.stage == "1"
-            else StageTwoCrops(selection, per_image=3)
-        )
+        few = Subset(dataset, chosen)
+        dataset = StageOneCrops(few) if options.stage == "1" else StageTwoCrops(few, per_image=3)
         chosen = rng.permutation(len(dataset))[: options.count].tolist()
     save_png(options.output, grid(dataset, chosen, options.cell, options.columns))
     print(f"{options.output}: {len(chosen)} samples of {dataset!r}")
-
-
-class _Selection:
-    """Some items of a data set."""
-
-    def __init__(self, dataset: Any, indices: list[int]) -> None:
-        self.dataset, self.indices, self.classes = dataset, indices, dataset.classes
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        pair: tuple[np.ndarray, np.ndarray] = self.dataset[self.indices[index]]
-        return pair
-
-    def __repr__(self) -> str:
-        return f"{len(self)} images of {self.dataset!r}"
-
-    def instances(self, index: int) -> np.ndarray:
-        numbers: np.ndarray = self.dataset.instances(self.indices[index])
-        return numbers
-
-    def name(self, index: int) -> str:
-        name: str = self.dataset.name(self.indices[index])
-        return name
 
 
 if __name__ == "__main__":

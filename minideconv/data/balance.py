@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,10 +42,7 @@ def balanced_indices(
     if most < 1:
         raise UsageError(f"balanced_indices: most is {most}; it must be at least 1")
     sets = [sorted(set(classes)) for classes in labels]
-    counts: dict[int, int] = {}
-    for classes in sets:
-        for label in classes:
-            counts[label] = counts.get(label, 0) + 1
+    counts = Counter(label for classes in sets for label in classes)
     target = round(share * max(counts.values(), default=0))
     times = np.ones(len(sets), dtype=np.int64)
     chosen = list(range(len(sets)))
@@ -53,14 +51,11 @@ def balanced_indices(
         owners = [index for index, classes in enumerate(sets) if label in classes]
         # Those that show few other classes first, to leave the others' counts alone.
         owners.sort(key=lambda index: (len(sets[index]), index))
-        turn = 0
-        while counts[label] < target and turn < len(owners) * (most - 1):
-            index = owners[turn % len(owners)]
-            turn += 1
-            if times[index] >= most:
-                continue
-            times[index] += 1
-            chosen.append(index)
-            for other in sets[index]:
-                counts[other] += 1
+        for index in owners * (most - 1):
+            if counts[label] >= target:
+                break
+            if times[index] < most:
+                times[index] += 1
+                chosen.append(index)
+                counts.update(sets[index])
     return np.array(chosen, dtype=np.int64)

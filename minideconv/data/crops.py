@@ -8,6 +8,7 @@ may leave the image, as in the authors' released lists.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,7 @@ from minideconv.data.balance import balanced_indices
 from minideconv.data.loader import Dataset
 from minideconv.data.objects import Thing, instances_of, things_of
 from minideconv.data.voc_colors import VOID
-from minideconv.data.windows import (
-    Window,
-    cut,
-    cut_pair,
-    square_window,
-    whole_image_window,
-)
+from minideconv.data.windows import Window, cut, cut_pair, square_window, whole_image_window
 from minideconv.errors import DataError, UsageError
 
 __all__ = ["Crop", "StageOneCrops", "StageTwoCrops"]
@@ -48,14 +43,10 @@ class _Crops:
             )
         self.dataset = dataset
         self.classes = list(dataset.classes)
+        self.num_classes = len(self.classes)  # with the background
         order = balanced_indices([crop.classes for crop in crops], share=balance)
         self.distinct = len(crops)
         self.crops = [crops[k] for k in order]
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes with the background."""
-        return len(self.classes)
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -67,7 +58,7 @@ class _Crops:
         return f"{type(self).__name__}({self.dataset!r}, {size})"
 
     def name(self, index: int) -> str:
-        """Say what messages call item `index`: the image and the window in it."""
+        """Return what messages call item `index`: the image and the window in it."""
         crop = self.crops[index]
         return f"{self.dataset.name(crop.image)} [{' '.join(map(str, crop.window))}]"
 
@@ -88,7 +79,7 @@ class StageOneCrops(_Crops):
     enlarge : the window's side over the box's longer side; the paper's 1.2 gives some context.
     min_area : smaller objects, as a fraction of the image, are passed over.
     keep : "class" labels all pixels of the object's class, other objects of it included, since
-        a network that looks at the pixels could not tell them apart; "object" labels the one
+        a network that looks at the pixels could not distinguish them; "object" labels the one
         object alone, the paper's stricter wording.
     balance : 0 takes every object once; up to 1, rare classes are repeated (`balanced_indices`).
 
@@ -145,7 +136,7 @@ class StageTwoCrops(_Crops):
     Notes
     -----
     The paper takes proposals "sufficiently overlapped with ground-truth segmentations" and does not
-    say how much; IoU >= 0.5 is the usual reading. The rule here, for each window:
+    write how much; IoU >= 0.5 is the usual reading. The rule here, for each window:
 
     1. the target is the box of one object (half of the time), or of two, or of all of the image;
     2. a proposal is the target's box with each side moved by up to 35 % of the box's extent,
@@ -198,10 +189,7 @@ def _target(rng: np.random.Generator, things: list[Thing]) -> Window:
         chosen = [things[k] for k in rng.permutation(len(things))[:2]]
     else:
         chosen = things
-    box = chosen[0].box
-    for thing in chosen[1:]:
-        box = box.union(thing.box)
-    return box
+    return reduce(Window.union, (thing.box for thing in chosen))
 
 
 def _proposal(
@@ -222,11 +210,6 @@ def _proposal(
 
 def _seen(index: int, window: Window, things: list[Thing]) -> Crop:
     """Make the crop of a window: it shows the classes of the objects half inside it."""
-    classes = set()
-    for thing in things:
-        box = thing.box
-        across = min(box.x2, window.x2) - max(box.x1, window.x1) + 1
-        down = min(box.y2, window.y2) - max(box.y1, window.y1) + 1
-        if 2 * max(0, across) * max(0, down) >= box.area:
-            classes.add(thing.label)
+    boxes = [(thing.label, thing.box) for thing in things]
+    classes = {label for label, box in boxes if 2 * box.intersection(window) >= box.area}
     return Crop(index, window, tuple(sorted(classes)), None)

@@ -1,9 +1,9 @@
 """`ItemProcesses`: items made side by side by processes, where threads would wait for the GIL.
 
 Decoding a photograph is C code, during which Pillow lets other threads run. Drawing a picture is
-Python code, and of that one thread runs at a time. A data set says so by ``holds_gil = True``. Its
+Python code, and of that one thread runs at a time. Such a data set has ``holds_gil = True``. Its
 items, and the transforms that draw no random numbers, may then be made by other processes: an item
-depends on its index alone, so who makes it changes no byte.
+depends on its index alone, so which process makes it changes no byte.
 
     loader's threads  --indices-->  a thread for each process  --indices-->  `item_worker`
                      <--Future--                               <--arrays---
@@ -39,7 +39,7 @@ _WORTH = 128
 """Items for which it pays to start a process: in that time a core draws about as many pictures."""
 
 _TOGETHER = 4
-"""Items asked for at once: a message costs the parent more time than what is in it."""
+"""Items requested at once: a message costs the parent more time than what is in it."""
 
 _PROGRAM = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
@@ -59,6 +59,11 @@ class ItemProcesses:
     preparation : Preparation
         Its fixed steps are done by the processes; what it keeps is not made again.
     count : int
+
+    Attributes
+    ----------
+    running : list of subprocess.Popen
+        The processes there are.
     """
 
     def __init__(self, dataset: Any, preparation: Preparation, count: int) -> None:
@@ -66,12 +71,12 @@ class ItemProcesses:
         self._count = count if getattr(dataset, "holds_gil", False) else 0
         cache = getattr(dataset, "cache", None)
         self._cache: ItemCache[Any] = cache if isinstance(cache, ItemCache) else ItemCache(0)
-        self._pool: _WorkerPool | None = None
-
-    @property
-    def running(self) -> list[_Process]:
-        """The processes there are."""
-        return [] if self._pool is None else list(self._pool.processes)
+        self._requests: SimpleQueue[tuple[list[int], Future[Pairs]] | None] = SimpleQueue()
+        self._lock = threading.RLock()  # a finalizer may call `abandon` in the middle of anything
+        self._ready, self._ended = 0, False
+        self._started: list[threading.Event] = []
+        self._threads: list[threading.Thread] = []
+        self.running: list[_Process] = []
 
     def start(self, indices: Iterable[int]) -> None:
         """Start processes if these items are worth it; end them if there is nothing to make."""
@@ -80,149 +85,109 @@ class ItemProcesses:
         lacking = sum(map(self._lacks, indices))
         if lacking == 0:
             self.end()
-        elif self._pool is None and lacking >= _WORTH:
+        elif not self._threads and lacking >= _WORTH:
             try:
                 work = pickle.dumps((self._dataset, self._preparation.fixed), protocol=5)
             except Exception:  # whatever the data set's own code raises
                 self._count = 0
                 return
-            self._pool = _WorkerPool(work, min(self._count, lacking // _WORTH), self._cache)
+            self._requests = SimpleQueue()
+            for _ in range(min(self._count, lacking // _WORTH)):
+                started = threading.Event()
+                thread = threading.Thread(
+                    target=self._run, args=(work, started), name="minideconv-items", daemon=True
+                )
+                self._started.append(started)
+                self._threads.append(thread)
+                thread.start()
 
     def wait(self) -> None:
         """Wait until each process has started or failed to; calling this is optional."""
-        if self._pool is not None:
-            self._pool.wait()
+        for started in self._started:
+            started.wait()
 
     def request(self, indices: Iterable[int]) -> dict[int, Future[Pairs]]:
-        """Ask for those of the items that are not kept here; for none while no process is ready.
+        """Request those of the items that are not kept here; none while no process is ready.
 
         Returns
         -------
         By index, where the pair will be, or will be missing if it has to be made here after all.
         """
-        if self._pool is None:
-            return {}
-        return self._pool.request([i for i in dict.fromkeys(indices) if self._lacks(i)])
-
-    def end(self) -> None:
-        """End the processes, and wait for it."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.end()
-            pool.join()
-
-    def abandon(self) -> None:
-        """End the processes, without waiting: for a finalizer, which may run in any thread."""
-        if self._pool is not None:
-            self._pool.end()
-
-    def _lacks(self, index: int) -> bool:
-        return index not in self._preparation and index not in self._cache
-
-
-class _WorkerPool:
-    """Worker processes, each with a thread that communicates with it."""
-
-    def __init__(self, work: bytes, count: int, cache: ItemCache[Any]) -> None:
-        self._work, self._cache = work, cache
-        self._requests: SimpleQueue[tuple[list[int], Future[Pairs]] | None] = SimpleQueue()
-        self._lock = threading.RLock()  # a finalizer may call `end` in the middle of anything
-        self._ready, self._ended = 0, False
-        self.processes: list[_Process] = []
-        self._started = [threading.Event() for _ in range(count)]
-        self._threads = [
-            threading.Thread(target=self._run, args=(event,), name="minideconv-items", daemon=True)
-            for event in self._started
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def wait(self) -> None:
-        """Wait until each process has started or failed to."""
-        for event in self._started:
-            event.wait()
-
-    def request(self, indices: list[int]) -> dict[int, Future[Pairs]]:
-        """Ask for items; for none if no process is ready."""
         found: dict[int, Future[Pairs]] = {}
         with self._lock:
             if self._ready and not self._ended:
-                for first in range(0, len(indices), _TOGETHER):
-                    some, future = indices[first : first + _TOGETHER], Future[Pairs]()
+                lacking = [index for index in dict.fromkeys(indices) if self._lacks(index)]
+                for first in range(0, len(lacking), _TOGETHER):
+                    some, future = lacking[first : first + _TOGETHER], Future[Pairs]()
                     self._requests.put((some, future))
                     found |= dict.fromkeys(some, future)
         return found
 
     def end(self) -> None:
-        """End all; requests that are under way are answered by nothing."""
+        """End the processes, and wait for it."""
+        self.abandon()
+        for thread in self._threads:
+            thread.join()
+        self._started, self._threads, self.running = [], [], []
+        self._ended = False
+
+    def abandon(self) -> None:
+        """End the processes, without waiting: for a finalizer, which may run in any thread.
+
+        Requests that are under way are answered by nothing.
+        """
         with self._lock:
             self._ended = True
-            for process in self.processes:
+            for process in self.running:
                 process.kill()
             for _ in self._threads:
                 self._requests.put(None)  # wakes a thread that waits
 
-    def join(self) -> None:
-        """Wait until all have ended."""
-        for thread in self._threads:
-            thread.join()
+    def _lacks(self, index: int) -> bool:
+        return index not in self._preparation and index not in self._cache
 
-    # -- One thread -------------------------------------------------------------------------------
+    # -- One thread for each process ------------------------------------------------------------
 
-    def _run(self, started: threading.Event) -> None:
+    def _run(self, work: bytes, started: threading.Event) -> None:
         """Start a process and let it answer requests until it ends."""
-        process, ready = None, False
-        try:
-            process = _Process()
+        ready = False
+        # No such program, no memory, a data set that is not known there, killed: all the same.
+        with suppress(Exception), _Process() as process:
             with self._lock:
-                self.processes.append(process)
+                self.running.append(process)
                 if self._ended:
-                    return
-            process.start(self._work)
+                    process.kill()
+            process.answer(pickle.dumps(sys.path) + work)
             with self._lock:
-                if self._ended:
-                    return
                 self._ready, ready = self._ready + 1, True
             started.set()
-            while (request := self._requests.get()) is not None:
+            while not self._ended and (request := self._requests.get()) is not None:
                 indices, future = request
                 pairs: Pairs = {}
                 try:
-                    pairs = self._fetch(process, indices)
+                    pairs, kept = process.answer(pickle.dumps(indices))
+                    for key, arrays in kept.items():
+                        self._cache.put(key, arrays)
                 finally:
                     future.set_result(pairs)
-        except Exception:
-            # No such program, no memory, a data set that is not known there, killed: all the same.
-            pass
-        finally:
-            started.set()
-            if process is not None:
-                process.close()
-            self._stop(ready)
-
-    def _fetch(self, process: _Process, indices: list[int]) -> Pairs:
-        """Return what the process makes of items, without those that fail."""
-        pairs, kept = process.request(indices)
-        for key, arrays in kept.items():
-            self._cache.put(key, arrays)
-        return pairs
+        started.set()
+        self._stop(ready)
 
     def _stop(self, ready: bool) -> None:
         """Take no more requests; the last thread to stop answers those that are left."""
         with self._lock:
             self._ready -= ready
-            if self._ready == 0:
-                while not self._requests.empty():
-                    request = self._requests.get()
-                    if request is not None:
-                        request[1].set_result({})
+            while self._ready == 0 and not self._requests.empty():
+                request = self._requests.get()
+                if request is not None:
+                    request[1].set_result({})
 
 
-class _Process:
+class _Process(subprocess.Popen[bytes]):
     """A process that runs `item_worker`, to be used by one thread; any may kill it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
+        super().__init__(
             [sys.executable, "-P", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -230,43 +195,21 @@ class _Process:
             env={**os.environ, **_ENVIRONMENT},
             start_new_session=True,  # not to be interrupted by Ctrl-C, which is for this process
         )
-        self.pid, self.poll = self._process.pid, self._process.poll
 
-    def start(self, work: bytes) -> None:
-        """Hand over the data set and the steps.
+    def answer(self, message: bytes) -> Any:
+        """Send a message and return the answer.
 
         Raises
         ------
         Exception
             Of any type, if the process cannot make items.
         """
-        self._write(pickle.dumps(sys.path) + work)
-        if self._read() is not True:
-            raise EOFError
+        assert self.stdin is not None
+        assert self.stdout is not None
+        self.stdin.write(message)
+        self.stdin.flush()
+        return pickle.load(self.stdout)
 
-    def request(self, indices: list[int]) -> Any:
-        """Return the items' pairs by index, and what the data set keeps; raises as `start` does."""
-        self._write(pickle.dumps(indices))
-        return self._read()
-
-    def kill(self) -> None:
-        """End it at once: it has nothing that could be lost."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """End it, if it has not ended, and leave nothing of it behind."""
-        self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(OSError):  # what was never read
-                pipe.close()
-        self._process.wait()
-
-    def _write(self, message: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(message)
-        self._process.stdin.flush()
-
-    def _read(self) -> Any:
-        assert self._process.stdout is not None
-        return pickle.load(self._process.stdout)
+    def __exit__(self, *error: Any) -> None:
+        self.kill()  # it has nothing that could be lost
+        super().__exit__(*error)

@@ -6,6 +6,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Protocol
@@ -35,7 +36,7 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
 
     def name(self, index: int) -> str:
-        """Say what messages call the item."""
+        """Return what messages call the item."""
         ...
 
 
@@ -49,20 +50,20 @@ class DataLoader:
     transform : called as (image, mask, rng) on every sample; None stacks the raw pairs.
     shuffle : a new order in every epoch.
     seed : with the epoch, decides the order and all random numbers of the transforms.
-    workers : threads that prepare batches ahead; 0 prepares each when it is asked for.
+    workers : threads that prepare batches ahead; 0 prepares each when it is due.
     drop_last : leave out a last batch that is not full.
     sampler : indices to use instead of all, each once (an index may occur several times), or a
-        function (epoch, rng) -> indices. A function's order is kept; a list is shuffled if asked.
+        function (epoch, rng) -> indices. A function's order is kept; `shuffle` shuffles a list.
     prefetch : batches prepared ahead per worker.
     cache_mb : what the first transforms give that draw nothing (`transforms`, ``fixed``) is kept,
         up to so many MiB; 0 makes it anew in each epoch. For data sets whose items do not change.
     as_bytes : hand out images as they are before the `Normalize` that ends the transform: a quarter
         of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
-    share : (rank, size): of each batch, hand out the part of one of several processes, which may be
+    shard : (rank, size): of each batch, hand out the part of one of several processes, which may be
         empty (N = 0). Samples, lengths and states are those of the whole batches.
     processes : processes that make items for the threads, at most; for data sets whose items depend
-        on their index alone and whose code keeps threads from running side by side, which they say
-        by ``holds_gil = True`` (`Shapes` does). What goes into the cache is made by them.
+        on their index alone and whose code keeps threads from running side by side, which have
+        ``holds_gil = True`` (`Shapes` has). What goes into the cache is made by them.
 
     Yields
     ------
@@ -73,6 +74,7 @@ class DataLoader:
     ----------
     normalize : the `Normalize` that ends the transform, or None. If `as_bytes`, it is left to do:
         ``loader.normalize.batch(images)`` has the same bytes as a batch without `as_bytes`.
+    epoch : the epoch being handed out, or handed out next; from 0. `set_epoch` changes it.
 
     Notes
     -----
@@ -105,7 +107,7 @@ class DataLoader:
         prefetch: int = 2,
         cache_mb: float = 0,
         as_bytes: bool = False,
-        share: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
         processes: int = 0,
     ) -> None:
         for name, value, least in (
@@ -125,17 +127,17 @@ class DataLoader:
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
-        self.sampler, self.share = sampler, share
+        self.sampler, self.shard = sampler, shard
         self._preparation = Preparation(dataset.__getitem__, transform, cache_mb, as_bytes)
         self.as_bytes, self.normalize = as_bytes, self._preparation.finish
         if as_bytes and self.normalize is None:
             raise UsageError(
                 "DataLoader: as_bytes is True, but the transform does not end in Normalize, so"
-                " nothing says how the bytes become numbers"
+                " it is not defined how the bytes become numbers"
             )
         self._processes = ItemProcesses(dataset, self._preparation, processes)
         weakref.finalize(self, self._processes.abandon)
-        self._epoch, self._position = 0, 0
+        self.epoch, self._position = 0, 0
         self._begun = False  # is this epoch under way, so that iter() means the next one?
         self._samples = len(self._order(0))
         if len(self) == 0:
@@ -149,20 +151,15 @@ class DataLoader:
         full, rest = divmod(self._samples, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    @property
-    def epoch(self) -> int:
-        """The epoch being handed out, or handed out next; from 0."""
-        return self._epoch
-
     def set_epoch(self, epoch: int) -> None:
         """Make the next `iter()` start at the first batch of `epoch`."""
         if epoch < 0:
             raise UsageError(f"DataLoader: epoch is {epoch}; it must be 0 or more")
-        self._epoch, self._position, self._begun = epoch, 0, False
+        self.epoch, self._position, self._begun = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, as plain numbers: after k batches of an epoch, position k."""
-        return {"epoch": self._epoch, "position": self._position, **self._identity()}
+        return {"epoch": self.epoch, "position": self._position, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next `iter()` go on where `state` was taken.
@@ -184,22 +181,17 @@ class DataLoader:
                 f"DataLoader: the saved position is batch {position} of epoch {epoch};"
                 f" an epoch has batches 0 to {len(self)}"
             )
-        self._epoch, self._position, self._begun = epoch, position, False
+        self.epoch, self._position, self._begun = epoch, position, False
 
     def _identity(self) -> dict[str, Any]:
-        return {
-            "samples": self._samples,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "drop_last": self.drop_last,
-        }
+        names = ("batch_size", "shuffle", "seed", "drop_last")
+        return {"samples": self._samples, **{name: getattr(self, name) for name in names}}
 
     def __iter__(self) -> Iterator[Batch]:
         if self._begun:
-            self._epoch, self._position = self._epoch + 1, 0
+            self.epoch, self._position = self.epoch + 1, 0
         self._begun = True
-        return self._batches(self._epoch, self._position)
+        return self._batches(self.epoch, self._position)
 
     def close(self) -> None:
         """End the processes there may be; the loader can be used again."""
@@ -210,38 +202,29 @@ class DataLoader:
         jobs = range(first, len(self))
         self._processes.start(int(order[p]) for job in jobs for p in self._places(job, order)[0])
         pool = None
+        if self.workers:
+            pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
+
+        def begin(job: int) -> Callable[[], Batch]:
+            """Let a thread prepare the batch, if there are threads; return what waits for it."""
+            if pool is None:
+                return partial(self._batch, epoch, order, job)
+            return pool.submit(self._batch, epoch, order, job).result
+
         try:
-            if self.workers == 0:
-                yield from self._one_by_one(epoch, order, jobs)
-            else:
-                pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minideconv-loader")
-                yield from self._ahead(pool, epoch, order, jobs)
+            todo = iter(jobs)
+            ahead = deque(map(begin, islice(todo, max(1, self.workers * self.prefetch))))
+            while ahead:
+                batch = ahead.popleft()()
+                ahead.extend(map(begin, islice(todo, 1)))  # one handed out, one more begun
+                self._position += 1
+                yield batch
         except BaseException:  # left early, or failed
             self._processes.end()  # before the threads, which may be waiting for one that hangs
             raise
         finally:
             if pool is not None:
                 pool.shutdown(wait=True, cancel_futures=True)
-
-    def _one_by_one(self, epoch: int, order: np.ndarray, jobs: range) -> Iterator[Batch]:
-        for job in jobs:
-            batch = self._batch(epoch, order, job)
-            self._position += 1
-            yield batch
-
-    def _ahead(
-        self, pool: ThreadPoolExecutor, epoch: int, order: np.ndarray, jobs: range
-    ) -> Iterator[Batch]:
-        ahead: deque[Future[Batch]] = deque()
-        todo = iter(jobs)
-        for job in islice(todo, self.workers * self.prefetch):
-            ahead.append(pool.submit(self._batch, epoch, order, job))
-        while ahead:
-            batch = ahead.popleft().result()
-            for job in islice(todo, 1):  # one handed out, one more begun
-                ahead.append(pool.submit(self._batch, epoch, order, job))
-            self._position += 1
-            yield batch
 
     def _stream(self, epoch: int, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, *key)))
@@ -259,7 +242,7 @@ class DataLoader:
     def _places(self, job: int, order: np.ndarray) -> tuple[range, int]:
         """Return the positions of a batch's samples, and how many of them are handed out."""
         whole = range(job * self.batch_size, min(len(order), (job + 1) * self.batch_size))
-        mine = shard_of(whole, *self.share)
+        mine = shard_of(whole, *self.shard)
         return mine or whole[:1], len(mine)  # an empty part takes its shapes from one sample
 
     def _batch(self, epoch: int, order: np.ndarray, job: int) -> Batch:

@@ -29,10 +29,8 @@ class Thing(NamedTuple):
 
 def instances_of(dataset: Dataset, index: int) -> np.ndarray:
     """(H, W) instance numbers: the data set's own if it has any, else connected regions."""
-    own = getattr(dataset, "instances", None)
-    if own is not None:
-        found: np.ndarray = own(index)
-        return found
+    if hasattr(dataset, "instances"):
+        return dataset.instances(index)
     return connected_components(dataset[index][1])
 
 

@@ -11,6 +11,7 @@ Nothing of it changes a byte of what a batch holds in the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ __all__ = ["Preparation", "begun"]
 
 
 class _NoRng:
-    """Given in place of a generator to the steps that say they draw nothing."""
+    """Given in place of a generator to the steps that have ``fixed = True``."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise TypeError("a transform that has fixed = True draws random numbers")
@@ -58,10 +59,8 @@ class Preparation:
         steps = _flat(transform)
         self.read, self.as_bytes = read, as_bytes
         self.finish = steps.pop() if steps and isinstance(steps[-1], Normalize) else None
-        count = next(
-            (k for k, step in enumerate(steps) if not getattr(step, "fixed", False)), len(steps)
-        )
-        self.fixed, self.drawn = steps[:count], steps[count:]
+        self.fixed = list(takewhile(lambda step: getattr(step, "fixed", False), steps))
+        self.drawn = steps[len(self.fixed) :]
         self._cache: ItemCache[Pair] = ItemCache(megabytes if self.fixed else 0)
 
     def __contains__(self, index: int) -> bool:

@@ -85,18 +85,12 @@ def _arrow(rng: np.random.Generator) -> Outline:
     return [np.array(corners)]
 
 
+_CLASSES = (_disc, _ring, _triangle, _rectangle, _star, _cross, _crescent, _tee, _heart, _arrow)
+
 OUTLINES: dict[str, Callable[[np.random.Generator], Outline]] = {
-    "disc": _disc,
-    "ring": _ring,
-    "triangle": _triangle,
-    "rectangle": _rectangle,
-    "star": _star,
-    "cross": _cross,
-    "crescent": _crescent,
-    "tee": _tee,
-    "heart": _heart,
-    "arrow": _arrow,
+    draw.__name__.removeprefix("_"): draw for draw in _CLASSES
 }
+"""By the name of a class, what draws its outline."""
 
 
 def blob(rng: np.random.Generator) -> Outline:

@@ -1,8 +1,11 @@
-"""A choice of items: the part of one of several processes, or some spread over all of them."""
+"""A choice of items: the part of one of several processes, some spread over all, a `Subset`."""
 
 from __future__ import annotations
 
-__all__ = ["shard_of", "spread"]
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Subset", "shard_of", "spread"]
 
 
 def shard_of(items: range, rank: int, size: int) -> range:
@@ -35,3 +38,37 @@ def spread(length: int, count: int) -> list[int]:
     if count >= length:
         return list(range(length))
     return [round(i * (length - 1) / max(1, count - 1)) for i in range(count)]
+
+
+class Subset:
+    """Some items of a data set, by their `indices` there; its other attributes are passed through.
+
+    `dataset` is one with instance masks, such as `Shapes` and `VOCSegmentation`.
+    """
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside this subset of {len(self)} images")
+        return self.dataset[self.indices[index]]
+
+    def __repr__(self) -> str:
+        return f"{len(self)} images of {self.dataset!r}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset":  # a copy that is being made has none yet
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def instances(self, index: int) -> Any:
+        """Return item `index`'s instance mask."""
+        return self.dataset.instances(self.indices[index])
+
+    def name(self, index: int) -> str:
+        """Return what messages call item `index`."""
+        return self.dataset.name(self.indices[index])

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from minideconv.data.pictures import UNREADABLE
-from minideconv.data.transforms import resize_image, resize_mask
+from minideconv.data.resize import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
 from minideconv.data.windows import cut_pair, whole_image_window
 from minideconv.errors import DataError
@@ -25,7 +25,7 @@ _SIGNATURE = "python -m minideconv.data show"
 def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) -> np.ndarray:
     """Lay out samples as image | mask | overlay, `columns` of them beside each other.
 
-    A sample that is not square lies in a square, black and void beside it. Small samples are
+    A sample that is not square is put in a square, black and void beside it. Small samples are
     enlarged without smoothing, so that single pixels can be seen.
 
     Returns
@@ -46,10 +46,7 @@ def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) ->
 
 
 def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray, ...]:
-    image, mask = pair
-    height, width = mask.shape
-    if height != width:
-        image, mask = cut_pair(image, mask, whole_image_window(height, width))
+    image, mask = cut_pair(*pair, whole_image_window(*pair[1].shape))
     size = (cell, cell)
     if cell >= len(mask):
         # A label map is resized by taking pixels, never mixing them: here the image is as well.
@@ -61,7 +58,7 @@ def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray,
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write a PNG that is there whole or not at all, and that says who wrote it.
+    """Write a PNG, completely or not at all, with the name of this program in it.
 
     Raises
     ------

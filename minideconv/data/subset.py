@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,20 +36,19 @@ def choose_balanced(
     Indices of the chosen images, in increasing order.
     """
     chosen: set[int] = set()
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
     owners: dict[int, list[int]] = {}
     for index, classes in enumerate(present):
         for label in set(classes):
             owners.setdefault(label, []).append(index)
     for label in sorted(owners, key=lambda name: (len(owners[name]), name)):
         for position in rng.permutation(len(owners[label])):
-            if counts.get(label, 0) >= per_class:
+            if counts[label] >= per_class:
                 break
             index = owners[label][position]
             if index not in chosen:
                 chosen.add(index)
-                for other in set(present[index]):
-                    counts[other] = counts.get(other, 0) + 1
+                counts.update(set(present[index]))
     return sorted(chosen)
 
 
@@ -81,25 +81,23 @@ def carve_subset(
     if output.exists():
         raise UsageError(f"subset: {output} exists already; give a new folder")
     sets = {split: VOCSegmentation(root, split, cache_mb=0) for split in splits}
-    chosen = {}
+    chosen, counts = {}, {}
     for number, (split, dataset) in enumerate(sets.items()):
         dataset.check_objects()
         present = [_classes(dataset.mask(index)) for index in range(len(dataset))]
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-        indices = choose_balanced(present, per_class, rng)
-        counts = np.zeros(dataset.num_classes, dtype=np.int64)
-        for index in indices:
-            counts[[0, *present[index]]] += 1
-        chosen[split] = (indices, counts)
+        chosen[split] = choose_balanced(present, per_class, rng)
+        shown = [label for index in chosen[split] for label in (0, *present[index])]
+        counts[split] = np.bincount(shown, minlength=dataset.num_classes)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".subset-", dir=output.parent) as scratch:
             folder = Path(scratch) / "VOC"
-            _write(folder, sets, {split: indices for split, (indices, _) in chosen.items()})
+            _write(folder, sets, chosen)
             folder.rename(output)
     except OSError as error:
         raise DataError(f"subset: {output} cannot be written ({error})") from error
-    return {split: counts for split, (_, counts) in chosen.items()}
+    return counts
 
 
 def _classes(mask: np.ndarray) -> list[int]:

@@ -2,19 +2,18 @@
 
 A transform is called with (image, mask, rng): image (H, W, 3) uint8 RGB, mask (H, W) uint8 and a
 `numpy.random.Generator`, from which it draws all its random numbers. It returns a new pair and
-leaves its input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks eat. A
-transform that draws nothing says so by ``fixed = True``, and a loader may then keep what it gave.
+leaves its input alone. `Normalize` comes last: it makes the float32 (3, H, W) that networks take. A
+transform that draws nothing has ``fixed = True``, and a loader may then keep its results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
+from minideconv.data.resize import nearest_index, resize_image, resize_mask
 from minideconv.data.windows import Window, cut_pair, whole_image_window
 from minideconv.errors import UsageError
 
@@ -52,51 +51,6 @@ class Transform(Protocol):
         ...
 
 
-def _size(size: int | tuple[int, int], name: str) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    if min(pair) < 1:
-        raise UsageError(f"{name}: size is {size}; both sides must be at least 1 pixel")
-    return pair
-
-
-def _probability(p: float, name: str) -> float:
-    if not 0 <= p <= 1:
-        raise UsageError(f"{name}: p is {p}; it must be a probability, 0 to 1")
-    return p
-
-
-@lru_cache(maxsize=64)
-def nearest_index(length: int, new_length: int) -> np.ndarray:
-    """For each of `new_length` pixels, the one of `length` pixels under its centre.
-
-    Output pixel i has its centre at (i + 1/2) * length / new_length; worked out in integers.
-
-    Examples
-    --------
-    >>> nearest_index(4, 6).tolist()
-    [0, 1, 1, 2, 3, 3]
-    """
-    index: np.ndarray = ((2 * np.arange(new_length) + 1) * length) // (2 * new_length)
-    index.setflags(write=False)
-    return index
-
-
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (*size, 3) uint8, bilinear; when shrinking, over all pixels it covers."""
-    if image.shape[:2] == size:
-        return image
-    picture = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.array(picture)
-
-
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) -> `size`, nearest: between class 3 and class 5 there is no class 4."""
-    if mask.shape == size:
-        return mask
-    rows, columns = nearest_index(mask.shape[0], size[0]), nearest_index(mask.shape[1], size[1])
-    return np.asarray(mask[rows[:, None], columns])
-
-
 class Compose:
     """One transform after the other, all drawing from the same generator."""
 
@@ -113,36 +67,39 @@ class Compose:
         return f"Compose({', '.join(type(t).__name__ for t in self.transforms)})"
 
 
-class Resize:
-    """To exactly `size` (side, or (height, width)); changes the aspect ratio of what is not square.
-
-    The image is interpolated linearly, the mask takes the nearest pixel: class indices are names,
-    and a mean of names would invent a third class along every border.
-    """
-
-    fixed = True
+class _Sized:
+    """A transform to a given size in pixels: a side, or (height, width)."""
 
     def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = _size(size, "Resize")
+        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        if min(self.size) < 1:
+            raise UsageError(
+                f"{type(self).__name__}: size is {size}; both sides must be at least 1 pixel"
+            )
+
+
+class Resize(_Sized):
+    """To exactly `size`; changes the aspect ratio of what is not square."""
+
+    fixed = True
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Return both at the new size."""
         return resize_image(image, self.size), resize_mask(mask, self.size)
 
 
-class Scale:
+class Scale(_Sized):
     """Keeps the aspect ratio; makes the shorter side `size` pixels long."""
 
     fixed = True
 
     def __init__(self, size: int) -> None:
-        self.size = _size(size, "Scale")[0]
+        super().__init__(size)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Return both at the new size."""
-        height, width = mask.shape
-        shorter = min(height, width)
-        new = tuple(max(1, (2 * self.size * n + shorter) // (2 * shorter)) for n in (height, width))
+        side, shorter = self.size[0], min(mask.shape)
+        new = tuple(max(1, (2 * side * n + shorter) // (2 * shorter)) for n in mask.shape)
         return resize_image(image, (new[0], new[1])), resize_mask(mask, (new[0], new[1]))
 
 
@@ -176,15 +133,12 @@ class WholeWindow:
         return cut_pair(image, mask, whole_image_window(height, width))
 
 
-class RandomCrop:
+class RandomCrop(_Sized):
     """A `size` window at any place inside the image; an image too small is kept whole.
 
-    Where the image is smaller than `size`, it lies at a random place in the crop, with black
+    Where the image is smaller than `size`, it is put at a random place in the crop, with black
     (image) and void (mask) around it.
     """
-
-    def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = _size(size, "RandomCrop")
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Draw the place and cut both."""
@@ -193,13 +147,10 @@ class RandomCrop:
         return _crop(image, mask, top, left, self.size)
 
 
-class CenterCrop:
+class CenterCrop(_Sized):
     """The `size` window in the middle; black and void where the image is smaller."""
 
     fixed = True
-
-    def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = _size(size, "CenterCrop")
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Cut both."""
@@ -215,7 +166,9 @@ class RandomHorizontalFlip:
     """Mirrors left and right with probability `p`."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = _probability(p, "RandomHorizontalFlip")
+        if not 0 <= p <= 1:
+            raise UsageError(f"RandomHorizontalFlip: p is {p}; it must be a probability, 0 to 1")
+        self.p = p
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Mirror both, or neither."""
@@ -242,18 +195,15 @@ class ColorJitter:
     def __init__(
         self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2
     ) -> None:
-        for name, value in zip(
-            ("brightness", "contrast", "saturation"),
-            (brightness, contrast, saturation),
-            strict=True,
-        ):
+        self.ranges = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        for name, value in self.ranges.items():
             if not 0 <= value < 1:
                 raise UsageError(f"ColorJitter: {name} is {value}; it must be in [0, 1)")
-        self.ranges = (brightness, contrast, saturation)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
         """Recolour the image."""
-        light, contrast, saturation = (np.float32(1 + rng.uniform(-r, r)) for r in self.ranges)
+        ranges = self.ranges.values()
+        light, contrast, saturation = (np.float32(1 + rng.uniform(-r, r)) for r in ranges)
         weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
         x = image.astype(np.float32) * light
         mean = np.float32((x @ weights).mean())
@@ -302,8 +252,7 @@ class Normalize:
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """Normalize an image without a mask, for prediction."""
-        normalized: np.ndarray = self.batch(image[None])[0]
-        return normalized
+        return self.batch(image[None])[0]
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """Normalize (N, H, W, 3) uint8 -> (N, 3, H, W) float32, which is stored channels last."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from minideconv.data import voc_files
 from minideconv.data.cache import ItemCache
 from minideconv.data.components import connected_components
-from minideconv.data.mask_survey import check_objects
 from minideconv.data.voc_colors import VOC_CLASSES
-from minideconv.data.voc_files import read_indices, read_mask, read_pair, refuse_other_size
 from minideconv.errors import DataError
 
 __all__ = ["VOCSegmentation", "find_voc"]
@@ -33,14 +33,13 @@ def find_voc(root: str | Path) -> Path:
     if not root.is_dir():
         raise DataError(f"VOC: {root} is not a folder; it must be a VOCdevkit folder")
     places = [root / place for place in _PLACES]
-    for place in places:
-        if all((place / folder).is_dir() for folder in _FOLDERS):
-            return place
-    best = max(places, key=lambda p: sum((p / folder).is_dir() for folder in _FOLDERS))
-    lacking = [folder for folder in _FOLDERS if not (best / folder).is_dir()]
-    if len(lacking) < len(_FOLDERS):
+    missing = {p: [folder for folder in _FOLDERS if not (p / folder).is_dir()] for p in places}
+    best = min(places, key=lambda place: len(missing[place]))
+    if not missing[best]:
+        return best
+    if len(missing[best]) < len(_FOLDERS):
         raise DataError(
-            f"VOC: {best} has no folder {' and no '.join(lacking)};"
+            f"VOC: {best} has no folder {' and no '.join(missing[best])};"
             f" VOCdevkit's layout needs {', '.join(_FOLDERS)}"
         )
     raise DataError(
@@ -62,16 +61,17 @@ class VOCSegmentation:
     -----
     Masks are palette PNGs whose *index* is the class, 0 background, 1..20 the classes of
     `VOC_CLASSES`, 255 void. Greyscale PNGs of the same indices are read as well. Photographs are
-    turned upright as EXIF says (`pictures`), and a mask is of the upright photograph. A file that
+    turned upright as EXIF has it (`pictures`), and a mask is of the upright photograph. A file that
     is missing, broken, of another size than its partner or labelled otherwise is a `DataError` that
-    names it, when it is read; `validate()` reads them all. That the masks show objects at all is
-    asked by `check_objects()`.
+    names it, when it is read; `validate()` reads them all. `check_objects()` is about whether the
+    masks show objects at all.
     """
 
     def __init__(self, root: str | Path, split: str = "train", cache_mb: float = 512) -> None:
         self.root = find_voc(root)
         self.split = split
         self.classes = list(VOC_CLASSES)
+        self.num_classes = len(self.classes)  # 21, with the background
         lists = self.root / "ImageSets" / "Segmentation"
         path = lists / f"{split}.txt"
         if not path.is_file():
@@ -86,11 +86,6 @@ class VOCSegmentation:
             raise DataError(f"VOC: {path} lists no image")
         self.note = ""
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes with the background: 21."""
-        return len(self.classes)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,7 +114,7 @@ class VOCSegmentation:
 
     def mask(self, index: int) -> np.ndarray:
         """Read the class mask alone: much faster than the pair, for counting classes."""
-        return read_mask(self.mask_path(index))
+        return voc_files.read_mask(self.mask_path(index))
 
     def instances(self, index: int) -> np.ndarray:
         """Return (H, W) uint8: 0 background, 1, 2, ... the objects, 255 void.
@@ -130,14 +125,15 @@ class VOCSegmentation:
         mask = self[index][1]
         if not path.is_file():
             return connected_components(mask)
-        instances = read_indices(path)
-        refuse_other_size(path, instances.shape, self.mask_path(index), mask.shape)
+        instances = voc_files.read_indices(path)
+        voc_files.refuse_other_size(path, instances.shape, self.mask_path(index), mask.shape)
         return instances
 
     def check_objects(self, count: int = 0) -> None:
         """Refuse a list, or its first `count` items, in whose masks no object is drawn.
 
-        Reads some of the masks, all of them only before it refuses; see `mask_survey`. What is
+        Reads some of the masks, all of them only before it refuses; see
+        `voc_files.check_objects`. What is
         legal but seldom meant is put into `note`.
 
         Raises
@@ -146,7 +142,7 @@ class VOCSegmentation:
             If no mask shows a class beside the background.
         """
         paths = [self.mask_path(index) for index in range(min(count or len(self), len(self)))]
-        self.note = check_objects(paths, f"split {self.split!r}")
+        self.note = voc_files.check_objects(paths, f"split {self.split!r}")
 
     def validate(self) -> list[str]:
         """Read every pair of the split; return one sentence for each file that is bad."""
@@ -156,11 +152,9 @@ class VOCSegmentation:
                 self._read(index)
             except DataError as error:
                 problems.append(str(error))
-        seen: set[str] = set()
-        for name in self.ids:
-            if name in seen:
+        for name, count in Counter(self.ids).items():
+            if count > 1:
                 problems.append(f"VOC: the list of split {self.split!r} names {name} twice")
-            seen.add(name)
         if not problems:
             try:
                 self.check_objects()
@@ -169,4 +163,4 @@ class VOCSegmentation:
         return problems
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return read_pair(self.image_path(index), self.mask_path(index))
+        return voc_files.read_pair(self.image_path(index), self.mask_path(index))

@@ -71,8 +71,7 @@ def colorize(mask: np.ndarray) -> np.ndarray:
             f"colorize: mask holds values from {mask.min()} to {mask.max()};"
             " class indices and void lie in 0..255"
         )
-    coloured: np.ndarray = voc_palette()[mask.astype(np.uint8)]
-    return coloured
+    return voc_palette()[mask.astype(np.uint8)]
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.55) -> np.ndarray:
@@ -80,5 +79,4 @@ def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.55) -> np.nd
     colours = colorize(mask).astype(np.float32)
     blend = (np.asarray(mask) != 0)[..., None] * np.float32(opacity)
     mixed = image.astype(np.float32) * (1 - blend) + colours * blend
-    painted: np.ndarray = np.rint(mixed).astype(np.uint8)
-    return painted
+    return np.rint(mixed).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 A window is four inclusive integer pixel coordinates, as in VOC's annotations and in the lists of
 DeconvNet's second stage: `267 -20 517 230` is 251 pixels wide and 251 high and starts 20 rows
-above the image. Outside the image a cut is black and its mask is void, so that nothing is learnt
+above the image. Outside the image a cut is black and its mask is void, so that nothing is learned
 from what is not there (Noh, Hong, Han, ICCV 2015, section 4; released window data layer).
 """
 
@@ -54,18 +54,18 @@ class Window(NamedTuple):
 
     def union(self, other: Window) -> Window:
         """Return the smallest box around both."""
-        return Window(
-            min(self.x1, other.x1),
-            min(self.y1, other.y1),
-            max(self.x2, other.x2),
-            max(self.y2, other.y2),
-        )
+        x1, y1 = min(self.x1, other.x1), min(self.y1, other.y1)
+        return Window(x1, y1, max(self.x2, other.x2), max(self.y2, other.y2))
+
+    def intersection(self, other: Window) -> int:
+        """Return the number of pixels that are in both boxes."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1) + 1
+        height = min(self.y2, other.y2) - max(self.y1, other.y1) + 1
+        return max(0, width) * max(0, height)
 
     def iou(self, other: Window) -> float:
         """Intersection over union of the two boxes, 0..1."""
-        width = min(self.x2, other.x2) - max(self.x1, other.x1) + 1
-        height = min(self.y2, other.y2) - max(self.y1, other.y1) + 1
-        inside = max(0, width) * max(0, height)
+        inside = self.intersection(other)
         return inside / (self.area + other.area - inside)
 
 
@@ -105,7 +105,7 @@ def square_window(box: Window, enlarge: float = 1.2) -> Window:
 
 
 def whole_image_window(height: int, width: int) -> Window:
-    """Make the smallest square that holds the whole image, which lies in its middle.
+    """Make the smallest square that holds the whole image in its middle.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def placement(window: Window, height: int, width: int) -> tuple[_Slices, _Slices
     Returns
     -------
     in_image, in_window : pairs of slices (rows, columns) of the same extent, empty when the window
-        lies wholly outside. `image[..., *in_image]` and `cut[..., *in_window]` are the same pixels.
+        is wholly outside. `image[..., *in_image]` and `cut[..., *in_window]` are the same pixels.
 
     Examples
     --------
@@ -139,9 +139,7 @@ def placement(window: Window, height: int, width: int) -> tuple[_Slices, _Slices
 
 def _overlap(first: int, last: int, extent: int) -> tuple[slice, slice]:
     start, stop = min(max(0, first), extent), min(last + 1, extent)
-    stop = max(start, stop)
-    if start == stop:
-        return slice(0, 0), slice(0, 0)
+    stop = max(start, stop)  # equal, so both slices are empty, where the window is outside
     return slice(start, stop), slice(start - first, stop - first)
 
 
@@ -159,9 +157,9 @@ def cut_pair(image: np.ndarray, mask: np.ndarray, window: Window) -> tuple[np.nd
 
 
 def place(canvas: np.ndarray, patch: np.ndarray, window: Window) -> None:
-    """Write `patch` (..., side, side) into `canvas` (..., H, W) where the window lies, in place.
+    """Write `patch` (..., side, side) into `canvas` (..., H, W) where the window is, in place.
 
-    The inverse of `cut` for maps with leading channels; what lies outside the canvas is dropped.
+    The inverse of `cut` for maps with leading channels; what is outside the canvas is dropped.
     """
     if patch.shape[-2:] != (window.height, window.width):
         raise UsageError(

@@ -17,7 +17,7 @@ __all__ = ["replace_file", "replacing", "write_problem"]
 def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
     """Open a temporary file that becomes `path` in one step, when the block ends well.
 
-    If the block raises, or the disk is full, what stood at `path` stands there still and no other
+    If the block raises, or the disk is full, what was at `path` is there still and no other
     file is left. A link stays a link: the file that it points to is replaced. A device or a pipe
     cannot be replaced and is written to.
 
@@ -30,7 +30,7 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
         one of the two whole.
     """
     path = Path(path)
-    # Asked of the name as it is: what a nameless pipe, such as /dev/stdout, resolves to is no path.
+    # The name as it is: what a nameless pipe, such as /dev/stdout, resolves to is no path.
     if path.exists() and not path.is_file():
         with path.open("wb") as device:  # raises for a folder
             yield device
@@ -62,6 +62,6 @@ def replace_file(path: str | Path, content: bytes) -> None:
 
 
 def write_problem(error: OSError) -> str:
-    """Say why a file could not be written."""
+    """Return why a file could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return "the disk is full" if full else error.strerror or str(error)

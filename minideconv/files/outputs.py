@@ -1,4 +1,4 @@
-"""The files that a program is about to write, and whose they are already; looked at before work.
+"""The files that a program is about to write, checked before any work is done.
 
 No file that the user gave as input is ever written over. One that merely stands at a place where an
 output would go may be another program's, or the result of an earlier command.
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from minideconv.errors import UsageError
+from minideconv.errors import UsageError, some
 
 __all__ = ["plan_outputs", "refuse_foreign_file"]
 
@@ -50,7 +50,8 @@ def plan_outputs(
     for path in inputs:
         outputs = [folder / f"{path.stem}{ending}" for ending in endings]
         twins = [(owners[_key(o)], path, o) for o in outputs if _key(o) in owners]
-        if twins and all(_same(twin, path) and twin.stem == path.stem for twin, _, _ in twins):
+        own = (_identity(path), path.stem)
+        if twins and all((_identity(twin), twin.stem) == own for twin, _, _ in twins):
             continue
         shared += twins
         plan[path] = outputs
@@ -68,29 +69,22 @@ def plan_outputs(
 
 
 def _refuse_inputs(outputs: list[Path], inputs: list[Path]) -> None:
-    places = {os.path.realpath(path): path for path in inputs}
-    # Links to one file, hard or symbolic, have one number; to write to any is to write to all.
-    numbers = {_number(path): path for path in inputs if os.path.exists(path)}
-    hit = {
-        output: places.get(os.path.realpath(output)) or numbers.get(_number(output))
-        for output in outputs
-    }
-    lost = sorted({str(path) for path in hit.values() if path is not None})
+    read = {_identity(path): str(path) for path in inputs}
+    lost = sorted({read[key] for key in map(_identity, outputs) if key in read})
     if lost:
-        raise UsageError(f"{_some(lost)} would be overwritten; choose another --output-dir")
+        raise UsageError(f"{some(lost)} would be overwritten; choose another --output-dir")
 
 
 def _refuse_existing(outputs: list[Path], folder: Path, overwrite: bool) -> None:
     if not overwrite and outputs:
-        names = _some([path.name for path in outputs])
         raise UsageError(
-            f"{folder} holds {names} already; give --overwrite to replace what is there, or choose"
-            " another --output-dir"
+            f"{folder} holds {some([path.name for path in outputs])} already; give --overwrite to"
+            " replace what is there, or choose another --output-dir"
         )
     odd = [path for path in outputs if path.is_symlink() or not path.is_file()]
     if odd:
         raise UsageError(
-            f"{_some([str(path) for path in odd])} cannot be replaced: it is a link, a folder or a"
+            f"{some(odd)} cannot be replaced: it is a link, a folder or a"
             " device; choose another --output-dir"
         )
 
@@ -126,20 +120,10 @@ def _key(output: Path) -> str:
     return unicodedata.normalize("NFC", output.name).casefold()
 
 
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other) or (
-        os.path.exists(one) and os.path.exists(other) and one.samefile(other)
-    )
-
-
-def _number(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Return what is equal for all names of one file: links, hard or symbolic, have its number."""
     try:
         found = path.stat()
     except OSError:
-        return None
+        return os.path.realpath(path)
     return found.st_dev, found.st_ino
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

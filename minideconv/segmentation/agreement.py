@@ -8,10 +8,11 @@ import numpy as np
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, as_device, device_of, to_cpu
+from minideconv.backend import Array, to_cpu
+from minideconv.data.voc_colors import VOID
 from minideconv.nn import Module
 from minideconv.nn.utils import get_buffers, set_buffers
-from minideconv.segmentation.metrics import VOID
+from minideconv.segmentation.inference import device_of_network
 
 __all__ = ["Agreement", "train_eval_agreement"]
 
@@ -35,9 +36,9 @@ class Agreement:
 def train_eval_agreement(model: Module, images: Array, truth: Array | None = None) -> Agreement:
     """Compare training mode (statistics of this batch) with evaluation mode (running statistics).
 
-    On data that the network knows well the two should nearly agree; if they do not, the running
-    statistics are wrong: too few batches, batches too small, or never recalibrated. Nothing in the
-    model changes.
+    On data that the network has learned well the two should nearly agree; if they do not, the
+    running statistics are wrong: too few batches, batches too small, or never recalibrated. Nothing
+    in the model changes.
 
     Parameters
     ----------
@@ -55,9 +56,7 @@ def train_eval_agreement(model: Module, images: Array, truth: Array | None = Non
     per image, and their running variance is the unbiased one, larger by n / (n - 1).
     """
     mode, buffers, random_state = model.training, get_buffers(model), random.get_state()
-    parameter = next(iter(model.parameters()), None)
-    device = as_device(None) if parameter is None else device_of(parameter.data)
-    x = Tensor(images, device=device)
+    x = Tensor(images, device=device_of_network(model))
     try:
         with no_grad():
             model.train()

@@ -17,6 +17,7 @@ section 3.2, equations 1 and 2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -25,13 +26,14 @@ import numpy.typing as npt
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, Device, as_device, device_of, get_xp, to_cpu, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
-from minideconv.data.transforms import Normalize, resize_image
+from minideconv.data.resize import resize_image
+from minideconv.data.transforms import Normalize
 from minideconv.data.windows import Window, cut, placement, whole_image_window
-from minideconv.engine.cuda.images import normalize as on_gpu
+from minideconv.engine.cuda.images import normalize as normalized_on_gpu
 from minideconv.nn import Module
 from minideconv.ops.interpolate import interpolation_matrix
 
-__all__ = ["Segmenter", "normalized_on"]
+__all__ = ["Segmenter", "device_of_network", "normalized_on"]
 
 Image = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
@@ -63,11 +65,9 @@ class Segmenter:
         flip: bool = False,
         batch_size: int = 16,
     ) -> None:
-        self.model = model
-        self.input_size = input_size
+        self.model, self.input_size = model, input_size
         self.normalize = Normalize() if normalize is None else normalize
-        self.flip = flip
-        self.batch_size = batch_size
+        self.flip, self.batch_size = flip, batch_size
 
     def scores(
         self,
@@ -96,24 +96,16 @@ class Segmenter:
             If the image is not (H, W, 3) uint8, `join` is unknown or there is no window.
         """
         _check_image(image)
-        height, width = image.shape[:2]
         if windows is None:
-            windows = [whole_image_window(height, width)]
+            windows = [whole_image_window(*image.shape[:2])]
         if len(windows) == 0:
             raise ValueError("Segmenter.scores: windows is empty; there must be at least one")
         if join not in ("max", "sum"):
             raise ValueError(f"Segmenter.scores: join is {join!r}; it must be 'max' or 'sum'")
-        joined: Array | None = None
-        for first in range(0, len(windows), self.batch_size):
-            group = windows[first : first + self.batch_size]
-            small = self._forward(np.stack([self._square(image, window) for window in group]))
-            for window, score in zip(group, small, strict=True):
-                placed = _place(score, window, height, width)
-                if joined is None:
-                    joined = placed
-                else:
-                    joined = _joined(joined, placed, join)
-        assert joined is not None
+        maps = self._maps((image, window) for window in windows)
+        joined = next(maps)
+        for scores in maps:
+            joined = _joined(joined, scores, join)
         return joined
 
     def labels(
@@ -127,27 +119,21 @@ class Segmenter:
 
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
         """Yield the scores of each whole image; several images go through at once."""
-        waiting: list[Image] = []
-        for image in images:
-            _check_image(image)
-            waiting.append(image)
-            if len(waiting) == self.batch_size:
-                yield from self._scores_of_batch(waiting)
-                waiting = []
-        if waiting:
-            yield from self._scores_of_batch(waiting)
+        checked = (_check_image(image) for image in images)
+        return self._maps((image, whole_image_window(*image.shape[:2])) for image in checked)
 
     def labels_of(self, images: Iterable[Image]) -> Iterator[Labels]:
         """Yield the labels of each whole image: (H, W) uint8."""
         return map(_labels, self.scores_of(images))
 
-    def _scores_of_batch(self, images: list[Image]) -> Iterator[Array]:
-        # At the network's input size all images are equal, whatever their own sizes.
-        windows = [whole_image_window(*image.shape[:2]) for image in images]
-        squares = [self._square(*pair) for pair in zip(images, windows, strict=True)]
-        small = self._forward(np.stack(squares))
-        for image, window, score in zip(images, windows, small, strict=True):
-            yield _place(score, window, *image.shape[:2])
+    def _maps(self, pairs: Iterable[tuple[Image, Window]]) -> Iterator[Array]:
+        """Yield the scores of each window of an image, zero in the image around the window."""
+        rest = iter(pairs)
+        while batch := list(islice(rest, self.batch_size)):
+            # At the network's input size all windows are equal, whatever their own sizes.
+            squares = np.stack([self._square(image, window) for image, window in batch])
+            for (image, window), scores in zip(batch, self._forward(squares), strict=True):
+                yield _place(scores, window, *image.shape[:2])
 
     def network_input(self, image: Image, window: Window) -> Array:
         """Return a window of an image as the network takes it: (H, W, 3) uint8 -> (3, S, S)."""
@@ -159,8 +145,7 @@ class Segmenter:
 
     def _forward(self, squares: Image) -> Array:
         """(N, S, S, 3) uint8 -> scores (N, C, S, S), in evaluation mode and without a tape."""
-        parameter = next(iter(self.model.parameters()), None)
-        device = as_device(None) if parameter is None else device_of(parameter.data)
+        device = device_of_network(self.model)
         x = normalized_on(device, squares, self.normalize)
         mode = self.model.training
         self.model.eval()
@@ -176,6 +161,12 @@ class Segmenter:
         return scores
 
 
+def device_of_network(model: Module) -> Device:
+    """Return the device of the network's parameters; the default device if it has none."""
+    parameter = next(iter(model.parameters()), None)
+    return as_device(None) if parameter is None else device_of(parameter.data)
+
+
 def normalized_on(device: Device, images: Image, normalize: Normalize) -> Array:
     """Return ``normalize.batch(images)`` on `device`: (N, H, W, 3) uint8 -> (N, 3, H, W) float32.
 
@@ -183,15 +174,16 @@ def normalized_on(device: Device, images: Image, normalize: Normalize) -> Array:
     """
     if device.type == "cpu":
         return normalize.batch(images)
-    return on_gpu(to_device(images, device), normalize)
+    return normalized_on_gpu(to_device(images, device), normalize)
 
 
-def _check_image(image: Image) -> None:
+def _check_image(image: Image) -> Image:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"Segmenter: image has shape {image.shape} and dtype {image.dtype}; it must be "
             "(height, width, 3) uint8 RGB"
         )
+    return image
 
 
 @device_guard

@@ -27,18 +27,24 @@ import numpy.typing as npt
 from minideconv.backend import Array, to_cpu
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["VOID", "ConfusionMatrix"]
+__all__ = ["METRICS", "ConfusionMatrix"]
+
+METRICS = {
+    "mean_iou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "frequency_weighted_iou": "frequency weighted IoU",
+}
+"""The four metrics of a whole set: attributes of `ConfusionMatrix`, and what tables call them."""
 
 
 class ConfusionMatrix:
-    """Counts of (true class, predicted class) over all the pixels it has been shown.
+    """Counts of (true class, predicted class) over all the pixels that were counted.
 
     Parameters
     ----------
     num_classes : int
-        Number of classes C >= 1; labels are ``0..C-1``.
-    ignore_index : int, default 255
-        Label of the pixels in the truth that are not counted.
+        Number of classes C >= 1; labels are ``0..C-1``, and 255 (void) in the truth.
 
     Attributes
     ----------
@@ -56,11 +62,10 @@ class ConfusionMatrix:
     0.5
     """
 
-    def __init__(self, num_classes: int, ignore_index: int = VOID) -> None:
+    def __init__(self, num_classes: int) -> None:
         if num_classes < 1:
             raise ValueError(f"ConfusionMatrix: num_classes is {num_classes}; it must be >= 1")
         self.num_classes = num_classes
-        self.ignore_index = ignore_index
         self.counts: npt.NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
 
     def update(self, truth: Array, prediction: Array) -> None:
@@ -69,7 +74,7 @@ class ConfusionMatrix:
         Parameters
         ----------
         truth : integer array of any shape
-            True labels, ``0..C-1`` or `ignore_index`.
+            True labels, ``0..C-1`` or 255 (void).
         prediction : integer array of the same shape
             Predicted labels, ``0..C-1``. Where the truth is void any value is accepted.
 
@@ -92,10 +97,17 @@ class ConfusionMatrix:
                 f"ConfusionMatrix.update: truth has shape {truth.shape} but prediction has shape "
                 f"{prediction.shape}; they must be equal"
             )
-        counted = truth != self.ignore_index
+        counted = truth != VOID
         true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
         for name, labels in (("truth", true), ("prediction", predicted)):
-            self._refuse_out_of_range(name, labels)
+            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+            if wrong.size:
+                # An out-of-range label would be counted under another pair of classes: i * C + j.
+                raise ValueError(
+                    f"ConfusionMatrix.update: {name} has label {wrong[0]} ({wrong.size} such"
+                    f" pixels); with {self.num_classes} classes labels are"
+                    f" 0..{self.num_classes - 1}" + (f" or {VOID} for void" * (name == "truth"))
+                )
         pairs = np.bincount(self.num_classes * true + predicted, minlength=self.num_classes**2)
         self.counts += pairs.reshape(self.counts.shape)
 
@@ -128,18 +140,8 @@ class ConfusionMatrix:
             raise ValueError(f"ConfusionMatrix.add: counts has {here.min()}; none may be negative")
         self.counts += here.astype(np.int64, copy=False)
 
-    def _refuse_out_of_range(self, name: str, labels: npt.NDArray[np.int64]) -> None:
-        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
-        if wrong.size:
-            # An out-of-range label would be counted under another pair of classes: i * C + j.
-            raise ValueError(
-                f"ConfusionMatrix.update: {name} has label {wrong[0]} ({wrong.size} such pixels); "
-                f"with {self.num_classes} classes labels are 0..{self.num_classes - 1}"
-                + (f" or {self.ignore_index} for void" if name == "truth" else "")
-            )
-
     def reset(self) -> None:
-        """Forget all counts."""
+        """Set all counts to 0."""
         self.counts[:] = 0
 
     @property
@@ -149,7 +151,7 @@ class ConfusionMatrix:
 
     @property
     def classes_in_truth(self) -> int:
-        """Number of classes that the truth shows; with one alone, mean IoU says nothing."""
+        """Number of classes in the truth; with one alone, mean IoU means nothing."""
         return int((self.counts.sum(axis=1) > 0).sum())
 
     @property
@@ -183,25 +185,21 @@ class ConfusionMatrix:
     def frequency_weighted_iou(self) -> float:
         """Mean of `iou` weighted by each class's number of true pixels."""
         weights = self.counts.sum(axis=1)
-        weighted = np.where(weights > 0, np.nan_to_num(self.iou) * weights, 0.0)
-        return float(_ratio(weighted.sum(), weights.sum()))
+        return float(_ratio((np.nan_to_num(self.iou) * weights).sum(), weights.sum()))
 
     def compute(self) -> dict[str, Any]:
-        """Return all metrics as plain JSON: the four numbers, their basis, two lists per class.
+        """Return all metrics as plain JSON: the four, the classes in the truth, those per class.
 
         What is not defined (0/0) is ``None``, because JSON has no NaN.
         """
         return {
-            "pixel_accuracy": _plain(self.pixel_accuracy),
-            "mean_accuracy": _plain(self.mean_accuracy),
-            "mean_iou": _plain(self.mean_iou),
-            "frequency_weighted_iou": _plain(self.frequency_weighted_iou),
+            **{name: _plain(getattr(self, name)) for name in METRICS},
             "classes_in_truth": self.classes_in_truth,
             "class_accuracy": [_plain(value) for value in self.class_accuracy],
             "class_iou": [_plain(value) for value in self.iou],
         }
 
-    figures = compute  # its name before
+    figures = compute  # its name in version 0.1 before
 
 
 def _ratio(numerator: Any, denominator: Any) -> npt.NDArray[np.float64]:

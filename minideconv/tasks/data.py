@@ -11,33 +11,13 @@ from typing import Any
 
 from minideconv import data
 from minideconv.data import transforms
+from minideconv.data.shard import Subset
 from minideconv.errors import DataError
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["Subset", "dataset", "loader", "normalization_from_dict", "normalization_to_dict"]
-
-
-class Subset:
-    """The first `count` items of a data set; whatever else it offers is passed through."""
-
-    def __init__(self, dataset: Any, count: int) -> None:
-        self.dataset = dataset
-        self.count = min(count, len(dataset))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Any:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"index {index} is outside this subset of {self.count} images")
-        return self.dataset[index % self.count]
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # a copy that is being made has none yet
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
+__all__ = ["dataset", "loader", "normalization_to_dict"]
 
 
 def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
@@ -65,18 +45,12 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         wrong = f"{root}: {error}"
         raise refusal(lambda name: f"{name('data_root')} {wrong}") from error
     found.check_objects(count)
-    return Subset(found, count) if count else found
+    return Subset(found, range(min(count, len(found)))) if count else found
 
 
 def normalization_to_dict(step: transforms.Normalize) -> dict[str, Any]:
-    """Write a `Normalize` as plain JSON, for a checkpoint's header; its arguments are the keys."""
+    """Return the arguments of a `Normalize` as plain JSON, for a checkpoint's header."""
     return {"mean": [float(v) for v in step.mean], "scale": step.scale, "bgr": step.bgr}
-
-
-def normalization_from_dict(values: dict[str, Any]) -> transforms.Normalize:
-    """Undo `normalization_to_dict`."""
-    red, green, blue = values["mean"]
-    return transforms.Normalize((red, green, blue), values["scale"], values["bgr"])
 
 
 def loader(
@@ -85,17 +59,14 @@ def loader(
     step: transforms.Normalize,
     seed: int,
     cache_mb: float = 256,
-    as_bytes: bool = False,
-    shard: tuple[int, int] = (0, 1),
     workers: int = 1,
-    processes: int = 0,
+    **options: Any,
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
 
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
-    decoded, cut and resized once a run. With `as_bytes` the batches are bytes too, not normalised.
-    Of each batch it hands out a process's `shard`, (rank, number of processes). `workers`
-    threads prepare them, and up to so many `processes` draw pictures.
+    decoded, cut and resized once a run. `workers` threads prepare the batches. Other options are
+    the `DataLoader`'s: `as_bytes`, `shard`, `processes`.
 
     Raises
     ------
@@ -112,9 +83,7 @@ def loader(
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
-        as_bytes=as_bytes,
-        share=shard,
-        processes=processes,
+        **options,
     )
 
 
@@ -132,14 +101,6 @@ def _augmentation(config: RunConfig, step: transforms.Normalize) -> transforms.T
         return transforms.paper_eval(size, step)
     if config.augment == "paper":
         return transforms.paper_train(size, step)
-    return transforms.Compose(
-        [
-            transforms.WholeWindow(),
-            transforms.Resize(max(size, round(size * 250 / 224))),
-            transforms.RandomScale(0.8, 1.25),
-            transforms.RandomCrop(size),
-            transforms.RandomHorizontalFlip(),
-            transforms.ColorJitter(0.3, 0.3, 0.3),
-            step,
-        ]
-    )
+    whole, resize, crop, flip, normalize = transforms.paper_train(size, step).transforms
+    scale, colour = transforms.RandomScale(0.8, 1.25), transforms.ColorJitter(0.3, 0.3, 0.3)
+    return transforms.Compose([whole, resize, scale, crop, flip, colour, normalize])

@@ -1,4 +1,4 @@
-"""What a task finds out, and how that is handed on: metrics, and its part of a report."""
+"""The results of a task: metrics, and its part of a report."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = [
 
 
 class Metrics(Protocol):
-    """What is known about a network's outputs, as sums.
+    """Metrics of a network's outputs, kept as sums.
 
-    Sums add up over batches, devices and processes, so they are all that these exchange.
+    Sums add up over batches, devices and processes, which exchange nothing else.
     """
 
     counts: np.ndarray
-    """The sums: an int64 or float64 array of any shape, which whoever counts adds to."""
+    """The sums: an int64 or float64 array of any shape, to which `Task.count` adds."""
 
     def compute(self) -> dict[str, Any]:
         """Return the metrics as plain JSON; what is not defined (0/0) is None."""
@@ -35,7 +35,7 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True)
 class MainMetric:
-    """The one metric that stands in every line, and by which results are compared."""
+    """The one metric that is in every line, and by which results are compared."""
 
     key: str
     """Its name among `Metrics.compute`."""

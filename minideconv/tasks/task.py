@@ -1,8 +1,8 @@
 """What a network learns: the interface `Task`.
 
-A trainer, its steps and the run folder know how to train; a task knows what for. It turns what the
-network says about a batch into a loss and metrics, builds the data, says which result is better,
-draws the pictures, and gives its sections of the report.
+A trainer, its steps and the run folder are about how to train; a task is about what for. It turns
+the network's outputs for a batch into a loss and metrics, builds the data, decides which result is
+better, draws the pictures, and makes its sections of the report.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from minideconv.backend import Array, Device, device_of, get_xp, to_cpu, to_devi
 from minideconv.data import DataLoader
 from minideconv.data.transforms import Normalize
 from minideconv.engine.cuda import checks
-from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Segmenter, normalized_on
 from minideconv.settings.run import RunConfig
+from minideconv.settings.setting import refusal
 from minideconv.tasks import data as image_data
 from minideconv.tasks.results import (
     MainMetric,
@@ -34,7 +34,7 @@ from minideconv.tasks.results import (
     text_table,
 )
 
-__all__ = ["Task", "Trained"]
+__all__ = ["Save", "Task", "Trained"]
 
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
@@ -53,7 +53,7 @@ class Trained:
 
 
 class Task(ABC):
-    """What a network learns. A subclass says the rest; see `register`.
+    """What a network learns. A subclass defines the rest; see `register`.
 
     The images are those of ``--data``: pairs of an image (H, W, 3) uint8 and a map (H, W) uint8,
     the target. Outputs are maps, (N, `outputs`, H, W). A ``config`` is the settings of a run, a
@@ -91,14 +91,14 @@ class Task(ABC):
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
         """Make the task of a checkpoint from its header."""
-        return cls(image_data.normalization_from_dict(header["normalization"]))
+        return cls(Normalize(**header["normalization"]))
 
     def metadata(self) -> dict[str, Any]:
-        """Return, as plain JSON, what checkpoints and results say about the task."""
+        """Return, as plain JSON, what checkpoints and results hold about the task."""
         return {}
 
     def describe(self) -> str:
-        """Return what a run's first lines say about the task."""
+        """Return the part of a run's first lines that is about the task."""
         return ""
 
     # -- Data -----------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ class Task(ABC):
             If the task has no such stage.
         """
         if stage != "whole":
-            raise UsageError(f"the stage is {stage!r}; with the task {self.name} it must be whole")
+            wrong = f"is {stage!r}; with the task {self.name} it must be whole"
+            raise refusal(lambda name: f"{name('stage')} {wrong}")
         return data
 
     def loader(self, config: RunConfig, samples: Any, seed: int, **options: Any) -> DataLoader:
@@ -159,7 +160,7 @@ class Task(ABC):
 
     @abstractmethod
     def count(self, counts: Array, outputs: Array, inputs: Array, targets: Array) -> None:
-        """Add what a batch says to `counts`, an array as in `Metrics`; all on one device.
+        """Add the sums of a batch to `counts`, an array as in `Metrics`; all on one device.
 
         On a GPU the host must not wait in here, nor in `loss`.
         """
@@ -182,7 +183,7 @@ class Task(ABC):
         return {self.main_metric.key: metrics[self.main_metric.key]}
 
     def result(self, metrics: Metrics) -> dict[str, Any]:
-        """Return all that a file of results says, as plain JSON."""
+        """Return the content of a file of results, as plain JSON."""
         return metrics.compute()
 
     def table(self, sets: Mapping[str, Metrics]) -> str:
@@ -261,7 +262,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, predictor: Any, image: np.ndarray) -> tuple[list[bytes], str]:
-        """Return the files to write for an image, one for each of `endings`, and what to say."""
+        """Return the files to write for an image, one for each of `endings`, and what to print."""
 
     # -- Pictures and report --------------------------------------------------------------------
 
@@ -273,7 +274,7 @@ class Task(ABC):
     def draw_final(
         self, predictor: Any, sets: Mapping[str, Any], count: int, save: Save
     ) -> dict[str, Any]:
-        """Draw the finished network's pictures; return what evaluation.json says about them."""
+        """Draw the finished network's pictures; return what evaluation.json has about them."""
         return {}
 
     @classmethod

@@ -19,7 +19,7 @@ SUBSET = Path(
 
 
 def save_palette(path: Path, indices: np.ndarray, palette: np.ndarray | None = None) -> None:
-    """Write indices as a palette PNG, in VOC's colours by default."""
+    """Write indices as a palette PNG, in VOC's colours or `palette`."""
     picture = Image.fromarray(indices.astype(np.uint8), mode=None).convert("L")
     picture = Image.frombytes("P", picture.size, picture.tobytes())
     picture.putpalette((voc_palette() if palette is None else palette).astype(np.uint8).tobytes())

@@ -20,9 +20,9 @@ from minideconv.data import item_processes
 from minideconv.data.cache import ItemCache
 from minideconv.data.loader import DataLoader
 from minideconv.data.shapes import Shapes
+from minideconv.data.shard import Subset
 from minideconv.data.transforms import Compose, RandomCrop, Resize, paper_train
 from minideconv.errors import DataError, UsageError
-from minideconv.tasks.data import Subset
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # in which a process has ended, however busy the machine is
@@ -176,7 +176,7 @@ def test_parts_of_batches_are_the_batches(batch, size):
         return DataLoader(drawn(600), batch, paper_train(16), True, cache_mb=1, **options)
 
     whole = list(loader())
-    parts = [loader(share=(rank, size), processes=1) for rank in range(size)]
+    parts = [loader(shard=(rank, size), processes=1) for rank in range(size)]
     found = []
     for part in parts:
         batches, first = begin(part)
@@ -363,7 +363,7 @@ def start(*program: str) -> subprocess.Popen[str]:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs; one that waits for a parent to read its code does not."""
+    """Return whether a process runs; one whose exit code has not been collected does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -502,7 +502,7 @@ def test_a_copy_of_drawn_pictures_draws_the_same(usual):
 
 
 def test_a_copy_of_a_part_of_a_data_set_is_that_part():
-    part = Subset(drawn(), 5)
+    part = Subset(drawn(), range(5))
     copy = pickle.loads(pickle.dumps(part))
     np.testing.assert_array_equal(copy[4][0], part[4][0])
     assert (len(copy), copy.name(4)) == (5, part.name(4))

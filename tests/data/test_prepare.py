@@ -98,7 +98,7 @@ def test_the_bytes_are_those_of_one_step_after_the_other(steps, finish, nested, 
     assert len(pictures.reads) == (1 if fixed and megabytes else 2)
 
 
-def test_only_the_leading_deterministic_steps_are_kept():
+def test_only_the_leading_steps_that_draw_nothing_are_kept():
     parts = Preparation(Pictures().__getitem__, paper_train(16), 1)
     assert [type(step) for step in parts.fixed] == [WholeWindow, Resize]
     assert [type(step) for step in parts.drawn] == [RandomCrop, RandomHorizontalFlip]

@@ -36,7 +36,7 @@ def test_parts_of_batches_are_the_batches(batch, size, as_bytes):
         return DataLoader(data, batch, shuffle=True, transform=step, as_bytes=as_bytes, **options)
 
     whole = loader()
-    parts = [loader(share=(rank, size), workers=rank) for rank in range(size)]
+    parts = [loader(shard=(rank, size), workers=rank) for rank in range(size)]
     assert {part.state_dict()["samples"] for part in parts} == {11}
     for _ in range(2):
         wanted, found = list(whole), [list(part) for part in parts]
@@ -49,7 +49,7 @@ def test_parts_of_batches_are_the_batches(batch, size, as_bytes):
 def test_another_number_of_processes_goes_on_at_the_same_place():
     data, step = Shapes("train", length=12), transforms.paper_train(32, transforms.Normalize())
     one = DataLoader(data, 4, shuffle=True, transform=step)
-    two = DataLoader(data, 4, shuffle=True, transform=step, share=(1, 2))
+    two = DataLoader(data, 4, shuffle=True, transform=step, shard=(1, 2))
     batches = iter(one)
     next(batches)
     two.load_state_dict(one.state_dict())

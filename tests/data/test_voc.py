@@ -166,7 +166,7 @@ def test_labels_that_are_no_classes(voc, tree):
     with pytest.raises(DataError, match=message):
         VOCSegmentation(voc)[0]
     tree.save(voc / "SegmentationClass" / "a.png", np.arange(520).reshape(20, 26) % 250)
-    with pytest.raises(DataError, match=r"values 21, 22, 23, 24, 25, \.\.\. \(229 values\)"):
+    with pytest.raises(DataError, match=r"values 21, 22, 23, 24 and 225 more"):
         VOCSegmentation(voc)[0]
 
 

@@ -1,4 +1,4 @@
-"""The confusion matrix and its figures, against a six-line oracle and numbers worked by hand."""
+"""The confusion matrix and its metrics, against a six-line oracle and numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_counts_equal_the_oracle_however_the_set_is_cut(seed):
             assert math.isnan(whole.iou[label])
 
 
-def test_figures_worked_by_hand():
+def test_metrics_worked_by_hand():
     # Rows are the truth: class 0 has 10 pixels, class 1 has 5, class 2 has 5.
     confusion = ConfusionMatrix(3)
     confusion.counts[:] = [[8, 2, 0], [1, 4, 0], [0, 5, 0]]
@@ -101,7 +101,7 @@ def test_void_is_ignored_and_nothing_gives_nan():
     assert confusion.pixels == 0
 
 
-def test_the_figures_say_how_many_classes_the_truth_shows():
+def test_the_metrics_say_how_many_classes_the_truth_shows():
     confusion = ConfusionMatrix(21)
     confusion.update(np.zeros((4, 4), int), np.zeros((4, 4), int))
     assert confusion.mean_iou == 1.0  # of background alone: hence the number beside it

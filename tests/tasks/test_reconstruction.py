@@ -72,9 +72,8 @@ def test_it_trains_evaluates_predicts_and_reports(own_networks, tmp_path, capsys
     errors = [line["val"]["error"] for line in lines if line["kind"] == "epoch"]
     assert min(errors) < 0.5 * errors[0]
     assert json.loads((tmp_path / "found").read_text())["error"] == min(errors)  # of best.npz
-    output = capsys.readouterr().out
-    assert f"best validation error {min(errors):.3f}" in output
-    # Steps that wait for the device could not be recorded.
-    assert ("graph: steps are recorded" in output) == (DEVICE != "cpu")
+    out = capsys.readouterr().out
+    assert f"best validation error {min(errors):.3f}" in out
+    assert ("graph: steps are recorded" in out) == (DEVICE != "cpu")  # so nothing waits in a step
     assert read_image(tmp_path / "picture_again.png").shape == (20, 20, 3)
     assert 'alt="drawn again"' in (tmp_path / "run/report.html").read_text(encoding="utf-8")

@@ -181,7 +181,7 @@ def test_a_segmentation_weighs_pixels_that_count_and_refuses_wrong_labels():
     with pytest.raises(ValueError, match=r"target has 1 labels? outside 0\.\.2"):
         task.check(labels + np.array([0, 0, 1], np.uint8))
     assert task.data_mismatch(DATA) == (
-        "knows 3 classes (a, b, c) but the data has 2 (a, b); they must be the same"
+        "has 3 classes (a, b, c) but the data has 2 (a, b); they must be the same"
     )
     assert Segmentation("ab").data_mismatch(DATA) == ""
 

@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 
 def make_run(path, classes, epochs=2, evaluated=True):
-    """A run folder written by hand, with figures chosen here."""
+    """A run folder written by hand, with metrics chosen here."""
     run = RunFolder(path)
     config = TrainConfig(stage="both", epochs=1, epochs_stage2=1, lr=0.25, output_dir=str(path))
     run.create(config)
@@ -90,7 +90,7 @@ def make_run(path, classes, epochs=2, evaluated=True):
     return run
 
 
-def test_the_page_shows_the_run_s_figures(tmp_path):
+def test_the_page_shows_the_run_s_metrics(tmp_path):
     run = make_run(tmp_path / "run", ["background", "cat", "dog"])
     html = report_html(run)
     page = Page(html)

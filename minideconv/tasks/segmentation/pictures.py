@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minideconv.backend import device_of, to_cpu, to_device
+from minideconv.backend import to_cpu, to_device
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
 from minideconv.data.windows import cut, whole_image_window
 from minideconv.segmentation import ConfusionMatrix, Segmenter
+from minideconv.segmentation.inference import device_of_network
+from minideconv.tasks.task import Save
 from minideconv.visualize.boards import (
     activation_picture,
     board,
@@ -22,17 +23,17 @@ from minideconv.visualize.boards import (
     sample_row,
 )
 
-__all__ = ["draw_activations", "draw_board", "draw_samples"]
+__all__ = ["SAMPLE_PICTURES", "draw_activations", "draw_board", "draw_samples"]
 
-Save = Callable[[str, bytes], None]
+SAMPLE_PICTURES = ("image", "truth", "prediction", "overlay")
 
 
-def draw_board(segmenter: Segmenter, data: Any, count: int, epoch: int, save: Save) -> None:
+def draw_board(predictor: Segmenter, data: Any, count: int, epoch: int, save: Save) -> None:
     """Save epoch_NNN.png: image, truth, prediction, overlay of some images."""
     chosen = spread(len(data), count)
     if chosen:
         images = [data[index] for index in chosen]
-        found = segmenter.labels_of(image for image, _ in images)
+        found = predictor.labels_of(image for image, _ in images)
         rows = [
             sample_row(image, truth, mask)
             for (image, truth), mask in zip(images, found, strict=True)
@@ -47,16 +48,15 @@ def draw_board(segmenter: Segmenter, data: Any, count: int, epoch: int, save: Sa
 def draw_samples(
     segmenter: Segmenter, data: Any, subset: str, count: int, save: Save
 ) -> list[dict[str, Any]]:
-    """Save the pictures of the report's samples; return what evaluation.json says about them."""
+    """Save the pictures of the report's samples; return what evaluation.json has about them."""
     samples: list[dict[str, Any]] = []
     chosen = spread(len(data), count)
     found = segmenter.labels_of(data[index][0] for index in chosen)
     for number, (index, prediction) in enumerate(zip(chosen, found, strict=True)):
         image, truth = data[index]
         file = f"{subset}_{number}"
-        names = ("image", "truth", "prediction", "overlay")
         row = sample_row(image, truth, prediction, side=256)
-        for name, picture in zip(names, row, strict=True):
+        for name, picture in zip(SAMPLE_PICTURES, row, strict=True):
             save(f"{file}_{name}.png", png_bytes(picture))
         right = _confusion(data, truth, prediction).compute()["pixel_accuracy"]
         samples.append({"file": file, "name": data.name(index), "pixel_accuracy": right})
@@ -70,8 +70,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
         return
     image, _ = data[_representative(segmenter, data)]
     window = whole_image_window(*image.shape[:2])
-    device = device_of(next(iter(model.parameters())).data)
-    x = to_device(segmenter.network_input(image, window)[None], device)
+    x = to_device(segmenter.network_input(image, window)[None], device_of_network(model))
     model.eval()
     seen = model.activations(x)
     entries: list[dict[str, str]] = []

@@ -10,24 +10,19 @@ from typing import Any
 
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import VOID, voc_palette
+from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import ReportSections, RunRecord
+from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
 from minideconv.visualize.html import image, percent, read_templates
 
 __all__ = ["sections"]
 
 _HERE = Path(__file__).parent
-_METRICS = {
-    "mean_iou": "mean IoU",
-    "pixel_accuracy": "pixel accuracy",
-    "mean_accuracy": "mean class accuracy",
-    "frequency_weighted_iou": "frequency weighted IoU",
-}
 _SETS = {"train": "training", "val": "validation"}
-_PICTURES = ("image", "truth", "prediction", "overlay")
 
 
 def sections(record: RunRecord) -> ReportSections:
-    """Return the figures, and below the curves pictures, classes and confusions."""
+    """Return the metrics, and below the curves pictures, classes and confusions."""
     page = _Page(record)
     parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
     body = "\n".join(section for section in parts if section)
@@ -46,7 +41,7 @@ class _Page:
         return self._templates[template].substitute(texts)
 
     def summary(self) -> str:
-        """Make the tiles: the four figures, training and validation images side by side."""
+        """Make the tiles: the four metrics, training and validation images side by side."""
         sets = {subset: self.evaluation[subset] for subset in self.sets}
         if sets:
             counts = " and ".join(
@@ -66,17 +61,17 @@ class _Page:
         if poor:
             note += (
                 f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
-                " figures do not tell whether the network finds objects."
+                " metrics do not tell whether the network finds objects."
             )
         if self.validated:
             best = max(self.validated, key=lambda line: line["val"]["mean_iou"] or 0.0)
             note += (
                 f" The best validation IoU of the run was {percent(best['val']['mean_iou'])} % "
                 f"after epoch {best['epoch']}; that network is checkpoints/best.npz, and since it "
-                "was chosen by these very images, its figure on them flatters it."
+                "was chosen by these very images, its metrics on them are too good."
             )
         tiles = ""
-        for key, title in _METRICS.items():
+        for key, title in METRICS.items():
             pair = [
                 self.fill("figure", subset=name, value=percent(found[key]), set=_SETS[name])
                 for name, found in sets.items()
@@ -105,7 +100,7 @@ class _Page:
         name, file = sample["name"], sample["file"]
         pictures = [
             self._figure(self.pictures / f"{file}_{kind}.png", f"{kind} of {name}")
-            for kind in _PICTURES
+            for kind in SAMPLE_PICTURES
         ]
         right = percent(sample["pixel_accuracy"])
         return self.fill("sample", name=escape(name), right=right, pictures="".join(pictures))
@@ -150,15 +145,12 @@ class _Page:
         index = self.pictures / "activations.json"
         if not index.exists():
             return ""
-        metrics = ""
-        for entry in json.loads(index.read_text(encoding="utf-8")):
-            metrics += self.fill(
-                "activation",
-                picture=image(self.pictures / entry["file"], entry["name"], "pixels"),
-                name=escape(entry["name"]),
-                size=escape(entry["size"]),
-            )
-        return self.fill("activations", figures=metrics)
+        layers = ""
+        for layer in json.loads(index.read_text(encoding="utf-8")):
+            picture = image(self.pictures / layer["file"], layer["name"], "pixels")
+            texts = {key: escape(layer[key]) for key in ("name", "size")}
+            layers += self.fill("activation", picture=picture, **texts)
+        return self.fill("activations", figures=layers)
 
     def classes(self) -> str:
         if not self.sets:
@@ -167,20 +159,22 @@ class _Page:
         for subset in self.sets:
             known = [value for value in self.evaluation[subset]["class_iou"] if value is not None]
             heads += f'<th colspan="2" class="{subset}">{_SETS[subset]}, {len(known)} classes</th>'
+        found = [self.evaluation[subset] for subset in self.sets]
         rows = ""
         for index, name in enumerate(self.names):
-            bars = [
-                self._bar(subset, self.evaluation[subset]["class_iou"][index])
-                for subset in self.sets
-            ]
-            rows += f"<tr><td>{escape(name)}</td>{''.join(bars)}</tr>"
-        bars = [self._bar(subset, self.evaluation[subset]["mean_iou"]) for subset in self.sets]
-        rows += f'<tr class="mean"><td>mean</td>{"".join(bars)}</tr>'
+            bars = self._bars([one["class_iou"][index] for one in found])
+            rows += f"<tr><td>{escape(name)}</td>{bars}</tr>"
+        bars = self._bars([one["mean_iou"] for one in found])
+        rows += f'<tr class="mean"><td>mean</td>{bars}</tr>'
         return self.fill("classes", heads=heads, rows=rows)
 
-    def _bar(self, subset: str, value: float | None) -> str:
-        width = f"{100 * (value or 0.0):.1f}"
-        return self.fill("bar", subset=subset, value=percent(value), width=width)
+    def _bars(self, values: Sequence[float | None]) -> str:
+        """Show a share of each set as a number and a bar."""
+        bars = ""
+        for subset, value in zip(self.sets, values, strict=True):
+            width = f"{100 * (value or 0.0):.1f}"
+            bars += self.fill("bar", subset=subset, value=percent(value), width=width)
+        return bars
 
     def confusions(self) -> str:
         html = ""

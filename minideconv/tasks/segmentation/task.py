@@ -1,8 +1,8 @@
-"""Semantic segmentation as a task: scores of classes, cross entropy, the four figures."""
+"""Semantic segmentation as a task: scores of classes, cross entropy, the four metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -13,18 +13,18 @@ from minideconv.autograd import Tensor
 from minideconv.backend import Array, device_of, get_xp, to_device
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.transforms import Normalize
-from minideconv.data.voc_colors import overlay
+from minideconv.data.voc_colors import VOID, overlay
 from minideconv.engine.cuda import confusion as confusion_on_gpu
+from minideconv.errors import some
 from minideconv.ops.cross_entropy import check_labels
 from minideconv.segmentation import ConfusionMatrix, Segmenter
-from minideconv.segmentation.metrics import VOID
+from minideconv.segmentation.metrics import METRICS
 from minideconv.settings.run import RunConfig
-from minideconv.tasks.data import normalization_from_dict
 from minideconv.tasks.registry import register
-from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord, text_table
+from minideconv.tasks.results import MainMetric, Metrics, text_table
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
 from minideconv.tasks.segmentation.report import sections
-from minideconv.tasks.task import Task, Trained
+from minideconv.tasks.task import Save, Task, Trained
 from minideconv.visualize.boards import png_bytes
 from minideconv.visualize.masks import palette_png_bytes
 
@@ -41,7 +41,7 @@ class TrainedSegmenter(Trained):
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes it tells apart."""
+        """The names of its classes."""
         return self.header["classes"]
 
 
@@ -84,7 +84,7 @@ class Segmentation(Task):
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
         """Make it for the classes that the header names."""
-        return cls(header["classes"], normalization_from_dict(header["normalization"]))
+        return cls(header["classes"], Normalize(**header["normalization"]))
 
     def metadata(self) -> dict[str, Any]:
         """Return the names of the classes."""
@@ -112,8 +112,8 @@ class Segmentation(Task):
         if theirs == self.classes:
             return ""
         return (
-            f"knows {len(self.classes)} classes ({_some(self.classes)}) but the data has "
-            f"{len(theirs)} ({_some(theirs)}); they must be the same"
+            f"has {len(self.classes)} classes ({some(self.classes)}) but the data has "
+            f"{len(theirs)} ({some(theirs)}); they must be the same"
         )
 
     # -- Training -------------------------------------------------------------------------------
@@ -156,34 +156,31 @@ class Segmentation(Task):
         return {name: metrics[name] for name in ("pixel_accuracy", "mean_iou")}
 
     def result(self, metrics: Metrics) -> dict[str, Any]:
-        """Return the figures and the confusion matrix."""
+        """Return the metrics and the confusion matrix."""
         return {**metrics.compute(), "confusion": metrics.counts.tolist()}
 
     def table(self, sets: Mapping[str, Any]) -> str:
-        """Return the IoU of each class and the four figures."""
+        """Return the IoU of each class and the four metrics."""
         found = list(sets.values())
         rows: list[tuple[str, Sequence[Any]]] = [
             (name, [one.iou[index] for one in found]) for index, name in enumerate(self.classes)
         ]
-        for title in ("mean IoU", "pixel accuracy", "mean accuracy", "frequency weighted IoU"):
-            name = title.replace(" ", "_").lower()
-            rows.append((title, [getattr(one, name) for one in found]))
+        rows += [(title, [getattr(one, name) for one in found]) for name, title in METRICS.items()]
         shown = [f"{one.classes_in_truth} of {len(self.classes)}" for one in found]
         rows.append(("classes in the truth", shown))
         return "\n".join([text_table(sets, rows), *self._notes(sets)])
 
     def _notes(self, sets: Mapping[str, ConfusionMatrix]) -> list[str]:
-        return [
-            f"note: the truth of {name} shows {self._only(confusion)}, so these figures do not tell"
-            " whether the network finds objects"
-            for name, confusion in sets.items()
-            if confusion.classes_in_truth < 2
-        ]
-
-    def _only(self, confusion: ConfusionMatrix) -> str:
-        """Name the one class of the truth, or none."""
-        shown = [self.classes[k] for k in np.flatnonzero(confusion.counts.sum(axis=1))]
-        return f"{shown[0]} alone" if shown else "void alone"
+        """Return a remark for each set whose truth has one class at most."""
+        notes = []
+        for name, confusion in sets.items():
+            shown = [self.classes[k] for k in np.flatnonzero(confusion.counts.sum(axis=1))]
+            if len(shown) < 2:
+                notes.append(
+                    f"note: the truth of {name} shows {(shown or ['void'])[0]} alone, so these"
+                    " metrics do not tell whether the network finds objects"
+                )
+        return notes
 
     def evaluate_image(
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray
@@ -206,31 +203,19 @@ class Segmentation(Task):
 
     # -- Pictures and report --------------------------------------------------------------------
 
-    def draw_epoch(
-        self, predictor: Segmenter, data: Any, count: int, epoch: int, save: Callable[..., None]
-    ) -> None:
-        """Draw a board: image, truth, prediction, overlay."""
-        draw_board(predictor, data, count, epoch, save)
+    draw_epoch = staticmethod(draw_board)
+    report = staticmethod(sections)
 
     def draw_final(
-        self, predictor: Segmenter, sets: Mapping[str, Any], count: int, save: Callable[..., None]
+        self, predictor: Segmenter, sets: Mapping[str, Any], count: int, save: Save
     ) -> dict[str, Any]:
         """Draw samples of both sets, and what the layers of the decoder show."""
         samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}
         draw_activations(predictor, sets["val"], save)
         return {"samples": samples}
 
-    @classmethod
-    def report(cls, record: RunRecord) -> ReportSections:
-        """Return figures, pictures, classes and confusions."""
-        return sections(record)
-
 
 def _cross_entropy(outputs: Tensor, targets: Array, label_smoothing: float = 0.0) -> Tensor:
     if get_xp(targets) is np:
         targets = targets.astype(np.int64)
     return F.cross_entropy(outputs, targets, ignore_index=VOID, label_smoothing=label_smoothing)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
