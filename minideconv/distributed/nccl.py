@@ -70,7 +70,7 @@ class Nccl(Mpi):
 
     def _all_reduce_on_device(self, array: Array, op: str) -> None:
         flat = _contiguous(array)
-        operation = self._nccl.NCCL_SUM if op == "sum" else self._nccl.NCCL_MAX
+        operation = getattr(self._nccl, f"NCCL_{op.upper()}")
         pointer = _address(flat)
         self._begin("allReduce", pointer, pointer, flat.size, self._type(flat), operation)
         _copy_back(flat, array)

@@ -36,7 +36,7 @@ def loader_workers(asked: int | None, device: Device, cores: int) -> int:
 def computing(
     device: Device, threads: int, algorithm_name: str | None, precision_name: str | None = None
 ) -> Iterator[None]:
-    """Compute on `device`, with so many threads (0: one per core), in this way, inside the block.
+    """Compute on `device`, with `threads` (0: one per core), in this way, inside the block.
 
     A run may change all of it from one session to the next.
 
@@ -51,7 +51,7 @@ def computing(
         raise refusal(
             lambda name: (
                 f"{name('precision')} {precision_name} is for a GPU, but the run computes on the "
-                "CPU, which knows fp32 only"
+                "CPU, which has fp32 only"
             )
         )
     before = parallel.get_num_threads()
@@ -65,14 +65,12 @@ def computing(
         asked = memory.bytes_asked(error) if device.type == "gpu" else None
         if asked is None:
             raise
-        raise TrainingError(
-            f"out of the GPU's memory: {shortage(asked, _room(device))}; try a smaller --batch-size"
+        with cupy().cuda.Device(device.index):
+            short = shortage(asked, memory.room_on_device())
+        raise refusal(
+            lambda name: f"out of the GPU's memory: {short}; try a smaller {name('batch_size')}",
+            TrainingError,
         ) from error
     finally:
         if parallel.get_num_threads() != before:
             parallel.set_num_threads(before)
-
-
-def _room(device: Device) -> int:
-    with cupy().cuda.Device(device.index):
-        return memory.room_on_device()

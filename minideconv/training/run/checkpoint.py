@@ -85,8 +85,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     }
     text = json.dumps(header, allow_nan=True).encode()
     arrays["header"] = np.frombuffer(text, np.uint8)
-    for name, array in checkpoint.model_state.items():
-        arrays[f"model/{name}"] = array
+    arrays |= {f"model/{name}": array for name, array in checkpoint.model_state.items()}
     try:
         with replacing(path, sync=True) as file:
             lazy = {name: _LazyHostArray(array) for name, array in arrays.items()}
@@ -201,22 +200,19 @@ def check_model_state(
     CheckpointError
         Naming the first parameter, in the network's order, that is missing or has another shape.
     """
+    another = f"checkpoint {where} is of another network: it"
     for name, array in expected.items():
+        shape = tuple(array.shape)
         if name not in found:
+            raise CheckpointError(f"{another} has no {name}, which here has shape {shape}")
+        if (there := tuple(found[name].shape)) != shape:
             raise CheckpointError(
-                f"checkpoint {where} is of another network: it has no {name}, which here has "
-                f"shape {tuple(array.shape)}"
-            )
-        if tuple(found[name].shape) != tuple(array.shape):
-            raise CheckpointError(
-                f"checkpoint {where} is of another network: its {name} has shape "
-                f"{tuple(found[name].shape)}, but here the shape is {tuple(array.shape)}"
+                f"{another}s {name} has shape {there}, but here the shape is {shape}"
             )
     for name, array in found.items():
         if name not in expected:
             raise CheckpointError(
-                f"checkpoint {where} is of another network: it has {name} of shape "
-                f"{tuple(array.shape)}, which this network has not"
+                f"{another} has {name} of shape {tuple(array.shape)}, which this network has not"
             )
 
 
