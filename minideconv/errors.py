@@ -1,7 +1,8 @@
-"""The errors of minideconv's programs: what a user did wrong, said in one sentence.
+"""The errors of minideconv's programs: what a user did wrong, in one sentence.
 
 Array functions raise plain ``ValueError``, ``TypeError`` or ``RuntimeError``; the classes here let
-a command line tell a user's mistake (one sentence and an exit code) from a bug (a traceback).
+a command line distinguish a user's mistake (one sentence and an exit code) from a bug (a
+traceback).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class MinideconvError(Exception):
 
 
 class UsageError(MinideconvError, ValueError):
-    """A command or a configuration asks for something that cannot be (exit code 2)."""
+    """A command or a configuration is wrong: something that cannot be (exit code 2)."""
 
     exit_code = 2
 

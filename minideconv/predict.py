@@ -1,4 +1,4 @@
-"""``python -m minideconv.predict``: what a trained network says about photographs, as pictures."""
+"""``python -m minideconv.predict``: what a trained network finds in photographs, as pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Use a trained network on photographs. What it writes for every IMAGE depends on 
 of a segmentation, at the image's own size, NAME.png, a palette picture whose pixel values are the
 classes (VOC's colours), and NAME_overlay.png, the same laid over the photograph. A file that cannot
 be read is reported and the others are done all the same. No IMAGE is ever overwritten, and another
-file only with --overwrite; what stands in the way is said before any work.
+file only with --overwrite; what stands in the way is reported before any work.
 """
 
 
@@ -89,7 +89,7 @@ def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, qu
 
 
 def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> str:
-    """Write the files of one photograph; return what to say about it."""
+    """Write the files of one photograph; return the line to print about it."""
     contents, text = trained.task.predict(trained.predictor, read_image(path))
     for output in outputs:
         try:

@@ -80,7 +80,7 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _train(arguments: Sequence[str], comm: Communicator) -> int:
-    """Do what the command line says, in one process or, like all others, in one of several."""
+    """Train as the command line demands, in one process or, like all others, in one of several."""
     first, _ = make_parser(None).parse_known_args(arguments)
     if first.resume is None:
         checkpoint, config = None, _new_config(arguments, first)

@@ -25,7 +25,7 @@ _NO_SIZE = "PMIX_RANK"  # a launcher that gives the size to MPI only
 
 
 def launched() -> int:
-    """Return how many processes the launcher announces; 1 without one, 0 if only MPI knows.
+    """Return how many processes the launcher announces; 1 without one, 0 if it gives no number.
 
     >>> launched()
     1
@@ -103,8 +103,8 @@ def own_device(device: str, local_rank: int) -> Device:
     Raises
     ------
     DeviceError
-        If the name says which GPU, which the processes cannot all have, or the machine has more
-        processes than GPUs.
+        If the name has the number of a GPU, which the processes cannot all have, or the machine has
+        more processes than GPUs.
     """
     if ":" in device:
         raise DeviceError(f"device {device} names one GPU, but each process takes its own; use gpu")

@@ -1,7 +1,7 @@
 """Processes connected by MPI: `Mpi`, for arrays in the memory of the CPU, and others through it.
 
-mpi4py finds the MPI library of the machine; started by its ``mpiexec`` the processes know of each
-other. Every operation here is begun without waiting (``Iallreduce`` and its kind) and then waited
+mpi4py finds the MPI library of the machine; its ``mpiexec`` starts the processes and connects
+them. Every operation here is begun without waiting (``Iallreduce`` and its kind) and then waited
 for with a limit.
 
 Large arrays go in buckets: MPI counts elements in 32 bits, a buffer for arrays of a GPU need be no

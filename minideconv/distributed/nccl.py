@@ -33,7 +33,7 @@ class Nccl(Mpi):
     Parameters
     ----------
     comm : Mpi
-        The processes; what it knows of them and how it waits stays in use.
+        The processes; its ranks and its way of waiting stay in use.
     device : int
         Number of this process's GPU; it is made the current one.
     """

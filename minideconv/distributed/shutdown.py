@@ -39,7 +39,7 @@ class Note(NamedTuple):
     sentence: str
     """The error; empty if it was printed already."""
     code: int
-    """The exit code that it asks for."""
+    """The exit code that it leads to."""
     waited: bool = False
     """Whether it only waited for others, and messages may still be under way."""
     trace: str = ""
@@ -77,8 +77,8 @@ def _end(comm: Mpi, name: str, error: BaseException) -> int:
     together = all_came(notes, comm.size)
     if comm.rank == min(notes):
         advice = [] if together else getattr(error, "__notes__", [])
-        if said := "; ".join(filter(None, [sentence(notes, comm.size), *advice])):
-            print(f"{name}: {said}", file=sys.stderr)
+        if text := "; ".join(filter(None, [sentence(notes, comm.size), *advice])):
+            print(f"{name}: {text}", file=sys.stderr)
         print(next((n.trace for n in notes.values() if n.trace), ""), end="", file=sys.stderr)
     elif not together:
         time.sleep(PATIENCE)  # the lowest rank ends the program meanwhile

@@ -45,15 +45,15 @@ class MachineSettings(Settings):
     algorithm: str | None = setting(
         None,
         "how convolutions are computed: fast (Winograd where it pays), exact (other orders of the "
-        "same sums), reference (the readable operations); the default is fast, or what "
-        "MINIDECONV_ALGORITHM says",
+        "same sums), reference (the readable operations); the default is fast, or the "
+        "value of MINIDECONV_ALGORITHM",
         choices=ALGORITHMS,
         resume=True,
     )
     precision: str | None = setting(
         None,
         "in how many bits a GPU multiplies: fp32, tf32, bf16, fp16; sums and weights stay float32; "
-        "the default is fp32, or what MINIDECONV_PRECISION says",
+        "the default is fp32, or the value of MINIDECONV_PRECISION",
         choices=PRECISIONS,
         resume=True,
     )

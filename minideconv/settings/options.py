@@ -96,7 +96,7 @@ def to_toml(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> str:
     """Write the values of all settings as TOML, one table per group; `read_toml` reads it back."""
     groups: dict[str, list[str]] = {}
     for name, setting in settings.items():
-        if values[name] is None:  # TOML has no null: the default, said in a comment
+        if values[name] is None:  # TOML has no null: the default, as a comment
             line = f"# {name} is not set"
         else:  # JSON's strings (all escapes ASCII), numbers and booleans are valid TOML too
             line = f"{name} = {json.dumps(values[name])}"

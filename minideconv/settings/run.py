@@ -1,6 +1,6 @@
 """The settings of every training run, whatever network it trains, in parts.
 
-A function that needs one part asks for that part; `TrainConfig` (training/config.py) is all of
+A function that needs one part takes that part; `TrainConfig` (training/config.py) is all of
 them and the network's own options. Each setting is written down once: its name, its type, its
 default, its legal values and its help.
 """
@@ -104,7 +104,7 @@ class DataSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings(Settings):
-    """What is learned by which network, and what the data has to know of it."""
+    """What is learned by which network, and the size of its input, for which the data is made."""
 
     group: ClassVar[str] = "network"
 

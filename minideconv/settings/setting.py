@@ -42,7 +42,7 @@ _IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", st
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is to know about one field: see `setting`."""
+    """The description of one field: see `setting`."""
 
     default: Any
     help: str
@@ -67,7 +67,7 @@ class Setting:
         if value is None and self.optional:
             return
         if wrong := self._wrong(value):
-            raise refusal(lambda say: f"{say(name)} is {wrong}")
+            raise refusal(lambda shown: f"{shown(name)} is {wrong}")
 
     def _wrong(self, value: Any) -> str:
         right = isinstance(value, self.kind) or (self.kind is float and isinstance(value, int))
@@ -94,7 +94,7 @@ def setting(default: Any, help_: str, **extra: Any) -> Any:
     choices : collection of str, optional
         All legal values.
     legal, legal_text : callable and str, optional
-        Whether a value is legal, and how to say which are; `AT_LEAST_1` is such a pair.
+        Whether a value is legal, and the legal ones in words; `AT_LEAST_1` is such a pair.
     metavar : str, optional
         What stands for the value in ``--help``; N for a whole number if left out.
     flags : tuple of str, optional
@@ -150,13 +150,13 @@ def option_name(name: str) -> str:
 
 
 def refusal(
-    say: Callable[[Callable[[str], str]], str], kind: type[MinideconvError] = SettingError
+    sentence: Callable[[Callable[[str], str]], str], kind: type[MinideconvError] = SettingError
 ) -> MinideconvError:
     """Make the error of a sentence that names settings.
 
     Parameters
     ----------
-    say : callable
+    sentence : callable
         Takes a function, and returns the sentence with this function around each setting's name.
     kind : subclass of MinideconvError
         The error's class.
@@ -169,4 +169,4 @@ def refusal(
     >>> print(error.as_options)
     --image-size is 8; it must be >= 16
     """
-    return kind(say(str), say(option_name))
+    return kind(sentence(str), sentence(option_name))

@@ -1,4 +1,4 @@
-"""How a run computes, which is no part of what it computes: threads, algorithms, precision."""
+"""How a run computes: threads, algorithms, precision. What it computes does not depend on them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MOST_WORKERS = 8
 """More threads than this have not been seen to prepare more batches."""
 
 
-def loader_workers(asked: int | None, device: Device, cores: int) -> int:
-    """Return how many threads prepare batches: as many as `asked` for, or as the device can use.
+def loader_workers(workers: int | None, device: Device, cores: int) -> int:
+    """Return how many threads prepare batches: `workers`, or for None what the device can use.
 
     A network on the CPU leaves one thread time enough, and needs the `cores` itself; a GPU is
     faster than that, and leaves them free.
     """
-    if asked is not None:
-        return asked
+    if workers is not None:
+        return workers
     return 1 if device.type == "cpu" else min(_MOST_WORKERS, cores)
 
 
@@ -45,7 +45,7 @@ def computing(
     UsageError
         If the CPU shall compute in another precision than fp32, or a GPU in one it has not.
     TrainingError
-        If what is done inside asks for more of a GPU's memory than there is.
+        If the block needs more of a GPU's memory than there is.
     """
     if device.type == "cpu" and precision_name not in (None, "fp32"):
         raise refusal(

@@ -1,4 +1,4 @@
-"""Everything that a training run is told: `TrainConfig`, the run's settings and its network's.
+"""All settings of a training run: `TrainConfig`, those of every run and those of its network.
 
 The command line's options, the keys of a ``--config`` file and what a notebook passes are the same
 names. Where one is given twice, the command line wins over the file, and the file over the default.
@@ -149,7 +149,7 @@ class TrainConfig(RunConfig):
         Raises
         ------
         UsageError
-            If there is a setting that this version does not know.
+            If there is a setting that this version does not have.
         """
         known = cls.settings(values.get("model", DEFAULT_MODEL))
         unknown = [name for name in values if name not in known]
@@ -184,9 +184,9 @@ def _unknown(name: str, model: str, known: Iterable[str]) -> MinideconvError:
     if owners := networks_with(name):
         own = models.MODELS[model].options.settings()
         return refusal(
-            lambda say: (
-                f"{say(name)} is an option of {' and '.join(owners)}, not of {model}, which has "
-                + (", ".join(map(say, own)) or "none")
+            lambda shown: (
+                f"{shown(name)} is an option of {' and '.join(owners)}, not of {model}, which has "
+                + (", ".join(map(shown, own)) or "none")
             )
         )
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -202,7 +202,7 @@ def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
     path : str or Path
         The file.
     model : str, optional
-        The network that is trained, whatever the file says.
+        The network that is trained, in place of the file's.
 
     Raises
     ------

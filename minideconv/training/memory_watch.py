@@ -6,7 +6,7 @@ so the budget is kept by looking after each step:
 
 1. the first step does without anything it could do without (`engine.cpu.memory.room`);
 2. if a step takes more than the budget, activations are computed twice from then on
-   (`autograd.checkpoint`); if one of the first steps still does, the run stops and says what would
+   (`autograd.checkpoint`); if one of the first steps still does, the run stops, with what would
    fit;
 3. what is left below the budget is given to `room`, less if a step shows that it was too much.
 
@@ -32,7 +32,7 @@ FIRST_STEPS = 3
 
 
 class MemoryWatch:
-    """Looks at the memory of each step.
+    """Measures the memory of each step.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class MemoryWatch:
         The network; it can compute its activations twice if it has an attribute ``recompute``.
     budget : str or None
         Of the process; None for no bound.
-    say : callable
+    log : callable
         Takes a sentence for the user.
     all_reduce_max : callable
         Takes a number of this process and returns the largest of all processes.
@@ -56,30 +56,30 @@ class MemoryWatch:
         self,
         model: Any,
         budget: str | None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         all_reduce_max: Callable[[int], int] = int,
     ) -> None:
         self.model = model
         self.all_reduce_max = all_reduce_max
         self.budget = None if budget is None else parse_size(budget)
-        self.say = say
+        self.log = log
         self.process_peak = self.arrays_peak = 0
         self._steps = 0
         self._spare: int | None = None if self.budget is None else 0
         self._after_forward = 0
 
     def begin_step(self) -> None:
-        """Say that a step begins."""
+        """Begin to measure a step."""
         memory.allow(self._spare)
         memory.reset_peak()
         resident.reset_peak()
 
     def forward_done(self) -> None:
-        """Say that the loss is there, and backward not yet begun."""
+        """Measure what the forward pass has left, before the backward pass begins."""
         self._after_forward = memory.use().allocated
 
     def end_step(self, images: int) -> None:
-        """Say that a step with batches of `images` has ended.
+        """End the measurement of a step with batches of `images`.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class MemoryWatch:
         self.process_peak = max(self.process_peak, peak)
         self.arrays_peak = max(self.arrays_peak, use.peak)
         if self._steps == FIRST_STEPS:
-            self.say(f"memory: {self.summary()}")
+            self.log(f"memory: {self.summary()}")
         if self.budget is None:
             return
         peak = self.all_reduce_max(
@@ -107,7 +107,7 @@ class MemoryWatch:
             self.model.recompute = True
             self._steps = self.process_peak = self.arrays_peak = 0  # look at the first steps again
             memory.trim()
-            self.say(
+            self.log(
                 f"memory: a step took {format_size(peak)}, more than the memory budget of "
                 f"{format_size(self.budget)}; from now on activations are computed twice "
                 "instead of kept (recompute)"
@@ -127,7 +127,7 @@ class MemoryWatch:
         return f"a step takes at most {format_size(self.process_peak)}, of which {arrays}"
 
     def end(self) -> None:
-        """Say that training has ended: no step asks for room any more."""
+        """End the watch, when training has ended: nothing is bounded any more."""
         memory.allow(None)
 
     def _over_budget(self, peak: int, images: int, use: memory.MemoryUse) -> MinideconvError:

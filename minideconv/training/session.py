@@ -112,15 +112,15 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
         trainer.log(f"going on from {resume}, after step {trainer.progress.step}")
 
 
-def _machine(asked: str, device: Device) -> str:
+def _machine(name: str, device: Device) -> str:
     """Return where and how it computes."""
     if device.type != "cpu":
-        return describe_device(asked, device, get_precision())
+        return describe_device(name, device, get_precision())
     threads = parallel.get_num_threads()
     notes = [get_algorithm(), f"{threads} thread{'s' if threads > 1 else ''}"]
     if compiled() and get_algorithm() != "reference":
         notes.insert(1, "compiled kernels")
-    return describe_device(asked, device, *notes)
+    return describe_device(name, device, *notes)
 
 
 def _finish(trainer: Trainer) -> None:

@@ -55,7 +55,7 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Trains a network as a `TrainConfig` says.
+    """Trains a network with the settings of a `TrainConfig`.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ class Trainer:
     train_data, val_data : data sets, optional
         Instead of those that the configuration names.
     after_validation : callable, optional
-        Called with the trainer after each validation, once all is saved; to draw pictures, say.
+        Called with the trainer after each validation, once all is saved, for example to draw.
         Of several processes, rank 0 does it, and rank 0 alone writes to the run folder.
     comm : Communicator, optional
         The processes that train together, each with its part of every batch.
     device : Device, optional
-        Where this process computes; by default where the configuration says.
+        Where this process computes; by default the configuration's.
 
     Examples
     --------
@@ -364,7 +364,7 @@ class Trainer:
             save_checkpoint(self.run.best, checkpoint)
 
     def header(self) -> dict[str, Any]:
-        """Return what a checkpoint says about the network and the run."""
+        """Return what a checkpoint stores about the network and the run, as plain JSON."""
         return {
             "model": {"name": self.config.model, "arguments": self.model.config()},
             "input_size": self.config.input_size,

@@ -120,7 +120,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     ------
     CheckpointError
         If the file is missing, truncated or damaged, is not a minideconv checkpoint, or was written
-        by a newer format than this version knows.
+        in a newer format than this version reads.
     """
     path = Path(path)
     with _open(path) as (header, archive):

@@ -12,7 +12,7 @@
       pictures/           predictions as training goes
       report.html         all of it on one page
 
-`claim` says which process may write to it.
+`claim` decides which process may write to it.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class RunProgress:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunProgress:
-        """Read what a checkpoint's header says, perhaps one of before there were other tasks."""
+        """Read it from a checkpoint's header, perhaps one of before there were other tasks."""
         values = dict(values)
         if "best_mean_iou" in values:
             best = values.pop("best_mean_iou")

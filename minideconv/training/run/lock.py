@@ -2,8 +2,8 @@
 
 The lock is the operating system's, on the file `.lock` in the folder: ``flock``, or on Windows
 ``msvcrt.locking``. The system lets go of it when its process ends, however it ends, so a run that
-was killed blocks no other, and the file that it left behind means nothing. The file says who holds
-the lock, for the message only.
+was killed blocks no other, and the file that it left behind means nothing. The file contains which
+process holds the lock, for the message only.
 
 Over NFS the lock holds between machines where the server's lock service runs (Linux, by default).
 On a file system without locks a run goes on unlocked, with a warning.
@@ -83,7 +83,7 @@ def _acquire(path: Path) -> int:
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 warnings.warn(
-                    f"{path.parent} lies on a file system without locks: do not start another"
+                    f"{path.parent} is on a file system without locks: do not start another"
                     " process on this run",
                     RuntimeWarning,
                     stacklevel=2,
