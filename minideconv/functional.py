@@ -362,7 +362,7 @@ def sync_batch_norm(
     """
     options = _norm_options(running_mean, running_var, True, momentum, eps)
     del options["training"]
-    options |= {"together": comm, "relu": relu}
+    options |= {"comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
