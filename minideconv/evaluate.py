@@ -14,6 +14,7 @@ from minideconv.data.shard import spread
 from minideconv.errors import UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings import command_line
+from minideconv.settings.options import given_options
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
@@ -35,8 +36,10 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = command_line.make_parser("evaluate", _DESCRIPTION)
     command_line.add_inference_options(parser)
-    parser.add_argument("--data", choices=("shapes", "voc"), help="another data set than the run's")
-    parser.add_argument("--data-root", metavar="DIR", help="its folder (for voc)")
+    parser.add_argument("--data", choices=("shapes", "voc"), default=argparse.SUPPRESS,
+                        help="another data set than the run's")  # fmt: skip
+    parser.add_argument("--data-root", metavar="DIR", default=argparse.SUPPRESS,
+                        help="its folder (for voc)")  # fmt: skip
     parser.add_argument("--split", metavar="NAME", help="image list [the run's validation list]")
     parser.add_argument("--limit", metavar="N", type=command_line.positive,
                         help="only N images, spread evenly over the list [all]")  # fmt: skip
@@ -72,12 +75,8 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _images(options: argparse.Namespace, trained: Any) -> tuple[Any, str]:
     """Build the data set to evaluate on; what is not given is as in the run."""
-    changes = {
-        name: getattr(options, name)
-        for name in ("data", "data_root")
-        if getattr(options, name) is not None
-    }
     header = trained.header
+    changes = given_options(options, ("data", "data_root"))
     config = TrainConfig.from_dict({**header["config"], **changes})
     split = options.split or config.val_split
     count = {config.train_split: config.train_images, config.val_split: config.val_images}

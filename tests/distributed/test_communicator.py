@@ -1,4 +1,4 @@
-"""What processes say to each other, in processes that truly run."""
+"""What processes exchange, in processes that truly run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_collective_operations(worker, size):
     assert done.out == "Mpi on cpu fine\n"
 
 
-def test_one_process_needs_nobody():
+def test_one_process_needs_no_other():
     comm = Single()
     array = np.arange(3.0)
     comm.all_reduce_(array)

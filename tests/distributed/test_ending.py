@@ -1,4 +1,4 @@
-"""What is said about processes that cannot go on, and with which exit code they end."""
+"""What is printed about processes that cannot go on, and with which exit code they end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def waited(text="waited 3.0 s for a sum"):
 
 
 @pytest.mark.parametrize(
-    ("notes", "messages", "code"),
+    ("notes", "text", "code"),
     [
         ({0: waited(), 1: waited()}, "rank 2 does not answer; rank 0 waited 3.0 s for a sum", 1),
         ({1: waited()}, "ranks 0, 2 do not answer; rank 1 waited 3.0 s for a sum", 1),
@@ -31,8 +31,8 @@ def waited(text="waited 3.0 s for a sum"):
         ({0: waited(), 1: waited(), 2: waited()}, "rank 0 waited 3.0 s for a sum", 1),
     ],
 )
-def test_what_is_said(notes, messages, code):
-    assert sentence(notes, 3) == messages
+def test_what_is_printed(notes, text, code):
+    assert sentence(notes, 3) == text
     assert exit_code(notes) == code
     assert all_came(notes, 3) == (len(notes) == 3 and waited() not in notes.values())
 

@@ -14,9 +14,9 @@ def test_steps_in_float64(worker, size):
     done = worker(size, "steps.py")
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    for backend in ("sgd", "adam", "DataParallel"):
-        assert found[backend] < 1e-12, found
+    for name in ("sgd", "adam", "DataParallel"):
+        assert found[name] < 1e-12, found
     for kind in ("sgd", "adam"):
         assert found[f"{kind}, between ranks"] == 0, found
-    for backend in WRONG:  # the comparison sees them
-        assert found[backend] > 1e-6, found
+    for name in WRONG:  # the comparison sees them
+        assert found[name] > 1e-6, found

@@ -1,4 +1,4 @@
-"""How a process finds out whether there are others, and what it says if something is missing."""
+"""How a process finds out whether there are others, and the error if something is missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_plain_run_imports_no_mpi():
 
 
 @pytest.mark.parametrize("name", find._SIZES)
-def test_a_launcher_says_how_many(monkeypatch, name):
+def test_a_launcher_announces_how_many(monkeypatch, name):
     monkeypatch.setenv(name, "4")
     assert find.launched() == 4
 
@@ -44,7 +44,7 @@ def test_one_process_of_a_launcher_is_alone(monkeypatch):
     assert isinstance(find.processes(), Single)
 
 
-def test_a_launcher_that_tells_mpi_only(monkeypatch):
+def test_a_launcher_that_gives_the_number_to_mpi_only(monkeypatch):
     monkeypatch.setenv("PMIX_RANK", "0")
     assert find.launched() == 0
 

@@ -103,10 +103,10 @@ def test_an_error_in_one_process(worker, tmp_path, reference, same_losses):
     folder = tmp_path / "run"
     done = fault(worker, folder, "error", 2, 4)  # in the second epoch
     assert done.code == 1
-    messages = (
+    message = (
         f"minideconv.train: rank 2: cat.png: this file is cut off; {GO_ON} --resume {folder}\n"
     )
-    assert messages in done.err
+    assert message in done.err
     assert done.err.count("cat.png") == 1
     assert "Traceback" not in done.err
     assert steps_saved(folder) == 2
@@ -167,7 +167,7 @@ def test_processes_with_different_settings(start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "messages"),
+    ("options", "message"),
     [
         (["--lr", "-1"], "minideconv.train: --lr is -1.0; it must be > 0"),
         (["--lrr", "1"], "unrecognized arguments: --lrr"),
@@ -176,10 +176,10 @@ def test_processes_with_different_settings(start, tmp_path):
         (["-b", "1000"], "minideconv.train: DataLoader: 15 samples make no full batch of 1000"),
     ],
 )
-def test_a_wrong_option_is_said_once(start, tmp_path, options, messages):
+def test_a_wrong_option_is_said_once(start, tmp_path, options, message):
     done = start(2, *PROGRAM, *TINY, "--output-dir", tmp_path / "run", *options)
     assert done.code == 2
-    assert done.err.count(messages) == 1
+    assert done.err.count(message) == 1
     assert "Traceback" not in done.err
 
 

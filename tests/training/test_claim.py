@@ -149,10 +149,10 @@ def test_files_of_others_are_not_overwritten(tmp_path, capsys, name):
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / name).write_text("mine")
-    (folder / "notes.txt").write_text("these are in nobody's way")
+    (folder / "notes.txt").write_text("these are not in the way")
     assert train.main([*TINY, "--output-dir", str(folder)]) == 2
-    messages = f"--output-dir {folder} already holds {name}, which the run would overwrite"
-    assert messages in capsys.readouterr().err
+    message = f"--output-dir {folder} already holds {name}, which the run would overwrite"
+    assert message in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == {name, "notes.txt"}
     assert (folder / name).read_text() == "mine"
 

@@ -86,15 +86,13 @@ def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
         f"{count} epochs of {'whole images' if name == 'whole' else f'stage {name}'}"
         for name, count, _ in plan
     )
-    done = epochs[-1] if epochs else None
-    facts = [
-        ", ".join(filter(None, [network, f"input {config.input_size}×{config.input_size}"])),
-        stages,
-    ]
-    if done is not None:
-        facts.append(f"{done['step']:,} steps in {format_seconds(done['elapsed'])}")
-    if done is None or done["epoch"] < total:
-        facts.append(f"<b>still running: {done['epoch'] if done else 0} of {total} epochs</b>")
+    size = f"input {config.input_size}×{config.input_size}"
+    facts = [f"{network}, {size}" if network else size, stages]
+    done = epochs[-1]["epoch"] if epochs else 0
+    if epochs:
+        facts.append(f"{epochs[-1]['step']:,} steps in {format_seconds(epochs[-1]['elapsed'])}")
+    if done < total or not epochs:
+        facts.append(f"<b>still running: {done} of {total} epochs</b>")
     return facts
 
 

@@ -125,10 +125,10 @@ if __name__ == "__main__":
         rows = comm.all_gather(np.concatenate([array.ravel() for array in found]))
         results[f"{kind}, between ranks"] = float(np.abs(rows - rows[0]).max())
     wrong = {
-        backend.__name__: difference(
-            train(backend(comm), "sgd", sizes), train(SingleProcess(), "sgd", sizes)
+        strategy.__name__: difference(
+            train(strategy(comm), "sgd", sizes), train(SingleProcess(), "sgd", sizes)
         )
-        for backend, sizes in (
+        for strategy, sizes in (
             (Averaged, SIZES),
             (ByImages, SIZES),
             (Clipped, SIZES),
