@@ -61,7 +61,7 @@ def report_html(run: RunFolder) -> str:
     sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
     return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
         _charts(metrics, epochs, task.main_metric),
-        title=escape(_title(settings)),
+        title=escape(_title(settings.model, settings.data)),
         run=escape(run.path.name),
         style=(_HERE / "report.css").read_text(encoding="utf-8") + sections.style,
         facts=" · ".join(_facts(settings, epochs)),
@@ -74,9 +74,9 @@ def report_html(run: RunFolder) -> str:
     )
 
 
-def _title(config: TrainConfig) -> str:
-    data = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
-    return f"{MODELS[config.model].title} on {data.get(config.data, config.data)}"
+def _title(model: str, data: str) -> str:
+    shown = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
+    return f"{MODELS[model].title} on {shown.get(data, data)}"
 
 
 def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
