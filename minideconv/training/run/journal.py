@@ -5,7 +5,7 @@ A `Journal` without a run folder prints everything all the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from minideconv.errors import MinideconvError, TrainingError
@@ -47,42 +47,24 @@ class RunProgress:
         return cls(**values)
 
 
+@dataclass
 class Journal:
-    """Keeps the lines of one run.
+    """Keeps the lines of one run."""
 
-    Parameters
-    ----------
-    plan : Plan
-        What there is to do.
-    task : Task
-        Which metrics a line contains, and which are better.
-    print_freq : int
-        Steps between two lines of metrics.
-    run : RunFolder or None
-        Where the lines go.
-    show : Progress
-        What is printed.
-    writes : bool
-        Whether it is this process that writes to the run folder.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        task: Task,
-        print_freq: int,
-        run: RunFolder | None,
-        show: Progress,
-        writes: bool = True,
-    ) -> None:
-        self.plan = plan
-        self.task = task
-        self.print_freq = print_freq
-        self.run = run
-        self.writes = writes
-        self.show = show
-        self.progress = RunProgress()
-        self.clock = Clock()
+    plan: Plan
+    """What there is to do."""
+    task: Task
+    """Which metrics a line contains, and which are better."""
+    print_freq: int
+    """Steps between two lines of metrics."""
+    run: RunFolder | None
+    """Where the lines go."""
+    show: Progress
+    """What is printed."""
+    writes: bool = True
+    """Whether it is this process that writes to the run folder."""
+    progress: RunProgress = field(default_factory=RunProgress)
+    clock: Clock = field(default_factory=Clock)
 
     def log(self, text: str) -> None:
         """Show a line and keep it in log.txt."""

@@ -91,9 +91,12 @@ def _acquire(path: Path) -> int:
                 return descriptor
             os.close(descriptor)
             if error.errno in _HELD:
+                holder = "another process"
+                with contextlib.suppress(OSError, UnicodeDecodeError):
+                    holder = path.read_text(encoding="utf-8")[:200] or holder
                 raise UsageError(
-                    f"{path.parent} is in use: {_holder(path)} is training there; wait until it"
-                    " ends, or name another folder"
+                    f"{path.parent} is in use: {holder} is training there; wait until it ends, or"
+                    " name another folder"
                 ) from error
             raise
         os.close(descriptor)
@@ -126,10 +129,3 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _holder(path: Path) -> str:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if holder := path.read_text(encoding="utf-8")[:200]:
-            return holder
-    return "another process"
