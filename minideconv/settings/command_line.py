@@ -75,7 +75,7 @@ def natural(text: str) -> int:
 
 
 def add_inference_options(parser: argparse.ArgumentParser) -> None:
-    """Add what programs that use a trained network share; `machine_settings` reads a part of it."""
+    """Add the options that programs share which use a trained network; see `machine_settings`."""
     parser.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="a run folder or an .npz file")
     parser.add_argument("--which", choices=("best", "last"), default="best",
                         help="which checkpoint of a run folder [best]")  # fmt: skip

@@ -19,7 +19,7 @@ __all__ = ["BarProgress", "Progress", "StepInfo", "format_seconds", "make_progre
 
 @dataclass(frozen=True)
 class StepInfo:
-    """The figures shown while a run trains; ``metric()`` is the task's, made where it is shown.
+    """The numbers shown while a run trains; ``metric()`` is the task's, made where it is shown.
 
     ``step`` of ``steps`` counts optimiser steps in this epoch, ``seconds_left`` is for the whole
     run (None until it is known).
