@@ -97,10 +97,7 @@ def _train(arguments: Sequence[str], comm: Communicator) -> int:
 
     if isinstance(comm, Mpi):
         comm.limit = config.wait_limit
-    if checkpoint is None:
-        claim = new_run(config.data, config.output_dir)
-    else:
-        claim = existing_run(checkpoint)
+    claim = existing_run(checkpoint) if checkpoint else new_run(config.data, config.output_dir)
     with contextlib.ExitStack() as claimed:
         path = on_rank_zero(comm, lambda: str(claimed.enter_context(claim).path))
         return run_session(config, RunFolder(path), checkpoint, comm)

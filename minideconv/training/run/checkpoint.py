@@ -170,12 +170,10 @@ def _read_problem(path: Path) -> str:
 
 
 def _parse_header(path: Path, data: Array) -> dict[str, Any]:
-    try:
+    header: Any = None
+    with contextlib.suppress(UnicodeDecodeError, json.JSONDecodeError):
         header = json.loads(data.tobytes().decode())
-        known = isinstance(header, dict) and header.get("format") == _FORMAT
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        known = False
-    if not known:
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise CheckpointError(
             f"checkpoint {path} is a NumPy file but not a minideconv checkpoint: "
             "its header is of another kind"
@@ -187,7 +185,7 @@ def _parse_header(path: Path, data: Array) -> dict[str, Any]:
             f"{header.get('minideconv_version')}; this minideconv ({__version__}) reads versions "
             f"up to {FORMAT_VERSION}: install a newer one"
         )
-    return dict(header)
+    return header
 
 
 def check_model_state(
