@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import models
-from minideconv.errors import MinideconvError, UsageError
+from minideconv.errors import UsageError
 from minideconv.settings.options import file_error, read_toml, to_toml
 from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig
 from minideconv.settings.setting import Setting, refusal
@@ -152,8 +152,7 @@ class TrainConfig(RunConfig):
             If there is a setting that this version does not have.
         """
         known = cls.settings(values.get("model", DEFAULT_MODEL))
-        unknown = [name for name in values if name not in known]
-        if unknown:
+        if unknown := [name for name in values if name not in known]:
             raise UsageError(
                 f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
                 "know; it was written by another version"
@@ -170,28 +169,25 @@ def check_names(names: Iterable[str], model: str) -> None:
         Also for an option of another network: whose it is, and which options this network has.
     """
     known = TrainConfig.settings(model)
-    for name in names:
-        if name not in known:
-            raise _unknown(name, model, known)
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is None:
+        return
+    if owners := networks_with(unknown):
+        own = models.MODELS[model].options.settings()
+        raise refusal(
+            lambda shown: (
+                f"{shown(unknown)} is an option of {' and '.join(owners)}, not of {model}, which "
+                f"has {', '.join(map(shown, own)) or 'none'}"
+            )
+        )
+    near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"there is no setting {unknown!r}{hint}")
 
 
 def networks_with(option: str) -> list[str]:
     """Return the names of the networks that declare an option."""
     return [name for name, entry in models.MODELS.items() if option in entry.options.settings()]
-
-
-def _unknown(name: str, model: str, known: Iterable[str]) -> MinideconvError:
-    if owners := networks_with(name):
-        own = models.MODELS[model].options.settings()
-        return refusal(
-            lambda shown: (
-                f"{shown(name)} is an option of {' and '.join(owners)}, not of {model}, which has "
-                + (", ".join(map(shown, own)) or "none")
-            )
-        )
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return UsageError(f"there is no setting {name!r}{hint}")
 
 
 def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
