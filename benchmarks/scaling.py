@@ -28,7 +28,7 @@ from benchmarks.plans import SMALL
 from benchmarks.scaling_model import CLUSTER, PRECISIONS, REACHED, scaling
 from minideconv import models, random
 from minideconv.data.shard import shard_of
-from minideconv.distributed import Communicator, communicator
+from minideconv.distributed import Communicator, processes
 from minideconv.errors import UsageError
 from minideconv.optim import SGD
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
@@ -71,7 +71,7 @@ class TimedCommunicator:
 
 def work(steps: int) -> None:
     """Take steps of the small network, then add up arrays; rank 0 prints what it took."""
-    comm = TimedCommunicator(communicator())
+    comm = TimedCommunicator(processes())
     rows = list(_steps(comm, steps))
     found = {
         "processes": comm.size,

@@ -1,7 +1,8 @@
-"""The errors of minideconv's programs: what a user did wrong, said in one sentence.
+"""The errors of minideconv's programs: what a user did wrong, in one sentence.
 
 Array functions raise plain ``ValueError``, ``TypeError`` or ``RuntimeError``; the classes here let
-a command line tell a user's mistake (one sentence and an exit code) from a bug (a traceback).
+a command line distinguish a user's mistake (one sentence and an exit code) from a bug (a
+traceback).
 """
 
 from __future__ import annotations
@@ -24,26 +25,27 @@ __all__ = [
 
 
 class MinideconvError(Exception):
-    """Base class: its message is one sentence for the user, ``exit_code`` the program's status."""
+    """Base class: its message is one sentence for the user, ``exit_code`` the program's status.
+
+    A sentence about a setting names the argument, ``lr``; in `as_options` it is the same sentence
+    with the option of the command line, ``--lr``.
+    """
 
     exit_code = 1
 
+    def __init__(self, text: str = "", as_options: str = "") -> None:
+        super().__init__(text)
+        self.as_options = as_options or text
+
 
 class UsageError(MinideconvError, ValueError):
-    """A command or a configuration asks for something that cannot be (exit code 2)."""
+    """A command or a configuration is wrong: something that cannot be (exit code 2)."""
 
     exit_code = 2
 
 
 class SettingError(UsageError):
-    """A setting has a value that cannot be: its name is an argument's, in `as_options` an option's.
-
-    The same sentence is about ``lr`` in a notebook and about ``--lr`` on the command line.
-    """
-
-    def __init__(self, text: str, as_options: str = "") -> None:
-        super().__init__(text)
-        self.as_options = as_options or text
+    """A setting has a value that cannot be."""
 
 
 class DataError(MinideconvError, ValueError):
@@ -55,9 +57,12 @@ class CheckpointError(MinideconvError, ValueError):
 
 
 class DeviceError(MinideconvError, RuntimeError):
-    """The requested device is not there (exit code 2)."""
+    """The requested device is not there (exit code 2); the sentence begins with the setting."""
 
     exit_code = 2
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, f"--{text}")
 
 
 class TrainingError(MinideconvError, RuntimeError):
@@ -65,7 +70,7 @@ class TrainingError(MinideconvError, RuntimeError):
 
 
 class AlreadyReported(MinideconvError):
-    """Another process of the run reports the error; this one only exits, with the same code."""
+    """Another process of the run reports the error; this one exits, with the same code."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()

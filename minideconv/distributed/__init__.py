@@ -2,7 +2,7 @@
 
 from minideconv.distributed.agreement import check_same, on_rank_zero
 from minideconv.distributed.communicator import Communicator, Single
-from minideconv.distributed.find import communicator, connect, processes
+from minideconv.distributed.find import connect, processes
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.nccl import Nccl
 from minideconv.distributed.shutdown import run_processes
@@ -15,7 +15,6 @@ __all__ = [
     "PeerLost",
     "Single",
     "check_same",
-    "communicator",
     "connect",
     "on_rank_zero",
     "processes",

@@ -8,8 +8,8 @@
 
 Each is *collective*: every process must call it, all in the same order, with arrays of one shape
 and type. A process that does not come leaves the others waiting, so every wait has a limit (see
-`waiting`). The library is written against this interface; a plain run has a `Single`, for which all
-of them are trivial, and no other code asks whether there are other processes.
+`waiting`). The library is written against this interface. In a plain run the communicator is a
+`Single`, and no other code has to distinguish whether there are other processes.
 
 Source of the names: Message Passing Interface Forum, "MPI: A Message-Passing Interface Standard",
 version 4.1, chapter 6, "Collective Communication".
@@ -17,14 +17,14 @@ version 4.1, chapter 6, "Collective Communication".
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from minideconv.backend import Array, get_xp, parallel
 
 __all__ = ["Communicator", "Single"]
 
 
-class Communicator(Protocol):
+class Communicator:
     """Several processes that work on one thing. Arrays are NumPy's or CuPy's."""
 
     rank: int
@@ -44,9 +44,11 @@ class Communicator(Protocol):
 
     def all_gather(self, array: Array) -> Array:
         """Return the arrays of all processes, in the order of the ranks: (size, *shape)."""
+        raise NotImplementedError
 
     def all_gather_object(self, value: Any) -> list[Any]:
         """Return the plain values (what JSON can write) of all processes, in their order."""
+        raise NotImplementedError
 
     def barrier(self) -> None:
         """Wait until every process has called it."""
@@ -58,19 +60,13 @@ class Communicator(Protocol):
         """Finish: every process must call it."""
 
 
-class Single:
-    """The communicator of a single process: every operation is trivial."""
+class Single(Communicator):
+    """The communicator of a single process: arrays stay as they are, and nothing is waited for."""
 
     rank, size, local_rank = 0, 1, 0
 
     def __init__(self) -> None:
         self.cores = len(parallel.cores())
-
-    def broadcast_(self, array: Array, root: int = 0) -> None:
-        """Leave `array` as it is."""
-
-    def all_reduce_(self, array: Array, op: str = "sum") -> None:
-        """Leave `array` as it is: a sum of one."""
 
     def all_gather(self, array: Array) -> Array:
         """Return a copy of `array` as the only row."""
@@ -80,12 +76,3 @@ class Single:
     def all_gather_object(self, value: Any) -> list[Any]:
         """Return `value` alone."""
         return [value]
-
-    def barrier(self) -> None:
-        """Go on."""
-
-    def synchronize(self) -> None:
-        """Go on."""
-
-    def close(self) -> None:
-        """Do nothing."""

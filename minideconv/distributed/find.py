@@ -7,6 +7,7 @@ such variable, is a `Single`, and imports nothing.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from typing import Any
 
@@ -16,7 +17,7 @@ from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.nccl import Nccl
 from minideconv.errors import AlreadyReported, DeviceError, MinideconvError, UsageError
 
-__all__ = ["communicator", "connect", "launched", "own_device", "processes"]
+__all__ = ["connect", "launched", "own_device", "processes"]
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PALS_NRANKS")
 _LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
@@ -24,7 +25,7 @@ _NO_SIZE = "PMIX_RANK"  # a launcher that gives the size to MPI only
 
 
 def launched() -> int:
-    """Return how many processes the launcher announces; 1 without one, 0 if only MPI knows.
+    """Return how many processes the launcher announces; 1 without one, 0 if it gives no number.
 
     >>> launched()
     1
@@ -96,22 +97,14 @@ def connect(
     return Nccl(comm, own.index), own
 
 
-def communicator(
-    device: str = "cpu", limit: float = 300.0, communication: str = "auto"
-) -> Communicator:
-    """Return the communicator of all processes: `processes`, then `connect`."""
-    comm: Communicator = connect(processes(limit), device, communication)[0]
-    return comm
-
-
 def own_device(device: str, local_rank: int) -> Device:
     """Return the device of a process: its own GPU, counted on its machine, or the CPU.
 
     Raises
     ------
     DeviceError
-        If the name says which GPU, which the processes cannot all have, or the machine has more
-        processes than GPUs.
+        If the name has the number of a GPU, which the processes cannot all have, or the machine has
+        more processes than GPUs.
     """
     if ":" in device:
         raise DeviceError(f"device {device} names one GPU, but each process takes its own; use gpu")
@@ -155,7 +148,7 @@ def _world(size: int) -> Any:
 
 
 def _error_of_local_rank_zero(text: str) -> MinideconvError:
-    """Return the error to raise without MPI: one process on each machine says what is wrong."""
+    """Return the error to raise without MPI: one process on each machine prints it."""
     number = next((os.environ[name] for name in _LOCAL_RANKS if name in os.environ), "0")
     return UsageError(text) if number == "0" else AlreadyReported(UsageError.exit_code)
 
@@ -180,13 +173,11 @@ def _nccl_problem() -> str:
 
 def _name_of(device: Device) -> str:
     """Name a GPU so that no other one in the world has the name."""
-    import platform
-
     return f"GPU {cupy().cuda.Device(device.index).pci_bus_id} of {platform.node()}"
 
 
 def _shared_gpu(names: list[str]) -> str:
-    """Say which processes have the same GPU, which NCCL does not allow."""
+    """Return which processes have the same GPU, which NCCL does not allow; empty if none have."""
     for name in names:
         ranks = [r for r, other in enumerate(names) if other == name]
         if len(ranks) > 1:

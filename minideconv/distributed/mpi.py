@@ -1,7 +1,7 @@
 """Processes connected by MPI: `Mpi`, for arrays in the memory of the CPU, and others through it.
 
-mpi4py finds the MPI library of the machine; started by its ``mpiexec`` the processes know of each
-other. Every operation here is begun without waiting (``Iallreduce`` and its kind) and then waited
+mpi4py finds the MPI library of the machine; its ``mpiexec`` starts the processes and connects
+them. Every operation here is begun without waiting (``Iallreduce`` and its kind) and then waited
 for with a limit.
 
 Large arrays go in buckets: MPI counts elements in 32 bits, a buffer for arrays of a GPU need be no
@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minideconv.backend import Array, cupy, get_xp, parallel
+from minideconv.distributed.communicator import Communicator
 from minideconv.distributed.waiting import wait_until
 
 __all__ = ["Mpi"]
@@ -32,7 +33,7 @@ BUCKET = 25_000_000
 """Bytes of an array that travel as one message."""
 
 
-class Mpi:
+class Mpi(Communicator):
     """The processes that one ``mpiexec`` started.
 
     Parameters
@@ -48,9 +49,9 @@ class Mpi:
         self.rank, self.size = int(world.rank), int(world.size)
         self.limit = limit
         self._pinned: Any = None
-        from mpi4py import MPI
+        from mpi4py import MPI  # here: only where a launcher started several processes
 
-        self._operations = {"sum": MPI.SUM, "max": MPI.MAX}
+        self._mpi = MPI
         own = parallel.cores()
         machines, cores = zip(
             *self.all_gather_object([MPI.Get_processor_name(), sorted(own)]), strict=True
@@ -80,7 +81,10 @@ class Mpi:
         flat = _contiguous(array)
         if flat.dtype == np.float16:  # unknown to MPI
             flat = flat.astype(np.float32)
-        self._reduce(_buckets(flat), op)
+        in_place, operation = self._mpi.IN_PLACE, getattr(self._mpi, op.upper())
+        parts = _buckets(flat)
+        requests = [self.world.Iallreduce(in_place, part, operation) for part in parts]
+        self._all(requests, f"the {op} over all processes")
         _copy_back(flat, array)
 
     def all_gather(self, array: Array) -> Array:
@@ -92,13 +96,6 @@ class Mpi:
         self._all([self.world.Iallgather(own, rows)], "the arrays of all processes")
         return rows
 
-    def _reduce(self, parts: Iterator[Array], op: str) -> None:
-        from mpi4py import MPI
-
-        operation = self._operations[op]
-        requests = [self.world.Iallreduce(MPI.IN_PLACE, part, operation) for part in parts]
-        self._all(requests, f"the {op} over all processes")
-
     def _all(self, requests: list[Any], what: str) -> None:
         for request in requests:
             self._until(request.Test, what)
@@ -109,30 +106,24 @@ class Mpi:
     # -- Arrays of a GPU, by way of the memory of the CPU -----------------------------------------
 
     def _all_reduce_on_device(self, array: Array, op: str) -> None:
-        flat = _contiguous(array)
-        for part in _buckets(flat):
-            host = self._staged(part)
-            self._reduce(iter([host]), op)
-            part.set(host)  # type: ignore[attr-defined]
-        _copy_back(flat, array)
+        self._by_way_of_the_cpu(array, lambda host: self.all_reduce_(host, op))
 
     def _broadcast_on_device(self, array: Array, root: int) -> None:
-        flat = _contiguous(array)
+        self._by_way_of_the_cpu(array, lambda host: self.broadcast_(host, root))
+
+    def _by_way_of_the_cpu(self, array: Array, work: Callable[[Array], None]) -> None:
+        """Overwrite an array of the GPU with what ``work`` makes of its copy, by buckets."""
+        if self._pinned is None:  # page-locked: the GPU reads and writes it at full speed
+            self._pinned = cupy().cuda.alloc_pinned_memory(BUCKET)
+        flat: Any = _contiguous(array)
         for part in _buckets(flat):
-            host = self._staged(part)
-            self.broadcast_(host, root)
-            part.set(host)  # type: ignore[attr-defined]
+            host = part.get(out=np.frombuffer(self._pinned, part.dtype, part.size))
+            work(host)
+            part.set(host)
         _copy_back(flat, array)
 
     def _all_gather_on_device(self, array: Array) -> Array:
         return get_xp(array).asarray(self.all_gather(array.get()))  # type: ignore[attr-defined]
-
-    def _staged(self, part: Array) -> Array:
-        """Copy a bucket to page-locked memory, which the GPU reads and writes at full speed."""
-        if self._pinned is None:
-            self._pinned = cupy().cuda.alloc_pinned_memory(BUCKET)
-        host: Array = np.frombuffer(self._pinned, part.dtype, part.size)
-        return part.get(out=host)  # type: ignore[attr-defined]
 
     # -- Values, and coming together --------------------------------------------------------------
 
@@ -148,9 +139,6 @@ class Mpi:
         """Wait until every process has called it."""
         self._all([self.world.Ibarrier()], "all processes to come together")
 
-    def synchronize(self) -> None:
-        """Go on: nothing is left under way."""
-
     # -- Ending -----------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -160,9 +148,7 @@ class Mpi:
 
     def leave(self) -> None:
         """Finalise MPI: this process does not communicate any more."""
-        from mpi4py import MPI
-
-        MPI.Finalize()
+        self._mpi.Finalize()
 
     def abort(self, code: int = 1) -> NoReturn:
         """End all processes now, this one too, with an exit code."""
@@ -184,7 +170,7 @@ def _copy_back(flat: Array, array: Array) -> None:
         array[...] = flat.reshape(array.shape)
 
 
-def _buckets(flat: Array) -> Iterator[Array]:
+def _buckets(flat: Array) -> Iterator[Any]:
     step = BUCKET // flat.itemsize
     for first in range(0, max(1, flat.size), step):
         yield flat[first : first + step]

@@ -24,8 +24,6 @@ from minideconv.distributed.waiting import PeerLost
 
 __all__ = ["Nccl"]
 
-_TYPES = ("int8", "uint8", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64")
-
 
 class Nccl(Mpi):
     """The processes that one ``mpiexec`` started, each with one GPU.
@@ -33,7 +31,7 @@ class Nccl(Mpi):
     Parameters
     ----------
     comm : Mpi
-        The processes; what it knows of them and how it waits stays in use.
+        The processes; its ranks and its way of waiting stay in use.
     device : int
         Number of this process's GPU; it is made the current one.
     """
@@ -44,9 +42,6 @@ class Nccl(Mpi):
         cp.cuda.Device(device).use()
         self._device = device
         self._nccl = nccl()
-        self._types = {
-            np.dtype(name): getattr(self._nccl, f"NCCL_{name.upper()}") for name in _TYPES
-        }
         identifier = self._nccl.get_unique_id() if self.rank == 0 else bytes(128)
         buffer = np.frombuffer(bytes(identifier), np.uint8).copy()
         self.broadcast_(buffer)
@@ -70,7 +65,7 @@ class Nccl(Mpi):
 
     def _all_reduce_on_device(self, array: Array, op: str) -> None:
         flat = _contiguous(array)
-        operation = self._nccl.NCCL_SUM if op == "sum" else self._nccl.NCCL_MAX
+        operation = getattr(self._nccl, f"NCCL_{op.upper()}")
         pointer = _address(flat)
         self._begin("allReduce", pointer, pointer, flat.size, self._type(flat), operation)
         _copy_back(flat, array)
@@ -87,12 +82,13 @@ class Nccl(Mpi):
         return rows
 
     def _type(self, array: Array) -> int:
-        if array.dtype not in self._types:
+        found = getattr(self._nccl, f"NCCL_{array.dtype.name.upper()}", None)
+        if found is None:
             raise TypeError(
-                f"Nccl: an array has dtype {array.dtype}; it must be one of"
-                f" {', '.join(map(str, self._types))}"
+                f"Nccl: an array has dtype {array.dtype}; it must be float16, float32, float64 or"
+                " an integer of 8, 32 or 64 bits"
             )
-        return int(self._types[array.dtype])
+        return int(found)
 
     def _begin(self, operation: str, *arguments: Any) -> None:
         """Put an operation into the current stream."""

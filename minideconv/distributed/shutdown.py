@@ -1,12 +1,12 @@
 """How a program of several processes ends, however it ends: `run_processes`.
 
 The user starts one program and expects one answer: the output of one process, one sentence if
-something went wrong, one exit code. So rank 0 prints, and the others are mute. A process that
-cannot go on writes a note to all others, and waits a few seconds for theirs:
+something went wrong, one exit code. So rank 0 prints, and the others print nothing. A process that
+cannot go on sends a note to all others, and waits a few seconds for theirs:
 
-* all have written, because all met the same error (a wrong option) or were stopped: they leave;
+* all have sent one, because all met the same error (a wrong option) or were stopped: they leave;
 * some have not: they compute, or wait for this one, or they are dead or hang. The lowest rank that
-  has written says what happened and ends all processes.
+  has sent one prints what happened and ends all processes.
 
 Nothing is saved on this way: the last checkpoint is what a run goes on from.
 """
@@ -18,12 +18,12 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.waiting import PeerLost
-from minideconv.errors import AlreadyReported, MinideconvError, as_usage_error
+from minideconv.errors import MinideconvError, as_usage_error
 
 __all__ = ["run_processes"]
 
@@ -37,9 +37,9 @@ class Note(NamedTuple):
     """Why a process cannot go on."""
 
     sentence: str
-    """The error; empty if the user knows already."""
+    """The error; empty if it was printed already."""
     code: int
-    """The exit code that it asks for."""
+    """The exit code that it leads to."""
     waited: bool = False
     """Whether it only waited for others, and messages may still be under way."""
     trace: str = ""
@@ -60,7 +60,11 @@ def run_processes(comm: Mpi, name: str, program: Callable[[], int]) -> int:
         all processes at once may stand in the error's notes (``add_note``).
     """
     try:
-        with _mute() if comm.rank else contextlib.nullcontext():
+        with contextlib.ExitStack() as silence:
+            if comm.rank:
+                nowhere = silence.enter_context(open(os.devnull, "w"))
+                silence.enter_context(contextlib.redirect_stdout(nowhere))
+                silence.enter_context(contextlib.redirect_stderr(nowhere))
             code = program()
         comm.close()
         return code
@@ -73,8 +77,8 @@ def _end(comm: Mpi, name: str, error: BaseException) -> int:
     together = all_came(notes, comm.size)
     if comm.rank == min(notes):
         advice = [] if together else getattr(error, "__notes__", [])
-        if said := "; ".join(filter(None, [sentence(notes, comm.size), *advice])):
-            print(f"{name}: {said}", file=sys.stderr)
+        if text := "; ".join(filter(None, [sentence(notes, comm.size), *advice])):
+            print(f"{name}: {text}", file=sys.stderr)
         print(next((n.trace for n in notes.values() if n.trace), ""), end="", file=sys.stderr)
     elif not together:
         time.sleep(PATIENCE)  # the lowest rank ends the program meanwhile
@@ -105,12 +109,11 @@ def _gather_notes(comm: Mpi, own: Note) -> dict[int, Note]:
 
 
 def note_of(error: BaseException) -> Note:
-    """Return what to tell the others about an error."""
-    if isinstance(error, SystemExit):  # of the reader of the command line, who has said why
+    """Return the note about an error."""
+    if isinstance(error, SystemExit):  # of the parser of the command line, which has printed why
         return Note("", error.code if isinstance(error.code, int) else int(error.code is not None))
     if isinstance(error, MinideconvError):
-        said = isinstance(error, AlreadyReported)
-        return Note("" if said else str(error), error.exit_code, isinstance(error, PeerLost))
+        return Note(error.as_options, error.exit_code, isinstance(error, PeerLost))
     if isinstance(error, KeyboardInterrupt):
         return Note("stopped at once", 130)
     trace = "".join(traceback.format_exception(error))
@@ -128,7 +131,7 @@ def exit_code(notes: dict[int, Note]) -> int:
 
 
 def sentence(notes: dict[int, Note], size: int) -> str:
-    """Say in one sentence what happened to `size` processes of which some have written `notes`."""
+    """Return in one sentence what happened to `size` processes, of which some sent `notes`."""
     errors: dict[str, list[int]] = {}
     for rank, note in notes.items():
         if note.sentence and not note.waited:
@@ -145,13 +148,3 @@ def sentence(notes: dict[int, Note], size: int) -> str:
 
 def _ranks(ranks: list[int]) -> str:
     return ("rank " if len(ranks) == 1 else "ranks ") + ", ".join(map(str, ranks))
-
-
-@contextlib.contextmanager
-def _mute() -> Iterator[None]:
-    with (
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        yield

@@ -1,8 +1,7 @@
 """Waiting for other processes, with a limit: none of them is sure to come.
 
-A process may have died, hang, or have met an error. MPI's own waits know nothing of that and last
-for ever; so here every operation is begun without waiting, and asked again and again whether it is
-done.
+A process may have died, hang, or have met an error. MPI's own waits last for ever
+then; so here every operation is begun without waiting, and tested again and again until it is done.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from minideconv.errors import MinideconvError
 __all__ = ["PeerLost", "wait_until"]
 
 SPIN = 0.0001
-"""Seconds in which it asks again at once: a small sum takes some microseconds."""
+"""Seconds in which it tests again at once: a small sum takes some microseconds."""
 
 YIELD = 0.02
-"""Seconds in which it then asks as often as other processes leave it the core."""
+"""Seconds in which it then tests as often as other processes leave it the core."""
 
 POLL = 0.0005
-"""Seconds between two questions after that."""
+"""Seconds between two tests after that."""
 
 
 class PeerLost(MinideconvError, RuntimeError):
-    """Another process does not come; the message says what was waited for, and how long."""
+    """Another process does not come: what was waited for, and how long."""
 
 
 def wait_until(done: Callable[[], object], what: str, limit: float) -> None:

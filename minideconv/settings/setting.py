@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from minideconv.errors import SettingError
+from minideconv.errors import MinideconvError, SettingError
 
 __all__ = [
     "AT_LEAST_0",
@@ -26,6 +26,7 @@ __all__ = [
     "POSITIVE",
     "Setting",
     "Settings",
+    "option_name",
     "refusal",
     "setting",
 ]
@@ -41,7 +42,7 @@ _IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", st
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is to know about one field: see `setting`."""
+    """The description of one field: see `setting`."""
 
     default: Any
     help: str
@@ -66,7 +67,7 @@ class Setting:
         if value is None and self.optional:
             return
         if wrong := self._wrong(value):
-            raise refusal(lambda say: f"{say(name)} is {wrong}")
+            raise refusal(lambda shown: f"{shown(name)} is {wrong}")
 
     def _wrong(self, value: Any) -> str:
         right = isinstance(value, self.kind) or (self.kind is float and isinstance(value, int))
@@ -93,7 +94,7 @@ def setting(default: Any, help_: str, **extra: Any) -> Any:
     choices : collection of str, optional
         All legal values.
     legal, legal_text : callable and str, optional
-        Whether a value is legal, and how to say which are; `AT_LEAST_1` is such a pair.
+        Whether a value is legal, and the legal ones in words; `AT_LEAST_1` is such a pair.
     metavar : str, optional
         What stands for the value in ``--help``; N for a whole number if left out.
     flags : tuple of str, optional
@@ -143,13 +144,22 @@ class Settings:
         """Refuse values that do not go together; each of them is legal."""
 
 
-def refusal(say: Callable[[Callable[[str], str]], str]) -> SettingError:
+def option_name(name: str) -> str:
+    """Return a setting's option on the command line: ``--batch-size`` for ``batch_size``."""
+    return "--" + name.replace("_", "-")
+
+
+def refusal(
+    sentence: Callable[[Callable[[str], str]], str], kind: type[MinideconvError] = SettingError
+) -> MinideconvError:
     """Make the error of a sentence that names settings.
 
     Parameters
     ----------
-    say : callable
+    sentence : callable
         Takes a function, and returns the sentence with this function around each setting's name.
+    kind : subclass of MinideconvError
+        The error's class.
 
     Examples
     --------
@@ -159,4 +169,4 @@ def refusal(say: Callable[[Callable[[str], str]], str]) -> SettingError:
     >>> print(error.as_options)
     --image-size is 8; it must be >= 16
     """
-    return SettingError(say(str), say(lambda name: "--" + name.replace("_", "-")))
+    return kind(sentence(str), sentence(option_name))

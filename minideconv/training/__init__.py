@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minideconv.training.config import TrainConfig
+from minideconv.training.recalibrate import recalibrate_batch_norm
+from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minideconv.training.run.folder import RunFolder
+
 if TYPE_CHECKING:
     from minideconv.tasks import Trained
     from minideconv.tasks.segmentation import train_eval_agreement
-    from minideconv.training.config import TrainConfig
-    from minideconv.training.recalibrate import recalibrate_batch_norm
-    from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-    from minideconv.training.run.folder import RunFolder
     from minideconv.training.run.report import write_report
     from minideconv.training.run.trained import load_trained
     from minideconv.training.trainer import Trainer
@@ -34,25 +35,19 @@ __all__ = [
     "write_report",
 ]
 
-_MODULES = {
-    "Checkpoint": "minideconv.training.run.checkpoint",
-    "RunFolder": "minideconv.training.run.folder",
-    "TrainConfig": "minideconv.training.config",
+_LATER = {
     "Trained": "minideconv.tasks",
     "Trainer": "minideconv.training.trainer",
-    "load_checkpoint": "minideconv.training.run.checkpoint",
     "load_trained": "minideconv.training.run.trained",
-    "recalibrate_batch_norm": "minideconv.training.recalibrate",
-    "save_checkpoint": "minideconv.training.run.checkpoint",
     "train_eval_agreement": "minideconv.tasks.segmentation",
     "write_report": "minideconv.training.run.report",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -36,13 +36,10 @@ def optimizer(config: OptimizationSettings, network: Module, lr: float) -> Any:
     Biases and batch norm's scale and shift are left alone: pulling those towards zero does not
     make the function simpler.
     """
-    parameters = list(network.named_parameters())
+    parameters = list(network.parameters())
     groups = [
-        {
-            "params": [p for _, p in parameters if p.ndim > 1],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
         nesterov = config.nesterov and config.momentum > 0

@@ -1,4 +1,4 @@
-"""How a run computes, which is no part of what it computes: threads, algorithms, precision."""
+"""How a run computes: threads, algorithms, precision. What it computes does not depend on them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MOST_WORKERS = 8
 """More threads than this have not been seen to prepare more batches."""
 
 
-def loader_workers(asked: int | None, device: Device, cores: int) -> int:
-    """Return how many threads prepare batches: as many as `asked` for, or as the device can use.
+def loader_workers(workers: int | None, device: Device, cores: int) -> int:
+    """Return how many threads prepare batches: `workers`, or for None what the device can use.
 
     A network on the CPU leaves one thread time enough, and needs the `cores` itself; a GPU is
     faster than that, and leaves them free.
     """
-    if asked is not None:
-        return asked
+    if workers is not None:
+        return workers
     return 1 if device.type == "cpu" else min(_MOST_WORKERS, cores)
 
 
@@ -36,7 +36,7 @@ def loader_workers(asked: int | None, device: Device, cores: int) -> int:
 def computing(
     device: Device, threads: int, algorithm_name: str | None, precision_name: str | None = None
 ) -> Iterator[None]:
-    """Compute on `device`, with so many threads (0: one per core), in this way, inside the block.
+    """Compute on `device`, with `threads` (0: one per core), in this way, inside the block.
 
     A run may change all of it from one session to the next.
 
@@ -45,13 +45,13 @@ def computing(
     UsageError
         If the CPU shall compute in another precision than fp32, or a GPU in one it has not.
     TrainingError
-        If what is done inside asks for more of a GPU's memory than there is.
+        If the block needs more of a GPU's memory than there is.
     """
     if device.type == "cpu" and precision_name not in (None, "fp32"):
         raise refusal(
             lambda name: (
                 f"{name('precision')} {precision_name} is for a GPU, but the run computes on the "
-                "CPU, which knows fp32 only"
+                "CPU, which has fp32 only"
             )
         )
     before = parallel.get_num_threads()
@@ -65,14 +65,12 @@ def computing(
         asked = memory.bytes_asked(error) if device.type == "gpu" else None
         if asked is None:
             raise
-        raise TrainingError(
-            f"out of the GPU's memory: {shortage(asked, _room(device))}; try a smaller --batch-size"
+        with cupy().cuda.Device(device.index):
+            short = shortage(asked, memory.room_on_device())
+        raise refusal(
+            lambda name: f"out of the GPU's memory: {short}; try a smaller {name('batch_size')}",
+            TrainingError,
         ) from error
     finally:
         if parallel.get_num_threads() != before:
             parallel.set_num_threads(before)
-
-
-def _room(device: Device) -> int:
-    with cupy().cuda.Device(device.index):
-        return memory.room_on_device()

@@ -1,4 +1,4 @@
-"""Everything that a training run is told: `TrainConfig`, the run's settings and its network's.
+"""All settings of a training run: `TrainConfig`, those of every run and those of its network.
 
 The command line's options, the keys of a ``--config`` file and what a notebook passes are the same
 names. Where one is given twice, the command line wins over the file, and the file over the default.
@@ -15,7 +15,7 @@ from typing import Any
 
 from minideconv import models
 from minideconv.errors import UsageError
-from minideconv.settings.options import read_toml, to_toml
+from minideconv.settings.options import file_error, read_toml, to_toml
 from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig
 from minideconv.settings.setting import Setting, refusal
 
@@ -149,11 +149,10 @@ class TrainConfig(RunConfig):
         Raises
         ------
         UsageError
-            If there is a setting that this version does not know.
+            If there is a setting that this version does not have.
         """
         known = cls.settings(values.get("model", DEFAULT_MODEL))
-        unknown = [name for name in values if name not in known]
-        if unknown:
+        if unknown := [name for name in values if name not in known]:
             raise UsageError(
                 f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
                 "know; it was written by another version"
@@ -170,28 +169,25 @@ def check_names(names: Iterable[str], model: str) -> None:
         Also for an option of another network: whose it is, and which options this network has.
     """
     known = TrainConfig.settings(model)
-    for name in names:
-        if name not in known:
-            raise _unknown(name, model, known)
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is None:
+        return
+    if owners := networks_with(unknown):
+        own = models.MODELS[model].options.settings()
+        raise refusal(
+            lambda shown: (
+                f"{shown(unknown)} is an option of {' and '.join(owners)}, not of {model}, which "
+                f"has {', '.join(map(shown, own)) or 'none'}"
+            )
+        )
+    near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"there is no setting {unknown!r}{hint}")
 
 
 def networks_with(option: str) -> list[str]:
     """Return the names of the networks that declare an option."""
     return [name for name, entry in models.MODELS.items() if option in entry.options.settings()]
-
-
-def _unknown(name: str, model: str, known: Iterable[str]) -> UsageError:
-    if owners := networks_with(name):
-        own = list(models.MODELS[model].options.settings())
-        return refusal(
-            lambda say: (
-                f"{say(name)} is an option of {' and '.join(owners)}, not of {model}, which has "
-                + (", ".join(map(say, own)) or "none")
-            )
-        )
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return UsageError(f"there is no setting {name!r}{hint}")
 
 
 def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
@@ -202,7 +198,7 @@ def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
     path : str or Path
         The file.
     model : str, optional
-        The network that is trained, whatever the file says.
+        The network that is trained, in place of the file's.
 
     Raises
     ------
@@ -213,5 +209,5 @@ def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
     try:
         check_names(values, model or values.get("model", DEFAULT_MODEL))
     except UsageError as error:
-        raise UsageError(f"--config {path}: {error}") from None
+        raise file_error(path, f": {error}") from None
     return values

@@ -1,7 +1,7 @@
 """Data parallelism: `SingleProcess`, for a run of one process, and `DataParallel`, for several.
 
 Every process has the whole network and computes with a part of each batch. The loss of a batch is a
-sum over its terms (pixels, say), divided by their number, so the gradient of the batch is the sum
+sum over its terms, such as pixels, divided by their number, so the gradient of the batch is the sum
 of all parts' gradients, each divided by the number in the *whole* batch. To average the parts' own
 means would be wrong as soon as one part has fewer terms than another.
 

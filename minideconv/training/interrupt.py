@@ -1,4 +1,4 @@
-"""Stopping a run from outside: Ctrl-C and SIGTERM ask it to finish the step and save.
+"""Stopping a run from outside: after Ctrl-C or SIGTERM it finishes the step and saves.
 
 The first signal only sets a flag, which the training loop looks at between steps; a second Ctrl-C
 stops at once, without saving.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from minideconv.errors import MinideconvError
@@ -17,7 +17,7 @@ __all__ = ["Interrupted", "StopRequest"]
 
 
 class Interrupted(MinideconvError):
-    """The run was asked to stop and has saved itself; ``exit_code`` is 130 or 143."""
+    """A signal stopped the run, which has saved itself; ``exit_code`` is 130 or 143."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class StopRequest:
     """A context in which SIGINT and SIGTERM set `signal_number` instead of ending the program.
 
     Outside the main thread (a notebook's worker, for instance) Python allows no signal handlers;
-    then the context does nothing. `ask` does by hand what a signal does.
+    then the context does nothing. `ask` has the effect of a signal.
     """
 
     def __init__(self, on_request: Any = None) -> None:
@@ -43,18 +43,13 @@ class StopRequest:
                 self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
 
     def ask(self, signal_number: int = signal.SIGINT) -> None:
-        """Ask the run to stop after its present step."""
+        """Let the run stop after its present step."""
         self.signal_number = int(signal_number)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ so the budget is kept by looking after each step:
 
 1. the first step does without anything it could do without (`engine.cpu.memory.room`);
 2. if a step takes more than the budget, activations are computed twice from then on
-   (`autograd.checkpoint`); if one of the first steps still does, the run stops and says what would
+   (`autograd.checkpoint`); if one of the first steps still does, the run stops, with what would
    fit;
 3. what is left below the budget is given to `room`, less if a step shows that it was too much.
 
@@ -21,7 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minideconv.engine.cpu import memory, resident
-from minideconv.errors import TrainingError
+from minideconv.errors import MinideconvError, TrainingError
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import format_size, parse_size
 
 __all__ = ["FIRST_STEPS", "MemoryWatch"]
@@ -31,7 +32,7 @@ FIRST_STEPS = 3
 
 
 class MemoryWatch:
-    """Looks at the memory of each step.
+    """Measures the memory of each step.
 
     Parameters
     ----------
@@ -39,46 +40,46 @@ class MemoryWatch:
         The network; it can compute its activations twice if it has an attribute ``recompute``.
     budget : str or None
         Of the process; None for no bound.
-    say : callable
+    log : callable
         Takes a sentence for the user.
-    most : callable
-        Takes a number of this process and returns the largest of all processes'.
+    all_reduce_max : callable
+        Takes a number of this process and returns the largest of all processes.
 
     Attributes
     ----------
     process_peak, arrays_peak : int
         Bytes at most, over all steps done in the way now in use: of the process (0 where the system
-        does not tell), and of the arrays that steps made with `engine.cpu.memory`.
+        does not measure it), and of the arrays that steps made with `engine.cpu.memory`.
     """
 
     def __init__(
         self,
         model: Any,
         budget: str | None,
-        say: Callable[[str], None],
-        most: Callable[[int], int] = int,
+        log: Callable[[str], None],
+        all_reduce_max: Callable[[int], int] = int,
     ) -> None:
         self.model = model
-        self.most = most
+        self.all_reduce_max = all_reduce_max
         self.budget = None if budget is None else parse_size(budget)
-        self.say = say
+        self.log = log
         self.process_peak = self.arrays_peak = 0
         self._steps = 0
         self._spare: int | None = None if self.budget is None else 0
         self._after_forward = 0
 
     def begin_step(self) -> None:
-        """Say that a step begins."""
+        """Begin to measure a step."""
         memory.allow(self._spare)
         memory.reset_peak()
         resident.reset_peak()
 
     def forward_done(self) -> None:
-        """Say that the loss is there, and backward not yet begun."""
+        """Measure what the forward pass has left, before the backward pass begins."""
         self._after_forward = memory.use().allocated
 
     def end_step(self, images: int) -> None:
-        """Say that a step with batches of `images` has ended.
+        """End the measurement of a step with batches of `images`.
 
         Raises
         ------
@@ -90,10 +91,12 @@ class MemoryWatch:
         self.process_peak = max(self.process_peak, peak)
         self.arrays_peak = max(self.arrays_peak, use.peak)
         if self._steps == FIRST_STEPS:
-            self.say(f"memory: {self.summary()}")
+            self.log(f"memory: {self.summary()}")
         if self.budget is None:
             return
-        peak = self.most(peak)  # what one process does without, all do without: they keep step
+        peak = self.all_reduce_max(
+            peak
+        )  # what one process does without, all do without: they keep step
         if peak <= self.budget:
             if self._steps >= FIRST_STEPS and self._spare == 0:
                 self._spare = self.budget - peak
@@ -104,13 +107,13 @@ class MemoryWatch:
             self.model.recompute = True
             self._steps = self.process_peak = self.arrays_peak = 0  # look at the first steps again
             memory.trim()
-            self.say(
-                f"memory: a step took {format_size(peak)}, more than --memory-budget "
+            self.log(
+                f"memory: a step took {format_size(peak)}, more than the memory budget of "
                 f"{format_size(self.budget)}; from now on activations are computed twice "
-                "instead of kept (--recompute)"
+                "instead of kept (recompute)"
             )
         elif self._steps <= FIRST_STEPS:
-            raise TrainingError(self._too_little(peak, images, use))
+            raise self._over_budget(peak, images, use)
 
     def peaks(self) -> dict[str, int]:
         """Return the peaks, for a line of metrics."""
@@ -124,20 +127,11 @@ class MemoryWatch:
         return f"a step takes at most {format_size(self.process_peak)}, of which {arrays}"
 
     def end(self) -> None:
-        """Say that training has ended: no step asks for room any more."""
+        """End the watch, when training has ended: nothing is bounded any more."""
         memory.allow(None)
 
-    def _too_little(self, peak: int, images: int, use: memory.MemoryUse) -> str:
-        assert self.budget is not None
-        fits = self.largest_batch(peak, images, use)
-        advice = f"a batch of {fits} would fit" if fits else "not even a batch of 1 would fit"
-        return (
-            f"a step with --batch-size {images} needs about {format_size(peak)} though activations "
-            f"are computed twice, and --memory-budget is {format_size(self.budget)}; {advice}"
-        )
-
-    def largest_batch(self, peak: int, images: int, use: memory.MemoryUse) -> int:
-        """Estimate the largest batch that stays within the budget, after a step of `images`."""
+    def _over_budget(self, peak: int, images: int, use: memory.MemoryUse) -> MinideconvError:
+        """Return the error of a step with batches of `images`, and which batch would fit."""
         assert self.budget is not None
         grads = sum(p.data.nbytes for p in self.model.parameters() if p.requires_grad)
         base = max(peak - use.peak, resident.now() - use.reserved - use.allocated)
@@ -147,4 +141,13 @@ class MemoryWatch:
             (self.budget - base) / max(1.0, forward),
             (self.budget - base - grads) / max(1.0, backward),
         )
-        return max(0, min(int(room), images - 1))
+        fits = min(int(room), images - 1)
+        advice = f"a batch of {fits} would fit" if fits > 0 else "not even a batch of 1 would fit"
+        needed, budget = format_size(peak), format_size(self.budget)
+        return refusal(
+            lambda name: (
+                f"a step with {name('batch_size')} {images} needs about {needed} though "
+                f"activations are computed twice, and {name('memory_budget')} is {budget}; {advice}"
+            ),
+            TrainingError,
+        )

@@ -15,9 +15,8 @@ class LossMeter:
     """Mean loss since the last reading, and since the epoch began."""
 
     def __init__(self) -> None:
-        self._interval = [0.0, 0]
-        self._epoch = [0.0, 0]
         self._before = 0.0
+        self.start_epoch()
 
     def add(self, loss: float) -> None:
         """Count the loss of one step."""
@@ -87,10 +86,8 @@ class Clock:
         self._lap = now
         self._steps += 1
         # The time per image is averaged, not the speed: a mean of speeds would favour quick steps.
-        if self._speed is None:
-            self._speed = speed
-        else:
-            self._speed = 1.0 / (0.9 / self._speed + 0.1 / speed)
+        before = self._speed or speed
+        self._speed = 1.0 / (0.9 / before + 0.1 / speed)
         return self._speed
 
     def lap(self) -> None:

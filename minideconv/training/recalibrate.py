@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, Device, as_device, device_of
+from minideconv.backend import Array, as_device, device_of
 from minideconv.nn import BatchNorm2d, Module
 
 __all__ = ["recalibrate_batch_norm"]
@@ -39,7 +39,8 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
     layers = [layer for layer in layers if layer.track_running_stats]
     momenta = [layer.momentum for layer in layers]
     mode, random_state, count = model.training, random.get_state(), 0
-    device = _device_of(model)
+    parameter = next(iter(model.parameters()), None)
+    device = as_device(None) if parameter is None else device_of(parameter.data)
     model.train()
     try:
         with no_grad():
@@ -56,8 +57,3 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
         random.set_state(random_state)
         model.train(mode)
     return count
-
-
-def _device_of(model: Module) -> Device:
-    parameter = next(iter(model.parameters()), None)
-    return as_device(None) if parameter is None else device_of(parameter.data)

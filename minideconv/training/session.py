@@ -5,6 +5,7 @@ A notebook uses `Trainer` itself; this file adds the run folder, the output and 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from minideconv.backend import Device, describe_device, parallel
 from minideconv.backend.algorithms import compiled, get_algorithm
 from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, connect, on_rank_zero
-from minideconv.errors import UsageError
-from minideconv.settings.command_line import naming_device_option
+from minideconv.settings.setting import option_name, refusal
 from minideconv.tasks import Metrics
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
@@ -39,39 +39,14 @@ def run_session(
 
     With several processes `comm`, every one of them calls this with the same arguments.
     """
-    with naming_device_option():
-        comm, device = connect(comm or Single(), config.device, config.communication)
+    comm, device = connect(comm or Single(), config.device, config.communication)
     _check_same(comm, config)
-    with computing(device, config.threads, config.algorithm, config.precision):
-        return _run(config, run, resume, comm, device)
-
-
-def _check_same(comm: Communicator, config: TrainConfig) -> None:
-    """Refuse processes that would not compute the same thing, or cannot do so together."""
-    if comm.size > 1 and config.graph == "on":
-        raise UsageError(
-            f"--graph on is for one process, but there are {comm.size}, whose sums are not"
-            " recorded; leave it out"
-        )
-    own = ("data_root", "workers", "threads", "output_dir", "quiet")
-    settings = {name: v for name, v in config.to_dict().items() if name not in own}
-    options = {"--" + name.replace("_", "-"): value for name, value in settings.items()}
-    check_same(comm, {"minideconv": _version.__version__, "NumPy": np.__version__, **options})
-
-
-def _run(
-    config: TrainConfig, run: RunFolder, resume: Path | None, comm: Communicator, device: Device
-) -> int:
-    progress = make_progress(config.quiet or comm.rank > 0)
-    try:
-        trainer = Trainer(
-            config,
-            run=run,
-            progress=progress,
-            after_validation=_draw,
-            comm=comm,
-            device=device,
-        )
+    with (
+        computing(device, config.threads, config.algorithm, config.precision),
+        # Closed at the end, whatever happened: it leaves the terminal as it was.
+        contextlib.closing(make_progress(config.quiet or comm.rank > 0)) as progress,
+    ):
+        trainer = Trainer(config, run, progress, after_validation=_draw, comm=comm, device=device)
         if resume is not None:
             trainer.resume(resume)
             check_same(comm, {"a checkpoint after step": trainer.progress.step})
@@ -80,20 +55,27 @@ def _run(
         try:
             trainer.fit()
         except Exception as error:
-            error.add_note(_how_to_go_on(trainer))
+            go_on = "there is no checkpoint yet; --save-every N writes one every N steps"
+            if run.last.exists():
+                go_on = f"the last checkpoint stands; go on with: {trainer.resume_command()}"
+            error.add_note(go_on)
             raise
         _finish(trainer)
-    finally:
-        progress.close()  # leave the terminal as it was, whatever happened
     return 0
 
 
-def _how_to_go_on(trainer: Trainer) -> str:
-    """Return what to do when training broke off."""
-    assert trainer.run is not None
-    if trainer.run.last.exists():
-        return f"the last checkpoint stands; go on with: {trainer.resume_command()}"
-    return "there is no checkpoint yet; --save-every N writes one every N steps"
+def _check_same(comm: Communicator, config: TrainConfig) -> None:
+    """Refuse processes that would not compute the same thing, or cannot do so together."""
+    if comm.size > 1 and config.graph == "on":
+        raise refusal(
+            lambda name: (
+                f"{name('graph')} on is for one process, but there are {comm.size}, whose sums are "
+                "not recorded; leave it out"
+            )
+        )
+    own = ("data_root", "workers", "threads", "output_dir", "quiet")
+    options = {option_name(name): v for name, v in config.to_dict().items() if name not in own}
+    check_same(comm, {"minideconv": _version.__version__, "NumPy": np.__version__, **options})
 
 
 def _draw(trainer: Trainer) -> None:
@@ -110,11 +92,13 @@ def _draw(trainer: Trainer) -> None:
 
 
 def _introduce(trainer: Trainer, resume: Path | None) -> None:
-    config, model = trainer.config, trainer.model
+    """Print the network, the machine and the data."""
+    config, size = trainer.config, trainer.strategy.world_size
     trainer.log(
-        f"minideconv {_version.__version__}: {config.model} with {model.num_parameters():,} "
-        f"parameters, input {config.input_size}x{config.input_size}, on {_machine(trainer)}"
-        f"{_processes(trainer)}"
+        f"minideconv {_version.__version__}: {config.model} with "
+        f"{trainer.model.num_parameters():,} parameters, input "
+        f"{config.input_size}x{config.input_size}, on {_machine(config.device, trainer.device)}"
+        + (f", {size} processes" if size > 1 else "")
     )
     what = trainer.task.describe()
     trainer.log(
@@ -128,22 +112,15 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
         trainer.log(f"going on from {resume}, after step {trainer.progress.step}")
 
 
-def _machine(trainer: Trainer) -> str:
-    """Say where and how it computes."""
-    asked = trainer.config.device
-    if trainer.device.type != "cpu":
-        return describe_device(asked, trainer.device, get_precision())
+def _machine(name: str, device: Device) -> str:
+    """Return where and how it computes."""
+    if device.type != "cpu":
+        return describe_device(name, device, get_precision())
     threads = parallel.get_num_threads()
     notes = [get_algorithm(), f"{threads} thread{'s' if threads > 1 else ''}"]
     if compiled() and get_algorithm() != "reference":
         notes.insert(1, "compiled kernels")
-    return describe_device(asked, trainer.device, *notes)
-
-
-def _processes(trainer: Trainer) -> str:
-    """Say how many processes there are, if there are several."""
-    size = trainer.strategy.world_size
-    return f", {size} processes" if size > 1 else ""
+    return describe_device(name, device, *notes)
 
 
 def _finish(trainer: Trainer) -> None:

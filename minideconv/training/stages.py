@@ -1,7 +1,7 @@
 """The stages of a run: which epochs belong to which, and all that moves within one.
 
 The paper trains in two stages, easy examples first, each with a solver of its own: its learning
-rate starts afresh and its momentum from nothing. `Plan` knows their order; a `Stage` is one of them
+rate starts afresh and its momentum from nothing. `Plan` holds them in order; a `Stage` is the one
 under way.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from minideconv.errors import CheckpointError
 from minideconv.optim import GradScaler
+from minideconv.settings.run import OptimizationSettings
 from minideconv.tasks import Metrics, Task
 from minideconv.training import build
 from minideconv.training.config import TrainConfig
@@ -38,11 +39,11 @@ class Plan:
     Parameters
     ----------
     config : TrainConfig
-        Names the stages.
+        Its `TrainConfig.plan` names the stages; the task reads what is about data and batches.
     task : Task
-        Says what they train on.
+        Makes their samples and loaders.
     data : data set
-        What that is made from.
+        What the samples are made from.
     options
         How the loaders hand out batches: further arguments of `Task.loader`.
     """
@@ -99,7 +100,9 @@ class Stage:
     """Where the loader stood behind the last batch in use, if it has prepared further ones."""
 
     @classmethod
-    def begin(cls, config: TrainConfig, plan: Plan, number: int, model: Any, task: Task) -> Stage:
+    def begin(
+        cls, config: OptimizationSettings, plan: Plan, number: int, model: Any, task: Task
+    ) -> Stage:
         """Begin a stage with an optimiser of its own."""
         planned = plan.stages[number]
         optimizer = build.optimizer(config, model, planned.lr)

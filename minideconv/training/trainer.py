@@ -8,6 +8,7 @@ that was stopped and resumed ends with the same bytes as one that was not.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import shlex
@@ -54,7 +55,7 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Trains a network as a `TrainConfig` says.
+    """Trains a network with the settings of a `TrainConfig`.
 
     Parameters
     ----------
@@ -67,12 +68,12 @@ class Trainer:
     train_data, val_data : data sets, optional
         Instead of those that the configuration names.
     after_validation : callable, optional
-        Called with the trainer after each validation, once all is saved; to draw pictures, say.
+        Called with the trainer after each validation, once all is saved, for example to draw.
         Of several processes, rank 0 does it, and rank 0 alone writes to the run folder.
     comm : Communicator, optional
         The processes that train together, each with its part of every batch.
     device : Device, optional
-        Where this process computes; by default where the configuration says.
+        Where this process computes; by default the configuration's.
 
     Examples
     --------
@@ -123,7 +124,8 @@ class Trainer:
             processes=self.workers if on_gpu and self.workers > 1 else 0,
         )
         self.journal = Journal(self.plan, self.task, config.print_freq, run, self.show, self.writes)
-        self.stop = StopRequest(self._say_stopping)
+        stopping = "stopping after this step (Ctrl-C again stops at once, without saving)"
+        self.stop = StopRequest(lambda signal_number: self.show.message(stopping))
         self.memory: MemoryWatch | DeviceMemory
         self.steps: HostStep | DeviceStep
         if on_gpu:
@@ -281,7 +283,6 @@ class Trainer:
 
         Several processes share the images.
         """
-        stopped = 0
 
         def each(done: int, total: int) -> None:
             if self.stop.signal_number:
@@ -290,15 +291,11 @@ class Trainer:
 
         chosen = spread(len(data), limit or len(data))
         mine = shard_of(range(len(chosen)), self.strategy.rank, self.strategy.world_size)
-        chosen = chosen[mine.start : mine.stop]
         metrics, loss, terms = self.task.metrics(), 0.0, 0.0
-        try:
-            with computing_on(self.device):
-                metrics, loss, terms = self.task.evaluate(self.predictor(), data, chosen, each)
-        except Interrupted as request:
-            stopped = request.signal_number
-        stopped = self.strategy.all_reduce_max(stopped)
-        if stopped:
+        with contextlib.suppress(Interrupted), computing_on(self.device):
+            predictor, shard = self.predictor(), chosen[mine.start : mine.stop]
+            metrics, loss, terms = self.task.evaluate(predictor, data, shard, each)
+        if stopped := self.strategy.all_reduce_max(self.stop.signal_number):
             raise Interrupted("stopped while validating", stopped)
         metrics.counts = self.strategy.all_reduce_sum(metrics.counts)
         loss, terms = self.strategy.all_reduce_sum(np.array([loss, terms])).tolist()
@@ -314,16 +311,13 @@ class Trainer:
             # Nothing of a validation cut short may stay: the resumed run does all of it again.
             set_buffers(self.model, buffers)
             self._stop_now(stage, request.signal_number)
-        figures = metrics.compute()
+        values = metrics.compute()
         if self.config.lr_schedule == "plateau":
-            found = figures[self.task.main_metric.key]
+            found = values[self.task.main_metric.key]
             stage.schedule.step(math.nan if found is None else found)  # NaN is no better
-        return {"loss": loss, **figures}
+        return {"loss": loss, **values}
 
     # -- Stopping, saving, resuming -------------------------------------------------------------
-
-    def _say_stopping(self, signal_number: int) -> None:
-        self.show.message("stopping after this step (Ctrl-C again stops at once, without saving)")
 
     def _check_stop(self, stage: Stage) -> None:
         signal_number = self.strategy.all_reduce_max(self.stop.signal_number)
@@ -370,7 +364,7 @@ class Trainer:
             save_checkpoint(self.run.best, checkpoint)
 
     def header(self) -> dict[str, Any]:
-        """Return what a checkpoint says about the network and the run."""
+        """Return what a checkpoint stores about the network and the run, as plain JSON."""
         return {
             "model": {"name": self.config.model, "arguments": self.model.config()},
             "input_size": self.config.input_size,

@@ -1,4 +1,4 @@
-"""What processes say to each other, in processes that truly run."""
+"""What processes exchange, in processes that truly run."""
 
 from __future__ import annotations
 

@@ -144,8 +144,8 @@ def test_a_step_above_the_budget_turns_recomputation_on(monkeypatch):
         machine.step(watch, 8)
     assert machine.model.recompute
     assert machine.messages[0] == (
-        "memory: a step took 164 MiB, more than --memory-budget 150 MiB; from now on activations "
-        "are computed twice instead of kept (--recompute)"
+        "memory: a step took 164 MiB, more than the memory budget of 150 MiB; from now on "
+        "activations are computed twice instead of kept (recompute)"
     )
     assert machine.allowed[-1] == (150 - 100 - 24) * MIB
     assert machine.messages[1:] == [
@@ -161,8 +161,8 @@ def test_when_that_is_not_enough_the_error_has_what_would_fit(monkeypatch, budge
     with pytest.raises(TrainingError) as stopped:
         machine.step(watch, 8)
     text = str(stopped.value)
-    assert "a step with --batch-size 8 needs about 124 MiB though" in text
-    assert f"--memory-budget is {format_size(parse_size(f'{budget}MiB'))}" in text
+    assert "a step with batch_size 8 needs about 124 MiB though" in text
+    assert f"memory_budget is {format_size(parse_size(f'{budget}MiB'))}" in text
     fits = f"a batch of {batch} would fit" if batch else "not even a batch of 1 would fit"
     assert text.endswith(fits)
     # And it is true: the machine agrees.

@@ -85,8 +85,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     }
     text = json.dumps(header, allow_nan=True).encode()
     arrays["header"] = np.frombuffer(text, np.uint8)
-    for name, array in checkpoint.model_state.items():
-        arrays[f"model/{name}"] = array
+    arrays |= {f"model/{name}": array for name, array in checkpoint.model_state.items()}
     try:
         with replacing(path, sync=True) as file:
             lazy = {name: _LazyHostArray(array) for name, array in arrays.items()}
@@ -121,7 +120,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     ------
     CheckpointError
         If the file is missing, truncated or damaged, is not a minideconv checkpoint, or was written
-        by a newer format than this version knows.
+        in a newer format than this version reads.
     """
     path = Path(path)
     with _open(path) as (header, archive):
@@ -171,12 +170,10 @@ def _read_problem(path: Path) -> str:
 
 
 def _parse_header(path: Path, data: Array) -> dict[str, Any]:
-    try:
+    header: Any = None
+    with contextlib.suppress(UnicodeDecodeError, json.JSONDecodeError):
         header = json.loads(data.tobytes().decode())
-        known = isinstance(header, dict) and header.get("format") == _FORMAT
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        known = False
-    if not known:
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise CheckpointError(
             f"checkpoint {path} is a NumPy file but not a minideconv checkpoint: "
             "its header is of another kind"
@@ -188,7 +185,7 @@ def _parse_header(path: Path, data: Array) -> dict[str, Any]:
             f"{header.get('minideconv_version')}; this minideconv ({__version__}) reads versions "
             f"up to {FORMAT_VERSION}: install a newer one"
         )
-    return dict(header)
+    return header
 
 
 def check_model_state(
@@ -201,22 +198,19 @@ def check_model_state(
     CheckpointError
         Naming the first parameter, in the network's order, that is missing or has another shape.
     """
+    another = f"checkpoint {where} is of another network: it"
     for name, array in expected.items():
+        shape = tuple(array.shape)
         if name not in found:
+            raise CheckpointError(f"{another} has no {name}, which here has shape {shape}")
+        if (there := tuple(found[name].shape)) != shape:
             raise CheckpointError(
-                f"checkpoint {where} is of another network: it has no {name}, which here has "
-                f"shape {tuple(array.shape)}"
-            )
-        if tuple(found[name].shape) != tuple(array.shape):
-            raise CheckpointError(
-                f"checkpoint {where} is of another network: its {name} has shape "
-                f"{tuple(found[name].shape)}, but here the shape is {tuple(array.shape)}"
+                f"{another}s {name} has shape {there}, but here the shape is {shape}"
             )
     for name, array in found.items():
         if name not in expected:
             raise CheckpointError(
-                f"checkpoint {where} is of another network: it has {name} of shape "
-                f"{tuple(array.shape)}, which this network has not"
+                f"{another} has {name} of shape {tuple(array.shape)}, which this network has not"
             )
 
 

@@ -1,14 +1,15 @@
 """What a run writes down about itself: how far it is, its lines of metrics, its log.
 
-A `Journal` without a run folder writes nothing and still says what there is to say.
+A `Journal` without a run folder prints everything all the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from minideconv.errors import TrainingError
+from minideconv.errors import MinideconvError, TrainingError
+from minideconv.settings.setting import refusal
 from minideconv.tasks import Task
 from minideconv.training.meters import Clock
 from minideconv.training.run.folder import RunFolder
@@ -38,7 +39,7 @@ class RunProgress:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunProgress:
-        """Read what a checkpoint's header says, perhaps one of before there were other tasks."""
+        """Read it from a checkpoint's header, perhaps one of before there were other tasks."""
         values = dict(values)
         if "best_mean_iou" in values:
             best = values.pop("best_mean_iou")
@@ -46,42 +47,24 @@ class RunProgress:
         return cls(**values)
 
 
+@dataclass
 class Journal:
-    """Keeps the lines of one run.
+    """Keeps the lines of one run."""
 
-    Parameters
-    ----------
-    plan : Plan
-        What there is to do.
-    task : Task
-        Says which metrics stand in a line, and which are better.
-    print_freq : int
-        Steps between two lines of metrics.
-    run : RunFolder or None
-        Where the lines go.
-    show : Progress
-        What is printed.
-    writes : bool
-        Whether it is this process that writes to the run folder.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        task: Task,
-        print_freq: int,
-        run: RunFolder | None,
-        show: Progress,
-        writes: bool = True,
-    ) -> None:
-        self.plan = plan
-        self.task = task
-        self.print_freq = print_freq
-        self.run = run
-        self.writes = writes
-        self.show = show
-        self.progress = RunProgress()
-        self.clock = Clock()
+    plan: Plan
+    """What there is to do."""
+    task: Task
+    """Which metrics a line contains, and which are better."""
+    print_freq: int
+    """Steps between two lines of metrics."""
+    run: RunFolder | None
+    """Where the lines go."""
+    show: Progress
+    """What is printed."""
+    writes: bool = True
+    """Whether it is this process that writes to the run folder."""
+    progress: RunProgress = field(default_factory=RunProgress)
+    clock: Clock = field(default_factory=Clock)
 
     def log(self, text: str) -> None:
         """Show a line and keep it in log.txt."""
@@ -134,10 +117,7 @@ class Journal:
             "lr": stage.lr,
             "data_wait": round(self.clock.waiting(), 4),
             "memory": memory,
-            "train": {
-                "loss": stage.loss.epoch_mean(),
-                **self._training_metrics(stage),
-            },
+            "train": {"loss": stage.loss.epoch_mean(), **self._training_metrics(stage)},
         }
 
     def finish_epoch(self, stage: Stage, line: dict[str, Any]) -> bool:
@@ -150,14 +130,12 @@ class Journal:
             f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
             f"loss {line['train']['loss']:.4f}  train {self.task.format_metric(line['train'])}"
         )
-        better = False
-        if "val" in line:
-            text += (
-                f"  val loss {line['val']['loss']:.4f}  val {self.task.format_metric(line['val'])}"
-            )
-            better = self.task.is_better(line["val"], self.progress.best)
+        better, val = False, line.get("val")
+        if val is not None:
+            text += f"  val loss {val['loss']:.4f}  val {self.task.format_metric(val)}"
+            better = self.task.is_better(val, self.progress.best)
             if better:
-                self.progress.best = line["val"][self.task.main_metric.key]
+                self.progress.best = val[self.task.main_metric.key]
                 self.progress.best_epoch = self.progress.epoch
                 text += "  best so far"
         self.log(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
@@ -166,14 +144,18 @@ class Journal:
     def _training_metrics(self, stage: Stage) -> dict[str, Any]:
         return self.task.training_metrics(stage.metrics.compute())
 
-    def not_finite(self, what: str, step: int, lr: float) -> TrainingError:
+    def not_finite(self, what: str, step: int, lr: float) -> MinideconvError:
         """Return the error for a number that is not finite, first seen in `step`."""
         kept = ""
         if self.run is not None and self.run.last.exists():
             kept = f"; the last good checkpoint is {self.run.last}"
-        return TrainingError(
-            f"{what} stopped being finite at step {step} (epoch {self.progress.epoch + 1}) with "
-            f"learning rate {lr:.3g}: try a lower --lr, a longer --warmup or --clip-grad 1{kept}"
+        return refusal(
+            lambda name: (
+                f"{what} stopped being finite at step {step} (epoch {self.progress.epoch + 1}) "
+                f"with learning rate {lr:.3g}: try a lower {name('lr')}, a longer "
+                f"{name('warmup')} or {name('clip_grad')} 1{kept}"
+            ),
+            TrainingError,
         )
 
     def _add_metrics(self, line: dict[str, Any]) -> None:

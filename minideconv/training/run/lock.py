@@ -2,8 +2,8 @@
 
 The lock is the operating system's, on the file `.lock` in the folder: ``flock``, or on Windows
 ``msvcrt.locking``. The system lets go of it when its process ends, however it ends, so a run that
-was killed blocks no other, and the file that it left behind means nothing. The file says who holds
-the lock, for the message only.
+was killed blocks no other, and the file that it left behind means nothing. The file contains which
+process holds the lock, for the message only.
 
 Over NFS the lock holds between machines where the server's lock service runs (Linux, by default).
 On a file system without locks a run goes on unlocked, with a warning.
@@ -83,7 +83,7 @@ def _acquire(path: Path) -> int:
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 warnings.warn(
-                    f"{path.parent} lies on a file system without locks: do not start another"
+                    f"{path.parent} is on a file system without locks: do not start another"
                     " process on this run",
                     RuntimeWarning,
                     stacklevel=2,
@@ -91,9 +91,12 @@ def _acquire(path: Path) -> int:
                 return descriptor
             os.close(descriptor)
             if error.errno in _HELD:
+                holder = "another process"
+                with contextlib.suppress(OSError, UnicodeDecodeError):
+                    holder = path.read_text(encoding="utf-8")[:200] or holder
                 raise UsageError(
-                    f"{path.parent} is in use: {_holder(path)} is training there; wait until it"
-                    " ends, or name another folder"
+                    f"{path.parent} is in use: {holder} is training there; wait until it ends, or"
+                    " name another folder"
                 ) from error
             raise
         os.close(descriptor)
@@ -126,10 +129,3 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _holder(path: Path) -> str:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if holder := path.read_text(encoding="utf-8")[:200]:
-            return holder
-    return "another process"

@@ -1,6 +1,6 @@
 """What a run prints: a live bar on a terminal, plain lines elsewhere, nothing with ``--quiet``.
 
-`make_progress` chooses. All three have the same methods, so the engine does not know which it has.
+`make_progress` chooses. All three have the same methods.
 The bar needs the package rich (extra ``cli``); without it a terminal gets plain lines too.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["BarProgress", "Progress", "StepInfo", "format_seconds", "make_progre
 
 @dataclass(frozen=True)
 class StepInfo:
-    """The figures shown while a run trains; ``metric()`` is the task's, made where it is shown.
+    """The numbers shown while a run trains; ``metric()`` is the task's, made where it is shown.
 
     ``step`` of ``steps`` counts optimiser steps in this epoch, ``seconds_left`` is for the whole
     run (None until it is known).
@@ -106,7 +106,7 @@ class Progress:
             )
 
     def work(self, what: str, done: int, total: int) -> None:
-        """Show how far some other work (validation, say) is."""
+        """Show how far some other work (validation, for example) is."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -159,7 +159,7 @@ class BarProgress(Progress):
 def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     """Return a bar where there is a terminal that can draw one, else plain lines.
 
-    ``NO_COLOR`` and ``TERM=dumb`` ask for plain lines, as does output into a file or a pipe.
+    There are plain lines with ``NO_COLOR``, with ``TERM=dumb``, and into a file or a pipe.
     """
     stream = sys.stdout if stream is None else stream
     plain = quiet or not stream.isatty() or "NO_COLOR" in os.environ

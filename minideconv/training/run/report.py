@@ -61,7 +61,7 @@ def report_html(run: RunFolder) -> str:
     sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
     return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
         _charts(metrics, epochs, task.main_metric),
-        title=escape(_title(settings)),
+        title=escape(_title(settings.model, settings.data)),
         run=escape(run.path.name),
         style=(_HERE / "report.css").read_text(encoding="utf-8") + sections.style,
         facts=" · ".join(_facts(settings, epochs)),
@@ -74,9 +74,9 @@ def report_html(run: RunFolder) -> str:
     )
 
 
-def _title(config: TrainConfig) -> str:
-    data = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
-    return f"{MODELS[config.model].title} on {data.get(config.data, config.data)}"
+def _title(model: str, data: str) -> str:
+    shown = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
+    return f"{MODELS[model].title} on {shown.get(data, data)}"
 
 
 def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
@@ -86,15 +86,13 @@ def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
         f"{count} epochs of {'whole images' if name == 'whole' else f'stage {name}'}"
         for name, count, _ in plan
     )
-    done = epochs[-1] if epochs else None
-    facts = [
-        ", ".join(filter(None, [network, f"input {config.input_size}×{config.input_size}"])),
-        stages,
-    ]
-    if done is not None:
-        facts.append(f"{done['step']:,} steps in {format_seconds(done['elapsed'])}")
-    if done is None or done["epoch"] < total:
-        facts.append(f"<b>still running: {done['epoch'] if done else 0} of {total} epochs</b>")
+    size = f"input {config.input_size}×{config.input_size}"
+    facts = [f"{network}, {size}" if network else size, stages]
+    done = epochs[-1]["epoch"] if epochs else 0
+    if epochs:
+        facts.append(f"{epochs[-1]['step']:,} steps in {format_seconds(epochs[-1]['elapsed'])}")
+    if done < total or not epochs:
+        facts.append(f"<b>still running: {done} of {total} epochs</b>")
     return facts
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from minideconv import random
 from minideconv.data.shard import shard_of
-from minideconv.distributed import communicator
+from minideconv.distributed import processes
 from minideconv.models import deconvnet
 from minideconv.optim import SGD, Adam
 from minideconv.tasks import Segmentation
@@ -116,7 +116,7 @@ def difference(found, wanted):
 
 
 if __name__ == "__main__":
-    comm = communicator(limit=300)
+    comm = processes(limit=300)
     results = {}
     for kind in ("sgd", "adam"):
         wanted = train(SingleProcess(), kind)
