@@ -22,8 +22,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.backend.choice import keep_choices
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
-from minideconv.ops.geometry import pair
-from minideconv.ops.im2col import IntPair
+from minideconv.ops.geometry import IntPair, pair, pairs
 from minideconv.ops.switches import Switches
 
 __all__ = [
@@ -54,11 +53,6 @@ def _data(tensor: Tensor | Array | None) -> Any:
     return tensor.data if isinstance(tensor, Tensor) else tensor
 
 
-def _pairs(op: str, **sizes: Any) -> dict[str, Any]:
-    """Return each size as a pair (along height, along width)."""
-    return {name: pair(size, name, op) for name, size in sizes.items()}
-
-
 # ---- convolutions --------------------------------------------------------------------------------
 
 
@@ -72,7 +66,7 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
-    options = _pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
+    options: dict[str, Any] = pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
     options["groups"] = groups
     y = ops.conv2d(x.data, weight.data, _data(bias), **options)
 
@@ -97,9 +91,11 @@ def conv_transpose2d(
 
     See `ops.conv_transpose2d`.
     """
-    window = _pairs("conv_transpose2d", stride=stride, padding=padding, dilation=dilation)
+    window: dict[str, Any] = pairs(
+        "conv_transpose2d", stride=stride, padding=padding, dilation=dilation
+    )
     window["groups"] = groups
-    options = window | _pairs("conv_transpose2d", output_padding=output_padding)
+    options = window | pairs("conv_transpose2d", output_padding=output_padding)
     y = ops.conv_transpose2d(x.data, weight.data, _data(bias), **options)
 
     @keep_choices
@@ -158,7 +154,7 @@ def _pool_options(
     ceil_mode: bool,
 ) -> dict[str, Any]:
     stride = kernel_size if stride is None else stride
-    sizes = _pairs(op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    sizes = pairs(op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
     return {**sizes, "ceil_mode": ceil_mode}
 
 
@@ -362,7 +358,7 @@ def sync_batch_norm(
     """
     options = _norm_options(running_mean, running_var, True, momentum, eps)
     del options["training"]
-    options |= {"together": comm, "relu": relu}
+    options |= {"comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:

@@ -19,7 +19,7 @@ from minideconv.engine.layout import empty_weight
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
 from minideconv.ops import geometry
-from minideconv.ops.im2col import IntPair
+from minideconv.ops.geometry import IntPair
 from minideconv.ops.switches import Switches
 
 __all__ = [

@@ -20,7 +20,8 @@ import numpy as np
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
+from minideconv.ops.geometry import IntPair, Window
+from minideconv.ops.pool_window import check_images, pool_window
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward"]
 
@@ -124,15 +125,13 @@ def avg_pool2d_backward(
     return dx
 
 
-def _divisors(window: PoolWindow, count_include_pad: bool, like: Array) -> Array:
+def _divisors(window: Window, count_include_pad: bool, like: Array) -> Array:
     """How many pixels each window divides by: (H', W')."""
     return _made_divisors(window, count_include_pad, like.dtype.name, device_of(like))
 
 
 @lru_cache(maxsize=64)
-def _made_divisors(
-    window: PoolWindow, count_include_pad: bool, dtype: str, device: Device
-) -> Array:
+def _made_divisors(window: Window, count_include_pad: bool, dtype: str, device: Device) -> Array:
     """Make them on the host and send them once: a training step is not to wait for it."""
     counts = []
     for axis in (0, 1):

@@ -24,13 +24,21 @@ from minideconv.ops.batch_norm import (
     batch_norm_backward_core,
 )
 from minideconv.ops.batch_norm_checks import check_gradient
-from minideconv.ops.signature import with_signature_of
 
 __all__ = ["batch_norm_relu", "batch_norm_relu_backward"]
 
 
-@with_signature_of(batch_norm)
-def batch_norm_relu(*arguments: Any, **options: Any) -> Any:
+def batch_norm_relu(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    return_saved: bool = False,
+) -> Any:
     """Return ``relu(batch_norm(x, ...))``; arguments, results and errors are `batch_norm`'s.
 
     Examples
@@ -41,7 +49,8 @@ def batch_norm_relu(*arguments: Any, **options: Any) -> Any:
     array([[0., 4.],
            [1., 2.]])
     """
-    return batch_norm(*arguments, **options, relu=True)
+    options = (weight, bias, training, momentum, eps, return_saved)
+    return batch_norm(x, running_mean, running_var, *options, relu=True)
 
 
 def batch_norm_relu_backward(

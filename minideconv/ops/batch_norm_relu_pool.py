@@ -15,7 +15,8 @@ from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops.batch_norm import BatchNormSaved, Gradients, normalize, statistics
 from minideconv.ops.batch_norm_checks import check
 from minideconv.ops.batch_norm_relu import batch_norm_relu_backward
-from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
+from minideconv.ops.geometry import IntPair, Window
+from minideconv.ops.pool_window import check_images, pool_window
 from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.switches import Switches
 from minideconv.ops.unpooling import check_planes, check_values, scatter_add, scatter_taps
@@ -85,7 +86,7 @@ def batch_norm_relu_pool(
 
 @accelerated
 def normalize_relu_pool(
-    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: PoolWindow
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: Window
 ) -> tuple[Array, Array]:
     """Return the maxima of the normalised and rectified map, and the taps that had them."""
     return max_pool2d_core(normalize(x, saved, weight, bias, relu=True), window, True)
@@ -128,7 +129,7 @@ def batch_norm_relu_pool_backward(
 def batch_norm_relu_pool_backward_core(
     dy: Array,
     taps: Array,
-    window: PoolWindow,
+    window: Window,
     x: Array,
     saved: BatchNormSaved,
     weight: Array | None,

@@ -38,9 +38,9 @@ from functools import reduce
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated
 from minideconv.backend.parallel import map_ordered
+from minideconv.ops.geometry import IntPair
 from minideconv.ops.im2col import (
     Block,
-    IntPair,
     Window,
     conv_transpose_window,
     conv_window,

@@ -20,7 +20,8 @@ import numpy as np
 from minideconv.backend import Array, to_cpu
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.im2col import IntPair, im2col
+from minideconv.ops.geometry import IntPair
+from minideconv.ops.im2col import im2col
 
 __all__ = ["conv_matrix"]
 

@@ -15,7 +15,7 @@ Source: Srivastava et al., "Dropout: a simple way to prevent neural networks fro
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 from minideconv import random
 from minideconv.backend import Array, get_xp
@@ -24,24 +24,10 @@ from minideconv.backend.dispatch import accelerated, device_guard
 __all__ = ["dropout", "dropout_backward", "masked"]
 
 
-@overload
-def dropout(
-    x: Array,
-    p: float = ...,
-    training: bool = ...,
-    rng: Any = ...,
-    return_mask: Literal[False] = ...,
-) -> Array: ...
-@overload
-def dropout(
-    x: Array, p: float = ..., training: bool = ..., rng: Any = ..., *, return_mask: Literal[True]
-) -> tuple[Array, Array | None]: ...
-
-
 @device_guard
 def dropout(
     x: Array, p: float = 0.5, training: bool = True, rng: Any = None, return_mask: bool = False
-) -> Array | tuple[Array, Array | None]:
+) -> Any:
     """Return `x` with random elements set to 0 and the others divided by ``1 - p``.
 
     Parameters

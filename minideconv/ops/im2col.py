@@ -17,7 +17,6 @@ processing" (2006), section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -25,12 +24,11 @@ from typing import Any
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.geometry import Pair
+from minideconv.ops.geometry import IntPair, Pair, Window
 from minideconv.ops.workspace import rows_per_block
 
 __all__ = [
     "Block",
-    "IntPair",
     "Window",
     "col2im",
     "conv_transpose_window",
@@ -44,36 +42,15 @@ __all__ = [
     "zero_pad",
 ]
 
-IntPair = int | tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A sliding window over an image of ``size`` pixels; it stops at ``out`` positions."""
-
-    size: Pair
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    out: Pair
-
-    def tap(self, i: int, j: int, rows: slice | None = None) -> tuple[slice, slice]:
-        """Return the padded image's pixels that kernel entry (i, j) meets at output `rows`."""
-        first, last = (0, self.out[0]) if rows is None else (rows.start, rows.stop)
-        (sh, sw), (dh, dw) = self.stride, self.dilation
-        top, left = first * sh + i * dh, j * dw
-        return (
-            slice(top, top + (last - first - 1) * sh + 1, sh),
-            slice(left, left + (self.out[1] - 1) * sw + 1, sw),
-        )
-
 
 def conv_window(
     op: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
 ) -> Window:
     """Check a convolution's arguments and return its `Window` on an image of `size`."""
-    return _conv_window(op, (size[0], size[1]), *_pairs(op, kernel, stride, padding, dilation))
+    pairs = geometry.pairs(
+        op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation
+    )
+    return _conv_window(op, (size[0], size[1]), *pairs.values())
 
 
 def conv_transpose_window(
@@ -81,19 +58,10 @@ def conv_transpose_window(
 ) -> Window:
     """Return the `Window` of the convolution whose transpose is applied to an image of `size`."""
     extra = geometry.pair(output_padding, "output_padding", op)
-    pairs = _pairs(op, kernel, stride, padding, dilation)
-    return _conv_transpose_window(op, (size[0], size[1]), *pairs, extra)
-
-
-def _pairs(
-    op: str, kernel: Any, stride: Any, padding: Any, dilation: Any
-) -> tuple[Pair, Pair, Pair, Pair]:
-    return (
-        geometry.pair(kernel, "kernel_size", op),
-        geometry.pair(stride, "stride", op),
-        geometry.pair(padding, "padding", op),
-        geometry.pair(dilation, "dilation", op),
+    pairs = geometry.pairs(
+        op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation
     )
+    return _conv_transpose_window(op, (size[0], size[1]), *pairs.values(), extra)
 
 
 @lru_cache(maxsize=1024)  # a network asks the same few questions at every step

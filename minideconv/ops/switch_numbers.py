@@ -11,8 +11,7 @@ import numpy as np
 
 from minideconv.backend import Array, get_xp
 from minideconv.ops import geometry
-from minideconv.ops.geometry import Pair
-from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.geometry import Pair, Window
 
 __all__ = [
     "check_indices",
@@ -32,7 +31,7 @@ __all__ = [
 # Taps to indices and back
 
 
-def tap_dtype(window: PoolWindow) -> Any:
+def tap_dtype(window: Window) -> Any:
     """Return the smallest unsigned type that numbers the window's taps, nearly always uint8."""
     return np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)
 
@@ -42,13 +41,13 @@ def index_dtype(plane: Pair) -> Any:
     return np.int32 if plane[0] * plane[1] <= 2**31 else np.int64
 
 
-def corners(window: PoolWindow, xp: Any) -> tuple[Array, Array]:
+def corners(window: Window, xp: Any) -> tuple[Array, Array]:
     """Return the row of every window's tap 0, shape (H', 1), and its column, shape (W',)."""
     rows, columns = (xp.asarray(list(window.starts(axis)), dtype=np.int64) for axis in (0, 1))
     return rows[:, None], columns
 
 
-def rows_and_columns(taps: Array, window: PoolWindow) -> tuple[Array, Array]:
+def rows_and_columns(taps: Array, window: Window) -> tuple[Array, Array]:
     """Return the pixel that every tap meets; outside the plane where it lies in the padding."""
     top, left = corners(window, get_xp(taps))
     taps = taps.astype(np.int64)  # 8 bits would not hold i * dilation
@@ -56,7 +55,7 @@ def rows_and_columns(taps: Array, window: PoolWindow) -> tuple[Array, Array]:
     return top + i * window.dilation[0], left + j * window.dilation[1]
 
 
-def indices_from_taps(taps: Array, window: PoolWindow) -> Array:
+def indices_from_taps(taps: Array, window: Window) -> Array:
     """Return ``(top + i dh) W + left + j dw``: a table over the taps, plus the corner's index."""
     xp = get_xp(taps)
     width, (dh, dw) = window.size[1], window.dilation
@@ -70,7 +69,7 @@ def indices_from_taps(taps: Array, window: PoolWindow) -> Array:
     return indices
 
 
-def taps_from_indices(indices: Array, window: PoolWindow) -> Array:
+def taps_from_indices(indices: Array, window: Window) -> Array:
     """Return which tap of its window each index is; refuse an index outside its window."""
     top, left = corners(window, get_xp(indices))
     (kh, kw), (dh, dw) = window.kernel, window.dilation

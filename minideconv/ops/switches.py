@@ -26,8 +26,8 @@ import numpy as np
 
 from minideconv.backend import Array, Device, device_of, to_device
 from minideconv.backend.dispatch import device_guard
-from minideconv.ops.geometry import Pair
-from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
+from minideconv.ops.geometry import IntPair, Pair, Window
+from minideconv.ops.pool_window import pool_window
 from minideconv.ops.switch_numbers import (
     check_indices,
     check_plane_shape,
@@ -77,7 +77,7 @@ class Switches:
     __slots__ = ("_indices", "_taps", "_window", "_winners", "plane_shape")
 
     plane_shape: Pair
-    _window: PoolWindow | None
+    _window: Window | None
     _indices: Array | None
     _taps: Array | None
     _winners: Array | None
@@ -109,7 +109,7 @@ class Switches:
         self._fill(plane, window, indices, taps)
 
     def _fill(
-        self, plane: Pair, window: PoolWindow | None, indices: Array | None, taps: Array | None
+        self, plane: Pair, window: Window | None, indices: Array | None, taps: Array | None
     ) -> None:
         """Set everything; either `indices` or `taps` may wait until it is asked for."""
         values = (plane, window, indices, taps, None)
@@ -118,7 +118,7 @@ class Switches:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def _from_taps(cls, taps: Array, window: PoolWindow) -> Switches:
+    def _from_taps(cls, taps: Array, window: Window) -> Switches:
         """Wrap the taps that a pooling found, which need no check."""
         switches = cls.__new__(cls)
         switches._fill(window.size, window, None, taps)

@@ -25,8 +25,8 @@ from typing import Any, Literal
 
 from minideconv.backend import Array, device_of, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
-from minideconv.ops.geometry import Pair
-from minideconv.ops.pool_window import PoolWindow, check_images
+from minideconv.ops.geometry import Pair, Window
+from minideconv.ops.pool_window import check_images
 from minideconv.ops.switch_numbers import plane_starts
 from minideconv.ops.switches import Switches
 
@@ -122,7 +122,7 @@ def gather(planes: Array, switches: Switches) -> Array:
 
 
 @accelerated
-def gather_taps(planes: Array, taps: Array, window: PoolWindow) -> Array:
+def gather_taps(planes: Array, taps: Array, window: Window) -> Array:
     """G for switches that know their window."""
     y: Array = get_xp(planes).zeros_like(planes, shape=taps.shape)
     for tap, outputs, pixels_under_tap in window.taps():
@@ -140,7 +140,7 @@ def scatter_add(values: Array, switches: Switches) -> Array:
 
 
 @accelerated
-def scatter_taps(values: Array, taps: Array, window: PoolWindow) -> Array:
+def scatter_taps(values: Array, taps: Array, window: Window) -> Array:
     """G* for switches that know their window."""
     xp = get_xp(values)
     planes: Array = xp.zeros_like(values, shape=(*values.shape[:2], *window.size))
@@ -188,7 +188,7 @@ def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
     return switches._winners
 
 
-def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
+def _last_of_taps(switches: Switches, window: Window) -> Array:
     """Give each pixel to the first tap that chose it, which belongs to the last window that did."""
     taps = switches._taps
     assert taps is not None
