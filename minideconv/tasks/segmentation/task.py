@@ -15,7 +15,7 @@ from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import overlay
 from minideconv.engine.cuda import confusion as confusion_on_gpu
-from minideconv.ops.cross_entropy import check_labels
+from minideconv.ops.cross_entropy_checks import check_labels
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.metrics import VOID
 from minideconv.settings.run import RunConfig
