@@ -10,15 +10,15 @@ The second inverts the first up to the remainder that the floor drops: ``stride`
 the same ``n'``, and ``output_padding`` says which of them is meant. See Dumoulin and Visin, "A
 guide to convolution arithmetic for deep learning" (2016), relationships 6 and 14.
 
-Tap ``i`` of the window at output ``o`` meets the pixel ``o * stride - padding + i * dilation``.
-`Window` gives these pixels for a whole axis or plane at once, as slices.
+Tap ``i`` of the window at output ``o`` meets the pixel ``o * stride - padding + i * dilation``;
+`Window` has these pixels as slices.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "Window",
     "check_at_least",
     "check_output_padding",
+    "check_positive",
     "check_window",
     "conv_output_size",
     "conv_transpose_output_size",
@@ -74,6 +75,13 @@ def pair(value: Any, name: str, op: str) -> Pair:
 def pairs(op: str, **sizes: Any) -> dict[str, Pair]:
     """Return each size as a `pair`."""
     return {name: pair(size, name, op) for name, size in sizes.items()}
+
+
+def check_positive(op: str, **sizes: int) -> None:
+    """Raise ValueError if one of the sizes is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{op}: {name} is {size}; it must be at least 1")
 
 
 def check_at_least(values: Pair, least: int, name: str, op: str) -> Pair:
@@ -230,8 +238,8 @@ def conv_transpose_output_size(
 
 def output_padding_for(
     output_size: Pair,
-    size: Pair,
-    kernel: Pair,
+    size: Sequence[int],
+    kernel: Sequence[int],
     stride: Pair,
     padding: Pair,
     dilation: Pair,
