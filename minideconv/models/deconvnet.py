@@ -205,8 +205,7 @@ class DeconvNet(Module):
         for number in range(self.stages, 0, -1):
             stage = self._stage("deconv", number)
             x = self._compute(number, _expand, stage, x, all_switches.pop())
-        scores: Tensor = self.seg_score(x)
-        return scores
+        return self.seg_score(x)
 
     def _stage(self, side: str, number: int) -> list[Module]:
         """Return the modules of one side of a row of the table, in the order of computation."""

@@ -44,8 +44,7 @@ def buffer_array(caller: str, value: Any) -> Array:
             f"{caller} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
             " first for anything else"
         )
-    array: Array = value
-    return array
+    return value
 
 
 def no_such(

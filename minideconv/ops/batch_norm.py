@@ -314,14 +314,9 @@ def _centre(planes: Array, mean: Array) -> tuple[Array, Array]:
 
 def _sum(a: Array) -> Array:
     """Sum over N, H, W: (N, C, H, W) -> (C,) in float64, rows in the array's own precision."""
-    return _add_rows(get_xp(a).einsum("nchw->nch", a))
+    return get_xp(a).einsum("nchw->nch", a).sum(axis=(0, 2), dtype="float64")
 
 
 def _dot(a: Array, b: Array) -> Array:
     """Sum of ``a * b`` over N, H, W: (C,) in float64, with no array of products in between."""
-    return _add_rows(get_xp(a).einsum("nchw,nchw->nch", a, b))
-
-
-def _add_rows(rows: Array) -> Array:
-    total: Array = rows.sum(axis=(0, 2), dtype="float64")
-    return total
+    return get_xp(a).einsum("nchw,nchw->nch", a, b).sum(axis=(0, 2), dtype="float64")

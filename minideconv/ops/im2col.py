@@ -83,14 +83,12 @@ def _conv_transpose_window(
 # The two loops over taps, each the transpose of the other; arrays here are (C, N, H, W)
 
 
-def zero_pad(x: Array, padding: Pair) -> Array:
-    """(C, N, H, W) -> (C, N, H + 2 ph, W + 2 pw), zeros around."""
-    ph, pw = padding
-    if ph == 0 and pw == 0:
+def zero_pad(x: Array, window: Window) -> Array:
+    """(C, N, H, W) -> (C, N, H + 2 ph, W + 2 pw), zeros around; `x` itself without padding."""
+    if window.padding == (0, 0):
         return x
-    c, n, h, w = x.shape
-    padded: Array = get_xp(x).zeros((c, n, h + 2 * ph, w + 2 * pw), x.dtype)
-    padded[:, :, ph : ph + h, pw : pw + w] = x
+    padded = padded_zeros(x, x.shape[0], x.shape[1], window)
+    crop(padded, window)[...] = x
     return padded
 
 
@@ -120,8 +118,7 @@ def scatter(cols: Array, padded: Array, window: Window, rows: slice) -> None:
 def padded_zeros(like: Array, c: int, n: int, window: Window) -> Array:
     """Return zeros for a padded image, (C, N, H + 2 ph, W + 2 pw), on the device of `like`."""
     (h, w), (ph, pw) = window.size, window.padding
-    padded: Array = get_xp(like).zeros((c, n, h + 2 * ph, w + 2 * pw), like.dtype)
-    return padded
+    return get_xp(like).zeros((c, n, h + 2 * ph, w + 2 * pw), like.dtype)
 
 
 def crop(padded: Array, window: Window) -> Array:
@@ -155,19 +152,14 @@ def parts(x: Array, window: Window) -> list[list[Block]]:
 def _blocks(images: range, rows: int, window: Window) -> list[Block]:
     """List the blocks of `rows` output rows, or of as many whole images as have that many."""
     ho, wo = window.out
+    images_per_block = max(1, rows // ho)
     found = []
-    if rows >= ho:
-        step = rows // ho
-        for start in range(images.start, images.stop, step):
-            stop = min(start + step, images.stop)
-            columns = slice(start * ho * wo, stop * ho * wo)
-            found.append((slice(start, stop), slice(0, ho), columns))
-    else:
-        for image in images:
-            for start in range(0, ho, rows):
-                stop = min(start + rows, ho)
-                columns = slice((image * ho + start) * wo, (image * ho + stop) * wo)
-                found.append((slice(image, image + 1), slice(start, stop), columns))
+    for first in range(images.start, images.stop, images_per_block):
+        last = min(first + images_per_block, images.stop) - 1
+        for top in range(0, ho, rows):
+            bottom = min(top + rows, ho)
+            columns = slice((first * ho + top) * wo, (last * ho + bottom) * wo)
+            found.append((slice(first, last + 1), slice(top, bottom), columns))
     return found
 
 
@@ -215,7 +207,7 @@ def im2col(
     window = conv_window("im2col", (h, w), kernel_size, stride, padding, dilation)
     kh, kw = window.kernel
     ho, wo = window.out
-    cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window.padding), window, slice(0, ho))
+    cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window), window, slice(0, ho))
     if window.kernel == (1, 1):
         cols = cols.copy()  # `gather` returned a view of x, which is not the caller's to change
     return cols.reshape(c * kh * kw, n, ho * wo).transpose(1, 0, 2)
@@ -255,8 +247,9 @@ def col2im(
     ho, wo = window.out
     if cols.ndim != 3 or cols.shape[1] % (kh * kw) or cols.shape[2] != ho * wo:
         raise ValueError(
-            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}), because"
-            f" a {kh}x{kw} kernel stops at {ho}x{wo} positions of an image of {size[0]}x{size[1]}"
+            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}), "
+            f"because a {kh}x{kw} kernel stops at {ho}x{wo} positions "
+            f"of an image of {size[0]}x{size[1]}"
         )
     n, c = cols.shape[0], cols.shape[1] // (kh * kw)
     taps = cols.transpose(1, 0, 2).reshape(c, kh, kw, n, ho, wo)

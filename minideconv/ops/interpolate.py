@@ -166,8 +166,7 @@ def interpolate_core(
         return xp.take(xp.take(x, rows, axis=2), columns, axis=3)
     a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)
     a_w = interpolation_matrix(width, new[1], mode, align_corners, factors[1], like=x)
-    y: Array = a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
-    return y
+    return a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
 
 
 def interpolate_backward(
@@ -189,8 +188,9 @@ def interpolate_backward(
     """
     _check_mode(mode, align_corners)
     height, width = input_size[-2:]
-    size = (height, width)
-    return interpolate_backward_core(dy, size, mode, align_corners, _factors(scale_factor))
+    return interpolate_backward_core(
+        dy, (height, width), mode, align_corners, _factors(scale_factor)
+    )
 
 
 @accelerated
@@ -201,8 +201,7 @@ def interpolate_backward_core(
     height, width = size
     a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
     a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
-    dx: Array = a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)
-    return dx
+    return a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)
 
 
 def _check_mode(mode: str, align_corners: bool) -> None:
@@ -228,8 +227,8 @@ def _geometry(
         new = (height, width)
     if min(*new, *x.shape[2:]) < 1:
         raise ValueError(
-            f"interpolate: an image of {x.shape[2]} x {x.shape[3]} pixels cannot become {new[0]} x"
-            f" {new[1]}; all four numbers must be at least 1"
+            f"interpolate: an image of {x.shape[2]} x {x.shape[3]} pixels cannot become "
+            f"{new[0]} x {new[1]}; all four numbers must be at least 1"
         )
     return new, factors
 

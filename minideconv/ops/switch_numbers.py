@@ -83,8 +83,7 @@ def taps_from_indices(indices: Array, window: Window) -> Array:
 def plane_starts(array: Array, plane_size: int) -> Array:
     """Return the index of every plane's first pixel in the tensor, shape (N, C, 1, 1)."""
     n, c = array.shape[:2]
-    numbers: Array = get_xp(array).arange(n * c, dtype=np.int64).reshape(n, c, 1, 1)
-    return numbers * plane_size
+    return get_xp(array).arange(n * c, dtype=np.int64).reshape(n, c, 1, 1) * plane_size
 
 
 # ---------------------------------------------------------------------------------------------

@@ -117,8 +117,7 @@ def gather(planes: Array, switches: Switches) -> Array:
         return gather_taps(planes, taps, window)
     n, c, ho, wo = switches.shape
     pixels, indices = planes.reshape(n, c, -1), switches.indices.reshape(n, c, -1)
-    y: Array = get_xp(planes).take_along_axis(pixels, indices, axis=2)
-    return y.reshape(n, c, ho, wo)
+    return get_xp(planes).take_along_axis(pixels, indices, axis=2).reshape(n, c, ho, wo)
 
 
 @accelerated

@@ -1,4 +1,4 @@
-"""Line charts as SVG text: a few lines over training steps, with axes people can read.
+"""Line charts as SVG text: a few lines over training steps, with axes at round numbers.
 
 They use the page's text colour (``currentColor``), so they suit light and dark pages, and need
 neither a script nor a font.
@@ -29,8 +29,8 @@ class Line:
     """Mark every point, for lines of few points."""
 
 
-def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about `count` round numbers that cover ``[low, high]``: steps of 1, 2 or 5.
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Return about five round numbers that cover ``[low, high]``: steps of 1, 2 or 5.
 
     >>> nice_ticks(0.0, 0.83)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -39,7 +39,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """
     if not high > low:
         high = low + 1.0
-    raw = (high - low) / count
+    raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -59,7 +59,7 @@ def line_chart(
     Parameters
     ----------
     title : str
-        Said to screen readers; the page writes its own heading.
+        For screen readers; the page writes its own heading.
     lines : sequence of Line
         Lines without points are left out.
     marks : sequence of (x, text)
