@@ -133,7 +133,8 @@ def max_pool2d(
 
     See `ops.max_pool2d`.
     """
-    options = _pool_options("max_pool2d", kernel_size, stride, padding, dilation, ceil_mode)
+    options = _pool_options("max_pool2d", kernel_size, stride, padding=padding, dilation=dilation)
+    options["ceil_mode"] = ceil_mode
     if not return_switches and not (is_grad_enabled() and x.requires_grad):
         return wrap(ops.max_pool2d(x.data, **options))
     y, switches = ops.max_pool2d(x.data, **options, return_switches=True)
@@ -145,17 +146,9 @@ def max_pool2d(
     return (pooled, switches) if return_switches else pooled
 
 
-def _pool_options(
-    op: str,
-    kernel_size: IntPair,
-    stride: IntPair | None,
-    padding: IntPair,
-    dilation: IntPair,
-    ceil_mode: bool,
-) -> dict[str, Any]:
+def _pool_options(op: str, kernel_size: Any, stride: Any, **others: Any) -> dict[str, Any]:
     stride = kernel_size if stride is None else stride
-    sizes = pairs(op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    return {**sizes, "ceil_mode": ceil_mode}
+    return dict(pairs(op, kernel_size=kernel_size, stride=stride, **others))
 
 
 def max_unpool2d(
@@ -180,9 +173,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """Average each window; see `ops.avg_pool2d`."""
-    options = _pool_options("avg_pool2d", kernel_size, stride, padding, 1, ceil_mode)
-    del options["dilation"]
-    options["count_include_pad"] = count_include_pad
+    options = _pool_options("avg_pool2d", kernel_size, stride, padding=padding)
+    options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     size = (x.shape[-2], x.shape[-1])
     y = ops.avg_pool2d(x.data, **options)
 
@@ -231,26 +223,14 @@ def interpolate(
 
 
 @device_guard
-def _running(statistics: Array | Tensor | None) -> Array | None:
-    """Return the array to update: where a forward is carried out once more, a copy."""
-    array: Array | None = _data(statistics)
-    return array.copy() if array is not None and is_replaying() else array
-
-
-def _norm_options(
-    running_mean: Array | Tensor | None,
-    running_var: Array | Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
+def _statistics(
+    running_mean: Array | Tensor | None, running_var: Array | Tensor | None
 ) -> dict[str, Any]:
-    statistics = {"running_mean": _running(running_mean), "running_var": _running(running_var)}
-    return {**statistics, "training": training, "momentum": momentum, "eps": eps}
-
-
-def _from_batch(options: dict[str, Any]) -> bool:
-    """Return whether the mean and the variance depend on the input."""
-    return options["training"] or options["running_mean"] is None or options["running_var"] is None
+    """Return the arrays to update: where a forward is carried out once more, copies."""
+    arrays = {"running_mean": _data(running_mean), "running_var": _data(running_var)}
+    if is_replaying():
+        arrays = {name: None if a is None else a.copy() for name, a in arrays.items()}
+    return arrays
 
 
 def batch_norm(
@@ -267,11 +247,11 @@ def batch_norm(
 
     In training the running statistics, arrays or Tensors, are updated in place.
     """
-    options = _norm_options(running_mean, running_var, training, momentum, eps)
-    y, saved = ops.batch_norm(
-        x.data, weight=_data(weight), bias=_data(bias), return_saved=True, **options
-    )
-    from_batch = _from_batch(options)
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    arrays = {"weight": _data(weight), "bias": _data(bias)}
+    y, saved = ops.batch_norm(x.data, **arrays, **options, return_saved=True)
+    from_batch = training or running_mean is None  # mean and variance depend on x
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array | None) -> Grads:
         return ops.batch_norm_backward(dy, x_data, saved, weight_data, from_batch)
@@ -290,11 +270,11 @@ def batch_norm_relu(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
-    options = _norm_options(running_mean, running_var, training, momentum, eps)
-    y, saved = ops.batch_norm_relu(
-        x.data, weight=_data(weight), bias=_data(bias), return_saved=True, **options
-    )
-    from_batch = _from_batch(options)
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    arrays = {"weight": _data(weight), "bias": _data(bias)}
+    y, saved = ops.batch_norm_relu(x.data, **arrays, **options, return_saved=True)
+    from_batch = training or running_mean is None
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
         return ops.batch_norm_relu_backward(dy, x_data, saved, weight_data, bias_data, from_batch)
@@ -323,12 +303,13 @@ def batch_norm_relu_pool(
     The map in between is not kept; see `ops.batch_norm_relu_pool`.
     """
     op = "batch_norm_relu_pool"
-    options = _norm_options(running_mean, running_var, training, momentum, eps)
-    options |= _pool_options(op, kernel_size, stride, padding, dilation, ceil_mode)
-    y, switches, saved = ops.batch_norm_relu_pool(
-        x.data, weight=_data(weight), bias=_data(bias), **options
-    )
-    from_batch = _from_batch(options)
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    options |= _pool_options(op, kernel_size, stride, padding=padding, dilation=dilation)
+    options["ceil_mode"] = ceil_mode
+    arrays = {"weight": _data(weight), "bias": _data(bias)}
+    y, switches, saved = ops.batch_norm_relu_pool(x.data, **arrays, **options)
+    from_batch = training or running_mean is None
 
     def backward(
         dy: Array, needs: Needs, switches: Switches, x_data: Array, weight_data: Any, bias_data: Any
@@ -356,9 +337,8 @@ def sync_batch_norm(
 
     See `ops.sync_batch_norm`. With `relu` the result is rectified.
     """
-    options = _norm_options(running_mean, running_var, True, momentum, eps)
-    del options["training"]
-    options |= {"comm": comm, "relu": relu}
+    options = _statistics(running_mean, running_var)
+    options |= {"momentum": momentum, "eps": eps, "comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:

@@ -74,13 +74,7 @@ class Switches:
     (array([[[[1, 6]]]], dtype=int32), array([[[[1, 2]]]], dtype=int32))
     """
 
-    __slots__ = ("_indices", "_taps", "_window", "_winners", "plane_shape")
-
-    plane_shape: Pair
-    _window: Window | None
-    _indices: Array | None
-    _taps: Array | None
-    _winners: Array | None
+    __slots__ = ("_indices", "_plane_shape", "_taps", "_window", "_winners")
 
     @device_guard
     def __init__(
@@ -108,14 +102,11 @@ class Switches:
         taps = None if window is None else taps_from_indices(indices, window)
         self._fill(plane, window, indices, taps)
 
-    def _fill(
-        self, plane: Pair, window: Window | None, indices: Array | None, taps: Array | None
-    ) -> None:
-        """Set everything; either `indices` or `taps` may wait until it is asked for."""
-        values = (plane, window, indices, taps, None)
-        names = ("plane_shape", "_window", "_indices", "_taps", "_winners")
-        for name, value in zip(names, values, strict=True):
-            object.__setattr__(self, name, value)
+    def _fill(self, plane: Pair, window: Window | None, indices: Any, taps: Any) -> None:
+        """Set everything; `indices` may be None until they are read, `taps` without a window."""
+        self._plane_shape, self._window = plane, window
+        self._indices, self._taps = indices, taps
+        self._winners: Array | None = None  # set by `ops.unpooling`
 
     @classmethod
     def _from_taps(cls, taps: Array, window: Window) -> Switches:
@@ -125,7 +116,11 @@ class Switches:
         return switches
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"Switches: {name} cannot be set; switches do not change once made")
+        if not name.startswith("_"):
+            raise AttributeError(
+                f"Switches: {name} cannot be set; switches do not change once made"
+            )
+        object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Switches, (self.indices, self.plane_shape, *self._pooling())
@@ -137,6 +132,11 @@ class Switches:
     # --- what they are -----------------------------------------------------------------------
 
     @property
+    def plane_shape(self) -> Pair:
+        """Height and width of the plane that was pooled, in pixels."""
+        return self._plane_shape
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape (N, C, H', W') of the pooled output."""
         return self._stored().shape
@@ -145,11 +145,8 @@ class Switches:
     @device_guard
     def indices(self) -> Array:
         """The switches as indices into the plane, int32 where the plane fits, otherwise int64."""
-        if self._indices is None:
-            assert self._taps is not None
-            assert self._window is not None
-            object.__setattr__(self, "_indices", indices_from_taps(self._taps, self._window))
-        assert self._indices is not None
+        if self._indices is None and self._window is not None:
+            self._indices = indices_from_taps(self._taps, self._window)
         return self._indices
 
     @property
@@ -186,9 +183,7 @@ class Switches:
         return moved
 
     def _stored(self) -> Array:
-        stored = self._indices if self._taps is None else self._taps
-        assert stored is not None
-        return stored
+        return self._indices if self._taps is None else self._taps
 
     def _pooling(self) -> tuple[Any, ...]:
         w = self._window
@@ -203,16 +198,10 @@ class Switches:
 
     @classmethod
     def from_plane(
-        cls,
-        indices: Array,
-        plane_shape: tuple[int, int],
-        kernel_size: IntPair | None = None,
-        stride: IntPair | None = None,
-        padding: IntPair = 0,
-        dilation: IntPair = 1,
+        cls, indices: Array, plane_shape: tuple[int, int], *pooling: Any, **options: Any
     ) -> Switches:
         """Read indices into the plane; the same as calling `Switches`."""
-        return cls(indices, plane_shape, kernel_size, stride, padding, dilation)
+        return cls(indices, plane_shape, *pooling, **options)
 
     @device_guard
     def to_window(self) -> Array:

@@ -113,7 +113,7 @@ def max_unpool2d_backward(
 def gather(planes: Array, switches: Switches) -> Array:
     """G: take the pixel at every switch, ``(N, C, H, W) -> (N, C, H', W')``."""
     taps, window = switches._taps, switches._window
-    if taps is not None and window is not None:
+    if window is not None:
         return gather_taps(planes, taps, window)
     n, c, ho, wo = switches.shape
     pixels, indices = planes.reshape(n, c, -1), switches.indices.reshape(n, c, -1)
@@ -125,7 +125,7 @@ def gather_taps(planes: Array, taps: Array, window: Window) -> Array:
     """G for switches that know their window."""
     y: Array = get_xp(planes).zeros_like(planes, shape=taps.shape)
     for tap, outputs, pixels_under_tap in window.taps():
-        chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), every window says yes to one tap
+        chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), for every window true at one tap
         _bits(y[:, :, *outputs])[...] |= _bits(planes[:, :, *pixels_under_tap]) * chosen
     return y
 
@@ -133,7 +133,7 @@ def gather_taps(planes: Array, taps: Array, window: Window) -> Array:
 def scatter_add(values: Array, switches: Switches) -> Array:
     """G*: add every value to the pixel at its switch, ``(N, C, H', W') -> (N, C, H, W)``."""
     taps, window = switches._taps, switches._window
-    if taps is not None and window is not None:
+    if window is not None:
         return scatter_taps(values, taps, window)
     return scatter_indices(values, switches.indices, switches.plane_shape)
 
@@ -180,17 +180,14 @@ def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
         return None
     if switches._winners is None:
         if window is None:
-            found = last_of_indices(switches.indices, switches.plane_shape)
+            switches._winners = last_of_indices(switches.indices, switches.plane_shape)
         else:
-            found = _last_of_taps(switches, window)
-        object.__setattr__(switches, "_winners", found)
+            switches._winners = _last_of_taps(switches._taps, window)
     return switches._winners
 
 
-def _last_of_taps(switches: Switches, window: Window) -> Array:
+def _last_of_taps(taps: Array, window: Window) -> Array:
     """Give each pixel to the first tap that chose it, which belongs to the last window that did."""
-    taps = switches._taps
-    assert taps is not None
     xp = get_xp(taps)
     winners = xp.zeros_like(taps, dtype=bool)
     taken = xp.zeros_like(taps, dtype=bool, shape=(*taps.shape[:2], *window.size))
@@ -252,8 +249,8 @@ def check_values(op: str, name: str, values: Any, switches: Switches) -> None:
     check_images(op, name, values)
     if values.shape != switches.shape:
         raise ValueError(
-            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape};"
-            " there must be one value for each switch"
+            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape}; "
+            "there must be one value for each switch"
         )
     _check_device(op, name, values, switches)
 
@@ -264,8 +261,8 @@ def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
     wanted = (*switches.shape[:2], *switches.plane_shape)
     if planes.shape != wanted:
         raise ValueError(
-            f"{op}: {name} has shape {planes.shape}; these switches point into planes of shape"
-            f" {wanted}"
+            f"{op}: {name} has shape {planes.shape}; "
+            f"these switches point into planes of shape {wanted}"
         )
     _check_device(op, name, planes, switches)
 
@@ -273,6 +270,6 @@ def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
 def _check_device(op: str, name: str, array: Any, switches: Switches) -> None:
     if device_of(array) != switches.device:
         raise ValueError(
-            f"{op}: {name} is on {device_of(array)} but the switches are on {switches.device};"
-            f" move them with switches.to({str(device_of(array))!r})"
+            f"{op}: {name} is on {device_of(array)} but the switches are on {switches.device}; "
+            f"move them with switches.to({str(device_of(array))!r})"
         )
