@@ -234,15 +234,9 @@ class DeconvNet(Module):
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""
-        return {
-            "num_classes": self.num_classes,
-            "width": self.width,
-            "input_size": list(self.input_size),
-            "fc": self.fc,
-            "stages": self.stages,
-            "in_channels": self.in_channels,
-            "fc_kernel": None if self.fc_kernel is None else list(self.fc_kernel),
-        }
+        names = ("num_classes", "width", "input_size", "fc", "stages", "in_channels", "fc_kernel")
+        values = {name: getattr(self, name) for name in names}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def extra_repr(self) -> str:
         """Return the number of parameters."""

@@ -72,24 +72,15 @@ class BatchNorm2d(Module):
         """Return the arguments of `F.batch_norm` behind `x`; in training they count a batch."""
         if not self.track_running_stats:
             return None, None, self.weight, self.bias, True, 0.0, self.eps
-        if self.training:
-            self._count_batch()
-        statistics = (self.running_mean, self.running_var)
-        momentum = self._next_momentum()
-        return *statistics, self.weight, self.bias, self.training, momentum, self.eps
-
-    def _count_batch(self) -> None:
-        """Count a batch that the running statistics are about to follow."""
-        if not is_replaying():
+        if self.training and not is_replaying():
             check_writable("BatchNorm2d in training", self._buffers.items())
             with on_device_of(self.num_batches_tracked):
                 self.num_batches_tracked += 1
-
-    def _next_momentum(self) -> float:
-        """Return the weight of this batch in the running statistics."""
-        if self.momentum is not None:
-            return self.momentum
-        return 1.0 / max(1, int(self.num_batches_tracked))
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1.0 / max(1, int(self.num_batches_tracked))
+        statistics = (self.running_mean, self.running_var)
+        return *statistics, self.weight, self.bias, self.training, momentum, self.eps
 
     def extra_repr(self) -> str:
         """Return the number of channels."""

@@ -34,9 +34,7 @@ class MaxPool2d(Module):
 
     def forward(self, x: Tensor) -> Any:
         """Pool `x`: a Tensor, or (Tensor, Switches)."""
-        if self.return_switches:
-            return F.max_pool2d(x, **self.window, return_switches=True)
-        return F.max_pool2d(x, **self.window)
+        return F.max_pool2d(x, **self.window, return_switches=self.return_switches)
 
     @property
     def window(self) -> dict[str, Any]:

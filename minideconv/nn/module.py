@@ -143,15 +143,15 @@ class Module(Attributes):
     ) -> RemovableHandle:
         if not callable(hook):
             raise TypeError(
-                f"{type(self).__name__}: a hook is a {type(hook).__name__}; it must be a function"
-                " or another callable"
+                f"{type(self).__name__}: a hook is a {type(hook).__name__}; "
+                "it must be a function or another callable"
             )
         hooks: Hooks = vars(self).setdefault("_hooks", Hooks())
         entry: Any = Hook(hook, before, with_kwargs)
         return RemovableHandle(hooks, entry)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what a copy or a pickle has, with a list of hooks of its own."""
+        """Set what a copy or a pickle contains, with a list of hooks of its own."""
         vars(self).update(state)
         if "_hooks" in state:
             vars(self)["_hooks"] = Hooks(state["_hooks"])
@@ -183,11 +183,7 @@ class Module(Attributes):
             seen.add(id(module))
             yield path, module
             join = f"{path}." if path else ""
-            inner = [
-                (join + name, child, seen)
-                for name, child in vars(module).items()
-                if isinstance(child, Module)
-            ]
+            inner = [(join + name, child, seen) for name, child in module.named_children()]
             todo += inner[::-1]
 
     def modules(self) -> Iterator[Module]:
@@ -245,8 +241,8 @@ class Module(Attributes):
         """Yield (name, parameter), each parameter once even if two modules share it."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, parameter in vars(module).items():
-                if isinstance(parameter, Parameter) and id(parameter) not in seen:
+            for name, parameter in module._parameters.items():
+                if id(parameter) not in seen:
                     seen.add(id(parameter))
                     yield f"{prefix}.{name}" if prefix else name, parameter
 
@@ -295,8 +291,8 @@ class Module(Attributes):
         """
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(
-                f"{type(self).__name__}: to() got dtype {np.dtype(dtype)}; weights can only become"
-                " floating-point numbers, as float32 or float64"
+                f"{type(self).__name__}: to() got dtype {np.dtype(dtype)}; "
+                "weights can only become floating-point numbers, as float32 or float64"
             )
 
         def moved(array: Array) -> Array:
@@ -346,7 +342,7 @@ class Module(Attributes):
     # -- printing -----------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """Return what stands between the brackets when the module is printed."""
+        """Return what is printed between the module's brackets."""
         return ""
 
     @recursive_repr("...")  # a module inside itself

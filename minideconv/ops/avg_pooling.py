@@ -81,7 +81,7 @@ def avg_pool2d(
     y = xp.zeros_like(x, shape=(n, c, ho, wo))
     for _, outputs, pixels in window.axis_taps(1):
         y[..., outputs] += rows[..., pixels]  # (N, C, H', W) -> (N, C, H', W')
-    y /= _divisors(window, count_include_pad, y)
+    y /= _divisors(window, count_include_pad, y.dtype.name, device_of(y))
     return y
 
 
@@ -115,7 +115,7 @@ def avg_pool2d_backward(
             f" {window.out[0]} x {window.out[1]}"
         )
     xp, (h, w), (n, c) = get_xp(dy), size, dy.shape[:2]
-    shares = dy / _divisors(window, count_include_pad, dy)
+    shares = dy / _divisors(window, count_include_pad, dy.dtype.name, device_of(dy))
     rows = xp.zeros_like(dy, shape=(n, c, dy.shape[2], w))
     for _, outputs, pixels in window.axis_taps(1):
         rows[..., pixels] += shares[..., outputs]  # (N, C, H', W') -> (N, C, H', W)
@@ -125,14 +125,12 @@ def avg_pool2d_backward(
     return dx
 
 
-def _divisors(window: Window, count_include_pad: bool, like: Array) -> Array:
-    """How many pixels each window divides by: (H', W')."""
-    return _made_divisors(window, count_include_pad, like.dtype.name, device_of(like))
-
-
 @lru_cache(maxsize=64)
-def _made_divisors(window: Window, count_include_pad: bool, dtype: str, device: Device) -> Array:
-    """Make them on the host and send them once: a training step is not to wait for it."""
+def _divisors(window: Window, count_include_pad: bool, dtype: str, device: Device) -> Array:
+    """Return how many pixels each window divides by: (H', W').
+
+    They are made on the host and sent once, so that no training step waits for it.
+    """
     counts = []
     for axis in (0, 1):
         n, k, p = window.size[axis], window.kernel[axis], window.padding[axis]

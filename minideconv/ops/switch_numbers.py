@@ -48,7 +48,7 @@ def corners(window: Window, xp: Any) -> tuple[Array, Array]:
 
 
 def rows_and_columns(taps: Array, window: Window) -> tuple[Array, Array]:
-    """Return the pixel that every tap meets; outside the plane where it lies in the padding."""
+    """Return the pixel that every tap meets; outside the plane if it is in the padding."""
     top, left = corners(window, get_xp(taps))
     taps = taps.astype(np.int64)  # 8 bits would not hold i * dilation
     i, j = taps // window.kernel[1], taps % window.kernel[1]
@@ -56,17 +56,9 @@ def rows_and_columns(taps: Array, window: Window) -> tuple[Array, Array]:
 
 
 def indices_from_taps(taps: Array, window: Window) -> Array:
-    """Return ``(top + i dh) W + left + j dw``: a table over the taps, plus the corner's index."""
-    xp = get_xp(taps)
-    width, (dh, dw) = window.size[1], window.dilation
-    dtype = index_dtype(window.size)
-    table = [
-        i * dh * width + j * dw for i in range(window.kernel[0]) for j in range(window.kernel[1])
-    ]
-    top, left = corners(window, xp)
-    indices = xp.take(xp.asarray(table, dtype=dtype), taps)
-    indices += (top * width + left).astype(dtype)
-    return indices
+    """Return ``row * W + column`` of the pixel that every tap meets."""
+    rows, columns = rows_and_columns(taps, window)
+    return (rows * window.size[1] + columns).astype(index_dtype(window.size))
 
 
 def taps_from_indices(indices: Array, window: Window) -> Array:
@@ -110,8 +102,8 @@ def check_range(numbers: Array, stop: int, where: str) -> None:
     """Raise unless all of `numbers` are in ``range(stop)``."""
     if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < stop:
         raise ValueError(
-            f"Switches: the indices run from {int(numbers.min())} to {int(numbers.max())}; those of"
-            f" {where} are 0..{stop - 1}"
+            f"Switches: the indices run from {int(numbers.min())} to {int(numbers.max())}; "
+            f"those of {where} are 0..{stop - 1}"
         )
 
 

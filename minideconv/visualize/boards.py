@@ -100,7 +100,7 @@ def heat(level: npt.NDArray[Any]) -> Image:
 
 
 def decoder_layers(names: Sequence[str]) -> list[str]:
-    """Choose which of a DeconvNet's layers tell how it draws: what the paper's Figure 4 shows.
+    """Choose which of a DeconvNet's layers to show: those of the paper's Figure 4.
 
     From fc6's deconvolution on, each unpooling and the last deconvolution behind it.
 
@@ -110,10 +110,8 @@ def decoder_layers(names: Sequence[str]) -> list[str]:
     chosen = []
     for name, following in zip(names, [*names[1:], ""], strict=True):
         kind, _, _ = name.partition("_")
-        last_of_kind = not following.startswith(f"{kind}_")
-        if name == "fc6_deconv" or kind.startswith("unpool"):
-            chosen.append(name)
-        if kind.startswith("deconv") and last_of_kind:
+        ends = kind.startswith("deconv") and not following.startswith(f"{kind}_")
+        if name == "fc6_deconv" or kind.startswith("unpool") or ends:
             chosen.append(name)
     return chosen
 

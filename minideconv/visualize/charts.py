@@ -74,10 +74,9 @@ def line_chart(
         return f'<p class="empty">no points yet for {escape(title)}</p>'
     finite = [y for line in drawn for _, y in line.points if math.isfinite(y)]
     y_ticks = nice_ticks(0.0, max([*finite, top or 0.0, 1e-12]))
-    x_ticks = nice_ticks(0.0, max(x for line in drawn for x, _ in line.points))
     # The x axis ends at the data, not at the next round number.
     x_high = max(x for line in drawn for x, _ in line.points) or 1.0
-    x_ticks = [tick for tick in x_ticks if tick <= x_high * 1.001]
+    x_ticks = [tick for tick in nice_ticks(0.0, x_high) if tick <= x_high * 1.001]
     y_high = y_ticks[-1]
 
     def to_pixels(x: float, y: float) -> tuple[float, float]:
