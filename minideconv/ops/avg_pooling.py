@@ -72,8 +72,7 @@ def avg_pool2d(
              [1., 3., 2.]]]])
     """
     check_images("avg_pool2d", "x", x)
-    size = (x.shape[2], x.shape[3])
-    window = pool_window("avg_pool2d", size, kernel_size, stride, padding, 1, ceil_mode)
+    window = pool_window("avg_pool2d", x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     xp, (ho, wo), (n, c) = get_xp(x), window.out, x.shape[:2]
     rows = xp.zeros_like(x, shape=(n, c, ho, x.shape[3]))
     for _, outputs, pixels in window.axis_taps(0):
@@ -111,8 +110,8 @@ def avg_pool2d_backward(
     window = pool_window(op, size, kernel_size, stride, padding, 1, ceil_mode)
     if dy.shape[2:] != window.out:
         raise ValueError(
-            f"{op}: dy is {dy.shape[2]} x {dy.shape[3]} but pooling {size[0]} x {size[1]} gives"
-            f" {window.out[0]} x {window.out[1]}"
+            f"{op}: dy is {dy.shape[2]} x {dy.shape[3]} "
+            f"but pooling {size[0]} x {size[1]} gives {window.out[0]} x {window.out[1]}"
         )
     xp, (h, w), (n, c) = get_xp(dy), size, dy.shape[:2]
     shares = dy / _divisors(window, count_include_pad, dy.dtype.name, device_of(dy))

@@ -133,9 +133,8 @@ def batch_norm_relu_pool(
     """
     check_images("batch_norm_relu_pool", "x", x)
     check(x, running_mean, running_var, weight, bias, momentum, eps, training)
-    size = (x.shape[2], x.shape[3])
     options = (kernel_size, stride, padding, dilation, ceil_mode)
-    window = pool_window("batch_norm_relu_pool", size, *options)
+    window = pool_window("batch_norm_relu_pool", x.shape[2:], *options)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
     y, taps = normalize_relu_pool(x, saved, weight, bias, window)
     return y, Switches._from_taps(taps, window), saved

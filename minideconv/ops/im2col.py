@@ -205,8 +205,7 @@ def im2col(
         raise ValueError(f"im2col: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
     n, c, h, w = x.shape
     window = conv_window("im2col", (h, w), kernel_size, stride, padding, dilation)
-    kh, kw = window.kernel
-    ho, wo = window.out
+    (kh, kw), (ho, wo) = window.kernel, window.out
     cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window), window, slice(0, ho))
     if window.kernel == (1, 1):
         cols = cols.copy()  # `gather` returned a view of x, which is not the caller's to change
@@ -243,8 +242,7 @@ def col2im(
     """
     size = geometry.pair(output_size, "output_size", "col2im")
     window = conv_window("col2im", size, kernel_size, stride, padding, dilation)
-    kh, kw = window.kernel
-    ho, wo = window.out
+    (kh, kw), (ho, wo) = window.kernel, window.out
     if cols.ndim != 3 or cols.shape[1] % (kh * kw) or cols.shape[2] != ho * wo:
         raise ValueError(
             f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}), "

@@ -6,6 +6,7 @@ real one. A whole pooling is then a loop over the taps, each a strided slice of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,13 +19,13 @@ __all__ = ["check_images", "pool_window"]
 
 def pool_window(
     op: str,
-    size: Pair,
+    size: Sequence[int],
     kernel_size: Any,
     stride: Any,
     padding: Any,
     dilation: Any,
     ceil_mode: bool = False,
-    out: Pair | None = None,
+    out: Any = None,
 ) -> Window:
     """Check a pooling's geometry and return its window.
 

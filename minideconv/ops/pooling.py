@@ -80,8 +80,8 @@ def max_pool2d(
              [ 0.,  0., 20.,  0.]]]])
     """
     check_images("max_pool2d", "x", x)
-    size = (x.shape[2], x.shape[3])
-    window = pool_window("max_pool2d", size, kernel_size, stride, padding, dilation, ceil_mode)
+    options = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = pool_window("max_pool2d", x.shape[2:], *options)
     y, taps = max_pool2d_core(x, window, return_switches)
     return (y, Switches._from_taps(taps, window)) if return_switches else y
 

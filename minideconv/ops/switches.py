@@ -3,15 +3,15 @@
     max_pool2d    (N, C, H, W) -> y, switches of shape (N, C, H', W')
 
 A switch is an index ``row * W + column`` into the H x W plane that was pooled, and the plane's
-shape travels with it, so unpooling needs no output size and cannot be misaligned. Other libraries
+shape is stored with it, so unpooling needs no output size and cannot be misaligned. Other libraries
 write the same fact differently; `Switches` reads and writes three encodings:
 
     window    ``i * kw + j``, the tap inside the window          Chainer
     plane     ``row * W + column``                               PyTorch, Caffe, tinygrad
     tensor    ``((n * C + c) * H + row) * W + column``           ONNX MaxPool
 
-Switches that a pooling made know its window and keep the tap only, one byte a switch: comparing
-taps is how unpooling works (see `ops.unpooling`), and the indices are derived when asked for.
+Switches that a pooling made hold its window and the taps only, one byte a switch: comparing taps is
+how unpooling works (see `ops.unpooling`), and the indices are derived when they are read.
 
 Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks" (2014), section 2.1,
 for the name and the use; Noh, Hong, Han, "Learning deconvolution network for semantic segmentation"
@@ -91,12 +91,12 @@ class Switches:
         check_range(indices, plane[0] * plane[1], f"the {plane[0]} x {plane[1]} plane")
         window = None
         if kernel_size is not None:
-            out = (indices.shape[2], indices.shape[3])
-            window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
+            pooling = (kernel_size, stride, padding, dilation)
+            window = pool_window("Switches", plane, *pooling, out=indices.shape[2:])
         elif (stride, padding, dilation) != (None, 0, 1):
             raise ValueError(
-                "Switches: stride, padding or dilation is given without kernel_size; give the whole"
-                " pooling or nothing of it"
+                "Switches: stride, padding or dilation is given without kernel_size; "
+                "give the whole pooling or nothing of it"
             )
         indices = indices.astype(index_dtype(plane), copy=True)
         taps = None if window is None else taps_from_indices(indices, window)
@@ -214,8 +214,8 @@ class Switches:
         """
         if self._taps is None:
             raise ValueError(
-                "Switches.to_window: these switches were made from plane indices alone; give"
-                " Switches.from_plane the pooling's kernel_size, stride, padding and dilation"
+                "Switches.to_window: these switches were made from plane indices alone; "
+                "give Switches.from_plane the pooling's kernel_size, stride, padding and dilation"
             )
         return self._taps.astype(np.int32)
 
@@ -239,8 +239,8 @@ class Switches:
         """
         plane = check_plane_shape(plane_shape)
         check_indices(taps, "taps")
-        out = (taps.shape[2], taps.shape[3])
-        window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
+        pooling = (kernel_size, stride, padding, dilation)
+        window = pool_window("Switches", plane, *pooling, out=taps.shape[2:])
         kh, kw = window.kernel
         check_range(taps, kh * kw, f"the {kh} x {kw} window")
         rows, columns = rows_and_columns(taps, window)
