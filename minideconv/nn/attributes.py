@@ -74,11 +74,7 @@ class Attributes:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter | Attributes):
-            if "training" not in self.__dict__:
-                raise RuntimeError(
-                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
-                )
-            check_name(type(self), name)
+            self._check_name(name, "assigning")
             self._forget_buffer(name)
         else:
             value = self._checked(name, value)
@@ -111,6 +107,14 @@ class Attributes:
                     " make each of them an attribute"
                 )
         return value
+
+    def _check_name(self, name: str, doing: str) -> None:
+        """Raise unless this module, already initialised, may have something under a name."""
+        if "training" not in self.__dict__:
+            raise RuntimeError(
+                f"{type(self).__name__}: call super().__init__() before {doing} {name!r}"
+            )
+        check_name(type(self), name)
 
     def _check_free(self, name: str, value: Any) -> None:
         """Raise if `value`, no parameter and no module, would take the place of one."""

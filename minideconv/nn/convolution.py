@@ -50,21 +50,18 @@ class _Convolution(Module):
         self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         kernel = geometry.pair(kernel_size, "kernel_size", name)
-        first, second = out_channels, in_channels
-        if self.transposed:
-            first, second = in_channels, out_channels
-        self.weight = Parameter(empty_weight((first, second // groups, *kernel)))
+        channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.weight = Parameter(empty_weight((channels[0], channels[1] // groups, *kernel)))
         init.kaiming_normal_(self.weight, self.transposed)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def extra_repr(self) -> str:
         """Return the channels, the kernel and the step."""
         first, second, *kernel = self.weight.shape
-        channels = [second * self.groups, first]
-        if self.transposed:
-            channels.reverse()
+        second *= self.groups
+        channels = f"{first}, {second}" if self.transposed else f"{second}, {first}"
         window = f"kernel_size={tuple(kernel)}, stride={self.stride}, padding={self.padding}"
-        return f"{channels[0]}, {channels[1]}, {window}"
+        return f"{channels}, {window}"
 
 
 class Conv2d(_Convolution):

@@ -11,7 +11,7 @@ import numpy as np
 from minideconv.autograd import RemovableHandle
 from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
 from minideconv.backend.dispatch import on_device_of
-from minideconv.nn.attributes import Attributes, Parameter, buffer_array, check_name, no_such
+from minideconv.nn.attributes import Attributes, Parameter, buffer_array, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
 from minideconv.nn.state import load_state
 
@@ -55,11 +55,7 @@ class Module(Attributes):
             If the name is empty, has dots, or is that of a method.
         """
         array = to_default_device(buffer_array(f"{type(self).__name__}: {name!r}", array))
-        if "training" not in self.__dict__:
-            raise RuntimeError(
-                f"{type(self).__name__}: call super().__init__() before registering {name!r}"
-            )
-        check_name(type(self), name)
+        self._check_name(name, "registering")
         self._check_free(name, array)
         self._forget_buffer(name)
         object.__setattr__(self, name, array)

@@ -67,11 +67,9 @@ def dropout(
     if not training or p == 0:
         return (x, None) if return_mask else x
     xp = get_xp(x)
-    if rng is None:
-        rng = random.default_rng()
-    keep = xp.asarray(rng.random(x.shape, dtype="float32") >= p)
+    drawn = (rng or random.default_rng()).random(x.shape, dtype="float32")
     mask = xp.empty_like(x)  # in memory like x, whatever that is; drawn in the same order
-    mask[...] = keep
+    mask[...] = xp.asarray(drawn >= p)
     mask *= 1 / (1 - p) if p < 1 else 0.0
     y = masked(x, mask)
     return (y, mask) if return_mask else y

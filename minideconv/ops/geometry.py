@@ -1,4 +1,4 @@
-"""The sliding window of convolution and pooling: sizes, which pixel a tap meets, error sentences.
+"""The sliding window of convolution and pooling: sizes, the pixels that its taps meet, errors.
 
 Along one axis, a kernel of ``k`` taps spaced ``dilation`` apart covers ``d (k - 1) + 1`` pixels; it
 starts every ``stride`` pixels on an input of ``n`` pixels with ``padding`` zeros at both ends:
@@ -106,10 +106,8 @@ class Window:
         """Return the pixels of the *padded* image that tap (i, j) meets at the output `rows`."""
         (sh, sw), (dh, dw) = self.stride, self.dilation
         top, left = rows.start * sh + i * dh, j * dw
-        return (
-            slice(top, top + (rows.stop - rows.start - 1) * sh + 1, sh),
-            slice(left, left + (self.out[1] - 1) * sw + 1, sw),
-        )
+        across = slice(left, left + (self.out[1] - 1) * sw + 1, sw)
+        return slice(top, top + (rows.stop - rows.start - 1) * sh + 1, sh), across
 
     def taps(self) -> Iterator[tuple[int, Slices, Slices]]:
         """Yield ``(number, outputs, pixels)`` of every tap, in row-major order.

@@ -24,7 +24,7 @@ from typing import Any
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.geometry import IntPair, Pair, Window
+from minideconv.ops.geometry import IntPair, Pair, Window, pairs
 from minideconv.ops.workspace import rows_per_block
 
 __all__ = [
@@ -47,10 +47,8 @@ def conv_window(
     op: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
 ) -> Window:
     """Check a convolution's arguments and return its `Window` on an image of `size`."""
-    pairs = geometry.pairs(
-        op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation
-    )
-    return _conv_window(op, (size[0], size[1]), *pairs.values())
+    sizes = pairs(op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation)
+    return _conv_window(op, (size[0], size[1]), *sizes.values())
 
 
 def conv_transpose_window(
@@ -58,10 +56,8 @@ def conv_transpose_window(
 ) -> Window:
     """Return the `Window` of the convolution whose transpose is applied to an image of `size`."""
     extra = geometry.pair(output_padding, "output_padding", op)
-    pairs = geometry.pairs(
-        op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation
-    )
-    return _conv_transpose_window(op, (size[0], size[1]), *pairs.values(), extra)
+    sizes = pairs(op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation)
+    return _conv_transpose_window(op, (size[0], size[1]), *sizes.values(), extra)
 
 
 @lru_cache(maxsize=1024)  # a network asks the same few questions at every step
@@ -98,9 +94,8 @@ def gather(padded: Array, window: Window, rows: slice) -> Array:
     if window.kernel == (1, 1):
         return padded[:, None, None, :, *window.tap(0, 0, rows)]  # one tap: nothing to copy
     kh, kw = window.kernel
-    cols: Array = get_xp(padded).empty(
-        (c, kh, kw, n, rows.stop - rows.start, window.out[1]), padded.dtype
-    )
+    shape = (c, kh, kw, n, rows.stop - rows.start, window.out[1])
+    cols: Array = get_xp(padded).empty(shape, padded.dtype)
     for i in range(kh):
         for j in range(kw):
             cols[:, i, j] = padded[:, :, *window.tap(i, j, rows)]

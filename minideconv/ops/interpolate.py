@@ -220,11 +220,9 @@ def _geometry(
         both = "both" if size is not None else "neither"
         raise ValueError(f"interpolate: {both} of size and scale_factor given; give exactly one")
     factors = _factors(scale_factor)
-    if size is not None:
-        new = pair(size, "size", "interpolate")
-    else:
-        height, width = (math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True))
-        new = (height, width)
+    if size is None:
+        size = [math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
+    new = pair(size, "size", "interpolate")
     if min(*new, *x.shape[2:]) < 1:
         raise ValueError(
             f"interpolate: an image of {x.shape[2]} x {x.shape[3]} pixels cannot become "

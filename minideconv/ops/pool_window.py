@@ -12,7 +12,7 @@ from typing import Any
 
 from minideconv.backend import Array
 from minideconv.ops import geometry
-from minideconv.ops.geometry import Pair, Window
+from minideconv.ops.geometry import Pair, Window, pairs
 
 __all__ = ["check_images", "pool_window"]
 
@@ -32,10 +32,8 @@ def pool_window(
     `out` is the number of windows where it is known, otherwise it follows from `ceil_mode`.
     """
     stride = kernel_size if stride is None else stride
-    pairs = geometry.pairs(
-        op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
-    )
-    return _pool_window(op, (size[0], size[1]), *pairs.values(), bool(ceil_mode), out)
+    sizes = pairs(op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return _pool_window(op, (size[0], size[1]), *sizes.values(), bool(ceil_mode), out)
 
 
 @lru_cache(maxsize=1024)  # a network asks the same few questions at every step

@@ -123,7 +123,9 @@ class Switches:
         object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Switches, (self.indices, self.plane_shape, *self._pooling())
+        w = self._window
+        pooling = () if w is None else (w.kernel, w.stride, w.padding, w.dilation)
+        return Switches, (self.indices, self.plane_shape, *pooling)
 
     def __repr__(self) -> str:
         height, width = self.plane_shape
@@ -184,10 +186,6 @@ class Switches:
 
     def _stored(self) -> Array:
         return self._indices if self._taps is None else self._taps
-
-    def _pooling(self) -> tuple[Any, ...]:
-        w = self._window
-        return (None, None, 0, 1) if w is None else (w.kernel, w.stride, w.padding, w.dilation)
 
     # --- the three encodings -----------------------------------------------------------------
 

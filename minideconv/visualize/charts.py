@@ -133,6 +133,4 @@ def _number(value: float) -> str:
     >>> [_number(v) for v in (0.0, 0.2, 20.0, 1500.0, 20000.0, 0.002, 2e-5)]
     ['0', '0.2', '20', '1.5k', '20k', '0.002', '2e-05']
     """
-    if abs(value) >= 1000:
-        return f"{value / 1000:g}k"
-    return f"{value:g}"
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
