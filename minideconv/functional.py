@@ -3,7 +3,7 @@
 Read one and you have read them all: the forward is called on the arrays, and `record` gets which
 arrays the backward will want, which function computes it, and with which options. In a backward,
 ``x_data`` is the array of the tensor ``x``, as the tape saved it. Names and argument order follow
-``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation says
+``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation states
 what happens here. The maths of a function, its shapes and its sources are in the file of its op.
 """
 

@@ -217,7 +217,7 @@ class DeconvNet(Module):
     def _compute(
         self, number: int, function: Callable[..., Any], stage: list[Module], *inputs: Any
     ) -> Any:
-        """Call `function`, as `recompute` says for this stage."""
+        """Call `function`, with `checkpoint` if `recompute` covers this stage."""
         again = self.stages if self.recompute is True else self.recompute
         # A hook is to see each call once, and on the tape.
         if number <= again and not any(m._hooks for part in stage for m in part.modules()):

@@ -68,7 +68,7 @@ class Parameter(Tensor):
 
 
 class Attributes:
-    """The part of a `Module` that says what an attribute is, and where it is found."""
+    """The part of a `Module` that decides what an attribute is, and where it is found."""
 
     training: bool
 
@@ -85,7 +85,7 @@ class Attributes:
         self._forget_buffer(name)
 
     def __getattr__(self, name: str) -> Any:
-        """Say what is missing; what is there is found without this method."""
+        """Raise an error for what is missing; what is there is found without this method."""
         hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 

@@ -64,7 +64,7 @@ class Module(Attributes):
     # -- forward ----------------------------------------------------------------------------
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the module's output; every subclass says what that is."""
+        """Compute the module's output; every subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -193,7 +193,7 @@ class Module(Attributes):
         Raises
         ------
         AttributeError
-            If there is none; the message says which part of the name is missing, and what there is.
+            If there is none; the message names the part that is missing, and what there is.
         """
         module, path = self, ""
         for name in target.split(".") if target else ():

@@ -5,13 +5,13 @@
 
 Nothing is new here: it is `batch_norm`, then `relu`, then `max_pool2d`. But the first two are
 simple maps of large arrays, so that reading and writing memory is nearly all their work, and a fast
-way to do them together (see `engine.cpu.batch_norm`) writes the array in between to no memory.
+way to do them together (see `engine.cpu.batch_norm`) does not write the array in between to memory.
 
-The backward pass needs to know where the ReLU let a value pass. It could keep y and look there. It
-computes the sign again from x instead, which it reads anyway: five arrays are read or written in
-place of seven, and y need not be kept. Of the large map that the pooling reads nothing is needed
+The backward pass needs the sign of what the ReLU was given. Instead of keeping y for that, it
+computes the sign again from x, which it reads anyway: five arrays are read or written in place of
+seven, and y need not be kept. Of the large map that the pooling reads nothing is needed
 either: the switches point to the pixels that had the maxima. A fast way to do the three together
-(see `engine.cuda.batch_norm_pool`) never writes that map, and neither its gradient.
+(see `engine.cuda.batch_norm_pool`) writes neither that map nor its gradient.
 """
 
 from __future__ import annotations
@@ -192,6 +192,6 @@ def batch_norm_relu_pool_backward_core(
     bias: Array | None,
     training: bool,
 ) -> Gradients:
-    """`batch_norm_relu_pool_backward` with switches that know their window."""
+    """`batch_norm_relu_pool_backward` with switches that have their window."""
     dz = scatter_taps(dy, taps, window)
     return batch_norm_relu_backward(dz, x, saved, weight, bias, training)

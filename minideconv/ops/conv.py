@@ -162,7 +162,7 @@ def conv2d(
     Raises
     ------
     ValueError, TypeError
-        If shapes, dtypes or the geometry do not fit; the sentence says what would.
+        If shapes, dtypes or the geometry do not fit; the message states what would.
     """
     _check_arrays("conv2d", x, weight, bias, groups, transposed=False)
     window = conv_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -232,7 +232,7 @@ def conv_transpose2d(
     Raises
     ------
     ValueError, TypeError
-        If shapes, dtypes or the geometry do not fit; the sentence says what would.
+        If shapes, dtypes or the geometry do not fit; the message states what would.
 
     Notes
     -----
@@ -410,7 +410,7 @@ def conv_transpose2d_backward(
     """Return `conv_transpose2d`'s gradients by (x, weight, bias); None where not needed.
 
     ``dx = conv2d(dy, W)``, ``dW = conv2d_weight_grad(dy, x)`` (the operands change places),
-    ``db[c] = sum_{n, p, q} dy``. output_padding needs no mention: it shows in the shape of dy.
+    ``db[c] = sum_{n, p, q} dy``. output_padding is no argument: it follows from the shape of dy.
     Where it is not below the stride (dilation allows that), more windows fit into dy than x has
     pixels: those behind the last one are left out.
 

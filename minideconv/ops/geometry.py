@@ -7,11 +7,10 @@ starts every ``stride`` pixels on an input of ``n`` pixels with ``padding`` zero
     conv_transpose  n' = (n - 1) stride - 2 padding + dilation (k - 1) + 1 + output_padding
 
 The second inverts the first up to the remainder that the floor drops: ``stride`` sizes ``n`` give
-the same ``n'``, and ``output_padding`` says which of them is meant. See Dumoulin and Visin, "A
+the same ``n'``, and ``output_padding`` selects one of them. See Dumoulin and Visin, "A
 guide to convolution arithmetic for deep learning" (2016), relationships 6 and 14.
 
-Tap ``i`` of the window at output ``o`` meets the pixel ``o * stride - padding + i * dilation``;
-`Window` has these pixels as slices.
+Tap ``i`` of the window at output ``o`` meets the pixel ``o * stride - padding + i * dilation``.
 """
 
 from __future__ import annotations
@@ -112,8 +111,8 @@ class Window:
     def taps(self) -> Iterator[tuple[int, Slices, Slices]]:
         """Yield ``(number, outputs, pixels)`` of every tap, in row-major order.
 
-        ``y[:, :, *outputs]`` are the windows whose tap `number` is on the image and not in its
-        padding, and ``x[:, :, *pixels]`` the pixels that it meets there.
+        ``y[:, :, *outputs]`` are the windows whose tap `number` meets the image, not its padding,
+        and ``x[:, :, *pixels]`` the pixels there.
         """
         for i, out_rows, rows in self.axis_taps(0):
             for j, out_columns, columns in self.axis_taps(1):

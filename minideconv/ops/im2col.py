@@ -60,7 +60,7 @@ def conv_transpose_window(
     return _conv_transpose_window(op, (size[0], size[1]), *sizes.values(), extra)
 
 
-@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+@lru_cache(maxsize=1024)  # a network has the same few windows at every step
 def _conv_window(op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair) -> Window:
     geometry.check_window(op, k, s, p, d)
     return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
@@ -218,7 +218,7 @@ def col2im(
 ) -> Array:
     """Add columns back to the pixels they came from: ``(N, C*kh*kw, H'*W') -> (N, C, H, W)``.
 
-    The transpose of `im2col`: a pixel that lies under several windows receives the sum. PyTorch
+    The transpose of `im2col`: a pixel under several windows receives the sum. PyTorch
     calls this ``fold``.
 
     Parameters

@@ -2,8 +2,8 @@
 
     (N, C, H, W) -> (N, C, H', W')        y = A_h x A_wᵀ        A_h (H', H), A_w (W', W)
 
-Row o of A says which old pixels the new pixel o looks at. Pixel centres lie at half-integers, so
-output position o meets the input at
+Row o of A has the weights of the old pixels in the new pixel o. Pixel centres are at half-integers,
+so output position o meets the input at
 
     nearest                     floor(o n / n')                       one pixel
     bilinear                    (o + 1/2) n / n' - 1/2, at least 0    two, weighted 1 - t and t

@@ -96,7 +96,7 @@ def pad_backward(
 def _layout(
     size: tuple[int, ...], amounts: Amounts
 ) -> tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]:
-    """Return the padded shape, where x lies in it, and which part of it cropping keeps."""
+    """Return the padded shape, where x is in it, and which part of it cropping keeps."""
     padded = list(size)
     inside, kept = [slice(None)] * len(size), [slice(None)] * len(size)
     for axis, before, after in amounts:

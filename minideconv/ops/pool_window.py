@@ -36,7 +36,7 @@ def pool_window(
     return _pool_window(op, (size[0], size[1]), *sizes.values(), bool(ceil_mode), out)
 
 
-@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+@lru_cache(maxsize=1024)  # a network has the same few windows at every step
 def _pool_window(
     op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair, ceil_mode: bool, out: Pair | None
 ) -> Window:

@@ -1,4 +1,4 @@
-"""Max pooling: the largest pixel under each window, and the switch that says which one it was.
+"""Max pooling: the largest pixel under each window, and the switch: the position of that pixel.
 
     max_pool2d    (N, C, H, W) -> (N, C, H', W')
 

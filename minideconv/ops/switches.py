@@ -153,22 +153,22 @@ class Switches:
 
     @property
     def kernel_size(self) -> Pair | None:
-        """Height and width of the window, or None if the switches do not know their pooling."""
+        """Height and width of the window, or None for switches without their pooling."""
         return None if self._window is None else self._window.kernel
 
     @property
     def stride(self) -> Pair | None:
-        """Step of the window, or None if the switches do not know their pooling."""
+        """Step of the window, or None for switches without their pooling."""
         return None if self._window is None else self._window.stride
 
     @property
     def padding(self) -> Pair | None:
-        """Padding of the pooled plane, or None if the switches do not know their pooling."""
+        """Padding of the pooled plane, or None for switches without their pooling."""
         return None if self._window is None else self._window.padding
 
     @property
     def dilation(self) -> Pair | None:
-        """Distance of the window's taps, or None if the switches do not know their pooling."""
+        """Distance of the window's taps, or None for switches without their pooling."""
         return None if self._window is None else self._window.dilation
 
     @property
@@ -208,7 +208,7 @@ class Switches:
         Raises
         ------
         ValueError
-            If the switches do not know their pooling.
+            If the switches were made without their pooling.
         """
         if self._taps is None:
             raise ValueError(
@@ -233,7 +233,7 @@ class Switches:
         Raises
         ------
         ValueError, TypeError
-            If a tap is not in the window, or lies in the padding.
+            If a tap is not in the window, or is in the padding.
         """
         plane = check_plane_shape(plane_shape)
         check_indices(taps, "taps")

@@ -121,7 +121,7 @@ def sync_batch_norm_backward(
         Gradient of the output, and the input of the forward pass.
     saved : SyncSaved
         What `sync_batch_norm` returned.
-    weight, bias, together, relu
+    weight, bias, comm, relu
         The same as in the forward pass.
 
     Raises

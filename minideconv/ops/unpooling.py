@@ -55,7 +55,7 @@ def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign"
     x : array, shape (N, C, H', W')
         Values, one for each switch.
     switches : Switches, shape (N, C, H', W')
-        From ``max_pool2d(..., return_switches=True)``; they know H and W.
+        From ``max_pool2d(..., return_switches=True)``; they contain H and W.
     duplicates : {"assign", "add"}
         What happens to a pixel that several windows chose: ``"assign"`` keeps the last one's value
         in row-major order, as the paper's code and PyTorch do, ``"add"`` sums them.
@@ -122,7 +122,7 @@ def gather(planes: Array, switches: Switches) -> Array:
 
 @accelerated
 def gather_taps(planes: Array, taps: Array, window: Window) -> Array:
-    """G for switches that know their window."""
+    """G for switches with their window."""
     y: Array = get_xp(planes).zeros_like(planes, shape=taps.shape)
     for tap, outputs, pixels_under_tap in window.taps():
         chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), for every window true at one tap
@@ -140,7 +140,7 @@ def scatter_add(values: Array, switches: Switches) -> Array:
 
 @accelerated
 def scatter_taps(values: Array, taps: Array, window: Window) -> Array:
-    """G* for switches that know their window."""
+    """G* for switches with their window."""
     xp = get_xp(values)
     planes: Array = xp.zeros_like(values, shape=(*values.shape[:2], *window.size))
     overlaps = window.overlaps
@@ -168,7 +168,7 @@ def _select(mask: Array, values: Array) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------
-# M: who stays where several windows chose one pixel
+# M: which value stays where several windows chose one pixel
 
 
 def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
@@ -199,7 +199,7 @@ def _last_of_taps(taps: Array, window: Window) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------
-# Switches that do not know their window: sort by pixel, so that duplicates are neighbours
+# Switches without their window: sort by pixel, so that duplicates are neighbours
 
 
 def _sorted_pixels(indices: Array, plane: Pair) -> tuple[Array, Array, Array]:

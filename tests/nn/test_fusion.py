@@ -1,4 +1,4 @@
-"""Modules that are computed in one pass: only where nobody can see it."""
+"""Modules that are computed in one pass: only where it makes no visible difference."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pre_hook(name):
 
 
 class Other(nn.ReLU):
-    """A subclass: nobody knows what it does."""
+    """A subclass, whose forward may do anything."""
 
 
 class OtherNorm(nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Cross entropy against scalar loops, by differences, and what it says about wrong labels."""
+"""Cross entropy against scalar loops, by differences, and its message about wrong labels."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_gradient(case, seed):
     check_gradients(lambda z: F.cross_entropy(z, t, w, **options), [z], seed=seed)
     dloss = values(t.shape if options["reduction"] == "none" else (), seed)
     if not isinstance(saved, np.ndarray):
-        return  # a GPU saves the arguments, and tests/cuda knows what is promised for those
+        return  # a GPU saves the arguments; tests/cuda has the tests for those
     given_arrays = [dloss, saved] if w is None else [dloss, saved, w]
     check_contract(
         lambda d, s, w=None: cross_entropy_backward(d, s, t, w, **options),

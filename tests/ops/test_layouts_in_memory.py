@@ -1,8 +1,8 @@
-"""How an argument lies in memory is no part of its value: every op, every argument, every layout.
+"""The strides of an argument are no part of its value: every op, every argument, every layout.
 
 NumPy arrays may have gaps between their numbers, run backwards, repeat one number, begin at any
 byte, or be read-only (a memory map). A kernel that only takes a pointer sees none of that.
-`tests/cuda/test_layouts.py` asks the same of a GPU.
+`tests/cuda/test_layouts.py` does the same on a GPU.
 """
 
 from __future__ import annotations
