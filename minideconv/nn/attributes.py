@@ -23,15 +23,15 @@ def check_name(kind: type, name: str) -> None:
     caller = f"{kind.__name__}: {name!r}"
     if not name or "." in name:
         raise ValueError(
-            f"{caller} cannot name a parameter, a module or a buffer; a name must not be empty, nor"
-            " have dots, which join the names of modules"
+            f"{caller} cannot name a parameter, a module or a buffer; "
+            "a name must not be empty, nor have dots, which join the names of modules"
         )
     of_class = inspect.getattr_static(kind, name, None)
     method = isinstance(of_class, property | staticmethod | classmethod)
     if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names", "_hooks"):
         raise ValueError(
-            f"{caller} is what the module itself needs, and cannot name a parameter, a module or a"
-            " buffer; choose another name"
+            f"{caller} is what the module itself needs, "
+            "and cannot name a parameter, a module or a buffer; choose another name"
         )
 
 
@@ -41,8 +41,8 @@ def buffer_array(caller: str, value: Any) -> Array:
         return np.asarray(value)
     if not isinstance(value, get_xp(value).ndarray):
         raise TypeError(
-            f"{caller} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
-            " first for anything else"
+            f"{caller} is a buffer, which must be an array, not a {type(value).__name__}; "
+            "`del` it first for anything else"
         )
     return value
 
@@ -102,9 +102,9 @@ class Attributes:
             lost = [type(one).__name__ for one in found if id(one) not in known]
             if lost:
                 raise TypeError(
-                    f"{caller} is a {type(value).__name__} with a {lost[0]} in it, which would be"
-                    " neither learned nor saved; use ModuleList(layers) or Sequential(*layers), or"
-                    " make each of them an attribute"
+                    f"{caller} is a {type(value).__name__} with a {lost[0]} in it, "
+                    "which would be neither learned nor saved; use ModuleList(layers) "
+                    "or Sequential(*layers), or make each of them an attribute"
                 )
         return value
 

@@ -113,6 +113,6 @@ def refuse(wrong: Array, numbers: Array, name: str, reason: str) -> None:
     if count:
         at = tuple(int(axis[0]) for axis in wrong.nonzero())
         raise ValueError(
-            f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason}"
-            f" ({count} of {wrong.size} are wrong)"
+            f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason} "
+            f"({count} of {wrong.size} are wrong)"
         )
