@@ -179,8 +179,9 @@ class Module(Attributes):
             seen.add(id(module))
             yield path, module
             join = f"{path}." if path else ""
-            inner = [(join + name, child, seen) for name, child in module.named_children()]
-            todo += inner[::-1]
+            for name, child in reversed(vars(module).items()):
+                if isinstance(child, Module):
+                    todo.append((join + name, child, seen))
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all inside it, each once."""
@@ -237,8 +238,8 @@ class Module(Attributes):
         """Yield (name, parameter), each parameter once even if two modules share it."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, parameter in module._parameters.items():
-                if id(parameter) not in seen:
+            for name, parameter in vars(module).items():
+                if isinstance(parameter, Parameter) and id(parameter) not in seen:
                     seen.add(id(parameter))
                     yield f"{prefix}.{name}" if prefix else name, parameter
 
