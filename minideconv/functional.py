@@ -3,7 +3,7 @@
 Read one and you have read them all: the forward is called on the arrays, and `record` gets which
 arrays the backward will want, which function computes it, and with which options. In a backward,
 ``x_data`` is the array of the tensor ``x``, as the tape saved it. Names and argument order follow
-``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation says
+``torch.nn.functional``; where libraries differ, the table "semantics" in the documentation states
 what happens here. The maths of a function, its shapes and its sources are in the file of its op.
 """
 
@@ -21,8 +21,7 @@ from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard, keep_choices
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
-from minideconv.ops.geometry import pair
-from minideconv.ops.im2col import IntPair
+from minideconv.ops.geometry import IntPair, pair, pairs
 from minideconv.ops.switches import Switches
 
 __all__ = [
@@ -53,11 +52,6 @@ def _data(tensor: Tensor | Array | None) -> Any:
     return tensor.data if isinstance(tensor, Tensor) else tensor
 
 
-def _pairs(op: str, **sizes: Any) -> dict[str, Any]:
-    """Return each size as a pair (along height, along width)."""
-    return {name: pair(size, name, op) for name, size in sizes.items()}
-
-
 # ---- convolutions --------------------------------------------------------------------------------
 
 
@@ -71,7 +65,7 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
-    options = _pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
+    options: dict[str, Any] = pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
     options["groups"] = groups
     y = ops.conv2d(x.data, weight.data, _data(bias), **options)
 
@@ -96,9 +90,11 @@ def conv_transpose2d(
 
     See `ops.conv_transpose2d`.
     """
-    window = _pairs("conv_transpose2d", stride=stride, padding=padding, dilation=dilation)
+    window: dict[str, Any] = pairs(
+        "conv_transpose2d", stride=stride, padding=padding, dilation=dilation
+    )
     window["groups"] = groups
-    options = window | _pairs("conv_transpose2d", output_padding=output_padding)
+    options = window | pairs("conv_transpose2d", output_padding=output_padding)
     y = ops.conv_transpose2d(x.data, weight.data, _data(bias), **options)
 
     @keep_choices
@@ -136,7 +132,8 @@ def max_pool2d(
 
     See `ops.max_pool2d`.
     """
-    options = _pool_options("max_pool2d", kernel_size, stride, padding, dilation, ceil_mode)
+    options = _pool_options("max_pool2d", kernel_size, stride, padding=padding, dilation=dilation)
+    options["ceil_mode"] = ceil_mode
     if not return_switches and not (is_grad_enabled() and x.requires_grad):
         return wrap(ops.max_pool2d(x.data, **options))
     y, switches = ops.max_pool2d(x.data, **options, return_switches=True)
@@ -148,17 +145,9 @@ def max_pool2d(
     return (pooled, switches) if return_switches else pooled
 
 
-def _pool_options(
-    op: str,
-    kernel_size: IntPair,
-    stride: IntPair | None,
-    padding: IntPair,
-    dilation: IntPair,
-    ceil_mode: bool,
-) -> dict[str, Any]:
+def _pool_options(op: str, kernel_size: Any, stride: Any, **others: Any) -> dict[str, Any]:
     stride = kernel_size if stride is None else stride
-    sizes = _pairs(op, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    return {**sizes, "ceil_mode": ceil_mode}
+    return dict(pairs(op, kernel_size=kernel_size, stride=stride, **others))
 
 
 def max_unpool2d(
@@ -183,9 +172,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """Average each window; see `ops.avg_pool2d`."""
-    options = _pool_options("avg_pool2d", kernel_size, stride, padding, 1, ceil_mode)
-    del options["dilation"]
-    options["count_include_pad"] = count_include_pad
+    options = _pool_options("avg_pool2d", kernel_size, stride, padding=padding)
+    options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     size = (x.shape[-2], x.shape[-1])
     y = ops.avg_pool2d(x.data, **options)
 
@@ -234,26 +222,14 @@ def interpolate(
 
 
 @device_guard
-def _running(statistics: Array | Tensor | None) -> Array | None:
-    """Return the array to update: where a forward is carried out once more, a copy."""
-    array: Array | None = _data(statistics)
-    return array.copy() if array is not None and is_replaying() else array
-
-
-def _norm_options(
-    running_mean: Array | Tensor | None,
-    running_var: Array | Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
+def _statistics(
+    running_mean: Array | Tensor | None, running_var: Array | Tensor | None
 ) -> dict[str, Any]:
-    statistics = {"running_mean": _running(running_mean), "running_var": _running(running_var)}
-    return {**statistics, "training": training, "momentum": momentum, "eps": eps}
-
-
-def _from_batch(options: dict[str, Any]) -> bool:
-    """Return whether the mean and the variance depend on the input."""
-    return options["training"] or options["running_mean"] is None or options["running_var"] is None
+    """Return the arrays to update: where a forward is carried out once more, copies."""
+    arrays = {"running_mean": _data(running_mean), "running_var": _data(running_var)}
+    if is_replaying():
+        arrays = {name: None if a is None else a.copy() for name, a in arrays.items()}
+    return arrays
 
 
 def batch_norm(
@@ -270,11 +246,11 @@ def batch_norm(
 
     In training the running statistics, arrays or Tensors, are updated in place.
     """
-    options = _norm_options(running_mean, running_var, training, momentum, eps)
-    y, saved = ops.batch_norm(
-        x.data, weight=_data(weight), bias=_data(bias), return_saved=True, **options
-    )
-    from_batch = _from_batch(options)
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    arrays = {"weight": _data(weight), "bias": _data(bias)}
+    y, saved = ops.batch_norm(x.data, **arrays, **options, return_saved=True)
+    from_batch = training or running_mean is None  # mean and variance depend on x
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array | None) -> Grads:
         return ops.batch_norm_backward(dy, x_data, saved, weight_data, from_batch)
@@ -293,11 +269,11 @@ def batch_norm_relu(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
-    options = _norm_options(running_mean, running_var, training, momentum, eps)
-    y, saved = ops.batch_norm_relu(
-        x.data, weight=_data(weight), bias=_data(bias), return_saved=True, **options
-    )
-    from_batch = _from_batch(options)
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    arrays = {"weight": _data(weight), "bias": _data(bias)}
+    y, saved = ops.batch_norm_relu(x.data, **arrays, **options, return_saved=True)
+    from_batch = training or running_mean is None
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
         return ops.batch_norm_relu_backward(dy, x_data, saved, weight_data, bias_data, from_batch)
@@ -326,12 +302,13 @@ def batch_norm_relu_pool(
     The map in between is not kept; see `ops.batch_norm_relu_pool`.
     """
     op = "batch_norm_relu_pool"
-    options = _norm_options(running_mean, running_var, training, momentum, eps)
-    options |= _pool_options(op, kernel_size, stride, padding, dilation, ceil_mode)
-    y, switches, saved = ops.batch_norm_relu_pool(
-        x.data, weight=_data(weight), bias=_data(bias), **options
-    )
-    from_batch = _from_batch(options)
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    options |= _pool_options(op, kernel_size, stride, padding=padding, dilation=dilation)
+    options["ceil_mode"] = ceil_mode
+    arrays = {"weight": _data(weight), "bias": _data(bias)}
+    y, switches, saved = ops.batch_norm_relu_pool(x.data, **arrays, **options)
+    from_batch = training or running_mean is None
 
     def backward(
         dy: Array, needs: Needs, switches: Switches, x_data: Array, weight_data: Any, bias_data: Any
@@ -359,9 +336,8 @@ def sync_batch_norm(
 
     See `ops.sync_batch_norm`. With `relu` the result is rectified.
     """
-    options = _norm_options(running_mean, running_var, True, momentum, eps)
-    del options["training"]
-    options |= {"comm": comm, "relu": relu}
+    options = _statistics(running_mean, running_var)
+    options |= {"momentum": momentum, "eps": eps, "comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=_data(weight), bias=_data(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:

@@ -292,8 +292,8 @@ def array_calls():
 def gpu_1(cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", FakeCupy())
     monkeypatch.setattr(There, "noted", [])
-    made = avg_pooling._made_divisors.__wrapped__  # nothing of this is to be kept
-    monkeypatch.setattr(avg_pooling, "_made_divisors", made)
+    made = avg_pooling._divisors.__wrapped__  # nothing of this is to be kept
+    monkeypatch.setattr(avg_pooling, "_divisors", made)
     monkeypatch.setattr(avg_pooling, "to_device", lambda array, device: there(array))
 
 

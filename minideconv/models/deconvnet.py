@@ -26,10 +26,9 @@ from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, setting
 
 __all__ = ["DeconvNet", "deconvnet"]
 
-# Figure 2 as a table. A row is one resolution: on its left the convolutions that pool it, on its
-# right the deconvolutions that follow its unpooling; the numbers are output channels in units of
-# `width`. At width 64 and input 224 the maps are 224, 112, 56, 28 and 14 pixels wide, and 7 behind
-# pool5.
+# Figure 2 as a table. A row is one resolution: on its left the convolutions in front of a pooling,
+# on its right the deconvolutions that follow its unpooling; the numbers are output channels in
+# units of `width`. At input 224 the maps of the rows are 224, 112, 56, 28 and 14 pixels wide.
 #    convolution  deconvolution
 STAGES = (
     ((1, 1), (1, 1)),
@@ -54,8 +53,72 @@ class Block(Module):
         return norm_relu_pool(self.layer(x), self.bn, self.relu, pool)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeconvNetOptions(NetworkOptions):
+    """What a training run chooses; its defaults are those of a network that a laptop trains."""
+
+    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
+    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
+    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
+    fc_kernel: int = setting(
+        1,
+        "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
+        metavar="PIXELS",
+        **AT_LEAST_0,
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `DeconvNet`, which has names of its own for two of them."""
+        return {
+            "width": self.width,
+            "stages": self.depth,
+            "fc": self.fc,
+            "fc_kernel": self.fc_kernel or None,
+        }
+
+
+@register("deconvnet", DeconvNetOptions, title="DeconvNet")
 class DeconvNet(Module):
-    """The network; see `deconvnet` for the arguments."""
+    """The network; the default arguments are exactly the paper's network.
+
+    Parameters
+    ----------
+    num_classes : int
+        Classes, background included. PASCAL VOC has 21.
+    width : int
+        Channels of the first stage; all others are multiples of it, see ``STAGES``.
+    input_size : int or (int, int)
+        Pixels (H, W) of the crops it is trained on; at least ``2 ** stages``.
+    fc : int
+        Channels of the two fully connected layers, which are convolutions.
+    stages : int
+        Poolings, 1 to 5: a shallower network is the first rows of the same table.
+    in_channels : int
+        Colours of the input.
+    fc_kernel : int or (int, int), optional
+        Window of fc6. Left out it is the whole map behind the last pooling, as in the paper: one
+        vector then describes the image. With a smaller window every place is described by a
+        vector of its own, from its surroundings; such a network learns from far fewer images.
+    recompute : bool or int
+        Whether training computes activations twice instead of keeping them (`checkpoint`): those of
+        all stages, or of so many stages, counted from the image, where the maps are large. It
+        changes memory and time, and no number. May be set later: ``net.recompute = True``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    It starts with He's initialisation (`nn.init.kaiming_normal_`). The paper starts from ImageNet's
+    VGG-16 and small Gaussians instead; without that pre-training those Gaussians vanish on the way.
+
+    Examples
+    --------
+    >>> deconvnet(num_classes=4, width=2, input_size=32, fc=8).num_parameters()
+    29996
+    """
 
     def __init__(
         self,
@@ -70,22 +133,20 @@ class DeconvNet(Module):
     ) -> None:
         super().__init__()
         size = geometry.pair(input_size, "input_size", "deconvnet")
-        for name, value in (("num_classes", num_classes), ("width", width), ("fc", fc)):
-            if value < 1:
-                raise ValueError(f"deconvnet: {name} is {value}; it must be at least 1")
+        geometry.check_positive("deconvnet", num_classes=num_classes, width=width, fc=fc)
         if not 1 <= stages <= len(STAGES):
             raise ValueError(f"deconvnet: stages is {stages}; it must be in 1..{len(STAGES)}")
         top = (size[0] >> stages, size[1] >> stages)  # each pooling halves and rounds down
         if min(top) < 1:
             raise ValueError(
-                f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times,"
-                f" so both sides must be at least {2**stages}"
+                f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times, "
+                f"so both sides must be at least {2**stages}"
             )
         kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
         if not all(1 <= k <= t for k, t in zip(kernel, top, strict=True)):
             raise ValueError(
-                f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} the map is"
-                f" {top}, so it must be between (1, 1) and {top}"
+                f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} "
+                f"the map is {top}, so it must be between (1, 1) and {top}"
             )
         self.num_classes, self.width, self.input_size = num_classes, width, size
         self.fc, self.stages, self.in_channels = fc, stages, in_channels
@@ -132,8 +193,8 @@ class DeconvNet(Module):
             )
         if x.shape[2] < self.input_size[0] or x.shape[3] < self.input_size[1]:
             raise ValueError(
-                f"DeconvNet: x is {x.shape[2]}x{x.shape[3]} pixels; this network was built for"
-                f" {self.input_size[0]}x{self.input_size[1]} and fc6 needs at least that"
+                f"DeconvNet: x is {x.shape[2]}x{x.shape[3]} pixels; this network was built "
+                f"for {self.input_size[0]}x{self.input_size[1]} and fc6 needs at least that"
             )
 
         all_switches: list[Switches] = []
@@ -144,8 +205,7 @@ class DeconvNet(Module):
         for number in range(self.stages, 0, -1):
             stage = self._stage("deconv", number)
             x = self._compute(number, _expand, stage, x, all_switches.pop())
-        scores: Tensor = self.seg_score(x)
-        return scores
+        return self.seg_score(x)
 
     def _stage(self, side: str, number: int) -> list[Module]:
         """Return the modules of one side of a row of the table, in the order of computation."""
@@ -157,7 +217,7 @@ class DeconvNet(Module):
     def _compute(
         self, number: int, function: Callable[..., Any], stage: list[Module], *inputs: Any
     ) -> Any:
-        """Call `function`, as `recompute` says for this stage."""
+        """Call `function`, with `checkpoint` if `recompute` covers this stage."""
         again = self.stages if self.recompute is True else self.recompute
         # A hook is to see each call once, and on the tape.
         if number <= again and not any(m._hooks for part in stage for m in part.modules()):
@@ -174,15 +234,9 @@ class DeconvNet(Module):
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""
-        return {
-            "num_classes": self.num_classes,
-            "width": self.width,
-            "input_size": list(self.input_size),
-            "fc": self.fc,
-            "stages": self.stages,
-            "in_channels": self.in_channels,
-            "fc_kernel": None if self.fc_kernel is None else list(self.fc_kernel),
-        }
+        names = ("num_classes", "width", "input_size", "fc", "stages", "in_channels", "fc_kernel")
+        values = {name: getattr(self, name) for name in names}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def extra_repr(self) -> str:
         """Return the number of parameters."""
@@ -198,9 +252,9 @@ def _contract(stage: Sequence[Module], x: Tensor) -> tuple[Tensor, Switches]:
     pooled = last(x, pool) if fusible(last, Block) else pool(last(x))
     if not isinstance(pooled, tuple):
         raise TypeError(
-            f"DeconvNet: a {type(pool).__name__} in the place of a pooling returned a"
-            f" {type(pooled).__name__}; it must return the pooled map and its switches, as"
-            " MaxPool2d(2, 2, return_switches=True) does"
+            f"DeconvNet: a {type(pool).__name__} in the place of a pooling "
+            f"returned a {type(pooled).__name__}; it must return the pooled map and its switches, "
+            "as MaxPool2d(2, 2, return_switches=True) does"
         )
     return pooled
 
@@ -214,81 +268,5 @@ def _expand(stage: Sequence[Module], x: Tensor, switches: Switches) -> Tensor:
     return x
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeconvNetOptions(NetworkOptions):
-    """What a training run chooses; its defaults are of a network that a laptop trains."""
-
-    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
-    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
-    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
-    fc_kernel: int = setting(
-        1,
-        "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
-        metavar="PIXELS",
-        **AT_LEAST_0,
-    )
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `deconvnet`, which has a word of its own for two of them."""
-        return {
-            "width": self.width,
-            "stages": self.depth,
-            "fc": self.fc,
-            "fc_kernel": self.fc_kernel or None,
-        }
-
-
-@register("deconvnet", DeconvNetOptions, title="DeconvNet")
-def deconvnet(
-    num_classes: int = 21,
-    width: int = 64,
-    input_size: int | tuple[int, int] = 224,
-    fc: int = 4096,
-    stages: int = 5,
-    in_channels: int = 3,
-    fc_kernel: int | tuple[int, int] | None = None,
-    recompute: bool | int = False,
-) -> DeconvNet:
-    """Build DeconvNet; the default arguments are exactly the paper's network.
-
-    Parameters
-    ----------
-    num_classes : int
-        Classes, background included. PASCAL VOC has 21.
-    width : int
-        Channels of the first stage; all others are multiples of it, see ``STAGES``.
-    input_size : int or (int, int)
-        Pixels (H, W) of the crops it is trained on; at least ``2 ** stages``.
-    fc : int
-        Channels of the two fully connected layers, which are convolutions.
-    stages : int
-        Poolings, 1 to 5: a shallower network is the first rows of the same table.
-    in_channels : int
-        Colours of the input.
-    fc_kernel : int or (int, int), optional
-        Window of fc6. Left out it is the whole map behind the last pooling, as in the paper: one
-        vector then describes the image. With a smaller window every place is described by a
-        vector of its own, from its surroundings; such a network learns from far fewer images.
-    recompute : bool or int
-        Whether training computes activations twice instead of keeping them (`checkpoint`): those of
-        all stages, or of so many stages, counted from the image, where the maps are large. It
-        changes memory and time, and no number. May be set later: ``net.recompute = True``.
-
-    Returns
-    -------
-    DeconvNet
-        With He's initialisation (`nn.init.kaiming_normal_`). The paper starts from ImageNet's
-        VGG-16 and small Gaussians instead; without that pre-training those Gaussians vanish on the
-        way.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> deconvnet(num_classes=4, width=2, input_size=32, fc=8).num_parameters()
-    29996
-    """
-    return DeconvNet(num_classes, width, input_size, fc, stages, in_channels, fc_kernel, recompute)
+deconvnet = DeconvNet
+"""The name in PyTorch's style for what builds a network."""

@@ -79,8 +79,8 @@ def register(
 
     Notes
     -----
-    The builder is called with the options' `NetworkOptions.arguments` and, of what a run knows,
-    with what its signature names (see `arguments`). Checkpoints hold what the network's own
+    The builder is called with the options' `NetworkOptions.arguments` and with those of a run's own
+    arguments that its signature names (see `arguments`). Checkpoints hold what the network's own
     ``config()`` returns: the builder's arguments, as plain JSON.
     """
 
@@ -106,15 +106,7 @@ def _origin(builder: Callable[..., Module]) -> str:
     return f"{builder.__module__}.{builder.__qualname__}"
 
 
-def arguments(
-    name: str,
-    options: NetworkOptions,
-    *,
-    num_classes: int,
-    input_size: int,
-    in_channels: int = 3,
-    recompute: bool = False,
-) -> dict[str, Any]:
+def arguments(name: str, options: NetworkOptions, **known: Any) -> dict[str, Any]:
     """Return what `build` needs for the network of a run.
 
     Parameters
@@ -122,19 +114,14 @@ def arguments(
     name : str
         The network.
     options : NetworkOptions
-        What it let the run choose.
-    num_classes, input_size, in_channels, recompute
-        What the run knows by itself and passes to a network that has such an argument: the channels
-        of the output, the side of the square images (crops are cut to it as well), the channels of
-        the input, and whether activations are computed twice instead of kept.
+        What a run has chosen about it.
+    **known
+        What a run has without choosing, for a network that has such an argument: ``num_classes``,
+        the channels of the output; ``input_size``, the side of the square images (crops are cut to
+        it as well); ``recompute``, whether activations are computed twice instead of kept. Beside
+        them there is always ``in_channels``, the 3 of a colour image.
     """
-    known = {
-        "num_classes": num_classes,
-        "input_size": input_size,
-        "in_channels": in_channels,
-        "recompute": recompute,
-    }
-    taken = MODELS[name].parameters
+    known, taken = {"in_channels": 3, **known}, MODELS[name].parameters
     return {**{key: known[key] for key in known if key in taken}, **options.arguments()}
 
 

@@ -23,15 +23,15 @@ def check_name(kind: type, name: str) -> None:
     caller = f"{kind.__name__}: {name!r}"
     if not name or "." in name:
         raise ValueError(
-            f"{caller} cannot name a parameter, a module or a buffer; a name must not be empty, nor"
-            " have dots, which join the names of modules"
+            f"{caller} cannot name a parameter, a module or a buffer; "
+            "a name must not be empty, nor have dots, which join the names of modules"
         )
     of_class = inspect.getattr_static(kind, name, None)
     method = isinstance(of_class, property | staticmethod | classmethod)
     if method or inspect.isroutine(of_class) or name in ("training", "_buffer_names", "_hooks"):
         raise ValueError(
-            f"{caller} is what the module itself needs, and cannot name a parameter, a module or a"
-            " buffer; choose another name"
+            f"{caller} is what the module itself needs, "
+            "and cannot name a parameter, a module or a buffer; choose another name"
         )
 
 
@@ -41,11 +41,10 @@ def buffer_array(caller: str, value: Any) -> Array:
         return np.asarray(value)
     if not isinstance(value, get_xp(value).ndarray):
         raise TypeError(
-            f"{caller} is a buffer, which must be an array, not a {type(value).__name__}; `del` it"
-            " first for anything else"
+            f"{caller} is a buffer, which must be an array, not a {type(value).__name__}; "
+            "`del` it first for anything else"
         )
-    array: Array = value
-    return array
+    return value
 
 
 def no_such(
@@ -69,17 +68,13 @@ class Parameter(Tensor):
 
 
 class Attributes:
-    """The part of a `Module` that says what an attribute is, and where it is found."""
+    """The part of a `Module` that decides what an attribute is, and where it is found."""
 
     training: bool
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter | Attributes):
-            if "training" not in self.__dict__:
-                raise RuntimeError(
-                    f"{type(self).__name__}: call super().__init__() before assigning {name!r}"
-                )
-            check_name(type(self), name)
+            self._check_name(name, "assigning")
             self._forget_buffer(name)
         else:
             value = self._checked(name, value)
@@ -90,7 +85,7 @@ class Attributes:
         self._forget_buffer(name)
 
     def __getattr__(self, name: str) -> Any:
-        """Say what is missing; what is there is found without this method."""
+        """Raise an error for what is missing; what is there is found without this method."""
         hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
@@ -107,11 +102,19 @@ class Attributes:
             lost = [type(one).__name__ for one in found if id(one) not in known]
             if lost:
                 raise TypeError(
-                    f"{caller} is a {type(value).__name__} with a {lost[0]} in it, which would be"
-                    " neither learned nor saved; use ModuleList(layers) or Sequential(*layers), or"
-                    " make each of them an attribute"
+                    f"{caller} is a {type(value).__name__} with a {lost[0]} in it, "
+                    "which would be neither learned nor saved; use ModuleList(layers) "
+                    "or Sequential(*layers), or make each of them an attribute"
                 )
         return value
+
+    def _check_name(self, name: str, doing: str) -> None:
+        """Raise unless this module, already initialised, may have something under a name."""
+        if "training" not in self.__dict__:
+            raise RuntimeError(
+                f"{type(self).__name__}: call super().__init__() before {doing} {name!r}"
+            )
+        check_name(type(self), name)
 
     def _check_free(self, name: str, value: Any) -> None:
         """Raise if `value`, no parameter and no module, would take the place of one."""

@@ -50,8 +50,8 @@ class ModuleList(Module):
     def _own(self, module: Module, number: int) -> Module:
         if not isinstance(module, Module):
             raise TypeError(
-                f"{type(self).__name__}: argument {number} is a {type(module).__name__}; each must"
-                " be a Module of its own, as in ModuleList(layers) and Sequential(*layers)"
+                f"{type(self).__name__}: argument {number} is a {type(module).__name__}; "
+                "each must be a Module of its own, as in ModuleList(layers) and Sequential(*layers)"
             )
         return module
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from minideconv.autograd import Tensor
-from minideconv.nn.layers import BatchNorm2d, MaxPool2d, ReLU
+from minideconv.nn.batch_norm import BatchNorm2d, SyncBatchNorm2d
+from minideconv.nn.layers import MaxPool2d, ReLU
 from minideconv.nn.module import Module
-from minideconv.nn.sync_batch_norm import SyncBatchNorm2d
 
 __all__ = ["fusible", "no_fusion", "norm_relu_pool"]
 

@@ -46,9 +46,9 @@ def call_with_hooks(
             args, kwargs = found
         else:
             raise TypeError(
-                f"{type(module).__name__}: a forward pre-hook with kwargs returned a"
-                f" {type(found).__name__}; it must return None or a pair (args, kwargs) of a tuple"
-                " and a dict"
+                f"{type(module).__name__}: a forward pre-hook with kwargs "
+                f"returned a {type(found).__name__}; "
+                "it must return None or a pair (args, kwargs) of a tuple and a dict"
             )
     output = module.forward(*args, **kwargs)
     for hook in [hook for hook in hooks.values() if not hook.before]:

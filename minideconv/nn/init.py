@@ -2,7 +2,7 @@
 
 ``fan_in`` is the number of inputs that one output sums, ``fan_out`` the number of outputs that one
 input feeds. A convolution's weight is (out, in, kh, kw), so fan_in = in * kh * kw; a transposed
-convolution's is (in, out, kh, kw): say ``transposed=True`` and the two change places.
+convolution's is (in, out, kh, kw): with ``transposed=True`` the two change places.
 """
 
 from __future__ import annotations
@@ -52,10 +52,6 @@ def _fill(tensor: Tensor, values: Array) -> Tensor:
     return tensor
 
 
-def _rng(rng: np.random.Generator | None) -> np.random.Generator:
-    return random.default_rng() if rng is None else rng
-
-
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """Fill with one value."""
     return _fill(tensor, np.full(tensor.shape, value))
@@ -66,7 +62,7 @@ def normal_(
 ) -> Tensor:
     """Fill from a normal distribution."""
     dtype = np.float32 if tensor.dtype == np.float32 else np.float64
-    values = _rng(rng).standard_normal(tensor.shape, dtype)
+    values = (rng or random.default_rng()).standard_normal(tensor.shape, dtype)
     values *= std
     values += mean
     return _fill(tensor, values)
@@ -76,7 +72,7 @@ def uniform_(
     tensor: Tensor, low: float = 0.0, high: float = 1.0, rng: np.random.Generator | None = None
 ) -> Tensor:
     """Fill from a uniform distribution on [low, high)."""
-    return _fill(tensor, _rng(rng).uniform(low, high, tensor.shape))
+    return _fill(tensor, (rng or random.default_rng()).uniform(low, high, tensor.shape))
 
 
 def kaiming_normal_(
@@ -125,8 +121,8 @@ def bilinear_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 4 or tensor.shape[0] != tensor.shape[1]:
         raise ValueError(
-            f"bilinear_: the weight has shape {tensor.shape}; it must be (C, C, kh, kw), so that"
-            " each channel is enlarged into itself"
+            f"bilinear_: the weight has shape {tensor.shape}; it must be (C, C, kh, kw), "
+            "so that each channel is enlarged into itself"
         )
     taps = []
     for k in tensor.shape[2:]:

@@ -1,6 +1,6 @@
 """Looking inside a network: `activations`, public as `visualize.activations`.
 
-It is here because networks use it too, and they know nothing of `visualize`.
+It is here because networks use it too, and they do not import `visualize`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, device_of, get_xp
+from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.module import Module
+from minideconv.nn.utils import device_of_module
 
 __all__ = ["activations"]
 
@@ -59,7 +60,7 @@ def activations(net: Module, *inputs: Any, layers: Iterable[str] | None = None) 
     modules = dict(net.named_modules())
     if layers is not None:
         modules = {name: net.get_submodule(name) for name in layers}
-    device = next((device_of(array) for array in net.arrays().values()), None)
+    device = device_of_module(net)
     seen: dict[str, Array] = {}
     with ExitStack() as stack, no_grad():
         for name, module in modules.items():

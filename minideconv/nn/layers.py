@@ -1,169 +1,19 @@
-"""The layers: each holds its parameters and calls the function of the same name in `functional`."""
+"""Layers without a file of their own: pooling, resizing, pointwise functions, `Linear`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
-from minideconv.autograd.grad_mode import is_replaying
-from minideconv.backend import check_writable
-from minideconv.backend.algorithms import algorithm as using
-from minideconv.backend.algorithms import check_algorithm
-from minideconv.backend.dispatch import on_device_of
-from minideconv.engine.layout import empty_weight
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
-from minideconv.ops import geometry
-from minideconv.ops.im2col import IntPair
+from minideconv.ops.geometry import IntPair, check_positive
 from minideconv.ops.switches import Switches
 
-__all__ = [
-    "BatchNorm2d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "Dropout",
-    "Linear",
-    "MaxPool2d",
-    "MaxUnpool2d",
-    "ReLU",
-    "Upsample",
-]
-
-
-def _positive(layer: str, **sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{layer}: {name} is {size}; it must be at least 1")
-
-
-def _check_groups(layer: str, in_channels: int, out_channels: int, groups: int) -> None:
-    _positive(layer, in_channels=in_channels, out_channels=out_channels, groups=groups)
-    if in_channels % groups or out_channels % groups:
-        raise ValueError(
-            f"{layer}: groups is {groups}; it must divide in_channels={in_channels} and"
-            f" out_channels={out_channels}"
-        )
-
-
-class Conv2d(Module):
-    """Convolution: ``(N, in_channels, H, W) -> (N, out_channels, H', W')``; see `ops.conv2d`.
-
-    The weight starts as He's normal initialisation, the bias as zeros. `algorithm` ("reference",
-    "exact" or "fast") is for this layer only; without it `set_algorithm` decides.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntPair,
-        stride: IntPair = 1,
-        padding: IntPair = 0,
-        dilation: IntPair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        algorithm: str | None = None,
-    ) -> None:
-        super().__init__()
-        _check_groups("Conv2d", in_channels, out_channels, groups)
-        self.algorithm = None if algorithm is None else check_algorithm(algorithm, "Conv2d")
-        kernel = geometry.pair(kernel_size, "kernel_size", "Conv2d")
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self.weight = Parameter(empty_weight((out_channels, in_channels // groups, *kernel)))
-        init.kaiming_normal_(self.weight)
-        self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve `x`."""
-        with using(self.algorithm):
-            return F.conv2d(
-                x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-            )
-
-    def extra_repr(self) -> str:
-        """Return the channels, the kernel and what is not the default."""
-        k, c, kh, kw = self.weight.shape
-        return (
-            f"{c * self.groups}, {k}, kernel_size={(kh, kw)}, stride={self.stride},"
-            f" padding={self.padding}"
-        )
-
-
-class ConvTranspose2d(Module):
-    """Transposed convolution: ``(N, in_channels, H, W) -> (N, out_channels, H', W')``.
-
-    See `ops.conv_transpose2d`. The weight is (in_channels, out_channels / groups, kh, kw).
-    `algorithm` is as for `Conv2d`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntPair,
-        stride: IntPair = 1,
-        padding: IntPair = 0,
-        output_padding: IntPair = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: IntPair = 1,
-        *,
-        algorithm: str | None = None,
-    ) -> None:
-        super().__init__()
-        name = "ConvTranspose2d"
-        self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
-        _check_groups(name, in_channels, out_channels, groups)
-        kernel = geometry.pair(kernel_size, "kernel_size", name)
-        self.stride = geometry.pair(stride, "stride", name)
-        self.padding = geometry.pair(padding, "padding", name)
-        self.dilation = geometry.pair(dilation, "dilation", name)
-        self.output_padding = geometry.check_output_padding(
-            geometry.pair(output_padding, "output_padding", name), self.stride, self.dilation, name
-        )
-        self.groups = groups
-        self.weight = Parameter(empty_weight((in_channels, out_channels // groups, *kernel)))
-        init.kaiming_normal_(self.weight, transposed=True)
-        self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
-
-    def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
-        """Spread `x` out, to `output_size` (H', W') if given; an error lists those possible."""
-        extra = self.output_padding
-        if output_size is not None:
-            extra = geometry.output_padding_for(
-                geometry.pair(output_size, "output_size", "ConvTranspose2d"),
-                (x.shape[2], x.shape[3]),
-                (self.weight.shape[2], self.weight.shape[3]),
-                self.stride,
-                self.padding,
-                self.dilation,
-                "ConvTranspose2d",
-            )
-        with using(self.algorithm):
-            return F.conv_transpose2d(
-                x,
-                self.weight,
-                self.bias,
-                self.stride,
-                self.padding,
-                extra,
-                self.groups,
-                self.dilation,
-            )
-
-    def extra_repr(self) -> str:
-        """Return the channels, the kernel and the geometry."""
-        c, k, kh, kw = self.weight.shape
-        return (
-            f"{c}, {k * self.groups}, kernel_size={(kh, kw)}, stride={self.stride},"
-            f" padding={self.padding}"
-        )
+__all__ = ["Dropout", "Linear", "MaxPool2d", "MaxUnpool2d", "ReLU", "Upsample"]
 
 
 class MaxPool2d(Module):
@@ -184,9 +34,7 @@ class MaxPool2d(Module):
 
     def forward(self, x: Tensor) -> Any:
         """Pool `x`: a Tensor, or (Tensor, Switches)."""
-        if self.return_switches:
-            return F.max_pool2d(x, **self.window, return_switches=True)
-        return F.max_pool2d(x, **self.window)
+        return F.max_pool2d(x, **self.window, return_switches=self.return_switches)
 
     @property
     def window(self) -> dict[str, Any]:
@@ -213,84 +61,6 @@ class MaxUnpool2d(Module):
     def extra_repr(self) -> str:
         """Return the rule for two windows that chose one pixel."""
         return f"duplicates={self.duplicates!r}"
-
-
-class BatchNorm2d(Module):
-    """Batch normalisation of each channel; see `ops.batch_norm`.
-
-    The running statistics are buffers: part of the state, not learned. Besides them the layer
-    counts the batches it has seen, as PyTorch does. ``momentum=None`` averages all batches equally,
-    which is how the paper's authors computed the statistics of the finished network.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-    ) -> None:
-        super().__init__()
-        _positive("BatchNorm2d", num_features=num_features)
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
-        self.track_running_stats = track_running_stats
-        if track_running_stats:
-            self.register_buffer("running_mean", np.zeros(num_features, np.float32))
-            self.register_buffer("running_var", np.ones(num_features, np.float32))
-            self.register_buffer("num_batches_tracked", np.zeros((), np.int64))
-
-    def reset_running_stats(self) -> None:
-        """Forget the running statistics: mean 0, variance 1, no batches seen."""
-        if self.track_running_stats:
-            check_writable("reset_running_stats", self._buffers.items())
-            with on_device_of(self.running_mean):
-                self.running_mean[...] = 0
-                self.running_var[...] = 1
-                self.num_batches_tracked[...] = 0
-
-    def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
-        """Normalise `x`, by its own statistics in training, by the running ones in evaluation.
-
-        With `relu` the result is rectified, which takes less time here than in a layer of its own;
-        with `pool` it is rectified and pooled, and returned with the switches.
-        """
-        function: Callable[..., Any] = F.batch_norm_relu if relu else F.batch_norm
-        if pool is not None:
-            function = partial(F.batch_norm_relu_pool, **pool.window)
-        if not self.track_running_stats:
-            return function(x, None, None, self.weight, self.bias, True, eps=self.eps)
-        if self.training:
-            self._count_batch()
-        return function(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            self._next_momentum(),
-            self.eps,
-        )
-
-    def _count_batch(self) -> None:
-        """Count a batch that the running statistics are about to follow."""
-        if not is_replaying():
-            check_writable("BatchNorm2d in training", self._buffers.items())
-            with on_device_of(self.num_batches_tracked):
-                self.num_batches_tracked += 1
-
-    def _next_momentum(self) -> float:
-        """Return the weight of this batch in the running statistics."""
-        if self.momentum is not None:
-            return self.momentum
-        return 1.0 / max(1, int(self.num_batches_tracked))
-
-    def extra_repr(self) -> str:
-        """Return the number of channels."""
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
 class ReLU(Module):
@@ -324,7 +94,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        _positive("Linear", in_features=in_features, out_features=out_features)
+        check_positive("Linear", in_features=in_features, out_features=out_features)
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         init.kaiming_normal_(self.weight)
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None

@@ -11,7 +11,7 @@ import numpy as np
 from minideconv.autograd import RemovableHandle
 from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
 from minideconv.backend.dispatch import on_device_of
-from minideconv.nn.attributes import Attributes, Parameter, buffer_array, check_name, no_such
+from minideconv.nn.attributes import Attributes, Parameter, buffer_array, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
 from minideconv.nn.state import load_state
 
@@ -55,11 +55,7 @@ class Module(Attributes):
             If the name is empty, has dots, or is that of a method.
         """
         array = to_default_device(buffer_array(f"{type(self).__name__}: {name!r}", array))
-        if "training" not in self.__dict__:
-            raise RuntimeError(
-                f"{type(self).__name__}: call super().__init__() before registering {name!r}"
-            )
-        check_name(type(self), name)
+        self._check_name(name, "registering")
         self._check_free(name, array)
         self._forget_buffer(name)
         object.__setattr__(self, name, array)
@@ -68,7 +64,7 @@ class Module(Attributes):
     # -- forward ----------------------------------------------------------------------------
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the module's output; every subclass says what that is."""
+        """Compute the module's output; every subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -143,15 +139,15 @@ class Module(Attributes):
     ) -> RemovableHandle:
         if not callable(hook):
             raise TypeError(
-                f"{type(self).__name__}: a hook is a {type(hook).__name__}; it must be a function"
-                " or another callable"
+                f"{type(self).__name__}: a hook is a {type(hook).__name__}; "
+                "it must be a function or another callable"
             )
         hooks: Hooks = vars(self).setdefault("_hooks", Hooks())
         entry: Any = Hook(hook, before, with_kwargs)
         return RemovableHandle(hooks, entry)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what a copy or a pickle has, with a list of hooks of its own."""
+        """Set what a copy or a pickle contains, with a list of hooks of its own."""
         vars(self).update(state)
         if "_hooks" in state:
             vars(self)["_hooks"] = Hooks(state["_hooks"])
@@ -183,12 +179,9 @@ class Module(Attributes):
             seen.add(id(module))
             yield path, module
             join = f"{path}." if path else ""
-            inner = [
-                (join + name, child, seen)
-                for name, child in vars(module).items()
-                if isinstance(child, Module)
-            ]
-            todo += inner[::-1]
+            for name, child in reversed(vars(module).items()):
+                if isinstance(child, Module):
+                    todo.append((join + name, child, seen))
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all inside it, each once."""
@@ -201,7 +194,7 @@ class Module(Attributes):
         Raises
         ------
         AttributeError
-            If there is none; the message says which part of the name is missing, and what there is.
+            If there is none; the message names the part that is missing, and what there is.
         """
         module, path = self, ""
         for name in target.split(".") if target else ():
@@ -295,8 +288,8 @@ class Module(Attributes):
         """
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(
-                f"{type(self).__name__}: to() got dtype {np.dtype(dtype)}; weights can only become"
-                " floating-point numbers, as float32 or float64"
+                f"{type(self).__name__}: to() got dtype {np.dtype(dtype)}; "
+                "weights can only become floating-point numbers, as float32 or float64"
             )
 
         def moved(array: Array) -> Array:
@@ -346,7 +339,7 @@ class Module(Attributes):
     # -- printing -----------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """Return what stands between the brackets when the module is printed."""
+        """Return what is printed between the module's brackets."""
         return ""
 
     @recursive_repr("...")  # a module inside itself

@@ -21,8 +21,8 @@ def load_state(module: Any, state: Mapping[str, Array]) -> None:
     if missing or unknown:
         what = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not in the network"
         raise ValueError(
-            f"load_state_dict: the state does not fit {kind}: {what}"
-            f" ({len(missing)} missing, {len(unknown)} unknown names)"
+            f"load_state_dict: the state does not fit {kind}: {what} "
+            f"({len(missing)} missing, {len(unknown)} unknown names)"
         )
     new = {
         name: saved_array("load_state_dict", repr(name), state[name], array)
@@ -32,8 +32,8 @@ def load_state(module: Any, state: Mapping[str, Array]) -> None:
     if wrong:
         name = wrong[0]
         raise ValueError(
-            f"load_state_dict: {name!r} has shape {new[name].shape} in the state but"
-            f" {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
+            f"load_state_dict: {name!r} has shape {new[name].shape} in the state "
+            f"but {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
         )
     check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
     for name, array in own.items():

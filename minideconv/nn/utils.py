@@ -1,4 +1,4 @@
-"""Gradient clipping, and the buffers of a network put aside."""
+"""Gradient clipping; the buffers of a network; the device of a network."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, check_writable, get_xp
+from minideconv.backend import Array, Device, check_writable, device_of, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
 from minideconv.engine.cuda import gradients as cuda
 from minideconv.nn.module import Module
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_buffers", "set_buffers"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "device_of_module", "get_buffers", "set_buffers"]
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Array:
@@ -71,7 +71,7 @@ def _flat_gradients(parameters: list[Tensor]) -> Array | None:
 
 @accelerated
 def clip_flat(flat: Array, max_norm: float, gradients: list[Array]) -> Array:
-    """Clip all that lies in the array `flat`; `gradients` are its views."""
+    """Clip all that is in the array `flat`; `gradients` are its views."""
     return _clip_on_device(gradients, max_norm)
 
 
@@ -80,7 +80,7 @@ clip_flat.faster("gpu")(cuda.clip_norm)
 
 @device_guard
 def _clip_on_device(gradients: list[Array], max_norm: float) -> Array:
-    """Do the same without asking the device for the norm."""
+    """Do the same without copying the norm to the host."""
     xp = get_xp(*gradients)
     square = sum(xp.square(g.astype(np.float64)).sum() for g in gradients)
     norm: Array = xp.where(xp.isfinite(square), xp.sqrt(square), np.nan)
@@ -109,6 +109,11 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
 
 def _check_writable(op: str, gradients: list[Array]) -> None:
     check_writable(op, ((f"gradient {number}", g) for number, g in enumerate(gradients)))
+
+
+def device_of_module(module: Module) -> Device | None:
+    """Return the device of a module's parameters and buffers, or None if it has neither."""
+    return next((device_of(array) for array in module.arrays().values()), None)
 
 
 def get_buffers(model: Module) -> dict[str, Array]:

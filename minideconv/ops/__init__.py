@@ -10,8 +10,9 @@ from minideconv.ops.activations import (
 )
 from minideconv.ops.avg_pooling import avg_pool2d, avg_pool2d_backward
 from minideconv.ops.batch_norm import BatchNormSaved, batch_norm, batch_norm_backward
-from minideconv.ops.batch_norm_relu import batch_norm_relu, batch_norm_relu_backward
 from minideconv.ops.batch_norm_relu_pool import (
+    batch_norm_relu,
+    batch_norm_relu_backward,
     batch_norm_relu_pool,
     batch_norm_relu_pool_backward,
 )

@@ -65,8 +65,7 @@ def relu(x: Array) -> Array:
     >>> relu_backward(np.array([5.0, 5.0, 5.0]), relu(np.array([-2.0, 0.0, 3.0])))
     array([0., 0., 5.])
     """
-    y: Array = get_xp(x).maximum(x, 0)
-    return y
+    return get_xp(x).maximum(x, 0)
 
 
 @accelerated

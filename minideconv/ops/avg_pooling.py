@@ -20,7 +20,8 @@ import numpy as np
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
+from minideconv.ops.geometry import IntPair, Window
+from minideconv.ops.pool_window import check_images, pool_window
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward"]
 
@@ -71,8 +72,7 @@ def avg_pool2d(
              [1., 3., 2.]]]])
     """
     check_images("avg_pool2d", "x", x)
-    size = (x.shape[2], x.shape[3])
-    window = pool_window("avg_pool2d", size, kernel_size, stride, padding, 1, ceil_mode)
+    window = pool_window("avg_pool2d", x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     xp, (ho, wo), (n, c) = get_xp(x), window.out, x.shape[:2]
     rows = xp.zeros_like(x, shape=(n, c, ho, x.shape[3]))
     for _, outputs, pixels in window.axis_taps(0):
@@ -80,7 +80,7 @@ def avg_pool2d(
     y = xp.zeros_like(x, shape=(n, c, ho, wo))
     for _, outputs, pixels in window.axis_taps(1):
         y[..., outputs] += rows[..., pixels]  # (N, C, H', W) -> (N, C, H', W')
-    y /= _divisors(window, count_include_pad, y)
+    y /= _divisors(window, count_include_pad, y.dtype.name, device_of(y))
     return y
 
 
@@ -110,11 +110,11 @@ def avg_pool2d_backward(
     window = pool_window(op, size, kernel_size, stride, padding, 1, ceil_mode)
     if dy.shape[2:] != window.out:
         raise ValueError(
-            f"{op}: dy is {dy.shape[2]} x {dy.shape[3]} but pooling {size[0]} x {size[1]} gives"
-            f" {window.out[0]} x {window.out[1]}"
+            f"{op}: dy is {dy.shape[2]} x {dy.shape[3]} "
+            f"but pooling {size[0]} x {size[1]} gives {window.out[0]} x {window.out[1]}"
         )
     xp, (h, w), (n, c) = get_xp(dy), size, dy.shape[:2]
-    shares = dy / _divisors(window, count_include_pad, dy)
+    shares = dy / _divisors(window, count_include_pad, dy.dtype.name, device_of(dy))
     rows = xp.zeros_like(dy, shape=(n, c, dy.shape[2], w))
     for _, outputs, pixels in window.axis_taps(1):
         rows[..., pixels] += shares[..., outputs]  # (N, C, H', W') -> (N, C, H', W)
@@ -124,16 +124,12 @@ def avg_pool2d_backward(
     return dx
 
 
-def _divisors(window: PoolWindow, count_include_pad: bool, like: Array) -> Array:
-    """How many pixels each window divides by: (H', W')."""
-    return _made_divisors(window, count_include_pad, like.dtype.name, device_of(like))
-
-
 @lru_cache(maxsize=64)
-def _made_divisors(
-    window: PoolWindow, count_include_pad: bool, dtype: str, device: Device
-) -> Array:
-    """Make them on the host and send them once: a training step is not to wait for it."""
+def _divisors(window: Window, count_include_pad: bool, dtype: str, device: Device) -> Array:
+    """Return how many pixels each window divides by: (H', W').
+
+    They are made on the host and sent once, so that no training step waits for it.
+    """
     counts = []
     for axis in (0, 1):
         n, k, p = window.size[axis], window.kernel[axis], window.padding[axis]

@@ -19,7 +19,7 @@ R. LeVeque, "Algorithms for computing the sample variance" (1983), equation 1.7.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
@@ -50,33 +50,6 @@ class BatchNormSaved(NamedTuple):
     inv_std: Array
 
 
-@overload
-def batch_norm(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = ...,
-    bias: Array | None = ...,
-    training: bool = ...,
-    momentum: float = ...,
-    eps: float = ...,
-    return_saved: Literal[False] = ...,
-    relu: bool = ...,
-) -> Array: ...
-@overload
-def batch_norm(
-    x: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = ...,
-    bias: Array | None = ...,
-    training: bool = ...,
-    momentum: float = ...,
-    eps: float = ...,
-    *,
-    return_saved: Literal[True],
-    relu: bool = ...,
-) -> tuple[Array, BatchNormSaved]: ...
 @device_guard
 def batch_norm(
     x: Array,
@@ -89,7 +62,7 @@ def batch_norm(
     eps: float = 1e-5,
     return_saved: bool = False,
     relu: bool = False,
-) -> Array | tuple[Array, BatchNormSaved]:
+) -> Any:
     """Normalise every channel of `x`.
 
     Parameters
@@ -341,14 +314,9 @@ def _centre(planes: Array, mean: Array) -> tuple[Array, Array]:
 
 def _sum(a: Array) -> Array:
     """Sum over N, H, W: (N, C, H, W) -> (C,) in float64, rows in the array's own precision."""
-    return _add_rows(get_xp(a).einsum("nchw->nch", a))
+    return get_xp(a).einsum("nchw->nch", a).sum(axis=(0, 2), dtype="float64")
 
 
 def _dot(a: Array, b: Array) -> Array:
     """Sum of ``a * b`` over N, H, W: (C,) in float64, with no array of products in between."""
-    return _add_rows(get_xp(a).einsum("nchw,nchw->nch", a, b))
-
-
-def _add_rows(rows: Array) -> Array:
-    total: Array = rows.sum(axis=(0, 2), dtype="float64")
-    return total
+    return get_xp(a).einsum("nchw,nchw->nch", a, b).sum(axis=(0, 2), dtype="float64")

@@ -45,17 +45,12 @@ def check(
         raise ValueError(
             f"batch_norm: {missing} is None but the other statistic is not; give both or neither"
         )
-    arrays = {
-        "running_mean": running_mean,
-        "running_var": running_var,
-        "weight": weight,
-        "bias": bias,
-    }
-    for name, array in arrays.items():
+    running = (("running_mean", running_mean), ("running_var", running_var))
+    for name, array in (*running, ("weight", weight), ("bias", bias)):
         if array is not None and array.shape != (x.shape[1],):
             raise ValueError(
-                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; it"
-                f" must be ({x.shape[1]},)"
+                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; "
+                f"it must be ({x.shape[1]},)"
             )
         if array is not None and array.dtype.kind != "f":
             raise TypeError(
@@ -65,6 +60,6 @@ def check(
         raise ValueError(f"batch_norm: momentum is {momentum}; it must be in 0..1")
     if not eps > 0.0:
         raise ValueError(f"batch_norm: eps is {eps}; it must be positive")
-    if training and running_mean is not None and running_var is not None:
-        running = (("running_mean", running_mean), ("running_var", running_var))
-        check_writable("batch_norm in training", running)
+    if training:
+        given = ((name, array) for name, array in running if array is not None)
+        check_writable("batch_norm in training", given)

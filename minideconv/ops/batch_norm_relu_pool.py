@@ -1,30 +1,88 @@
-"""Batch normalisation, a ReLU and max pooling in one: how a stage of DeconvNet's encoder ends.
+"""Batch normalisation, ReLU and max pooling in one: what is behind the convolutions of DeconvNet.
 
+    batch_norm_relu         (N, C, H, W) or (N, C) -> the same shape
     batch_norm_relu_pool    (N, C, H, W) -> (N, C, H', W') and switches
 
-Like `batch_norm_relu` it is nothing new, one operation behind the other. But of the large map that
-the pooling reads nothing is needed later: backward, the switches say which pixels had the maxima,
-and the sign that the ReLU asks for is computed again from x. A fast way to do the three together
-(see `engine.cuda.batch_norm_pool`) never writes that map, and neither its gradient.
+Nothing is new here: it is `batch_norm`, then `relu`, then `max_pool2d`. But the first two are
+simple maps of large arrays, so that reading and writing memory is nearly all their work, and a fast
+way to do them together (see `engine.cpu.batch_norm`) does not write the array in between to memory.
+
+The backward pass needs the sign of what the ReLU was given. Instead of keeping y for that, it
+computes the sign again from x, which it reads anyway: five arrays are read or written in place of
+seven, and y need not be kept. Of the large map that the pooling reads nothing is needed
+either: the switches point to the pixels that had the maxima. A fast way to do the three together
+(see `engine.cuda.batch_norm_pool`) writes neither that map nor its gradient.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from minideconv.backend import Array
 from minideconv.backend.dispatch import accelerated, device_guard
-from minideconv.ops.batch_norm import BatchNormSaved, Gradients, normalize, statistics
-from minideconv.ops.batch_norm_checks import check
-from minideconv.ops.batch_norm_relu import batch_norm_relu_backward
-from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
+from minideconv.ops.batch_norm import (
+    BatchNormSaved,
+    Gradients,
+    batch_norm,
+    batch_norm_backward_core,
+    normalize,
+    statistics,
+)
+from minideconv.ops.batch_norm_checks import check, check_gradient
+from minideconv.ops.geometry import IntPair, Window
+from minideconv.ops.pool_window import check_images, pool_window
 from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.switches import Switches
 from minideconv.ops.unpooling import check_planes, check_values, scatter_add, scatter_taps
 
 __all__ = [
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
     "batch_norm_relu_pool",
     "batch_norm_relu_pool_backward",
     "normalize_relu_pool",
 ]
+
+
+def batch_norm_relu(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    return_saved: bool = False,
+) -> Any:
+    """Return ``relu(batch_norm(x, ...))``; arguments, results and errors are `batch_norm`'s.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 30.0], [3.0, 10.0]])
+    >>> batch_norm_relu(x, None, None, bias=np.array([0.0, 3.0])).round(3)
+    array([[0., 4.],
+           [1., 2.]])
+    """
+    options = (weight, bias, training, momentum, eps, return_saved)
+    return batch_norm(x, running_mean, running_var, *options, relu=True)
+
+
+def batch_norm_relu_backward(
+    dy: Array,
+    x: Array,
+    saved: BatchNormSaved,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = True,
+) -> Gradients:
+    """Return the gradients ``(dx, dweight, dbias)`` of `batch_norm_relu`.
+
+    Arguments and errors are those of `batch_norm_backward`, and `bias` that of the forward pass.
+    """
+    check_gradient("batch_norm_relu_backward", dy, x)
+    return batch_norm_backward_core(dy, x, saved, weight, bias, training, True)
 
 
 @device_guard
@@ -75,9 +133,8 @@ def batch_norm_relu_pool(
     """
     check_images("batch_norm_relu_pool", "x", x)
     check(x, running_mean, running_var, weight, bias, momentum, eps, training)
-    size = (x.shape[2], x.shape[3])
     options = (kernel_size, stride, padding, dilation, ceil_mode)
-    window = pool_window("batch_norm_relu_pool", size, *options)
+    window = pool_window("batch_norm_relu_pool", x.shape[2:], *options)
     saved = statistics(x, running_mean, running_var, training, momentum, eps)
     y, taps = normalize_relu_pool(x, saved, weight, bias, window)
     return y, Switches._from_taps(taps, window), saved
@@ -85,7 +142,7 @@ def batch_norm_relu_pool(
 
 @accelerated
 def normalize_relu_pool(
-    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: PoolWindow
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: Window
 ) -> tuple[Array, Array]:
     """Return the maxima of the normalised and rectified map, and the taps that had them."""
     return max_pool2d_core(normalize(x, saved, weight, bias, relu=True), window, True)
@@ -119,7 +176,7 @@ def batch_norm_relu_pool_backward(
     check_values("batch_norm_relu_pool_backward", "dy", dy, switches)
     check_planes("batch_norm_relu_pool_backward", "x", x, switches)
     taps, window, rest = switches._taps, switches._window, (x, saved, weight, bias, training)
-    if taps is None or window is None:
+    if window is None:
         return batch_norm_relu_backward(scatter_add(dy, switches), *rest)
     return batch_norm_relu_pool_backward_core(dy, taps, window, *rest)
 
@@ -128,13 +185,13 @@ def batch_norm_relu_pool_backward(
 def batch_norm_relu_pool_backward_core(
     dy: Array,
     taps: Array,
-    window: PoolWindow,
+    window: Window,
     x: Array,
     saved: BatchNormSaved,
     weight: Array | None,
     bias: Array | None,
     training: bool,
 ) -> Gradients:
-    """`batch_norm_relu_pool_backward` with switches that know their window."""
+    """`batch_norm_relu_pool_backward` with switches that have their window."""
     dz = scatter_taps(dy, taps, window)
     return batch_norm_relu_backward(dz, x, saved, weight, bias, training)

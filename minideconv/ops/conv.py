@@ -16,9 +16,10 @@ so each of the three is the backward pass of the others and no derivative is wri
 The columns are made for a block of images at a time, within the byte budget of `ops.workspace`; the
 result is the same.
 
-`conv2d` and its like check their arguments and put the geometry into a `Window`. What is computed
-then stands in the functions called ``..._core``. It is the reference: the decorator `accelerated`
-lets the engine compute the same numbers faster, unless ``set_algorithm("reference")`` forbids it.
+`conv2d` and the functions like it check their arguments and put the geometry into a `Window`. The
+computation is in the functions called ``..._core``. It is the reference: the decorator
+`accelerated` lets the engine compute the same numbers faster, unless ``set_algorithm("reference")``
+forbids it.
 
 Arrays are NCHW in shape. In memory the results are channel-major (C, N, H, W), because that is what
 the matrix product writes: its rows are output channels, its columns run over images, rows and
@@ -38,9 +39,9 @@ from functools import reduce
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated
 from minideconv.backend.parallel import map_ordered
+from minideconv.ops.geometry import IntPair
 from minideconv.ops.im2col import (
     Block,
-    IntPair,
     Window,
     conv_transpose_window,
     conv_window,
@@ -81,33 +82,34 @@ def _check_arrays(
     channels, first = x.shape[1], weight.shape[0]
     if groups < 1 or channels % groups or first % groups:
         raise ValueError(
-            f"{op}: groups is {groups}; it must be a positive divisor of x's {channels} channels"
-            f" and of weight.shape[0] = {first}"
+            f"{op}: groups is {groups}; it must be a positive divisor "
+            f"of x's {channels} channels and of weight.shape[0] = {first}"
         )
     if transposed and channels != first:
         raise ValueError(
-            f"{op}: x has {channels} channels but weight has shape {weight.shape}; a transposed"
-            " convolution's weight is (C_in, C_out / groups, kh, kw), so weight.shape[0] must equal"
-            " x.shape[1]"
+            f"{op}: x has {channels} channels but weight has shape {weight.shape}; "
+            "a transposed convolution's weight is (C_in, C_out / groups, kh, kw), "
+            "so weight.shape[0] must equal x.shape[1]"
         )
     if not transposed and channels != weight.shape[1] * groups:
         raise ValueError(
-            f"{op}: x has {channels} channels but weight has {weight.shape[1]} input channels per"
-            f" group and groups={groups}; x.shape[1] must equal weight.shape[1] * groups"
+            f"{op}: x has {channels} channels "
+            f"but weight has {weight.shape[1]} input channels per group and groups={groups}; "
+            "x.shape[1] must equal weight.shape[1] * groups"
         )
     outputs = weight.shape[1] * groups if transposed else first
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(
-            f"{op}: bias has shape {bias.shape}; it must be ({outputs},), one value per output"
-            " channel"
+            f"{op}: bias has shape {bias.shape}; "
+            f"it must be ({outputs},), one value per output channel"
         )
 
 
 def _check_type(op: str, dy: Array, x: Array) -> None:
     if dy.ndim != 4 or dy.dtype != x.dtype:
         raise TypeError(
-            f"{op}: dy has shape {dy.shape} and dtype {dy.dtype}; it must have 4 axes and the dtype"
-            f" of x, {x.dtype}"
+            f"{op}: dy has shape {dy.shape} and dtype {dy.dtype}; "
+            f"it must have 4 axes and the dtype of x, {x.dtype}"
         )
 
 
@@ -115,8 +117,8 @@ def _check_gradient(op: str, dy: Array, x: Array, shape: tuple[int, ...]) -> Non
     if dy.shape != shape:
         kind = "transposed convolution" if "transpose" in op else "convolution"
         raise ValueError(
-            f"{op}: dy has shape {dy.shape}; a {kind} of x {x.shape} with this geometry gives"
-            f" {shape}"
+            f"{op}: dy has shape {dy.shape}; "
+            f"a {kind} of x {x.shape} with this geometry gives {shape}"
         )
 
 
@@ -160,7 +162,7 @@ def conv2d(
     Raises
     ------
     ValueError, TypeError
-        If shapes, dtypes or the geometry do not fit; the sentence says what would.
+        If shapes, dtypes or the geometry do not fit; the message states what would.
     """
     _check_arrays("conv2d", x, weight, bias, groups, transposed=False)
     window = conv_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -172,7 +174,7 @@ def conv2d_core(x: Array, weight: Array, bias: Array | None, window: Window, gro
     """`conv2d` of arrays that fit: ``W @ im2col(x) + b``, block by block."""
     n, k, (ho, wo) = len(x), len(weight), window.out
 
-    x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
+    x = zero_pad(x.transpose(1, 0, 2, 3), window)  # (C, N, Hp, Wp)
     matrix = weight.reshape(groups, k // groups, -1)  # (G, K/G, C/G*kh*kw)
     y: Array = get_xp(x).empty((groups, k // groups, n * ho * wo), x.dtype)
 
@@ -230,7 +232,7 @@ def conv_transpose2d(
     Raises
     ------
     ValueError, TypeError
-        If shapes, dtypes or the geometry do not fit; the sentence says what would.
+        If shapes, dtypes or the geometry do not fit; the message states what would.
 
     Notes
     -----
@@ -308,8 +310,8 @@ def conv2d_weight_grad(
     c, k = x.shape[1], dy.shape[1]
     if groups < 1 or c % groups or k % groups:
         raise ValueError(
-            f"{op}: groups is {groups}; it must be a positive divisor of x's {c} and dy's {k}"
-            " channels"
+            f"{op}: groups is {groups}; "
+            f"it must be a positive divisor of x's {c} and dy's {k} channels"
         )
     _check_gradient(op, dy, x, (len(x), k, *window.out))
     return conv2d_weight_grad_core(x, dy, window, groups)
@@ -319,7 +321,7 @@ def conv2d_weight_grad(
 def conv2d_weight_grad_core(x: Array, dy: Array, window: Window, groups: int) -> Array:
     """`conv2d_weight_grad` of arrays that fit: ``dy @ im2col(x).T``, added up over the blocks."""
     n, c, k, (kh, kw) = len(x), x.shape[1], dy.shape[1], window.kernel
-    x = zero_pad(x.transpose(1, 0, 2, 3), window.padding)  # (C, N, Hp, Wp)
+    x = zero_pad(x.transpose(1, 0, 2, 3), window)  # (C, N, Hp, Wp)
     dy = dy.transpose(1, 0, 2, 3)  # (K, N, H', W')
 
     def correlate(part: list[Block]) -> Array:
@@ -333,15 +335,13 @@ def conv2d_weight_grad_core(x: Array, dy: Array, window: Window, groups: int) ->
         return _total(products)  # (G, K/G, C/G*kh*kw)
 
     if n == 0:
-        empty: Array = get_xp(x).zeros((k, c // groups, kh, kw), x.dtype)
-        return empty
+        return get_xp(x).zeros((k, c // groups, kh, kw), x.dtype)
     return _total(map_ordered(correlate, parts(x, window))).reshape(k, c // groups, kh, kw)
 
 
 def _total(arrays: Iterable[Array]) -> Array:
     """Add arrays up, in order, into the first."""
-    total: Array = reduce(lambda a, b: get_xp(a).add(a, b, out=a), arrays)
-    return total
+    return reduce(lambda a, b: get_xp(a).add(a, b, out=a), arrays)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -351,8 +351,7 @@ def _total(arrays: Iterable[Array]) -> Array:
 @accelerated
 def channel_sums(dy: Array) -> Array:
     """Sum over images and pixels: (N, K, H, W) -> (K,), what a bias receives."""
-    total: Array = dy.sum(axis=(0, 2, 3))
-    return total
+    return dy.sum(axis=(0, 2, 3))
 
 
 def conv2d_backward(
@@ -381,14 +380,12 @@ def conv2d_backward(
     _check_type(op, dy, x)
     window = conv_window(op, x.shape[2:], weight.shape[2:], stride, padding, dilation)
     _check_gradient(op, dy, x, (len(x), len(weight), *window.out))
-    dx = dw = None
+    db = channel_sums(dy) if needs[2] else None
     if needs[0] and needs[1]:
-        dx, dw = conv2d_gradients(dy, x, weight, window, groups)
-    elif needs[0]:
-        dx = conv_transpose2d_core(dy, weight, None, window, groups)
-    elif needs[1]:
-        dw = conv2d_weight_grad_core(x, dy, window, groups)
-    return dx, dw, channel_sums(dy) if needs[2] else None
+        return *conv2d_gradients(dy, x, weight, window, groups), db
+    dx = conv_transpose2d_core(dy, weight, None, window, groups) if needs[0] else None
+    dw = conv2d_weight_grad_core(x, dy, window, groups) if needs[1] else None
+    return dx, dw, db
 
 
 @accelerated
@@ -413,7 +410,7 @@ def conv_transpose2d_backward(
     """Return `conv_transpose2d`'s gradients by (x, weight, bias); None where not needed.
 
     ``dx = conv2d(dy, W)``, ``dW = conv2d_weight_grad(dy, x)`` (the operands change places),
-    ``db[c] = sum_{n, p, q} dy``. output_padding needs no mention: it shows in the shape of dy.
+    ``db[c] = sum_{n, p, q} dy``. output_padding is no argument: it follows from the shape of dy.
     Where it is not below the stride (dilation allows that), more windows fit into dy than x has
     pixels: those behind the last one are left out.
 
@@ -434,14 +431,12 @@ def conv_transpose2d_backward(
             f"{op}: dy has shape {dy.shape}; with this geometry x {x.shape} gives a larger one"
         )
     window = replace(window, out=(h, w))
-    dx = dw = None
+    db = channel_sums(dy) if needs[2] else None
     if needs[0] and needs[1]:
-        dx, dw = conv_transpose2d_gradients(dy, x, weight, window, groups)
-    elif needs[0]:
-        dx = conv2d_core(dy, weight, None, window, groups)
-    elif needs[1]:
-        dw = conv2d_weight_grad_core(dy, x, window, groups)
-    return dx, dw, channel_sums(dy) if needs[2] else None
+        return *conv_transpose2d_gradients(dy, x, weight, window, groups), db
+    dx = conv2d_core(dy, weight, None, window, groups) if needs[0] else None
+    dw = conv2d_weight_grad_core(dy, x, window, groups) if needs[1] else None
+    return dx, dw, db
 
 
 @accelerated

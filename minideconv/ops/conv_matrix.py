@@ -20,7 +20,8 @@ import numpy as np
 from minideconv.backend import Array, to_cpu
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.im2col import IntPair, im2col
+from minideconv.ops.geometry import IntPair
+from minideconv.ops.im2col import im2col
 
 __all__ = ["conv_matrix"]
 
@@ -74,14 +75,14 @@ def conv_matrix(
         )
     if groups < 1 or weight.shape[0] % groups:
         raise ValueError(
-            f"conv_matrix: groups is {groups}; it must be a positive divisor of weight.shape[0] ="
-            f" {weight.shape[0]}"
+            f"conv_matrix: groups is {groups}; "
+            f"it must be a positive divisor of weight.shape[0] = {weight.shape[0]}"
         )
     h, w = geometry.pair(input_size, "input_size", "conv_matrix")
     outputs, per_group, kh, kw = weight.shape
     inputs = per_group * groups
 
-    # Number the pixels from 1 and let im2col say which of them each tap meets; 0 is the padding.
+    # Number the pixels from 1: im2col gives those that each tap meets; 0 is the padding.
     numbers = np.arange(1, inputs * h * w + 1).reshape(1, inputs, h, w)
     met = im2col(numbers, (kh, kw), stride, padding, dilation)[0]  # (C*kh*kw, L)
     positions = met.shape[1]
@@ -89,10 +90,8 @@ def conv_matrix(
     group = np.arange(outputs) // (outputs // groups)  # which input channels an output channel sees
 
     columns = met[group].transpose(0, 2, 1) - 1  # (K, L, C/G*kh*kw)
-    rows = np.broadcast_to(
-        np.arange(outputs * positions).reshape(outputs, positions, 1), columns.shape
-    )
-    values = np.broadcast_to(weight.reshape(outputs, 1, -1), columns.shape)
+    rows = np.arange(outputs * positions).reshape(outputs, positions, 1)
+    rows, columns, values = np.broadcast_arrays(rows, columns, weight.reshape(outputs, 1, -1))
     inside = columns >= 0  # taps in the padding multiply zeros: they have no column
     shape = (outputs * positions, inputs * h * w)
     if sparse:

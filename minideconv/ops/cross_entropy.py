@@ -26,29 +26,22 @@ above.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from minideconv.backend import Array, get_xp, to_cpu
+from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops.activations import log_softmax
+from minideconv.ops.cross_entropy_checks import check, check_class_weights, check_labels
 
 __all__ = [
     "CrossEntropySaved",
     "Saved",
-    "check_class_weights",
-    "check_labels",
     "cross_entropy",
     "cross_entropy_backward",
     "gradient_from_log_probs",
     "gradient_from_scores",
     "log_probabilities",
-    "wrong_labels",
 ]
-
-_REDUCTIONS = ("mean", "sum", "none")
 
 
 class CrossEntropySaved(NamedTuple):
@@ -64,29 +57,6 @@ class CrossEntropySaved(NamedTuple):
 Saved = Array | CrossEntropySaved
 
 
-@overload
-def cross_entropy(
-    logits: Array,
-    target: Array,
-    weight: Array | None = ...,
-    ignore_index: int = ...,
-    reduction: str = ...,
-    label_smoothing: float = ...,
-    return_saved: Literal[False] = ...,
-) -> Array: ...
-@overload
-def cross_entropy(
-    logits: Array,
-    target: Array,
-    weight: Array | None = ...,
-    ignore_index: int = ...,
-    reduction: str = ...,
-    label_smoothing: float = ...,
-    *,
-    return_saved: Literal[True],
-) -> tuple[Array, Saved]: ...
-
-
 def cross_entropy(
     logits: Array,
     target: Array,
@@ -95,7 +65,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     return_saved: bool = False,
-) -> Array | tuple[Array, Saved]:
+) -> Any:
     """Return the cross entropy between scores and labels.
 
     Parameters
@@ -137,7 +107,7 @@ def cross_entropy(
     >>> float(cross_entropy(scores, np.array([1, 0, 255])).round(4))
     0.4904
     """
-    _check(logits, target, weight, reduction, label_smoothing)
+    check(logits, target, weight, reduction, label_smoothing)
     options = (ignore_index, reduction, label_smoothing)
     loss, saved = cross_entropy_core(logits, target, weight, *options)
     return (loss, saved) if return_saved else loss
@@ -157,7 +127,7 @@ def cross_entropy_core(
     if weight is not None:
         check_class_weights(weight)
         weight = xp.asarray(weight)
-    t, counts = _labels(xp.asarray(target), logits.shape[1], ignore_index)  # (N, M) both
+    t, counts = check_labels(xp.asarray(target), logits.shape[1], ignore_index)  # (N, M) both
     log_probs, picked = log_probabilities(_flat(logits), t)  # (N, C, M), (N, M)
     w_t = _pixel_weights(t, counts, weight, log_probs.dtype)  # (N, M)
     loss = xp.where(counts, -picked, 0.0)
@@ -184,6 +154,7 @@ def log_probabilities(logits: Array, t: Array) -> tuple[Array, Array]:
     return log_probs, log_probs[_at(get_xp(logits), t)]
 
 
+@device_guard
 def cross_entropy_backward(
     dloss: Array,
     saved: Saved,
@@ -197,39 +168,11 @@ def cross_entropy_backward(
 
     The other arguments are those of forward.
     """
-    options = (ignore_index, reduction, label_smoothing)
     if isinstance(saved, CrossEntropySaved):
-        return gradient_from_scores(dloss, saved, *options)
-    return _gradient(dloss, saved, target, weight, *options)
-
-
-@accelerated
-def gradient_from_scores(
-    dloss: Array,
-    saved: CrossEntropySaved,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-) -> Array:
-    """`cross_entropy_backward` where forward has kept the scores, not their log-probabilities."""
-    log_probs = log_softmax(saved.logits, dim=1)
-    options = (ignore_index, reduction, label_smoothing)
-    return _gradient(dloss, log_probs, saved.target, saved.weight, *options)
-
-
-@device_guard
-def _gradient(
-    dloss: Array,
-    log_probs: Array,
-    target: Array,
-    weight: Array | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
-) -> Array:
-    xp, classes = get_xp(log_probs), log_probs.shape[1]
+        return gradient_from_scores(dloss, saved, ignore_index, reduction, label_smoothing)
+    xp, log_probs, classes = get_xp(saved), saved, saved.shape[1]
     weight = None if weight is None else xp.asarray(weight)
-    t, counts = _labels(xp.asarray(target), classes, ignore_index)
+    t, counts = check_labels(xp.asarray(target), classes, ignore_index)
     w_t = _pixel_weights(t, counts, weight, log_probs.dtype)
     # The gradient of each pixel's own loss; (N, M).
     g = xp.where(counts, dloss.reshape(t.shape) if reduction == "none" else dloss, 0.0)
@@ -245,6 +188,20 @@ def _gradient(
     each = on_each if label_smoothing > 0 else None
     dlogits = gradient_from_log_probs(_flat(log_probs), t, total, each, w, on_target)
     return dlogits.reshape(log_probs.shape)
+
+
+@accelerated
+def gradient_from_scores(
+    dloss: Array,
+    saved: CrossEntropySaved,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Array:
+    """`cross_entropy_backward` where forward has kept the scores, not their log-probabilities."""
+    log_probs, (_, target, weight, _) = log_softmax(saved.logits, dim=1), saved
+    options = (ignore_index, reduction, label_smoothing)
+    return cross_entropy_backward(dloss, log_probs, target, weight, *options)
 
 
 @accelerated
@@ -279,80 +236,8 @@ def _or_one(xp: Any, total: Array) -> Array:
     return xp.where(total == 0, 1.0, total).astype(total.dtype)
 
 
-def check_labels(
-    target: Array, classes: int, ignore_index: int, caller: str = "cross_entropy"
-) -> None:
-    """Raise the error of `wrong_labels` if a label is no class and not `ignore_index`."""
-    _labels(target, classes, ignore_index, caller)
-
-
-def _labels(
-    target: Array, classes: int, ignore_index: int, caller: str = "cross_entropy"
-) -> tuple[Array, Array]:
-    """Return labels (N, M) that may be used as an index, and whether each pixel counts."""
-    t = target.reshape(target.shape[0], math.prod(target.shape[1:])).astype("int64")
-    counts = t != ignore_index
-    t *= counts  # an ignored pixel gets class 0, and a weight of 0 later
-    if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
-        wrong = to_cpu(t[(t < 0) | (t >= classes)])
-        found = zip(*np.unique(wrong, return_counts=True), strict=True)
-        raise wrong_labels(found, classes, ignore_index, caller)
-    return t, counts
-
-
-def wrong_labels(
-    found: Iterable[tuple[Any, int]], classes: int, ignore_index: int, caller: str = "cross_entropy"
-) -> ValueError:
-    """Return the error that names wrong labels; `found` are pairs (label, how many times)."""
-    pairs = list(found)
-    named = ", ".join(f"{value} ({times} times)" for value, times in pairs[:5])
-    more = f" and {len(pairs) - 5} more values" if len(pairs) > 5 else ""
-    return ValueError(
-        f"{caller}: target has {sum(int(times) for _, times in pairs)} labels outside"
-        f" 0..{classes - 1} that are not ignore_index={ignore_index}: {named}{more}; logits have"
-        f" {classes} classes"
-    )
-
-
 def _pixel_weights(t: Array, counts: Array, weight: Array | None, dtype: Any) -> Array:
     """Return w[t], and 0 where a pixel does not count: (N, M)."""
     if weight is None:
         return counts.astype(dtype)
     return weight.astype(dtype, copy=False)[t] * counts
-
-
-def _check(
-    logits: Array, target: Array, weight: Array | None, reduction: str, label_smoothing: float
-) -> None:
-    op = "cross_entropy"
-    if logits.dtype.kind != "f":
-        raise TypeError(f"{op}: logits have dtype {logits.dtype}; they must be floating point")
-    if target.dtype.kind not in "iu":
-        raise TypeError(f"{op}: target has dtype {target.dtype}; it must hold integer class labels")
-    if weight is not None and weight.dtype.kind not in "fiub":
-        raise TypeError(f"{op}: weight has dtype {weight.dtype}; it must hold real numbers")
-    if logits.ndim < 2 or logits.shape[1] < 1:
-        raise ValueError(
-            f"{op}: logits have shape {logits.shape}; it must be (N, C) or (N, C, H, W) with C >= 1"
-        )
-    expected = (logits.shape[0], *logits.shape[2:])
-    if target.shape != expected:
-        raise ValueError(
-            f"{op}: target has shape {target.shape}; logits {logits.shape} need one label per"
-            f" pixel, shape {expected}"
-        )
-    if weight is not None and weight.shape != (logits.shape[1],):
-        raise ValueError(
-            f"{op}: weight has shape {weight.shape}; it must be ({logits.shape[1]},), one"
-            " number per class"
-        )
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{op}: label_smoothing is {label_smoothing}; it must be in [0, 1]")
-
-
-def check_class_weights(weight: Array) -> None:
-    """Raise ValueError if a weight is negative or not finite."""
-    if not bool((weight >= 0).all()) or not bool(get_xp(weight).isfinite(weight).all()):
-        raise ValueError(f"cross_entropy: weight is {weight}; all weights must be finite and >= 0")

@@ -15,7 +15,7 @@ Source: Srivastava et al., "Dropout: a simple way to prevent neural networks fro
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 from minideconv import random
 from minideconv.backend import Array, get_xp
@@ -24,24 +24,10 @@ from minideconv.backend.dispatch import accelerated, device_guard
 __all__ = ["dropout", "dropout_backward", "masked"]
 
 
-@overload
-def dropout(
-    x: Array,
-    p: float = ...,
-    training: bool = ...,
-    rng: Any = ...,
-    return_mask: Literal[False] = ...,
-) -> Array: ...
-@overload
-def dropout(
-    x: Array, p: float = ..., training: bool = ..., rng: Any = ..., *, return_mask: Literal[True]
-) -> tuple[Array, Array | None]: ...
-
-
 @device_guard
 def dropout(
     x: Array, p: float = 0.5, training: bool = True, rng: Any = None, return_mask: bool = False
-) -> Array | tuple[Array, Array | None]:
+) -> Any:
     """Return `x` with random elements set to 0 and the others divided by ``1 - p``.
 
     Parameters
@@ -81,11 +67,9 @@ def dropout(
     if not training or p == 0:
         return (x, None) if return_mask else x
     xp = get_xp(x)
-    if rng is None:
-        rng = random.default_rng()
-    keep = xp.asarray(rng.random(x.shape, dtype="float32") >= p)
+    drawn = (rng or random.default_rng()).random(x.shape, dtype="float32")
     mask = xp.empty_like(x)  # in memory like x, whatever that is; drawn in the same order
-    mask[...] = keep
+    mask[...] = xp.asarray(drawn >= p)
     mask *= 1 / (1 - p) if p < 1 else 0.0
     y = masked(x, mask)
     return (y, mask) if return_mask else y

@@ -1,4 +1,4 @@
-"""Sizes of convolution, transposed convolution and pooling: the formulas and their error sentences.
+"""The sliding window of convolution and pooling: sizes, the pixels that its taps meet, errors.
 
 Along one axis, a kernel of ``k`` taps spaced ``dilation`` apart covers ``d (k - 1) + 1`` pixels; it
 starts every ``stride`` pixels on an input of ``n`` pixels with ``padding`` zeros at both ends:
@@ -7,29 +7,40 @@ starts every ``stride`` pixels on an input of ``n`` pixels with ``padding`` zero
     conv_transpose  n' = (n - 1) stride - 2 padding + dilation (k - 1) + 1 + output_padding
 
 The second inverts the first up to the remainder that the floor drops: ``stride`` sizes ``n`` give
-the same ``n'``, and ``output_padding`` says which of them is meant. See Dumoulin and Visin, "A
+the same ``n'``, and ``output_padding`` selects one of them. See Dumoulin and Visin, "A
 guide to convolution arithmetic for deep learning" (2016), relationships 6 and 14.
+
+Tap ``i`` of the window at output ``o`` meets the pixel ``o * stride - padding + i * dilation``.
 """
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "IntPair",
     "Pair",
+    "Window",
     "check_at_least",
     "check_output_padding",
+    "check_positive",
     "check_window",
     "conv_output_size",
     "conv_transpose_output_size",
     "output_padding_for",
     "pair",
+    "pairs",
     "pool_output_size",
     "receptive_extent",
 ]
 
 Pair = tuple[int, int]
+IntPair = int | Pair
+Slices = tuple[slice, slice]
 _AXES = ("height", "width")
 
 
@@ -55,9 +66,21 @@ def pair(value: Any, name: str, op: str) -> Pair:
         return height, width
     except (TypeError, ValueError):
         raise TypeError(
-            f"{op}: {name} is {value!r}; it must be an integer or a pair of integers (height,"
-            " width)"
+            f"{op}: {name} is {value!r}; "
+            "it must be an integer or a pair of integers (height, width)"
         ) from None
+
+
+def pairs(op: str, **sizes: Any) -> dict[str, Pair]:
+    """Return each size as a `pair`."""
+    return {name: pair(size, name, op) for name, size in sizes.items()}
+
+
+def check_positive(op: str, **sizes: int) -> None:
+    """Raise ValueError if one of the sizes is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{op}: {name} is {size}; it must be at least 1")
 
 
 def check_at_least(values: Pair, least: int, name: str, op: str) -> Pair:
@@ -65,6 +88,64 @@ def check_at_least(values: Pair, least: int, name: str, op: str) -> Pair:
     if min(values) < least:
         raise ValueError(f"{op}: {name} is {values}; both values must be at least {least}")
     return values
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window over an image of ``size`` pixels; it stops at ``out`` positions."""
+
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    out: Pair
+
+    def tap(self, i: int, j: int, rows: slice) -> Slices:
+        """Return the pixels of the *padded* image that tap (i, j) meets at the output `rows`."""
+        (sh, sw), (dh, dw) = self.stride, self.dilation
+        top, left = rows.start * sh + i * dh, j * dw
+        across = slice(left, left + (self.out[1] - 1) * sw + 1, sw)
+        return slice(top, top + (rows.stop - rows.start - 1) * sh + 1, sh), across
+
+    def taps(self) -> Iterator[tuple[int, Slices, Slices]]:
+        """Yield ``(number, outputs, pixels)`` of every tap, in row-major order.
+
+        ``y[:, :, *outputs]`` are the windows whose tap `number` meets the image, not its padding,
+        and ``x[:, :, *pixels]`` the pixels there.
+        """
+        for i, out_rows, rows in self.axis_taps(0):
+            for j, out_columns, columns in self.axis_taps(1):
+                yield i * self.kernel[1] + j, (out_rows, out_columns), (rows, columns)
+
+    def axis_taps(self, axis: int) -> Iterator[tuple[int, slice, slice]]:
+        """Yield ``(i, outputs, pixels)`` of every tap along one axis."""
+        step = self.stride[axis]
+        for i in range(self.kernel[axis]):
+            shift = i * self.dilation[axis] - self.padding[axis]  # output o meets o * step + shift
+            first = max(0, -(shift // step))
+            stop = min(self.out[axis], (self.size[axis] - 1 - shift) // step + 1)
+            if first < stop:
+                start = first * step + shift
+                end = start + (stop - first - 1) * step + 1
+                yield i, slice(first, stop), slice(start, end, step)
+
+    def starts(self, axis: int) -> range:
+        """Return the pixel under tap 0 of every window along `axis`; negative in the padding."""
+        step, first = self.stride[axis], -self.padding[axis]
+        return range(first, first + self.out[axis] * step, step)
+
+    def first_taps(self, axis: int) -> list[int]:
+        """Return, for every window along `axis`, the first tap that is on the image."""
+        return [max(0, -(start // self.dilation[axis])) for start in self.starts(axis)]
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two windows share a pixel: a whole number of steps is a whole number of taps."""
+        return any(
+            math.lcm(s, d) <= (k - 1) * d and math.lcm(s, d) // s < out
+            for k, s, d, out in zip(self.kernel, self.stride, self.dilation, self.out, strict=True)
+        )
 
 
 def check_window(op: str, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
@@ -94,12 +175,17 @@ def conv_output_size(
     for axis, n, k, s, p, d in zip(_AXES, size, kernel, stride, padding, dilation, strict=True):
         room = n + 2 * p - receptive_extent(k, d)
         if room < 0:
-            raise ValueError(
-                f"{op}: the kernel spans {receptive_extent(k, d)} pixels of {axis} (kernel {k},"
-                f" dilation {d}) but the padded input has only {n + 2 * p} (input {n}, padding {p})"
-            )
+            raise _too_large(op, "kernel", axis, n, k, p, d)
         out.append(room // s + 1)
     return out[0], out[1]
+
+
+def _too_large(op: str, what: str, axis: str, n: int, k: int, p: int, d: int) -> ValueError:
+    return ValueError(
+        f"{op}: the {what} spans {receptive_extent(k, d)} pixels of {axis} "
+        f"(kernel {k}, dilation {d}) "
+        f"but the padded input has only {n + 2 * p} (input {n}, padding {p})"
+    )
 
 
 def check_output_padding(output_padding: Pair, stride: Pair, dilation: Pair, op: str) -> Pair:
@@ -107,9 +193,10 @@ def check_output_padding(output_padding: Pair, stride: Pair, dilation: Pair, op:
     for axis, extra, s, d in zip(_AXES, output_padding, stride, dilation, strict=True):
         if not 0 <= extra < max(s, d):
             raise ValueError(
-                f"{op}: output_padding is {extra} along {axis}; with stride {s} and dilation {d}"
-                f" it must be in 0..{max(s, d) - 1}: it picks one of the input sizes that a"
-                f" convolution of stride {s} maps to the same output, it adds no zeros"
+                f"{op}: output_padding is {extra} along {axis}; "
+                f"with stride {s} and dilation {d} it must be in 0..{max(s, d) - 1}: "
+                "it picks one of the input sizes "
+                f"that a convolution of stride {s} maps to the same output, it adds no zeros"
             )
     return output_padding
 
@@ -138,9 +225,9 @@ def conv_transpose_output_size(
         length = (n - 1) * s - 2 * p + receptive_extent(k, d) + extra
         if length < 1:
             raise ValueError(
-                f"{op}: the output would be {length} pixels of {axis} (input {n}, kernel {k},"
-                f" stride {s}, padding {p}, dilation {d}, output_padding {extra}); use a smaller"
-                " padding"
+                f"{op}: the output would be {length} pixels of {axis} "
+                f"(input {n}, kernel {k}, stride {s}, padding {p}, dilation {d}, "
+                f"output_padding {extra}); use a smaller padding"
             )
         out.append(length)
     return out[0], out[1]
@@ -148,8 +235,8 @@ def conv_transpose_output_size(
 
 def output_padding_for(
     output_size: Pair,
-    size: Pair,
-    kernel: Pair,
+    size: Sequence[int],
+    kernel: Sequence[int],
     stride: Pair,
     padding: Pair,
     dilation: Pair,
@@ -162,19 +249,18 @@ def output_padding_for(
     ValueError
         If no legal output_padding does; the message lists the sizes that can be had.
     """
-    least = [
-        (n - 1) * s - 2 * p + receptive_extent(k, d)
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    ]
-    for axis, wanted, low, n, s, d in zip(
-        _AXES, output_size, least, size, stride, dilation, strict=True
+    found = []
+    for axis, wanted, n, k, s, p, d in zip(
+        _AXES, output_size, size, kernel, stride, padding, dilation, strict=True
     ):
-        if not low <= wanted < low + max(s, d):
+        least = (n - 1) * s - 2 * p + receptive_extent(k, d)
+        if not least <= wanted < least + max(s, d):
             raise ValueError(
-                f"{op}: output_size asks for {wanted} pixels of {axis}; an input of {n} can give"
-                f" {low}..{low + max(s, d) - 1}"
+                f"{op}: output_size asks for {wanted} pixels of {axis}; "
+                f"an input of {n} can give {least}..{least + max(s, d) - 1}"
             )
-    return output_size[0] - least[0], output_size[1] - least[1]
+        found.append(wanted - least)
+    return found[0], found[1]
 
 
 def pool_output_size(
@@ -196,22 +282,18 @@ def pool_output_size(
     ValueError
         If padding exceeds half the kernel, or no window fits.
     """
-    for axis, k, p in zip(_AXES, kernel, padding, strict=True):
-        if not 0 <= p <= k // 2:
-            raise ValueError(
-                f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} (half the kernel"
-                f" of {k}), so that every window sees the input"
-            )
     out = []
     for axis, n, k, s, p, d in zip(_AXES, size, kernel, stride, padding, dilation, strict=True):
+        if not 0 <= p <= k // 2:
+            raise ValueError(
+                f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} "
+                f"(half the kernel of {k}), so that every window sees the input"
+            )
         room = n + 2 * p - receptive_extent(k, d)
         windows = (-(-room // s) if ceil_mode else room // s) + 1
         if ceil_mode and (windows - 1) * s >= n + p:
             windows -= 1
         if windows < 1:
-            raise ValueError(
-                f"{op}: the window spans {receptive_extent(k, d)} pixels of {axis} (kernel {k},"
-                f" dilation {d}) but the padded input has only {n + 2 * p} (input {n}, padding {p})"
-            )
+            raise _too_large(op, "window", axis, n, k, p, d)
         out.append(windows)
     return out[0], out[1]

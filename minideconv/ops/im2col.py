@@ -17,7 +17,6 @@ processing" (2006), section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -25,12 +24,11 @@ from typing import Any
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops import geometry
-from minideconv.ops.geometry import Pair
+from minideconv.ops.geometry import IntPair, Pair, Window, pairs
 from minideconv.ops.workspace import rows_per_block
 
 __all__ = [
     "Block",
-    "IntPair",
     "Window",
     "col2im",
     "conv_transpose_window",
@@ -44,36 +42,13 @@ __all__ = [
     "zero_pad",
 ]
 
-IntPair = int | tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A sliding window over an image of ``size`` pixels; it stops at ``out`` positions."""
-
-    size: Pair
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    out: Pair
-
-    def tap(self, i: int, j: int, rows: slice | None = None) -> tuple[slice, slice]:
-        """Return the padded image's pixels that kernel entry (i, j) meets at output `rows`."""
-        first, last = (0, self.out[0]) if rows is None else (rows.start, rows.stop)
-        (sh, sw), (dh, dw) = self.stride, self.dilation
-        top, left = first * sh + i * dh, j * dw
-        return (
-            slice(top, top + (last - first - 1) * sh + 1, sh),
-            slice(left, left + (self.out[1] - 1) * sw + 1, sw),
-        )
-
 
 def conv_window(
     op: str, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
 ) -> Window:
     """Check a convolution's arguments and return its `Window` on an image of `size`."""
-    return _conv_window(op, (size[0], size[1]), *_pairs(op, kernel, stride, padding, dilation))
+    sizes = pairs(op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation)
+    return _conv_window(op, (size[0], size[1]), *sizes.values())
 
 
 def conv_transpose_window(
@@ -81,22 +56,11 @@ def conv_transpose_window(
 ) -> Window:
     """Return the `Window` of the convolution whose transpose is applied to an image of `size`."""
     extra = geometry.pair(output_padding, "output_padding", op)
-    pairs = _pairs(op, kernel, stride, padding, dilation)
-    return _conv_transpose_window(op, (size[0], size[1]), *pairs, extra)
+    sizes = pairs(op, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation)
+    return _conv_transpose_window(op, (size[0], size[1]), *sizes.values(), extra)
 
 
-def _pairs(
-    op: str, kernel: Any, stride: Any, padding: Any, dilation: Any
-) -> tuple[Pair, Pair, Pair, Pair]:
-    return (
-        geometry.pair(kernel, "kernel_size", op),
-        geometry.pair(stride, "stride", op),
-        geometry.pair(padding, "padding", op),
-        geometry.pair(dilation, "dilation", op),
-    )
-
-
-@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+@lru_cache(maxsize=1024)  # a network has the same few windows at every step
 def _conv_window(op: str, size: Pair, k: Pair, s: Pair, p: Pair, d: Pair) -> Window:
     geometry.check_window(op, k, s, p, d)
     return Window(size, k, s, p, d, geometry.conv_output_size(size, k, s, p, d, op))
@@ -115,14 +79,12 @@ def _conv_transpose_window(
 # The two loops over taps, each the transpose of the other; arrays here are (C, N, H, W)
 
 
-def zero_pad(x: Array, padding: Pair) -> Array:
-    """(C, N, H, W) -> (C, N, H + 2 ph, W + 2 pw), zeros around."""
-    ph, pw = padding
-    if ph == 0 and pw == 0:
+def zero_pad(x: Array, window: Window) -> Array:
+    """(C, N, H, W) -> (C, N, H + 2 ph, W + 2 pw), zeros around; `x` itself without padding."""
+    if window.padding == (0, 0):
         return x
-    c, n, h, w = x.shape
-    padded: Array = get_xp(x).zeros((c, n, h + 2 * ph, w + 2 * pw), x.dtype)
-    padded[:, :, ph : ph + h, pw : pw + w] = x
+    padded = padded_zeros(x, x.shape[0], x.shape[1], window)
+    crop(padded, window)[...] = x
     return padded
 
 
@@ -132,9 +94,8 @@ def gather(padded: Array, window: Window, rows: slice) -> Array:
     if window.kernel == (1, 1):
         return padded[:, None, None, :, *window.tap(0, 0, rows)]  # one tap: nothing to copy
     kh, kw = window.kernel
-    cols: Array = get_xp(padded).empty(
-        (c, kh, kw, n, rows.stop - rows.start, window.out[1]), padded.dtype
-    )
+    shape = (c, kh, kw, n, rows.stop - rows.start, window.out[1])
+    cols: Array = get_xp(padded).empty(shape, padded.dtype)
     for i in range(kh):
         for j in range(kw):
             cols[:, i, j] = padded[:, :, *window.tap(i, j, rows)]
@@ -152,8 +113,7 @@ def scatter(cols: Array, padded: Array, window: Window, rows: slice) -> None:
 def padded_zeros(like: Array, c: int, n: int, window: Window) -> Array:
     """Return zeros for a padded image, (C, N, H + 2 ph, W + 2 pw), on the device of `like`."""
     (h, w), (ph, pw) = window.size, window.padding
-    padded: Array = get_xp(like).zeros((c, n, h + 2 * ph, w + 2 * pw), like.dtype)
-    return padded
+    return get_xp(like).zeros((c, n, h + 2 * ph, w + 2 * pw), like.dtype)
 
 
 def crop(padded: Array, window: Window) -> Array:
@@ -187,19 +147,14 @@ def parts(x: Array, window: Window) -> list[list[Block]]:
 def _blocks(images: range, rows: int, window: Window) -> list[Block]:
     """List the blocks of `rows` output rows, or of as many whole images as have that many."""
     ho, wo = window.out
+    images_per_block = max(1, rows // ho)
     found = []
-    if rows >= ho:
-        step = rows // ho
-        for start in range(images.start, images.stop, step):
-            stop = min(start + step, images.stop)
-            columns = slice(start * ho * wo, stop * ho * wo)
-            found.append((slice(start, stop), slice(0, ho), columns))
-    else:
-        for image in images:
-            for start in range(0, ho, rows):
-                stop = min(start + rows, ho)
-                columns = slice((image * ho + start) * wo, (image * ho + stop) * wo)
-                found.append((slice(image, image + 1), slice(start, stop), columns))
+    for first in range(images.start, images.stop, images_per_block):
+        last = min(first + images_per_block, images.stop) - 1
+        for top in range(0, ho, rows):
+            bottom = min(top + rows, ho)
+            columns = slice((first * ho + top) * wo, (last * ho + bottom) * wo)
+            found.append((slice(first, last + 1), slice(top, bottom), columns))
     return found
 
 
@@ -245,9 +200,8 @@ def im2col(
         raise ValueError(f"im2col: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
     n, c, h, w = x.shape
     window = conv_window("im2col", (h, w), kernel_size, stride, padding, dilation)
-    kh, kw = window.kernel
-    ho, wo = window.out
-    cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window.padding), window, slice(0, ho))
+    (kh, kw), (ho, wo) = window.kernel, window.out
+    cols = gather(zero_pad(x.transpose(1, 0, 2, 3), window), window, slice(0, ho))
     if window.kernel == (1, 1):
         cols = cols.copy()  # `gather` returned a view of x, which is not the caller's to change
     return cols.reshape(c * kh * kw, n, ho * wo).transpose(1, 0, 2)
@@ -264,7 +218,7 @@ def col2im(
 ) -> Array:
     """Add columns back to the pixels they came from: ``(N, C*kh*kw, H'*W') -> (N, C, H, W)``.
 
-    The transpose of `im2col`: a pixel that lies under several windows receives the sum. PyTorch
+    The transpose of `im2col`: a pixel under several windows receives the sum. PyTorch
     calls this ``fold``.
 
     Parameters
@@ -283,12 +237,12 @@ def col2im(
     """
     size = geometry.pair(output_size, "output_size", "col2im")
     window = conv_window("col2im", size, kernel_size, stride, padding, dilation)
-    kh, kw = window.kernel
-    ho, wo = window.out
+    (kh, kw), (ho, wo) = window.kernel, window.out
     if cols.ndim != 3 or cols.shape[1] % (kh * kw) or cols.shape[2] != ho * wo:
         raise ValueError(
-            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}), because"
-            f" a {kh}x{kw} kernel stops at {ho}x{wo} positions of an image of {size[0]}x{size[1]}"
+            f"col2im: cols has shape {cols.shape}; it must be (N, C*{kh * kw}, {ho * wo}), "
+            f"because a {kh}x{kw} kernel stops at {ho}x{wo} positions "
+            f"of an image of {size[0]}x{size[1]}"
         )
     n, c = cols.shape[0], cols.shape[1] // (kh * kw)
     taps = cols.transpose(1, 0, 2).reshape(c, kh, kw, n, ho, wo)

@@ -2,8 +2,8 @@
 
     (N, C, H, W) -> (N, C, H', W')        y = A_h x A_wᵀ        A_h (H', H), A_w (W', W)
 
-Row o of A says which old pixels the new pixel o looks at. Pixel centres lie at half-integers, so
-output position o meets the input at
+Row o of A has the weights of the old pixels in the new pixel o. Pixel centres are at half-integers,
+so output position o meets the input at
 
     nearest                     floor(o n / n')                       one pixel
     bilinear                    (o + 1/2) n / n' - 1/2, at least 0    two, weighted 1 - t and t
@@ -166,8 +166,7 @@ def interpolate_core(
         return xp.take(xp.take(x, rows, axis=2), columns, axis=3)
     a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)
     a_w = interpolation_matrix(width, new[1], mode, align_corners, factors[1], like=x)
-    y: Array = a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
-    return y
+    return a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
 
 
 def interpolate_backward(
@@ -189,8 +188,9 @@ def interpolate_backward(
     """
     _check_mode(mode, align_corners)
     height, width = input_size[-2:]
-    size = (height, width)
-    return interpolate_backward_core(dy, size, mode, align_corners, _factors(scale_factor))
+    return interpolate_backward_core(
+        dy, (height, width), mode, align_corners, _factors(scale_factor)
+    )
 
 
 @accelerated
@@ -201,8 +201,7 @@ def interpolate_backward_core(
     height, width = size
     a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
     a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
-    dx: Array = a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)
-    return dx
+    return a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)
 
 
 def _check_mode(mode: str, align_corners: bool) -> None:
@@ -221,15 +220,13 @@ def _geometry(
         both = "both" if size is not None else "neither"
         raise ValueError(f"interpolate: {both} of size and scale_factor given; give exactly one")
     factors = _factors(scale_factor)
-    if size is not None:
-        new = pair(size, "size", "interpolate")
-    else:
-        height, width = (math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True))
-        new = (height, width)
+    if size is None:
+        size = [math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
+    new = pair(size, "size", "interpolate")
     if min(*new, *x.shape[2:]) < 1:
         raise ValueError(
-            f"interpolate: an image of {x.shape[2]} x {x.shape[3]} pixels cannot become {new[0]} x"
-            f" {new[1]}; all four numbers must be at least 1"
+            f"interpolate: an image of {x.shape[2]} x {x.shape[3]} pixels cannot become "
+            f"{new[0]} x {new[1]}; all four numbers must be at least 1"
         )
     return new, factors
 

@@ -23,13 +23,13 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
         raise ValueError(f"linear: weight has shape {weight.shape}; it must be (C_out, C_in)")
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
-            f"linear: x has shape {x.shape} but weight has shape {weight.shape}; the last axis of x"
-            f" must have weight.shape[1] = {weight.shape[1]} elements"
+            f"linear: x has shape {x.shape} but weight has shape {weight.shape}; "
+            f"the last axis of x must have weight.shape[1] = {weight.shape[1]} elements"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(
-            f"linear: bias has shape {bias.shape}; with weight {weight.shape} it must be"
-            f" {weight.shape[:1]}, one number per output"
+            f"linear: bias has shape {bias.shape}; "
+            f"with weight {weight.shape} it must be {weight.shape[:1]}, one number per output"
         )
 
 

@@ -96,7 +96,7 @@ def pad_backward(
 def _layout(
     size: tuple[int, ...], amounts: Amounts
 ) -> tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]:
-    """Return the padded shape, where x lies in it, and which part of it cropping keeps."""
+    """Return the padded shape, where x is in it, and which part of it cropping keeps."""
     padded = list(size)
     inside, kept = [slice(None)] * len(size), [slice(None)] * len(size)
     for axis, before, after in amounts:
@@ -133,8 +133,8 @@ def _amounts(shape: tuple[int, ...], pad: Sequence[int], mode: str) -> Amounts:
         ) from None
     if len(numbers) % 2 or len(numbers) > 2 * len(shape):
         raise ValueError(
-            f"pad: pad has {len(numbers)} entries; it needs two per axis, from the last axis"
-            f" backwards, and x has {len(shape)} axes"
+            f"pad: pad has {len(numbers)} entries; "
+            f"it needs two per axis, from the last axis backwards, and x has {len(shape)} axes"
         )
     amounts: Amounts = []
     for back in range(len(numbers) // 2):
@@ -148,8 +148,8 @@ def _amounts(shape: tuple[int, ...], pad: Sequence[int], mode: str) -> Amounts:
             )
         if mode == "reflect" and max(before, after) >= n:
             raise ValueError(
-                f"pad: mode 'reflect' can add at most {n - 1} pixels on each side of axis {axis},"
-                f" which has {n}, but pad asks for {before} and {after}"
+                f"pad: mode 'reflect' can add at most {n - 1} pixels on each side of axis {axis}, "
+                f"which has {n}, but pad asks for {before} and {after}"
             )
         amounts.append((axis, before, after))
     return amounts

@@ -1,4 +1,4 @@
-"""Max pooling: the largest pixel under each window, and the switch that says which one it was.
+"""Max pooling: the largest pixel under each window, and the switch: the position of that pixel.
 
     max_pool2d    (N, C, H, W) -> (N, C, H', W')
 
@@ -17,11 +17,12 @@ Source: Noh, Hong, Han, "Learning deconvolution network for semantic segmentatio
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated
-from minideconv.ops.pool_window import IntPair, PoolWindow, check_images, pool_window
+from minideconv.ops.geometry import IntPair, Window
+from minideconv.ops.pool_window import check_images, pool_window
 from minideconv.ops.switch_numbers import tap_dtype
 from minideconv.ops.switches import Switches
 from minideconv.ops.unpooling import check_values, scatter_add
@@ -29,27 +30,6 @@ from minideconv.ops.unpooling import check_values, scatter_add
 __all__ = ["max_pool2d", "max_pool2d_backward"]
 
 
-@overload
-def max_pool2d(
-    x: Array,
-    kernel_size: IntPair,
-    stride: IntPair | None = ...,
-    padding: IntPair = ...,
-    dilation: IntPair = ...,
-    ceil_mode: bool = ...,
-    return_switches: Literal[False] = ...,
-) -> Array: ...
-@overload
-def max_pool2d(
-    x: Array,
-    kernel_size: IntPair,
-    stride: IntPair | None = ...,
-    padding: IntPair = ...,
-    dilation: IntPair = ...,
-    ceil_mode: bool = ...,
-    *,
-    return_switches: Literal[True],
-) -> tuple[Array, Switches]: ...
 def max_pool2d(
     x: Array,
     kernel_size: IntPair,
@@ -58,7 +38,7 @@ def max_pool2d(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
     return_switches: bool = False,
-) -> Array | tuple[Array, Switches]:
+) -> Any:
     """Return the largest pixel under each window: ``(N, C, H, W) -> (N, C, H', W')``.
 
     Parameters
@@ -100,14 +80,14 @@ def max_pool2d(
              [ 0.,  0., 20.,  0.]]]])
     """
     check_images("max_pool2d", "x", x)
-    size = (x.shape[2], x.shape[3])
-    window = pool_window("max_pool2d", size, kernel_size, stride, padding, dilation, ceil_mode)
+    options = (kernel_size, stride, padding, dilation, ceil_mode)
+    window = pool_window("max_pool2d", x.shape[2:], *options)
     y, taps = max_pool2d_core(x, window, return_switches)
     return (y, Switches._from_taps(taps, window)) if return_switches else y
 
 
 @accelerated
-def max_pool2d_core(x: Array, window: PoolWindow, want_taps: bool) -> tuple[Array, Any]:
+def max_pool2d_core(x: Array, window: Window, want_taps: bool) -> tuple[Array, Any]:
     """Return each window's maximum and, if wanted, the tap that had it: twice (N, C, H', W')."""
     xp = get_xp(x)
     y = xp.full_like(x, -xp.inf, shape=(*x.shape[:2], *window.out))
@@ -124,7 +104,7 @@ def max_pool2d_core(x: Array, window: PoolWindow, want_taps: bool) -> tuple[Arra
     return y, taps
 
 
-def _first_taps(y: Array, window: PoolWindow, xp: Any) -> Array:
+def _first_taps(y: Array, window: Window, xp: Any) -> Array:
     """Find each window's first tap on the image; it wins where all pixels are -inf."""
     taps: Array = xp.zeros_like(y, dtype=tap_dtype(window))
     if window.padding != (0, 0):

@@ -11,8 +11,7 @@ import numpy as np
 
 from minideconv.backend import Array, get_xp
 from minideconv.ops import geometry
-from minideconv.ops.geometry import Pair
-from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.geometry import Pair, Window
 
 __all__ = [
     "check_indices",
@@ -32,7 +31,7 @@ __all__ = [
 # Taps to indices and back
 
 
-def tap_dtype(window: PoolWindow) -> Any:
+def tap_dtype(window: Window) -> Any:
     """Return the smallest unsigned type that numbers the window's taps, nearly always uint8."""
     return np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)
 
@@ -42,35 +41,27 @@ def index_dtype(plane: Pair) -> Any:
     return np.int32 if plane[0] * plane[1] <= 2**31 else np.int64
 
 
-def corners(window: PoolWindow, xp: Any) -> tuple[Array, Array]:
+def corners(window: Window, xp: Any) -> tuple[Array, Array]:
     """Return the row of every window's tap 0, shape (H', 1), and its column, shape (W',)."""
     rows, columns = (xp.asarray(list(window.starts(axis)), dtype=np.int64) for axis in (0, 1))
     return rows[:, None], columns
 
 
-def rows_and_columns(taps: Array, window: PoolWindow) -> tuple[Array, Array]:
-    """Return the pixel that every tap meets; outside the plane where it lies in the padding."""
+def rows_and_columns(taps: Array, window: Window) -> tuple[Array, Array]:
+    """Return the pixel that every tap meets; outside the plane if it is in the padding."""
     top, left = corners(window, get_xp(taps))
     taps = taps.astype(np.int64)  # 8 bits would not hold i * dilation
     i, j = taps // window.kernel[1], taps % window.kernel[1]
     return top + i * window.dilation[0], left + j * window.dilation[1]
 
 
-def indices_from_taps(taps: Array, window: PoolWindow) -> Array:
-    """Return ``(top + i dh) W + left + j dw``: a table over the taps, plus the corner's index."""
-    xp = get_xp(taps)
-    width, (dh, dw) = window.size[1], window.dilation
-    dtype = index_dtype(window.size)
-    table = [
-        i * dh * width + j * dw for i in range(window.kernel[0]) for j in range(window.kernel[1])
-    ]
-    top, left = corners(window, xp)
-    indices = xp.take(xp.asarray(table, dtype=dtype), taps)
-    indices += (top * width + left).astype(dtype)
-    return indices
+def indices_from_taps(taps: Array, window: Window) -> Array:
+    """Return ``row * W + column`` of the pixel that every tap meets."""
+    rows, columns = rows_and_columns(taps, window)
+    return (rows * window.size[1] + columns).astype(index_dtype(window.size))
 
 
-def taps_from_indices(indices: Array, window: PoolWindow) -> Array:
+def taps_from_indices(indices: Array, window: Window) -> Array:
     """Return which tap of its window each index is; refuse an index outside its window."""
     top, left = corners(window, get_xp(indices))
     (kh, kw), (dh, dw) = window.kernel, window.dilation
@@ -84,8 +75,7 @@ def taps_from_indices(indices: Array, window: PoolWindow) -> Array:
 def plane_starts(array: Array, plane_size: int) -> Array:
     """Return the index of every plane's first pixel in the tensor, shape (N, C, 1, 1)."""
     n, c = array.shape[:2]
-    numbers: Array = get_xp(array).arange(n * c, dtype=np.int64).reshape(n, c, 1, 1)
-    return numbers * plane_size
+    return get_xp(array).arange(n * c, dtype=np.int64).reshape(n, c, 1, 1) * plane_size
 
 
 # ---------------------------------------------------------------------------------------------
@@ -112,8 +102,8 @@ def check_range(numbers: Array, stop: int, where: str) -> None:
     """Raise unless all of `numbers` are in ``range(stop)``."""
     if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < stop:
         raise ValueError(
-            f"Switches: the indices run from {int(numbers.min())} to {int(numbers.max())}; those of"
-            f" {where} are 0..{stop - 1}"
+            f"Switches: the indices run from {int(numbers.min())} to {int(numbers.max())}; "
+            f"those of {where} are 0..{stop - 1}"
         )
 
 
@@ -123,6 +113,6 @@ def refuse(wrong: Array, numbers: Array, name: str, reason: str) -> None:
     if count:
         at = tuple(int(axis[0]) for axis in wrong.nonzero())
         raise ValueError(
-            f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason}"
-            f" ({count} of {wrong.size} are wrong)"
+            f"Switches: {name}[{', '.join(map(str, at))}] is {int(numbers[at])}, which {reason} "
+            f"({count} of {wrong.size} are wrong)"
         )

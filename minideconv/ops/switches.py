@@ -3,15 +3,15 @@
     max_pool2d    (N, C, H, W) -> y, switches of shape (N, C, H', W')
 
 A switch is an index ``row * W + column`` into the H x W plane that was pooled, and the plane's
-shape travels with it, so unpooling needs no output size and cannot be misaligned. Other libraries
+shape is stored with it, so unpooling needs no output size and cannot be misaligned. Other libraries
 write the same fact differently; `Switches` reads and writes three encodings:
 
     window    ``i * kw + j``, the tap inside the window          Chainer
     plane     ``row * W + column``                               PyTorch, Caffe, tinygrad
     tensor    ``((n * C + c) * H + row) * W + column``           ONNX MaxPool
 
-Switches that a pooling made know its window and keep the tap only, one byte a switch: comparing
-taps is how unpooling works (see `ops.unpooling`), and the indices are derived when asked for.
+Switches that a pooling made hold its window and the taps only, one byte a switch: comparing taps is
+how unpooling works (see `ops.unpooling`), and the indices are derived when they are read.
 
 Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks" (2014), section 2.1,
 for the name and the use; Noh, Hong, Han, "Learning deconvolution network for semantic segmentation"
@@ -26,8 +26,8 @@ import numpy as np
 
 from minideconv.backend import Array, Device, device_of, to_device
 from minideconv.backend.dispatch import device_guard
-from minideconv.ops.geometry import Pair
-from minideconv.ops.pool_window import IntPair, PoolWindow, pool_window
+from minideconv.ops.geometry import IntPair, Pair, Window
+from minideconv.ops.pool_window import pool_window
 from minideconv.ops.switch_numbers import (
     check_indices,
     check_plane_shape,
@@ -74,13 +74,7 @@ class Switches:
     (array([[[[1, 6]]]], dtype=int32), array([[[[1, 2]]]], dtype=int32))
     """
 
-    __slots__ = ("_indices", "_taps", "_window", "_winners", "plane_shape")
-
-    plane_shape: Pair
-    _window: PoolWindow | None
-    _indices: Array | None
-    _taps: Array | None
-    _winners: Array | None
+    __slots__ = ("_indices", "_plane_shape", "_taps", "_window", "_winners")
 
     @device_guard
     def __init__(
@@ -97,44 +91,52 @@ class Switches:
         check_range(indices, plane[0] * plane[1], f"the {plane[0]} x {plane[1]} plane")
         window = None
         if kernel_size is not None:
-            out = (indices.shape[2], indices.shape[3])
-            window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
+            pooling = (kernel_size, stride, padding, dilation)
+            window = pool_window("Switches", plane, *pooling, out=indices.shape[2:])
         elif (stride, padding, dilation) != (None, 0, 1):
             raise ValueError(
-                "Switches: stride, padding or dilation is given without kernel_size; give the whole"
-                " pooling or nothing of it"
+                "Switches: stride, padding or dilation is given without kernel_size; "
+                "give the whole pooling or nothing of it"
             )
         indices = indices.astype(index_dtype(plane), copy=True)
         taps = None if window is None else taps_from_indices(indices, window)
         self._fill(plane, window, indices, taps)
 
-    def _fill(
-        self, plane: Pair, window: PoolWindow | None, indices: Array | None, taps: Array | None
-    ) -> None:
-        """Set everything; either `indices` or `taps` may wait until it is asked for."""
-        values = (plane, window, indices, taps, None)
-        names = ("plane_shape", "_window", "_indices", "_taps", "_winners")
-        for name, value in zip(names, values, strict=True):
-            object.__setattr__(self, name, value)
+    def _fill(self, plane: Pair, window: Window | None, indices: Any, taps: Any) -> None:
+        """Set everything; `indices` may be None until they are read, `taps` without a window."""
+        self._plane_shape, self._window = plane, window
+        self._indices, self._taps = indices, taps
+        self._winners: Array | None = None  # set by `ops.unpooling`
 
     @classmethod
-    def _from_taps(cls, taps: Array, window: PoolWindow) -> Switches:
+    def _from_taps(cls, taps: Array, window: Window) -> Switches:
         """Wrap the taps that a pooling found, which need no check."""
         switches = cls.__new__(cls)
         switches._fill(window.size, window, None, taps)
         return switches
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"Switches: {name} cannot be set; switches do not change once made")
+        if not name.startswith("_"):
+            raise AttributeError(
+                f"Switches: {name} cannot be set; switches do not change once made"
+            )
+        object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Switches, (self.indices, self.plane_shape, *self._pooling())
+        w = self._window
+        pooling = () if w is None else (w.kernel, w.stride, w.padding, w.dilation)
+        return Switches, (self.indices, self.plane_shape, *pooling)
 
     def __repr__(self) -> str:
         height, width = self.plane_shape
         return f"Switches({self.shape} into planes of {height} x {width})"
 
     # --- what they are -----------------------------------------------------------------------
+
+    @property
+    def plane_shape(self) -> Pair:
+        """Height and width of the plane that was pooled, in pixels."""
+        return self._plane_shape
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,31 +147,28 @@ class Switches:
     @device_guard
     def indices(self) -> Array:
         """The switches as indices into the plane, int32 where the plane fits, otherwise int64."""
-        if self._indices is None:
-            assert self._taps is not None
-            assert self._window is not None
-            object.__setattr__(self, "_indices", indices_from_taps(self._taps, self._window))
-        assert self._indices is not None
+        if self._indices is None and self._window is not None:
+            self._indices = indices_from_taps(self._taps, self._window)
         return self._indices
 
     @property
     def kernel_size(self) -> Pair | None:
-        """Height and width of the window, or None if the switches do not know their pooling."""
+        """Height and width of the window, or None for switches without their pooling."""
         return None if self._window is None else self._window.kernel
 
     @property
     def stride(self) -> Pair | None:
-        """Step of the window, or None if the switches do not know their pooling."""
+        """Step of the window, or None for switches without their pooling."""
         return None if self._window is None else self._window.stride
 
     @property
     def padding(self) -> Pair | None:
-        """Padding of the pooled plane, or None if the switches do not know their pooling."""
+        """Padding of the pooled plane, or None for switches without their pooling."""
         return None if self._window is None else self._window.padding
 
     @property
     def dilation(self) -> Pair | None:
-        """Distance of the window's taps, or None if the switches do not know their pooling."""
+        """Distance of the window's taps, or None for switches without their pooling."""
         return None if self._window is None else self._window.dilation
 
     @property
@@ -186,13 +185,7 @@ class Switches:
         return moved
 
     def _stored(self) -> Array:
-        stored = self._indices if self._taps is None else self._taps
-        assert stored is not None
-        return stored
-
-    def _pooling(self) -> tuple[Any, ...]:
-        w = self._window
-        return (None, None, 0, 1) if w is None else (w.kernel, w.stride, w.padding, w.dilation)
+        return self._indices if self._taps is None else self._taps
 
     # --- the three encodings -----------------------------------------------------------------
 
@@ -203,16 +196,10 @@ class Switches:
 
     @classmethod
     def from_plane(
-        cls,
-        indices: Array,
-        plane_shape: tuple[int, int],
-        kernel_size: IntPair | None = None,
-        stride: IntPair | None = None,
-        padding: IntPair = 0,
-        dilation: IntPair = 1,
+        cls, indices: Array, plane_shape: tuple[int, int], *pooling: Any, **options: Any
     ) -> Switches:
         """Read indices into the plane; the same as calling `Switches`."""
-        return cls(indices, plane_shape, kernel_size, stride, padding, dilation)
+        return cls(indices, plane_shape, *pooling, **options)
 
     @device_guard
     def to_window(self) -> Array:
@@ -221,12 +208,12 @@ class Switches:
         Raises
         ------
         ValueError
-            If the switches do not know their pooling.
+            If the switches were made without their pooling.
         """
         if self._taps is None:
             raise ValueError(
-                "Switches.to_window: these switches were made from plane indices alone; give"
-                " Switches.from_plane the pooling's kernel_size, stride, padding and dilation"
+                "Switches.to_window: these switches were made from plane indices alone; "
+                "give Switches.from_plane the pooling's kernel_size, stride, padding and dilation"
             )
         return self._taps.astype(np.int32)
 
@@ -246,12 +233,12 @@ class Switches:
         Raises
         ------
         ValueError, TypeError
-            If a tap is not in the window, or lies in the padding.
+            If a tap is not in the window, or is in the padding.
         """
         plane = check_plane_shape(plane_shape)
         check_indices(taps, "taps")
-        out = (taps.shape[2], taps.shape[3])
-        window = pool_window("Switches", plane, kernel_size, stride, padding, dilation, out=out)
+        pooling = (kernel_size, stride, padding, dilation)
+        window = pool_window("Switches", plane, *pooling, out=taps.shape[2:])
         kh, kw = window.kernel
         check_range(taps, kh * kw, f"the {kh} x {kw} window")
         rows, columns = rows_and_columns(taps, window)

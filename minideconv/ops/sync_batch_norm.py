@@ -121,7 +121,7 @@ def sync_batch_norm_backward(
         Gradient of the output, and the input of the forward pass.
     saved : SyncSaved
         What `sync_batch_norm` returned.
-    weight, bias, together, relu
+    weight, bias, comm, relu
         The same as in the forward pass.
 
     Raises
@@ -164,8 +164,9 @@ def merge(
     total = int(counts.sum())
     if total < 2:
         raise ValueError(
-            f"sync_batch_norm: the batch of all {len(rows)} processes has {total} value per"
-            " channel, but its variance needs at least 2; use a larger batch or image"
+            f"sync_batch_norm: the batch of all {len(rows)} processes "
+            f"has {total} value per channel, "
+            "but its variance needs at least 2; use a larger batch or image"
         )
     mean = (counts * means).sum(axis=0) / total
     var = (squares + counts * (means - mean) ** 2).sum(axis=0) / total

@@ -25,8 +25,8 @@ from typing import Any, Literal
 
 from minideconv.backend import Array, device_of, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
-from minideconv.ops.geometry import Pair
-from minideconv.ops.pool_window import PoolWindow, check_images
+from minideconv.ops.geometry import Pair, Window
+from minideconv.ops.pool_window import check_images
 from minideconv.ops.switch_numbers import plane_starts
 from minideconv.ops.switches import Switches
 
@@ -55,7 +55,7 @@ def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign"
     x : array, shape (N, C, H', W')
         Values, one for each switch.
     switches : Switches, shape (N, C, H', W')
-        From ``max_pool2d(..., return_switches=True)``; they know H and W.
+        From ``max_pool2d(..., return_switches=True)``; they contain H and W.
     duplicates : {"assign", "add"}
         What happens to a pixel that several windows chose: ``"assign"`` keeps the last one's value
         in row-major order, as the paper's code and PyTorch do, ``"add"`` sums them.
@@ -113,20 +113,19 @@ def max_unpool2d_backward(
 def gather(planes: Array, switches: Switches) -> Array:
     """G: take the pixel at every switch, ``(N, C, H, W) -> (N, C, H', W')``."""
     taps, window = switches._taps, switches._window
-    if taps is not None and window is not None:
+    if window is not None:
         return gather_taps(planes, taps, window)
     n, c, ho, wo = switches.shape
     pixels, indices = planes.reshape(n, c, -1), switches.indices.reshape(n, c, -1)
-    y: Array = get_xp(planes).take_along_axis(pixels, indices, axis=2)
-    return y.reshape(n, c, ho, wo)
+    return get_xp(planes).take_along_axis(pixels, indices, axis=2).reshape(n, c, ho, wo)
 
 
 @accelerated
-def gather_taps(planes: Array, taps: Array, window: PoolWindow) -> Array:
-    """G for switches that know their window."""
+def gather_taps(planes: Array, taps: Array, window: Window) -> Array:
+    """G for switches with their window."""
     y: Array = get_xp(planes).zeros_like(planes, shape=taps.shape)
     for tap, outputs, pixels_under_tap in window.taps():
-        chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), every window says yes to one tap
+        chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), for every window true at one tap
         _bits(y[:, :, *outputs])[...] |= _bits(planes[:, :, *pixels_under_tap]) * chosen
     return y
 
@@ -134,14 +133,14 @@ def gather_taps(planes: Array, taps: Array, window: PoolWindow) -> Array:
 def scatter_add(values: Array, switches: Switches) -> Array:
     """G*: add every value to the pixel at its switch, ``(N, C, H', W') -> (N, C, H, W)``."""
     taps, window = switches._taps, switches._window
-    if taps is not None and window is not None:
+    if window is not None:
         return scatter_taps(values, taps, window)
     return scatter_indices(values, switches.indices, switches.plane_shape)
 
 
 @accelerated
-def scatter_taps(values: Array, taps: Array, window: PoolWindow) -> Array:
-    """G* for switches that know their window."""
+def scatter_taps(values: Array, taps: Array, window: Window) -> Array:
+    """G* for switches with their window."""
     xp = get_xp(values)
     planes: Array = xp.zeros_like(values, shape=(*values.shape[:2], *window.size))
     overlaps = window.overlaps
@@ -169,7 +168,7 @@ def _select(mask: Array, values: Array) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------
-# M: who stays where several windows chose one pixel
+# M: which value stays where several windows chose one pixel
 
 
 def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
@@ -181,17 +180,14 @@ def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
         return None
     if switches._winners is None:
         if window is None:
-            found = last_of_indices(switches.indices, switches.plane_shape)
+            switches._winners = last_of_indices(switches.indices, switches.plane_shape)
         else:
-            found = _last_of_taps(switches, window)
-        object.__setattr__(switches, "_winners", found)
+            switches._winners = _last_of_taps(switches._taps, window)
     return switches._winners
 
 
-def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
+def _last_of_taps(taps: Array, window: Window) -> Array:
     """Give each pixel to the first tap that chose it, which belongs to the last window that did."""
-    taps = switches._taps
-    assert taps is not None
     xp = get_xp(taps)
     winners = xp.zeros_like(taps, dtype=bool)
     taken = xp.zeros_like(taps, dtype=bool, shape=(*taps.shape[:2], *window.size))
@@ -203,7 +199,7 @@ def _last_of_taps(switches: Switches, window: PoolWindow) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------
-# Switches that do not know their window: sort by pixel, so that duplicates are neighbours
+# Switches without their window: sort by pixel, so that duplicates are neighbours
 
 
 def _sorted_pixels(indices: Array, plane: Pair) -> tuple[Array, Array, Array]:
@@ -253,8 +249,8 @@ def check_values(op: str, name: str, values: Any, switches: Switches) -> None:
     check_images(op, name, values)
     if values.shape != switches.shape:
         raise ValueError(
-            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape};"
-            " there must be one value for each switch"
+            f"{op}: {name} has shape {values.shape} but the switches have shape {switches.shape}; "
+            "there must be one value for each switch"
         )
     _check_device(op, name, values, switches)
 
@@ -265,8 +261,8 @@ def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
     wanted = (*switches.shape[:2], *switches.plane_shape)
     if planes.shape != wanted:
         raise ValueError(
-            f"{op}: {name} has shape {planes.shape}; these switches point into planes of shape"
-            f" {wanted}"
+            f"{op}: {name} has shape {planes.shape}; "
+            f"these switches point into planes of shape {wanted}"
         )
     _check_device(op, name, planes, switches)
 
@@ -274,6 +270,6 @@ def check_planes(op: str, name: str, planes: Any, switches: Switches) -> None:
 def _check_device(op: str, name: str, array: Any, switches: Switches) -> None:
     if device_of(array) != switches.device:
         raise ValueError(
-            f"{op}: {name} is on {device_of(array)} but the switches are on {switches.device};"
-            f" move them with switches.to({str(device_of(array))!r})"
+            f"{op}: {name} is on {device_of(array)} but the switches are on {switches.device}; "
+            f"move them with switches.to({str(device_of(array))!r})"
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy.typing as npt
 
 from minideconv.data.transforms import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
-from minideconv.files.atomic import replace_file
 
 __all__ = [
     "activation_picture",
@@ -25,7 +23,6 @@ __all__ = [
     "heat",
     "png_bytes",
     "sample_row",
-    "save_png",
 ]
 
 Image = npt.NDArray[np.uint8]
@@ -99,12 +96,11 @@ def heat(level: npt.NDArray[Any]) -> Image:
     position = np.clip(level, 0.0, 1.0) * (len(_HEAT) - 1)
     low = np.minimum(position.astype(np.int64), len(_HEAT) - 2)
     fraction = (position - low)[..., None]
-    mixed: Image = np.rint(_HEAT[low] * (1 - fraction) + _HEAT[low + 1] * fraction).astype(np.uint8)
-    return mixed
+    return np.rint(_HEAT[low] * (1 - fraction) + _HEAT[low + 1] * fraction).astype(np.uint8)
 
 
 def decoder_layers(names: Sequence[str]) -> list[str]:
-    """Choose which of a DeconvNet's layers tell how it draws: what the paper's Figure 4 shows.
+    """Choose which of a DeconvNet's layers to show: those of the paper's Figure 4.
 
     From fc6's deconvolution on, each unpooling and the last deconvolution behind it.
 
@@ -114,10 +110,8 @@ def decoder_layers(names: Sequence[str]) -> list[str]:
     chosen = []
     for name, following in zip(names, [*names[1:], ""], strict=True):
         kind, _, _ = name.partition("_")
-        last_of_kind = not following.startswith(f"{kind}_")
-        if name == "fc6_deconv" or kind.startswith("unpool"):
-            chosen.append(name)
-        if kind.startswith("deconv") and last_of_kind:
+        ends = kind.startswith("deconv") and not following.startswith(f"{kind}_")
+        if name == "fc6_deconv" or kind.startswith("unpool") or ends:
             chosen.append(name)
     return chosen
 
@@ -129,8 +123,3 @@ def png_bytes(picture: Image) -> bytes:
     memory = io.BytesIO()
     Pillow.fromarray(picture).save(memory, "PNG", optimize=True)
     return memory.getvalue()
-
-
-def save_png(path: str | Path, picture: Image) -> None:
-    """Write a picture as a PNG file."""
-    replace_file(path, png_bytes(picture))

@@ -1,4 +1,4 @@
-"""Line charts as SVG text: a few lines over training steps, with axes people can read.
+"""Line charts as SVG text: a few lines over training steps, with axes at round numbers.
 
 They use the page's text colour (``currentColor``), so they suit light and dark pages, and need
 neither a script nor a font.
@@ -29,22 +29,19 @@ class Line:
     """Mark every point, for lines of few points."""
 
 
-def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about `count` round numbers that cover ``[low, high]``: steps of 1, 2 or 5.
+def nice_ticks(high: float) -> list[float]:
+    """Return about five round numbers from 0 to at least `high` > 0: steps of 1, 2 or 5.
 
-    >>> nice_ticks(0.0, 0.83)
+    >>> nice_ticks(0.83)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    >>> nice_ticks(0, 1234)
+    >>> nice_ticks(1234)
     [0.0, 500.0, 1000.0, 1500.0]
     """
-    if not high > low:
-        high = low + 1.0
-    raw = (high - low) / count
+    raw = high / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     digits = max(0, 1 - math.floor(math.log10(step)))
-    return [round(i * step, digits) for i in range(first, last + 1)]
+    return [round(i * step, digits) for i in range(math.ceil(high / step - 1e-9) + 1)]
 
 
 def line_chart(
@@ -52,32 +49,28 @@ def line_chart(
     lines: Sequence[Line],
     marks: Sequence[tuple[float, str]] = (),
     top: float | None = None,
-    x_name: str = "step",
 ) -> str:
     """Return a chart as an ``<svg>`` element.
 
     Parameters
     ----------
     title : str
-        Said to screen readers; the page writes its own heading.
+        For screen readers; the page writes its own heading.
     lines : sequence of Line
         Lines without points are left out.
     marks : sequence of (x, text)
         Places on the x axis with a dashed line and a word, such as where a stage begins.
     top : float, optional
         Least upper end of the y axis, which starts at 0.
-    x_name : str
-        What the x axis counts.
     """
     drawn = [line for line in lines if line.points]
     if not drawn:
         return f'<p class="empty">no points yet for {escape(title)}</p>'
     finite = [y for line in drawn for _, y in line.points if math.isfinite(y)]
-    y_ticks = nice_ticks(0.0, max([*finite, top or 0.0, 1e-12]))
-    x_ticks = nice_ticks(0.0, max(x for line in drawn for x, _ in line.points))
+    y_ticks = nice_ticks(max([*finite, top or 0.0, 1e-12]))
     # The x axis ends at the data, not at the next round number.
     x_high = max(x for line in drawn for x, _ in line.points) or 1.0
-    x_ticks = [tick for tick in x_ticks if tick <= x_high * 1.001]
+    x_ticks = [tick for tick in nice_ticks(x_high) if tick <= x_high * 1.001]
     y_high = y_ticks[-1]
 
     def to_pixels(x: float, y: float) -> tuple[float, float]:
@@ -95,7 +88,7 @@ def line_chart(
     for tick in x_ticks:
         x, y = to_pixels(tick, 0)
         parts.append(_text(x, y + 15, "middle", _number(tick)))
-    parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", x_name))
+    parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", "step"))
     for line in drawn:
         parts.extend(_draw(line, to_pixels))
     row, taken = 0, 0.0
@@ -134,6 +127,4 @@ def _number(value: float) -> str:
     >>> [_number(v) for v in (0.0, 0.2, 20.0, 1500.0, 20000.0, 0.002, 2e-5)]
     ['0', '0.2', '20', '1.5k', '20k', '0.002', '2e-05']
     """
-    if abs(value) >= 1000:
-        return f"{value / 1000:g}k"
-    return f"{value:g}"
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"

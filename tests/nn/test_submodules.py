@@ -50,7 +50,7 @@ def test_the_state_of_a_module_in_several_places_has_the_names_it_always_had():
 
 
 class Pair(Module):
-    """Two modules that know each other and the net that they are in."""
+    """Two modules that have each other and the net that they are in as attributes."""
 
     def __init__(self):
         super().__init__()

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from minideconv.ops.pool_window import PoolWindow, check_images, pool_window
+from minideconv.ops.geometry import Window
+from minideconv.ops.pool_window import check_images, pool_window
 from minideconv.testing import PoolGeometry, pool_geometries
 
 
-def window_of(g: PoolGeometry) -> PoolWindow:
+def window_of(g: PoolGeometry) -> Window:
     return pool_window("pool", g.size, g.kernel, g.stride, g.padding, g.dilation, g.ceil_mode)
 
 
@@ -70,7 +71,7 @@ def test_windows_without_overlap_meet_every_pixel_once(g):
     ],
 )
 def test_overlaps(kernel, stride, dilation, out, overlaps):
-    window = PoolWindow((40, 40), kernel, stride, (0, 0), dilation, out)
+    window = Window((40, 40), kernel, stride, (0, 0), dilation, out)
     assert window.overlaps is overlaps
 
 

@@ -18,7 +18,7 @@ def pooled(g, seed):
 
 
 def pooling(g):
-    """What the converters need to know of the pooling."""
+    """The arguments of the pooling that the converters take."""
     return {k: g.kwargs[k] for k in ("kernel_size", "stride", "padding", "dilation")}
 
 

@@ -203,7 +203,7 @@ def test_an_infinite_value_stays_at_its_pixel(g, seed, duplicates, odd):
     assert np.array_equal(~np.isfinite(max_unpool2d(x, switches, duplicates)), hit)
 
 
-# --- switches that know nothing but the plane --------------------------------------------------
+# --- switches that have only the plane --------------------------------------------------------
 
 
 @given(arbitrary, seeds(), duplicates)

@@ -106,7 +106,7 @@ def test_png_bytes_open_as_the_same_picture():
 
 @pytest.mark.parametrize("high", [0.0007, 0.83, 1.0, 7.0, 99.0, 1234.0, 5e6])
 def test_ticks_are_few_round_and_cover_the_data(high):
-    ticks = nice_ticks(0.0, high)
+    ticks = nice_ticks(high)
     assert ticks[0] == 0.0
     assert high <= ticks[-1] < 2.1 * high
     assert 3 <= len(ticks) <= 7

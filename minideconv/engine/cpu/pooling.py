@@ -29,7 +29,7 @@ from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.memory import empty
 from minideconv.engine.layout import from_channels_last
-from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.geometry import Window
 from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.unpooling import gather_taps, scatter_taps
 
@@ -41,7 +41,7 @@ BLOCK = 1 << 16  # and in a block that NumPy works on
 
 @max_pool2d_core.faster("cpu")
 def pool(
-    x: np.ndarray, window: PoolWindow, want_taps: bool = True
+    x: np.ndarray, window: Window, want_taps: bool = True
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return each window's maximum and its tap, uint8: (N, C, H, W) -> (N, C, H/2, W/2), twice."""
     if not fits(x, window):
@@ -60,7 +60,7 @@ def pool(
 
 
 @scatter_taps.faster("cpu")
-def scatter(values: np.ndarray, taps: np.ndarray, window: PoolWindow) -> np.ndarray | None:
+def scatter(values: np.ndarray, taps: np.ndarray, window: Window) -> np.ndarray | None:
     """Write every value to the pixel at its switch and zeros elsewhere: `ops.unpooling`'s G*."""
     if not fits(values, window):
         return None
@@ -81,7 +81,7 @@ def scatter(values: np.ndarray, taps: np.ndarray, window: PoolWindow) -> np.ndar
 
 
 @gather_taps.faster("cpu")
-def gather(planes: np.ndarray, taps: np.ndarray, window: PoolWindow) -> np.ndarray | None:
+def gather(planes: np.ndarray, taps: np.ndarray, window: Window) -> np.ndarray | None:
     """Fetch the pixel at every switch: `ops.unpooling`'s G."""
     if not fits(planes, window):
         return None
@@ -97,7 +97,7 @@ def gather(planes: np.ndarray, taps: np.ndarray, window: PoolWindow) -> np.ndarr
     return from_channels_last(y)
 
 
-def fits(x: np.ndarray, window: PoolWindow) -> bool:
+def fits(x: np.ndarray, window: Window) -> bool:
     """Whether windows of 2x2 tile the plane, and `x` lies channels last."""
     halves = (window.size[0] // 2, window.size[1] // 2)
     return (

@@ -27,7 +27,7 @@ from minideconv.engine.layout import from_channels_last, to_channels_last
 from minideconv.ops.batch_norm import BatchNormSaved
 from minideconv.ops.batch_norm_relu_pool import batch_norm_relu_pool_backward_core
 from minideconv.ops.batch_norm_relu_pool import normalize_relu_pool as normalize_relu_pool_core
-from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.geometry import Window
 
 __all__ = ["batch_norm_relu_pool_backward", "normalize_relu_pool"]
 
@@ -36,7 +36,7 @@ FILE = "batch_norm_pool.cu"
 
 @normalize_relu_pool_core.faster("gpu")
 def normalize_relu_pool(
-    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: PoolWindow
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, window: Window
 ) -> tuple[Array, Array] | None:
     """Return the maxima of the normalised and rectified map, and their taps, uint8."""
     pixels = as_pixels(x)
@@ -56,7 +56,7 @@ def normalize_relu_pool(
 def batch_norm_relu_pool_backward(
     dy: Array,
     taps: Array,
-    window: PoolWindow,
+    window: Window,
     x: Array,
     saved: BatchNormSaved,
     weight: Array | None,
@@ -84,7 +84,7 @@ def batch_norm_relu_pool_backward(
     return as_images(dx, x), dweight, dbias
 
 
-def _halves(x: Array, window: PoolWindow) -> bool:
+def _halves(x: Array, window: Window) -> bool:
     """Whether windows of 2x2 tile the plane."""
     halves = (window.size[0] // 2, window.size[1] // 2)
     return (

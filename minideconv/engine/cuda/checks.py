@@ -22,7 +22,7 @@ import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_cpu
 from minideconv.backend.dispatch import on_device_of
-from minideconv.ops.cross_entropy import check_class_weights, check_labels, wrong_labels
+from minideconv.ops.cross_entropy_checks import check_class_weights, check_labels, wrong_labels
 
 __all__ = ["VALUES", "deferred", "enforce", "raise_deferred", "table"]
 

@@ -17,11 +17,10 @@ from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.module import BLOCK, launch
 from minideconv.ops.cross_entropy import (
     CrossEntropySaved,
-    check_class_weights,
-    check_labels,
     cross_entropy_core,
     gradient_from_scores,
 )
+from minideconv.ops.cross_entropy_checks import check_class_weights, check_labels
 
 __all__ = ["backward", "forward", "grid", "kind_of", "lanes", "pixels_first"]
 

@@ -19,7 +19,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import aligned, pixels_plan
 from minideconv.engine.layout import from_channels_last, to_channels_last
-from minideconv.ops.pool_window import PoolWindow
+from minideconv.ops.geometry import Window
 from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.switch_numbers import tap_dtype
 from minideconv.ops.unpooling import gather_taps, scatter_taps
@@ -32,7 +32,7 @@ MOST = 2**31
 
 
 @max_pool2d_core.faster("gpu")
-def pool(x: Array, window: PoolWindow, want_taps: bool = True) -> tuple[Array, Array] | None:
+def pool(x: Array, window: Window, want_taps: bool = True) -> tuple[Array, Array] | None:
     """Return each window's maximum and its tap, uint8: (N, C, H, W) -> (N, C, H', W'), twice."""
     if not fits(x, window):
         return None
@@ -44,7 +44,7 @@ def pool(x: Array, window: PoolWindow, want_taps: bool = True) -> tuple[Array, A
 
 
 @scatter_taps.faster("gpu")
-def scatter(values: Array, taps: Array, window: PoolWindow) -> Array | None:
+def scatter(values: Array, taps: Array, window: Window) -> Array | None:
     """Add every value to the pixel at its switch, zeros elsewhere: `ops.unpooling`'s G*."""
     if not fits(values, window):
         return None
@@ -64,7 +64,7 @@ def scatter(values: Array, taps: Array, window: PoolWindow) -> Array | None:
 
 
 @gather_taps.faster("gpu")
-def gather(planes: Array, taps: Array, window: PoolWindow) -> Array | None:
+def gather(planes: Array, taps: Array, window: Window) -> Array | None:
     """Fetch the pixel at every switch: `ops.unpooling`'s G."""
     if not fits(planes, window):
         return None
@@ -74,7 +74,7 @@ def gather(planes: Array, taps: Array, window: PoolWindow) -> Array | None:
     return from_channels_last(y)
 
 
-def fits(x: Array, window: PoolWindow) -> bool:
+def fits(x: Array, window: Window) -> bool:
     """Whether the kernels know these numbers and these windows."""
     pixels = window.size[0] * window.size[1] + window.out[0] * window.out[1]
     return (
@@ -89,7 +89,7 @@ def _launch(
     kernel: str,
     arrays: tuple[Array, ...],
     shape: tuple[int, ...],
-    window: PoolWindow,
+    window: Window,
     *numbers: Any,
 ) -> None:
     """Launch a kernel of one thread for each piece of `shape` (N, rows, columns, C)."""

@@ -16,7 +16,7 @@ from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID, overlay
 from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.errors import some
-from minideconv.ops.cross_entropy import check_labels
+from minideconv.ops.cross_entropy_checks import check_labels
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.metrics import METRICS
 from minideconv.settings.run import RunConfig

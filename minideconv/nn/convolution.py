@@ -1,0 +1,127 @@
+"""Convolution and transposed convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minideconv import functional as F
+from minideconv.autograd import Tensor
+from minideconv.backend.algorithms import algorithm as using
+from minideconv.backend.algorithms import check_algorithm
+from minideconv.engine.layout import empty_weight
+from minideconv.nn import init
+from minideconv.nn.module import Module, Parameter
+from minideconv.ops import geometry
+from minideconv.ops.geometry import IntPair, Pair
+
+__all__ = ["Conv2d", "ConvTranspose2d"]
+
+
+class _Convolution(Module):
+    """What both layers have: a weight, a bias and a window."""
+
+    transposed = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        algorithm: str | None = None,
+    ) -> None:
+        super().__init__()
+        name = "ConvTranspose2d" if self.transposed else "Conv2d"
+        geometry.check_positive(
+            name, in_channels=in_channels, out_channels=out_channels, groups=groups
+        )
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"{name}: groups is {groups}; "
+                f"it must divide in_channels={in_channels} and out_channels={out_channels}"
+            )
+        self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        kernel = geometry.pair(kernel_size, "kernel_size", name)
+        channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.weight = Parameter(empty_weight((channels[0], channels[1] // groups, *kernel)))
+        init.kaiming_normal_(self.weight, self.transposed)
+        self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
+
+    def extra_repr(self) -> str:
+        """Return the channels, the kernel and the step."""
+        first, second, *kernel = self.weight.shape
+        second *= self.groups
+        channels = f"{first}, {second}" if self.transposed else f"{second}, {first}"
+        window = f"kernel_size={tuple(kernel)}, stride={self.stride}, padding={self.padding}"
+        return f"{channels}, {window}"
+
+
+class Conv2d(_Convolution):
+    """Convolution: ``(N, in_channels, H, W) -> (N, out_channels, H', W')``; see `ops.conv2d`.
+
+    The weight starts as He's normal initialisation, the bias as zeros. `algorithm` ("reference",
+    "exact" or "fast") is for this layer only; without it `set_algorithm` decides.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve `x`."""
+        with using(self.algorithm):
+            return F.conv2d(
+                x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            )
+
+
+class ConvTranspose2d(_Convolution):
+    """Transposed convolution: ``(N, in_channels, H, W) -> (N, out_channels, H', W')``.
+
+    See `ops.conv_transpose2d`. The weight is (in_channels, out_channels / groups, kh, kw).
+    `algorithm` is as for `Conv2d`.
+    """
+
+    transposed = True
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair = 0,
+        output_padding: IntPair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: IntPair = 1,
+        *,
+        algorithm: str | None = None,
+    ) -> None:
+        name = "ConvTranspose2d"
+        window: dict[str, Any] = geometry.pairs(
+            name, stride=stride, padding=padding, dilation=dilation
+        )
+        channels = (in_channels, out_channels, kernel_size)
+        super().__init__(*channels, **window, groups=groups, bias=bias, algorithm=algorithm)
+        extra = geometry.pair(output_padding, "output_padding", name)
+        self.output_padding = geometry.check_output_padding(extra, self.stride, self.dilation, name)
+
+    def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
+        """Spread `x` out, to `output_size` (H', W') if given; an error lists those possible."""
+        extra = self.output_padding
+        if output_size is not None:
+            name = "ConvTranspose2d"
+            size = geometry.pair(output_size, "output_size", name)
+            window = (self.weight.shape[2:], self.stride, self.padding, self.dilation)
+            extra = geometry.output_padding_for(size, x.shape[2:], *window, name)
+        options = (self.stride, self.padding, extra, self.groups, self.dilation)
+        with using(self.algorithm):
+            return F.conv_transpose2d(x, self.weight, self.bias, *options)
