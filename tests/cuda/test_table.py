@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from minideconv import ops
 from minideconv.backend import Device
 from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import benchmark, conv, implicit_gemm, table
+from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.engine.cuda.table import ConvProblem, candidates, choices, choose
+from minideconv.engine.cuda.table import candidates, choices, choose
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, values
 
@@ -62,7 +62,7 @@ def test_what_goes_to_the_product_of_cublas(operation):
     for problem in [
         ask(operation, 3, 64, 224),  # vectors of channels that are not there
         ask(operation, 64, 64, 224, "fp32"),
-        replace(ask(operation, 64, 64, 224), dtype=np.dtype(np.float64)),
+        ask(operation, 64, 64, 224)._replace(dtype=np.dtype(np.float64)),
         ask(operation, 64, 64, 224, groups=2),
         ask(operation, 64, 64, 224, kernel=1, padding=0),  # the image is its own patch matrix
         ask(operation, 64, 4096, 7, kernel=7, padding=0),
@@ -70,7 +70,7 @@ def test_what_goes_to_the_product_of_cublas(operation):
     ]:
         assert candidates(problem)[0].name == "im2col_gemm", problem
     assert candidates(ask(operation, 0, 64, 9)) == ()
-    assert candidates(replace(ask(operation, 8, 8, 9), dtype=np.dtype(np.float16))) == ()
+    assert candidates(ask(operation, 8, 8, 9)._replace(dtype=np.dtype(np.float16))) == ()
 
 
 def test_the_arithmetic_of_the_table():
@@ -117,10 +117,9 @@ def test_every_candidate_computes_the_same(cupy_device):
 
 def test_what_was_asked_is_listed(cupy_device):
     problem = ask("forward", 64, 64, 221)
-    arguments = table._arguments(problem)
-    assert choose(*arguments) is choose(*arguments)
+    assert choose(problem) is choose(problem)
     listed = dict(choices())
-    assert listed[problem] == choose(*arguments).name
+    assert listed[problem] == choose(problem).name
     assert str(problem).startswith("forward float32 bf16 n 64 c 64 221x221 k 64 221x221 kernel")
 
 
@@ -183,33 +182,33 @@ class Clock:
         return self.milliseconds[call()]
 
 
-QUESTION = ask("forward", 64, 64, 224)
+PROBLEM = ask("forward", 64, 64, 224)
 
 
 def test_the_fastest_is_kept(monkeypatch):
     clock = Clock(monkeypatch, slow=3.0, fast=1.0, middle=2.0)
     algorithms = clock.ways()
     benchmark.set_benchmark(True)
-    first = benchmark.fastest(QUESTION, algorithms)
+    first = benchmark.fastest(PROBLEM, algorithms)
     assert first.name == "to be measured"
     assert first.forward() == "fast"
     runs = benchmark.RUNS + 1  # and once to warm up
     assert clock.calls == ["slow"] * runs + ["fast"] * runs + ["middle"] * runs + ["fast"]
-    assert benchmark.fastest(QUESTION, algorithms) is algorithms[1]
-    assert benchmark.measured(QUESTION) == {"slow": 3.0, "fast": 1.0, "middle": 2.0}
-    assert benchmark.fastest(replace(QUESTION, n=2), algorithms).name == "to be measured"
+    assert benchmark.fastest(PROBLEM, algorithms) is algorithms[1]
+    assert benchmark.measured(PROBLEM) == {"slow": 3.0, "fast": 1.0, "middle": 2.0}
+    assert benchmark.fastest(PROBLEM._replace(n=2), algorithms).name == "to be measured"
     benchmark.set_benchmark(True)  # begins anew
-    assert benchmark.fastest(QUESTION, algorithms).name == "to be measured"
+    assert benchmark.fastest(PROBLEM, algorithms).name == "to be measured"
 
 
 def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     clock = Clock(monkeypatch, large=None, small=1.0)
     algorithms = clock.ways()
     benchmark.set_benchmark(True)
-    assert benchmark.fastest(QUESTION, algorithms).forward() == "small"
-    assert benchmark.fastest(QUESTION, algorithms) is algorithms[1]
+    assert benchmark.fastest(PROBLEM, algorithms).forward() == "small"
+    assert benchmark.fastest(PROBLEM, algorithms) is algorithms[1]
     clock.milliseconds["small"] = None
-    another = benchmark.fastest(replace(QUESTION, n=2), algorithms)
+    another = benchmark.fastest(PROBLEM._replace(n=2), algorithms)
     with pytest.raises(MemoryError):
         another.forward()
 
@@ -221,10 +220,10 @@ def test_nothing_is_tried_while_a_graph_is_captured(cupy_device, monkeypatch):
     with computing_on(Device("gpu")):
         stream = cupy_device.xp.cuda.get_current_stream()
         stream.begin_capture()
-        assert benchmark.fastest(QUESTION, algorithms) is algorithms[0]
+        assert benchmark.fastest(PROBLEM, algorithms) is algorithms[0]
         stream.end_capture()
     assert not clock.calls
-    assert benchmark.fastest(QUESTION, algorithms).forward() == "fast"
+    assert benchmark.fastest(PROBLEM, algorithms).forward() == "fast"
 
 
 def test_results_are_right_while_measuring_and_after(cupy_device):
@@ -246,7 +245,7 @@ def test_results_are_right_while_measuring_and_after(cupy_device):
 def test_off_it_is_the_table_and_no_clock_is_read(cupy_device, monkeypatch):
     monkeypatch.setattr(benchmark, "fastest", None)
     monkeypatch.setattr(table, "fastest", None)
-    assert choose(*table._arguments(QUESTION)).name == "implicit_gemm 256x64"
+    assert choose(PROBLEM).name == "implicit_gemm 256x64"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -258,20 +257,20 @@ def test_measurements_are_kept_in_a_file(monkeypatch, tmp_path):
     clock = Clock(monkeypatch, slow=3.0, fast=1.0)
     algorithms = clock.ways()
     benchmark.set_benchmark(True, file)
-    benchmark.fastest(QUESTION, algorithms).forward()
+    benchmark.fastest(PROBLEM, algorithms).forward()
     assert [path.name for path in tmp_path.iterdir()] == ["times.json"]
     benchmark.set_benchmark(True)
-    assert not benchmark.measured(QUESTION)
+    assert not benchmark.measured(PROBLEM)
     clock.calls.clear()
     benchmark.set_benchmark(True, file)
-    assert benchmark.fastest(QUESTION, algorithms) is algorithms[1]
+    assert benchmark.fastest(PROBLEM, algorithms) is algorithms[1]
     assert not clock.calls
     found = json.loads(file.read_text())
     (here,) = found
     found = {here.replace("kernels", "other kernels"): found[here]}
     file.write_text(json.dumps(found))  # of another version: kept, but not used
     benchmark.set_benchmark(True, file)
-    assert benchmark.fastest(QUESTION, algorithms).forward() == "fast"
+    assert benchmark.fastest(PROBLEM, algorithms).forward() == "fast"
     assert len(json.loads(file.read_text())) == 2
 
 
@@ -286,7 +285,7 @@ def test_a_file_that_holds_something_else_is_ignored(monkeypatch, tmp_path, text
     clock = Clock(monkeypatch, slow=3.0, fast=1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert benchmark.fastest(QUESTION, clock.ways()).forward() == "fast"
+        assert benchmark.fastest(PROBLEM, clock.ways()).forward() == "fast"
     assert len(json.loads(file.read_text())) == 1
 
 
@@ -294,7 +293,7 @@ def test_a_file_that_cannot_be_written_is_no_failure(monkeypatch, tmp_path):
     clock = Clock(monkeypatch, slow=3.0, fast=1.0)
     benchmark.set_benchmark(True, tmp_path / "missing" / "times.json")
     with pytest.warns(UserWarning, match="cannot be written"):
-        assert benchmark.fastest(QUESTION, clock.ways()).forward() == "fast"
+        assert benchmark.fastest(PROBLEM, clock.ways()).forward() == "fast"
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,10 @@ import numpy as np
 
 from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda.capability import capability
+from minideconv.engine.cuda.exchange import exchanged
 from minideconv.engine.cuda.module import launch
-from minideconv.engine.cuda.products import Factors, bits, factors, rounded
+from minideconv.engine.cuda.problem import ConvProblem
+from minideconv.engine.cuda.products import Factors, factors, rounded
 from minideconv.ops.im2col import Window
 
 __all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "tiles_for", "weight_grad"]
@@ -38,14 +40,9 @@ __all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "tiles_for", "weigh
 STAGES = 4
 """Buffers of each block: three steps are on their way from memory while one is multiplied."""
 
-_FILE, _GRAD_FILE, _WEIGHTS_FILE = (
-    "implicit_gemm.cu",
-    "implicit_weight_grad.cu",
-    "implicit_weights.cu",
-)
+_FILE, _GRAD_FILE = "implicit_gemm.cu", "implicit_weight_grad.cu"
 _VECTOR = 16  # bytes that are moved at once
 _STEP = 64  # bytes of a row of a tile, in one step of the sum
-_SIDE, _LINES = 32, 8  # of the blocks that turn weights
 _BLOCKS = 2 * 132  # that run at the same time: two on each of a large GPU's processors
 _PARTS = 4 * _BLOCKS  # so many are never far from a whole number of rounds
 _STEPS = 16  # a part of a sum is at least so long: filling the buffers takes three
@@ -98,23 +95,15 @@ def _numbers(kind: Factors) -> int:
     return 2 if kind.tf32 else {"uint16": 0, "float16": 1}[kind.dtype.name]
 
 
-def fits(
-    operation: str,
-    window: Window,
-    n: int,
-    c: int,
-    k: int,
-    groups: int,
-    dtype: Any,
-    precision: str,
-) -> bool:
-    """Return whether this file can compute "forward", "input_grad" or "weight_grad".
+def fits(problem: ConvProblem) -> bool:
+    """Return whether this file can compute it.
 
     float32 in a precision of tensor cores, on a GPU that copies asynchronously (compute capability
     8.0), one group, and channels that fill vectors of 16 bytes: 4 in tf32, else 8. They count where
     the sum runs along them: c in forward, k in input_grad, both in weight_grad. Any geometry.
     """
-    if np.dtype(dtype) != np.float32 or precision == "fp32" or groups != 1 or not n * c * k:
+    operation, window, n, c, k, groups, dtype, precision = problem
+    if dtype != np.float32 or precision == "fp32" or groups != 1 or not n * c * k:
         return False
     sums = {"forward": (c,), "input_grad": (k,), "weight_grad": (c, k)}[operation]
     vector = 4 if precision == "tf32" else 8
@@ -129,11 +118,7 @@ def fits(
     )
     phases = window.stride[0] * window.stride[1]
     small = max(n * h * w, n * ho * wo, *reach) < _MOST and phases < 1 << 16
-    return min(h, w, ho, wo) > 0 and small and _is_capable()
-
-
-def _is_capable() -> bool:
-    return capability() >= 80
+    return min(h, w, ho, wo) > 0 and small and capability() >= 80
 
 
 # ---------------------------------------------------------------------------------------------
@@ -146,7 +131,8 @@ def forward(
     """(N, H, W, C) * (kh, kw, C, K) -> (N, H', W', K); for `tile` see `TILES`."""
     kind = factors(np.float32)
     y = get_xp(x).empty((len(x), *window.out, w.shape[3]), np.float32)
-    _multiply(rounded(x, kind), _turned(w, kind), bias, y, window, kind, TILES[tile], False)
+    turned = exchanged(w, 1, kind)  # (kh, kw, K, C)
+    _multiply(rounded(x, kind), turned, bias, y, window, kind, TILES[tile], False)
     return y
 
 
@@ -224,13 +210,14 @@ def _multiply(
     )
 
 
-def tiles_for(operation: str, window: Window, n: int, c: int, k: int) -> list[str]:
-    """Return the tiles that may be used, best guess first, for arguments as in `fits`.
+def tiles_for(problem: ConvProblem) -> list[str]:
+    """Return the tiles that may be used, best guess first, for a problem that `fits`.
 
     That is the largest that is no wider than the result and leaves two blocks to each of a large
     GPU's processors. `weight_grad` cuts its sum into parts to keep them busy; there a large tile
     only must not be empty.
     """
+    operation, window, n, c, k, *_ = problem
     if operation == "weight_grad":
         names, rows, columns, enough = list(TILES)[1:], prod(window.kernel) * c, k, 1
     else:
@@ -262,22 +249,6 @@ def _parts(tiles: int, bytes_of_pixels: int, most: int) -> int:
 
 # ---------------------------------------------------------------------------------------------
 # What the kernels are handed
-
-
-def _turned(w: Array, kind: Factors) -> Array:
-    """(kh, kw, C, K) -> (kh, kw, K, C), as factors."""
-    kh, kw, c, k = w.shape
-    turned: Array = get_xp(w).empty((kh, kw, k, c), kind.dtype)
-    launch(
-        _WEIGHTS_FILE,
-        "turn_weights",
-        w.size,
-        (w, bits(turned), c, k),
-        defines=kind.macros,
-        block=(_SIDE, _LINES),
-        grid=(-(-k // _SIDE), -(-c // _SIDE), kh * kw),
-    )
-    return turned
 
 
 def _words(array: Any) -> Array:
