@@ -17,6 +17,7 @@ from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
+    "as_images",
     "assign",
     "contiguous",
     "empty_weight",
@@ -29,12 +30,12 @@ __all__ = [
 _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the cache
 
 
-def contiguous(numbers: Any) -> Any:
+def contiguous(numbers: Any, dtype: Any = None) -> Any:
     """Return an array, such as a bias, with its numbers side by side, as kernels read them.
 
-    A view if it is stored that way; None for none.
+    It is converted to `dtype` if one is given; a view if it is stored that way; None for None.
     """
-    return None if numbers is None else get_xp(numbers).ascontiguousarray(numbers)
+    return None if numbers is None else get_xp(numbers).ascontiguousarray(numbers, dtype)
 
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:
@@ -47,13 +48,21 @@ def from_channels_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 3, 1, 2)
 
 
+def as_images(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """View (pixels, C), channels last, in the shape of `like`, (N, C, H, W) or (N, C)."""
+    if like.ndim == 2:
+        return pixels
+    n, c, h, w = like.shape
+    return from_channels_last(pixels.reshape(n, h, w, c))
+
+
 def taps_first(weight: np.ndarray) -> np.ndarray:
     """(K, C, kh, kw) in any order -> (kh, kw, C, K), contiguous; a view if that is its layout."""
     return get_xp(weight).ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
 def with_taps_first(weight: np.ndarray) -> np.ndarray:
-    """Return `weight` (K, C, kh, kw) with the same values and shape, lying as (kh, kw, C, K)."""
+    """Return `weight` (K, C, kh, kw) with the same values and shape, stored as (kh, kw, C, K)."""
     return taps_first(weight).transpose(3, 2, 0, 1)
 
 

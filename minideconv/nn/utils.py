@@ -65,7 +65,7 @@ def _flat_gradients(parameters: list[Tensor]) -> Array | None:
     if buffers[0] is None:
         return None
     array, count = buffers[0].flat
-    same = all(buffer is not None and buffer.together[0] is array for buffer in buffers)
+    same = all(buffer is not None and buffer.flat[0] is array for buffer in buffers)
     return array if same and len({id(p) for p in parameters}) == count else None
 
 

@@ -16,7 +16,7 @@ from minideconv.backend import default_device, to_cpu
 from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import batch_norm as engine
 from minideconv.engine.cuda.pixels import pixels_plan
-from minideconv.ops.batch_norm import BatchNormSaved
+from minideconv.ops.batch_norm import BatchNormSaved, from_moments
 from minideconv.testing import seeds, values
 
 EPS = 1e-5
@@ -156,11 +156,11 @@ def test_statistics_from_moments_that_were_added_up_elsewhere(gpu, running_dtype
     d = make((2, 5, 3, 4), 0, running_dtype)
     mean, var = d.x.mean((0, 2, 3), np.float64), d.x.var((0, 2, 3), np.float64)
     there = [gpu.put(a.copy()) for a in d.running]
-    found = engine.from_moments(gpu.put(mean), gpu.put(var), 24, *there, 0.3, EPS)
+    found = from_moments(gpu.put(mean), gpu.put(var), 24, *there, 0.3, EPS)
     want = reference(d, False)
     for a, b in zip((*found, *there), (*want.saved, *want.running), strict=True):
         close(gpu.get(a), b, running_dtype, "from moments")
-    alone = engine.from_moments(gpu.put(mean), gpu.put(var), 24, None, None, 0.3, EPS)
+    alone = from_moments(gpu.put(mean), gpu.put(var), 24, None, None, 0.3, EPS)
     assert np.array_equal(gpu.get(alone.inv_std), gpu.get(found.inv_std))
 
 

@@ -26,9 +26,7 @@ def exchanged(w: Array, groups: int, kind: Factors) -> Array:
     result: Array = get_xp(w).empty((kh, kw, columns, groups * c), kind.dtype)
     tiles = (-(-columns // _TILE), min(-(-c // _TILE), _MOST))
     launch(
-        "exchange.cu",
-        "exchange",
-        w.size,
+        *("exchange.cu", "exchange", w.size),
         (w, bits(result), kh * kw, c, groups, columns),
         w.dtype,
         defines=kind.macros,

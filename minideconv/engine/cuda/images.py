@@ -12,7 +12,7 @@ import numpy as np
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.module import launch
-from minideconv.engine.layout import from_channels_last
+from minideconv.engine.layout import contiguous, from_channels_last
 
 __all__ = ["Step", "normalize"]
 
@@ -39,12 +39,7 @@ def normalize(images: Array, step: Step) -> Array:
             f"images.normalize: images are {images.dtype} {images.shape}; they must be uint8"
             " (N, H, W, 3)"
         )
-    xp = get_xp(images)
-    out = xp.empty(images.shape, np.float32)
-    launch(
-        "images.cu",
-        "normalize",
-        out.size,
-        (xp.ascontiguousarray(images), out, *step.mean, 1 / step.scale, step.bgr, out.size),
-    )
+    out = get_xp(images).empty(images.shape, np.float32)
+    numbers = (*step.mean, 1 / step.scale, step.bgr)
+    launch("images.cu", "normalize", out.size, (contiguous(images), out, *numbers, out.size))
     return from_channels_last(out)

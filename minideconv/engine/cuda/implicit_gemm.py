@@ -23,14 +23,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda.capability import capability
 from minideconv.engine.cuda.exchange import exchanged
-from minideconv.engine.cuda.module import launch
+from minideconv.engine.cuda.module import address, launch
 from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.engine.cuda.products import Factors, factors, rounded
 from minideconv.ops.im2col import Window
@@ -74,11 +73,11 @@ class Tile:
         return STAGES * (self.m + self.n) * _STEP
 
     def macros(self, kind: Factors) -> tuple[str, ...]:
-        """Return what a kernel has to know when it is compiled."""
-        sides = {"M": (self.m, self.warp_m), "N": (self.n, self.warp_n)}
-        blocks = tuple(f"BLOCK_{axis}={size}" for axis, (size, _) in sides.items())
-        warps = tuple(f"WARP_{axis}={size}" for axis, (_, size) in sides.items())
-        return (f"NUMBERS={_numbers(kind)}", *blocks, *warps, f"STAGES={STAGES}")
+        """Return the macros with which a kernel is compiled for factors of the `kind`."""
+        numbers = 2 if kind.tf32 else {"uint16": 0, "float16": 1}[kind.dtype.name]
+        blocks = f"BLOCK_M={self.m}", f"BLOCK_N={self.n}"
+        warps = f"WARP_M={self.warp_m}", f"WARP_N={self.warp_n}"
+        return (f"NUMBERS={numbers}", *blocks, *warps, f"STAGES={STAGES}")
 
 
 TILES = {
@@ -88,11 +87,6 @@ TILES = {
     "64x64": Tile(64, 64, 32, 32),
 }
 """What the kernels are compiled for; the first makes no gradients by weights."""
-
-
-def _numbers(kind: Factors) -> int:
-    """Return what the kernels call the type of the factors."""
-    return 2 if kind.tf32 else {"uint16": 0, "float16": 1}[kind.dtype.name]
 
 
 def fits(problem: ConvProblem) -> bool:
@@ -156,16 +150,13 @@ def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) 
     dw = xp.empty((*window.kernel, c, k), np.float32)
     sums = dw if parts == 1 else xp.empty((parts, *dw.shape), np.float32)
     macros = shape.macros(kind)
+    arguments = (
+        *(_words(rounded(array, kind)) for array in (x, dy)),
+        *(sums, len(x), *window.size, c * kind.dtype.itemsize // _VECTOR, k),
+        *(*_geometry(window), *_grid(*window.out)),
+    )
     launch(
-        _GRAD_FILE,
-        "implicit_weight_grad",
-        rows * k,
-        (
-            *(_words(rounded(array, kind)) for array in (x, dy)),
-            *(sums, len(x), *window.size, c * kind.dtype.itemsize // _VECTOR, k),
-            *_geometry(window),
-            *_grid(*window.out),
-        ),
+        *(_GRAD_FILE, "implicit_weight_grad", rows * k, arguments),
         defines=macros,
         block=shape.threads,
         grid=(tiles, parts),
@@ -191,18 +182,13 @@ def _multiply(
     strides = window.stride if is_backward else (1, 1)
     grid = [-(-s // step) for s, step in zip(size, strides, strict=True)]
     pixels = n * grid[0] * grid[1]
+    arguments = (
+        *(_words(image), _words(w), result if bias is None else bias, result, n),
+        *(*image.shape[1:3], image.shape[3] * kind.dtype.itemsize // _VECTOR, *size, outputs),
+        *(*_geometry(window), is_backward, bias is not None, *_grid(*grid)),
+    )
     launch(
-        _FILE,
-        "implicit_gemm",
-        result.size,
-        (
-            *(_words(image), _words(w), result if bias is None else bias, result, n),
-            *(*image.shape[1:3], image.shape[3] * kind.dtype.itemsize // _VECTOR),
-            *(*size, outputs),
-            *_geometry(window),
-            *(is_backward, bias is not None),
-            *_grid(grid[0], grid[1]),
-        ),
+        *(_FILE, "implicit_gemm", result.size, arguments),
         defines=tile.macros(kind),
         block=tile.threads,
         grid=(-(-pixels // tile.m) * -(-outputs // tile.n), strides[0] * strides[1]),
@@ -251,15 +237,14 @@ def _parts(tiles: int, bytes_of_pixels: int, most: int) -> int:
 # What the kernels are handed
 
 
-def _words(array: Any) -> Array:
+def _words(array: Array) -> Array:
     """Return factors as the 32-bit words that the kernels move, beginning where vectors may.
 
     A parameter that is in a buffer with others need not begin there.
     """
-    if array.data.ptr % _VECTOR:
+    if address(array) % _VECTOR:
         array = array.copy()
-    words: Array = array.view(np.uint32)
-    return words
+    return array.view(np.uint32)
 
 
 def _geometry(window: Window) -> tuple[int, ...]:

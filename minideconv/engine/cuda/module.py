@@ -21,7 +21,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.memory import with_room
 
-__all__ = ["KERNELS", "launch", "options", "parameters", "source"]
+__all__ = ["KERNELS", "address", "launch", "options", "parameters", "source"]
 
 KERNELS = Path(__file__).with_name("kernels")
 
@@ -52,6 +52,11 @@ _HEAD = re.compile(
 
 host_compiler: Callable[..., Any] | None = None
 """Compiles kernels for NumPy arrays in place of CuPy's ``RawModule``: tests run them on the CPU."""
+
+
+def address(array: Any) -> int:
+    """Return where an array begins, on the host or the device."""
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 def source(file: str) -> str:
