@@ -24,7 +24,7 @@ from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.blas import gemm
 from minideconv.engine.cuda.capability import NEEDED, capability
 from minideconv.engine.cuda.graph import Recorder
-from minideconv.errors import DeviceError
+from minideconv.errors import UsageError
 
 __all__ = [
     "Row",
@@ -44,10 +44,10 @@ Contenders = Mapping[str, Callable[[], Any]]
 
 
 def the_gpu() -> Any:
-    """Return CuPy, or raise DeviceError where there is no GPU."""
+    """Return CuPy, or raise UsageError where there is no GPU."""
     problem = gpu_problem()
     if problem is not None:
-        raise DeviceError(f"this measures a GPU: {problem}")
+        raise UsageError(f"this measures a GPU: {problem}")
     return cupy()
 
 

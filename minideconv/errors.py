@@ -22,9 +22,17 @@ __all__ = [
 
 
 class MinideconvError(Exception):
-    """Base class: its message is one sentence for the user, ``exit_code`` the program's status."""
+    """Base class: its message is one sentence for the user, ``exit_code`` the program's status.
+
+    A sentence about a setting names the argument, ``lr``; in `as_options` it is the same sentence
+    with the option of the command line, ``--lr``.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str = "", as_options: str = "") -> None:
+        super().__init__(text)
+        self.as_options = as_options or text
 
 
 class UsageError(MinideconvError, ValueError):
@@ -34,14 +42,7 @@ class UsageError(MinideconvError, ValueError):
 
 
 class SettingError(UsageError):
-    """A setting has a value that cannot be: its name is an argument's, in `as_options` an option's.
-
-    The same sentence is about ``lr`` in a notebook and about ``--lr`` on the command line.
-    """
-
-    def __init__(self, text: str, as_options: str = "") -> None:
-        super().__init__(text)
-        self.as_options = as_options or text
+    """A setting has a value that cannot be."""
 
 
 class DataError(MinideconvError, ValueError):
@@ -53,9 +54,12 @@ class CheckpointError(MinideconvError, ValueError):
 
 
 class DeviceError(MinideconvError, RuntimeError):
-    """The requested device is not there (exit code 2)."""
+    """The requested device is not there (exit code 2); the sentence begins with the setting."""
 
     exit_code = 2
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, f"--{text}")
 
 
 class TrainingError(MinideconvError, RuntimeError):
@@ -63,7 +67,7 @@ class TrainingError(MinideconvError, RuntimeError):
 
 
 class AlreadyReported(MinideconvError):
-    """Another process of the run reports the error; this one only exits, with the same code."""
+    """Another process of the run reports the error; this one exits, with the same code."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()

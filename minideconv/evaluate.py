@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from minideconv.data.shard import spread
 from minideconv.errors import UsageError
 from minideconv.files.outputs import refuse_foreign_file
-from minideconv.settings.command_line import (
-    HelpFormatter,
-    add_machine_options,
-    naming_device_option,
-    positive,
-    run_program,
-)
+from minideconv.settings import command_line
+from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
+from minideconv.training.run.folder import write_text
+from minideconv.training.run.progress import make_progress
+from minideconv.training.run.trained import load_trained
 
 __all__ = ["main"]
 
@@ -32,55 +33,40 @@ Without further options it takes the data and the validation list of the run its
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.evaluate",
-        description=_DESCRIPTION,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="a run folder or an .npz file")
-    parser.add_argument("--which", choices=("best", "last"), default="best",
-                        help="which checkpoint of a run folder [best]")  # fmt: skip
+    parser = command_line.make_parser("evaluate", _DESCRIPTION)
+    command_line.add_inference_options(parser)
     parser.add_argument("--data", choices=("shapes", "voc"), help="another data set than the run's")
     parser.add_argument("--data-root", metavar="DIR", help="its folder (for voc)")
     parser.add_argument("--split", metavar="NAME", help="image list [the run's validation list]")
-    parser.add_argument("--limit", metavar="N", type=positive,
+    parser.add_argument("--limit", metavar="N", type=command_line.positive,
                         help="only N images, spread evenly over the list [all]")  # fmt: skip
-    parser.add_argument("--flip", action="store_true",
-                        help="average the scores with those of the mirror image")  # fmt: skip
-    add_machine_options(parser)
-    parser.add_argument("-b", "--batch-size", metavar="N", type=positive, default=16,
+    parser.add_argument("-b", "--batch-size", metavar="N", type=command_line.positive, default=16,
                         help="images in one forward [16]")  # fmt: skip
     parser.add_argument(
         "--json",
         metavar="FILE",
-        help="also write all figures to a JSON file; an earlier one is replaced",
+        help="also write all metrics to a JSON file; an earlier one is replaced",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return run_program("minideconv.evaluate", _main, arguments)
+    return command_line.run_program("minideconv.evaluate", _main, arguments)
 
 
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     if options.json is not None:
         refuse_foreign_file("--json", Path(options.json), _is_evaluation)
-    # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.computing import computing
-    from minideconv.training.run.trained import load_trained
-
-    with naming_device_option():
-        trained = load_trained(
-            options.checkpoint, options.device, options.which, options.flip, options.batch_size
-        )
+    machine = command_line.machine_settings(options)
+    trained = load_trained(
+        options.checkpoint, machine.device, options.which, options.flip, options.batch_size
+    )
     images, what = _images(options, trained)
     if problem := trained.task.data_mismatch(images):
         raise UsageError(f"{trained.path} {problem}")
-    with computing(trained.device, options.threads, options.algorithm, options.precision):
+    with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
         return _evaluate(options, trained, images, what)
 
 
@@ -101,13 +87,6 @@ def _images(options: argparse.Namespace, trained: Any) -> tuple[Any, str]:
 
 
 def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str) -> int:
-    import json
-    from functools import partial
-
-    from minideconv.data.shard import spread
-    from minideconv.training.run.folder import write_text
-    from minideconv.training.run.progress import make_progress
-
     chosen = spread(len(images), options.limit or len(images))
     progress = make_progress(options.quiet)
     try:
@@ -136,8 +115,6 @@ def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str)
 
 def _is_evaluation(path: Path) -> bool:
     """Whether a file is what ``--json`` wrote before."""
-    import json
-
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minideconv import tasks
+from minideconv.backend import as_device
+from minideconv.data.pictures import read_image
 from minideconv.errors import DataError, UsageError
+from minideconv.files.atomic import replace_file
 from minideconv.files.outputs import plan_outputs
-from minideconv.settings.command_line import (
-    HelpFormatter,
-    add_machine_options,
-    naming_device_option,
-    run_program,
-)
+from minideconv.settings import command_line
+from minideconv.training.computing import computing
+from minideconv.training.run.checkpoint import find_checkpoint, read_header
+from minideconv.training.run.trained import load_trained
 
 __all__ = ["main"]
 
@@ -30,59 +32,41 @@ file only with --overwrite; what stands in the way is said before any work.
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.predict",
-        description=_DESCRIPTION,
-        epilog="Exit codes: 0 done, 1 some file failed, 2 wrong usage.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
+    parser = command_line.make_parser(
+        "predict", _DESCRIPTION, epilog="Exit codes: 0 done, 1 some file failed, 2 wrong usage."
     )
-    parser.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="a run folder or an .npz file")
+    command_line.add_inference_options(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, any size")
-    parser.add_argument("--which", choices=("best", "last"), default="best",
-                        help="which checkpoint of a run folder [best]")  # fmt: skip
     parser.add_argument("-o", "--output-dir", metavar="DIR", default="predictions",
                         help="where the pictures go [predictions]")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true",
                         help="replace pictures that an earlier prediction left there")  # fmt: skip
-    parser.add_argument("--flip", action="store_true",
-                        help="average the scores with those of the mirror image")  # fmt: skip
-    add_machine_options(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return run_program("minideconv.predict", _main, arguments)
+    return command_line.run_program("minideconv.predict", _main, arguments)
 
 
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     folder, images = Path(options.output_dir), [Path(image) for image in options.images]
-    # Imported late, so that --help and usage errors are quick.
-    from minideconv import tasks
-    from minideconv.backend import as_device
-    from minideconv.training.computing import computing
-    from minideconv.training.run.checkpoint import find_checkpoint, read_header
-    from minideconv.training.run.trained import load_trained
-
-    with naming_device_option():
-        as_device(options.device)  # a device that is not there is said before a file is read
+    machine = command_line.machine_settings(options)
+    as_device(machine.device)  # a device that is not there is reported before a file is read
     header = read_header(find_checkpoint(options.checkpoint, options.which))
     task = tasks.of_config(header.get("config", {}))
     plan = plan_outputs(
         images, folder, task.endings, options.overwrite, others=[Path(options.checkpoint)]
     )
-    with naming_device_option():
-        trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
+    trained = load_trained(options.checkpoint, machine.device, options.which, options.flip)
     if not options.quiet:
         print(f"{trained.path} on {trained.description}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
-    with computing(trained.device, options.threads, options.algorithm, options.precision):
+    with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
         failed = _predict_all(trained, plan, options.overwrite, options.quiet)
     if failed:
         print(f"minideconv.predict: {failed} of {len(plan)} files failed", file=sys.stderr)
@@ -106,9 +90,6 @@ def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, qu
 
 def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> str:
     """Write the files of one photograph; return what to say about it."""
-    from minideconv.data.pictures import read_image
-    from minideconv.files.atomic import replace_file
-
     contents, text = trained.task.predict(trained.predictor, read_image(path))
     for output in outputs:
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from minideconv.settings.command_line import HelpFormatter, run_program
+from minideconv.settings.command_line import make_parser, run_program
+from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.report import write_report
 
 __all__ = ["main"]
 
@@ -17,20 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.report",
-        description="Write report.html of a run folder again, also while the run still goes on.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
+    description = "Write report.html of a run folder again, also while the run still goes on."
+    parser = make_parser("report", description)
     parser.add_argument("run", metavar="RUN", help="the run folder")
-    options = parser.parse_args(arguments)
-
-    # Imported late, so that --help is quick.
-    from minideconv.training.run.folder import RunFolder
-    from minideconv.training.run.report import write_report
-
-    print(write_report(RunFolder(options.run)))
+    print(write_report(RunFolder(parser.parse_args(arguments).run)))
     return 0
 
 

@@ -6,15 +6,20 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from minideconv.distributed import Communicator, Mpi, on_rank_zero, processes, run_processes
 from minideconv.errors import UsageError
 from minideconv.models import MODELS
-from minideconv.settings.command_line import HelpFormatter, naming_options, run_program
+from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
 from minideconv.settings.run import DEFAULT_MODEL
+from minideconv.settings.setting import option_name
 from minideconv.training.config import TrainConfig, check_names, networks_with, read_config
+from minideconv.training.run.checkpoint import find_checkpoint, read_header
+from minideconv.training.run.claim import existing_run, new_run
+from minideconv.training.run.folder import RunFolder
 
 __all__ = ["main"]
 
@@ -44,13 +49,11 @@ def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
 
     Without a `model` it has no options of a network and no ``--help``: it looks for the network.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.train",
+    parser = command_line.make_parser(
+        "train",
+        _DESCRIPTION,
         usage="python -m minideconv.train [options]",
-        description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
         add_help=model is not None,
     )
     parser.add_argument("--config", metavar="FILE", help="settings from a TOML file")
@@ -66,7 +69,7 @@ def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return run_program("minideconv.train", _main, arguments)
+    return command_line.run_program("minideconv.train", _main, arguments)
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -78,18 +81,51 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _train(arguments: Sequence[str], comm: Communicator) -> int:
     """Do what the command line says, in one process or, like all others, in one of several."""
-    with naming_options():
-        first, _ = make_parser(None).parse_known_args(arguments)
-        if first.resume is not None:
-            return _resume(arguments, first, comm)
-        asked = getattr(first, "model", None)
-        from_file = read_config(first.config, asked) if first.config is not None else {}
-        model = asked or from_file.get("model", DEFAULT_MODEL)
-        config = TrainConfig(**{**from_file, **_given(arguments, model)})
-        if first.print_config:
-            print(config.to_toml(), end="")
-            return 0
-        return _start(config, comm)
+    first, _ = make_parser(None).parse_known_args(arguments)
+    if first.resume is None:
+        checkpoint, config = None, _new_config(arguments, first)
+    elif first.config is not None:
+        raise UsageError("--resume goes on with the run's own settings; leave --config out")
+    else:
+        checkpoint = find_checkpoint(first.resume, prefer="last")
+        config = _resumed_config(arguments, first.resume, checkpoint)
+    if first.print_config:
+        print(config.to_toml(), end="")
+        return 0
+    # Imported late, so that --help and usage errors are quick.
+    from minideconv.training.session import run_session
+
+    if isinstance(comm, Mpi):
+        comm.limit = config.wait_limit
+    if checkpoint is None:
+        claim = new_run(config.data, config.output_dir)
+    else:
+        claim = existing_run(checkpoint)
+    with contextlib.ExitStack() as claimed:
+        path = on_rank_zero(comm, lambda: str(claimed.enter_context(claim).path))
+        return run_session(config, RunFolder(path), checkpoint, comm)
+
+
+def _new_config(arguments: Sequence[str], first: argparse.Namespace) -> TrainConfig:
+    """Return the settings of a new run: those of a file, and those of the command line."""
+    asked = getattr(first, "model", None)
+    from_file = read_config(first.config, asked) if first.config is not None else {}
+    model = asked or from_file.get("model", DEFAULT_MODEL)
+    return TrainConfig(**{**from_file, **_given(arguments, model)})
+
+
+def _resumed_config(arguments: Sequence[str], resumed: str, checkpoint: Path) -> TrainConfig:
+    """Return the settings of a run that goes on: its own, but for those that change no number."""
+    saved: dict[str, Any] = read_header(checkpoint)["config"]
+    model = saved.get("model", DEFAULT_MODEL)
+    settings, given = TrainConfig.settings(model), _given(arguments, model)
+    for name, value in given.items():
+        if not settings[name].resume and value != saved.get(name):
+            raise UsageError(
+                f"--resume {resumed}: {option_name(name)} is {saved.get(name)} in this run "
+                f"and cannot become {value}; start a new run for that"
+            )
+    return TrainConfig.from_dict({**saved, **given})
 
 
 def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:
@@ -101,54 +137,6 @@ def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return given_options(options, TrainConfig.settings(model))
-
-
-def _start(config: TrainConfig, comm: Communicator) -> int:
-    """Begin a new run."""
-    # Imported late, so that --help and usage errors are quick.
-    from minideconv.training.run.claim import new_run
-    from minideconv.training.run.folder import RunFolder
-    from minideconv.training.session import run_session
-
-    _set_limit(comm, config)
-    with contextlib.ExitStack() as claim:
-        path = on_rank_zero(comm, lambda: str(claim.enter_context(new_run(config)).path))
-        return run_session(config, RunFolder(path), comm=comm)
-
-
-def _set_limit(comm: Communicator, config: TrainConfig) -> None:
-    if isinstance(comm, Mpi):
-        comm.limit = config.wait_limit
-
-
-def _resume(arguments: Sequence[str], first: argparse.Namespace, comm: Communicator) -> int:
-    """Go on with a run: its own settings, but for those that cannot change its numbers."""
-    from minideconv.training.run.checkpoint import find_checkpoint, read_header
-    from minideconv.training.run.claim import existing_run
-    from minideconv.training.run.folder import RunFolder
-    from minideconv.training.session import run_session
-
-    if first.config is not None:
-        raise UsageError("--resume goes on with the run's own settings; leave --config out")
-    path = find_checkpoint(first.resume, prefer="last")
-    saved: dict[str, Any] = read_header(path)["config"]
-    model = saved.get("model", DEFAULT_MODEL)
-    settings, given = TrainConfig.settings(model), _given(arguments, model)
-    for name, value in given.items():
-        if not settings[name].resume and value != saved.get(name):
-            option = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"--resume {first.resume}: {option} is {saved.get(name)} in this run and cannot "
-                f"become {value}; start a new run for that"
-            )
-    config = TrainConfig.from_dict({**saved, **given})
-    if first.print_config:
-        print(config.to_toml(), end="")
-        return 0
-    _set_limit(comm, config)
-    with contextlib.ExitStack() as claim:
-        folder = on_rank_zero(comm, lambda: str(claim.enter_context(existing_run(path)).path))
-        return run_session(config, RunFolder(folder), path, comm)
 
 
 if __name__ == "__main__":

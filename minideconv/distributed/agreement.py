@@ -20,18 +20,18 @@ def on_rank_zero(comm: Communicator, work: Callable[[], Any]) -> Any:
         In all processes, if `work` raises one, or an error that `errors.as_usage_error` makes one
         of.
     """
-    outcome: list[Any] = ["", 0, None]
+    outcome: tuple[Any, ...] = ()
     if comm.rank == 0:
         try:
-            outcome[2] = work()
+            outcome = ("", "", 0, work())
         except Exception as error:
             reason = as_usage_error(error)
             if comm.size == 1 or not isinstance(reason, MinideconvError):
                 raise
-            outcome = [str(reason), reason.exit_code, None]
-    text, code, value = comm.all_gather_object(outcome)[0]
+            outcome = (str(reason), reason.as_options, reason.exit_code, None)
+    text, as_options, code, value = comm.all_gather_object(outcome)[0]
     if text:
-        failure = MinideconvError(text)
+        failure = MinideconvError(text, as_options)
         failure.exit_code = code
         raise failure
     return value

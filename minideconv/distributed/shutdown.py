@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from minideconv.distributed.mpi import Mpi
 from minideconv.distributed.waiting import PeerLost
-from minideconv.errors import AlreadyReported, MinideconvError, as_usage_error
+from minideconv.errors import MinideconvError, as_usage_error
 
 __all__ = ["run_processes"]
 
@@ -109,8 +109,7 @@ def note_of(error: BaseException) -> Note:
     if isinstance(error, SystemExit):  # of the reader of the command line, who has said why
         return Note("", error.code if isinstance(error.code, int) else int(error.code is not None))
     if isinstance(error, MinideconvError):
-        said = isinstance(error, AlreadyReported)
-        return Note("" if said else str(error), error.exit_code, isinstance(error, PeerLost))
+        return Note(error.as_options, error.exit_code, isinstance(error, PeerLost))
     if isinstance(error, KeyboardInterrupt):
         return Note("stopped at once", 130)
     trace = "".join(traceback.format_exception(error))

@@ -14,29 +14,21 @@ other exception is a bug in this library and shows its traceback.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import dataclasses
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from minideconv.backend.algorithms import ALGORITHMS
-from minideconv.backend.precisions import PRECISIONS
-from minideconv.errors import (
-    AlreadyReported,
-    DeviceError,
-    MinideconvError,
-    SettingError,
-    UsageError,
-    as_usage_error,
-)
+from minideconv.errors import MinideconvError, as_usage_error
+from minideconv.settings.machine import MachineSettings
+from minideconv.settings.options import add_options, given_options
 
 __all__ = [
     "HelpFormatter",
-    "add_machine_options",
-    "device_name",
-    "naming_device_option",
-    "naming_options",
+    "add_inference_options",
+    "machine_settings",
+    "make_parser",
     "natural",
     "positive",
     "run_program",
@@ -57,11 +49,15 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} [{text}]"
 
 
-def device_name(text: str) -> str:
-    """Check the spelling of a ``--device`` option; whether it is there is found out later."""
-    if re.fullmatch(r"auto|cpu|gpu(:\d+)?", text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a device; use auto, cpu, gpu or gpu:N")
-    return text
+def make_parser(program: str, description: str, **options: Any) -> argparse.ArgumentParser:
+    """Return a parser of the options of ``python -m minideconv.PROGRAM``, still without any."""
+    return argparse.ArgumentParser(
+        prog=f"python -m minideconv.{program}",
+        description=description,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+        **options,
+    )
 
 
 def positive(text: str) -> int:
@@ -78,34 +74,22 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says where and how to compute: ``--device``, ``--threads``, ``--algorithm``, ...."""
-    parser.add_argument("--device", default="auto", type=device_name, metavar="auto|cpu|gpu",
-                        help="where to compute [auto]")  # fmt: skip
-    parser.add_argument("--threads", default=0, type=natural, metavar="N",
-                        help="worker threads on the CPU (0: one per core) [0]")  # fmt: skip
-    parser.add_argument("--algorithm", choices=ALGORITHMS, metavar="|".join(ALGORITHMS),
-                        help="how convolutions are computed [fast]")  # fmt: skip
-    parser.add_argument("--precision", choices=PRECISIONS, metavar="|".join(PRECISIONS),
-                        help="in how many bits a GPU multiplies [fp32]")  # fmt: skip
+def add_inference_options(parser: argparse.ArgumentParser) -> None:
+    """Add what programs that use a trained network share; `machine_settings` reads a part of it."""
+    parser.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="a run folder or an .npz file")
+    parser.add_argument("--which", choices=("best", "last"), default="best",
+                        help="which checkpoint of a run folder [best]")  # fmt: skip
+    parser.add_argument("--flip", action="store_true",
+                        help="average the scores with those of the mirror image")  # fmt: skip
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    settings = MachineSettings.settings()
+    settings["threads"] = dataclasses.replace(settings["threads"], default=0)
+    add_options(parser, settings)
 
 
-@contextlib.contextmanager
-def naming_options() -> Iterator[None]:
-    """Let errors of settings name options: those of the program whose command line was read."""
-    try:
-        yield
-    except SettingError as error:
-        raise UsageError(error.as_options) from error
-
-
-@contextlib.contextmanager
-def naming_device_option() -> Iterator[None]:
-    """Let a `DeviceError` of the library name the option: it begins with an argument's name."""
-    try:
-        yield
-    except DeviceError as error:
-        raise DeviceError(f"--{error}") from error
+def machine_settings(options: argparse.Namespace) -> MachineSettings:
+    """Return where and how to compute, from options that `add_inference_options` added."""
+    return MachineSettings(**{"threads": 0, **given_options(options, MachineSettings.settings())})
 
 
 def run_program(
@@ -123,13 +107,7 @@ def run_program(
         ``sys.argv[1:]`` if left out.
     """
     try:
-        with naming_options():
-            return main(sys.argv[1:] if arguments is None else arguments)
-    except AlreadyReported as error:
-        return error.exit_code
-    except MinideconvError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return error.exit_code
+        return main(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         print(f"{name}: stopped at once", file=sys.stderr)
         return 130
@@ -138,9 +116,10 @@ def run_program(
         # does not complain about it while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        error_shown = as_usage_error(error)
-        if not isinstance(error_shown, MinideconvError):
+    except Exception as error:
+        shown = as_usage_error(error)
+        if not isinstance(shown, MinideconvError):
             raise
-        print(f"{name}: {error_shown}", file=sys.stderr)
-        return error_shown.exit_code
+        if shown.as_options:  # empty where another process reports the error
+            print(f"{name}: {shown.as_options}", file=sys.stderr)
+        return shown.exit_code

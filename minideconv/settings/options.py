@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.errors import UsageError
-from minideconv.settings.setting import Setting
+from minideconv.settings.setting import Setting, option_name
 
-__all__ = ["add_options", "given_options", "read_toml", "to_toml"]
+__all__ = ["add_options", "file_error", "given_options", "read_toml", "to_toml"]
 
 
 def add_options(parser: argparse.ArgumentParser, settings: Mapping[str, Setting]) -> None:
@@ -21,24 +21,21 @@ def add_options(parser: argparse.ArgumentParser, settings: Mapping[str, Setting]
     for name, setting in settings.items():
         if setting.group not in groups:
             groups[setting.group] = parser.add_argument_group(setting.group)
-        kind, default = setting.kind, setting.default
+        kind = setting.kind
         arguments: dict[str, Any] = {"dest": name, "help": setting.help}
-        if kind is bool and default is False:
-            arguments["action"] = "store_true"
-        elif kind is bool:
-            arguments["action"] = argparse.BooleanOptionalAction
+        if kind is bool:
+            arguments["action"] = (
+                argparse.BooleanOptionalAction if setting.default else "store_true"
+            )
         else:
             number = "N" if kind is int else None
             arguments["type"] = _reader(kind)
             arguments["metavar"] = "|".join(setting.choices) or setting.metavar or number
         # SUPPRESS: what was not given is not in the namespace, so a file's value can stand.
         action = groups[setting.group].add_argument(
-            *setting.flags,
-            "--" + name.replace("_", "-"),
-            default=argparse.SUPPRESS,
-            **arguments,
+            *setting.flags, option_name(name), default=argparse.SUPPRESS, **arguments
         )
-        action.config_default = default
+        action.config_default = setting.default
 
 
 def _reader(kind: type) -> Any:
@@ -68,27 +65,31 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     UsageError
         If the file is missing, is not TOML, or has the same setting twice.
     """
+    found: dict[str, Any] = {}
+
+    def collect(table: dict[str, Any]) -> None:
+        for key, value in table.items():
+            name = key.replace("-", "_")
+            if isinstance(value, dict):
+                collect(value)
+            elif name in found:
+                raise file_error(path, f": {name} is set twice")
+            else:
+                found[name] = value
+
     try:
         with open(path, "rb") as file:
-            content = tomllib.load(file)
+            collect(tomllib.load(file))
     except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from error
+        raise file_error(path, f": {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not valid TOML: {error}") from error
-    found: dict[str, Any] = {}
-    _collect(content, found, path)
+        raise file_error(path, f" is not valid TOML: {error}") from error
     return found
 
 
-def _collect(table: dict[str, Any], found: dict[str, Any], path: str | Path) -> None:
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        if isinstance(value, dict):
-            _collect(value, found, path)
-        elif name in found:
-            raise UsageError(f"--config {path}: {name} is set twice")
-        else:
-            found[name] = value
+def file_error(path: str | Path, wrong: str) -> UsageError:
+    """Return the error about a file of settings; the command line names it with ``--config``."""
+    return UsageError(f"{path}{wrong}", f"--config {path}{wrong}")
 
 
 def to_toml(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from minideconv.errors import SettingError
+from minideconv.errors import MinideconvError, SettingError
 
 __all__ = [
     "AT_LEAST_0",
@@ -26,6 +26,7 @@ __all__ = [
     "POSITIVE",
     "Setting",
     "Settings",
+    "option_name",
     "refusal",
     "setting",
 ]
@@ -143,13 +144,22 @@ class Settings:
         """Refuse values that do not go together; each of them is legal."""
 
 
-def refusal(say: Callable[[Callable[[str], str]], str]) -> SettingError:
+def option_name(name: str) -> str:
+    """Return a setting's option on the command line: ``--batch-size`` for ``batch_size``."""
+    return "--" + name.replace("_", "-")
+
+
+def refusal(
+    say: Callable[[Callable[[str], str]], str], kind: type[MinideconvError] = SettingError
+) -> MinideconvError:
     """Make the error of a sentence that names settings.
 
     Parameters
     ----------
     say : callable
         Takes a function, and returns the sentence with this function around each setting's name.
+    kind : subclass of MinideconvError
+        The error's class.
 
     Examples
     --------
@@ -159,4 +169,4 @@ def refusal(say: Callable[[Callable[[str], str]], str]) -> SettingError:
     >>> print(error.as_options)
     --image-size is 8; it must be >= 16
     """
-    return SettingError(say(str), say(lambda name: "--" + name.replace("_", "-")))
+    return kind(say(str), say(option_name))

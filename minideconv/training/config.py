@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import models
-from minideconv.errors import UsageError
-from minideconv.settings.options import read_toml, to_toml
+from minideconv.errors import MinideconvError, UsageError
+from minideconv.settings.options import file_error, read_toml, to_toml
 from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig
 from minideconv.settings.setting import Setting, refusal
 
@@ -180,9 +180,9 @@ def networks_with(option: str) -> list[str]:
     return [name for name, entry in models.MODELS.items() if option in entry.options.settings()]
 
 
-def _unknown(name: str, model: str, known: Iterable[str]) -> UsageError:
+def _unknown(name: str, model: str, known: Iterable[str]) -> MinideconvError:
     if owners := networks_with(name):
-        own = list(models.MODELS[model].options.settings())
+        own = models.MODELS[model].options.settings()
         return refusal(
             lambda say: (
                 f"{say(name)} is an option of {' and '.join(owners)}, not of {model}, which has "
@@ -213,5 +213,5 @@ def read_config(path: str | Path, model: str | None = None) -> dict[str, Any]:
     try:
         check_names(values, model or values.get("model", DEFAULT_MODEL))
     except UsageError as error:
-        raise UsageError(f"--config {path}: {error}") from None
+        raise file_error(path, f": {error}") from None
     return values

@@ -17,7 +17,6 @@ from minideconv.backend.algorithms import compiled, get_algorithm
 from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, connect, on_rank_zero
 from minideconv.errors import UsageError
-from minideconv.settings.command_line import naming_device_option
 from minideconv.tasks import Metrics
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
@@ -39,8 +38,7 @@ def run_session(
 
     With several processes `comm`, every one of them calls this with the same arguments.
     """
-    with naming_device_option():
-        comm, device = connect(comm or Single(), config.device, config.communication)
+    comm, device = connect(comm or Single(), config.device, config.communication)
     _check_same(comm, config)
     with computing(device, config.threads, config.algorithm, config.precision):
         return _run(config, run, resume, comm, device)

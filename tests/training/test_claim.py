@@ -13,7 +13,6 @@ import pytest
 
 from minideconv import report, train
 from minideconv.errors import UsageError
-from minideconv.training.config import TrainConfig
 from minideconv.training.run.claim import existing_run, new_run
 from minideconv.training.run.folder import RunFolder
 
@@ -30,14 +29,13 @@ import sys
 from pathlib import Path
 from minideconv.errors import UsageError
 from minideconv.training.run.claim import new_run, existing_run
-from minideconv.training.config import TrainConfig
 print("ready", flush=True)
 kind, path = sys.stdin.readline().split()
 try:
     if kind == "old":
         claim = existing_run(Path(path))
     else:
-        claim = new_run(TrainConfig(output_dir=None if path == "-" else path))
+        claim = new_run("shapes", None if path == "-" else path)
     with claim as run:
         (run.path / "notes").touch()
         print(run.path, flush=True)
@@ -136,11 +134,11 @@ def test_a_run_is_locked_while_it_trains(tmp_path, monkeypatch):
 
 def test_a_run_that_writes_nothing_leaves_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ZeroDivisionError), new_run(TrainConfig()):
+    with pytest.raises(ZeroDivisionError), new_run("shapes"):
         1 / 0  # noqa: B018
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
-    with new_run(TrainConfig(output_dir="mine")):
+    with new_run("shapes", "mine"):
         pass
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
     assert list((tmp_path / "mine").iterdir()) == []
@@ -205,7 +203,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "runs").touch()
     with (
         pytest.raises(UsageError, match=r"run folder runs: runs is a file"),
-        new_run(TrainConfig()),
+        new_run("shapes"),
     ):
         pass
 
@@ -221,6 +219,6 @@ def test_without_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "_try", refuse)
     with (
         pytest.warns(RuntimeWarning, match="a file system without locks"),
-        new_run(TrainConfig(output_dir=str(tmp_path / "run"))) as run,
+        new_run("shapes", str(tmp_path / "run")) as run,
     ):
         assert run.path.is_dir()

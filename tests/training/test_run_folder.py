@@ -42,17 +42,18 @@ def test_metrics_are_appended_and_cut_back(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_wrong_usage(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"--output-dir .*file/run: Not a directory"):
+    with pytest.raises(UsageError, match=r"^output_dir .*file/run: Not a directory") as caught:
         RunFolder(tmp_path / "file" / "run").create(TrainConfig())
+    assert caught.value.as_options.startswith("--output-dir ")
 
 
 def test_the_next_free_number(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "shapes-1").mkdir(parents=True)
     (tmp_path / "runs" / "shapes-3").mkdir()
-    with new_run(TrainConfig()) as run:
+    with new_run("shapes") as run:
         assert run.path == Path("runs/shapes-2")
-    with new_run(TrainConfig(output_dir="here")) as run:
+    with new_run("shapes", "here") as run:
         assert run.path == Path("here")
 
 

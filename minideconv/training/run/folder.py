@@ -24,8 +24,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minideconv.errors import TrainingError, UsageError
+from minideconv.errors import TrainingError
 from minideconv.files.atomic import replace_file, write_problem
+from minideconv.settings.setting import refusal
 from minideconv.training.config import TrainConfig
 
 __all__ = ["RunFolder", "write_bytes", "write_text"]
@@ -74,7 +75,8 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.pictures.mkdir(exist_ok=True)
         except OSError as error:
-            raise UsageError(f"--output-dir {self.path}: {error.strerror}") from error
+            wrong = f"{self.path}: {error.strerror}"
+            raise refusal(lambda name: f"{name('output_dir')} {wrong}") from error
         write_text(self.config, json.dumps(config.to_dict(), indent=2) + "\n")
         write_text(self.config_toml, config.to_toml())
 

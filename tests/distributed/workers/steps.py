@@ -68,7 +68,7 @@ class Clipped(DataParallel):
     def all_reduce_gradients(self, optimizer):
         flat = optimizer.flat_grad
         flat *= min(1.0, 0.5 / (float(np.linalg.norm(flat)) + 1e-6))
-        super().add_gradients(optimizer)
+        super().all_reduce_gradients(optimizer)
 
 
 def train(strategy, kind, sizes=SIZES):
