@@ -3,8 +3,8 @@
 The files in `kernels` are compiled when a kernel of theirs is first called, by NVRTC, for the GPU
 at hand and for one type of numbers (``-DREAL=float``); CuPy keeps what was compiled on the disk. A
 kernel's arguments are read off its first line: an argument that is an array must have the type
-written there, and a number is packed as that type, for a wrong width would be read as something
-else without a word.
+written there, and a number is packed as that type, for a wrong width would be read as another
+number without an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, get_xp
+from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.memory import with_room
 
@@ -81,16 +81,11 @@ def options(dtype: Any, defines: Sequence[str] = ()) -> tuple[str, ...]:
 @cache
 def parameters(file: str) -> dict[str, tuple[tuple[str, bool], ...]]:
     """Return every kernel of a file with its parameters: (type in C, whether it is a pointer)."""
-    found = {}
-    text = re.sub(r"//[^\n]*", "", source(file))
-    for name, inside in _HEAD.findall(text):
-        found[name] = tuple(_parameter(part) for part in inside.split(",") if part.strip())
-    return found
-
-
-def _parameter(text: str) -> tuple[str, bool]:
-    words = re.sub(r"__restrict__|\bconst\b|\*", " ", text).split()
-    return words[0], "*" in text
+    text = re.sub(r"//[^\n]*|\bconst\b", "", source(file))
+    return {
+        name: tuple((p.replace("*", " ").split()[0], "*" in p) for p in inside.split(","))
+        for name, inside in _HEAD.findall(text)
+    }
 
 
 @device_guard
@@ -185,8 +180,7 @@ def _pack(xp: Any, argument: Any, wanted: Wanted, kernel: str) -> Any:
     if not isinstance(argument, xp.ndarray):
         kind = f"{type(argument).__module__}.{type(argument).__name__}"
         raise TypeError(f"{kernel}: a {kind} among arrays of {xp.__name__}")
-    array: Array = argument
-    if array.dtype != dtype or not array.flags.c_contiguous:
-        lies = "contiguous" if array.flags.c_contiguous else "strided"
-        raise TypeError(f"{kernel}: a {lies} array of {array.dtype} where {dtype} is wanted")
-    return array
+    if argument.dtype != dtype or not argument.flags.c_contiguous:
+        order = "contiguous" if argument.flags.c_contiguous else "strided"
+        raise TypeError(f"{kernel}: a {order} array of {argument.dtype} where {dtype} is wanted")
+    return argument

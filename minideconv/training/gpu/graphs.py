@@ -24,6 +24,7 @@ from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.graph import Recorder, Recording
 from minideconv.errors import TrainingError
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import format_size
 
 __all__ = ["PAYS_BELOW", "WARM_UP", "GraphCache"]
@@ -119,7 +120,7 @@ class GraphCache:
     def _reason_against(self) -> str:
         """Return why nothing is recorded; nothing if it is."""
         if self._choice == "off":
-            return "--graph off"
+            return "off"
         reason = ""
         if get_algorithm() == "reference":
             reason = "the reference algorithms ask the device for results"
@@ -128,7 +129,10 @@ class GraphCache:
         elif self._failed:
             reason = self._failed
         if reason and self._choice == "on":
-            raise TrainingError(f"--graph on: a step cannot be recorded: {reason}")
+            raise refusal(
+                lambda name: f"{name('graph')} on: a step cannot be recorded: {reason}",
+                TrainingError,
+            )
         if not reason and self._choice == "auto":
             takes, room = self._arrays(), memory.room_on_device()
             if takes >= PAYS_BELOW:

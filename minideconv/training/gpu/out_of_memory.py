@@ -18,7 +18,9 @@ from typing import Any
 
 from minideconv.autograd.tape import Node
 from minideconv.engine.cuda import memory
+from minideconv.errors import MinideconvError, TrainingError
 from minideconv.nn import Module
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import format_size
 
 __all__ = ["explain", "forget_frames", "largest_batch", "shortage", "where"]
@@ -140,8 +142,10 @@ def shortage(asked: int, room: int) -> str:
     return f"asked for {wanted} than is left of {format_size(room)}"
 
 
-def explain(layer: str, asked: int, room: int, images: int, fits: int, with_recompute: int) -> str:
-    """Return the sentence for the user.
+def explain(
+    layer: str, asked: int, room: int, images: int, fits: int, with_recompute: int
+) -> MinideconvError:
+    """Return the `TrainingError` for the user.
 
     Parameters
     ----------
@@ -158,8 +162,13 @@ def explain(layer: str, asked: int, room: int, images: int, fits: int, with_reco
     with_recompute : int
         The same if activations are computed twice; 0 also if they already are.
     """
-    text = f"out of the GPU's memory: with --batch-size {images}, {layer} {shortage(asked, room)}; "
-    text += f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
-    if with_recompute > fits:
-        text += f", with --recompute one of {min(with_recompute, images)}"
-    return text
+    short = f"{layer} {shortage(asked, room)}"
+    advice = f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
+
+    def say(name: Callable[[str], str]) -> str:
+        text = f"out of the GPU's memory: with {name('batch_size')} {images}, {short}; {advice}"
+        if with_recompute > fits:
+            text += f", with {name('recompute')} one of {min(with_recompute, images)}"
+        return text
+
+    return refusal(say, TrainingError)
