@@ -1,4 +1,4 @@
-"""Channels last: how the engine keeps images and weights in memory, whatever their shape says.
+"""Channels last: how the engine keeps images and weights in memory, whatever their shape.
 
 An image batch of shape (N, C, H, W) is stored as (N, H, W, C): the values of one pixel are
 neighbours. Sums over channels and products with a weight matrix then run along memory, and the
@@ -76,8 +76,8 @@ def empty_weight(shape: tuple[int, int, int, int], dtype: Any = np.float32) -> n
 def assign(target: Any, source: Any) -> None:
     """``target[...] = source``, in blocks where one is a weight in another order than the other.
 
-    Copying numbers that are neighbours here and far apart there costs a cache line each, unless
-    they come from a block that stays in the cache: six times as fast for fc6.
+    Copying numbers that are neighbours in one array and far apart in the other costs a cache line
+    each, unless they come from a block that stays in the cache: six times as fast for fc6.
     """
     both = isinstance(target, np.ndarray) and isinstance(source, np.ndarray)
     if not both or target.ndim != 4 or target.strides == source.strides:

@@ -36,7 +36,7 @@ RUNS = 3
 Times = dict[str, dict[str, dict[str, float]]]
 """Milliseconds: device and versions -> question -> algorithm."""
 
-_is_on: bool | None = None  # None: what the environment says, off if nothing
+_is_on: bool | None = None  # None: as the environment has it, off by default
 _file: Path | None = None
 _times: Times = {}
 _winners: dict[Any, Any] = {}
@@ -79,8 +79,8 @@ def measured(problem: Any) -> dict[str, float]:
 def fastest(problem: Any, algorithms: Sequence[Any]) -> Any:
     """Return the fastest of `algorithms` for `problem`, or one that finds out when it is called.
 
-    `algorithms` are the table's algorithms, its own choice first; ``problem.operation`` says which
-    of their functions is meant.
+    `algorithms` are the table's algorithms, its own choice first; ``problem.operation`` is
+    the function of theirs that is called.
     """
     key = (_device(), problem)
     if key not in _winners:

@@ -6,8 +6,8 @@
 A patch matrix is kh kw times as large as its image: 7 GB where DeconvNet is widest, for 64 images.
 It is made in blocks of output rows that fit the budget of `ops.workspace`, one after the other in
 the same memory, and is never kept: making it again on the way back costs less than its memory. A
-block is any range of rows; row r of image n is number n H' + r. `kernels/im2col.cu` says how a row
-is done.
+block is any range of rows; row r of image n is number n H' + r. A row is described in
+`kernels/im2col.cu`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The confusion matrix on the GPU: argmax over the classes and count, in one kernel.
 
-A training loop adds every batch to a matrix that stays on the device, and reads it when it wants to
-print metrics (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
+A training loop adds every batch to a matrix that stays on the device, and reads it when it
+prints metrics (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The GPU's convolutions: ask the table for an algorithm, put the arrays channels last, call it.
+"""The GPU's convolutions: an algorithm from the table, called with arrays channels last.
 
 The CPU's twin is `engine.conv`; here groups and the precision of products count too. Each function
 returns None where the table leaves the work to the reference.

@@ -1,4 +1,4 @@
-"""The weight of a convolution as its gradient by the input wants it: `exchanged`.
+"""The weight of a convolution with its input and output channels exchanged, rounded to factors.
 
 (kh, kw, C/groups, K) -> (kh, kw, K/groups, C)
 """

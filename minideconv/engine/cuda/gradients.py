@@ -1,6 +1,6 @@
 """All gradients at once on a GPU: their norm, clipping to it, and loss scaling.
 
-The host asks for nothing: the norm, and whether all numbers are finite, stay on the device, where
+The host reads nothing: the norm, and whether all numbers are finite, stay on the device, where
 the next kernel reads them. The kernels are in `kernels/gradients.cu`.
 """
 
@@ -50,7 +50,7 @@ def unscale(grad: Array, scale: Array, skip: Array) -> bool | None:
 def update_scale(
     state: Array, steps: Sequence[tuple[Array, bool]], growth: float, backoff: float, interval: int
 ) -> bool | None:
-    """Change the scale after a step, as `optim.grad_scaler.update_scale` says; return True.
+    """Change the scale after a step, as `optim.grad_scaler.update_scale` does; return True.
 
     None if more than one optimiser took a step.
     """

@@ -20,9 +20,11 @@ Source: Chetlur et al., "cuDNN: efficient primitives for deep learning" (2014), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -62,15 +64,17 @@ class Tile:
     warp_m: int
     warp_n: int
 
-    @property
-    def threads(self) -> int:
-        """Threads of a block."""
-        return self.m // self.warp_m * (self.n // self.warp_n) * 32
-
-    @property
-    def shared(self) -> int:
-        """Bytes of shared memory of a block."""
-        return STAGES * (self.m + self.n) * _STEP
+    def launch(
+        self, file: str, kernel: str, arguments: Sequence[Any], kind: Factors, grid: tuple[int, int]
+    ) -> None:
+        """Launch a kernel whose blocks make a tile each."""
+        launch(
+            *(file, kernel, prod(grid), arguments),
+            defines=self.macros(kind),
+            block=self.m // self.warp_m * (self.n // self.warp_n) * 32,
+            grid=grid,
+            shared=STAGES * (self.m + self.n) * _STEP,
+        )
 
     def macros(self, kind: Factors) -> tuple[str, ...]:
         """Return the macros with which a kernel is compiled for factors of the `kind`."""
@@ -104,12 +108,8 @@ def fits(problem: ConvProblem) -> bool:
     if any(channels % vector for channels in sums):
         return False
     (h, w), (ho, wo) = window.size, window.out
-    reach = (
-        size + 2 * padding + dilation * kernel
-        for size, padding, dilation, kernel in zip(
-            window.size, window.padding, window.dilation, window.kernel, strict=True
-        )
-    )
+    sides = zip(window.size, window.padding, window.dilation, window.kernel, strict=True)
+    reach = (size + 2 * padding + dilation * kernel for size, padding, dilation, kernel in sides)
     phases = window.stride[0] * window.stride[1]
     small = max(n * h * w, n * ho * wo, *reach) < _MOST and phases < 1 << 16
     return min(h, w, ho, wo) > 0 and small and capability() >= 80
@@ -149,21 +149,15 @@ def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) 
     parts = _parts(tiles, pixels * kind.dtype.itemsize, (x.size + dy.size) // (rows * k))
     dw = xp.empty((*window.kernel, c, k), np.float32)
     sums = dw if parts == 1 else xp.empty((parts, *dw.shape), np.float32)
-    macros = shape.macros(kind)
     arguments = (
         *(_words(rounded(array, kind)) for array in (x, dy)),
         *(sums, len(x), *window.size, c * kind.dtype.itemsize // _VECTOR, k),
         *(*_geometry(window), *_grid(*window.out)),
     )
-    launch(
-        *(_GRAD_FILE, "implicit_weight_grad", rows * k, arguments),
-        defines=macros,
-        block=shape.threads,
-        grid=(tiles, parts),
-        shared=shape.shared,
-    )
+    shape.launch(_GRAD_FILE, "implicit_weight_grad", arguments, kind, (tiles, parts))
     if parts > 1:
-        launch(_GRAD_FILE, "sum_parts", dw.size, (sums, dw, parts, dw.size), defines=macros)
+        arguments = (sums, dw, parts, dw.size)
+        launch(_GRAD_FILE, "sum_parts", dw.size, arguments, defines=shape.macros(kind))
     return dw
 
 
@@ -187,13 +181,8 @@ def _multiply(
         *(*image.shape[1:3], image.shape[3] * kind.dtype.itemsize // _VECTOR, *size, outputs),
         *(*_geometry(window), is_backward, bias is not None, *_grid(*grid)),
     )
-    launch(
-        *(_FILE, "implicit_gemm", result.size, arguments),
-        defines=tile.macros(kind),
-        block=tile.threads,
-        grid=(-(-pixels // tile.m) * -(-outputs // tile.n), strides[0] * strides[1]),
-        shared=tile.shared,
-    )
+    tiles = -(-pixels // tile.m) * -(-outputs // tile.n)
+    tile.launch(_FILE, "implicit_gemm", arguments, kind, (tiles, prod(strides)))
 
 
 def tiles_for(problem: ConvProblem) -> list[str]:

@@ -89,7 +89,7 @@ def measured() -> Iterator[Any]:
 
 
 def bytes_asked(error: BaseException) -> int | None:
-    """Return how many bytes were asked for in vain, or None if `error` is about something else."""
+    """Return how many bytes were not there, or None if `error` is about something else."""
     if isinstance(error, cupy().cuda.memory.OutOfMemoryError):
         found = re.search(r"allocating ([\d,]+) bytes", str(error))
         return int(found[1].replace(",", "")) if found else 0

@@ -123,7 +123,7 @@ def launch(
     Raises
     ------
     TypeError
-        If an argument is not what the kernel's first line says. That is a bug in this library.
+        If an argument does not match the kernel's first line. That is a bug in this library.
     """
     if count == 0:
         return
@@ -156,7 +156,7 @@ def _function(
     device: int,
 ) -> tuple[Callable[..., None], tuple[Wanted, ...]]:
     function = _module(xp, file, dtype, defines).get_function(kernel)
-    if shared > _SHARED:  # more has to be asked for, on each device
+    if shared > _SHARED:  # more has to be requested, on each device
         function.max_dynamic_shared_size_bytes = shared
     types: dict[str, Any] = {**_TYPES, "REAL": dtype, "ACC": dtype}
     macros = (macro.partition("=") for macro in defines)

@@ -63,7 +63,7 @@ def adam(
     """`optim.adam`: change `weight`, `mean` and `square` in place and return True.
 
     None if they are not for this. With `skip` the numbers are read from memory, too; ``skip[0]``
-    says whether to do nothing, ``skip[1]`` how many steps before did nothing and do not count.
+    is not 0 if nothing is to be done, ``skip[1]`` the number of steps before that did nothing.
     """
     arrays = (weight, grad, mean, square)
     if skip is None:

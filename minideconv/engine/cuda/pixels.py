@@ -32,7 +32,7 @@ PIECE = 16
 """Bytes that a thread moves at once."""
 
 TOGETHER = 4
-"""Pieces that a thread asks for before it waits for the first (batch_norm.cu)."""
+"""Pieces that a thread requests before it waits for the first (batch_norm.cu)."""
 
 
 class Pixels(NamedTuple):
@@ -69,7 +69,7 @@ class Pixels(NamedTuple):
         return max(1, min(most // self.wide, -(-self.rows // rows)))
 
 
-@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+@lru_cache(maxsize=1024)  # a network has the same few shapes at every step
 def pixels_plan(
     rows: int, channels: int, dtype: Any, fold: bool = True, whole: bool = True
 ) -> Pixels:
@@ -94,7 +94,7 @@ def pixels_plan(
 
 
 def plan_for(rows: int, *arrays: Array, fold: bool = True) -> Pixels:
-    """Return `pixels_plan` for arrays (..., C), of which the first says the type."""
+    """Return `pixels_plan` for arrays (..., C), of the type of the first."""
     channels, dtype = arrays[0].shape[-1], arrays[0].dtype
     return pixels_plan(rows, channels, dtype, fold, all(address(a) % PIECE == 0 for a in arrays))
 

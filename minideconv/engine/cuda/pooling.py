@@ -2,7 +2,7 @@
 
 A maximum's place is one byte beside it, a plane is written once, zeros and values together: the
 walks over memory are those of `engine.pooling`. What differs is who does what. On the CPU a value
-is put where it belongs; here every pixel belongs to a thread, which asks for the values that belong
+is put where it belongs; here every pixel belongs to a thread, which fetches the values that belong
 there. So windows that overlap need no atomic additions, and the sums have one order.
 
 The kernels are in kernels/pooling.cu. Windows of more than 256 taps, and float16, are left to the
@@ -74,7 +74,7 @@ def gather(planes: Array, taps: Array, window: PoolWindow) -> Array | None:
 
 
 def fits(x: Array, window: PoolWindow) -> bool:
-    """Whether the kernels know these numbers and these windows."""
+    """Whether the kernels take these numbers and these windows."""
     pixels = window.size[0] * window.size[1] + window.out[0] * window.out[1]
     return (
         x.dtype in (np.float32, np.float64)

@@ -1,6 +1,6 @@
 """Products in the chosen precision: what becomes of their factors, and the bias behind them.
 
-    out = a b + beta out        a and b rounded as `minideconv.backend.precisions` says
+    out = a b + beta out        a and b rounded as in `minideconv.backend.precisions`
 
 =========  ==================  ==========================================
 precision  factors in memory   who rounds them
@@ -91,7 +91,7 @@ def vector(channels: int, kind: Factors, *arrays: Array) -> int:
 
 
 def bits(array: Array) -> Array:
-    """Return 16-bit factors as kernels know them: whatever they hold, they are uint16."""
+    """Return 16-bit factors as the kernels take them: as uint16, whatever they hold."""
     return array.view(np.uint16) if array.itemsize == 2 else array
 
 
@@ -107,7 +107,7 @@ def rounded(array: Array, kind: Factors) -> Array:
 
 
 def multiply(a: Array, b: Array, out: Array, kind: Factors, beta: float = 0.0) -> None:
-    """Write ``a @ b + beta out`` into `out`; see `blas.gemm` for what may lie how."""
+    """Write ``a @ b + beta out`` into `out`; see `blas.gemm` for legal strides."""
     gemm(a, b, out, beta=beta, tf32=kind.tf32)
 
 

@@ -101,11 +101,7 @@ def candidates(problem: ConvProblem) -> tuple[Algorithm, ...]:
 
 def choices() -> list[tuple[ConvProblem, str]]:
     """Return the problems met so far, and the name of the algorithm that is chosen for it now."""
-    found = ((problem, choose(problem)) for problem in list(_asked))
-    return [
-        (problem, "reference" if algorithm is None else algorithm.name)
-        for problem, algorithm in found
-    ]
+    return [(problem, getattr(choose(problem), "name", "reference")) for problem in list(_asked)]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -151,7 +147,7 @@ def _implicit(tile: str) -> Algorithm:
 _asked: dict[ConvProblem, None] = {}
 
 
-@lru_cache(maxsize=4096)  # a network asks the same questions at every step
+@lru_cache(maxsize=4096)  # a network has the same problems at every step
 def _algorithms(problem: ConvProblem, capable: int) -> tuple[Algorithm, ...]:
     """Return `candidates`, which depend on the GPU's capability too."""
     _asked[problem] = None

@@ -84,7 +84,7 @@ class GraphCache:
         Raises
         ------
         TrainingError
-            If recording was asked for and is not possible.
+            If recording is "on" and not possible.
         """
         state = (state, get_precision(), get_algorithm())
         if state != self._state:
@@ -103,7 +103,7 @@ class GraphCache:
             work()
 
     def _wanted(self) -> bool:
-        """Return whether to record; say once why not."""
+        """Return whether to record; report once why not."""
         if self._refused:
             return False
         reason = self._reason_against()
@@ -142,7 +142,7 @@ class GraphCache:
         return reason
 
     def _record(self, piece: Hashable, work: Callable[[], None]) -> bool:
-        """Record a piece; return False, and say why, if something in it cannot be recorded."""
+        """Record a piece; return False, and report why, if something in it cannot be recorded."""
         if self._recorder is None:
             memory.release()  # what the first steps used; the recorded one has memory of its own
             self._recorder = Recorder()

@@ -1,11 +1,11 @@
 """When a GPU's memory is not enough: where it happened, and which batch would fit.
 
-Where, is read off the traceback: the innermost module whose ``forward`` was running, or, in
-backward, the node of the tape whose turn it was. Nothing is written down while all goes well.
+The place is found in the traceback: the innermost module whose ``forward`` was running, or, in
+backward, the node of the tape whose turn it was. Nothing is recorded while all goes well.
 
-Which batch, is measured: what steps with one and with two images take at most lies on a line,
-``base + images * each``, and so does the largest batch that fits, or nearly: it is tried, and the
-line is laid anew through what it took.
+The batch is measured: the peaks of steps with one and with two images give a line, ``base + images
+* each``, and the largest batch that fits is on it, or nearly: it is tried, and the line is drawn
+anew through what it took.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _try(trial: Trial, count: int) -> int | None:
 
 
 def shortage(asked: int, room: int) -> str:
-    """Return how many bytes were asked for in vain, 0 if unknown, and how many there are in all.
+    """Return how many bytes were not there, 0 if unknown, and how many there are in all.
 
     >>> shortage(0, 1 << 30)
     'asked for more than is left of 1.00 GiB'

@@ -75,7 +75,7 @@ class Block:
 
 
 class Prefetcher:
-    """Fills blocks from a loader, one or two ahead, and sends them when they are asked for.
+    """Fills blocks from a loader, one or two ahead, and sends them when they are needed.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Prefetcher:
         return self
 
     def __next__(self) -> Block:
-        """Return the next block; it is to be sent before the next but one is asked for.
+        """Return the next block; it is to be sent before the next but one is taken.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Prefetcher:
                 self._buffers.wait_until_empty(slot)
                 self._ready.put(self._filled(slot, images, targets))
             self._ready.put(None)
-        except BaseException as error:  # anything at all: a thread that dies silently hangs the run
+        except BaseException as error:  # any: a thread that ends silently hangs the run
             self._ready.put(error)
         finally:
             if hasattr(batches, "close"):

@@ -47,8 +47,8 @@ class DeviceStep(TrainingStep):
 
     memory: DeviceMemory
     _stage: Any = None
-    _double_buffer: DoubleBuffer | None = None
-    _prefetcher: Prefetcher | None = None
+    _double_buffer: DoubleBuffer
+    _prefetcher: Prefetcher
     _rehearsed = False
 
     def __post_init__(self) -> None:
@@ -71,17 +71,13 @@ class DeviceStep(TrainingStep):
             self._graph_cache.forget()
             size = self.config.input_size
             nbytes = Layout(stage.loader.batch_size, size, size, numbers).nbytes
-            if self._double_buffer is None or self._double_buffer.current.size < nbytes:
-                self._double_buffer = DoubleBuffer(nbytes)
-        assert self._double_buffer is not None
+            self._double_buffer = DoubleBuffer(nbytes)
         stage.loader_state = stage.loader.state_dict()  # before the prefetcher goes ahead
         self._prefetcher = Prefetcher(self._double_buffer, stage.loader, numbers, self.task.check)
 
     def end(self) -> None:
         """End an epoch, or what was done of it."""
-        if self._prefetcher is not None:
-            self._prefetcher.close()
-            self._prefetcher = None
+        self._prefetcher.close()
 
     # -- A step ---------------------------------------------------------------------------------
 
@@ -94,7 +90,6 @@ class DeviceStep(TrainingStep):
             If the device's memory is not enough, or, every few steps, if a loss since the last
             reading was not finite.
         """
-        assert self._prefetcher is not None
         numbers = stage.optimizer.next_numbers().ravel()
         with self.memory.step():
             if self.memory.budget is not None and not self._rehearsed:
@@ -115,7 +110,7 @@ class DeviceStep(TrainingStep):
 
     def _add_gradient(self, layout: Layout, first: bool, last: bool) -> None:
         """Add the gradient of the batch that is in the double buffer, and its metrics."""
-        numbers, pixels, targets = self._views(layout)
+        numbers, pixels, targets = layout.view(self._double_buffer.current)
         weight = numbers[0]
         if first:
             self._stage.optimizer.zero_grad()
@@ -141,7 +136,7 @@ class DeviceStep(TrainingStep):
 
     def _update(self, layout: Layout) -> None:
         """Change the weights by their gradients."""
-        numbers = self._views(layout)[0][1:]
+        numbers = layout.view(self._double_buffer.current)[0][1:]
         optimizer, scaler = self._stage.optimizer, self._stage.scaler
         self._attach_gradients()
         if scaler is not None:
@@ -156,13 +151,9 @@ class DeviceStep(TrainingStep):
         optimizer.zero_grad()
 
     def _attach_gradients(self) -> None:
-        """Let every parameter know its gradient, which a replay wrote without Python seeing it."""
+        """Give every parameter its gradient, which a replay wrote without running Python."""
         for parameter, grad in zip(self.model.parameters(), self._gradients, strict=False):
             parameter.grad = grad
-
-    def _views(self, layout: Layout) -> tuple[Array, Array, Array]:
-        assert self._double_buffer is not None
-        return layout.view(self._double_buffer.current)
 
     def _run(self, name: str, work: Callable[..., None], layout: Layout, *options: bool) -> None:
         """Do a piece of the step, or replay it."""
@@ -208,7 +199,7 @@ class DeviceStep(TrainingStep):
             self.model.recompute = True
             self.journal.log(
                 "memory: a step asked for more than the memory budget of "
-                f"{self.config.memory_budget} has; from now on activations are computed twice "
+                f"{self.config.memory_budget}; from now on activations are computed twice "
                 "instead of kept (recompute)"
             )
             failed = self._try(lambda: self._trial(count))
@@ -216,7 +207,7 @@ class DeviceStep(TrainingStep):
             raise self._out_of_memory(*failed, count)
 
     def _try(self, work: Callable[[], Any]) -> tuple[str, int] | None:
-        """Call `work`; where memory is not enough, return at what, and how much was asked for."""
+        """Call `work`; without enough memory, return the layer and how many bytes were missing."""
         try:
             work()
         except Exception as error:
@@ -246,7 +237,6 @@ class DeviceStep(TrainingStep):
 
     def _trial(self, count: int) -> int:
         """Compute the gradient of `count` black images; return the most bytes that arrays had."""
-        assert self._double_buffer is not None
         size = self.config.input_size
         self._double_buffer.current.fill(0)
         _, pixels, targets = Layout(count, size, size, 1).view(self._double_buffer.current)

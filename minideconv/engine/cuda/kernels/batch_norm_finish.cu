@@ -66,8 +66,8 @@ extern "C" __global__ void finish_statistics(const double* __restrict__ totals, 
                   inv_std);
 }
 
-// From the moments of several processes, a row for each: how many values, every channel's mean, every
-// channel's squares about it. One after the other, so that all of them get the same bits.
+// From the moments of several processes, a row for each: how many values, every channel's mean,
+// every channel's squares about it. One after the other, so that all of them get the same bits.
 extern "C" __global__ void merge_moments(const double* __restrict__ rows, i32 processes,
                                          i32 channels, double eps, i32 follow, double momentum,
                                          RUNNING* __restrict__ running_mean,
