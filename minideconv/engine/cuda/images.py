@@ -14,10 +14,10 @@ from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.layout import contiguous, from_channels_last
 
-__all__ = ["Step", "normalize"]
+__all__ = ["Normalization", "normalize"]
 
 
-class Step(Protocol):
+class Normalization(Protocol):
     """What is done to a colour: `data.transforms.Normalize` has these."""
 
     mean: np.ndarray
@@ -26,8 +26,8 @@ class Step(Protocol):
 
 
 @device_guard
-def normalize(images: Array, step: Step) -> Array:
-    """Return ``step.batch(images)``: (N, H, W, 3) uint8 -> (N, 3, H, W) float32, channels last.
+def normalize(images: Array, normalization: Normalization) -> Array:
+    """Normalise images: (N, H, W, 3) uint8 -> (N, 3, H, W) float32, channels last.
 
     Raises
     ------
@@ -40,6 +40,6 @@ def normalize(images: Array, step: Step) -> Array:
             " (N, H, W, 3)"
         )
     out = get_xp(images).empty(images.shape, np.float32)
-    numbers = (*step.mean, 1 / step.scale, step.bgr)
+    numbers = (*normalization.mean, 1 / normalization.scale, normalization.bgr)
     launch("images.cu", "normalize", out.size, (contiguous(images), out, *numbers, out.size))
     return from_channels_last(out)
