@@ -56,6 +56,9 @@ class TrainingStep:
     memory: Any
     strategy: SingleProcess
 
+    def __post_init__(self) -> None:
+        """Make what the steps need; `DeviceStep` does."""
+
 
 class HostStep(TrainingStep):
     """Takes the steps of a run on the CPU."""
