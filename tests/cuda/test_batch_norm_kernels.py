@@ -15,6 +15,7 @@ from minideconv.autograd import Tensor
 from minideconv.backend import default_device, to_cpu
 from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import batch_norm as engine
+from minideconv.engine.cuda.channel_sums import channel_sums
 from minideconv.engine.cuda.pixels import pixels_plan
 from minideconv.ops.batch_norm import BatchNormSaved, from_moments
 from minideconv.testing import seeds, values
@@ -243,7 +244,7 @@ def test_a_blocked_gradient_leaves_no_trace(gpu):
 def test_channel_sums_are_exact_on_integers(gpu, shape, seed, dtype, order):
     x = values(shape, seed, dtype=dtype)
     x = np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
-    found = engine.channel_sums(gpu.put(x))
+    found = channel_sums(gpu.put(x))
     assert found.dtype == dtype
     assert np.array_equal(gpu.get(found), x.sum((0, 2, 3)))
 
@@ -253,14 +254,14 @@ def test_an_array_that_begins_between_two_pieces(gpu):
     long = values(1 + 2 * 8 * 5 * 3, 0, "normal", np.float32)
     x = gpu.put(long)[1:].reshape(2, 5, 3, 8).transpose(0, 3, 1, 2)
     want = long[1:].reshape(2, 5, 3, 8).sum((0, 1, 2), np.float64)
-    close(gpu.get(engine.channel_sums(x)), want, np.float32, "sums")
+    close(gpu.get(channel_sums(x)), want, np.float32, "sums")
     assert pixels_plan(30, 8, np.float32, whole=False).vector == 1
 
 
 def test_empty_and_other_arrays_are_left_to_the_reference(gpu):
     x = gpu.put(np.ones((2, 3, 4, 5), np.float32))
     assert engine.moments(x.astype(np.float16)) is None
-    assert engine.channel_sums(x[:0]) is None
+    assert channel_sums(x[:0]) is None
     assert engine.batch_norm_relu_backward(x.astype(np.float64), x, None, None, None, True) is None
 
 
@@ -270,7 +271,7 @@ def everything(gpu, d):
     saved = engine.statistics(x, *running, 0.3, EPS)
     y = engine.normalize(x, saved, weight, bias, relu=True)
     grads = engine.batch_norm_relu_backward(dy, x, saved, weight, bias, True)
-    found = (*saved, *running, y, *grads, engine.channel_sums(dy))
+    found = (*saved, *running, y, *grads, channel_sums(dy))
     return [gpu.get(a).copy() for a in found]
 
 

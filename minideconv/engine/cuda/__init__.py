@@ -8,6 +8,7 @@ the same names, the same two lines of maths. No file here imports CuPy: an array
 from minideconv.engine.cuda import (
     batch_norm,
     batch_norm_pool,
+    channel_sums,
     conv,
     cross_entropy,
     interpolate,
@@ -20,6 +21,7 @@ from minideconv.engine.cuda import (
 __all__ = [
     "batch_norm",
     "batch_norm_pool",
+    "channel_sums",
     "conv",
     "cross_entropy",
     "interpolate",

@@ -5,7 +5,7 @@ forward     moments, finish_statistics, normalize            read x, read x and 
 backward    gradient_sums, finish_gradient_sums, gradient    read dy and x, read both and write dx
 ==========  ===============================================  ======================================
 
-It is the same arithmetic as in `engine.batch_norm`, for the same reason: what takes time is how
+It is the same arithmetic as in `engine.cpu.batch_norm`, for the same reason: what takes time is how
 often the large arrays come from memory. The launch in the middle works on a few numbers for each
 channel, and does all there is to do with them, down to the running averages: as expressions of
 arrays that would be a dozen launches, each of which costs as much as the middle one.
@@ -21,6 +21,13 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.channel_sums import (
+    FILE,
+    FINISH_FILE,
+    finish,
+    parts_of_sums,
+    running_type,
+)
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.pixels import as_pixels, plan_for
 from minideconv.engine.layout import as_images, contiguous
@@ -30,7 +37,6 @@ from minideconv.ops.batch_norm import backward_sums as backward_sums_core
 from minideconv.ops.batch_norm import from_running as from_running_core
 from minideconv.ops.batch_norm import moments as moments_core
 from minideconv.ops.batch_norm import normalize as normalize_core
-from minideconv.ops.conv import channel_sums as channel_sums_core
 from minideconv.ops.sync_batch_norm import merge
 
 __all__ = [
@@ -38,7 +44,6 @@ __all__ = [
     "backward_apply",
     "backward_sums",
     "batch_norm_relu_backward",
-    "channel_sums",
     "finish_gradient_sums",
     "from_running",
     "merge_moments",
@@ -47,33 +52,12 @@ __all__ = [
     "statistics",
 ]
 
-WALKS, FINISH = "batch_norm.cu", "batch_norm_finish.cu"
-
-FINISH_BLOCK = (8, 32)
-"""Channels, and threads that share the parts of one."""
-
 RELU = 4
 """The flag of a ReLU in channel_line.cuh."""
 
-Gradients = tuple[Array, Array, Array]
-
 
 # ---------------------------------------------------------------------------------------------
-# Sums over a channel, and what is made of them
-
-
-@channel_sums_core.faster("gpu")
-def channel_sums(x: Array) -> Array | None:
-    """Return the sum of every channel, (C,): what a bias receives in the backward pass."""
-    pixels = as_pixels(x)
-    if pixels is None:
-        return None
-    plan, xp = plan_for(len(pixels), pixels), get_xp(x)
-    totals = xp.empty((1, plan.parts, plan.columns), np.float64)
-    plan.launch(WALKS, "sums", (pixels, totals, plan.rows, plan.columns), adds_up=True)
-    y: Array = xp.empty(x.shape[1], x.dtype)
-    _finish("finish_sums", totals, pixels, (y,))
-    return y
+# Statistics
 
 
 @moments_core.faster("gpu")
@@ -83,7 +67,8 @@ def moments(x: Array) -> tuple[Array, Array] | None:
     if pixels is None:
         return None
     mean, var = _numbers(x.shape[1], x)
-    _finish("finish_moments", _moments(pixels), pixels, (pixels, len(pixels), mean, var))
+    totals = parts_of_sums("moments", (pixels,))
+    finish("finish_moments", totals, pixels, (pixels, len(pixels), mean, var))
     return mean, var
 
 
@@ -99,7 +84,7 @@ def statistics(
     saved = BatchNormSaved(*_numbers(x.shape[1], x))
     numbers = (len(pixels), eps, running_mean is not None, momentum)
     arguments = (pixels, *numbers, *running, *saved)
-    _finish("finish_statistics", _moments(pixels), pixels, arguments, running[0])
+    finish("finish_statistics", parts_of_sums("moments", (pixels,)), pixels, arguments, running[0])
     return saved
 
 
@@ -117,8 +102,8 @@ def merge_moments(
     channels = rows.shape[1] // 2
     saved, total = BatchNormSaved(*_numbers(channels, rows)), get_xp(rows).empty(1, np.float64)
     numbers = (len(rows), channels, eps, running_mean is not None, momentum)
-    arguments = (rows, *numbers, *running, *saved, total)
-    launch(FINISH, "merge_moments", channels, arguments, np.float64, defines=_type(running[0]))
+    arguments, defines = (rows, *numbers, *running, *saved, total), running_type(running[0])
+    launch(FINISH_FILE, "merge_moments", channels, arguments, np.float64, defines=defines)
     return saved, total
 
 
@@ -128,20 +113,11 @@ def from_running(running_mean: Array, running_var: Array, eps: float) -> BatchNo
     running = _running(running_mean, running_var, None)
     if running is None:
         return None
-    count, dtype = running_mean.size, running_mean.dtype
+    count = running_mean.size
     saved = BatchNormSaved(*_numbers(count, running_mean))
-    arguments = (*running, count, eps, *saved)
-    launch(FINISH, "from_running", count, arguments, dtype, defines=_type(running_mean))
+    arguments, defines = (*running, count, eps, *saved), running_type(running_mean)
+    launch(FINISH_FILE, "from_running", count, arguments, running_mean.dtype, defines=defines)
     return saved
-
-
-def _moments(pixels: Array) -> Array:
-    """Return the sums of d = x - shift and of its square, (2, parts, columns)."""
-    plan = plan_for(len(pixels), pixels)
-    totals: Array = get_xp(pixels).empty((2, plan.parts, plan.columns), np.float64)
-    arguments = (pixels, totals, plan.rows, plan.columns, pixels.shape[1])
-    plan.launch(WALKS, "moments", arguments, adds_up=True)
-    return totals
 
 
 # ---------------------------------------------------------------------------------------------
@@ -174,7 +150,7 @@ def normalize(
     y = get_xp(x).empty_like(pixels)
     line = affine(saved, weight, bias, relu, pixels)
     arguments = (pixels, *line, y, plan.rows, plan.columns, x.shape[1])
-    plan.launch(WALKS, "normalize", arguments)
+    plan.launch(FILE, "normalize", arguments)
     return as_images(y, x)
 
 
@@ -191,7 +167,7 @@ def batch_norm_relu_backward(
     bias: Array | None,
     training: bool,
     relu: bool = True,
-) -> Gradients | None:
+) -> tuple[Array, Array, Array] | None:
     """Return the gradients by x, weight and bias; without `relu` those of batch norm alone."""
     pair = _pair(dy, x)
     if pair is None:
@@ -241,19 +217,14 @@ def _pair(dy: Array, x: Array) -> tuple[Array, Array] | None:
 
 def _gradient_sums(pair: tuple[Array, Array], line: tuple[Any, ...]) -> tuple[Array, ...]:
     """Return the gradients by weight and bias in float64, and both again in the type of x."""
-    pixels = pair[1]
-    plan = plan_for(len(pixels), *pair)
-    totals = get_xp(pixels).empty((2, plan.parts, plan.columns), np.float64)
-    arguments = (*pair, *line, totals, plan.rows, plan.columns, pixels.shape[1])
-    plan.launch(WALKS, "gradient_sums", arguments, adds_up=True)
-    return finish_gradient_sums(totals, line[:2], pixels)
+    return finish_gradient_sums(parts_of_sums("gradient_sums", pair, line), line[:2], pair[1])
 
 
 def finish_gradient_sums(totals: Array, saved: Sequence[Array], pixels: Array) -> tuple[Array, ...]:
-    """Add up the parts of `_gradient_sums`; `pixels` (..., C) has the type of the last two."""
+    """Add up the parts of the sums; `pixels` (..., C) has the type of the last two."""
     xp, channels, real = get_xp(pixels), pixels.shape[1], pixels.dtype
     found = [xp.empty(channels, dtype) for dtype in (np.float64, np.float64, real, real)]
-    _finish("finish_gradient_sums", totals, pixels, (*saved, *found))
+    finish("finish_gradient_sums", totals, pixels, (*saved, *found))
     return tuple(found)
 
 
@@ -269,7 +240,7 @@ def _gradient(
     plan = plan_for(len(pixels), *pair)
     dx: Array = get_xp(pixels).empty_like(pixels)
     shape = (plan.rows, plan.columns, pixels.shape[1])
-    plan.launch(WALKS, "gradient", (*pair, *line, *sums, count, training, dx, *shape))
+    plan.launch(FILE, "gradient", (*pair, *line, *sums, count, training, dx, *shape))
     return dx
 
 
@@ -281,29 +252,6 @@ def _numbers(channels: int, like: Array) -> Array:
     """Return memory for two numbers of each channel."""
     numbers: Array = get_xp(like).empty((2, channels), np.float64)
     return numbers
-
-
-def _finish(
-    kernel: str,
-    totals: Array,
-    pixels: Array,
-    arguments: tuple[Any, ...],
-    running: Array | None = None,
-) -> None:
-    """Launch a kernel that adds up `totals` (sums, parts, columns), (sums, any, C) in memory."""
-    channels = pixels.shape[1]
-    launch(
-        *(FINISH, kernel, 1),
-        (totals, totals.size // (len(totals) * channels), channels, *arguments),
-        pixels.dtype,
-        defines=_type(pixels if running is None else running),
-        block=FINISH_BLOCK,
-        grid=(-(-channels // FINISH_BLOCK[0]),),
-    )
-
-
-def _type(running: Array) -> tuple[str, ...]:
-    return ("RUNNING=" + ("float" if running.dtype == np.float32 else "double"),)
 
 
 def _running(

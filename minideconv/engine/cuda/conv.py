@@ -1,7 +1,7 @@
 """The GPU's convolutions: an algorithm from the table, called with arrays channels last.
 
-The CPU's twin is `engine.conv`; here groups and the precision of products count too. Each function
-returns None where the table leaves the work to the reference.
+The CPU's twin is `engine.cpu.conv`; here groups and the precision of products count too. Each
+function returns None where the table leaves the work to the reference.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Max pooling, unpooling and their backward passes on a GPU: one launch each, for any window.
 
-A maximum's place is one byte beside it, a plane is written once, zeros and values together: the
-walks over memory are those of `engine.pooling`. What differs is who does what. On the CPU a value
-is put where it belongs; here every pixel belongs to a thread, which fetches the values that belong
-there. So windows that overlap need no atomic additions, and the sums have one order.
+A maximum's place is one byte beside it, a plane is written once, zeros and values together: memory
+is read and written as in `engine.cpu.pooling`. What differs is the order. On the CPU a value is put
+where it belongs; here every pixel belongs to a thread, which fetches the values that belong there.
+So windows that overlap need no atomic additions, and the sums have one order.
 
 The kernels are in kernels/pooling.cu. Windows of more than 256 taps, and float16, are left to the
 reference.
