@@ -15,7 +15,7 @@ from minideconv.autograd import Tensor
 from minideconv.backend import default_device, to_cpu
 from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import batch_norm as engine
-from minideconv.engine.cuda.channel_sums import channel_sums
+from minideconv.engine.cuda.channel_sums import FILE, FINISH_FILE, channel_sums
 from minideconv.engine.cuda.pixels import pixels_plan
 from minideconv.ops.batch_norm import BatchNormSaved, from_moments
 from minideconv.testing import seeds, values
@@ -333,34 +333,34 @@ def test_layers_go_forward_and_back_on_the_device(cupy_device):
 # --- wrong kernels that the checks above must reject ---------------------------------------------
 
 MUTANTS = {
-    "the textbook's formula": (engine.WALKS, "piece[u].at[j] - shift.at[j];", "piece[u].at[j];"),
-    "the shift is not undone": (engine.WALKS, "own[0][j] += count * t;", ""),
+    "the textbook's formula": (FILE, "piece[u].at[j] - shift.at[j];", "piece[u].at[j];"),
+    "the shift is not undone": (FILE, "own[0][j] += count * t;", ""),
     "the last rows forgotten": (
-        engine.WALKS,
+        FILE,
         "    for (; row < rows; row += step) {\n      const Piece piece = load(x, row * columns +"
         " column);\n#pragma unroll\n      for (i32 j = 0; j < VECTOR; ++j) {\n        const REAL d",
         "    for (; row < 0; row += step) {\n      const Piece piece = load(x, row * columns +"
         " column);\n#pragma unroll\n      for (i32 j = 0; j < VECTOR; ++j) {\n        const REAL d",
     ),
     "only the first part": (
-        engine.FINISH,
+        FINISH_FILE,
         "part = (i32)threadIdx.y; part < parts",
         "part = (i32)threadIdx.y; part < 1",
     ),
-    "half a tree": (engine.WALKS, "span > 0; span /= 2", "span > 1; span /= 2"),
-    "no barrier": (engine.WALKS, "    __syncthreads();\n", ""),
-    "no ReLU": (engine.WALKS, "flags & 4 ? rectified(z) : z", "z"),
-    "no mask": (engine.WALKS, "return !(flags & 4) || ", "return true || "),
-    "NaN is rectified": (engine.WALKS, "z <= (REAL)0 ? (REAL)0 : z", "z > (REAL)0 ? z : (REAL)0"),
-    "no bias": (engine.WALKS, "flags & 2 ? (double)bias[c] : 0.0", "0.0"),
-    "no weight": (engine.WALKS, "flags & 1 ? inv_std[c] * (double)weight[c] : ", ""),
-    "evaluation like training": (engine.WALKS, "if (!training) return line.scale[j] * g;", ""),
-    "no constant": (engine.WALKS, "g + slope.constant[j]", "g"),
-    "biased running variance": (engine.FINISH, "count / (count - 1.0)", "1.0"),
-    "momentum the other way": (engine.FINISH, "(RUNNING)(1.0 - momentum)", "(RUNNING)momentum"),
-    "variance without eps": (engine.FINISH, "sqrt(var + eps)", "sqrt(var + 1e-4)"),
-    "the mean as REAL is the mean": (engine.FINISH, "sum[1] - error * sum[0]", "sum[1]"),
-    "channels of one row": (engine.WALKS, "    const i32 c = (column + j) % channels;\n"
+    "half a tree": (FILE, "span > 0; span /= 2", "span > 1; span /= 2"),
+    "no barrier": (FILE, "    __syncthreads();\n", ""),
+    "no ReLU": (FILE, "flags & 4 ? rectified(z) : z", "z"),
+    "no mask": (FILE, "return !(flags & 4) || ", "return true || "),
+    "NaN is rectified": (FILE, "z <= (REAL)0 ? (REAL)0 : z", "z > (REAL)0 ? z : (REAL)0"),
+    "no bias": (FILE, "flags & 2 ? (double)bias[c] : 0.0", "0.0"),
+    "no weight": (FILE, "flags & 1 ? inv_std[c] * (double)weight[c] : ", ""),
+    "evaluation like training": (FILE, "if (!training) return line.scale[j] * g;", ""),
+    "no constant": (FILE, "g + slope.constant[j]", "g"),
+    "biased running variance": (FINISH_FILE, "count / (count - 1.0)", "1.0"),
+    "momentum the other way": (FINISH_FILE, "(RUNNING)(1.0 - momentum)", "(RUNNING)momentum"),
+    "variance without eps": (FINISH_FILE, "sqrt(var + eps)", "sqrt(var + 1e-4)"),
+    "the mean as REAL is the mean": (FINISH_FILE, "sum[1] - error * sum[0]", "sum[1]"),
+    "channels of one row": (FILE, "    const i32 c = (column + j) % channels;\n"
                             "    const double scale", "    const i32 c = column % channels;\n"
                             "    const double scale"),
 }  # fmt: skip

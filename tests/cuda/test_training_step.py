@@ -263,7 +263,7 @@ def test_a_wrong_label_that_nobody_checked_is_found_at_the_next_reading(cupy_dev
     real = device_step.DeviceStep._add_gradient
 
     def poisoned(self, layout, first, last):
-        self._views(layout)[2][0, 0, :3] = 77
+        layout.view(self._double_buffer.current)[2][0, 0, :3] = 77
         real(self, layout, first, last)
 
     monkeypatch.setattr(Segmentation, "check", lambda self, targets: None)
