@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_device import Row
-from minideconv.engine.cuda.table import ConvProblem, is_implicit
+from minideconv.engine.cuda.problem import ConvProblem
+from minideconv.engine.cuda.table import is_implicit
 from minideconv.ops.im2col import conv_window
 from minideconv.settings.command_line import HelpFormatter, run_program
 

@@ -28,7 +28,8 @@ from benchmarks.modes import BenchmarkError
 from benchmarks.plans import Net
 from minideconv.backend import cupy, to_device
 from minideconv.backend.precisions import precision
-from minideconv.engine.cuda.table import Algorithm, ConvProblem, candidates
+from minideconv.engine.cuda.problem import ConvProblem
+from minideconv.engine.cuda.table import Algorithm, candidates
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 

@@ -33,6 +33,7 @@ __all__ = [
     "get_default_device",
     "get_xp",
     "gpu_problem",
+    "memory_order",
     "nccl",
     "saved_array",
     "set_default_device",
@@ -220,12 +221,17 @@ def to_device(array: Any, device: Device | str | None) -> Array:
     return moved
 
 
+def memory_order(array: Array) -> list[int]:
+    """Return the axes of `array` from the one with the largest steps in memory to the smallest."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+
+
 def _in_memory_order(array: Array, move: Callable[[Array], Array]) -> Array:
     """Let the numbers travel in their order in memory, and be seen in their shape again.
 
     CuPy copies in two orders of the axes, and the engine uses others (see `engine.layout`).
     """
-    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    axes = memory_order(array)
     moved = move(array.transpose(axes))
     return moved.transpose(np.argsort(axes)) if array.ndim else moved
 

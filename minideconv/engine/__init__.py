@@ -1,4 +1,4 @@
-"""Fast ways to compute what `ops` defines; importing this enters them all.
+"""Fast ways to compute what `ops` defines; importing this registers them all.
 
 The files in `cpu` work on NumPy arrays, those in `cuda` on CuPy arrays.
 """

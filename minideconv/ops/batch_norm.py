@@ -183,7 +183,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     return shift + error, var
 
 
-@accelerated
+@device_guard
 def from_moments(
     mean: Array,
     var: Array,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array, get_xp, memory_order
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["BLOCK", "blocks", "in_memory_order"]
@@ -41,7 +41,7 @@ def in_memory_order(weight: Array, grad: Array, *state: Array) -> tuple[Array, .
     arrays = (weight, grad, *state)
     if all(array.flags.c_contiguous for array in arrays):
         return arrays if weight.ndim == 1 else tuple(array.reshape(-1) for array in arrays)
-    axes = sorted(range(weight.ndim), key=lambda axis: -weight.strides[axis])
+    axes = memory_order(weight)
     turned = [array.transpose(axes) for array in (weight, *state)]
     if not all(array.flags.c_contiguous for array in turned):
         return arrays

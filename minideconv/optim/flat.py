@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from minideconv.autograd import Tensor
 from minideconv.autograd.tensor import wrap
-from minideconv.backend import Array, Device, device_of, get_xp
+from minideconv.backend import Array, Device, device_of, get_xp, memory_order
 from minideconv.backend.dispatch import device_guard, on_device_of
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "ParamSlice"]
@@ -47,8 +47,8 @@ class ParamSlice:
     @classmethod
     def of(cls, array: Array, start: int) -> ParamSlice:
         """Return the place of an array that shall begin at `start`."""
-        axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-        return cls(start, start + int(array.size), array.shape, tuple(axes))
+        axes = tuple(memory_order(array))
+        return cls(start, start + int(array.size), array.shape, axes)
 
     def dense(self, flat: Array) -> Array:
         """Return the range as a contiguous array, its axes in the order of memory."""

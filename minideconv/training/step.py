@@ -1,7 +1,7 @@
 """One optimiser step, with the numbers in the memory of the CPU: `HostStep`.
 
     for each of the step's batches:  loss = task.loss(model(inputs), inputs, targets)
-                                     gradients += d (share * loss) / d weights
+                                     gradients += d (weight * loss) / d weights
     weights = optimiser(weights, gradients)
 
 This is the readable step; `gpu.step` is the same one on a GPU, where it may not wait.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.run.journal import Journal
 from minideconv.training.stages import Stage
 
-__all__ = ["HostStep"]
+__all__ = ["HostStep", "TrainingStep"]
 
 
-class HostStep:
-    """Takes the steps of a run.
+@dataclass(eq=False)
+class TrainingStep:
+    """What takes the steps of a run, on any device.
 
     Parameters
     ----------
@@ -41,31 +43,35 @@ class HostStep:
         Says how gradients are made and limited.
     journal : Journal
         Its clock measures the wait for data.
-    memory : MemoryWatch
+    memory : MemoryWatch or DeviceMemory
         Looks at every step.
     strategy : SingleProcess
         How the processes of the run share a step.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        task: Task,
-        config: TrainConfig,
-        journal: Journal,
-        memory: MemoryWatch,
-        strategy: SingleProcess,
-    ) -> None:
-        self.model, self.task, self.config = model, task, config
-        self.journal, self.memory, self.strategy = journal, memory, strategy
-        self._batches: Iterator[tuple[Array, Array]] = iter(())
+    model: Any
+    task: Task
+    config: TrainConfig
+    journal: Journal
+    memory: Any
+    strategy: SingleProcess
+
+    def __post_init__(self) -> None:
+        """Make what the steps need; `DeviceStep` does."""
+
+
+class HostStep(TrainingStep):
+    """Takes the steps of a run on the CPU."""
+
+    memory: MemoryWatch
+    _batches: Iterator[tuple[Array, Array]] = iter(())
 
     def begin(self, stage: Stage) -> None:
         """Begin an epoch, or go on with one that was resumed."""
         self._batches = iter(stage.loader)
 
-    def take(self, stage: Stage, count: int) -> int:
-        """Take one step from the next `count` batches; return how many images they had.
+    def take(self, stage: Stage, count: int) -> None:
+        """Take one step from the next `count` batches.
 
         Raises
         ------
@@ -94,7 +100,6 @@ class HostStep:
         stage.loss.add(loss)
         kind = metrics.counts
         stage.metrics.counts += np.array(counts, kind.dtype).reshape(kind.shape)
-        return images
 
     def _backward(self, metrics: Metrics, inputs: Array, targets: Array, weight: float) -> float:
         """Add one batch's gradient, weighted by `weight`; return its part of the loss."""

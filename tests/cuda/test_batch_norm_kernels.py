@@ -15,8 +15,9 @@ from minideconv.autograd import Tensor
 from minideconv.backend import default_device, to_cpu
 from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import batch_norm as engine
+from minideconv.engine.cuda.channel_sums import FILE, FINISH_FILE, channel_sums
 from minideconv.engine.cuda.pixels import pixels_plan
-from minideconv.ops.batch_norm import BatchNormSaved
+from minideconv.ops.batch_norm import BatchNormSaved, from_moments
 from minideconv.testing import seeds, values
 
 EPS = 1e-5
@@ -156,11 +157,11 @@ def test_statistics_from_moments_that_were_added_up_elsewhere(gpu, running_dtype
     d = make((2, 5, 3, 4), 0, running_dtype)
     mean, var = d.x.mean((0, 2, 3), np.float64), d.x.var((0, 2, 3), np.float64)
     there = [gpu.put(a.copy()) for a in d.running]
-    found = engine.from_moments(gpu.put(mean), gpu.put(var), 24, *there, 0.3, EPS)
+    found = from_moments(gpu.put(mean), gpu.put(var), 24, *there, 0.3, EPS)
     want = reference(d, False)
     for a, b in zip((*found, *there), (*want.saved, *want.running), strict=True):
         close(gpu.get(a), b, running_dtype, "from moments")
-    alone = engine.from_moments(gpu.put(mean), gpu.put(var), 24, None, None, 0.3, EPS)
+    alone = from_moments(gpu.put(mean), gpu.put(var), 24, None, None, 0.3, EPS)
     assert np.array_equal(gpu.get(alone.inv_std), gpu.get(found.inv_std))
 
 
@@ -243,7 +244,7 @@ def test_a_blocked_gradient_leaves_no_trace(gpu):
 def test_channel_sums_are_exact_on_integers(gpu, shape, seed, dtype, order):
     x = values(shape, seed, dtype=dtype)
     x = np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
-    found = engine.channel_sums(gpu.put(x))
+    found = channel_sums(gpu.put(x))
     assert found.dtype == dtype
     assert np.array_equal(gpu.get(found), x.sum((0, 2, 3)))
 
@@ -253,14 +254,14 @@ def test_an_array_that_begins_between_two_pieces(gpu):
     long = values(1 + 2 * 8 * 5 * 3, 0, "normal", np.float32)
     x = gpu.put(long)[1:].reshape(2, 5, 3, 8).transpose(0, 3, 1, 2)
     want = long[1:].reshape(2, 5, 3, 8).sum((0, 1, 2), np.float64)
-    close(gpu.get(engine.channel_sums(x)), want, np.float32, "sums")
+    close(gpu.get(channel_sums(x)), want, np.float32, "sums")
     assert pixels_plan(30, 8, np.float32, whole=False).vector == 1
 
 
 def test_empty_and_other_arrays_are_left_to_the_reference(gpu):
     x = gpu.put(np.ones((2, 3, 4, 5), np.float32))
     assert engine.moments(x.astype(np.float16)) is None
-    assert engine.channel_sums(x[:0]) is None
+    assert channel_sums(x[:0]) is None
     assert engine.batch_norm_relu_backward(x.astype(np.float64), x, None, None, None, True) is None
 
 
@@ -270,7 +271,7 @@ def everything(gpu, d):
     saved = engine.statistics(x, *running, 0.3, EPS)
     y = engine.normalize(x, saved, weight, bias, relu=True)
     grads = engine.batch_norm_relu_backward(dy, x, saved, weight, bias, True)
-    found = (*saved, *running, y, *grads, engine.channel_sums(dy))
+    found = (*saved, *running, y, *grads, channel_sums(dy))
     return [gpu.get(a).copy() for a in found]
 
 
@@ -332,34 +333,34 @@ def test_layers_go_forward_and_back_on_the_device(cupy_device):
 # --- wrong kernels that the checks above must reject ---------------------------------------------
 
 MUTANTS = {
-    "the textbook's formula": (engine.WALKS, "piece[u].at[j] - shift.at[j];", "piece[u].at[j];"),
-    "the shift is not undone": (engine.WALKS, "own[0][j] += count * t;", ""),
+    "the textbook's formula": (FILE, "piece[u].at[j] - shift.at[j];", "piece[u].at[j];"),
+    "the shift is not undone": (FILE, "own[0][j] += count * t;", ""),
     "the last rows forgotten": (
-        engine.WALKS,
+        FILE,
         "    for (; row < rows; row += step) {\n      const Piece piece = load(x, row * columns +"
         " column);\n#pragma unroll\n      for (i32 j = 0; j < VECTOR; ++j) {\n        const REAL d",
         "    for (; row < 0; row += step) {\n      const Piece piece = load(x, row * columns +"
         " column);\n#pragma unroll\n      for (i32 j = 0; j < VECTOR; ++j) {\n        const REAL d",
     ),
     "only the first part": (
-        engine.FINISH,
+        FINISH_FILE,
         "part = (i32)threadIdx.y; part < parts",
         "part = (i32)threadIdx.y; part < 1",
     ),
-    "half a tree": (engine.WALKS, "span > 0; span /= 2", "span > 1; span /= 2"),
-    "no barrier": (engine.WALKS, "    __syncthreads();\n", ""),
-    "no ReLU": (engine.WALKS, "flags & 4 ? rectified(z) : z", "z"),
-    "no mask": (engine.WALKS, "return !(flags & 4) || ", "return true || "),
-    "NaN is rectified": (engine.WALKS, "z <= (REAL)0 ? (REAL)0 : z", "z > (REAL)0 ? z : (REAL)0"),
-    "no bias": (engine.WALKS, "flags & 2 ? (double)bias[c] : 0.0", "0.0"),
-    "no weight": (engine.WALKS, "flags & 1 ? inv_std[c] * (double)weight[c] : ", ""),
-    "evaluation like training": (engine.WALKS, "if (!training) return line.scale[j] * g;", ""),
-    "no constant": (engine.WALKS, "g + slope.constant[j]", "g"),
-    "biased running variance": (engine.FINISH, "count / (count - 1.0)", "1.0"),
-    "momentum the other way": (engine.FINISH, "(RUNNING)(1.0 - momentum)", "(RUNNING)momentum"),
-    "variance without eps": (engine.FINISH, "sqrt(var + eps)", "sqrt(var + 1e-4)"),
-    "the mean as REAL is the mean": (engine.FINISH, "sum[1] - error * sum[0]", "sum[1]"),
-    "channels of one row": (engine.WALKS, "    const i32 c = (column + j) % channels;\n"
+    "half a tree": (FILE, "span > 0; span /= 2", "span > 1; span /= 2"),
+    "no barrier": (FILE, "    __syncthreads();\n", ""),
+    "no ReLU": (FILE, "flags & 4 ? rectified(z) : z", "z"),
+    "no mask": (FILE, "return !(flags & 4) || ", "return true || "),
+    "NaN is rectified": (FILE, "z <= (REAL)0 ? (REAL)0 : z", "z > (REAL)0 ? z : (REAL)0"),
+    "no bias": (FILE, "flags & 2 ? (double)bias[c] : 0.0", "0.0"),
+    "no weight": (FILE, "flags & 1 ? inv_std[c] * (double)weight[c] : ", ""),
+    "evaluation like training": (FILE, "if (!training) return line.scale[j] * g;", ""),
+    "no constant": (FILE, "g + slope.constant[j]", "g"),
+    "biased running variance": (FINISH_FILE, "count / (count - 1.0)", "1.0"),
+    "momentum the other way": (FINISH_FILE, "(RUNNING)(1.0 - momentum)", "(RUNNING)momentum"),
+    "variance without eps": (FINISH_FILE, "sqrt(var + eps)", "sqrt(var + 1e-4)"),
+    "the mean as REAL is the mean": (FINISH_FILE, "sum[1] - error * sum[0]", "sum[1]"),
+    "channels of one row": (FILE, "    const i32 c = (column + j) % channels;\n"
                             "    const double scale", "    const i32 c = column % channels;\n"
                             "    const double scale"),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from minideconv import functional as F
 from minideconv.backend.precisions import PRECISIONS, get_precision, precision
 from minideconv.engine.cuda import capability, implicit_gemm, table
 from minideconv.engine.cuda.capability import check_precision
+from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.errors import UsageError
 from minideconv.ops.im2col import conv_window
 
@@ -93,8 +94,8 @@ def test_a_run_is_refused_before_it_begins(gpu_of, tmp_path, capsys, monkeypatch
 def test_other_kernels_are_chosen_on_another_gpu_of_the_same_machine(gpu_of):
     """The product without a patch matrix needs what came with 8.0."""
     window = conv_window("test", (221, 221), 3, 1, 1, 1)
-    question = ("forward", window, 64, 64, 64, 1, np.dtype(np.float32), "fp16")
+    problem = ConvProblem("forward", window, 64, 64, 64, 1, np.dtype(np.float32), "fp16")
     for number, name in ((80, "implicit_gemm"), (75, "im2col_gemm"), (90, "implicit_gemm")):
         gpu_of(number)
-        assert implicit_gemm.fits(*question) == (number >= 80)
-        assert table.choose(*question).name.startswith(name)
+        assert implicit_gemm.fits(problem) == (number >= 80)
+        assert table.choose(problem).name.startswith(name)

@@ -96,7 +96,7 @@ def test_a_matrix_too_large_for_a_block(gpu, monkeypatch):
 
 def test_the_figures_on_the_host_are_the_same(gpu):
     z, t = data(((3, 5, 9, 13), True, "uint8", ""), 0)
-    counts = confusion.empty(5, gpu.put(z))
+    counts = gpu.put(np.zeros((5, 5), np.int64))
     for image in range(3):
         confusion.count(counts, gpu.put(t[image : image + 1]), gpu.put(z[image : image + 1]))
     usual, added = ConfusionMatrix(5), ConfusionMatrix(5)
@@ -107,7 +107,7 @@ def test_the_figures_on_the_host_are_the_same(gpu):
 
 
 def test_no_image_changes_nothing(gpu):
-    counts = confusion.empty(3, gpu.put(np.zeros(1)))
+    counts = gpu.put(np.zeros((3, 3), np.int64))
     confusion.count(counts, gpu.put(np.zeros((0, 4, 5), np.uint8)), gpu.put(np.zeros((0, 3, 4, 5))))
     assert not gpu.get(counts).any()
 
@@ -115,7 +115,7 @@ def test_no_image_changes_nothing(gpu):
 def test_wrong_labels_are_named_and_not_counted(gpu):
     z, t = np.zeros((1, 3, 2, 4), np.float32), np.zeros((1, 2, 4), np.uint8)
     t[0, 0, :2], t[0, 1, 1], t[0, 1, 2] = 3, 200, 255
-    counts = confusion.empty(3, gpu.put(z))
+    counts = gpu.put(np.zeros((3, 3), np.int64))
     message = (
         r"confusion.count: target has 3 labels outside 0\.\.2 .*: 3 \(2 times\), 200 \(1 times"
     )
@@ -130,7 +130,8 @@ def test_wrong_labels_are_named_and_not_counted(gpu):
 
 def test_shapes_that_do_not_fit_are_refused(gpu):
     z, t = gpu.put(np.zeros((1, 3, 2, 4), np.float32)), gpu.put(np.zeros((1, 2, 4), np.uint8))
-    for counts, truth in ((confusion.empty(2, z), t), (confusion.empty(3, z), t[:, :1])):
+    for classes, truth in ((2, t), (3, t[:, :1])):
+        counts = gpu.put(np.zeros((classes, classes), np.int64))
         with pytest.raises(ValueError, match="do not fit scores"):
             confusion.count(counts, truth, z)
 

@@ -190,5 +190,7 @@ def test_random_numbers_of_the_host_are_not_recorded(xp):
     times(GraphCache("auto", lambda: 0, messages.append), work)
     reason = "the network draws random numbers on the host"
     assert messages == [f"graph: steps are not recorded: {reason}"]
-    with pytest.raises(TrainingError, match=f"--graph on: a step cannot be recorded: {reason}"):
+    sentence = f"graph on: a step cannot be recorded: {reason}"
+    with pytest.raises(TrainingError, match=f"^{sentence}") as caught:
         times(GraphCache("on", lambda: 0, messages.append), work)
+    assert caught.value.as_options == f"--{sentence}"

@@ -23,6 +23,7 @@ from minideconv.backend import Device
 from minideconv.backend.algorithms import algorithm
 from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import implicit_gemm, module
+from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.engine.cuda.products import factors
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.ops.im2col import conv_window
@@ -284,7 +285,8 @@ def test_what_it_takes():
     window = conv_window("test", (6, 5), (3, 3), (2, 1), 1, 1)
 
     def fits(operation="forward", c=8, k=8, groups=1, dtype=np.float32, name="bf16", n=1):
-        return implicit_gemm.fits(operation, window, n, c, k, groups, dtype, name)
+        problem = ConvProblem(operation, window, n, c, k, groups, np.dtype(dtype), name)
+        return implicit_gemm.fits(problem)
 
     assert all(fits(operation, name=name) for operation in OPERATIONS for name in PRECISIONS)
     assert fits(k=3)

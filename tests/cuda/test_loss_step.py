@@ -138,7 +138,7 @@ def counted(counts):
 def test_what_a_loss_costs(cupy_device, counted):
     z, t, w = data()
     scores = cupy_device.put(z)
-    labels, matrix = cupy_device.put(t), confusion.empty(5, scores)
+    labels, matrix = cupy_device.put(t), cupy_device.xp.zeros((5, 5), np.int64)
     loss, saved = F.ops.cross_entropy(scores, labels, return_saved=True)
     one = cupy_device.xp.ones_like(loss)
     bytes_ = cupy_device.put(np.zeros((2, 7, 9, 3), np.uint8))
@@ -187,7 +187,7 @@ def test_bytes_loss_counts_and_gradient_as_a_recorded_graph(cupy_device):
     ]
     pixels, labels = (cupy_device.put(a) for a in batches[0])
     counts, gradient, loss = (
-        confusion.empty(3, pixels),
+        xp.zeros((3, 3), np.int64),
         xp.zeros((2, 3, 5, 6), np.float32),
         xp.zeros((), np.float32),
     )

@@ -137,7 +137,6 @@ def test_cublas_without_memory(cupy_device, call, monkeypatch):
     names = ("cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2")
     real = {n: getattr(library, n) for n in (*names, "cublasGemmStridedBatchedEx")}
     monkeypatch.setattr(blas, "_library", lambda: SimpleNamespace(**{**real, call: fail_once}))
-    monkeypatch.setattr(blas, "_workspaces", {})
     blas._blas.cache_clear()
     a = cupy_device.put(np.full((2, 2), 3, np.float32))
     try:

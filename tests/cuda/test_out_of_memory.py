@@ -243,9 +243,12 @@ def test_the_largest_batch_is_found_by_trying(cupy_device):
 
 
 def test_the_sentence():
-    text = explain("the forward of fc6", 5 << 20, 3 << 30, 64, 48, 64)
-    assert text == (
+    error = explain("the forward of fc6", 5 << 20, 3 << 30, 64, 48, 64)
+    assert isinstance(error, TrainingError)
+    assert error.as_options == (
         "out of the GPU's memory: with --batch-size 64, the forward of fc6 asked for 5 MiB more "
         "than is left of 3.00 GiB; a batch of 48 would fit, with --recompute one of 64"
     )
-    assert explain("a step", 0, 3 << 30, 2, 0, 0).endswith("not even the smallest batch would fit")
+    assert str(error) == error.as_options.replace("--batch-size", "batch_size").replace("--", "")
+    nothing = str(explain("a step", 0, 3 << 30, 2, 0, 0))
+    assert nothing.endswith("not even the smallest batch would fit")

@@ -140,8 +140,8 @@ def wrong_back(monkeypatch):
     """Leave the result's numbers in the order in which they were computed."""
     right = pointwise._in_memory_order
 
-    def turned(function, dim, first, *others):
-        result = right(function, dim, first, *others)
+    def turned(*arguments, **options):
+        result = right(*arguments, **options)
         return None if result is None else result.transpose(0, 2, 3, 1).reshape(result.shape)
 
     monkeypatch.setattr(pointwise, "_in_memory_order", turned)
@@ -150,7 +150,7 @@ def wrong_back(monkeypatch):
 def wrong_axis(monkeypatch):
     right = pointwise._in_memory_order
     monkeypatch.setattr(
-        pointwise, "_in_memory_order", lambda function, dim, *a: right(function, dim + 1, *a)
+        pointwise, "_in_memory_order", lambda *arguments, dim: right(*arguments, dim=dim + 1)
     )
 
 

@@ -11,6 +11,7 @@ from minideconv import ops
 from minideconv.backend.algorithms import algorithm
 from minideconv.distributed import Single
 from minideconv.engine.cuda import batch_norm as engine
+from minideconv.engine.cuda.channel_sums import FINISH_FILE
 from minideconv.ops.sync_batch_norm import merge
 from minideconv.testing import seeds
 
@@ -77,7 +78,7 @@ def test_without_running_averages(gpu):
 def test_slips_in_the_kernel_are_seen(gpu, slip, right, wrong):
     rows = moments_of(1, 3, 4)
     running = [np.full(4, 0.5), np.full(4, 2.0)]
-    with slip(engine.FINISH, right, wrong):
+    with slip(FINISH_FILE, right, wrong):
         found = on_device(gpu, rows, running)
     pairs = zip(found, reference(rows, running), strict=True)
     assert max(float(np.abs(a - b).max()) for a, b in pairs) > 1e-6

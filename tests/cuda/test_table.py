@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from minideconv import ops
 from minideconv.backend import Device
 from minideconv.backend.precisions import precision
 from minideconv.engine.cuda import benchmark, conv, implicit_gemm, table
+from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.engine.cuda.table import ConvProblem, candidates, choices, choose
+from minideconv.engine.cuda.table import candidates, choices, choose
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, values
 
@@ -62,7 +62,7 @@ def test_what_goes_to_the_product_of_cublas(operation):
     for problem in [
         ask(operation, 3, 64, 224),  # vectors of channels that are not there
         ask(operation, 64, 64, 224, "fp32"),
-        replace(ask(operation, 64, 64, 224), dtype=np.dtype(np.float64)),
+        ask(operation, 64, 64, 224)._replace(dtype=np.dtype(np.float64)),
         ask(operation, 64, 64, 224, groups=2),
         ask(operation, 64, 64, 224, kernel=1, padding=0),  # the image is its own patch matrix
         ask(operation, 64, 4096, 7, kernel=7, padding=0),
@@ -70,7 +70,7 @@ def test_what_goes_to_the_product_of_cublas(operation):
     ]:
         assert candidates(problem)[0].name == "im2col_gemm", problem
     assert candidates(ask(operation, 0, 64, 9)) == ()
-    assert candidates(replace(ask(operation, 8, 8, 9), dtype=np.dtype(np.float16))) == ()
+    assert candidates(ask(operation, 8, 8, 9)._replace(dtype=np.dtype(np.float16))) == ()
 
 
 def test_the_arithmetic_of_the_table():
@@ -117,10 +117,9 @@ def test_every_candidate_computes_the_same(cupy_device):
 
 def test_problems_that_were_chosen_for_are_listed(cupy_device):
     problem = ask("forward", 64, 64, 221)
-    arguments = table._arguments(problem)
-    assert choose(*arguments) is choose(*arguments)
+    assert choose(problem) is choose(problem)
     listed = dict(choices())
-    assert listed[problem] == choose(*arguments).name
+    assert listed[problem] == choose(problem).name
     assert str(problem).startswith("forward float32 bf16 n 64 c 64 221x221 k 64 221x221 kernel")
 
 
@@ -197,7 +196,7 @@ def test_the_fastest_is_kept(monkeypatch):
     assert clock.calls == ["slow"] * runs + ["fast"] * runs + ["middle"] * runs + ["fast"]
     assert benchmark.fastest(PROBLEM, algorithms) is algorithms[1]
     assert benchmark.measured(PROBLEM) == {"slow": 3.0, "fast": 1.0, "middle": 2.0}
-    assert benchmark.fastest(replace(PROBLEM, n=2), algorithms).name == "to be measured"
+    assert benchmark.fastest(PROBLEM._replace(n=2), algorithms).name == "to be measured"
     benchmark.set_benchmark(True)  # begins anew
     assert benchmark.fastest(PROBLEM, algorithms).name == "to be measured"
 
@@ -209,7 +208,7 @@ def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
     assert benchmark.fastest(PROBLEM, algorithms).forward() == "small"
     assert benchmark.fastest(PROBLEM, algorithms) is algorithms[1]
     clock.milliseconds["small"] = None
-    another = benchmark.fastest(replace(PROBLEM, n=2), algorithms)
+    another = benchmark.fastest(PROBLEM._replace(n=2), algorithms)
     with pytest.raises(MemoryError):
         another.forward()
 
@@ -246,7 +245,7 @@ def test_results_are_right_while_measuring_and_after(cupy_device):
 def test_off_it_is_the_table_and_no_clock_is_read(cupy_device, monkeypatch):
     monkeypatch.setattr(benchmark, "fastest", None)
     monkeypatch.setattr(table, "fastest", None)
-    assert choose(*table._arguments(PROBLEM)).name == "implicit_gemm 256x64"
+    assert choose(PROBLEM).name == "implicit_gemm 256x64"
 
 
 # ---------------------------------------------------------------------------------------------

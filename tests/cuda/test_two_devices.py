@@ -278,7 +278,7 @@ def test_segmentation_and_counts(xp):
     assert segmenter.labels(image).shape == (20, 18)
     assert device_of(segmenter.scores(image)) == SECOND
     scores = to_device(drawn((2, 3, 16, 16)), "gpu:1")
-    counts = confusion.empty(3, scores)
+    counts = to_device(np.zeros((3, 3), np.int64), "gpu:1")
     confusion.count(counts, to_device(LABELS.astype(np.uint8), "gpu:1"), scores)
     assert int(to_cpu(counts).sum()) == LABELS.size
     checks.raise_deferred()

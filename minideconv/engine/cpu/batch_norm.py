@@ -45,6 +45,7 @@ from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu import batch_norm_blocks
 from minideconv.engine.cpu.memory import empty
+from minideconv.engine.layout import as_images
 from minideconv.ops.batch_norm import BatchNormSaved, batch_norm_backward_core
 from minideconv.ops.batch_norm import backward_apply as backward_apply_core
 from minideconv.ops.batch_norm import backward_sums as backward_sums_core
@@ -251,14 +252,6 @@ def as_pixels(x: np.ndarray, copy: bool = False) -> np.ndarray | None:
             return None
         last = np.ascontiguousarray(last)
     return last.reshape(-1, x.shape[1])
-
-
-def as_images(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """View (pixels, C) in the shape of `like`."""
-    if like.ndim == 2:
-        return pixels
-    n, c, h, w = like.shape
-    return pixels.reshape(n, h, w, c).transpose(0, 3, 1, 2)
 
 
 def walks_for(dtype: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The engine's kernels for NVIDIA GPUs, on CuPy arrays; importing this enters them all.
+"""The engine's kernels for NVIDIA GPUs, on CuPy arrays; importing this registers them all.
 
 A kernel is a function in a file of `kernels`, in CUDA C++; `module` compiles and launches it.
 Everything around it is Python that reads like the CPU's engine: the same layout (channels last),
@@ -8,15 +8,11 @@ the same names, the same two lines of maths. No file here imports CuPy: an array
 from minideconv.engine.cuda import (
     batch_norm,
     batch_norm_pool,
-    checks,
-    confusion,
+    channel_sums,
     conv,
     cross_entropy,
-    gradients,
-    images,
     interpolate,
     linear,
-    optimizers,
     pointwise,
     pooling,
     unpooling,
@@ -25,15 +21,11 @@ from minideconv.engine.cuda import (
 __all__ = [
     "batch_norm",
     "batch_norm_pool",
-    "checks",
-    "confusion",
+    "channel_sums",
     "conv",
     "cross_entropy",
-    "gradients",
-    "images",
     "interpolate",
     "linear",
-    "optimizers",
     "pointwise",
     "pooling",
     "unpooling",

@@ -5,7 +5,7 @@ forward     moments, finish_statistics, normalize            read x, read x and 
 backward    gradient_sums, finish_gradient_sums, gradient    read dy and x, read both and write dx
 ==========  ===============================================  ======================================
 
-It is the same arithmetic as in `engine.batch_norm`, for the same reason: what takes time is how
+It is the same arithmetic as in `engine.cpu.batch_norm`, for the same reason: what takes time is how
 often the large arrays come from memory. The launch in the middle works on a few numbers for each
 channel, and does all there is to do with them, down to the running averages: as expressions of
 arrays that would be a dozen launches, each of which costs as much as the middle one.
@@ -16,31 +16,35 @@ The kernels and their sources are in kernels/batch_norm.cu and batch_norm_finish
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.engine.cuda.channel_sums import (
+    FILE,
+    FINISH_FILE,
+    finish,
+    parts_of_sums,
+    running_type,
+)
 from minideconv.engine.cuda.module import launch
-from minideconv.engine.cuda.pixels import Pixels, aligned, as_images, as_pixels, pixels_plan
+from minideconv.engine.cuda.pixels import as_pixels, plan_for
+from minideconv.engine.layout import as_images, contiguous
 from minideconv.ops.batch_norm import BatchNormSaved, batch_norm_backward_core, batch_statistics
 from minideconv.ops.batch_norm import backward_apply as backward_apply_core
 from minideconv.ops.batch_norm import backward_sums as backward_sums_core
-from minideconv.ops.batch_norm import from_moments as from_moments_core
 from minideconv.ops.batch_norm import from_running as from_running_core
 from minideconv.ops.batch_norm import moments as moments_core
 from minideconv.ops.batch_norm import normalize as normalize_core
-from minideconv.ops.conv import channel_sums as channel_sums_core
 from minideconv.ops.sync_batch_norm import merge
 
 __all__ = [
-    "Affine",
+    "affine",
     "backward_apply",
     "backward_sums",
     "batch_norm_relu_backward",
-    "channel_sums",
     "finish_gradient_sums",
-    "from_moments",
     "from_running",
     "merge_moments",
     "moments",
@@ -48,33 +52,12 @@ __all__ = [
     "statistics",
 ]
 
-WALKS, FINISH = "batch_norm.cu", "batch_norm_finish.cu"
-
-FINISH_BLOCK = (8, 32)
-"""Channels, and threads that share the parts of one."""
-
 RELU = 4
 """The flag of a ReLU in channel_line.cuh."""
 
-Gradients = tuple[Array, Array, Array]
-
 
 # ---------------------------------------------------------------------------------------------
-# Sums over a channel, and what is made of them
-
-
-@channel_sums_core.faster("gpu")
-def channel_sums(x: Array) -> Array | None:
-    """Return the sum of every channel, (C,): what a bias receives in the backward pass."""
-    pixels = as_pixels(x)
-    if pixels is None:
-        return None
-    plan = _plan(pixels)
-    totals = _totals(1, plan, x)
-    _walk("sums", plan, (plan.parts, plan.wide), x, (pixels, totals, plan.rows, plan.columns))
-    y = get_xp(x).empty(x.shape[1], x.dtype)
-    _finish("finish_sums", x, (totals, totals.size // y.size, y.size, y))
-    return y
+# Statistics
 
 
 @moments_core.faster("gpu")
@@ -83,8 +66,9 @@ def moments(x: Array) -> tuple[Array, Array] | None:
     pixels = as_pixels(x)
     if pixels is None:
         return None
-    mean, var = _numbers(x), _numbers(x)
-    _finish("finish_moments", x, (*_moments(pixels), len(pixels), mean, var))
+    mean, var = _numbers(x.shape[1], x)
+    totals = parts_of_sums("moments", (pixels,))
+    finish("finish_moments", totals, pixels, (pixels, len(pixels), mean, var))
     return mean, var
 
 
@@ -97,31 +81,10 @@ def statistics(
     running = _running(running_mean, running_var, pixels)
     if pixels is None or running is None:
         return None
-    saved = BatchNormSaved(_numbers(x), _numbers(x))
-    numbers = (len(pixels), eps, running_mean is not None, momentum, *running)
-    arguments = (*_moments(pixels), *numbers, *saved)
-    _finish("finish_statistics", x, arguments, running[0])
-    return saved
-
-
-@from_moments_core.faster("gpu")
-def from_moments(
-    mean: Array,
-    var: Array,
-    count: int,
-    running_mean: Array | None,
-    running_var: Array | None,
-    momentum: float,
-    eps: float,
-) -> BatchNormSaved | None:
-    """Return what normalises a batch with these moments; the running averages follow."""
-    running = _running(running_mean, running_var, mean)
-    if running is None:
-        return None
-    saved = BatchNormSaved(mean, get_xp(mean).empty_like(mean))
-    numbers = (mean.size, count, eps, running_mean is not None, momentum, *running)
-    arguments = (mean, var, *numbers, saved.inv_std)
-    launch(FINISH, "from_moments", mean.size, arguments, np.float64, defines=_type(running[0]))
+    saved = BatchNormSaved(*_numbers(x.shape[1], x))
+    numbers = (len(pixels), eps, running_mean is not None, momentum)
+    arguments = (pixels, *numbers, *running, *saved)
+    finish("finish_statistics", parts_of_sums("moments", (pixels,)), pixels, arguments, running[0])
     return saved
 
 
@@ -136,12 +99,11 @@ def merge_moments(
     running = _running(running_mean, running_var, rows)
     if running is None:
         return None
-    xp, channels = get_xp(rows), rows.shape[1] // 2
-    saved = BatchNormSaved(*xp.empty((2, channels), np.float64))
-    total: Array = xp.empty(1, np.float64)
-    numbers = (len(rows), channels, eps, running_mean is not None, momentum, *running)
-    arguments = (rows, *numbers, *saved, total)
-    launch(FINISH, "merge_moments", channels, arguments, np.float64, defines=_type(running[0]))
+    channels = rows.shape[1] // 2
+    saved, total = BatchNormSaved(*_numbers(channels, rows)), get_xp(rows).empty(1, np.float64)
+    numbers = (len(rows), channels, eps, running_mean is not None, momentum)
+    arguments, defines = (rows, *numbers, *running, *saved, total), running_type(running[0])
+    launch(FINISH_FILE, "merge_moments", channels, arguments, np.float64, defines=defines)
     return saved, total
 
 
@@ -151,51 +113,29 @@ def from_running(running_mean: Array, running_var: Array, eps: float) -> BatchNo
     running = _running(running_mean, running_var, None)
     if running is None:
         return None
-    saved = BatchNormSaved(_numbers(running_mean[None]), _numbers(running_mean[None]))
-    arguments = (*running, running_mean.size, eps, *saved)
-    dtype = running_mean.dtype
-    launch(FINISH, "from_running", running_mean.size, arguments, dtype, defines=_type(running[0]))
+    count = running_mean.size
+    saved = BatchNormSaved(*_numbers(count, running_mean))
+    arguments, defines = (*running, count, eps, *saved), running_type(running_mean)
+    launch(FINISH_FILE, "from_running", count, arguments, running_mean.dtype, defines=defines)
     return saved
-
-
-def _moments(pixels: Array) -> tuple[Any, ...]:
-    """Add up the parts' sums; return what a kernel needs to finish them."""
-    plan = _plan(pixels)
-    totals = _totals(2, plan, pixels)
-    channels = pixels.shape[1]
-    arguments = (pixels, totals, plan.rows, plan.columns, channels)
-    _walk("moments", plan, (plan.parts, plan.wide), pixels, arguments)
-    return totals, totals.size // (2 * channels), channels, pixels
 
 
 # ---------------------------------------------------------------------------------------------
 # Normalising
 
 
-class Affine(NamedTuple):
-    """The first arguments of the kernels that normalise: statistics, weight, bias, flags."""
+def affine(
+    saved: BatchNormSaved, weight: Array | None, bias: Array | None, relu: bool, pixels: Array
+) -> tuple[Any, ...]:
+    """Return the first arguments of the kernels that normalise: statistics, weight, bias, flags.
 
-    mean: Array
-    inv_std: Array
-    weight: Array
-    bias: Array
-    flags: int
-
-    @classmethod
-    def of(
-        cls,
-        saved: BatchNormSaved,
-        weight: Array | None,
-        bias: Array | None,
-        relu: bool,
-        pixels: Array,
-    ) -> Affine:
-        """Put them together; what is missing is a flag, and any array in its place."""
-        flags = (weight is not None) + 2 * (bias is not None) + RELU * relu
-        xp, dtype = get_xp(pixels), pixels.dtype
-        slope = pixels if weight is None else xp.ascontiguousarray(weight, dtype)
-        offset = pixels if bias is None else xp.ascontiguousarray(bias, dtype)
-        return cls(*saved, slope, offset, flags)
+    What is missing is a flag, and any array in its place.
+    """
+    flags = (weight is not None) + 2 * (bias is not None) + RELU * relu
+    slope, offset = (
+        pixels if array is None else contiguous(array, pixels.dtype) for array in (weight, bias)
+    )
+    return *saved, slope, offset, flags
 
 
 @normalize_core.faster("gpu")
@@ -206,11 +146,11 @@ def normalize(
     pixels = as_pixels(x)
     if pixels is None:
         return None
-    plan = _plan(pixels)
+    plan = plan_for(len(pixels), pixels)
     y = get_xp(x).empty_like(pixels)
-    affine = Affine.of(saved, weight, bias, relu, pixels)
-    arguments = (pixels, *affine, y, plan.rows, plan.columns, x.shape[1])
-    _walk("normalize", plan, plan.grid, x, arguments)
+    line = affine(saved, weight, bias, relu, pixels)
+    arguments = (pixels, *line, y, plan.rows, plan.columns, x.shape[1])
+    plan.launch(FILE, "normalize", arguments)
     return as_images(y, x)
 
 
@@ -227,14 +167,14 @@ def batch_norm_relu_backward(
     bias: Array | None,
     training: bool,
     relu: bool = True,
-) -> Gradients | None:
+) -> tuple[Array, Array, Array] | None:
     """Return the gradients by x, weight and bias; without `relu` those of batch norm alone."""
     pair = _pair(dy, x)
     if pair is None:
         return None
-    affine = Affine.of(saved, weight, bias, relu, pair[1])
-    *sums, dweight, dbias = _gradient_sums(pair, affine)
-    dx = _gradient(pair, affine, sums, len(pair[1]), training)
+    line = affine(saved, weight, bias, relu, pair[1])
+    *sums, dweight, dbias = _gradient_sums(pair, line)
+    dx = _gradient(pair, line, sums, len(pair[1]), training)
     return as_images(dx, x), dweight, dbias
 
 
@@ -244,7 +184,7 @@ def backward_sums(dy: Array, x: Array, saved: BatchNormSaved) -> tuple[Array, Ar
     pair = _pair(dy, x)
     if pair is None:
         return None
-    dweight, dbias, _, _ = _gradient_sums(pair, Affine.of(saved, None, None, False, pair[1]))
+    dweight, dbias, _, _ = _gradient_sums(pair, affine(saved, None, None, False, pair[1]))
     return dweight, dbias
 
 
@@ -263,8 +203,8 @@ def backward_apply(
     pair = _pair(dy, x)
     if pair is None:
         return None
-    affine = Affine.of(saved, weight, None, False, pair[1])
-    dx = _gradient(pair, affine, (dweight, dbias), count, training)
+    line = affine(saved, weight, None, False, pair[1])
+    dx = _gradient(pair, line, (dweight, dbias), count, training)
     return as_images(dx, x)
 
 
@@ -275,35 +215,32 @@ def _pair(dy: Array, x: Array) -> tuple[Array, Array] | None:
     return above, pixels
 
 
-def _gradient_sums(pair: tuple[Array, Array], affine: Affine) -> tuple[Array, ...]:
+def _gradient_sums(pair: tuple[Array, Array], line: tuple[Any, ...]) -> tuple[Array, ...]:
     """Return the gradients by weight and bias in float64, and both again in the type of x."""
-    plan = _plan(*pair)
-    totals = _totals(2, plan, pair[1])
-    channels = pair[1].shape[1]
-    arguments = (*pair, *affine, totals, plan.rows, plan.columns, channels)
-    _walk("gradient_sums", plan, (plan.parts, plan.wide), pair[1], arguments)
-    return finish_gradient_sums(totals, affine, pair[1])
+    return finish_gradient_sums(parts_of_sums("gradient_sums", pair, line), line[:2], pair[1])
 
 
-def finish_gradient_sums(totals: Array, affine: Affine, x: Array) -> tuple[Array, ...]:
-    """Add up the parts of `_gradient_sums`; `x` (..., C) says what type and how many."""
-    xp, channels = get_xp(x), affine.mean.size
-    numbers = [xp.empty(channels, dtype) for dtype in (np.float64, np.float64, x.dtype, x.dtype)]
-    parts = totals.size // (2 * channels)
-    arguments = (totals, parts, channels, affine.mean, affine.inv_std, *numbers)
-    _finish("finish_gradient_sums", x, arguments)
-    return tuple(numbers)
+def finish_gradient_sums(totals: Array, saved: Sequence[Array], pixels: Array) -> tuple[Array, ...]:
+    """Add up the parts of the sums; `pixels` (..., C) has the type of the last two."""
+    xp, channels, real = get_xp(pixels), pixels.shape[1], pixels.dtype
+    found = [xp.empty(channels, dtype) for dtype in (np.float64, np.float64, real, real)]
+    finish("finish_gradient_sums", totals, pixels, (*saved, *found))
+    return tuple(found)
 
 
 def _gradient(
-    pair: tuple[Array, Array], affine: Affine, sums: Sequence[Array], count: int, training: bool
+    pair: tuple[Array, Array],
+    line: tuple[Any, ...],
+    sums: Sequence[Array],
+    count: int,
+    training: bool,
 ) -> Array:
     """Return the gradient by x as (pixels, C)."""
-    plan = _plan(*pair)
-    dx: Array = get_xp(pair[1]).empty_like(pair[1])
-    shape = (plan.rows, plan.columns, pair[1].shape[1])
-    arguments = (*pair, *affine, *sums, count, training, dx, *shape)
-    _walk("gradient", plan, plan.grid, pair[1], arguments)
+    pixels = pair[1]
+    plan = plan_for(len(pixels), *pair)
+    dx: Array = get_xp(pixels).empty_like(pixels)
+    shape = (plan.rows, plan.columns, pixels.shape[1])
+    plan.launch(FILE, "gradient", (*pair, *line, *sums, count, training, dx, *shape))
     return dx
 
 
@@ -311,47 +248,10 @@ def _gradient(
 # Arguments and launches
 
 
-def _plan(*pixels: Array) -> Pixels:
-    rows, channels = pixels[0].shape
-    return pixels_plan(rows, channels, pixels[0].dtype, whole=aligned(*pixels))
-
-
-def _totals(quantities: int, plan: Pixels, like: Array) -> Array:
-    """Return memory for the parts' sums."""
-    parts: Array = get_xp(like).empty((quantities, plan.parts, plan.columns), np.float64)
-    return parts
-
-
-def _numbers(x: Array) -> Array:
-    """Return memory for a number of each channel."""
-    numbers: Array = get_xp(x).empty(x.shape[1], np.float64)
+def _numbers(channels: int, like: Array) -> Array:
+    """Return memory for two numbers of each channel."""
+    numbers: Array = get_xp(like).empty((2, channels), np.float64)
     return numbers
-
-
-def _walk(
-    kernel: str, plan: Pixels, grid: tuple[int, int], x: Array, arguments: tuple[Any, ...]
-) -> None:
-    launch(WALKS, kernel, 1, arguments, x.dtype, defines=plan.defines, block=plan.block, grid=grid)
-
-
-def _finish(
-    kernel: str, x: Array, arguments: tuple[Any, ...], running: Array | None = None
-) -> None:
-    """Launch a kernel of one block for each few channels of `x`."""
-    launch(
-        FINISH,
-        kernel,
-        1,
-        arguments,
-        x.dtype,
-        defines=_type(x if running is None else running),
-        block=FINISH_BLOCK,
-        grid=(-(-x.shape[1] // FINISH_BLOCK[0]),),
-    )
-
-
-def _type(running: Array) -> tuple[str, ...]:
-    return ("RUNNING=" + ("float" if running.dtype == np.float32 else "double"),)
 
 
 def _running(

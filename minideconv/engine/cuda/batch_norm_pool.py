@@ -14,16 +14,16 @@ The kernels are in kernels/batch_norm_pool.cu. Other windows are left to batch n
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.engine.cuda.batch_norm import Affine, finish_gradient_sums
-from minideconv.engine.cuda.module import launch
-from minideconv.engine.cuda.pixels import Pixels, aligned, as_images, as_pixels, pixels_plan
+from minideconv.engine.cuda.batch_norm import affine, finish_gradient_sums
+from minideconv.engine.cuda.pixels import as_pixels, plan_for
 from minideconv.engine.cuda.pooling import fits
-from minideconv.engine.layout import from_channels_last, to_channels_last
+from minideconv.engine.layout import as_images, from_channels_last, to_channels_last
 from minideconv.ops.batch_norm import BatchNormSaved
 from minideconv.ops.batch_norm_relu_pool import batch_norm_relu_pool_backward_core
 from minideconv.ops.batch_norm_relu_pool import normalize_relu_pool as normalize_relu_pool_core
@@ -45,10 +45,10 @@ def normalize_relu_pool(
     xp, (n, c, h, w) = get_xp(x), x.shape
     y = xp.empty((n, *window.out, c), x.dtype)
     taps = xp.empty(y.shape, np.uint8)
-    affine = Affine.of(saved, weight, bias, True, pixels)
-    plan = _plan(n * window.out[0] * window.out[1], pixels)
-    arguments = (pixels, *affine, y, taps, plan.rows, h, w, c)
-    _launch("normalize_relu_pool", plan, plan.grid, x, arguments)
+    line = affine(saved, weight, bias, True, pixels)
+    plan = plan_for(n * prod(window.out), pixels, fold=False)
+    arguments = (pixels, *line, y, taps, plan.rows, h, w, c)
+    plan.launch(FILE, "normalize_relu_pool", arguments)
     return from_channels_last(y), from_channels_last(taps)
 
 
@@ -69,38 +69,23 @@ def batch_norm_relu_pool_backward(
         return None
     n, c, h, w = x.shape
     above = to_channels_last(dy), to_channels_last(taps), pixels
-    affine = Affine.of(saved, weight, bias, True, pixels)
+    line = affine(saved, weight, bias, True, pixels)
 
-    windows = _plan(n * window.out[0] * window.out[1], *above)
+    windows = plan_for(n * prod(window.out), *above, fold=False)
     totals = get_xp(x).empty((2, windows.parts, c), np.float64)
-    arguments: tuple[Any, ...] = (*above, *affine, totals, windows.rows, h, w, c)
-    _launch("gradient_sums", windows, (windows.parts, windows.wide), x, arguments)
-    *sums, dweight, dbias = finish_gradient_sums(totals, affine, pixels)
+    arguments: tuple[Any, ...] = (*above, *line, totals, windows.rows, h, w, c)
+    windows.launch(FILE, "gradient_sums", arguments, adds_up=True)
+    *sums, dweight, dbias = finish_gradient_sums(totals, saved, pixels)
 
-    tiles = _plan(n * -(-h // 2) * -(-w // 2), *above)
+    tiles = plan_for(n * -(-h // 2) * -(-w // 2), *above, fold=False)
     dx = get_xp(x).empty_like(pixels)
-    arguments = (*above, *affine, *sums, len(pixels), training, dx, tiles.rows, h, w, c)
-    _launch("gradient", tiles, tiles.grid, x, arguments)
+    arguments = (*above, *line, *sums, len(pixels), training, dx, tiles.rows, h, w, c)
+    tiles.launch(FILE, "gradient", arguments)
     return as_images(dx, x), dweight, dbias
 
 
 def _halves(x: Array, window: Window) -> bool:
     """Whether windows of 2x2 tile the plane."""
-    halves = (window.size[0] // 2, window.size[1] // 2)
-    return (
-        (window.kernel, window.stride, window.dilation) == ((2, 2), (2, 2), (1, 1))
-        and window.padding == (0, 0)
-        and window.out == halves
-        and fits(x, window)
-    )
-
-
-def _plan(rows: int, *arrays: Array) -> Pixels:
-    x = arrays[-1]
-    return pixels_plan(rows, x.shape[-1], x.dtype, fold=False, whole=aligned(*arrays))
-
-
-def _launch(
-    kernel: str, plan: Pixels, grid: tuple[int, int], x: Array, arguments: tuple[Any, ...]
-) -> None:
-    launch(FILE, kernel, 1, arguments, x.dtype, defines=plan.defines, block=plan.block, grid=grid)
+    w, out = window, (window.size[0] // 2, window.size[1] // 2)
+    geometry = (w.kernel, w.stride, w.padding, w.dilation, w.out)
+    return geometry == ((2, 2), (2, 2), (0, 0), (1, 1), out) and fits(x, window)

@@ -1,4 +1,4 @@
-"""Which algorithm is fastest, found by trying: `set_benchmark`.
+"""Which algorithm is fastest, by measurement: `set_benchmark`.
 
 Off, the table decides, and the same program computes the same bits on every GPU. On, every
 algorithm that can answer is run where a convolution of that shape is met first: once to compile and
@@ -36,7 +36,7 @@ RUNS = 3
 Times = dict[str, dict[str, dict[str, float]]]
 """Milliseconds: device and versions -> question -> algorithm."""
 
-_is_on: bool | None = None  # None: what the environment says, off if nothing
+_is_on: bool | None = None  # None: as the environment has it, off by default
 _file: Path | None = None
 _times: Times = {}
 _winners: dict[Any, Any] = {}
@@ -73,16 +73,16 @@ def get_benchmark() -> bool:
 
 def measured(problem: Any) -> dict[str, float]:
     """Return the milliseconds of every algorithm for a question; empty if it was not measured."""
-    return _times.get(_here(), {}).get(str(problem), {})
+    return _times.get(_setup(_device()), {}).get(str(problem), {})
 
 
 def fastest(problem: Any, algorithms: Sequence[Any]) -> Any:
     """Return the fastest of `algorithms` for `problem`, or one that finds out when it is called.
 
-    `algorithms` are the table's algorithms, its own choice first; ``problem.operation`` says which
-    of their functions is meant.
+    `algorithms` are the table's algorithms, its own choice first; ``problem.operation`` is
+    the function of theirs that is called.
     """
-    key = (cupy().cuda.runtime.getDevice(), problem)
+    key = (_device(), problem)
     if key not in _winners:
         times = measured(problem)
         known = [algorithm for algorithm in algorithms if algorithm.name in times]
@@ -109,7 +109,7 @@ def _try_all(problem: Any, algorithms: Sequence[Any], *arguments: Any) -> Array:
                 raise
             continue  # another one may need less
     if found:
-        _times.setdefault(_here(), {})[str(problem)] = found
+        _times.setdefault(_setup(_device()), {})[str(problem)] = found
         if _file is not None:
             _write(_file)
         algorithms = [fastest(problem, algorithms)]
@@ -130,6 +130,10 @@ def _milliseconds(call: partial[Array]) -> float:
     return min(_one_run(call) for _ in range(RUNS))
 
 
+def _device() -> int:
+    return int(cupy().cuda.runtime.getDevice())
+
+
 def _one_run(call: Callable[[], Any]) -> float:
     events = cupy().cuda.Event(), cupy().cuda.Event()
     events[0].record()
@@ -143,13 +147,9 @@ def _one_run(call: Callable[[], Any]) -> float:
 # What was measured, on disk
 
 
-def _here() -> str:
-    """Return what a measurement holds for: the device, CUDA's version, the kernels' text."""
-    return _describe(cupy().cuda.runtime.getDevice())
-
-
 @cache
-def _describe(device: int) -> str:
+def _setup(device: int) -> str:
+    """Return what a measurement is valid for: the device, CUDA's version, the kernels' text."""
     runtime = cupy().cuda.runtime
     name = runtime.getDeviceProperties(device)["name"].decode()
     kernels = sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.iterdir())))
@@ -159,10 +159,9 @@ def _describe(device: int) -> str:
 def _read(file: Path) -> Times:
     try:
         times: Times = json.loads(file.read_text(encoding="utf-8"))
-        for problems in times.values():
-            for found in problems.values():
-                if not all(isinstance(time, float) for time in found.values()):
-                    raise ValueError("a time is no number")
+        found = [ms for problems in times.values() for ms in problems.values()]
+        if not all(isinstance(time, float) for ms in found for time in ms.values()):
+            raise ValueError("a time is no number")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:

@@ -2,15 +2,15 @@
 
     C[i] = alpha A[i] B[i] + beta C[i]        A (M, K), B (K, N), C (M, N)
 
-CuPy has ``matmul``, but not what a convolution asks of it: its batched products know no TF32 and no
+CuPy has ``matmul``, but not what a convolution needs: its batched products have no TF32 and no
 bfloat16, float16 goes through float32, and no product can be recorded into a CUDA graph. So this
-file talks to cuBLAS itself, with the one function that does all of it,
+file calls cuBLAS itself, with the one function that does all of it,
 ``cublasGemmStridedBatchedEx``: the i-th matrix of a batch begins a fixed number of elements behind
 the one before; if that number is 0 they share it.
 
 cuBLAS counts along columns, NumPy along rows. A row-major C is the column-major C transposed, and
-``C^T = B^T A^T``: the operands change places and nothing is copied. A transposed operand is told
-from its strides, so that a caller writes ``gemm(cols.T, dy, dw)``.
+``C^T = B^T A^T``: the operands change places and nothing is copied. A transposed operand is
+recognised by its strides, so that a caller writes ``gemm(cols.T, dy, dw)``.
 """
 
 from __future__ import annotations
@@ -85,12 +85,11 @@ def gemm(
     device = out.device.id
     if tf32 or a.dtype == np.uint16:
         check_precision("tf32" if tf32 else "bf16", device)
-    blas, handle = with_room(partial(_blas, device))
+    blas, handle, workspace = with_room(partial(_blas, device))
 
     def multiply() -> None:
         status = blas.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
         # With a stream cuBLAS goes back to a workspace of its own, so ours is given each time.
-        workspace = _workspaces[device]
         status = status or blas.cublasSetWorkspace_v2(handle, workspace.ptr, WORKSPACE)
         status = status or blas.cublasGemmStridedBatchedEx(
             handle,
@@ -132,18 +131,13 @@ def _check(status: int, where: str) -> None:
 
 
 @cache
-def _blas(device: int) -> tuple[Any, Any]:
-    """Return the library, and a handle on it for `device` with a workspace of its own."""
-    blas = _library()
-    handle = ctypes.c_void_p()
+def _blas(device: int) -> tuple[Any, Any, Any]:
+    """Return the library, and for `device` a handle on it and a workspace."""
+    blas, handle = _library(), ctypes.c_void_p()
     with cupy().cuda.Device(device):
-        _workspaces[device] = cupy().cuda.alloc(WORKSPACE)
-        status = blas.cublasCreate_v2(ctypes.byref(handle))
-        _check(status, "when it was started")
-    return blas, handle
-
-
-_workspaces: dict[int, Any] = {}
+        workspace = cupy().cuda.alloc(WORKSPACE)
+        _check(blas.cublasCreate_v2(ctypes.byref(handle)), "when it was started")
+    return blas, handle, workspace
 
 
 @cache
@@ -153,16 +147,10 @@ def _library() -> Any:
 
     blas = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
     pointer: Any = ctypes.c_void_p
-    integer: Any = ctypes.c_int
-    operand = [pointer, integer, integer, ctypes.c_longlong]
-    blas.cublasGemmStridedBatchedEx.argtypes = [
-        *(pointer, integer, integer, integer, integer, integer, pointer),
-        *operand,
-        *operand,
-        pointer,
-        *operand,
-        *(integer, integer, integer),
-    ]
+    operand = [pointer, ctypes.c_int, ctypes.c_int, ctypes.c_longlong]
+    first, last = [pointer, *[ctypes.c_int] * 5, pointer], [ctypes.c_int] * 3
+    product = [*first, *operand, *operand, pointer, *operand, *last]
+    blas.cublasGemmStridedBatchedEx.argtypes = product
     blas.cublasSetStream_v2.argtypes = [pointer, pointer]
     blas.cublasSetWorkspace_v2.argtypes = [pointer, pointer, ctypes.c_size_t]
     return blas

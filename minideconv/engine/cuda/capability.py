@@ -1,7 +1,7 @@
 """What the GPU at hand can do: its compute capability, and which precisions that is enough for.
 
-A GPU without tensor cores for a precision does not refuse it: for tf32 cuBLAS computes in fp32
-without a word, for bf16 it fails or takes many times as long, as the GPU may be. So we refuse it.
+A GPU without tensor cores for a precision does not refuse it: for tf32 cuBLAS silently computes in
+fp32, for bf16 it fails or takes many times as long, depending on the GPU. So we refuse it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ fp16 is on all of them; below 7.0 its products are computed without tensor cores
 
 def capability() -> int:
     """Return the compute capability of the current device, times 10; 0 if there is no GPU."""
-    return _capability(cupy().cuda.runtime.getDevice()) if _is_there() else 0
+    return _capability(cupy().cuda.runtime.getDevice()) if _gpu_problem() is None else 0
 
 
-@cache
-def _is_there() -> bool:
-    return gpu_problem() is None
+_gpu_problem = cache(gpu_problem)
 
 
 @cache

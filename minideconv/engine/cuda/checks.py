@@ -1,8 +1,8 @@
 """What a kernel finds wrong with its input, and when the host reads it.
 
 A GPU cannot raise an error. A kernel that meets a label that is no class leaves that pixel out and
-counts the label in a small table on the device, which stays there from call to call. To know, the
-host must read the table, and wait for all work that is under way. So there are two ways:
+counts the label in a small table on the device, which stays there from call to call. To raise one,
+the host must read the table, and wait for all work that is under way. So there are two ways:
 
 * normally `enforce` reads the table behind each call and raises the usual error;
 * inside ``with deferred():`` nothing is read. A training loop calls `raise_deferred` once in many

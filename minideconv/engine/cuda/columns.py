@@ -6,8 +6,8 @@
 A patch matrix is kh kw times as large as its image: 7 GB where DeconvNet is widest, for 64 images.
 It is made in blocks of output rows that fit the budget of `ops.workspace`, one after the other in
 the same memory, and is never kept: making it again on the way back costs less than its memory. A
-block is any range of rows; row r of image n is number n H' + r. `kernels/im2col.cu` says how a row
-is done.
+block is any range of rows; row r of image n is number n H' + r. A row is described in
+`kernels/im2col.cu`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def im2col(x: Array, window: Window, groups: int, kind: Factors, rows: range, co
     c = x.shape[3]
     size = vector(c // groups, kind, x, cols)
     arguments = (x, bits(cols), rows.start, len(rows), *_geometry(window, c, groups))
-    _launch("im2col", arguments, x, kind, len(rows), window.out[1] * c, size)
+    _launch("im2col", arguments, x, kind.defines(size), len(rows), window.out[1] * c // size)
 
 
 def col2im(
@@ -67,7 +67,7 @@ def col2im(
     bounds = (pixels.start, pixels.stop, fresh, rows.start, len(rows))
     sides = _geometry(window, c, groups)
     arguments = (cols, x if bias is None else bias, x, bias is not None, *bounds, *sides)
-    _launch("col2im", arguments, x, kind, len(pixels), window.size[1] * c, size)
+    _launch("col2im", arguments, x, kind.defines(size), len(pixels), window.size[1] * c // size)
 
 
 def touched(window: Window, rows: range, done: int) -> range:
@@ -95,24 +95,10 @@ def _geometry(window: Window, c: int, groups: int) -> tuple[int, ...]:
 
 
 def _launch(
-    kernel: str,
-    arguments: tuple[Any, ...],
-    x: Array,
-    kind: Factors,
-    rows: int,
-    numbers: int,
-    size: int,
+    kernel: str, arguments: tuple[Any, ...], x: Array, defines: Any, rows: int, items: int
 ) -> None:
-    """Start threads for `rows` of so many `numbers` each, `size` of them a thread."""
-    items = numbers // size
+    """Start `items` threads for each of the `rows`."""
     block = min(_BLOCK, -(-items // _WARP) * _WARP)
-    launch(
-        _FILE,
-        kernel,
-        rows * items,
-        arguments,
-        x.dtype,
-        defines=(*kind.macros, f"VECTOR={size}"),
-        block=block,
-        grid=(-(-items // block), min(rows, _MOST)),
-    )
+    grid = (-(-items // block), min(rows, _MOST))
+    count = rows * items
+    launch(_FILE, kernel, count, arguments, x.dtype, defines=defines, block=block, grid=grid)

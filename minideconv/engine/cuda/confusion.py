@@ -1,30 +1,22 @@
 """The confusion matrix on the GPU: argmax over the classes and count, in one kernel.
 
-A training loop adds every batch to a matrix that stays on the device, and reads it when it wants to
-print metrics (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
+A training loop adds every batch to a matrix that stays on the device, and reads it when it
+prints metrics (`segmentation.ConfusionMatrix.add`). The predictions themselves are never in memory.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array
 from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.cross_entropy import grid, kind_of, lanes, pixels_first
 from minideconv.engine.cuda.module import launch
+from minideconv.engine.layout import contiguous
 
-__all__ = ["count", "empty"]
+__all__ = ["count"]
 
 SHARED = 48 << 10
 """Bytes that a matrix may have to be counted in a block's own memory."""
-
-
-@device_guard
-def empty(classes: int, like: Array) -> Array:
-    """Return a matrix of zeros, (classes, classes) int64, on the device of `like`."""
-    result: Array = get_xp(like).zeros((classes, classes), np.int64)
-    return result
 
 
 @device_guard
@@ -57,14 +49,10 @@ def count(counts: Array, truth: Array, scores: Array, ignore_index: int = 255) -
     cells = 4 * classes * classes
     shared = cells <= SHARED
     sharing = lanes(classes)
+    arrays = (pixels_first(scores), contiguous(truth), ignore_index, wrong, counts)
     launch(
-        "confusion.cu",
-        "confusion",
-        truth.size,
-        (
-            *(pixels_first(scores), get_xp(truth).ascontiguousarray(truth), ignore_index, wrong),
-            *(counts, shared, truth.size, classes),
-        ),
+        *("confusion.cu", "confusion", truth.size),
+        (*arrays, shared, truth.size, classes),
         scores.dtype,
         defines=(f"LABEL={kind_of(truth)}", f"LANES={sharing}"),
         grid=grid(truth.size, sharing),

@@ -1,7 +1,7 @@
-"""The GPU's convolutions: ask the table for an algorithm, put the arrays channels last, call it.
+"""The GPU's convolutions: an algorithm from the table, called with arrays channels last.
 
-The CPU's twin is `engine.conv`; here groups and the precision of products count too. Each function
-returns None where the table leaves the work to the reference.
+The CPU's twin is `engine.cpu.conv`; here groups and the precision of products count too. Each
+function returns None where the table leaves the work to the reference.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from minideconv.backend import Array
 from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda import im2col_gemm
+from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.engine.cuda.products import factors, rounded
 from minideconv.engine.cuda.table import choose
 from minideconv.engine.layout import (
@@ -37,7 +38,7 @@ def conv2d(
 ) -> Array | None:
     """`ops.conv2d`: (N, C, H, W) and (K, C/groups, kh, kw) -> (N, K, H', W')."""
     sizes = (len(x), x.shape[1], len(weight), groups, x.dtype)
-    found = choose("forward", window, *sizes, get_precision())
+    found = choose(ConvProblem("forward", window, *sizes, get_precision()))
     if found is None:
         return None
     images, w = to_channels_last(x), taps_first(weight)
@@ -50,7 +51,7 @@ def conv_transpose2d(
 ) -> Array | None:
     """`ops.conv_transpose2d`: (N, K, H', W') and (K, C/groups, kh, kw) -> (N, C, H, W)."""
     sizes = (len(x), weight.shape[1] * groups, len(weight), groups, x.dtype)
-    found = choose("input_grad", window, *sizes, get_precision())
+    found = choose(ConvProblem("input_grad", window, *sizes, get_precision()))
     if found is None:
         return None
     images, w = to_channels_last(x), taps_first(weight)
@@ -63,7 +64,7 @@ def conv2d_weight_grad(x: Array, dy: Array, window: Window, groups: int) -> Arra
     if x.dtype != dy.dtype:
         return None
     sizes = (len(x), x.shape[1], dy.shape[1], groups, x.dtype)
-    found = choose("weight_grad", window, *sizes, get_precision())
+    found = choose(ConvProblem("weight_grad", window, *sizes, get_precision()))
     if found is None:
         return None
     dw = found.weight_grad(to_channels_last(x), to_channels_last(dy), window, groups)
@@ -75,21 +76,7 @@ def conv2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
     """`ops.conv2d_backward`: dx and dw, where they share a patch matrix or the rounded dy."""
-    algorithms = _algorithms(("input_grad", "weight_grad"), x, dy, window, groups)
-    shared = _shared(algorithms)
-    if shared is None:
-        return None
-    arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
-    if shared == "im2col_gemm":
-        found = im2col_gemm.input_and_weight_grad(*arrays, window, groups)
-        if found is None:
-            return None
-        dx, dw = found
-    else:
-        factor = rounded(arrays[0], factors(dy.dtype))
-        dx = algorithms[0].input_grad(factor, arrays[2], None, window, groups)
-        dw = algorithms[1].weight_grad(arrays[1], factor, window, groups)
-    return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
+    return _gradients("input_grad", dy, x, weight, window, groups)
 
 
 @ops.conv_transpose2d_gradients.faster("gpu")
@@ -97,32 +84,36 @@ def conv_transpose2d_gradients(
     dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
     """`ops.conv_transpose2d_backward`: dx and dw, where they share columns or the rounded dy."""
-    algorithms = _algorithms(("forward", "weight_grad"), dy, x, window, groups)
-    shared = _shared(algorithms)
-    if shared is None:
+    return _gradients("forward", dy, x, weight, window, groups)
+
+
+def _gradients(
+    operation: str, dy: Array, x: Array, weight: Array, window: Window, groups: int
+) -> tuple[Array, Array] | None:
+    """Return dx, which is `operation` of dy, and dw, if the same algorithm computes both."""
+    if x.dtype != dy.dtype:
         return None
-    arrays = (to_channels_last(dy), to_channels_last(x), taps_first(weight))
-    if shared == "im2col_gemm":
-        dx, dw = im2col_gemm.forward_and_weight_grad(*arrays, window, groups)
+    is_forward = operation == "forward"
+    image, result = (dy, x) if is_forward else (x, dy)
+    sizes = (len(x), image.shape[1], result.shape[1], groups, x.dtype)
+    found: list[Any] = [
+        choose(ConvProblem(name, window, *sizes, get_precision()))
+        for name in (operation, "weight_grad")
+    ]
+    names = {algorithm and algorithm.name.split()[0] for algorithm in found}  # without the tile
+    if names not in ({"im2col_gemm"}, {"implicit_gemm"}):
+        return None
+    above, values, w = to_channels_last(dy), to_channels_last(x), taps_first(weight)
+    if names == {"implicit_gemm"}:
+        above = rounded(above, factors(dy.dtype))
+        dx = getattr(found[0], operation)(above, w, None, window, groups)
+        pair = (above, values) if is_forward else (values, above)
+        dw = found[1].weight_grad(*pair, window, groups)
+    elif is_forward:
+        dx, dw = im2col_gemm.forward_and_weight_grad(above, values, w, window, groups)
     else:
-        factor = rounded(arrays[0], factors(dy.dtype))
-        dx = algorithms[0].forward(factor, arrays[2], None, window, groups)
-        dw = algorithms[1].weight_grad(factor, arrays[1], window, groups)
+        both = im2col_gemm.input_and_weight_grad(above, values, w, window, groups)
+        if both is None:
+            return None
+        dx, dw = both
     return from_channels_last(dx), dw.transpose(3, 2, 0, 1)
-
-
-def _algorithms(
-    operations: tuple[str, ...], x: Array, y: Array, window: Window, groups: int
-) -> list[Any]:
-    """Return the table's algorithms for these operations on x -> y."""
-    if x.dtype != y.dtype:
-        return []
-    sizes = (len(x), x.shape[1], y.shape[1], groups, x.dtype)
-    return [choose(operation, window, *sizes, get_precision()) for operation in operations]
-
-
-def _shared(algorithms: list[Any]) -> str | None:
-    """Return the algorithm's name, without its tile, if all have the same that can share."""
-    names = {algorithm.name.split()[0] if algorithm else None for algorithm in algorithms}
-    name = names.pop() if len(names) == 1 else None
-    return name if name in ("im2col_gemm", "implicit_gemm") else None

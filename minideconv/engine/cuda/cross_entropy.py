@@ -15,6 +15,7 @@ import numpy as np
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.engine.cuda import checks
 from minideconv.engine.cuda.module import BLOCK, launch
+from minideconv.engine.layout import contiguous
 from minideconv.ops.cross_entropy import (
     CrossEntropySaved,
     cross_entropy_core,
@@ -23,6 +24,8 @@ from minideconv.ops.cross_entropy import (
 from minideconv.ops.cross_entropy_checks import check_class_weights, check_labels
 
 __all__ = ["backward", "forward", "grid", "kind_of", "lanes", "pixels_first"]
+
+_FILE = "cross_entropy.cu"
 
 BLOCKS = 1024
 """At most: enough for any GPU, and the same for all, so that sums have the same bits on all."""
@@ -45,9 +48,7 @@ def lanes(classes: int) -> int:
 
 def pixels_first(scores: Array) -> Array:
     """(N, C, ...) in any order -> (N, ..., C), contiguous; a view if `scores` is channels last."""
-    xp = get_xp(scores)
-    result: Array = xp.ascontiguousarray(xp.moveaxis(scores, 1, -1))
-    return result
+    return contiguous(get_xp(scores).moveaxis(scores, 1, -1))
 
 
 def grid(pixels: int, lanes: int) -> int:
@@ -85,25 +86,13 @@ def forward(
     parts = xp.empty((blocks, 2), np.float64)
     loss, divisor = xp.empty((), dtype), xp.empty((), dtype)
     smooth = (1 - label_smoothing, label_smoothing / classes)
-    dummy = divisor if weights is None else weights
-    run = partial(launch, "cross_entropy.cu", dtype=dtype, defines=_defines(classes, labels))
-    run(
-        "cross_entropy",
-        pixels,
-        (
-            *(scores, labels, dummy, weights is not None, *smooth, ignore_index, wrong),
-            *(each, reduction == "none", parts, pixels, classes),
-        ),
-        grid=blocks,
-    )
-    run(
-        "cross_entropy_finish",
-        1,
-        (
-            *(parts, blocks, reduction == "mean", dummy, weights is not None, classes, wrong),
-            *(loss, divisor),
-        ),
-    )
+    weighting = (divisor if weights is None else weights, weights is not None)
+    run = partial(launch, _FILE, dtype=dtype, defines=_defines(classes, labels))
+    results = (each, reduction == "none", parts, pixels, classes)
+    arguments = (scores, labels, *weighting, *smooth, ignore_index, wrong, *results)
+    run("cross_entropy", pixels, arguments, grid=blocks)
+    finish = (parts, blocks, reduction == "mean", *weighting, classes)
+    run("cross_entropy_finish", 1, (*finish, wrong, loss, divisor))
     if not checked:
         checks.enforce(check, target, weight)
     loss = each if reduction == "none" else loss
@@ -123,20 +112,14 @@ def backward(
     xp, dtype, classes = get_xp(logits), logits.dtype, logits.shape[1]
     scores, pixels = pixels_first(logits), labels.size
     dlogits = xp.empty(scores.shape, dtype)
-    launch(
-        "cross_entropy.cu",
-        "cross_entropy_backward",
-        pixels,
-        (
-            *(xp.ascontiguousarray(dloss, dtype), reduction == "none", divisor, scores, labels),
-            *(divisor if weights is None else weights, weights is not None),
-            *(1 - label_smoothing, label_smoothing / classes, ignore_index),
-            *(dlogits, pixels, classes),
-        ),
-        dtype,
-        defines=_defines(classes, labels),
-        grid=grid(pixels, lanes(classes)),
+    arguments = (
+        *(contiguous(dloss, dtype), reduction == "none", divisor, scores, labels),
+        *(divisor if weights is None else weights, weights is not None),
+        *(1 - label_smoothing, label_smoothing / classes, ignore_index, dlogits, pixels, classes),
     )
+    defines, blocks = _defines(classes, labels), grid(pixels, lanes(classes))
+    name = "cross_entropy_backward"
+    launch(_FILE, name, pixels, arguments, dtype, defines=defines, grid=blocks)
     result: Array = xp.moveaxis(dlogits, -1, 1)
     return result
 
@@ -153,9 +136,7 @@ def kind_of(labels: Array) -> str:
 
 def _labels(target: Array) -> Array:
     """Return labels that the kernels read as they are: uint8, or else int64."""
-    labels = target if target.dtype == np.uint8 else target.astype(np.int64, copy=False)
-    result: Array = get_xp(target).ascontiguousarray(labels)
-    return result
+    return contiguous(target, np.uint8 if target.dtype == np.uint8 else np.int64)
 
 
 def _weights(weight: Array, logits: Array) -> Array:
@@ -166,8 +147,7 @@ def _weights(weight: Array, logits: Array) -> Array:
     if get_xp(weight) is not get_xp(logits):
         numbers = np.asarray(weight, logits.dtype).tobytes()
         return _moved(numbers, logits.dtype.name, device_of(logits))
-    result: Array = get_xp(weight).ascontiguousarray(weight, logits.dtype)
-    return result
+    return contiguous(weight, logits.dtype)
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""The weight of a convolution as its gradient by the input wants it: `exchanged`.
+"""The weight of a convolution with its input and output channels exchanged, rounded to factors.
 
 (kh, kw, C/groups, K) -> (kh, kw, K/groups, C)
 """
@@ -26,9 +26,7 @@ def exchanged(w: Array, groups: int, kind: Factors) -> Array:
     result: Array = get_xp(w).empty((kh, kw, columns, groups * c), kind.dtype)
     tiles = (-(-columns // _TILE), min(-(-c // _TILE), _MOST))
     launch(
-        "exchange.cu",
-        "exchange",
-        w.size,
+        *("exchange.cu", "exchange", w.size),
         (w, bits(result), kh * kw, c, groups, columns),
         w.dtype,
         defines=kind.macros,

@@ -1,6 +1,6 @@
 """All gradients at once on a GPU: their norm, clipping to it, and loss scaling.
 
-The host asks for nothing: the norm, and whether all numbers are finite, stay on the device, where
+The host reads nothing: the norm, and whether all numbers are finite, stay on the device, where
 the next kernel reads them. The kernels are in `kernels/gradients.cu`.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minideconv.backend import Array, get_xp
-from minideconv.engine.cuda.module import BLOCK, launch
-from minideconv.engine.cuda.optimizers import MOST_BLOCKS, flat_arrays, threads_for
+from minideconv.engine.cuda.module import launch
+from minideconv.engine.cuda.optimizers import blocks_for, flat_arrays
 
 __all__ = ["clip_norm", "unscale", "update_scale"]
 
@@ -27,12 +27,11 @@ def clip_norm(grad: Array, max_norm: float, views: Sequence[Array] = ()) -> Arra
     """
     if not flat_arrays(grad) or grad.size == 0:
         return None
-    xp, threads = get_xp(grad), threads_for(grad)
-    blocks = -(-threads // BLOCK)
-    parts, norm = xp.empty(min(blocks, PARTS)), xp.empty(())
-    launch(_FILE, "squares", threads, (grad, grad.size, parts), grad.dtype, grid=parts.size)
+    xp = get_xp(grad)
+    parts, norm = xp.empty(blocks_for(grad, PARTS)), xp.empty(())
+    launch(_FILE, "squares", grad.size, (grad, grad.size, parts), grad.dtype, grid=parts.size)
     arguments = (grad, grad.size, parts, parts.size, float(max_norm), norm)
-    launch(_FILE, "clip", threads, arguments, grad.dtype, grid=min(blocks, MOST_BLOCKS))
+    launch(_FILE, "clip", grad.size, arguments, grad.dtype, grid=blocks_for(grad))
     return norm
 
 
@@ -43,16 +42,15 @@ def unscale(grad: Array, scale: Array, skip: Array) -> bool | None:
     """
     if not flat_arrays(grad):
         return None
-    threads = threads_for(grad)
-    grid = min(-(-threads // BLOCK), MOST_BLOCKS)
-    launch(_FILE, "unscale", threads, (grad, grad.size, scale, skip), grad.dtype, grid=grid)
+    arguments = (grad, grad.size, scale, skip)
+    launch(_FILE, "unscale", grad.size, arguments, grad.dtype, grid=blocks_for(grad))
     return True
 
 
 def update_scale(
     state: Array, steps: Sequence[tuple[Array, bool]], growth: float, backoff: float, interval: int
 ) -> bool | None:
-    """Change the scale after a step, as `optim.grad_scaler.update_scale` says; return True.
+    """Change the scale after a step, as `optim.grad_scaler.update_scale` does; return True.
 
     None if more than one optimiser took a step.
     """

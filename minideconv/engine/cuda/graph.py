@@ -7,7 +7,7 @@ arguments; the graph that comes out is started as a whole.
 
 A replay does not run the Python code again. Whatever that code decided stays as it was: addresses,
 shapes, numbers passed by value. What changes from step to step must therefore be read from the
-device's memory, at addresses that stay: the batch, the learning rate. The code may not ask for a
+device's memory, at addresses that stay: the batch, the learning rate. The code may not read a
 result while it is captured, for there is none.
 
 Arrays that the code makes and drops come from a pool of its own, which lives as long as the graphs.
@@ -57,7 +57,7 @@ class Recorder:
         return int(self._pool.total_bytes())
 
     def record(self, work: Callable[[], Any]) -> Recording:
-        """Call `work` on the current stream without doing what it asks for; return what does it.
+        """Call `work` on the current stream without executing its kernels; return what does.
 
         `work` must have run before: the first time, kernels are compiled and tables are made.
 
@@ -74,7 +74,7 @@ class Recorder:
             try:
                 work()
             except BaseException:
-                with suppress(Exception):  # it says once more that this was no capture
+                with suppress(Exception):  # the same error once more
                     stream.end_capture()
                 raise
             graph = stream.end_capture()

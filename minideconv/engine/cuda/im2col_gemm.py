@@ -130,7 +130,7 @@ def _correlate(
     dy: Array | None = None,
     dw: Array | None = None,
 ) -> None:
-    """Make the columns of `x` and, of the two products with them, those that are asked for.
+    """Make the columns of `x` and, of the two products with them, those whose arrays are given.
 
     ``y = cols(x) w`` and ``dw = cols(x)^T dy``.
     """

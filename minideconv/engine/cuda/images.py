@@ -12,12 +12,12 @@ import numpy as np
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.module import launch
-from minideconv.engine.layout import from_channels_last
+from minideconv.engine.layout import contiguous, from_channels_last
 
-__all__ = ["Step", "normalize"]
+__all__ = ["Normalization", "normalize"]
 
 
-class Step(Protocol):
+class Normalization(Protocol):
     """What is done to a colour: `data.transforms.Normalize` has these."""
 
     mean: np.ndarray
@@ -26,8 +26,8 @@ class Step(Protocol):
 
 
 @device_guard
-def normalize(images: Array, step: Step) -> Array:
-    """Return ``step.batch(images)``: (N, H, W, 3) uint8 -> (N, 3, H, W) float32, channels last.
+def normalize(images: Array, normalization: Normalization) -> Array:
+    """Normalise images: (N, H, W, 3) uint8 -> (N, 3, H, W) float32, channels last.
 
     Raises
     ------
@@ -39,12 +39,7 @@ def normalize(images: Array, step: Step) -> Array:
             f"images.normalize: images are {images.dtype} {images.shape}; they must be uint8"
             " (N, H, W, 3)"
         )
-    xp = get_xp(images)
-    out = xp.empty(images.shape, np.float32)
-    launch(
-        "images.cu",
-        "normalize",
-        out.size,
-        (xp.ascontiguousarray(images), out, *step.mean, 1 / step.scale, step.bgr, out.size),
-    )
+    out = get_xp(images).empty(images.shape, np.float32)
+    numbers = (*normalization.mean, 1 / normalization.scale, normalization.bgr)
+    launch("images.cu", "normalize", out.size, (contiguous(images), out, *numbers, out.size))
     return from_channels_last(out)

@@ -20,6 +20,7 @@ Source: Chetlur et al., "cuDNN: efficient primitives for deep learning" (2014), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -29,8 +30,10 @@ import numpy as np
 
 from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda.capability import capability
-from minideconv.engine.cuda.module import launch
-from minideconv.engine.cuda.products import Factors, bits, factors, rounded
+from minideconv.engine.cuda.exchange import exchanged
+from minideconv.engine.cuda.module import address, launch
+from minideconv.engine.cuda.problem import ConvProblem
+from minideconv.engine.cuda.products import Factors, factors, rounded
 from minideconv.ops.im2col import Window
 
 __all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "tiles_for", "weight_grad"]
@@ -38,14 +41,9 @@ __all__ = ["TILES", "Tile", "fits", "forward", "input_grad", "tiles_for", "weigh
 STAGES = 4
 """Buffers of each block: three steps are on their way from memory while one is multiplied."""
 
-_FILE, _GRAD_FILE, _WEIGHTS_FILE = (
-    "implicit_gemm.cu",
-    "implicit_weight_grad.cu",
-    "implicit_weights.cu",
-)
+_FILE, _GRAD_FILE = "implicit_gemm.cu", "implicit_weight_grad.cu"
 _VECTOR = 16  # bytes that are moved at once
 _STEP = 64  # bytes of a row of a tile, in one step of the sum
-_SIDE, _LINES = 32, 8  # of the blocks that turn weights
 _BLOCKS = 2 * 132  # that run at the same time: two on each of a large GPU's processors
 _PARTS = 4 * _BLOCKS  # so many are never far from a whole number of rounds
 _STEPS = 16  # a part of a sum is at least so long: filling the buffers takes three
@@ -66,22 +64,24 @@ class Tile:
     warp_m: int
     warp_n: int
 
-    @property
-    def threads(self) -> int:
-        """Threads of a block."""
-        return self.m // self.warp_m * (self.n // self.warp_n) * 32
-
-    @property
-    def shared(self) -> int:
-        """Bytes of shared memory of a block."""
-        return STAGES * (self.m + self.n) * _STEP
+    def launch(
+        self, file: str, kernel: str, arguments: Sequence[Any], kind: Factors, grid: tuple[int, int]
+    ) -> None:
+        """Launch a kernel whose blocks make a tile each."""
+        launch(
+            *(file, kernel, prod(grid), arguments),
+            defines=self.macros(kind),
+            block=self.m // self.warp_m * (self.n // self.warp_n) * 32,
+            grid=grid,
+            shared=STAGES * (self.m + self.n) * _STEP,
+        )
 
     def macros(self, kind: Factors) -> tuple[str, ...]:
-        """Return what a kernel has to know when it is compiled."""
-        sides = {"M": (self.m, self.warp_m), "N": (self.n, self.warp_n)}
-        blocks = tuple(f"BLOCK_{axis}={size}" for axis, (size, _) in sides.items())
-        warps = tuple(f"WARP_{axis}={size}" for axis, (_, size) in sides.items())
-        return (f"NUMBERS={_numbers(kind)}", *blocks, *warps, f"STAGES={STAGES}")
+        """Return the macros with which a kernel is compiled for factors of the `kind`."""
+        numbers = 2 if kind.tf32 else {"uint16": 0, "float16": 1}[kind.dtype.name]
+        blocks = f"BLOCK_M={self.m}", f"BLOCK_N={self.n}"
+        warps = f"WARP_M={self.warp_m}", f"WARP_N={self.warp_n}"
+        return (f"NUMBERS={numbers}", *blocks, *warps, f"STAGES={STAGES}")
 
 
 TILES = {
@@ -93,47 +93,26 @@ TILES = {
 """What the kernels are compiled for; the first makes no gradients by weights."""
 
 
-def _numbers(kind: Factors) -> int:
-    """Return what the kernels call the type of the factors."""
-    return 2 if kind.tf32 else {"uint16": 0, "float16": 1}[kind.dtype.name]
-
-
-def fits(
-    operation: str,
-    window: Window,
-    n: int,
-    c: int,
-    k: int,
-    groups: int,
-    dtype: Any,
-    precision: str,
-) -> bool:
-    """Return whether this file can compute "forward", "input_grad" or "weight_grad".
+def fits(problem: ConvProblem) -> bool:
+    """Return whether this file can compute it.
 
     float32 in a precision of tensor cores, on a GPU that copies asynchronously (compute capability
     8.0), one group, and channels that fill vectors of 16 bytes: 4 in tf32, else 8. They count where
     the sum runs along them: c in forward, k in input_grad, both in weight_grad. Any geometry.
     """
-    if np.dtype(dtype) != np.float32 or precision == "fp32" or groups != 1 or not n * c * k:
+    operation, window, n, c, k, groups, dtype, precision = problem
+    if dtype != np.float32 or precision == "fp32" or groups != 1 or not n * c * k:
         return False
     sums = {"forward": (c,), "input_grad": (k,), "weight_grad": (c, k)}[operation]
     vector = 4 if precision == "tf32" else 8
     if any(channels % vector for channels in sums):
         return False
     (h, w), (ho, wo) = window.size, window.out
-    reach = (
-        size + 2 * padding + dilation * kernel
-        for size, padding, dilation, kernel in zip(
-            window.size, window.padding, window.dilation, window.kernel, strict=True
-        )
-    )
+    sides = zip(window.size, window.padding, window.dilation, window.kernel, strict=True)
+    reach = (size + 2 * padding + dilation * kernel for size, padding, dilation, kernel in sides)
     phases = window.stride[0] * window.stride[1]
     small = max(n * h * w, n * ho * wo, *reach) < _MOST and phases < 1 << 16
-    return min(h, w, ho, wo) > 0 and small and _is_capable()
-
-
-def _is_capable() -> bool:
-    return capability() >= 80
+    return min(h, w, ho, wo) > 0 and small and capability() >= 80
 
 
 # ---------------------------------------------------------------------------------------------
@@ -146,7 +125,8 @@ def forward(
     """(N, H, W, C) * (kh, kw, C, K) -> (N, H', W', K); for `tile` see `TILES`."""
     kind = factors(np.float32)
     y = get_xp(x).empty((len(x), *window.out, w.shape[3]), np.float32)
-    _multiply(rounded(x, kind), _turned(w, kind), bias, y, window, kind, TILES[tile], False)
+    turned = exchanged(w, 1, kind)  # (kh, kw, K, C)
+    _multiply(rounded(x, kind), turned, bias, y, window, kind, TILES[tile], False)
     return y
 
 
@@ -169,24 +149,15 @@ def weight_grad(x: Array, dy: Array, window: Window, groups: int, *, tile: str) 
     parts = _parts(tiles, pixels * kind.dtype.itemsize, (x.size + dy.size) // (rows * k))
     dw = xp.empty((*window.kernel, c, k), np.float32)
     sums = dw if parts == 1 else xp.empty((parts, *dw.shape), np.float32)
-    macros = shape.macros(kind)
-    launch(
-        _GRAD_FILE,
-        "implicit_weight_grad",
-        rows * k,
-        (
-            *(_words(rounded(array, kind)) for array in (x, dy)),
-            *(sums, len(x), *window.size, c * kind.dtype.itemsize // _VECTOR, k),
-            *_geometry(window),
-            *_grid(*window.out),
-        ),
-        defines=macros,
-        block=shape.threads,
-        grid=(tiles, parts),
-        shared=shape.shared,
+    arguments = (
+        *(_words(rounded(array, kind)) for array in (x, dy)),
+        *(sums, len(x), *window.size, c * kind.dtype.itemsize // _VECTOR, k),
+        *(*_geometry(window), *_grid(*window.out)),
     )
+    shape.launch(_GRAD_FILE, "implicit_weight_grad", arguments, kind, (tiles, parts))
     if parts > 1:
-        launch(_GRAD_FILE, "sum_parts", dw.size, (sums, dw, parts, dw.size), defines=macros)
+        arguments = (sums, dw, parts, dw.size)
+        launch(_GRAD_FILE, "sum_parts", dw.size, arguments, defines=shape.macros(kind))
     return dw
 
 
@@ -205,32 +176,23 @@ def _multiply(
     strides = window.stride if is_backward else (1, 1)
     grid = [-(-s // step) for s, step in zip(size, strides, strict=True)]
     pixels = n * grid[0] * grid[1]
-    launch(
-        _FILE,
-        "implicit_gemm",
-        result.size,
-        (
-            *(_words(image), _words(w), result if bias is None else bias, result, n),
-            *(*image.shape[1:3], image.shape[3] * kind.dtype.itemsize // _VECTOR),
-            *(*size, outputs),
-            *_geometry(window),
-            *(is_backward, bias is not None),
-            *_grid(grid[0], grid[1]),
-        ),
-        defines=tile.macros(kind),
-        block=tile.threads,
-        grid=(-(-pixels // tile.m) * -(-outputs // tile.n), strides[0] * strides[1]),
-        shared=tile.shared,
+    arguments = (
+        *(_words(image), _words(w), result if bias is None else bias, result, n),
+        *(*image.shape[1:3], image.shape[3] * kind.dtype.itemsize // _VECTOR, *size, outputs),
+        *(*_geometry(window), is_backward, bias is not None, *_grid(*grid)),
     )
+    tiles = -(-pixels // tile.m) * -(-outputs // tile.n)
+    tile.launch(_FILE, "implicit_gemm", arguments, kind, (tiles, prod(strides)))
 
 
-def tiles_for(operation: str, window: Window, n: int, c: int, k: int) -> list[str]:
-    """Return the tiles that may be used, best guess first, for arguments as in `fits`.
+def tiles_for(problem: ConvProblem) -> list[str]:
+    """Return the tiles that may be used, best guess first, for a problem that `fits`.
 
     That is the largest that is no wider than the result and leaves two blocks to each of a large
     GPU's processors. `weight_grad` cuts its sum into parts to keep them busy; there a large tile
     only must not be empty.
     """
+    operation, window, n, c, k, *_ = problem
     if operation == "weight_grad":
         names, rows, columns, enough = list(TILES)[1:], prod(window.kernel) * c, k, 1
     else:
@@ -264,31 +226,14 @@ def _parts(tiles: int, bytes_of_pixels: int, most: int) -> int:
 # What the kernels are handed
 
 
-def _turned(w: Array, kind: Factors) -> Array:
-    """(kh, kw, C, K) -> (kh, kw, K, C), as factors."""
-    kh, kw, c, k = w.shape
-    turned: Array = get_xp(w).empty((kh, kw, k, c), kind.dtype)
-    launch(
-        _WEIGHTS_FILE,
-        "turn_weights",
-        w.size,
-        (w, bits(turned), c, k),
-        defines=kind.macros,
-        block=(_SIDE, _LINES),
-        grid=(-(-k // _SIDE), -(-c // _SIDE), kh * kw),
-    )
-    return turned
-
-
-def _words(array: Any) -> Array:
+def _words(array: Array) -> Array:
     """Return factors as the 32-bit words that the kernels move, beginning where vectors may.
 
     A parameter that is in a buffer with others need not begin there.
     """
-    if array.data.ptr % _VECTOR:
+    if address(array) % _VECTOR:
         array = array.copy()
-    words: Array = array.view(np.uint32)
-    return words
+    return array.view(np.uint32)
 
 
 def _geometry(window: Window) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ would have N C small ones. The matrices are made on the host and sent once.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def forward(x: Array, new: Pair, mode: str, align_corners: bool, factors: Factor
     a_h, a_w = _matrices(x, x.shape[2:], new, mode, align_corners, factors)
     if mode == "bilinear":
         return _resize(a_h, x, a_w)
-    # A product would make NaN of 0 times infinity; a row's only 1 says which pixel to take.
+    # A product would make NaN of 0 times infinity; a row's only 1 is at the pixel to take.
     nhwc = to_channels_last(x)
     return from_channels_last(nhwc[:, a_h.argmax(axis=1)][:, :, a_w.argmax(axis=1)])
 
@@ -72,21 +73,13 @@ def _matrices(
 ) -> tuple[Array, Array]:
     device, name = device_of(like), like.dtype.name
     a_h, a_w = (
-        _matrix(*lengths, mode, align_corners, factor, name, device)
+        _matrix(name, device, *lengths, mode, align_corners, factor)
         for *lengths, factor in zip(size, new, factors, strict=True)
     )
     return a_h, a_w
 
 
 @lru_cache(maxsize=64)
-def _matrix(
-    size: int,
-    new: int,
-    mode: str,
-    align_corners: bool,
-    factor: float | None,
-    dtype: str,
-    device: Device,
-) -> Array:
-    matrix = interpolation_matrix(size, new, mode, align_corners, factor)
-    return to_device(matrix.astype(dtype), device)
+def _matrix(dtype: str, device: Device, *arguments: Any) -> Array:
+    """Return `interpolation_matrix` on the device."""
+    return to_device(interpolation_matrix(*arguments).astype(dtype), device)

@@ -1,4 +1,4 @@
-"""What CuPy has of the device's memory: how much, at most, and what is said when it is not enough.
+"""What CuPy has of the device's memory: how much, at most, and which errors mean too little.
 
 CuPy keeps the memory of arrays that died in a pool, for the next ones. So three numbers differ:
 what arrays *use*, what the pool *holds* (which no other program can have), and the most that was
@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from minideconv.backend import cupy
 
 __all__ = [
-    "Peak",
     "bytes_asked",
     "held",
     "limit",
@@ -70,38 +68,28 @@ _OUT_OF_MEMORY = (
 )
 
 
-@dataclass
-class Peak:
-    """The most bytes that arrays had at one time."""
-
-    nbytes: int
-
-
 @contextmanager
-def measured() -> Iterator[Peak]:
-    """Measure the peak of what arrays use inside the block; does not synchronise."""
-    base = cupy().cuda.MemoryHook
-    now = used()
-    peak = Peak(now)
+def measured() -> Iterator[Any]:
+    """Measure the peak of what arrays use inside the block, `nbytes`; does not synchronise."""
 
-    class Hook(base):  # type: ignore[misc, valid-type]
-        name = f"peak {id(peak)}"  # they may be nested
+    class Peak(cupy().cuda.MemoryHook):  # type: ignore[misc]  # its base has no types
+        def __init__(self) -> None:
+            self.name = f"peak {id(self)}"  # they may be nested
+            self.nbytes = self.now = used()
 
         def malloc_postprocess(self, **call: Any) -> None:
-            nonlocal now
-            now += call["mem_size"]
-            peak.nbytes = max(peak.nbytes, now)
+            self.now += call["mem_size"]
+            self.nbytes = max(self.nbytes, self.now)
 
         def free_postprocess(self, **call: Any) -> None:
-            nonlocal now
-            now -= call["mem_size"]
+            self.now -= call["mem_size"]
 
-    with Hook():
+    with Peak() as peak:
         yield peak
 
 
 def bytes_asked(error: BaseException) -> int | None:
-    """Return how many bytes were asked for in vain, or None if `error` is about something else."""
+    """Return how many bytes were not there, or None if `error` is about something else."""
     if isinstance(error, cupy().cuda.memory.OutOfMemoryError):
         found = re.search(r"allocating ([\d,]+) bytes", str(error))
         return int(found[1].replace(",", "")) if found else 0

@@ -3,8 +3,8 @@
 The files in `kernels` are compiled when a kernel of theirs is first called, by NVRTC, for the GPU
 at hand and for one type of numbers (``-DREAL=float``); CuPy keeps what was compiled on the disk. A
 kernel's arguments are read off its first line: an argument that is an array must have the type
-written there, and a number is packed as that type, for a wrong width would be read as something
-else without a word.
+written there, and a number is packed as that type, for a wrong width would be read as another
+number without an error.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array, get_xp
+from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.engine.cuda.memory import with_room
 
-__all__ = ["KERNELS", "launch", "options", "parameters", "source"]
+__all__ = ["KERNELS", "address", "launch", "options", "parameters", "source"]
 
 KERNELS = Path(__file__).with_name("kernels")
 
@@ -54,6 +54,11 @@ host_compiler: Callable[..., Any] | None = None
 """Compiles kernels for NumPy arrays in place of CuPy's ``RawModule``: tests run them on the CPU."""
 
 
+def address(array: Any) -> int:
+    """Return where an array begins, on the host or the device."""
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
 def source(file: str) -> str:
     """Return the whole text of a kernel file, as the compiler sees it.
 
@@ -76,16 +81,11 @@ def options(dtype: Any, defines: Sequence[str] = ()) -> tuple[str, ...]:
 @cache
 def parameters(file: str) -> dict[str, tuple[tuple[str, bool], ...]]:
     """Return every kernel of a file with its parameters: (type in C, whether it is a pointer)."""
-    found = {}
-    text = re.sub(r"//[^\n]*", "", source(file))
-    for name, inside in _HEAD.findall(text):
-        found[name] = tuple(_parameter(part) for part in inside.split(",") if part.strip())
-    return found
-
-
-def _parameter(text: str) -> tuple[str, bool]:
-    words = re.sub(r"__restrict__|\bconst\b|\*", " ", text).split()
-    return words[0], "*" in text
+    text = re.sub(r"//[^\n]*|\bconst\b", "", source(file))
+    return {
+        name: tuple((p.replace("*", " ").split()[0], "*" in p) for p in inside.split(","))
+        for name, inside in _HEAD.findall(text)
+    }
 
 
 @device_guard
@@ -123,7 +123,7 @@ def launch(
     Raises
     ------
     TypeError
-        If an argument is not what the kernel's first line says. That is a bug in this library.
+        If an argument does not match the kernel's first line. That is a bug in this library.
     """
     if count == 0:
         return
@@ -156,7 +156,7 @@ def _function(
     device: int,
 ) -> tuple[Callable[..., None], tuple[Wanted, ...]]:
     function = _module(xp, file, dtype, defines).get_function(kernel)
-    if shared > _SHARED:  # more has to be asked for, on each device
+    if shared > _SHARED:  # more has to be requested, on each device
         function.max_dynamic_shared_size_bytes = shared
     types: dict[str, Any] = {**_TYPES, "REAL": dtype, "ACC": dtype}
     macros = (macro.partition("=") for macro in defines)
@@ -180,8 +180,7 @@ def _pack(xp: Any, argument: Any, wanted: Wanted, kernel: str) -> Any:
     if not isinstance(argument, xp.ndarray):
         kind = f"{type(argument).__module__}.{type(argument).__name__}"
         raise TypeError(f"{kernel}: a {kind} among arrays of {xp.__name__}")
-    array: Array = argument
-    if array.dtype != dtype or not array.flags.c_contiguous:
-        lies = "contiguous" if array.flags.c_contiguous else "strided"
-        raise TypeError(f"{kernel}: a {lies} array of {array.dtype} where {dtype} is wanted")
-    return array
+    if argument.dtype != dtype or not argument.flags.c_contiguous:
+        order = "contiguous" if argument.flags.c_contiguous else "strided"
+        raise TypeError(f"{kernel}: a {order} array of {argument.dtype} where {dtype} is wanted")
+    return argument

@@ -17,7 +17,7 @@ from minideconv.backend import Array
 from minideconv.engine.cpu.optimizers import adam_numbers
 from minideconv.engine.cuda.module import BLOCK, launch
 
-__all__ = ["MOST_BLOCKS", "adam", "flat_arrays", "sgd", "threads_for"]
+__all__ = ["adam", "blocks_for", "flat_arrays", "sgd"]
 
 MOST_BLOCKS = 1 << 12
 """Blocks in a grid: more than any GPU has at a time, few enough that what each thread computes
@@ -63,7 +63,7 @@ def adam(
     """`optim.adam`: change `weight`, `mean` and `square` in place and return True.
 
     None if they are not for this. With `skip` the numbers are read from memory, too; ``skip[0]``
-    says whether to do nothing, ``skip[1]`` how many steps before did nothing and do not count.
+    is not 0 if nothing is to be done, ``skip[1]`` the number of steps before that did nothing.
     """
     arrays = (weight, grad, mean, square)
     if skip is None:
@@ -81,9 +81,8 @@ def _walk(kernel: str, arrays: Sequence[Array], options: Sequence[Any]) -> bool 
     if not flat_arrays(*arrays):
         return None
     weight = arrays[0]
-    threads = threads_for(weight)
-    grid = min(-(-threads // BLOCK), MOST_BLOCKS)
-    launch(_FILE, kernel, threads, (*arrays, weight.size, *options), weight.dtype, grid=grid)
+    arguments = (*arrays, weight.size, *options)
+    launch(_FILE, kernel, weight.size, arguments, weight.dtype, grid=blocks_for(weight))
     return True
 
 
@@ -96,6 +95,6 @@ def flat_arrays(*arrays: Array) -> bool:
     )
 
 
-def threads_for(array: Array) -> int:
-    """Return how many threads a walk over `array` can use: one for each 16 bytes."""
-    return -(-int(array.nbytes) // 16)
+def blocks_for(array: Array, most: int = MOST_BLOCKS) -> int:
+    """Return in how many blocks a kernel reads `array`: one thread for each 16 bytes."""
+    return min(-(-int(array.nbytes) // (16 * BLOCK)), most)

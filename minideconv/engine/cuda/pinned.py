@@ -6,7 +6,7 @@
 
 A copy runs beside the work of the device only if it starts from *pinned* memory, which the system
 promises not to move, and on a stream of its own. Then none of the three waits by itself, and each
-needs an event that says when it may begin:
+needs an event at which it may begin:
 
 * a slot is filled again when the copy out of it has ended        (the worker waits for `landed`)
 * a copy into `arriving` begins when the block before has left it (the copying stream, for `left`)
@@ -101,7 +101,7 @@ class DoubleBuffer:
         self._left.record(machine.computing())  # the blocks are zeroed there
 
     def attach_thread(self) -> None:
-        """Say that the calling thread will fill slots: it is to do so before anything else.
+        """Prepare the calling thread to fill slots, before it does anything else.
 
         A thread begins on device 0, and its first call of CUDA would take memory there, some
         hundred MiB, also where the run computes on another one.
@@ -113,7 +113,7 @@ class DoubleBuffer:
         self._landed[slot].synchronize()
 
     def send(self, slot: int, nbytes: int) -> None:
-        """Put the first `nbytes` of a slot into `current`, behind the work already asked for."""
+        """Put the first `nbytes` of a slot into `current`, behind the work already queued."""
         machine, computing = self._machine, self._machine.computing()
         self._copying.wait_event(self._left)
         machine.upload(self.slots[slot], self._arriving, nbytes, self._copying)

@@ -8,15 +8,18 @@ channels, and the rest of its threads stand below, on the next pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array
+from minideconv.engine.cuda.module import address, launch
+from minideconv.engine.layout import contiguous, to_channels_last
 
-__all__ = ["Pixels", "aligned", "as_images", "as_pixels", "pixels_plan"]
+__all__ = ["Pixels", "as_pixels", "pixels_plan", "plan_for"]
 
 THREADS = 256
 """In a block; channel_sums.cuh has the same number."""
@@ -29,12 +32,13 @@ PIECE = 16
 """Bytes that a thread moves at once."""
 
 TOGETHER = 4
-"""Pieces that a thread asks for before it waits for the first (batch_norm.cu)."""
+"""Pieces that a thread requests before it waits for the first (batch_norm.cu)."""
 
 
 class Pixels(NamedTuple):
     """An array as the kernels see it, and the threads for it."""
 
+    dtype: np.dtype[Any]
     vector: int
     rows: int
     columns: int
@@ -42,25 +46,30 @@ class Pixels(NamedTuple):
     wide: int
 
     @property
-    def defines(self) -> tuple[str, ...]:
-        """The macros that the kernels are compiled with."""
-        return (f"VECTOR={self.vector}",)
-
-    @property
     def parts(self) -> int:
         """Blocks below each other that add up."""
         return self._blocks(BLOCKS, self.block[1] * TOGETHER)
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Blocks that write every row: more, so that the last to finish are few."""
-        return self._blocks(4 * BLOCKS, self.block[1]), self.wide
+    def launch(
+        self, file: str, kernel: str, arguments: Sequence[Any], adds_up: bool = False
+    ) -> None:
+        """Launch a kernel that `adds_up`, in `parts`, or one that writes every row.
+
+        The latter gets more blocks, so that the last to finish are few.
+        """
+        below = self.parts if adds_up else self._blocks(4 * BLOCKS, self.block[1])
+        launch(
+            *(file, kernel, 1, arguments, self.dtype),
+            defines=(f"VECTOR={self.vector}",),
+            block=self.block,
+            grid=(below, self.wide),
+        )
 
     def _blocks(self, most: int, rows: int) -> int:
         return max(1, min(most // self.wide, -(-self.rows // rows)))
 
 
-@lru_cache(maxsize=1024)  # a network asks the same few questions at every step
+@lru_cache(maxsize=1024)  # a network has the same few shapes at every step
 def pixels_plan(
     rows: int, channels: int, dtype: Any, fold: bool = True, whole: bool = True
 ) -> Pixels:
@@ -71,7 +80,7 @@ def pixels_plan(
     fold : bool
         Whether several pixels may be taken as one long row, if then all pieces are whole.
     whole : bool
-        Whether the arrays begin with a whole piece (`aligned`).
+        Whether every array begins at a multiple of 16 bytes, as all but slices do.
     """
     vector = PIECE // np.dtype(dtype).itemsize if whole else 1
     together = vector // gcd(channels, vector)
@@ -80,18 +89,14 @@ def pixels_plan(
     pieces = channels * together // vector
     wide = -(-pieces // THREADS)
     width = -(-pieces // wide)
-    return Pixels(
-        vector, rows // together, channels * together, (width, max(1, THREADS // width)), wide
-    )
+    block = (width, max(1, THREADS // width))
+    return Pixels(np.dtype(dtype), vector, rows // together, channels * together, block, wide)
 
 
-def aligned(*arrays: Array) -> bool:
-    """Return whether every array begins at a multiple of 16 bytes, as all but slices do."""
-    return all(_address(array) % PIECE == 0 for array in arrays)
-
-
-def _address(array: Any) -> int:
-    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+def plan_for(rows: int, *arrays: Array, fold: bool = True) -> Pixels:
+    """Return `pixels_plan` for arrays (..., C), of the type of the first."""
+    channels, dtype = arrays[0].shape[-1], arrays[0].dtype
+    return pixels_plan(rows, channels, dtype, fold, all(address(a) % PIECE == 0 for a in arrays))
 
 
 def as_pixels(x: Array) -> Array | None:
@@ -101,14 +106,5 @@ def as_pixels(x: Array) -> Array | None:
     """
     if x.ndim not in (2, 4) or x.dtype not in (np.float32, np.float64) or x.size == 0:
         return None
-    last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
-    pixels: Array = get_xp(x).ascontiguousarray(last).reshape(-1, x.shape[1])
-    return pixels
-
-
-def as_images(pixels: Array, like: Array) -> Array:
-    """View (pixels, C) in the shape of `like`."""
-    if like.ndim == 2:
-        return pixels
-    n, c, h, w = like.shape
-    return pixels.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+    last = to_channels_last(x) if x.ndim == 4 else contiguous(x)
+    return last.reshape(-1, x.shape[1])

@@ -1,6 +1,6 @@
 """Pointwise operations on arrays that are stored channels last: the ops' own code, on another view.
 
-An elementwise operation is one launch in CuPy, and needs no kernel of ours. But CuPy knows two
+An elementwise operation is one launch in CuPy, and needs no kernel of ours. But CuPy has two
 orders of the axes in memory, and channels last is neither: from such an array it makes one with
 rows last, and on the way there threads side by side read numbers far apart. Behind such a ReLU the
 next convolution would have to copy the whole array back.
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minideconv.backend import Array
+import numpy as np
+
+from minideconv.backend import Array, memory_order
 from minideconv.ops import activations
 from minideconv.ops.dropout import masked as multiplied
 
@@ -31,59 +33,56 @@ __all__ = [
 @activations.relu.faster("gpu")
 def relu(x: Array) -> Array | None:
     """`ops.relu`."""
-    return _in_memory_order(lambda _, x: activations.relu(x), 0, x)
+    return _in_memory_order(activations.relu, x)
 
 
 @activations.relu_backward.faster("gpu")
 def relu_backward(dy: Array, y: Array) -> Array | None:
     """`ops.relu_backward`."""
-    return _in_memory_order(lambda _, y, dy: activations.relu_backward(dy, y), 0, y, dy)
+    return _in_memory_order(activations.relu_backward, dy, y)
 
 
 @activations.softmax_core.faster("gpu")
 def softmax(x: Array, dim: int) -> Array | None:
     """`ops.softmax`."""
-    return _in_memory_order(lambda dim, x: activations.softmax(x, dim), dim, x)
+    return _in_memory_order(activations.softmax, x, dim=dim)
 
 
 @activations.softmax_backward.faster("gpu")
 def softmax_backward(dy: Array, y: Array, dim: int) -> Array | None:
     """`ops.softmax_backward`."""
-    return _in_memory_order(lambda dim, y, dy: activations.softmax_backward(dy, y, dim), dim, y, dy)
+    return _in_memory_order(activations.softmax_backward, dy, y, dim=dim)
 
 
 @activations.log_softmax_core.faster("gpu")
 def log_softmax(x: Array, dim: int) -> Array | None:
     """`ops.log_softmax`."""
-    return _in_memory_order(lambda dim, x: activations.log_softmax(x, dim), dim, x)
+    return _in_memory_order(activations.log_softmax, x, dim=dim)
 
 
 @activations.log_softmax_backward.faster("gpu")
 def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array | None:
     """`ops.log_softmax_backward`."""
-    return _in_memory_order(
-        lambda dim, y, dy: activations.log_softmax_backward(dy, y, dim), dim, y, dy
-    )
+    return _in_memory_order(activations.log_softmax_backward, dy, y, dim=dim)
 
 
 @multiplied.faster("gpu")
 def masked(x: Array, mask: Array) -> Array | None:
     """`ops.dropout.masked`: the product of two arrays."""
-    return _in_memory_order(lambda _, mask, x: multiplied(x, mask), 0, mask, x)
+    return _in_memory_order(multiplied, x, mask)
 
 
 def _in_memory_order(
-    function: Callable[..., Array], dim: int, first: Array, *others: Array
+    function: Callable[..., Array], *arrays: Array, dim: int | None = None
 ) -> Array | None:
-    """Return ``function(dim, first, *others)``, computed in the order in which `first` is stored.
+    """Return ``function(*arrays, dim)``, computed in the order in which the last one is stored.
 
-    None if that is the order of its axes. `function` gets the new position of axis `dim`.
+    None if that is the order of its axes.
     """
-    if first.flags.c_contiguous:
+    last = arrays[-1]
+    if last.flags.c_contiguous or (axes := memory_order(last)) == list(range(last.ndim)):
         return None
-    axes = sorted(range(first.ndim), key=lambda axis: -abs(first.strides[axis]))
-    if axes == list(range(first.ndim)):
-        return None
-    back = sorted(range(first.ndim), key=axes.__getitem__)
-    result = function(back[dim], *(array.transpose(axes) for array in (first, *others)))
+    back = np.argsort(axes)
+    dims = () if dim is None else (int(back[dim]),)
+    result = function(*(array.transpose(axes) for array in arrays), *dims)
     return result.transpose(back)

@@ -1,9 +1,9 @@
 """Max pooling, unpooling and their backward passes on a GPU: one launch each, for any window.
 
-A maximum's place is one byte beside it, a plane is written once, zeros and values together: the
-walks over memory are those of `engine.pooling`. What differs is who does what. On the CPU a value
-is put where it belongs; here every pixel belongs to a thread, which asks for the values that belong
-there. So windows that overlap need no atomic additions, and the sums have one order.
+A maximum's place is one byte beside it, a plane is written once, zeros and values together: memory
+is read and written as in `engine.cpu.pooling`. What differs is the order. On the CPU a value is put
+where it belongs; here every pixel belongs to a thread, which fetches the values that belong there.
+So windows that overlap need no atomic additions, and the sums have one order.
 
 The kernels are in kernels/pooling.cu. Windows of more than 256 taps, and float16, are left to the
 reference.
@@ -11,13 +11,13 @@ reference.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
-from minideconv.engine.cuda.module import launch
-from minideconv.engine.cuda.pixels import aligned, pixels_plan
+from minideconv.engine.cuda.pixels import plan_for
 from minideconv.engine.layout import from_channels_last, to_channels_last
 from minideconv.ops.geometry import Window
 from minideconv.ops.pooling import max_pool2d_core
@@ -51,8 +51,7 @@ def scatter(values: Array, taps: Array, window: Window) -> Array | None:
     y, t = to_channels_last(values), to_channels_last(taps)
     n, c = values.shape[:2]
     x = get_xp(values).empty((n, *window.size, c), values.dtype)
-    tiles = window.kernel == window.stride and window.dilation == (1, 1)
-    if tiles:
+    if window.kernel == window.stride and window.dilation == (1, 1):
         down, across = (
             -(-(size + padding) // step)
             for size, padding, step in zip(window.size, window.padding, window.stride, strict=True)
@@ -75,7 +74,7 @@ def gather(planes: Array, taps: Array, window: Window) -> Array | None:
 
 
 def fits(x: Array, window: Window) -> bool:
-    """Whether the kernels know these numbers and these windows."""
+    """Whether the kernels take these numbers and these windows."""
     pixels = window.size[0] * window.size[1] + window.out[0] * window.out[1]
     return (
         x.dtype in (np.float32, np.float64)
@@ -86,26 +85,11 @@ def fits(x: Array, window: Window) -> bool:
 
 
 def _launch(
-    kernel: str,
-    arrays: tuple[Array, ...],
-    shape: tuple[int, ...],
-    window: Window,
-    *numbers: Any,
+    kernel: str, arrays: Sequence[Array], shape: Sequence[int], window: Window, *numbers: int
 ) -> None:
     """Launch a kernel of one thread for each piece of `shape` (N, rows, columns, C)."""
     *counts, channels = shape
-    x, rows = arrays[0], int(np.prod(counts))
-    plan = pixels_plan(rows, channels, x.dtype, fold=False, whole=aligned(*arrays))
-    w = window
+    rows, w = prod(counts), window
     geometry = (*w.size, channels, *w.out, *w.kernel, *w.stride, *w.padding, *w.dilation)
     arguments = (*arrays, rows, *numbers, *geometry)
-    launch(
-        FILE,
-        kernel,
-        1,
-        arguments,
-        x.dtype,
-        defines=plan.defines,
-        block=plan.block,
-        grid=plan.grid,
-    )
+    plan_for(rows, *arrays, fold=False).launch(FILE, kernel, arguments)

@@ -1,6 +1,6 @@
 """Products in the chosen precision: what becomes of their factors, and the bias behind them.
 
-    out = a b + beta out        a and b rounded as `minideconv.backend.precisions` says
+    out = a b + beta out        a and b rounded as in `minideconv.backend.precisions`
 
 =========  ==================  ==========================================
 precision  factors in memory   who rounds them
@@ -25,7 +25,7 @@ import numpy as np
 from minideconv.backend import Array, get_xp
 from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda.blas import gemm
-from minideconv.engine.cuda.module import launch
+from minideconv.engine.cuda.module import address, launch
 
 __all__ = [
     "Factors",
@@ -49,6 +49,10 @@ class Factors:
     dtype: np.dtype[Any]
     tf32: bool = False
     macros: tuple[str, ...] = ()
+
+    def defines(self, size: int) -> tuple[str, ...]:
+        """Return the macros of a kernel whose threads move `size` neighbours at once."""
+        return (*self.macros, f"VECTOR={size}")
 
 
 def factors(dtype: Any) -> Factors:
@@ -80,19 +84,14 @@ def vector(channels: int, kind: Factors, *arrays: Array) -> int:
     """
     sizes = {_TRANSFER // array.itemsize for array in arrays} | {_TRANSFER // kind.dtype.itemsize}
     for size in sorted(sizes, reverse=True):
-        if channels % size == 0 and not any(_odd(array, size) for array in arrays):
+        starts = (address(array) % min(size * array.itemsize, _TRANSFER) for array in arrays)
+        if channels % size == 0 and not any(starts):
             return size
     return 1
 
 
-def _odd(array: Any, size: int) -> bool:
-    """Return whether `array` begins where `size` numbers cannot be moved at once."""
-    address = array.ctypes.data if get_xp(array) is np else array.data.ptr
-    return bool(address % min(size * array.itemsize, _TRANSFER))
-
-
 def bits(array: Array) -> Array:
-    """Return 16-bit factors as kernels know them: whatever they hold, they are uint16."""
+    """Return 16-bit factors as the kernels take them: as uint16, whatever they hold."""
     return array.view(np.uint16) if array.itemsize == 2 else array
 
 
@@ -102,14 +101,13 @@ def rounded(array: Array, kind: Factors) -> Array:
         return array
     result: Array = get_xp(array).empty(array.shape, kind.dtype)
     size = vector(array.size, kind, array)
-    arguments = (array, bits(result), array.size)
-    defines = (*kind.macros, f"VECTOR={size}")
-    launch(_FILE, "round_factors", array.size // size, arguments, array.dtype, defines=defines)
+    count, arguments = array.size // size, (array, bits(result), array.size)
+    launch(_FILE, "round_factors", count, arguments, array.dtype, defines=kind.defines(size))
     return result
 
 
 def multiply(a: Array, b: Array, out: Array, kind: Factors, beta: float = 0.0) -> None:
-    """Write ``a @ b + beta out`` into `out`; see `blas.gemm` for what may lie how."""
+    """Write ``a @ b + beta out`` into `out`; see `blas.gemm` for legal strides."""
     gemm(a, b, out, beta=beta, tf32=kind.tf32)
 
 
@@ -119,5 +117,5 @@ def add_bias(y: Array, bias: Array | None) -> None:
         return
     k, kind = len(bias), unrounded(y.dtype)
     size = vector(k, kind, y)
-    defines = (*kind.macros, f"VECTOR={size}")
-    launch(_FILE, "add_bias", y.size // size, (y, bias, y.size // k, k), y.dtype, defines=defines)
+    count, arguments = y.size // size, (y, bias, y.size // k, k)
+    launch(_FILE, "add_bias", count, arguments, y.dtype, defines=kind.defines(size))

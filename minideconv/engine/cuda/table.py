@@ -42,13 +42,12 @@ from minideconv.engine.cpu import gemm
 from minideconv.engine.cuda import im2col_gemm, implicit_gemm
 from minideconv.engine.cuda.benchmark import fastest, get_benchmark
 from minideconv.engine.cuda.capability import capability
-from minideconv.ops.im2col import Window
+from minideconv.engine.cuda.problem import ConvProblem
 
 __all__ = [
     "RATE",
     "RATE_WEIGHT_TF32",
     "Algorithm",
-    "ConvProblem",
     "candidates",
     "choices",
     "choose",
@@ -79,48 +78,9 @@ class Algorithm:
     weight_grad: Callable[..., Array]
 
 
-@dataclass(frozen=True, slots=True)
-class ConvProblem:
-    """What an algorithm is chosen for: an operation, the convolution, and how exact it shall be."""
-
-    operation: str
-    window: Window
-    n: int
-    c: int
-    k: int
-    groups: int
-    dtype: np.dtype[Any]
-    precision: str
-
-    def __str__(self) -> str:
-        window = self.window
-        names = ("kernel", "stride", "padding", "dilation")
-        geometry = (f"{name} {_pair(getattr(window, name))}" for name in names)
-        return (
-            f"{self.operation} {self.dtype} {self.precision} n {self.n} "
-            f"c {self.c} {_pair(window.size)} k {self.k} {_pair(window.out)} "
-            f"{' '.join(geometry)} groups {self.groups}"
-        )
-
-
-def choose(
-    operation: str,
-    window: Window,
-    n: int,
-    c: int,
-    k: int,
-    groups: int,
-    dtype: np.dtype[Any],
-    precision: str,
-) -> Algorithm | None:
-    """Return the algorithm for "forward", "input_grad" or "weight_grad"; None: the reference.
-
-    The convolution takes `n` images of `c` channels to `k`, in `groups`, and `precision` is that of
-    `minideconv.backend.precisions`.
-    """
-    problem, algorithms = _algorithms(
-        capability(), operation, window, n, c, k, groups, dtype, precision
-    )
+def choose(problem: ConvProblem) -> Algorithm | None:
+    """Return the algorithm for `problem`; None stands for the reference."""
+    algorithms = _algorithms(problem, capability())
     if len(algorithms) > 1 and get_benchmark():
         return fastest(problem, algorithms)
     return algorithms[0] if algorithms else None
@@ -131,22 +91,17 @@ def candidates(problem: ConvProblem) -> tuple[Algorithm, ...]:
     q = problem
     if not q.n * q.c * q.k or q.dtype not in (np.float32, np.float64):
         return ()
-    arguments = (q.operation, q.window, q.n, q.c, q.k, q.groups, q.dtype, q.precision)
-    if not implicit_gemm.fits(*arguments):
+    if not implicit_gemm.fits(problem):
         return (_IM2COL_GEMM,)
-    tile, *others = implicit_gemm.tiles_for(*arguments[:5])
-    if is_implicit(q):
+    tile, *others = implicit_gemm.tiles_for(problem)
+    if is_implicit(problem):
         return (_implicit(tile), _IM2COL_GEMM, *map(_implicit, others))
     return (_IM2COL_GEMM, _implicit(tile), *map(_implicit, others))
 
 
 def choices() -> list[tuple[ConvProblem, str]]:
     """Return the problems met so far, and the name of the algorithm that is chosen for it now."""
-    found = ((problem, choose(*_arguments(problem))) for problem in list(_asked))
-    return [
-        (problem, "reference" if algorithm is None else algorithm.name)
-        for problem, algorithm in found
-    ]
+    return [(problem, getattr(choose(problem), "name", "reference")) for problem in list(_asked)]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -192,16 +147,8 @@ def _implicit(tile: str) -> Algorithm:
 _asked: dict[ConvProblem, None] = {}
 
 
-@lru_cache(maxsize=4096)  # a network asks the same questions at every step
-def _algorithms(capable: int, *arguments: Any) -> tuple[ConvProblem, tuple[Algorithm, ...]]:
-    problem = ConvProblem(*arguments)
+@lru_cache(maxsize=4096)  # a network has the same problems at every step
+def _algorithms(problem: ConvProblem, capable: int) -> tuple[Algorithm, ...]:
+    """Return `candidates`, which depend on the GPU's capability too."""
     _asked[problem] = None
-    return problem, candidates(problem)
-
-
-def _arguments(problem: ConvProblem) -> tuple[Any, ...]:
-    return tuple(getattr(problem, name) for name in ConvProblem.__slots__)
-
-
-def _pair(pair: tuple[int, int]) -> str:
-    return f"{pair[0]}x{pair[1]}"
+    return candidates(problem)

@@ -1,7 +1,7 @@
 """Unpooling on a GPU by switches that were made from plane indices, without their pooling.
 
 The reference sorts the switches by pixel. A GPU need not: every pixel gets a list of its values
-(kernels/unpooling.cu). Switches that know their window are in `engine.cuda.pooling`.
+(kernels/unpooling.cu). Switches that hold their window are in `engine.cuda.pooling`.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from minideconv.backend.precisions import get_precision
 from minideconv.engine.cuda import memory
 from minideconv.engine.cuda.graph import Recorder, Recording
 from minideconv.errors import TrainingError
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import format_size
 
 __all__ = ["PAYS_BELOW", "WARM_UP", "GraphCache"]
@@ -83,7 +84,7 @@ class GraphCache:
         Raises
         ------
         TrainingError
-            If recording was asked for and is not possible.
+            If recording is "on" and not possible.
         """
         state = (state, get_precision(), get_algorithm())
         if state != self._state:
@@ -102,7 +103,7 @@ class GraphCache:
             work()
 
     def _wanted(self) -> bool:
-        """Return whether to record; say once why not."""
+        """Return whether to record; report once why not."""
         if self._refused:
             return False
         reason = self._reason_against()
@@ -119,7 +120,7 @@ class GraphCache:
     def _reason_against(self) -> str:
         """Return why nothing is recorded; nothing if it is."""
         if self._choice == "off":
-            return "--graph off"
+            return "off"
         reason = ""
         if get_algorithm() == "reference":
             reason = "the reference algorithms ask the device for results"
@@ -128,7 +129,10 @@ class GraphCache:
         elif self._failed:
             reason = self._failed
         if reason and self._choice == "on":
-            raise TrainingError(f"--graph on: a step cannot be recorded: {reason}")
+            raise refusal(
+                lambda name: f"{name('graph')} on: a step cannot be recorded: {reason}",
+                TrainingError,
+            )
         if not reason and self._choice == "auto":
             takes, room = self._arrays(), memory.room_on_device()
             if takes >= PAYS_BELOW:
@@ -138,7 +142,7 @@ class GraphCache:
         return reason
 
     def _record(self, piece: Hashable, work: Callable[[], None]) -> bool:
-        """Record a piece; return False, and say why, if something in it cannot be recorded."""
+        """Record a piece; return False, and report why, if something in it cannot be recorded."""
         if self._recorder is None:
             memory.release()  # what the first steps used; the recorded one has memory of its own
             self._recorder = Recorder()

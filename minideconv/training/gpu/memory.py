@@ -1,8 +1,8 @@
 """What a step takes of a GPU's memory: `DeviceMemory`, for a GPU what `MemoryWatch` is for a CPU.
 
-Here a budget is a bound: CuPy's pool holds no more than that, and says so when it is asked for
-more. So nothing is looked after; a step is rehearsed before the first one, and what does not fit is
-known then (`out_of_memory`).
+Here a budget is a bound: CuPy's pool holds no more than that, and raises an error where more is
+needed. So no step is checked afterwards; one is rehearsed before the first, and what does not fit
+is found then (`out_of_memory`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class DeviceMemory:
         )
 
     def end(self) -> None:
-        """Say that training has ended: nothing is bounded any more."""
+        """Remove the bound: training has ended."""
         if self._limit is not None:
             memory.set_limit(self._limit)
             self._limit = None

@@ -1,4 +1,4 @@
-"""What a step on a GPU finds out, kept there until somebody asks: losses and sums of metrics.
+"""The losses of steps on a GPU and their sums of metrics, kept there until they are read.
 
 To read a number from a GPU is to wait for all work that was queued before. So a step
 leaves its loss and its sums in one block of the device's memory, and the block is read every few

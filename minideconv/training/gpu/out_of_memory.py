@@ -1,11 +1,11 @@
 """When a GPU's memory is not enough: where it happened, and which batch would fit.
 
-Where, is read off the traceback: the innermost module whose ``forward`` was running, or, in
-backward, the node of the tape whose turn it was. Nothing is written down while all goes well.
+The place is found in the traceback: the innermost module whose ``forward`` was running, or, in
+backward, the node of the tape whose turn it was. Nothing is recorded while all goes well.
 
-Which batch, is measured: what steps with one and with two images take at most lies on a line,
-``base + images * each``, and so does the largest batch that fits, or nearly: it is tried, and the
-line is laid anew through what it took.
+The batch is measured: the peaks of steps with one and with two images give a line, ``base + images
+* each``, and the largest batch that fits is on it, or nearly: it is tried, and the line is drawn
+anew through what it took.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 
 from minideconv.autograd.tape import Node
 from minideconv.engine.cuda import memory
+from minideconv.errors import MinideconvError, TrainingError
 from minideconv.nn import Module
+from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import format_size
 
 __all__ = ["explain", "forget_frames", "largest_batch", "shortage", "where"]
@@ -130,7 +132,7 @@ def _try(trial: Trial, count: int) -> int | None:
 
 
 def shortage(asked: int, room: int) -> str:
-    """Return how many bytes were asked for in vain, 0 if unknown, and how many there are in all.
+    """Return how many bytes were not there, 0 if unknown, and how many there are in all.
 
     >>> shortage(0, 1 << 30)
     'asked for more than is left of 1.00 GiB'
@@ -140,8 +142,10 @@ def shortage(asked: int, room: int) -> str:
     return f"asked for {wanted} than is left of {format_size(room)}"
 
 
-def explain(layer: str, asked: int, room: int, images: int, fits: int, with_recompute: int) -> str:
-    """Return the sentence for the user.
+def explain(
+    layer: str, asked: int, room: int, images: int, fits: int, with_recompute: int
+) -> MinideconvError:
+    """Return the `TrainingError` for the user.
 
     Parameters
     ----------
@@ -158,8 +162,13 @@ def explain(layer: str, asked: int, room: int, images: int, fits: int, with_reco
     with_recompute : int
         The same if activations are computed twice; 0 also if they already are.
     """
-    text = f"out of the GPU's memory: with --batch-size {images}, {layer} {shortage(asked, room)}; "
-    text += f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
-    if with_recompute > fits:
-        text += f", with --recompute one of {min(with_recompute, images)}"
-    return text
+    short = f"{layer} {shortage(asked, room)}"
+    advice = f"a batch of {fits} would fit" if fits else "not even the smallest batch would fit"
+
+    def say(name: Callable[[str], str]) -> str:
+        text = f"out of the GPU's memory: with {name('batch_size')} {images}, {short}; {advice}"
+        if with_recompute > fits:
+            text += f", with {name('recompute')} one of {min(with_recompute, images)}"
+        return text
+
+    return refusal(say, TrainingError)

@@ -65,21 +65,21 @@ def _rounded(nbytes: int) -> int:
 
 @dataclass(frozen=True)
 class Block:
-    """A batch that is ready to be sent: where it is, how it lies, and its targets on the host."""
+    """A batch that is ready to be sent: its slot, its layout, and its targets on the host."""
 
     slot: int
     layout: Layout
     targets: np.ndarray
     loader_state: dict[str, Any]
-    """Where the loader stands behind this batch."""
+    """The state of the loader behind this batch."""
 
 
 class Prefetcher:
-    """Fills blocks from a loader, one or two ahead, and sends them when they are asked for.
+    """Fills blocks from a loader, one or two ahead, and sends them when they are needed.
 
     Parameters
     ----------
-    double_buffer : DoubleBuffer
+    buffers : DoubleBuffer
         With slots that are large enough.
     loader : DataLoader
         Its batches are bytes (``as_bytes=True``): (N, H, W, 3) and (N, H, W).
@@ -94,21 +94,12 @@ class Prefetcher:
     """
 
     def __init__(
-        self,
-        double_buffer: DoubleBuffer,
-        loader: Any,
-        numbers: int,
-        check: Callable[[np.ndarray], None],
+        self, buffers: DoubleBuffer, loader: Any, numbers: int, check: Callable[[np.ndarray], None]
     ) -> None:
-        self._double_buffer, self._loader, self._numbers, self._check = (
-            double_buffer,
-            loader,
-            numbers,
-            check,
-        )
+        self._buffers, self._loader, self._numbers, self._check = buffers, loader, numbers, check
         self._empty: SimpleQueue[int | None] = SimpleQueue()  # None: stop
         self._ready: SimpleQueue[Block | BaseException | None] = SimpleQueue()  # None: the end
-        for slot in range(len(double_buffer.slots)):
+        for slot in range(len(buffers.slots)):
             self._empty.put(slot)
         self._thread = threading.Thread(target=self._run, name="minideconv-prefetcher", daemon=True)
         self._thread.start()
@@ -117,7 +108,7 @@ class Prefetcher:
         return self
 
     def __next__(self) -> Block:
-        """Return the next block; it is to be sent before the next but one is asked for.
+        """Return the next block; it is to be sent before the next but one is taken.
 
         Raises
         ------
@@ -132,8 +123,8 @@ class Prefetcher:
 
     def send(self, block: Block, numbers: np.ndarray) -> None:
         """Put the block, with these numbers, on the device; its slot may be filled again."""
-        block.layout.view(self._double_buffer.slots[block.slot])[0][:] = numbers
-        self._double_buffer.send(block.slot, block.layout.nbytes)
+        block.layout.view(self._buffers.slots[block.slot])[0][:] = numbers
+        self._buffers.send(block.slot, block.layout.nbytes)
         self._empty.put(block.slot)
 
     def close(self) -> None:
@@ -144,16 +135,16 @@ class Prefetcher:
     def _run(self) -> None:
         batches: Any = None
         try:
-            self._double_buffer.attach_thread()
+            self._buffers.attach_thread()
             batches = iter(self._loader)
             for images, targets in batches:
                 slot = self._empty.get()
                 if slot is None:
                     return
-                self._double_buffer.wait_until_empty(slot)
+                self._buffers.wait_until_empty(slot)
                 self._ready.put(self._filled(slot, images, targets))
             self._ready.put(None)
-        except BaseException as error:  # anything at all: a thread that dies silently hangs the run
+        except BaseException as error:  # any: a thread that ends silently hangs the run
             self._ready.put(error)
         finally:
             if hasattr(batches, "close"):
@@ -163,7 +154,7 @@ class Prefetcher:
         self._check(targets)
         count, height, width = targets.shape
         layout = Layout(count, height, width, self._numbers)
-        _, pixels, maps = layout.view(self._double_buffer.slots[slot])
+        _, pixels, maps = layout.view(self._buffers.slots[slot])
         pixels[...] = images
         maps[...] = targets
         return Block(slot, layout, maps, self._loader.state_dict())

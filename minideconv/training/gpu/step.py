@@ -26,19 +26,15 @@ from minideconv.autograd import Tensor
 from minideconv.backend import Array
 from minideconv.engine.cuda import checks, images, memory
 from minideconv.engine.cuda.pinned import DoubleBuffer
-from minideconv.errors import TrainingError
+from minideconv.errors import MinideconvError
 from minideconv.nn.utils import clip_grad_norm_, get_buffers, set_buffers
-from minideconv.optim import GradScaler
-from minideconv.tasks import Task
-from minideconv.training.config import TrainConfig
-from minideconv.training.data_parallel import SingleProcess
 from minideconv.training.gpu.graphs import GraphCache
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.metrics import DeviceMetrics
 from minideconv.training.gpu.out_of_memory import explain, forget_frames, largest_batch, where
 from minideconv.training.gpu.prefetcher import Layout, Prefetcher
-from minideconv.training.run.journal import Journal
 from minideconv.training.stages import Stage
+from minideconv.training.step import TrainingStep
 
 __all__ = ["DeviceStep"]
 
@@ -46,50 +42,24 @@ _MOST_UNREAD = 1000
 """Steps at most whose losses wait on the device."""
 
 
-class DeviceStep:
-    """Takes the steps of a run on the current device.
+class DeviceStep(TrainingStep):
+    """Takes the steps of a run on the current GPU."""
 
-    Parameters
-    ----------
-    model : Module
-        The network, on the device.
-    task : Task
-        From outputs to a loss and metrics.
-    config : TrainConfig
-        Says how gradients are made and limited.
-    journal : Journal
-        Its clock measures the wait for data.
-    memory : DeviceMemory
-        Looks at every step.
-    strategy : SingleProcess
-        How the processes of the run share a step.
-    """
+    memory: DeviceMemory
+    _stage: Any = None
+    _double_buffer: DoubleBuffer
+    _prefetcher: Prefetcher
+    _rehearsed = False
 
-    def __init__(
-        self,
-        model: Any,
-        task: Task,
-        config: TrainConfig,
-        journal: Journal,
-        memory: DeviceMemory,
-        strategy: SingleProcess,
-    ) -> None:
-        self.model, self.task, self.config = model, task, config
-        self.journal, self.memory, self.strategy = journal, memory, strategy
-        steps = min(config.print_freq, _MOST_UNREAD)
-        self._metrics = DeviceMetrics(task.metrics().counts, steps)
+    def __post_init__(self) -> None:
+        steps = min(self.config.print_freq, _MOST_UNREAD)
+        self._metrics = DeviceMetrics(self.task.metrics().counts, steps)
         # A sum over processes inside a recorded piece would wait without a limit.
-        choice = config.graph if strategy.world_size == 1 else "off"
-        self._graph_cache = GraphCache(choice, lambda: memory.step_bytes, journal.log)
-        memory.recorded = lambda: self._graph_cache.nbytes
+        choice = self.config.graph if self.strategy.world_size == 1 else "off"
+        self._graph_cache = GraphCache(choice, lambda: self.memory.step_bytes, self.journal.log)
+        self.memory.recorded = lambda: self._graph_cache.nbytes
         self._unread: list[tuple[int, float]] = []  # steps and their learning rates
-        self._rehearsed = False
-        self._stage: Stage | None = None
-        self._optimizer: Any = None
         self._gradients: list[Tensor | None] = []
-        self._scaler: GradScaler | None = None
-        self._double_buffer: DoubleBuffer | None = None
-        self._prefetcher: Prefetcher | None = None
 
     # -- From epoch to epoch --------------------------------------------------------------------
 
@@ -97,27 +67,22 @@ class DeviceStep:
         """Begin an epoch, or go on with one that was resumed."""
         numbers = 1 + 2 * len(stage.optimizer.param_groups)
         if stage is not self._stage:
-            self._stage, self._optimizer, self._scaler = stage, stage.optimizer, stage.scaler
-            self._gradients = []
+            self._stage, self._gradients = stage, []
             self._graph_cache.forget()
             size = self.config.input_size
             nbytes = Layout(stage.loader.batch_size, size, size, numbers).nbytes
-            if self._double_buffer is None or self._double_buffer.current.size < nbytes:
-                self._double_buffer = DoubleBuffer(nbytes)
-        assert self._double_buffer is not None
+            self._double_buffer = DoubleBuffer(nbytes)
         stage.loader_state = stage.loader.state_dict()  # before the prefetcher goes ahead
         self._prefetcher = Prefetcher(self._double_buffer, stage.loader, numbers, self.task.check)
 
     def end(self) -> None:
         """End an epoch, or what was done of it."""
-        if self._prefetcher is not None:
-            self._prefetcher.close()
-            self._prefetcher = None
+        self._prefetcher.close()
 
     # -- A step ---------------------------------------------------------------------------------
 
-    def take(self, stage: Stage, count: int) -> int:
-        """Take one step from the next `count` batches; return how many images they had.
+    def take(self, stage: Stage, count: int) -> None:
+        """Take one step from the next `count` batches.
 
         Raises
         ------
@@ -125,8 +90,7 @@ class DeviceStep:
             If the device's memory is not enough, or, every few steps, if a loss since the last
             reading was not finite.
         """
-        assert self._prefetcher is not None
-        numbers, done = stage.optimizer.next_numbers().ravel(), 0
+        numbers = stage.optimizer.next_numbers().ravel()
         with self.memory.step():
             if self.memory.budget is not None and not self._rehearsed:
                 self._rehearse(-(-stage.loader.batch_size // self.strategy.world_size))
@@ -136,7 +100,6 @@ class DeviceStep:
                 weight = self.strategy.loss_weight(self.task, block.targets, 1.0 / count)
                 self._prefetcher.send(block, np.append(np.float32(weight), numbers))
                 stage.loader_state = block.loader_state
-                done += block.layout.count
                 first, last = number == 0, number == count - 1
                 self._run("gradients", self._add_gradient, block.layout, first, last)
             self.strategy.all_reduce_gradients(stage.optimizer)
@@ -144,14 +107,13 @@ class DeviceStep:
         self._unread.append((self.journal.progress.step + 1, stage.lr))
         if len(self._unread) == self._metrics.steps:
             self.read(stage)
-        return done
 
     def _add_gradient(self, layout: Layout, first: bool, last: bool) -> None:
         """Add the gradient of the batch that is in the double buffer, and its metrics."""
-        numbers, pixels, targets = self._views(layout)
+        numbers, pixels, targets = layout.view(self._double_buffer.current)
         weight = numbers[0]
         if first:
-            self._optimizer.zero_grad()
+            self._stage.optimizer.zero_grad()
         else:
             self._attach_gradients()
         inputs, outputs, loss = self._forward(pixels, targets)
@@ -159,7 +121,8 @@ class DeviceStep:
             self.task.count(self._metrics.counts, outputs.data, inputs, targets)
         self._metrics.add_loss(loss.data, weight, first, last)
         del inputs, outputs  # backward frees what it has passed, and only what nothing else holds
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward(weight)
+        scaler = self._stage.scaler
+        (loss if scaler is None else scaler.scale(loss)).backward(weight)
         if not self._gradients:
             self._gradients = [p.grad for p in self.model.parameters()]
 
@@ -173,8 +136,8 @@ class DeviceStep:
 
     def _update(self, layout: Layout) -> None:
         """Change the weights by their gradients."""
-        numbers = self._views(layout)[0][1:]
-        optimizer, scaler = self._optimizer, self._scaler
+        numbers = layout.view(self._double_buffer.current)[0][1:]
+        optimizer, scaler = self._stage.optimizer, self._stage.scaler
         self._attach_gradients()
         if scaler is not None:
             scaler.unscale_(optimizer)
@@ -188,13 +151,9 @@ class DeviceStep:
         optimizer.zero_grad()
 
     def _attach_gradients(self) -> None:
-        """Let every parameter know its gradient, which a replay wrote without Python seeing it."""
+        """Give every parameter its gradient, which a replay wrote without running Python."""
         for parameter, grad in zip(self.model.parameters(), self._gradients, strict=False):
             parameter.grad = grad
-
-    def _views(self, layout: Layout) -> tuple[Array, Array, Array]:
-        assert self._double_buffer is not None
-        return layout.view(self._double_buffer.current)
 
     def _run(self, name: str, work: Callable[..., None], layout: Layout, *options: bool) -> None:
         """Do a piece of the step, or replay it."""
@@ -203,7 +162,7 @@ class DeviceStep:
             lambda: self._graph_cache.run(piece, state, partial(work, layout, *options))
         )
         if failed is not None:
-            raise TrainingError(self._out_of_memory_message(*failed, layout.count))
+            raise self._out_of_memory(*failed, layout.count)
 
     # -- The metrics ----------------------------------------------------------------------------
 
@@ -239,15 +198,16 @@ class DeviceStep:
         ):
             self.model.recompute = True
             self.journal.log(
-                f"memory: a step asked for more than --memory-budget {self.config.memory_budget} "
-                "has; from now on activations are computed twice instead of kept (--recompute)"
+                "memory: a step asked for more than the memory budget of "
+                f"{self.config.memory_budget}; from now on activations are computed twice "
+                "instead of kept (recompute)"
             )
             failed = self._try(lambda: self._trial(count))
         if failed is not None:
-            raise TrainingError(self._out_of_memory_message(*failed, count))
+            raise self._out_of_memory(*failed, count)
 
     def _try(self, work: Callable[[], Any]) -> tuple[str, int] | None:
-        """Call `work`; where memory is not enough, return at what, and how much was asked for."""
+        """Call `work`; without enough memory, return the layer and how many bytes were missing."""
         try:
             work()
         except Exception as error:
@@ -259,10 +219,10 @@ class DeviceStep:
             return layer, asked
         return None
 
-    def _out_of_memory_message(self, layer: str, asked: int, count: int) -> str:
-        """Return what to say about a step with `count` images; measures what would fit."""
+    def _out_of_memory(self, layer: str, asked: int, count: int) -> MinideconvError:
+        """Return the error of a step with `count` images; measures what would fit."""
         self._graph_cache.forget()
-        self._optimizer.zero_grad()
+        self._stage.optimizer.zero_grad()
         memory.release()
         room = memory.room_on_device()
         fits, twice = largest_batch(self._trial, count, room), 0
@@ -277,7 +237,6 @@ class DeviceStep:
 
     def _trial(self, count: int) -> int:
         """Compute the gradient of `count` black images; return the most bytes that arrays had."""
-        assert self._double_buffer is not None
         size = self.config.input_size
         self._double_buffer.current.fill(0)
         _, pixels, targets = Layout(count, size, size, 1).view(self._double_buffer.current)
@@ -286,7 +245,7 @@ class DeviceStep:
             with memory.measured() as peak, self.strategy.no_sync(self.model):
                 self._forward(pixels, targets)[2].backward()
         finally:
-            self._optimizer.zero_grad()
+            self._stage.optimizer.zero_grad()
             set_buffers(self.model, buffers)
             random.set_state(rng_state)
         return peak.nbytes

@@ -12,10 +12,10 @@
 
 // From a channel's moments: what normalises it, and if `follow` the running averages, with the
 // unbiased variance.
-__device__ __forceinline__ void settle(i32 channel, double mean, double var, double count,
-                                       double eps, i32 follow, double momentum,
-                                       RUNNING* running_mean, RUNNING* running_var,
-                                       double* inv_std) {
+__device__ __forceinline__ void keep_statistics(i32 channel, double mean, double var,
+                                                double count, double eps, i32 follow,
+                                                double momentum, RUNNING* running_mean,
+                                                RUNNING* running_var, double* inv_std) {
   inv_std[channel] = 1.0 / sqrt(var + eps);
   if (!follow) return;
   const RUNNING keep = (RUNNING)(1.0 - momentum);
@@ -62,22 +62,12 @@ extern "C" __global__ void finish_statistics(const double* __restrict__ totals, 
   const i32 channel = moments_of(totals, parts, channels, x, count, scratch, mean, var);
   if (channel < 0) return;
   means[channel] = mean;
-  settle(channel, mean, var, count, eps, follow, momentum, running_mean, running_var, inv_std);
+  keep_statistics(channel, mean, var, count, eps, follow, momentum, running_mean, running_var,
+                  inv_std);
 }
 
-extern "C" __global__ void from_moments(const double* __restrict__ means,
-                                        const double* __restrict__ variances, i32 channels,
-                                        double count, double eps, i32 follow, double momentum,
-                                        RUNNING* __restrict__ running_mean,
-                                        RUNNING* __restrict__ running_var,
-                                        double* __restrict__ inv_std) {
-  GRID_STRIDE(channel, channels)
-  settle((i32)channel, means[channel], variances[channel], count, eps, follow, momentum,
-         running_mean, running_var, inv_std);
-}
-
-// From the moments of several processes, a row for each: how many values, every channel's mean, every
-// channel's squares about it. One after the other, so that all of them get the same bits.
+// From the moments of several processes, a row for each: how many values, every channel's mean,
+// every channel's squares about it. One after the other, so that all of them get the same bits.
 extern "C" __global__ void merge_moments(const double* __restrict__ rows, i32 processes,
                                          i32 channels, double eps, i32 follow, double momentum,
                                          RUNNING* __restrict__ running_mean,
@@ -100,8 +90,8 @@ extern "C" __global__ void merge_moments(const double* __restrict__ rows, i32 pr
       squares += row[1 + channels + channel] + row[0] * d * d;
     }
     means[channel] = mean;
-    settle((i32)channel, mean, squares / count, count, eps, follow, momentum, running_mean,
-           running_var, inv_std);
+    keep_statistics((i32)channel, mean, squares / count, count, eps, follow, momentum,
+                    running_mean, running_var, inv_std);
     if (channel == 0) total[0] = count;
   }
 }

@@ -1,8 +1,8 @@
 // Sums over all pixels, one for each channel, in two steps and always in the same order.
 //
 // First every block adds up its share, each thread its own rows, then the threads of a column in a
-// tree; the block's part goes to memory. A second, small kernel adds the parts. There are as many
-// parts as the shape of the array says, whatever the GPU, so the result has the same bits anywhere.
+// tree; the block's part goes to memory. A second, small kernel adds the parts. Their number follows
+// from the shape of the array, whatever the GPU, so the result has the same bits anywhere.
 //
 // Sums are double: a few numbers are added up as REAL, and these sums as double. A GPU for games is
 // slow in double, but not when that happens once for several numbers that come from memory.

@@ -11,9 +11,9 @@
 //   - The sum runs over taps inside and channels outside: nine taps in a row then find their
 //     pixels in the first cache, where `copy_16_kept` leaves them.
 //   - STAGES buffers: while one is multiplied, the next STAGES - 1 are on their way. One barrier a
-//     step: it says that the next buffer has arrived for all, and that all are done with the last.
-//   - In shared memory a row is four vectors of 16 bytes, and vector v of row r lies at place
-//     v ^ (r / 2 % 4). The eight rows that `load_four` reads at once lie in eight different groups
+//     step: behind it the next buffer has arrived for all, and all are done with the last.
+//   - In shared memory a row is four vectors of 16 bytes, and vector v of row r is at place
+//     v ^ (r / 2 % 4). The eight rows that `load_four` reads at once are in eight different groups
 //     of banks, and so do the vectors that eight threads write.
 //   - Blocks that share pixels have neighbouring numbers and run at the same time; the weights,
 //     which all share, stay in the second cache.
@@ -52,7 +52,7 @@
 #define TILE_N (BLOCK_N * VECTORS * 16)
 #define OUTSIDE (-(1 << 30))
 
-// Where vector `column` of row `row` of a tile lies, in bytes.
+// Where vector `column` of row `row` of a tile is, in bytes.
 __device__ __forceinline__ i32 place(i32 row, i32 column) {
   return (row * VECTORS + (column ^ (row / 2 % VECTORS))) * 16;
 }

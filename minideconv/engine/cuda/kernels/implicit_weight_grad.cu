@@ -8,7 +8,7 @@
 // are stored in memory. A thread copies the same channels of the same tap in every step, so a tile
 // may reach over several taps: for 64 channels, 128 rows are two taps.
 //
-//   - mma wants pixels side by side, so fragments are read turned: 16-bit numbers by
+//   - mma needs pixels side by side, so fragments are read turned: 16-bit numbers by
 //     `load_four_turned`, which exchanges rows and columns of 8 x 8 numbers on the way. For float32
 //     there is no such instruction; a lane reads the channels that it needs of a pixel as vectors,
 //     and rows and columns of the warp's tile are numbered so that these are neighbours (`row_of`,
@@ -41,7 +41,7 @@
 #define TILE_M (PIXELS * VECTORS_M * 16)  // bytes
 #define TILE_N (PIXELS * VECTORS_N * 16)
 
-// Where vector `column` of row `row` lies in a tile of `width` vectors a row, in bytes. Eight lanes
+// Where vector `column` of row `row` is in a tile of `width` vectors a row, in bytes. Eight lanes
 // that are served together must find eight different groups of banks (column modulo 8):
 // `load_four_turned` reads one column of 8 rows; as float32, 8 lanes read columns c and c + 2 of 4
 // rows (WARP 64), or c and c + 1 (WARP 32).

@@ -1,6 +1,5 @@
 // compile: REAL=float ACC=float
-// What a training loop wants to know later, kept on the device: the losses of the steps since they
-// were last read.
+// The losses of the steps of a training loop since they were last read, kept on the device.
 
 // losses[step_index] += weight * loss, in double as the host adds them up; the first batch of a
 // step sets the sum to zero, the last one goes on to the next place. Where there is no place left,

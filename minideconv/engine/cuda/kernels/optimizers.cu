@@ -1,11 +1,11 @@
 // The steps of SGD and Adam: every array is read once and written once. optim/sgd.py and
-// optim/adam.py say what the letters mean.
+// optim/adam.py define the letters.
 //
 // A step does a dozen operations for 20 or 28 bytes, so memory sets its time.
 //
-// What changes from step to step is given by value (sgd, adam), or lies in memory (sgd_on_device,
+// What changes from step to step is given by value (sgd, adam), or is in memory (sgd_on_device,
 // adam_on_device): a recorded graph starts the same launch again and again, with the same
-// arguments. Then skip[0] says whether this step changes nothing, and skip[1] how many such steps
+// arguments. Then skip[0] is whether this step changes nothing, and skip[1] how many such steps
 // there were.
 //
 // with: packs.cuh

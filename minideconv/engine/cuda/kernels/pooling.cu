@@ -6,7 +6,7 @@
 //     gather         read the plane at every window's tap
 //
 // A tap is one byte, a quarter of a float. A plane is written once, zeros and values together, by
-// threads that own its pixels and ask which values are theirs: nothing is cleared before, and never
+// threads that own its pixels and find their values: nothing is cleared before, and never
 // do two threads meet at a pixel, so that the sums of windows that overlap have one order, that of
 // the taps.
 //

@@ -14,7 +14,7 @@
 //   D  columns 2 q and 2 q + 1 of rows g and g + 8:  d[0], d[1] (g)   d[2], d[3] (g + 8)
 //
 // In bytes this is one picture for all three types, and so is everything that is built on it here:
-// memory is moved in vectors of 16 bytes, and only `mma` and `rounded` ask what they hold.
+// memory is moved in vectors of 16 bytes, and only `mma` and `rounded` depend on what they hold.
 //
 // Source: PTX ISA, "Warp-level matrix instructions" (mma, ldmatrix) and "cp.async"; compute
 // capability 8.0 and later.
@@ -85,7 +85,7 @@ __device__ __forceinline__ void wait_for_groups() {
   asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
 }
 
-// Four blocks of 8 rows of 16 bytes; lanes 8 i to 8 i + 7 say where the rows of block i begin. Lane
+// Four blocks of 8 rows of 16 bytes; lanes 8 i to 8 i + 7 hold the addresses of block i's rows. Lane
 // 4 g + q receives word q of row g of each. Turned, for 16-bit numbers: numbers 2 q and 2 q + 1 of
 // column g.
 __device__ __forceinline__ void load_four(u32* words, Shared row) {

@@ -1,5 +1,5 @@
-// Unpooling by switches that know the pixel but not their window: any number of values may belong
-// to one pixel, and no formula says which. So each pixel first gets a list of its values.
+// Unpooling by switches that hold the pixel but not their window: any number of values may belong
+// to one pixel, and no formula gives which. So each pixel first gets a list of its values.
 //
 //     make_lists  every value enters itself at the head of its pixel's list
 //     add_lists   every pixel adds up its list, by the numbers of the values
