@@ -40,14 +40,16 @@ from minideconv.engine.cpu.compiled.direct_weight import weight_grad
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch, streamed
-from minideconv.engine.cpu.compiled.tiles import tile_slide, tile_store_part, tile_stream
-from minideconv.engine.cpu.compiled.vectors import (
-    LANES,
+from minideconv.engine.cpu.compiled.tiles import (
     tile_add,
     tile_load,
+    tile_slide,
     tile_store,
+    tile_store_part,
+    tile_stream,
     tile_zeros,
 )
+from minideconv.engine.cpu.compiled.vectors import LANES
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.ops.im2col import Window
 
@@ -65,8 +67,6 @@ _BAND = 1 << 18  # bytes of padded input that are made at a time
 _LONG = 1024  # products in a sum: more are added up in pieces, so that they round less
 _PIECE = 128  # channels in a piece
 
-Array = Any  # flat float32, as numba sees it
-
 
 def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
     """Return whether these kernels can: float32; `input_grad` also needs stride 1."""
@@ -82,21 +82,7 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
     @kernel
-    def convolve(
-        x: Array,
-        w: Array,
-        bias: Array,
-        y: Array,
-        padded: Array,
-        columns: int,
-        past: bool,
-        window: tuple[tuple[int, int], ...],
-        c: int,
-        k: int,
-        band: int,
-        first: int,
-        last: int,
-    ) -> None:
+    def convolve(x, w, bias, y, padded, columns, past, window, c, k, band, first, last):
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 
         `columns` is the width of the padded copy, or 0 if none is needed; `past`: y is written

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,14 +29,8 @@ from minideconv.engine.cpu.compiled.copies import copy, copy_band, widen
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch
-from minideconv.engine.cpu.compiled.vectors import (
-    LANES,
-    load,
-    store,
-    tile_fma,
-    tile_store,
-    tile_zeros,
-)
+from minideconv.engine.cpu.compiled.tiles import tile_fma, tile_store, tile_zeros
+from minideconv.engine.cpu.compiled.vectors import LANES, load, store
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.ops.im2col import Window
 
@@ -46,8 +40,6 @@ __all__ = ["weight_grad"]
 _TILES = ((16, 1), (9, 1), (9, 2), (12, 2), (8, 3), (6, 4), (4, 5)) if WIDE else ((6, 1),)
 _PIXELS = 512  # in a unit: so many of x and dy stay near
 
-Array = Any  # flat float32, as numba sees it
-
 
 @cache
 def _correlate(R: int, Q: int) -> Callable[..., None]:
@@ -55,22 +47,8 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
 
     @kernel
     def correlate(
-        x: Array,
-        dy: Array,
-        total: Array,
-        padded: Array,
-        columns: int,
-        lanes: int,
-        crossed: bool,
-        window: tuple[tuple[int, int], ...],
-        n: int,
-        c: int,
-        k: int,
-        band: int,
-        together: int,
-        first: int,
-        last: int,
-    ) -> None:
+        x, dy, total, padded, columns, lanes, crossed, window, n, c, k, band, together, first, last
+    ):
         """Compute the sums over the units `first` to `last`: `total` holds tile after tile.
 
         A unit is `band` output rows of one image, or `together` whole images. `columns` is the
@@ -148,17 +126,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
 
 
 @kernel
-def _collect(
-    totals: Array,
-    parts: int,
-    size: int,
-    tile: tuple[int, int],
-    crossed: bool,
-    taps: int,
-    length: int,
-    k: int,
-    dw: Array,
-) -> None:
+def _collect(totals, parts, size, tile, crossed, taps, length, k, dw):
     """Add up the `parts` totals of `size` numbers, in order, and put their tiles in place."""
     R, width = tile
     for at in range(0, size, LANES):

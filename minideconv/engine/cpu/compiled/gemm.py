@@ -19,27 +19,18 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.streams import prefetch
-from minideconv.engine.cpu.compiled.tiles import tile_stream
-from minideconv.engine.cpu.compiled.vectors import (
-    LANES,
-    _float,
-    _lanes,
-    fma,
-    load,
-    splat,
+from minideconv.engine.cpu.compiled.tiles import (
     tile_fma,
     tile_load,
     tile_store,
+    tile_stream,
     tile_zeros,
-    vector,
 )
+from minideconv.engine.cpu.compiled.vectors import LANES, fma, load, splat, total
 from minideconv.engine.cpu.memory import empty
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
@@ -47,8 +38,6 @@ __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 _ROWS = 16  # of x; with more the multiplications take longer than the reading
 _STRIP = 4 * LANES  # columns of W that are worked on at a time
 _PARTS = 8  # fixed, so that results do not depend on the number of threads
-
-Array = Any  # flat float32, as numba sees it
 
 
 def fits(rows: int, e: int, k: int, dtype: Any) -> bool:
@@ -73,7 +62,7 @@ def _parts(e: int) -> list[tuple[int, int]]:
 
 
 @kernel
-def _add_rows(x: Array, w: Array, y: Array, n: int, e: int, k: int, first: int, last: int) -> None:
+def _add_rows(x, w, y, n, e, k, first, last):
     """Add ``x[:, first:last] @ w[first:last]`` to y; n is even."""
     for row in range(first, last, 8):
         for strip in range(0, k, _STRIP):
@@ -112,23 +101,8 @@ def forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 # Gradient by the input
 
 
-@intrinsic
-def _total(typing: Any, v: Any) -> Any:
-    """Return the sum of a vector's 16 numbers, added pairwise."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(_float, [_float, _lanes])
-        name = f"llvm.vector.reduce.fadd.v{LANES}f32"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [_float(-0.0), *values], fastmath=("reassoc",))
-
-    return types.float32(vector), generate
-
-
 @kernel
-def _dot_rows(
-    dy: Array, w: Array, dx: Array, n: int, e: int, k: int, first: int, last: int
-) -> None:
+def _dot_rows(dy, w, dx, n, e, k, first, last):
     """``dx[:, first:last] = dy @ w[first:last].T``; n is even."""
     for row in range(first, last, 4):
         a, b, c, d = row * k, (row + 1) * k, (row + 2) * k, (row + 3) * k
@@ -145,10 +119,10 @@ def _dot_rows(
                 b0, b1 = fma(w1, u0, b0), fma(w1, u1, b1)
                 c0, c1 = fma(w2, u0, c0), fma(w2, u1, c1)
                 d0, d1 = fma(w3, u0, d0), fma(w3, u1, d1)
-            dx[image * e + row], dx[(image + 1) * e + row] = _total(a0), _total(a1)
-            dx[image * e + row + 1], dx[(image + 1) * e + row + 1] = _total(b0), _total(b1)
-            dx[image * e + row + 2], dx[(image + 1) * e + row + 2] = _total(c0), _total(c1)
-            dx[image * e + row + 3], dx[(image + 1) * e + row + 3] = _total(d0), _total(d1)
+            dx[image * e + row], dx[(image + 1) * e + row] = total(a0), total(a1)
+            dx[image * e + row + 1], dx[(image + 1) * e + row + 1] = total(b0), total(b1)
+            dx[image * e + row + 2], dx[(image + 1) * e + row + 2] = total(c0), total(c1)
+            dx[image * e + row + 3], dx[(image + 1) * e + row + 3] = total(d0), total(d1)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -171,7 +145,7 @@ def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _outer(x: Array, dy: Array, dw: Array, n: int, e: int, k: int, first: int, last: int) -> None:
+def _outer(x, dy, dw, n, e, k, first, last):
     """``dw[first:last] = x[:, first:last].T @ dy``."""
     for row in range(first, last, 4):
         for strip in range(0, k, _STRIP):

@@ -26,7 +26,7 @@ __all__ = ["adam", "plain_sgd", "sgd"]
 
 
 @kernel
-def plain_sgd(w, g, lr, weight_decay):  # type: ignore[no-untyped-def]
+def plain_sgd(w, g, lr, weight_decay):
     """Take a step without momentum."""
     lr, weight_decay = np.float32(lr), np.float32(weight_decay)
     for i in range(w.size):
@@ -34,7 +34,7 @@ def plain_sgd(w, g, lr, weight_decay):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sgd(w, g, v, lr, momentum, undamped, decay, nesterov):  # type: ignore[no-untyped-def]
+def _sgd(w, g, v, lr, momentum, undamped, decay, nesterov):
     d = fma(decay, w, g)
     v = fma(momentum, v, undamped * d)
     step = fma(momentum, v, d) if nesterov else v
@@ -42,7 +42,7 @@ def _sgd(w, g, v, lr, momentum, undamped, decay, nesterov):  # type: ignore[no-u
 
 
 @kernel
-def sgd(w, g, v, lr, momentum, undamped, weight_decay, nesterov):  # type: ignore[no-untyped-def]
+def sgd(w, g, v, lr, momentum, undamped, weight_decay, nesterov):
     """Take a step with momentum; `undamped` is 1 - dampening."""
     options = splat(lr), splat(momentum), splat(undamped), splat(weight_decay), nesterov
     whole = w.size // LANES * LANES
@@ -66,7 +66,7 @@ def sgd(w, g, v, lr, momentum, undamped, weight_decay, nesterov):  # type: ignor
 
 
 @kernel
-def _adam(w, g, m, v, rate, b1, new1, b2, new2, least, decay, shrink):  # type: ignore[no-untyped-def]
+def _adam(w, g, m, v, rate, b1, new1, b2, new2, least, decay, shrink):
     d = fma(decay, w, g)
     m = fma(b1, m, new1 * d)
     v = fma(b2, v, new2 * d * d)
@@ -74,7 +74,7 @@ def _adam(w, g, m, v, rate, b1, new1, b2, new2, least, decay, shrink):  # type: 
 
 
 @kernel
-def adam(w, g, m, v, rate, b1, b2, least, decay, shrink):  # type: ignore[no-untyped-def]
+def adam(w, g, m, v, rate, b1, b2, least, decay, shrink):
     """Take a step; `decay` adds to the gradient (Adam), `shrink` multiplies w itself (AdamW)."""
     options = (splat(rate), splat(b1), splat(1 - b1), splat(b2), splat(1 - b2))
     others = (splat(least), splat(decay), splat(shrink))

@@ -59,7 +59,7 @@ _DU = 36 * 17 * PANEL
 
 
 @kernel
-def _cut_out(x, base, size, c, top, left, side, lanes, tile):  # type: ignore[no-untyped-def]
+def _cut_out(x, base, size, c, top, left, side, lanes, tile):
     """Copy side x side pixels of an image, from (top, left) on, and zeros where it has none."""
     h, w = size
     for q in range(side * side):
@@ -72,7 +72,7 @@ def _cut_out(x, base, size, c, top, left, side, lanes, tile):  # type: ignore[no
 
 
 @kernel
-def _transform_tiles(  # type: ignore[no-untyped-def]
+def _transform_tiles(
     x, size, c, channels, origin, grid, first, last, width, gradient, v, rows, scratch, tile
 ):
     """Transform some channels of the tiles `first` to `last`, `width` channels side by side."""
@@ -97,7 +97,7 @@ def _transform_tiles(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _square_of_weights(w, c, k, first_c, first_k, turned, square):  # type: ignore[no-untyped-def]
+def _square_of_weights(w, c, k, first_c, first_k, turned, square):
     """Copy 3 x 3 kernels of up to 16 x 16 channels, zeros behind: square[tap, c, k].
 
     w is (3, 3, C, K) or, `turned`, (3, 3, K, C) with the taps to be reversed.
@@ -120,7 +120,7 @@ def _square_of_weights(w, c, k, first_c, first_k, turned, square):  # type: igno
 
 
 @kernel
-def _fetch_weights(w, c, k, first_c, first_k, turned):  # type: ignore[no-untyped-def]
+def _fetch_weights(w, c, k, first_c, first_k, turned):
     """Ask for 16 x PANEL kernels early: they lie in short pieces that no processor foresees."""
     for tap in range(9):
         if turned:
@@ -133,9 +133,7 @@ def _fetch_weights(w, c, k, first_c, first_k, turned):  # type: ignore[no-untype
 
 
 @kernel
-def _transform_weights(  # type: ignore[no-untyped-def]
-    w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square
-):
+def _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square):
     """Transform the kernels of a chunk of input and a panel of output channels."""
     for b in range(first_c, last_c, 16):
         _fetch_weights(w, c, k, b + 16, first_k, turned)
@@ -151,7 +149,7 @@ def _transform_weights(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch, tile):  # type: ignore[no-untyped-def]
+def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch, tile):
     """Transform a panel of M to pixels, add the bias, leave out what sticks out of the image."""
     (h, w), (th, tw) = size, grid
     plane = rows * PANEL
@@ -176,9 +174,7 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
 
 
 @kernel
-def convolve(  # type: ignore[no-untyped-def]
-    x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels
-):
+def convolve(x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels):
     """Compute output channels ``panels[0] : panels[1]`` of the tiles ``tiles[0] : tiles[1]``.
 
     x is (N, *size, C), w (3, 3, C, K), y (N, *out, K), all flat; `turned`: w is (3, 3, K, C) and
@@ -224,7 +220,7 @@ def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool]
 
 
 @kernel
-def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):  # type: ignore[no-untyped-def]
+def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):
     """Add G.T dU G to these channels of dw, or begin with it, if `fresh`."""
     for ci in range(b, min(b + 16, c)):
         for kj in range(first_k, min(first_k + PANEL, k), 16):
@@ -237,7 +233,7 @@ def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):  # type:
 
 
 @kernel
-def correlate(x, dy, dw, work, plan, size, c, origin, out, k, grid, tiles, panels):  # type: ignore[no-untyped-def]
+def correlate(x, dy, dw, work, plan, size, c, origin, out, k, grid, tiles, panels):
     """Compute what the tiles ``tiles[0] : tiles[1]`` give to output channels `panels` of dw.
 
     The sums over the tiles of a block, dU, are transformed to taps before the next block adds its
