@@ -7,7 +7,7 @@ import pytest
 
 numba = pytest.importorskip("numba", reason="numba is not installed (extra fast)")
 
-from minideconv.engine.cpu.compiled import selections, streams, tiles, transpose, vectors  # noqa: E402
+from minideconv.engine.cpu.compiled import selections, streams, tiles, transpose, vectors  # noqa: E402  needs numba
 
 # compiled anew each time: kernels of the library may come from the disk
 load, load_part, load_taps = vectors.load, vectors.load_part, selections.load_taps

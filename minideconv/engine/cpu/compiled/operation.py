@@ -45,6 +45,7 @@ __all__ = [
     "LANES",
     "Memory",
     "array",
+    "byte_lanes",
     "call",
     "constant",
     "every",
@@ -55,34 +56,33 @@ __all__ = [
     "lanes",
     "operation",
     "repeat",
+    "taps",
     "tile",
     "vector",
-    "vector_type",
 ]
 
 LANES = 16
 LINE = 64  # bytes of a cache line
 
 float32, int32, int64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-lanes = ir.VectorType(float32, LANES)
+lanes, byte_lanes = ir.VectorType(float32, LANES), ir.VectorType(ir.IntType(8), LANES)
 
 
-def vector_type(name: str, lanes: Any) -> types.Type:
-    """Return a new type of numba that stands for LLVM's type `lanes`."""
+class Lanes(types.Type):
+    """numba's type of 16 numbers side by side, "float32" or "uint8"."""
 
-    class Lanes(types.Type):
-        def __init__(self) -> None:
-            super().__init__(name=name)
-
-    @register_model(Lanes)
-    class Model(models.PrimitiveModel):
-        def __init__(self, manager: Any, kind: Any) -> None:
-            super().__init__(manager, kind, lanes)
-
-    return Lanes()
+    def __init__(self, dtype: str) -> None:
+        super().__init__(name=f"{dtype}x{LANES}")
+        self.dtype = dtype
 
 
-vector = vector_type(f"float32x{LANES}", lanes)
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, lanes if kind.dtype == "float32" else byte_lanes)
+
+
+vector, taps = Lanes("float32"), Lanes("uint8")
 array, constant, tile = (types.Opaque(name) for name in ("array", "constant", "tile"))
 index = types.intp
 

@@ -15,17 +15,16 @@ are what switches are made of, one byte each; sixteen of them are a vector of th
 
 from __future__ import annotations
 
-from llvmlite import ir
 from numba.core import types
 
 from minideconv.engine.cpu.compiled.operation import (
-    LANES,
     array,
+    byte_lanes,
     index,
     operation,
     repeat,
+    taps,
     vector,
-    vector_type,
 )
 from minideconv.engine.cpu.compiled.vectors import ZERO
 
@@ -38,14 +37,11 @@ __all__ = [
     "where_tap",
 ]
 
-_bytes = ir.VectorType(ir.IntType(8), LANES)
-taps = vector_type(f"uint8x{LANES}", _bytes)
-
 
 @operation(taps(array, index))
 def load_taps(builder, array, index):
     """Return ``array[index : index + 16]``."""
-    return array.load(index, _bytes)
+    return array.load(index, byte_lanes)
 
 
 @operation(types.void(array, index, taps))
