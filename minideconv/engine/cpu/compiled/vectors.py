@@ -22,6 +22,7 @@ from numba.core import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global
 from numba.extending import lower_builtin
 
+from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.operation import (
     LANES,
     array,
@@ -41,10 +42,12 @@ __all__ = [
     "fma",
     "load",
     "load_part",
+    "load_up_to",
     "maximum",
     "splat",
     "store",
     "store_part",
+    "store_up_to",
     "total",
 ]
 
@@ -82,6 +85,21 @@ def store_part(builder, array, index, value, count):
     """``array[index : index + count] = value[:count]``, count <= 16; writes nothing else."""
     arguments = (value, array.pointer(index, lanes, writes=True), int32(4), _first(builder, count))
     call(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), *arguments)
+
+
+@kernel
+def load_up_to(array, index, count):
+    """`load_part`, of 16 if `count` is more; quicker where that is usual."""
+    return load(array, index) if count >= LANES else load_part(array, index, count)
+
+
+@kernel
+def store_up_to(array, index, value, count):
+    """`store_part`, of 16 if `count` is more; quicker where that is usual."""
+    if count >= LANES:
+        store(array, index, value)
+    else:
+        store_part(array, index, value, count)
 
 
 @operation(vector(types.float32))

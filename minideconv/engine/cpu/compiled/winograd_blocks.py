@@ -17,7 +17,7 @@ channels, multiplied while they are warm, and the finished panel of M is transfo
 Recomputing U for every block costs about as much as the products of nine tiles, and it saves the
 traffic of four times the weights. Only where U is small (`_KEPT`) it stays for the next block.
 
-What lies where (numbers of float32; t is a tile, p a plane, c and k channels)::
+What is stored where (numbers of float32; t is a tile, p a plane, c and k channels)::
 
     V   [c // 16] [p] [t] [c % 16]             `rows` tiles a plane
     U   [k // 32] [p] [c] [k % 32]             `pitch` channels a plane
@@ -34,7 +34,15 @@ import numpy as np
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.streams import prefetch
 from minideconv.engine.cpu.compiled.transpose import transpose
-from minideconv.engine.cpu.compiled.vectors import load, load_part, splat, store, store_part
+from minideconv.engine.cpu.compiled.vectors import (
+    load,
+    load_part,
+    load_up_to,
+    splat,
+    store,
+    store_part,
+    store_up_to,
+)
 from minideconv.engine.cpu.compiled.winograd_products import (
     CHUNK,
     PANEL,
@@ -67,8 +75,7 @@ def _cut_out(x, base, size, c, top, left, side, lanes, tile):
     for r in range(max(0, -top), min(side, h - top)):
         for s in range(max(0, -left), min(side, w - left)):
             i = base + ((top + r) * w + left + s) * c
-            pixel = load(x, i) if lanes == 16 else load_part(x, i, lanes)
-            store(tile, (r * side + s) * 16, pixel)
+            store(tile, (r * side + s) * 16, load_up_to(x, i, lanes))
 
 
 @kernel
@@ -121,7 +128,7 @@ def _square_of_weights(w, c, k, first_c, first_k, turned, square):
 
 @kernel
 def _fetch_weights(w, c, k, first_c, first_k, turned):
-    """Ask for 16 x PANEL kernels early: they lie in short pieces that no processor foresees."""
+    """Request 16 x PANEL kernels early: they are in short pieces that no processor foresees."""
     for tap in range(9):
         if turned:
             for ki in range(PANEL):
@@ -167,10 +174,7 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
             for i in range(high):
                 for j in range(wide):
                     pixel = load(tile, (4 * i + j) * 16) + added
-                    if lanes == 16:
-                        store(y, base + (i * w + j) * k, pixel)
-                    else:
-                        store_part(y, base + (i * w + j) * k, pixel, lanes)
+                    store_up_to(y, base + (i * w + j) * k, pixel, lanes)
 
 
 @kernel
