@@ -1,4 +1,4 @@
-"""Channels last: how the engine keeps images and weights in memory, whatever their shape says.
+"""Channels last: how the engine keeps images and weights in memory, whatever their shape.
 
 An image batch of shape (N, C, H, W) is stored as (N, H, W, C): the values of one pixel are
 neighbours. Sums over channels and products with a weight matrix then run along memory, and the
@@ -17,6 +17,7 @@ from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
+    "as_images",
     "assign",
     "contiguous",
     "empty_weight",
@@ -29,12 +30,12 @@ __all__ = [
 _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the cache
 
 
-def contiguous(numbers: Any) -> Any:
+def contiguous(numbers: Any, dtype: Any = None) -> Any:
     """Return an array, such as a bias, with its numbers side by side, as kernels read them.
 
-    A view if it is stored that way; None for none.
+    It is converted to `dtype` if one is given; a view if it is stored that way; None for None.
     """
-    return None if numbers is None else get_xp(numbers).ascontiguousarray(numbers)
+    return None if numbers is None else get_xp(numbers).ascontiguousarray(numbers, dtype)
 
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:
@@ -47,13 +48,21 @@ def from_channels_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 3, 1, 2)
 
 
+def as_images(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """View (pixels, C), channels last, in the shape of `like`, (N, C, H, W) or (N, C)."""
+    if like.ndim == 2:
+        return pixels
+    n, c, h, w = like.shape
+    return from_channels_last(pixels.reshape(n, h, w, c))
+
+
 def taps_first(weight: np.ndarray) -> np.ndarray:
     """(K, C, kh, kw) in any order -> (kh, kw, C, K), contiguous; a view if that is its layout."""
     return get_xp(weight).ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
 def with_taps_first(weight: np.ndarray) -> np.ndarray:
-    """Return `weight` (K, C, kh, kw) with the same values and shape, lying as (kh, kw, C, K)."""
+    """Return `weight` (K, C, kh, kw) with the same values and shape, stored as (kh, kw, C, K)."""
     return taps_first(weight).transpose(3, 2, 0, 1)
 
 
@@ -67,8 +76,8 @@ def empty_weight(shape: tuple[int, int, int, int], dtype: Any = np.float32) -> n
 def assign(target: Any, source: Any) -> None:
     """``target[...] = source``, in blocks where one is a weight in another order than the other.
 
-    Copying numbers that are neighbours here and far apart there costs a cache line each, unless
-    they come from a block that stays in the cache: six times as fast for fc6.
+    Copying numbers that are neighbours in one array and far apart in the other costs a cache line
+    each, unless they come from a block that stays in the cache: six times as fast for fc6.
     """
     both = isinstance(target, np.ndarray) and isinstance(source, np.ndarray)
     if not both or target.ndim != 4 or target.strides == source.strides:
