@@ -247,7 +247,7 @@ assert make_arena() is None
 
 def test_when_the_arena_is_full_numpy_helps_out():
     class Tiny:
-        start, held = 0, 0
+        start, reserved = 0, 0
 
         def take(self, size):
             return None

@@ -27,7 +27,7 @@ def test_they_compute_a_convolution_with_three_taps(m):
 
 
 def test_rotated_taps_have_the_same_values_at_the_reciprocal_points():
-    """As the documentation says: the points come as p, 1/p, up to a factor that is a power of 2."""
+    """As in the documentation: the points come as p, 1/p, up to a factor that is a power of 2."""
     f, taps = matrices(4), values((3, 7), 0, "normal")
     reciprocal, factor = [5, 3, 4, 1, 2, 0], np.array([1, -2, -2, -0.5, -0.5, 1])
     permuted = factor[:, None] * (f.g @ taps)[reciprocal]

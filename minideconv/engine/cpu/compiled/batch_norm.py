@@ -1,4 +1,4 @@
-"""Batch normalisation's four walks over memory, compiled; `engine.batch_norm` says what they are.
+"""Batch normalisation's four walks over memory (see `engine.cpu.batch_norm`), compiled.
 
 An image batch in channels-last order is one long row of numbers in which the channels repeat. All
 arrays here are flat, and what belongs to a channel (its mean, its scale) is repeated until it fills

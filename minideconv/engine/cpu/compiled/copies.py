@@ -31,10 +31,10 @@ def _clear(target, base, count):
 def copy_band(x, image, size, channels, top, left, band, begin, rows, columns):
     """Copy `rows` x `columns` pixels of one image, from (top, left) on, to ``band[begin:]``.
 
-    Zeros lie outside the image.
+    Outside the image there are zeros.
     """
     h, w = size
-    zeros = min(max(-left, 0), columns)  # columns that lie left of the image
+    zeros = min(max(-left, 0), columns)  # columns left of the image
     first = max(left, 0)
     count = max(min(w - first, columns - zeros), 0)
     for r in range(rows):

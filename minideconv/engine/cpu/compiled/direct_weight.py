@@ -89,7 +89,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                             r = max(min(first_r, numbers - R), 0)
                             sums = tile_zeros(R, Q)
                             g = g_place
-                            ask = i == 0 and j == 0 and first_r == 0  # once for each number
+                            early = i == 0 and j == 0 and first_r == 0  # once for each number
                             for m in range(images):
                                 for p in range(rows):
                                     u = under + m * x_image + p * sh * x_pitch
@@ -98,7 +98,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             sums = tile_fma(
                                                 R, Q, sums, gs, g + r, 1, xs, u + first_v
                                             )
-                                            if ask and not columns:
+                                            if early and not columns:
                                                 for v in range(first_v, first_v + width, LANES):
                                                     prefetch(xs, u + next_x + v)
                                             u += sw * c
@@ -108,7 +108,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             sums = tile_fma(
                                                 R, Q, sums, xs, u + r, 1, gs, g + first_v
                                             )
-                                            if ask:
+                                            if early:
                                                 for v in range(first_v, first_v + width, LANES):
                                                     prefetch(gs, g + next_g + v)
                                             u += sw * c
@@ -156,15 +156,17 @@ class _Plan(NamedTuple):
     tile: tuple[int, int]
     crossed: bool  # dy gives the numbers, x the lanes
     size: int  # numbers in all tiles
-    taps: int  # runs of x at a pixel
-    length: int  # of a run
     columns: int  # of the padded copy of x, 0 if none is needed
     lanes: int  # channels of the padded copy of dy, 0 if none is needed
     room: int  # numbers in both copies
     band: int  # output rows in a unit
-    bands: int  # in an image
     together: int  # whole images in a unit, if they are small
-    shape: tuple[tuple[int, int], ...]  # the window, for compiled code
+
+
+def _runs(window: Window, c: int) -> tuple[int, int]:
+    """Return how many runs of x are under a window, and how long they are."""
+    kh, kw = window.kernel
+    return (kh, kw * c) if window.dilation[1] == 1 else (kh * kw, c)
 
 
 def _cycles(tile: tuple[int, int], numbers: int, vectors: int) -> float:
@@ -178,7 +180,7 @@ def _cycles(tile: tuple[int, int], numbers: int, vectors: int) -> float:
 def _plan(window: Window, c: int, k: int) -> _Plan:
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
     (_, w), (ho, wo) = window.size, window.out
-    taps, length = (kh, kw * c) if dw == 1 else (kh * kw, c)
+    taps, length = _runs(window, c)
     tile, crossed = min(
         ((tile, crossed) for crossed in (False, True) for tile in _TILES),
         key=lambda found: _cycles(found[0], *((k, length) if found[1] else (length, k))),
@@ -186,7 +188,7 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     (r, q), (numbers, vectors) = tile, (k, length) if crossed else (length, k)
     width = LANES * q
     blocks = -(-vectors // width)
-    # a tile that sticks out reads what lies behind the last number: zeros or other pixels
+    # a tile that sticks out reads what is behind the last number: zeros or other pixels
     whole_x = length % width == 0 if crossed else length >= r
     whole_dy = k >= r if crossed else k % width == 0
     lanes = 0 if whole_dy else max(r, k) if crossed else blocks * width
@@ -196,61 +198,30 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     band = max(1, min(ho, _PIXELS // wo))
     together = max(1, _PIXELS // (ho * wo))
     behind = together * reach(band, kh, sh, dh) * columns * c + max(r, width)
-    return _Plan(
-        tile,
-        crossed,
-        taps * blocks * -(-numbers // r) * r * width,
-        taps,
-        length,
-        columns,
-        lanes,
-        behind + together * band * wo * lanes,
-        band,
-        -(-ho // band),
-        together,
-        shape(window),
-    )
+    size = taps * blocks * -(-numbers // r) * r * width
+    room = behind + together * band * wo * lanes
+    return _Plan(tile, crossed, size, columns, lanes, room, band, together)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
     n, c, k = len(x), x.shape[3], dy.shape[3]
     plan = _plan(window, c, k)
-    edges = cut(-(-n // plan.together) * plan.bands, n, window, c, k)
+    bands = -(-window.out[0] // plan.band)
+    edges = cut(-(-n // plan.together) * bands, n, window, c, k)
     totals = workspace("totals", (len(edges), plan.size))
     correlate = _correlate(*plan.tile)
     x, dy = x.reshape(-1), dy.reshape(-1)
+    options = (plan.columns, plan.lanes, plan.crossed, shape(window), n, c, k)
+    unit = (plan.band, plan.together)
 
     def part(number: int) -> None:
-        correlate(
-            x,
-            dy,
-            totals[number],
-            workspace("band", (plan.room,)),
-            plan.columns,
-            plan.lanes,
-            plan.crossed,
-            plan.shape,
-            n,
-            c,
-            k,
-            plan.band,
-            plan.together,
-            *edges[number],
-        )
+        padded = workspace("band", (plan.room,))
+        correlate(x, dy, totals[number], padded, *options, *unit, *edges[number])
 
     map_ordered(part, range(len(edges)))
     dw = empty((*window.kernel, c, k))
-    r, q = plan.tile
-    _collect(
-        totals.reshape(-1),
-        len(edges),
-        plan.size,
-        (r, LANES * q),
-        plan.crossed,
-        plan.taps,
-        plan.length,
-        k,
-        dw.reshape(-1),
-    )
+    tile, (taps, length) = (plan.tile[0], LANES * plan.tile[1]), _runs(window, c)
+    flat = totals.reshape(-1)
+    _collect(flat, len(edges), plan.size, tile, plan.crossed, taps, length, k, dw.reshape(-1))
     return dw

@@ -15,7 +15,6 @@ So W is read with requests that run ahead (`prefetch`), and dW is written past t
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from minideconv.engine.cpu.compiled.tiles import (
 )
 from minideconv.engine.cpu.compiled.vectors import LANES, fma, load, splat, total
 from minideconv.engine.cpu.memory import empty
+from minideconv.engine.cpu.parts import ranges
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
@@ -51,10 +51,9 @@ def fits(rows: int, e: int, k: int, dtype: Any) -> bool:
     )
 
 
-def _parts(e: int) -> list[tuple[int, int]]:
-    """Cut the rows of W into parts of a multiple of 8."""
-    edges = [e // 8 * i // _PARTS * 8 for i in range(_PARTS + 1)]
-    return list(pairwise(edges))
+def _even(rows: np.ndarray) -> np.ndarray:
+    """Return the rows, and one of zeros if their number is odd."""
+    return rows if len(rows) % 2 == 0 else np.pad(rows, ((0, 1), (0, 0)))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -80,18 +79,14 @@ def _add_rows(x, w, y, n, e, k, first, last):
 def forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """(N, E) @ (E, K)."""
     (n, e), k = x.shape, w.shape[1]
-    even = n + n % 2
-    if even > n:
-        x = np.concatenate([x, np.zeros((1, e), x.dtype)])
-    parts = _parts(e)
-    sums = np.zeros((_PARTS, even, k), np.float32)
+    x, parts = _even(x), ranges(e, _PARTS, 8)
+    sums = np.zeros((len(parts), len(x), k), np.float32)
+    flat_x, flat_w = x.reshape(-1), w.reshape(-1)
 
     def part(number: int) -> None:
-        _add_rows(
-            x.reshape(-1), w.reshape(-1), sums[number].reshape(-1), even, e, k, *parts[number]
-        )
+        _add_rows(flat_x, flat_w, sums[number].reshape(-1), len(x), e, k, *parts[number])
 
-    map_ordered(part, range(_PARTS))
+    map_ordered(part, range(len(parts)))
     y = empty((n, k))
     np.sum(sums[:, :n], axis=0, out=y)
     return y
@@ -128,15 +123,13 @@ def _dot_rows(dy, w, dx, n, e, k, first, last):
 def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
     """(N, K) @ (E, K).T."""
     (n, k), e = dy.shape, w.shape[0]
-    even = n + n % 2
-    if even > n:
-        dy = np.concatenate([dy, np.zeros((1, k), dy.dtype)])
-    dx = empty((even, e))
+    dy = _even(dy)
+    dx = empty((len(dy), e))
 
     def part(edges: tuple[int, int]) -> None:
-        _dot_rows(dy.reshape(-1), w.reshape(-1), dx.reshape(-1), even, e, k, *edges)
+        _dot_rows(dy.reshape(-1), w.reshape(-1), dx.reshape(-1), len(dy), e, k, *edges)
 
-    map_ordered(part, _parts(e))
+    map_ordered(part, ranges(e, _PARTS, 8))
     return dx[:n]
 
 
@@ -163,5 +156,5 @@ def weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     def part(edges: tuple[int, int]) -> None:
         _outer(x.reshape(-1), dy.reshape(-1), dw.reshape(-1), n, e, k, *edges)
 
-    map_ordered(part, _parts(e))
+    map_ordered(part, ranges(e, _PARTS, 8))
     return dw

@@ -51,7 +51,7 @@ def pool(x, y, taps, first, last, height, width, channels, past):
 
 
 @kernel
-def scatter(y, taps, x, first, last, height, width, channels, past):
+def scatter(x, y, taps, first, last, height, width, channels, past):
     """Write each value to the pixel of its tap, and zeros to the other three."""
     line = width * channels
     zeros = splat(np.float32(0))
@@ -70,7 +70,7 @@ def scatter(y, taps, x, first, last, height, width, channels, past):
 
 
 @kernel
-def gather(x, taps, y, first, last, height, width, channels, past):
+def gather(x, y, taps, first, last, height, width, channels, past):
     """Fetch the pixel of each tap."""
     line = width * channels
     for row in range(first, last):

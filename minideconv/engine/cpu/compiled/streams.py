@@ -1,9 +1,9 @@
-"""How to ask memory for more: fetch early what will be read, write past the caches what is large.
+"""Getting more out of memory: fetch early what will be read, write past the caches what is large.
 
-**Reading.** A core asks for the lines that follow the last ones by itself, but cautiously: a walk
-that only adds up gets half of what memory could deliver. `prefetch` asks for a line some kilobytes
+**Reading.** A core fetches the lines that follow the last ones by itself, but cautiously: a walk
+that only adds up gets half of what memory could deliver. `prefetch` requests a line some kilobytes
 ahead; it arrives while the core still works on those before it. A line behind the array's end is no
-mistake: nothing is read, it is only asked for.
+mistake: nothing is read, it is only requested.
 
 **Writing.** An ordinary store reads its cache line from memory first and writes it back when the
 cache needs the room: two transfers where one would do, and something else is pushed out for it. A
@@ -34,7 +34,7 @@ from minideconv.engine.cpu.compiled.vectors import store
 
 __all__ = ["AHEAD", "prefetch", "put", "stream", "streamed"]
 
-AHEAD = 1024  # numbers, 4 KiB: how early a walk asks for a line
+AHEAD = 1024  # numbers, 4 KiB: how early a walk requests a line
 
 LARGE = 2 << 20  # bytes: the second-level cache of a core
 
@@ -46,7 +46,7 @@ def streamed(array: np.ndarray) -> bool:
 
 @operation(types.void(array, index))
 def prefetch(builder, array, index):
-    """Ask for the cache line of ``array[index]``, which may lie outside."""
+    """Request the cache line of ``array[index]``, which may be outside."""
     reading, into_second_level, data = int32(0), int32(2), int32(1)
     options = (reading, into_second_level, data)
     pointer = array.pointer(index, ir.IntType(8))
