@@ -247,17 +247,14 @@ def kernels_for(dtype: Any) -> Any:
 
 
 def _add_up(walk: Callable[..., None], parts: Parts, width: int, channels: int) -> Array:
-    """Add up what ``walk(*part, totals, more totals)`` sums in rows of `width`: (2, C), float64.
-
-    The parts' totals are added in order, and then what belongs to the same channel.
-    """
+    """Add up what ``walk(*part, totals, more totals)`` sums in rows of `width`: (2, C), float64."""
 
     def add(part: tuple[Array, ...]) -> Array:
         totals = np.zeros((2, width))
         walk(*part, *totals)
         return totals
 
-    totals = map_ordered(add, parts)
+    totals = map_ordered(add, parts)  # added in order, and then what is of the same channel
     return sum(totals[1:], totals[0]).reshape(2, -1, channels).sum(axis=1)
 
 
