@@ -12,8 +12,8 @@ from minideconv.engine.cpu.compiled import selections, streams, tiles, transpose
 # compiled anew each time: kernels of the library may come from the disk
 load, load_part, load_taps = vectors.load, vectors.load_part, selections.load_taps
 store, store_part, store_taps = vectors.store, vectors.store_part, selections.store_taps
-tile_zeros, tile_load, tile_store = vectors.tile_zeros, vectors.tile_load, vectors.tile_store
-tile_add, tile_fma, tile_slide = vectors.tile_add, vectors.tile_fma, tiles.tile_slide
+tile_zeros, tile_load, tile_store = tiles.tile_zeros, tiles.tile_load, tiles.tile_store
+tile_add, tile_fma, tile_slide = tiles.tile_add, tiles.tile_fma, tiles.tile_slide
 tile_store_part, tile_stream = tiles.tile_store_part, tiles.tile_stream
 stream, splat, turn = streams.stream, vectors.splat, transpose.transpose
 

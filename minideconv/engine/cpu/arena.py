@@ -30,7 +30,7 @@ class Arena:
     """Addresses 0 to `size`, all free, and the memory behind them unless ``memory=False``.
 
     A free area is [first address, address behind it, bytes of it that hold pages]: those that were
-    used and not given back to the system since. They are taken to lie at its beginning, which is so
+    used and not given back to the system since. They are taken to be its first bytes, which is so
     but for areas that were trimmed.
     """
 
@@ -92,8 +92,8 @@ class Arena:
 def make_arena() -> Arena | None:
     """Return an arena of as many addresses as the machine has memory; None where that is unwise.
 
-    Addresses cost nothing where the system lends them without keeping memory back. Not every system
-    does, and a process may have been given a limit.
+    Addresses cost nothing where the system gives them without reserving memory. Not every system
+    does, and a process may have a limit.
     """
     if sys.platform != "linux" or _limited():
         return None

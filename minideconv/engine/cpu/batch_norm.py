@@ -33,7 +33,7 @@ for float64 and without numba, in `engine.cpu.batch_norm_blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd
@@ -66,11 +66,13 @@ PART = 1 << 20  # numbers in a part: some tenths of a millisecond
 SAMPLE = 64  # pixels that give the rough mean
 SMALL = 8192  # numbers below which the reference is as fast
 
-Gradients = tuple[np.ndarray, np.ndarray, np.ndarray]
+Array = np.ndarray
+Parts = Sequence[tuple[Array, ...]]
+"""Flat pieces of one or several arrays of the same shape, for the worker threads."""
 
 
 @moments_core.faster("cpu")
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def moments(x: Array) -> tuple[Array, Array] | None:
     """Return the mean and the biased variance of every channel, (C,) in float64."""
     pixels = as_pixels(x)
     if pixels is None:
@@ -83,7 +85,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 @channel_sums_core.faster("cpu")
-def channel_sums(x: np.ndarray) -> np.ndarray | None:
+def channel_sums(x: Array) -> Array | None:
     """Return the sum of every channel, (C,): what a bias receives in the backward pass."""
     pixels = as_pixels(x)
     if pixels is None:
@@ -92,158 +94,176 @@ def channel_sums(x: np.ndarray) -> np.ndarray | None:
     return sums.astype(x.dtype)
 
 
-def _sums_about(pixels: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Sum ``d = x - shift`` and ``d²`` over the pixels: (2, C) in float64."""
-    walks = walks_for(pixels.dtype)
-    row = _rows([shift], walks.WIDTH, pixels.dtype)[0]
-
-    def add_up(part: np.ndarray) -> np.ndarray:
-        totals = np.zeros((2, row.size))
-        walks.moments(part, row, totals[0], totals[1])
-        return totals
-
-    return _add_parts(map_ordered(add_up, _parts(pixels)), shift.size)
-
-
 @normalize_core.faster("cpu")
 def normalize(
-    x: np.ndarray,
-    saved: BatchNormSaved,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-    relu: bool = False,
-) -> np.ndarray | None:
+    x: Array, saved: BatchNormSaved, weight: Array | None, bias: Array | None, relu: bool = False
+) -> Array | None:
     """Return ``weight * (x - mean) * inv_std + bias``, or its positive part if `relu`."""
-    pixels = as_pixels(x)
-    if pixels is None:
-        return None
-    walks = walks_for(x.dtype)
-    shift, error = _shift(saved, x.dtype)
-    numbers = (shift, *_scale_and_offset(saved, weight, bias, error))
-    rows = _rows(numbers, walks.WIDTH, x.dtype)
-    y = empty(pixels.shape, x.dtype)
-    past = walks.streamed(y)
-
-    def apply(parts: tuple[np.ndarray, np.ndarray]) -> None:
-        walks.normalize(parts[0], *rows, relu, parts[1], past)
-
-    map_ordered(apply, list(zip(_parts(pixels), _parts(y), strict=True)))
-    return as_images(y, x)
+    walks = _Walks.of(x, saved, weight, bias)
+    return None if walks is None else walks.normalize(relu)
 
 
 @batch_norm_backward_core.faster("cpu")
 def batch_norm_relu_backward(
-    dy: np.ndarray,
-    x: np.ndarray,
+    dy: Array,
+    x: Array,
     saved: BatchNormSaved,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
+    weight: Array | None,
+    bias: Array | None,
     training: bool,
     relu: bool = True,
-) -> Gradients | None:
+) -> tuple[Array, Array, Array] | None:
     """Return the gradients by x, weight and bias; without `relu` those of batch norm alone."""
-    walk = _Backward.of(dy, x, saved, weight, bias, relu) if training else None
-    if walk is None:
+    walks = _Walks.of(x, saved, weight, bias, dy, relu) if training else None
+    if walks is None:
         return None
-    dweight, dbias = walk.sums()
-    dx = walk.apply(dweight, dbias, walk.count)
+    dweight, dbias = walks.gradient_sums()
+    dx = walks.gradient(dweight, dbias, x.size // x.shape[1])
     return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
 
 
 @backward_sums_core.faster("cpu")
-def backward_sums(
-    dy: np.ndarray, x: np.ndarray, saved: BatchNormSaved
-) -> tuple[np.ndarray, np.ndarray] | None:
+def backward_sums(dy: Array, x: Array, saved: BatchNormSaved) -> tuple[Array, Array] | None:
     """Return the gradients by weight and bias, (C,) in float64."""
-    walk = _Backward.of(dy, x, saved, None, None, False)
-    return None if walk is None else walk.sums()
+    walks = _Walks.of(x, saved, None, None, dy)
+    return None if walks is None else walks.gradient_sums()
 
 
 @backward_apply_core.faster("cpu")
 def backward_apply(
-    dy: np.ndarray,
-    x: np.ndarray,
+    dy: Array,
+    x: Array,
     saved: BatchNormSaved,
-    weight: np.ndarray | None,
-    dweight: np.ndarray,
-    dbias: np.ndarray,
+    weight: Array | None,
+    dweight: Array,
+    dbias: Array,
     count: int,
     training: bool,
-) -> np.ndarray | None:
+) -> Array | None:
     """Return the gradient by x, given the sums over `count` values of a channel."""
-    walk = _Backward.of(dy, x, saved, weight, None, False) if training else None
-    return None if walk is None else walk.apply(dweight, dbias, count)
+    walks = _Walks.of(x, saved, weight, None, dy) if training else None
+    return None if walks is None else walks.gradient(dweight, dbias, count)
+
+
+# ---------------------------------------------------------------------------------------------
+# The walks
+
+
+def _sums_about(pixels: Array, shift: Array) -> Array:
+    """Sum ``d = x - shift`` and ``d²`` over the pixels: (2, C) in float64."""
+    kernels = kernels_for(pixels.dtype)
+    (row,) = _rows([shift], kernels.WIDTH, pixels.dtype)
+    parts = list(zip(_parts(pixels)))
+    return _add_up(lambda x, *totals: kernels.moments(x, row, *totals), parts, row.size, shift.size)
 
 
 @dataclass(frozen=True, slots=True)
-class _Backward:
-    """The two walks of the backward pass over one pair of arrays."""
+class _Walks:
+    """The walks over x, or over dy and x, once the statistics are there.
 
-    x: np.ndarray
-    saved: BatchNormSaved
-    count: int
-    walks: Any
-    error: np.ndarray
-    scale: np.ndarray
-    sign: list[np.ndarray]
-    pairs: list[tuple[np.ndarray, np.ndarray]]
+    ``z = scale (x - shift) + offset`` are the normalised values. `shift` is the mean in the
+    precision of x, `error` what it lacks: ``mean - shift``. `line` has the rows of shift, scale and
+    offset or, where a gradient passes everywhere, of shift, 0 and 1: every z is positive.
+    """
+
+    x: Array
+    parts: Parts
+    kernels: Any
+    inv_std: Array
+    error: Array
+    scale: Array
+    line: list[Array]
 
     @classmethod
     def of(
         cls,
-        dy: np.ndarray,
-        x: np.ndarray,
+        x: Array,
         saved: BatchNormSaved,
-        weight: np.ndarray | None,
-        bias: np.ndarray | None,
-        relu: bool,
-    ) -> _Backward | None:
+        weight: Array | None,
+        bias: Array | None,
+        dy: Array | None = None,
+        relu: bool = False,
+    ) -> _Walks | None:
         """Return the walks, or None if these arrays are left to the reference."""
         pixels = as_pixels(x)
-        above = None if pixels is None or dy.dtype != x.dtype else as_pixels(dy, copy=True)
-        if pixels is None or above is None:
+        above = pixels if dy is None else as_pixels(dy, copy=True)
+        if pixels is None or above is None or above.dtype != x.dtype:
             return None
-        walks = walks_for(x.dtype)
-        shift, error = _shift(saved, x.dtype)
-        scale, offset = _scale_and_offset(saved, weight, bias, error)
-        passes = (scale, offset) if relu else (np.zeros_like(shift), np.ones_like(shift))
-        sign = _rows((shift, *passes), walks.WIDTH, x.dtype)
-        pairs = list(zip(_parts(above), _parts(pixels), strict=True))
-        return cls(x, saved, len(pixels), walks, error, scale, sign, pairs)
+        kernels = kernels_for(x.dtype)
+        shift = saved.mean.astype(x.dtype)
+        error = saved.mean - shift
+        scale = saved.inv_std if weight is None else saved.inv_std * weight
+        offset = -error * scale if bias is None else bias - error * scale
+        passes = (scale, offset)
+        if dy is not None and not relu:
+            passes = (np.zeros_like(shift), np.ones_like(shift))
+        line = _rows((shift, *passes), kernels.WIDTH, x.dtype)
+        arrays = [pixels] if dy is None else [above, pixels]
+        parts = list(zip(*map(_parts, arrays), strict=True))
+        return cls(x, parts, kernels, saved.inv_std, error, scale, line)
 
-    def sums(self) -> tuple[np.ndarray, np.ndarray]:
-        """Walk over dy and x: the gradients by weight and bias, float64."""
+    def normalize(self, relu: bool) -> Array:
+        """Return z, or its positive part if `relu`."""
+        return self._write(lambda x, y, past: self.kernels.normalize(x, *self.line, relu, y, past))
 
-        def add_up(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-            totals = np.zeros((2, self.sign[0].size))
-            self.walks.gradient_sums(*parts, *self.sign, totals[0], totals[1])
-            return totals
+    def gradient_sums(self) -> tuple[Array, Array]:
+        """Return the gradients by weight and bias, float64."""
 
-        dbias, products = _add_parts(map_ordered(add_up, self.pairs), self.x.shape[1])
-        return (products - self.error * dbias) * self.saved.inv_std, dbias
+        def walk(dy: Array, x: Array, *totals: Array) -> None:
+            self.kernels.gradient_sums(dy, x, *self.line, *totals)
 
-    def apply(self, dweight: np.ndarray, dbias: np.ndarray, count: int) -> np.ndarray:
-        """Walk over dy and x again and write dx."""
+        dbias, products = _add_up(walk, self.parts, self.line[0].size, self.error.size)
+        return (products - self.error * dbias) * self.inv_std, dbias
+
+    def gradient(self, dweight: Array, dbias: Array, count: int) -> Array:
+        """Return dx."""
         # dx = scale (dy + slope (x - shift) + constant)
-        slope = -self.saved.inv_std * dweight / count
+        slope = -self.inv_std * dweight / count
         constant = -slope * self.error - dbias / count
-        line = _rows((self.scale, slope, constant), self.walks.WIDTH, self.x.dtype)
-        dx = empty((self.count, self.x.shape[1]), self.x.dtype)
-        past = self.walks.streamed(dx)
+        rows = _rows((self.scale, slope, constant), self.kernels.WIDTH, self.x.dtype)
 
-        def write(parts: tuple[tuple[np.ndarray, np.ndarray], np.ndarray]) -> None:
-            self.walks.gradient(*parts[0], *self.sign, *line, parts[1], past)
+        def walk(dy: Array, x: Array, dx: Array, past: bool) -> None:
+            self.kernels.gradient(dy, x, *self.line, *rows, dx, past)
 
-        map_ordered(write, list(zip(self.pairs, _parts(dx), strict=True)))
-        return as_images(dx, self.x)
+        return self._write(walk)
+
+    def _write(self, walk: Callable[..., None]) -> Array:
+        """Return a new array like x, whose parts ``walk(*parts, part, past)`` writes."""
+        channels = self.x.shape[1]
+        y = empty((self.x.size // channels, channels), self.x.dtype)
+        past = self.kernels.streamed(y)
+        parts = list(zip(self.parts, _parts(y), strict=True))
+        map_ordered(lambda part: walk(*part[0], part[1], past), parts)
+        return as_images(y, self.x)
+
+
+def kernels_for(dtype: Any) -> Any:
+    """Return the module whose functions walk over arrays of `dtype`."""
+    if dtype == np.float32 and compiled():
+        from minideconv.engine.cpu.compiled import batch_norm as kernels
+
+        return kernels
+    return batch_norm_blocks
+
+
+def _add_up(walk: Callable[..., None], parts: Parts, width: int, channels: int) -> Array:
+    """Add up what ``walk(*part, totals, more totals)`` sums in rows of `width`: (2, C), float64."""
+
+    def add(part: tuple[Array, ...]) -> Array:
+        totals = np.zeros((2, width))
+        walk(*part, *totals)
+        return totals
+
+    totals = map_ordered(add, parts)  # added in order, and then what is of the same channel
+    return sum(totals[1:], totals[0]).reshape(2, -1, channels).sum(axis=1)
 
 
 # ---------------------------------------------------------------------------------------------
 # How the arrays are seen
 
 
-def as_pixels(x: np.ndarray, copy: bool = False) -> np.ndarray | None:
-    """View `x` as (pixels, C); return None if it is small, or (unless `copy`) lies otherwise."""
+def as_pixels(x: Array, copy: bool = False) -> Array | None:
+    """View `x` as (pixels, C); return None if it is small, or (unless `copy`) stored otherwise."""
     if type(x) is not np.ndarray or x.dtype not in (np.float32, np.float64) or x.size < SMALL:
         return None
     last = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
@@ -254,30 +274,7 @@ def as_pixels(x: np.ndarray, copy: bool = False) -> np.ndarray | None:
     return last.reshape(-1, x.shape[1])
 
 
-def walks_for(dtype: Any) -> Any:
-    """Return the module whose functions walk over arrays of `dtype`."""
-    if dtype == np.float32 and compiled():
-        from minideconv.engine.cpu.compiled import batch_norm as walks
-
-        return walks
-    return batch_norm_blocks
-
-
-def _scale_and_offset(
-    saved: BatchNormSaved, weight: np.ndarray | None, bias: np.ndarray | None, error: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a and b of ``y = a (x - shift) + b``; `error` is ``mean - shift``."""
-    scale = saved.inv_std if weight is None else saved.inv_std * weight
-    return scale, -error * scale if bias is None else bias - error * scale
-
-
-def _shift(saved: BatchNormSaved, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean in the precision of x, and what is missing in it."""
-    shift = saved.mean.astype(dtype)
-    return shift, saved.mean - shift
-
-
-def _rows(numbers: Sequence[np.ndarray], width: int, dtype: Any) -> list[np.ndarray]:
+def _rows(numbers: Sequence[Array], width: int, dtype: Any) -> list[Array]:
     """Repeat each (C,) until it fills a row of `width` numbers or more, a multiple of 16."""
     channels = numbers[0].size
     period = channels * 16 // gcd(channels, 16)
@@ -287,7 +284,7 @@ def _rows(numbers: Sequence[np.ndarray], width: int, dtype: Any) -> list[np.ndar
     return list(rows.reshape(len(numbers), -1))
 
 
-def _parts(pixels: np.ndarray) -> list[np.ndarray]:
+def _parts(pixels: Array) -> list[Array]:
     """Cut (pixels, C) into flat parts of about `PART` numbers, 16 pixels or a multiple of that.
 
     Their channels are then where the repeated rows have them, and they begin with a cache line.
@@ -299,8 +296,3 @@ def _parts(pixels: np.ndarray) -> list[np.ndarray]:
         return [flat]
     ends = [count * i // (16 * number) * 16 * channels for i in range(number)] + [flat.size]
     return [flat[start:stop] for start, stop in pairwise(ends)]
-
-
-def _add_parts(totals: list[np.ndarray], channels: int) -> np.ndarray:
-    """Add up the parts' totals (2, width) and what belongs to the same channel: (2, C)."""
-    return sum(totals[1:], totals[0]).reshape(2, -1, channels).sum(axis=1)

@@ -1,6 +1,6 @@
-"""The engine's convolutions: ask the table for an algorithm, put the arrays channels last, call it.
+"""The engine's convolutions: the table's algorithm, called with arrays that are channels last.
 
-Each function returns None where the table knows nothing better than the reference.
+Each function returns None where the table has nothing better than the reference.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.bias import add_bias
 from minideconv.engine.cpu.memory import empty
+from minideconv.engine.cpu.parts import slices
 from minideconv.ops.im2col import Window
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
@@ -52,7 +52,7 @@ def _is_pixelwise(window: Window) -> bool:
 
 
 def _kernels(rows: np.ndarray, e: int, k: int, window: Window) -> tuple[Any, Window | None]:
-    """Return the compiled module for X (rows, E), W (E, K), and the window it wants, if any."""
+    """Return the compiled module for X (rows, E), W (E, K), and the window it needs, if any."""
     if not compiled():
         return None, None
     from minideconv.engine.cpu.compiled import direct, gemm
@@ -86,7 +86,7 @@ def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Windo
     if grid is not None:
         y = kernels.forward(rows.reshape(1, *grid.size, e), w, bias, grid)
     else:
-        y = (kernels.forward if kernels else _forward)(rows, matrix)
+        y = kernels.forward(rows, matrix) if kernels else _product(rows, matrix)
         add_bias(y, bias)
     return y.reshape(len(x), *window.out, k)
 
@@ -102,7 +102,7 @@ def input_grad(
     if grid is not None:
         dx = kernels.input_grad(rows.reshape(1, *grid.size, k), w, bias, grid)
     else:
-        dx = (kernels.input_grad if kernels else _input_grad)(rows, matrix)
+        dx = kernels.input_grad(rows, matrix) if kernels else _product(rows, matrix.T)
         add_bias(dx.reshape(-1, c), bias)
     return dx.reshape(len(dy), *window.size, c)
 
@@ -127,45 +127,29 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
 
 def _in_parts(work: Callable[[slice], Any], size: int, operations: float) -> list[Any]:
     """Do the work on all of `size` items, in fixed parts if it is worth it."""
-    parts = 1 if operations < _SMALL else min(size, _PARTS)
-    edges = [size * i // parts for i in range(parts + 1)]
-    return map_ordered(work, [slice(*pair) for pair in pairwise(edges)])
+    return map_ordered(work, slices(size, 1 if operations < _SMALL else _PARTS))
 
 
 def _row_times(row: np.ndarray, w: np.ndarray, out: np.ndarray, columns: slice) -> None:
     np.matmul(row, w[:, columns], out=out[columns])
 
 
-def _forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+def _product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """(M, E) @ (E, K), cut into rows, or into columns if the rows are few."""
     (m, e), k = x.shape, w.shape[1]
-    y = empty((m, k), x.dtype)
+    y, operations = empty((m, k), x.dtype), 2.0 * m * e * k
     if m > _FEW:
-        _in_parts(lambda i: np.matmul(x[i], w, out=y[i]), m, 2.0 * m * e * k)
-    elif m > 2:
-        _in_parts(lambda j: np.matmul(x, w[:, j], out=y[:, j]), k, 2.0 * m * e * k)
+        _in_parts(lambda i: np.matmul(x[i], w, out=y[i]), m, operations)
+    elif m > 2 and w.flags.c_contiguous:
+        _in_parts(lambda j: np.matmul(x, w[:, j], out=y[:, j]), k, operations)
+    elif m > 2:  # a transposed matrix, which BLAS has rather on the left
+        turned = empty((k, m), x.dtype)
+        _in_parts(lambda j: np.matmul(w.T[j], x.T, out=turned[j]), k, operations)
+        y[:] = turned.T
     else:  # row by row, which BLAS does at the speed of memory
         for row, result in zip(x, y, strict=True):
-            work = partial(_row_times, row, w, result)
-            _in_parts(work, k, 2.0 * e * k)
+            _in_parts(partial(_row_times, row, w, result), k, 2.0 * e * k)
     return y
-
-
-def _input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """(M, K) @ (E, K).T, cut into rows, or into columns if the rows are few."""
-    (m, k), e = dy.shape, len(w)
-    dx = empty((m, e), dy.dtype)
-    if m > _FEW:
-        _in_parts(lambda i: np.matmul(dy[i], w.T, out=dx[i]), m, 2.0 * m * e * k)
-    elif m > 2:
-        dx_transposed = empty((e, m), dy.dtype)
-        _in_parts(lambda j: np.matmul(w[j], dy.T, out=dx_transposed[j]), e, 2.0 * m * e * k)
-        dx[:] = dx_transposed.T
-    else:
-        for row, result in zip(dy, dx, strict=True):
-            work = partial(_row_times, row, w.T, result)
-            _in_parts(work, e, 2.0 * e * k)
-    return dx
 
 
 def _weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:

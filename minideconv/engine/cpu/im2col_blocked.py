@@ -4,7 +4,7 @@ The readable pair in `ops` lays windows out as columns, (C kh kw) numbers long. 
 
     y = patches(x) W + b        patches: (pixels, kh kw C)        W: (kh kw C, K)
 
-With channels last, the part of a window that lies in one row of the image is one run of kw C
+With channels last, the part of a window in one row of the image is one run of kw C
 numbers (dilation 1), and a whole block of patches is one copy of a strided view. A block is as many
 output rows, or as many small images, as fill `_BLOCK` bytes, at least one row: it is multiplied
 while it is still in the cache, and small images together make one matrix that BLAS likes.
@@ -20,7 +20,6 @@ deep neural network" (ICML 2017), section 2.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,10 +27,12 @@ from numpy.lib.stride_tricks import as_strided
 
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.bias import add_bias
+from minideconv.engine.cpu.crop import crop
 from minideconv.engine.cpu.memory import empty, workspace
+from minideconv.engine.cpu.parts import slices
 from minideconv.ops.im2col import Window
 
-__all__ = ["fits", "forward", "input_grad", "weight_grad"]
+__all__ = ["fits", "forward", "input_grad", "turned", "weight_grad"]
 
 _BLOCK = 2 << 20  # bytes of patches
 _PARTS = 8  # fixed, so that results do not depend on the number of threads
@@ -66,10 +67,18 @@ def input_grad(
     dy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window
 ) -> np.ndarray:
     """(N, H', W', K) * (kh, kw, C, K) -> (N, H, W, C), for stride 1."""
+    return forward(dy, np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3)), bias, turned(window))
+
+
+def turned(window: Window) -> Window:
+    """Return the window of `input_grad` as a convolution of dy, for stride 1.
+
+    A pixel of x meets tap i of the window that starts i pixels before it, so the weight is turned
+    by 180 degrees, and what was padding p is now padding (kernel extent - 1 - p).
+    """
     (kh, kw), (ph, pw), (dh, dw) = window.kernel, window.padding, window.dilation
     padding = (dh * (kh - 1) - ph, dw * (kw - 1) - pw)
-    turned = Window(window.out, window.kernel, (1, 1), padding, window.dilation, window.size)
-    return forward(dy, np.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3)), bias, turned)
+    return Window(window.out, window.kernel, (1, 1), padding, window.dilation, window.size)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
@@ -98,13 +107,9 @@ def _parts(n: int, window: Window, weights: int) -> list[Part]:
     if 2.0 * n * ho * wo * weights < _SMALL:
         return [(slice(0, n), slice(0, ho))]
     if n >= _PARTS:
-        return [(images, slice(0, ho)) for images in _slices(n, _PARTS)]
-    pieces = _slices(ho, min(ho, -(-_PARTS // max(n, 1))))
+        return [(images, slice(0, ho)) for images in slices(n, _PARTS)]
+    pieces = slices(ho, -(-_PARTS // max(n, 1)))
     return [(slice(i, i + 1), rows) for i in range(n) for rows in pieces]
-
-
-def _slices(size: int, count: int) -> list[slice]:
-    return [slice(*pair) for pair in pairwise(size * i // count for i in range(count + 1))]
 
 
 def _patches(
@@ -127,7 +132,8 @@ def _copy(x: np.ndarray, window: Window, rows: slice) -> np.ndarray:
     """Copy the windows of the output `rows` of all images, one patch after the other."""
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
     (n, _, _, c), wo, r = x.shape, window.out[1], rows.stop - rows.start
-    x = _padded(x, window, rows)
+    first = (rows.start * sh - window.padding[0], -window.padding[1])
+    x = crop(x, first, ((r - 1) * sh + dh * (kh - 1) + 1, (wo - 1) * sw + dw * (kw - 1) + 1))
     image, row = x.strides[:2]  # a stride along an axis of length 1 may be anything
     pixel, number = c * x.itemsize, x.itemsize
     shape: tuple[int, ...] = (n, r, wo, kh, kw, c)
@@ -137,27 +143,3 @@ def _copy(x: np.ndarray, window: Window, rows: slice) -> np.ndarray:
     patches = workspace("patches", shape, x.dtype)
     patches[...] = as_strided(x, shape, strides, writeable=False)
     return patches.reshape(n * r * wo, kh * kw * c)
-
-
-def _padded(x: np.ndarray, window: Window, rows: slice) -> np.ndarray:
-    """Return what the output `rows` look at, with the zeros around; a view if there are none.
-
-    A negative padding, which an `input_grad` may ask for, cuts pixels off.
-    """
-    (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
-    (ph, pw), (h, w) = window.padding, window.size
-    top, left = rows.start * sh - ph, -pw
-    bottom = (rows.stop - 1) * sh + dh * (kh - 1) + 1 - ph
-    right = (window.out[1] - 1) * sw + dw * (kw - 1) + 1 - pw
-    inside = x[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    if top >= 0 and left >= 0 and bottom <= h and right <= w:
-        return inside
-    padded = workspace("padded", (len(x), bottom - top, right - left, x.shape[3]), x.dtype)
-    above, before = max(-top, 0), max(-left, 0)
-    below, behind = above + inside.shape[1], before + inside.shape[2]
-    padded[:, :above] = 0
-    padded[:, below:] = 0
-    padded[:, above:below, :before] = 0
-    padded[:, above:below, behind:] = 0
-    padded[:, above:below, before:behind] = inside
-    return padded

@@ -91,8 +91,8 @@ class Pool:
         self.allocated = self._peak = self._held = 0  # held: by `_waiting` alone
         self._limit: int | None = None
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """See `empty` below."""
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """Return an uninitialised C-contiguous array; from 4 KiB on it starts on a cache line."""
         dtype = np.dtype(dtype)
         size = prod(shape) * dtype.itemsize
         if size < _PLAIN or dtype.kind not in "fiub":
@@ -135,7 +135,7 @@ class Pool:
     def _collect(self) -> None:
         """Put away the blocks that have come back."""
         if not self.returned:
-            return
+            return  # nearly always: no need to look at the limit
         while self.returned:
             block = self.returned.popleft()
             address, size, owner = block
@@ -157,26 +157,26 @@ class Pool:
             self._arena.trim(keep - self._held)
 
     def use(self) -> MemoryUse:
-        """See `use` below."""
+        """Return how many bytes arrays made by `empty` take (those of 4 KiB and more)."""
         with self._lock:
             self._collect()
             held = self._held + (self._arena.reserved if self._arena is not None else 0)
             return MemoryUse(self.allocated, self._peak, held)
 
     def reset_peak(self) -> None:
-        """See `reset_peak` below."""
+        """Make `MemoryUse.peak` start anew at what is in use now."""
         with self._lock:
             self._collect()
             self._peak = self.allocated
 
     def trim(self) -> None:
-        """See `trim` below."""
+        """Give the memory of all waiting blocks back to the system."""
         with self._lock:
             self._collect()
             self._trim(0)
 
     def set_limit(self, limit: int | None) -> None:
-        """See `set_limit` below."""
+        """Let at most `limit` bytes wait for later arrays; None for any number."""
         with self._lock:
             self._limit = limit
             self._collect()
@@ -193,29 +193,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.after_fork)
 
 
-def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-    """Return an uninitialised C-contiguous array; from 4 KiB on it starts on a cache line."""
-    return _pool.empty(shape, dtype)
-
-
-def use() -> MemoryUse:
-    """Return how many bytes arrays made by `empty` take (those of 4 KiB and more)."""
-    return _pool.use()
-
-
-def reset_peak() -> None:
-    """Make `MemoryUse.peak` start anew at what is in use now."""
-    _pool.reset_peak()
-
-
-def trim() -> None:
-    """Give the memory of all waiting blocks back to the system."""
-    _pool.trim()
-
-
-def set_limit(limit: int | None) -> None:
-    """Let at most `limit` bytes wait for later arrays; None for any number."""
-    _pool.set_limit(limit)
+empty, use, reset_peak = _pool.empty, _pool.use, _pool.reset_peak
+trim, set_limit = _pool.trim, _pool.set_limit
 
 
 class _Allowance:
@@ -228,7 +207,7 @@ class _Allowance:
 def allow(nbytes: int | None) -> None:
     """Let `room` give away `nbytes` from now on, or as it does by itself (None).
 
-    Who has a memory budget calls this at the beginning of every step.
+    For a memory budget; to be called at the beginning of every step.
     """
     with _Allowance.lock:
         _Allowance.left = nbytes
@@ -237,8 +216,8 @@ def allow(nbytes: int | None) -> None:
 def room(nbytes: int) -> bool:
     """Return whether `nbytes` may be kept for the rest of the step that it could do without.
 
-    A yes is a promise that is counted: ask once for each array, and keep the array no longer than
-    its step takes.
+    True is a promise that is counted: call this once for each array, and keep the array no longer
+    than its step takes.
     """
     if _Allowance.left is None:
         most = machine_memory() // 2  # 0: not known

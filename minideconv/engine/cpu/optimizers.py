@@ -4,7 +4,8 @@ The step of SGD with momentum reads the weights, the gradient and the momentum a
 them: five arrays, 20 bytes for each weight (Adam: 28), and a few multiplications, which cost
 nothing beside that. DeconvNet has 252 million weights; written as a row of array operations the
 step would read and write 15 arrays of a gigabyte instead of 5. NumPy does it block by block
-(`optim.blocks`); compiled, there is only one operation.
+(`optim.blocks`, and, for Adam, here, where every result is written in place); compiled, there is
+only one operation.
 
 Weights may be stored in any order of their axes as long as they fill their memory: they are taken
 in the order in which they are stored. The gradient and what the optimiser remembers must be stored
@@ -13,16 +14,19 @@ the same way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from minideconv.backend.algorithms import compiled
 from minideconv.backend.parallel import map_ordered
+from minideconv.engine.cpu.memory import workspace
 
 __all__ = ["adam", "adam_numbers", "sgd"]
 
 PART = 1 << 20  # weights in a part for a thread
+BLOCK = 1 << 14  # and in a block that NumPy works on: all arrays of it fit into a core's cache
 
 
 def sgd(
@@ -41,18 +45,9 @@ def sgd(
     """
     lr, undamped = numbers
     if velocity is None:
-        parts = _parts(weight, grad)
-        options: tuple[float, ...] = (lr, weight_decay)
-    else:
-        parts = _parts(weight, grad, velocity)
-        options = (lr, momentum, undamped, weight_decay, nesterov)
-    if parts is None:
-        return None
-    from minideconv.engine.cpu.compiled import optimizers as kernels
-
-    step = kernels.plain_sgd if velocity is None else kernels.sgd
-    map_ordered(lambda part: step(*part, *options), parts)
-    return True
+        return _walk("plain_sgd", (weight, grad), (lr, weight_decay))
+    options = (lr, momentum, undamped, weight_decay, nesterov)
+    return _walk("sgd", (weight, grad, velocity), options)
 
 
 def adam(
@@ -71,14 +66,8 @@ def adam(
 
     None if they are not for this.
     """
-    parts = _parts(weight, grad, mean, square)
-    if parts is None:
-        return None
-    from minideconv.engine.cpu.compiled import optimizers as kernels
-
     options = adam_numbers(numbers, betas, eps, weight_decay, decoupled)
-    map_ordered(lambda part: kernels.adam(*part, *options), parts)
-    return True
+    return _walk("adam", (weight, grad, mean, square), options, _adam)
 
 
 def adam_numbers(
@@ -98,21 +87,54 @@ def adam_numbers(
     return lr * root / (1 - b1**t), b1, b2, eps * root, decay, shrink
 
 
-def _parts(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]] | None:
-    """Cut flat arrays into parts, or return None if a kernel cannot have them."""
-    if not compiled():
+def _walk(
+    name: str, arrays: tuple[np.ndarray, ...], options: Any, in_numpy: Any = None
+) -> bool | None:
+    """Take the step `name` on parts of the arrays; None if they are left to the reference."""
+    step, parts = in_numpy, _parts(*arrays)
+    if parts is None:
         return None
-    for array in arrays:
-        if (
-            type(array) is not np.ndarray
-            or array.dtype != np.float32
-            or not array.flags.c_contiguous
-            or array.size != arrays[0].size
-        ):
-            return None
+    if compiled():
+        from minideconv.engine.cpu.compiled import optimizers as kernels
+
+        step = getattr(kernels, name)
+    elif step is None:
+        return None
+    map_ordered(lambda part: step(*part, *options), parts)
+    return True
+
+
+def _parts(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]] | None:
+    """Cut flat arrays into parts, or return None if they are not float32 side by side."""
     size = arrays[0].size
-    if size <= PART:
-        return [arrays]
-    return [
-        tuple(array[start : start + PART] for array in arrays) for start in range(0, size, PART)
-    ]
+    for array in arrays:
+        plain = type(array) is np.ndarray and array.dtype == np.float32 and array.size == size
+        if not plain or not array.flags.c_contiguous:
+            return None
+    return list(_cut(arrays, PART)) if size > PART else [arrays]
+
+
+def _cut(arrays: Sequence[np.ndarray], length: int) -> Iterator[tuple[np.ndarray, ...]]:
+    for start in range(0, arrays[0].size, length):
+        yield tuple(array[start : start + length] for array in arrays)
+
+
+def _adam(*given: Any) -> None:
+    """Take the step of the compiled `adam` in NumPy: every result is written in place."""
+    *arrays, rate, b1, b2, least, decay, shrink = given
+    temporary = workspace("adam", (2, BLOCK))
+    for w, g, m, v in _cut(arrays, BLOCK):
+        d, t = temporary[:, : w.size]
+        if decay:
+            g = np.add(np.multiply(w, decay, out=d), g, out=d)
+        m *= b1
+        m += np.multiply(g, 1 - b1, out=t)
+        v *= b2
+        np.multiply(g, g, out=t)
+        v += np.multiply(t, 1 - b2, out=t)
+        np.sqrt(v, out=t)
+        t += least
+        np.divide(m, t, out=t)
+        if shrink != 1:
+            w *= shrink
+        w -= np.multiply(t, rate, out=t)

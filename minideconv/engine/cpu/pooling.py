@@ -1,7 +1,7 @@
 """Max pooling, unpooling and their backward passes for windows of 2x2, in one walk over memory.
 
 DeconvNet halves its maps with windows of 2x2, 2 pixels apart, that tile the plane. Such a window is
-small enough to be kept in registers: read its four pixels, write the largest and one byte that says
+small enough to be kept in registers: read its four pixels, write the largest and, in one byte,
 which one it was. With x one unit of memory:
 
 ==========================  ==========================================  ==============
@@ -50,11 +50,7 @@ def pool(
     pixels = x.transpose(0, 2, 3, 1)
     y = empty((n, h // 2, w // 2, c), x.dtype)
     taps = empty(y.shape, np.uint8)
-    if _is_compiled(x):
-        from minideconv.engine.cpu.compiled.pooling import pool as walk
-
-        _walk(walk, (pixels, y, taps), y, x.shape)
-    elif any(_in_blocks(_pool, pixels, y, taps)):
+    if any(_walk("pool", _pool, pixels, y, taps, y)):
         return None  # NaN has rules of its own
     return from_channels_last(y), from_channels_last(taps)
 
@@ -71,12 +67,7 @@ def scatter(values: np.ndarray, taps: np.ndarray, window: Window) -> np.ndarray 
     if h % 2 or w % 2:  # an odd line or column belongs to no window
         x[:, h // 2 * 2 :] = 0
         x[:, :, w // 2 * 2 :] = 0
-    if _is_compiled(values):
-        from minideconv.engine.cpu.compiled.pooling import scatter as walk
-
-        _walk(walk, (y, t, x), x, (n, c, h, w))
-    else:
-        _in_blocks(_scatter, x, y, t)
+    _walk("scatter", _scatter, x, y, t, x)
     return from_channels_last(x)
 
 
@@ -88,17 +79,12 @@ def gather(planes: np.ndarray, taps: np.ndarray, window: Window) -> np.ndarray |
     n, c, h, w = planes.shape
     x, t = planes.transpose(0, 2, 3, 1), np.ascontiguousarray(taps.transpose(0, 2, 3, 1))
     y = empty((n, h // 2, w // 2, c), planes.dtype)
-    if _is_compiled(planes):
-        from minideconv.engine.cpu.compiled.pooling import gather as walk
-
-        _walk(walk, (x, t, y), y, planes.shape)
-    else:
-        _in_blocks(_gather, x, y, t)
+    _walk("gather", _gather, x, y, t, y)
     return from_channels_last(y)
 
 
 def fits(x: np.ndarray, window: Window) -> bool:
-    """Whether windows of 2x2 tile the plane, and `x` lies channels last."""
+    """Whether windows of 2x2 tile the plane, and `x` is stored channels last."""
     halves = (window.size[0] // 2, window.size[1] // 2)
     return (
         type(x) is np.ndarray
@@ -110,26 +96,28 @@ def fits(x: np.ndarray, window: Window) -> bool:
     )
 
 
-def _is_compiled(x: np.ndarray) -> bool:
-    return compiled() and x.dtype == np.float32 and x.shape[1] >= 16
-
-
 def _walk(
-    kernel: Any, arrays: tuple[np.ndarray, ...], out: np.ndarray, shape: tuple[int, ...]
-) -> None:
-    """Call the compiled `kernel` on parts of the lines of windows; `shape` is the pixels'."""
+    name: str, in_numpy: Any, x: np.ndarray, y: np.ndarray, taps: np.ndarray, out: np.ndarray
+) -> list[Any]:
+    """Call the compiled function `name`, or `in_numpy`, on parts of the arrays; `out` is new.
+
+    Return what it returned: of NumPy's `_pool`, whether there is a NaN.
+    """
+    n, h, w, c = x.shape
+    if not compiled() or x.dtype != np.float32 or c < 16:
+        return _in_blocks(in_numpy, x, y, taps)
+    from minideconv.engine.cpu.compiled import pooling as kernels
     from minideconv.engine.cpu.compiled.streams import streamed
 
-    n, c, h, w = shape
-    past = streamed(out) and c % 16 == 0
-    flat = [array.reshape(-1) for array in arrays]
+    kernel, past = getattr(kernels, name), streamed(out) and c % 16 == 0
+    flat = [array.reshape(-1) for array in (x, y, taps)]
     lines = n * (h // 2)
     step = max(1, PART // (2 * w * c))
 
     def call(first: int) -> None:
         kernel(*flat, first, min(first + step, lines), h, w, c, past)
 
-    map_ordered(call, range(0, lines, step))
+    return map_ordered(call, range(0, lines, step))
 
 
 # ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def choose(
     return _choose(operation, window, n, c, k, np.dtype(dtype), get_algorithm(), compiled())
 
 
-@lru_cache(maxsize=4096)  # a network asks the same questions at every step
+@lru_cache(maxsize=4096)  # a network has the same layers at every step
 def _choose(
     operation: str,
     window: Window,
@@ -74,14 +74,27 @@ def _choose(
         return None
     single = dtype == np.float32
     if gemm.fits(window, c, k, dtype):
-        return _of("gemm", gemm)
+        return _row("gemm", gemm)
     if algorithm == "fast" and single and winograd.fits(window, c, k, dtype):
         m = _tile_size(window, n, c, k, is_compiled)
+        if m and is_compiled:
+            from minideconv.engine.cpu.compiled import winograd as kernels
+
+            return _row("winograd 4x4", kernels)
         if m:
-            return _winograd(m, is_compiled)
+            return _row(f"winograd {m}x{m}", winograd, m=m)
     if operation == "input_grad" and window.stride != (1, 1):
         return None  # no longer a convolution of dy with turned kernels
-    return _direct() if is_compiled and single else _of("im2col_blocked", im2col_blocked)
+    if is_compiled and single:
+        from minideconv.engine.cpu.compiled import direct
+
+        return _row("direct", direct)
+    return _row("im2col_blocked", im2col_blocked)
+
+
+def _row(name: str, module: Any, **options: Any) -> Algorithm:
+    functions = (module.forward, module.input_grad, module.weight_grad)
+    return Algorithm(name, *(partial(function, **options) for function in functions))
 
 
 def _tile_size(window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
@@ -98,28 +111,3 @@ def _tile_size(window: Window, n: int, c: int, k: int, is_compiled: bool) -> int
         return 4
     tiles = n * -(-h // 4) * -(-w // 4)
     return 2 if min(h, w) < 8 or (tiles < 64 and c * k >= 256 * 256) else 4
-
-
-# ---------------------------------------------------------------------------------------------
-# The rows
-
-
-def _of(name: str, module: Any) -> Algorithm:
-    return Algorithm(name, module.forward, module.input_grad, module.weight_grad)
-
-
-@cache
-def _winograd(m: int, is_compiled: bool) -> Algorithm:
-    if is_compiled:
-        from minideconv.engine.cpu.compiled import winograd as module
-
-        return _of(f"winograd {m}x{m}", module)
-    functions = (winograd.forward, winograd.input_grad, winograd.weight_grad)
-    return Algorithm(f"winograd {m}x{m}", *(partial(function, m=m) for function in functions))
-
-
-@cache
-def _direct() -> Algorithm:
-    from minideconv.engine.cpu.compiled import direct
-
-    return _of("direct", direct)

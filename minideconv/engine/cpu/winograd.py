@@ -35,8 +35,10 @@ from functools import cache
 import numpy as np
 
 from minideconv.backend.parallel import map_ordered
+from minideconv.engine.cpu.crop import crop
 from minideconv.engine.cpu.memory import empty, workspace
-from minideconv.engine.cpu.winograd_matrices import matrices
+from minideconv.engine.cpu.parts import slices
+from minideconv.engine.cpu.winograd_matrices import Matrices, matrices
 from minideconv.ops.geometry import Pair
 from minideconv.ops.im2col import Window
 
@@ -72,18 +74,17 @@ def input_grad(
 def _convolve(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, out: Pair, padding: Pair, m: int
 ) -> np.ndarray:
-    n, (c, k), f = len(x), w.shape[2:], matrices(m)
+    n, (c, k), f = len(x), w.shape[2:], _of_tiles(m, x.dtype)
     y = empty((n, *out, k), x.dtype)
     blocks = Blocks.of(n, out, m)
-    to_planes, from_planes = _kron(f.b, x.dtype), _kron(f.a.T, x.dtype)
-    u = _product("U", _kron(f.g, x.dtype), w.reshape(9, c * k), _PARTS).reshape(-1, c, k)
+    u = _product("U", f.g, w.reshape(9, c * k), _PARTS).reshape(-1, c, k)
     parts = _PARTS if len(blocks.blocks) == 1 else 1  # what keeps the workers busy: parts or blocks
 
     def compute(block: Block) -> None:
         d = blocks.gather(x, block, m + 2, padding)  # (36, T C)
-        v = _product("V", to_planes, d, parts).reshape(len(u), block.tiles, c)
+        v = _product("V", f.b, d, parts).reshape(len(u), block.tiles, c)
         products = _sum_of_products(v, u, parts).reshape(len(u), -1)
-        tiles = _product("Y", from_planes, products, parts)  # (16, T K)
+        tiles = _product("Y", f.a.T, products, parts)  # (16, T K)
         blocks.scatter(tiles, y, block, bias)
 
     map_ordered(compute, blocks.blocks)
@@ -92,33 +93,27 @@ def _convolve(
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window, m: int = 4) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (3, 3, C, K)."""
-    (n, *_, c), k, f = x.shape, dy.shape[3], matrices(m)
+    (n, *_, c), k, f = x.shape, dy.shape[3], _of_tiles(m, x.dtype)
     blocks = Blocks.of(n, window.out, m, least=384)  # each block costs one small sum
-    to_planes, dy_to_planes = _kron(f.b, x.dtype), _kron(f.a, x.dtype)
-    from_planes = _kron(f.g.T, x.dtype)
     parts = _PARTS if len(blocks.blocks) == 1 else 1
 
     def compute(block: Block) -> np.ndarray:
         d = blocks.gather(x, block, m + 2, window.padding)
-        v = _product("V", to_planes, d, parts).reshape(-1, block.tiles, c)
+        v = _product("V", f.b, d, parts).reshape(-1, block.tiles, c)
         d = blocks.gather(dy, block, m, (0, 0))
-        z = _product("Z", dy_to_planes, d, parts).reshape(-1, block.tiles, k)
+        z = _product("Z", f.a, d, parts).reshape(-1, block.tiles, k)
         du = workspace("dU", (len(v), c, k), x.dtype)
 
         def multiply(planes: slice) -> None:
             np.matmul(v[planes].transpose(0, 2, 1), z[planes], out=du[planes])
 
-        map_ordered(multiply, _slices(len(v), parts))
-        return _product("dw", from_planes, du.reshape(len(v), c * k), parts).copy()
+        map_ordered(multiply, slices(len(v), parts))
+        return _product("dw", f.g.T, du.reshape(len(v), c * k), parts).copy()
 
     dw = np.zeros((9, c * k), x.dtype)
     for part in map_ordered(compute, blocks.blocks):
         dw += part
     return dw.reshape(3, 3, c, k)
-
-
-def _slices(count: int, parts: int) -> list[slice]:
-    return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
 
 def _sum_of_products(v: np.ndarray, u: np.ndarray, parts: int) -> np.ndarray:
@@ -127,7 +122,7 @@ def _sum_of_products(v: np.ndarray, u: np.ndarray, parts: int) -> np.ndarray:
     total, more = workspace("M", shape, v.dtype), workspace("M more", shape, v.dtype)
     c = v.shape[2]
     # 2 at least: of few terms, the worst sum is further from the mean one
-    first, *others = _slices(c, max(2, -(-c // _SUM)))
+    first, *others = slices(c, max(2, -(-c // _SUM)))
 
     def multiply(planes: slice) -> None:
         np.matmul(v[planes, :, first], u[planes, first], out=total[planes])
@@ -135,19 +130,15 @@ def _sum_of_products(v: np.ndarray, u: np.ndarray, parts: int) -> np.ndarray:
             np.matmul(v[planes, :, channels], u[planes, channels], out=more[planes])
             total[planes] += more[planes]
 
-    map_ordered(multiply, _slices(len(v), parts))
+    map_ordered(multiply, slices(len(v), parts))
     return total
 
 
 @cache
-def _kron_of(key: bytes, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    matrix = np.frombuffer(key, np.float64).reshape(shape)
-    return np.kron(matrix, matrix).astype(dtype)
-
-
-def _kron(matrix: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the matrix that transforms rows and columns at once."""
-    return _kron_of(matrix.tobytes(), matrix.shape, dtype)
+def _of_tiles(m: int, dtype: np.dtype) -> Matrices:
+    """Return the matrices that transform rows and columns at once."""
+    f = matrices(m)
+    return Matrices(*(np.kron(matrix, matrix).astype(dtype) for matrix in (f.a, f.g, f.b)))
 
 
 def _product(name: str, matrix: np.ndarray, columns: np.ndarray, parts: int) -> np.ndarray:
@@ -157,7 +148,7 @@ def _product(name: str, matrix: np.ndarray, columns: np.ndarray, parts: int) -> 
     def multiply(part: slice) -> None:
         np.matmul(matrix, columns[:, part], out=result[:, part])
 
-    map_ordered(multiply, _slices(columns.shape[1], parts))
+    map_ordered(multiply, slices(columns.shape[1], parts))
     return result
 
 
@@ -207,11 +198,9 @@ class Blocks:
         """Copy the size x size pixels of every tile: (N, H, W, C) -> (size^2, T C)."""
         m, columns, c = self.m, self.grid[1], x.shape[3]
         rows = block.rows.stop - block.rows.start
-        image = _padded(
-            x[block.images],
-            (m * block.rows.start - padding[0], -padding[1]),
-            (m * (rows - 1) + size, m * (columns - 1) + size),
-        )
+        first = (m * block.rows.start - padding[0], -padding[1])
+        extent = (m * (rows - 1) + size, m * (columns - 1) + size)
+        image = crop(x[block.images], first, extent)
         patches = workspace("patches", (size * size, block.tiles * c), x.dtype)
         shape = (size, size, len(image), rows, columns, c)
         sn, sh, sw, sc = image.strides
@@ -235,19 +224,3 @@ class Blocks:
                     target[...] = source
                 else:
                     np.add(source, bias, out=target)
-
-
-def _padded(x: np.ndarray, first: Pair, size: Pair) -> np.ndarray:
-    """Return the pixels from `first` on, (N, *size, C), zeros where the image has none."""
-    n, h, w, c = x.shape
-    result = workspace("padded", (n, *size, c), x.dtype)
-    top, left = (min(max(0, -first[i]), size[i]) for i in (0, 1))
-    bottom, right = (min(max(0, (h, w)[i] - first[i]), size[i]) for i in (0, 1))
-    result[:, :top] = 0
-    result[:, bottom:] = 0
-    result[:, :, :left] = 0
-    result[:, :, right:] = 0
-    result[:, top:bottom, left:right] = x[
-        :, top + first[0] : bottom + first[0], left + first[1] : right + first[1]
-    ]
-    return result

@@ -1,4 +1,4 @@
-"""Batch normalisation's four walks over memory, compiled; `engine.batch_norm` says what they are.
+"""Batch normalisation's four walks over memory (see `engine.cpu.batch_norm`), compiled.
 
 An image batch in channels-last order is one long row of numbers in which the channels repeat. All
 arrays here are flat, and what belongs to a channel (its mean, its scale) is repeated until it fills
@@ -26,14 +26,14 @@ ROWS = 64  # so many are added up in float32
 
 
 @kernel
-def _empty_into(totals, sums):  # type: ignore[no-untyped-def]
+def _empty_into(totals, sums):
     for i in range(sums.size):
         totals[i] += sums[i]
         sums[i] = np.float32(0)
 
 
 @kernel
-def moments(x, shift, totals, squares):  # type: ignore[no-untyped-def]
+def moments(x, shift, totals, squares):
     """Add the sums of ``x - shift`` and of its square to `totals` and `squares`."""
     width = shift.size
     sums, squared = np.zeros(width, np.float32), np.zeros(width, np.float32)
@@ -66,7 +66,7 @@ def moments(x, shift, totals, squares):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def normalize(x, shift, scale, offset, relu, y, past):  # type: ignore[no-untyped-def]
+def normalize(x, shift, scale, offset, relu, y, past):
     """``y = (x - shift) * scale + offset``, and its positive part if `relu`.
 
     `past`: write y past the caches (see `streams`).
@@ -86,7 +86,7 @@ def normalize(x, shift, scale, offset, relu, y, past):  # type: ignore[no-untype
 
 
 @kernel
-def gradient_sums(dy, x, shift, scale, offset, totals, products):  # type: ignore[no-untyped-def]
+def gradient_sums(dy, x, shift, scale, offset, totals, products):
     """Add the sums of g and of ``g * (x - shift)``: g is dy where the ReLU let z pass, else 0.
 
     Without a ReLU `scale` is 0 and `offset` 1: every z is positive.
@@ -126,7 +126,7 @@ def gradient_sums(dy, x, shift, scale, offset, totals, products):  # type: ignor
 
 
 @kernel
-def gradient(dy, x, shift, scale, offset, a, b, c, dx, past):  # type: ignore[no-untyped-def]
+def gradient(dy, x, shift, scale, offset, a, b, c, dx, past):
     """``dx = a * (g + b * (x - shift) + c)``, with the g of `gradient_sums`."""
     width, start = shift.size, 0
     while start + width <= x.size:

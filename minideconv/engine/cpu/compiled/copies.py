@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.vectors import LANES, load, load_part, splat, store, store_part
 
 __all__ = ["copy", "copy_band", "pack_weights", "pack_weights_rotated", "widen"]
 
-Array = Any  # flat float32, as numba sees it
-
 
 @kernel
-def copy(source: Array, start: int, target: Array, base: int, count: int) -> None:
+def copy(source, start, target, base, count):
     """``target[base : base + count] = source[start : start + count]``."""
     whole = count - count % LANES
     for i in range(0, whole, LANES):
@@ -23,7 +19,7 @@ def copy(source: Array, start: int, target: Array, base: int, count: int) -> Non
 
 
 @kernel
-def _clear(target: Array, base: int, count: int) -> None:
+def _clear(target, base, count):
     """``target[base : base + count] = 0``."""
     whole = count - count % LANES
     for i in range(0, whole, LANES):
@@ -32,24 +28,13 @@ def _clear(target: Array, base: int, count: int) -> None:
 
 
 @kernel
-def copy_band(
-    x: Array,
-    image: int,
-    size: tuple[int, int],
-    channels: int,
-    top: int,
-    left: int,
-    band: Array,
-    begin: int,
-    rows: int,
-    columns: int,
-) -> None:
+def copy_band(x, image, size, channels, top, left, band, begin, rows, columns):
     """Copy `rows` x `columns` pixels of one image, from (top, left) on, to ``band[begin:]``.
 
-    Zeros lie outside the image.
+    Outside the image there are zeros.
     """
     h, w = size
-    zeros = min(max(-left, 0), columns)  # columns that lie left of the image
+    zeros = min(max(-left, 0), columns)  # columns left of the image
     first = max(left, 0)
     count = max(min(w - first, columns - zeros), 0)
     for r in range(rows):
@@ -65,9 +50,7 @@ def copy_band(
 
 
 @kernel
-def widen(
-    source: Array, start: int, target: Array, base: int, rows: int, count: int, width: int
-) -> None:
+def widen(source, start, target, base, rows, count, width):
     """Copy `rows` rows of `count` numbers into rows of `width`, zeros behind."""
     for r in range(rows):
         copy(source, start + r * count, target, base + r * width, count)
@@ -75,7 +58,7 @@ def widen(
 
 
 @kernel
-def pack_weights(w: Array, rows: int, k: int, width: int, packed: Array) -> None:
+def pack_weights(w, rows, k, width, packed):
     """(rows, K) -> (blocks of `width` columns, rows, width), zeros behind the last column.
 
     A kernel that works on one block of output channels then reads its weights in one run.
@@ -91,7 +74,7 @@ def pack_weights(w: Array, rows: int, k: int, width: int, packed: Array) -> None
 
 
 @kernel
-def pack_weights_rotated(w: Array, taps: int, c: int, k: int, width: int, packed: Array) -> None:
+def pack_weights_rotated(w, taps, c, k, width, packed):
     """(taps, C, K) -> such blocks of the weight turned by 180 degrees: (taps reversed, K, C)."""
     blocks = (c + width - 1) // width
     for block in range(blocks):

@@ -25,7 +25,7 @@ __all__ = ["gradient", "log_probabilities"]
 
 
 @kernel
-def _sixteen(x, start, log_probs, classes, turned, largest):  # type: ignore[no-untyped-def]
+def _sixteen(x, start, log_probs, classes, turned, largest):
     """Write the log-probabilities of sixteen pixels; `turned` and `largest` are scratch."""
     for c in range(0, classes, LANES):
         transpose(x, start + c, classes, turned, c * LANES, LANES)
@@ -45,7 +45,7 @@ def _sixteen(x, start, log_probs, classes, turned, largest):  # type: ignore[no-
 
 
 @kernel
-def log_probabilities(x, labels, log_probs, picked, classes):  # type: ignore[no-untyped-def]
+def log_probabilities(x, labels, log_probs, picked, classes):
     """``log_probs = log softmax(x)``, and `picked` its numbers at the labels."""
     width = -(-classes // LANES) * LANES
     turned, largest = np.empty(width * LANES, np.float32), np.empty(2 * LANES, np.float32)
@@ -66,7 +66,7 @@ def log_probabilities(x, labels, log_probs, picked, classes):  # type: ignore[no
 
 
 @kernel
-def gradient(log_probs, labels, total, each, on_target, out, weight, classes):  # type: ignore[no-untyped-def]
+def gradient(log_probs, labels, total, each, on_target, out, weight, classes):
     """``out = exp(log_probs) * total - weight * each``, and `on_target` less at the labels.
 
     `weight` has room for whole vectors.

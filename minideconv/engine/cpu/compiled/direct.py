@@ -40,14 +40,17 @@ from minideconv.engine.cpu.compiled.direct_weight import weight_grad
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch, streamed
-from minideconv.engine.cpu.compiled.tiles import tile_slide, tile_store_part, tile_stream
-from minideconv.engine.cpu.compiled.vectors import (
-    LANES,
+from minideconv.engine.cpu.compiled.tiles import (
     tile_add,
     tile_load,
+    tile_slide,
     tile_store,
+    tile_store_part,
+    tile_stream,
     tile_zeros,
 )
+from minideconv.engine.cpu.compiled.vectors import LANES
+from minideconv.engine.cpu.im2col_blocked import turned
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.ops.im2col import Window
 
@@ -65,8 +68,6 @@ _BAND = 1 << 18  # bytes of padded input that are made at a time
 _LONG = 1024  # products in a sum: more are added up in pieces, so that they round less
 _PIECE = 128  # channels in a piece
 
-Array = Any  # flat float32, as numba sees it
-
 
 def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
     """Return whether these kernels can: float32; `input_grad` also needs stride 1."""
@@ -82,21 +83,7 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
     @kernel
-    def convolve(
-        x: Array,
-        w: Array,
-        bias: Array,
-        y: Array,
-        padded: Array,
-        columns: int,
-        past: bool,
-        window: tuple[tuple[int, int], ...],
-        c: int,
-        k: int,
-        band: int,
-        first: int,
-        last: int,
-    ) -> None:
+    def convolve(x, w, bias, y, padded, columns, past, window, c, k, band, first, last):
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 
         `columns` is the width of the padded copy, or 0 if none is needed; `past`: y is written
@@ -124,7 +111,7 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
                     for start in range(0, wo, R):
                         q = max(min(start, wo - R), 0)  # the last tile overlaps the one before it
                         corner = origin + (p - top) * sh * pitch + q * sw * c
-                        if first_k == 0 and not columns:  # x comes from far away: ask early
+                        if first_k == 0 and not columns:  # x comes from far away: request it early
                             ahead = corner + R * sw * c
                             for line in range(ahead, ahead + R * sw * c, LANES):
                                 prefetch(x, line)
@@ -153,7 +140,7 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
                             tile_stream(R, Q, sums, y, base, k)
                         elif first_k + width <= k and wo >= R:
                             tile_store(R, Q, sums, y, base, k)
-                        else:  # what lies behind the last channel or pixel is left out
+                        else:  # what is behind the last channel or pixel is left out
                             tile_store_part(R, Q, sums, y, base, k, wo, k - first_k)
 
     return convolve
@@ -166,14 +153,12 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
 class _Plan(NamedTuple):
     tile: _Tile
     width: int  # channels of a tile
-    blocks: int  # of that many channels
+    channels: int  # of all tiles beside each other
     columns: int  # of the padded copy, 0 if none is needed
     room: int  # numbers in it
     band: int  # output rows that are made from it
-    bands: int  # in an image
     long: bool  # sums of so many products that they are made in pieces
     thin: bool  # whole tiles of so few products that writing y takes longer
-    shape: tuple[tuple[int, int], ...]  # the window, for compiled code
 
 
 def _cycles(tile: _Tile, wo: int, k: int) -> float:
@@ -192,29 +177,19 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     width = LANES * tile[1]
     columns = reach(max(wo, tile[0]), kw, sw, dw)
     if window.padding == (0, 0) and columns <= w:
-        columns = 0  # every window lies inside the image
+        columns = 0  # every window is inside the image
     band = max(1, min(ho, _BAND // (4 * (columns or w) * c * sh)))
     room = reach(band, kh, sh, dh) * columns * c
     thin = kh * kw * c <= _THIN and k % width == 0 and wo >= tile[0]
-    return _Plan(
-        tile,
-        width,
-        -(-k // width),
-        columns,
-        room,
-        band,
-        -(-ho // band),
-        kh * kw * c > _LONG,
-        thin,
-        shape(window),
-    )
+    long = kh * kw * c > _LONG
+    return _Plan(tile, width, -(-k // width) * width, columns, room, band, long, thin)
 
 
 def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
     """(N, H, W, C) * (kh, kw, C, K) -> (N, H', W', K)."""
     kh, kw, c, k = w.shape
     plan = _plan(window, c, k)
-    packed = workspace("weights", (plan.blocks * plan.width * kh * kw * c,))
+    packed = workspace("weights", (plan.channels * kh * kw * c,))
     pack_weights(w.reshape(-1), kh * kw * c, k, plan.width, packed)
     return _run(plan, x, packed, bias, window, k)
 
@@ -222,44 +197,30 @@ def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Windo
 def input_grad(
     dy: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window
 ) -> np.ndarray:
-    """(N, H', W', K) * (kh, kw, C, K) -> (N, H, W, C), for stride 1.
-
-    A pixel of x meets tap i of the window that starts i pixels before it, so dx is the convolution
-    of dy with the weight turned by 180 degrees and its channels exchanged; what was padding p is
-    now padding (kernel extent - 1 - p).
-    """
+    """(N, H', W', K) * (kh, kw, C, K) -> (N, H, W, C), for stride 1."""
     kh, kw, c, k = w.shape
-    (ph, pw), (dh, dw) = window.padding, window.dilation
-    padding = (dh * (kh - 1) - ph, dw * (kw - 1) - pw)
-    turned = Window(window.out, window.kernel, (1, 1), padding, window.dilation, window.size)
-    plan = _plan(turned, k, c)
-    packed = workspace("weights", (plan.blocks * plan.width * kh * kw * k,))
+    window = turned(window)
+    plan = _plan(window, k, c)
+    packed = workspace("weights", (plan.channels * kh * kw * k,))
     pack_weights_rotated(w.reshape(-1), kh * kw, c, k, plan.width, packed)
-    return _run(plan, dy, packed, bias, turned, c)
+    return _run(plan, dy, packed, bias, window, c)
 
 
 def _run(
-    plan: _Plan,
-    x: np.ndarray,
-    packed: np.ndarray,
-    bias: np.ndarray | None,
-    window: Window,
-    k: int,
+    plan: _Plan, x: np.ndarray, packed: np.ndarray, bias: Any, window: Window, k: int
 ) -> np.ndarray:
     n, c = len(x), x.shape[3]
-    start = np.zeros(plan.blocks * plan.width, np.float32)
+    start = np.zeros(plan.channels, np.float32)
     if bias is not None:
         start[:k] = bias
     y = empty((n, *window.out, k))
     convolve = _convolve(*plan.tile, plan.long)
-    past = plan.thin and streamed(y)
-    x, flat = x.reshape(-1), y.reshape(-1)
+    arrays = (x.reshape(-1), packed, start, y.reshape(-1))
+    options = (plan.columns, plan.thin and streamed(y), shape(window), c, k, plan.band)
 
     def part(edges: tuple[int, int]) -> None:
-        padded = workspace("band", (plan.room,))
-        convolve(
-            x, packed, start, flat, padded, plan.columns, past, plan.shape, c, k, plan.band, *edges
-        )
+        convolve(*arrays, workspace("band", (plan.room,)), *options, *edges)
 
-    map_ordered(part, cut(n * plan.bands, n, window, c, k))
+    bands = -(-window.out[0] // plan.band)
+    map_ordered(part, cut(n * bands, n, window, c, k))
     return y

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,14 +29,8 @@ from minideconv.engine.cpu.compiled.copies import copy, copy_band, widen
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.plan import WIDE, cut, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch
-from minideconv.engine.cpu.compiled.vectors import (
-    LANES,
-    load,
-    store,
-    tile_fma,
-    tile_store,
-    tile_zeros,
-)
+from minideconv.engine.cpu.compiled.tiles import tile_fma, tile_store, tile_zeros
+from minideconv.engine.cpu.compiled.vectors import LANES, load, store
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.ops.im2col import Window
 
@@ -46,8 +40,6 @@ __all__ = ["weight_grad"]
 _TILES = ((16, 1), (9, 1), (9, 2), (12, 2), (8, 3), (6, 4), (4, 5)) if WIDE else ((6, 1),)
 _PIXELS = 512  # in a unit: so many of x and dy stay near
 
-Array = Any  # flat float32, as numba sees it
-
 
 @cache
 def _correlate(R: int, Q: int) -> Callable[..., None]:
@@ -55,22 +47,8 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
 
     @kernel
     def correlate(
-        x: Array,
-        dy: Array,
-        total: Array,
-        padded: Array,
-        columns: int,
-        lanes: int,
-        crossed: bool,
-        window: tuple[tuple[int, int], ...],
-        n: int,
-        c: int,
-        k: int,
-        band: int,
-        together: int,
-        first: int,
-        last: int,
-    ) -> None:
+        x, dy, total, padded, columns, lanes, crossed, window, n, c, k, band, together, first, last
+    ):
         """Compute the sums over the units `first` to `last`: `total` holds tile after tile.
 
         A unit is `band` output rows of one image, or `together` whole images. `columns` is the
@@ -111,7 +89,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                             r = max(min(first_r, numbers - R), 0)
                             sums = tile_zeros(R, Q)
                             g = g_place
-                            ask = i == 0 and j == 0 and first_r == 0  # once for each number
+                            early = i == 0 and j == 0 and first_r == 0  # once for each number
                             for m in range(images):
                                 for p in range(rows):
                                     u = under + m * x_image + p * sh * x_pitch
@@ -120,7 +98,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             sums = tile_fma(
                                                 R, Q, sums, gs, g + r, 1, xs, u + first_v
                                             )
-                                            if ask and not columns:
+                                            if early and not columns:
                                                 for v in range(first_v, first_v + width, LANES):
                                                     prefetch(xs, u + next_x + v)
                                             u += sw * c
@@ -130,7 +108,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
                                             sums = tile_fma(
                                                 R, Q, sums, xs, u + r, 1, gs, g + first_v
                                             )
-                                            if ask:
+                                            if early:
                                                 for v in range(first_v, first_v + width, LANES):
                                                     prefetch(gs, g + next_g + v)
                                             u += sw * c
@@ -148,17 +126,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
 
 
 @kernel
-def _collect(
-    totals: Array,
-    parts: int,
-    size: int,
-    tile: tuple[int, int],
-    crossed: bool,
-    taps: int,
-    length: int,
-    k: int,
-    dw: Array,
-) -> None:
+def _collect(totals, parts, size, tile, crossed, taps, length, k, dw):
     """Add up the `parts` totals of `size` numbers, in order, and put their tiles in place."""
     R, width = tile
     for at in range(0, size, LANES):
@@ -188,15 +156,17 @@ class _Plan(NamedTuple):
     tile: tuple[int, int]
     crossed: bool  # dy gives the numbers, x the lanes
     size: int  # numbers in all tiles
-    taps: int  # runs of x at a pixel
-    length: int  # of a run
     columns: int  # of the padded copy of x, 0 if none is needed
     lanes: int  # channels of the padded copy of dy, 0 if none is needed
     room: int  # numbers in both copies
     band: int  # output rows in a unit
-    bands: int  # in an image
     together: int  # whole images in a unit, if they are small
-    shape: tuple[tuple[int, int], ...]  # the window, for compiled code
+
+
+def _runs(window: Window, c: int) -> tuple[int, int]:
+    """Return how many runs of x are under a window, and how long they are."""
+    kh, kw = window.kernel
+    return (kh, kw * c) if window.dilation[1] == 1 else (kh * kw, c)
 
 
 def _cycles(tile: tuple[int, int], numbers: int, vectors: int) -> float:
@@ -210,7 +180,7 @@ def _cycles(tile: tuple[int, int], numbers: int, vectors: int) -> float:
 def _plan(window: Window, c: int, k: int) -> _Plan:
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
     (_, w), (ho, wo) = window.size, window.out
-    taps, length = (kh, kw * c) if dw == 1 else (kh * kw, c)
+    taps, length = _runs(window, c)
     tile, crossed = min(
         ((tile, crossed) for crossed in (False, True) for tile in _TILES),
         key=lambda found: _cycles(found[0], *((k, length) if found[1] else (length, k))),
@@ -218,7 +188,7 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     (r, q), (numbers, vectors) = tile, (k, length) if crossed else (length, k)
     width = LANES * q
     blocks = -(-vectors // width)
-    # a tile that sticks out reads what lies behind the last number: zeros or other pixels
+    # a tile that sticks out reads what is behind the last number: zeros or other pixels
     whole_x = length % width == 0 if crossed else length >= r
     whole_dy = k >= r if crossed else k % width == 0
     lanes = 0 if whole_dy else max(r, k) if crossed else blocks * width
@@ -228,61 +198,30 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     band = max(1, min(ho, _PIXELS // wo))
     together = max(1, _PIXELS // (ho * wo))
     behind = together * reach(band, kh, sh, dh) * columns * c + max(r, width)
-    return _Plan(
-        tile,
-        crossed,
-        taps * blocks * -(-numbers // r) * r * width,
-        taps,
-        length,
-        columns,
-        lanes,
-        behind + together * band * wo * lanes,
-        band,
-        -(-ho // band),
-        together,
-        shape(window),
-    )
+    size = taps * blocks * -(-numbers // r) * r * width
+    room = behind + together * band * wo * lanes
+    return _Plan(tile, crossed, size, columns, lanes, room, band, together)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (kh, kw, C, K)."""
     n, c, k = len(x), x.shape[3], dy.shape[3]
     plan = _plan(window, c, k)
-    edges = cut(-(-n // plan.together) * plan.bands, n, window, c, k)
+    bands = -(-window.out[0] // plan.band)
+    edges = cut(-(-n // plan.together) * bands, n, window, c, k)
     totals = workspace("totals", (len(edges), plan.size))
     correlate = _correlate(*plan.tile)
     x, dy = x.reshape(-1), dy.reshape(-1)
+    options = (plan.columns, plan.lanes, plan.crossed, shape(window), n, c, k)
+    unit = (plan.band, plan.together)
 
     def part(number: int) -> None:
-        correlate(
-            x,
-            dy,
-            totals[number],
-            workspace("band", (plan.room,)),
-            plan.columns,
-            plan.lanes,
-            plan.crossed,
-            plan.shape,
-            n,
-            c,
-            k,
-            plan.band,
-            plan.together,
-            *edges[number],
-        )
+        padded = workspace("band", (plan.room,))
+        correlate(x, dy, totals[number], padded, *options, *unit, *edges[number])
 
     map_ordered(part, range(len(edges)))
     dw = empty((*window.kernel, c, k))
-    r, q = plan.tile
-    _collect(
-        totals.reshape(-1),
-        len(edges),
-        plan.size,
-        (r, LANES * q),
-        plan.crossed,
-        plan.taps,
-        plan.length,
-        k,
-        dw.reshape(-1),
-    )
+    tile, (taps, length) = (plan.tile[0], LANES * plan.tile[1]), _runs(window, c)
+    flat = totals.reshape(-1)
+    _collect(flat, len(edges), plan.size, tile, plan.crossed, taps, length, k, dw.reshape(-1))
     return dw

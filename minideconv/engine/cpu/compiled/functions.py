@@ -12,98 +12,67 @@ Cephes, whose polynomials these are; the results are within 2 units in the last 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from minideconv.engine.cpu.compiled.kernel import kernel
-from minideconv.engine.cpu.compiled.vectors import LANES, fma, maximum, splat, vector
+from minideconv.engine.cpu.compiled.operation import (
+    LANES,
+    call,
+    every,
+    int32,
+    lanes,
+    operation,
+    vector,
+)
+from minideconv.engine.cpu.compiled.vectors import fma, maximum, splat
 
 __all__ = ["divide", "exponential", "logarithm", "square_root"]
 
-_int32 = ir.IntType(32)
-_lanes = ir.VectorType(ir.FloatType(), LANES)
-_bits = ir.VectorType(_int32, LANES)
+_bits = ir.VectorType(int32, LANES)
 
 
-def _every(number: int) -> Any:
-    return ir.Constant(_bits, [number] * LANES)
-
-
-def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    """Call one of LLVM's own functions."""
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
-# ---------------------------------------------------------------------------------------------
-# Operations of the machine
-
-
-@intrinsic
-def divide(typing: Any, u: Any, v: Any) -> Any:
+@operation(vector(vector, vector))
+def divide(builder, u, v):
     """Return ``u / v``, lane by lane."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.fdiv(*values)
-
-    return vector(vector, vector), generate
+    return builder.fdiv(u, v)
 
 
-@intrinsic
-def square_root(typing: Any, v: Any) -> Any:
+@operation(vector(vector))
+def square_root(builder, v):
     """Return the square roots of the lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _call(builder, f"llvm.sqrt.v{LANES}f32", _lanes, list(values))
-
-    return vector(vector), generate
+    return call(builder, f"llvm.sqrt.v{LANES}f32", lanes, v)
 
 
 # ---------------------------------------------------------------------------------------------
 # Powers of two, by their bits: a float32 is 1 bit sign, 8 bits exponent + 127, 23 bits mantissa
 
+_ROOT_HALF = every(int32, int(np.float32(0.5**0.5).view(np.int32)))
 
-@intrinsic
-def _power_of_two(typing: Any, shifted: Any) -> Any:
+
+@operation(vector(vector))
+def _power_of_two(builder, shifted):
     """Return 2^n from ``n + 1.5 * 2^23``, whose last bits are the integer n; 0 for n = -127."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        bits = builder.shl(builder.bitcast(values[0], _bits), _every(23))
-        return builder.bitcast(builder.add(bits, _every(127 << 23)), _lanes)
-
-    return vector(vector), generate
+    bits = builder.shl(builder.bitcast(shifted, _bits), every(int32, 23))
+    return builder.bitcast(builder.add(bits, every(int32, 127 << 23)), lanes)
 
 
-@intrinsic
-def _exponent(typing: Any, x: Any) -> Any:
+@operation(vector(vector))
+def _exponent(builder, x):
     """Return e of ``x = 2^e m`` with m from sqrt(1/2) to sqrt(2)."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        bits = builder.sub(builder.bitcast(values[0], _bits), _every(_ROOT_HALF))
-        return builder.sitofp(builder.ashr(bits, _every(23)), _lanes)
-
-    return vector(vector), generate
+    bits = builder.sub(builder.bitcast(x, _bits), _ROOT_HALF)
+    return builder.sitofp(builder.ashr(bits, every(int32, 23)), lanes)
 
 
-@intrinsic
-def _mantissa(typing: Any, x: Any) -> Any:
+@operation(vector(vector))
+def _mantissa(builder, x):
     """Return m of ``x = 2^e m``; NaN stays NaN."""
+    bits = builder.bitcast(x, _bits)
+    above = builder.sub(bits, _ROOT_HALF)
+    mantissa = builder.sub(bits, builder.and_(above, every(int32, -(1 << 23))))
+    is_nan = builder.fcmp_unordered("uno", x, x)
+    return builder.select(is_nan, x, builder.bitcast(mantissa, lanes))
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        bits = builder.bitcast(values[0], _bits)
-        above = builder.sub(bits, _every(_ROOT_HALF))
-        mantissa = builder.sub(bits, builder.and_(above, _every(-(1 << 23))))
-        is_nan = builder.fcmp_unordered("uno", values[0], values[0])
-        return builder.select(is_nan, values[0], builder.bitcast(mantissa, _lanes))
-
-    return vector(vector), generate
-
-
-_ROOT_HALF = int(np.float32(0.5**0.5).view(np.int32))
 
 # ---------------------------------------------------------------------------------------------
 # Exponential and logarithm
@@ -115,7 +84,7 @@ LOG2_HIGH, LOG2_LOW = 0.693359375, -2.12194440e-4  # the first has few bits: n t
 
 
 @kernel
-def exponential(x):  # type: ignore[no-untyped-def]
+def exponential(x):
     """Return exp(x) for x <= 0; 0 from -88 downwards."""
     x = maximum(x, splat(LOWEST))
     shifted = fma(x, splat(LOG2E), splat(INTEGER))
@@ -130,7 +99,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def logarithm(x):  # type: ignore[no-untyped-def]
+def logarithm(x):
     """Return log(x) for positive, finite, normal x."""
     e, f = _exponent(x), _mantissa(x) - splat(1.0)
     p = fma(splat(7.0376836292e-2), f, splat(-1.1514610310e-1))

@@ -15,40 +15,29 @@ So W is read with requests that run ahead (`prefetch`), and dW is written past t
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.streams import prefetch
-from minideconv.engine.cpu.compiled.tiles import tile_stream
-from minideconv.engine.cpu.compiled.vectors import (
-    LANES,
-    _float,
-    _lanes,
-    fma,
-    load,
-    splat,
+from minideconv.engine.cpu.compiled.tiles import (
     tile_fma,
     tile_load,
     tile_store,
+    tile_stream,
     tile_zeros,
-    vector,
 )
+from minideconv.engine.cpu.compiled.vectors import LANES, fma, load, splat, total
 from minideconv.engine.cpu.memory import empty
+from minideconv.engine.cpu.parts import ranges
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 
 _ROWS = 16  # of x; with more the multiplications take longer than the reading
 _STRIP = 4 * LANES  # columns of W that are worked on at a time
 _PARTS = 8  # fixed, so that results do not depend on the number of threads
-
-Array = Any  # flat float32, as numba sees it
 
 
 def fits(rows: int, e: int, k: int, dtype: Any) -> bool:
@@ -62,10 +51,9 @@ def fits(rows: int, e: int, k: int, dtype: Any) -> bool:
     )
 
 
-def _parts(e: int) -> list[tuple[int, int]]:
-    """Cut the rows of W into parts of a multiple of 8."""
-    edges = [e // 8 * i // _PARTS * 8 for i in range(_PARTS + 1)]
-    return list(pairwise(edges))
+def _even(rows: np.ndarray) -> np.ndarray:
+    """Return the rows, and one of zeros if their number is odd."""
+    return rows if len(rows) % 2 == 0 else np.pad(rows, ((0, 1), (0, 0)))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -73,7 +61,7 @@ def _parts(e: int) -> list[tuple[int, int]]:
 
 
 @kernel
-def _add_rows(x: Array, w: Array, y: Array, n: int, e: int, k: int, first: int, last: int) -> None:
+def _add_rows(x, w, y, n, e, k, first, last):
     """Add ``x[:, first:last] @ w[first:last]`` to y; n is even."""
     for row in range(first, last, 8):
         for strip in range(0, k, _STRIP):
@@ -91,18 +79,14 @@ def _add_rows(x: Array, w: Array, y: Array, n: int, e: int, k: int, first: int, 
 def forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """(N, E) @ (E, K)."""
     (n, e), k = x.shape, w.shape[1]
-    even = n + n % 2
-    if even > n:
-        x = np.concatenate([x, np.zeros((1, e), x.dtype)])
-    parts = _parts(e)
-    sums = np.zeros((_PARTS, even, k), np.float32)
+    x, parts = _even(x), ranges(e, _PARTS, 8)
+    sums = np.zeros((len(parts), len(x), k), np.float32)
+    flat_x, flat_w = x.reshape(-1), w.reshape(-1)
 
     def part(number: int) -> None:
-        _add_rows(
-            x.reshape(-1), w.reshape(-1), sums[number].reshape(-1), even, e, k, *parts[number]
-        )
+        _add_rows(flat_x, flat_w, sums[number].reshape(-1), len(x), e, k, *parts[number])
 
-    map_ordered(part, range(_PARTS))
+    map_ordered(part, range(len(parts)))
     y = empty((n, k))
     np.sum(sums[:, :n], axis=0, out=y)
     return y
@@ -112,23 +96,8 @@ def forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 # Gradient by the input
 
 
-@intrinsic
-def _total(typing: Any, v: Any) -> Any:
-    """Return the sum of a vector's 16 numbers, added pairwise."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(_float, [_float, _lanes])
-        name = f"llvm.vector.reduce.fadd.v{LANES}f32"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [_float(-0.0), *values], fastmath=("reassoc",))
-
-    return types.float32(vector), generate
-
-
 @kernel
-def _dot_rows(
-    dy: Array, w: Array, dx: Array, n: int, e: int, k: int, first: int, last: int
-) -> None:
+def _dot_rows(dy, w, dx, n, e, k, first, last):
     """``dx[:, first:last] = dy @ w[first:last].T``; n is even."""
     for row in range(first, last, 4):
         a, b, c, d = row * k, (row + 1) * k, (row + 2) * k, (row + 3) * k
@@ -145,24 +114,22 @@ def _dot_rows(
                 b0, b1 = fma(w1, u0, b0), fma(w1, u1, b1)
                 c0, c1 = fma(w2, u0, c0), fma(w2, u1, c1)
                 d0, d1 = fma(w3, u0, d0), fma(w3, u1, d1)
-            dx[image * e + row], dx[(image + 1) * e + row] = _total(a0), _total(a1)
-            dx[image * e + row + 1], dx[(image + 1) * e + row + 1] = _total(b0), _total(b1)
-            dx[image * e + row + 2], dx[(image + 1) * e + row + 2] = _total(c0), _total(c1)
-            dx[image * e + row + 3], dx[(image + 1) * e + row + 3] = _total(d0), _total(d1)
+            dx[image * e + row], dx[(image + 1) * e + row] = total(a0), total(a1)
+            dx[image * e + row + 1], dx[(image + 1) * e + row + 1] = total(b0), total(b1)
+            dx[image * e + row + 2], dx[(image + 1) * e + row + 2] = total(c0), total(c1)
+            dx[image * e + row + 3], dx[(image + 1) * e + row + 3] = total(d0), total(d1)
 
 
 def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
     """(N, K) @ (E, K).T."""
     (n, k), e = dy.shape, w.shape[0]
-    even = n + n % 2
-    if even > n:
-        dy = np.concatenate([dy, np.zeros((1, k), dy.dtype)])
-    dx = empty((even, e))
+    dy = _even(dy)
+    dx = empty((len(dy), e))
 
     def part(edges: tuple[int, int]) -> None:
-        _dot_rows(dy.reshape(-1), w.reshape(-1), dx.reshape(-1), even, e, k, *edges)
+        _dot_rows(dy.reshape(-1), w.reshape(-1), dx.reshape(-1), len(dy), e, k, *edges)
 
-    map_ordered(part, _parts(e))
+    map_ordered(part, ranges(e, _PARTS, 8))
     return dx[:n]
 
 
@@ -171,7 +138,7 @@ def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _outer(x: Array, dy: Array, dw: Array, n: int, e: int, k: int, first: int, last: int) -> None:
+def _outer(x, dy, dw, n, e, k, first, last):
     """``dw[first:last] = x[:, first:last].T @ dy``."""
     for row in range(first, last, 4):
         for strip in range(0, k, _STRIP):
@@ -189,5 +156,5 @@ def weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     def part(edges: tuple[int, int]) -> None:
         _outer(x.reshape(-1), dy.reshape(-1), dw.reshape(-1), n, e, k, *edges)
 
-    map_ordered(part, _parts(e))
+    map_ordered(part, ranges(e, _PARTS, 8))
     return dw

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from llvmlite import binding
 
+from minideconv.engine.cpu.parts import ranges
 from minideconv.ops.im2col import Window
 
 __all__ = ["WIDE", "cut", "reach", "shape"]
@@ -33,5 +32,4 @@ def cut(units: int, n: int, window: Window, c: int, k: int) -> list[tuple[int, i
     """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone."""
     (kh, kw), (ho, wo) = window.kernel, window.out
     operations = 2.0 * n * ho * wo * kh * kw * c * k
-    parts = min(units, max((p for p in _PARTS if p * _SMALL <= operations), default=1))
-    return list(pairwise([units * i // parts for i in range(parts + 1)]))
+    return ranges(units, max((p for p in _PARTS if p * _SMALL <= operations), default=1))

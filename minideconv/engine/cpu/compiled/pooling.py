@@ -28,7 +28,7 @@ __all__ = ["gather", "pool", "scatter"]
 
 
 @kernel
-def pool(x, y, taps, first, last, height, width, channels, past):  # type: ignore[no-untyped-def]
+def pool(x, y, taps, first, last, height, width, channels, past):
     """Write each window's maximum to `y` and its number, 0 to 3, to `taps`."""
     line = width * channels
     none = load_taps(np.zeros(LANES, np.uint8), 0)
@@ -51,7 +51,7 @@ def pool(x, y, taps, first, last, height, width, channels, past):  # type: ignor
 
 
 @kernel
-def scatter(y, taps, x, first, last, height, width, channels, past):  # type: ignore[no-untyped-def]
+def scatter(x, y, taps, first, last, height, width, channels, past):
     """Write each value to the pixel of its tap, and zeros to the other three."""
     line = width * channels
     zeros = splat(np.float32(0))
@@ -70,7 +70,7 @@ def scatter(y, taps, x, first, last, height, width, channels, past):  # type: ig
 
 
 @kernel
-def gather(x, taps, y, first, last, height, width, channels, past):  # type: ignore[no-untyped-def]
+def gather(x, y, taps, first, last, height, width, channels, past):
     """Fetch the pixel of each tap."""
     line = width * channels
     for row in range(first, last):

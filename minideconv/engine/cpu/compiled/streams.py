@@ -1,9 +1,9 @@
-"""How to ask memory for more: fetch early what will be read, write past the caches what is large.
+"""Getting more out of memory: fetch early what will be read, write past the caches what is large.
 
-**Reading.** A core asks for the lines that follow the last ones by itself, but cautiously: a walk
-that only adds up gets half of what memory could deliver. `prefetch` asks for a line some kilobytes
+**Reading.** A core fetches the lines that follow the last ones by itself, but cautiously: a walk
+that only adds up gets half of what memory could deliver. `prefetch` requests a line some kilobytes
 ahead; it arrives while the core still works on those before it. A line behind the array's end is no
-mistake: nothing is read, it is only asked for.
+mistake: nothing is read, it is only requested.
 
 **Writing.** An ordinary store reads its cache line from memory first and writes it back when the
 cache needs the room: two transfers where one would do, and something else is pushed out for it. A
@@ -16,64 +16,51 @@ Source: U. Drepper, "What every programmer should know about memory" (2007), sec
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
-from minideconv.engine.cpu.compiled.address import address
 from minideconv.engine.cpu.compiled.kernel import kernel
-from minideconv.engine.cpu.compiled.vectors import store, vector
+from minideconv.engine.cpu.compiled.operation import (
+    LINE,
+    array,
+    call,
+    index,
+    int32,
+    operation,
+    vector,
+)
+from minideconv.engine.cpu.compiled.vectors import store
 
 __all__ = ["AHEAD", "prefetch", "put", "stream", "streamed"]
 
-AHEAD = 1024  # numbers, 4 KiB: how early a walk asks for a line
+AHEAD = 1024  # numbers, 4 KiB: how early a walk requests a line
 
 LARGE = 2 << 20  # bytes: the second-level cache of a core
-_LINE = 64
-_int32 = ir.IntType(32)
-_byte = ir.IntType(8).as_pointer()
 
 
 def streamed(array: np.ndarray) -> bool:
     """Whether `array` is to be written past the caches, a whole line at a time."""
-    return array.nbytes >= LARGE and array.ctypes.data % _LINE == 0
+    return array.nbytes >= LARGE and array.ctypes.data % LINE == 0
 
 
-@intrinsic
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of ``array[index]``, which may lie outside."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = builder.bitcast(address(context, builder, signature.args[0], *values), _byte)
-        kind = ir.FunctionType(ir.VoidType(), [_byte, _int32, _int32, _int32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        reading, into_second_level, data = _int32(0), _int32(2), _int32(1)
-        builder.call(function, [pointer, reading, into_second_level, data])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate
+@operation(types.void(array, index))
+def prefetch(builder, array, index):
+    """Request the cache line of ``array[index]``, which may be outside."""
+    reading, into_second_level, data = int32(0), int32(2), int32(1)
+    options = (reading, into_second_level, data)
+    pointer = array.pointer(index, ir.IntType(8))
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *options)
 
 
-@intrinsic
-def stream(typing: Any, array: Any, index: Any, value: Any) -> Any:
+@operation(types.void(array, index, vector))
+def stream(builder, array, index, value):
     """``array[index : index + 16] = value``, past the caches; it must be a whole cache line."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array, index, value = values
-        pointer = address(context, builder, signature.args[0], array, index, True)
-        pointer = builder.bitcast(pointer, value.type.as_pointer())
-        past = builder.module.add_metadata([_int32(1)])
-        builder.store(value, pointer, align=_LINE).set_metadata("nontemporal", past)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, vector), generate
+    array.store(index, value, past=True)
 
 
 @kernel
-def put(array, index, value, past):  # type: ignore[no-untyped-def]
+def put(array, index, value, past):
     """Store 16 numbers, past the caches if `past`."""
     if past:
         stream(array, index, value)

@@ -1,8 +1,20 @@
-"""Three more operations on tiles of sums, beside those of `vectors`.
+"""Tiles: blocks of sums that stay in registers while matrices are multiplied.
 
-    tile_slide(R, Q, T, sums, a, i, step, b, j, hop)        one step of a sliding window
+A tile is R x Q vectors of sums, in R * Q registers; R and Q are constants::
+
+    sums = tile_zeros(R, Q)
+    sums = tile_load(R, Q, c, k, step)                      c[k + r * step + 16 q : ... + 16]
+    sums = tile_add(R, Q, sums, c, k, step)                 sums + these
+    sums = tile_fma(R, Q, sums, a, i, step, b, j)           one step of a product of matrices
+    sums = tile_slide(R, Q, T, sums, a, i, step, b, j, hop) one step of a sliding window
+    tile_store(R, Q, sums, c, k, step)
     tile_store_part(R, Q, sums, c, k, step, rows, count)    what lies inside the result
     tile_stream(R, Q, sums, c, k, step)                     all, but past the caches
+
+`tile_fma` adds the outer product of R numbers, ``a[i + r * step]``, and Q vectors, ``b[j + 16 q :
+j + 16 q + 16]``. With R * Q around 16 to 28 (AVX-512 has 32 registers) each number loaded is used Q
+times and each vector R times, and the processor's multipliers never wait: K. Goto and R. van de
+Geijn, "Anatomy of high-performance matrix multiplication" (2008), section 4.
 
 In `tile_slide` a number x[s] takes part in the sums of T neighbouring pixels, under the T taps of a
 kernel's row. `tile_fma` would load it T times; here it is loaded once and used T Q times.
@@ -10,124 +22,99 @@ kernel's row. `tile_fma` would load it T times; here it is loaded once and used 
 
 from __future__ import annotations
 
-from typing import Any
+from numba.core import types
 
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
-
-from minideconv.engine.cpu.compiled.address import address
-from minideconv.engine.cpu.compiled.vectors import (
+from minideconv.engine.cpu.compiled.operation import (
     LANES,
-    _first,
-    _fma,
-    _index,
-    _int32,
-    _lanes,
-    _llvm,
-    _load,
-    _splat,
+    array,
+    constant,
+    float32,
+    index,
+    int64,
+    operation,
+    repeat,
+    tile,
 )
+from minideconv.engine.cpu.compiled.vectors import ZERO, fma, store_part
 
-__all__ = ["tile_slide", "tile_store_part", "tile_stream"]
+__all__ = [
+    "tile_add",
+    "tile_fma",
+    "tile_load",
+    "tile_slide",
+    "tile_store",
+    "tile_store_part",
+    "tile_stream",
+    "tile_zeros",
+]
 
 
-@intrinsic(prefer_literal=True)
-def tile_slide(
-    typing: Any,
-    rows: Any,
-    columns: Any,
-    taps: Any,
-    sums: Any,
-    a: Any,
-    index: Any,
-    step: Any,
-    b: Any,
-    base: Any,
-    hop: Any,
-) -> Any:
+def _places(builder, R, Q, index, step):
+    """Yield where the vectors of a tile begin, row by row."""
+    for _ in range(R):
+        for q in range(Q):
+            yield builder.add(index, int64(LANES * q))
+        index = builder.add(index, step)
+
+
+@operation(tile(constant, constant))
+def tile_zeros(builder, R, Q):
+    """Return R x Q vectors of zeros."""
+    return [ZERO] * (R * Q)
+
+
+@operation(tile(constant, constant, array, index, index))
+def tile_load(builder, R, Q, array, index, step):
+    """Return ``array[index + r * step + 16 q : ... + 16]`` for each row r and column q."""
+    return [array.load(place) for place in _places(builder, R, Q, index, step)]
+
+
+@operation(tile(constant, constant, tile, array, index, index))
+def tile_add(builder, R, Q, sums, array, index, step):
+    """Add ``array[index + r * step + 16 q : ... + 16]`` to the sums (r, q)."""
+    pairs = zip(sums, _places(builder, R, Q, index, step), strict=True)
+    return [builder.fadd(value, array.load(place)) for value, place in pairs]
+
+
+@operation(tile(constant, constant, constant, tile, array, index, index, array, index, index))
+def tile_slide(builder, R, Q, T, sums, a, index, step, b, base, hop):
     """Add ``sum_t a[index + (r + t) * step] * b[base + t * hop + 16 q : ... + 16]`` to (r, q)."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _, _, _, sums, a, index, step, b, base, hop = values
-        R, Q, T = rows.literal_value, columns.literal_value, taps.literal_value
-        found = cgutils.unpack_tuple(builder, sums, R * Q)
-        vectors = []
-        for _tap in range(T):
+    vectors = [b.load(place) for place in _places(builder, T, Q, base, hop)]
+    for s in range(R + T - 1):
+        number = repeat(builder, a.load(index, float32))
+        index = builder.add(index, step)
+        for t in range(max(0, s - R + 1), min(T, s + 1)):
             for q in range(Q):
-                there = builder.add(base, _index(LANES * q))
-                pointer = address(context, builder, signature.args[7], b, there)
-                vectors.append(_load(builder, pointer))
-            base = builder.add(base, hop)
-        for s in range(R + T - 1):
-            number = builder.load(address(context, builder, signature.args[4], a, index))
-            index = builder.add(index, step)
-            spread = _splat(builder, number)
-            for t in range(max(0, s - R + 1), min(T, s + 1)):
-                for q in range(Q):
-                    at = (s - t) * Q + q
-                    found[at] = _fma(builder, spread, vectors[t * Q + q], found[at])
-        return context.make_tuple(builder, signature.return_type, found)
-
-    index, integer = types.intp, types.intp
-    kinds = (rows, columns, taps, sums, a, index, integer, b, index, integer)
-    return sums(*kinds), generate
+                at = (s - t) * Q + q
+                sums[at] = fma.write(builder, number, vectors[t * Q + q], sums[at])
+    return sums
 
 
-@intrinsic(prefer_literal=True)
-def tile_store_part(
-    typing: Any,
-    rows: Any,
-    columns: Any,
-    sums: Any,
-    array: Any,
-    index: Any,
-    step: Any,
-    count_rows: Any,
-    count: Any,
-) -> Any:
-    """Store the first `count` numbers of the first `count_rows` rows; writes nothing else."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _, _, sums, array, index, step, count_rows, count = values
-        R, Q = rows.literal_value, columns.literal_value
-        found = cgutils.unpack_tuple(builder, sums, R * Q)
-        for r in range(R):
-            inside = builder.icmp_signed("<", _index(r), count_rows)
-            here = builder.select(inside, count, _index(0))
-            for q in range(Q):
-                base = builder.add(index, _index(LANES * q))
-                pointer = address(context, builder, signature.args[3], array, base, True)
-                pointer = builder.bitcast(pointer, _lanes.as_pointer())
-                mask = _first(builder, builder.sub(here, _index(LANES * q)))
-                arguments = [found[r * Q + q], pointer, _int32(4), mask]
-                _llvm(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), arguments)
-            index = builder.add(index, step)
-        return context.get_dummy_value()
-
-    index, integer = types.intp, types.intp
-    return types.void(rows, columns, sums, array, index, integer, integer, integer), generate
+@operation(tile(constant, constant, tile, array, index, index, array, index))
+def tile_fma(builder, R, Q, sums, a, index, step, b, base):
+    """Add ``a[index + r * step] * b[base + 16 q : ... + 16]`` to the sums (r, q)."""
+    return tile_slide.write(builder, R, Q, 1, sums, a, index, step, b, base, base)
 
 
-@intrinsic(prefer_literal=True)
-def tile_stream(
-    typing: Any, rows: Any, columns: Any, sums: Any, array: Any, index: Any, step: Any
-) -> Any:
+@operation(types.void(constant, constant, tile, array, index, index))
+def tile_store(builder, R, Q, sums, array, index, step):
+    """``array[index + r * step + 16 q : ... + 16] = sums[r, q]``."""
+    for value, place in zip(sums, _places(builder, R, Q, index, step), strict=True):
+        array.store(place, value)
+
+
+@operation(types.void(constant, constant, tile, array, index, index))
+def tile_stream(builder, R, Q, sums, array, index, step):
     """`tile_store` past the caches (see `streams`); every place is a multiple of 64 bytes."""
+    for value, place in zip(sums, _places(builder, R, Q, index, step), strict=True):
+        array.store(place, value, past=True)
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _, _, sums, array, index, step = values
-        count = columns.literal_value
-        found = cgutils.unpack_tuple(builder, sums, rows.literal_value * count)
-        past = builder.module.add_metadata([_int32(1)])
-        for r in range(rows.literal_value):
-            for q in range(count):
-                base = builder.add(index, _index(LANES * q))
-                pointer = address(context, builder, signature.args[3], array, base, True)
-                pointer = builder.bitcast(pointer, _lanes.as_pointer())
-                stored = builder.store(found[r * count + q], pointer, align=64)
-                stored.set_metadata("nontemporal", past)
-            index = builder.add(index, step)
-        return context.get_dummy_value()
 
-    return types.void(rows, columns, sums, array, types.intp, types.intp), generate
+@operation(types.void(constant, constant, tile, array, index, index, index, index))
+def tile_store_part(builder, R, Q, sums, array, index, step, rows, count):
+    """Store the first `count` numbers of the first `rows` rows; writes nothing else."""
+    for number, place in enumerate(_places(builder, R, Q, index, step)):
+        r, q = divmod(number, Q)
+        inside = builder.select(builder.icmp_signed("<", int64(r), rows), count, int64(0))
+        part = builder.sub(inside, int64(LANES * q))
+        store_part.write(builder, array, place, sums[number], part)

@@ -6,18 +6,16 @@
 
 `winograd_tiles` transforms one tile of 16 channels, `winograd_blocks` works on a block of tiles in
 the cache; here the work is cut into parts for the workers. A part is a range of tiles and a range
-of output channels. Tiles do not know of each other, nor do output channels, so that the parts may
+of output channels. Tiles do not depend on each other, nor do output channels, so that the parts may
 depend on the number of threads and the results do not; only the gradient by the weight is a sum
 over tiles, and is cut there in a way that depends on its size alone.
 
 Nothing transformed is kept from one call to the next. The weights are transformed anew for every
-block anyhow (`winograd_blocks` says why), and to transform an image again, in the cache, costs less
-than to fetch 2.25 times the image from memory.
+block anyhow (see `winograd_blocks`), and to transform an image again, in the cache, costs
+less than to fetch 2.25 times the image from memory.
 """
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 
@@ -31,6 +29,7 @@ from minideconv.engine.cpu.compiled.winograd_blocks import (
 )
 from minideconv.engine.cpu.compiled.winograd_products import PANEL
 from minideconv.engine.cpu.memory import empty, workspace
+from minideconv.engine.cpu.parts import ranges
 from minideconv.ops.geometry import Pair
 from minideconv.ops.im2col import Window
 
@@ -85,9 +84,9 @@ def _convolve(
         convolve(flat_x, flat_w, turned, added, flat_y, _work(count), plan, *shape, *part)
 
     threads = get_num_threads() if _operations(tiles, c, k) > _SMALL else 1
-    ranges = _cut(tiles, step, 4 * threads if threads > 1 else 1)
+    spans = ranges(tiles, 4 * threads if threads > 1 else 1, step)
     pieces = 1 if blocks % threads == 0 or blocks >= 4 * threads else threads
-    map_ordered(compute, [(r, p) for r in ranges for p in _cut(k, PANEL, pieces)])
+    map_ordered(compute, [(s, p) for s in spans for p in ranges(k, pieces, PANEL)])
     return y
 
 
@@ -96,8 +95,8 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     (n, *size, c), k, out = x.shape, dy.shape[3], window.out
     grid, tiles, step = _blocks(n, out, _FEW_TILES if c + k <= 256 else _TILES)
     large = _operations(tiles, c, k) > _SMALL
-    ranges = _cut(tiles, step, _PARTS if large and tiles >= 2 * _PARTS * step else 1)
-    shares = [empty((3, 3, c, k)) for _ in ranges]
+    spans = ranges(tiles, _PARTS if large and tiles >= 2 * _PARTS * step else 1, step)
+    shares = [empty((3, 3, c, k)) for _ in spans]
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
     plan, count = correlate_plan(step, c, k)
     shape = (tuple(size), c, window.padding, out, k, grid)
@@ -105,10 +104,10 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     def compute(part: tuple[int, Range]) -> None:
         number, panels = part
         dw = shares[number].reshape(-1)
-        correlate(flat_x, flat_dy, dw, _work(count), plan, *shape, ranges[number], panels)
+        correlate(flat_x, flat_dy, dw, _work(count), plan, *shape, spans[number], panels)
 
-    panels = _cut(k, PANEL, get_num_threads() if large and len(ranges) == 1 else 1)
-    map_ordered(compute, [(i, p) for i in range(len(ranges)) for p in panels])
+    panels = ranges(k, get_num_threads() if large and len(spans) == 1 else 1, PANEL)
+    map_ordered(compute, [(i, p) for i in range(len(spans)) for p in panels])
     dw, *others = shares
     for share in others:
         dw += share
@@ -127,17 +126,10 @@ def _blocks(n: int, out: Pair, most: int) -> tuple[Pair, int, int]:
     return grid, tiles, -(-tiles // -(-tiles // most))
 
 
-def _cut(count: int, step: int, parts: int) -> list[Range]:
-    """Cut 0 ... count, at multiples of `step`, into at most `parts` parts."""
-    steps = -(-count // step)
-    parts = min(parts, steps)
-    return list(pairwise([min(steps * i // parts * step, count) for i in range(parts + 1)]))
-
-
 def _work(count: int) -> np.ndarray:
     """Return this thread's scratch memory, on large pages where the system has them.
 
-    The 36 places that a tile is written to lie on 36 small pages, more than the processor keeps the
+    The 36 places that a tile is written to are on 36 small pages, more than the processor keeps the
     addresses of; that doubles the time of a transform. Large pages hold many planes each.
     """
     page = _LARGE_PAGE // 4

@@ -17,7 +17,7 @@ channels, multiplied while they are warm, and the finished panel of M is transfo
 Recomputing U for every block costs about as much as the products of nine tiles, and it saves the
 traffic of four times the weights. Only where U is small (`_KEPT`) it stays for the next block.
 
-What lies where (numbers of float32; t is a tile, p a plane, c and k channels)::
+What is stored where (numbers of float32; t is a tile, p a plane, c and k channels)::
 
     V   [c // 16] [p] [t] [c % 16]             `rows` tiles a plane
     U   [k // 32] [p] [c] [k % 32]             `pitch` channels a plane
@@ -34,7 +34,15 @@ import numpy as np
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.streams import prefetch
 from minideconv.engine.cpu.compiled.transpose import transpose
-from minideconv.engine.cpu.compiled.vectors import load, load_part, splat, store, store_part
+from minideconv.engine.cpu.compiled.vectors import (
+    load,
+    load_part,
+    load_up_to,
+    splat,
+    store,
+    store_part,
+    store_up_to,
+)
 from minideconv.engine.cpu.compiled.winograd_products import (
     CHUNK,
     PANEL,
@@ -59,7 +67,7 @@ _DU = 36 * 17 * PANEL
 
 
 @kernel
-def _cut_out(x, base, size, c, top, left, side, lanes, tile):  # type: ignore[no-untyped-def]
+def _cut_out(x, base, size, c, top, left, side, lanes, tile):
     """Copy side x side pixels of an image, from (top, left) on, and zeros where it has none."""
     h, w = size
     for q in range(side * side):
@@ -67,12 +75,11 @@ def _cut_out(x, base, size, c, top, left, side, lanes, tile):  # type: ignore[no
     for r in range(max(0, -top), min(side, h - top)):
         for s in range(max(0, -left), min(side, w - left)):
             i = base + ((top + r) * w + left + s) * c
-            pixel = load(x, i) if lanes == 16 else load_part(x, i, lanes)
-            store(tile, (r * side + s) * 16, pixel)
+            store(tile, (r * side + s) * 16, load_up_to(x, i, lanes))
 
 
 @kernel
-def _transform_tiles(  # type: ignore[no-untyped-def]
+def _transform_tiles(
     x, size, c, channels, origin, grid, first, last, width, gradient, v, rows, scratch, tile
 ):
     """Transform some channels of the tiles `first` to `last`, `width` channels side by side."""
@@ -97,7 +104,7 @@ def _transform_tiles(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _square_of_weights(w, c, k, first_c, first_k, turned, square):  # type: ignore[no-untyped-def]
+def _square_of_weights(w, c, k, first_c, first_k, turned, square):
     """Copy 3 x 3 kernels of up to 16 x 16 channels, zeros behind: square[tap, c, k].
 
     w is (3, 3, C, K) or, `turned`, (3, 3, K, C) with the taps to be reversed.
@@ -120,8 +127,8 @@ def _square_of_weights(w, c, k, first_c, first_k, turned, square):  # type: igno
 
 
 @kernel
-def _fetch_weights(w, c, k, first_c, first_k, turned):  # type: ignore[no-untyped-def]
-    """Ask for 16 x PANEL kernels early: they lie in short pieces that no processor foresees."""
+def _fetch_weights(w, c, k, first_c, first_k, turned):
+    """Request 16 x PANEL kernels early: they are in short pieces that no processor foresees."""
     for tap in range(9):
         if turned:
             for ki in range(PANEL):
@@ -133,9 +140,7 @@ def _fetch_weights(w, c, k, first_c, first_k, turned):  # type: ignore[no-untype
 
 
 @kernel
-def _transform_weights(  # type: ignore[no-untyped-def]
-    w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square
-):
+def _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square):
     """Transform the kernels of a chunk of input and a panel of output channels."""
     for b in range(first_c, last_c, 16):
         _fetch_weights(w, c, k, b + 16, first_k, turned)
@@ -151,7 +156,7 @@ def _transform_weights(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch, tile):  # type: ignore[no-untyped-def]
+def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch, tile):
     """Transform a panel of M to pixels, add the bias, leave out what sticks out of the image."""
     (h, w), (th, tw) = size, grid
     plane = rows * PANEL
@@ -169,16 +174,11 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
             for i in range(high):
                 for j in range(wide):
                     pixel = load(tile, (4 * i + j) * 16) + added
-                    if lanes == 16:
-                        store(y, base + (i * w + j) * k, pixel)
-                    else:
-                        store_part(y, base + (i * w + j) * k, pixel, lanes)
+                    store_up_to(y, base + (i * w + j) * k, pixel, lanes)
 
 
 @kernel
-def convolve(  # type: ignore[no-untyped-def]
-    x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels
-):
+def convolve(x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels):
     """Compute output channels ``panels[0] : panels[1]`` of the tiles ``tiles[0] : tiles[1]``.
 
     x is (N, *size, C), w (3, 3, C, K), y (N, *out, K), all flat; `turned`: w is (3, 3, K, C) and
@@ -224,7 +224,7 @@ def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool]
 
 
 @kernel
-def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):  # type: ignore[no-untyped-def]
+def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):
     """Add G.T dU G to these channels of dw, or begin with it, if `fresh`."""
     for ci in range(b, min(b + 16, c)):
         for kj in range(first_k, min(first_k + PANEL, k), 16):
@@ -237,7 +237,7 @@ def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):  # type:
 
 
 @kernel
-def correlate(x, dy, dw, work, plan, size, c, origin, out, k, grid, tiles, panels):  # type: ignore[no-untyped-def]
+def correlate(x, dy, dw, work, plan, size, c, origin, out, k, grid, tiles, panels):
     """Compute what the tiles ``tiles[0] : tiles[1]`` give to output channels `panels` of dw.
 
     The sums over the tiles of a block, dU, are transformed to taps before the next block adds its

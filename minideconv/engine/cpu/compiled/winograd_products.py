@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minideconv.engine.cpu.compiled.kernel import kernel
-from minideconv.engine.cpu.compiled.vectors import tile_add, tile_fma, tile_store, tile_zeros
+from minideconv.engine.cpu.compiled.tiles import tile_add, tile_fma, tile_store, tile_zeros
 
 __all__ = ["CHUNK", "PANEL", "SHORT", "accumulate", "multiply"]
 
@@ -21,9 +21,9 @@ SUM = 32  # input channels
 TALL, SHORT = 14, 4  # rows of V in the registers at once; with 2 vectors each 28 or 8 sums
 
 
-def _product(R: int, Q: int) -> Callable[..., None]:  # as in `vectors`
+def _product(R: int, Q: int) -> Callable[..., None]:
     @kernel
-    def product(v, i, step, u, j, channels, m, base, fresh):  # type: ignore[no-untyped-def]
+    def product(v, i, step, u, j, channels, m, base, fresh):
         sums = tile_zeros(R, Q)
         for b in range(0, channels, 16):
             for lane in range(min(16, channels - b)):
@@ -42,7 +42,7 @@ _tall, _short, _tall_thin, _short_thin = (
 
 
 @kernel
-def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):  # type: ignore[no-untyped-def]
+def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):
     """M[p] += V[p] U[p] (or =, if `fresh`) for a chunk of channels, a panel, and all planes.
 
     A `thin` panel has up to 16 channels.
@@ -70,7 +70,7 @@ def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):  # type
 
 def _sum_over_tiles(R: int, Q: int) -> Callable[..., None]:
     @kernel
-    def sum_over_tiles(v, i, z, j, tiles, du, base):  # type: ignore[no-untyped-def]
+    def sum_over_tiles(v, i, z, j, tiles, du, base):
         sums = tile_zeros(R, Q)
         for t in range(tiles):
             sums = tile_fma(R, Q, sums, v, i + t * 16, 1, z, j + t * PANEL)
@@ -83,7 +83,7 @@ _eight, _sixteen_thin = _sum_over_tiles(8, 2), _sum_over_tiles(16, 1)
 
 
 @kernel
-def accumulate(v, z, rows, tiles, b, first_k, du, thin):  # type: ignore[no-untyped-def]
+def accumulate(v, z, rows, tiles, b, first_k, du, thin):
     """dU[p] = V[p].T Z[p] for 16 input channels, from b on, and a panel of output channels."""
     for p in range(36):
         i = (b // 16 * 36 + p) * rows * 16

@@ -50,7 +50,7 @@ _G30, _G31, _G32 = (np.float32(x) for x in _f.g[3])
 
 
 @kernel
-def _data(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
+def _data(a, i, s, b, j, t):
     x0, x1, x2 = load(a, i), load(a, i + s), load(a, i + 2 * s)
     x3, x4, x5 = load(a, i + 3 * s), load(a, i + 4 * s), load(a, i + 5 * s)
     store(b, j, fma(splat(_B02), x2, x0 + x4))
@@ -64,7 +64,7 @@ def _data(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _kernel(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
+def _kernel(a, i, s, b, j, t):
     w0, w1, w2 = load(a, i), load(a, i + s), load(a, i + 2 * s)
     store(b, j, w0)
     even, odd = fma(splat(_G12), w2, splat(_G10) * w0), splat(_G11) * w1
@@ -77,7 +77,7 @@ def _kernel(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gradient(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
+def _gradient(a, i, s, b, j, t):
     y0, y1, y2, y3 = load(a, i), load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s)
     store(b, j, y0)
     even, odd = fma(splat(_A12), y2, y0), fma(splat(_A13), y3, splat(_A11) * y1)
@@ -90,7 +90,7 @@ def _gradient(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _output(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
+def _output(a, i, s, b, j, t):
     m1, m2, m3, m4 = load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s), load(a, i + 4 * s)
     even, odd, even2, odd2 = m1 + m2, m1 - m2, m3 + m4, m3 - m4
     store(b, j, load(a, i) + even + even2)
@@ -101,7 +101,7 @@ def _output(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _kernel_grad(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
+def _kernel_grad(a, i, s, b, j, t):
     u1, u2, u3, u4 = load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s), load(a, i + 4 * s)
     even, odd, even2, odd2 = u1 + u2, u1 - u2, u3 + u4, u3 - u4
     store(b, j, fma(splat(_G10), even, fma(splat(_G30), even2, load(a, i))))
@@ -115,7 +115,7 @@ def _kernel_grad(a, i, s, b, j, t):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def data_to_planes(x, i, row, column, scratch, v, j, plane):  # type: ignore[no-untyped-def]
+def data_to_planes(x, i, row, column, scratch, v, j, plane):
     """6 x 6 pixels at x[i + r * row + s * column] -> v[j + p * plane]."""
     for s in range(6):
         _data(x, i + s * column, row, scratch, 16 * s, 96)
@@ -124,7 +124,7 @@ def data_to_planes(x, i, row, column, scratch, v, j, plane):  # type: ignore[no-
 
 
 @kernel
-def kernel_to_planes(w, i, row, column, scratch, u, j, plane):  # type: ignore[no-untyped-def]
+def kernel_to_planes(w, i, row, column, scratch, u, j, plane):
     """3 x 3 taps at w[i + r * row + s * column] -> u[j + p * plane]."""
     for s in range(3):
         _kernel(w, i + s * column, row, scratch, 16 * s, 48)
@@ -133,7 +133,7 @@ def kernel_to_planes(w, i, row, column, scratch, u, j, plane):  # type: ignore[n
 
 
 @kernel
-def gradient_to_planes(dy, i, row, column, scratch, z, j, plane):  # type: ignore[no-untyped-def]
+def gradient_to_planes(dy, i, row, column, scratch, z, j, plane):
     """4 x 4 pixels at dy[i + r * row + s * column] -> z[j + p * plane]."""
     for s in range(4):
         _gradient(dy, i + s * column, row, scratch, 16 * s, 64)
@@ -142,7 +142,7 @@ def gradient_to_planes(dy, i, row, column, scratch, z, j, plane):  # type: ignor
 
 
 @kernel
-def planes_to_output(m, i, plane, scratch, y, j, row, column):  # type: ignore[no-untyped-def]
+def planes_to_output(m, i, plane, scratch, y, j, row, column):
     """m[i + p * plane] -> 4 x 4 pixels at y[j + r * row + s * column]."""
     for s in range(6):
         _output(m, i + s * plane, 6 * plane, scratch, 16 * s, 96)
@@ -151,7 +151,7 @@ def planes_to_output(m, i, plane, scratch, y, j, row, column):  # type: ignore[n
 
 
 @kernel
-def planes_to_kernel_grad(du, i, plane, scratch, dw, j, row, column):  # type: ignore[no-untyped-def]
+def planes_to_kernel_grad(du, i, plane, scratch, dw, j, row, column):
     """du[i + p * plane] -> 3 x 3 taps at dw[j + r * row + s * column]."""
     for s in range(6):
         _kernel_grad(du, i + s * plane, 6 * plane, scratch, 16 * s, 96)
