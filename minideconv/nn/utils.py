@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, Device, check_writable, device_of, get_xp
+from minideconv.backend import Array, Device, as_device, check_writable, device_of, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
 from minideconv.engine.cuda import gradients as cuda
 from minideconv.nn.module import Module
@@ -111,9 +111,9 @@ def _check_writable(op: str, gradients: list[Array]) -> None:
     check_writable(op, ((f"gradient {number}", g) for number, g in enumerate(gradients)))
 
 
-def device_of_module(module: Module) -> Device | None:
-    """Return the device of a module's parameters and buffers, or None if it has neither."""
-    return next((device_of(array) for array in module.arrays().values()), None)
+def device_of_module(module: Module) -> Device:
+    """Return where a module's parameters and buffers are; the default device if it has none."""
+    return next((device_of(array) for array in module.arrays().values()), as_device(None))
 
 
 def get_buffers(model: Module) -> dict[str, Array]:

@@ -11,8 +11,7 @@ from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, to_cpu
 from minideconv.data.voc_colors import VOID
 from minideconv.nn import Module
-from minideconv.nn.utils import get_buffers, set_buffers
-from minideconv.segmentation.inference import device_of_network
+from minideconv.nn.utils import device_of_module, get_buffers, set_buffers
 
 __all__ = ["Agreement", "train_eval_agreement"]
 
@@ -56,7 +55,7 @@ def train_eval_agreement(model: Module, images: Array, truth: Array | None = Non
     per image, and their running variance is the unbiased one, larger by n / (n - 1).
     """
     mode, buffers, random_state = model.training, get_buffers(model), random.get_state()
-    x = Tensor(images, device=device_of_network(model))
+    x = Tensor(images, device=device_of_module(model))
     try:
         with no_grad():
             model.train()

@@ -24,16 +24,17 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, Device, as_device, device_of, get_xp, to_cpu, to_device
+from minideconv.backend import Array, Device, get_xp, to_cpu, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
 from minideconv.data.resize import resize_image
 from minideconv.data.transforms import Normalize
 from minideconv.data.windows import Window, cut, placement, whole_image_window
 from minideconv.engine.cuda.images import normalize as normalized_on_gpu
 from minideconv.nn import Module
+from minideconv.nn.utils import device_of_module
 from minideconv.ops.interpolate import interpolation_matrix
 
-__all__ = ["Segmenter", "device_of_network", "normalized_on"]
+__all__ = ["Segmenter", "normalized_on"]
 
 Image = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
@@ -145,7 +146,7 @@ class Segmenter:
 
     def _forward(self, squares: Image) -> Array:
         """(N, S, S, 3) uint8 -> scores (N, C, S, S), in evaluation mode and without a tape."""
-        device = device_of_network(self.model)
+        device = device_of_module(self.model)
         x = normalized_on(device, squares, self.normalize)
         mode = self.model.training
         self.model.eval()
@@ -159,12 +160,6 @@ class Segmenter:
         finally:
             self.model.train(mode)
         return scores
-
-
-def device_of_network(model: Module) -> Device:
-    """Return the device of the network's parameters; the default device if it has none."""
-    parameter = next(iter(model.parameters()), None)
-    return as_device(None) if parameter is None else device_of(parameter.data)
 
 
 def normalized_on(device: Device, images: Image, normalize: Normalize) -> Array:

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, as_device, device_of
+from minideconv.backend import Array
 from minideconv.nn import BatchNorm2d, Module
+from minideconv.nn.utils import device_of_module
 
 __all__ = ["recalibrate_batch_norm"]
 
@@ -39,8 +40,7 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
     layers = [layer for layer in layers if layer.track_running_stats]
     momenta = [layer.momentum for layer in layers]
     mode, random_state, count = model.training, random.get_state(), 0
-    parameter = next(iter(model.parameters()), None)
-    device = as_device(None) if parameter is None else device_of(parameter.data)
+    device = device_of_module(model)
     model.train()
     try:
         with no_grad():

@@ -11,8 +11,8 @@ from minideconv.backend import to_cpu, to_device
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
 from minideconv.data.windows import cut, whole_image_window
+from minideconv.nn.utils import device_of_module
 from minideconv.segmentation import ConfusionMatrix, Segmenter
-from minideconv.segmentation.inference import device_of_network
 from minideconv.tasks.task import Save
 from minideconv.visualize.boards import (
     activation_picture,
@@ -70,7 +70,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
         return
     image, _ = data[_representative(segmenter, data)]
     window = whole_image_window(*image.shape[:2])
-    x = to_device(segmenter.network_input(image, window)[None], device_of_network(model))
+    x = to_device(segmenter.network_input(image, window)[None], device_of_module(model))
     model.eval()
     seen = model.activations(x)
     entries: list[dict[str, str]] = []
