@@ -7,6 +7,18 @@ wherever it is written (`register`).
 from __future__ import annotations
 
 from minideconv.models.deconvnet import DeconvNet, deconvnet
+from minideconv.models.fcn import FCN8s, FCN16s, FCN32s
 from minideconv.models.registry import MODELS, NetworkOptions, arguments, build, register
 
-__all__ = ["MODELS", "DeconvNet", "NetworkOptions", "arguments", "build", "deconvnet", "register"]
+__all__ = [
+    "MODELS",
+    "DeconvNet",
+    "FCN8s",
+    "FCN16s",
+    "FCN32s",
+    "NetworkOptions",
+    "arguments",
+    "build",
+    "deconvnet",
+    "register",
+]

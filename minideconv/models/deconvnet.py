@@ -42,15 +42,21 @@ STAGES = (
 class Block(Module):
     """The unit of the network: (transposed) convolution, batch normalisation, ReLU."""
 
-    def __init__(self, layer: Conv2d | ConvTranspose2d, channels: int) -> None:
+    def __init__(
+        self, layer: Conv2d | ConvTranspose2d, channels: int, batch_norm: bool = True
+    ) -> None:
         super().__init__()
         self.layer = layer
-        self.bn = BatchNorm2d(channels)
+        self.bn = BatchNorm2d(channels) if batch_norm else None
         self.relu = ReLU()
 
     def forward(self, x: Tensor, pool: Module | None = None) -> Any:
         """Apply the three; with `pool` that too, and return what it returns."""
-        return norm_relu_pool(self.layer(x), self.bn, self.relu, pool)
+        y = self.layer(x)
+        if self.bn is None:
+            y = self.relu(y)
+            return y if pool is None else pool(y)
+        return norm_relu_pool(y, self.bn, self.relu, pool)
 
 
 @dataclass(frozen=True, kw_only=True)
