@@ -4,7 +4,7 @@ r"""Gaussian filtering of values at points of many dimensions, on the permutohed
 
 Computed as written this takes N^2 d operations; for the pixels of a photograph, whose features are
 place and colour, N is 200,000. The lattice does it in N d^2: space is tiled by simplices (triangles
-for d = 2, tetrahedra for d = 3), which have d + 1 corners each. *Splat*: every point gives its value
+for d = 2, tetrahedra for d = 3), each with d + 1 corners. *Splat*: every point gives its value
 to the d + 1 corners around it, with its barycentric coordinates as weights. *Blur*: along each of
 the d + 1 directions of the lattice every corner gets half of its two neighbours' values. *Slice*:
 every point reads the value at its place, with the same weights. Only corners that some point
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ from minideconv.backend.dispatch import accelerated
 
 __all__ = ["Lattice", "lattice", "lattice_filter"]
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[Any]
 Indices = npt.NDArray[np.int32]
 
 
