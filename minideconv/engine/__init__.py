@@ -8,8 +8,10 @@ from minideconv.engine.cpu import (
     batch_norm,
     conv,
     cross_entropy,
+    mean_field,
     memory,
     optimizers,
+    permutohedral,
     pooling,
     table,
 )
@@ -19,8 +21,10 @@ __all__ = [
     "conv",
     "cross_entropy",
     "cuda",
+    "mean_field",
     "memory",
     "optimizers",
+    "permutohedral",
     "pooling",
     "table",
 ]

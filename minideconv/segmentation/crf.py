@@ -1,0 +1,172 @@
+r"""Dense CRF: labels that agree with the network's, and with their neighbours of like colour.
+
+The energy of a labelling x of N pixels, with their positions p and colours I,
+
+    E(x) = sum_i -log P(x_i)  +  sum_{i<j} [x_i != x_j] k(i, j)
+    k(i, j) = w_b exp(-|p_i - p_j|^2 / 2 s_p^2 - |I_i - I_j|^2 / 2 s_c^2)      bilateral
+            + w_s exp(-|p_i - p_j|^2 / 2 s_s^2)                                spatial
+
+is small if pixels that are near and alike have the same label. The mean-field approximation looks
+for the product of independent distributions, Q(x) = prod_i Q_i(x_i), that is nearest to exp(-E):
+
+    Q_i(l)  <-  softmax_l( log P_i(l)  +  sum_j k(i, j) Q_j(l) )
+
+some times over, starting from P. The sum over all pixels j is a Gaussian filter (with j = i in it,
+which changes nothing much): by a matrix of N x N for small images (`method="exact"`), by the
+permutohedral lattice (`ops.permutohedral`) for all others.
+
+A filter's weights depend on how many pixels are alike, so each kernel is normalised; with the row
+sums n_i = sum_j k(i, j):
+
+    "symmetric"   k(i, j) / sqrt(n_i n_j)      the default, as in pydensecrf
+    "after"       k(i, j) / n_i
+    "before"      k(i, j) / n_j
+    "none"        k(i, j)                      as in DeconvNet's released code
+
+Source: Krähenbühl, Koltun, "Efficient inference in fully connected CRFs with Gaussian edge
+potentials" (NIPS 2011), sections 2 and 3, and the authors' released code for the normalisations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minideconv.ops.mean_field import mean_field_update
+from minideconv.ops.permutohedral import lattice, lattice_filter
+
+__all__ = ["DenseCRF"]
+
+Floats = npt.NDArray[Any]
+Filter = Callable[[Floats], Floats]
+
+EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
+LEAST = 1e-8  # probabilities below count as this
+NORMALIZATIONS = ("symmetric", "after", "before", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseCRF:
+    """The parameters of a dense CRF; `refine` applies it.
+
+    Attributes
+    ----------
+    bilateral_weight, spatial_weight : float
+        w_b and w_s, not negative. With weight 0 a kernel is left out.
+    bilateral_position, spatial_position : float
+        s_p and s_s, standard deviations in pixels, positive.
+    bilateral_color : float
+        s_c, standard deviation in grey levels of 0 to 255, positive.
+    iterations : int
+        Updates of all pixels, at least 0.
+    normalization : {"symmetric", "after", "before", "none"}
+        See above.
+    method : {"auto", "exact", "lattice"}
+        How the sums over all pixels are computed. "auto": exactly for images of up to 64 x 64.
+    """
+
+    bilateral_weight: float = 10.0
+    bilateral_position: float = 80.0
+    bilateral_color: float = 13.0
+    spatial_weight: float = 3.0
+    spatial_position: float = 3.0
+    iterations: int = 5
+    normalization: str = "symmetric"
+    method: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("bilateral_position", "bilateral_color", "spatial_position"):
+            _check(name, getattr(self, name), getattr(self, name) > 0, "greater than 0")
+        for name in ("bilateral_weight", "spatial_weight", "iterations"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        _check("normalization", self.normalization, self.normalization in NORMALIZATIONS,
+               "one of " + ", ".join(NORMALIZATIONS))  # fmt: skip
+        legal = ("auto", "exact", "lattice")
+        _check("method", self.method, self.method in legal, "one of " + ", ".join(legal))
+
+    def refine(self, probabilities: npt.ArrayLike, image: npt.NDArray[np.uint8]) -> Floats:
+        """Return each pixel's probabilities, given all pixels' and the image.
+
+        Parameters
+        ----------
+        probabilities : (C, H, W) array
+            The network's, in [0, 1].
+        image : (H, W, 3) uint8 array
+
+        Returns
+        -------
+        (C, H, W) float32 array
+            The sum over C is 1.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, or a probability is not in [0, 1].
+        """
+        p = np.asarray(probabilities, np.float32)
+        if p.ndim != 3 or image.shape != (*p.shape[1:], 3) or image.dtype != np.uint8:
+            raise ValueError(
+                f"DenseCRF: probabilities have shape {p.shape} and the image {image.shape},"
+                f" {image.dtype}; they must be (C, H, W) and (H, W, 3) uint8"
+            )
+        if not (p.min() >= 0 and p.max() <= 1 + 1e-4):  # NaN is refused too
+            raise ValueError(
+                f"DenseCRF: probabilities are from {p.min()} to {p.max()}; they must be in [0, 1]"
+            )
+        rows = np.ascontiguousarray(p.reshape(len(p), -1).T)  # (pixels, C)
+        log_p = np.log(np.maximum(rows, LEAST))
+        filters = self._filters(image)
+        q = mean_field_update(log_p, [])
+        for _ in range(self.iterations):
+            q = mean_field_update(log_p, [message(q) for message in filters])
+        return np.ascontiguousarray(q.T).reshape(p.shape)
+
+    def _filters(self, image: npt.NDArray[np.uint8]) -> list[Filter]:
+        """Return the kernels, normalised and weighted, as linear maps of (pixels, C)."""
+        positions = np.indices(image.shape[:2], np.float32).reshape(2, -1)[::-1].T  # (x, y)
+        colors = image.reshape(-1, 3) / np.float32(self.bilateral_color)
+        kernels = []
+        if self.bilateral_weight > 0:
+            features = np.hstack([positions / np.float32(self.bilateral_position), colors])
+            kernels.append((self.bilateral_weight, features))
+        if self.spatial_weight > 0:
+            kernels.append((self.spatial_weight, positions / np.float32(self.spatial_position)))
+        exact = self.method == "exact" or (self.method == "auto" and len(positions) <= EXACT)
+        build = _exact if exact else _on_lattice
+        return [build(features, weight, self.normalization) for weight, features in kernels]
+
+
+def _check(name: str, value: object, legal: bool, what: str) -> None:
+    if not legal:
+        raise ValueError(f"DenseCRF: {name} is {value!r}; it must be {what}")
+
+
+def _exact(features: Floats, weight: float, normalization: str) -> Filter:
+    """Return the map by the matrix of all pairs' Gaussians."""
+    points = features.astype(np.float64)
+    squares = (points**2).sum(axis=1)
+    distances = squares[:, None] + squares - 2 * points @ points.T
+    kernel = np.exp(-0.5 * np.maximum(distances, 0)).astype(np.float32)
+    before, after = _scales(kernel.sum(axis=1, keepdims=True), normalization)
+    return partial(np.matmul, weight * after * kernel * before.T)
+
+
+def _on_lattice(features: Floats, weight: float, normalization: str) -> Filter:
+    """Return the map by the permutohedral lattice."""
+    points = lattice(features)
+    sums = lattice_filter(np.ones((len(features), 1), np.float32), points)
+    before, after = _scales(sums, normalization)
+    return partial(lattice_filter, points=points.scaled(before, weight * after))
+
+
+def _scales(sums: Floats, normalization: str) -> tuple[Floats, Floats]:
+    """Return what values are multiplied by before and after the filter, each (pixels, 1)."""
+    one, sums = np.ones_like(sums), sums + np.float32(1e-20)
+    root = 1 / np.sqrt(sums)
+    scales = {"symmetric": (root, root), "after": (one, 1 / sums), "before": (1 / sums, one)}
+    return scales.get(normalization, (one, one))
