@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import models
-from minideconv.errors import UsageError
+from minideconv.errors import UsageError, some
 from minideconv.settings.options import file_error, read_toml, to_toml
 from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig
 from minideconv.settings.setting import Setting, refusal
@@ -176,7 +176,7 @@ def check_names(names: Iterable[str], model: str) -> None:
         own = models.MODELS[model].options.settings()
         raise refusal(
             lambda shown: (
-                f"{shown(unknown)} is an option of {' and '.join(owners)}, not of {model}, which "
+                f"{shown(unknown)} is an option of {some(owners)}, not of {model}, which "
                 f"has {', '.join(map(shown, own)) or 'none'}"
             )
         )

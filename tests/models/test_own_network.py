@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_keeps_its_network(tmp_path, capsys):
     for changes, message in (
         (["--channels", "6"], "--channels is 5 in this run and cannot become 6"),
         (["--model", "deconvnet"], "--model is tiny in this run and cannot become deconvnet"),
-        (["--width", "6"], "--width is an option of deconvnet, not of tiny, which has --channels"),
+        (["--depth", "2"], "--depth is an option of deconvnet, not of tiny, which has --channels"),
     ):
         assert train.main(["--resume", folder, *changes]) == 2
         assert message in capsys.readouterr().err
@@ -126,7 +126,7 @@ def test_help_shows_the_options_of_one_network(tmp_path, capsys):
         out = capsys.readouterr().out
         assert shown in out
         assert hidden not in out
-        assert "--model deconvnet|tiny" in out
+        assert "--model deconvnet|fcn32s|fcn16s|fcn8s|tiny" in out
         assert "--input-size" in out
     train.main(["--model", "tiny", "--print-config"])
     assert '["options of Tiny"]\nchannels = 5\nleaky = false\n# rate is not set' in (
@@ -135,8 +135,8 @@ def test_help_shows_the_options_of_one_network(tmp_path, capsys):
 
 
 def test_an_option_of_another_network_is_one_sentence(tmp_path, capsys):
-    wrong = "--width is an option of deconvnet, not of tiny, which has --channels, --leaky, --rate"
-    for option in (["--width", "8"], ["--width=8"]):
+    wrong = "--depth is an option of deconvnet, not of tiny, which has --channels, --leaky, --rate"
+    for option in (["--depth", "2"], ["--depth=2"]):
         assert train.main([*RUN, *option]) == 2
         assert capsys.readouterr().err == f"minideconv.train: {wrong}\n"
     assert train.main(["--channels", "3"]) == 2
@@ -146,9 +146,12 @@ def test_an_option_of_another_network_is_one_sentence(tmp_path, capsys):
     path = tmp_path / "run.toml"
     path.write_text("width = 8\n")
     assert train.main(["--config", str(path), "--model", "tiny"]) == 2
-    assert f"--config {path}: width is an option of deconvnet" in capsys.readouterr().err
-    with pytest.raises(SettingError, match=r"^width is an option of deconvnet, .* has channels"):
-        TrainConfig(model="tiny", width=8)
+    assert (
+        f"--config {path}: width is an option of deconvnet, fcn32s, fcn16s, fcn8s, not"
+        in capsys.readouterr().err
+    )
+    with pytest.raises(SettingError, match=r"^depth is an option of deconvnet, .* has channels"):
+        TrainConfig(model="tiny", depth=2)
     with pytest.raises(UsageError, match="no setting 'chanels'; did you mean channels"):
         TrainConfig(model="tiny", chanels=8)
     with pytest.raises(UsageError, match="has a setting 'width', which this minideconv does not"):
@@ -166,7 +169,10 @@ def test_options_are_checked_as_settings_are():
         ({"rate": "much"}, "^rate is 'much'; it must be a number"),
         ({"network": TrainConfig().network}, "tiny has TinyOptions"),
         ({"recompute": True}, "^recompute is not for model tiny"),
-        ({"model": "tinny"}, "^model is 'tinny'; it must be one of deconvnet, tiny"),
+        (
+            {"model": "tinny"},
+            "^model is 'tinny'; it must be one of deconvnet, fcn32s, fcn16s, fcn8s, tiny",
+        ),
         ({"model": ["tiny"]}, r"^model is \['tiny'\]; it must be a text"),
     ):
         with pytest.raises(UsageError, match=message):

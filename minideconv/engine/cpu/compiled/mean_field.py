@@ -12,7 +12,7 @@ __all__ = ["update"]
 
 
 @kernel
-def update(log_p, first, second, q, classes, both):  # type: ignore[no-untyped-def]  # for numba
+def update(log_p, first, second, q, classes, both):
     """``q = softmax(log_p + first)``, and `second` too if `both`; all are flat, pixel by pixel."""
     width = -(-classes // LANES) * LANES
     row = np.full(width, -1e30, np.float32)  # behind the classes: numbers whose exponential is 0

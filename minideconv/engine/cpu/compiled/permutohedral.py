@@ -15,7 +15,7 @@ __all__ = ["blur", "distinct", "find", "read", "simplices", "spread"]
 
 
 @kernel
-def simplices(y, low, radix, codes, weights):  # type: ignore[no-untyped-def]  # for numba
+def simplices(y, low, radix, codes, weights):
     """Fill in the codes of each point's corners and its coordinates; see `ops.permutohedral`."""
     n, corners = y.shape
     d = corners - 1
@@ -55,7 +55,7 @@ def simplices(y, low, radix, codes, weights):  # type: ignore[no-untyped-def]  #
 
 
 @kernel
-def distinct(codes, table, numbers):  # type: ignore[no-untyped-def]  # for numba
+def distinct(codes, table, numbers):
     """Give the codes numbers, in the order in which they come; return how many there are.
 
     `table` is a hash table for 2^b entries: codes, -1 where none is, and behind each its number.
@@ -79,7 +79,7 @@ def distinct(codes, table, numbers):  # type: ignore[no-untyped-def]  # for numb
 
 
 @kernel
-def find(codes, wanted, places):  # type: ignore[no-untyped-def]  # for numba
+def find(codes, wanted, places):
     """Walk along two sorted arrays and write where in `codes` each of `wanted` is."""
     at, count = 0, len(codes)
     for i in range(len(wanted)):
@@ -89,7 +89,7 @@ def find(codes, wanted, places):  # type: ignore[no-untyped-def]  # for numba
 
 
 @kernel
-def spread(values, corners, weights, table, labels):  # type: ignore[no-untyped-def]  # for numba
+def spread(values, corners, weights, table, labels):
     """Add each point's row to those of its corners."""
     last = labels - LANES
     for point in range(corners.shape[0]):
@@ -104,7 +104,7 @@ def spread(values, corners, weights, table, labels):  # type: ignore[no-untyped-
 
 
 @kernel
-def blur(table, neighbours, result, labels):  # type: ignore[no-untyped-def]  # for numba
+def blur(table, neighbours, result, labels):
     """Write each row and half of its two neighbours to `result`."""
     half = splat(0.5)
     for row in range(neighbours.shape[0]):
@@ -117,7 +117,7 @@ def blur(table, neighbours, result, labels):  # type: ignore[no-untyped-def]  # 
 
 
 @kernel
-def read(table, corners, weights, scale, values, labels):  # type: ignore[no-untyped-def]  # for numba
+def read(table, corners, weights, scale, values, labels):
     """Write each point's mixture of its corners' rows."""
     for point in range(corners.shape[0]):
         for start in range(0, labels, LANES):
