@@ -17,6 +17,7 @@ from typing import Any
 from minideconv.autograd import Tensor, checkpoint
 from minideconv.backend import Array
 from minideconv.models.registry import NetworkOptions, register
+from minideconv.models.trunk import Features
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module, ReLU
 from minideconv.nn.fusion import fusible, norm_relu_pool
 from minideconv.nn.inspection import activations
@@ -203,10 +204,25 @@ class DeconvNet(Module):
                 f"for {self.input_size[0]}x{self.input_size[1]} and fc6 needs at least that"
             )
 
-        all_switches: list[Switches] = []
-        for number in range(1, self.stages + 1):
+        return self.decode(self.encode(x, self.stages))
+
+    def encode(self, x: Tensor, stages: int) -> Features:
+        """Compute the first stages; the rest needs the last map, and all switches."""
+        features = Features(0, (x.shape[2], x.shape[3]), (x,))
+        return self._contracted(features, stages)
+
+    def _contracted(self, features: Features, stages: int) -> Features:
+        """Go on to a later stage."""
+        x, all_switches = features.maps[-1], [*features.switches]
+        for number in range(features.stages + 1, stages + 1):
             x, switches = self._compute(number, _contract, self._stage("conv", number), x)
             all_switches.append(switches)
+        return Features(stages, features.size, (x,), tuple(all_switches))
+
+    def decode(self, features: Features) -> Tensor:
+        """Compute the other stages, fc6, fc7, and the mirror image of it all."""
+        _, _, (x,), switches = self._contracted(features, self.stages)
+        all_switches = [*switches]
         x = self.fc6_deconv(self.fc7(self.fc6(x)))
         for number in range(self.stages, 0, -1):
             stage = self._stage("deconv", number)

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from minideconv.autograd import Tensor
 from minideconv.models.deconvnet import STAGES, Block
 from minideconv.models.registry import NetworkOptions, register
+from minideconv.models.trunk import Features
 from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module, init
 from minideconv.settings.setting import AT_LEAST_1, FRACTION, setting
 
-__all__ = ["FCN8s", "FCN16s", "FCN32s"]
+__all__ = ["FCN8s", "FCN16s", "FCN32s", "fcn"]
 
 PAPER_PADDING = 100  # of conv1_1: fc6 then fits into the map of the smallest image
 
@@ -178,11 +179,24 @@ class FCN(Module):
                 f"{type(self).__name__}: x has shape {x.shape};"
                 f" it must be (N, {self.in_channels}, H, W)"
             )
-        size, pooled = x.shape[2:], {}
-        for number, (multiples, _) in enumerate(STAGES, 1):
-            for i in range(1, len(multiples) + 1):
-                x = getattr(self, f"conv{number}_{i}")(x)
-            x = pooled[number] = getattr(self, f"pool{number}")(x)
+        return self.decode(self.encode(x, len(STAGES)))
+
+    def encode(self, x: Tensor, stages: int) -> Features:
+        """Compute the first stages; the maps are those whose scores are fused, and the last."""
+        maps, size = [], (x.shape[2], x.shape[3])
+        for number in range(1, stages + 1):
+            x = self._pooled(x, number)
+            if number in SKIPS[self.stride] and number < stages:
+                maps.append(x)
+        return Features(stages, size, (*maps, x))
+
+    def decode(self, features: Features) -> Tensor:
+        """Compute the other stages, the scores, and what enlarges and fuses them."""
+        size, x = features.size, features.maps[-1]
+        done = [n for n in sorted(SKIPS[self.stride]) if n < features.stages]
+        pooled = dict(zip([*done, features.stages], features.maps, strict=True))
+        for number in range(features.stages + 1, len(STAGES) + 1):
+            x = pooled[number] = self._pooled(x, number)
         x = self.drop7(self.fc7(self.drop6(self.fc6(x))))
         scores: Tensor = self.score_fr(x)
         for name, number, crop in self._fusions:
@@ -191,6 +205,13 @@ class FCN(Module):
         name, crop = self._last
         enlarged: Tensor = getattr(self, name)(scores)
         return enlarged[:, :, crop : crop + size[0], crop : crop + size[1]]
+
+    def _pooled(self, x: Tensor, number: int) -> Tensor:
+        """Compute a stage: its convolutions and its pooling."""
+        for i in range(1, len(STAGES[number - 1][0]) + 1):
+            x = getattr(self, f"conv{number}_{i}")(x)
+        pooled: Tensor = getattr(self, f"pool{number}")(x)
+        return pooled
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""
@@ -259,3 +280,17 @@ class FCN8s(FCN):
     """FCN-8s: the scores of pool4 and of pool3 are added on the way. Arguments: see `FCN`."""
 
     stride = 8
+
+
+def fcn(stride: int = 8, **arguments: Any) -> FCN:
+    """Build FCN-32s, FCN-16s or FCN-8s by its `stride`; the other arguments are those of `FCN`.
+
+    Raises
+    ------
+    ValueError
+        If `stride` is not 32, 16 or 8, or an argument is out of range.
+    """
+    networks: dict[int, type[FCN]] = {32: FCN32s, 16: FCN16s, 8: FCN8s}
+    if stride not in networks:
+        raise ValueError(f"fcn: stride is {stride!r}; it must be 32, 16 or 8")
+    return networks[stride](**arguments)

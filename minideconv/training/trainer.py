@@ -27,12 +27,14 @@ from minideconv.distributed import Communicator, Single
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import GradScaler
+from minideconv.settings.setting import refusal
 from minideconv.tasks import Metrics
 from minideconv.tasks.data import normalization_to_dict
 from minideconv.training import build
 from minideconv.training.computing import loader_workers
 from minideconv.training.config import TrainConfig
 from minideconv.training.data_parallel import data_parallel_for
+from minideconv.training.feature_step import FeatureStep
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.step import DeviceStep
 from minideconv.training.interrupt import Interrupted, StopRequest
@@ -101,6 +103,13 @@ class Trainer:
         self.show = Progress(quiet=True) if progress is None else progress
         self.after_validation = after_validation
         self.device = as_device(config.device) if device is None else device
+        if config.cache_features is not None and self.device.type == "gpu":
+            raise refusal(
+                lambda name: (
+                    f"{name('cache_features')} is for the CPU, but the run computes on the GPU, "
+                    f"which does without; leave it out or give {name('device')} cpu"
+                )
+            )
         kind = tasks.get(config.task)
         if train_data is None:
             train_data = kind.dataset(config, config.train_split, config.train_images)
@@ -138,9 +147,12 @@ class Trainer:
             self.memory = MemoryWatch(
                 self.model, config.memory_budget, self.log, self.strategy.all_reduce_max
             )
-            self.steps = HostStep(
+            kind_of_step = HostStep if config.cache_features is None else FeatureStep
+            self.steps = kind_of_step(
                 self.model, self.task, config, self.journal, self.memory, self.strategy
             )
+            if isinstance(self.steps, FeatureStep):
+                self.steps.folder = None if run is None else run.path
         self._resumed: dict[str, Any] | None = None
 
     @property
@@ -188,6 +200,7 @@ class Trainer:
             finally:
                 self.plan.close()
                 self.memory.end()
+                self.steps.close(done=self.progress.epoch >= self.plan.epochs)
         return self.progress
 
     def _enter(self, number: int) -> Stage:
@@ -267,7 +280,8 @@ class Trainer:
         loader = self.task.loader(
             self.config,
             self.plan.stages[number].loader.dataset,
-            self.config.seed + 1,
+            # With views, the same ones as in training: their features may be there.
+            self.config.seed + (self.config.views_in_use == 0),
             cache_mb=0,
             as_bytes=True,
             shard=(self.strategy.rank, self.strategy.world_size),
@@ -275,8 +289,10 @@ class Trainer:
         )
         batches = itertools.islice(loader, self.config.recalibrate)
         inputs = (self.task.inputs(images, self.device) for images, _ in batches)
+        # Behind a cache of features only what is behind the frozen stages is computed.
+        cached = self.steps if isinstance(self.steps, FeatureStep) else None
         with computing_on(self.device):
-            recalibrate_batch_norm(self.model, inputs)
+            recalibrate_batch_norm(self.model, inputs, cached and cached.outputs)
 
     def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float]:
         """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
