@@ -1,4 +1,4 @@
-"""Features of a frozen trunk on disk: a cache changes the time that a run takes, and nothing else."""
+"""Features of a frozen trunk on disk: a cache changes the time of a run, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from device_tier import DEVICE
-from test_resume import assert_same_run, run
+from stopped_runs import assert_same_run, run
 
 from minideconv import Tensor, models
 from minideconv.errors import SettingError, TrainingError
@@ -121,7 +121,7 @@ def test_what_half_precision_cannot_hold_is_an_error(network, tmp_path):
         if block.bn is not None:
             block.bn.bias.data[...] = 1e6
     cache = FeatureCache(frozen(network, 1), 1, tmp_path / "f", 10**8, "float16")
-    with pytest.raises(TrainingError, match="cache_dtype is float16, but a feature is .* float32"):
+    with pytest.raises(TrainingError, match=r"cache_dtype is float16, but a feature is .* float32"):
         cache.features(images())
 
 
