@@ -8,9 +8,10 @@ from minideconv.interop.conventions import (
     convert_first_convolution,
 )
 from minideconv.interop.known import KNOWN, KnownFile, fetch
+from minideconv.interop.match_report import Match
 from minideconv.interop.safetensors import write_safetensors
 from minideconv.interop.tables import describe
-from minideconv.interop.vgg import Match, identify, match, to_naming
+from minideconv.interop.vgg import identify, match, to_naming
 from minideconv.interop.vgg_names import NAMINGS, Naming
 from minideconv.interop.weight_file import WeightFile, read_weights
 

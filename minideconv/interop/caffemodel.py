@@ -81,7 +81,7 @@ def _blob(message: memoryview, what: str) -> np.ndarray:
     legacy: dict[int, int] = {}
     shape: tuple[int, ...] | None = None
     data, doubles = Numbers(), Numbers()
-    for field in fields(message):
+    for field in fields(message, numbers=True):
         if field.number in (1, 2, 3, 4):
             legacy[field.number] = field.integer()
         elif field.number == 5:

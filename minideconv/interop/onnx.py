@@ -85,7 +85,7 @@ def read_onnx(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def _tensor(message: memoryview) -> _Tensor:
     tensor = _Tensor()
-    for part in fields(message):
+    for part in fields(message, numbers=True):
         if part.number == 1:
             tensor.dims.add(part)
         elif part.number == 2:

@@ -28,6 +28,8 @@ from minideconv.interop.malformed import Malformed
 
 __all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "Field", "Numbers", "fields"]
 
+_MOST_FIELDS = 1_000_000  # of a message that holds no numbers, one a field; a network has thousands
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BYTES = 10  # 64 bits, seven at a time
 _BLOCK = 1 << 18  # bytes of packed varints that are decoded at a time
@@ -62,16 +64,26 @@ class Field(NamedTuple):
         return value - (1 << 64) if value >> 63 else value
 
 
-def fields(message: memoryview) -> Iterator[Field]:
+def fields(message: memoryview, *, numbers: bool = False) -> Iterator[Field]:
     """Yield the fields of a message in their order in the file.
+
+    Parameters
+    ----------
+    message : memoryview
+        The message's bytes.
+    numbers : bool
+        Whether it may hold numbers that are not packed, of which there may be any number.
 
     Raises
     ------
     Malformed
         At the first field that is not one; those before it have been yielded by then.
     """
-    position, end = 0, len(message)
+    position, end, left = 0, len(message), _MOST_FIELDS
     while position < end:
+        left -= not numbers
+        if left < 0:
+            raise Malformed(f"a message has more than {_MOST_FIELDS:,} fields")
         tag, position = _varint(message, position)
         number, kind = tag >> 3, tag & 7
         if kind == VARINT:

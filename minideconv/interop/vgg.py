@@ -9,8 +9,6 @@ found.arrays["conv1_1.layer.weight"]  # as models.deconvnet has it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,11 +16,11 @@ from minideconv.errors import CheckpointError, UsageError
 from minideconv.interop.conventions import InputConvention, convert_first_convolution
 from minideconv.interop.layouts import from_own, to_own
 from minideconv.interop.malformed import Malformed, shown
-from minideconv.interop.tables import shape_text, table
+from minideconv.interop.match_report import Match, Row
 from minideconv.interop.vgg_names import CONVOLUTIONS, NAMINGS, Naming, naming
 from minideconv.interop.weight_file import WeightFile
 
-__all__ = ["INPUT", "Match", "Row", "convention_of", "identify", "match", "to_naming"]
+__all__ = ["INPUT", "convention_of", "identify", "match", "to_naming"]
 
 INPUT = "input"
 """The metadata of a safetensors file in which its `InputConvention` stands."""
@@ -30,66 +28,6 @@ INPUT = "input"
 _FIRST = "conv1_1.layer.weight"
 _EPS = 1e-5  # of nn.BatchNorm2d
 _MOST_FRONTS = 8  # networks in one file that are looked at
-
-
-class Row(NamedTuple):
-    """One parameter that was found: from where to where, and how."""
-
-    source: str
-    source_shape: tuple[int, ...]
-    target: str
-    target_shape: tuple[int, ...]
-    how: str
-
-
-@dataclass
-class Match:
-    """What a weight file has for a network.
-
-    Attributes
-    ----------
-    arrays : dict of str to array
-        float32, by this library's names; to be put over a network's ``state_dict()``.
-    convention : InputConvention or None
-        What must be fed to a network with these weights; None if the file does not tell.
-    title : str
-        The program and the network that the file's names are of.
-    rows : list of Row
-        What became of what.
-    missing : list of str
-        Parameters of the network that the file does not have.
-    unused : list of str
-        Arrays of the file that have no place in the network.
-    """
-
-    title: str
-    convention: InputConvention | None
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-    def report(self) -> str:
-        """Return all of it as a text: a line for each parameter, then what is left on each side."""
-        lines = [
-            f"{self.title}: {len(self.rows)} parameters",
-            f"feed: {self.convention or 'not known from the names'}",
-            *table(
-                ("in the file", "shape", "in the network", "shape", "how"),
-                [
-                    (shown(r.source), shape_text(r.source_shape), r.target,
-                     shape_text(r.target_shape), r.how)
-                    for r in self.rows
-                ],
-            ),
-        ]  # fmt: skip
-        for title, names in (
-            ("missing in the file, so the network keeps its own", self.missing),
-            ("unused", self.unused),
-        ):
-            if names:
-                lines.append(f"{title} ({len(names)}): {', '.join(map(shown, names))}")
-        return "\n".join(lines)
 
 
 def identify(names: Sequence[str]) -> tuple[str, dict[str, str]] | None:
@@ -197,7 +135,8 @@ def match(
     wanted = shapes if shapes is not None else [own for own in known.names if _trunk(own)]
     skipped = [own for own in wanted if own.split(".")[0] in skip]
     result.missing = [own for own in wanted if own not in result.arrays and own not in skipped]
-    result.unused = [name for name in weights.arrays if name not in {r.source for r in result.rows}]
+    used = {row.source for row in result.rows}
+    result.unused = [name for name in weights.arrays if name not in used]
     return result
 
 

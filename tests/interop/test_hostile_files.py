@@ -288,6 +288,17 @@ def test_a_caffemodel_that_lies(tmp_path, name):
     assert words in refused(tmp_path, content)
 
 
+def test_a_message_of_a_million_fields(tmp_path, monkeypatch):
+    """A minute of reading that leads to nothing; values that are not packed are no such fields."""
+    monkeypatch.setattr("minideconv.interop.protobuf._MOST_FIELDS", 10)
+    said = refused(tmp_path, block(1, "n") + block(100, block(1, "c") + b"\x50\x01" * 11))
+    assert said == "a message has more than 10 fields"
+    assert "a message has more than 10 fields" in refused(tmp_path, block(1, "n") * 11)
+    array = np.arange(20, dtype=np.float32)
+    (tmp_path / "f").write_bytes(caffemodel([("c", "BN", [array])], 2, packed=False))
+    assert (read_weights(tmp_path / "f").arrays["c/0"] == array).all()
+
+
 def onnx(dims: bytes = varint(4), kind: int = 1, *parts: bytes) -> bytes:
     return onnx_model([block(1, dims) + number(2, kind) + block(8, "w") + b"".join(parts)])
 

@@ -24,7 +24,7 @@ from weight_files import (
 )
 
 from minideconv.errors import CheckpointError
-from minideconv.interop import read_weights, write_safetensors
+from minideconv.interop import pytorch, read_weights, write_safetensors
 
 
 def read(tmp_path, content: bytes):
@@ -246,3 +246,35 @@ def test_a_checkpoint_of_this_library_gives_the_networks_state(tmp_path):
     assert weights.arrays.keys() == state.keys()
     for name, array in state.items():
         same(weights.arrays[name], np.asarray(array).copy())
+
+
+def _ignore_strides(storage, plan):
+    count = int(np.prod(plan.shape))
+    return storage[plan.offset : plan.offset + count].reshape(plan.shape)
+
+
+def _ignore_offset(storage, plan, right=pytorch._view):
+    return right(storage, plan._replace(offset=0))
+
+
+def _keep_the_last_field(self, field):
+    self._only = field.value
+
+
+def _lower_half(stored, dtype):
+    return stored.astype(np.uint32).view(np.float32) if dtype == "bfloat16" else np.array(stored)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "test"),
+    [
+        ("pytorch._view", _ignore_strides, test_tensors_are_views_of_storages),
+        ("pytorch._view", _ignore_offset, test_tensors_are_views_of_storages),
+        ("arrays.as_numbers", _lower_half, test_bfloat16_is_widened_exactly),
+        ("protobuf.Numbers.add", _keep_the_last_field, test_caffe_doubles_and_mixed_fields),
+    ],
+)
+def test_a_wrong_reader_is_rejected(tmp_path, monkeypatch, place, wrong, test):
+    monkeypatch.setattr(f"minideconv.interop.{place}", wrong)
+    with pytest.raises((AssertionError, ValueError, CheckpointError)):
+        test(tmp_path, pth) if "pytorch" in place else test(tmp_path)
