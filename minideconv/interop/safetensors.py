@@ -153,7 +153,10 @@ def write_safetensors(
             )
         start, end = end, end + math.prod(array.shape) * ITEM_BYTES[array.dtype.name]
         header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:  # half of a pair of surrogates, out of a damaged name
+        raise CheckpointError(f"safetensors {path}: a name or text is no Unicode") from error
     text += b" " * (-len(text) % 8)
     try:
         with replacing(path, sync=True) as file:
