@@ -141,6 +141,7 @@ def test_integers_are_refused():
         dropout(np.arange(3))
 
 
+@pytest.mark.cpu  # counts the host's memory
 def test_the_drawn_numbers_are_freed_before_the_product():
     x = np.ones(1 << 18, np.float32)
     tracemalloc.start()

@@ -30,6 +30,7 @@ def same(a, b):
 # --- meaning ---------------------------------------------------------------------------------
 
 
+@pytest.mark.cpu  # counts the host's memory
 def test_indices_are_looked_up_and_not_computed():
     _, switches = max_pool2d(values((4, 16, 64, 64), 0, "ties"), 2, return_switches=True)
     tracemalloc.start()
