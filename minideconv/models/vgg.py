@@ -66,7 +66,10 @@ class VGG16(Module):
         sizes = {"num_classes": num_classes, "width": width, "fc": fc, "in_channels": in_channels}
         geometry.check_positive("vgg16", **sizes)
         size = geometry.pair(input_size, "input_size", "vgg16")
-        kernel = tuple(side >> len(STAGES) for side in size)  # each pooling halves and rounds down
+        kernel = (
+            size[0] >> len(STAGES),
+            size[1] >> len(STAGES),
+        )  # each pooling halves and rounds down
         if min(kernel) < 1:
             raise ValueError(
                 f"vgg16: input_size is {size}; five poolings halve it five times, so both sides "
@@ -116,7 +119,7 @@ class VGG16(Module):
                 x = getattr(self, f"conv{number}_{i}")(x)
             x = getattr(self, f"pool{number}")(x)
         scores: Tensor = self.fc8(self.drop7(self.fc7(self.drop6(self.fc6(x)))))
-        return scores.mean(dim=(2, 3))
+        return scores.mean(axis=(2, 3))
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""

@@ -118,9 +118,29 @@ class NetworkSettings(Settings):
     model: str = setting(
         DEFAULT_MODEL, "the network; its options are shown by --model NAME --help", choices=MODELS
     )
+    pretrained: str | None = setting(
+        None,
+        "start from the weights of this file (VGG-16, a whole network, a run of this program), or "
+        "of a published one by its name in `python -m minideconv.weights list`; the network's "
+        "input becomes what they were trained with",
+        metavar="FILE",
+    )
+    pretrained_input: str | None = setting(
+        None,
+        "what the weights were trained with, where the file does not tell",
+        choices=("caffe", "deconvnet", "torchvision"),
+    )
     input_size: int = setting(
         48, "side of the square input in pixels (the paper: 224)", metavar="PIXELS", **AT_LEAST_1
     )
+
+    def check(self) -> None:
+        """Refuse an input of weights where there are none."""
+        super().check()
+        if self.pretrained_input is not None and self.pretrained is None:
+            raise refusal(
+                lambda name: f"{name('pretrained_input')} is about the file of {name('pretrained')}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,7 @@ class FeatureCache:
         if self._file is None or key not in self._file:
             return None
         content = np.empty(self._file.size, np.uint8)
-        return content if self._file.read(key, memoryview(content)) else None
+        return content if self._file.read(key, content.data) else None
 
     def features(
         self,
@@ -134,16 +134,17 @@ class FeatureCache:
                 self.found += 1
                 continue
             self.computed += 1
-            contents[place] = self._computed(inputs[place : place + 1])
+            content = contents[place] = self._computed(inputs[place : place + 1])
             assert self._file is not None
-            self._file.write(key, memoryview(contents[place]))
+            self._file.write(key, content.data)
         return self._joined([content for content in contents if content is not None])
 
     def _computed(self, image: np.ndarray) -> np.ndarray:
         """Compute the features of one image; return them as they are stored."""
         with no_grad():
             features = self.model.encode(Tensor(image, device="cpu"), self.stages)
-        arrays = [m.data for m in features.maps] + [s.taps for s in features.switches]
+        arrays: list[Array] = [one.data for one in features.maps]
+        arrays += [one.taps for one in features.switches]
         if not self._planes:
             self._planes = [_Plane.of(array, self.dtype) for array in arrays]
             self._example = features

@@ -39,15 +39,15 @@ class FeatureStep(HostStep):
     def cache(self) -> FeatureCache:
         """Return the features' cache, opened when it is first needed."""
         if self._features is None:
-            config, strategy = self.config, self.strategy
-            if self.folder is None:
+            config, strategy, folder = self.config, self.strategy, self.folder
+            if folder is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="minideconv-")
-            folder = self.folder or Path(self._temporary.name)
+                folder = Path(self._temporary.name)
             # Processes see different parts of the batches: each has a file, and its share.
             name = (
                 f"features-{strategy.rank}.cache" if strategy.world_size > 1 else "features.cache"
             )
-            budget = parse_size(config.cache_features) // strategy.world_size
+            budget = parse_size(config.cache_features or "") // strategy.world_size
             self._features = FeatureCache(
                 self.model,
                 config.freeze,

@@ -27,9 +27,7 @@ def run(
     """Train into `folder`; stop after step `stop_at`, or in the n-th validation."""
     config = TrainConfig(**settings)
     run_folder = RunFolder(folder)
-    trainer = Trainer(config, run=run_folder)
-    if resume:
-        trainer.resume(run_folder.last)
+    trainer = Trainer(config, run=run_folder, resume=run_folder.last if resume else None)
     run_folder.create(config)
     validations = 0
 

@@ -134,8 +134,8 @@ def test_resuming_a_finished_run_does_nothing(tiny, tmp_path):
 
 def test_resuming_another_network_names_the_difference(tiny, tmp_path):
     run(tmp_path / "run", {**tiny, "epochs": 1, "epochs_stage2": 0})
-    other = Trainer(TrainConfig(**{**tiny, "width": 3}))
+    last = tmp_path / "run" / "checkpoints" / "last.npz"
     with pytest.raises(
         CheckpointError, match=r"its conv1_1\.layer\.weight has shape \(2, 3, 3, 3\)"
     ):
-        other.resume(tmp_path / "run" / "checkpoints" / "last.npz")
+        Trainer(TrainConfig(**{**tiny, "width": 3}), resume=last)
