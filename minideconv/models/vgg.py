@@ -66,10 +66,8 @@ class VGG16(Module):
         sizes = {"num_classes": num_classes, "width": width, "fc": fc, "in_channels": in_channels}
         geometry.check_positive("vgg16", **sizes)
         size = geometry.pair(input_size, "input_size", "vgg16")
-        kernel = (
-            size[0] >> len(STAGES),
-            size[1] >> len(STAGES),
-        )  # each pooling halves and rounds down
+        # Each pooling halves and rounds down.
+        kernel = (size[0] >> len(STAGES), size[1] >> len(STAGES))
         if min(kernel) < 1:
             raise ValueError(
                 f"vgg16: input_size is {size}; five poolings halve it five times, so both sides "

@@ -144,7 +144,7 @@ class FeatureCache:
         with no_grad():
             features = self.model.encode(Tensor(image, device="cpu"), self.stages)
         arrays: list[Array] = [one.data for one in features.maps]
-        arrays += [one.taps for one in features.switches]
+        arrays += [one.taps for one in features.switches if one.taps is not None]
         if not self._planes:
             self._planes = [_Plane.of(array, self.dtype) for array in arrays]
             self._example = features
