@@ -40,6 +40,20 @@ def network(request):
     return net
 
 
+@pytest.fixture
+def make():
+    """`FeatureCache`, closed at the end of the test."""
+    made = []
+
+    def cache(*args, **options):
+        made.append(FeatureCache(*args, **options))
+        return made[-1]
+
+    yield cache
+    for one in made:
+        one.close()
+
+
 def frozen(network, stages):
     models.freeze(network, stages)
     return network.train()
@@ -55,8 +69,8 @@ def assert_equal(found, expected):
 
 
 @pytest.mark.parametrize("stages", [1, 3, 5])
-def test_features_are_those_of_each_image_alone(network, stages, tmp_path):
-    cache = FeatureCache(frozen(network, stages), stages, tmp_path / "f", 10**8)
+def test_features_are_those_of_each_image_alone(make, network, stages, tmp_path):
+    cache = make(frozen(network, stages), stages, tmp_path / "f", 10**8)
     x = images()
     for _ in range(2):  # computed, then read
         found = cache.features(x)
@@ -73,12 +87,12 @@ def test_features_are_those_of_each_image_alone(network, stages, tmp_path):
     np.testing.assert_allclose(network.decode(found).numpy(), whole, rtol=1e-4, atol=1e-4)
 
 
-def test_an_image_is_known_by_its_numbers_in_any_batch_and_session(network, tmp_path):
+def test_an_image_is_known_by_its_numbers_in_any_batch_and_session(make, network, tmp_path):
     x = images(4)
-    with_cache = FeatureCache(frozen(network, 4), 4, tmp_path / "f", 10**8)
+    with_cache = make(frozen(network, 4), 4, tmp_path / "f", 10**8)
     first = with_cache.features(x)
     with_cache.close()
-    again = FeatureCache(network, 4, tmp_path / "f", 10**8)
+    again = make(network, 4, tmp_path / "f", 10**8)
     assert_equal(again.features(x[[0, 1, 2, 3]]), first)
     # The shapes are not known before the first image, which is computed; then all are there.
     assert (again.computed, again.found) == (1, 3)
@@ -86,13 +100,13 @@ def test_an_image_is_known_by_its_numbers_in_any_batch_and_session(network, tmp_
     assert again.computed == 2
 
 
-def test_a_full_file_keeps_no_more_and_changes_nothing(network, tmp_path):
+def test_a_full_file_keeps_no_more_and_changes_nothing(make, network, tmp_path):
     x = images(4)
-    plenty = FeatureCache(frozen(network, 5), 5, tmp_path / "a", 10**8)
+    plenty = make(frozen(network, 5), 5, tmp_path / "a", 10**8)
     expected = plenty.features(x)
     one = (tmp_path / "a").stat().st_size // 4 + 200
     for budget, kept in ((one, 1), (10, 0)):
-        little = FeatureCache(network, 5, tmp_path / f"b{kept}", budget)
+        little = make(network, 5, tmp_path / f"b{kept}", budget)
         for _ in range(2):
             assert_equal(little.features(x), expected)
         assert (little.computed, little.found) == (8 - kept, kept)
@@ -100,11 +114,11 @@ def test_a_full_file_keeps_no_more_and_changes_nothing(network, tmp_path):
         assert (path.stat().st_size if path.exists() else 0) <= budget
 
 
-def test_half_precision_rounds_what_is_computed_as_well(network, tmp_path):
+def test_half_precision_rounds_what_is_computed_as_well(make, network, tmp_path):
     x = images(3)
-    half = FeatureCache(frozen(network, 5), 5, tmp_path / "a", 10**8, "float16")
-    none = FeatureCache(network, 5, tmp_path / "b", 10, "float16")
-    full = FeatureCache(network, 5, tmp_path / "c", 10**8)
+    half = make(frozen(network, 5), 5, tmp_path / "a", 10**8, "float16")
+    none = make(network, 5, tmp_path / "b", 10, "float16")
+    full = make(network, 5, tmp_path / "c", 10**8)
     assert_equal(half.features(x), none.features(x))
     assert_equal(half.features(x), none.features(x))
     exact = full.features(x).maps[0].numpy()
@@ -115,20 +129,20 @@ def test_half_precision_rounds_what_is_computed_as_well(network, tmp_path):
         assert (tmp_path / "a").stat().st_size < 0.6 * (tmp_path / "c").stat().st_size
 
 
-def test_what_half_precision_cannot_hold_is_an_error(network, tmp_path):
+def test_what_half_precision_cannot_hold_is_an_error(make, network, tmp_path):
     for block in models.stages_of(network)[0]:
         block.layer.bias.data[...] = 1e6
         if block.bn is not None:
             block.bn.bias.data[...] = 1e6
-    cache = FeatureCache(frozen(network, 1), 1, tmp_path / "f", 10**8, "float16")
+    cache = make(frozen(network, 1), 1, tmp_path / "f", 10**8, "float16")
     with pytest.raises(TrainingError, match=r"cache_dtype is float16, but a feature is .* float32"):
         cache.features(images())
 
 
 @pytest.mark.parametrize("change", ["weights", "statistics", "stages", "algorithm"])
-def test_what_is_not_of_these_weights_is_not_used(change, tmp_path):
+def test_what_is_not_of_these_weights_is_not_used(make, change, tmp_path):
     net = frozen(NETWORKS["deconvnet"](), 3)
-    first = FeatureCache(net, 3, tmp_path / "f", 10**8, about={"algorithm": "fast"})
+    first = make(net, 3, tmp_path / "f", 10**8, about={"algorithm": "fast"})
     first.features(images())
     first.close()
     stages, about = 3, {"algorithm": "fast"}
@@ -140,25 +154,25 @@ def test_what_is_not_of_these_weights_is_not_used(change, tmp_path):
         stages = 2
     else:
         about = {"algorithm": "exact"}
-    other = FeatureCache(net, stages, tmp_path / "f", 10**8, about=about)
+    other = make(net, stages, tmp_path / "f", 10**8, about=about)
     found = other.features(images())
     assert (other.computed, other.found) == (3, 0)
-    assert_equal(found, FeatureCache(net, stages, tmp_path / "g", 10**8).features(images()))
+    assert_equal(found, make(net, stages, tmp_path / "g", 10**8).features(images()))
 
 
-def test_what_learns_does_not_invalidate_it(tmp_path):
+def test_what_learns_does_not_invalidate_it(make, tmp_path):
     net = frozen(NETWORKS["deconvnet"](), 3)
-    FeatureCache(net, 3, tmp_path / "f", 10**8).features(images())
+    make(net, 3, tmp_path / "f", 10**8).features(images())
     net.conv4_1.layer.weight.data[...] += 1.0
-    again = FeatureCache(net, 3, tmp_path / "f", 10**8)
+    again = make(net, 3, tmp_path / "f", 10**8)
     again.features(images())
     assert again.found == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "flipped", "zeros", "another file"])
-def test_a_damaged_file_costs_time_and_nothing_more(network, damage, tmp_path):
+def test_a_damaged_file_costs_time_and_nothing_more(make, network, damage, tmp_path):
     x, path = images(4), tmp_path / "f"
-    cache = FeatureCache(frozen(network, 5), 5, path, 10**8)
+    cache = make(frozen(network, 5), 5, path, 10**8)
     expected = cache.features(x)
     cache.close()
     content = bytearray(path.read_bytes())
@@ -175,16 +189,16 @@ def test_a_damaged_file_costs_time_and_nothing_more(network, damage, tmp_path):
     else:
         content[:] = b"minideconv slots" + b"x" * 5000
     path.write_bytes(content)
-    again = FeatureCache(network, 5, path, 10**8)
+    again = make(network, 5, path, 10**8)
     for _ in range(2):
         assert_equal(again.features(x), expected)
     assert again.computed > 1
     assert path.stat().st_size <= size + 10**6
 
 
-def test_a_file_that_is_cut_off_while_it_is_in_use(network, tmp_path):
+def test_a_file_that_is_cut_off_while_it_is_in_use(make, network, tmp_path):
     x, path = images(3), tmp_path / "f"
-    cache = FeatureCache(frozen(network, 5), 5, path, 10**8)
+    cache = make(frozen(network, 5), 5, path, 10**8)
     expected = cache.features(x)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 2)
@@ -192,9 +206,9 @@ def test_a_file_that_is_cut_off_while_it_is_in_use(network, tmp_path):
     assert cache.computed > 3
 
 
-def test_a_full_disk_ends_the_keeping_and_not_the_run(network, tmp_path, monkeypatch):
-    cache = FeatureCache(frozen(network, 5), 5, tmp_path / "f", 10**8)
-    expected = FeatureCache(network, 5, tmp_path / "g", 10**8).features(images())
+def test_a_full_disk_ends_the_keeping_and_not_the_run(make, network, tmp_path, monkeypatch):
+    cache = make(frozen(network, 5), 5, tmp_path / "f", 10**8)
+    expected = make(network, 5, tmp_path / "g", 10**8).features(images())
     write, calls = slots._write, []
 
     def full(file, content):
@@ -211,12 +225,12 @@ def test_a_full_disk_ends_the_keeping_and_not_the_run(network, tmp_path, monkeyp
     assert "the disk is full" in cache.summary()
     cache.close()
     monkeypatch.undo()
-    again = FeatureCache(network, 5, tmp_path / "f", 10**8)
+    again = make(network, 5, tmp_path / "f", 10**8)
     assert_equal(again.features(images()), expected)
 
 
-def test_a_folder_that_cannot_be_written_to(network, tmp_path):
-    cache = FeatureCache(frozen(network, 5), 5, tmp_path / "no" / "f", 10**8)
+def test_a_folder_that_cannot_be_written_to(make, network, tmp_path):
+    cache = make(frozen(network, 5), 5, tmp_path / "no" / "f", 10**8)
     cache.features(images())
     assert "no more are kept: No such file" in cache.summary()
 
