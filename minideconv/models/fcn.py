@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minideconv.autograd import Tensor
-from minideconv.models.deconvnet import STAGES, Block
+from minideconv.models.blocks import STAGES, Block
 from minideconv.models.registry import NetworkOptions, register
 from minideconv.models.trunk import Features
 from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module, init
@@ -73,8 +73,8 @@ class FCN(Module):
         "paper": conv1_1 pads by 100 pixels and fc6 by none, so that an image of any size gives fc6
         at least one window, most of which is border for a small image. "same": each convolution
         pads by half of its window.
-    batch_norm : bool
-        Whether each convolution is normalised; the paper's are not.
+    batch_norm : {"all", "fc", "none"}
+        Which convolutions are normalised: all, fc6 and fc7, or none, as in the paper.
     learn_upsampling : bool
         Whether the transposed convolutions learn; they start as bilinear enlargement (`nn.init`)
         and stay it otherwise, as in the released networks. The paper finds no difference.
@@ -98,7 +98,7 @@ class FCN(Module):
         fc_kernel: int = 7,
         in_channels: int = 3,
         padding: str = "paper",
-        batch_norm: bool = False,
+        batch_norm: str = "none",
         learn_upsampling: bool = False,
         dropout: float = 0.5,
     ) -> None:
@@ -110,6 +110,10 @@ class FCN(Module):
         if padding not in ("paper", "same"):
             raise ValueError(
                 f"FCN{self.stride}s: padding is {padding!r}; it must be 'paper' or 'same'"
+            )
+        if batch_norm not in ("all", "fc", "none"):
+            raise ValueError(
+                f"FCN{self.stride}s: batch_norm is {batch_norm!r}; it must be 'all', 'fc' or 'none'"
             )
         if padding == "same" and fc_kernel % 2 == 0:
             raise ValueError(
@@ -127,14 +131,15 @@ class FCN(Module):
                 conv = Conv2d(channels, multiple * width, 3, padding=border)
                 channels = multiple * width
                 grid = grid.convolved(3, border)
-                setattr(self, f"conv{number}_{i}", Block(conv, channels, batch_norm))
+                setattr(self, f"conv{number}_{i}", Block(conv, channels, batch_norm == "all"))
             setattr(self, f"pool{number}", MaxPool2d(2, 2, ceil_mode=True))
             grids[number] = grid.convolved(2, stride=2)
 
         border = 0 if padding == "paper" else fc_kernel // 2
-        self.fc6 = Block(Conv2d(channels, fc, fc_kernel, padding=border), fc, batch_norm)
+        normalised = batch_norm != "none"
+        self.fc6 = Block(Conv2d(channels, fc, fc_kernel, padding=border), fc, normalised)
         self.drop6 = Dropout(dropout)
-        self.fc7 = Block(Conv2d(fc, fc, 1), fc, batch_norm)
+        self.fc7 = Block(Conv2d(fc, fc, 1), fc, normalised)
         self.drop7 = Dropout(dropout)
         self.score_fr = _score(fc, num_classes)
 
@@ -252,7 +257,12 @@ class FCNOptions(NetworkOptions):
         "paper: 100 pixels around the image, none at fc6; same: no convolution changes the size",
         choices=("paper", "same"),
     )
-    batch_norm: bool = setting(True, "batch normalisation after each convolution (the paper: none)")
+    batch_norm: str = setting(
+        "all",
+        "where batch normalisation is: after each convolution (all), at fc6 and fc7 alone (fc), or "
+        "nowhere (none, the paper's)",
+        choices=("all", "fc", "none"),
+    )
     learn_upsampling: bool = setting(
         False, "learn the transposed convolutions that start as bilinear enlargement"
     )

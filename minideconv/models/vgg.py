@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from minideconv.autograd import Tensor
-from minideconv.models.deconvnet import STAGES, Block
+from minideconv.models.blocks import STAGES, Block
 from minideconv.nn import Conv2d, Dropout, MaxPool2d, Module
 from minideconv.ops import geometry
 

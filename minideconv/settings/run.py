@@ -255,6 +255,13 @@ class OptimizationSettings(Settings):
     label_smoothing: float = setting(
         0.0, "share of the truth spread over all classes", metavar="S", **FRACTION
     )
+    class_weights: float = setting(
+        0.0,
+        "weigh a class in the loss by its share of the training pixels to the power of -P (0: all "
+        "alike; 0.5: the inverse square root)",
+        metavar="P",
+        **FRACTION,
+    )
 
     def check(self) -> None:
         """Refuse a cache of features where nothing is frozen."""

@@ -18,9 +18,10 @@ from minideconv.errors import CheckpointError, UsageError
 from minideconv.interop.conventions import CAFFE, DECONVNET, TORCHVISION, InputConvention
 from minideconv.interop.fitting import ShapeConflict, fit, to_input
 from minideconv.interop.known import KNOWN, cache_folder, fetch, recognise
-from minideconv.interop.weight_file import read_weights
+from minideconv.interop.weight_file import WeightFile, read_weights
+from minideconv.models.score_start import start_from_scores
 from minideconv.nn import Module
-from minideconv.settings.setting import option_name, refusal
+from minideconv.settings.setting import refusal
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.checkpoint import find_checkpoint
 
@@ -106,6 +107,8 @@ def load_pretrained(network: Module, config: TrainConfig, path: str | Path) -> P
     except UsageError as error:
         raise _refused(f"weights {path}: {error}") from error
     network.load_state_dict({**state, **found.arrays})
+    if getattr(config.network, "decoder_init", "he") == "scores":
+        found.notes.append(_start_decoder(network, weights))
     lines, about = found.report(), {"file": Path(path).name, "network": found.title}
     about["input"] = str(found.convention)
     if key is not None:
@@ -131,6 +134,25 @@ def normalization_for(convention: InputConvention) -> tuple[Normalize, InputConv
     return Normalize((red, green, blue), scale, bgr=target.channels == "BGR"), target
 
 
+def _start_decoder(network: Module, weights: WeightFile) -> str:
+    """Start the decoder from the file's scores of fc7; return a note for the report."""
+    arrays = [weights.arrays.get(f"score_fr.{name}") for name in ("weight", "bias")]
+    weight, bias = arrays
+    if weight is None or bias is None:
+        raise refusal(
+            lambda name: (
+                f"{name('decoder_init')} is scores, but the weights {weights.path} have no"
+                f" score_fr; it must be a run of fcn32s, fcn16s or fcn8s"
+            )
+        )
+    try:
+        start_from_scores(network, np.asarray(weight), np.asarray(bias))
+    except ValueError as error:
+        problem = str(error).removeprefix("start_from_scores: ")
+        raise refusal(lambda name: f"{name('decoder_init')} scores: {problem}") from error
+    return "the decoder begins as an enlargement of the file's score_fr"
+
+
 def _refused(sentence: str) -> Exception:
     return refusal(lambda name: f"{name('pretrained')}: {sentence}")
 
@@ -143,9 +165,8 @@ def _conflict(conflict: ShapeConflict, config: TrainConfig) -> Exception:
         fitting = []
         if "width" in options and config.width != conflict.width:
             fitting.append(f"{name('width')} {conflict.width}")
-            if "batch_norm" in options and config.batch_norm and not conflict.batch_norm:
-                without = name is option_name
-                fitting.append(name("no_batch_norm") if without else "batch_norm=False")
+            if "batch_norm" in options and config.batch_norm == "all" and not conflict.batch_norm:
+                fitting.append(f"{name('batch_norm')} fc")
         hint = f"; {' '.join(fitting)} would fit" if fitting else ""
         return f"{name('pretrained')}: {conflict}{hint}"
 

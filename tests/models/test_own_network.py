@@ -186,7 +186,9 @@ def test_a_network_gets_of_the_run_what_it_has_an_argument_for():
     }
     assert TrainConfig(input_size=20, fc_kernel=0, depth=2).model_arguments(3) == {
         **{"num_classes": 3, "in_channels": 3, "input_size": 20, "recompute": False},
-        **{"width": 16, "fc": 256, "stages": 2, "fc_kernel": None},
+        **{"width": 16, "fc": 256, "stages": 2, "fc_kernel": None, "padding": "paper"},
+        **{"batch_norm": "all", "dropout": 0.0, "deconvolutions": None, "output_stride": 1},
+        "coarse_scores": False,
     }
 
 

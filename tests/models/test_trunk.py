@@ -11,7 +11,14 @@ from minideconv import Tensor, models, nn
 from minideconv.autograd import graph
 from minideconv.training import TrainConfig, build, recalibrate_batch_norm
 
-fcn = {"num_classes": 3, "width": 2, "fc": 4, "fc_kernel": 3, "padding": "same", "batch_norm": True}
+fcn = {
+    "num_classes": 3,
+    "width": 2,
+    "fc": 4,
+    "fc_kernel": 3,
+    "padding": "same",
+    "batch_norm": "all",
+}
 NETWORKS = {
     "deconvnet": lambda: models.deconvnet(3, width=2, input_size=32, fc=4, fc_kernel=1),
     "fcn8s": lambda: models.FCN8s(**fcn),

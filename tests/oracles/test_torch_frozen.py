@@ -7,7 +7,7 @@ import pytest
 
 from minideconv import Tensor
 from minideconv import functional as F
-from minideconv.models.deconvnet import STAGES
+from minideconv.models.blocks import STAGES
 from minideconv.training import TrainConfig, build
 
 LR, LR_TRUNK, STEPS = 0.05, 0.01, 3
