@@ -224,7 +224,7 @@ class Task(ABC):
         metrics = self.metrics()
         counts: Any = metrics.counts
         losses: Any = np.zeros(())
-        terms = 0
+        terms = 0.0
         maps = predictor.scores_of(data[index][0] for index in chosen)
         for done, (index, outputs) in enumerate(zip(chosen, maps, strict=True)):
             each(done, len(chosen))
