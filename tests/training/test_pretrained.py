@@ -35,7 +35,7 @@ def settings(tiny):
 @pytest.fixture
 def source():
     """A network whose convolutions are VGG-16's, two channels wide, with biases that matter."""
-    network = models.FCN8s(3, width=2, fc=4, fc_kernel=3, padding="same")
+    network = models.FCN8s(3, width=2, fc=4, fc_kernel=3, padding="same").to("cpu")
     for number, p in enumerate(network.parameters()):
         p.data[...] += np.random.default_rng(number).standard_normal(p.shape) * 0.1
     return network.eval()
@@ -54,9 +54,9 @@ def trunk(source, tmp_path):
     return write
 
 
-def features(network, x, device="cpu"):
+def features(network, x):
     with no_grad():
-        return to_cpu(network.eval().encode(Tensor(x, device=device), 5).maps[-1].data)
+        return network.eval().encode(Tensor(x, device="cpu"), 5).maps[-1].numpy()
 
 
 def picture():
