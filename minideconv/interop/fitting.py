@@ -8,6 +8,7 @@ does not fit is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def fit(
         raise CheckpointError(
             f"weights {weights.path}: {shown(strange[0])} has values that are NaN or infinite"
         )
-    norms = _fold(found, shapes)
+    norms = _fold(found, shapes, weights.path)
     _drop_unfit(found, shapes, weights, norms)
     if not found.arrays:
         raise CheckpointError(
@@ -129,25 +130,37 @@ def _own(weights: WeightFile, shapes: Mapping[str, Sequence[int]]) -> Match | No
         return None
     result = Match("this library's network", convention_of(weights, NAMINGS["minideconv"]))
     for name, array in taken.items():
-        result.arrays[name] = array
-        result.rows.append(Row(name, array.shape, name, array.shape, "as it is"))
+        narrow = array.dtype.kind == "f" and array.dtype != np.float32
+        with np.errstate(invalid="ignore", over="ignore"):  # the caller looks for what that made
+            result.arrays[name] = array.astype(np.float32) if narrow else array
+        how = f"{array.dtype} -> float32" if narrow else "as it is"
+        result.rows.append(Row(name, array.shape, name, array.shape, how))
     return result
 
 
-def _fold(found: Match, shapes: Mapping[str, Sequence[int]]) -> set[str]:
+def _fold(found: Match, shapes: Mapping[str, Sequence[int]], path: Path) -> set[str]:
     """Fold the normalisations that the network has not; return the blocks of all in the file."""
     norms = {_block(name) for name in found.arrays if name.endswith(".bn.running_var")}
     for block in norms:
         layer, bn = f"{block}.layer.", f"{block}.bn."
         if f"{bn}weight" in shapes or f"{layer}weight" not in shapes:
             continue
-        parts = [found.arrays[bn + part] for part in _NORM if bn + part in found.arrays]
-        if len(parts) < len(_NORM):
-            raise CheckpointError(
-                f"weights: {block}'s batch normalisation has not all of {', '.join(_NORM)}"
-            )
-        weight, bias = found.arrays[f"{layer}weight"], found.arrays.get(f"{layer}bias")
+        weight, bias = found.arrays.get(f"{layer}weight"), found.arrays.get(f"{layer}bias")
         axis = 1 if "deconv" in block else 0
+        parts = [found.arrays[bn + part] for part in _NORM if bn + part in found.arrays]
+        channels = weight.shape[axis : axis + 1] if weight is not None else ()
+        vectors = parts if bias is None else [*parts, bias]
+        if (
+            weight is None
+            or len(parts) < len(_NORM)
+            or any(v.shape != channels for v in vectors)
+            or parts[1].min(initial=0) < 0
+        ):
+            raise CheckpointError(
+                f"weights {path}: the batch normalisation of {block} cannot be folded into its"
+                f" layer: it must have {', '.join(_NORM)}, one value per channel, no variance"
+                " below 0"
+            )
         mean, var, scale, shift = parts
         folded = fold_arrays(weight, bias, mean, var, scale, shift, _EPS, axis)
         found.arrays[f"{layer}weight"], found.arrays[f"{layer}bias"] = folded
@@ -180,7 +193,8 @@ def _drop_unfit(
     for block, problem in unfit.items():
         if block in CONVOLUTIONS and not problem.endswith("not in the network"):
             first = found.arrays.get(_FIRST, next(iter(found.arrays.values())))
-            raise ShapeConflict(f"weights {weights.path}: {problem}", len(first), bool(norms))
+            width = first.shape[0] if first.ndim else 0
+            raise ShapeConflict(f"weights {weights.path}: {problem}", width, bool(norms))
     if "fc6" not in found.arrays and "fc6" in unfit and "fc7.layer.weight" in found.arrays:
         unfit.setdefault("fc7", "fc7 is of use behind the file's fc6 alone")
     found.notes += [f"left out: {problem}" for problem in unfit.values()]

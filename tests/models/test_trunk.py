@@ -9,6 +9,7 @@ import pytest
 
 from minideconv import Tensor, models, nn
 from minideconv.autograd import graph
+from minideconv.backend import to_cpu, to_device
 from minideconv.training import TrainConfig, build, recalibrate_batch_norm
 
 fcn = {
@@ -30,13 +31,18 @@ def image(seed=0, count=2):
     return Tensor(rng.standard_normal((count, 3, 32, 32)).astype(np.float32))
 
 
+def set_values(p, seed):
+    values = np.random.default_rng(seed).standard_normal(p.shape).astype(np.float32)
+    p.data[...] = to_device(values, p.device)
+
+
 @pytest.fixture(params=NETWORKS)
 def network(request):
     """A network whose running statistics are those of some images, and whose scores are not 0."""
     net = NETWORKS[request.param]()
     for number, p in enumerate(net.parameters()):
         if not p.data.any():
-            p.data[...] = np.random.default_rng(number).standard_normal(p.shape)
+            set_values(p, number)
     net(image(1, 4))
     return net
 
@@ -61,7 +67,7 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(network, stages
             assert p.grad is not None, name
     for name, array in network.named_buffers():
         inside = name.startswith("conv") and int(name[4]) <= stages
-        assert np.array_equal(array, before[name]) == inside, name
+        assert np.array_equal(to_cpu(array), to_cpu(before[name])) == inside, name
 
 
 def test_freezing_fewer_stages_lets_the_others_learn_again(network):
@@ -104,11 +110,11 @@ def test_a_frozen_image_does_not_depend_on_the_rest_of_the_batch(network):
 def test_recalibration_leaves_frozen_statistics_alone(network):
     models.freeze(network, 3)
     before = network.state_dict()
-    recalibrate_batch_norm(network, [image(5, 4).numpy()])
+    recalibrate_batch_norm(network, [image(5, 4).data])
     after = network.state_dict()
     for name in (n for n, _ in network.named_buffers() if n.endswith("running_mean")):
         inside = name.startswith("conv") and int(name[4]) <= 3
-        assert np.array_equal(before[name], after[name]) == inside, name
+        assert np.array_equal(to_cpu(before[name]), to_cpu(after[name])) == inside, name
 
 
 def test_recompute_and_freezing_go_together():
@@ -188,7 +194,7 @@ def test_the_two_parts_of_each_fcn_at_any_size(stride, padding):
     network = models.fcn(stride, num_classes=3, width=2, fc=4, fc_kernel=3, padding=padding).eval()
     for name, p in network.named_parameters():
         if name.startswith("score"):
-            p.data[...] = np.random.default_rng(3).standard_normal(p.shape)
+            set_values(p, 3)
     x = Tensor(np.random.default_rng(0).standard_normal((1, 3, 45, 61)).astype(np.float32))
     for stages in range(6):
         found = network.decode(network.encode(x, stages)).numpy()

@@ -15,12 +15,14 @@ def image(size, channels=3):
     return Tensor(rng.standard_normal((2, channels, *size)).astype(np.float32))
 
 
+@pytest.mark.cpu  # half a gigabyte of weights, and a count
 def test_the_default_arguments_are_the_papers_network():
     assert models.vgg16().num_parameters() == 138_357_544
     # torchvision's vgg16_bn has a scale and a shift for each of 4224 channels more
     assert models.vgg16(batch_norm=True).num_parameters() == 138_365_992
 
 
+@pytest.mark.long_on_fakecuda
 def test_a_larger_image_is_classified_by_the_mean_over_its_places():
     net = models.vgg16(**small, input_size=32).eval()
     net.conv1_1.layer.weight.data[...] += 0.5  # something is left of the image behind 13 ReLUs

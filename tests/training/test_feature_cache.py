@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from device_tier import DEVICE
 from stopped_runs import assert_same_run, run
 
 from minideconv import Tensor, models
@@ -17,7 +16,7 @@ from minideconv.files import slots
 from minideconv.training import TrainConfig, Trainer
 from minideconv.training.feature_cache import FeatureCache
 
-pytestmark = pytest.mark.skipif(DEVICE != "cpu", reason="the cache is for the CPU")
+pytestmark = pytest.mark.cpu  # the cache is for runs on the host
 
 NETWORKS = {
     "deconvnet": lambda: models.deconvnet(3, width=2, input_size=32, fc=4, fc_kernel=1),
