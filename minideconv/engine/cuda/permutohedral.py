@@ -25,19 +25,14 @@ BUILD, FILTER = "lattice_build.cu", "lattice_filter.cu"
 PIECE = 64
 """Points that a thread adds up when it splats, at most."""
 
-MOST_CORNERS = 17
-"""Of a simplex: a thread holds a point's coordinates in registers."""
-
 MOST = 2**31 - 1
 """Corners of all points are numbered in 32 bits."""
 
 
 @ops.embed.faster("gpu")
-def embed(f: Array) -> Array | None:
+def embed(f: Array) -> Array:
     """Return the points in d + 1 coordinates whose sum is 0, (N, d) -> (N, d + 1) float64."""
     n, d = f.shape
-    if d >= MOST_CORNERS:
-        return None
     xp = get_xp(f)
     y = xp.empty((n, d + 1))
     arguments = (contiguous(f), xp.asarray(ops.scales(d)), y, n)
@@ -46,10 +41,8 @@ def embed(f: Array) -> Array | None:
 
 
 @ops.simplices.faster("gpu")
-def simplices(y: Array, low: Array, radix: Array) -> tuple[Array, Array] | None:
+def simplices(y: Array, low: Array, radix: Array) -> tuple[Array, Array]:
     """Return the codes of the corners around each point, and its barycentric coordinates."""
-    if y.shape[1] > MOST_CORNERS:
-        return None
     xp = get_xp(y)
     codes, weights = xp.empty(y.shape, np.int64), xp.empty(y.shape, np.float32)
     arguments = (contiguous(y), contiguous(low), contiguous(radix), codes, weights, len(y))
@@ -117,19 +110,18 @@ def lattice_filter(values: Array, points: Lattice, transposed: bool = False) -> 
         directions.reverse()
     rows = max(parts, count + 1)  # first the pieces' sums are in one of the tables
     width = min(labels, rows_per_block(v, 4 * (rows + count + 1)))
-    store, other_store = xp.empty((count + 1) * width, np.float32), xp.empty(rows * width, v.dtype)
+    store, other_store = (xp.empty(r * width, np.float32) for r in (count + 1, rows))
     result = xp.empty((n, labels), np.float32)
     scale = 1 / (1 + 2.0 ** (1 - corners))
     for first in range(0, labels, width):
         w = min(width, labels - first)
         table, other = store, other_store
-        place, entries = (corners, labels, first, w), count * w
+        place, entries = (corners, labels, first, w), (count + 1) * w
         arrays = (v, splat, order, pieces, other)
         launch(FILTER, "splat_pieces", parts * w, (*arrays, parts * w, *place))
-        launch(FILTER, "splat_corners", entries, (other, firsts, table, entries, w))
-        table[entries : entries + w] = other[entries : entries + w] = 0
+        launch(FILTER, "splat_corners", entries, (other, firsts, table, entries, count, w))
         for before, behind in directions:
-            launch(FILTER, "blur", entries, (table, before, behind, other, entries, w))
+            launch(FILTER, "blur", entries, (table, before, behind, other, entries, count, w))
             table, other = other, table
         arrays = (table, points.corners, slice_, scale, result)
         launch(FILTER, "slice", n * w, (*arrays, n * w, *place))

@@ -17,7 +17,7 @@
 //
 // compile: REAL=float ACC=float CORNERS=6
 // compile: REAL=float ACC=float CORNERS=3
-// compile: REAL=float ACC=float CORNERS=2
+// compile: REAL=float ACC=float CORNERS=2 PIECE=64
 #ifndef CORNERS
 #define CORNERS 6
 #endif

@@ -11,8 +11,8 @@
 // that is why lists are cut into pieces.
 //
 // A thread has one label of one row; its neighbours have the next labels, and read numbers side by
-// side. Tables hold `width` labels a row: all of them, or as many as the memory allowed for. Their
-// last row is the corner that is not there, and is 0.
+// side. Tables hold `width` labels a row: all of them, or as many as the memory allowed for. Behind
+// the rows of all corners comes that of the one that is not there, which is 0.
 //
 // compile: REAL=float ACC=float
 
@@ -41,23 +41,28 @@ extern "C" __global__ void splat_pieces(const float* __restrict__ values,
 
 extern "C" __global__ void splat_corners(const float* __restrict__ sums,
                                          const i32* __restrict__ firsts, float* __restrict__ table,
-                                         i64 count, i32 width) {
+                                         i64 count, i32 corners, i32 width) {
   GRID_STRIDE(i, count) {
     const i64 corner = row_of(i, width);
     const i64 label = i - corner * width;
     float sum = 0;
-    for (i64 piece = firsts[corner]; piece < firsts[corner + 1]; ++piece)
-      sum += sums[piece * width + label];
+    if (corner < corners)
+      for (i64 piece = firsts[corner]; piece < firsts[corner + 1]; ++piece)
+        sum += sums[piece * width + label];
     table[i] = sum;
   }
 }
 
 extern "C" __global__ void blur(const float* __restrict__ table, const i32* __restrict__ before,
                                 const i32* __restrict__ behind, float* __restrict__ result,
-                                i64 count, i32 width) {
+                                i64 count, i32 corners, i32 width) {
   GRID_STRIDE(i, count) {
     const i64 corner = row_of(i, width);
     const i64 label = i - corner * width;
+    if (corner == corners) {
+      result[i] = 0;
+      continue;
+    }
     const float both = table[(i64)before[corner] * width + label] +
                        table[(i64)behind[corner] * width + label];
     result[i] = multiply_add(0.5f, both, table[i]);

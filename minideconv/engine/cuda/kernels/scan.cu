@@ -8,9 +8,11 @@
 // rounds give it the sum of all threads in front of it (Hillis and Steele, "Data parallel
 // algorithms", 1986).
 //
-// compile: REAL=float ACC=float
+// compile: REAL=float ACC=float EACH=16
+#ifndef EACH
 #define EACH 16
-#define BLOCK 256
+#endif
+#define BLOCK 256  // threads of a block
 
 extern "C" __global__ void scan_tiles(i32* values, i32* sums, i64 count) {
   __shared__ i32 rounds[2][BLOCK];  // each round reads one and writes the other

@@ -14,10 +14,12 @@
 //
 // Source: Blelloch, "Prefix sums and their applications" (1990), section 1.3.
 //
-// compile: REAL=float ACC=float
-#define DIGITS 16
+// compile: REAL=float ACC=float STRETCH=32
+#ifndef STRETCH
 #define STRETCH 32
-#define BLOCK 256
+#endif
+#define DIGITS 16
+#define BLOCK 256  // threads of a block
 
 extern "C" __global__ void count_digits(const i64* __restrict__ keys, i32* __restrict__ counts,
                                         i64 stretches, i64 count, i32 shift) {
