@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import cross_entropy as pixels_of
 from minideconv.engine.cuda import mean_field as engine
-from minideconv.ops.mean_field import mean_field_update
+from minideconv.ops import mean_field as ops
 from minideconv.testing import seeds
 
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-14}
@@ -29,7 +29,7 @@ def check(gpu, pixels, labels, messages, seed, dtype=np.float32, scale=5.0):
     rng = np.random.default_rng(seed)
     log_p, *sums = (rng.standard_normal((messages + 1, pixels, labels)) * scale).astype(dtype)
     with algorithm("reference"):
-        expected = mean_field_update(log_p, sums)
+        expected = ops.mean_field_update(log_p, sums)
     q = engine.mean_field_update(gpu.put(log_p), [gpu.put(m) for m in sums])
     assert q.dtype == dtype
     np.testing.assert_allclose(gpu.get(q), expected, rtol=0, atol=TOLERANCE[dtype])
@@ -63,7 +63,7 @@ def test_any_order_in_memory(gpu):
     v = np.random.default_rng(0).standard_normal((3, 21, 70)).astype(np.float32)
     log_p, one, other = v.transpose(0, 2, 1)
     with algorithm("reference"):
-        expected = mean_field_update(log_p, [one, other])
+        expected = ops.mean_field_update(log_p, [one, other])
     q = engine.mean_field_update(gpu.put(log_p), [gpu.put(one), gpu.put(other)])
     np.testing.assert_allclose(gpu.get(q), expected, atol=1e-6)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from minideconv.backend.algorithms import algorithm
 from minideconv.engine.cuda import permutohedral as engine
 from minideconv.ops import permutohedral as ops
-from minideconv.ops.permutohedral import Lattice, Lists, lattice, lattice_filter
+from minideconv.ops.permutohedral import Lattice, Lists
 from minideconv.ops.workspace import workspace_limit
 from minideconv.testing import seeds
 
@@ -36,7 +36,7 @@ def _kernels_compute(gpu):
 
 def reference(f):
     with algorithm("reference"):
-        return lattice(f)
+        return ops.lattice(f)
 
 
 def cloud(n, d, seed, spread=2.0):
@@ -72,7 +72,7 @@ def check_lists(lists, corners):
 
 def check_build(gpu, f):
     """Every number is the reference's."""
-    expected, found = reference(f), lattice(gpu.put(f))
+    expected, found = reference(f), ops.lattice(gpu.put(f))
     for name in ("corners", "splat", "slice", "neighbours"):
         ours, theirs = gpu.get(getattr(found, name)), getattr(expected, name)
         assert ours.dtype == theirs.dtype
@@ -91,10 +91,10 @@ def check_filter(gpu, found, expected, labels, seed, limit=None):
     expected = expected.scaled(before, after)
     for transposed in (False, True):
         with algorithm("reference"):
-            theirs = lattice_filter(v, expected, transposed)
-            bound = TOLERANCE * lattice_filter(np.abs(v), expected, transposed)
+            theirs = ops.lattice_filter(v, expected, transposed)
+            bound = TOLERANCE * ops.lattice_filter(np.abs(v), expected, transposed)
         with workspace_limit(limit):
-            ours = gpu.get(lattice_filter(gpu.put(v), found, transposed))
+            ours = gpu.get(ops.lattice_filter(gpu.put(v), found, transposed))
         assert ours.dtype == np.float32
         assert (np.abs(ours - theirs) <= bound).all()
 
@@ -141,11 +141,11 @@ def test_a_small_budget_changes_no_bit(gpu):
     f, labels = photograph(13, 17, "noise"), 21
     found, expected = check_build(gpu, f)
     v = gpu.put(cloud(len(f), labels, 0))
-    whole = gpu.get(lattice_filter(v, found))
+    whole = gpu.get(ops.lattice_filter(v, found))
     for limit in (1, 100_000):  # a label at a time, and several with a rest
         check_filter(gpu, found, expected, labels, 1, limit)
         with workspace_limit(limit):
-            assert gpu.get(lattice_filter(v, found)).tobytes() == whole.tobytes()
+            assert gpu.get(ops.lattice_filter(v, found)).tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["noise", "constant"])
@@ -154,9 +154,9 @@ def test_every_run_has_the_same_bits(gpu, schedule, kind):
     v, results = gpu.put(cloud(len(f), 21, 0)), []
     for order in ("forward", "reverse", "shuffle"):
         with schedule(order):
-            built = lattice(gpu.put(f))
+            built = ops.lattice(gpu.put(f))
             parts = (built.corners, built.splat, built.neighbours, *built.lists)
-            results.append([gpu.get(a).tobytes() for a in (*parts, lattice_filter(v, built))])
+            results.append([gpu.get(a).tobytes() for a in (*parts, ops.lattice_filter(v, built))])
     assert results[0] == results[1] == results[2]
 
 
@@ -165,26 +165,28 @@ def test_any_order_in_memory(gpu):
     found, expected = check_build(gpu, np.asfortranarray(f))
     v = cloud(len(f), 6, 0)
     with algorithm("reference"):
-        theirs = lattice_filter(v, expected)
+        theirs = ops.lattice_filter(v, expected)
     copies = np.asfortranarray(v), np.repeat(v, 2, axis=1)[:, ::2], v.astype(np.float64)
     for copy in copies:
-        ours = gpu.get(lattice_filter(gpu.put(copy), found))
+        ours = gpu.get(ops.lattice_filter(gpu.put(copy), found))
         np.testing.assert_allclose(ours, theirs, atol=TOLERANCE * np.abs(theirs).max())
 
 
 def test_transposed_is_the_transpose(gpu):
     f = cloud(60, 3, 0)
     rng = np.random.default_rng(0)
-    found = lattice(gpu.put(f)).scaled(*map(gpu.put, rng.uniform(0.5, 2, (2, 60, 1)).astype("f4")))
+    found = ops.lattice(gpu.put(f)).scaled(
+        *map(gpu.put, rng.uniform(0.5, 2, (2, 60, 1)).astype("f4"))
+    )
     v, w = rng.standard_normal((2, 60, 21)).astype(np.float32)
-    forward = gpu.get(lattice_filter(gpu.put(v), found)).astype(np.float64)
-    backward = gpu.get(lattice_filter(gpu.put(w), found, transposed=True)).astype(np.float64)
+    forward = gpu.get(ops.lattice_filter(gpu.put(v), found)).astype(np.float64)
+    backward = gpu.get(ops.lattice_filter(gpu.put(w), found, transposed=True)).astype(np.float64)
     assert abs((forward * w).sum() - (backward * v).sum()) < 1e-4 * np.abs(forward * w).sum()
 
 
 def test_a_lattice_without_lists_is_left_to_the_reference(gpu):
     f = cloud(9, 2, 0)
-    found = lattice(gpu.put(f))
+    found = ops.lattice(gpu.put(f))
     assert isinstance(found, Lattice)
     assert engine.lattice_filter(gpu.put(f), replace(found, lists=None)) is None
     assert engine.distinct(gpu.put(np.zeros((0, 3), np.int64))) is None
@@ -197,16 +199,16 @@ def test_bad_points_are_refused_alike(gpu):
         (np.eye(6) * 1e5, "the product must be below 2.63"),
     ):
         with pytest.raises(ValueError, match=message):
-            lattice(gpu.put(f))
+            ops.lattice(gpu.put(f))
 
 
 def test_a_filter_asks_for_nothing_but_its_kernels(cupy_device, counts):
     """Splat, splat, six directions, slice; nothing is copied, nothing is waited for."""
     f = photograph(6, 7, "noise")
-    found, v = lattice(cupy_device.put(f)), cupy_device.put(cloud(42, 5, 0))
-    lattice_filter(v, found)
+    found, v = ops.lattice(cupy_device.put(f)), cupy_device.put(cloud(42, 5, 0))
+    ops.lattice_filter(v, found)
     with counts() as seen:
-        lattice_filter(v, found)
+        ops.lattice_filter(v, found)
     assert seen()["launches"] == 9
     assert (seen()["syncs"], seen()["h2d"], seen()["d2h"], seen()["d2d"]) == (0, 0, 0, 0)
 
