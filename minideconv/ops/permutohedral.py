@@ -127,10 +127,11 @@ def lattice(points: npt.ArrayLike) -> Lattice:
     found, corners, lists = distinct(codes)
     del codes
     steps = np.ones((d + 1, d), np.int64) - (d + 1) * np.eye(d + 1, d, dtype=np.int64)
-    neighbours = [find(found, found + side * int(s @ radix)) for s in steps for side in (-1, 1)]
-    shape = (d + 1, 2, len(found))
-    joined = xp.stack(neighbours).reshape(shape).transpose(0, 2, 1)
-    return Lattice(corners, weights, weights, joined, lists)
+    neighbours = xp.empty((d + 1, 2, len(found)), np.int32)
+    for step, both in zip(steps, neighbours, strict=True):
+        both[0] = find(found, found - int(step @ radix))
+        both[1] = find(found, found + int(step @ radix))
+    return Lattice(corners, weights, weights, neighbours.transpose(0, 2, 1), lists)
 
 
 @accelerated

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minideconv.backend.algorithms import algorithm
+from minideconv.engine.cuda import memory
 from minideconv.engine.cuda import permutohedral as engine
 from minideconv.ops import permutohedral as ops
 from minideconv.ops.permutohedral import Lattice, Lists
@@ -213,11 +214,35 @@ def test_a_filter_asks_for_nothing_but_its_kernels(cupy_device, counts):
     assert (seen()["syncs"], seen()["h2d"], seen()["d2h"], seen()["d2d"]) == (0, 0, 0, 0)
 
 
+def peak(call):
+    """Return the most that arrays had during a call, beyond what was there before it, in bytes."""
+    before = memory.used()
+    with memory.measured() as most:
+        result = call()
+    del result
+    return most.nbytes - before
+
+
+@pytest.mark.parametrize("kind", ["noise", "constant"])
+def test_the_memory_is_bounded(cupy_device, kind):
+    """Building: 88 bytes for each point and corner at most. Filtering: tables within the budget."""
+    f, labels = photograph(40, 55, kind), 21
+    points, v = cupy_device.put(f), cupy_device.put(cloud(len(f), labels, 0))
+    found = ops.lattice(points)
+    assert peak(lambda: ops.lattice(points)) < 88 * found.corners.size + 2e4
+    count, parts = found.neighbours.shape[1], len(found.lists.pieces) - 1
+    tables = 4 * labels * (count + 1 + max(count + 1, parts))
+    for limit in (None, tables // 3):
+        with workspace_limit(limit):
+            taken = peak(lambda: ops.lattice_filter(v, found)) - v.nbytes
+        assert taken < min(tables, limit or tables) + 2000
+
+
 SLIPS = [
     (engine.BUILD, "product(-i, own) + behind", "product(i, own) + behind"),
     (engine.BUILD, "if (i < d) behind +=", "if (i < d - 1) behind +="),
     (engine.BUILD, "+ i - 1], scales[i - 1]", "+ i - 1], scales[i]"),
-    (engine.BUILD, "rint(at[i] / CORNERS)", "floor(at[i] / CORNERS)"),
+    (engine.BUILD, "rint(at[i] / CORNERS)", "rint(at[i] / d)"),
     (engine.BUILD, "rank[i] = excess;", "rank[i] = 0;"),
     (engine.BUILD, "away[j] == away[i] && j < i", "away[j] == away[i] && j > i"),
     (engine.BUILD, "|| (away[j] == away[i] && j < i)", ""),
