@@ -29,18 +29,21 @@ potentials" (NIPS 2011), sections 2 and 3, and the authors' released code for th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import tee
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minideconv.backend import Array, device_of, to_cpu, to_device
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
+from minideconv.segmentation.predictor import Image, Predictor, as_scores
 
-__all__ = ["DenseCRF"]
+__all__ = ["METHODS", "NORMALIZATIONS", "CRFSegmenter", "DenseCRF"]
 
 Floats = npt.NDArray[Any]
 Filter = Callable[[Floats], Floats]
@@ -48,6 +51,7 @@ Filter = Callable[[Floats], Floats]
 EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
 LEAST = 1e-8  # probabilities below count as this
 NORMALIZATIONS = ("symmetric", "after", "before", "none")
+METHODS = ("auto", "exact", "lattice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +90,7 @@ class DenseCRF:
             _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         _check("normalization", self.normalization, self.normalization in NORMALIZATIONS,
                "one of " + ", ".join(NORMALIZATIONS))  # fmt: skip
-        legal = ("auto", "exact", "lattice")
-        _check("method", self.method, self.method in legal, "one of " + ", ".join(legal))
+        _check("method", self.method, self.method in METHODS, "one of " + ", ".join(METHODS))
 
     def refine(self, probabilities: npt.ArrayLike, image: npt.NDArray[np.uint8]) -> Floats:
         """Return each pixel's probabilities, given all pixels' and the image.
@@ -139,6 +142,27 @@ class DenseCRF:
         exact = self.method == "exact" or (self.method == "auto" and len(positions) <= EXACT)
         build = _exact if exact else _on_lattice
         return [build(features, weight, self.normalization) for weight, features in kernels]
+
+
+class CRFSegmenter(Predictor):
+    """What a dense CRF makes of the probabilities of another predictor.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        A network or an ensemble.
+    crf : DenseCRF
+    """
+
+    def __init__(self, predictor: Predictor, crf: DenseCRF) -> None:
+        self.predictor, self.crf = predictor, crf
+
+    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
+        """Yield the logarithms of each image's refined probabilities."""
+        seen, images = tee(images)
+        for image, p in zip(images, self.predictor.probabilities_of(seen), strict=True):
+            refined = self.crf.refine(to_cpu(p), image)
+            yield as_scores(to_device(refined, device_of(p)))
 
 
 def _check(name: str, value: object, legal: bool, what: str) -> None:

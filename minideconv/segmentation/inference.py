@@ -21,10 +21,9 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, Device, get_xp, to_cpu, to_device
+from minideconv.backend import Array, Device, get_xp, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
 from minideconv.data.resize import resize_image
 from minideconv.data.transforms import Normalize
@@ -33,14 +32,12 @@ from minideconv.engine.cuda.images import normalize as normalized_on_gpu
 from minideconv.nn import Module
 from minideconv.nn.utils import device_of_module
 from minideconv.ops.interpolate import interpolation_matrix
+from minideconv.segmentation.predictor import Image, Labels, Predictor, class_labels
 
 __all__ = ["Segmenter", "normalized_on"]
 
-Image = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.uint8]
 
-
-class Segmenter:
+class Segmenter(Predictor):
     """A trained network together with all it takes to use it on photographs.
 
     Parameters
@@ -116,16 +113,12 @@ class Segmenter:
         join: Literal["max", "sum"] = "max",
     ) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
-        return _labels(self.scores(image, windows, join))
+        return class_labels(self.scores(image, windows, join))
 
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
         """Yield the scores of each whole image; several images go through at once."""
         checked = (_check_image(image) for image in images)
         return self._maps((image, whole_image_window(*image.shape[:2])) for image in checked)
-
-    def labels_of(self, images: Iterable[Image]) -> Iterator[Labels]:
-        """Yield the labels of each whole image: (H, W) uint8."""
-        return map(_labels, self.scores_of(images))
 
     def _maps(self, pairs: Iterable[tuple[Image, Window]]) -> Iterator[Array]:
         """Yield the scores of each window of an image, zero in the image around the window."""
@@ -206,8 +199,3 @@ def _joined(scores: Array, more: Array, join: str) -> Array:
         return get_xp(scores).maximum(scores, more)
     scores += more
     return scores
-
-
-@device_guard
-def _labels(scores: Array) -> Labels:
-    return to_cpu(scores.argmax(axis=0).astype(np.uint8))
