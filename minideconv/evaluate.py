@@ -16,10 +16,10 @@ from minideconv.errors import UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings import command_line
 from minideconv.settings.options import given_options
+from minideconv.tasks.segmentation.mask_files import MaskFiles, masks_folder
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
-from minideconv.training.run.mask_files import MaskFiles, masks_folder
 from minideconv.training.run.progress import make_progress
 from minideconv.training.run.trained import load_trained
 

@@ -105,7 +105,7 @@ def test_a_network_of_other_classes_cannot_join(runs, tmp_path, capsys):
     [
         (["--scales", "224;320"], "--scales is '224;320'; it must be different sizes"),
         (["--scales", "16,16"], "--scales is '16,16'"),
-        (["--scales", "17"], "--scales has 17, which the network cannot take: "),
+        (["--scales", "8"], "--scales has 8, which the network cannot take: "),
         (["--ensemble-rule", "product"], "--ensemble-rule is product, but there is one network"),
         (["--ensemble-rule", "max"], "--ensemble-rule is 'max'; it must be one of mean, product"),
         (["--ensemble", "/no/such"], "/no/such: no such run folder or checkpoint"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +11,11 @@ from minideconv.backend import Array, get_xp, to_cpu
 from minideconv.engine.cuda import checks
 from minideconv.tasks.results import Metrics
 
-if TYPE_CHECKING:
-    from minideconv.tasks.task import Task
-
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    task: Task,
+    task: Any,
     predictor: Any,
     data: Any,
     chosen: Sequence[int],

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minideconv.backend import Device
 from minideconv.tasks.inference import InferenceSettings
-
-if TYPE_CHECKING:
-    from minideconv.tasks.task import Task
 
 __all__ = ["Trained"]
 
@@ -24,7 +21,7 @@ class Trained:
     """
 
     path: Path
-    task: Task
+    task: Any
     predictor: Any
     header: dict[str, Any]
     device: Device

@@ -90,7 +90,7 @@ def test_an_image_of_one_label_has_no_band():
 
 @pytest.mark.parametrize("radii", [(), (0, 1), (2, 1), (1, 1), (1.5,)])
 def test_radii_rise_from_1(radii):
-    with pytest.raises(ValueError, match="radii is .*; it must be rising whole numbers from 1 on"):
+    with pytest.raises(ValueError, match="it must be rising whole numbers from 1 on"):
         BoundaryIoU(3, radii)
 
 

@@ -37,7 +37,7 @@ def load_trained(
     batch_size
         See `Task.predictor`.
     ensemble : sequence of str or Path
-        Other checkpoints or run folders, of any networks with the same classes.
+        Other checkpoints or run folders, of networks that do the same.
     **inference
         Settings of the task's `Task.inference`, such as ``flip=True`` or ``crf=True``.
 
