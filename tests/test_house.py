@@ -41,6 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "segmentation": NETS | {"data"},
     "visualize": NETS | {"files", "data", "segmentation"},
     "tasks": ENGINE | {"settings"},
+    "interop": {"errors", "files"},
     # how to train, whatever it is that is learned
     "training": (ENGINE | {"distributed", "settings", "tasks"}) - {"segmentation"},
     # thin command lines
@@ -48,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluate": PROGRAM,
     "predict": PROGRAM,
     "report": PROGRAM,
+    "weights": {"errors", "files", "settings", "interop"},
     "__main__": PROGRAM,
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},

@@ -100,7 +100,7 @@ def test_compiled_kernels_are_imported_where_they_are_used():
 
 def test_import_stays_light():
     heavy = ["matplotlib", "cupy", "scipy", "rich", "hypothesis", "torch", "onnx", "PIL"]
-    heavy += ["numba", "llvmlite"]
+    heavy += ["numba", "llvmlite", "h5py"]
     code = (
         "import sys, numpy; before = set(sys.modules); import minideconv;"
         "print(' '.join(sorted(set(sys.modules) - before)))"
@@ -136,8 +136,8 @@ def test_dependencies_and_extras():
     assert "numpy>=2.0" in project["dependencies"], "no upper cap on numpy"
     extras = project["optional-dependencies"]
     gpu = {"gpu", "gpu-cuda13", "distributed"}
-    assert extras.keys() == gpu | {"viz", "cli", "fast", "test", "all"}
-    assert extras["all"] == ["minideconv[viz,cli,fast,test]"]
+    assert extras.keys() == gpu | {"viz", "cli", "fast", "h5", "test", "all"}
+    assert extras["all"] == ["minideconv[viz,cli,fast,h5,test]"]
     assert extras["gpu"][0].startswith("cupy-cuda12x")
     assert extras["gpu-cuda13"][0].startswith("cupy-cuda13x")
     for name, wanted in (("gpu", "-cu12"), ("gpu-cuda13", ">=13,<14")):

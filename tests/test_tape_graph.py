@@ -209,6 +209,12 @@ def test_every_operation_is_computed_again_from_its_options(name):
     check(CASES[name]())
 
 
+@pytest.mark.parametrize("name", ["concatenate", "stack"])
+def test_joining_is_one_operation_of_its_name(name):
+    (node,) = (step for step in graph(CASES[name]()) if isinstance(step, Node))
+    assert node.name == name
+
+
 def test_every_function_of_functional_is_among_the_cases():
     names = {
         step.name for case in CASES.values() for step in graph(case()) if hasattr(step, "name")

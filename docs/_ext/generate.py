@@ -39,6 +39,7 @@ ROOMS = [
     ("minideconv.segmentation", "segmentation", "From scores to masks, and metrics."),
     ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
+    ("minideconv.interop", "interop", "Weight files of other programs."),
     ("minideconv.training", "training", "The engine behind the command lines."),
     ("minideconv.testing", "testing", "What a course or a plug-in imports."),
     ("minideconv.backend.algorithms", "backend.algorithms", "Reference, exact or fast."),
@@ -53,7 +54,7 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict", "report", "data"]
+PROGRAMS = ["train", "evaluate", "predict", "report", "data", "weights"]
 
 
 def public_names(module: Any) -> list[str]:

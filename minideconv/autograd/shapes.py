@@ -222,12 +222,19 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     return record("concatenate", y, parts, backward, (), {"axis": axis})
 
 
+@device_guard
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
     parts = _parts("stack", tensors)
     _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
     axis = _axis("stack", axis, parts[0].ndim + 1)
-    return concatenate([unsqueeze(part, axis) for part in parts], axis)
+
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
+        pieces = get_xp(g).moveaxis(g, axis, 0)
+        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
+
+    y = get_xp(parts[0].data).stack([part.data for part in parts], axis)
+    return record("stack", y, parts, backward, (), {"axis": axis})
 
 
 def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:

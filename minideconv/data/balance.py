@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def balanced_indices(
         owners = [index for index, classes in enumerate(sets) if label in classes]
         # Those that show few other classes first, to leave the others' counts alone.
         owners.sort(key=lambda index: (len(sets[index]), index))
-        for index in owners * (most - 1):
+        for index in islice(cycle(owners), len(owners) * (most - 1)):
             if counts[label] >= target:
                 break
             if times[index] < most:

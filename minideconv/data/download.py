@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 from minideconv.errors import DataError, UsageError
+from minideconv.files.download import digest_of, download
 
 __all__ = ["ARCHIVES", "Archive", "download_voc"]
-
-_CHUNK = 1 << 20
-_TIMEOUT = 60  # seconds without a byte
 
 
 class Archive(NamedTuple):
@@ -70,61 +64,14 @@ def download_voc(name: str, root: str | Path, say: Callable[[str], None] = print
     path = root / archive.url.rsplit("/", 1)[1]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if not path.is_file() or _md5(path) != archive.md5:
-            _fetch(archive, path, say)
+        if not path.is_file() or digest_of(path, "md5") != archive.md5:
+            download(archive.url, path, "md5", archive.md5, say, archive.megabytes)
         say(f"Unpacking {path} ...")
         _unpack(path, archive, root)
     except OSError as error:
         raise DataError(f"download: {root} cannot be written ({error})") from error
     say(f"{folder} is ready; {path} may be deleted")
     return folder
-
-
-def _fetch(archive: Archive, path: Path, say: Callable[[str], None]) -> None:
-    """Get the bytes that an earlier try has not left behind, and check the whole."""
-    url, part = archive.url, path.with_name(f"{path.name}.part")
-    have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    say(
-        f"Downloading {url} (about {archive.megabytes} MB)" + (", going on ..." if have else " ...")
-    )
-    total, broken = 0, None
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-            if answer.status != 206:  # the server does not resume: start again
-                have = 0
-            total = have + int(answer.headers.get("Content-Length", 0))
-            with part.open("ab" if have else "wb") as file:
-                while block := answer.read(_CHUNK):
-                    file.write(block)
-                    before, have = have, have + len(block)
-                    if before * 10 // max(1, total) < have * 10 // max(1, total):
-                        say(f"  {have / 1e6:.0f} of {total / 1e6:.0f} MB")
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:  # 416: nothing is left to send
-            raise DataError(f"download: {url} answered {error.code} {error.reason}") from error
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        broken = str(error)
-    if broken is not None or have < total:
-        raise DataError(
-            f"download: {url} broke off after {have / 1e6:.1f} MB"
-            f" ({broken or 'the connection was closed early'});"
-            " run the same command again to go on from there"
-        )
-    found = _md5(part)
-    if found != archive.md5:
-        part.unlink()
-        raise DataError(
-            f"download: what {url} sent has the checksum {found} instead of {archive.md5}; it was"
-            " deleted, so run the same command again"
-        )
-    part.replace(path)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-    return digest.hexdigest()
 
 
 def _unpack(path: Path, archive: Archive, root: Path) -> None:

@@ -132,9 +132,8 @@ class VOCSegmentation:
     def check_objects(self, count: int = 0) -> None:
         """Refuse a list, or its first `count` items, in whose masks no object is drawn.
 
-        Reads some of the masks, all of them only before it refuses; see
-        `voc_files.check_objects`. What is
-        legal but seldom meant is put into `note`.
+        Reads some of the masks, all of them only before it refuses; see `voc_files.check_objects`.
+        What is legal but seldom meant is put into `note`.
 
         Raises
         ------

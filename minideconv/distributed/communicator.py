@@ -1,10 +1,10 @@
 """The collective operations between several processes that training needs.
 
-    broadcast_   every process gets the array of one of them
-    all_reduce_  every process gets the sum (or the maximum) of all their arrays
-    all_gather   every process gets all the arrays, in the order of the ranks
-    exchange     the same for small plain values: settings, sentences
-    barrier      no process continues before all have called it
+    broadcast_         every process gets the array of one of them
+    all_reduce_        every process gets the sum (or the maximum) of all their arrays
+    all_gather         every process gets all the arrays, in the order of the ranks
+    all_gather_object  the same for small plain values: settings, sentences
+    barrier            no process continues before all have called it
 
 Each is *collective*: every process must call it, all in the same order, with arrays of one shape
 and type. A process that does not come leaves the others waiting, so every wait has a limit (see

@@ -60,7 +60,8 @@ def activations(net: Module, *inputs: Any, layers: Iterable[str] | None = None) 
     modules = dict(net.named_modules())
     if layers is not None:
         modules = {name: net.get_submodule(name) for name in layers}
-    device = device_of_module(net)
+    # Without parameters a network computes where its input is.
+    device = device_of_module(net) if net.arrays() else None
     seen: dict[str, Array] = {}
     with ExitStack() as stack, no_grad():
         for name, module in modules.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,13 @@ from minideconv.ops.geometry import IntPair, check_positive
 from minideconv.ops.switches import Switches
 
 __all__ = ["Dropout", "Linear", "MaxPool2d", "MaxUnpool2d", "ReLU", "Upsample"]
+
+
+def __getattr__(name: str) -> Any:
+    """Find the layers that were in this file once: networks pickled then look for them here."""
+    if name not in ("BatchNorm2d", "Conv2d", "ConvTranspose2d"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("minideconv.nn"), name)
 
 
 class MaxPool2d(Module):

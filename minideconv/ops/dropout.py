@@ -67,9 +67,9 @@ def dropout(
     if not training or p == 0:
         return (x, None) if return_mask else x
     xp = get_xp(x)
-    drawn = (rng or random.default_rng()).random(x.shape, dtype="float32")
+    generator = rng or random.default_rng()
     mask = xp.empty_like(x)  # in memory like x, whatever that is; drawn in the same order
-    mask[...] = xp.asarray(drawn >= p)
+    mask[...] = xp.asarray(generator.random(x.shape, dtype="float32") >= p)
     mask *= 1 / (1 - p) if p < 1 else 0.0
     y = masked(x, mask)
     return (y, mask) if return_mask else y

@@ -56,9 +56,16 @@ def rows_and_columns(taps: Array, window: Window) -> tuple[Array, Array]:
 
 
 def indices_from_taps(taps: Array, window: Window) -> Array:
-    """Return ``row * W + column`` of the pixel that every tap meets."""
-    rows, columns = rows_and_columns(taps, window)
-    return (rows * window.size[1] + columns).astype(index_dtype(window.size))
+    """Return ``(top + i dh) W + left + j dw``: a table over the taps, plus the corner's index.
+
+    The largest arrays are the result and what NumPy makes of `taps` to look them up.
+    """
+    xp, width, dtype = get_xp(taps), window.size[1], index_dtype(window.size)
+    (kh, kw), (dh, dw), (top, left) = window.kernel, window.dilation, corners(window, xp)
+    table = [i * dh * width + j * dw for i in range(kh) for j in range(kw)]
+    indices = xp.take(xp.asarray(table, dtype=dtype), taps)
+    indices += (top * width + left).astype(dtype)
+    return indices
 
 
 def taps_from_indices(indices: Array, window: Window) -> Array:

@@ -97,13 +97,13 @@ class DenseCRF:
 
         Parameters
         ----------
-        probabilities : (C, H, W) array
+        probabilities : (C, H, W) array, on any device
             The network's, in [0, 1].
         image : (H, W, 3) uint8 array
 
         Returns
         -------
-        (C, H, W) float32 array
+        (C, H, W) float32 array, on the CPU
             The sum over C is 1.
 
         Raises
@@ -111,7 +111,7 @@ class DenseCRF:
         ValueError
             If the shapes do not fit, or a probability is not in [0, 1].
         """
-        p = np.asarray(probabilities, np.float32)
+        p = np.asarray(to_cpu(probabilities), np.float32)
         if p.ndim != 3 or image.shape != (*p.shape[1:], 3) or image.dtype != np.uint8:
             raise ValueError(
                 f"DenseCRF: probabilities have shape {p.shape} and the image {image.shape},"

@@ -65,6 +65,8 @@ class Segmenter(Predictor):
     ) -> None:
         self.model, self.input_size = model, input_size
         self.normalize = Normalize() if normalize is None else normalize
+        if batch_size < 1:
+            raise ValueError(f"Segmenter: batch_size is {batch_size}; it must be at least 1")
         self.flip, self.batch_size = flip, batch_size
 
     def scores(

@@ -1,7 +1,7 @@
 """Training: configuration, checkpoints, the run folder and the training loop.
 
-What a notebook needs is named here; the modules are imported when a name is first used, so that
-``python -m minideconv.train --help`` stays quick.
+What a notebook needs is named here. The trainer, the tasks and the report are imported when their
+names are first used, so that ``python -m minideconv.train --help`` stays quick.
 """
 
 from __future__ import annotations

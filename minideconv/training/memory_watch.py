@@ -94,9 +94,8 @@ class MemoryWatch:
             self.log(f"memory: {self.summary()}")
         if self.budget is None:
             return
-        peak = self.all_reduce_max(
-            peak
-        )  # what one process does without, all do without: they keep step
+        # What one process does without, all do without: they keep step.
+        peak = self.all_reduce_max(peak)
         if peak <= self.budget:
             if self._steps >= FIRST_STEPS and self._spare == 0:
                 self._spare = self.budget - peak

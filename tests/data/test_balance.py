@@ -60,6 +60,11 @@ def test_examples_of_one_class_each_end_up_even(single):
         assert mine.max() - mine.min() <= 1
 
 
+def test_any_number_of_repeats_may_be_allowed():
+    # as much as to say "no limit": the repeats that are not needed take no memory
+    assert balanced_indices([[1], [1], [2]], most=2**31 - 1).tolist() == [0, 1, 2, 2]
+
+
 def test_messages():
     with pytest.raises(UsageError, match=r"share is 1\.5; it must be between 0 and 1"):
         balanced_indices([[1]], share=1.5)

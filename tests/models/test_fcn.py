@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minideconv import Tensor, models
+from minideconv.backend import device_of, to_device
 from minideconv.models.fcn import Grid
 from minideconv.nn import init
 
@@ -53,7 +54,8 @@ def test_a_mirrored_image_gives_mirrored_scores(stride, padding):
         rng = np.random.default_rng(number)
         values = rng.standard_normal(p.shape)
         if p.requires_grad:
-            p.data[...] = (values + values[..., ::-1] if p.ndim == 4 else values) * 0.3
+            values = (values + values[..., ::-1] if p.ndim == 4 else values) * 0.3
+            p.data[...] = to_device(values, device_of(p.data))
     # Sizes that all poolings halve: behind conv1_1's border there are 198 pixels more.
     x = image((64, 96) if padding == "same" else (58, 90)).numpy().astype(np.float64)
     scores = network(Tensor(x)).numpy()

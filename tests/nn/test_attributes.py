@@ -195,6 +195,11 @@ def test_copies_and_pickles_are_whole():
     assert "running_mean" in net[1].state_dict()
 
 
+@pytest.mark.parametrize("name", ["BatchNorm2d", "Conv2d", "ConvTranspose2d"])
+def test_pickles_find_layers_that_have_moved(name):
+    assert pickle.loads(f"cminideconv.nn.layers\n{name}\n.".encode()) is getattr(nn, name)
+
+
 @pytest.mark.parametrize(
     "wrong", [[ReLU(), ReLU()], (ReLU(),), {"a": ReLU()}, None, len, ReLU, Tensor(ARRAY)]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,3 +139,15 @@ def test_p_must_be_a_probability(p):
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="dropout: x has dtype int64; it must be floating point"):
         dropout(np.arange(3))
+
+
+@pytest.mark.cpu  # counts the host's memory
+def test_the_drawn_numbers_are_freed_before_the_product():
+    x = np.ones(1 << 18, np.float32)
+    tracemalloc.start()
+    try:
+        dropout(x, rng=draw(0), return_mask=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * x.nbytes  # mask and result

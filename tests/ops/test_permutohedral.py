@@ -11,6 +11,8 @@ from minideconv.backend.algorithms import algorithm
 from minideconv.ops import permutohedral
 from minideconv.ops.permutohedral import lattice, lattice_filter
 
+pytestmark = pytest.mark.cpu  # the lattice is on the host
+
 dimensions = st.integers(1, 6)
 seeds = st.integers(0, 2**32 - 1)
 

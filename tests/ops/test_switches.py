@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -27,6 +28,18 @@ def same(a, b):
 
 
 # --- meaning ---------------------------------------------------------------------------------
+
+
+@pytest.mark.cpu  # counts the host's memory
+def test_indices_are_looked_up_and_not_computed():
+    _, switches = max_pool2d(values((4, 16, 64, 64), 0, "ties"), 2, return_switches=True)
+    tracemalloc.start()
+    try:
+        indices = switches.indices
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * indices.nbytes  # with a row and a column for each it is twelve times
 
 
 @given(pool_geometries(), seeds())

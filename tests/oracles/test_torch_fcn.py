@@ -52,10 +52,9 @@ def test_scores_and_gradients_are_those_of_the_twin(torch, stride, size):
     network = NETWORKS[stride](num_classes=3, width=2, fc=5, learn_upsampling=True)
     network.to(dtype=np.float64).eval()
     rng = np.random.default_rng(stride)
-    for parameter in network.parameters():
-        fan_in = max(1, parameter.size // parameter.shape[0])
-        parameter.data[...] = rng.standard_normal(parameter.shape) * np.sqrt(2 / fan_in)
     named = dict(network.named_parameters())
+    scales = {n: np.sqrt(2 * p.shape[0] / p.size) if p.size else 0.0 for n, p in named.items()}
+    network.load_state_dict({n: rng.standard_normal(p.shape) * scales[n] for n, p in named.items()})
     theirs = {name: torch.tensor(p.numpy(), requires_grad=True) for name, p in named.items()}
     values = rng.standard_normal((2, 3, *size))
     x, x_ref = Tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from minideconv import Tensor
 from minideconv.backend.algorithms import algorithm
 from minideconv.segmentation.crf import DenseCRF
 
@@ -153,3 +154,10 @@ def test_bad_arrays():
     p[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="nan"):
         DenseCRF().refine(p, image)
+
+
+def test_scores_may_be_on_the_network_s_device():
+    p, image = example(6, 5, 4)
+    q = DenseCRF().refine(Tensor(p).data, image)
+    assert isinstance(q, np.ndarray)
+    np.testing.assert_array_equal(q, DenseCRF().refine(p, image))

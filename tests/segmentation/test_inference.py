@@ -92,6 +92,11 @@ def test_scores_at_the_image_s_own_size(shape, flip):
     assert (labels == expected.argmax(axis=0))[sure].all()
 
 
+def test_a_batch_has_at_least_one_window():
+    with pytest.raises(ValueError, match="Segmenter: batch_size is 0; it must be at least 1"):
+        Segmenter(Net(), SIZE, batch_size=0)
+
+
 @pytest.mark.parametrize("join", ["max", "sum"])
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
 def test_windows_are_joined_over_maps_that_are_zero_outside(join, batch_size):

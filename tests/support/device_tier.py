@@ -26,6 +26,7 @@ CPU_ONLY = {
     "data": "pictures and lists are read on the host",
     "distributed": "starts processes, with devices of their own",
     "engine": "the CPU's engine",
+    "interop": "files are read on the host",
     "kernels": "the compiler, and kernels on the host",
     "test_algorithms.py": "the table that chooses, by names",
     "test_backend.py": "made-up CuPy modules",
@@ -40,6 +41,7 @@ CPU_ONLY = {
     "test_tape_memory.py": "the memory of the CPU's engine",
     "test_train_voc.py": "data sets on the host",
     "test_tutorials.py": "notebooks",
+    "test_weights_cli.py": "files are read on the host",
     "testing": "the checks themselves, on functions made up for it",
     "visualize": "pictures are drawn on the host",
 }

@@ -34,7 +34,7 @@ __all__ = ["RUNS", "fastest", "get_benchmark", "measured", "set_benchmark"]
 RUNS = 3
 
 Times = dict[str, dict[str, dict[str, float]]]
-"""Milliseconds: device and versions -> question -> algorithm."""
+"""Milliseconds: device and versions -> problem -> algorithm."""
 
 _is_on: bool | None = None  # None: as the environment has it, off by default
 _file: Path | None = None
@@ -72,7 +72,7 @@ def get_benchmark() -> bool:
 
 
 def measured(problem: Any) -> dict[str, float]:
-    """Return the milliseconds of every algorithm for a question; empty if it was not measured."""
+    """Return the milliseconds of every algorithm for a problem; empty if it was not measured."""
     return _times.get(_setup(_device()), {}).get(str(problem), {})
 
 

@@ -87,7 +87,7 @@ def choose(problem: ConvProblem) -> Algorithm | None:
 
 
 def candidates(problem: ConvProblem) -> tuple[Algorithm, ...]:
-    """Return all algorithms that can answer, the one that the table chooses first."""
+    """Return all algorithms for `problem`, the one that the table chooses first."""
     q = problem
     if not q.n * q.c * q.k or q.dtype not in (np.float32, np.float64):
         return ()
@@ -100,7 +100,7 @@ def candidates(problem: ConvProblem) -> tuple[Algorithm, ...]:
 
 
 def choices() -> list[tuple[ConvProblem, str]]:
-    """Return the problems met so far, and the name of the algorithm that is chosen for it now."""
+    """Return the problems met so far, and the name of the algorithm that is chosen for each now."""
     return [(problem, getattr(choose(problem), "name", "reference")) for problem in list(_asked)]
 
 

@@ -14,7 +14,7 @@
 //     step: behind it the next buffer has arrived for all, and all are done with the last.
 //   - In shared memory a row is four vectors of 16 bytes, and vector v of row r is at place
 //     v ^ (r / 2 % 4). The eight rows that `load_four` reads at once are in eight different groups
-//     of banks, and so do the vectors that eight threads write.
+//     of banks, and so are the vectors that eight threads write.
 //   - Blocks that share pixels have neighbouring numbers and run at the same time; the weights,
 //     which all share, stay in the second cache.
 //

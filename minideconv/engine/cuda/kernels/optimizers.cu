@@ -71,8 +71,8 @@ extern "C" __global__ void sgd(REAL* weight, const REAL* grad, REAL* velocity, i
 }
 
 extern "C" __global__ void sgd_on_device(REAL* weight, const REAL* grad, REAL* velocity, i64 count,
-                                    const float* numbers, const float* skip, REAL momentum,
-                                    REAL decay, i32 nesterov) {
+                                         const float* numbers, const float* skip, REAL momentum,
+                                         REAL decay, i32 nesterov) {
   if (skip[0] != 0) return;
   sgd_walk({(REAL)numbers[0], (REAL)numbers[1], momentum, decay, nesterov}, weight, grad, velocity,
            count);
@@ -99,9 +99,9 @@ extern "C" __global__ void adam(REAL* weight, const REAL* grad, REAL* mean, REAL
 __device__ __forceinline__ REAL started(REAL t, REAL log_b) { return -expm1(t * log_b); }
 
 extern "C" __global__ void adam_on_device(REAL* weight, const REAL* grad, REAL* mean, REAL* square,
-                                     i64 count, const float* numbers, const float* skip, REAL b1,
-                                     REAL new1, REAL log_b1, REAL b2, REAL new2, REAL log_b2,
-                                     REAL eps, REAL decay, REAL shrinks) {
+                                          i64 count, const float* numbers, const float* skip,
+                                          REAL b1, REAL new1, REAL log_b1, REAL b2, REAL new2,
+                                          REAL log_b2, REAL eps, REAL decay, REAL shrinks) {
   if (skip[0] != 0) return;
   const REAL lr = (REAL)numbers[0], t = (REAL)(numbers[1] - skip[1]);
   const REAL root = sqrt(started(t, log_b2));
