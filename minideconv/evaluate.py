@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minideconv import tasks
 from minideconv.errors import UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import (
@@ -17,6 +18,7 @@ from minideconv.settings.command_line import (
     positive,
     run_program,
 )
+from minideconv.settings.options import add_options, given_options
 from minideconv.training.config import TrainConfig
 
 __all__ = ["main"]
@@ -48,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
                         help="only N images, spread evenly over the list [all]")  # fmt: skip
     parser.add_argument("--flip", action="store_true",
                         help="average the scores with those of the mirror image")  # fmt: skip
+    add_options(parser, tasks.inference_settings())
     add_machine_options(parser)
     parser.add_argument("-b", "--batch-size", metavar="N", type=positive, default=16,
                         help="images in one forward [16]")  # fmt: skip
@@ -75,8 +78,9 @@ def _main(arguments: Sequence[str]) -> int:
 
     with naming_device_option():
         trained = load_trained(
-            options.checkpoint, options.device, options.which, options.flip, options.batch_size
-        )
+            options.checkpoint, options.device, options.which, options.flip, options.batch_size,
+            **given_options(options, tasks.inference_settings()),
+        )  # fmt: skip
     images, what = _images(options, trained)
     if problem := trained.task.data_mismatch(images):
         raise UsageError(f"{trained.path} {problem}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minideconv import tasks
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import plan_outputs
 from minideconv.settings.command_line import (
@@ -16,6 +17,7 @@ from minideconv.settings.command_line import (
     naming_device_option,
     run_program,
 )
+from minideconv.settings.options import add_options, given_options
 
 __all__ = ["main"]
 
@@ -47,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
                         help="replace pictures that an earlier prediction left there")  # fmt: skip
     parser.add_argument("--flip", action="store_true",
                         help="average the scores with those of the mirror image")  # fmt: skip
+    add_options(parser, tasks.inference_settings())
     add_machine_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
@@ -61,7 +64,6 @@ def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     folder, images = Path(options.output_dir), [Path(image) for image in options.images]
     # Imported late, so that --help and usage errors are quick.
-    from minideconv import tasks
     from minideconv.backend import as_device
     from minideconv.training.computing import computing
     from minideconv.training.run.checkpoint import find_checkpoint, read_header
@@ -75,7 +77,10 @@ def _main(arguments: Sequence[str]) -> int:
         images, folder, task.endings, options.overwrite, others=[Path(options.checkpoint)]
     )
     with naming_device_option():
-        trained = load_trained(options.checkpoint, options.device, options.which, options.flip)
+        trained = load_trained(
+            options.checkpoint, options.device, options.which, options.flip,
+            **given_options(options, tasks.inference_settings()),
+        )  # fmt: skip
     if not options.quiet:
         print(f"{trained.path} on {trained.description}", flush=True)
     try:

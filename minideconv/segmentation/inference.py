@@ -74,6 +74,7 @@ class Segmenter:
         image: Image,
         windows: Sequence[Window] | None = None,
         join: Literal["max", "sum"] = "max",
+        from_zero: bool = False,
     ) -> Array:
         """Return the scores of every class at every pixel of one image.
 
@@ -85,6 +86,9 @@ class Segmenter:
             Where to look; the whole image if left out.
         join : {"max", "sum"}
             How the scores of several windows become one map.
+        from_zero : bool
+            With "max": no score is below 0, because the maximum starts there in the authors' code.
+            The paper's maximum is below 0 where every window covers a pixel and finds nothing.
 
         Returns
         -------
@@ -114,6 +118,8 @@ class Segmenter:
                 else:
                     joined = _joined(joined, placed, join)
         assert joined is not None
+        if from_zero and join == "max":
+            joined = _at_least_zero(joined)
         return joined
 
     def labels(
@@ -219,6 +225,11 @@ def _joined(scores: Array, more: Array, join: str) -> Array:
         return get_xp(scores).maximum(scores, more)
     scores += more
     return scores
+
+
+@device_guard
+def _at_least_zero(scores: Array) -> Array:
+    return get_xp(scores).maximum(scores, 0)
 
 
 @device_guard

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from minideconv.errors import UsageError
 from minideconv.settings.run import TASKS
+from minideconv.settings.setting import Setting
 from minideconv.tasks.task import Task
 
-__all__ = ["get", "of_config", "register"]
+__all__ = ["get", "inference_settings", "of_config", "register"]
 
 Kind = TypeVar("Kind", bound=type[Task])
 
@@ -77,3 +78,11 @@ def of_config(config: Mapping[str, Any]) -> type[Task]:
         If none has been registered by its name.
     """
     return get(config.get("task", "segmentation"))
+
+
+def inference_settings() -> dict[str, Setting]:
+    """Return the settings with which the networks of some task are applied, by name."""
+    found: dict[str, Setting] = {}
+    for kind in _TASKS.values():
+        found = {**kind.inference.settings(), **found}
+    return found

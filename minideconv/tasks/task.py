@@ -24,6 +24,7 @@ from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Segmenter, normalized_on
 from minideconv.settings.run import RunConfig
+from minideconv.settings.setting import Settings
 from minideconv.tasks import data as image_data
 from minideconv.tasks.results import (
     MainMetric,
@@ -67,6 +68,8 @@ class Task(ABC):
         What `predict` writes for each image: the endings of the files' names.
     trained : type
         What `load_trained` returns.
+    inference : subclass of Settings
+        The options that `evaluate` and `predict` have for this task; `predictor` gets those given.
     trainer_attributes : mapping of str to callable
         What a `Trainer` offers besides, while it trains this task: each is called with the trainer.
     """
@@ -75,6 +78,7 @@ class Task(ABC):
     main_metric: ClassVar[MainMetric]
     endings: ClassVar[tuple[str, ...]] = (".png",)
     trained: ClassVar[type[Trained]] = Trained
+    inference: ClassVar[type[Settings]] = Settings
     trainer_attributes: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     outputs: int
 
@@ -191,7 +195,12 @@ class Task(ABC):
         return text_table(sets, [(name, [one[name] for one in found]) for name in found[0]])
 
     def predictor(
-        self, model: Module, input_size: int, flip: bool = False, batch_size: int = 16
+        self,
+        model: Module,
+        input_size: int,
+        flip: bool = False,
+        batch_size: int = 16,
+        **inference: Any,
     ) -> Any:
         """Return what applies the network to images of any size.
 

@@ -15,6 +15,7 @@ from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import overlay
 from minideconv.engine.cuda import confusion as confusion_on_gpu
+from minideconv.nn import Module
 from minideconv.ops.cross_entropy import check_labels
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.segmentation.metrics import VOID
@@ -23,6 +24,7 @@ from minideconv.tasks.data import normalization_from_dict
 from minideconv.tasks.registry import register
 from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord, text_table
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
+from minideconv.tasks.segmentation.proposals import ProposalSettings, segmenter_of
 from minideconv.tasks.segmentation.report import sections
 from minideconv.tasks.task import Task, Trained
 from minideconv.visualize.boards import png_bytes
@@ -61,6 +63,7 @@ class Segmentation(Task):
     main_metric = MainMetric("mean_iou", "IoU", "mean IoU", top=1.0)
     endings = (".png", "_overlay.png")
     trained = TrainedSegmenter
+    inference = ProposalSettings
     trainer_attributes = MappingProxyType(
         {"classes": lambda trainer: trainer.task.classes, "segmenter": lambda t: t.predictor}
     )
@@ -143,6 +146,18 @@ class Segmentation(Task):
             confusion = self.metrics()
             confusion.update(targets, outputs.argmax(axis=1))
             counts += confusion.counts
+
+    def predictor(
+        self,
+        model: Module,
+        input_size: int,
+        flip: bool = False,
+        batch_size: int = 16,
+        **inference: Any,
+    ) -> Segmenter:
+        """Return what segments images of any size; `inference` as in `ProposalSettings`."""
+        settings = ProposalSettings(**inference)
+        return segmenter_of(model, input_size, self.normalize, flip, batch_size, settings)
 
     # -- Results --------------------------------------------------------------------------------
 

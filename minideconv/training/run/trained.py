@@ -7,7 +7,8 @@ from typing import Any
 
 from minideconv import models, tasks
 from minideconv.backend import Device, as_device, describe_device
-from minideconv.errors import CheckpointError
+from minideconv.errors import CheckpointError, SettingError
+from minideconv.settings.setting import refusal
 from minideconv.tasks import Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
 
@@ -20,6 +21,7 @@ def load_trained(
     prefer: str = "best",
     flip: bool = False,
     batch_size: int = 16,
+    **inference: Any,
 ) -> Trained:
     """Load a checkpoint for prediction.
 
@@ -33,6 +35,8 @@ def load_trained(
         Which checkpoint of a run folder.
     flip, batch_size
         See `Task.predictor`.
+    **inference
+        Some of the task's own settings; see `Task.inference`.
 
     Raises
     ------
@@ -41,7 +45,7 @@ def load_trained(
     DeviceError
         If the device is not there.
     UsageError
-        If the network's task is not registered.
+        If the network's task is not registered, or has no such setting.
 
     Examples
     --------
@@ -55,6 +59,9 @@ def load_trained(
     checkpoint = load_checkpoint(found)
     header = checkpoint.header
     kind = tasks.of_config(header.get("config", {}))
+    for name in inference:
+        if name not in kind.inference.settings():
+            raise _foreign(name, kind.name)
     try:
         description = header["model"]
         network: Any = models.build(description["name"], description["arguments"])
@@ -68,6 +75,10 @@ def load_trained(
     check_model_state(network.state_dict(), checkpoint.model_state, found)
     network.load_state_dict(checkpoint.model_state)
     network.to(found_device).eval()
-    predictor = task.predictor(network, input_size, flip, batch_size)
+    predictor = task.predictor(network, input_size, flip, batch_size, **inference)
     name = describe_device(device, found_device)
     return kind.trained(found, task, predictor, header, found_device, name)
+
+
+def _foreign(setting: str, task: str) -> SettingError:
+    return refusal(lambda name: f"{name(setting)} is no setting of the task {task}")
