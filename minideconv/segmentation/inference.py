@@ -74,6 +74,7 @@ class Segmenter(Predictor):
         image: Image,
         windows: Sequence[Window] | None = None,
         join: Literal["max", "sum"] = "max",
+        from_zero: bool = False,
     ) -> Array:
         """Return the scores of every class at every pixel of one image.
 
@@ -85,6 +86,9 @@ class Segmenter(Predictor):
             Where to look; the whole image if left out.
         join : {"max", "sum"}
             How the scores of several windows become one map.
+        from_zero : bool
+            With "max": no score is below 0, because the maximum starts there in the authors' code.
+            The paper's maximum is below 0 where every window covers a pixel and finds nothing.
 
         Returns
         -------
@@ -106,7 +110,7 @@ class Segmenter(Predictor):
         joined = next(maps)
         for scores in maps:
             joined = _joined(joined, scores, join)
-        return joined
+        return _at_least_zero(joined) if from_zero and join == "max" else joined
 
     def labels(
         self,
@@ -201,3 +205,8 @@ def _joined(scores: Array, more: Array, join: str) -> Array:
         return get_xp(scores).maximum(scores, more)
     scores += more
     return scores
+
+
+@device_guard
+def _at_least_zero(scores: Array) -> Array:
+    return get_xp(scores).maximum(scores, 0)
