@@ -1,12 +1,13 @@
 """Inference on whole images, from scores to masks, and the metrics of masks."""
 
-from minideconv.segmentation.crf import CRFSegmenter, DenseCRF
+from minideconv.segmentation.crf import DenseCRF
 from minideconv.segmentation.ensemble import Ensemble, multi_scale
 from minideconv.segmentation.inference import Segmenter
 from minideconv.segmentation.instances import InstanceSegmenter
 from minideconv.segmentation.metrics import ConfusionMatrix
 from minideconv.segmentation.predictor import Predictor
 from minideconv.segmentation.proposals import edge_boxes
+from minideconv.segmentation.refinement import CRFSegmenter, all_ways
 
 __all__ = [
     "CRFSegmenter",
@@ -16,6 +17,7 @@ __all__ = [
     "InstanceSegmenter",
     "Predictor",
     "Segmenter",
+    "all_ways",
     "edge_boxes",
     "multi_scale",
 ]

@@ -29,21 +29,19 @@ potentials" (NIPS 2011), sections 2 and 3, and the authors' released code for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import tee
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.backend import Array, device_of, to_cpu, to_device
+from minideconv.backend import to_cpu
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
-from minideconv.segmentation.predictor import Image, Predictor, as_scores
 
-__all__ = ["METHODS", "NORMALIZATIONS", "CRFSegmenter", "DenseCRF"]
+__all__ = ["METHODS", "NORMALIZATIONS", "PRESETS", "DenseCRF"]
 
 Floats = npt.NDArray[Any]
 Filter = Callable[[Floats], Floats]
@@ -52,6 +50,18 @@ EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
 LEAST = 1e-8  # probabilities below count as this
 NORMALIZATIONS = ("symmetric", "after", "before", "none")
 METHODS = ("auto", "exact", "lattice")
+
+
+def _number(value: object) -> float:
+    """Return a finite number; NaN, which is neither above nor below 0, for all else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if abs(value) < float("inf") else float("nan")
+    return float("nan")
+
+
+def _check(name: str, value: object, legal: bool, what: str) -> None:
+    if not legal:
+        raise ValueError(f"DenseCRF: {name} is {value!r}; it must be {what}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +95,14 @@ class DenseCRF:
 
     def __post_init__(self) -> None:
         for name in ("bilateral_position", "bilateral_color", "spatial_position"):
-            _check(name, getattr(self, name), getattr(self, name) > 0, "greater than 0")
-        for name in ("bilateral_weight", "spatial_weight", "iterations"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
-        _check("normalization", self.normalization, self.normalization in NORMALIZATIONS,
-               "one of " + ", ".join(NORMALIZATIONS))  # fmt: skip
-        _check("method", self.method, self.method in METHODS, "one of " + ", ".join(METHODS))
+            _check(name, getattr(self, name), _number(getattr(self, name)) > 0, "greater than 0")
+        for name in ("bilateral_weight", "spatial_weight"):
+            _check(name, getattr(self, name), _number(getattr(self, name)) >= 0, "at least 0")
+        whole = isinstance(self.iterations, int) and _number(self.iterations) >= 0
+        _check("iterations", self.iterations, whole, "a whole number, at least 0")
+        for name, legal in (("normalization", NORMALIZATIONS), ("method", METHODS)):
+            value = getattr(self, name)
+            _check(name, value, value in legal, "one of " + ", ".join(legal))
 
     def refine(self, probabilities: npt.ArrayLike, image: npt.NDArray[np.uint8]) -> Floats:
         """Return each pixel's probabilities, given all pixels' and the image.
@@ -144,30 +156,17 @@ class DenseCRF:
         return [build(features, weight, self.normalization) for weight, features in kernels]
 
 
-class CRFSegmenter(Predictor):
-    """What a dense CRF makes of the probabilities of another predictor.
-
-    Parameters
-    ----------
-    predictor : Predictor
-        A network or an ensemble.
-    crf : DenseCRF
-    """
-
-    def __init__(self, predictor: Predictor, crf: DenseCRF) -> None:
-        self.predictor, self.crf = predictor, crf
-
-    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
-        """Yield the logarithms of each image's refined probabilities."""
-        seen, images = tee(images)
-        for image, p in zip(images, self.predictor.probabilities_of(seen), strict=True):
-            refined = self.crf.refine(to_cpu(p), image)
-            yield as_scores(to_device(refined, device_of(p)))
-
-
-def _check(name: str, value: object, legal: bool, what: str) -> None:
-    if not legal:
-        raise ValueError(f"DenseCRF: {name} is {value!r}; it must be {what}")
+PRESETS = {
+    "default": DenseCRF(),
+    "deconvnet": DenseCRF(
+        bilateral_weight=5.0,
+        bilateral_position=20.0,
+        bilateral_color=3.0,
+        iterations=10,
+        normalization="none",
+    ),
+}
+"""The parameters above, and those of DeconvNet's released code."""
 
 
 def _exact(features: Floats, weight: float, normalization: str) -> Filter:

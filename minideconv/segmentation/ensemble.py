@@ -31,7 +31,7 @@ from minideconv.backend.dispatch import device_guard
 from minideconv.ops.activations import softmax
 from minideconv.segmentation.predictor import Image, Predictor, as_scores
 
-__all__ = ["RULES", "Ensemble", "Rule", "multi_scale"]
+__all__ = ["RULES", "Ensemble", "Rule", "in_step", "joined", "multi_scale"]
 
 Rule = Literal["mean", "product", "scores"]
 RULES: tuple[Rule, ...] = ("mean", "product", "scores")
@@ -62,11 +62,18 @@ class Ensemble(Predictor):
 
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
         """Yield the joined scores of each image."""
-        # A member may read a batch of images ahead; `tee` keeps them for the others.
-        streams = tee(images, len(self.members))
-        maps = (each.scores_of(own) for each, own in zip(self.members, streams, strict=True))
-        for scores in zip(*maps, strict=True):
+        for _, scores in in_step(self.members, images):
             yield joined(scores, self.rule)
+
+
+def in_step(
+    members: Sequence[Predictor], images: Iterable[Image]
+) -> Iterator[tuple[Image, tuple[Array, ...]]]:
+    """Yield each image, and its scores by every predictor."""
+    # A predictor may read a batch of images ahead; `tee` keeps them for the others.
+    own, *streams = tee(images, len(members) + 1)
+    maps = [each.scores_of(stream) for each, stream in zip(members, streams, strict=True)]
+    return zip(own, zip(*maps, strict=True), strict=True)
 
 
 def multi_scale(make: Callable[[int], Predictor], sizes: Sequence[int]) -> Predictor:

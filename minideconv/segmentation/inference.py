@@ -34,7 +34,10 @@ from minideconv.nn.utils import device_of_module
 from minideconv.ops.interpolate import interpolation_matrix
 from minideconv.segmentation.predictor import Image, Labels, Predictor, class_labels
 
-__all__ = ["Segmenter", "normalized_on"]
+__all__ = ["JOINS", "Join", "Segmenter", "normalized_on"]
+
+Join = Literal["max", "sum"]
+JOINS: tuple[Join, ...] = ("max", "sum")
 
 
 class Segmenter(Predictor):
@@ -73,7 +76,7 @@ class Segmenter(Predictor):
         self,
         image: Image,
         windows: Sequence[Window] | None = None,
-        join: Literal["max", "sum"] = "max",
+        join: Join = "max",
         from_zero: bool = False,
     ) -> Array:
         """Return the scores of every class at every pixel of one image.
@@ -104,7 +107,7 @@ class Segmenter(Predictor):
             windows = [whole_image_window(*image.shape[:2])]
         if len(windows) == 0:
             raise ValueError("Segmenter.scores: windows is empty; there must be at least one")
-        if join not in ("max", "sum"):
+        if join not in JOINS:
             raise ValueError(f"Segmenter.scores: join is {join!r}; it must be 'max' or 'sum'")
         maps = self._maps((image, window) for window in windows)
         joined = next(maps)
@@ -116,7 +119,7 @@ class Segmenter(Predictor):
         self,
         image: Image,
         windows: Sequence[Window] | None = None,
-        join: Literal["max", "sum"] = "max",
+        join: Join = "max",
     ) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
         return class_labels(self.scores(image, windows, join))

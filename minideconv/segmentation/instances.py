@@ -16,22 +16,16 @@ the paper does not say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
 
 from minideconv.backend import Array
 from minideconv.data.transforms import Normalize
 from minideconv.data.windows import Window
 from minideconv.nn import Module
-from minideconv.segmentation.inference import Segmenter
+from minideconv.segmentation.inference import Join, Segmenter
+from minideconv.segmentation.predictor import Image, Labels
 from minideconv.segmentation.proposals import Proposals, best_windows, edge_boxes
 
 __all__ = ["InstanceSegmenter"]
-
-Image = npt.NDArray[np.uint8]
-Join = Literal["max", "sum"]
 
 
 class InstanceSegmenter(Segmenter):
@@ -100,7 +94,7 @@ class InstanceSegmenter(Segmenter):
 
     def labels(
         self, image: Image, windows: Sequence[Window] | None = None, join: Join | None = None
-    ) -> Image:
+    ) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
         return super().labels(image, windows, self.join if join is None else join)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from minideconv.data import Shapes, VOCSegmentation
-from minideconv.segmentation.box_scores import BoxScorer, overlaps
-from minideconv.segmentation.edge_groups import edge_groups
-from minideconv.segmentation.edges import EdgeMap, edge_map
 from minideconv.segmentation.proposals import Proposals, edge_boxes, selective_search
+from minideconv.segmentation.proposals.box_scores import BoxScorer, overlaps
+from minideconv.segmentation.proposals.edge_groups import edge_groups
+from minideconv.segmentation.proposals.edges import EdgeMap, edge_map
 
 pytestmark = pytest.mark.cpu
 

@@ -9,10 +9,10 @@ import pytest
 
 from minideconv.backend.algorithms import algorithm
 from minideconv.data import Shapes
-from minideconv.segmentation.box_scores import BoxScorer, overlaps, suppressed
-from minideconv.segmentation.edge_groups import EdgeGroups, edge_groups
-from minideconv.segmentation.edges import EdgeMap, edge_map
-from minideconv.segmentation.window_grid import grid, windows_of_all_shapes
+from minideconv.segmentation.proposals.box_scores import BoxScorer, overlaps, suppressed
+from minideconv.segmentation.proposals.edge_groups import EdgeGroups, edge_groups
+from minideconv.segmentation.proposals.edges import EdgeMap, edge_map
+from minideconv.segmentation.proposals.window_grid import grid, windows_of_all_shapes
 
 pytestmark = pytest.mark.cpu
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from minideconv.backend.algorithms import algorithm
-from minideconv.segmentation.edge_groups import edge_groups
-from minideconv.segmentation.edges import EdgeMap, edge_map, non_maximum_suppression
+from minideconv.segmentation.proposals.edge_groups import edge_groups
+from minideconv.segmentation.proposals.edges import EdgeMap, edge_map, non_maximum_suppression
 
 pytestmark = pytest.mark.cpu
 

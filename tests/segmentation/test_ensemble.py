@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from minideconv.segmentation import CRFSegmenter, DenseCRF, Ensemble, Predictor, multi_scale
+from minideconv.segmentation import (
+    CRFSegmenter,
+    DenseCRF,
+    Ensemble,
+    Predictor,
+    all_ways,
+    multi_scale,
+)
 from minideconv.segmentation.ensemble import joined
 
 
@@ -137,3 +144,34 @@ def test_what_does_not_fit_is_refused():
         Ensemble([Fixed(0)], "max")
     with pytest.raises(ValueError, match=r"shapes \(4, 3, 7\), \(5, 3, 7\); all must have"):
         Ensemble([Fixed(0), Fixed(0, classes=5)]).scores(pictures(1)[0])
+
+
+class Counted(Fixed):
+    """Counts how many images it was asked for."""
+
+    seen = 0
+
+    def of(self, image):
+        self.seen += 1
+        return super().of(image)
+
+
+@pytest.mark.parametrize("rule", ["mean", "product"])
+def test_all_ways_from_one_forward_pass_each(rule):
+    crf = DenseCRF(iterations=2, bilateral_position=3, spatial_weight=1)
+    members, images = {"a": Counted(0, ahead=3), "b": Counted(1)}, pictures(4)
+    found = list(all_ways(members, iter(images), rule, crf))
+    assert [each.seen for each in members.values()] == [4, 4]
+    single = {
+        "a": members["a"],
+        "b": members["b"],
+        "ensemble": Ensemble(list(members.values()), rule),
+    }
+    single |= {f"{name} + CRF": CRFSegmenter(each, crf) for name, each in single.items()}
+    for image, ways in zip(images, found, strict=True):
+        assert list(ways) == list(single)
+        for name, p in ways.items():
+            np.testing.assert_allclose(p, single[name].probabilities(image), atol=1e-5)
+    assert list(next(all_ways({"a": Fixed(0)}, images))) == ["a"]
+    with pytest.raises(ValueError, match="members is empty"):
+        next(all_ways({}, images))

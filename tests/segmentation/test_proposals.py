@@ -11,8 +11,6 @@ import pytest
 from minideconv.data import Shapes
 from minideconv.data.components import connected_components
 from minideconv.data.windows import Window, box_of, whole_image_window
-from minideconv.segmentation.box_scores import overlaps
-from minideconv.segmentation.edges import EdgeMap
 from minideconv.segmentation.proposals import (
     Proposals,
     best_windows,
@@ -21,6 +19,8 @@ from minideconv.segmentation.proposals import (
     sliding_windows,
     squared,
 )
+from minideconv.segmentation.proposals.box_scores import overlaps
+from minideconv.segmentation.proposals.edges import EdgeMap
 
 pytestmark = pytest.mark.cpu
 

@@ -1,47 +1,59 @@
-"""How a network that segments is applied: several sizes, several networks, a dense CRF."""
+"""How a network that segments is applied: sizes, proposals, several networks, a dense CRF."""
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from minideconv.errors import SettingError, UsageError
-from minideconv.segmentation.crf import METHODS, NORMALIZATIONS, DenseCRF
+from minideconv.errors import UsageError
+from minideconv.segmentation.crf import METHODS, NORMALIZATIONS, PRESETS, DenseCRF
+from minideconv.segmentation.crf_file import read_crf
 from minideconv.segmentation.ensemble import RULES, Rule
-from minideconv.settings.setting import AT_LEAST_0, POSITIVE, refusal, setting
+from minideconv.segmentation.inference import JOINS, Join
+from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, POSITIVE, refusal, setting
 from minideconv.tasks.inference import InferenceSettings
 
-__all__ = ["SegmentationInference", "crf_to_toml"]
+__all__ = ["PROPOSERS", "SegmentationInference"]
 
+PROPOSERS = ("edge-boxes", "sliding-windows", "selective-search")
 _CRF = [item.name for item in dataclasses.fields(DenseCRF)]
 
 
 def _crf(name: str, help_: str, **extra: Any) -> Any:
-    """Make the setting of a parameter of `DenseCRF`; None: that of the file, or its default."""
+    """Make the setting of a parameter of `DenseCRF`; None: that of ``crf``."""
     return setting(None, f"{help_} [{getattr(DenseCRF, name)}]", **extra)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationInference(InferenceSettings):
-    """From a network's scores to the labels of an image; see `segmentation.ensemble` and `.crf`."""
+    """From images to labels; see `segmentation.instances`, `.ensemble` and `.crf`."""
 
     scales: str | None = setting(
         None,
         "average the scores at these input sizes [the one it was trained with]",
         metavar="PIXELS,...",
     )
+    proposals: int | None = setting(
+        None, "look at N windows that may hold objects [at the whole image]", **AT_LEAST_1
+    )
+    proposals_by: str = setting("edge-boxes", "who proposes windows", choices=PROPOSERS)
+    proposals_join: str = setting("max", "how the windows' scores become one map", choices=JOINS)
+    proposals_min_box: int = setting(
+        0, "pass over windows of fewer pixels a side; 112 in the authors' code", **AT_LEAST_0
+    )
+    proposals_from_zero: bool = setting(False, "begin the maximum at 0, as the authors' code does")
     ensemble_rule: str = setting(
         "mean",
         "how --ensemble joins networks: mean of probabilities, product of rectified scores, or "
         "mean of scores",
         choices=RULES,
     )
-    crf: bool = setting(False, "refine the probabilities by a dense CRF")
-    crf_file: str | None = setting(
-        None, "the CRF's parameters from a file that fit-crf wrote; means --crf", metavar="FILE"
+    crf: str | None = setting(
+        None,
+        "refine the probabilities by a dense CRF: the default one, that of the authors' code, or"
+        " one whose parameters are in a file (python -m minideconv.segmentation fit-crf)",
+        metavar="|".join([*PRESETS, "FILE"]),
     )
     crf_bilateral_weight: float | None = _crf(
         "bilateral_weight", "weight of pixels near and of like colour", metavar="W", **AT_LEAST_0
@@ -65,13 +77,12 @@ class SegmentationInference(InferenceSettings):
     crf_method: str | None = _crf("method", "exact for small images, lattice", choices=METHODS)
 
     def check(self) -> None:
-        """Refuse scales that are no sizes, and parameters of a CRF that is not asked for."""
+        """Refuse scales that are no sizes, and details of what is not asked for."""
         self.sizes(1)
-        given = [name for name in _CRF if getattr(self, f"crf_{name}") is not None]
-        if given and not (self.crf or self.crf_file):
-            key = f"crf_{given[0]}"
-            wrong = f"is {getattr(self, key)}, but there is no CRF"
-            raise refusal(lambda name: f"{name(key)} {wrong}; give {name('crf')} too")
+        for wanted in ("proposals", "crf"):
+            given = [name for name in self.given() if name.startswith(f"{wanted}_")]
+            if given and getattr(self, wanted) is None:
+                raise _without(wanted, given[0], getattr(self, given[0]))
 
     def sizes(self, input_size: int) -> list[int]:
         """Return the input sizes at which the network looks, in pixels.
@@ -84,8 +95,8 @@ class SegmentationInference(InferenceSettings):
         if self.scales is None:
             return [input_size]
         texts = [text.strip() for text in self.scales.split(",")]
-        wrong = [text for text in texts if not (text.isdecimal() and 1 <= int(text) <= 10000)]
-        if wrong or len(set(texts)) < len(texts):
+        right = all(text.isdecimal() and 1 <= int(text) <= 10000 for text in texts)
+        if not right or len({int(text) for text in texts}) < len(texts):
             raise refusal(
                 lambda name: (
                     f"{name('scales')} is {self.scales!r}; it must be different sizes from 1 to"
@@ -99,45 +110,34 @@ class SegmentationInference(InferenceSettings):
         """How several networks are joined."""
         return cast("Rule", self.ensemble_rule)
 
+    @property
+    def join(self) -> Join:
+        """How the scores of several windows are joined."""
+        return cast("Join", self.proposals_join)
+
     def dense_crf(self) -> DenseCRF | None:
-        """Return the CRF, if one is asked for: what is given, else the file's, else the default.
+        """Return the CRF, if one is asked for: a preset or a file, but for what is given.
 
         Raises
         ------
         SettingError
             If the file cannot be read, or holds something else.
         """
-        if not (self.crf or self.crf_file):
+        if self.crf is None:
             return None
-        values = {} if self.crf_file is None else self._read(self.crf_file)
-        own = {name: getattr(self, f"crf_{name}") for name in _CRF}
-        return DenseCRF(**{**values, **{k: v for k, v in own.items() if v is not None}})
-
-    def _read(self, path: str) -> dict[str, Any]:
         try:
-            with open(path, "rb") as file:
-                values = tomllib.load(file)
-            settings = self.settings()
-            for name, value in values.items():
-                if name not in _CRF:
-                    raise SettingError(
-                        f"{name} is no parameter of the CRF; there are {', '.join(_CRF)}"
-                    )
-                settings[f"crf_{name}"].check(name, value)
-        except OSError as error:
-            wrong = f": {error.strerror}"
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            wrong = f" is not valid TOML: {error}"
+            found = PRESETS[self.crf] if self.crf in PRESETS else read_crf(self.crf)
         except UsageError as error:
-            wrong = f": {error}"
-        else:
-            return values
-        raise refusal(lambda name: f"{name('crf_file')} {path}{wrong}")
+            wrong = str(error)
+            raise refusal(
+                lambda name: f"{name('crf')} is neither {' nor '.join(PRESETS)}, and {wrong}"
+            ) from error
+        own = {name: getattr(self, f"crf_{name}") for name in _CRF}
+        return dataclasses.replace(found, **{k: v for k, v in own.items() if v is not None})
 
 
-def crf_to_toml(crf: DenseCRF, comments: Mapping[str, Any]) -> str:
-    """Return a CRF's parameters as the text of a file for ``--crf-file``."""
-    # The parameters' texts are names without quotes, so that repr is valid TOML.
-    lines = [f"# {name}: {value}" for name, value in comments.items()]
-    lines += [f"{name} = {getattr(crf, name)!r}" for name in _CRF]
-    return "\n".join(lines) + "\n"
+def _without(wanted: str, given: str, value: Any) -> Exception:
+    what = {"proposals": "there are no proposals", "crf": "there is no CRF"}[wanted]
+    return refusal(
+        lambda name: f"{name(given)} is {value}, but {what}; give {name(wanted)} too"
+    )

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 
 from minideconv.data.transforms import Normalize
 from minideconv.nn import Module
-from minideconv.segmentation import CRFSegmenter, Ensemble, Predictor, Segmenter, multi_scale
+from minideconv.segmentation import (
+    CRFSegmenter,
+    Ensemble,
+    InstanceSegmenter,
+    Predictor,
+    Segmenter,
+    edge_boxes,
+    multi_scale,
+)
+from minideconv.segmentation.predictor import Image
+from minideconv.segmentation.proposals import Proposals, selective_search, sliding_windows
 from minideconv.settings.setting import refusal
 from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.segmentation.inference import SegmentationInference
@@ -27,13 +38,34 @@ def single_network(
     options = _options(inference)
 
     def at_size(size: int) -> Predictor:
-        return Segmenter(model, size, normalize, options.flip, batch_size)
-
-    sizes = options.sizes(input_size)
-    for size in sizes:
+        whole = Segmenter(model, size, normalize, options.flip, batch_size)
         if size != input_size:
-            _try(at_size(size), size)
-    return multi_scale(at_size, sizes)
+            _try(whole, size)
+        if options.proposals is None:
+            return whole
+        return InstanceSegmenter(
+            model, size, normalize, options.flip, batch_size,
+            proposals=options.proposals,
+            join=options.join,
+            min_box=options.proposals_min_box,
+            from_zero=options.proposals_from_zero,
+            propose=partial(_propose, options.proposals_by),
+        )  # fmt: skip
+
+    return multi_scale(at_size, options.sizes(input_size))
+
+
+def _propose(by: str, image: Image) -> Proposals:
+    """Return proposals, those of the last images as they are: each network and size asks anew."""
+    return _remembered(by, image.shape, image.tobytes())
+
+
+@lru_cache(maxsize=2)
+def _remembered(by: str, shape: tuple[int, ...], pixels: bytes) -> Proposals:
+    image = np.frombuffer(pixels, np.uint8).reshape(shape)
+    if by == "sliding-windows":
+        return sliding_windows(*shape[:2])
+    return selective_search(image) if by == "selective-search" else edge_boxes(image)
 
 
 def _try(predictor: Predictor, size: int) -> None:

@@ -1,7 +1,7 @@
-"""The loops of Edge Boxes, compiled: growing groups, scoring boxes, refining and thinning them out.
+"""The loops of Edge Boxes, compiled: growing groups, scoring, refining and thinning out boxes.
 
-What is computed, and why, stands with the readable functions in `segmentation.edge_groups` and
-`segmentation.box_scores`. The arrays of an image come in the order of `box_scores._arrays`.
+What is computed, and why, stands with the readable functions in `edge_groups` and `box_scores` of
+`segmentation.proposals`. The arrays of an image come in the order of `box_scores._arrays`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["grow", "keep", "refine_all", "score_all"]
 
 
 @kernel
-def grow(labels, orientation, turn):  # type: ignore[no-untyped-def]
+def grow(labels, orientation, turn):
     """Replace every -1 in `labels` by the number of a group; the frame of the map holds no -1."""
     height, width = labels.shape
     flat, angle = labels.ravel(), orientation.ravel()
@@ -54,13 +54,13 @@ def grow(labels, orientation, turn):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def total(integral, x1, y1, x2, y2):  # type: ignore[no-untyped-def]
+def total(integral, x1, y1, x2, y2):
     """Sum over a box by its integral image."""
     return integral[y2 + 1, x2 + 1] - integral[y1, x2 + 1] - integral[y2 + 1, x1] + integral[y1, x1]
 
 
 @kernel
-def begin(line, first, last, best, seen, box, queue, count):  # type: ignore[no-untyped-def]
+def begin(line, first, last, best, seen, box, queue, count):
     """Put the groups on one side of a box into the queue; return how many are in there."""
     before = -1
     for k in range(first, last + 1):
@@ -75,7 +75,7 @@ def begin(line, first, last, best, seen, box, queue, count):  # type: ignore[no-
 
 
 @kernel
-def score(  # type: ignore[no-untyped-def]
+def score(
     x1, y1, x2, y2, least, box, best, seen, queue, queued, touched,
     labels, columns, magnitude, x, y, first, neighbour, affinity, magnitudes, strengths, kappa, cut,
 ):  # fmt: skip
@@ -129,7 +129,7 @@ def score(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def score_all(boxes, scores, least, *image):  # type: ignore[no-untyped-def]
+def score_all(boxes, scores, least, *image):
     """Score (N, 4) boxes."""
     groups = len(image[2])
     best, seen = np.zeros(groups), np.zeros(groups, np.int64)
@@ -143,7 +143,7 @@ def score_all(boxes, scores, least, *image):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def refine_all(boxes, scores, steps, *image):  # type: ignore[no-untyped-def]
+def refine_all(boxes, scores, steps, *image):
     """Move the sides of (N, 4) boxes while that raises their scores, in place."""
     groups = len(image[2])
     best, seen = np.zeros(groups), np.zeros(groups, np.int64)
@@ -175,7 +175,7 @@ def refine_all(boxes, scores, steps, *image):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def keep(boxes, beta, kept):  # type: ignore[no-untyped-def]
+def keep(boxes, beta, kept):
     """Write which of (N, 4) boxes, the best first, do not overlap a better one; return how many."""
     count = 0
     for k in range(len(boxes)):

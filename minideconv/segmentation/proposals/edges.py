@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.errors import UsageError
+from minideconv.segmentation.proposals.boxes import check_image
 
-__all__ = ["EdgeMap", "check_image", "edge_map", "non_maximum_suppression"]
+__all__ = ["EdgeMap", "edge_map", "non_maximum_suppression"]
 
 Floats = npt.NDArray[Any]
 
@@ -93,21 +94,6 @@ def edge_map(
     strength = _balanced(strength)
     orientation = (np.arctan2(2 * xy, xx - yy) / 2 + np.pi / 2) % np.pi
     return EdgeMap(non_maximum_suppression(strength, orientation), orientation)
-
-
-def check_image(image: npt.NDArray[np.uint8], caller: str) -> None:
-    """Refuse what is not an RGB image of at least 2 x 2 pixels.
-
-    Raises
-    ------
-    UsageError (a ValueError)
-        Naming `caller`.
-    """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape) < 2:
-        raise UsageError(
-            f"{caller}: image has shape {image.shape} and dtype {image.dtype}; it must be (height,"
-            " width, 3) uint8 RGB, at least 2 pixels high and wide"
-        )
 
 
 def _balanced(strength: Floats, reach: float = 0.05, floor: float = 0.01) -> Floats:

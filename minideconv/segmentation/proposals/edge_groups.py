@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from minideconv.backend.algorithms import compiled
 from minideconv.backend.dispatch import accelerated
-from minideconv.segmentation.edges import EdgeMap
+from minideconv.segmentation.proposals.edges import EdgeMap
 
 __all__ = ["CUT", "EdgeGroups", "edge_groups"]
 
@@ -85,8 +85,8 @@ def edge_groups(edges: EdgeMap, gamma: float = 2.0) -> EdgeGroups:
     """
     strength = np.ascontiguousarray(edges.strength, np.float64)
     orientation = np.ascontiguousarray(edges.orientation, np.float64)
-    # The outermost pixels are no edges: an outline that leaves the image is not cut by the side of a
-    # box that lies there. Also no pixel of an edge then has a neighbour outside the image.
+    # The outermost pixels are no edges: an outline that leaves the image is not cut by the side of
+    # a box that lies there. Also no pixel of an edge then has a neighbour outside the image.
     strength = np.pad(strength[1:-1, 1:-1], 1)
     labels = _merged(_grown(strength, orientation, LEAST_EDGE, TURN), strength, orientation)
     inside = labels >= 0

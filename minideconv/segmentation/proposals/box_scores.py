@@ -38,8 +38,8 @@ import numpy.typing as npt
 
 from minideconv.backend.algorithms import compiled
 from minideconv.backend.dispatch import accelerated
-from minideconv.segmentation.edge_groups import CUT, EdgeGroups
-from minideconv.segmentation.window_grid import window_steps
+from minideconv.segmentation.proposals.edge_groups import CUT, EdgeGroups
+from minideconv.segmentation.proposals.window_grid import window_steps
 
 __all__ = ["BoxScorer", "overlaps", "suppressed"]
 
