@@ -45,10 +45,10 @@ def test_edge_boxes_find_drawn_objects_that_sliding_windows_miss():
     def slide(image):
         return sliding_windows(*image.shape[:2])
 
-    assert recall(edge_boxes, images, 10, 0.7) >= 0.75
-    assert recall(edge_boxes, images, 50, 0.7) >= 0.9
-    assert recall(slide, images, 10, 0.7) <= 0.4
-    assert recall(slide, images, 50, 0.7) <= 0.7
+    assert recall(edge_boxes, images, 10, 0.7) >= 0.55
+    assert recall(edge_boxes, images, 50, 0.7) >= 0.75
+    assert recall(slide, images, 10, 0.7) <= 0.3
+    assert recall(slide, images, 50, 0.7) <= 0.5
 
 
 def test_boxes_of_one_object():
