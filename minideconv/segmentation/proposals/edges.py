@@ -124,12 +124,12 @@ def non_maximum_suppression(strength: Floats, orientation: Floats) -> Floats:
     (H, W) float array
     """
     across_y, across_x = np.cos(orientation), -np.sin(orientation)
-    lower = (across_y < 0) | ((across_y == 0) & (across_x < 0))
+    margin = 1e-9  # rounding alone must not decide, neither the direction nor between equal pixels
+    lower = (across_y < -margin) | ((np.abs(across_y) <= margin) & (across_x < 0))
     across_y, across_x = np.where(lower, -across_y, across_y), np.where(lower, -across_x, across_x)
     y, x = np.indices(strength.shape, np.float64)
     before = _sampled(strength, y - across_y, x - across_x)
     after = _sampled(strength, y + across_y, x + across_x)
-    margin = 1e-9  # rounding alone must not decide between equal pixels
     kept = (strength > before + margin) & (strength >= after - margin)
     return np.where(kept, strength, 0.0)
 
