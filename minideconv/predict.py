@@ -15,6 +15,7 @@ from minideconv.errors import DataError, UsageError
 from minideconv.files.atomic import replace_file
 from minideconv.files.outputs import plan_outputs
 from minideconv.settings import command_line
+from minideconv.settings.options import given_options
 from minideconv.training.computing import computing
 from minideconv.training.run.checkpoint import find_checkpoint, read_header
 from minideconv.training.run.trained import load_trained
@@ -35,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
         "predict", _DESCRIPTION, epilog="Exit codes: 0 done, 1 some file failed, 2 wrong usage."
     )
-    command_line.add_inference_options(parser)
+    command_line.add_inference_options(parser, tasks.inference_settings())
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, any size")
     parser.add_argument("-o", "--output-dir", metavar="DIR", default="predictions",
                         help="where the pictures go [predictions]")  # fmt: skip
@@ -56,12 +57,17 @@ def _main(arguments: Sequence[str]) -> int:
     as_device(machine.device)  # a device that is not there is reported before a file is read
     header = read_header(find_checkpoint(options.checkpoint, options.which))
     task = tasks.of_config(header.get("config", {}))
-    plan = plan_outputs(
-        images, folder, task.endings, options.overwrite, others=[Path(options.checkpoint)]
+    read = [Path(name) for name in (options.checkpoint, *options.ensemble)]
+    plan = plan_outputs(images, folder, task.endings, options.overwrite, others=read)
+    trained = load_trained(
+        options.checkpoint,
+        machine.device,
+        options.which,
+        ensemble=options.ensemble,
+        **given_options(options, tasks.inference_settings()),
     )
-    trained = load_trained(options.checkpoint, machine.device, options.which, options.flip)
     if not options.quiet:
-        print(f"{trained.path} on {trained.description}", flush=True)
+        print(f"{trained.name} on {trained.description}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

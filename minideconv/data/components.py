@@ -6,7 +6,7 @@ import numpy as np
 
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["connected_components"]
+__all__ = ["connected_components", "regions"]
 
 _MOST = 254  # ids 1..254 fit beside 0 (background) and 255 (void) in a byte
 
@@ -34,6 +34,23 @@ def connected_components(mask: np.ndarray) -> np.ndarray:
            [  1,   0,   3]], dtype=uint8)
     """
     mask = np.asarray(mask)
+    found = regions(mask)
+    labels = np.where(found > _MOST, VOID, found).astype(np.uint8)
+    labels[mask == VOID] = VOID
+    return labels
+
+
+def regions(mask: np.ndarray) -> np.ndarray:
+    """Give every 4-connected region of one class a number, however many there are.
+
+    Parameters
+    ----------
+    mask : (H, W) integers, 0 background, 255 void.
+
+    Returns
+    -------
+    (H, W) int64: 1, 2, ... the regions, largest first; 0 background and void.
+    """
     height, width = mask.shape
     thing = (mask != 0) & (mask != VOID)
     # Nodes are horizontal runs of one class: a new run starts wherever the class changes.
@@ -56,10 +73,9 @@ def connected_components(mask: np.ndarray) -> np.ndarray:
         np.minimum.at(root, root[lower], low)
         root = root[root]
     area = np.bincount(root, weights=np.bincount(run[thing], minlength=len(root)))
-    order = np.argsort(-area, kind="stable")[: min(_MOST, int((area > 0).sum()))]
-    number = np.full(len(root), VOID, dtype=np.uint8)
+    order = np.argsort(-area, kind="stable")[: int((area > 0).sum())]
+    number = np.zeros(len(root), np.int64)
     number[order] = np.arange(1, len(order) + 1)
     labels: np.ndarray = number[root[run]]
-    labels[mask == 0] = 0
-    labels[mask == VOID] = VOID
+    labels[~thing] = 0
     return labels

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minideconv.errors import UsageError, some
 
-__all__ = ["plan_outputs", "refuse_foreign_file"]
+__all__ = ["check_outputs", "plan_outputs", "refuse_foreign_file"]
 
 
 def plan_outputs(
@@ -64,28 +64,50 @@ def plan_outputs(
             f"{one} and {other} would both be written to {output.name}; predict them one at a time,"
             " each with an --output-dir of its own"
         )
-    _refuse_existing([output for output in every if os.path.lexists(output)], folder, overwrite)
+    _refuse_existing(every, folder, overwrite)
     return plan
 
 
-def _refuse_inputs(outputs: list[Path], inputs: list[Path]) -> None:
+def check_outputs(
+    outputs: list[Path], folder: Path, overwrite: bool, inputs: list[Path], option: str
+) -> None:
+    """Refuse outputs in `folder` of which one is an input, or exists and may not be replaced.
+
+    Parameters
+    ----------
+    option : str
+        What names the folder on the command line; the others are as in `plan_outputs`.
+
+    Raises
+    ------
+    UsageError
+        One sentence with the files' names.
+    """
+    _refuse_inputs(outputs, inputs, option)
+    _refuse_existing(outputs, folder, overwrite, option)
+
+
+def _refuse_inputs(outputs: list[Path], inputs: list[Path], option: str = "--output-dir") -> None:
     read = {_identity(path): str(path) for path in inputs}
     lost = sorted({read[key] for key in map(_identity, outputs) if key in read})
     if lost:
-        raise UsageError(f"{some(lost)} would be overwritten; choose another --output-dir")
+        raise UsageError(f"{some(lost)} would be overwritten; choose another {option}")
 
 
-def _refuse_existing(outputs: list[Path], folder: Path, overwrite: bool) -> None:
+def _refuse_existing(
+    every: list[Path], folder: Path, overwrite: bool, option: str = "--output-dir"
+) -> None:
+    outputs = [output for output in every if os.path.lexists(output)]
     if not overwrite and outputs:
         raise UsageError(
             f"{folder} holds {some([path.name for path in outputs])} already; give --overwrite to"
-            " replace what is there, or choose another --output-dir"
+            f" replace what is there, or choose another {option}"
         )
     odd = [path for path in outputs if path.is_symlink() or not path.is_file()]
     if odd:
         raise UsageError(
             f"{some(odd)} cannot be replaced: it is a link, a folder or a"
-            " device; choose another --output-dir"
+            f" device; choose another {option}"
         )
 
 

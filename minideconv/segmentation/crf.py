@@ -43,13 +43,26 @@ from minideconv.errors import MinideconvError
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
 
-__all__ = ["DenseCRF"]
+__all__ = ["METHODS", "NORMALIZATIONS", "PRESETS", "DenseCRF"]
 
 Filter = Callable[[Array], Array]
 
 EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
 LEAST = 1e-8  # probabilities below count as this
 NORMALIZATIONS = ("symmetric", "after", "before", "none")
+METHODS = ("auto", "exact", "lattice")
+
+
+def _number(value: object) -> float:
+    """Return a finite number; NaN, which is neither above nor below 0, for all else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if abs(value) < float("inf") else float("nan")
+    return float("nan")
+
+
+def _check(name: str, value: object, legal: bool, what: str) -> None:
+    if not legal:
+        raise ValueError(f"DenseCRF: {name} is {value!r}; it must be {what}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +96,14 @@ class DenseCRF:
 
     def __post_init__(self) -> None:
         for name in ("bilateral_position", "bilateral_color", "spatial_position"):
-            _check(name, getattr(self, name), getattr(self, name) > 0, "greater than 0")
-        for name in ("bilateral_weight", "spatial_weight", "iterations"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
-        _check("normalization", self.normalization, self.normalization in NORMALIZATIONS,
-               "one of " + ", ".join(NORMALIZATIONS))  # fmt: skip
-        legal = ("auto", "exact", "lattice")
-        _check("method", self.method, self.method in legal, "one of " + ", ".join(legal))
+            _check(name, getattr(self, name), _number(getattr(self, name)) > 0, "greater than 0")
+        for name in ("bilateral_weight", "spatial_weight"):
+            _check(name, getattr(self, name), _number(getattr(self, name)) >= 0, "at least 0")
+        whole = isinstance(self.iterations, int) and _number(self.iterations) >= 0
+        _check("iterations", self.iterations, whole, "a whole number, at least 0")
+        for name, legal in (("normalization", NORMALIZATIONS), ("method", METHODS)):
+            value = getattr(self, name)
+            _check(name, value, value in legal, "one of " + ", ".join(legal))
 
     def refine(self, probabilities: npt.ArrayLike, image: npt.NDArray[np.uint8]) -> Array:
         """Return each pixel's probabilities, given all pixels' and the image.
@@ -162,9 +176,17 @@ class DenseCRF:
         return [build(features, weight, self.normalization) for weight, features in kernels]
 
 
-def _check(name: str, value: object, legal: bool, what: str) -> None:
-    if not legal:
-        raise ValueError(f"DenseCRF: {name} is {value!r}; it must be {what}")
+PRESETS = {
+    "default": DenseCRF(),
+    "deconvnet": DenseCRF(
+        bilateral_weight=5.0,
+        bilateral_position=20.0,
+        bilateral_color=3.0,
+        iterations=10,
+        normalization="none",
+    ),
+}
+"""The parameters above, and those of DeconvNet's released code."""
 
 
 def _too_large(p: Array) -> MinideconvError:

@@ -21,10 +21,9 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from minideconv.autograd import Tensor, no_grad
-from minideconv.backend import Array, Device, get_xp, to_cpu, to_device
+from minideconv.backend import Array, Device, get_xp, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
 from minideconv.data.resize import resize_image
 from minideconv.data.transforms import Normalize
@@ -33,14 +32,15 @@ from minideconv.engine.cuda.images import normalize as normalized_on_gpu
 from minideconv.nn import Module
 from minideconv.nn.utils import device_of_module
 from minideconv.ops.interpolate import interpolation_matrix
+from minideconv.segmentation.predictor import Image, Labels, Predictor, class_labels
 
-__all__ = ["Segmenter", "normalized_on"]
+__all__ = ["JOINS", "Join", "Segmenter", "normalized_on"]
 
-Image = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.uint8]
+Join = Literal["max", "sum"]
+JOINS: tuple[Join, ...] = ("max", "sum")
 
 
-class Segmenter:
+class Segmenter(Predictor):
     """A trained network together with all it takes to use it on photographs.
 
     Parameters
@@ -76,7 +76,8 @@ class Segmenter:
         self,
         image: Image,
         windows: Sequence[Window] | None = None,
-        join: Literal["max", "sum"] = "max",
+        join: Join = "max",
+        from_zero: bool = False,
     ) -> Array:
         """Return the scores of every class at every pixel of one image.
 
@@ -88,6 +89,9 @@ class Segmenter:
             Where to look; the whole image if left out.
         join : {"max", "sum"}
             How the scores of several windows become one map.
+        from_zero : bool
+            With "max": no score is below 0, because the maximum starts there in the authors' code.
+            The paper's maximum is below 0 where every window covers a pixel and finds nothing.
 
         Returns
         -------
@@ -103,31 +107,27 @@ class Segmenter:
             windows = [whole_image_window(*image.shape[:2])]
         if len(windows) == 0:
             raise ValueError("Segmenter.scores: windows is empty; there must be at least one")
-        if join not in ("max", "sum"):
+        if join not in JOINS:
             raise ValueError(f"Segmenter.scores: join is {join!r}; it must be 'max' or 'sum'")
         maps = self._maps((image, window) for window in windows)
         joined = next(maps)
         for scores in maps:
             joined = _joined(joined, scores, join)
-        return joined
+        return _at_least_zero(joined) if from_zero and join == "max" else joined
 
     def labels(
         self,
         image: Image,
         windows: Sequence[Window] | None = None,
-        join: Literal["max", "sum"] = "max",
+        join: Join = "max",
     ) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
-        return _labels(self.scores(image, windows, join))
+        return class_labels(self.scores(image, windows, join))
 
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
         """Yield the scores of each whole image; several images go through at once."""
         checked = (_check_image(image) for image in images)
         return self._maps((image, whole_image_window(*image.shape[:2])) for image in checked)
-
-    def labels_of(self, images: Iterable[Image]) -> Iterator[Labels]:
-        """Yield the labels of each whole image: (H, W) uint8."""
-        return map(_labels, self.scores_of(images))
 
     def _maps(self, pairs: Iterable[tuple[Image, Window]]) -> Iterator[Array]:
         """Yield the scores of each window of an image, zero in the image around the window."""
@@ -211,5 +211,5 @@ def _joined(scores: Array, more: Array, join: str) -> Array:
 
 
 @device_guard
-def _labels(scores: Array) -> Labels:
-    return to_cpu(scores.argmax(axis=0).astype(np.uint8))
+def _at_least_zero(scores: Array) -> Array:
+    return get_xp(scores).maximum(scores, 0)

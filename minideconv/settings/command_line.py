@@ -17,12 +17,13 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minideconv.errors import MinideconvError, as_usage_error
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options, given_options
+from minideconv.settings.setting import Setting
 
 __all__ = [
     "HelpFormatter",
@@ -74,17 +75,26 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def add_inference_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that programs share which use a trained network; see `machine_settings`."""
+def add_inference_options(
+    parser: argparse.ArgumentParser, inference: Mapping[str, Setting]
+) -> None:
+    """Add the options that programs share which use a trained network; see `machine_settings`.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    inference : mapping of str to Setting
+        How networks may be applied, by name: the settings of all tasks.
+    """
     parser.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help="a run folder or an .npz file")
     parser.add_argument("--which", choices=("best", "last"), default="best",
                         help="which checkpoint of a run folder [best]")  # fmt: skip
-    parser.add_argument("--flip", action="store_true",
-                        help="average the scores with those of the mirror image")  # fmt: skip
+    parser.add_argument("--ensemble", metavar="RUN|CHECKPOINT", action="append", default=[],
+                        help="join this network too; may be given several times")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     settings = MachineSettings.settings()
     settings["threads"] = dataclasses.replace(settings["threads"], default=0)
-    add_options(parser, settings)
+    add_options(parser, {**inference, **settings})
 
 
 def machine_settings(options: argparse.Namespace) -> MachineSettings:

@@ -1,11 +1,19 @@
 """What a network learns: the interface `Task`, a registry of tasks by name, and segmentation."""
 
-from minideconv.tasks.registry import get, of_config, register
+from minideconv.tasks.inference import InferenceSettings
+from minideconv.tasks.registry import (
+    get,
+    inference_of,
+    inference_settings,
+    of_config,
+    register,
+)
 from minideconv.tasks.results import MainMetric, Metrics, ReportSections, RunRecord
 from minideconv.tasks.segmentation import Segmentation
 from minideconv.tasks.task import Task, Trained
 
 __all__ = [
+    "InferenceSettings",
     "MainMetric",
     "Metrics",
     "ReportSections",
@@ -14,6 +22,8 @@ __all__ = [
     "Task",
     "Trained",
     "get",
+    "inference_of",
+    "inference_settings",
     "of_config",
     "register",
 ]

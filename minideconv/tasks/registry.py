@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from minideconv.errors import UsageError
 from minideconv.settings.run import TASKS
+from minideconv.settings.setting import Setting, refusal
+from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.task import Task
 
-__all__ = ["get", "of_config", "register"]
+__all__ = ["get", "inference_of", "inference_settings", "of_config", "register"]
 
 Kind = TypeVar("Kind", bound=type[Task])
 
@@ -77,3 +79,25 @@ def of_config(config: Mapping[str, Any]) -> type[Task]:
         If none has been registered by its name.
     """
     return get(config.get("task", "segmentation"))
+
+
+def inference_settings() -> dict[str, Setting]:
+    """Return the settings with which the networks of some task are applied, by name."""
+    found: dict[str, Setting] = {}
+    for kind in _TASKS.values():
+        found = {**kind.inference.settings(), **found}
+    return found
+
+
+def inference_of(kind: type[Task], given: Mapping[str, Any]) -> InferenceSettings:
+    """Return how networks of a task are to be applied, from the settings that are given.
+
+    Raises
+    ------
+    SettingError
+        If the task has no such setting, or a value is not legal.
+    """
+    foreign = [name for name in given if name not in kind.inference.settings()]
+    if foreign:
+        raise refusal(lambda name: f"{name(foreign[0])} is no setting of the task {kind.name}")
+    return kind.inference(**given)

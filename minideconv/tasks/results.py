@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minideconv.backend import Array
+
 __all__ = [
+    "Details",
     "MainMetric",
     "Metrics",
     "ReportSections",
@@ -30,6 +33,22 @@ class Metrics(Protocol):
 
     def compute(self) -> dict[str, Any]:
         """Return the metrics as plain JSON; what is not defined (0/0) is None."""
+        ...
+
+
+class Details(Protocol):
+    """What `evaluate` finds out besides the metrics, image by image."""
+
+    def update(self, outputs: Array, target: np.ndarray) -> None:
+        """Look at an image's maps, (C, H, W) at its own size, and its target (H, W)."""
+        ...
+
+    def compute(self) -> dict[str, Any]:
+        """Return what was found as plain JSON."""
+        ...
+
+    def table(self) -> str:
+        """Return what was found as text."""
         ...
 
 

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, Device, device_of, get_xp, to_cpu, to_device
+from minideconv.backend import Array, Device, device_of, to_device
 from minideconv.data import DataLoader
 from minideconv.data.transforms import Normalize
-from minideconv.engine.cuda import checks
+from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Segmenter, normalized_on
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.tasks import data as image_data
+from minideconv.tasks.evaluation import evaluate
+from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.results import (
+    Details,
     MainMetric,
     Metrics,
     ReportSections,
@@ -33,23 +34,12 @@ from minideconv.tasks.results import (
     format_number,
     text_table,
 )
+from minideconv.tasks.trained import Trained
 
 __all__ = ["Save", "Task", "Trained"]
 
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained network ready to use, its task, the checkpoint it came from, and its device."""
-
-    path: Path
-    task: Task
-    predictor: Any
-    header: dict[str, Any]
-    device: Device
-    description: str
 
 
 class Task(ABC):
@@ -67,6 +57,9 @@ class Task(ABC):
         What `predict` writes for each image: the endings of the files' names.
     trained : type
         What `load_trained` returns.
+    inference : type
+        How the network may be applied: a subclass of `InferenceSettings`, whose fields are options
+        of `predict` and `evaluate`.
     trainer_attributes : mapping of str to callable
         What a `Trainer` offers besides, while it trains this task: each is called with the trainer.
     """
@@ -75,6 +68,7 @@ class Task(ABC):
     main_metric: ClassVar[MainMetric]
     endings: ClassVar[tuple[str, ...]] = (".png",)
     trained: ClassVar[type[Trained]] = Trained
+    inference: ClassVar[type[InferenceSettings]] = InferenceSettings
     trainer_attributes: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     outputs: int
 
@@ -192,14 +186,47 @@ class Task(ABC):
         return text_table(sets, [(name, [one[name] for one in found]) for name in found[0]])
 
     def predictor(
-        self, model: Module, input_size: int, flip: bool = False, batch_size: int = 16
+        self,
+        model: Module,
+        input_size: int,
+        inference: InferenceSettings | None = None,
+        batch_size: int = 16,
     ) -> Any:
         """Return what applies the network to images of any size.
 
         That of this class is a `Segmenter`: its ``scores_of`` gives the network's maps at each
         image's own size, whatever they mean.
         """
+        flip = inference is not None and inference.flip
         return Segmenter(model, input_size, self.normalize, flip, batch_size)
+
+    def combined(self, predictors: Sequence[Any], inference: InferenceSettings) -> Any:
+        """Return one predictor of those of one or more networks: an ensemble, and what follows it.
+
+        Raises
+        ------
+        UsageError
+            If there are several, and the task has no ensembles.
+        """
+        if len(predictors) > 1:
+            raise UsageError(
+                f"ensemble: networks of the task {self.name} cannot be joined; name one network"
+            )
+        return predictors[0]
+
+    def ensemble_mismatch(self, other: Task) -> str:
+        """Return why a network of `other` cannot join one of this task: a sentence's end, or ""."""
+        if other.name == self.name:
+            return ""
+        return f"is of the task {other.name}, the first network of {self.name}"
+
+    def details(self) -> Details | None:
+        """Return what `evaluate` finds out besides the metrics, empty still; None: nothing."""
+        return None
+
+    def mask(self, outputs: Array) -> bytes:
+        """Return the file that ``evaluate --save-masks`` writes of an image's maps (C, H, W)."""
+        raise UsageError(f"--save-masks: networks of the task {self.name} have no masks")
 
     def evaluate(
         self,
@@ -207,6 +234,7 @@ class Task(ABC):
         data: Any,
         chosen: Sequence[int],
         each: Callable[[int, int], None] = lambda done, total: None,
+        seen: Callable[[int, Array, np.ndarray], None] = lambda index, outputs, target: None,
     ) -> tuple[Metrics, float, float]:
         """Return the metrics of some images, the sum of their losses, and its number of terms.
 
@@ -220,25 +248,10 @@ class Task(ABC):
             Which images.
         each : callable
             Called with (images done, images in all) before each; it may raise to stop.
+        seen : callable
+            Called with each image's number, the network's maps at its size, and its target.
         """
-        metrics = self.metrics()
-        counts: Any = metrics.counts
-        losses: Any = np.zeros(())
-        terms = 0.0
-        maps = predictor.scores_of(data[index][0] for index in chosen)
-        for done, (index, outputs) in enumerate(zip(chosen, maps, strict=True)):
-            each(done, len(chosen))
-            xp = get_xp(outputs)
-            if get_xp(counts) is not xp:  # a GPU adds up there: the host waits at the end only
-                counts, losses = xp.zeros(counts.shape, counts.dtype), xp.zeros(())
-            with checks.deferred():
-                loss, weight = self.evaluate_image(counts, outputs, *data[index])
-            losses += loss.data.astype(np.float64) * weight
-            terms += weight
-        if counts is not metrics.counts:
-            checks.raise_deferred()
-            metrics.counts += to_cpu(counts)
-        return metrics, float(to_cpu(losses)), terms
+        return evaluate(self, predictor, data, chosen, each, seen)
 
     def evaluate_image(
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray

@@ -21,6 +21,8 @@ _NEEDS = {
     "torch": "needs torch: pip install torch==2.13.0",
     "onnx": "needs onnx: pip install onnx==1.23.2",
     "scipy": "needs scipy: pip install scipy",
+    "cv2.ximgproc": "needs OpenCV's extra modules: "
+    "pip install opencv-contrib-python-headless==4.14.0.94",
 }
 
 
@@ -56,6 +58,11 @@ def onnx() -> ModuleType:
 @pytest.fixture(scope="session")
 def scipy() -> ModuleType:
     return _library("scipy")
+
+
+@pytest.fixture(scope="session")
+def ximgproc() -> ModuleType:
+    return _library("cv2.ximgproc")
 
 
 @pytest.fixture(scope="session")

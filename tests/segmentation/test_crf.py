@@ -134,7 +134,7 @@ def test_a_probability_of_zero_is_no_infinity():
         ({"bilateral_color": 0}, "bilateral_color is 0; it must be greater than 0"),
         ({"spatial_position": float("nan")}, "spatial_position is nan; it must be greater than 0"),
         ({"spatial_weight": -1}, "spatial_weight is -1; it must be at least 0"),
-        ({"iterations": -1}, "iterations is -1; it must be at least 0"),
+        ({"iterations": -1}, "iterations is -1; it must be a whole number, at least 0"),
         ({"normalization": "both"}, "normalization is 'both'; it must be one of symmetric, after"),
         ({"method": "fast"}, "method is 'fast'; it must be one of auto, exact, lattice"),
     ],

@@ -16,14 +16,20 @@ from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID, overlay
 from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.errors import some
+from minideconv.nn import Module
 from minideconv.ops.cross_entropy_checks import check_labels
-from minideconv.segmentation import ConfusionMatrix, Segmenter
+from minideconv.segmentation import ConfusionMatrix, Predictor
 from minideconv.segmentation.metrics import METRICS
+from minideconv.segmentation.predictor import class_labels
 from minideconv.settings.run import RunConfig
+from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.registry import register
 from minideconv.tasks.results import MainMetric, Metrics, text_table
 from minideconv.tasks.segmentation.class_weights import class_weights
+from minideconv.tasks.segmentation.details import SegmentationDetails
+from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
+from minideconv.tasks.segmentation.predictors import all_networks, single_network
 from minideconv.tasks.segmentation.report import sections
 from minideconv.tasks.task import Save, Task, Trained
 from minideconv.visualize.boards import png_bytes
@@ -36,8 +42,8 @@ class TrainedSegmenter(Trained):
     """A trained network that segments images."""
 
     @property
-    def segmenter(self) -> Segmenter:
-        """Applies the network to images of any size."""
+    def segmenter(self) -> Predictor:
+        """Applies the network, or the ensemble, to images of any size."""
         return self.predictor
 
     @property
@@ -64,6 +70,7 @@ class Segmentation(Task):
     main_metric = MainMetric("mean_iou", "IoU", "mean IoU", top=1.0)
     endings = (".png", "_overlay.png")
     trained = TrainedSegmenter
+    inference = SegmentationInference
     trainer_attributes = MappingProxyType(
         {"classes": lambda trainer: trainer.task.classes, "segmenter": lambda t: t.predictor}
     )
@@ -116,11 +123,20 @@ class Segmentation(Task):
 
     def data_mismatch(self, data: Any) -> str:
         """Return which classes differ, if some do."""
-        theirs = list(data.classes)
-        if theirs == self.classes:
+        return self._other_classes(self.classes, "the data", data.classes)
+
+    def ensemble_mismatch(self, other: Task) -> str:
+        """Return which classes differ, if some do."""
+        if not isinstance(other, Segmentation):
+            return super().ensemble_mismatch(other)
+        return self._other_classes(other.classes, "the first network", self.classes)
+
+    @staticmethod
+    def _other_classes(mine: Sequence[str], who: str, theirs: Sequence[str]) -> str:
+        if list(mine) == list(theirs):
             return ""
         return (
-            f"has {len(self.classes)} classes ({some(self.classes)}) but the data has "
+            f"has {len(mine)} classes ({some(mine)}) but {who} has "
             f"{len(theirs)} ({some(theirs)}); they must be the same"
         )
 
@@ -166,7 +182,31 @@ class Segmentation(Task):
             confusion.update(targets, outputs.argmax(axis=1))
             counts += confusion.counts
 
+    # -- Inference ------------------------------------------------------------------------------
+
+    def predictor(
+        self,
+        model: Module,
+        input_size: int,
+        inference: InferenceSettings | None = None,
+        batch_size: int = 16,
+    ) -> Predictor:
+        """Return what applies one network to images of any size."""
+        return single_network(model, input_size, self.normalize, inference, batch_size)
+
+    def combined(self, predictors: Sequence[Predictor], inference: InferenceSettings) -> Predictor:
+        """Return the ensemble of several networks, and the CRF that refines its probabilities."""
+        return all_networks(predictors, inference)
+
     # -- Results --------------------------------------------------------------------------------
+
+    def details(self) -> SegmentationDetails:
+        """Return the metrics near outlines and by the objects' sizes, of nothing yet."""
+        return SegmentationDetails(len(self.classes))
+
+    def mask(self, outputs: Array) -> bytes:
+        """Return the labels as a palette PNG."""
+        return palette_png_bytes(class_labels(outputs))
 
     def format_metric(self, metrics: Mapping[str, Any]) -> str:
         """Return the mean IoU, and a remark where the truth shows one class alone."""
@@ -216,7 +256,7 @@ class Segmentation(Task):
         loss = self._cross_entropy(some, labels[step, step][None], label_smoothing=0.0)
         return loss, self.weight(target[step, step])
 
-    def predict(self, predictor: Segmenter, image: np.ndarray) -> tuple[list[bytes], str]:
+    def predict(self, predictor: Predictor, image: np.ndarray) -> tuple[list[bytes], str]:
         """Return the mask and its overlay, and which share of the image each class has."""
         labels = predictor.labels(image)
         shares = np.bincount(labels.ravel(), minlength=len(self.classes)) / labels.size
@@ -230,7 +270,7 @@ class Segmentation(Task):
     report = staticmethod(sections)
 
     def draw_final(
-        self, predictor: Segmenter, sets: Mapping[str, Any], count: int, save: Save
+        self, predictor: Any, sets: Mapping[str, Any], count: int, save: Save
     ) -> dict[str, Any]:
         """Draw samples of both sets, and what the layers of the decoder show."""
         samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minideconv import models, tasks
 from minideconv.backend import Device, as_device, describe_device
-from minideconv.errors import CheckpointError
-from minideconv.tasks import Trained
+from minideconv.errors import CheckpointError, UsageError
+from minideconv.nn import Module
+from minideconv.tasks import Task, Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
 
 __all__ = ["load_trained"]
@@ -18,10 +20,11 @@ def load_trained(
     path: str | Path,
     device: Device | str = "cpu",
     prefer: str = "best",
-    flip: bool = False,
     batch_size: int = 16,
+    ensemble: Sequence[str | Path] = (),
+    **inference: Any,
 ) -> Trained:
-    """Load a checkpoint for prediction.
+    """Load a checkpoint, or an ensemble of several, for prediction.
 
     Parameters
     ----------
@@ -31,8 +34,12 @@ def load_trained(
         Where the network shall work.
     prefer : {"best", "last"}
         Which checkpoint of a run folder.
-    flip, batch_size
+    batch_size
         See `Task.predictor`.
+    ensemble : sequence of str or Path
+        Other checkpoints or run folders, of networks that do the same.
+    **inference
+        Settings of the task's `Task.inference`, such as ``flip=True`` or ``crf=True``.
 
     Raises
     ------
@@ -41,7 +48,8 @@ def load_trained(
     DeviceError
         If the device is not there.
     UsageError
-        If the network's task is not registered.
+        If the network's task is not registered, a setting is not the task's or not legal, or the
+        networks of an ensemble do not fit together.
 
     Examples
     --------
@@ -50,24 +58,39 @@ def load_trained(
         trained = load_trained("runs/shapes-1")
         labels = trained.predictor.labels(image)
     """
-    found = find_checkpoint(path, prefer)
     found_device = as_device(device)
-    checkpoint = load_checkpoint(found)
+    found = find_checkpoint(path, prefer)
+    task, network, header = _network(found, found_device)
+    settings = tasks.inference_of(type(task), inference)
+    predictors = [task.predictor(network, int(header["input_size"]), settings, batch_size)]
+    others = tuple(find_checkpoint(each, prefer) for each in ensemble)
+    for other in others:
+        its_task, its_network, its_header = _network(other, found_device)
+        if wrong := task.ensemble_mismatch(its_task):
+            raise UsageError(f"{other} {wrong}")
+        size = int(its_header["input_size"])
+        predictors.append(its_task.predictor(its_network, size, settings, batch_size))
+    predictor = task.combined(predictors, settings)
+    name = describe_device(device, found_device)
+    return task.trained(found, task, predictor, header, found_device, name, settings, others)
+
+
+def _network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
+    """Load one checkpoint: its task, its network in evaluation mode, and its header."""
+    checkpoint = load_checkpoint(path)
     header = checkpoint.header
     kind = tasks.of_config(header.get("config", {}))
     try:
         description = header["model"]
         network: Any = models.build(description["name"], description["arguments"])
         task = kind.from_header(header)
-        input_size = int(header["input_size"])
+        int(header["input_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"checkpoint {found}: its header does not describe a network this minideconv can "
+            f"checkpoint {path}: its header does not describe a network this minideconv can "
             f"build ({error})"
         ) from error
-    check_model_state(network.state_dict(), checkpoint.model_state, found)
+    check_model_state(network.state_dict(), checkpoint.model_state, path)
     network.load_state_dict(checkpoint.model_state)
-    network.to(found_device).eval()
-    predictor = task.predictor(network, input_size, flip, batch_size)
-    name = describe_device(device, found_device)
-    return kind.trained(found, task, predictor, header, found_device, name)
+    network.to(device).eval()
+    return task, network, header
