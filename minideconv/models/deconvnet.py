@@ -117,7 +117,8 @@ class DeconvNet(Module):
                 f"so both sides must be at least {2**stages}"
             )
         kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
-        if not all(1 <= k <= t for k, t in zip(kernel, top, strict=True)):
+        fits = all(k <= side for k, side in zip(kernel, top, strict=True))
+        if min(kernel) < 1 or not (fits or padding == "same"):
             raise ValueError(
                 f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} "
                 f"the map is {top}, so it must be between (1, 1) and {top}"

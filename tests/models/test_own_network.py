@@ -86,7 +86,7 @@ def test_the_commands_train_it_and_use_it(tmp_path, capsys):
     assert report.main([str(folder)]) == 0
     page = (folder / "report.html").read_text()
     assert "<h1>Tiny on drawn shapes</h1>" in page
-    assert "channels 4, leaky True, rate None, input 16×16" in text_of(page)
+    assert "channels 4, leaky True, input 16×16" in text_of(page)
     assert '<tr class="changed"><td>channels</td><td>4</td></tr>' in page
     assert "depth" not in text_of(page)
 

@@ -22,7 +22,7 @@ from minideconv.training import TrainConfig, Trainer, pretrained
 from minideconv.training.pretrained import find_weights, normalization_for
 from minideconv.training.run.trained import load_trained
 
-FCN = {"model": "fcn8s", "width": 2, "fc": 4, "batch_norm": False, "input_size": 32, "views": 1}
+FCN = {"model": "fcn8s", "width": 2, "fc": 4, "batch_norm": "none", "input_size": 32, "views": 1}
 
 
 @pytest.fixture
@@ -178,6 +178,62 @@ def test_frozen_stages_keep_the_file_and_the_others_learn(settings, trunk, tmp_p
         assert same == (int(name[4]) <= 3), name
 
 
+DECODER = {
+    **{"model": "deconvnet", "depth": 5, "fc_kernel": 3, "padding": "same", "batch_norm": "fc"},
+    **{"width": 10, "decoder_init": "scores"},
+}
+
+
+def test_a_decoder_begins_with_the_scores_of_an_fcn(settings, tmp_path):
+    fcn = run(tmp_path / "fcn", {**settings, "model": "fcn32s", "width": 10, "batch_norm": "fc"})
+    state = {name: to_cpu(array) for name, array in fcn.model.state_dict().items()}
+    config = TrainConfig(**{**settings, **DECODER, "pretrained": str(tmp_path / "fcn")})
+    trainer = Trainer(config)
+    assert (
+        "the decoder begins as an enlargement of the file's score_fr" in trainer.pretrained.report
+    )
+    begun = {name: to_cpu(array) for name, array in trainer.model.state_dict().items()}
+    for name in ("conv5_3.layer.weight", "fc6.layer.weight", "fc7.bn.running_mean"):
+        np.testing.assert_array_equal(begun[name], state[name])
+    plain = Trainer(TrainConfig(**{**settings, **DECODER, "decoder_init": "he"})).model
+    random_part = to_cpu(plain.state_dict()["fc6_deconv.layer.weight"])
+    classes = len(state["score_fr.bias"])
+    # Without the share of random weights: the scores, once for each copy, in the middle.
+    centre = (begun["fc6_deconv.layer.weight"] - 0.2 * random_part)[:, :classes, 1, 1]
+    np.testing.assert_allclose(centre, state["score_fr.weight"][:, :, 0, 0].T, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, "--decoder-init is scores, but the weights {} have no score_fr; it must be a run of"),
+        (
+            {"padding": "paper"},
+            "--decoder-init scores: fc6 has a window of 3x3 pixels and no padding",
+        ),
+        (
+            {"batch_norm": "all"},
+            "--decoder-init is scores, which batch normalisation in the decoder",
+        ),
+        (
+            {"pretrained": None},
+            "--decoder-init is scores, but --pretrained is not given; it must be",
+        ),
+    ],
+)
+def test_a_decoder_that_cannot_begin_so(settings, source, tmp_path, capsys, more, message):
+    path, arrays = tmp_path / "f.safetensors", dict(source.state_dict())
+    if "padding" not in more:
+        arrays = {k: v for k, v in arrays.items() if not k.startswith("score")}
+    write_safetensors(path, arrays, {"input": CAFFE.to_json()})
+    chosen = {**settings, **DECODER, "width": 2, "pretrained": path, **more}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    assert train.main(options(chosen, output_dir=tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert message.format(path) in error
+    assert error.count("\n") == 1
+
+
 # -- What a user reads --------------------------------------------------------------------------
 
 
@@ -219,13 +275,13 @@ def test_the_report_is_printed_and_logged(settings, trunk, tmp_path, capsys):
             "conv1_1.layer.weight is 2x3x3x3 in the file, 3x3x3x3 in the network; --width 2 would"
             " fit",
         ),
-        ({"width": 3, "batch_norm": True}, "; --width 2 --no-batch-norm would fit"),
+        ({"width": 3, "batch_norm": "all"}, "; --width 2 --batch-norm fc would fit"),
         ({"pretrained_input": "rgb"}, "--pretrained-input is 'rgb'; it must be one of caffe, "),
     ],
 )
 def test_errors_of_usage(settings, trunk, tmp_path, capsys, more, message):
     chosen = options(settings, **{"pretrained": trunk(), "output_dir": tmp_path / "run", **more})
-    assert train.main([c for c in chosen if c != "--batch-norm"]) == 2
+    assert train.main(chosen) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -260,8 +316,8 @@ def test_arguments_are_named_to_a_library():
 
 
 def test_the_hint_to_a_library(settings, trunk):
-    with pytest.raises(SettingError, match=r"; width 2 batch_norm=False would fit"):
-        Trainer(TrainConfig(**settings | {"pretrained": trunk(), "width": 3, "batch_norm": True}))
+    with pytest.raises(SettingError, match=r"; width 2 batch_norm fc would fit"):
+        Trainer(TrainConfig(**settings | {"pretrained": trunk(), "width": 3, "batch_norm": "all"}))
 
 
 @pytest.mark.cpu  # of the host alone
