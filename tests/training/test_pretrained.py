@@ -208,7 +208,7 @@ def test_a_decoder_begins_with_the_scores_of_an_fcn(settings, tmp_path):
     [
         ({}, "--decoder-init is scores, but the weights {} have no score_fr; it must be a run of"),
         (
-            {"padding": "paper"},
+            {"padding": "paper", "input_size": 96},
             "--decoder-init scores: fc6 has a window of 3x3 pixels and no padding",
         ),
         (
