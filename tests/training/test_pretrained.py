@@ -223,6 +223,7 @@ def test_a_decoder_begins_with_the_scores_of_an_fcn(settings, tmp_path):
 )
 def test_a_decoder_that_cannot_begin_so(settings, source, tmp_path, capsys, more, message):
     path, arrays = tmp_path / "f.safetensors", dict(source.state_dict())
+    arrays |= {"score_fr.weight": np.zeros((9, 4, 1, 1), np.float32), "score_fr.bias": np.zeros(9)}
     if "padding" not in more:
         arrays = {k: v for k, v in arrays.items() if not k.startswith("score")}
     write_safetensors(path, arrays, {"input": CAFFE.to_json()})
