@@ -43,6 +43,8 @@ STAGES = (
 class Block(Module):
     """The unit of the network: (transposed) convolution, batch normalisation, ReLU."""
 
+    folds = ("layer", "bn")
+
     def __init__(
         self, layer: Conv2d | ConvTranspose2d, channels: int, batch_norm: bool = True
     ) -> None:
