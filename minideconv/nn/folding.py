@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,8 @@ def fold_batch_norm_(network: Module) -> int:
     )
     count = 0
     for owner, first, second in list(_pairs(network)):
-        layer, bn = getattr(owner, first), getattr(owner, second)
+        layer: Any = getattr(owner, first, None)
+        bn: Any = getattr(owner, second, None)
         if max(uses[id(layer)], uses[id(bn)]) > 1 or not _can_be_folded(layer, bn):
             continue
         _fold(layer, bn)
@@ -123,11 +125,12 @@ def _pairs(network: Module) -> Iterator[tuple[Module, str, str]]:
             yield module, *module.folds
 
 
-def _can_be_folded(layer: Module, bn: Module | None) -> bool:
+def _can_be_folded(layer: Module | None, bn: Module | None) -> bool:
     return (
-        type(layer) in (Conv2d, ConvTranspose2d)
-        and type(bn) in (BatchNorm2d, SyncBatchNorm2d)
+        isinstance(layer, Conv2d | ConvTranspose2d)
         and isinstance(bn, BatchNorm2d)
+        and type(layer) in (Conv2d, ConvTranspose2d)  # a subclass may compute something else
+        and type(bn) in (BatchNorm2d, SyncBatchNorm2d)
         and bn.track_running_stats
         and not (layer._hooks or bn._hooks)
         and not {"forward"} & (vars(layer).keys() | vars(bn).keys())
