@@ -65,7 +65,7 @@ NETWORKS = {
     "deconvnet": (lambda: models.deconvnet(3, width=2, input_size=16, fc=4, stages=2), 11),
     "fcn8s": (
         lambda: models.FCN8s(
-            3, width=2, fc=4, fc_kernel=3, padding="same", batch_norm=True, dropout=0.5
+            3, width=2, fc=4, fc_kernel=3, padding="same", batch_norm="all", dropout=0.5
         ),
         15,
     ),
