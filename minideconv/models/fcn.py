@@ -20,7 +20,7 @@ from minideconv.models.blocks import STAGES, Block
 from minideconv.models.registry import NetworkOptions, register
 from minideconv.models.trunk import Features
 from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module, init
-from minideconv.settings.setting import AT_LEAST_1, FRACTION, setting
+from minideconv.settings.setting import AT_LEAST_1, FRACTION, POSITIVE, setting
 
 __all__ = ["FCN8s", "FCN16s", "FCN32s", "fcn"]
 
@@ -75,6 +75,11 @@ class FCN(Module):
         pads by half of its window.
     batch_norm : {"all", "fc", "none"}
         Which convolutions are normalised: all, fc6 and fc7, or none, as in the paper.
+    skip_scale : float
+        What pool4 and pool3 are multiplied by in front of their scores. 1, as in the paper, suits
+        weights that are trained in turn, from 32s to 8s. Trained at once, values of hundreds, such
+        as those of VGG-16's weights without batch normalisation, need a small one (the authors'
+        network at once: 0.01 for pool4, 0.0001 for pool3).
     learn_upsampling : bool
         Whether the transposed convolutions learn; they start as bilinear enlargement (`nn.init`)
         and stay it otherwise, as in the released networks. The paper finds no difference.
@@ -101,6 +106,7 @@ class FCN(Module):
         batch_norm: str = "none",
         learn_upsampling: bool = False,
         dropout: float = 0.5,
+        skip_scale: float = 1.0,
     ) -> None:
         super().__init__()
         sizes = {"num_classes": num_classes, "width": width, "fc": fc, "fc_kernel": fc_kernel}
@@ -115,6 +121,8 @@ class FCN(Module):
             raise ValueError(
                 f"FCN{self.stride}s: batch_norm is {batch_norm!r}; it must be 'all', 'fc' or 'none'"
             )
+        if not 0 < skip_scale < float("inf"):
+            raise ValueError(f"FCN{self.stride}s: skip_scale is {skip_scale}; it must be > 0")
         if padding == "same" and fc_kernel % 2 == 0:
             raise ValueError(
                 f"FCN{self.stride}s: fc_kernel is {fc_kernel}; with padding 'same' it must be odd"
@@ -122,6 +130,7 @@ class FCN(Module):
         self.num_classes, self.in_channels = num_classes, in_channels
         self.width, self.fc, self.fc_kernel, self.padding = width, fc, fc_kernel, padding
         self.batch_norm, self.learn_upsampling, self.dropout = batch_norm, learn_upsampling, dropout
+        self.skip_scale = skip_scale
 
         channels, grids = in_channels, {0: Grid(1, 0.0)}
         for number, (multiples, _) in enumerate(STAGES, 1):
@@ -205,7 +214,8 @@ class FCN(Module):
         x = self.drop7(self.fc7(self.drop6(self.fc6(x))))
         scores: Tensor = self.score_fr(x)
         for name, number, crop in self._fusions:
-            skip = getattr(self, f"score_pool{number}")(pooled[number])
+            pool = pooled[number] if self.skip_scale == 1 else pooled[number] * self.skip_scale
+            skip = getattr(self, f"score_pool{number}")(pool)
             scores = _added(getattr(self, name)(scores), skip, crop)
         name, crop = self._last
         enlarged: Tensor = getattr(self, name)(scores)
@@ -222,7 +232,7 @@ class FCN(Module):
         """Return the arguments that rebuild this network, as plain JSON."""
         names = (
             *("num_classes", "width", "fc", "fc_kernel", "in_channels"),
-            *("padding", "batch_norm", "learn_upsampling", "dropout"),
+            *("padding", "batch_norm", "learn_upsampling", "dropout", "skip_scale"),
         )
         return {name: getattr(self, name) for name in names}
 
@@ -268,6 +278,13 @@ class FCNOptions(NetworkOptions):
     )
     dropout: float = setting(
         0.5, "share of fc6's and fc7's values that training drops", metavar="P", **FRACTION
+    )
+    skip_scale: float = setting(
+        1.0,
+        "what pool4 and pool3 are multiplied by in front of their scores (the paper: 1; small for "
+        "a frozen trunk without batch norm: 0.01)",
+        metavar="FACTOR",
+        **POSITIVE,
     )
 
 

@@ -79,8 +79,9 @@ class DataSettings(Settings):
     )
     augment: str = setting(
         "paper",
-        "paper: random crop of 224/250 and mirroring; strong: colours and scale vary as well",
-        choices=("none", "paper", "strong"),
+        "paper: random crop of 224/250 and mirroring; zoom: random crop of 60 %% to all of it, and "
+        "mirroring; strong: the paper's, and colours and scale vary as well",
+        choices=("none", "paper", "zoom", "strong"),
     )
     views: int | None = setting(
         None,

@@ -92,8 +92,10 @@ def test_the_enlargement_learns_only_if_asked_to(learn):
 
 
 def test_config_rebuilds_the_network():
-    network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm="all", dropout=0.25)
+    network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm="fc", dropout=0.25)
+    network.skip_scale = 0.5
     again = models.build("fcn8s", network.config())
+    assert again.config() == network.config()
     again.load_state_dict(network.state_dict())
     x = image((40, 33))
     np.testing.assert_array_equal(network.eval()(x).numpy(), again.eval()(x).numpy())
@@ -105,6 +107,8 @@ def test_config_rebuilds_the_network():
         ({"width": 0}, "FCN8s: width is 0; it must be at least 1"),
         ({"padding": "valid"}, "FCN8s: padding is 'valid'; it must be 'paper' or 'same'"),
         ({"padding": "same", "fc_kernel": 4}, "with padding 'same' it must be odd"),
+        ({"batch_norm": True}, "batch_norm is True; it must be 'all', 'fc' or 'none'"),
+        ({"skip_scale": 0.0}, "skip_scale is 0.0; it must be > 0"),
         ({"dropout": 1.5}, "p is 1.5; it must be a probability"),
     ],
 )

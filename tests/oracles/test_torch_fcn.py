@@ -11,7 +11,7 @@ from minideconv.models.blocks import STAGES
 NETWORKS = {32: models.FCN32s, 16: models.FCN16s, 8: models.FCN8s}
 
 
-def twin(torch, p, x, stride):
+def twin(torch, p, x, stride, scale=1.0):
     """Compute what the released network computes, with the parameters `p` by their names."""
     functional = torch.nn.functional
 
@@ -38,18 +38,20 @@ def twin(torch, p, x, stride):
     if stride == 32:
         return crop(enlarge(y, "upscore", 32), image, 19)
     y = enlarge(y, "upscore2", 2)
-    y = y + crop(score(pools[4], "score_pool4"), y, 5)
+    y = y + crop(score(scale * pools[4], "score_pool4"), y, 5)
     if stride == 16:
         return crop(enlarge(y, "upscore16", 16), image, 27)
     y = enlarge(y, "upscore_pool4", 2)
-    y = y + crop(score(pools[3], "score_pool3"), y, 9)
+    y = y + crop(score(scale * pools[3], "score_pool3"), y, 9)
     return crop(enlarge(y, "upscore8", 8), image, 31)
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8])
-@pytest.mark.parametrize("size", [(32, 32), (45, 27)])
-def test_scores_and_gradients_are_those_of_the_twin(torch, stride, size):
-    network = NETWORKS[stride](num_classes=3, width=2, fc=5, learn_upsampling=True)
+@pytest.mark.parametrize(("size", "scale"), [((32, 32), 1.0), ((45, 27), 0.3)])
+def test_scores_and_gradients_are_those_of_the_twin(torch, stride, size, scale):
+    network = NETWORKS[stride](
+        num_classes=3, width=2, fc=5, learn_upsampling=True, skip_scale=scale
+    )
     network.to(dtype=np.float64).eval()
     rng = np.random.default_rng(stride)
     named = dict(network.named_parameters())
@@ -58,7 +60,7 @@ def test_scores_and_gradients_are_those_of_the_twin(torch, stride, size):
     theirs = {name: torch.tensor(p.numpy(), requires_grad=True) for name, p in named.items()}
     values = rng.standard_normal((2, 3, *size))
     x, x_ref = Tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-    y, y_ref = network(x), twin(torch, theirs, x_ref, stride)
+    y, y_ref = network(x), twin(torch, theirs, x_ref, stride, scale)
     expected = y_ref.detach().numpy()
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-9, atol=1e-9)
