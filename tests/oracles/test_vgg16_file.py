@@ -85,7 +85,7 @@ def test_the_command_knows_the_file(path, capsys):
 
 def test_features_of_a_run_are_those_of_pytorch(torch, path, weights):
     """All five stages of FCN-8s as `--pretrained` makes it, in float32, against float64."""
-    config = TrainConfig(model="fcn8s", width=64, fc=8, batch_norm=False)
+    config = TrainConfig(model="fcn8s", width=64, fc=8, batch_norm="none")
     network = build.model(config, 21).eval()
     loaded = load_pretrained(network, config, path)
     rng = np.random.default_rng(0)
