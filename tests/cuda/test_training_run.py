@@ -122,6 +122,14 @@ def test_a_run_leaves_its_folder_behind_and_its_network_can_be_used(tmp_path, ca
     assert (folder / "report.html").exists()
 
 
+def test_features_are_kept_on_the_cpu_alone(tmp_path, capsys):
+    settings = {**TINY, "freeze": 1, "cache_features": "1MB", "output_dir": tmp_path / "run"}
+    assert train.main([*options(settings), "--device=gpu"]) == 2
+    error = capsys.readouterr().err
+    assert "--cache-features is for the CPU, but the run computes on the GPU" in error
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("program", [train, evaluate, predict])
 def test_the_cpu_has_one_precision(program, tmp_path, capsys):
     folder = tmp_path / "run"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,9 @@ from minideconv.interop import (
     to_naming,
     write_safetensors,
 )
+from minideconv.interop.conventions import INPUT
 from minideconv.interop.vgg_names import CONVOLUTIONS
+from minideconv.tasks.data import normalization_to_dict
 
 ODD = InputConvention("BGR", 1.0, (0.1, 0.2, 0.3), (0.5, 0.25, 2.0))
 CONVENTIONS = [CAFFE, TORCHVISION, ODD, InputConvention(), InputConvention("RGB", 255.0)]
@@ -172,3 +176,42 @@ def test_a_safetensors_file_keeps_its_convention(tmp_path):
         write_safetensors(path, small(), {"input": damaged})
         with pytest.raises(CheckpointError, match="its metadata: InputConvention"):
             match(read_weights(path))
+
+
+# -- A checkpoint -------------------------------------------------------------------------------
+
+
+def checkpoint(path, header):
+    """Write what looks like one of this library; `header` is its text."""
+    np.savez(path, header=np.frombuffer(header, np.uint8), **{"model/a": np.ones(3, np.float32)})
+    return path
+
+
+@pytest.mark.parametrize("step", [Normalize(), Normalize((1, 2, 3), 2.5), Normalize.paper()])
+def test_a_checkpoint_says_what_its_network_is_fed(step, tmp_path):
+    header = json.dumps({"normalization": normalization_to_dict(step)}).encode()
+    weights = read_weights(checkpoint(tmp_path / "c.npz", header))
+    convention = InputConvention.from_json(weights.metadata[INPUT])
+    image = picture()
+    np.testing.assert_allclose(convention.apply(image), step.image(image), rtol=1e-5, atol=1e-5)
+
+
+def test_a_checkpoint_that_does_not_say_it(tmp_path):
+    assert INPUT not in read_weights(checkpoint(tmp_path / "c.npz", b"{}")).metadata
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"", b"no json", b"[1]", b"\xff", b"[" * 9999, b'{"normalization": 3}',
+        b'{"normalization": {"mean": [1, 2, 3], "scale": 1}}',
+        b'{"normalization": {"mean": [1, 2], "scale": 1, "bgr": true}}',
+        b'{"normalization": {"mean": {}, "scale": 1, "bgr": true}}',
+        b'{"normalization": {"mean": [1, 2, NaN], "scale": 1, "bgr": true}}',
+        b'{"normalization": {"mean": [1, 2, 3], "scale": -1, "bgr": true}}',
+        b'{"normalization": {"mean": [1, 2, 3], "scale": "x", "bgr": true}}',
+    ],
+)  # fmt: skip
+def test_a_header_that_is_none(header, tmp_path):
+    with pytest.raises(CheckpointError, match="its header is no checkpoint's"):
+        read_weights(checkpoint(tmp_path / "c.npz", header))
