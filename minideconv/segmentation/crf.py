@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.backend import to_cpu
+from minideconv.errors import UsageError
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
 
@@ -47,6 +48,7 @@ Floats = npt.NDArray[Any]
 Filter = Callable[[Floats], Floats]
 
 EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
+MOST = 10_000  # pixels up to which they can be asked for: 800 MB while one is made
 LEAST = 1e-8  # probabilities below count as this
 NORMALIZATIONS = ("symmetric", "after", "before", "none")
 METHODS = ("auto", "exact", "lattice")
@@ -122,6 +124,8 @@ class DenseCRF:
         ------
         ValueError
             If the shapes do not fit, or a probability is not in [0, 1].
+        UsageError (a ValueError)
+            If the image is too large for the method, or a kernel too narrow for the image.
         """
         p = np.asarray(to_cpu(probabilities), np.float32)
         if p.ndim != 3 or image.shape != (*p.shape[1:], 3) or image.dtype != np.uint8:
@@ -152,6 +156,11 @@ class DenseCRF:
         if self.spatial_weight > 0:
             kernels.append((self.spatial_weight, positions / np.float32(self.spatial_position)))
         exact = self.method == "exact" or (self.method == "auto" and len(positions) <= EXACT)
+        if exact and len(positions) > MOST:
+            raise UsageError(
+                f"DenseCRF: method is exact, but an image has {len(positions):,} pixels; with more"
+                f" than {MOST:,} the matrices are too large; it must be lattice, or auto"
+            )
         build = _exact if exact else _on_lattice
         return [build(features, weight, self.normalization) for weight, features in kernels]
 
@@ -181,7 +190,13 @@ def _exact(features: Floats, weight: float, normalization: str) -> Filter:
 
 def _on_lattice(features: Floats, weight: float, normalization: str) -> Filter:
     """Return the map by the permutohedral lattice."""
-    points = lattice(features)
+    try:
+        points = lattice(features)
+    except ValueError as error:
+        raise UsageError(
+            f"DenseCRF: a kernel is too narrow for an image of {len(features):,} pixels; its"
+            f" standard deviations must be greater ({error})"
+        ) from error
     sums = lattice_filter(np.ones((len(features), 1), np.float32), points)
     before, after = _scales(sums, normalization)
     return partial(lattice_filter, points=points.scaled(before, weight * after))

@@ -138,6 +138,4 @@ class SegmentationInference(InferenceSettings):
 
 def _without(wanted: str, given: str, value: Any) -> Exception:
     what = {"proposals": "there are no proposals", "crf": "there is no CRF"}[wanted]
-    return refusal(
-        lambda name: f"{name(given)} is {value}, but {what}; give {name(wanted)} too"
-    )
+    return refusal(lambda name: f"{name(given)} is {value}, but {what}; give {name(wanted)} too")
