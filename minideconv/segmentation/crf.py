@@ -49,6 +49,7 @@ Filter = Callable[[Floats], Floats]
 
 EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
 MOST = 10_000  # pixels up to which they can be asked for: 800 MB while one is made
+FAR = 1e9  # standard deviations across an image at most; the lattice has its own limit below
 LEAST = 1e-8  # probabilities below count as this
 NORMALIZATIONS = ("symmetric", "after", "before", "none")
 METHODS = ("auto", "exact", "lattice")
@@ -147,14 +148,16 @@ class DenseCRF:
 
     def _filters(self, image: npt.NDArray[np.uint8]) -> list[Filter]:
         """Return the kernels, normalised and weighted, as linear maps of (pixels, C)."""
-        positions = np.indices(image.shape[:2], np.float32).reshape(2, -1)[::-1].T  # (x, y)
-        colors = image.reshape(-1, 3) / np.float32(self.bilateral_color)
+        positions = np.indices(image.shape[:2], np.float64).reshape(2, -1)[::-1].T  # (x, y)
+        colors = image.reshape(-1, 3) / self.bilateral_color
         kernels = []
         if self.bilateral_weight > 0:
-            features = np.hstack([positions / np.float32(self.bilateral_position), colors])
+            features = np.hstack([positions / self.bilateral_position, colors])
             kernels.append((self.bilateral_weight, features))
         if self.spatial_weight > 0:
-            kernels.append((self.spatial_weight, positions / np.float32(self.spatial_position)))
+            kernels.append((self.spatial_weight, positions / self.spatial_position))
+        if any(features.max() > FAR for _, features in kernels):
+            raise _too_narrow(len(positions))
         exact = self.method == "exact" or (self.method == "auto" and len(positions) <= EXACT)
         if exact and len(positions) > MOST:
             raise UsageError(
@@ -162,7 +165,10 @@ class DenseCRF:
                 f" than {MOST:,} the matrices are too large; it must be lattice, or auto"
             )
         build = _exact if exact else _on_lattice
-        return [build(features, weight, self.normalization) for weight, features in kernels]
+        return [
+            build(features.astype(np.float32), weight, self.normalization)
+            for weight, features in kernels
+        ]
 
 
 PRESETS = {
@@ -176,6 +182,13 @@ PRESETS = {
     ),
 }
 """The parameters above, and those of DeconvNet's released code."""
+
+
+def _too_narrow(pixels: int) -> UsageError:
+    return UsageError(
+        f"DenseCRF: a kernel is too narrow for an image of {pixels:,} pixels; its standard"
+        " deviations must be greater"
+    )
 
 
 def _exact(features: Floats, weight: float, normalization: str) -> Filter:
@@ -193,10 +206,7 @@ def _on_lattice(features: Floats, weight: float, normalization: str) -> Filter:
     try:
         points = lattice(features)
     except ValueError as error:
-        raise UsageError(
-            f"DenseCRF: a kernel is too narrow for an image of {len(features):,} pixels; its"
-            f" standard deviations must be greater ({error})"
-        ) from error
+        raise _too_narrow(len(features)) from error
     sums = lattice_filter(np.ones((len(features), 1), np.float32), points)
     before, after = _scales(sums, normalization)
     return partial(lattice_filter, points=points.scaled(before, weight * after))

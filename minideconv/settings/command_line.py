@@ -114,8 +114,13 @@ def add_data_options(parser: argparse.ArgumentParser, split: str, limit: int | N
     parser.add_argument("--data-root", metavar="DIR", default=argparse.SUPPRESS,
                         help="its folder (for voc)")  # fmt: skip
     parser.add_argument("--split", metavar="NAME", help=split)
-    parser.add_argument("--limit", metavar="N", type=positive, default=limit,
-                        help=f"N images, spread evenly over the list [{limit or 'all'}]")  # fmt: skip
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=positive,
+        default=limit,
+        help=f"only N images, spread evenly over the list [{limit or 'all'}]",
+    )
     parser.add_argument("-b", "--batch-size", metavar="N", type=positive, default=16,
                         help="images in one forward [16]")  # fmt: skip
 
