@@ -7,6 +7,7 @@ training     ``minideconv.train`` from end to end on drawn pictures, and its mea
 agreement    the losses of one short run on the CPU and on the GPU, side by side
 steps        whole training steps, of the paper's network and of small ones, against PyTorch
 layers       every distinct convolution of DeconvNet, three passes, in each precision, against cuDNN
+crf          a dense CRF at a photograph's size, and its difference from the CPU's
 ops          batch norm, pooling, unpooling, the loss, the optimisers, against PyTorch
 
 Each result is stored as JSON as soon as it is known, in ``benchmarks/results/gpu-NAME.json`` after
@@ -29,7 +30,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_device, gpu_layers, gpu_ops, gpu_steps, gpu_tables, gpu_training
+from benchmarks import (
+    gpu_crf,
+    gpu_device,
+    gpu_layers,
+    gpu_ops,
+    gpu_steps,
+    gpu_tables,
+    gpu_training,
+)
 from benchmarks.gpu_device import Row
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
 from minideconv.backend.gpu_probe import gpu_name
@@ -59,6 +68,8 @@ class GpuPlan:
     steps: tuple[Net, ...]
     training: dict[str, Any]
     agreement: dict[str, Any]
+    picture: tuple[int, int] = (375, 500)
+    small_picture: tuple[int, int] = (94, 125)
     try_all: bool = True
     """Whether steps choose their convolutions by measurement."""
 
@@ -96,6 +107,8 @@ TINY = GpuPlan(
     steps=(TINY_NET, replace(TINY_NET, batch=3)),
     training=TINY_RUN,
     agreement=TINY_RUN,
+    picture=(9, 14),
+    small_picture=(7, 9),
     try_all=False,
 )
 
@@ -119,6 +132,9 @@ SECTIONS: dict[str, Section] = {
     ),
     "layers": lambda plan: gpu_layers.layers(
         plan.layer_net, PRECISIONS, min(plan.rounds, 3), plan.least / 3, plan.layer_count
+    ),
+    "crf": lambda plan: gpu_crf.dense_crf(
+        plan.picture, plan.small_picture, 10, plan.rounds, plan.least
     ),
     "ops": lambda plan: gpu_ops.memory_bound(
         plan.maps, plan.scores, plan.parameters, plan.rounds, plan.least

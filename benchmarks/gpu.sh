@@ -27,7 +27,7 @@ if command -v compute-sanitizer >/dev/null; then
   # The tests of kernels alone: of whole runs the sanitizer makes hours.
   for tool in memcheck racecheck; do
     part 240 compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
-      "$PYTHON" -m pytest -q tests/cuda -k "kernels or columns or implicit or images or losses or confusion" -p no:cacheprovider
+      "$PYTHON" -m pytest -q tests/cuda -k "kernels or columns or implicit or images or losses or confusion or permutohedral or mean_field or sort" -p no:cacheprovider
   done
 else
   echo "compute-sanitizer is not installed: memory and races were not checked"

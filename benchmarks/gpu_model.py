@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.layers import Layer, distinct, layers_of
 from benchmarks.plans import PAPER, Net
-from minideconv.models.deconvnet import STAGES
+from minideconv.models.blocks import STAGES
 from minideconv.settings.command_line import positive, run_program
 
 __all__ = ["H200", "Rates", "Work", "floor_ms", "step_work", "works"]

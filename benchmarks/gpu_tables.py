@@ -15,13 +15,17 @@ TITLES = {
     "agreement": "CPU and GPU side by side",
     "steps": "Whole training steps",
     "layers": "Convolutions",
+    "crf": "Dense CRF",
     "ops": "Operations bound by memory",
 }
 
 
 def line(section: str, row: Row) -> str:
     """Return a row as one line."""
-    head = [row["name"], *(str(row[key]) for key in ("shape", "pass", "precision") if key in row)]
+    head = [
+        row["name"],
+        *(str(row[key]) for key in ("part", "shape", "pass", "precision") if key in row),
+    ]
     return f"  {section}: {', '.join(head)}: {_figures(row)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.plans import Net
-from minideconv.models.deconvnet import STAGES
+from minideconv.models.blocks import STAGES
 
 __all__ = ["Layer", "distinct", "layers_of"]
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minideconv.models.deconvnet import STAGES
+from minideconv.models.blocks import STAGES
 
 __all__ = ["TorchDeconvNet", "copy_weights", "gradients"]
 

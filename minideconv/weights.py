@@ -133,7 +133,8 @@ def _refuse_output(source: Path, output: Path, overwrite: bool) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     from minideconv.interop import read_weights, write_safetensors
-    from minideconv.interop.vgg import INPUT, match
+    from minideconv.interop.conventions import INPUT
+    from minideconv.interop.vgg import match
 
     source, output = Path(options.file), Path(options.output)
     _refuse_output(source, output, options.overwrite)

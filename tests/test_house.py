@@ -41,9 +41,9 @@ ROOMS: dict[str, set[str]] = {
     "segmentation": NETS | {"data"},
     "visualize": NETS | {"files", "data", "segmentation"},
     "tasks": ENGINE | {"settings"},
-    "interop": {"errors", "files"},
+    "interop": {"errors", "files", "nn"},
     # how to train, whatever it is that is learned
-    "training": (ENGINE | {"distributed", "settings", "tasks"}) - {"segmentation"},
+    "training": (ENGINE | {"distributed", "settings", "tasks", "interop"}) - {"segmentation"},
     # thin command lines
     "train": PROGRAM,
     "evaluate": PROGRAM,

@@ -23,7 +23,8 @@ __all__ = ["Batch", "DataLoader", "Dataset", "Sampler"]
 
 Batch = tuple[np.ndarray, np.ndarray]
 Sampler = Callable[[int, np.random.Generator], Sequence[int]]
-_ORDER, _SAMPLE = 0, 1  # which stream of random numbers: the epoch's order, or one sample
+# Which stream of random numbers: the epoch's order, one sample, or a version of one item.
+_ORDER, _SAMPLE, _VIEW = 0, 1, 2
 
 
 class Dataset(Protocol):
@@ -61,6 +62,8 @@ class DataLoader:
         of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
     shard : (rank, size): of each batch, hand out the part of one of several processes, which may be
         empty (N = 0). Samples, lengths and states are those of the whole batches.
+    views : how many versions of each item there are; epoch e shows version e mod `views` of all.
+        With 0 the transforms draw anew for every sample.
     processes : processes that make items for the threads, at most; for data sets whose items depend
         on their index alone and whose code keeps threads from running side by side, which have
         ``holds_gil = True`` (`Shapes` has). What goes into the cache is made by them.
@@ -78,7 +81,8 @@ class DataLoader:
 
     Notes
     -----
-    The sample at position p of epoch e draws from SeedSequence(seed, e, p): which thread or process
+    The sample at position p of epoch e draws from SeedSequence(seed, e, p), or with `views` from
+    one of its item and version: which thread or process
     prepares it, and how many there are, changes no byte. `state_dict()` inside the loop names the
     next batch; a loader given that state goes on exactly there, once. Without one, every `iter()`
     starts a whole epoch: leaving a loop early skips the rest of it.
@@ -109,6 +113,7 @@ class DataLoader:
         as_bytes: bool = False,
         shard: tuple[int, int] = (0, 1),
         processes: int = 0,
+        views: int = 0,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -117,6 +122,7 @@ class DataLoader:
             ("prefetch", prefetch, 1),
             ("cache_mb", cache_mb, 0),
             ("processes", processes, 0),
+            ("views", views, 0),
         ):
             kind = Real if name == "cache_mb" else Integral
             if not isinstance(value, kind):
@@ -127,7 +133,7 @@ class DataLoader:
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch
-        self.sampler, self.shard = sampler, shard
+        self.sampler, self.shard, self.views = sampler, shard, views
         self._preparation = Preparation(dataset.__getitem__, transform, cache_mb, as_bytes)
         self.as_bytes, self.normalize = as_bytes, self._preparation.finish
         if as_bytes and self.normalize is None:
@@ -185,7 +191,8 @@ class DataLoader:
 
     def _identity(self) -> dict[str, Any]:
         names = ("batch_size", "shuffle", "seed", "drop_last")
-        return {"samples": self._samples, **{name: getattr(self, name) for name in names}}
+        views = {"views": self.views} if self.views else {}  # older states have none
+        return {"samples": self._samples, **views, **{name: getattr(self, name) for name in names}}
 
     def __iter__(self) -> Iterator[Batch]:
         if self._begun:
@@ -269,9 +276,9 @@ class DataLoader:
             return self._preparation.begin(index) if pair is None else pair
 
         try:
-            return self._preparation.sample(
-                index, lambda: self._stream(epoch, _SAMPLE, position), begin
-            )
+            view = (epoch % self.views, _VIEW, index) if self.views else ()
+            key = view or (epoch, _SAMPLE, position)
+            return self._preparation.sample(index, lambda: self._stream(*key), begin)
         except MinideconvError:
             raise  # names the file already
         except Exception as error:

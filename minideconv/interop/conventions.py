@@ -12,10 +12,14 @@ from minideconv.errors import UsageError
 __all__ = [
     "CAFFE",
     "DECONVNET",
+    "INPUT",
     "TORCHVISION",
     "InputConvention",
     "convert_first_convolution",
 ]
+
+INPUT = "input"
+"""The entry of a file's metadata in which its `InputConvention` stands."""
 
 Three = tuple[float, float, float]
 

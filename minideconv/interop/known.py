@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from minideconv.errors import DataError, UsageError
 from minideconv.files.download import digest_of, download
+from minideconv.interop.conventions import CAFFE, InputConvention
 
-__all__ = ["KNOWN", "KnownFile", "fetch", "recognise"]
+__all__ = ["KNOWN", "KnownFile", "cache_folder", "fetch", "recognise"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class KnownFile:
         A package's name and version, and the file in its wheel.
     source : str
         Whose it is.
+    convention : InputConvention or None
+        What the network is fed, where that is not what the names in the file tell.
     """
 
     file: str
@@ -49,6 +53,7 @@ class KnownFile:
     url: str = ""
     wheel: str = ""
     member: str = ""
+    convention: InputConvention | None = None
 
 
 _OXFORD = "Visual Geometry Group, University of Oxford"
@@ -67,8 +72,13 @@ def _fcn(name: str, sha1: str = "") -> KnownFile:
     )  # fmt: skip
 
 
-def _pytorch_fcn(name: str, what: str, md5: str) -> KnownFile:
-    return KnownFile(name, what, "MIT (the code's)", "wkentaro/pytorch-fcn", None, f"md5:{md5}")
+def _pytorch_fcn(
+    name: str, what: str, md5: str, convention: InputConvention | None = None
+) -> KnownFile:
+    return KnownFile(
+        name, what, "MIT (the code's)", "wkentaro/pytorch-fcn", None, f"md5:{md5}",
+        convention=convention,
+    )  # fmt: skip
 
 
 def _deconvnet(path: str, what: str) -> KnownFile:
@@ -101,7 +111,7 @@ KNOWN: dict[str, KnownFile] = {
     ),
     "vgg16-caffe-pytorch-fcn": _pytorch_fcn(
         "vgg16_from_caffe.pth", "VGG-16, ImageNet, Caffe's weights under torchvision's names",
-        "aa75b158f4181e7f6230029eb96c1b13",
+        "aa75b158f4181e7f6230029eb96c1b13", CAFFE,
     ),
     "fcn32s-pytorch-fcn": _pytorch_fcn(
         "fcn32s_from_caffe.pth", "FCN-32s, VOC", "d3eb467a80e7da0468a20dfcbc13e6c8"
@@ -131,6 +141,13 @@ KNOWN: dict[str, KnownFile] = {
     ),
 }  # fmt: skip
 """Published files by what to call them here."""
+
+
+def cache_folder() -> Path:
+    """Return where files are kept that a program fetches: MINIDECONV_CACHE, or the user's cache."""
+    if chosen := os.environ.get("MINIDECONV_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
 
 
 def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> Path:

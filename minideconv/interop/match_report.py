@@ -42,6 +42,8 @@ class Match:
         Parameters of the network that the file does not have.
     unused : list of str
         Arrays of the file that have no place in the network.
+    notes : list of str
+        What else was done, a sentence each.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Match:
     rows: list[Row] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def report(self) -> str:
         """Return all of it as a text: a line for each parameter, then what is left on each side."""
@@ -71,4 +74,4 @@ class Match:
         ):
             if names:
                 lines.append(f"{title} ({len(names)}): {', '.join(map(shown, names))}")
-        return "\n".join(lines)
+        return "\n".join(lines + self.notes)

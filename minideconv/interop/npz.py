@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 import numpy as np
 
+from minideconv.errors import UsageError
 from minideconv.interop.arrays import ITEM_BYTES, make_array
+from minideconv.interop.conventions import INPUT, InputConvention
 from minideconv.interop.malformed import Malformed, shown
 from minideconv.interop.zipped import Members
 
@@ -33,10 +37,28 @@ def read_npz(members: Members) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     about: dict[str, str] = {}
     # A checkpoint keeps the optimiser's momenta and the like beside the network's `model/NAME`.
     if "header" in names and any(name.startswith("model/") for name in names):
-        about["made by"] = "minideconv"
+        about = {"made by": "minideconv", **_input(_array(members["header.npy"], "header"))}
         names = [name for name in names if name.startswith("model/")]
     arrays = {name.removeprefix("model/"): _array(members[f"{name}.npy"], name) for name in names}
     return arrays, about
+
+
+def _input(header: np.ndarray) -> dict[str, str]:
+    """Return what a checkpoint's header says about the network's input."""
+    try:
+        found: dict[str, Any] = json.loads(header.tobytes())
+        normalization = found.get("normalization")
+        if normalization is None:
+            return {}
+        order = slice(None, None, -1 if normalization["bgr"] else 1)  # the mean is in RGB there
+        convention = InputConvention(
+            "BGR" if normalization["bgr"] else "RGB",
+            mean=tuple(normalization["mean"][order]),
+            std=(normalization["scale"],) * 3,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
+        raise Malformed(f"its header is no checkpoint's: {shown(str(error))}") from error
+    return {INPUT: convention.to_json()}
 
 
 def _array(content: memoryview, name: str) -> np.ndarray:

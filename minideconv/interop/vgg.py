@@ -13,17 +13,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from minideconv.errors import CheckpointError, UsageError
-from minideconv.interop.conventions import InputConvention, convert_first_convolution
+from minideconv.interop.conventions import INPUT, InputConvention, convert_first_convolution
 from minideconv.interop.layouts import from_own, to_own
 from minideconv.interop.malformed import Malformed, shown
 from minideconv.interop.match_report import Match, Row
 from minideconv.interop.vgg_names import CONVOLUTIONS, NAMINGS, Naming, naming
 from minideconv.interop.weight_file import WeightFile
 
-__all__ = ["INPUT", "convention_of", "identify", "match", "to_naming"]
-
-INPUT = "input"
-"""The metadata of a safetensors file in which its `InputConvention` stands."""
+__all__ = ["convention_of", "identify", "match", "to_naming"]
 
 _FIRST = "conv1_1.layer.weight"
 _EPS = 1e-5  # of nn.BatchNorm2d
@@ -73,7 +70,7 @@ def convention_of(weights: WeightFile, known: Naming) -> InputConvention | None:
     CheckpointError
         If what the file says is nothing that can be.
     """
-    if weights.format != "safetensors" or INPUT not in weights.metadata:
+    if weights.format not in ("safetensors", "NumPy") or INPUT not in weights.metadata:
         return known.convention
     try:
         return InputConvention.from_json(weights.metadata[INPUT])

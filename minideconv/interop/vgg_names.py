@@ -123,6 +123,16 @@ def _own(block: str) -> Iterator[tuple[str, str]]:
 
 
 _SCORE = ("seg_score.weight", "seg_score.bias")
+_FCN_SCORES = ("score_fr", "score_pool4", "score_pool3")
+_FCN_UPSCORES = ("upscore", "upscore16", "upscore8", "upscore2", "upscore_pool4")
+
+
+def _fcn_head(weight: str, bias: str) -> dict[str, str]:
+    """Name what scores and enlarges in FCN-32s, -16s and -8s; {0} is the layer."""
+    return {f"{layer}.weight": weight.format(layer) for layer in (*_FCN_SCORES, *_FCN_UPSCORES)} | {
+        f"{layer}.bias": bias.format(layer) for layer in _FCN_SCORES
+    }
+
 
 NAMINGS: dict[str, Naming] = {
     "torchvision vgg16": Naming(
@@ -142,15 +152,13 @@ NAMINGS: dict[str, Naming] = {
     ),
     "caffe fcn": Naming(
         "FCN's authors' network in Caffe",
-        _table(_caffe, *CONVOLUTIONS, "fc6", "fc7")
-        | {"score_fr.weight": "score_fr/0", "score_fr.bias": "score_fr/1"},
+        _table(_caffe, *CONVOLUTIONS, "fc6", "fc7") | _fcn_head("{0}/0", "{0}/1"),
         convention=DECONVNET,
         matrices=False,
     ),
     "pytorch-fcn": Naming(
         "pytorch-fcn's networks",
-        _table(_pytorch_fcn, *CONVOLUTIONS, "fc6", "fc7")
-        | {"score_fr.weight": "score_fr.weight", "score_fr.bias": "score_fr.bias"},
+        _table(_pytorch_fcn, *CONVOLUTIONS, "fc6", "fc7") | _fcn_head("{0}.weight", "{0}.bias"),
         convention=DECONVNET,
         matrices=False,
     ),

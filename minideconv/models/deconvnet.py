@@ -11,76 +11,22 @@ reproduce.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from minideconv import functional as F
 from minideconv.autograd import Tensor, checkpoint
 from minideconv.backend import Array
-from minideconv.models.registry import NetworkOptions, register
-from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, MaxUnpool2d, Module, ReLU
-from minideconv.nn.fusion import fusible, norm_relu_pool
+from minideconv.models.blocks import NORMALISED, STAGES, Block
+from minideconv.models.deconvnet_options import DeconvNetOptions, check_choices
+from minideconv.models.registry import register
+from minideconv.models.trunk import Features
+from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, MaxUnpool2d, Module
+from minideconv.nn.fusion import fusible
 from minideconv.nn.inspection import activations
 from minideconv.ops import geometry
 from minideconv.ops.switches import Switches
-from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, setting
 
 __all__ = ["DeconvNet", "deconvnet"]
-
-# Figure 2 as a table. A row is one resolution: on its left the convolutions in front of a pooling,
-# on its right the deconvolutions that follow its unpooling; the numbers are output channels in
-# units of `width`. At input 224 the maps of the rows are 224, 112, 56, 28 and 14 pixels wide.
-#    convolution  deconvolution
-STAGES = (
-    ((1, 1), (1, 1)),
-    ((2, 2), (2, 1)),
-    ((4, 4, 4), (4, 4, 2)),
-    ((8, 8, 8), (8, 8, 4)),
-    ((8, 8, 8), (8, 8, 8)),
-)
-
-
-class Block(Module):
-    """The unit of the network: (transposed) convolution, batch normalisation, ReLU."""
-
-    def __init__(
-        self, layer: Conv2d | ConvTranspose2d, channels: int, batch_norm: bool = True
-    ) -> None:
-        super().__init__()
-        self.layer = layer
-        self.bn = BatchNorm2d(channels) if batch_norm else None
-        self.relu = ReLU()
-
-    def forward(self, x: Tensor, pool: Module | None = None) -> Any:
-        """Apply the three; with `pool` that too, and return what it returns."""
-        y = self.layer(x)
-        if self.bn is None:
-            y = self.relu(y)
-            return y if pool is None else pool(y)
-        return norm_relu_pool(y, self.bn, self.relu, pool)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeconvNetOptions(NetworkOptions):
-    """What a training run chooses; its defaults are those of a network that a laptop trains."""
-
-    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
-    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
-    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
-    fc_kernel: int = setting(
-        1,
-        "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
-        metavar="PIXELS",
-        **AT_LEAST_0,
-    )
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `DeconvNet`, which has names of its own for two of them."""
-        return {
-            "width": self.width,
-            "stages": self.depth,
-            "fc": self.fc,
-            "fc_kernel": self.fc_kernel or None,
-        }
 
 
 @register("deconvnet", DeconvNetOptions, title="DeconvNet")
@@ -105,6 +51,22 @@ class DeconvNet(Module):
         Window of fc6. Left out it is the whole map behind the last pooling, as in the paper: one
         vector then describes the image. With a smaller window every place is described by a
         vector of its own, from its surroundings; such a network learns from far fewer images.
+    padding : {"paper", "same"}
+        "paper": fc6 pads by nothing. "same": fc6, whose window must be odd then, pads by half of
+        it, and fc7 describes each place of the map behind the last pooling.
+    batch_norm : {"all", "head", "fc", "none"}
+        Which parts are normalised: all, fc6 and the layers behind it, fc6 and fc7, or none.
+    dropout : float
+        Probability in [0, 1] with which values of fc6 and fc7 are dropped in training.
+    deconvolutions : int, optional
+        Transposed convolutions behind each unpooling, at most: the last ones of the table's row.
+        Left out there are as many as in the paper.
+    output_stride : {1, 2, 4, 8, 16}
+        Where the decoder ends: at so many pixels of the image for each of its own. Its scores are
+        enlarged bilinearly. The paper's decoder goes on to 1, the image itself.
+    coarse_scores : bool
+        Whether fc7's own scores are enlarged and added, as in FCN-32s. It is not the paper's
+        network: what it makes of the image need not pass through the decoder.
     recompute : bool or int
         Whether training computes activations twice instead of keeping them (`checkpoint`): those of
         all stages, or of so many stages, counted from the image, where the maps are large. It
@@ -135,6 +97,12 @@ class DeconvNet(Module):
         stages: int = 5,
         in_channels: int = 3,
         fc_kernel: int | tuple[int, int] | None = None,
+        padding: str = "paper",
+        batch_norm: str = "all",
+        dropout: float = 0.0,
+        deconvolutions: int | None = None,
+        output_stride: int = 1,
+        coarse_scores: bool = False,
         recompute: bool | int = False,
     ) -> None:
         super().__init__()
@@ -149,35 +117,56 @@ class DeconvNet(Module):
                 f"so both sides must be at least {2**stages}"
             )
         kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
-        if not all(1 <= k <= t for k, t in zip(kernel, top, strict=True)):
+        fits = all(k <= side for k, side in zip(kernel, top, strict=True))
+        if min(kernel) < 1 or not (fits or padding == "same"):
             raise ValueError(
                 f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} "
                 f"the map is {top}, so it must be between (1, 1) and {top}"
             )
+        check_choices(padding, kernel, batch_norm, deconvolutions, output_stride, stages)
         self.num_classes, self.width, self.input_size = num_classes, width, size
         self.fc, self.stages, self.in_channels = fc, stages, in_channels
         self.fc_kernel = None if fc_kernel is None else kernel
-        self.recompute = recompute
+        self.padding, self.batch_norm, self.dropout = padding, batch_norm, dropout
+        self.deconvolutions, self.output_stride = deconvolutions, output_stride
+        self.coarse_scores, self.recompute = coarse_scores, recompute
+        normalised = NORMALISED[batch_norm]
 
         channels = in_channels
         for number, (convolutions, _) in enumerate(STAGES[:stages], 1):
             for i, multiple in enumerate(convolutions, 1):
                 conv = Conv2d(channels, multiple * width, 3, padding=1)
                 channels = multiple * width
-                setattr(self, f"conv{number}_{i}", Block(conv, channels))
+                setattr(self, f"conv{number}_{i}", Block(conv, channels, "trunk" in normalised))
             setattr(self, f"pool{number}", MaxPool2d(2, 2, return_switches=True))
 
-        self.fc6 = Block(Conv2d(channels, fc, kernel), fc)
-        self.fc7 = Block(Conv2d(fc, fc, 1), fc)
-        self.fc6_deconv = Block(ConvTranspose2d(fc, channels, kernel), channels)
+        border = (0, 0) if padding == "paper" else (kernel[0] // 2, kernel[1] // 2)
+        self.fc6 = Block(Conv2d(channels, fc, kernel, padding=border), fc, "fc" in normalised)
+        self.fc7 = Block(Conv2d(fc, fc, 1), fc, "fc" in normalised)
+        if dropout:
+            self.drop6, self.drop7 = Dropout(dropout), Dropout(dropout)
+        if coarse_scores:
+            self.score_fr = Conv2d(fc, num_classes, 1)
+        deconv = ConvTranspose2d(fc, channels, kernel, padding=border)
+        self.fc6_deconv = Block(deconv, channels, "decoder" in normalised)
 
-        for number in range(stages, 0, -1):
+        for number in self._decoder_stages():
             setattr(self, f"unpool{number}", MaxUnpool2d())
-            for i, multiple in enumerate(STAGES[number - 1][1], 1):
+            for i, multiple in enumerate(self._deconvolutions(number), 1):
                 deconv = ConvTranspose2d(channels, multiple * width, 3, padding=1)
                 channels = multiple * width
-                setattr(self, f"deconv{number}_{i}", Block(deconv, channels))
+                block = Block(deconv, channels, "decoder" in normalised)
+                setattr(self, f"deconv{number}_{i}", block)
         self.seg_score = Conv2d(channels, num_classes, 1)
+
+    def _decoder_stages(self) -> range:
+        """Return the numbers of the poolings that the decoder undoes, in its order."""
+        return range(self.stages, self.output_stride.bit_length() - 1, -1)
+
+    def _deconvolutions(self, number: int) -> tuple[int, ...]:
+        """Return the output channels, in units of ``width``, behind an unpooling."""
+        row = STAGES[number - 1][1]
+        return row if self.deconvolutions is None else row[-self.deconvolutions :]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return every class's score at every pixel, ``(N, 3, H, W) -> (N, num_classes, H, W)``.
@@ -203,19 +192,52 @@ class DeconvNet(Module):
                 f"for {self.input_size[0]}x{self.input_size[1]} and fc6 needs at least that"
             )
 
-        all_switches: list[Switches] = []
-        for number in range(1, self.stages + 1):
+        return self.decode(self.encode(x, self.stages))
+
+    def encode(self, x: Tensor, stages: int) -> Features:
+        """Compute the first stages; the rest needs the last map, and all switches."""
+        features = Features(0, (x.shape[2], x.shape[3]), (x,))
+        return self._contracted(features, stages)
+
+    def _contracted(self, features: Features, stages: int) -> Features:
+        """Go on to a later stage."""
+        x, all_switches = features.maps[-1], [*features.switches]
+        for number in range(features.stages + 1, stages + 1):
             x, switches = self._compute(number, _contract, self._stage("conv", number), x)
             all_switches.append(switches)
-        x = self.fc6_deconv(self.fc7(self.fc6(x)))
-        for number in range(self.stages, 0, -1):
+        return Features(stages, features.size, (x,), tuple(all_switches))
+
+    def decode(self, features: Features) -> Tensor:
+        """Compute the other stages, fc6, fc7, and the mirror image of it all."""
+        _, _, (x,), switches = self._contracted(features, self.stages)
+        all_switches = [*switches]
+        x = vectors = self._dropped("drop7", self.fc7(self._dropped("drop6", self.fc6(x))))
+        x = self.fc6_deconv(x)
+        for number in self._decoder_stages():
             stage = self._stage("deconv", number)
             x = self._compute(number, _expand, stage, x, all_switches.pop())
-        return self.seg_score(x)
+        scores: Tensor = self.seg_score(x)
+        if self.output_stride > 1:
+            scores = F.interpolate(scores, size=features.size, mode="bilinear")
+        if self.coarse_scores:
+            coarse = self.score_fr(vectors)
+            scores = scores + F.interpolate(coarse, size=features.size, mode="bilinear")
+        return scores
+
+    def decoder_layers(self) -> list[tuple[Module, bool]]:
+        """Return the decoder's transposed convolutions, and whether each is behind an unpooling."""
+        layers: list[tuple[Module, bool]] = [(self.fc6_deconv.layer, False)]
+        for number in self._decoder_stages():
+            _, *blocks = self._stage("deconv", number)
+            layers += [(block.layer, i == 0) for i, block in enumerate(blocks)]
+        return layers
+
+    def _dropped(self, name: str, x: Tensor) -> Tensor:
+        return getattr(self, name)(x) if self.dropout else x
 
     def _stage(self, side: str, number: int) -> list[Module]:
         """Return the modules of one side of a row of the table, in the order of computation."""
-        blocks = STAGES[number - 1][0 if side == "conv" else 1]
+        blocks = STAGES[number - 1][0] if side == "conv" else self._deconvolutions(number)
         names = [f"{side}{number}_{i}" for i in range(1, len(blocks) + 1)]
         names = [*names, f"pool{number}"] if side == "conv" else [f"unpool{number}", *names]
         return [getattr(self, name) for name in names]
@@ -240,7 +262,11 @@ class DeconvNet(Module):
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""
-        names = ("num_classes", "width", "input_size", "fc", "stages", "in_channels", "fc_kernel")
+        names = (
+            *("num_classes", "width", "input_size", "fc", "stages", "in_channels", "fc_kernel"),
+            *("padding", "batch_norm", "dropout", "deconvolutions", "output_stride"),
+            "coarse_scores",
+        )
         values = {name: getattr(self, name) for name in names}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minideconv.autograd import Tensor
-from minideconv.models.deconvnet import STAGES, Block
+from minideconv.models.blocks import STAGES, Block
 from minideconv.models.registry import NetworkOptions, register
+from minideconv.models.trunk import Features
 from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module, init
 from minideconv.settings.setting import AT_LEAST_1, FRACTION, setting
 
-__all__ = ["FCN8s", "FCN16s", "FCN32s"]
+__all__ = ["FCN8s", "FCN16s", "FCN32s", "fcn"]
 
 PAPER_PADDING = 100  # of conv1_1: fc6 then fits into the map of the smallest image
 
@@ -72,8 +73,8 @@ class FCN(Module):
         "paper": conv1_1 pads by 100 pixels and fc6 by none, so that an image of any size gives fc6
         at least one window, most of which is border for a small image. "same": each convolution
         pads by half of its window.
-    batch_norm : bool
-        Whether each convolution is normalised; the paper's are not.
+    batch_norm : {"all", "fc", "none"}
+        Which convolutions are normalised: all, fc6 and fc7, or none, as in the paper.
     learn_upsampling : bool
         Whether the transposed convolutions learn; they start as bilinear enlargement (`nn.init`)
         and stay it otherwise, as in the released networks. The paper finds no difference.
@@ -97,7 +98,7 @@ class FCN(Module):
         fc_kernel: int = 7,
         in_channels: int = 3,
         padding: str = "paper",
-        batch_norm: bool = False,
+        batch_norm: str = "none",
         learn_upsampling: bool = False,
         dropout: float = 0.5,
     ) -> None:
@@ -109,6 +110,10 @@ class FCN(Module):
         if padding not in ("paper", "same"):
             raise ValueError(
                 f"FCN{self.stride}s: padding is {padding!r}; it must be 'paper' or 'same'"
+            )
+        if batch_norm not in ("all", "fc", "none"):
+            raise ValueError(
+                f"FCN{self.stride}s: batch_norm is {batch_norm!r}; it must be 'all', 'fc' or 'none'"
             )
         if padding == "same" and fc_kernel % 2 == 0:
             raise ValueError(
@@ -126,14 +131,15 @@ class FCN(Module):
                 conv = Conv2d(channels, multiple * width, 3, padding=border)
                 channels = multiple * width
                 grid = grid.convolved(3, border)
-                setattr(self, f"conv{number}_{i}", Block(conv, channels, batch_norm))
+                setattr(self, f"conv{number}_{i}", Block(conv, channels, batch_norm == "all"))
             setattr(self, f"pool{number}", MaxPool2d(2, 2, ceil_mode=True))
             grids[number] = grid.convolved(2, stride=2)
 
         border = 0 if padding == "paper" else fc_kernel // 2
-        self.fc6 = Block(Conv2d(channels, fc, fc_kernel, padding=border), fc, batch_norm)
+        normalised = batch_norm != "none"
+        self.fc6 = Block(Conv2d(channels, fc, fc_kernel, padding=border), fc, normalised)
         self.drop6 = Dropout(dropout)
-        self.fc7 = Block(Conv2d(fc, fc, 1), fc, batch_norm)
+        self.fc7 = Block(Conv2d(fc, fc, 1), fc, normalised)
         self.drop7 = Dropout(dropout)
         self.score_fr = _score(fc, num_classes)
 
@@ -178,11 +184,24 @@ class FCN(Module):
                 f"{type(self).__name__}: x has shape {x.shape};"
                 f" it must be (N, {self.in_channels}, H, W)"
             )
-        size, pooled = x.shape[2:], {}
-        for number, (multiples, _) in enumerate(STAGES, 1):
-            for i in range(1, len(multiples) + 1):
-                x = getattr(self, f"conv{number}_{i}")(x)
-            x = pooled[number] = getattr(self, f"pool{number}")(x)
+        return self.decode(self.encode(x, len(STAGES)))
+
+    def encode(self, x: Tensor, stages: int) -> Features:
+        """Compute the first stages; the maps are those whose scores are fused, and the last."""
+        maps, size = [], (x.shape[2], x.shape[3])
+        for number in range(1, stages + 1):
+            x = self._pooled(x, number)
+            if number in SKIPS[self.stride] and number < stages:
+                maps.append(x)
+        return Features(stages, size, (*maps, x))
+
+    def decode(self, features: Features) -> Tensor:
+        """Compute the other stages, the scores, and what enlarges and fuses them."""
+        size, x = features.size, features.maps[-1]
+        done = [n for n in sorted(SKIPS[self.stride]) if n < features.stages]
+        pooled = dict(zip([*done, features.stages], features.maps, strict=True))
+        for number in range(features.stages + 1, len(STAGES) + 1):
+            x = pooled[number] = self._pooled(x, number)
         x = self.drop7(self.fc7(self.drop6(self.fc6(x))))
         scores: Tensor = self.score_fr(x)
         for name, number, crop in self._fusions:
@@ -191,6 +210,13 @@ class FCN(Module):
         name, crop = self._last
         enlarged: Tensor = getattr(self, name)(scores)
         return enlarged[:, :, crop : crop + size[0], crop : crop + size[1]]
+
+    def _pooled(self, x: Tensor, number: int) -> Tensor:
+        """Compute a stage: its convolutions and its pooling."""
+        for i in range(1, len(STAGES[number - 1][0]) + 1):
+            x = getattr(self, f"conv{number}_{i}")(x)
+        pooled: Tensor = getattr(self, f"pool{number}")(x)
+        return pooled
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this network, as plain JSON."""
@@ -231,7 +257,12 @@ class FCNOptions(NetworkOptions):
         "paper: 100 pixels around the image, none at fc6; same: no convolution changes the size",
         choices=("paper", "same"),
     )
-    batch_norm: bool = setting(True, "batch normalisation after each convolution (the paper: none)")
+    batch_norm: str = setting(
+        "all",
+        "where batch normalisation is: after each convolution (all), at fc6 and fc7 alone (fc), or "
+        "nowhere (none, the paper's)",
+        choices=("all", "fc", "none"),
+    )
     learn_upsampling: bool = setting(
         False, "learn the transposed convolutions that start as bilinear enlargement"
     )
@@ -259,3 +290,17 @@ class FCN8s(FCN):
     """FCN-8s: the scores of pool4 and of pool3 are added on the way. Arguments: see `FCN`."""
 
     stride = 8
+
+
+def fcn(stride: int = 8, **arguments: Any) -> FCN:
+    """Build FCN-32s, FCN-16s or FCN-8s by its `stride`; the other arguments are those of `FCN`.
+
+    Raises
+    ------
+    ValueError
+        If `stride` is not 32, 16 or 8, or an argument is out of range.
+    """
+    networks: dict[int, type[FCN]] = {32: FCN32s, 16: FCN16s, 8: FCN8s}
+    if stride not in networks:
+        raise ValueError(f"fcn: stride is {stride!r}; it must be 32, 16 or 8")
+    return networks[stride](**arguments)

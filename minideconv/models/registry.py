@@ -26,9 +26,13 @@ class NetworkOptions(Settings):
         return dataclasses.asdict(self)
 
     def summary(self) -> str:
-        """Return the options in a few words, ``width 16, depth 3``."""
-        values = dataclasses.asdict(self).items()
-        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values)
+        """Return the options in a few words, ``width 16, depth 3``: sizes, and what was chosen."""
+        settings, shown = self.settings(), []
+        for name, value in dataclasses.asdict(self).items():
+            is_size = type(value) is int and value > 0
+            if is_size or value != settings[name].default:
+                shown.append(f"{name.replace('_', ' ')} {value}")
+        return ", ".join(shown)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,14 @@ class BatchNorm2d(Module):
     The running statistics are buffers: part of the state, not learned. Besides them the layer
     counts the batches it has seen, as PyTorch does. ``momentum=None`` averages all batches equally,
     which is how the paper's authors computed the statistics of the finished network.
+
+    Attributes
+    ----------
+    frozen : bool
+        Whether the running statistics are used, and left alone, in training too; False at first.
     """
+
+    frozen = False
 
     def __init__(
         self,
@@ -57,6 +64,11 @@ class BatchNorm2d(Module):
                 self.running_var[...] = 1
                 self.num_batches_tracked[...] = 0
 
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a call now would normalise by the statistics of its own input."""
+        return not self.track_running_stats or (self.training and not self.frozen)
+
     def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by its own statistics in training, by the running ones in evaluation.
 
@@ -72,7 +84,8 @@ class BatchNorm2d(Module):
         """Return the arguments of `F.batch_norm` behind `x`; in training they count a batch."""
         if not self.track_running_stats:
             return None, None, self.weight, self.bias, True, 0.0, self.eps
-        if self.training and not is_replaying():
+        training = self.uses_batch_statistics
+        if training and not is_replaying():
             check_writable("BatchNorm2d in training", self._buffers.items())
             with on_device_of(self.num_batches_tracked):
                 self.num_batches_tracked += 1
@@ -80,7 +93,7 @@ class BatchNorm2d(Module):
         if momentum is None:
             momentum = 1.0 / max(1, int(self.num_batches_tracked))
         statistics = (self.running_mean, self.running_var)
-        return *statistics, self.weight, self.bias, self.training, momentum, self.eps
+        return *statistics, self.weight, self.bias, training, momentum, self.eps
 
     def extra_repr(self) -> str:
         """Return the number of channels."""
@@ -108,7 +121,7 @@ class SyncBatchNorm2d(BatchNorm2d):
 
     def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
         """Normalise `x`, by the statistics of all processes in training."""
-        if self.track_running_stats and not self.training:
+        if not self.uses_batch_statistics:
             return super().forward(x, relu, pool)
         mean, var, weight, bias, _, momentum, eps = self._arguments()
         options = (momentum, eps, relu or pool is not None)

@@ -104,10 +104,30 @@ def gather(padded: Array, window: Window, rows: slice) -> Array:
 
 def scatter(cols: Array, padded: Array, window: Window, rows: slice) -> None:
     """Add each tap's values to its pixels, the transpose of `gather`; `padded` is changed."""
-    kh, kw = window.kernel
+    (kh, kw), (sh, sw) = window.kernel, window.stride
+    few = window.out[1] < sh * sw  # with more pixels than taps the loop below is as fast
+    if few and window.dilation == (1, 1) and kh % sh == 0 and kw % sw == 0:
+        scatter_strides(cols, padded, window, rows)
+        return
     for i in range(kh):
         for j in range(kw):
             padded[:, :, *window.tap(i, j, rows)] += cols[:, i, j]
+
+
+def scatter_strides(cols: Array, padded: Array, window: Window, rows: slice) -> None:
+    """`scatter` where the kernel is a whole number of strides, (a, b), high and wide.
+
+    The sh * sw taps of one stride meet different pixels, which together fill a rectangle, so they
+    are added at once: a * b additions instead of kh * kw. Each pixel's sum has the same order.
+    """
+    (kh, kw), (sh, sw), wo = window.kernel, window.stride, window.out[1]
+    count = rows.stop - rows.start
+    for i in range(0, kh, sh):
+        for j in range(0, kw, sw):
+            top = rows.start * sh + i
+            there = padded[:, :, top : top + count * sh, j : j + wo * sw]
+            there = there.reshape(*there.shape[:2], count, sh, wo, sw)  # (C, N, r, sh, W', sw)
+            there += cols[:, i : i + sh, j : j + sw].transpose(0, 3, 4, 1, 5, 2)
 
 
 def padded_zeros(like: Array, c: int, n: int, window: Window) -> Array:

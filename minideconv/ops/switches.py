@@ -115,6 +115,16 @@ class Switches:
         switches._fill(window.size, window, None, taps)
         return switches
 
+    @property
+    def taps(self) -> Array | None:
+        """Taps ``i * kw + j`` as they are kept, one byte each; None without their pooling."""
+        return self._taps
+
+    def with_taps(self, taps: Array) -> Switches:
+        """Return switches of the same pooling from the `taps` of others; they are not checked."""
+        assert self._window is not None
+        return Switches._from_taps(taps, self._window)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):
             raise AttributeError(

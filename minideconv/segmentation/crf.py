@@ -32,20 +32,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.backend import to_cpu
-from minideconv.errors import UsageError
+from minideconv.backend import Array, device_of, get_xp, to_device
+from minideconv.backend.dispatch import on_device_of
+from minideconv.engine.cuda import memory
+from minideconv.errors import MinideconvError, UsageError
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
 
 __all__ = ["METHODS", "NORMALIZATIONS", "PRESETS", "DenseCRF"]
 
-Floats = npt.NDArray[Any]
-Filter = Callable[[Floats], Floats]
+Filter = Callable[[Array], Array]
 
 EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
 MOST = 10_000  # pixels up to which they can be asked for: 800 MB while one is made
@@ -107,18 +107,21 @@ class DenseCRF:
             value = getattr(self, name)
             _check(name, value, value in legal, "one of " + ", ".join(legal))
 
-    def refine(self, probabilities: npt.ArrayLike, image: npt.NDArray[np.uint8]) -> Floats:
+    def refine(self, probabilities: npt.ArrayLike, image: npt.NDArray[np.uint8]) -> Array:
         """Return each pixel's probabilities, given all pixels' and the image.
+
+        All of it is computed where the probabilities are, on the CPU or a GPU.
 
         Parameters
         ----------
-        probabilities : (C, H, W) array, on any device
+        probabilities : (C, H, W) array
             The network's, in [0, 1].
         image : (H, W, 3) uint8 array
+            On any device.
 
         Returns
         -------
-        (C, H, W) float32 array, on the CPU
+        (C, H, W) float32 array on the device of `probabilities`
             The sum over C is 1.
 
         Raises
@@ -127,48 +130,70 @@ class DenseCRF:
             If the shapes do not fit, or a probability is not in [0, 1].
         UsageError (a ValueError)
             If the image is too large for the method, or a kernel too narrow for the image.
+        MinideconvError
+            If the GPU has too little memory for this image.
         """
-        p = np.asarray(to_cpu(probabilities), np.float32)
-        if p.ndim != 3 or image.shape != (*p.shape[1:], 3) or image.dtype != np.uint8:
-            raise ValueError(
-                f"DenseCRF: probabilities have shape {p.shape} and the image {image.shape},"
-                f" {image.dtype}; they must be (C, H, W) and (H, W, 3) uint8"
-            )
-        if not (p.min() >= 0 and p.max() <= 1 + 1e-4):  # NaN is refused too
-            raise ValueError(
-                f"DenseCRF: probabilities are from {p.min()} to {p.max()}; they must be in [0, 1]"
-            )
-        rows = np.ascontiguousarray(p.reshape(len(p), -1).T)  # (pixels, C)
-        log_p = np.log(np.maximum(rows, LEAST))
+        with on_device_of(probabilities):
+            p = get_xp(probabilities).asarray(probabilities, np.float32)
+            if p.ndim != 3 or image.shape != (*p.shape[1:], 3) or image.dtype != np.uint8:
+                raise ValueError(
+                    f"DenseCRF: probabilities have shape {p.shape} and the image {image.shape},"
+                    f" {image.dtype}; they must be (C, H, W) and (H, W, 3) uint8"
+                )
+            least, most = float(p.min()), float(p.max())
+            if not (least >= 0 and most <= 1 + 1e-4):  # NaN is refused too
+                raise ValueError(
+                    f"DenseCRF: probabilities are from {least} to {most}; they must be in [0, 1]"
+                )
+            try:
+                return self._refined(p, to_device(image, device_of(p)))
+            except Exception as error:
+                if get_xp(p) is np or memory.bytes_asked(error) is None:
+                    raise
+                wrong = _too_large(p)
+        raise wrong  # here, where no traceback holds the arrays that filled the memory
+
+    def _refined(self, p: Array, image: Array) -> Array:
+        xp = get_xp(p)
+        rows = xp.ascontiguousarray(p.reshape(len(p), -1).T)  # (pixels, C)
+        log_p = xp.log(xp.maximum(rows, LEAST))
         filters = self._filters(image)
         q = mean_field_update(log_p, [])
         for _ in range(self.iterations):
             q = mean_field_update(log_p, [message(q) for message in filters])
-        return np.ascontiguousarray(q.T).reshape(p.shape)
+        result: Array = xp.ascontiguousarray(q.T).reshape(p.shape)
+        return result
 
-    def _filters(self, image: npt.NDArray[np.uint8]) -> list[Filter]:
+    def _filters(self, image: Array) -> list[Filter]:
         """Return the kernels, normalised and weighted, as linear maps of (pixels, C)."""
-        positions = np.indices(image.shape[:2], np.float64).reshape(2, -1)[::-1].T  # (x, y)
-        colors = image.reshape(-1, 3) / self.bilateral_color
+        xp, pixels = get_xp(image), image.shape[0] * image.shape[1]
+        exact = self.method == "exact" or (self.method == "auto" and pixels <= EXACT)
+        if exact and pixels > MOST:
+            raise UsageError(
+                f"DenseCRF: method is exact, but an image has {pixels:,} pixels; with more than"
+                f" {MOST:,} the matrices are too large; it must be lattice, or auto"
+            )
+        if self._deviations(max(image.shape[:2])) > FAR:
+            raise _too_narrow(pixels)
+        positions = xp.indices(image.shape[:2], np.float32).reshape(2, -1)[::-1].T  # (x, y)
+        colors = image.reshape(-1, 3) / np.float32(self.bilateral_color)
         kernels = []
         if self.bilateral_weight > 0:
-            features = np.hstack([positions / self.bilateral_position, colors])
+            features = xp.hstack([positions / np.float32(self.bilateral_position), colors])
             kernels.append((self.bilateral_weight, features))
         if self.spatial_weight > 0:
-            kernels.append((self.spatial_weight, positions / self.spatial_position))
-        if any(features.max() > FAR for _, features in kernels):
-            raise _too_narrow(len(positions))
-        exact = self.method == "exact" or (self.method == "auto" and len(positions) <= EXACT)
-        if exact and len(positions) > MOST:
-            raise UsageError(
-                f"DenseCRF: method is exact, but an image has {len(positions):,} pixels; with more"
-                f" than {MOST:,} the matrices are too large; it must be lattice, or auto"
-            )
+            kernels.append((self.spatial_weight, positions / np.float32(self.spatial_position)))
         build = _exact if exact else _on_lattice
-        return [
-            build(features.astype(np.float32), weight, self.normalization)
-            for weight, features in kernels
-        ]
+        return [build(features, weight, self.normalization) for weight, features in kernels]
+
+    def _deviations(self, side: int) -> float:
+        """Return how many standard deviations the two ends of a feature's range are apart."""
+        spread = [0.0]
+        if self.bilateral_weight > 0:
+            spread += [side / self.bilateral_position, 255 / self.bilateral_color]
+        if self.spatial_weight > 0:
+            spread.append(side / self.spatial_position)
+        return max(spread)
 
 
 PRESETS = {
@@ -184,6 +209,16 @@ PRESETS = {
 """The parameters above, and those of DeconvNet's released code."""
 
 
+def _too_large(p: Array) -> MinideconvError:
+    """Return the error of a GPU whose memory is not enough."""
+    classes, height, width = p.shape
+    room = memory.room_on_device() / 2**20
+    return MinideconvError(
+        f"DenseCRF: out of the GPU's memory with {classes} classes at {width} x {height} pixels"
+        f" and {room:.0f} MiB for all arrays; refine a smaller image, or on the CPU"
+    )
+
+
 def _too_narrow(pixels: int) -> UsageError:
     return UsageError(
         f"DenseCRF: a kernel is too narrow for an image of {pixels:,} pixels; its standard"
@@ -191,30 +226,32 @@ def _too_narrow(pixels: int) -> UsageError:
     )
 
 
-def _exact(features: Floats, weight: float, normalization: str) -> Filter:
+def _exact(features: Array, weight: float, normalization: str) -> Filter:
     """Return the map by the matrix of all pairs' Gaussians."""
+    xp = get_xp(features)
     points = features.astype(np.float64)
     squares = (points**2).sum(axis=1)
     distances = squares[:, None] + squares - 2 * points @ points.T
-    kernel = np.exp(-0.5 * np.maximum(distances, 0)).astype(np.float32)
+    kernel = xp.exp(-0.5 * xp.maximum(distances, 0)).astype(np.float32)
     before, after = _scales(kernel.sum(axis=1, keepdims=True), normalization)
-    return partial(np.matmul, weight * after * kernel * before.T)
+    return partial(xp.matmul, weight * after * kernel * before.T)
 
 
-def _on_lattice(features: Floats, weight: float, normalization: str) -> Filter:
+def _on_lattice(features: Array, weight: float, normalization: str) -> Filter:
     """Return the map by the permutohedral lattice."""
     try:
         points = lattice(features)
     except ValueError as error:
         raise _too_narrow(len(features)) from error
-    sums = lattice_filter(np.ones((len(features), 1), np.float32), points)
+    sums = lattice_filter(get_xp(features).ones((len(features), 1), np.float32), points)
     before, after = _scales(sums, normalization)
     return partial(lattice_filter, points=points.scaled(before, weight * after))
 
 
-def _scales(sums: Floats, normalization: str) -> tuple[Floats, Floats]:
+def _scales(sums: Array, normalization: str) -> tuple[Array, Array]:
     """Return what values are multiplied by before and after the filter, each (pixels, 1)."""
-    one, sums = np.ones_like(sums), sums + np.float32(1e-20)
-    root = 1 / np.sqrt(sums)
+    xp = get_xp(sums)
+    one, sums = xp.ones_like(sums), sums + np.float32(1e-20)
+    root = 1 / xp.sqrt(sums)
     scales = {"symmetric": (root, root), "after": (one, 1 / sums), "before": (1 / sums, one)}
     return scales.get(normalization, (one, one))

@@ -11,10 +11,11 @@ from minideconv.backend.precisions import PRECISIONS
 from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, POSITIVE, Settings, setting
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["MachineSettings", "OutputSettings", "RunSettings"]
+__all__ = ["MachineSettings", "OutputSettings", "RunSettings", "is_size"]
 
 
-def _is_size(text: str) -> bool:
+def is_size(text: str) -> bool:
+    """Whether a text is an amount of memory above 0."""
     try:
         return parse_size(text) > 0
     except ValueError:
@@ -95,7 +96,7 @@ class RunSettings(MachineSettings):
         " what a step can do without is left out, --recompute is turned on if need be, and if that "
         "is not enough the run stops, saying what would fit",
         metavar="SIZE",
-        legal=_is_size,
+        legal=is_size,
         legal_text="a size such as 3GiB or 800MB",
         resume=True,
     )

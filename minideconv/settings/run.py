@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minideconv.settings.machine import OutputSettings, RunSettings
+from minideconv.settings.machine import OutputSettings, RunSettings, is_size
 from minideconv.settings.setting import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -82,6 +82,12 @@ class DataSettings(Settings):
         "paper: random crop of 224/250 and mirroring; strong: colours and scale vary as well",
         choices=("none", "paper", "strong"),
     )
+    views: int | None = setting(
+        None,
+        "show only so many augmented versions of each image, a different one in each epoch "
+        "(0: new ones in each epoch; default: with --cache-features 5, else 0)",
+        **AT_LEAST_0,
+    )
     class_balance: float = setting(
         1.0,
         "repeat crops of rare classes up to this share of the commonest one's (the paper: 1)",
@@ -112,9 +118,29 @@ class NetworkSettings(Settings):
     model: str = setting(
         DEFAULT_MODEL, "the network; its options are shown by --model NAME --help", choices=MODELS
     )
+    pretrained: str | None = setting(
+        None,
+        "start from the weights of this file (VGG-16, a whole network, a run of this program), or "
+        "of a published one by its name in `python -m minideconv.weights list`; the network's "
+        "input becomes what they were trained with",
+        metavar="FILE",
+    )
+    pretrained_input: str | None = setting(
+        None,
+        "what the weights were trained with, where the file does not tell",
+        choices=("caffe", "deconvnet", "torchvision"),
+    )
     input_size: int = setting(
         48, "side of the square input in pixels (the paper: 224)", metavar="PIXELS", **AT_LEAST_1
     )
+
+    def check(self) -> None:
+        """Refuse an input of weights where there are none."""
+        super().check()
+        if self.pretrained_input is not None and self.pretrained is None:
+            raise refusal(
+                lambda name: f"{name('pretrained_input')} is about the file of {name('pretrained')}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +204,32 @@ class OptimizationSettings(Settings):
         "sgd", "the update rule (the paper: sgd)", choices=("sgd", "adam", "adamw")
     )
     lr: float = setting(0.1, "learning rate (the paper: 0.01 with sgd)", metavar="LR", **POSITIVE)
+    lr_trunk: float | None = setting(
+        None,
+        "learning rate of VGG-16's convolutions in the network, in every stage (default: as --lr)",
+        metavar="LR",
+        **POSITIVE,
+    )
+    freeze: int = setting(
+        0,
+        "keep the first N of VGG-16's five stages of convolutions as they are, batch norm's "
+        "statistics too",
+        **AT_LEAST_0,
+    )
+    cache_features: str | None = setting(
+        None,
+        "compute the frozen stages' features once for each view of an image, and keep them in a "
+        "file of the run folder, of at most this size (on the CPU; with --freeze)",
+        metavar="SIZE",
+        legal=is_size,
+        legal_text="a size such as 3GiB or 800MB",
+        resume=True,
+    )
+    cache_dtype: str = setting(
+        "float32",
+        "how the features are kept; float16 takes half of the room and rounds them",
+        choices=("float32", "float16"),
+    )
     lr_schedule: str = setting(
         "cosine",
         "how the rate falls during each stage (step: / 10 after 45 and 90 %% of it, the paper's)",
@@ -203,6 +255,24 @@ class OptimizationSettings(Settings):
     label_smoothing: float = setting(
         0.0, "share of the truth spread over all classes", metavar="S", **FRACTION
     )
+    class_weights: float = setting(
+        0.0,
+        "weigh a class in the loss by its share of the training pixels to the power of -P (0: all "
+        "alike; 0.5: the inverse square root)",
+        metavar="P",
+        **FRACTION,
+    )
+
+    def check(self) -> None:
+        """Refuse a cache of features where nothing is frozen."""
+        super().check()
+        if self.cache_features is not None and self.freeze == 0:
+            raise refusal(
+                lambda name: (
+                    f"{name('cache_features')} keeps what frozen stages compute, but"
+                    f" {name('freeze')} is 0; freeze some"
+                )
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,3 +285,10 @@ class RunConfig(
     OutputSettings,
 ):
     """All of them: the settings that every run has, whatever its network."""
+
+    @property
+    def views_in_use(self) -> int:
+        """How many versions of each image there are; 0 for new ones in each epoch."""
+        if self.views is None:
+            return 5 if self.cache_features is not None else 0
+        return self.views

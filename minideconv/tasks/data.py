@@ -83,6 +83,7 @@ def loader(
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
         cache_mb=_cache(config, cache_mb),
+        views=config.views_in_use,
         **options,
     )
 

@@ -132,7 +132,7 @@ class Task(ABC):
     def check(self, targets: np.ndarray) -> None:  # noqa: B027
         """Raise an error about targets that are wrong, while they are still on the host."""
 
-    def weight(self, targets: np.ndarray) -> int:
+    def weight(self, targets: np.ndarray) -> float:
         """Return of how many things (images, pixels) the loss over `targets` is the mean."""
         return len(targets)
 
@@ -255,7 +255,7 @@ class Task(ABC):
 
     def evaluate_image(
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray
-    ) -> tuple[Tensor, int]:
+    ) -> tuple[Tensor, float]:
         """Count one image; return its mean loss, and of how many things that is the mean.
 
         Parameters

@@ -14,32 +14,64 @@ __all__ = ["model", "optimizer", "schedule"]
 
 
 def model(config: TrainConfig, outputs: int) -> Any:
-    """Build the network; its weights come from the global random generator.
+    """Build the network, its first stages frozen; its weights come from the global generator.
 
     `outputs` are the channels of its output.
 
     Raises
     ------
     UsageError
-        If the network refuses the sizes.
+        If the network refuses the sizes, or has not the stages of VGG-16 that settings are about.
     """
     try:
-        return models.build(config.model, config.model_arguments(outputs))
+        network = models.build(config.model, config.model_arguments(outputs))
     except ValueError as error:
         problem = f"{config.model}: {error}"
         raise refusal(lambda name: f"{name('model')} {problem}") from error
+    stages = len(models.stages_of(network))
+    if config.freeze > stages:
+        raise refusal(
+            lambda name: (
+                f"{name('freeze')} is {config.freeze}; {config.model} has {stages} stages of"
+                f" VGG-16's with these settings, so it must be in 0..{stages}"
+            )
+        )
+    if config.lr_trunk is not None and config.freeze >= stages:
+        raise refusal(
+            lambda name: (
+                f"{name('lr_trunk')} is {config.lr_trunk}, but no convolution of VGG-16's learns:"
+                f" {config.model} has {stages} stages of them, and {name('freeze')} is"
+                f" {config.freeze}"
+            )
+        )
+    if config.freeze:
+        models.freeze(network, config.freeze)
+    return network
 
 
 def optimizer(config: OptimizationSettings, network: Module, lr: float) -> Any:
     """Build the optimiser: weight decay on the weights of convolutions only.
 
     Biases and batch norm's scale and shift are left alone: pulling those towards zero does not
-    make the function simpler.
+    make the function simpler. Parameters that do not learn (``requires_grad``) are left out. The
+    trunk's have groups of their own, behind the others, if the settings give it a rate of its own.
     """
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    learning = [p for p in network.parameters() if p.requires_grad]
+    parts = [(learning, lr)]
+    if config.lr_trunk is not None:
+        trunk = {id(p) for p in models.trunk_parameters(network)}
+        parts = [
+            ([p for p in learning if id(p) not in trunk], lr),
+            ([p for p in learning if id(p) in trunk], config.lr_trunk),
+        ]
+    groups: list[dict[str, Any]] = [
+        {"params": chosen, "lr": rate, "weight_decay": decay}
+        for part, rate in parts
+        for chosen, decay in (
+            ([p for p in part if p.ndim > 1], config.weight_decay),
+            ([p for p in part if p.ndim <= 1], 0.0),
+        )
+        if chosen
     ]
     if config.optimizer == "sgd":
         nesterov = config.nesterov and config.momentum > 0

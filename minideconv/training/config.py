@@ -41,7 +41,7 @@ class TrainConfig(RunConfig):
     Examples
     --------
     >>> TrainConfig(width=8, epochs=2).network.summary()
-    'width 8, depth 3, fc 256, fc kernel 1'
+    'width 8, depth 3, fc 256, fc kernel 1, output stride 1'
     >>> TrainConfig(lr=-1.0)
     Traceback (most recent call last):
     minideconv.errors.SettingError: lr is -1.0; it must be > 0
@@ -103,6 +103,13 @@ class TrainConfig(RunConfig):
     def check(self) -> None:
         """Refuse what the network cannot do."""
         super().check()
+        if getattr(self.network, "decoder_init", "he") == "scores" and self.pretrained is None:
+            raise refusal(
+                lambda name: (
+                    f"{name('decoder_init')} is scores, but {name('pretrained')} is not given; it"
+                    " must be a run of fcn32s, fcn16s or fcn8s"
+                )
+            )
         if self.recompute and "recompute" not in models.MODELS[self.model].parameters:
             raise refusal(
                 lambda name: (

@@ -87,7 +87,7 @@ class DataParallel(SingleProcess):
         """Return the weight of this process's mean loss over `targets`, its part of a batch."""
         counted = task.weight(targets)
         total = self.all_reduce_sum(np.array(counted))
-        return weight * counted / max(1, int(total))
+        return weight * counted / float(total) if total > 0 else 0.0
 
     def all_reduce_gradients(self, optimizer: Any) -> None:
         """Replace the gradients of `optimizer` by their sum over all processes.

@@ -9,7 +9,8 @@ Source: the released code of Noh, Hong, Han (ICCV 2015), the step "make bn layer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from minideconv import random
 from minideconv.autograd import Tensor, no_grad
@@ -20,15 +21,21 @@ from minideconv.nn.utils import device_of_module
 __all__ = ["recalibrate_batch_norm"]
 
 
-def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
+def recalibrate_batch_norm(
+    model: Module,
+    batches: Iterable[Array],
+    forward: Callable[[Array], Any] | None = None,
+) -> int:
     """Replace the running statistics by plain averages over `batches`; return how many there were.
 
     Parameters
     ----------
     model : Module
-        Its weights and its mode stay as they are.
+        Its weights, its mode and the statistics of frozen layers stay as they are.
     batches : iterable of (N, 3, H, W) float arrays
         Inputs prepared as for training. With none, nothing changes.
+    forward : callable, optional
+        Called with a batch instead of the model, where that is not computed as a whole.
 
     Notes
     -----
@@ -37,7 +44,7 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
     otherwise stays the same.
     """
     layers = [module for module in model.modules() if isinstance(module, BatchNorm2d)]
-    layers = [layer for layer in layers if layer.track_running_stats]
+    layers = [layer for layer in layers if layer.track_running_stats and not layer.frozen]
     momenta = [layer.momentum for layer in layers]
     mode, random_state, count = model.training, random.get_state(), 0
     device = device_of_module(model)
@@ -50,7 +57,10 @@ def recalibrate_batch_norm(model: Module, batches: Iterable[Array]) -> int:
                     if count == 1:
                         layer.reset_running_stats()
                     layer.momentum = 1.0 / count
-                model(Tensor(images, device=device))
+                if forward is None:
+                    model(Tensor(images, device=device))
+                else:
+                    forward(images)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

@@ -46,9 +46,10 @@ def run_session(
         # Closed at the end, whatever happened: it leaves the terminal as it was.
         contextlib.closing(make_progress(config.quiet or comm.rank > 0)) as progress,
     ):
-        trainer = Trainer(config, run, progress, after_validation=_draw, comm=comm, device=device)
+        trainer = Trainer(
+            config, run, progress, after_validation=_draw, comm=comm, device=device, resume=resume
+        )
         if resume is not None:
-            trainer.resume(resume)
             check_same(comm, {"a checkpoint after step": trainer.progress.step})
         on_rank_zero(comm, lambda: run.create(config))
         _introduce(trainer, resume)
@@ -108,6 +109,9 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
     for images in (trainer.train_data, trainer.val_data):
         if note := getattr(images, "note", ""):
             trainer.log(note)
+    if trainer.pretrained is not None:
+        for line in trainer.pretrained.report.splitlines():
+            trainer.log(line)
     if resume is not None:
         trainer.log(f"going on from {resume}, after step {trainer.progress.step}")
 

@@ -82,7 +82,7 @@ class HostStep(TrainingStep):
         metrics = self.task.metrics()
         self.memory.begin_step()
         for _ in range(count):
-            inputs, targets = self.journal.clock.fetch(self._batches)
+            inputs, targets = self._fetch(stage)
             weight = self.strategy.loss_weight(self.task, targets, 1.0 / count)
             loss += self._backward(metrics, inputs, targets, weight)
             images += len(inputs)
@@ -101,9 +101,19 @@ class HostStep(TrainingStep):
         kind = metrics.counts
         stage.metrics.counts += np.array(counts, kind.dtype).reshape(kind.shape)
 
+    def _fetch(self, stage: Stage) -> tuple[Array, Array]:
+        """Return the next batch."""
+        batch: tuple[Array, Array] = self.journal.clock.fetch(self._batches)
+        return batch
+
+    def outputs(self, inputs: Array) -> Tensor:
+        """Return what the network makes of a batch."""
+        found: Tensor = self.model(Tensor(inputs, device="cpu"))
+        return found
+
     def _backward(self, metrics: Metrics, inputs: Array, targets: Array, weight: float) -> float:
         """Add one batch's gradient, weighted by `weight`; return its part of the loss."""
-        outputs = self.model(Tensor(inputs, device="cpu"))
+        outputs = self.outputs(inputs)
         loss = self.task.loss(outputs, inputs, targets)
         self.memory.forward_done()
         self.task.count(metrics.counts, outputs.data, inputs, targets)
@@ -117,3 +127,6 @@ class HostStep(TrainingStep):
     def end(self) -> None:
         """End an epoch, or what was done of it: the threads that prepare batches may rest."""
         self._batches = iter(())
+
+    def close(self, done: bool) -> None:
+        """End with what the steps had opened; `done`: the run is at its end."""

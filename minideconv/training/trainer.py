@@ -23,21 +23,25 @@ from minideconv import random, tasks
 from minideconv.backend import Device, as_device, to_cpu
 from minideconv.backend.precisions import get_precision
 from minideconv.data.shard import shard_of, spread
-from minideconv.distributed import Communicator, Single
+from minideconv.data.transforms import Normalize
+from minideconv.distributed import Communicator, Single, on_rank_zero
 from minideconv.engine.cuda.streams import computing_on
 from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import GradScaler
+from minideconv.settings.setting import refusal
 from minideconv.tasks import Metrics
 from minideconv.tasks.data import normalization_to_dict
 from minideconv.training import build
 from minideconv.training.computing import loader_workers
 from minideconv.training.config import TrainConfig
 from minideconv.training.data_parallel import data_parallel_for
+from minideconv.training.feature_step import FeatureStep
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.step import DeviceStep
 from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
+from minideconv.training.pretrained import Pretrained, find_weights, load_pretrained
 from minideconv.training.recalibrate import recalibrate_batch_norm
 from minideconv.training.run.checkpoint import (
     Checkpoint,
@@ -74,6 +78,20 @@ class Trainer:
         The processes that train together, each with its part of every batch.
     device : Device, optional
         Where this process computes; by default the configuration's.
+    resume : str or Path, optional
+        A checkpoint of the run; `fit` goes on from there.
+
+    Attributes
+    ----------
+    pretrained : Pretrained or None
+        What became of the weight file that the network began with, in the run's first session.
+
+    Raises
+    ------
+    UsageError
+        If settings do not go together with the data, the network or the weight file.
+    CheckpointError
+        If the checkpoint cannot be read or holds another network.
 
     Examples
     --------
@@ -94,13 +112,22 @@ class Trainer:
         after_validation: Callable[[Trainer], None] | None = None,
         comm: Communicator | None = None,
         device: Device | None = None,
+        resume: str | Path | None = None,
     ) -> None:
+        checkpoint = None if resume is None else load_checkpoint(resume)
         self.config = config
         self.run = run
         self.strategy = data_parallel_for(comm or Single())
         self.show = Progress(quiet=True) if progress is None else progress
         self.after_validation = after_validation
         self.device = as_device(config.device) if device is None else device
+        if config.cache_features is not None and self.device.type == "gpu":
+            raise refusal(
+                lambda name: (
+                    f"{name('cache_features')} is for the CPU, but the run computes on the GPU, "
+                    f"which does without; leave it out or give {name('device')} cpu"
+                )
+            )
         kind = tasks.get(config.task)
         if train_data is None:
             train_data = kind.dataset(config, config.train_split, config.train_images)
@@ -109,7 +136,19 @@ class Trainer:
         self.train_data, self.val_data = train_data, val_data
         self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)
-        self.model = build.model(config, self.task.outputs).to(self.device)
+        self.model = build.model(config, self.task.outputs)
+        self.pretrained: Pretrained | None = None
+        self._about_weights: dict[str, Any] = {}
+        if checkpoint is not None:  # a weight file is not needed again
+            self.task.normalize = Normalize(**checkpoint.header["normalization"])
+            self._about_weights = checkpoint.header.get("pretrained", {})
+        elif config.pretrained is not None:
+            name, say = config.pretrained, self.show.message
+            path = on_rank_zero(comm or Single(), lambda: str(find_weights(name, say)))
+            self.pretrained = load_pretrained(self.model, config, path)
+            self.task.normalize = self.pretrained.normalize
+            self._about_weights = self.pretrained.about
+        self.model.to(self.device)
         self.strategy.prepare(self.model)
         on_gpu = self.device.type == "gpu"
         shard = self.strategy.rank, self.strategy.world_size
@@ -138,10 +177,15 @@ class Trainer:
             self.memory = MemoryWatch(
                 self.model, config.memory_budget, self.log, self.strategy.all_reduce_max
             )
-            self.steps = HostStep(
+            kind_of_step = HostStep if config.cache_features is None else FeatureStep
+            self.steps = kind_of_step(
                 self.model, self.task, config, self.journal, self.memory, self.strategy
             )
+            if isinstance(self.steps, FeatureStep):
+                self.steps.folder = None if run is None else run.path
         self._resumed: dict[str, Any] | None = None
+        if checkpoint is not None and resume is not None:
+            self._go_on_from(checkpoint, resume)
 
     @property
     def writes(self) -> bool:
@@ -188,6 +232,7 @@ class Trainer:
             finally:
                 self.plan.close()
                 self.memory.end()
+                self.steps.close(done=self.progress.epoch >= self.plan.epochs)
         return self.progress
 
     def _enter(self, number: int) -> Stage:
@@ -267,7 +312,8 @@ class Trainer:
         loader = self.task.loader(
             self.config,
             self.plan.stages[number].loader.dataset,
-            self.config.seed + 1,
+            # With views, the same ones as in training: their features may be there.
+            self.config.seed + (self.config.views_in_use == 0),
             cache_mb=0,
             as_bytes=True,
             shard=(self.strategy.rank, self.strategy.world_size),
@@ -275,8 +321,10 @@ class Trainer:
         )
         batches = itertools.islice(loader, self.config.recalibrate)
         inputs = (self.task.inputs(images, self.device) for images, _ in batches)
+        # Behind a cache of features only what is behind the frozen stages is computed.
+        forward = self.steps.outputs if isinstance(self.steps, FeatureStep) else None
         with computing_on(self.device):
-            recalibrate_batch_norm(self.model, inputs)
+            recalibrate_batch_norm(self.model, inputs, forward)
 
     def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float]:
         """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
@@ -372,17 +420,11 @@ class Trainer:
             **self.task.metadata(),
             "config": self.config.to_dict(),
             "progress": asdict(self.progress),
+            **({"pretrained": self._about_weights} if self._about_weights else {}),
         }
 
-    def resume(self, path: str | Path) -> None:
-        """Put the trainer where a checkpoint left off; `fit` goes on from there.
-
-        Raises
-        ------
-        CheckpointError
-            If the file cannot be read or holds another network.
-        """
-        checkpoint = load_checkpoint(path)
+    def _go_on_from(self, checkpoint: Checkpoint, path: str | Path) -> None:
+        """Put the trainer where a checkpoint left off."""
         check_model_state(self.model.arrays(), checkpoint.model_state, path)
         self.model.load_state_dict(checkpoint.model_state)
         self.journal.progress = RunProgress.from_dict(checkpoint.header["progress"])

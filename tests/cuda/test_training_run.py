@@ -138,9 +138,7 @@ def session(folder, settings, stop_at=None, resume=False):
     """Train into `folder`; stop after step `stop_at`."""
     config = TrainConfig(**settings)
     run = RunFolder(folder)
-    trainer = Trainer(config, run=run)
-    if resume:
-        trainer.resume(run.last)
+    trainer = Trainer(config, run=run, resume=run.last if resume else None)
     run.create(config)
 
     def step(info):

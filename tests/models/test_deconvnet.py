@@ -83,6 +83,18 @@ def test_a_small_window_of_fc6_makes_the_network_convolutional():
     assert again.num_parameters() == net.num_parameters()
 
 
+def test_a_padded_fc6_may_see_more_than_the_map():
+    net = _small(fc_kernel=(3, 5), padding="same", deconvolutions=1, output_stride=4)
+    assert net(Tensor(_image(2, 3, 19, 23))).shape == (2, 4, 19, 23)
+    assert [name for name, _ in net.named_children() if "deconv" in name] == [
+        "fc6_deconv",
+        "deconv3_1",
+    ]
+    again = models.build("deconvnet", json.loads(json.dumps(net.config())))
+    assert again.config() == net.config()
+    assert list(again.state_dict()) == list(net.state_dict())
+
+
 def test_larger_images_than_the_input_size_are_treated_fully_convolutionally():
     assert _small()(Tensor(_image(2, 3, 37, 40))).shape == (2, 4, 37, 40)
 
@@ -110,6 +122,12 @@ def test_wrong_inputs(shape, message):
         ({"fc": -1}, "fc is -1"),
         ({"fc_kernel": 3}, r"fc_kernel is \(3, 3\); .* must be between \(1, 1\) and \(2, 2\)"),
         ({"fc_kernel": 0}, r"fc_kernel is \(0, 0\)"),
+        ({"fc_kernel": 2, "padding": "same"}, r"fc_kernel is \(2, 2\); .*both sides must be odd"),
+        ({"padding": "valid"}, "padding is 'valid'; it must be one of 'paper', 'same'"),
+        ({"batch_norm": True}, "batch_norm is True; it must be one of 'all', 'head', 'fc', 'none'"),
+        ({"output_stride": 8}, "output_stride is 8; it must be one of 1, 2, 4"),
+        ({"deconvolutions": 0}, "deconvolutions is 0; it must be at least 1"),
+        ({"dropout": 1.5}, "1.5"),
     ],
 )
 def test_wrong_arguments(change, message):

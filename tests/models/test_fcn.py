@@ -92,7 +92,7 @@ def test_the_enlargement_learns_only_if_asked_to(learn):
 
 
 def test_config_rebuilds_the_network():
-    network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm=True, dropout=0.25)
+    network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm="all", dropout=0.25)
     again = models.build("fcn8s", network.config())
     again.load_state_dict(network.state_dict())
     x = image((40, 33))

@@ -86,7 +86,7 @@ def test_the_commands_train_it_and_use_it(tmp_path, capsys):
     assert report.main([str(folder)]) == 0
     page = (folder / "report.html").read_text()
     assert "<h1>Tiny on drawn shapes</h1>" in page
-    assert "channels 4, leaky True, rate None, input 16×16" in text_of(page)
+    assert "channels 4, leaky True, input 16×16" in text_of(page)
     assert '<tr class="changed"><td>channels</td><td>4</td></tr>' in page
     assert "depth" not in text_of(page)
 
@@ -186,7 +186,9 @@ def test_a_network_gets_of_the_run_what_it_has_an_argument_for():
     }
     assert TrainConfig(input_size=20, fc_kernel=0, depth=2).model_arguments(3) == {
         **{"num_classes": 3, "in_channels": 3, "input_size": 20, "recompute": False},
-        **{"width": 16, "fc": 256, "stages": 2, "fc_kernel": None},
+        **{"width": 16, "fc": 256, "stages": 2, "fc_kernel": None, "padding": "paper"},
+        **{"batch_norm": "all", "dropout": 0.0, "deconvolutions": None, "output_stride": 1},
+        "coarse_scores": False,
     }
 
 

@@ -24,7 +24,7 @@ def points(n, d, seed, spread=3.0):
 @given(dimensions, seeds, st.sampled_from(["reference", "fast"]))
 def test_a_point_is_the_weighted_mean_of_its_corners(d, seed, how):
     """And the corners are a simplex: remainders 0 to d by d + 1, d + 1 different points."""
-    y = permutohedral._on_the_plane(points(40, d, seed))
+    y = permutohedral.embed(points(40, d, seed))
     low = np.full(d, -10_000)
     radix = 20_000 ** np.arange(min(d, 4)).astype(np.int64)  # 64 bits hold four coordinates
     for first in range(0, d, 4):
@@ -44,7 +44,7 @@ def test_a_point_is_the_weighted_mean_of_its_corners(d, seed, how):
 @given(dimensions, seeds)
 def test_the_embedding_keeps_angles_and_has_the_scale_of_the_paper(d, seed):
     f = points(6, d, seed).astype(np.float64)
-    y = permutohedral._on_the_plane(f.astype(np.float32))
+    y = permutohedral.embed(f.astype(np.float32))
     np.testing.assert_allclose(y.sum(axis=1), 0, atol=1e-9)
     np.testing.assert_allclose(y @ y.T, (f @ f.T) * (d + 1) ** 2 * 2 / 3, rtol=1e-5, atol=1e-4)
 

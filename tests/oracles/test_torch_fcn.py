@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minideconv import Tensor, models
-from minideconv.models.deconvnet import STAGES
+from minideconv.models.blocks import STAGES
 
 NETWORKS = {32: models.FCN32s, 16: models.FCN16s, 8: models.FCN8s}
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from vgg_file import vgg16_file
 
-from minideconv import ops
+from minideconv import Tensor, no_grad, ops
+from minideconv.data.transforms import resize_image
 from minideconv.interop import CAFFE, match, read_weights
+from minideconv.training import TrainConfig, build
+from minideconv.training.pretrained import load_pretrained
 from minideconv.weights import main
 
 pytestmark = pytest.mark.cpu  # files are read on the host
@@ -78,3 +81,32 @@ def test_the_command_knows_the_file(path, capsys):
     assert "to be fed: BGR, 0..255, less (103.939, 116.779, 123.68)" in out
     assert "Visual Geometry Group, University of Oxford" in out
     assert "licence: CC BY 4.0" in out
+
+
+def test_features_of_a_run_are_those_of_pytorch(torch, path, weights):
+    """All five stages of FCN-8s as `--pretrained` makes it, in float32, against float64."""
+    config = TrainConfig(model="fcn8s", width=64, fc=8, batch_norm=False)
+    network = build.model(config, 21).eval()
+    loaded = load_pretrained(network, config, path)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (9, 13, 3), np.uint8)
+    image = resize_image(noise, (72, 104))  # smooth, as a photograph is
+    with no_grad():
+        features = network.encode(Tensor(loaded.normalize.image(image)[None]), 5).maps[-1].numpy()
+    arrays = match(weights).arrays
+    pixels = image[..., ::-1].astype(np.float64) - [103.939, 116.779, 123.68]
+    y = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
+    for stage, count in enumerate((2, 2, 3, 3, 3), 1):
+        for i in range(1, count + 1):
+            weight, bias = (
+                torch.from_numpy(arrays[f"conv{stage}_{i}.layer.{kind}"]).double()
+                for kind in ("weight", "bias")
+            )
+            y = torch.relu(torch.conv2d(y, weight, bias, padding=1))
+        y = torch.max_pool2d(y, 2, ceil_mode=True)
+    expected = y.numpy()
+    assert features.shape == expected.shape == (1, 512, 3, 4)
+    assert expected.max() > 10
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-5 * expected.max())
+    assert loaded.about["source"].startswith("Visual Geometry Group, University of Oxford")
+    assert "licence: CC BY 4.0" in loaded.report

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minideconv import Tensor
+from minideconv.backend import device_of, to_cpu
 from minideconv.backend.algorithms import algorithm
 from minideconv.errors import UsageError
 from minideconv.segmentation.crf import DenseCRF
@@ -170,8 +171,9 @@ def test_what_an_image_cannot_take_is_one_sentence():
             DenseCRF(**narrow).refine(p, image)
 
 
-def test_scores_may_be_on_the_network_s_device():
+def test_it_computes_where_the_scores_are():
     p, image = example(6, 5, 4)
-    q = DenseCRF().refine(Tensor(p).data, image)
-    assert isinstance(q, np.ndarray)
-    np.testing.assert_array_equal(q, DenseCRF().refine(p, image))
+    scores = Tensor(p).data
+    q = DenseCRF().refine(scores, image)
+    assert device_of(q) == device_of(scores)
+    np.testing.assert_allclose(to_cpu(q), DenseCRF().refine(p, image), atol=1e-6)

@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import signal
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
+from stopped_runs import assert_same_run, lines, plain, run
 
 from minideconv.errors import CheckpointError
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint
-from minideconv.training.run.folder import RunFolder
 from minideconv.training.trainer import Trainer
 
 pytestmark = pytest.mark.long_on_fakecuda  # tests/cuda/test_training_run.py resumes there
-
-TIMING = {"elapsed", "images_per_second", "data_wait", "memory"}
-
-
-def run(
-    folder: Path,
-    settings: dict[str, Any],
-    stop_at: int | None = None,
-    resume: bool = False,
-    in_validation: int | None = None,
-) -> Trainer:
-    """Train into `folder`; stop after step `stop_at`, or in the n-th validation."""
-    config = TrainConfig(**settings)
-    run_folder = RunFolder(folder)
-    trainer = Trainer(config, run=run_folder)
-    if resume:
-        trainer.resume(run_folder.last)
-    run_folder.create(config)
-    validations = 0
-
-    def step(info: Any) -> None:
-        if trainer.progress.step == stop_at:
-            trainer.stop.ask()
-
-    def work(what: str, done: int, total: int) -> None:
-        nonlocal validations
-        validations += done == 1
-        if validations == in_validation and done == 1:
-            trainer.stop.ask(signal.SIGTERM)
-
-    trainer.show.step = step
-    trainer.show.work = work
-    trainer.fit()
-    return trainer
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    text = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMING} for line in text]
-
-
-def plain(tree: Any) -> Any:
-    """Arrays as bytes, so that trees compare bit by bit."""
-    if isinstance(tree, np.ndarray):
-        return (str(tree.dtype), tree.shape, tree.tobytes())
-    if isinstance(tree, dict):
-        return {key: plain(value) for key, value in tree.items()}
-    return [plain(value) for value in tree] if isinstance(tree, list) else tree
-
-
-def assert_same_run(first: Path, second: Path) -> None:
-    for name in ("last", "best"):
-        one = load_checkpoint(first / "checkpoints" / f"{name}.npz")
-        two = load_checkpoint(second / "checkpoints" / f"{name}.npz")
-        assert plain(one.model_state) == plain(two.model_state), name
-        assert plain(one.state) == plain(two.state), name
-        one.header["progress"].pop("elapsed")
-        two.header["progress"].pop("elapsed")
-        assert one.header == two.header, name
-    assert lines(first) == lines(second)
 
 
 @pytest.fixture(params=["adamw", "sgd"])
@@ -200,8 +134,8 @@ def test_resuming_a_finished_run_does_nothing(tiny, tmp_path):
 
 def test_resuming_another_network_names_the_difference(tiny, tmp_path):
     run(tmp_path / "run", {**tiny, "epochs": 1, "epochs_stage2": 0})
-    other = Trainer(TrainConfig(**{**tiny, "width": 3}))
+    last = tmp_path / "run" / "checkpoints" / "last.npz"
     with pytest.raises(
         CheckpointError, match=r"its conv1_1\.layer\.weight has shape \(2, 3, 3, 3\)"
     ):
-        other.resume(tmp_path / "run" / "checkpoints" / "last.npz")
+        Trainer(TrainConfig(**{**tiny, "width": 3}), resume=last)

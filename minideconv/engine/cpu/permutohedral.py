@@ -35,7 +35,7 @@ def simplices(
 
 
 @reference.distinct.faster("cpu")
-def distinct(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def distinct(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, None] | None:
     """Return the different codes in order, and for each code its number among them."""
     if not compiled():
         return None
@@ -51,7 +51,7 @@ def distinct(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     found, order = table[:, 0], np.argsort(table[:, 0])
     sorted_number = np.empty(count, np.int32)
     sorted_number[table[order, 1]] = np.arange(count, dtype=np.int32)
-    return found[order], sorted_number[numbers].reshape(codes.shape)
+    return found[order], sorted_number[numbers].reshape(codes.shape), None
 
 
 @reference.find.faster("cpu")

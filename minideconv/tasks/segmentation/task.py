@@ -10,7 +10,7 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
-from minideconv.backend import Array, device_of, get_xp, to_device
+from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID, overlay
@@ -25,6 +25,7 @@ from minideconv.settings.run import RunConfig
 from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.registry import register
 from minideconv.tasks.results import MainMetric, Metrics, text_table
+from minideconv.tasks.segmentation.class_weights import class_weights
 from minideconv.tasks.segmentation.details import SegmentationDetails
 from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
@@ -62,6 +63,8 @@ class Segmentation(Task):
     normalize : Normalize, optional
     label_smoothing : float
         Share of the truth spread over all classes, in training.
+    class_weights : array (K,), optional
+        The weight of each class in the loss; all have the same if left out.
     """
 
     main_metric = MainMetric("mean_iou", "IoU", "mean IoU", top=1.0)
@@ -77,16 +80,21 @@ class Segmentation(Task):
         classes: Sequence[str],
         normalize: Normalize | None = None,
         label_smoothing: float = 0.0,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         super().__init__(normalize)
         self.classes = list(classes)
         self.outputs = len(self.classes)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+        self._weights_there: dict[Device, Array] = {}
 
     @classmethod
     def from_config(cls, config: RunConfig, data: Any) -> Self:
         """Make it for the classes of `data`."""
-        return cls(data.classes, label_smoothing=config.label_smoothing)
+        weights = None
+        if config.class_weights > 0:
+            weights = class_weights(data, len(data.classes), config.class_weights)
+        return cls(data.classes, None, config.label_smoothing, weights)
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
@@ -139,13 +147,27 @@ class Segmentation(Task):
         if ((targets >= len(self.classes)) & (targets != VOID)).any():
             check_labels(targets, len(self.classes), VOID)
 
-    def weight(self, targets: np.ndarray) -> int:
-        """Return the number of pixels that count."""
-        return int(np.count_nonzero(targets != VOID))
+    def weight(self, targets: np.ndarray) -> float:
+        """Return the number of pixels that count, or the sum of their weights."""
+        if self.class_weights is None:
+            return int(np.count_nonzero(targets != VOID))
+        return float(self.class_weights[targets[targets != VOID]].sum(dtype=np.float64))
 
     def loss(self, outputs: Tensor, inputs: Array, targets: Array) -> Tensor:
         """Return the cross entropy over the pixels that count."""
-        return _cross_entropy(outputs, targets, self.label_smoothing)
+        return self._cross_entropy(outputs, targets, self.label_smoothing)
+
+    def _cross_entropy(self, outputs: Tensor, targets: Array, label_smoothing: float) -> Tensor:
+        if get_xp(targets) is np:
+            targets = targets.astype(np.int64)
+        device, weight = outputs.device, None
+        if self.class_weights is not None:
+            if device not in self._weights_there:
+                self._weights_there[device] = to_device(self.class_weights, device)
+            weight = self._weights_there[device]
+        return F.cross_entropy(
+            outputs, targets, weight, ignore_index=VOID, label_smoothing=label_smoothing
+        )
 
     def metrics(self) -> ConfusionMatrix:
         """Return an empty confusion matrix."""
@@ -224,14 +246,15 @@ class Segmentation(Task):
 
     def evaluate_image(
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray
-    ) -> tuple[Tensor, int]:
+    ) -> tuple[Tensor, float]:
         """Count all pixels of an image; the loss is that of some 64 x 64 of them."""
         labels = to_device(target, device_of(outputs))
         self.count(counts, outputs[None], image[None], labels[None])
         # The loss is for the curve only: a grid of pixels will do.
         step = slice(None, None, max(1, max(target.shape) // 64))
         some = Tensor(outputs[(slice(None), step, step)][None], device=device_of(outputs))
-        return _cross_entropy(some, labels[step, step][None]), self.weight(target[step, step])
+        loss = self._cross_entropy(some, labels[step, step][None], label_smoothing=0.0)
+        return loss, self.weight(target[step, step])
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> tuple[list[bytes], str]:
         """Return the mask and its overlay, and which share of the image each class has."""
@@ -253,9 +276,3 @@ class Segmentation(Task):
         samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}
         draw_activations(predictor, sets["val"], save)
         return {"samples": samples}
-
-
-def _cross_entropy(outputs: Tensor, targets: Array, label_smoothing: float = 0.0) -> Tensor:
-    if get_xp(targets) is np:
-        targets = targets.astype(np.int64)
-    return F.cross_entropy(outputs, targets, ignore_index=VOID, label_smoothing=label_smoothing)

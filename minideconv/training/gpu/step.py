@@ -79,6 +79,9 @@ class DeviceStep(TrainingStep):
         """End an epoch, or what was done of it."""
         self._prefetcher.close()
 
+    def close(self, done: bool) -> None:
+        """End with what the steps had opened: on a GPU nothing that is kept."""
+
     # -- A step ---------------------------------------------------------------------------------
 
     def take(self, stage: Stage, count: int) -> None:

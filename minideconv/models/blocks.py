@@ -1,0 +1,59 @@
+"""What FCN, DeconvNet and VGG-16 are made of: the table of their stages, and their unit, `Block`.
+
+Source: Simonyan, Zisserman (ICLR 2015), table 1, configuration D, for the convolutions; Noh, Hong,
+Han (ICCV 2015), Figure 2, for the deconvolutions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minideconv.autograd import Tensor
+from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, Module, ReLU
+from minideconv.nn.fusion import norm_relu_pool
+
+__all__ = ["NORMALISED", "OUTPUT_STRIDES", "STAGES", "Block"]
+
+# Figure 2 as a table. A row is one resolution: on its left the convolutions in front of a pooling,
+# on its right the deconvolutions that follow its unpooling; the numbers are output channels in
+# units of `width`. At input 224 the maps of the rows are 224, 112, 56, 28 and 14 pixels wide.
+#    convolution  deconvolution
+STAGES = (
+    ((1, 1), (1, 1)),
+    ((2, 2), (2, 1)),
+    ((4, 4, 4), (4, 4, 2)),
+    ((8, 8, 8), (8, 8, 4)),
+    ((8, 8, 8), (8, 8, 8)),
+)
+
+
+NORMALISED = {
+    "all": frozenset({"trunk", "fc", "decoder"}),
+    "head": frozenset({"fc", "decoder"}),
+    "fc": frozenset({"fc"}),
+    "none": frozenset(),
+}
+"""For each value of ``batch_norm`` the parts of the network that have batch normalisation."""
+
+OUTPUT_STRIDES = (1, 2, 4, 8, 16)
+"""Pixels of the image for each pixel of a decoder that ends behind one of the unpoolings."""
+
+
+class Block(Module):
+    """The unit of the network: (transposed) convolution, batch normalisation, ReLU."""
+
+    def __init__(
+        self, layer: Conv2d | ConvTranspose2d, channels: int, batch_norm: bool = True
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        self.bn = BatchNorm2d(channels) if batch_norm else None
+        self.relu = ReLU()
+
+    def forward(self, x: Tensor, pool: Module | None = None) -> Any:
+        """Apply the three; with `pool` that too, and return what it returns."""
+        y = self.layer(x)
+        if self.bn is None:
+            y = self.relu(y)
+            return y if pool is None else pool(y)
+        return norm_relu_pool(y, self.bn, self.relu, pool)

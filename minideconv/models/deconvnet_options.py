@@ -1,0 +1,111 @@
+"""What a training run may choose about a DeconvNet, and which values the network accepts."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from minideconv.models.blocks import NORMALISED, OUTPUT_STRIDES
+from minideconv.models.registry import NetworkOptions
+from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, FRACTION, refusal, setting
+
+__all__ = ["DeconvNetOptions", "check_choices"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeconvNetOptions(NetworkOptions):
+    """What a training run chooses; its defaults are those of a network that a laptop trains."""
+
+    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
+    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
+    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
+    fc_kernel: int = setting(
+        1,
+        "window of fc6 (0: the whole map, the paper's; a small one learns from fewer images)",
+        metavar="PIXELS",
+        **AT_LEAST_0,
+    )
+    padding: str = setting(
+        "paper",
+        "paper: none at fc6, whose map shrinks; same: fc6 keeps the map's size",
+        choices=("paper", "same"),
+    )
+    batch_norm: str = setting(
+        "all",
+        "where batch normalisation is: everywhere (all, the paper's), behind the trunk (head), at "
+        "fc6 and fc7 alone (fc), or nowhere (none)",
+        choices=tuple(NORMALISED),
+    )
+    dropout: float = setting(
+        0.0, "share of fc6's and fc7's values that training drops", metavar="P", **FRACTION
+    )
+    deconvolutions: int = setting(
+        0,
+        "transposed convolutions behind each unpooling, at most (0: the paper's, 2 or 3)",
+        **AT_LEAST_0,
+    )
+    output_stride: int = setting(
+        1,
+        "pixels of the image for each pixel of the decoder's output, which is enlarged bilinearly "
+        "(the paper: 1)",
+        metavar="PIXELS",
+        legal=OUTPUT_STRIDES.__contains__,
+        legal_text="1, 2, 4, 8 or 16",
+    )
+    coarse_scores: bool = setting(
+        False, "add the scores that fc7 gives, enlarged: a skip connection that the paper has not"
+    )
+    decoder_init: str = setting(
+        "he",
+        "he: random weights; scores: the decoder begins as an enlargement of the scores of the "
+        "FCN-32s in --pretrained",
+        choices=("he", "scores"),
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `DeconvNet`, which has names of its own for some of them."""
+        values = dataclasses.asdict(self)
+        del values["decoder_init"]  # about the weights
+        values["stages"] = values.pop("depth")
+        for name in ("fc_kernel", "deconvolutions"):
+            values[name] = values[name] or None
+        return values
+
+    def check(self) -> None:
+        """Refuse a start from scores where batch normalisation would change them."""
+        super().check()
+        if self.decoder_init == "scores" and self.batch_norm in ("all", "head"):
+            raise refusal(
+                lambda name: (
+                    f"{name('decoder_init')} is scores, which batch normalisation in the decoder"
+                    f" would change; {name('batch_norm')} is {self.batch_norm}, it must be fc or"
+                    " none"
+                )
+            )
+
+
+def check_choices(
+    padding: str,
+    kernel: tuple[int, int],
+    batch_norm: str,
+    deconvolutions: int | None,
+    output_stride: int,
+    stages: int,
+) -> None:
+    """Refuse values that the network has no meaning for."""
+    strides = OUTPUT_STRIDES[:stages]
+    for name, value, legal in (
+        ("padding", padding, ("paper", "same")),
+        ("batch_norm", batch_norm, tuple(NORMALISED)),
+        ("output_stride", output_stride, strides),
+    ):
+        if value not in legal:
+            among = ", ".join(map(repr, legal))
+            raise ValueError(f"deconvnet: {name} is {value!r}; it must be one of {among}")
+    if padding == "same" and (kernel[0] % 2 == 0 or kernel[1] % 2 == 0):
+        raise ValueError(
+            f"deconvnet: fc_kernel is {kernel}; with padding 'same' both sides must be odd"
+        )
+    if deconvolutions is not None and deconvolutions < 1:
+        raise ValueError(f"deconvnet: deconvolutions is {deconvolutions}; it must be at least 1")
