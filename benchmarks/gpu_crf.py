@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.crf import CLASSES, picture
 from benchmarks.gpu_device import Row, take_turns
 from benchmarks.modes import BenchmarkError
 from minideconv.backend import to_cpu, to_device
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["dense_crf"]
 
-CLASSES = 21
 TOLERANCE = 1e-3
 """Of a probability: float32 sums in two orders, through all iterations."""
 
@@ -42,8 +42,8 @@ def dense_crf(
         yield {"name": "left out", "because": "Pillow, which segmentation needs, is missing"}
         return
     crf = DenseCRF(method="lattice", iterations=iterations)
-    apart = _apart(crf, *_picture(*small))
-    p, image = _picture(*size)
+    apart = _apart(crf, *picture(*small))
+    p, image = picture(*size)
     p, image = to_device(p, "gpu"), to_device(image, "gpu")
     yield _row(size, f"whole, {iterations} iterations", {"ours": partial(crf.refine, p, image)},
                rounds, least, apart)  # fmt: skip
@@ -71,16 +71,6 @@ def _row(
     shape = f"{CLASSES}x{size[0]}x{size[1]}"
     times = take_turns(calls, rounds, least)
     return {"name": "dense CRF", "part": part, "shape": shape, "from_cpu": apart, "ms": times}
-
-
-def _picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return coarse probabilities, and rectangles of colours with noise."""
-    rng = np.random.default_rng(0)
-    y, x = (np.linspace(0, 7, n).astype(int) for n in (height, width))
-    scores = rng.standard_normal((CLASSES, 8, 8))[:, y][:, :, x] * 2
-    image = rng.integers(0, 256, (8, 8, 3))[y][:, x] + rng.normal(0, 10, (height, width, 3))
-    p = np.exp(scores + 0.3 * rng.standard_normal(scores.shape))
-    return (p / p.sum(axis=0)).astype(np.float32), np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _apart(crf: DenseCRF, p: np.ndarray, image: np.ndarray) -> float:

@@ -18,7 +18,7 @@ from minideconv.settings import command_line
 from minideconv.settings.options import given_options
 from minideconv.tasks.segmentation.mask_files import MaskFiles, masks_folder
 from minideconv.training.computing import computing
-from minideconv.training.config import TrainConfig
+from minideconv.training.run.evaluation_data import evaluation_data
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.progress import make_progress
 from minideconv.training.run.trained import load_trained
@@ -38,15 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = command_line.make_parser("evaluate", _DESCRIPTION)
     command_line.add_inference_options(parser, tasks.inference_settings())
-    parser.add_argument("--data", choices=("shapes", "voc"), default=argparse.SUPPRESS,
-                        help="another data set than the run's")  # fmt: skip
-    parser.add_argument("--data-root", metavar="DIR", default=argparse.SUPPRESS,
-                        help="its folder (for voc)")  # fmt: skip
-    parser.add_argument("--split", metavar="NAME", help="image list [the run's validation list]")
-    parser.add_argument("--limit", metavar="N", type=command_line.positive,
-                        help="only N images, spread evenly over the list [all]")  # fmt: skip
-    parser.add_argument("-b", "--batch-size", metavar="N", type=command_line.positive, default=16,
-                        help="images in one forward [16]")  # fmt: skip
+    command_line.add_data_options(parser, "image list [the run's validation list]")
     parser.add_argument(
         "--json",
         metavar="FILE",
@@ -81,23 +73,12 @@ def _main(arguments: Sequence[str]) -> int:
         options.ensemble,
         **given_options(options, tasks.inference_settings()),
     )
-    images, what = _images(options, trained)
+    split = options.split or trained.header["config"]["val_split"]
+    images, what = evaluation_data(trained, split, given_options(options, ("data", "data_root")))
     if problem := trained.task.data_mismatch(images):
         raise UsageError(f"{trained.path} {problem}")
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
         return _evaluate(options, trained, images, what)
-
-
-def _images(options: argparse.Namespace, trained: Any) -> tuple[Any, str]:
-    """Build the data set to evaluate on; what is not given is as in the run."""
-    header = trained.header
-    changes = given_options(options, ("data", "data_root"))
-    config = TrainConfig.from_dict({**header["config"], **changes})
-    split = options.split or config.val_split
-    count = {config.train_split: config.train_images, config.val_split: config.val_images}
-    same = config.data == header["config"]["data"]
-    images = trained.task.dataset(config, split, count.get(split, 0) if same else 0)
-    return images, f"{config.data} {split}"
 
 
 def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str) -> int:

@@ -48,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "train": PROGRAM,
     "evaluate": PROGRAM,
     "predict": PROGRAM,
+    "fit_crf": {"backend", "data", "segmentation"},
     "report": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
     "__main__": PROGRAM,

@@ -39,7 +39,7 @@ import numpy.typing as npt
 from minideconv.backend import Array, device_of, get_xp, to_device
 from minideconv.backend.dispatch import on_device_of
 from minideconv.engine.cuda import memory
-from minideconv.errors import MinideconvError
+from minideconv.errors import MinideconvError, UsageError
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
 
@@ -48,6 +48,8 @@ __all__ = ["METHODS", "NORMALIZATIONS", "PRESETS", "DenseCRF"]
 Filter = Callable[[Array], Array]
 
 EXACT = 64 * 64  # pixels up to which "auto" computes the matrices: 64 MiB each
+MOST = 10_000  # pixels up to which they can be asked for: 800 MB while one is made
+FAR = 1e9  # standard deviations across an image at most; the lattice has its own limit below
 LEAST = 1e-8  # probabilities below count as this
 NORMALIZATIONS = ("symmetric", "after", "before", "none")
 METHODS = ("auto", "exact", "lattice")
@@ -126,6 +128,8 @@ class DenseCRF:
         ------
         ValueError
             If the shapes do not fit, or a probability is not in [0, 1].
+        UsageError (a ValueError)
+            If the image is too large for the method, or a kernel too narrow for the image.
         MinideconvError
             If the GPU has too little memory for this image.
         """
@@ -162,7 +166,15 @@ class DenseCRF:
 
     def _filters(self, image: Array) -> list[Filter]:
         """Return the kernels, normalised and weighted, as linear maps of (pixels, C)."""
-        xp = get_xp(image)
+        xp, pixels = get_xp(image), image.shape[0] * image.shape[1]
+        exact = self.method == "exact" or (self.method == "auto" and pixels <= EXACT)
+        if exact and pixels > MOST:
+            raise UsageError(
+                f"DenseCRF: method is exact, but an image has {pixels:,} pixels; with more than"
+                f" {MOST:,} the matrices are too large; it must be lattice, or auto"
+            )
+        if self._deviations(max(image.shape[:2])) > FAR:
+            raise _too_narrow(pixels)
         positions = xp.indices(image.shape[:2], np.float32).reshape(2, -1)[::-1].T  # (x, y)
         colors = image.reshape(-1, 3) / np.float32(self.bilateral_color)
         kernels = []
@@ -171,9 +183,17 @@ class DenseCRF:
             kernels.append((self.bilateral_weight, features))
         if self.spatial_weight > 0:
             kernels.append((self.spatial_weight, positions / np.float32(self.spatial_position)))
-        exact = self.method == "exact" or (self.method == "auto" and len(positions) <= EXACT)
         build = _exact if exact else _on_lattice
         return [build(features, weight, self.normalization) for weight, features in kernels]
+
+    def _deviations(self, side: int) -> float:
+        """Return how many standard deviations the two ends of a feature's range are apart."""
+        spread = [0.0]
+        if self.bilateral_weight > 0:
+            spread += [side / self.bilateral_position, 255 / self.bilateral_color]
+        if self.spatial_weight > 0:
+            spread.append(side / self.spatial_position)
+        return max(spread)
 
 
 PRESETS = {
@@ -199,6 +219,13 @@ def _too_large(p: Array) -> MinideconvError:
     )
 
 
+def _too_narrow(pixels: int) -> UsageError:
+    return UsageError(
+        f"DenseCRF: a kernel is too narrow for an image of {pixels:,} pixels; its standard"
+        " deviations must be greater"
+    )
+
+
 def _exact(features: Array, weight: float, normalization: str) -> Filter:
     """Return the map by the matrix of all pairs' Gaussians."""
     xp = get_xp(features)
@@ -212,7 +239,10 @@ def _exact(features: Array, weight: float, normalization: str) -> Filter:
 
 def _on_lattice(features: Array, weight: float, normalization: str) -> Filter:
     """Return the map by the permutohedral lattice."""
-    points = lattice(features)
+    try:
+        points = lattice(features)
+    except ValueError as error:
+        raise _too_narrow(len(features)) from error
     sums = lattice_filter(get_xp(features).ones((len(features), 1), np.float32), points)
     before, after = _scales(sums, normalization)
     return partial(lattice_filter, points=points.scaled(before, weight * after))

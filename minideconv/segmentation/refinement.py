@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from minideconv.backend import Array, device_of, to_cpu, to_device
+from minideconv.backend import Array
 from minideconv.ops.activations import softmax
 from minideconv.segmentation.crf import DenseCRF
 from minideconv.segmentation.ensemble import Rule, in_step, joined
@@ -29,7 +29,7 @@ class CRFSegmenter(Predictor):
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
         """Yield the logarithms of each image's refined probabilities."""
         for image, (scores,) in in_step([self.predictor], images):
-            yield as_scores(_refined(self.crf, softmax(scores, 0), image))
+            yield as_scores(self.crf.refine(softmax(scores, 0), image))
 
 
 def all_ways(
@@ -69,11 +69,6 @@ def all_ways(
         if len(members) > 1:
             found["ensemble"] = softmax(joined(scores, rule), 0)
         if crf is not None:
-            refined = {f"{name} + CRF": _refined(crf, p, image) for name, p in found.items()}
+            refined = {f"{name} + CRF": crf.refine(p, image) for name, p in found.items()}
             found |= refined
         yield found
-
-
-def _refined(crf: DenseCRF, probabilities: Array, image: Image) -> Array:
-    """Return what the CRF, which works on the CPU, makes of them, on their device."""
-    return to_device(crf.refine(to_cpu(probabilities), image), device_of(probabilities))

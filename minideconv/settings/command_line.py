@@ -27,6 +27,7 @@ from minideconv.settings.setting import Setting
 
 __all__ = [
     "HelpFormatter",
+    "add_data_options",
     "add_inference_options",
     "machine_settings",
     "make_parser",
@@ -95,6 +96,33 @@ def add_inference_options(
     settings = MachineSettings.settings()
     settings["threads"] = dataclasses.replace(settings["threads"], default=0)
     add_options(parser, {**inference, **settings})
+
+
+def add_data_options(parser: argparse.ArgumentParser, split: str, limit: int | None = None) -> None:
+    """Add the options of the images on which a trained network is used.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    split : str
+        The help of ``--split``.
+    limit : int, optional
+        How many images, if it is not given; all if left out.
+    """
+    parser.add_argument("--data", choices=("shapes", "voc"), default=argparse.SUPPRESS,
+                        help="another data set than the run's")  # fmt: skip
+    parser.add_argument("--data-root", metavar="DIR", default=argparse.SUPPRESS,
+                        help="its folder (for voc)")  # fmt: skip
+    parser.add_argument("--split", metavar="NAME", help=split)
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=positive,
+        default=limit,
+        help=f"only N images, spread evenly over the list [{limit or 'all'}]",
+    )
+    parser.add_argument("-b", "--batch-size", metavar="N", type=positive, default=16,
+                        help="images in one forward [16]")  # fmt: skip
 
 
 def machine_settings(options: argparse.Namespace) -> MachineSettings:

@@ -8,6 +8,7 @@ import pytest
 from minideconv import Tensor
 from minideconv.backend import device_of, to_cpu
 from minideconv.backend.algorithms import algorithm
+from minideconv.errors import UsageError
 from minideconv.segmentation.crf import DenseCRF
 
 
@@ -155,6 +156,19 @@ def test_bad_arrays():
     p[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="nan"):
         DenseCRF().refine(p, image)
+
+
+def test_what_an_image_cannot_take_is_one_sentence():
+    p, image = example(110, 100, 2)
+    with pytest.raises(UsageError, match="method is exact, but an image has 11,000 pixels"):
+        DenseCRF(method="exact").refine(p, image)
+    for narrow in (
+        {"bilateral_color": 1e-30},
+        {"bilateral_color": 1e-3},
+        {"spatial_position": 1e-9},
+    ):
+        with pytest.raises(UsageError, match="a kernel is too narrow for an image of 11,000"):
+            DenseCRF(**narrow).refine(p, image)
 
 
 def test_it_computes_where_the_scores_are():
