@@ -109,11 +109,15 @@ class Segmenter(Predictor):
             raise ValueError("Segmenter.scores: windows is empty; there must be at least one")
         if join not in JOINS:
             raise ValueError(f"Segmenter.scores: join is {join!r}; it must be 'max' or 'sum'")
-        maps = self._maps((image, window) for window in windows)
+        maps = self.window_scores(image, windows)
         joined = next(maps)
         for scores in maps:
             joined = _joined(joined, scores, join)
         return _at_least_zero(joined) if from_zero and join == "max" else joined
+
+    def window_scores(self, image: Image, windows: Iterable[Window]) -> Iterator[Array]:
+        """Yield the scores of each window alone: (C, H, W), zero in the image around it."""
+        return self._maps((image, window) for window in windows)
 
     def labels(
         self,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minideconv.backend import Array
 from minideconv.data.transforms import Normalize
-from minideconv.data.windows import Window
+from minideconv.data.windows import Window, whole_image_window
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Join, Segmenter
 from minideconv.segmentation.predictor import Image, Labels
@@ -72,6 +72,8 @@ class InstanceSegmenter(Segmenter):
     def windows(self, image: Image) -> list[Window]:
         """Return the windows of an image."""
         height, width = image.shape[:2]
+        if min(height, width) < 2:  # nothing has two sides in there
+            return [whole_image_window(height, width)]
         return best_windows(self.propose(image), height, width, self.proposals, self.min_box)
 
     def scores(

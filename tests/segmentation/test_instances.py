@@ -118,3 +118,20 @@ def test_an_image_without_boxes_is_looked_at_whole(image):
     np.testing.assert_array_equal(
         to_cpu(segmenter.scores(grey)), to_cpu(Segmenter(Net(), SIZE).scores(grey))
     )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1), (2, 2)])
+def test_the_smallest_images(shape):
+    image = np.full((*shape, 3), 200, np.uint8)
+    segmenter = InstanceSegmenter(Net(), SIZE)
+    assert segmenter.windows(image) == [whole_image_window(*shape)]
+    assert segmenter.labels(image).shape == shape
+
+
+def test_the_maps_of_single_windows(image):
+    segmenter, windows = Segmenter(Net(), SIZE), squared(BOXES, 16, 24)
+    maps = list(segmenter.window_scores(image, windows))
+    for one, window in zip(maps, windows, strict=True):
+        np.testing.assert_allclose(
+            to_cpu(one), to_cpu(segmenter.scores(image, [window])), atol=1e-6
+        )

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from minideconv.data import Shapes
-from minideconv.data.components import connected_components
-from minideconv.data.windows import Window, box_of, whole_image_window
+from minideconv.data.windows import Window, whole_image_window
 from minideconv.segmentation.proposals import (
     Proposals,
     best_windows,
     edge_boxes,
+    objects_found,
     selective_search,
     sliding_windows,
     squared,
@@ -27,13 +27,8 @@ pytestmark = pytest.mark.cpu
 
 def recall(propose, images, count: int, least: float) -> float:
     """Share of the objects that one of the first `count` boxes overlaps by `least`."""
-    found, objects = 0, 0
-    for image, mask in images:
-        boxes = propose(image).boxes[:count]
-        regions = connected_components(mask)
-        for number in set(np.unique(regions).tolist()) - {0, 255}:
-            objects += 1
-            found += overlaps(np.array(box_of(regions == number)), boxes).max() >= least
+    pairs = [objects_found(propose(image).boxes[:count], mask, least) for image, mask in images]
+    found, objects = np.sum(pairs, axis=0)
     return found / objects
 
 
@@ -49,6 +44,18 @@ def test_edge_boxes_find_drawn_objects_that_sliding_windows_miss():
     assert recall(edge_boxes, images, 50, 0.7) >= 0.75
     assert recall(slide, images, 10, 0.7) <= 0.3
     assert recall(slide, images, 50, 0.7) <= 0.5
+
+
+def test_objects_found_are_those_with_a_box_that_fits():
+    truth = np.zeros((40, 50), np.uint8)
+    truth[2:12, 3:23], truth[20:30, 10:20], truth[35, 49] = 1, 2, 3
+    truth[2:12, 23:25] = 255
+    exact, half = [3, 2, 22, 11], [10, 20, 19, 24]  # IoU 1 and 1/2
+    boxes = np.array([half, exact])
+    assert objects_found(boxes, truth, 0.5) == (2, 2)
+    assert objects_found(boxes, truth, 0.51) == (1, 2)
+    assert objects_found(boxes[:0], truth) == (0, 2)
+    assert objects_found(boxes, truth, 0.5, speck=0.0) == (2, 3)
 
 
 def test_boxes_of_one_object():

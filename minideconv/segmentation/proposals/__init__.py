@@ -7,6 +7,7 @@
 from minideconv.segmentation.proposals.boxes import Proposals, best_windows, squared
 from minideconv.segmentation.proposals.edge_boxes import edge_boxes
 from minideconv.segmentation.proposals.edges import EdgeMap, edge_map
+from minideconv.segmentation.proposals.recall import objects_found
 from minideconv.segmentation.proposals.selective_search import selective_search
 from minideconv.segmentation.proposals.sliding_windows import sliding_windows
 
@@ -16,6 +17,7 @@ __all__ = [
     "best_windows",
     "edge_boxes",
     "edge_map",
+    "objects_found",
     "selective_search",
     "sliding_windows",
     "squared",
