@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from random_state import draw_state
 
 from minideconv import Tensor
 from minideconv import functional as F
@@ -47,19 +48,13 @@ def test_steps_are_those_of_pytorch(torch, frozen, optimizer):
     network = build.model(config, 3)
     network.to(dtype=np.float64).train()
     rng = np.random.default_rng(frozen)
-    for name, p in network.named_parameters():
-        if not name.startswith("upscore"):
-            fan_in = max(1, p.size // p.shape[0])
-            p.data[...] = rng.standard_normal(p.shape) * np.sqrt(2 / fan_in)
-    for name, array in network.named_buffers():
-        if not name.endswith("tracked"):
-            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    state = draw_state(network, rng, keep=("upscore",))
     start = network.state_dict()
     named = dict(network.named_parameters())
     theirs = {
         name: torch.tensor(p.numpy(), requires_grad=p.requires_grad) for name, p in named.items()
     }
-    buffers = {name: torch.tensor(a.copy()) for name, a in network.named_buffers()}
+    buffers = {name: torch.tensor(state[name]) for name, _ in network.named_buffers()}
     ours = build.optimizer(config, network, LR)
     learning = [(n, p) for n, p in theirs.items() if p.requires_grad]
     groups = []

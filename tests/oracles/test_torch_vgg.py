@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from random_state import draw_state
 
 from minideconv import Tensor, models
 
@@ -35,15 +36,10 @@ def test_scores_and_gradients_are_those_of_the_twin(torch, batch_norm, size):
     network = models.vgg16(3, width=2, fc=5, input_size=size, batch_norm=batch_norm)
     network.to(dtype=np.float64).eval()
     rng = np.random.default_rng(size[0] + batch_norm)
-    for parameter in network.parameters():
-        fan_in = max(1, parameter.size // parameter.shape[0])
-        parameter.data[...] = rng.standard_normal(parameter.shape) * np.sqrt(2 / fan_in)
-    for name, array in network.named_buffers():
-        if not name.endswith("tracked"):
-            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    state = draw_state(network, rng)
     named = dict(network.named_parameters())
     theirs = {name: torch.tensor(p.numpy(), requires_grad=True) for name, p in named.items()}
-    buffers = {name: torch.tensor(array) for name, array in network.named_buffers()}
+    buffers = {name: torch.tensor(state[name]) for name, _ in network.named_buffers()}
     values = rng.standard_normal((2, 3, *size))
     x, x_ref = Tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
     y, y_ref = network(x), twin(torch, theirs, buffers, x_ref)
