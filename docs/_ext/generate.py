@@ -37,6 +37,12 @@ ROOMS = [
     ("minideconv.data", "data", "Data sets, crops and the loader."),
     ("minideconv.data.transforms", "data.transforms", "Callables (image, mask, rng)."),
     ("minideconv.segmentation", "segmentation", "From scores to masks, and metrics."),
+    (
+        "minideconv.segmentation.proposals",
+        "segmentation.proposals",
+        "Boxes that may hold objects.",
+    ),
+    ("minideconv.fit_crf", "fit_crf", "A search for a CRF's parameters."),
     ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.interop", "interop", "Weight files of other programs."),
@@ -54,7 +60,7 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict", "report", "data", "weights"]
+PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "report", "data", "weights"]
 
 
 def public_names(module: Any) -> list[str]:

@@ -8,6 +8,7 @@ from random_state import draw_state
 
 from minideconv import Tensor
 from minideconv import functional as F
+from minideconv.backend import to_cpu
 from minideconv.models.blocks import STAGES
 from minideconv.training import TrainConfig, build
 
@@ -48,13 +49,12 @@ def test_steps_are_those_of_pytorch(torch, frozen, optimizer):
     network = build.model(config, 3)
     network.to(dtype=np.float64).train()
     rng = np.random.default_rng(frozen)
-    state = draw_state(network, rng, keep=("upscore",))
-    start = network.state_dict()
+    start = draw_state(network, rng, keep=("upscore",))
     named = dict(network.named_parameters())
     theirs = {
         name: torch.tensor(p.numpy(), requires_grad=p.requires_grad) for name, p in named.items()
     }
-    buffers = {name: torch.tensor(state[name]) for name, _ in network.named_buffers()}
+    buffers = {name: torch.tensor(start[name]) for name, _ in network.named_buffers()}
     ours = build.optimizer(config, network, LR)
     learning = [(n, p) for n, p in theirs.items() if p.requires_grad]
     groups = []
@@ -92,7 +92,8 @@ def test_steps_are_those_of_pytorch(torch, frozen, optimizer):
             assert np.array_equal(p.numpy(), start[name]), name
         moved += p.requires_grad
     assert moved == len(learning) > 0
-    for name, array in network.named_buffers():
+    for name, there in network.named_buffers():
+        array = to_cpu(there)
         if not name.endswith("tracked"):
             np.testing.assert_allclose(array, buffers[name].numpy(), rtol=1e-7, err_msg=name)
         if name.startswith("conv") and int(name[4]) <= frozen:
