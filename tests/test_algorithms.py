@@ -46,7 +46,9 @@ def test_faster_functions_take_the_arguments_of_the_readable_one():
     ways = [(name, f, way) for name, f in functions.items() for way in f.ways.values()]
     assert len({id(f) for _, f, _ in ways}) > 40
     for name, function, way in ways:
-        assert name.startswith(("minideconv.ops", "minideconv.optim", "minideconv.nn")), name
+        assert name.startswith(
+            ("minideconv.ops", "minideconv.optim", "minideconv.nn", "minideconv.segmentation")
+        ), name
         core = inspect.signature(function).parameters.values()
         own = inspect.signature(way)
         least = sum(p.default is p.empty for p in core)
