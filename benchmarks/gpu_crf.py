@@ -1,25 +1,28 @@
 """Section `crf`: the dense CRF of a photograph's size on the GPU, and whether it is the CPU's.
 
 First a smaller image is refined on the CPU, by the readable functions, and twice on the GPU: the
-probabilities must agree, and the GPU's two must have the same bits. Then the GPU is timed.
+probabilities must agree, and the GPU's two must have the same bits. Then the GPU is timed. Without
+Pillow, which `minideconv.segmentation` imports, the section is left out, with a note.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.crf import CLASSES, picture
+from benchmarks.crf_picture import CLASSES, picture
 from benchmarks.gpu_device import Row, take_turns
 from benchmarks.modes import BenchmarkError
 from minideconv.backend import to_cpu, to_device
 from minideconv.backend.algorithms import algorithm
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
-from minideconv.segmentation.crf import DenseCRF
+
+if TYPE_CHECKING:
+    from minideconv.segmentation.crf import DenseCRF
 
 __all__ = ["dense_crf"]
 
@@ -31,6 +34,13 @@ def dense_crf(
     size: tuple[int, int], small: tuple[int, int], iterations: int, rounds: int, least: float
 ) -> Iterator[Row]:
     """Compare at the `small` size, then measure the whole and its parts at `size`."""
+    try:
+        from minideconv.segmentation.crf import DenseCRF
+    except ModuleNotFoundError as error:
+        if error.name != "PIL":
+            raise
+        yield {"name": "left out", "because": "Pillow, which segmentation needs, is missing"}
+        return
     crf = DenseCRF(method="lattice", iterations=iterations)
     apart = _apart(crf, *picture(*small))
     p, image = picture(*size)

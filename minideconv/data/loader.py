@@ -62,8 +62,8 @@ class DataLoader:
         of the bytes to send to a GPU, which carries out ``loader.normalize`` itself.
     shard : (rank, size): of each batch, hand out the part of one of several processes, which may be
         empty (N = 0). Samples, lengths and states are those of the whole batches.
-    views : how many versions of each item there are; epoch e shows version e mod `views` of all.
-        With 0 the transforms draw anew for every sample.
+    views : how many versions of each item there are; epoch e shows version e mod `views` of all,
+        the same one of an item that occurs twice. With 0 the transforms draw anew for every sample.
     processes : processes that make items for the threads, at most; for data sets whose items depend
         on their index alone and whose code keeps threads from running side by side, which have
         ``holds_gil = True`` (`Shapes` has). What goes into the cache is made by them.
@@ -82,10 +82,10 @@ class DataLoader:
     Notes
     -----
     The sample at position p of epoch e draws from SeedSequence(seed, e, p), or with `views` from
-    one of its item and version: which thread or process
-    prepares it, and how many there are, changes no byte. `state_dict()` inside the loop names the
-    next batch; a loader given that state goes on exactly there, once. Without one, every `iter()`
-    starts a whole epoch: leaving a loop early skips the rest of it.
+    one of its item and version: which thread or process prepares it, and how many there are,
+    changes no byte. `state_dict()` inside the loop names the next batch; a loader given that state
+    goes on exactly there, once. Without one, every `iter()` starts a whole epoch: leaving a loop
+    early skips the rest of it.
 
     Processes start with an epoch in which there are items enough to be made, and stay until one
     begins in which there are none, until a loop is left early, or until `close`.
@@ -175,6 +175,7 @@ class DataLoader:
         UsageError
             If the state belongs to other data or another order: going on would not be exact.
         """
+        state = {"views": 0, **state}  # older states have none
         for name, mine in self._identity().items():
             if name not in state or state[name] != mine:
                 raise UsageError(
@@ -190,9 +191,8 @@ class DataLoader:
         self.epoch, self._position, self._begun = epoch, position, False
 
     def _identity(self) -> dict[str, Any]:
-        names = ("batch_size", "shuffle", "seed", "drop_last")
-        views = {"views": self.views} if self.views else {}  # older states have none
-        return {"samples": self._samples, **views, **{name: getattr(self, name) for name in names}}
+        names = ("batch_size", "shuffle", "seed", "drop_last", "views")
+        return {"samples": self._samples, **{name: getattr(self, name) for name in names}}
 
     def __iter__(self) -> Iterator[Batch]:
         if self._begun:

@@ -152,6 +152,7 @@ def _fold(found: Match, shapes: Mapping[str, Sequence[int]], path: Path) -> set[
         vectors = parts if bias is None else [*parts, bias]
         if (
             weight is None
+            or weight.ndim != 4
             or len(parts) < len(_NORM)
             or any(v.shape != channels for v in vectors)
             or parts[1].min(initial=0) < 0
@@ -162,7 +163,7 @@ def _fold(found: Match, shapes: Mapping[str, Sequence[int]], path: Path) -> set[
                 " below 0"
             )
         mean, var, scale, shift = parts
-        folded = fold_arrays(weight, bias, mean, var, scale, shift, _EPS, axis)
+        folded = fold_arrays(weight, bias, mean, var, scale, shift, _EPS, axis == 1)
         found.arrays[f"{layer}weight"], found.arrays[f"{layer}bias"] = folded
         found.arrays = {k: a for k, a in found.arrays.items() if not k.startswith(bn)}
         found.rows = [

@@ -42,6 +42,8 @@ OUTPUT_STRIDES = (1, 2, 4, 8, 16)
 class Block(Module):
     """The unit of the network: (transposed) convolution, batch normalisation, ReLU."""
 
+    folds = ("layer", "bn")
+
     def __init__(
         self, layer: Conv2d | ConvTranspose2d, channels: int, batch_norm: bool = True
     ) -> None:

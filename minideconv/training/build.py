@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minideconv import models, optim
+from minideconv.models.trunk import SplitNetwork
 from minideconv.nn import Module
 from minideconv.settings.run import OptimizationSettings
 from minideconv.settings.setting import refusal
@@ -42,6 +43,13 @@ def model(config: TrainConfig, outputs: int) -> Any:
                 f"{name('lr_trunk')} is {config.lr_trunk}, but no convolution of VGG-16's learns:"
                 f" {config.model} has {stages} stages of them, and {name('freeze')} is"
                 f" {config.freeze}"
+            )
+        )
+    if config.cache_features is not None and not isinstance(network, SplitNetwork):
+        raise refusal(
+            lambda name: (
+                f"{name('cache_features')} is not for {config.model}, which is not computed in two"
+                " parts: it has no encode and decode"
             )
         )
     if config.freeze:

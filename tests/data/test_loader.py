@@ -232,6 +232,49 @@ def test_the_same_items_are_varied_anew_in_every_epoch():
     assert len({images.tobytes() for _ in range(3) for images, _ in loader}) == 3
 
 
+def versions(loader: DataLoader, epochs: int) -> dict[int, list[bytes]]:
+    """What each item looked like in each epoch."""
+    seen: dict[int, list[bytes]] = {}
+    for _ in range(epochs):
+        for images, masks in loader:
+            for image, mask in zip(images, masks, strict=True):
+                seen.setdefault(int(mask[0, 0]), []).append(image.tobytes())
+    return seen
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_each_item_has_so_many_views_and_shows_them_in_turn(workers):
+    loader = DataLoader(Numbers(7), 2, noise, True, seed=4, workers=workers, views=3)
+    seen = versions(loader, 7)
+    for item, looks in seen.items():
+        assert looks[:3] == looks[3:6], item
+        assert looks[6] == looks[0], item
+    # No two views of any two items are the same.
+    assert len({look for looks in seen.values() for look in looks}) == 7 * 3
+    # They are those of the seed, in whatever order they come.
+    unshuffled = versions(DataLoader(Numbers(7), 3, noise, seed=4, views=3), 3)
+    assert {item: looks[:3] for item, looks in seen.items()} == unshuffled
+    assert versions(DataLoader(Numbers(7), 3, noise, seed=5, views=3), 3) != unshuffled
+
+
+def test_an_item_that_occurs_twice_is_the_same_view_twice():
+    images, _ = next(iter(DataLoader(Numbers(3), 2, noise, sampler=[1, 1], views=2)))
+    assert (images[0] == images[1]).all()
+
+
+def test_resuming_with_views_goes_on_byte_equal():
+    def make() -> DataLoader:
+        return DataLoader(Numbers(7), 2, noise, True, 3, views=2)
+
+    whole, first = run(make(), epochs=4), make()
+    got = run(first, epochs=1)
+    batches = iter(first)
+    got.append(tuple(part.tobytes() for part in next(batches)))
+    second = make()
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert got + run(second, epochs=3) == whole
+
+
 def test_sizes_that_do_not_fit_in_a_batch():
     class Uneven(Numbers):
         def __getitem__(self, index: int):
@@ -248,9 +291,14 @@ def test_a_position_of_another_loader_is_refused():
         (DataLoader(Numbers(9), 3, shuffle=True), "batch_size=2 but this loader has batch_size=3"),
         (DataLoader(Numbers(8), 2, shuffle=True), "samples=9 but this loader has samples=8"),
         (DataLoader(Numbers(9), 2, shuffle=True, seed=1), "seed=0 but this loader has seed=1"),
+        (DataLoader(Numbers(9), 2, shuffle=True, views=3), "views=0 but this loader has views=3"),
     ):
         with pytest.raises(UsageError, match=message):
             other.load_state_dict(state)
+    older = {name: value for name, value in state.items() if name != "views"}
+    DataLoader(Numbers(9), 2, shuffle=True).load_state_dict(older)
+    with pytest.raises(UsageError, match="views=3 but this loader has views=0"):
+        DataLoader(Numbers(9), 2, shuffle=True).load_state_dict({**state, "views": 3})
     with pytest.raises(UsageError, match="saved position is batch 6 of epoch 0"):
         DataLoader(Numbers(9), 2, shuffle=True).load_state_dict({**state, "position": 6})
 
@@ -263,6 +311,7 @@ def test_a_position_of_another_loader_is_refused():
         ({"batch_size": 2, "prefetch": 0}, "prefetch is 0; it must be at least 1"),
         ({"batch_size": 2, "seed": -1}, "seed is -1; it must be at least 0"),
         ({"batch_size": 2, "processes": 2.5}, "processes is 2.5; it must be a whole number"),
+        ({"batch_size": 2, "views": -1}, "views is -1; it must be at least 0"),
         ({"batch_size": 2, "workers": "a"}, "workers is 'a'; it must be a whole number"),
         ({"batch_size": None}, "batch_size is None; it must be a whole number"),
         ({"batch_size": 2, "cache_mb": "1"}, "cache_mb is '1'; it must be a number"),

@@ -78,7 +78,7 @@ def test_a_whole_fcn_of_others(naming, stride):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: models.FCN16s(**FCN, batch_norm=True),
+        lambda: models.FCN16s(**FCN, batch_norm="all"),
         lambda: models.deconvnet(3, width=2, input_size=32, fc=4, stages=3),
     ],
 )
@@ -115,7 +115,7 @@ def test_fc7_is_of_no_use_behind_another_fc6():
 
 @pytest.mark.parametrize("naming", [None, "torchvision vgg16_bn"])
 def test_normalisation_that_the_network_has_not_is_folded(naming):
-    source = randomised(models.FCN8s(**FCN, batch_norm=True))
+    source = randomised(models.FCN8s(**FCN, batch_norm="all"))
     state = {k: v for k, v in source.state_dict().items() if k.startswith("conv")}
     weights = WeightFile("f", "PyTorch", to_naming(state, naming) if naming else state)
     network = models.FCN8s(**FCN)
@@ -129,7 +129,7 @@ def test_normalisation_that_the_network_has_not_is_folded(naming):
 
 def test_normalisation_that_the_file_has_not_changes_nothing():
     source = randomised(models.FCN8s(**FCN))
-    network = models.FCN8s(**FCN, batch_norm=True)
+    network = models.FCN8s(**FCN, batch_norm="all")
     for name, array in network.named_buffers():
         if not name.endswith("tracked"):
             array[...] = 3.0  # whatever was there
@@ -164,7 +164,7 @@ def test_the_first_convolution_is_converted():
 
 
 def damaged(change):
-    state = randomised(models.FCN8s(**FCN, batch_norm=True)).state_dict()
+    state = randomised(models.FCN8s(**FCN, batch_norm="all")).state_dict()
     change(state)
     return WeightFile("file", "NumPy", state)
 

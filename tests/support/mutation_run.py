@@ -41,10 +41,14 @@ KNOWN_BY = {
     "im2col": (("conv_columns",), "cpu"),
     "images": (("images",), "cpu"),
     "implicit": (("implicit_gemm",), "fakecuda"),
+    "lattice": (("permutohedral",), "cpu"),
     "losses": (("losses",), "cpu"),
+    "mean_field": (("mean_field",), "cpu"),
     "optimizers": (("optimizer_kernels",), "cpu"),
     "pooling": (("pooling_kernels",), "cpu"),
     "products": (("conv_columns",), "cpu"),
+    "scan": (("sort",), "cpu"),
+    "sort": (("sort",), "cpu"),
     "unpooling": (("unpooling_kernels",), "cpu"),
 }
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from stopped_runs import assert_same_run, run
 
-from minideconv import Tensor, models
+from minideconv import Tensor, models, nn
 from minideconv.errors import SettingError, TrainingError
 from minideconv.files import slots
 from minideconv.training import TrainConfig, Trainer
 from minideconv.training.feature_cache import FeatureCache
+from minideconv.training.interrupt import Interrupted
+from minideconv.training.run.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.cpu  # the cache is for runs on the host
 
@@ -262,16 +264,46 @@ def test_a_run_without_the_cache_is_the_same_but_for_rounding(tiny, tmp_path):
         np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+STOPS = {
+    "in the first epoch": {"stop_at": 1},
+    "later": {"stop_at": 5},
+    "in stage 2": {"stop_at": 16},
+    "in a validation": {"in_validation": 2},
+}
+
+
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_resumed_run_ends_with_the_same_bytes(tiny, tmp_path, lost):
-    run(tmp_path / "a", settings(tiny))
-    with pytest.raises(Exception, match="stopped"):
-        run(tmp_path / "b", settings(tiny), stop_at=5)
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_resumed_run_ends_with_the_same_bytes(tiny, tmp_path, stop, lost):
+    chosen = settings(tiny, accumulate=2, workers=2, cache_dtype="float16", epochs_stage2=2)
+    whole = run(tmp_path / "a", chosen)
+    assert whole.progress.step > 16 > whole.plan.stages[0].steps_per_epoch * 3
+    with pytest.raises(Interrupted):
+        run(tmp_path / "b", chosen, **STOPS[stop])
     assert (tmp_path / "b" / "features.cache").is_file()
     if lost:
         (tmp_path / "b" / "features.cache").unlink()
-    run(tmp_path / "b", settings(tiny), resume=True)
+    trainer = run(tmp_path / "b", {**chosen, "workers": 0}, resume=True)
+    assert trainer.progress.step == whole.progress.step
+    for path in (tmp_path / "b" / "checkpoints").iterdir():  # only `workers` may differ
+        saved = load_checkpoint(path)
+        saved.header["config"]["workers"] = 2
+        save_checkpoint(path, saved)
     assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert not (tmp_path / "b" / "features.cache").exists()
+
+
+def test_behind_a_cache_the_trunk_is_computed_once_for_each_view(tiny, tmp_path):
+    trainer = Trainer(TrainConfig(**settings(tiny, epochs=6, epochs_stage2=0, recalibrate=2)))
+    calls = []
+    trainer.model.conv1_1.register_forward_hook(
+        lambda module, args, output: calls.append(module.layer.weight.requires_grad)
+    )
+    trainer.evaluate = lambda data, limit=0: (trainer.task.metrics(), 0.0)  # sees whole images
+    trainer.fit()
+    loader = trainer.plan.stages[0].loader
+    assert 0 < len(calls) <= 2 * len(loader.dataset)
+    assert trainer.progress.step == 6 * len(loader) > len(calls)
 
 
 def test_views_are_the_same_crops_every_so_many_epochs(tiny):
@@ -291,6 +323,27 @@ def test_without_a_run_folder_the_file_is_temporary(tiny):
     folders.append(Path(trainer.steps._features.path).parent)
     trainer.fit()
     assert not folders[0].exists()
+
+
+class Plain(nn.Module):
+    """A network with VGG-16's first convolution, but no encode and decode."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv1_1 = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, x):
+        return self.conv1_1(x)
+
+    def config(self):
+        return {"num_classes": 4}
+
+
+def test_a_network_that_is_not_in_two_parts(tiny, own_networks):
+    models.register("plain")(Plain)
+    own = {k: v for k, v in settings(tiny).items() if k not in ("width", "fc", "depth", "fc_kernel")}  # fmt: skip  # noqa: E501
+    with pytest.raises(SettingError, match="cache_features is not for plain, which is not comp"):
+        Trainer(TrainConfig(**{**own, "model": "plain"}))
 
 
 def test_settings(tiny):
