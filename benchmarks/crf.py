@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.crf_picture import picture
 from benchmarks.modes import BenchmarkError, ours, set_our_threads
 from benchmarks.timing import Timed, alternate, summary
 from minideconv.data.pictures import read_image
@@ -31,10 +32,9 @@ from minideconv.errors import DataError, UsageError
 from minideconv.segmentation import DenseCRF
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
 
-__all__ = ["CLASSES", "SETTINGS", "main", "picture", "table"]
+__all__ = ["SETTINGS", "main", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "crf.json"
-CLASSES = 21
 HEIGHT, WIDTH = 375, 500
 ITERATIONS = 10
 SETTINGS = {
@@ -45,16 +45,6 @@ SETTINGS = {
 """The bilateral kernel: position, colour, weight. The spatial one is 3 px, weight 3."""
 TOLERANCE = 1e-3
 """Mean difference of the probabilities that both may have."""
-
-
-def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return coarse probabilities (21, H, W), and an image of coloured rectangles with noise."""
-    rng = np.random.default_rng(0)
-    y, x = (np.linspace(0, 7, n).astype(int) for n in (height, width))
-    scores = rng.standard_normal((CLASSES, 8, 8))[:, y][:, :, x] * 2
-    image = rng.integers(0, 256, (8, 8, 3))[y][:, x] + rng.normal(0, 10, (height, width, 3))
-    p = np.exp(scores + 0.3 * rng.standard_normal(scores.shape))
-    return (p / p.sum(axis=0)).astype(np.float32), np.clip(image, 0, 255).astype(np.uint8)
 
 
 def run(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.crf import CLASSES, picture
+from benchmarks.crf_picture import CLASSES, picture
 from benchmarks.gpu_device import Row, take_turns
 from benchmarks.modes import BenchmarkError
 from minideconv.backend import to_cpu, to_device

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import crf, proposals
+from benchmarks.crf_picture import picture
 from minideconv import train
 from minideconv.errors import DataError, UsageError
 from minideconv.segmentation import ConfusionMatrix
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.cpu
 def test_both_crfs_are_timed_and_agree(capsys, monkeypatch):
     pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed")
     pytest.importorskip("numba", reason="numba is not installed (extra fast)")
-    _, photograph = crf.picture(30, 50)
+    _, photograph = picture(30, 50)
     rows = crf.run({"photograph 1": photograph}, 1, (24, 37))
     assert [row["picture"] for row in rows] == ["drawn"] * 3 + ["photograph 1"] * 3
     assert all(row["mean_difference"] < 1e-5 for row in rows)
