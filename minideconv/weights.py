@@ -122,7 +122,7 @@ def _show(file: str) -> None:
 
 
 def _refuse_output(source: Path, output: Path, overwrite: bool) -> None:
-    """Refuse to write over the input, and over anything else without being told to."""
+    """Refuse to write over the input, and over any other file unless that is asked for."""
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{output} is a folder, or would be in one that does not exist")
     if output.exists() and output.samefile(source):

@@ -116,7 +116,7 @@ def test_what_cannot_be_downloaded(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def pip(tmp_path, monkeypatch):
-    """A pip that puts a wheel of ours where it is told to, or fails."""
+    """A pip that puts a wheel of ours where it is asked to, or fails."""
     script = tmp_path / "pip.py"
 
     def prepare(code: str) -> None:

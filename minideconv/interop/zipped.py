@@ -70,7 +70,7 @@ class Members:
                 f"member {shown(name)} of the zip archive claims {entry.file_size:,} bytes,"
                 f" but {len(content):,} are left"
             )
-        # PyTorch can be told to compute no checksums and writes 0 then.
+        # PyTorch has an option to compute no checksums and writes 0 then.
         if entry.CRC and zlib.crc32(content) != entry.CRC:
             raise Malformed(f"member {shown(name)} of the zip archive is damaged: wrong checksum")
         return content

@@ -79,8 +79,8 @@ class DeconvNetOptions(NetworkOptions):
             raise refusal(
                 lambda name: (
                     f"{name('decoder_init')} is scores, which batch normalisation in the decoder"
-                    f" would change; {name('batch_norm')} is {self.batch_norm}, it must be fc or"
-                    " none"
+                    f" would change; {name('batch_norm')} is {self.batch_norm},"
+                    " it must be fc or none"
                 )
             )
 

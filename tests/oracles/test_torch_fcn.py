@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from random_state import draw_state
 
 from minideconv import Tensor, models
 from minideconv.models.blocks import STAGES
@@ -54,9 +55,8 @@ def test_scores_and_gradients_are_those_of_the_twin(torch, stride, size, scale):
     )
     network.to(dtype=np.float64).eval()
     rng = np.random.default_rng(stride)
+    draw_state(network, rng)
     named = dict(network.named_parameters())
-    scales = {n: np.sqrt(2 * p.shape[0] / p.size) if p.size else 0.0 for n, p in named.items()}
-    network.load_state_dict({n: rng.standard_normal(p.shape) * scales[n] for n, p in named.items()})
     theirs = {name: torch.tensor(p.numpy(), requires_grad=True) for name, p in named.items()}
     values = rng.standard_normal((2, 3, *size))
     x, x_ref = Tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
