@@ -12,6 +12,7 @@ authors' released networks, whose 134,489,759 parameters (8s) the default argume
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,6 +81,11 @@ class FCN(Module):
         weights that are trained in turn, from 32s to 8s. Trained at once, values of hundreds, such
         as those of VGG-16's weights without batch normalisation, need a small one (the authors'
         network at once: 0.01 for pool4, 0.0001 for pool3).
+    head_init : {"he", "uniform"}
+        How fc6, fc7 and the layers that score classes start. "he": fc6 and fc7 by He's rule, the
+        scores at zero, as in the released networks. "uniform": all of them uniformly within
+        1/sqrt(fan_in), PyTorch's default; behind batch normalisation AdamW then takes larger steps
+        relative to the weights, and a head on a frozen trunk learns more in the same time.
     learn_upsampling : bool
         Whether the transposed convolutions learn; they start as bilinear enlargement (`nn.init`)
         and stay it otherwise, as in the released networks. The paper finds no difference.
@@ -107,6 +113,7 @@ class FCN(Module):
         learn_upsampling: bool = False,
         dropout: float = 0.5,
         skip_scale: float = 1.0,
+        head_init: str = "he",
     ) -> None:
         super().__init__()
         sizes = {"num_classes": num_classes, "width": width, "fc": fc, "fc_kernel": fc_kernel}
@@ -121,6 +128,10 @@ class FCN(Module):
             raise ValueError(
                 f"FCN{self.stride}s: batch_norm is {batch_norm!r}; it must be 'all', 'fc' or 'none'"
             )
+        if head_init not in ("he", "uniform"):
+            raise ValueError(
+                f"FCN{self.stride}s: head_init is {head_init!r}; it must be 'he' or 'uniform'"
+            )
         if not 0 < skip_scale < float("inf"):
             raise ValueError(f"FCN{self.stride}s: skip_scale is {skip_scale}; it must be > 0")
         if padding == "same" and fc_kernel % 2 == 0:
@@ -130,7 +141,7 @@ class FCN(Module):
         self.num_classes, self.in_channels = num_classes, in_channels
         self.width, self.fc, self.fc_kernel, self.padding = width, fc, fc_kernel, padding
         self.batch_norm, self.learn_upsampling, self.dropout = batch_norm, learn_upsampling, dropout
-        self.skip_scale = skip_scale
+        self.skip_scale, self.head_init = skip_scale, head_init
 
         channels, grids = in_channels, {0: Grid(1, 0.0)}
         for number, (multiples, _) in enumerate(STAGES, 1):
@@ -151,6 +162,10 @@ class FCN(Module):
         self.fc7 = Block(Conv2d(fc, fc, 1), fc, normalised)
         self.drop7 = Dropout(dropout)
         self.score_fr = _score(fc, num_classes)
+        if head_init == "uniform":
+            for layer in (self.fc6.layer, self.fc7.layer, self.score_fr):
+                bound = 1 / math.sqrt(init.fans(layer.weight.shape)[0])
+                init.uniform_(layer.weight, -bound, bound)
 
         # Each step enlarges the scores to the next pooling's grid, the last one to the image's.
         self._fusions: list[tuple[str, int, int]] = []
@@ -232,7 +247,7 @@ class FCN(Module):
         """Return the arguments that rebuild this network, as plain JSON."""
         names = (
             *("num_classes", "width", "fc", "fc_kernel", "in_channels"),
-            *("padding", "batch_norm", "learn_upsampling", "dropout", "skip_scale"),
+            *("padding", "batch_norm", "learn_upsampling", "dropout", "skip_scale", "head_init"),
         )
         return {name: getattr(self, name) for name in names}
 
@@ -285,6 +300,12 @@ class FCNOptions(NetworkOptions):
         "a frozen trunk without batch norm: 0.01)",
         metavar="FACTOR",
         **POSITIVE,
+    )
+    head_init: str = setting(
+        "he",
+        "how fc6, fc7 and the scores start: he (He's rule, the scores at zero, as released) or "
+        "uniform (within 1/sqrt(fan_in); learns more on a frozen trunk)",
+        choices=("he", "uniform"),
     )
 
 

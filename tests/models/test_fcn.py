@@ -81,6 +81,16 @@ def test_scores_start_at_zero_and_enlargement_is_bilinear():
     np.testing.assert_allclose(scores[:, :, 48:80, 48:80], 2.0, rtol=1e-5)
 
 
+def test_a_uniform_head_has_the_spread_of_pytorchs_default():
+    network = models.FCN8s(num_classes=21, width=4, fc=64, head_init="uniform")
+    for layer, fan_in in ((network.fc6.layer, 32 * 49), (network.fc7.layer, 64)):
+        weight = layer.weight.numpy() * np.sqrt(fan_in)  # uniform on [-1, 1]
+        assert np.abs(weight).max() <= 1
+        assert abs(weight.std() - 1 / np.sqrt(3)) < 0.02
+    assert 0.9 / 8 < np.abs(network.score_fr.weight.numpy()).max() <= 1 / 8
+    assert not network.score_pool4.weight.numpy().any()
+
+
 @pytest.mark.parametrize("learn", [False, True])
 def test_the_enlargement_learns_only_if_asked_to(learn):
     network = models.FCN16s(**small, padding="same", fc_kernel=3, learn_upsampling=learn)
@@ -93,7 +103,7 @@ def test_the_enlargement_learns_only_if_asked_to(learn):
 
 def test_config_rebuilds_the_network():
     network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm="fc", dropout=0.25)
-    network.skip_scale = 0.5
+    network.skip_scale, network.head_init = 0.5, "uniform"
     again = models.build("fcn8s", network.config())
     assert again.config() == network.config()
     again.load_state_dict(network.state_dict())
@@ -108,6 +118,7 @@ def test_config_rebuilds_the_network():
         ({"padding": "valid"}, "FCN8s: padding is 'valid'; it must be 'paper' or 'same'"),
         ({"padding": "same", "fc_kernel": 4}, "with padding 'same' it must be odd"),
         ({"batch_norm": True}, "batch_norm is True; it must be 'all', 'fc' or 'none'"),
+        ({"head_init": "zero"}, "head_init is 'zero'; it must be 'he' or 'uniform'"),
         ({"skip_scale": 0.0}, "skip_scale is 0.0; it must be > 0"),
         ({"dropout": 1.5}, "p is 1.5; it must be a probability"),
     ],
