@@ -49,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluate": PROGRAM,
     "predict": PROGRAM,
     "report": PROGRAM,
+    "ablate": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
     "__main__": PROGRAM,
     # the public names, nothing else
