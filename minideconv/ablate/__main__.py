@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 or 143 stopped by a signa
 
 _DEFAULTS: dict[str, Any] = {
     "difficulty": "normal",
-    "train_images": 800,
+    "train_images": 600,
     "val_images": 200,
     "image_size": 48,
     "input_size": 48,
