@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.ablate.variants import ABLATIONS
-from minideconv.errors import UsageError
+from minideconv.errors import DataError, DeviceError, UsageError
 from minideconv.settings.setting import refusal
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
@@ -74,12 +74,27 @@ class Folder:
         ------
         UsageError
             If it holds a set or one of its files, cannot be made, or is in use.
+
+        Notes
+        -----
+        If the block fails by a user's mistake before anything was trained, nothing is left.
         """
         try:
+            made = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             wrong = f"{self.path}: {error.strerror}"
             raise refusal(lambda name: f"{name('output')} {wrong}") from error
+        try:
+            with self._new(planned):
+                yield
+        finally:
+            if made:
+                with contextlib.suppress(OSError):  # it is not empty: it stays
+                    self.path.rmdir()
+
+    @contextlib.contextmanager
+    def _new(self, planned: RunSet) -> Iterator[None]:
         with run_lock(self.path):
             own = (self.set, self.results, self.table, self.picture, self.path / "runs")
             there = [path.name for path in own if os.path.lexists(path)]
@@ -98,7 +113,12 @@ class Folder:
                     )
                 )
             self.write_set(planned)
-            yield
+            try:
+                yield
+            except (UsageError, DataError, DeviceError):
+                if not (self.path / "runs").exists():
+                    self.set.unlink()  # nothing was trained; the corrected command begins anew
+                raise
 
     def write_set(self, planned: RunSet) -> None:
         """Write down what is trained."""

@@ -53,5 +53,5 @@ def test_few_seeds():
 
 @pytest.mark.parametrize(("degrees", "level"), [(0, 0.95), (3, 1.0), (3, 0.0)])
 def test_what_has_no_quantile_is_refused(degrees, level):
-    with pytest.raises(ValueError, match="degrees is .* they must be at least 1 and in"):
+    with pytest.raises(ValueError, match=r"degrees is .* they must be at least 1 and in"):
         t_quantile(degrees, level)
