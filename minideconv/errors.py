@@ -15,6 +15,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "DeviceError",
+    "DivergenceError",
     "MinideconvError",
     "SettingError",
     "TrainingError",
@@ -67,6 +68,10 @@ class DeviceError(MinideconvError, RuntimeError):
 
 class TrainingError(MinideconvError, RuntimeError):
     """A training run cannot go on, for example because the loss is no longer finite."""
+
+
+class DivergenceError(TrainingError):
+    """The loss or a weight is no longer finite."""
 
 
 class AlreadyReported(MinideconvError):

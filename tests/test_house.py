@@ -50,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "predict": PROGRAM,
     "fit_crf": {"backend", "data", "segmentation"},
     "report": PROGRAM,
+    "ablate": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
     "__main__": PROGRAM,
     # the public names, nothing else

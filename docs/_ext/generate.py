@@ -2,6 +2,7 @@
 
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
+- ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -19,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import house
+
+from minideconv.ablate.picture import draw
+from minideconv.ablate.results import markdown
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
@@ -60,7 +65,7 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "report", "data", "weights"]
+PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "report", "data", "weights", "ablate"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -151,6 +156,16 @@ def write_help() -> None:
         write(DOCS / "generated" / f"{program}-help.txt", done.stdout)
 
 
+def write_ablations() -> None:
+    """Write the table and the picture of the ablations that were measured for these pages."""
+    path = ROOT / "benchmarks" / "results" / "ablations.json"
+    results: dict[str, Any] = {"metric": "mean IoU", "seeds": 0, "results": []}
+    if path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+    write(DOCS / "generated" / "ablations-table.md", markdown(results))
+    write(DOCS / "generated" / "ablations.svg", draw(results))
+
+
 def write_tutorials() -> None:
     """Copy the notebooks, executed if there are executed ones."""
     executed = os.environ.get("MINIDECONV_EXECUTED_TUTORIALS")
@@ -186,6 +201,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)
     write_api()
     write_help()
+    write_ablations()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

@@ -17,10 +17,11 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor, checkpoint
 from minideconv.backend import Array
 from minideconv.models.blocks import NORMALISED, STAGES, Block
-from minideconv.models.deconvnet_options import DeconvNetOptions, check_choices
+from minideconv.models.deconvnet_options import DeconvNetOptions, check_choices, check_window
 from minideconv.models.registry import register
 from minideconv.models.trunk import Features
-from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, MaxUnpool2d, Module
+from minideconv.models.upsampling import UPSAMPLING
+from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module
 from minideconv.nn.fusion import fusible
 from minideconv.nn.inspection import activations
 from minideconv.ops import geometry
@@ -67,6 +68,10 @@ class DeconvNet(Module):
     coarse_scores : bool
         Whether fc7's own scores are enlarged and added, as in FCN-32s. It is not the paper's
         network: what it makes of the image need not pass through the decoder.
+    upsampling : {"switches", "fixed", "bilinear", "learned"}
+        What undoes a pooling: unpooling by its switches (the paper's), unpooling to the upper left
+        of each window, bilinear enlargement, or a transposed convolution of stride 2, which alone
+        has parameters, ``4 C^2 + C`` for C channels. See `models.upsampling`.
     recompute : bool or int
         Whether training computes activations twice instead of keeping them (`checkpoint`): those of
         all stages, or of so many stages, counted from the image, where the maps are large. It
@@ -103,33 +108,23 @@ class DeconvNet(Module):
         deconvolutions: int | None = None,
         output_stride: int = 1,
         coarse_scores: bool = False,
+        upsampling: str = "switches",
         recompute: bool | int = False,
     ) -> None:
         super().__init__()
         size = geometry.pair(input_size, "input_size", "deconvnet")
         geometry.check_positive("deconvnet", num_classes=num_classes, width=width, fc=fc)
-        if not 1 <= stages <= len(STAGES):
-            raise ValueError(f"deconvnet: stages is {stages}; it must be in 1..{len(STAGES)}")
-        top = (size[0] >> stages, size[1] >> stages)  # each pooling halves and rounds down
-        if min(top) < 1:
-            raise ValueError(
-                f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times, "
-                f"so both sides must be at least {2**stages}"
-            )
-        kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
-        fits = all(k <= side for k, side in zip(kernel, top, strict=True))
-        if min(kernel) < 1 or not (fits or padding == "same"):
-            raise ValueError(
-                f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} "
-                f"the map is {top}, so it must be between (1, 1) and {top}"
-            )
-        check_choices(padding, kernel, batch_norm, deconvolutions, output_stride, stages)
+        kernel = check_window(size, stages, fc_kernel, padding)
+        check_choices(
+            kernel, stages, deconvolutions, padding, batch_norm, output_stride, upsampling
+        )
         self.num_classes, self.width, self.input_size = num_classes, width, size
         self.fc, self.stages, self.in_channels = fc, stages, in_channels
         self.fc_kernel = None if fc_kernel is None else kernel
         self.padding, self.batch_norm, self.dropout = padding, batch_norm, dropout
         self.deconvolutions, self.output_stride = deconvolutions, output_stride
-        self.coarse_scores, self.recompute = coarse_scores, recompute
+        self.coarse_scores, self.upsampling = coarse_scores, upsampling
+        self.recompute = recompute
         normalised = NORMALISED[batch_norm]
 
         channels = in_channels
@@ -151,7 +146,7 @@ class DeconvNet(Module):
         self.fc6_deconv = Block(deconv, channels, "decoder" in normalised)
 
         for number in self._decoder_stages():
-            setattr(self, f"unpool{number}", MaxUnpool2d())
+            setattr(self, f"unpool{number}", UPSAMPLING[upsampling](channels))
             for i, multiple in enumerate(self._deconvolutions(number), 1):
                 deconv = ConvTranspose2d(channels, multiple * width, 3, padding=1)
                 channels = multiple * width
@@ -265,7 +260,7 @@ class DeconvNet(Module):
         names = (
             *("num_classes", "width", "input_size", "fc", "stages", "in_channels", "fc_kernel"),
             *("padding", "batch_norm", "dropout", "deconvolutions", "output_stride"),
-            "coarse_scores",
+            *("coarse_scores", "upsampling"),
         )
         values = {name: getattr(self, name) for name in names}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
@@ -292,7 +287,7 @@ def _contract(stage: Sequence[Module], x: Tensor) -> tuple[Tensor, Switches]:
 
 
 def _expand(stage: Sequence[Module], x: Tensor, switches: Switches) -> Tensor:
-    """Apply an unpooling and deconvolutions."""
+    """Apply an unpooling (or what is in its place) and deconvolutions."""
     unpool, *blocks = stage
     x = unpool(x, switches)
     for block in blocks:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minideconv.models.blocks import NORMALISED, OUTPUT_STRIDES
+from minideconv.models.blocks import NORMALISED, OUTPUT_STRIDES, STAGES
 from minideconv.models.registry import NetworkOptions
+from minideconv.models.upsampling import UPSAMPLING
+from minideconv.ops import geometry
 from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, FRACTION, refusal, setting
 
-__all__ = ["DeconvNetOptions", "check_choices"]
+__all__ = ["DeconvNetOptions", "check_choices", "check_window"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,12 @@ class DeconvNetOptions(NetworkOptions):
     coarse_scores: bool = setting(
         False, "add the scores that fc7 gives, enlarged: a skip connection that the paper has not"
     )
+    upsampling: str = setting(
+        "switches",
+        "what undoes a pooling: unpooling by its switches (the paper's) or to fixed pixels, "
+        "bilinear enlargement, or a learned transposed convolution of stride 2",
+        choices=tuple(UPSAMPLING),
+    )
     decoder_init: str = setting(
         "he",
         "he: random weights; scores: the decoder begins as an enlargement of the scores of the "
@@ -73,8 +82,15 @@ class DeconvNetOptions(NetworkOptions):
         return values
 
     def check(self) -> None:
-        """Refuse a start from scores where batch normalisation would change them."""
+        """Refuse a start from scores where normalisation or enlargement would change them."""
         super().check()
+        if self.decoder_init == "scores" and self.upsampling in ("bilinear", "learned"):
+            raise refusal(
+                lambda name: (
+                    f"{name('decoder_init')} is scores, a start for decoders that unpool;"
+                    f" {name('upsampling')} is {self.upsampling}, it must be switches or fixed"
+                )
+            )
         if self.decoder_init == "scores" and self.batch_norm in ("all", "head"):
             raise refusal(
                 lambda name: (
@@ -85,21 +101,54 @@ class DeconvNetOptions(NetworkOptions):
             )
 
 
-def check_choices(
-    padding: str,
-    kernel: tuple[int, int],
-    batch_norm: str,
-    deconvolutions: int | None,
-    output_stride: int,
+def check_window(
+    size: tuple[int, int],
     stages: int,
+    fc_kernel: int | tuple[int, int] | None,
+    padding: str = "paper",
+) -> tuple[int, int]:
+    """Return fc6's window, by default the whole map that so many poolings leave of an image.
+
+    Raises
+    ------
+    ValueError
+        If there cannot be so many poolings, or the window is larger than that map and not padded.
+    """
+    if not 1 <= stages <= len(STAGES):
+        raise ValueError(f"deconvnet: stages is {stages}; it must be in 1..{len(STAGES)}")
+    top = (size[0] >> stages, size[1] >> stages)  # each pooling halves and rounds down
+    if min(top) < 1:
+        raise ValueError(
+            f"deconvnet: input_size is {size}; {stages} poolings halve it {stages} times, "
+            f"so both sides must be at least {2**stages}"
+        )
+    kernel = top if fc_kernel is None else geometry.pair(fc_kernel, "fc_kernel", "deconvnet")
+    fits = all(k <= side for k, side in zip(kernel, top, strict=True))
+    if min(kernel) < 1 or not (fits or padding == "same"):
+        raise ValueError(
+            f"deconvnet: fc_kernel is {kernel}; behind {stages} poolings of {size} "
+            f"the map is {top}, so it must be between (1, 1) and {top}"
+        )
+    return kernel
+
+
+def check_choices(
+    kernel: tuple[int, int],
+    stages: int,
+    deconvolutions: int | None,
+    padding: str,
+    batch_norm: str,
+    output_stride: int,
+    upsampling: str,
 ) -> None:
     """Refuse values that the network has no meaning for."""
-    strides = OUTPUT_STRIDES[:stages]
-    for name, value, legal in (
+    choices: tuple[tuple[str, Any, Sequence[Any]], ...] = (
         ("padding", padding, ("paper", "same")),
         ("batch_norm", batch_norm, tuple(NORMALISED)),
-        ("output_stride", output_stride, strides),
-    ):
+        ("output_stride", output_stride, OUTPUT_STRIDES[:stages]),
+        ("upsampling", upsampling, tuple(UPSAMPLING)),
+    )
+    for name, value, legal in choices:
         if value not in legal:
             among = ", ".join(map(repr, legal))
             raise ValueError(f"deconvnet: {name} is {value!r}; it must be one of {among}")

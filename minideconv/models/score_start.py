@@ -62,6 +62,11 @@ def start_from_scores(
             f"start_from_scores: weight has shape {weight.shape} and bias {bias.shape}; for this"
             f" network they must be ({classes}, {fc}, 1, 1) and ({classes},)"
         )
+    if network.upsampling not in ("switches", "fixed"):
+        raise ValueError(
+            f"start_from_scores: upsampling is {network.upsampling!r}, but the weights are for a"
+            " decoder that unpools; it must be 'switches' or 'fixed'"
+        )
     layers = network.decoder_layers()
     kernel = layers[0][0].weight.shape[2:]
     if network.padding != "same" and kernel != (1, 1):

@@ -163,6 +163,12 @@ class CurriculumSettings(Settings):
         resume=True,
         **AT_LEAST_0,
     )
+    epoch_steps: int = setting(
+        0,
+        "most steps in an epoch, which then shows a part of the data (0: no limit, all of it)",
+        metavar="STEPS",
+        **AT_LEAST_0,
+    )
     windows: int = setting(
         1, "crops drawn from each image in stage 2, beside the whole image", **AT_LEAST_0
     )

@@ -55,6 +55,7 @@ class Plan:
                 samples = task.samples(config, data, name)
                 loader = task.loader(config, samples, config.seed, **options)
                 steps = math.ceil(len(loader) / config.accumulate)
+                steps = min(steps, config.epoch_steps or steps)
                 self.stages.append(PlannedStage(name, epochs, lr, loader, steps))
 
     @property

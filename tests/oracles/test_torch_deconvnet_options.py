@@ -13,6 +13,9 @@ OPTIONS = [
     {"padding": "same", "fc_kernel": 3, "batch_norm": "none", "output_stride": 2},
     {"padding": "paper", "fc_kernel": (1, 2), "batch_norm": "head", "coarse_scores": True},
     {"padding": "paper", "batch_norm": "all", "deconvolutions": 2, "output_stride": 4},
+    {"padding": "paper", "batch_norm": "all", "upsampling": "fixed"},
+    {"padding": "same", "fc_kernel": 1, "batch_norm": "head", "upsampling": "bilinear"},
+    {"padding": "paper", "batch_norm": "fc", "output_stride": 2, "upsampling": "learned"},
 ]
 
 
@@ -42,7 +45,7 @@ def twin(torch, p, x, options, stages=3, eps=1e-5):
     last = {1: 1, 2: 2, 4: 3}[options.get("output_stride", 1)]
     for number in range(stages, last - 1, -1):
         index, shape = switches[number]
-        x = functional.max_unpool2d(x, index, 2, 2, output_size=shape)
+        x = enlarged(torch, p, x, number, index, shape, options.get("upsampling", "switches"))
         count = min(options.get("deconvolutions") or 9, len(STAGES[number - 1][1]))
         for i in range(1, count + 1):
             x = unit(x, f"deconv{number}_{i}", functional.conv_transpose2d, padding=1)
@@ -55,6 +58,22 @@ def twin(torch, p, x, options, stages=3, eps=1e-5):
             coarse, size=size, mode="bilinear", align_corners=False
         )
     return scores
+
+
+def enlarged(torch, p, x, number, index, shape, kind):
+    """Undo a pooling; `index` are its switches, `shape` is (H, W) of the map that it pooled."""
+    functional = torch.nn.functional
+    if kind == "switches":
+        return functional.max_unpool2d(x, index, 2, 2, output_size=shape)
+    if kind == "fixed":
+        y = torch.zeros((*x.shape[:2], *shape), dtype=x.dtype)
+        y[:, :, : 2 * x.shape[2] : 2, : 2 * x.shape[3] : 2] = x
+        return y
+    if kind == "bilinear":
+        return functional.interpolate(x, size=shape, mode="bilinear", align_corners=False)
+    odd = [side % 2 for side in shape]
+    weight, bias = p[f"unpool{number}.layer.weight"], p[f"unpool{number}.layer.bias"]
+    return functional.conv_transpose2d(x, weight, bias, stride=2, output_padding=odd)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from minideconv.errors import MinideconvError, TrainingError
+from minideconv.errors import DivergenceError, MinideconvError
 from minideconv.settings.setting import refusal
 from minideconv.tasks import Task
 from minideconv.training.meters import Clock
@@ -155,7 +155,7 @@ class Journal:
                 f"with learning rate {lr:.3g}: try a lower {name('lr')}, a longer "
                 f"{name('warmup')} or {name('clip_grad')} 1{kept}"
             ),
-            TrainingError,
+            DivergenceError,
         )
 
     def _add_metrics(self, line: dict[str, Any]) -> None:

@@ -1,0 +1,163 @@
+"""``python -m minideconv.ablate``: train DeconvNet without its parts, and compare."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from minideconv.ablate import ABLATIONS
+from minideconv.ablate.folder import Folder, RunSet
+from minideconv.ablate.variants import DECIDED
+from minideconv.errors import UsageError
+from minideconv.settings import command_line
+from minideconv.settings.options import add_options, given_options
+from minideconv.settings.setting import Setting, option_name
+from minideconv.training.config import TrainConfig
+from minideconv.training.run.folder import write_text
+from minideconv.training.run.lock import run_lock
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Train DeconvNet with each of its parts taken away or replaced, with several seeds, and compare: two
+stages of training or one, batch normalisation or none, upsampling by switches or otherwise, wide or
+narrow fc6 and fc7. All variants have as many updates, and each is trained from the start.
+"""
+
+_EPILOG = """\
+examples:
+  python -m minideconv.ablate
+  python -m minideconv.ablate --only upsampling --seeds 5 --output runs/upsampling
+  python -m minideconv.ablate --resume runs/upsampling --seeds 8
+
+It writes results.json, table.md and ablations.svg into the folder, anew after each run. Ctrl-C
+saves; --resume goes on, and repeats no run that is done. Other settings are those of training.
+Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 or 143 stopped by a signal.
+"""
+
+_DEFAULTS: dict[str, Any] = {
+    "train_images": 1200,
+    "val_images": 200,
+    "image_size": 32,
+    "input_size": 32,
+    "width": 8,
+    "depth": 2,
+    "fc": 64,
+    "epochs": 8,
+    "final_images": 0,
+    "images": 0,
+}
+"""Where a set differs from a run of ``minideconv.train``, unless its options are given.
+
+Small, so that a run takes some 20 seconds of one core, and easy enough that 1200 updates teach a
+network more than the background: on harder pictures all variants would be alike.
+"""
+
+_NOT_OFFERED = (*DECIDED, "output_dir", "quiet", "communication", "wait_limit", "val_every")
+
+
+def _settings() -> dict[str, Setting]:
+    """Return the settings that a set may choose, with its own defaults."""
+    return {
+        name: dataclasses.replace(setting, default=_DEFAULTS.get(name, setting.default))
+        for name, setting in TrainConfig.settings().items()
+        if name not in _NOT_OFFERED
+    }
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = command_line.make_parser("ablate", _DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--only", metavar="NAME", nargs="+", choices=tuple(ABLATIONS),
+                        help=f"which ablations, of {', '.join(ABLATIONS)} [all]")  # fmt: skip
+    parser.add_argument("--seeds", metavar="N", type=command_line.positive,
+                        help="how often each variant is trained, 2 or more [3]")  # fmt: skip
+    parser.add_argument("--output", metavar="DIR", help="folder of the set [runs/ablations]")
+    parser.add_argument("--resume", metavar="DIR", help="go on with a set; --seeds may add seeds")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser, _settings())
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    return command_line.run_program("minideconv.ablate", _main, arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    options = make_parser().parse_args(arguments)
+    given = given_options(options, _settings())
+    with contextlib.ExitStack() as held:
+        if options.resume is not None:
+            folder = Folder(options.resume)
+            planned = _resumed(folder, options, given)
+            held.enter_context(run_lock(folder.path))
+            folder.write_set(planned)
+        else:
+            folder = Folder(options.output or "runs/ablations")
+            base = TrainConfig(**{**_DEFAULTS, **given, "stage": "whole"})
+            names = tuple(name for name in ABLATIONS if name in (options.only or ABLATIONS))
+            planned = RunSet(base, names, _seeds(options.seeds or 3))
+            held.enter_context(folder.new(planned))
+            given = {}  # the set has them
+        return _run(folder, planned, given, options.quiet)
+
+
+def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any]) -> RunSet:
+    """Return the set of a folder, perhaps with more seeds, and elsewhere computed."""
+    planned, offered = folder.read_set(), _settings()
+    for name in ("only", "output"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--resume {folder.path}: the set is what it is; leave --{name} out")
+    for name, value in given.items():
+        # Those that training may change when it goes on, but for its length.
+        if not offered[name].resume or name == "epochs":
+            raise UsageError(
+                f"--resume {folder.path}: {option_name(name)} is {getattr(planned.base, name)} in"
+                f" this set and cannot become {value}; start a new set for that"
+            )
+    seeds = _seeds(options.seeds or planned.seeds)
+    if seeds < planned.seeds:
+        raise UsageError(
+            f"--seeds is {seeds}, but {folder.path} is a set of {planned.seeds}; it can only become"
+            " more"
+        )
+    return dataclasses.replace(planned, seeds=seeds)
+
+
+def _seeds(seeds: int) -> int:
+    if seeds < 2:
+        raise UsageError(f"--seeds is {seeds}; a spread over seeds needs at least 2")
+    return seeds
+
+
+def _run(folder: Folder, planned: RunSet, machine: dict[str, Any], quiet: bool) -> int:
+    # Imported late, so that --help and usage errors are quick.
+    from minideconv.ablate.picture import draw
+    from minideconv.ablate.results import collect, markdown
+    from minideconv.ablate.runs import run_all
+
+    def write() -> str:
+        results = collect(folder, planned)
+        table = markdown(results)
+        write_text(folder.results, json.dumps(results, indent=1) + "\n")
+        write_text(folder.table, table)
+        write_text(folder.picture, draw(results))
+        return table
+
+    def show(line: str) -> None:
+        if not quiet:
+            print(line, flush=True)
+
+    run_all(folder, planned, machine, show, write)
+    show(write() + f"everything is in {folder.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
