@@ -12,16 +12,14 @@ from typing import Any
 
 from minideconv import tasks
 from minideconv.data.shard import spread
-from minideconv.errors import UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings import command_line
 from minideconv.settings.options import given_options
 from minideconv.tasks.segmentation.mask_files import MaskFiles, masks_folder
 from minideconv.training.computing import computing
-from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.progress import make_progress
-from minideconv.training.run.trained import load_trained
+from minideconv.training.run.trained import evaluation_data, load_trained
 
 __all__ = ["main"]
 
@@ -81,23 +79,10 @@ def _main(arguments: Sequence[str]) -> int:
         options.ensemble,
         **given_options(options, tasks.inference_settings()),
     )
-    images, what = _images(options, trained)
-    if problem := trained.task.data_mismatch(images):
-        raise UsageError(f"{trained.path} {problem}")
+    changes = given_options(options, ("data", "data_root"))
+    images, what = evaluation_data(trained, options.split, **changes)
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
         return _evaluate(options, trained, images, what)
-
-
-def _images(options: argparse.Namespace, trained: Any) -> tuple[Any, str]:
-    """Build the data set to evaluate on; what is not given is as in the run."""
-    header = trained.header
-    changes = given_options(options, ("data", "data_root"))
-    config = TrainConfig.from_dict({**header["config"], **changes})
-    split = options.split or config.val_split
-    count = {config.train_split: config.train_images, config.val_split: config.val_images}
-    same = config.data == header["config"]["data"]
-    images = trained.task.dataset(config, split, count.get(split, 0) if same else 0)
-    return images, f"{config.data} {split}"
 
 
 def _evaluate(options: argparse.Namespace, trained: Any, images: Any, what: str) -> int:

@@ -45,7 +45,7 @@ class Interval:
 
     @property
     def verdict(self) -> str:
-        """ "higher" or "lower" where the interval leaves out 0, else "not decided"."""
+        """Which way the rows differ: "higher", "lower", or "not decided" where 0 is inside."""
         if self.low > 0:
             return "higher"
         return "lower" if self.high < 0 else "not decided"

@@ -191,6 +191,6 @@ def test_a_class_that_no_drawn_image_shows_is_left_out():
     ],
 )
 def test_what_is_refused(a, b, options, words):
-    with pytest.raises(ValueError, match="^paired_difference: ") as error:
+    with pytest.raises(ValueError, match=r"^paired_difference: ") as error:
         paired_difference(np.ones(a, int), np.ones(b, int), **options)
     assert words in str(error.value)

@@ -11,9 +11,10 @@ from minideconv.backend import Device, as_device, describe_device
 from minideconv.errors import CheckpointError, UsageError
 from minideconv.nn import Module
 from minideconv.tasks import Task, Trained
+from minideconv.training.config import TrainConfig
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
 
-__all__ = ["load_trained"]
+__all__ = ["evaluation_data", "load_trained"]
 
 
 def load_trained(
@@ -73,6 +74,33 @@ def load_trained(
     predictor = task.combined(predictors, settings)
     name = describe_device(device, found_device)
     return task.trained(found, task, predictor, header, found_device, name, settings, others)
+
+
+def evaluation_data(trained: Trained, split: str | None = None, **changes: Any) -> tuple[Any, str]:
+    """Return the data set on which a network is evaluated, and what texts call it.
+
+    Parameters
+    ----------
+    trained : Trained
+    split : str, optional
+        The image list; the run's validation list if left out.
+    **changes
+        Settings of data in place of the run's.
+
+    Raises
+    ------
+    UsageError
+        If there is no such data, or the network was trained for something else.
+    """
+    header = trained.header
+    config = TrainConfig.from_dict({**header["config"], **changes})
+    split = split or config.val_split
+    count = {config.train_split: config.train_images, config.val_split: config.val_images}
+    same = config.data == header["config"]["data"]
+    images = trained.task.dataset(config, split, count.get(split, 0) if same else 0)
+    if problem := trained.task.data_mismatch(images):
+        raise UsageError(f"{trained.path} {problem}")
+    return images, f"{config.data} {split}"
 
 
 def _network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
