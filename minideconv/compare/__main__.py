@@ -14,7 +14,7 @@ from minideconv import tasks
 from minideconv.compare import drawn
 from minideconv.compare.bootstrap import CONFIDENCE, RESAMPLES
 from minideconv.compare.budget import BUDGETS, NETWORKS, network_configs, train_networks
-from minideconv.compare.measure import Measured, measure
+from minideconv.compare.measure import measure
 from minideconv.compare.members import Member, load_members
 from minideconv.compare.report import report_html
 from minideconv.compare.results import markdown, results
@@ -93,7 +93,8 @@ def make_parser() -> argparse.ArgumentParser:
                        help="networks by name, or by a TOML file of settings as --config of a "
                        f"training run takes [{' '.join(NETWORKS)}]")  # fmt: skip
     group.add_argument("--seeds", metavar="N,...", default=None,
-                       help="train each network once with each seed; metrics are averaged [0]")  # fmt: skip
+                       help="train each network once with each of them; metrics are averaged "
+                       "[0]")  # fmt: skip
     group.add_argument("--budget", choices=BUDGETS, default=None,
                        help="what all networks have alike: updates, or multiply-accumulates, of "
                        "which --epochs sets those of the most expensive [updates]")  # fmt: skip

@@ -118,9 +118,10 @@ def load_members(
     ]
     for each in found:
         if not isinstance(each.task, Segmentation):
+            task = tasks.of_config(each.header["config"]).name
             raise UsageError(
-                f"{each.path} was trained for the task {tasks.of_config(each.header['config']).name}"
-                "; only networks that segment are compared"
+                f"{each.path} was trained for the task {task}; only networks that segment are"
+                " compared"
             )
         if wrong := found[0].task.ensemble_mismatch(each.task):
             raise UsageError(f"{each.path} {wrong}")

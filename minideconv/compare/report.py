@@ -21,6 +21,11 @@ __all__ = ["report_html"]
 
 _HERE = Path(__file__).parent
 _SIDE = 150
+_ROWS_NOTE = (
+    "In per cent. Mean IoU is of one confusion matrix over all images at their own sizes, void"
+    " pixels not counted; around outlines, of the pixels there; by size, the mean over objects"
+    " below 1 %, below 10 %, and from 10 % of the image."
+)
 
 
 def report_html(
@@ -61,9 +66,7 @@ class _Page:
             title=escape(found["title"]),
             facts=escape(facts),
             style=page_style() + style() + (_HERE / "report.css").read_text(encoding="utf-8"),
-            rows_note="In per cent. Mean IoU is of one confusion matrix over all images at their own"
-            " sizes, void pixels not counted; around outlines, of the pixels there; by size, the"
-            " mean over objects below 1 %, below 10 %, and from 10 % of the image.",
+            rows_note=_ROWS_NOTE,
             rows=self.row_table(),
             differences_note=escape(results.about_intervals(found)),
             differences=self.difference_table(),
@@ -93,7 +96,8 @@ class _Page:
         lines = ""
         for number, row in enumerate(rows):
             cells = "".join(f"<td>{escape(cell)}</td>" for cell in row) + more(number)
-            lines += f"<tr{' class="best"' if number == best else ''}>{cells}</tr>"
+            kind = ' class="best"' if number == best else ""
+            lines += f"<tr{kind}>{cells}</tr>"
         top = "".join(f"<th>{escape(head)}</th>" for head in heads)
         return self.fill("table", heads=top, rows=lines)
 

@@ -19,7 +19,7 @@ __all__ = ["markdown", "results"]
 def results(
     members: Sequence[Sequence[Member]],
     measured: Sequence[Measured],
-    data: Any,
+    dataset: Any,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
     **more: Any,
@@ -32,7 +32,7 @@ def results(
         The networks, for each seed of training.
     measured : sequence of Measured
         What was counted, for each seed.
-    data : data set
+    dataset : data set
     resamples, confidence
         See `paired_difference`.
     **more
@@ -45,7 +45,7 @@ def results(
             **row_metrics([each.rows[name] for each in measured]),
             **{
                 key: [
-                    {"image": data.name(first.images[at]), "mean_iou": row.image_iou[at]}
+                    {"image": dataset.name(first.images[at]), "mean_iou": row.image_iou[at]}
                     for at in places
                 ]
                 for key, places in zip(("best", "worst"), row.extremes(), strict=True)
@@ -55,7 +55,7 @@ def results(
     }
     return {
         "minideconv": _version.__version__,
-        "classes": list(data.classes),
+        "classes": list(dataset.classes),
         "images": len(first.images),
         "networks": [member.facts() for group in members for member in group],
         "not_in_common": not_in_common(members[0]),
@@ -186,7 +186,7 @@ def _large(number: int) -> str:
 
 def limit_tables(limits: dict[str, Any]) -> list[tuple[str, Sequence[str], list[list[str]]]]:
     """Return the tables of `drawn`: title, heads, lines."""
-    tables = []
+    tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
     series = limits["sizes"]
     names = list(series[0]["rows"]) if series else []
     for key, title, show in (
