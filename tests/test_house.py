@@ -50,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "predict": PROGRAM,
     "report": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
+    "compare": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},
