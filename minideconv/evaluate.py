@@ -12,7 +12,6 @@ from typing import Any
 
 from minideconv import tasks
 from minideconv.data.shard import spread
-from minideconv.errors import UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings import command_line
 from minideconv.settings.options import given_options
@@ -73,10 +72,8 @@ def _main(arguments: Sequence[str]) -> int:
         options.ensemble,
         **given_options(options, tasks.inference_settings()),
     )
-    split = options.split or trained.header["config"]["val_split"]
-    images, what = evaluation_data(trained, split, given_options(options, ("data", "data_root")))
-    if problem := trained.task.data_mismatch(images):
-        raise UsageError(f"{trained.path} {problem}")
+    changes = given_options(options, ("data", "data_root"))
+    images, what = evaluation_data(trained, options.split, changes)
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
         return _evaluate(options, trained, images, what)
 

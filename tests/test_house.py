@@ -52,6 +52,7 @@ ROOMS: dict[str, set[str]] = {
     "report": PROGRAM,
     "ablate": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
+    "compare": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},

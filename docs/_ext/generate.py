@@ -52,6 +52,7 @@ ROOMS = [
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.interop", "interop", "Weight files of other programs."),
     ("minideconv.training", "training", "The engine behind the command lines."),
+    ("minideconv.compare", "compare", "Several networks on one page."),
     ("minideconv.testing", "testing", "What a course or a plug-in imports."),
     ("minideconv.backend.algorithms", "backend.algorithms", "Reference, exact or fast."),
     (
@@ -65,7 +66,7 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "report", "data", "weights", "ablate"]
+PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "report", "data", "weights", "compare", "ablate"]
 
 
 def public_names(module: Any) -> list[str]:

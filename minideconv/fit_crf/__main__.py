@@ -85,8 +85,6 @@ def _main(arguments: Sequence[str]) -> int:
         raise UsageError(f"{trained.path} is of the task {trained.task.name}, which has no CRF")
     split = options.split or trained.header["config"]["train_split"]
     images, what = evaluation_data(trained, split, given_options(options, ("data", "data_root")))
-    if problem := trained.task.data_mismatch(images):
-        raise UsageError(f"{trained.path} {problem}")
     chosen = spread(len(images), options.limit)
     progress = make_progress(options.quiet)
     try:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from minideconv.backend import Array, to_cpu
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["METRICS", "ConfusionMatrix"]
+__all__ = ["METRICS", "ConfusionMatrix", "class_ious"]
 
 METRICS = {
     "mean_iou": "mean IoU",
@@ -172,9 +172,7 @@ class ConfusionMatrix:
     @property
     def iou(self) -> npt.NDArray[np.float64]:
         """Per class, intersection over union; NaN where a class is in no mask at all."""
-        right = np.diag(self.counts)
-        union = self.counts.sum(axis=1) + self.counts.sum(axis=0) - right
-        return _ratio(right, union)
+        return class_ious(self.counts)
 
     @property
     def mean_iou(self) -> float:
@@ -200,6 +198,12 @@ class ConfusionMatrix:
         }
 
     figures = compute  # its name in version 0.1 before
+
+
+def class_ious(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return `ConfusionMatrix.iou` of each of many matrices: (..., C, C) -> (..., C)."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    return _ratio(right, counts.sum(axis=-1) + counts.sum(axis=-2) - right)
 
 
 def _ratio(numerator: Any, denominator: Any) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Line charts as SVG text: a few lines over training steps, with axes at round numbers.
+"""Line charts as SVG text: a few lines, mostly over training steps, with axes at round numbers.
 
 They use the page's text colour (``currentColor``), so they suit light and dark pages, and need
 neither a script nor a font.
@@ -49,6 +49,7 @@ def line_chart(
     lines: Sequence[Line],
     marks: Sequence[tuple[float, str]] = (),
     top: float | None = None,
+    x_axis: str = "step",
 ) -> str:
     """Return a chart as an ``<svg>`` element.
 
@@ -62,6 +63,8 @@ def line_chart(
         Places on the x axis with a dashed line and a word, such as where a stage begins.
     top : float, optional
         Least upper end of the y axis, which starts at 0.
+    x_axis : str
+        What is below the x axis.
     """
     drawn = [line for line in lines if line.points]
     if not drawn:
@@ -88,7 +91,7 @@ def line_chart(
     for tick in x_ticks:
         x, y = to_pixels(tick, 0)
         parts.append(_text(x, y + 15, "middle", _number(tick)))
-    parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", "step"))
+    parts.append(_text(_WIDTH - _RIGHT, _HEIGHT - 4, "end", x_axis))
     for line in drawn:
         parts.extend(_draw(line, to_pixels))
     row, taken = 0, 0.0

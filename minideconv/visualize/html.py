@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-__all__ = ["image", "percent", "read_templates"]
+__all__ = ["embedded", "image", "percent", "read_templates"]
 
 
 def read_templates(path: Path) -> dict[str, Template]:
@@ -23,9 +23,14 @@ def read_templates(path: Path) -> dict[str, Template]:
 def image(path: Path, description: str, kind: str = "") -> str:
     """Return a PNG file as an ``<img>`` element that holds it; a note where it is missing."""
     try:
-        data = base64.b64encode(path.read_bytes()).decode()
+        return embedded(path.read_bytes(), description, kind)
     except OSError:
         return f'<p class="empty">{escape(path.name)} is missing</p>'
+
+
+def embedded(png: bytes, description: str, kind: str = "") -> str:
+    """Return the bytes of a PNG file as an ``<img>`` element that holds them."""
+    data = base64.b64encode(png).decode()
     return (
         f'<img class="{kind}" alt="{escape(description)}" loading="lazy" '
         f'src="data:image/png;base64,{data}">'

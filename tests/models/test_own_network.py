@@ -188,7 +188,7 @@ def test_a_network_gets_of_the_run_what_it_has_an_argument_for():
         **{"num_classes": 3, "in_channels": 3, "input_size": 20, "recompute": False},
         **{"width": 16, "fc": 256, "stages": 2, "fc_kernel": None, "padding": "paper"},
         **{"batch_norm": "all", "dropout": 0.0, "deconvolutions": None, "output_stride": 1},
-        "coarse_scores": False,
+        **{"coarse_scores": False, "upsampling": "switches"},
     }
 
 

@@ -15,7 +15,7 @@ from minideconv.tasks.results import ReportSections, RunRecord
 from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
 from minideconv.visualize.html import image, percent, read_templates
 
-__all__ = ["sections"]
+__all__ = ["legend", "sections", "style"]
 
 _HERE = Path(__file__).parent
 _SETS = {"train": "training", "val": "validation"}
@@ -26,7 +26,22 @@ def sections(record: RunRecord) -> ReportSections:
     page = _Page(record)
     parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
     body = "\n".join(section for section in parts if section)
-    return ReportSections(page.summary(), body, (_HERE / "report.css").read_text(encoding="utf-8"))
+    return ReportSections(page.summary(), body, style())
+
+
+def style() -> str:
+    """Return the style sheet of these sections."""
+    return (_HERE / "report.css").read_text(encoding="utf-8")
+
+
+def legend(names: Sequence[str]) -> str:
+    """Return the colours of the classes, and of void."""
+    colour, palette = read_templates(_HERE / "report.html")["colour"], voc_palette()
+    spans = ""
+    for index, name in [*enumerate(names), (VOID, "void (not counted)")]:
+        red, green, blue = palette[index]
+        spans += colour.substitute(red=red, green=green, blue=blue, name=escape(name))
+    return f'<div class="legend">{spans}</div>'
 
 
 class _Page:
@@ -88,7 +103,7 @@ class _Page:
                 rows = "".join(map(self._sample, samples))
                 html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
-            return "\n".join([html[0], self._legend(), *html[1:]])
+            return "\n".join([html[0], legend(self.names), *html[1:]])
         boards = sorted(self.pictures.glob("epoch_*.png"))
         if not boards:
             return ""
@@ -107,15 +122,6 @@ class _Page:
 
     def _figure(self, path: Path, description: str) -> str:
         return f"<figure>{image(path, description)}</figure>"
-
-    def _legend(self) -> str:
-        palette = voc_palette()
-        entries = [*enumerate(self.names), (VOID, "void (not counted)")]
-        spans = ""
-        for index, name in entries:
-            red, green, blue = palette[index]
-            spans += self.fill("colour", red=red, green=green, blue=blue, name=escape(name))
-        return f'<div class="legend">{spans}</div>'
 
     def learning(self, most: int = 8) -> str:
         """Lay out how the prediction of a few images changed while the network learned."""

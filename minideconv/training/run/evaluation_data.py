@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from minideconv.errors import UsageError
 from minideconv.tasks import Trained
 from minideconv.training.config import TrainConfig
 
 __all__ = ["evaluation_data"]
 
 
-def evaluation_data(trained: Trained, split: str, changes: Mapping[str, Any]) -> tuple[Any, str]:
+def evaluation_data(
+    trained: Trained, split: str | None, changes: Mapping[str, Any]
+) -> tuple[Any, str]:
     """Build an image list for a trained network; what is not given is as in its run.
 
     Parameters
     ----------
     trained : Trained
-    split : str
-        The list's name.
+    split : str, optional
+        The list's name; None for the run's validation list.
     changes : mapping
         Settings that are not those of the run, ``data`` and ``data_root`` for example.
 
@@ -31,11 +34,14 @@ def evaluation_data(trained: Trained, split: str, changes: Mapping[str, Any]) ->
     Raises
     ------
     UsageError
-        If there is no such data.
+        If there is no such data, or the network was trained for something else.
     """
     own = trained.header["config"]
     config = TrainConfig.from_dict({**own, **changes})
+    split = split or config.val_split
     count = {config.train_split: config.train_images, config.val_split: config.val_images}
     same = config.data == own["data"]
     images = trained.task.dataset(config, split, count.get(split, 0) if same else 0)
+    if problem := trained.task.data_mismatch(images):
+        raise UsageError(f"{trained.path} {problem}")
     return images, f"{config.data} {split}"

@@ -24,7 +24,7 @@ from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds
 from minideconv.visualize.charts import Line, line_chart
 
-__all__ = ["report_html", "write_report"]
+__all__ = ["page_style", "report_html", "write_report"]
 
 Lines = list[dict[str, Any]]
 _HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def report_html(run: RunFolder) -> str:
         _charts(metrics, epochs, task.main_metric),
         title=escape(_title(settings.model, settings.data)),
         run=escape(run.path.name),
-        style=(_HERE / "report.css").read_text(encoding="utf-8") + sections.style,
+        style=page_style() + sections.style,
         facts=" · ".join(_facts(settings, epochs)),
         summary=sections.summary,
         body=sections.body,
@@ -72,6 +72,11 @@ def report_html(run: RunFolder) -> str:
         settings=_settings(config),
         version=escape(__version__),
     )
+
+
+def page_style() -> str:
+    """Return the style sheet of the page, without what a task adds."""
+    return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
 def _title(model: str, data: str) -> str:
