@@ -66,7 +66,8 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "report", "data", "weights", "compare", "ablate"]
+PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate"]
+PROGRAMS += ["report", "data", "weights"]
 
 
 def public_names(module: Any) -> list[str]:
