@@ -32,7 +32,7 @@ from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.engine.cpu.parts import slices
 from minideconv.ops.im2col import Window
 
-__all__ = ["fits", "forward", "input_grad", "turned", "weight_grad"]
+__all__ = ["copy_patches", "fits", "forward", "input_grad", "turned", "weight_grad"]
 
 _BLOCK = 2 << 20  # bytes of patches
 _PARTS = 8  # fixed, so that results do not depend on the number of threads
@@ -125,10 +125,10 @@ def _patches(
         some = slice(i, min(i + together, images.stop))
         for p in range(rows.start, rows.stop, count):
             block = slice(p, min(p + count, rows.stop))
-            yield some, block, _copy(x[some], window, block)
+            yield some, block, copy_patches(x[some], window, block)
 
 
-def _copy(x: np.ndarray, window: Window, rows: slice) -> np.ndarray:
+def copy_patches(x: np.ndarray, window: Window, rows: slice) -> np.ndarray:
     """Copy the windows of the output `rows` of all images, one patch after the other."""
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
     (n, _, _, c), wo, r = x.shape, window.out[1], rows.stop - rows.start

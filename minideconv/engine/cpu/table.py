@@ -11,6 +11,9 @@ gemm              exact, fast   1x1 kernels; kernels as large     the image is i
                                 as the image (fc6 and its twin)   one product and no copy
 winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2.25 (m = 4) products
                                 channels (`_tile_size`)           for a pixel in place of 9
+subpixel          exact, fast   input gradient (transposed        a tile of stride x stride pixels has
+                                convolution) of a stride above 1  the same inputs: one product and no
+                                                                  overlapping columns to add
 direct            exact, fast   float32, compiled                 no patch matrix; the sums stay in
                                                                   registers
 im2col_blocked    exact, fast   the rest                          the reference in the engine's
@@ -21,7 +24,6 @@ im2col_blocked    exact, fast   the rest                          the reference 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -29,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend.algorithms import compiled, get_algorithm
-from minideconv.engine.cpu import gemm, im2col_blocked, winograd
+from minideconv.engine.cpu import gemm, im2col_blocked, subpixel, winograd
 from minideconv.ops.im2col import Window
 
 __all__ = ["Algorithm", "choose"]
@@ -39,14 +41,16 @@ __all__ = ["Algorithm", "choose"]
 class Algorithm:
     """One way to compute a convolution and its two gradients; arrays are channels last.
 
+    What an algorithm has not is None: the table does not name it for that.
+
     ``forward(x, w, bias, window)``, ``input_grad(dy, w, bias, window)`` and ``weight_grad(x, dy,
     window)``, with w as (kh, kw, C, K).
     """
 
     name: str
-    forward: Callable[..., np.ndarray]
-    input_grad: Callable[..., np.ndarray]
-    weight_grad: Callable[..., np.ndarray]
+    forward: Any
+    input_grad: Any
+    weight_grad: Any
 
 
 def choose(
@@ -84,7 +88,8 @@ def _choose(
         if m:
             return _row(f"winograd {m}x{m}", winograd, m=m)
     if operation == "input_grad" and window.stride != (1, 1):
-        return None  # no longer a convolution of dy with turned kernels
+        # No longer a convolution of dy with turned kernels.
+        return _row("subpixel", subpixel) if subpixel.fits(window, c, k, dtype) else None
     if is_compiled and single:
         from minideconv.engine.cpu.compiled import direct
 
@@ -93,8 +98,8 @@ def _choose(
 
 
 def _row(name: str, module: Any, **options: Any) -> Algorithm:
-    functions = (module.forward, module.input_grad, module.weight_grad)
-    return Algorithm(name, *(partial(function, **options) for function in functions))
+    functions = [getattr(module, each, None) for each in ("forward", "input_grad", "weight_grad")]
+    return Algorithm(name, *(each and partial(each, **options) for each in functions))
 
 
 def _tile_size(window: Window, n: int, c: int, k: int, is_compiled: bool) -> int:
