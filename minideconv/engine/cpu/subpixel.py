@@ -1,9 +1,9 @@
 """Transposed convolution of a stride above 1, as one product for each coarse pixel's whole tile.
 
-    dx[p sh + r, q sw + s, c] = sum_{i < a, j < b, k} dy[p - i, q - j, k] W[i sh + r, j sw + s, c, k]
+    dx[p sh + r, q sw + s, c] = sum_{i, j, k} dy[p - i, q - j, k] W[i sh + r, j sw + s, c, k]
 
-with 0 <= r < sh, 0 <= s < sw, and a x b strides in a kernel. So the sh x sw pixels of one tile have
-the same a b K inputs, and are their product with one matrix:
+with 0 <= r < sh, 0 <= s < sw, 0 <= i < a, 0 <= j < b, and a x b strides in a kernel. So the
+sh x sw pixels of one tile have the same a b K inputs, and are their product with one matrix:
 
     tiles = patches(dy) M        patches: (N P Q, a b K)        M: (a b K, sh sw C)
 

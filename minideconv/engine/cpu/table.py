@@ -11,8 +11,8 @@ gemm              exact, fast   1x1 kernels; kernels as large     the image is i
                                 as the image (fc6 and its twin)   one product and no copy
 winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2.25 (m = 4) products
                                 channels (`_tile_size`)           for a pixel in place of 9
-subpixel          exact, fast   input gradient (transposed        a tile of stride x stride pixels has
-                                convolution) of a stride above 1  the same inputs: one product and no
+subpixel          exact, fast   input gradient (transposed        the pixels of one stride have the
+                                convolution) of a stride above 1  same inputs: one product, and no
                                                                   overlapping columns to add
 direct            exact, fast   float32, compiled                 no patch matrix; the sums stay in
                                                                   registers
