@@ -28,6 +28,7 @@ __all__ = [
     "RandomHorizontalFlip",
     "RandomQuarterTurn",
     "RandomScale",
+    "RandomZoom",
     "Resize",
     "Scale",
     "Transform",
@@ -118,6 +119,28 @@ class RandomScale:
         factor = float(np.exp(rng.uniform(np.log(self.low), np.log(self.high))))
         new = tuple(max(1, round(factor * n)) for n in mask.shape)
         return resize_image(image, (new[0], new[1])), resize_mask(mask, (new[0], new[1]))
+
+
+class RandomZoom(_Sized):
+    """A window of a share of both sides, drawn from [`low`, 1], at any place inside, at `size`.
+
+    What it shows is resized once, so that it is as sharp as a whole image of this size.
+    """
+
+    def __init__(self, size: int | tuple[int, int], low: float = 0.6) -> None:
+        super().__init__(size)
+        if not 0 < low <= 1:
+            raise UsageError(f"RandomZoom: low is {low}; it must be in (0, 1]")
+        self.low = low
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+        """Draw the window, cut and resize both."""
+        share = rng.uniform(self.low, 1.0)
+        height, width = (max(1, round(share * n)) for n in mask.shape)
+        top = int(rng.integers(mask.shape[0] - height + 1))
+        left = int(rng.integers(mask.shape[1] - width + 1))
+        there = np.s_[top : top + height, left : left + width]
+        return resize_image(image[there], self.size), resize_mask(mask[there], self.size)
 
 
 class WholeWindow:

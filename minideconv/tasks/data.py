@@ -104,7 +104,6 @@ def _augmentation(config: RunConfig, step: transforms.Normalize) -> transforms.T
         return transforms.paper_train(size, step)
     whole, resize, crop, flip, normalize = transforms.paper_train(size, step).transforms
     if config.augment == "zoom":
-        scale = transforms.RandomScale(1.0, 1 / 0.6)
-        return transforms.Compose([whole, transforms.Resize(size), scale, crop, flip, normalize])
+        return transforms.Compose([whole, transforms.RandomZoom(size), flip, normalize])
     scale, colour = transforms.RandomScale(0.8, 1.25), transforms.ColorJitter(0.3, 0.3, 0.3)
     return transforms.Compose([whole, resize, scale, crop, flip, colour, normalize])

@@ -17,6 +17,7 @@ from minideconv.data.transforms import (
     RandomHorizontalFlip,
     RandomQuarterTurn,
     RandomScale,
+    RandomZoom,
     Resize,
     Scale,
     WholeWindow,
@@ -129,6 +130,39 @@ def test_random_scale_stays_in_its_range():
     assert {min(sizes), max(sizes)} == {(5, 5), (20, 20)}
 
 
+def test_zoom_shows_windows_of_all_sizes_and_places_as_sharp_as_their_pixels():
+    """Along one row of columns' numbers, pixel i of n from `left` on, `width` wide, is known."""
+    columns = np.broadcast_to(np.arange(100, 200, dtype=np.uint8), (80, 100))
+    image, mask = np.stack([columns] * 3, axis=-1), columns.copy()
+    rng = np.random.default_rng(0)
+    widths, lefts, tops = [], [], []
+    for _ in range(300):
+        shown, labels = RandomZoom((10, 12), 0.5)(image, mask, rng)
+        assert shown.shape == (10, 12, 3)
+        assert labels.shape == (10, 12)
+        difference = np.abs(shown[..., 0].astype(int) - labels)
+        assert difference.max() <= 2  # a mask's pixel is at most half a pixel away from the mean's
+        widths.append((int(shown[0, -2, 0]) - int(shown[0, 1, 0])) * 12 / 9)
+        lefts.append(int(shown[0, 1, 0]) - 100 - widths[-1] * 1.5 / 12)
+        tops.append(len(np.unique(shown[:, 0, 0])))
+    assert 50 - 3 < min(widths) < 55
+    assert 95 < max(widths) < 100 + 3
+    assert min(lefts) < 2
+    assert max(lefts) > 40
+    assert set(tops) == {1}
+    rows = np.broadcast_to(np.arange(80, dtype=np.uint8)[:, None], (80, 100))
+    first = [int(RandomZoom(40, 0.5)(image, rows, rng)[1][0, 0]) for _ in range(200)]
+    assert min(first) <= 1
+    assert max(first) > 35
+
+
+def test_zoom_of_share_1_is_the_whole_image():
+    image, mask = coordinates(6, 8)
+    got = RandomZoom((6, 8), 1.0)(image, mask, np.random.default_rng(0))
+    np.testing.assert_array_equal(got[0], image)
+    np.testing.assert_array_equal(got[1], mask)
+
+
 @pytest.mark.parametrize(("p", "flipped"), [(0.0, False), (1.0, True)])
 def test_flip_at_certainty(p, flipped):
     image, mask = coordinates(3, 4)
@@ -223,6 +257,7 @@ def test_masks_are_resized_without_pillow_rounding():
         (lambda: ColorJitter(contrast=1), r"contrast is 1; it must be in \[0, 1\)"),
         (lambda: Normalize(scale=0), "scale is 0; it must be above 0"),
         (lambda: RandomScale(2, 1), "low is 2 and high is 1; 0 < low <= high"),
+        (lambda: RandomZoom(8, 0), r"RandomZoom: low is 0; it must be in \(0, 1\]"),
     ],
 )
 def test_messages(make, message):
