@@ -153,7 +153,7 @@ def test_zoom_shows_windows_of_all_sizes_and_places_as_sharp_as_their_pixels():
     rows = np.broadcast_to(np.arange(80, dtype=np.uint8)[:, None], (80, 100))
     first = [int(RandomZoom(40, 0.5)(image, rows, rng)[1][0, 0]) for _ in range(200)]
     assert min(first) <= 1
-    assert max(first) > 35
+    assert max(first) > 30
 
 
 def test_zoom_of_share_1_is_the_whole_image():
