@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minideconv import Tensor, models
-from minideconv import functional as F
 from minideconv.models.deconvnet_options import DeconvNetOptions
 from minideconv.models.score_start import start_from_scores
 from minideconv.models.upsampling import UPSAMPLING, FixedUnpool2d
+from minideconv.nn import MaxPool2d
 from minideconv.ops.switches import Switches
 
 
@@ -44,7 +44,7 @@ def test_values_go_where_the_definition_puts_them(height, width, channels, seed)
     """
     rng = np.random.default_rng(seed)
     plane = rng.integers(-9, 9, (2, channels, height, width)).astype(np.float32)
-    pooled, switches = F.max_pool2d(Tensor(plane), 2, return_switches=True)
+    pooled, switches = MaxPool2d(2, return_switches=True)(Tensor(plane))
     x = Tensor(rng.integers(-9, 9, pooled.shape).astype(np.float32))
     found = {name: make(channels) for name, make in UPSAMPLING.items()}
     layer = found["learned"].layer

@@ -52,7 +52,7 @@ class SegmentationInference(InferenceSettings):
     crf: str | None = setting(
         None,
         "refine the probabilities by a dense CRF: the default one, that of the authors' code, or"
-        " one whose parameters are in a file (python -m minideconv.segmentation fit-crf)",
+        " one whose parameters are in a file (python -m minideconv.fit_crf)",
         metavar="|".join([*PRESETS, "FILE"]),
     )
     crf_bilateral_weight: float | None = _crf(
