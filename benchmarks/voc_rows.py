@@ -1,0 +1,246 @@
+"""The paper's comparison on photographs: ``python -m benchmarks.voc_rows --data-root DIR``
+
+Trains FCN and DeconvNet on a small subset of PASCAL VOC, from random weights and from a VGG-16 that
+has seen ImageNet, evaluates each, and compares the best of both, their ensemble and a CRF. `ROWS`
+is the recipe: ``--list`` prints its commands as a reader would type them.
+
+Every network is evaluated with the weights of its last epoch, on the validation images at their own
+sizes, once as they are and once averaged with the mirror image. ``--only NAME`` makes some rows;
+what they begin with must be there. What came out goes to `results/voc_rows.json`, and what the
+programs printed to `results/voc_rows/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from minideconv.errors import UsageError
+from minideconv.settings import command_line
+
+__all__ = ["DOCUMENTED", "RESULTS", "ROWS", "Row", "commands", "main", "table"]
+
+RESULTS = Path(__file__).parent / "results" / "voc_rows.json"
+LOGS = RESULTS.with_suffix("")
+
+DOCUMENTED = {"data": "VOCdevkit/VOC2012", "trunk": "vgg16-trunk-onnx", "output": "runs/voc"}
+"""Where data and weights are in the commands that the documentation shows."""
+
+TRAIN = (
+    "train --data voc --data-root {data} --optimizer adamw --weight-decay 0.01 --class-weights 0.5"
+    " --augment zoom --batch-size 10 --padding same --fc-kernel 3 --dropout 0.5"
+)
+ON_TRUNK = f"{TRAIN} --input-size 320 --width 64 --batch-norm fc --views 5 --cache-features 8GB --val-every 25"
+DECONVNET = "--model deconvnet --depth 5 --deconvolutions 1 --output-stride 2"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is trained or compared."""
+
+    title: str
+    commands: tuple[str, ...]
+    """Programs of `minideconv` and their options. {data}, {trunk}, {own} (this row's folder) and
+    {NAME} (another row's) are filled in."""
+    begins_with: tuple[str, ...] = ()
+    """Rows that must be made before; their time counts."""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the row trains one network, which is then evaluated."""
+        return self.commands[0].startswith("train ")
+
+
+ROWS = {
+    "fcn32s": Row(
+        "FCN-32s, frozen trunk",
+        (
+            f"{ON_TRUNK} --model fcn32s --pretrained {{trunk}} --freeze 5 --head-init uniform"
+            " --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
+        ),
+    ),
+    "fcn8s": Row(
+        "FCN-8s, frozen trunk",
+        (
+            f"{ON_TRUNK} --model fcn8s --pretrained {{trunk}} --freeze 5 --head-init uniform"
+            " --skip-scale 0.01 --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
+        ),
+    ),
+    "deconvnet": Row(
+        "DeconvNet, frozen trunk, no skip",
+        (
+            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}} --decoder-init scores --freeze 5"
+            " --lr 0.0005 --warmup 100 --epochs 25 --output-dir {own}",
+        ),
+        begins_with=("fcn32s",),
+    ),
+    "deconvnet-tuned": Row(
+        "DeconvNet, conv5 tuned, no skip",
+        (
+            f"{ON_TRUNK} {DECONVNET} --pretrained {{deconvnet}} --freeze 4 --lr-trunk 0.00002"
+            " --lr 0.0003 --warmup 50 --epochs 12 --output-dir {own}",
+        ),
+        begins_with=("deconvnet",),
+    ),
+    "comparison": Row(
+        "FCN-8s and DeconvNet, their ensemble, and a CRF",
+        ("compare {fcn8s} {deconvnet-tuned} --flip --shown 12 --overwrite --output {own}",),
+        begins_with=("fcn8s", "deconvnet-tuned"),
+    ),
+}
+EVALUATIONS = {"plain": "evaluate {own} --which last", "flip": "evaluate {own} --which last --flip"}
+
+
+def commands(name: str, places: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return a row's commands without ``python -m``, by what they are called in the results.
+
+    Parameters
+    ----------
+    name : str
+        Of the row.
+    places : mapping
+        "data", "trunk" and "output", as in `DOCUMENTED`.
+    """
+    row = ROWS[name]
+    folders = {other: f"{places['output']}/{other}" for other in ROWS}
+    texts = dict(zip(map(str, range(1, len(row.commands) + 1)), row.commands, strict=True))
+    if row.is_network:
+        texts |= EVALUATIONS
+    filled = {**folders, **places, "own": folders[name]}
+    return {key: shlex.split("minideconv." + each.format(**filled)) for key, each in texts.items()}
+
+
+def needed(name: str) -> list[str]:
+    """Return the rows that must be made for a row, in order, and the row itself."""
+    found: list[str] = []
+    for other in ROWS[name].begins_with:
+        found += [each for each in needed(other) if each not in found]
+    return [*found, name]
+
+
+def make(name: str, places: Mapping[str, str], threads: int) -> dict[str, Any]:
+    """Run a row's commands; return what the results file keeps of it."""
+    own = Path(places["output"]) / name
+    seconds, metrics, log = {}, {}, []
+    for key, command in commands(name, places).items():
+        shown = shlex.join(["python", "-m", *command])
+        print(f"$ {shown}", flush=True)
+        out = own.with_name(f"{name}-{key}.json")
+        more = ["--threads", str(threads)]
+        if key in EVALUATIONS:
+            more += ["--json", str(out)]
+        start = time.monotonic()
+        log += [f"$ {shown}", _run([*command, *more])]
+        seconds[key] = round(time.monotonic() - start)
+        if key in EVALUATIONS:
+            metrics[key] = _read(out)
+    if not ROWS[name].is_network:
+        metrics = _read(own / "comparison.json")
+    LOGS.mkdir(exist_ok=True)
+    (LOGS / f"{name}.log").write_text("\n".join(log), encoding="utf-8")
+    return {
+        "title": ROWS[name].title,
+        "date": date.today().isoformat(),
+        "machine": machine.describe(),
+        "threads": threads,
+        "commands": [
+            shlex.join(["python", "-m", *each]) for each in commands(name, places).values()
+        ],
+        "seconds": seconds,
+        "metrics": metrics,
+    }
+
+
+def _run(command: Sequence[str]) -> str:
+    """Run a program of the library, show what it prints, and return it."""
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            lines.append(line)
+    if process.returncode:
+        raise UsageError(f"{command[0]} ended with exit code {process.returncode}")
+    return "".join(lines)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Return the networks' figures as Markdown."""
+    lines = [
+        "| network | mean IoU | with the mirror image | minutes, all that it needs | made on |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for name, row in ROWS.items():
+        if name in results and row.is_network:
+            found = results[name]
+            spent = sum(sum(results[each]["seconds"].values()) for each in needed(name))
+            ious = [found["metrics"][key]["mean_iou"] for key in EVALUATIONS]
+            figures = " | ".join(f"{100 * iou:.1f}" for iou in ious)
+            lines.append(f"| {row.title} | {figures} | {spent / 60:.0f} | {found['date']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.voc_rows",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data-root", metavar="DIR", default=DOCUMENTED["data"],
+                        help=f"the VOC folder [{DOCUMENTED['data']}]")  # fmt: skip
+    parser.add_argument("--trunk", metavar="FILE", default=DOCUMENTED["trunk"],
+                        help="VGG-16's weights [downloaded once]")  # fmt: skip
+    parser.add_argument("--output", metavar="DIR", default=DOCUMENTED["output"],
+                        help=f"folder of the runs [{DOCUMENTED['output']}]")  # fmt: skip
+    parser.add_argument("--only", metavar="NAME", nargs="+", choices=tuple(ROWS), default=ROWS,
+                        help="make these rows alone: " + ", ".join(ROWS))  # fmt: skip
+    parser.add_argument("--threads", metavar="N", type=command_line.positive, default=2,
+                        help="worker threads [2]")  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="print the commands and stop")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line."""
+    given = _parser().parse_args(arguments)
+    places = {"data": given.data_root, "trunk": given.trunk, "output": given.output}
+    chosen = [name for name in ROWS if name in given.only]
+    if given.list:
+        for name in chosen:
+            print(f"# {ROWS[name].title}")
+            for command in commands(name, places).values():
+                print(shlex.join(["python", "-m", *command]))
+        return 0
+    results = _read(RESULTS) if RESULTS.exists() else {}
+    Path(given.output).mkdir(parents=True, exist_ok=True)
+    for name in chosen:
+        results[name] = make(name, places, given.threads)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run_program("benchmarks.voc_rows", main, sys.argv[1:]))

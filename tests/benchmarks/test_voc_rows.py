@@ -1,0 +1,85 @@
+"""The recipe of the comparison on photographs: its commands are legal, its results are of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+from itertools import pairwise
+
+import pytest
+
+from benchmarks import voc_rows
+from benchmarks.voc_rows import DOCUMENTED, RESULTS, ROWS, commands, needed
+from minideconv import train
+from minideconv.errors import UsageError
+from minideconv.settings.options import given_options
+from minideconv.training import TrainConfig
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_command_is_legal(name):
+    for command in commands(name, DOCUMENTED).values():
+        program, *options = command
+        if program == "minideconv.train":
+            model = options[options.index("--model") + 1]
+            parser, settings = train.make_parser(model), TrainConfig.settings(model)
+            config = TrainConfig(**given_options(parser.parse_args(options), settings))
+            assert config.output_dir == f"runs/voc/{name}"
+        else:
+            parser = importlib.import_module(program)
+            if hasattr(parser, "__path__"):
+                parser = importlib.import_module(f"{program}.__main__")
+            parser.make_parser().parse_args(options)
+
+
+def test_a_row_comes_behind_what_it_begins_with():
+    order = list(ROWS)
+    for name, row in ROWS.items():
+        assert all(order.index(other) < order.index(name) for other in row.begins_with)
+    assert needed("deconvnet-tuned") == ["fcn32s", "deconvnet", "deconvnet-tuned"]
+
+
+def test_the_list_shows_commands_that_can_be_typed(capsys):
+    assert voc_rows.main(["--list", "--only", "fcn8s", "--output", "my runs"]) == 0
+    title, training, plain, flip = capsys.readouterr().out.splitlines()
+    assert title == "# FCN-8s, frozen trunk"
+    assert shlex.split(training)[:3] == ["python", "-m", "minideconv.train"]
+    assert training.endswith("--output-dir 'my runs/fcn8s'")
+    assert plain == "python -m minideconv.evaluate 'my runs/fcn8s' --which last"
+    assert flip == f"{plain} --flip"
+
+
+def test_the_stored_results_are_of_this_recipe():
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert list(stored) == list(ROWS)
+    for name, found in stored.items():
+        folder = shlex.split(found["commands"][0])
+        places = dict(pairwise(folder))
+        # What another machine may have elsewhere is taken from the command itself.
+        there = {
+            "data": places.get("--data-root", ""),
+            "trunk": places.get("--pretrained", ""),
+            "output": (places.get("--output-dir") or places["--output"]).rsplit("/", 1)[0],
+        }
+        if not ROWS[name].begins_with or not ROWS[name].is_network:
+            expected = commands(name, there).values()
+            assert found["commands"] == [shlex.join(["python", "-m", *each]) for each in expected]
+        log = (voc_rows.LOGS / f"{name}.log").read_text(encoding="utf-8")
+        for command in found["commands"]:
+            assert f"$ {command}\n" in log
+    for name in ROWS:
+        if ROWS[name].is_network:
+            assert stored[name]["metrics"]["plain"]["images"] == 120
+
+
+def test_a_command_that_fails_ends_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(voc_rows, "RESULTS", tmp_path / "voc_rows.json")
+    monkeypatch.setattr(voc_rows, "LOGS", tmp_path / "voc_rows")
+    arguments = ["--only", "fcn8s", "--data-root", str(tmp_path / "none"), "--output"]
+    with pytest.raises(UsageError, match=r"minideconv\.train ended with exit code 2"):
+        voc_rows.main([*arguments, str(tmp_path / "runs")])
+    assert not list(tmp_path.glob("voc_rows*"))
+    assert f"--data-root {tmp_path / 'none'}" in capsys.readouterr().out
