@@ -30,6 +30,7 @@ STAGES = (
 NORMALISED = {
     "all": frozenset({"trunk", "fc", "decoder"}),
     "head": frozenset({"fc", "decoder"}),
+    "encoder": frozenset({"trunk", "fc"}),
     "fc": frozenset({"fc"}),
     "none": frozenset(),
 }

@@ -55,8 +55,9 @@ class DeconvNet(Module):
     padding : {"paper", "same"}
         "paper": fc6 pads by nothing. "same": fc6, whose window must be odd then, pads by half of
         it, and fc7 describes each place of the map behind the last pooling.
-    batch_norm : {"all", "head", "fc", "none"}
-        Which parts are normalised: all, fc6 and the layers behind it, fc6 and fc7, or none.
+    batch_norm : {"all", "head", "encoder", "fc", "none"}
+        Which parts are normalised: all, fc6 and the layers behind it, all up to fc7, fc6 and fc7,
+        or none.
     dropout : float
         Probability in [0, 1] with which values of fc6 and fc7 are dropped in training.
     deconvolutions : int, optional

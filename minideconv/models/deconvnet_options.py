@@ -36,8 +36,8 @@ class DeconvNetOptions(NetworkOptions):
     )
     batch_norm: str = setting(
         "all",
-        "where batch normalisation is: everywhere (all, the paper's), behind the trunk (head), at "
-        "fc6 and fc7 alone (fc), or nowhere (none)",
+        "where batch normalisation is: everywhere (all, the paper's), behind the trunk (head), in "
+        "front of the decoder (encoder), at fc6 and fc7 alone (fc), or nowhere (none)",
         choices=tuple(NORMALISED),
     )
     dropout: float = setting(
@@ -91,12 +91,12 @@ class DeconvNetOptions(NetworkOptions):
                     f" {name('upsampling')} is {self.upsampling}, it must be switches or fixed"
                 )
             )
-        if self.decoder_init == "scores" and self.batch_norm in ("all", "head"):
+        if self.decoder_init == "scores" and "decoder" in NORMALISED[self.batch_norm]:
             raise refusal(
                 lambda name: (
                     f"{name('decoder_init')} is scores, which batch normalisation in the decoder"
                     f" would change; {name('batch_norm')} is {self.batch_norm},"
-                    " it must be fc or none"
+                    " it must be encoder, fc or none"
                 )
             )
 

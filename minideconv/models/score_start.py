@@ -77,7 +77,7 @@ def start_from_scores(
     if any(layer.bias is None for layer, _ in layers) or network.fc6_deconv.bn is not None:
         raise ValueError(
             "start_from_scores: batch normalisation in the decoder would change the scores;"
-            " batch_norm must be 'fc' or 'none'"
+            " batch_norm must be 'encoder', 'fc' or 'none'"
         )
     least = min(layer.weight.shape[1] for layer, _ in layers)
     if least < classes:

@@ -124,7 +124,10 @@ def test_wrong_inputs(shape, message):
         ({"fc_kernel": 0}, r"fc_kernel is \(0, 0\)"),
         ({"fc_kernel": 2, "padding": "same"}, r"fc_kernel is \(2, 2\); .*both sides must be odd"),
         ({"padding": "valid"}, "padding is 'valid'; it must be one of 'paper', 'same'"),
-        ({"batch_norm": True}, "batch_norm is True; it must be one of 'all', 'head', 'fc', 'none'"),
+        (
+            {"batch_norm": True},
+            "batch_norm is True; it must be one of 'all', 'head', 'encoder', 'fc', 'none'",
+        ),
         ({"output_stride": 8}, "output_stride is 8; it must be one of 1, 2, 4"),
         ({"deconvolutions": 0}, "deconvolutions is 0; it must be at least 1"),
         ({"dropout": 1.5}, "1.5"),

@@ -114,7 +114,7 @@ def test_a_share_of_the_random_weights_stays():
     ("changes", "message"),
     [
         ({"padding": "paper"}, "window of 3x3 pixels and no padding.* padding must be 'same'"),
-        ({"batch_norm": "head"}, "batch_norm must be 'fc' or 'none'"),
+        ({"batch_norm": "head"}, "batch_norm must be 'encoder', 'fc' or 'none'"),
         ({"width": 2}, "has 2 channels, but there are 3 classes; a larger width is needed"),
         ({"fc": 6}, r"weight has shape \(3, 5, 1, 1\).*must be \(3, 6, 1, 1\)"),
     ],

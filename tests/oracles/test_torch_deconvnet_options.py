@@ -14,6 +14,7 @@ OPTIONS = [
     {"padding": "paper", "fc_kernel": (1, 2), "batch_norm": "head", "coarse_scores": True},
     {"padding": "paper", "batch_norm": "all", "deconvolutions": 2, "output_stride": 4},
     {"padding": "paper", "batch_norm": "all", "upsampling": "fixed"},
+    {"padding": "same", "fc_kernel": 1, "batch_norm": "encoder", "deconvolutions": 1},
     {"padding": "same", "fc_kernel": 1, "batch_norm": "head", "upsampling": "bilinear"},
     {"padding": "paper", "batch_norm": "fc", "output_stride": 2, "upsampling": "learned"},
 ]
