@@ -40,7 +40,10 @@ TRAIN = (
     "train --data voc --data-root {data} --optimizer adamw --weight-decay 0.01 --class-weights 0.5"
     " --augment zoom --batch-size 10 --padding same --fc-kernel 3 --dropout 0.5"
 )
-ON_TRUNK = f"{TRAIN} --input-size 320 --width 64 --batch-norm fc --views 5 --cache-features 8GB --val-every 25"
+ON_TRUNK = (
+    f"{TRAIN} --input-size 320 --width 64 --batch-norm fc --views 5 --cache-features 8GB"
+    " --val-every 25"
+)
 DECONVNET = "--model deconvnet --depth 5 --deconvolutions 1 --output-stride 2"
 
 
@@ -87,10 +90,10 @@ ROWS = {
     "deconvnet-tuned": Row(
         "DeconvNet, conv5 tuned, no skip",
         (
-            f"{ON_TRUNK} {DECONVNET} --pretrained {{deconvnet}} --freeze 4 --lr-trunk 0.00002"
-            " --lr 0.0003 --warmup 50 --epochs 12 --output-dir {own}",
+            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}} --decoder-init scores --freeze 4"
+            " --lr-trunk 0.00002 --lr 0.0005 --warmup 100 --epochs 20 --output-dir {own}",
         ),
-        begins_with=("deconvnet",),
+        begins_with=("fcn32s",),
     ),
     "comparison": Row(
         "FCN-8s and DeconvNet, their ensemble, and a CRF",
@@ -116,7 +119,8 @@ def commands(name: str, places: Mapping[str, str]) -> dict[str, list[str]]:
     texts = dict(zip(map(str, range(1, len(row.commands) + 1)), row.commands, strict=True))
     if row.is_network:
         texts |= EVALUATIONS
-    filled = {**folders, **places, "own": folders[name]}
+    filled = {key: shlex.quote(each) for key, each in {**folders, **places}.items()}
+    filled["own"] = filled[name]
     return {key: shlex.split("minideconv." + each.format(**filled)) for key, each in texts.items()}
 
 

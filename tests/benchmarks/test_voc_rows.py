@@ -39,7 +39,7 @@ def test_a_row_comes_behind_what_it_begins_with():
     order = list(ROWS)
     for name, row in ROWS.items():
         assert all(order.index(other) < order.index(name) for other in row.begins_with)
-    assert needed("deconvnet-tuned") == ["fcn32s", "deconvnet", "deconvnet-tuned"]
+    assert needed("deconvnet") == ["fcn32s", "deconvnet"]
 
 
 def test_the_list_shows_commands_that_can_be_typed(capsys):
