@@ -28,7 +28,7 @@ from benchmarks import machine
 from minideconv.errors import UsageError
 from minideconv.settings import command_line
 
-__all__ = ["DOCUMENTED", "RESULTS", "ROWS", "Row", "commands", "main", "table"]
+__all__ = ["DOCUMENTED", "RESULTS", "ROWS", "Row", "commands", "listing", "main", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "voc_rows.json"
 LOGS = RESULTS.with_suffix("")
@@ -45,6 +45,9 @@ ON_TRUNK = (
     " --val-every 25"
 )
 DECONVNET = "--model deconvnet --depth 5 --deconvolutions 1 --output-stride 2"
+
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,31 @@ def commands(name: str, places: Mapping[str, str]) -> dict[str, list[str]]:
     filled = {key: shlex.quote(each) for key, each in {**folders, **places}.items()}
     filled["own"] = filled[name]
     return {key: shlex.split("minideconv." + each.format(**filled)) for key, each in texts.items()}
+
+
+def listing(places: Mapping[str, str], names: Sequence[str] = tuple(ROWS)) -> str:
+    """Return the commands of some rows, each below its title."""
+    lines = []
+    for name in names:
+        lines.append(f"# {ROWS[name].title}")
+        lines += [_wrapped(["python", "-m", *each]) for each in commands(name, places).values()]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(command: Sequence[str]) -> str:
+    """Write a command on lines of less than 100 characters, broken in front of options."""
+    parts: list[list[str]] = [[]]
+    for word in command:
+        if word.startswith("--"):
+            parts.append([])
+        parts[-1].append(word)
+    lines = [shlex.join(parts[0])]
+    for part in map(shlex.join, parts[1:]):
+        if len(lines[-1]) + len(part) < _WIDTH - len(" \\"):
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    return " \\\n".join(lines)
 
 
 def needed(name: str) -> list[str]:
@@ -232,10 +260,7 @@ def main(arguments: Sequence[str]) -> int:
     places = {"data": given.data_root, "trunk": given.trunk, "output": given.output}
     chosen = [name for name in ROWS if name in given.only]
     if given.list:
-        for name in chosen:
-            print(f"# {ROWS[name].title}")
-            for command in commands(name, places).values():
-                print(shlex.join(["python", "-m", *command]))
+        sys.stdout.write(listing(places, chosen))
         return 0
     results = _read(RESULTS) if RESULTS.exists() else {}
     Path(given.output).mkdir(parents=True, exist_ok=True)

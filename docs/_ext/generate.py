@@ -3,6 +3,7 @@
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
+- ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -22,8 +23,10 @@ from typing import Any
 
 import house
 
+from benchmarks import voc_rows
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
+from minideconv.compare.results import markdown as comparison_tables
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
@@ -168,6 +171,18 @@ def write_ablations() -> None:
     write(DOCS / "generated" / "ablations.svg", draw(results))
 
 
+def write_photographs() -> None:
+    """Write the tables of the comparison on photographs, and the commands that make them."""
+    stored = voc_rows.RESULTS
+    results = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
+    write(DOCS / "generated" / "photographs-table.md", voc_rows.table(results))
+    write(DOCS / "generated" / "photographs-commands.txt", voc_rows.listing(voc_rows.DOCUMENTED))
+    together = "No results are stored yet.\n"
+    if "comparison" in results:
+        _, _, together = comparison_tables(results["comparison"]["metrics"]).partition("\n\n")
+    write(DOCS / "generated" / "photographs-comparison.md", together)
+
+
 def write_tutorials() -> None:
     """Copy the notebooks, executed if there are executed ones."""
     executed = os.environ.get("MINIDECONV_EXECUTED_TUTORIALS")
@@ -204,6 +219,7 @@ def setup(app: Any) -> dict[str, bool]:
     write_api()
     write_help()
     write_ablations()
+    write_photographs()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

@@ -44,7 +44,9 @@ def test_a_row_comes_behind_what_it_begins_with():
 
 def test_the_list_shows_commands_that_can_be_typed(capsys):
     assert voc_rows.main(["--list", "--only", "fcn8s", "--output", "my runs"]) == 0
-    title, training, plain, flip = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) < 100
+    title, training, plain, flip = printed.replace(" \\\n   ", "").splitlines()
     assert title == "# FCN-8s, frozen trunk"
     assert shlex.split(training)[:3] == ["python", "-m", "minideconv.train"]
     assert training.endswith("--output-dir 'my runs/fcn8s'")
