@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -233,6 +234,23 @@ def test_the_table_and_the_picture_show_all_values():
 
 
 @pytest.mark.cpu  # text
+def test_the_page_says_what_the_stored_table_says():
+    root = Path(__file__).resolve().parents[2]
+    stored = json.loads((root / "benchmarks/results/ablations.json").read_text(encoding="utf-8"))
+    decided = {}
+    for ablation in stored["results"]:
+        for variant in ablation["variants"][1:]:
+            found = variant["difference"]
+            if abs(found["mean"]) > found["half_width"]:
+                decided[variant["run"]] = found["mean"] > 0
+    assert decided == {
+        **{"stages-one": False, "batch-norm-none-lower-lr": False, "upsampling-bilinear": True}
+    }
+    page = (root / "docs/ablations.md").read_text(encoding="utf-8")
+    assert f"With three seeds, {'three' if len(decided) == 3 else '?'} differences" in page
+    assert stored["seeds"] == 3
+
+
 def test_the_picture_of_one_value_or_none():
     assert "<circle" in draw(results([{"0": 0.25, "1": 0.25}]))
     empty = results([{"0": 0.0, "1": 0.0}])
