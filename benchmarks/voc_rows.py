@@ -56,8 +56,8 @@ class Row:
 
     title: str
     commands: tuple[str, ...]
-    """Programs of `minideconv` and their options. {data}, {trunk}, {own} (this row's folder) and
-    {NAME} (another row's) are filled in."""
+    """Programs of `minideconv` and their options. {data}, {trunk}, {own} (this row's folder), {crf}
+    (a fitted CRF) and {NAME} (another row's) are filled in."""
     begins_with: tuple[str, ...] = ()
     """Rows that must be made before; their time counts."""
 
@@ -100,7 +100,12 @@ ROWS = {
     ),
     "comparison": Row(
         "FCN-8s and DeconvNet, their ensemble, and a CRF",
-        ("compare {fcn8s} {deconvnet-tuned} --flip --shown 12 --overwrite --output {own}",),
+        (
+            "fit_crf {fcn8s} --ensemble {deconvnet-tuned} --which last --flip --limit 50"
+            " --trials 40 --output {crf}",
+            "compare {fcn8s} {deconvnet-tuned} --flip --crf {crf} --shown 12 --overwrite"
+            " --output {own}",
+        ),
         begins_with=("fcn8s", "deconvnet-tuned"),
     ),
 }
@@ -123,7 +128,7 @@ def commands(name: str, places: Mapping[str, str]) -> dict[str, list[str]]:
     if row.is_network:
         texts |= EVALUATIONS
     filled = {key: shlex.quote(each) for key, each in {**folders, **places}.items()}
-    filled["own"] = filled[name]
+    filled |= {"own": filled[name], "crf": shlex.quote(f"{places['output']}/crf.json")}
     return {key: shlex.split("minideconv." + each.format(**filled)) for key, each in texts.items()}
 
 
