@@ -124,8 +124,8 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any])
     seeds = _seeds(options.seeds or planned.seeds)
     if seeds < planned.seeds:
         raise UsageError(
-            f"--seeds is {seeds}, but {folder.path} is a set of {planned.seeds}; it can only become"
-            " more"
+            f"--seeds is {seeds}, but {folder.path} is a set of {planned.seeds};"
+            " it can only become more"
         )
     return dataclasses.replace(planned, seeds=seeds)
 

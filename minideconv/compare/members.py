@@ -120,8 +120,8 @@ def load_members(
         if not isinstance(each.task, Segmentation):
             task = tasks.of_config(each.header["config"]).name
             raise UsageError(
-                f"{each.path} was trained for the task {task}; only networks that segment are"
-                " compared"
+                f"{each.path} was trained for the task {task};"
+                " only networks that segment are compared"
             )
         if wrong := found[0].task.ensemble_mismatch(each.task):
             raise UsageError(f"{each.path} {wrong}")

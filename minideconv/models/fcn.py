@@ -85,7 +85,7 @@ class FCN(Module):
         How fc6, fc7 and the layers that score classes start. "he": fc6 and fc7 by He's rule, the
         scores at zero, as in the released networks. "uniform": all of them uniformly within
         1/sqrt(fan_in), PyTorch's default; behind batch normalisation AdamW then takes larger steps
-        relative to the weights, and a head on a frozen trunk learns more in the same time.
+        relative to the weights.
     learn_upsampling : bool
         Whether the transposed convolutions learn; they start as bilinear enlargement (`nn.init`)
         and stay it otherwise, as in the released networks. The paper finds no difference.
@@ -304,7 +304,7 @@ class FCNOptions(NetworkOptions):
     head_init: str = setting(
         "he",
         "how fc6, fc7 and the scores start: he (He's rule, the scores at zero, as released) or "
-        "uniform (within 1/sqrt(fan_in); learns more on a frozen trunk)",
+        "uniform (within 1/sqrt(fan_in), PyTorch's default)",
         choices=("he", "uniform"),
     )
 

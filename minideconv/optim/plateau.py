@@ -81,8 +81,8 @@ class ReduceLROnPlateau(Schedule):
         self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
         if len(self.min_lrs) != groups:
             raise ValueError(
-                f"{self.name}: min_lr has {len(self.min_lrs)} values but the optimiser has {groups}"
-                " parameter groups"
+                f"{self.name}: min_lr has {len(self.min_lrs)} values"
+                f" but the optimiser has {groups} parameter groups"
             )
         for low in self.min_lrs:
             check_range(self.name, "min_lr", low)

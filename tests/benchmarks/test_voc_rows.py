@@ -67,14 +67,24 @@ def test_the_stored_results_are_of_this_recipe():
             "trunk": places.get("--pretrained", ""),
             "output": (places.get("--output-dir") or places["--output"]).rsplit("/", 1)[0],
         }
-        if not ROWS[name].begins_with or not ROWS[name].is_network:
-            expected = commands(name, there).values()
-            assert found["commands"] == [shlex.join(["python", "-m", *each]) for each in expected]
+        expected = commands(name, there).values()
+        assert found["commands"] == [shlex.join(["python", "-m", *each]) for each in expected]
         log = (voc_rows.LOGS / f"{name}.log").read_text(encoding="utf-8")
         for command in found["commands"]:
             assert f"$ {command}\n" in log
         if ROWS[name].is_network:
             assert found["metrics"]["plain"]["images"] == 120
+
+
+def test_the_table_adds_the_time_of_what_a_row_begins_with():
+    def row(seconds, plain, flip):
+        metrics = {"plain": {"mean_iou": plain}, "flip": {"mean_iou": flip}}
+        return {"seconds": {"1": seconds, "plain": 30, "flip": 30}, "metrics": metrics, "date": "D"}
+
+    stored = {"fcn32s": row(540, 0.25, 0.26), "deconvnet": row(1140, 0.3, 0.315)}
+    *_, first, second = voc_rows.table(stored).splitlines()
+    assert first == "| FCN-32s, frozen trunk | 25.0 | 26.0 | 10 | D |"
+    assert second == "| DeconvNet, frozen trunk, no skip | 30.0 | 31.5 | 30 | D |"
 
 
 def test_a_command_that_fails_ends_it(tmp_path, capsys, monkeypatch):
