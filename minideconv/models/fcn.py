@@ -13,22 +13,18 @@ authors' released networks, whose 134,489,759 parameters (8s) the default argume
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minideconv.autograd import Tensor
 from minideconv.models.blocks import STAGES, Block
-from minideconv.models.registry import NetworkOptions, register
+from minideconv.models.fcn_options import FCNOptions, check
+from minideconv.models.registry import register
 from minideconv.models.trunk import Features
 from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module, init
-from minideconv.settings.setting import AT_LEAST_1, FRACTION, POSITIVE, setting
 
 __all__ = ["FCN8s", "FCN16s", "FCN32s", "fcn"]
 
 PAPER_PADDING = 100  # of conv1_1: fc6 then fits into the map of the smallest image
-
-SKIPS = {32: (), 16: (4,), 8: (4, 3)}
-"""For each output stride the poolings whose scores are added, in this order."""
 
 
 class Grid(NamedTuple):
@@ -91,6 +87,10 @@ class FCN(Module):
         and stay it otherwise, as in the released networks. The paper finds no difference.
     dropout : float
         Probability in [0, 1] with which values of fc6 and fc7 are dropped in training.
+    stages : int
+        Poolings, at most 5: a shallower network, for small images, is the first rows of the same
+        table. The scores of its last pooling are enlarged ``2 ** stages`` times (FCN-32s), or
+        fused with those of the one (16s) or two (8s) poolings in front of it.
 
     Raises
     ------
@@ -99,7 +99,10 @@ class FCN(Module):
     """
 
     stride: int
-    """Pixels of the image for each pixel of the finest scores: 32, 16 or 8."""
+    """Pixels of the image for each pixel of the finest scores, at five stages: 32, 16 or 8."""
+
+    skips: int
+    """How many poolings in front of the last one have scores of their own: 0, 1 or 2."""
 
     def __init__(
         self,
@@ -114,37 +117,21 @@ class FCN(Module):
         dropout: float = 0.5,
         skip_scale: float = 1.0,
         head_init: str = "he",
+        stages: int = 5,
     ) -> None:
         super().__init__()
         sizes = {"num_classes": num_classes, "width": width, "fc": fc, "fc_kernel": fc_kernel}
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"FCN{self.stride}s: {name} is {value}; it must be at least 1")
-        if padding not in ("paper", "same"):
-            raise ValueError(
-                f"FCN{self.stride}s: padding is {padding!r}; it must be 'paper' or 'same'"
-            )
-        if batch_norm not in ("all", "fc", "none"):
-            raise ValueError(
-                f"FCN{self.stride}s: batch_norm is {batch_norm!r}; it must be 'all', 'fc' or 'none'"
-            )
-        if head_init not in ("he", "uniform"):
-            raise ValueError(
-                f"FCN{self.stride}s: head_init is {head_init!r}; it must be 'he' or 'uniform'"
-            )
+        check(type(self).__name__, sizes, stages, self.skips, padding, batch_norm, head_init)
         if not 0 < skip_scale < float("inf"):
-            raise ValueError(f"FCN{self.stride}s: skip_scale is {skip_scale}; it must be > 0")
-        if padding == "same" and fc_kernel % 2 == 0:
-            raise ValueError(
-                f"FCN{self.stride}s: fc_kernel is {fc_kernel}; with padding 'same' it must be odd"
-            )
+            raise ValueError(f"{type(self).__name__}: skip_scale is {skip_scale}; it must be > 0")
         self.num_classes, self.in_channels = num_classes, in_channels
         self.width, self.fc, self.fc_kernel, self.padding = width, fc, fc_kernel, padding
         self.batch_norm, self.learn_upsampling, self.dropout = batch_norm, learn_upsampling, dropout
-        self.skip_scale, self.head_init = skip_scale, head_init
+        self.skip_scale, self.head_init, self.stages = skip_scale, head_init, stages
+        self._skipped = tuple(stages - i for i in range(1, self.skips + 1))
 
         channels, grids = in_channels, {0: Grid(1, 0.0)}
-        for number, (multiples, _) in enumerate(STAGES, 1):
+        for number, (multiples, _) in enumerate(STAGES[:stages], 1):
             grid = grids[number - 1]
             for i, multiple in enumerate(multiples, 1):
                 border = PAPER_PADDING if (number, i, padding) == (1, 1, "paper") else 1
@@ -169,17 +156,17 @@ class FCN(Module):
 
         # Each step enlarges the scores to the next pooling's grid, the last one to the image's.
         self._fusions: list[tuple[str, int, int]] = []
-        grid = grids[5].convolved(fc_kernel, border)
-        for number in SKIPS[self.stride]:
-            name = "upscore2" if number == 4 else f"upscore_pool{number + 1}"
+        grid = grids[stages].convolved(fc_kernel, border)
+        for number in self._skipped:
+            name = f"upscore_pool{number + 1}" if self._fusions else "upscore2"
             grid = self._enlarge(name, grid, 2)
             crop = grids[number].crop(grid)
             self._fusions.append((name, number, crop))
             channels = STAGES[number - 1][0][-1] * width
             setattr(self, f"score_pool{number}", _score(channels, num_classes))
             grid = max(grid, grids[number], key=lambda g: g.offset)
-        name = "upscore" if self.stride == 32 else f"upscore{self.stride}"
-        self._last = name, self._enlarge(name, grid, self.stride).crop(grids[0])
+        name = f"upscore{self.stride}" if self.skips else "upscore"
+        self._last = name, self._enlarge(name, grid, grid.stride).crop(grids[0])
 
     def _enlarge(self, name: str, grid: Grid, factor: int) -> Grid:
         """Add a transposed convolution that enlarges bilinearly; return its output's grid."""
@@ -208,23 +195,23 @@ class FCN(Module):
                 f"{type(self).__name__}: x has shape {x.shape};"
                 f" it must be (N, {self.in_channels}, H, W)"
             )
-        return self.decode(self.encode(x, len(STAGES)))
+        return self.decode(self.encode(x, self.stages))
 
     def encode(self, x: Tensor, stages: int) -> Features:
         """Compute the first stages; the maps are those whose scores are fused, and the last."""
         maps, size = [], (x.shape[2], x.shape[3])
         for number in range(1, stages + 1):
             x = self._pooled(x, number)
-            if number in SKIPS[self.stride] and number < stages:
+            if number in self._skipped and number < stages:
                 maps.append(x)
         return Features(stages, size, (*maps, x))
 
     def decode(self, features: Features) -> Tensor:
         """Compute the other stages, the scores, and what enlarges and fuses them."""
         size, x = features.size, features.maps[-1]
-        done = [n for n in sorted(SKIPS[self.stride]) if n < features.stages]
+        done = [n for n in sorted(self._skipped) if n < features.stages]
         pooled = dict(zip([*done, features.stages], features.maps, strict=True))
-        for number in range(features.stages + 1, len(STAGES) + 1):
+        for number in range(features.stages + 1, self.stages + 1):
             x = pooled[number] = self._pooled(x, number)
         x = self.drop7(self.fc7(self.drop6(self.fc6(x))))
         scores: Tensor = self.score_fr(x)
@@ -248,12 +235,13 @@ class FCN(Module):
         names = (
             *("num_classes", "width", "fc", "fc_kernel", "in_channels"),
             *("padding", "batch_norm", "learn_upsampling", "dropout", "skip_scale", "head_init"),
+            "stages",
         )
         return {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
         """Return the output stride and the number of parameters."""
-        return f"stride={self.stride}, {self.num_parameters():,} parameters"
+        return f"stride={2 ** (self.stages - self.skips)}, {self.num_parameters():,} parameters"
 
 
 def _score(channels: int, num_classes: int) -> Conv2d:
@@ -270,64 +258,25 @@ def _added(scores: Tensor, skip: Tensor, crop: int) -> Tensor:
     return scores[:, :, a : a + h, a : a + w] + skip[:, :, b : b + h, b : b + w]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FCNOptions(NetworkOptions):
-    """What a training run chooses; its defaults are of a network that a laptop trains."""
-
-    width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
-    fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
-    fc_kernel: int = setting(3, "window of fc6 (the paper: 7)", metavar="PIXELS", **AT_LEAST_1)
-    padding: str = setting(
-        "same",
-        "paper: 100 pixels around the image, none at fc6; same: no convolution changes the size",
-        choices=("paper", "same"),
-    )
-    batch_norm: str = setting(
-        "all",
-        "where batch normalisation is: after each convolution (all), at fc6 and fc7 alone (fc), or "
-        "nowhere (none, the paper's)",
-        choices=("all", "fc", "none"),
-    )
-    learn_upsampling: bool = setting(
-        False, "learn the transposed convolutions that start as bilinear enlargement"
-    )
-    dropout: float = setting(
-        0.5, "share of fc6's and fc7's values that training drops", metavar="P", **FRACTION
-    )
-    skip_scale: float = setting(
-        1.0,
-        "what pool4 and pool3 are multiplied by in front of their scores (the paper: 1; small for "
-        "a frozen trunk without batch norm: 0.01)",
-        metavar="FACTOR",
-        **POSITIVE,
-    )
-    head_init: str = setting(
-        "he",
-        "how fc6, fc7 and the scores start: he (He's rule, the scores at zero, as released) or "
-        "uniform (within 1/sqrt(fan_in), PyTorch's default)",
-        choices=("he", "uniform"),
-    )
-
-
 @register("fcn32s", FCNOptions, title="FCN-32s")
 class FCN32s(FCN):
     """FCN-32s: the coarse scores are enlarged 32 times in one step. Arguments: see `FCN`."""
 
-    stride = 32
+    stride, skips = 32, 0
 
 
 @register("fcn16s", FCNOptions, title="FCN-16s")
 class FCN16s(FCN):
     """FCN-16s: the scores of pool4 are added on the way. Arguments: see `FCN`."""
 
-    stride = 16
+    stride, skips = 16, 1
 
 
 @register("fcn8s", FCNOptions, title="FCN-8s")
 class FCN8s(FCN):
     """FCN-8s: the scores of pool4 and of pool3 are added on the way. Arguments: see `FCN`."""
 
-    stride = 8
+    stride, skips = 8, 2
 
 
 def fcn(stride: int = 8, **arguments: Any) -> FCN:

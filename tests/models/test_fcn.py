@@ -36,19 +36,21 @@ def built(**options):
     return {stride: network(**small, **options) for stride, network in NETWORKS.items()}
 
 
+@pytest.mark.parametrize("stages", [5, 3])
 @pytest.mark.parametrize("padding", ["paper", "same"])
 @pytest.mark.parametrize("stride", [32, 16, 8])
 @pytest.mark.parametrize("size", [(1, 1), (48, 48), (31, 50), (65, 33)])
-def test_scores_have_the_size_of_any_image(stride, padding, size):
-    network = NETWORKS[stride](**small, padding=padding, fc_kernel=3)
+def test_scores_have_the_size_of_any_image(stride, padding, size, stages):
+    network = NETWORKS[stride](**small, padding=padding, fc_kernel=3, stages=stages)
     assert network(image(size)).shape == (2, 3, *size)
 
 
+@pytest.mark.parametrize("stages", [5, 4, 3])
 @pytest.mark.parametrize("padding", ["paper", "same"])
 @pytest.mark.parametrize("stride", [32, 16, 8])
-def test_a_mirrored_image_gives_mirrored_scores(stride, padding):
+def test_a_mirrored_image_gives_mirrored_scores(stride, padding, stages):
     """With windows that are their own mirror image: else the scores are shifted on the image."""
-    network = NETWORKS[stride](**small, padding=padding, fc_kernel=3)
+    network = NETWORKS[stride](**small, padding=padding, fc_kernel=3, stages=stages)
     network.to(dtype=np.float64).eval()
     for number, p in enumerate(network.parameters()):
         rng = np.random.default_rng(number)
@@ -62,6 +64,21 @@ def test_a_mirrored_image_gives_mirrored_scores(stride, padding):
     mirrored = network(Tensor(np.ascontiguousarray(x[..., ::-1]))).numpy()
     assert np.ptp(scores) > 0.1
     np.testing.assert_allclose(mirrored, scores[..., ::-1], atol=1e-9 * np.abs(scores).max())
+
+
+def test_fewer_stages_are_the_first_rows_of_the_table():
+    """The scores behind the last of three poolings, and those of the two in front of it."""
+    network = models.FCN8s(**small, padding="same", fc_kernel=3, stages=3)
+    names = [name for name, _ in network.named_children()]
+    assert names == [
+        *("conv1_1", "conv1_2", "pool1", "conv2_1", "conv2_2", "pool2"),
+        *("conv3_1", "conv3_2", "conv3_3", "pool3", "fc6", "drop6", "fc7", "drop7", "score_fr"),
+        *("upscore2", "score_pool2", "upscore_pool2", "score_pool1", "upscore8"),
+    ]
+    assert network.upscore8.weight.shape == (3, 3, 4, 4)  # the scores of pool1 are doubled
+    assert network.score_pool1.weight.shape[1] == 2
+    assert network.fc6.layer.weight.shape[1] == 8
+    assert "stride=2," in repr(network)
 
 
 def test_a_grid_follows_a_pixel_through_the_layers():
@@ -102,7 +119,7 @@ def test_the_enlargement_learns_only_if_asked_to(learn):
 
 
 def test_config_rebuilds_the_network():
-    network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm="fc", dropout=0.25)
+    network = models.FCN8s(**small, padding="same", fc_kernel=3, batch_norm="fc", stages=4)
     network.skip_scale, network.head_init = 0.5, "uniform"
     again = models.build("fcn8s", network.config())
     assert again.config() == network.config()
@@ -115,6 +132,8 @@ def test_config_rebuilds_the_network():
     ("options", "message"),
     [
         ({"width": 0}, "FCN8s: width is 0; it must be at least 1"),
+        ({"stages": 2}, "FCN8s: stages is 2; it must be in 3..5"),
+        ({"stages": 6}, "FCN8s: stages is 6; it must be in 3..5"),
         ({"padding": "valid"}, "FCN8s: padding is 'valid'; it must be 'paper' or 'same'"),
         ({"padding": "same", "fc_kernel": 4}, "with padding 'same' it must be odd"),
         ({"batch_norm": True}, "batch_norm is True; it must be 'all', 'fc' or 'none'"),
