@@ -1,0 +1,71 @@
+"""Masks side by side: their places, what is said of them, and that data sets stay at home."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import gallery
+from minideconv import train
+from minideconv.errors import UsageError
+
+pytestmark = pytest.mark.cpu
+
+TINY = [
+    *("--train-images", "4", "--val-images", "3", "--image-size", "40", "--difficulty", "easy"),
+    *("--input-size", "32", "--width", "2", "--fc", "4", "--device", "cpu", "-b", "2"),
+    *("--stage", "whole", "--epochs", "1", "--recalibrate", "1", "--images", "0", "-q"),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery")
+    for model in ("fcn8s", "deconvnet"):
+        assert train.main([*TINY, "--model", model, "--output-dir", str(folder / model)]) == 0
+    return [str(folder / model) for model in ("fcn8s", "deconvnet")]
+
+
+def test_the_validation_images_masks_without_the_images(runs, tmp_path, capsys):
+    out = tmp_path / "masks.png"
+    assert gallery.main([*runs, "--images", "3", "--flip", "--output", str(out)]) == 0
+    about = json.loads(out.with_suffix(".json").read_text())
+    assert about["columns"] == ["FCN-8s", "DeconvNet", "ensemble", "ensemble + CRF"]
+    assert len(about["images"]) == 3
+    for image in about["images"]:
+        assert set(image["rows"]) == set(about["columns"])
+        assert all(0 <= row["mean_iou"] <= 1 for row in image["rows"].values())
+    assert "3 images in" in capsys.readouterr().out
+    # Two images beside each other, four masks of 80 pixels (40, doubled) each, 4 pixels between.
+    with Image.open(out) as picture:
+        assert picture.size == (8 * 80 + 7 * 4, 2 * 80 + 4)
+        colours = {tuple(c) for c in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+    assert len(colours) <= 5 + 1  # the classes of the drawn shapes, and the white between
+
+
+def test_photographs_are_shown_in_front_of_their_masks(runs, tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 112, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "noise.png")
+    out = tmp_path / "shown.png"
+    arguments = [*runs, "--photographs", str(folder), "--output", str(out)]
+    assert gallery.main(arguments) == 0
+    with Image.open(out) as picture:
+        assert picture.size == (5 * 112 + 4 * 4, 60)
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB"))[:, :112], pixels)
+    (image,) = json.loads(out.with_suffix(".json").read_text())["images"]
+    assert image["image"] == "noise"
+    assert "mean_iou" not in image["rows"]["ensemble"]
+
+
+def test_bad_arguments(runs, tmp_path):
+    with pytest.raises(UsageError, match="1 network; two at least are shown side by side"):
+        gallery.main([runs[0], "--output", "a.png"])
+    with pytest.raises(UsageError, match=r"--output is a\.jpg; its name must end in \.png"):
+        gallery.main([*runs, "--output", "a.jpg"])
+    with pytest.raises(UsageError, match="no JPEG or PNG file is in it"):
+        gallery.main([*runs, "--photographs", str(tmp_path), "--output", "a.png"])
