@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def make(
         lines.append([small, *pictures] if photographs else pictures)
         texts.append({"image": name, "rows": _about(masks, truth, members[0].trained.classes)})
     if photographs is None:
-        lines = [sum(lines[at : at + 2], []) for at in range(0, len(lines), 2)]
+        lines = [[*chain(*lines[at : at + 2])] for at in range(0, len(lines), 2)]
     about = {"date": date.today().isoformat(), "columns": shown, "images": texts}
     return png_bytes(board(lines)), about
 
