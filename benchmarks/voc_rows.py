@@ -184,7 +184,8 @@ def make(name: str, places: Mapping[str, str], threads: int) -> dict[str, Any]:
     if not ROWS[name].is_network:
         metrics = _read(own / "comparison.json")
     LOGS.mkdir(exist_ok=True)
-    (LOGS / f"{name}.log").write_text("\n".join(log), encoding="utf-8")
+    text = "\n".join(log).replace(str(Path.home()), "~")  # a stored log names no one's folders
+    (LOGS / f"{name}.log").write_text(text, encoding="utf-8")
     return {
         "title": ROWS[name].title,
         "date": date.today().isoformat(),
