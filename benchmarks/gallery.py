@@ -4,8 +4,8 @@ A line for each photograph: each network's mask, that of all together, and this 
 ``--photographs DIR`` segments the pictures of a folder and shows them in front of their masks.
 Without it the networks' own validation set is segmented: images spread evenly over its list,
 whatever came out, and none of them is shown, so that the picture may go where the data set may not.
-Beside the picture a JSON file of the same name says which classes each mask has and, where there is
-a truth, each image's own mean IoU.
+Beside the picture a JSON file of the same name says which classes have 1 % of each mask's pixels
+or more and, where there is a truth, each image's own mean IoU.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from minideconv.visualize.boards import board, fit, png_bytes
 
 __all__ = ["main", "make"]
 
-_SIDE = 112
+_SIDE, _SIDE_SHOWN = 112, 150
+_LEAST = 0.01
+"""Share of an image's pixels from which on a class is named."""
 _ENDINGS = (".jpg", ".jpeg", ".png")
 
 
@@ -81,7 +83,7 @@ def make(
     lines, texts = [], []
     for (name, image, truth), ways in zip(examples, stream, strict=True):
         masks = {way: class_labels(ways[way]).astype(np.uint8) for way in shown}
-        small = fit(image, _SIDE)
+        small = fit(image, _SIDE_SHOWN if photographs else _SIDE)
         pictures = [colorize(resize_mask(mask, small.shape[:2])) for mask in masks.values()]
         lines.append([small, *pictures] if photographs else pictures)
         texts.append({"image": name, "rows": _about(masks, truth, members[0].trained.classes)})
@@ -100,10 +102,12 @@ def _photographs(folder: Path) -> Iterator[tuple[str, Any, None]]:
 
 
 def _about(masks: dict[str, Any], truth: Any, classes: Sequence[str]) -> dict[str, Any]:
-    """Return each mask's classes, and its mean IoU where the truth is known."""
+    """Return each mask's larger classes, and its mean IoU where the truth is known."""
     found: dict[str, Any] = {}
     for way, mask in masks.items():
-        present = [classes[label] for label in np.unique(mask) if label]
+        labels, pixels = np.unique(mask, return_counts=True)
+        named = pixels >= _LEAST * mask.size
+        present = [classes[label] for label in labels[named] if label]
         found[way] = {"classes": present}
         if truth is not None:
             matrix = ConfusionMatrix(len(classes))

@@ -49,17 +49,24 @@ def test_the_validation_images_masks_without_the_images(runs, tmp_path, capsys):
 def test_photographs_are_shown_in_front_of_their_masks(runs, tmp_path):
     folder = tmp_path / "photographs"
     folder.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (60, 112, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 150, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "noise.png")
     out = tmp_path / "shown.png"
     arguments = [*runs, "--photographs", str(folder), "--output", str(out)]
     assert gallery.main(arguments) == 0
     with Image.open(out) as picture:
-        assert picture.size == (5 * 112 + 4 * 4, 60)
-        np.testing.assert_array_equal(np.asarray(picture.convert("RGB"))[:, :112], pixels)
+        assert picture.size == (5 * 150 + 4 * 4, 60)
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB"))[:, :150], pixels)
     (image,) = json.loads(out.with_suffix(".json").read_text())["images"]
     assert image["image"] == "noise"
     assert "mean_iou" not in image["rows"]["ensemble"]
+
+
+def test_classes_of_few_pixels_are_not_named():
+    mask = np.zeros((10, 20), np.uint8)
+    mask[0, :2], mask[1, :1] = 1, 2  # 1 % and less
+    found = gallery._about({"way": mask}, None, ["background", "cat", "dog"])
+    assert found == {"way": {"classes": ["cat"]}}
 
 
 def test_bad_arguments(runs, tmp_path):
