@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_keeps_its_network(tmp_path, capsys):
     for changes, message in (
         (["--channels", "6"], "--channels is 5 in this run and cannot become 6"),
         (["--model", "deconvnet"], "--model is tiny in this run and cannot become deconvnet"),
-        (["--depth", "2"], "--depth is an option of deconvnet, not of tiny, which has --channels"),
+        (["--deconvolutions", "2"], "--deconvolutions is an option of deconvnet, not of tiny"),
     ):
         assert train.main(["--resume", folder, *changes]) == 2
         assert message in capsys.readouterr().err
@@ -135,8 +135,11 @@ def test_help_shows_the_options_of_one_network(tmp_path, capsys):
 
 
 def test_an_option_of_another_network_is_one_sentence(tmp_path, capsys):
-    wrong = "--depth is an option of deconvnet, not of tiny, which has --channels, --leaky, --rate"
-    for option in (["--depth", "2"], ["--depth=2"]):
+    wrong = (
+        "--deconvolutions is an option of deconvnet, not of tiny,"
+        " which has --channels, --leaky, --rate"
+    )
+    for option in (["--deconvolutions", "2"], ["--deconvolutions=2"]):
         assert train.main([*RUN, *option]) == 2
         assert capsys.readouterr().err == f"minideconv.train: {wrong}\n"
     assert train.main(["--channels", "3"]) == 2
@@ -150,8 +153,10 @@ def test_an_option_of_another_network_is_one_sentence(tmp_path, capsys):
         f"--config {path}: width is an option of deconvnet, fcn32s, fcn16s, fcn8s, not"
         in capsys.readouterr().err
     )
-    with pytest.raises(SettingError, match=r"^depth is an option of deconvnet, .* has channels"):
-        TrainConfig(model="tiny", depth=2)
+    with pytest.raises(
+        SettingError, match=r"^upsampling is an option of deconvnet, .* has channels"
+    ):
+        TrainConfig(model="tiny", upsampling="fixed")
     with pytest.raises(UsageError, match="no setting 'chanels'; did you mean channels"):
         TrainConfig(model="tiny", chanels=8)
     with pytest.raises(UsageError, match="has a setting 'width', which this minideconv does not"):
