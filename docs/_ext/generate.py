@@ -180,7 +180,22 @@ def write_photographs() -> None:
     together = "No results are stored yet.\n"
     if "comparison" in results:
         _, _, together = comparison_tables(results["comparison"]["metrics"]).partition("\n\n")
+        together = re.sub("^#+ (.*)$", r"**\1**", together, flags=re.MULTILINE)  # no chapters
     write(DOCS / "generated" / "photographs-comparison.md", together)
+    masks = json.loads((DOCS / "images" / "photographs-masks.json").read_text(encoding="utf-8"))
+    write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))
+
+
+def gallery_table(about: dict[str, Any]) -> str:
+    """Return the lines of a gallery: each image's own mean IoU, and what the last row saw."""
+    *_, last = about["columns"]
+    heads = ["photograph", *about["columns"], f"seen by {last}"]
+    rows = [heads, ["---", *["---:"] * len(about["columns"]), "---"]]
+    for image in about["images"]:
+        ious = [f"{100 * image['rows'][name]['mean_iou']:.0f}" for name in about["columns"]]
+        seen = ", ".join(image["rows"][last]["classes"]) or "nothing"
+        rows.append([image["image"], *ious, seen])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def write_tutorials() -> None:
