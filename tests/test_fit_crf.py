@@ -136,7 +136,7 @@ def run(tmp_path_factory):
 @pytest.mark.parametrize("objective", ["mean-iou", "log-likelihood"])
 def test_the_file_is_what_evaluate_reads(run, tmp_path, objective, capsys):
     path = tmp_path / "crf.json"
-    options = ["--trials", "6", "--objective", objective, "--crf-iterations", "2"]
+    options = ["--trials", "3", "--objective", objective, "--crf-iterations", "2"]
     options += ["--crf-spatial-position", "2", "--limit", "3"]
     assert main([str(run), *options, "-o", str(path)]) == 0
     printed = capsys.readouterr().out

@@ -114,6 +114,7 @@ def test_all_variants_have_as_many_updates():
         equal_updates(configurations(base(epoch_steps=50), ["stages"]))
 
 
+@pytest.mark.cpu  # files; a run that is resumed on a device has tests of its own
 def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     """Ctrl-C between runs and within one; finished runs stay as they are; seeds can be added."""
     folder = tmp_path / "set"
@@ -158,6 +159,7 @@ def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     assert [v["values"].keys() for v in results["results"][0]["variants"]] == [{*"567"}] * 3
 
 
+@pytest.mark.cpu  # files; a run that is resumed on a device has tests of its own
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     """The set goes on from the run's own checkpoint, and ends with the same bytes."""
     arguments = [*TINY, "--only", "bottleneck", "--save-every", 1]

@@ -19,6 +19,7 @@ def image(size, seed=0, channels=3):
     return Tensor(rng.standard_normal((2, channels, *size)).astype(np.float32))
 
 
+@pytest.mark.cpu  # half a gigabyte of weights, and a count
 @pytest.mark.parametrize(
     ("stride", "parameters"), [(32, 136_152_917), (16, 134_815_994), (8, 134_489_759)]
 )
@@ -144,7 +145,7 @@ def test_config_rebuilds_the_network():
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
-        models.FCN8s(**options)
+        models.FCN8s(**{**small, **options})
 
 
 def test_bad_input():

@@ -56,7 +56,7 @@ def test_its_trunk_can_be_frozen_and_config_rebuilds_it():
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        models.VGG16(**options)
+        models.VGG16(**{**small, **options})
 
 
 def test_bad_input():
