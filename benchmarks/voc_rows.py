@@ -36,15 +36,18 @@ LOGS = RESULTS.with_suffix("")
 DOCUMENTED = {"data": "VOCdevkit/VOC2012", "trunk": "vgg16-trunk-onnx", "output": "runs/voc"}
 """Where data and weights are in the commands that the documentation shows."""
 
-TRAIN = (
-    "train --data voc --data-root {data} --optimizer adamw --weight-decay 0.01 --class-weights 0.5"
-    " --augment zoom --batch-size 10 --padding same --fc-kernel 3 --dropout 0.5"
-)
+_DATA = "train --data voc --data-root {data} --optimizer adamw --weight-decay 0.01"
+_AUGMENTED = "--augment zoom --batch-size 10 --padding same --fc-kernel 3 --dropout 0.5"
 ON_TRUNK = (
-    f"{TRAIN} --input-size 320 --width 64 --batch-norm fc --views 5 --cache-features 8GB"
-    " --val-every 25"
+    f"{_DATA} --class-weights 0.5 {_AUGMENTED} --input-size 320 --width 64 --batch-norm fc"
+    " --views 5 --cache-features 8GB --val-every 25"
 )
-DECONVNET = "--model deconvnet --depth 5 --deconvolutions 1 --output-stride 2"
+FROM_SCRATCH = (
+    f"{_DATA} --class-weights 0.3 {_AUGMENTED} --input-size 64 --warmup 100 --val-every 50"
+)
+DECODER = "--deconvolutions 1 --output-stride 2"
+DECONVNET = f"--model deconvnet --depth 5 {DECODER}"
+SMALL_DECONVNET = f"--model deconvnet --depth 3 --width 24 --batch-norm encoder {DECODER}"
 
 
 _WIDTH = 100
@@ -68,6 +71,32 @@ class Row:
 
 
 ROWS = {
+    "fcn-scratch": Row(
+        "FCN-8s of 4 stages, 64 pixels, random weights",
+        (
+            f"{FROM_SCRATCH} --model fcn8s --depth 4 --width 16 --batch-norm all"
+            " --head-init uniform --lr 0.002 --epochs 300 --output-dir {own}",
+        ),
+    ),
+    "fcn32s-scratch": Row(
+        "FCN-32s of 3 stages, 64 pixels, random weights",
+        (
+            f"{FROM_SCRATCH} --model fcn32s --depth 3 --width 24 --batch-norm all"
+            " --head-init uniform --lr 0.002 --epochs 250 --output-dir {own}",
+        ),
+    ),
+    "deconvnet-scratch": Row(
+        "DeconvNet of 3 stages, 64 pixels, begun with it",
+        (
+            f"{FROM_SCRATCH} {SMALL_DECONVNET} --pretrained {{fcn32s-scratch}}"
+            " --decoder-init scores --lr 0.001 --epochs 150 --output-dir {own}",
+        ),
+        begins_with=("fcn32s-scratch",),
+    ),
+    "deconvnet-random": Row(
+        "the same DeconvNet, its decoder random too",
+        (f"{FROM_SCRATCH} {SMALL_DECONVNET} --lr 0.002 --epochs 400 --output-dir {{own}}",),
+    ),
     "fcn32s": Row(
         "FCN-32s, frozen trunk",
         (
