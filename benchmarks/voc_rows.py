@@ -88,8 +88,9 @@ ROWS = {
     "deconvnet-scratch": Row(
         "DeconvNet of 3 stages, 64 pixels, begun with it",
         (
-            f"{FROM_SCRATCH} {SMALL_DECONVNET} --pretrained {{fcn32s-scratch}}"
-            " --decoder-init scores --lr 0.001 --epochs 150 --output-dir {own}",
+            f"{FROM_SCRATCH} {SMALL_DECONVNET} --decoder-init scores"
+            " --pretrained {fcn32s-scratch}/checkpoints/last.npz"
+            " --lr 0.001 --epochs 150 --output-dir {own}",
         ),
         begins_with=("fcn32s-scratch",),
     ),

@@ -113,6 +113,11 @@ def test_the_pairs_of_the_papers_table():
     found = pairs(members, [*rows, *(f"{row} + CRF" for row in rows)])
     assert len(found) == len(set(found)) == 9
     assert ("ensemble + CRF", "ensemble", "higher") in found
+    assert ("DeconvNet + CRF", "DeconvNet", "higher") in found
+    # The table has no FCN behind a CRF.
+    assert ("FCN-8s + CRF", "FCN-8s", "") in found
+    assert ("DeconvNet + CRF", "FCN-8s + CRF", "") in found
+    assert ("ensemble + CRF", "FCN-8s + CRF", "") in found
     assert pairs(["DeconvNet", "FCN-8s"], ["DeconvNet", "FCN-8s"]) == [("FCN-8s", "DeconvNet", "")]
 
 
