@@ -3,7 +3,8 @@
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
-- ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands;
+- ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
+  the colours of VOC's classes;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -27,6 +28,8 @@ from benchmarks import voc_rows
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
+from minideconv.data.voc_colors import VOC_CLASSES
+from minideconv.tasks.segmentation.report import legend
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
@@ -182,6 +185,7 @@ def write_photographs() -> None:
         _, _, together = comparison_tables(results["comparison"]["metrics"]).partition("\n\n")
         together = re.sub("^#+ (.*)$", r"**\1**", together, flags=re.MULTILINE)  # no chapters
     write(DOCS / "generated" / "photographs-comparison.md", together)
+    write(DOCS / "generated" / "voc-legend.html", legend(VOC_CLASSES))
     masks = json.loads((DOCS / "images" / "photographs-masks.json").read_text(encoding="utf-8"))
     write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))
 
