@@ -94,6 +94,8 @@ def make(
 
 
 def _photographs(folder: Path) -> Iterator[tuple[str, Any, None]]:
+    if not folder.is_dir():
+        raise UsageError(f"--photographs {folder}: there is no such folder")
     files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _ENDINGS)
     if not files:
         raise UsageError(f"--photographs {folder}: no JPEG or PNG file is in it")
@@ -139,6 +141,8 @@ def main(arguments: Sequence[str]) -> int:
     output = Path(given.output)
     if output.suffix != ".png":
         raise UsageError(f"--output is {given.output}; its name must end in .png")
+    if not output.parent.is_dir():
+        raise UsageError(f"--output {given.output}: there is no folder {output.parent}")
     picture, about = make(given.runs, given.flip, given.crf, given.photographs, given.images)
     output.write_bytes(picture)
     output.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -76,3 +76,8 @@ def test_bad_arguments(runs, tmp_path):
         gallery.main([*runs, "--output", "a.jpg"])
     with pytest.raises(UsageError, match="no JPEG or PNG file is in it"):
         gallery.main([*runs, "--photographs", str(tmp_path), "--output", "a.png"])
+    missing = ["--photographs", str(tmp_path / "none")]
+    with pytest.raises(UsageError, match=r"--photographs .*none: there is no such folder"):
+        gallery.main([*runs, *missing, "--output", "a.png"])
+    with pytest.raises(UsageError, match=r"--output .*a\.png: there is no folder .*none"):
+        gallery.main([*runs, "--output", str(tmp_path / "none" / "a.png")])
