@@ -5,6 +5,7 @@ The files in `cpu` work on NumPy arrays, those in `cuda` on CuPy arrays.
 
 from minideconv.engine import cuda
 from minideconv.engine.cpu import (
+    activations,
     batch_norm,
     conv,
     cross_entropy,
@@ -17,6 +18,7 @@ from minideconv.engine.cpu import (
 )
 
 __all__ = [
+    "activations",
     "batch_norm",
     "conv",
     "cross_entropy",
