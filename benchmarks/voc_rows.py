@@ -47,6 +47,7 @@ FROM_SCRATCH = (
 )
 DECODER = "--deconvolutions 1 --output-stride 2"
 DECONVNET = f"--model deconvnet --depth 5 {DECODER}"
+TOGETHER = "--flip --scales 320,448 --ensemble-rule product"
 SMALL_DECONVNET = f"--model deconvnet --depth 3 --width 24 --batch-norm encoder {DECODER}"
 
 
@@ -115,28 +116,35 @@ ROWS = {
     "deconvnet": Row(
         "DeconvNet, frozen trunk, no skip",
         (
-            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}} --decoder-init scores --freeze 5"
-            " --lr 0.0005 --warmup 100 --epochs 25 --output-dir {own}",
+            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}}/checkpoints/last.npz"
+            " --decoder-init scores --freeze 5 --lr 0.0005 --warmup 100 --epochs 25"
+            " --output-dir {own}",
         ),
         begins_with=("fcn32s",),
     ),
     "deconvnet-tuned": Row(
         "DeconvNet, conv5 tuned, no skip",
         (
-            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}} --decoder-init scores --freeze 4"
-            " --lr-trunk 0.00002 --lr 0.0005 --warmup 100 --epochs 20 --output-dir {own}",
+            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}}/checkpoints/last.npz"
+            " --decoder-init scores --freeze 4 --lr-trunk 0.00002 --lr 0.0005 --warmup 100"
+            " --epochs 20 --output-dir {own}",
         ),
         begins_with=("fcn32s",),
     ),
     "comparison": Row(
-        "FCN-8s and DeconvNet, their ensemble, and a CRF",
+        "FCN-8s and DeconvNet, their ensemble, and a CRF: two sizes, mirror image, product",
         (
-            "fit_crf {fcn8s} --ensemble {deconvnet-tuned} --which last --flip --limit 50"
-            " --trials 40 --output {crf}",
-            "compare {fcn8s} {deconvnet-tuned} --flip --crf {crf} --shown 12 --overwrite"
-            " --output {own}",
+            f"fit_crf {{fcn8s}} --ensemble {{deconvnet-tuned}} --which last {TOGETHER}"
+            " --limit 50 --trials 40 --output {crf}",
+            f"compare {{fcn8s}} {{deconvnet-tuned}} {TOGETHER} --crf {{crf}} --shown 12"
+            " --overwrite --output {own}",
         ),
         begins_with=("fcn8s", "deconvnet-tuned"),
+    ),
+    "comparison-paper": Row(
+        "the same by the paper's rule: one size, no mirror image, mean of probabilities",
+        ("compare {fcn8s} {deconvnet-tuned} --crf {crf} --shown 12 --overwrite --output {own}",),
+        begins_with=("comparison",),
     ),
 }
 EVALUATIONS = {"plain": "evaluate {own} --which last", "flip": "evaluate {own} --which last --flip"}
