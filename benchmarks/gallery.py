@@ -1,6 +1,7 @@
 """Masks side by side in one picture: ``python -m benchmarks.gallery RUN RUN --output FILE.png``
 
-A line for each photograph: each network's mask, that of all together, and this one behind a CRF.
+A line for each photograph: each network's mask, that of all together, and this one behind a CRF;
+their names are above. The options of inference are those of `minideconv.evaluate`.
 ``--photographs DIR`` segments the pictures of a folder and shows them in front of their masks.
 Without it the networks' own validation set is segmented: images spread evenly over its list,
 whatever came out, and none of them is shown, so that the picture may go where the data set may not.
@@ -13,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from minideconv import tasks
 from minideconv.compare.members import load_members
@@ -31,20 +33,21 @@ from minideconv.errors import UsageError
 from minideconv.segmentation import ConfusionMatrix, all_ways
 from minideconv.segmentation.predictor import class_labels
 from minideconv.settings import command_line
+from minideconv.settings.options import add_options, given_options
 from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.training.run.evaluation_data import evaluation_data
 from minideconv.visualize.boards import board, fit, png_bytes
 
 __all__ = ["main", "make"]
 
-_SIDE, _SIDE_SHOWN = 112, 150
+_SIDE, _SIDE_SHOWN, _TITLE = 112, 150, 18
 _LEAST = 0.01
 """Share of an image's pixels from which on a class is named."""
 _ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def make(
-    runs: Sequence[str], flip: bool, crf: str, photographs: Path | None, count: int
+    runs: Sequence[str], settings: Mapping[str, Any], photographs: Path | None, count: int
 ) -> tuple[bytes, dict[str, Any]]:
     """Return the picture as PNG, and what its lines are.
 
@@ -52,10 +55,8 @@ def make(
     ----------
     runs : sequence of str
         Two run folders at least, of which the last epoch's weights count.
-    flip : bool
-        Whether an image's scores and those of its mirror image are averaged.
-    crf : str
-        "default", or a file that `minideconv.fit_crf` wrote.
+    settings : mapping
+        Of `SegmentationInference`, by name; without a CRF the default one.
     photographs : Path, optional
         A folder of JPEG and PNG files; left out, `count` images of the validation set.
     count : int
@@ -67,9 +68,11 @@ def make(
     """
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} network; two at least are shown side by side")
-    members = load_members(runs, "cpu", flip=flip)
-    inference = tasks.inference_of(tasks.Segmentation, {"crf": crf})
+    inference = tasks.inference_of(tasks.Segmentation, {"crf": "default", **settings})
     assert isinstance(inference, SegmentationInference)
+    crf, rule = inference.dense_crf(), inference.rule
+    alone = {k: v for k, v in settings.items() if not k.startswith(("crf", "ensemble"))}
+    members = load_members(runs, "cpu", **alone)
     names = [member.name for member in members]
     shown = [*names, "ensemble", "ensemble + CRF"]
     if photographs is None:
@@ -79,18 +82,30 @@ def make(
     else:
         examples = list(_photographs(photographs))
     predictors = {member.name: member.predictor for member in members}
-    stream = all_ways(predictors, (image for _, image, _ in examples), crf=inference.dense_crf())
-    lines, texts = [], []
+    stream = all_ways(predictors, (image for _, image, _ in examples), rule, crf)
+    lines, texts, side = [], [], _SIDE if photographs is None else _SIDE_SHOWN
     for (name, image, truth), ways in zip(examples, stream, strict=True):
         masks = {way: class_labels(ways[way]).astype(np.uint8) for way in shown}
-        small = fit(image, _SIDE_SHOWN if photographs else _SIDE)
+        small = fit(image, side)
         pictures = [colorize(resize_mask(mask, small.shape[:2])) for mask in masks.values()]
         lines.append([small, *pictures] if photographs else pictures)
         texts.append({"image": name, "rows": _about(masks, truth, members[0].trained.classes)})
+    heads = shown if photographs is None else ["photograph", *shown]
     if photographs is None:
         lines = [[*chain(*lines[at : at + 2])] for at in range(0, len(lines), 2)]
+        heads = heads * min(2, len(examples))
+    lines.insert(0, [_title(head, side) for head in heads])
     about = {"date": date.today().isoformat(), "columns": shown, "images": texts}
     return png_bytes(board(lines)), about
+
+
+def _title(text: str, width: int) -> Any:
+    """Return a white strip with a text in its middle, as a picture."""
+    strip, font = Image.new("RGB", (width, _TITLE), "white"), ImageFont.load_default()
+    left, top, right, bottom = font.getbbox(text)
+    corner = (width - left - right) / 2, (_TITLE - top - bottom) / 2
+    ImageDraw.Draw(strip).text(corner, text, "black", font=font)
+    return np.asarray(strip)
 
 
 def _photographs(folder: Path) -> Iterator[tuple[str, Any, None]]:
@@ -130,8 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photographs", metavar="DIR", type=Path, help="segment these pictures")
     parser.add_argument("--images", metavar="N", type=command_line.positive, default=12,
                         help="images of the validation set [12]")  # fmt: skip
-    parser.add_argument("--crf", metavar="default|FILE", default="default", help="[default]")
-    parser.add_argument("--flip", action="store_true", help="average with the mirror image")
+    add_options(parser, SegmentationInference.settings())
     return parser
 
 
@@ -143,7 +157,8 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"--output is {given.output}; its name must end in .png")
     if not output.parent.is_dir():
         raise UsageError(f"--output {given.output}: there is no folder {output.parent}")
-    picture, about = make(given.runs, given.flip, given.crf, given.photographs, given.images)
+    settings = given_options(given, SegmentationInference.settings())
+    picture, about = make(given.runs, settings, given.photographs, given.images)
     output.write_bytes(picture)
     output.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     print(f"{len(about['images'])} images in {output}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from minideconv import train
 from minideconv.backend import parallel
 from minideconv.backend.algorithms import compiled, get_algorithm, set_algorithm, use_compiled
 
@@ -57,3 +58,19 @@ def tiny(net):
         growth={"batch": (2,)},
         imports=1,
     )
+
+
+TINY = [
+    *("--train-images", "4", "--val-images", "3", "--image-size", "40", "--difficulty", "easy"),
+    *("--input-size", "32", "--width", "2", "--fc", "4", "--device", "cpu", "-b", "2"),
+    *("--stage", "whole", "--epochs", "1", "--recalibrate", "1", "--images", "0", "-q"),
+]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Run folders of a small FCN-8s and a small DeconvNet, trained on drawn pictures."""
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("fcn8s", "deconvnet"):
+        assert train.main([*TINY, "--model", model, "--output-dir", str(folder / model)]) == 0
+    return [str(folder / model) for model in ("fcn8s", "deconvnet")]

@@ -9,24 +9,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import gallery
-from minideconv import train
+from minideconv.data.voc_colors import colorize
 from minideconv.errors import UsageError
 
 pytestmark = pytest.mark.cpu
-
-TINY = [
-    *("--train-images", "4", "--val-images", "3", "--image-size", "40", "--difficulty", "easy"),
-    *("--input-size", "32", "--width", "2", "--fc", "4", "--device", "cpu", "-b", "2"),
-    *("--stage", "whole", "--epochs", "1", "--recalibrate", "1", "--images", "0", "-q"),
-]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gallery")
-    for model in ("fcn8s", "deconvnet"):
-        assert train.main([*TINY, "--model", model, "--output-dir", str(folder / model)]) == 0
-    return [str(folder / model) for model in ("fcn8s", "deconvnet")]
 
 
 def test_the_validation_images_masks_without_the_images(runs, tmp_path, capsys):
@@ -41,9 +27,16 @@ def test_the_validation_images_masks_without_the_images(runs, tmp_path, capsys):
     assert "3 images in" in capsys.readouterr().out
     # Two images beside each other, four masks of 80 pixels (40, doubled) each, 4 pixels between.
     with Image.open(out) as picture:
-        assert picture.size == (8 * 80 + 7 * 4, 2 * 80 + 4)
-        colours = {tuple(c) for c in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
-    assert len(colours) <= 5 + 1  # the classes of the drawn shapes, and the white between
+        titles = gallery._TITLE
+        assert picture.size == (8 * 112 + 7 * 4, titles + 2 * (4 + 80))
+        pixels = np.asarray(picture.convert("RGB"))
+    colours = {tuple(c) for c in pixels[titles:].reshape(-1, 3)}
+    assert colours <= {tuple(c) for c in colorize(np.arange(5))} | {
+        (255, 255, 255)
+    }  # masks, and gaps
+    # A title above each of the eight masks.
+    for column in range(8):
+        assert (pixels[:titles, 116 * column : 116 * column + 112] < 128).any()
 
 
 def test_photographs_are_shown_in_front_of_their_masks(runs, tmp_path):
@@ -55,8 +48,8 @@ def test_photographs_are_shown_in_front_of_their_masks(runs, tmp_path):
     arguments = [*runs, "--photographs", str(folder), "--output", str(out)]
     assert gallery.main(arguments) == 0
     with Image.open(out) as picture:
-        assert picture.size == (5 * 150 + 4 * 4, 60)
-        np.testing.assert_array_equal(np.asarray(picture.convert("RGB"))[:, :150], pixels)
+        assert picture.size == (5 * 150 + 4 * 4, gallery._TITLE + 4 + 60)
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB"))[-60:, :150], pixels)
     (image,) = json.loads(out.with_suffix(".json").read_text())["images"]
     assert image["image"] == "noise"
     assert "mean_iou" not in image["rows"]["ensemble"]
