@@ -78,6 +78,7 @@ class _Page:
             cost=self.table(results.COST_HEADS, results.cost_table(found)),
             legend=legend(found["classes"]),
             boards=self.boards(shown),
+            classes_note=escape(results.ABOUT_CLASSES),
             classes=self.classes(),
             extremes="".join(self.extremes(name) for name in self.rows),
             limits=self.limits(),
@@ -167,12 +168,8 @@ class _Page:
         return line_chart("IoU by the object's share of the image", lines, x_axis=axis)
 
     def classes(self) -> str:
-        lines = [
-            [name, *(percent(row["class_iou"][index]) for row in self.rows.values())]
-            for index, name in enumerate(self.found["classes"])
-        ]
-        lines.append(["mean", *(percent(row["mean_iou"]) for row in self.rows.values())])
-        return self.table(["class", *self.rows], lines, best=len(lines) - 1)
+        heads, lines = results.class_table(self.found)
+        return self.table(heads, lines, best=len(lines) - 1)
 
     def boards(self, shown: Sequence[int]) -> str:
         heads = ["image", "truth", *self.rows]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minideconv import _version
 from minideconv.compare.bootstrap import CONFIDENCE, RESAMPLES
-from minideconv.compare.measure import Measured
+from minideconv.compare.measure import Measured, Row
 from minideconv.compare.members import Member, not_in_common
 from minideconv.compare.rows import differences, row_metrics
 from minideconv.tasks.results import format_number
@@ -57,6 +59,7 @@ def results(
         "minideconv": _version.__version__,
         "classes": list(dataset.classes),
         "images": len(first.images),
+        "class_images": _class_images(next(iter(first.rows.values()))),
         "networks": [member.facts() for group in members for member in group],
         "not_in_common": not_in_common(members[0]),
         "rows": rows,
@@ -72,6 +75,8 @@ def markdown(found: dict[str, Any]) -> str:
         f"# {found['title']}\n\n{found['images']} images of {found['data']}; mean IoU of"
         " one confusion matrix over all of them, in per cent.",
         _table(ROW_HEADS, row_table(found)),
+        f"## Classes\n\n{ABOUT_CLASSES}",
+        _table(*class_table(found)),
         f"## Differences\n\n{about_intervals(found)}",
         _table(DIFFERENCE_HEADS, [cells for cells, _ in difference_table(found)]),
         f"## Cost\n\n{about_budget(found)}",
@@ -110,6 +115,30 @@ def row_table(found: dict[str, Any]) -> list[list[str]]:
         shares = [row["pixel_accuracy"], *bands, *row["size_iou"].values()]
         lines.append([name, mean, *map(percent, shares)])
     return lines
+
+
+ABOUT_CLASSES = (
+    "IoU of each class, in per cent, and in how many images the truth shows it: a class in few of"
+    " them weighs in the mean as much as any other, and is the least certain."
+)
+
+
+def class_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return heads and lines of the table of classes; the last line is the mean."""
+    lines = [
+        [name, str(images), *(percent(row["class_iou"][at]) for row in found["rows"].values())]
+        for at, (name, images) in enumerate(
+            zip(found["classes"], found["class_images"], strict=True)
+        )
+    ]
+    means = [percent(row["mean_iou"]) for row in found["rows"].values()]
+    lines.append(["mean IoU", str(found["images"]), *means])
+    return ["class", "images", *found["rows"]], lines
+
+
+def _class_images(row: Row) -> list[int]:
+    """Return in how many images the truth shows each class."""
+    return [int(count) for count in (np.stack(row.counts).sum(axis=2) > 0).sum(axis=0)]
 
 
 DIFFERENCE_HEADS = ("row", "less", "difference", "from", "to", "the first is", "in the paper")

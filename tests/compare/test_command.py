@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from minideconv.compare.__main__ import main
 from minideconv.compare.budget import network_configs
 from minideconv.errors import UsageError
+from minideconv.training.run.evaluation_data import evaluation_data
+from minideconv.training.run.trained import load_trained
+from minideconv.visualize.html import percent
 
 pytestmark = pytest.mark.cpu  # the runs choose their device
 
@@ -51,6 +55,24 @@ def test_it_trains_under_one_budget_and_reports(trained):
     text = (folder / "comparison.md").read_text(encoding="utf-8")
     assert "| ensemble + CRF | ensemble |" in text
     assert "NaN" not in (folder / "comparison.json").read_text()
+
+
+def test_classes_stand_beside_the_number_of_images_that_show_them(trained):
+    folder, _ = trained
+    found = read(folder)
+    run = load_trained(folder / "runs" / "fcn8s-0", "cpu")
+    data, _ = evaluation_data(run, None, {})
+    masks = [np.asarray(data[index][1]) for index in range(len(data))]
+    shown = [sum(bool((mask == c).any()) for mask in masks) for c in range(len(data.classes))]
+    assert found["class_images"] == shown
+    assert min(shown) < max(shown)  # so that their order is seen
+    line = next(  # of the first table that has a line for each class
+        line
+        for line in (folder / "comparison.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"| {data.classes[1]} |")
+    )
+    assert line.split(" | ")[1] == str(shown[1])
+    assert line.split(" | ")[2] == percent(found["rows"]["FCN-8s"]["class_iou"][1])
 
 
 class _Balance(HTMLParser):
