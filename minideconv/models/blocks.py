@@ -12,7 +12,7 @@ from minideconv.autograd import Tensor
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, Module, ReLU
 from minideconv.nn.fusion import norm_relu_pool
 
-__all__ = ["NORMALISED", "OUTPUT_STRIDES", "STAGES", "Block"]
+__all__ = ["DEPTHS", "NORMALISED", "OUTPUT_STRIDES", "STAGES", "Block"]
 
 # Figure 2 as a table. A row is one resolution: on its left the convolutions in front of a pooling,
 # on its right the deconvolutions that follow its unpooling; the numbers are output channels in
@@ -26,6 +26,11 @@ STAGES = (
     ((8, 8, 8), (8, 8, 8)),
 )
 
+DEPTHS: dict[str, Any] = {
+    "legal": range(1, len(STAGES) + 1).__contains__,
+    "legal_text": f"in 1..{len(STAGES)}",
+}
+"""For `setting`: how many of these rows a network may have."""
 
 NORMALISED = {
     "all": frozenset({"trunk", "fc", "decoder"}),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minideconv.models.blocks import NORMALISED, OUTPUT_STRIDES, STAGES
+from minideconv.models.blocks import DEPTHS, NORMALISED, OUTPUT_STRIDES, STAGES
 from minideconv.models.registry import NetworkOptions
 from minideconv.models.upsampling import UPSAMPLING
 from minideconv.ops import geometry
@@ -21,7 +21,7 @@ class DeconvNetOptions(NetworkOptions):
     """What a training run chooses; its defaults are those of a network that a laptop trains."""
 
     width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
-    depth: int = setting(3, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
+    depth: int = setting(3, "number of pooling stages (the paper: 5)", **DEPTHS)
     fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
     fc_kernel: int = setting(
         1,

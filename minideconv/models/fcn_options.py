@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minideconv.models.blocks import STAGES
+from minideconv.models.blocks import DEPTHS, STAGES
 from minideconv.models.registry import NetworkOptions
 from minideconv.settings.setting import AT_LEAST_1, FRACTION, POSITIVE, setting
 
@@ -19,7 +19,7 @@ class FCNOptions(NetworkOptions):
     """What a training run chooses; its defaults are of a network that a laptop trains."""
 
     width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
-    depth: int = setting(5, "number of pooling stages (the paper: 5)", **AT_LEAST_1)
+    depth: int = setting(5, "number of pooling stages (the paper: 5)", **DEPTHS)
     fc: int = setting(256, "channels of fc6 and fc7 (the paper: 4096)", **AT_LEAST_1)
     fc_kernel: int = setting(3, "window of fc6 (the paper: 7)", metavar="PIXELS", **AT_LEAST_1)
     padding: str = setting(
