@@ -103,7 +103,7 @@ ROWS = {
         "FCN-32s, frozen trunk",
         (
             f"{ON_TRUNK} --model fcn32s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
+            " --lr 0.002 --warmup 200 --epochs 25 --output-dir {own}",
         ),
     ),
     "fcn8s": Row(
@@ -135,7 +135,7 @@ ROWS = {
         "FCN-8s and DeconvNet, their ensemble, and a CRF: two sizes, mirror image, product",
         (
             f"fit_crf {{fcn8s}} --ensemble {{deconvnet-tuned}} --which last {TOGETHER}"
-            " --limit 50 --trials 40 --output {crf}",
+            " --limit 50 --trials 30 --output {crf}",
             f"compare {{fcn8s}} {{deconvnet-tuned}} {TOGETHER} --crf {{crf}} --shown 12"
             " --overwrite --output {own}",
         ),
