@@ -336,3 +336,14 @@ def test_setitem_messages() -> None:
         x[0] = np.zeros(4)
     with pytest.raises(IndexError, match=r"x\[\.\.\.\] = value: [Ii]ndex 2 is out of bounds"):
         x[2] = 0.0
+
+
+def test_the_gradient_of_a_slice_is_stored_in_the_order_of_the_one_behind_it():
+    x = Tensor(np.zeros((2, 3, 5, 4)), requires_grad=True)
+    g = np.ones((2, 2, 4, 3)).transpose(0, 3, 1, 2)  # channels last
+    x[:, :, 1:3, :4].backward(g)
+    assert x.grad is not None
+    dx = x.grad.numpy()
+    assert dx.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert dx.sum() == g.sum()
+    assert (dx[:, :, 1:3] == 1).all()

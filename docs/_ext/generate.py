@@ -24,7 +24,7 @@ from typing import Any
 
 import house
 
-from benchmarks import voc_rows
+from benchmarks import ensembles, voc_rows
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
@@ -180,11 +180,17 @@ def write_photographs() -> None:
     results = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
     write(DOCS / "generated" / "photographs-table.md", voc_rows.table(results))
     write(DOCS / "generated" / "photographs-commands.txt", voc_rows.listing(voc_rows.DOCUMENTED))
-    together = "No results are stored yet.\n"
-    if "comparison" in results:
-        _, _, together = comparison_tables(results["comparison"]["metrics"]).partition("\n\n")
-        together = re.sub("^#+ (.*)$", r"**\1**", together, flags=re.MULTILINE)  # no chapters
-    write(DOCS / "generated" / "photographs-comparison.md", together)
+    for name in ("comparison", "comparison-paper"):
+        text = "No results are stored yet.\n"
+        if name in results:
+            _, _, text = comparison_tables(results[name]["metrics"]).partition("\n\n")
+            text = re.sub("^#+ (.*)$", r"**\1**", text, flags=re.MULTILINE)  # no chapters
+        write(DOCS / "generated" / f"photographs-{name}.md", text)
+    settings = "No results are stored yet.\n"
+    if ensembles.RESULTS.exists():
+        found = json.loads(ensembles.RESULTS.read_text(encoding="utf-8"))
+        settings = ensembles.table(found) + f"\nMade on {found['date']}.\n"
+    write(DOCS / "generated" / "photographs-ensembles.md", settings)
     write(DOCS / "generated" / "voc-legend.html", legend(VOC_CLASSES))
     masks = json.loads((DOCS / "images" / "photographs-masks.json").read_text(encoding="utf-8"))
     write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))

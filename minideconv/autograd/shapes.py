@@ -18,7 +18,7 @@ from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.tensor import Tensor
-from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.backend import Array, Device, device_of, get_xp, memory_order, to_device
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
@@ -165,7 +165,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
 def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
     """Put `g` where integers and slices took it from: no element was taken twice."""
-    dx = get_xp(g).zeros(shape, g.dtype)
+    xp = get_xp(g)
+    # Stored in the order of g's axes, so that layers behind need not turn it around.
+    axes = memory_order(g) if g.ndim == len(shape) else range(len(shape))
+    stored = xp.zeros([shape[axis] for axis in axes], g.dtype)
+    dx = stored.transpose(np.argsort(axes).tolist())
     dx[index] = g
     return (dx,)
 

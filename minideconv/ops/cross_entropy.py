@@ -222,7 +222,11 @@ def gradient_from_log_probs(
 
 
 def _flat(x: Array) -> Array:
-    return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))  # (N, C, ...) -> (N, C, M)
+    """(N, C, ...) -> (N, C, M), stored with the classes side by side if `x` is."""
+    n, c, m = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    if x.ndim > 2 and x.strides[1] == x.itemsize:  # a reshape alone would move them apart
+        return get_xp(x).moveaxis(x, 1, -1).reshape(n, m, c).transpose(0, 2, 1)
+    return x.reshape(n, c, m)
 
 
 def _at(xp: Any, t: Array) -> tuple[Array, Array, Array]:

@@ -33,6 +33,7 @@ __all__ = [
     "interpolate",
     "interpolate_backward",
     "interpolation_matrix",
+    "resample",
 ]
 
 _MODES = ("nearest", "bilinear")
@@ -139,7 +140,7 @@ def interpolate(
 
     Notes
     -----
-    "bilinear" is a matrix product: a pixel that is infinite or NaN spoils its whole channel.
+    "bilinear" is a matrix product: a pixel that is infinite or NaN may spoil its whole channel.
 
     Examples
     --------
@@ -155,6 +156,20 @@ def interpolate(
 
 
 @accelerated
+def resample(x: Array, a_h: Array, a_w: Array) -> Array:
+    """Return A_h x A_wᵀ: (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W').
+
+    Parameters
+    ----------
+    x : floating-point array (N, C, H, W)
+    a_h, a_w : arrays (H', H) and (W', W)
+        Of few numbers that are not 0, such as `interpolation_matrix` or some of its rows.
+    """
+    result: Array = a_h @ (x @ a_w.T)
+    return result
+
+
+@accelerated
 def interpolate_core(
     x: Array, new: Pair, mode: str, align_corners: bool, factors: Factors
 ) -> Array:
@@ -166,7 +181,7 @@ def interpolate_core(
         return xp.take(xp.take(x, rows, axis=2), columns, axis=3)
     a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)
     a_w = interpolation_matrix(width, new[1], mode, align_corners, factors[1], like=x)
-    return a_h @ (x @ a_w.T)  # (H', H) @ (N, C, H, W) @ (W, W') -> (N, C, H', W')
+    return resample(x, a_h, a_w)
 
 
 def interpolate_backward(
@@ -201,7 +216,7 @@ def interpolate_backward_core(
     height, width = size
     a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
     a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
-    return a_h.T @ (dy @ a_w)  # (H, H') @ (N, C, H', W') @ (W', W) -> (N, C, H, W)
+    return resample(dy, a_h.T, a_w.T)
 
 
 def _check_mode(mode: str, align_corners: bool) -> None:

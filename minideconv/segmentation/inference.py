@@ -31,7 +31,7 @@ from minideconv.data.windows import Window, cut, placement, whole_image_window
 from minideconv.engine.cuda.images import normalize as normalized_on_gpu
 from minideconv.nn import Module
 from minideconv.nn.utils import device_of_module
-from minideconv.ops.interpolate import interpolation_matrix
+from minideconv.ops.interpolate import interpolation_matrix, resample
 from minideconv.segmentation.predictor import Image, Labels, Predictor, class_labels
 
 __all__ = ["JOINS", "Join", "Segmenter", "normalized_on"]
@@ -198,7 +198,7 @@ def _place(score: Array, window: Window, height: int, width: int) -> Array:
     in_image, in_window = placement(window, height, width)
     rows = interpolation_matrix(score.shape[1], window.height, like=score)[in_window[0]]
     columns = interpolation_matrix(score.shape[2], window.width, like=score)[in_window[1]]
-    inside = xp.matmul(rows, xp.matmul(score, columns.T))
+    inside = resample(score[None], rows, columns)[0]
     if inside.shape[1:] == (height, width):
         return inside
     placed = xp.zeros((score.shape[0], height, width), score.dtype)

@@ -185,3 +185,17 @@ def test_a_gradient_without_the_label_is_rejected(monkeypatch):
     monkeypatch.setitem(OPS.gradient_from_log_probs.ways, "cpu", wrong)
     with pytest.raises(AssertionError):
         check((2, 21, 6, 5), 0, "numpy")
+
+
+def test_scores_that_are_cut_out_stay_channels_last():
+    """A view with gaps is copied; the copy keeps the order in which the kernels walk."""
+    x = np.random.default_rng(0).standard_normal((2, 9, 8, 5), np.float32).transpose(0, 3, 1, 2)
+    cut = x[:, :, 1:7, 2:7]
+    labels = np.random.default_rng(1).integers(0, 5, (2, 6, 5))
+    loss, saved = ops.cross_entropy(cut, labels, return_saved=True)
+    dx = ops.cross_entropy_backward(np.float32(1), saved, labels)
+    expected = ops.cross_entropy(np.ascontiguousarray(cut), labels)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+    if md.backend.algorithms.compiled():
+        assert saved.transpose(0, 2, 3, 1).flags.c_contiguous
+        assert dx.transpose(0, 2, 3, 1).flags.c_contiguous

@@ -11,6 +11,7 @@ import numpy as np
 from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
+from minideconv.backend.parallel import map_ordered
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID, overlay
@@ -179,7 +180,8 @@ class Segmentation(Task):
             confusion_on_gpu.count(counts, targets, outputs)
         else:
             confusion = self.metrics()
-            confusion.update(targets, outputs.argmax(axis=1))
+            labels = map_ordered(lambda scores: scores.argmax(axis=0), list(outputs))
+            confusion.update(targets, np.stack(labels))
             counts += confusion.counts
 
     # -- Inference ------------------------------------------------------------------------------
