@@ -115,7 +115,7 @@ def test_runs_are_numbered_when_no_folder_is_named(tmp_path, monkeypatch):
         (["--data", "voc"], "--data voc needs --data-root DIR"),
         (["--data", "voc", "--data-root", "/no/such"], "--data-root /no/such"),
         (["--config", "/no/such.toml"], "--config /no/such.toml: No such file or directory"),
-        (["--depth", "9"], "--model deconvnet: "),
+        (["--depth", "9"], "--depth is 9; it must be in 1..5"),
         (["--depth", "5"], "--model deconvnet: "),
         (["--resume", "x", "--config", "y"], "leave --config out"),
         (["-b", "5000"], "samples make no full batch of 5000"),
