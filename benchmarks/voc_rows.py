@@ -47,7 +47,6 @@ FROM_SCRATCH = (
 )
 DECODER = "--deconvolutions 1 --output-stride 2"
 DECONVNET = f"--model deconvnet --depth 5 {DECODER}"
-TOGETHER = "--flip --scales 320,448 --ensemble-rule product"
 SMALL_DECONVNET = f"--model deconvnet --depth 3 --width 24 --batch-norm encoder {DECODER}"
 
 
@@ -60,8 +59,8 @@ class Row:
 
     title: str
     commands: tuple[str, ...]
-    """Programs of `minideconv` and their options. {data}, {trunk}, {own} (this row's folder), {crf}
-    (a fitted CRF) and {NAME} (another row's) are filled in."""
+    """Programs of `minideconv` and their options. {data}, {trunk}, {own} (this row's folder) and
+    {NAME} (another row's) are filled in."""
     begins_with: tuple[str, ...] = ()
     """Rows that must be made before; their time counts."""
 
@@ -134,17 +133,15 @@ ROWS = {
     "comparison": Row(
         "FCN-8s and DeconvNet together + CRF: two sizes, product of scores",
         (
-            f"fit_crf {{fcn8s}} --ensemble {{deconvnet-tuned}} --which last {TOGETHER}"
-            " --limit 50 --trials 30 --output {crf}",
-            f"compare {{fcn8s}} {{deconvnet-tuned}} {TOGETHER} --crf {{crf}} --shown 12"
-            " --overwrite --output {own}",
+            "compare {fcn8s} {deconvnet-tuned} --flip --scales 320,448 --ensemble-rule product"
+            " --shown 12 --overwrite --output {own}",
         ),
         begins_with=("fcn8s", "deconvnet-tuned"),
     ),
     "comparison-paper": Row(
         "the same by the paper's rule: one size, mean of probabilities",
-        ("compare {fcn8s} {deconvnet-tuned} --crf {crf} --shown 12 --overwrite --output {own}",),
-        begins_with=("comparison",),
+        ("compare {fcn8s} {deconvnet-tuned} --shown 12 --overwrite --output {own}",),
+        begins_with=("fcn8s", "deconvnet-tuned"),
     ),
 }
 EVALUATIONS = {"plain": "evaluate {own} --which last", "flip": "evaluate {own} --which last --flip"}
@@ -166,7 +163,7 @@ def commands(name: str, places: Mapping[str, str]) -> dict[str, list[str]]:
     if row.is_network:
         texts |= EVALUATIONS
     filled = {key: shlex.quote(each) for key, each in {**folders, **places}.items()}
-    filled |= {"own": filled[name], "crf": shlex.quote(f"{places['output']}/crf.json")}
+    filled["own"] = filled[name]
     return {key: shlex.split("minideconv." + each.format(**filled)) for key, each in texts.items()}
 
 
