@@ -98,7 +98,7 @@ def test_the_table_adds_the_time_of_what_a_row_begins_with():
     stored["comparison-paper"] = comparison({"1": 120}, {})
     *_, one, other = (line.split(" | ")[1:] for line in voc_rows.table(stored).splitlines())
     assert one == ["", "45.6", "54", "D |"]  # (540 + 1140 + 900 + 660) / 60
-    assert other == ["45.6", "", "56", "D |"]
+    assert other == ["45.6", "", "45", "D |"]
 
 
 def test_a_command_that_fails_ends_it(tmp_path, capsys, monkeypatch):
