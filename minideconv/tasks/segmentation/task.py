@@ -181,7 +181,8 @@ class Segmentation(Task):
         else:
             confusion = self.metrics()
             labels = map_ordered(lambda scores: scores.argmax(axis=0), list(outputs))
-            confusion.update(targets, np.stack(labels))
+            for target, found in zip(targets, labels, strict=True):  # none in an empty share
+                confusion.update(target, found)
             counts += confusion.counts
 
     # -- Inference ------------------------------------------------------------------------------
