@@ -102,7 +102,7 @@ ROWS = {
         "FCN-32s, frozen trunk",
         (
             f"{ON_TRUNK} --model fcn32s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --lr 0.002 --warmup 200 --epochs 25 --output-dir {own}",
+            " --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
         ),
     ),
     "fcn8s": Row(
