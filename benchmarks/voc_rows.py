@@ -1,8 +1,9 @@
 """The paper's comparison on photographs: ``python -m benchmarks.voc_rows --data-root DIR``
 
-Trains FCN and DeconvNet on a small subset of PASCAL VOC, from random weights and from a VGG-16 that
-has seen ImageNet, evaluates each, and compares the best of both, their ensemble and a CRF. `ROWS`
-is the recipe: ``--list`` prints its commands as a reader would type them.
+Trains FCN and DeconvNet on a small subset of PASCAL VOC, from random weights and from a VGG-16
+that has seen ImageNet, evaluates each, and compares the best of both, their ensemble and a CRF; and
+trains one DeconvNet from several starts. `voc_recipe.ROWS` is the recipe: ``--list`` prints its
+commands as a reader would type them.
 
 Every network is evaluated with the weights of its last epoch, on the validation images at their own
 sizes, once as they are and once averaged with the mirror image. ``--only NAME`` makes some rows;
@@ -19,132 +20,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.voc_recipe import DOCUMENTED, EVALUATIONS, GROUPS, ROWS, Row, needed
 from minideconv.errors import UsageError
 from minideconv.settings import command_line
 
-__all__ = ["DOCUMENTED", "RESULTS", "ROWS", "Row", "commands", "listing", "main", "table"]
+__all__ = ["RESULTS", "commands", "listing", "main", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "voc_rows.json"
 LOGS = RESULTS.with_suffix("")
-
-DOCUMENTED = {"data": "VOCdevkit/VOC2012", "trunk": "vgg16-trunk-onnx", "output": "runs/voc"}
-"""Where data and weights are in the commands that the documentation shows."""
-
-_DATA = "train --data voc --data-root {data} --optimizer adamw --weight-decay 0.01"
-_AUGMENTED = "--augment zoom --batch-size 10 --padding same --fc-kernel 3 --dropout 0.5"
-ON_TRUNK = (
-    f"{_DATA} --class-weights 0.5 {_AUGMENTED} --input-size 320 --width 64 --batch-norm fc"
-    " --views 5 --cache-features 8GB --val-every 25"
-)
-FROM_SCRATCH = (
-    f"{_DATA} --class-weights 0.3 {_AUGMENTED} --input-size 64 --warmup 100 --val-every 50"
-)
-DECODER = "--deconvolutions 1 --output-stride 2"
-DECONVNET = f"--model deconvnet --depth 5 {DECODER}"
-SMALL_DECONVNET = f"--model deconvnet --depth 3 --width 24 --batch-norm encoder {DECODER}"
-
-
 _WIDTH = 100
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is trained or compared."""
-
-    title: str
-    commands: tuple[str, ...]
-    """Programs of `minideconv` and their options. {data}, {trunk}, {own} (this row's folder) and
-    {NAME} (another row's) are filled in."""
-    begins_with: tuple[str, ...] = ()
-    """Rows that must be made before; their time counts."""
-
-    @property
-    def is_network(self) -> bool:
-        """Whether the row trains one network, which is then evaluated."""
-        return self.commands[0].startswith("train ")
-
-
-ROWS = {
-    "fcn-scratch": Row(
-        "FCN-8s of 4 stages, 64 pixels, random weights",
-        (
-            f"{FROM_SCRATCH} --model fcn8s --depth 4 --width 16 --batch-norm all"
-            " --head-init uniform --lr 0.002 --epochs 300 --output-dir {own}",
-        ),
-    ),
-    "fcn32s-scratch": Row(
-        "FCN-32s of 3 stages, 64 pixels, random weights",
-        (
-            f"{FROM_SCRATCH} --model fcn32s --depth 3 --width 24 --batch-norm all"
-            " --head-init uniform --lr 0.002 --epochs 250 --output-dir {own}",
-        ),
-    ),
-    "deconvnet-scratch": Row(
-        "DeconvNet of 3 stages, 64 pixels, begun with it",
-        (
-            f"{FROM_SCRATCH} {SMALL_DECONVNET} --decoder-init scores"
-            " --pretrained {fcn32s-scratch}/checkpoints/last.npz"
-            " --lr 0.001 --epochs 150 --output-dir {own}",
-        ),
-        begins_with=("fcn32s-scratch",),
-    ),
-    "deconvnet-random": Row(
-        "the same DeconvNet, its decoder random too",
-        (f"{FROM_SCRATCH} {SMALL_DECONVNET} --lr 0.002 --epochs 400 --output-dir {{own}}",),
-    ),
-    "fcn32s": Row(
-        "FCN-32s, frozen trunk",
-        (
-            f"{ON_TRUNK} --model fcn32s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
-        ),
-    ),
-    "fcn8s": Row(
-        "FCN-8s, frozen trunk",
-        (
-            f"{ON_TRUNK} --model fcn8s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --skip-scale 0.01 --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
-        ),
-    ),
-    "deconvnet": Row(
-        "DeconvNet, frozen trunk, no skip",
-        (
-            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}}/checkpoints/last.npz"
-            " --decoder-init scores --freeze 5 --lr 0.0005 --warmup 100 --epochs 25"
-            " --output-dir {own}",
-        ),
-        begins_with=("fcn32s",),
-    ),
-    "deconvnet-tuned": Row(
-        "DeconvNet, conv5 tuned, no skip",
-        (
-            f"{ON_TRUNK} {DECONVNET} --pretrained {{fcn32s}}/checkpoints/last.npz"
-            " --decoder-init scores --freeze 4 --lr-trunk 0.00002 --lr 0.0005 --warmup 100"
-            " --epochs 20 --output-dir {own}",
-        ),
-        begins_with=("fcn32s",),
-    ),
-    "comparison": Row(
-        "FCN-8s and DeconvNet together + CRF: two sizes, product of scores",
-        (
-            "compare {fcn8s} {deconvnet-tuned} --flip --scales 320,448 --ensemble-rule product"
-            " --shown 12 --overwrite --output {own}",
-        ),
-        begins_with=("fcn8s", "deconvnet-tuned"),
-    ),
-    "comparison-paper": Row(
-        "the same by the paper's rule: one size, mean of probabilities",
-        ("compare {fcn8s} {deconvnet-tuned} --shown 12 --overwrite --output {own}",),
-        begins_with=("fcn8s", "deconvnet-tuned"),
-    ),
-}
-EVALUATIONS = {"plain": "evaluate {own} --which last", "flip": "evaluate {own} --which last --flip"}
 
 
 def commands(name: str, places: Mapping[str, str]) -> dict[str, list[str]]:
@@ -190,14 +79,6 @@ def _wrapped(command: Sequence[str]) -> str:
         else:
             lines.append(f"    {part}")
     return " \\\n".join(lines)
-
-
-def needed(name: str) -> list[str]:
-    """Return the rows that must be made for a row, in order, and the row itself."""
-    found: list[str] = []
-    for other in ROWS[name].begins_with:
-        found += [each for each in needed(other) if each not in found]
-    return [*found, name]
 
 
 def make(name: str, places: Mapping[str, str], threads: int) -> dict[str, Any]:
@@ -258,14 +139,14 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """Return what the rows reached, and what they cost, as Markdown."""
+def table(results: Mapping[str, Any], group: str) -> str:
+    """Return what the rows of a group reached, and what they cost, as Markdown."""
     lines = [
         "| row | mean IoU | with the mirror image | minutes, all that it needs | made on |",
         "|---|---:|---:|---:|---|",
     ]
     for name, row in ROWS.items():
-        if name in results:
+        if name in results and row.group == group:
             reached = " | ".join(_reached(row, results[name]["metrics"]))
             minutes, day = _seconds(name, results) / 60, results[name]["date"]
             lines.append(f"| {row.title} | {reached} | {minutes:.0f} | {day} |")
@@ -323,7 +204,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in chosen:
         results[name] = make(name, places, given.threads)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(table(results))
+    for group in GROUPS:
+        print(table(results, group))
     return 0
 
 

@@ -3,6 +3,8 @@
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
+- ``generated/compare-drawn.md``: benchmarks/results/compare_drawn.json, what comparing on drawn
+  pictures gave;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
@@ -24,7 +26,7 @@ from typing import Any
 
 import house
 
-from benchmarks import ensembles, voc_rows
+from benchmarks import ensembles, voc_recipe, voc_rows
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
@@ -178,13 +180,16 @@ def write_photographs() -> None:
     """Write the tables of the comparison on photographs, and the commands that make them."""
     stored = voc_rows.RESULTS
     results = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
-    write(DOCS / "generated" / "photographs-table.md", voc_rows.table(results))
-    write(DOCS / "generated" / "photographs-commands.txt", voc_rows.listing(voc_rows.DOCUMENTED))
+    for group in voc_recipe.GROUPS:
+        names = [name for name, row in voc_recipe.ROWS.items() if row.group == group]
+        text = voc_rows.listing(voc_recipe.DOCUMENTED, names)
+        write(DOCS / "generated" / f"photographs-{group}-commands.txt", text)
+        text = voc_rows.table(results, group)
+        write(DOCS / "generated" / f"photographs-{group}-table.md", text)
     for name in ("comparison", "comparison-paper"):
         text = "No results are stored yet.\n"
         if name in results:
-            _, _, text = comparison_tables(results[name]["metrics"]).partition("\n\n")
-            text = re.sub("^#+ (.*)$", r"**\1**", text, flags=re.MULTILINE)  # no chapters
+            text = without_chapters(results[name]["metrics"])
         write(DOCS / "generated" / f"photographs-{name}.md", text)
     settings = "No results are stored yet.\n"
     if ensembles.RESULTS.exists():
@@ -194,6 +199,21 @@ def write_photographs() -> None:
     write(DOCS / "generated" / "voc-legend.html", legend(VOC_CLASSES))
     masks = json.loads((DOCS / "images" / "photographs-masks.json").read_text(encoding="utf-8"))
     write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))
+
+
+def write_drawn_comparison() -> None:
+    """Write the tables of a comparison on drawn pictures."""
+    path = ROOT / "benchmarks" / "results" / "compare_drawn.json"
+    text = "No results are stored yet.\n"
+    if path.exists():
+        text = without_chapters(json.loads(path.read_text(encoding="utf-8")))
+    write(DOCS / "generated" / "compare-drawn.md", text)
+
+
+def without_chapters(found: dict[str, Any]) -> str:
+    """Return a comparison's tables as Markdown that stands inside a chapter."""
+    _, _, text = comparison_tables(found).partition("\n\n")
+    return re.sub("^#+ (.*)$", r"**\1**", text, flags=re.MULTILINE)
 
 
 def gallery_table(about: dict[str, Any]) -> str:
@@ -244,6 +264,7 @@ def setup(app: Any) -> dict[str, bool]:
     write_api()
     write_help()
     write_ablations()
+    write_drawn_comparison()
     write_photographs()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from benchmarks import voc_rows
-from benchmarks.voc_rows import DOCUMENTED, RESULTS, ROWS, commands, needed
+from benchmarks.voc_recipe import DOCUMENTED, GROUPS, ROWS, needed
+from benchmarks.voc_rows import RESULTS, commands
 from minideconv import train
 from minideconv.errors import UsageError
 from minideconv.settings.options import given_options
@@ -57,7 +58,8 @@ def test_the_list_shows_commands_that_can_be_typed(capsys):
 def test_the_stored_results_are_of_this_recipe():
     stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     assert set(stored) <= set(ROWS)
-    assert voc_rows.table(stored).count("\n") == 2 + len(stored)
+    tables = [voc_rows.table(stored, group) for group in GROUPS]
+    assert sum(text.count("\n") - 2 for text in tables) == len(stored)
     for name, found in stored.items():
         folder = shlex.split(found["commands"][0])
         places = dict(pairwise(folder))
@@ -84,7 +86,7 @@ def test_the_table_adds_the_time_of_what_a_row_begins_with():
         return {"seconds": {"1": seconds, "plain": 30, "flip": 30}, "metrics": metrics, "date": "D"}
 
     stored = {"fcn32s": row(540, 0.25, 0.26), "deconvnet-tuned": row(1140, 0.3, 0.315)}
-    *_, first, second = voc_rows.table(stored).splitlines()
+    *_, first, second = voc_rows.table(stored, "comparison").splitlines()
     assert first == "| FCN-32s, frozen trunk | 25.0 | 26.0 | 10 | D |"
     # The evaluations of what it begins with are not needed for it.
     assert second == "| DeconvNet, conv5 tuned, no skip | 30.0 | 31.5 | 29 | D |"
@@ -96,7 +98,9 @@ def test_the_table_adds_the_time_of_what_a_row_begins_with():
     stored["fcn8s"] = row(900, 0.3, 0.31)
     stored["comparison"] = comparison({"1": 300, "2": 360}, {"flip": True})
     stored["comparison-paper"] = comparison({"1": 120}, {})
-    *_, one, other = (line.split(" | ")[1:] for line in voc_rows.table(stored).splitlines())
+    *_, one, other = (
+        line.split(" | ")[1:] for line in voc_rows.table(stored, "comparison").splitlines()
+    )
     assert one == ["", "45.6", "54", "D |"]  # (540 + 1140 + 900 + 660) / 60
     assert other == ["45.6", "", "45", "D |"]
 
