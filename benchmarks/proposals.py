@@ -35,6 +35,7 @@ from minideconv.segmentation.proposals import (
     sliding_windows,
 )
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
+from minideconv.training.computing import computing
 from minideconv.training.run.evaluation_data import evaluation_data
 from minideconv.training.run.trained import load_trained
 
@@ -159,15 +160,16 @@ def main(arguments: Sequence[str]) -> int:
     pairs = [images[k] for k in spread(len(images), given.limit or len(images))]
     classes = len(trained.task.classes)
     counts = sorted(set(given.counts))
-    results = {
-        "date": date.today().isoformat(),
-        "machine": machine.describe(),
-        "network": str(trained.path),
-        "data": what,
-        "images": len(pairs),
-        "whole": whole(segmenter, pairs, classes),
-        "curves": [curve(segmenter, pairs, classes, by, counts) for by in given.by],
-    }
+    with computing(trained.device, given.threads, None):
+        results = {
+            "date": date.today().isoformat(),
+            "machine": machine.describe(),
+            "network": str(trained.path),
+            "data": what,
+            "images": len(pairs),
+            "whole": whole(segmenter, pairs, classes),
+            "curves": [curve(segmenter, pairs, classes, by, counts) for by in given.by],
+        }
     print(f"{trained.path} on {len(pairs)} images of {what}\n\n{table(results)}")
     if given.out is not None:
         given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -189,6 +191,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-root", metavar="DIR", help="the run's, if left out")
     parser.add_argument("--split", metavar="NAME", help="image list [the run's validation list]")
     parser.add_argument("--limit", type=positive, metavar="N", help="only N images [all]")
+    parser.add_argument("--threads", type=positive, default=2, metavar="N",
+                        help="worker threads [2]")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="store JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw mean IoU against N")
     return parser
