@@ -18,10 +18,10 @@ DOCUMENTED = {"data": "VOCdevkit/VOC2012", "trunk": "vgg16-trunk-onnx", "output"
 _DATA = "train --data voc --data-root {data} --optimizer adamw --weight-decay 0.01"
 _AUGMENTED = "--augment zoom --batch-size 10 --padding same --fc-kernel 3 --dropout 0.5"
 _ON_TRUNK = (
-    f"{_DATA} --class-weights 0.5 {_AUGMENTED} --input-size SIZE --width 64 --batch-norm WHERE"
+    f"{_DATA} --class-weights 0.25 {_AUGMENTED} --input-size SIZE --width 64 --batch-norm WHERE"
     " --views 5 --cache-features 8GB --val-every 25"
 )
-ON_TRUNK = _ON_TRUNK.replace("SIZE", "320").replace("WHERE", "fc")
+ON_TRUNK = _ON_TRUNK.replace("SIZE", "320").replace("WHERE", "none")
 FROM_SCRATCH = (
     f"{_DATA} --class-weights 0.3 {_AUGMENTED} --input-size 64 --warmup 100 --val-every 50"
 )
@@ -85,14 +85,14 @@ ROWS = {
         "FCN-32s, frozen trunk",
         (
             f"{ON_TRUNK} --model fcn32s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
+            " --lr 0.0005 --warmup 200 --epochs 50 --output-dir {own}",
         ),
     ),
     "fcn8s": Row(
         "FCN-8s, frozen trunk",
         (
             f"{ON_TRUNK} --model fcn8s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --skip-scale 0.01 --lr 0.002 --warmup 200 --epochs 50 --output-dir {own}",
+            " --skip-scale 0.01 --lr 0.0005 --warmup 200 --epochs 50 --output-dir {own}",
         ),
     ),
     "deconvnet": Row(
@@ -150,7 +150,7 @@ ROWS = {
     "start-scores": Row(
         "fc6, fc7 and scores of the FCN-32s (--decoder-init scores), 25 epochs",
         (
-            f"{_START.replace('WHERE', 'fc')} --lr 0.0005 --decoder-init scores"
+            f"{_START.replace('WHERE', 'none')} --lr 0.0005 --decoder-init scores"
             " --pretrained {fcn32s}/checkpoints/last.npz --epochs 25 --output-dir {own}",
         ),
         begins_with=("fcn32s",),
