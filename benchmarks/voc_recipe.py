@@ -31,6 +31,11 @@ SMALL_DECONVNET = f"--model deconvnet --depth 3 --width 24 --batch-norm encoder 
 _START = f"{_ON_TRUNK.replace('SIZE', '224')} {DECONVNET} --freeze 5 --warmup 100"
 _RANDOM = f"{_START.replace('WHERE', 'head')} --lr 0.002 --output-dir {{own}}"
 
+_COMPARE = (
+    "compare {fcn8s} {deconvnet-tuned} --crf-bilateral-weight 5 --crf-bilateral-color 8"
+    " --shown 12 --overwrite"
+)
+
 GROUPS = ("comparison", "starts")
 
 
@@ -89,10 +94,11 @@ ROWS = {
         ),
     ),
     "fcn8s": Row(
-        "FCN-8s, frozen trunk",
+        "FCN-8s at 448 pixels, frozen trunk",
         (
-            f"{ON_TRUNK} --model fcn8s --pretrained {{trunk}} --freeze 5 --head-init uniform"
-            " --skip-scale 0.01 --lr 0.0005 --warmup 200 --epochs 50 --output-dir {own}",
+            f"{ON_TRUNK.replace('320', '448')} --model fcn8s --pretrained {{trunk}} --freeze 5"
+            " --head-init uniform --skip-scale 0.01 --lr 0.0005 --warmup 200 --epochs 50"
+            " --output-dir {own}",
         ),
     ),
     "deconvnet": Row(
@@ -114,16 +120,13 @@ ROWS = {
         begins_with=("fcn32s",),
     ),
     "comparison": Row(
-        "FCN-8s and DeconvNet together + CRF: two sizes, product of scores",
-        (
-            "compare {fcn8s} {deconvnet-tuned} --flip --scales 320,448 --ensemble-rule product"
-            " --shown 12 --overwrite --output {own}",
-        ),
+        "FCN-8s and DeconvNet together + CRF, with the mirror image",
+        (f"{_COMPARE} --flip --output {{own}}",),
         begins_with=("fcn8s", "deconvnet-tuned"),
     ),
     "comparison-paper": Row(
-        "the same by the paper's rule: one size, mean of probabilities",
-        ("compare {fcn8s} {deconvnet-tuned} --shown 12 --overwrite --output {own}",),
+        "the same without the mirror image, as in the paper",
+        (f"{_COMPARE} --output {{own}}",),
         begins_with=("fcn8s", "deconvnet-tuned"),
     ),
     "start-random": Row(
