@@ -48,7 +48,7 @@ def test_the_list_shows_commands_that_can_be_typed(capsys):
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) < 100
     title, training, plain, flip = printed.replace(" \\\n   ", "").splitlines()
-    assert title == "# FCN-8s, frozen trunk"
+    assert title == "# FCN-8s at 448 pixels, frozen trunk"
     assert shlex.split(training)[:3] == ["python", "-m", "minideconv.train"]
     assert training.endswith("--output-dir 'my runs/fcn8s'")
     assert plain == "python -m minideconv.evaluate 'my runs/fcn8s' --which last"
