@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "segmentation": NETS | {"data"},
     "visualize": NETS | {"files", "data", "segmentation"},
     "tasks": ENGINE | {"settings"},
-    "interop": {"errors", "files", "nn"},
+    "interop": {"errors", "files", "nn", "backend"},
     # how to train, whatever it is that is learned
     "training": (ENGINE | {"distributed", "settings", "tasks", "interop"}) - {"segmentation"},
     # thin command lines
@@ -53,6 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "ablate": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
     "compare": PROGRAM,
+    "export": BASE | {"ops", "autograd", "nn", "files", "interop", "_version"},
     "__main__": PROGRAM,
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},

@@ -2,6 +2,7 @@
 
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
+- ``generated/export-listing.txt``: what is in a small ONNX file;
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
 - ``generated/compare-drawn.md``: benchmarks/results/compare_drawn.json, what comparing on drawn
   pictures gave;
@@ -27,10 +28,12 @@ from typing import Any
 import house
 
 from benchmarks import ensembles, voc_recipe, voc_rows
+from minideconv import models, random
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
 from minideconv.data.voc_colors import VOC_CLASSES
+from minideconv.export import listing, onnx_model
 from minideconv.tasks.segmentation.report import legend
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -45,6 +48,8 @@ ROOMS = [
     ("minideconv.nn", "nn: modules", "Layers that own their parameters."),
     ("minideconv.nn.init", "nn.init: initialisers", "How parameters start."),
     ("minideconv.nn.utils", "nn.utils", "Gradient clipping."),
+    ("minideconv.nn.trace", "nn.trace", "A network's forward as a list of operations."),
+    ("minideconv.nn.graph", "nn.graph", "What such a list consists of."),
     ("minideconv.optim", "optim", "Optimisers and learning-rate schedules."),
     ("minideconv.models", "models", "Networks as tables of layers."),
     ("minideconv.data", "data", "Data sets, crops and the loader."),
@@ -59,8 +64,10 @@ ROOMS = [
     ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.interop", "interop", "Weight files of other programs."),
+    ("minideconv.interop.torch", "interop.torch", "A network as a module of PyTorch."),
     ("minideconv.training", "training", "The engine behind the command lines."),
     ("minideconv.compare", "compare", "Several networks on one page."),
+    ("minideconv.export", "export", "Networks as ONNX files."),
     ("minideconv.testing", "testing", "What a course or a plug-in imports."),
     ("minideconv.backend.algorithms", "backend.algorithms", "Reference, exact or fast."),
     (
@@ -74,7 +81,7 @@ ROOMS = [
     ("minideconv.random", "random", "The one source of random numbers."),
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
-PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate"]
+PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
 PROGRAMS += ["report", "data", "weights"]
 
 
@@ -164,6 +171,14 @@ def write_help() -> None:
         if done.returncode:
             raise RuntimeError(f"python -m minideconv.{program} --help failed:\n{done.stderr}")
         write(DOCS / "generated" / f"{program}-help.txt", done.stdout)
+
+
+def write_export() -> None:
+    """Write what is in the file that the page about exporting makes."""
+    random.manual_seed(0)
+    net = models.deconvnet(num_classes=3, width=2, input_size=16, fc=4, stages=1)
+    model = onnx_model(net, 16, postprocessing=("argmax",))
+    write(DOCS / "generated" / "export-listing.txt", listing(model) + "\n")
 
 
 def write_ablations() -> None:
@@ -263,6 +278,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)
     write_api()
     write_help()
+    write_export()
     write_ablations()
     write_drawn_comparison()
     write_photographs()

@@ -26,6 +26,7 @@ That is all there is to a differentiable operation. No layer is here: those are 
 `shapes`        reshaping, indexing, joining
 `operators`     all these as operators and methods of Tensor; ``x[...] = value``, ``x += value``
 `checkpointing` parts of a network that are computed twice instead of kept
+`tracing`       a list of all operations, to write a network down for another program
 =============== ====================================================================================
 """
 
@@ -39,8 +40,9 @@ from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.tape import Node, graph
 from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.tracing import tracing
 
 __all__ = [
     "Node", "Operand", "RemovableHandle", "Tensor", "checkpoint", "detect_anomaly", "graph",
-    "is_grad_enabled", "no_grad", "record",
+    "is_grad_enabled", "no_grad", "record", "tracing",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
-    """The two switches of one thread, and two more for `checkpoint`."""
+    """The two switches of one thread, two more for `checkpoint`, and one for `tracing`."""
 
     recording: bool = True
     anomaly: bool = False
@@ -32,6 +32,8 @@ class _Mode(threading.local):
     """This forward was carried out before: what it changed for good is not to be changed again."""
     seen_tensors: list[Any] | None = None
     """Collects the tensors that would have been recorded as inputs that require gradients."""
+    calls: list[Any] | None = None
+    """Collects what `tracing` keeps of every operation."""
 
 
 mode = _Mode()

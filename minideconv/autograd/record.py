@@ -8,6 +8,7 @@ from typing import Any
 from minideconv.autograd.grad_mode import calling_line, check_finite, mode
 from minideconv.autograd.tape import Backward, Node, Version
 from minideconv.autograd.tensor import Tensor, wrap
+from minideconv.autograd.tracing import Call
 from minideconv.backend import Array
 
 __all__ = ["record"]
@@ -68,6 +69,8 @@ def record(
     Tensor([12.])
     """
     result = wrap(data)
+    if mode.calls is not None:
+        mode.calls.append(Call(name, tuple(inputs), result, options or {}, tuple(saved)))
     array = result.data
     memory = memory_of(array)
     wanted = False

@@ -1,14 +1,6 @@
 """ONNX: the initialisers of a model's graph, which are its weights.
 
-A file is one `ModelProto` of ``onnx.proto``. What is read of it:
-
-============= ==================================================================================
-ModelProto    producer_name 2, producer_version 3, graph 7
-GraphProto    name 2, initializer 5 (TensorProto), sparse_initializer 15
-TensorProto   dims 1, data_type 2, segment 3, name 8, and the values in one of: raw_data 9 (lowest
-              byte first), float_data 4, int32_data 5 (also smaller types, and the bits of float16
-              and bfloat16), int64_data 7, double_data 10, uint64_data 11; data_location 14
-============= ==================================================================================
+A file is one message `ModelProto`; the numbers of its fields are in `onnx_fields`.
 
 Values that a model keeps in other files beside it (``external_data``) are not read: a file may name
 any path there.
@@ -23,26 +15,24 @@ import numpy as np
 
 from minideconv.interop.arrays import MOST_DIMENSIONS, check_shape, make_array
 from minideconv.interop.malformed import Malformed, shown
+from minideconv.interop.onnx_fields import GRAPH, MODEL, NOT_READ, TENSOR, TYPES
 from minideconv.interop.protobuf import Field, Numbers, fields
 
 __all__ = ["read_onnx"]
 
-_TYPES = {
-    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
-    9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
-}  # fmt: skip
-_NOT_READ = {
-    8: "STRING", 14: "COMPLEX64", 15: "COMPLEX128", 17: "FLOAT8E4M3FN", 18: "FLOAT8E4M3FNUZ",
-    19: "FLOAT8E5M2", 20: "FLOAT8E5M2FNUZ", 21: "UINT4", 22: "INT4", 23: "FLOAT4E2M1",
-}  # fmt: skip
-
 # Which field holds the values of a type that are not in raw_data.
-_FLOATS, _INT32S, _INT64S, _RAW, _DOUBLES, _UINT64S = 4, 5, 7, 9, 10, 11
+_FLOATS, _INT32S, _INT64S, _RAW, _DOUBLES, _UINT64S = (
+    TENSOR[name]
+    for name in (
+        "float_data", "int32_data", "int64_data", "raw_data", "double_data", "uint64_data",
+    )
+)  # fmt: skip
 _FIELD_OF = {
     "float32": _FLOATS, "float64": _DOUBLES, "int64": _INT64S, "uint32": _UINT64S,
     "uint64": _UINT64S,
 }  # fmt: skip
 _VALUES = (_FLOATS, _INT32S, _INT64S, _RAW, _DOUBLES, _UINT64S)
+_EXTERNAL = (TENSOR["external_data"], TENSOR["data_location"])
 
 
 @dataclass
@@ -68,13 +58,15 @@ def read_onnx(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     arrays: dict[str, np.ndarray] = {}
     about: dict[str, str] = {}
     for part in fields(data):
-        if part.number in (2, 3):
-            about["producer" if part.number == 2 else "producer version"] = part.text()
-        elif part.number == 7:
+        if part.number == MODEL["producer_name"]:
+            about["producer"] = part.text()
+        elif part.number == MODEL["producer_version"]:
+            about["producer version"] = part.text()
+        elif part.number == MODEL["graph"]:
             for inner in fields(part.message()):
-                if inner.number == 15:
+                if inner.number == GRAPH["sparse_initializer"]:
                     raise Malformed("the model has sparse initialisers, which are not read")
-                if inner.number != 5:
+                if inner.number != GRAPH["initializer"]:
                     continue
                 tensor = _tensor(inner.message())
                 if tensor.name in arrays:
@@ -86,15 +78,15 @@ def read_onnx(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _tensor(message: memoryview) -> _Tensor:
     tensor = _Tensor()
     for part in fields(message, numbers=True):
-        if part.number == 1:
+        if part.number == TENSOR["dims"]:
             tensor.dims.add(part)
-        elif part.number == 2:
+        elif part.number == TENSOR["data_type"]:
             tensor.type = part.integer()
-        elif part.number == 3:
+        elif part.number == TENSOR["segment"]:
             tensor.segment = True
-        elif part.number == 8:
+        elif part.number == TENSOR["name"]:
             tensor.name = part.text()
-        elif part.number in (13, 14):
+        elif part.number in _EXTERNAL:
             tensor.external |= _external(part)
         elif part.number in _VALUES:
             tensor.values.setdefault(part.number, Numbers()).add(part)
@@ -102,7 +94,7 @@ def _tensor(message: memoryview) -> _Tensor:
 
 
 def _external(part: Field) -> bool:
-    return part.number == 13 or part.integer() == 1
+    return part.number == TENSOR["external_data"] or part.integer() == 1
 
 
 def _array(tensor: _Tensor) -> np.ndarray:
@@ -114,9 +106,9 @@ def _array(tensor: _Tensor) -> np.ndarray:
         )
     if tensor.segment:
         raise Malformed(f"{what} is stored in segments, which are not read")
-    dtype = _TYPES.get(tensor.type)
+    dtype = TYPES.get(tensor.type)
     if dtype is None:
-        name = _NOT_READ.get(tensor.type, f"number {tensor.type}")
+        name = NOT_READ.get(tensor.type, f"number {tensor.type}")
         raise Malformed(f"{what} is of the type {name}, which is not read")
     shape = check_shape(tensor.dims.varints(MOST_DIMENSIONS).tolist(), what)
     values = {number: kept for number, kept in tensor.values.items() if kept}

@@ -1,4 +1,4 @@
-"""Protocol Buffers' wire format: the fields of a message, one after the other, each within bounds.
+"""Protocol Buffers' wire format: `fields` reads a message, `Message` writes one.
 
 A message is a list of fields. Each begins with a *tag*, a number that holds the field's number
 (``tag >> 3``) and how its value is written (``tag & 7``):
@@ -19,14 +19,15 @@ Source: protobuf.dev, "Encoding".
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from minideconv.interop.malformed import Malformed
 
-__all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "Field", "Numbers", "fields"]
+__all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "Field", "Message", "Numbers", "fields"]
 
 _MOST_FIELDS = 1_000_000  # of a message that holds no numbers, one a field; a network has thousands
 
@@ -187,3 +188,71 @@ def _decode(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         seven = (block[starts[long] + index] & 0x7F).astype(np.uint64)
         values[long] |= seven << np.uint64(7 * index)
     return values.view(np.int64), rest
+
+
+class Message:
+    """A message that is written field by field.
+
+    What it holds is kept in parts, and large ones are not copied: a message needs to know its
+    length alone before its bytes are written, and that is the sum of its parts.
+
+    Examples
+    --------
+    >>> inner = Message()
+    >>> inner.text(1, "w")
+    >>> outer = Message()
+    >>> outer.integer(2, 300)
+    >>> outer.message(3, inner)
+    >>> [(f.number, f.kind) for f in fields(memoryview(b"".join(outer.parts)))], outer.size
+    ([(2, 0), (3, 2)], 8)
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[bytes | memoryview] = []
+        self.size = 0
+
+    def integer(self, number: int, value: int) -> None:
+        """Append a whole number of at most 64 bits as a varint."""
+        self._append(_tag(number, VARINT) + _as_varint(value))
+
+    def real(self, number: int, value: float) -> None:
+        """Append a float of 32 bits."""
+        self._append(_tag(number, FIXED32) + struct.pack("<f", value))
+
+    def text(self, number: int, value: str) -> None:
+        """Append a text."""
+        self.data(number, value.encode())
+
+    def data(self, number: int, value: bytes | memoryview) -> None:
+        """Append bytes; a memoryview, of single bytes, is kept and not copied."""
+        self._append(_tag(number, BYTES) + _as_varint(len(value)))
+        self._append(value)
+
+    def message(self, number: int, value: Message) -> None:
+        """Append a message, which must be complete."""
+        self._append(_tag(number, BYTES) + _as_varint(value.size))
+        self.parts += value.parts
+        self.size += value.size
+
+    def write(self, file: IO[bytes]) -> None:
+        """Write all of it to a file."""
+        for part in self.parts:
+            file.write(part)
+
+    def _append(self, part: bytes | memoryview) -> None:
+        self.parts.append(part)
+        self.size += len(part)
+
+
+def _tag(number: int, kind: int) -> bytes:
+    return _as_varint(number << 3 | kind)
+
+
+def _as_varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # a negative number is written as its 64 bits
+    octets = bytearray()
+    while value > 0x7F:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)

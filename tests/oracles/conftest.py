@@ -20,6 +20,7 @@ _ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 _NEEDS = {
     "torch": "needs torch: pip install torch==2.13.0",
     "onnx": "needs onnx: pip install onnx==1.23.2",
+    "onnxruntime": "needs onnxruntime: pip install onnxruntime==1.32.0",
     "scipy": "needs scipy: pip install scipy",
     "cv2.ximgproc": "needs OpenCV's extra modules: "
     "pip install opencv-contrib-python-headless==4.14.0.94",
@@ -53,6 +54,11 @@ def torch() -> ModuleType:
 @pytest.fixture(scope="session")
 def onnx() -> ModuleType:
     return _library("onnx")
+
+
+@pytest.fixture(scope="session")
+def onnxruntime() -> ModuleType:
+    return _library("onnxruntime")
 
 
 @pytest.fixture(scope="session")
