@@ -148,9 +148,7 @@ class Task(ABC):
         targets : uint8 array (N, H, W)
         """
 
-    def training_loss(
-        self, network: Module, x: Tensor, targets: Array
-    ) -> tuple[Tensor, Tensor]:
+    def training_loss(self, network: Module, x: Tensor, targets: Array) -> tuple[Tensor, Tensor]:
         """Return what the network makes of a training batch, and the mean loss.
 
         Where the loss is about more than the network's output, maps inside of it for one, this is

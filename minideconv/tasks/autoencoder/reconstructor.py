@@ -15,11 +15,11 @@ from minideconv.models.corruption import Corruption, corrupted
 from minideconv.segmentation.inference import Segmenter
 from minideconv.segmentation.predictor import Image
 
-__all__ = ["Reconstructed", "Reconstructor", "photograph_at", "scaled_slices"]
+__all__ = ["Reconstructed", "Reconstructor", "inside", "photograph_at"]
 
 
 class Reconstructed(NamedTuple):
-    """Pictures (h, w, 3) uint8 of one image: as given, as corrupted (or None), as drawn again."""
+    """Pictures (h, w, 3) uint8 of one image: as given, as corrupted (or not), as drawn again."""
 
     given: Image
     corrupted: Image | None
@@ -39,22 +39,23 @@ class Reconstructor(Segmenter):
         while batch := list(islice(rest, self.batch_size)):
             squares = np.stack([self._whole(image) for image in batch])
             for image, again in zip(batch, self._forward(squares), strict=True):
-                yield again[(slice(None), *scaled_slices(*image.shape[:2], self.input_size))]
+                yield again[(slice(None), *inside(image, self.input_size))]
 
-    def pictures(self, image: Image, seed: int = 0) -> Reconstructed:
-        """Return the pictures of an image; a denoising network is given a corrupted one."""
+    def pictures(self, image: Image, seed: int | None = None) -> Reconstructed:
+        """Return the pictures of an image; with a `seed`, of one corrupted as in training."""
         square, noisy = self._whole(image), None
-        if (corruption := self._corruption()) is not None:
+        corruption = None if seed is None else self._corruption()
+        if corruption is not None:
             x = self.normalize.image(square)[None]
-            rng = np.random.default_rng(seed)  # drawing changes no random number of the run
+            rng = np.random.default_rng(seed)  # changes no random number of the run
             x = corrupted(x, corruption.noise, corruption.masking, rng)
             noisy = self.normalize.undo(x[0])
         (again,) = self._forward((square if noisy is None else noisy)[None])
-        inside = scaled_slices(*image.shape[:2], self.input_size)
+        crop = inside(image, self.input_size)
         return Reconstructed(
-            square[inside],
-            None if noisy is None else noisy[inside],
-            self.normalize.undo(to_cpu(again))[inside],
+            square[crop],
+            None if noisy is None else noisy[crop],
+            self.normalize.undo(to_cpu(again))[crop],
         )
 
     def _corruption(self) -> Corruption | None:
@@ -68,22 +69,25 @@ class Reconstructor(Segmenter):
         return self._square(image, whole_image_window(*image.shape[:2]))
 
 
-def scaled_slices(height: int, width: int, size: int) -> tuple[slice, slice]:
+def inside(image: Image, size: int) -> tuple[slice, slice]:
     """Return which rows and columns of the square around an image, at `size`, the image has.
 
-    >>> scaled_slices(50, 100, 64)
+    >>> inside(np.zeros((50, 100, 3), np.uint8), 64)
     (slice(16, 48, None), slice(0, 64, None))
     """
+    height, width = image.shape[:2]
     window = whole_image_window(height, width)
-    _, inside = placement(window, height, width)
-    found = []
-    for side in inside:
+    _, (rows, columns) = placement(window, height, width)
+
+    def scaled(side: slice) -> slice:
         first = min(size - 1, round(side.start * size / window.width))
-        found.append(slice(first, max(first + 1, round(side.stop * size / window.width))))
-    return found[0], found[1]
+        return slice(first, max(first + 1, round(side.stop * size / window.width)))
+
+    return scaled(rows), scaled(columns)
 
 
 def photograph_at(image: Image, size: int) -> Image:
     """Return an image as a network of this input size is given it, without what is around it."""
-    square = resize_image(cut(image, whole_image_window(*image.shape[:2]), 0), (size, size))
-    return square[scaled_slices(*image.shape[:2], size)]
+    height, width = image.shape[:2]
+    square = resize_image(cut(image, whole_image_window(height, width), 0), (size, size))
+    return square[inside(image, size)]

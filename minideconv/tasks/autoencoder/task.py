@@ -111,8 +111,8 @@ class Autoencode(Task):
         ratio = psnr(float((error**2).mean()))
         shown = "no error" if ratio is None else f"PSNR {ratio:.1f} dB"
         height, width = found.given.shape[:2]
-        given = found.given if found.corrupted is None else found.corrupted
-        return [png_bytes(given), png_bytes(found.again)], f"{shown} at {width}x{height} pixels"
+        pictures = [png_bytes(found.given), png_bytes(found.again)]
+        return pictures, f"{shown} at {width}x{height} pixels"
 
     # -- Results --------------------------------------------------------------------------------
 
@@ -120,7 +120,9 @@ class Autoencode(Task):
         """Return the two metrics of one or more sets of images."""
         found = [metrics.compute() for metrics in sets.values()]
         rows = {"PSNR, dB": "psnr", "MSE, grey levels squared": "mse"}
-        return text_table(sets, [(title, [one[key] for one in found]) for title, key in rows.items()])
+        return text_table(
+            sets, [(title, [one[key] for one in found]) for title, key in rows.items()]
+        )
 
     def draw_epoch(
         self, predictor: Reconstructor, data: Any, count: int, epoch: int, save: Save
