@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minideconv.ablate.folder import SetFolder
 from minideconv.errors import UsageError
+from minideconv.few_labels.folder import Folder
 from minideconv.few_labels.plan import NETWORKS, STARTS, FewLabels, PretextSettings
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
@@ -130,21 +130,16 @@ def _main(arguments: Sequence[str]) -> int:
     given = given_options(options, _settings(network, data))
     with contextlib.ExitStack() as held:
         if options.resume is not None:
-            folder = _folder(options.resume)
+            folder = Folder(options.resume)
             planned = _resumed(folder, options, given)
             held.enter_context(run_lock(folder.path))
             folder.write_set(planned)
         else:
-            folder = _folder(options.output or "runs/few-labels")
+            folder = Folder(options.output or "runs/few-labels")
             planned = _new(network, data, options, given)
             held.enter_context(folder.new(planned))
             given = {}  # the set has them
         return _run(folder, planned, given, options.quiet)
-
-
-def _folder(path: str) -> SetFolder[FewLabels]:
-    names = ("few_labels.json", "few_labels.svg")
-    return SetFolder(path, FewLabels.from_dict, "starts and labels", names)
 
 
 def _new(
@@ -167,9 +162,7 @@ def _new(
     )
 
 
-def _resumed(
-    folder: SetFolder[FewLabels], options: argparse.Namespace, given: Mapping[str, Any]
-) -> FewLabels:
+def _resumed(folder: Folder, options: argparse.Namespace, given: Mapping[str, Any]) -> FewLabels:
     """Return the set of a folder, perhaps with more seeds, and elsewhere computed."""
     planned = folder.read_set()
     settings = TrainConfig.settings(planned.base.model)
@@ -192,9 +185,7 @@ def _resumed(
     return dataclasses.replace(planned, seeds=seeds)
 
 
-def _run(
-    folder: SetFolder[FewLabels], planned: FewLabels, machine: Mapping[str, Any], quiet: bool
-) -> int:
+def _run(folder: Folder, planned: FewLabels, machine: Mapping[str, Any], quiet: bool) -> int:
     # Imported late, so that --help and usage errors are quick.
     from minideconv.few_labels.picture import draw
     from minideconv.few_labels.results import collect, markdown

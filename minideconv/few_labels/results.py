@@ -9,16 +9,16 @@ from typing import Any
 
 from minideconv import tasks
 from minideconv._version import __version__
-from minideconv.ablate.folder import SetFolder
 from minideconv.ablate.paired import mean_and_spread, paired_difference
 from minideconv.ablate.results import difference_text, machine, value_text
+from minideconv.few_labels.folder import Folder
 from minideconv.few_labels.plan import STARTS, FewLabels
 from minideconv.few_labels.runs import run_name
 
 __all__ = ["collect", "markdown"]
 
 
-def collect(folder: SetFolder[FewLabels], planned: FewLabels) -> dict[str, Any]:
+def collect(folder: Folder, planned: FewLabels) -> dict[str, Any]:
     """Return the results of all runs that are done, as plain JSON; `markdown` describes them."""
     return {
         "metric": tasks.get(planned.base.task).main_metric.title,
@@ -31,7 +31,7 @@ def collect(folder: SetFolder[FewLabels], planned: FewLabels) -> dict[str, Any]:
     }
 
 
-def _values(folder: SetFolder[FewLabels], planned: FewLabels, run: str) -> dict[str, Any]:
+def _values(folder: Folder, planned: FewLabels, run: str) -> dict[str, Any]:
     """Return what is known of a run with each seed."""
     found = {seed: folder.outcome(run, seed) for seed in planned.all_seeds}
     done = {seed: outcome for seed, outcome in found.items() if outcome is not None}
@@ -49,7 +49,7 @@ def _values(folder: SetFolder[FewLabels], planned: FewLabels, run: str) -> dict[
     }
 
 
-def _with_labels(folder: SetFolder[FewLabels], planned: FewLabels, labels: int) -> dict[str, Any]:
+def _with_labels(folder: Folder, planned: FewLabels, labels: int) -> dict[str, Any]:
     """Return what came of each start with so many labels."""
     starts: dict[str, Any] = {}
     for start in (name for name in STARTS if name in planned.starts):

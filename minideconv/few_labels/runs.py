@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from minideconv import tasks
-from minideconv.ablate.folder import SetFolder
 from minideconv.ablate.runs import outcome_of
 from minideconv.errors import UsageError
+from minideconv.few_labels.folder import Folder
 from minideconv.few_labels.plan import PRETEXTS, STARTS, FewLabels
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
@@ -44,7 +44,7 @@ def check_data(planned: FewLabels) -> None:
 
 
 def run_all(
-    folder: SetFolder[FewLabels],
+    folder: Folder,
     planned: FewLabels,
     machine: Mapping[str, Any],
     show: Callable[[str], None],
@@ -54,7 +54,7 @@ def run_all(
 
     Parameters
     ----------
-    folder : SetFolder
+    folder : Folder
     planned : FewLabels
     machine : mapping of str to value
         Settings that change no number of a run, such as ``threads``.
@@ -88,7 +88,7 @@ def run_all(
         raise Interrupted(f"stopped; {go_on}", signal.SIGINT) from None
 
 
-def _runs(folder: SetFolder[FewLabels], planned: FewLabels) -> Iterator[tuple[str, int, Make]]:
+def _runs(folder: Folder, planned: FewLabels) -> Iterator[tuple[str, int, Make]]:
     """Yield each run's name, its seed, and what makes its settings."""
     for seed in planned.all_seeds:
         for name in planned.pretexts:
