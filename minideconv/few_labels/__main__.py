@@ -127,7 +127,7 @@ def _main(arguments: Sequence[str]) -> int:
     chosen, _ = first.parse_known_args(arguments)
     network, data = chosen.network or "deconvnet", chosen.data or "shapes"
     options = make_parser(network, data).parse_args(arguments)
-    given = given_options(options, _settings(network, data))
+    given = given_options(options, _settings(network, data).keys() - {"data"})
     with contextlib.ExitStack() as held:
         if options.resume is not None:
             folder = Folder(options.resume)
