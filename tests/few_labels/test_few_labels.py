@@ -38,6 +38,7 @@ def weights_of(folder, name):
     return load_checkpoint(folder / "runs" / name / "checkpoints/last.npz").model_state
 
 
+@pytest.mark.long_on_fakecuda
 def test_a_set_with_two_seeds(tmp_path, capsys):
     folder = tmp_path / "set"
     assert run(*TINY, "--fc", "4", "--output", folder) == 0

@@ -252,6 +252,7 @@ def autoencoder(tiny, tmp_path):
     return make
 
 
+@pytest.mark.long_on_fakecuda  # which weights are taken is decided on the host
 @pytest.mark.parametrize(
     ("model", "more", "upsampling", "taken"),
     [
@@ -286,6 +287,7 @@ def test_a_deconvnet_begins_with_an_auto_encoder(tiny, autoencoder, model, more,
     assert "missing in the file, so the network keeps its own" in report
 
 
+@pytest.mark.cpu  # a name
 def test_init_from_is_another_name_of_pretrained(tiny, autoencoder, tmp_path, capsys):
     path = autoencoder("swwae")
     settings = {**tiny, "width": 3, "epochs": 1, "epochs_stage2": 0}
@@ -298,6 +300,7 @@ def test_init_from_is_another_name_of_pretrained(tiny, autoencoder, tmp_path, ca
     assert "conv1_1.layer.weight is 3x3x3x3 in the file, 2x3x3x3 in the network; --width 3" in error
 
 
+@pytest.mark.long_on_fakecuda
 def test_a_probe_of_an_auto_encoder_keeps_its_features(tiny, autoencoder, tmp_path):
     path = autoencoder("autoencoder")
     kept = {k: v for k, v in tiny.items() if k not in ("fc", "fc_kernel", "epochs_stage2")}
