@@ -183,7 +183,7 @@ def write_few_labels() -> None:
     """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
     path = ROOT / "benchmarks" / "results" / "few_labels.json"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in ("shapes", "voc", "voc-probe"):
+    for name in ("shapes", "voc"):
         table = "No results are stored yet.\n"
         found: dict[str, Any] = {"metric": "", "results": []}
         if name in stored:

@@ -92,4 +92,26 @@ def markdown(results: Mapping[str, Any]) -> str:
                 f" The {STARTS[name]} itself: PSNR {value_text(found)} dB on the validation"
                 f" images, {found['seconds']:.0f} seconds."
             )
-    return "\n".join([*lines, "", text]) + "\n"
+    return "\n".join([*lines, "", text, "", *_decided(results)]) + "\n"
+
+
+def _decided(results: Mapping[str, Any]) -> list[str]:
+    """Say of each start with how many labels its interval leaves 0 out."""
+    lines = []
+    for name in (name for name in STARTS if name != "random"):
+        words: dict[str, list[str]] = {}
+        for group in results["results"]:
+            found = group["starts"].get(name, {}).get("difference")
+            if found is None or found["half_width"] is None:
+                continue
+            sure = abs(found["mean"]) > found["half_width"]
+            verdict = "not told apart from random weights"
+            if sure:
+                verdict = "better" if found["mean"] > 0 else "worse"
+            words.setdefault(verdict, []).append(str(group["labels"]))
+        if words:
+            parts = [
+                f"{verdict} with {', '.join(counts)} labels" for verdict, counts in words.items()
+            ]
+            lines.append(f"- {STARTS[name]}: {'; '.join(parts)}")
+    return lines

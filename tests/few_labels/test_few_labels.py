@@ -202,6 +202,14 @@ def test_the_table_and_the_picture_show_all_values():
     row = "|  | what-where auto-encoder | 3 | 0.170 ± 0.028 | +0.050 [+0.030, +0.070] | 2 of 2 |"
     assert row in table
     assert "| diverged in 2 of 2 |" in table
+    assert table.endswith("\n- what-where auto-encoder: better with 10, 50 labels\n")
+    for half, mean, words in (
+        (0.06, 0.05, "not told apart from random weights with 10 labels; better with 50 labels"),
+        (0.02, -0.05, "worse with 10 labels; better with 50 labels"),
+        (None, 0.05, "better with 50 labels"),  # a single seed
+    ):
+        found["results"][0]["starts"]["swwae"]["difference"] |= {"half_width": half, "mean": mean}
+        assert markdown(found).endswith(f"\n- what-where auto-encoder: {words}\n")
     picture = ElementTree.fromstring(draw(found))
     space = "{http://www.w3.org/2000/svg}"
     dots = [(float(d.get("cx")), float(d.get("cy"))) for d in picture.iter(f"{space}circle")]
