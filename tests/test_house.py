@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "fit_crf": {"backend", "data", "segmentation"},
     "report": PROGRAM,
     "ablate": PROGRAM,
+    "few_labels": PROGRAM | {"ablate"},
     "weights": {"errors", "files", "settings", "interop"},
     "compare": PROGRAM,
     "export": BASE | {"ops", "autograd", "nn", "files", "interop", "_version"},

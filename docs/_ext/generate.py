@@ -6,6 +6,8 @@
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
 - ``generated/compare-drawn.md``: benchmarks/results/compare_drawn.json, what comparing on drawn
   pictures gave;
+- ``generated/few-labels-*``: the tables and pictures of benchmarks/results/few_labels.json;
+- ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
@@ -25,6 +27,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import autoencoder_pictures
 import house
 
 from benchmarks import ensembles, voc_recipe, voc_rows
@@ -34,6 +37,8 @@ from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.export import listing, onnx_model
+from minideconv.few_labels.picture import draw as draw_few_labels
+from minideconv.few_labels.results import markdown as few_labels_table
 from minideconv.tasks.segmentation.report import legend
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -82,7 +87,7 @@ ROOMS = [
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
-PROGRAMS += ["report", "data", "weights"]
+PROGRAMS += ["few_labels", "report", "data", "weights"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -191,6 +196,20 @@ def write_ablations() -> None:
     write(DOCS / "generated" / "ablations.svg", draw(results))
 
 
+def write_few_labels() -> None:
+    """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
+    path = ROOT / "benchmarks" / "results" / "few_labels.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in ("shapes", "voc"):
+        table = "No results are stored yet.\n"
+        found: dict[str, Any] = {"metric": "", "results": []}
+        if name in stored:
+            found = stored[name]
+            table = few_labels_table(found) + f"\nMade on {found['date']}.\n"
+        write(DOCS / "generated" / f"few-labels-{name}.md", table)
+        write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
+
+
 def write_photographs() -> None:
     """Write the tables of the comparison on photographs, and the commands that make them."""
     stored = voc_rows.RESULTS
@@ -281,6 +300,8 @@ def setup(app: Any) -> dict[str, bool]:
     write_export()
     write_ablations()
     write_drawn_comparison()
+    write_few_labels()
+    autoencoder_pictures.write_all()
     write_photographs()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()

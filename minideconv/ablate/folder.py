@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from minideconv.ablate.variants import ABLATIONS
 from minideconv.errors import DataError, DeviceError, UsageError
@@ -25,7 +25,7 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.lock import run_lock
 
-__all__ = ["Folder", "RunSet"]
+__all__ = ["Folder", "Planned", "RunSet", "SetFolder"]
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,66 @@ class RunSet:
         """Return it as plain JSON."""
         return {"ablations": self.names, "seeds": self.seeds, "settings": self.base.to_dict()}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunSet:
+        """Make the set that `to_dict` returned.
+
+        Raises
+        ------
+        UsageError, KeyError, TypeError
+            If it is of another version of this program, or none.
+        """
+        names = tuple(values["ablations"])
+        if not set(names) <= ABLATIONS.keys():
+            raise UsageError("the set has ablations that this minideconv does not know")
+        return cls(TrainConfig.from_dict(values["settings"]), names, values["seeds"])
+
     @property
     def all_seeds(self) -> range:
         """The seeds themselves."""
         return range(self.base.seed, self.base.seed + self.seeds)
 
 
-class Folder:
-    """Paths inside the folder of a set, and what is kept about its runs."""
+class Planned(Protocol):
+    """What a set of runs consists of."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.set = self.path / "ablation.json"
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        ...
+
+
+Plan = TypeVar("Plan", bound=Planned)
+
+
+class SetFolder(Generic[Plan]):
+    """Paths inside the folder of a set, and what is kept about its runs.
+
+    Parameters
+    ----------
+    path : str or Path
+    read : callable
+        Makes the set from what its `Planned.to_dict` returned.
+    what : str
+        What it is a set of.
+    names : (str, str)
+        The files of the set and of its picture.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        read: Callable[[dict[str, Any]], Plan],
+        what: str,
+        names: tuple[str, str],
+    ) -> None:
+        self.path, self._read, self._what = Path(path), read, what
+        self.set = self.path / names[0]
         self.results = self.path / "results.json"
         self.table = self.path / "table.md"
-        self.picture = self.path / "ablations.svg"
+        self.picture = self.path / names[1]
 
     @contextlib.contextmanager
-    def new(self, planned: RunSet) -> Iterator[None]:
+    def new(self, planned: Plan) -> Iterator[None]:
         """Make the folder and hold its lock, for a set that begins.
 
         Raises
@@ -94,7 +136,7 @@ class Folder:
                     self.path.rmdir()
 
     @contextlib.contextmanager
-    def _new(self, planned: RunSet) -> Iterator[None]:
+    def _new(self, planned: Plan) -> Iterator[None]:
         with run_lock(self.path):
             own = (self.set, self.results, self.table, self.picture, self.path / "runs")
             there = [path.name for path in own if os.path.lexists(path)]
@@ -120,11 +162,11 @@ class Folder:
                     self.set.unlink()  # nothing was trained; the corrected command begins anew
                 raise
 
-    def write_set(self, planned: RunSet) -> None:
+    def write_set(self, planned: Plan) -> None:
         """Write down what is trained."""
         write_text(self.set, json.dumps(planned.to_dict(), indent=1) + "\n")
 
-    def read_set(self) -> RunSet:
+    def read_set(self) -> Plan:
         """Return what is trained here.
 
         Raises
@@ -133,16 +175,10 @@ class Folder:
             If the folder holds no set, or one of another version of this program.
         """
         try:
-            values = json.loads(self.set.read_text(encoding="utf-8"))
-            names, seeds, settings = (values[k] for k in ("ablations", "seeds", "settings"))
-            names = tuple(names)
+            return self._read(json.loads(self.set.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            raise refusal(
-                lambda name: f"{name('resume')} {self.path} is no folder of a set of ablations"
-            ) from None
-        if not set(names) <= ABLATIONS.keys():
-            raise UsageError(f"{self.set} has ablations that this minideconv does not know")
-        return RunSet(TrainConfig.from_dict(settings), names, seeds)
+            wrong = f"{self.path} is no folder of a set of {self._what}"
+            raise refusal(lambda name: f"{name('resume')} {wrong}") from None
 
     def run(self, name: str, seed: int) -> RunFolder:
         """Return the folder of a run."""
@@ -165,3 +201,10 @@ class Folder:
 
     def _outcome(self, name: str, seed: int) -> Path:
         return self.run(name, seed).path / "outcome.json"
+
+
+class Folder(SetFolder[RunSet]):
+    """The folder of a set of ablations."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path, RunSet.from_dict, "ablations", ("ablation.json", "ablations.svg"))

@@ -18,7 +18,7 @@ from minideconv.ablate.folder import Folder, RunSet
 from minideconv.ablate.paired import mean_and_spread, paired_difference
 from minideconv.ablate.variants import ABLATIONS, configurations, run_name
 
-__all__ = ["collect", "markdown"]
+__all__ = ["collect", "difference_text", "machine", "markdown", "value_text"]
 
 _HEAD = ("ablation", "variant", "parameters", "updates", "seconds")
 
@@ -59,13 +59,13 @@ def collect(folder: Folder, planned: RunSet) -> dict[str, Any]:
         "metric": tasks.get(planned.base.task).main_metric.title,
         "date": date.today().isoformat(),
         "minideconv": __version__,
-        "machine": _machine(),
+        "machine": machine(),
         **planned.to_dict(),
         "results": ablations,
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Return what the runs' seconds depend on; nothing that identifies the machine."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -90,8 +90,8 @@ def markdown(results: Mapping[str, Any]) -> str:
                     f"{variant['parameters']:,}" if variant["parameters"] else "-",
                     f"{variant['updates']:,}" if variant["updates"] else "-",
                     "-" if seconds is None else f"{seconds:.0f}",
-                    _value(variant),
-                    *(_difference(variant["difference"]) if index else ("reference", "")),
+                    value_text(variant),
+                    *(difference_text(variant["difference"]) if index else ("reference", "")),
                 ]
             )
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -103,7 +103,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", text]) + "\n"
 
 
-def _value(variant: Mapping[str, Any]) -> str:
+def value_text(variant: Mapping[str, Any]) -> str:
+    """Return mean and standard deviation, and how many seeds have no value."""
     mean, spread = variant["mean"], variant["spread"]
     parts: Sequence[str] = ()
     if mean is not None:
@@ -113,7 +114,8 @@ def _value(variant: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "-"
 
 
-def _difference(found: Mapping[str, Any] | None) -> tuple[str, str]:
+def difference_text(found: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Return a paired difference with its interval, and in how many seeds it is above 0."""
     if found is None:
         return "-", ""
     text, half = f"{found['mean']:+.3f}", found["half_width"]

@@ -18,7 +18,7 @@ from minideconv.training.run.checkpoint import read_header
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.session import run_session
 
-__all__ = ["run_all"]
+__all__ = ["outcome_of", "run_all"]
 
 
 def run_all(
@@ -56,7 +56,7 @@ def run_all(
                 config = TrainConfig.from_dict(
                     {**configs[name].to_dict(), **machine, "seed": seed, "quiet": True}
                 )
-                done = _outcome_of(config, folder.run(name, seed))
+                done = outcome_of(config, folder.run(name, seed))
                 folder.write_outcome(name, seed, done)
                 after()
             show(f"{number}/{len(runs)}  {name}, seed {seed}: {_in_words(planned, done)}")
@@ -73,7 +73,7 @@ def _in_words(planned: RunSet, outcome: Mapping[str, Any]) -> str:
     return tasks.get(planned.base.task).main_metric.name + f" {outcome['value']:.4f}"
 
 
-def _outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
+def outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
     """Train one run, or go on with it; return what came of it.
 
     A loss that stops being finite is a result too: this variant cannot be trained like that.

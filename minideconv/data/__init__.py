@@ -4,6 +4,7 @@ from minideconv.data import transforms
 from minideconv.data.balance import balanced_indices
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.loader import DataLoader, Dataset
+from minideconv.data.photographs import Photographs, WithoutMasks
 from minideconv.data.shapes import DIFFICULTIES, Difficulty, Shapes
 from minideconv.data.voc import VOCSegmentation, find_voc
 from minideconv.data.voc_colors import VOC_CLASSES, VOID, colorize, overlay, voc_palette
@@ -25,11 +26,13 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "Difficulty",
+    "Photographs",
     "Shapes",
     "StageOneCrops",
     "StageTwoCrops",
     "VOCSegmentation",
     "Window",
+    "WithoutMasks",
     "balanced_indices",
     "box_of",
     "colorize",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +14,68 @@ from minideconv.data.components import connected_components
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError
 
-__all__ = ["VOCSegmentation", "find_voc"]
+__all__ = ["VOCSegmentation", "find_voc", "image_list"]
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 _PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")
 
 
-def find_voc(root: str | Path) -> Path:
+def find_voc(root: str | Path, folders: Sequence[str] = _FOLDERS) -> Path:
     """Find the folder that holds JPEGImages, SegmentationClass and ImageSets/Segmentation.
 
-    `root` may be that folder itself (VOC2012), VOCdevkit around it, or the folder around VOCdevkit.
+    Parameters
+    ----------
+    root : str or Path
+        That folder itself (VOC2012), VOCdevkit around it, or the folder around VOCdevkit.
+    folders : sequence of str
+        Which folders it must hold.
 
     Raises
     ------
     DataError
-        If none of these has the three folders; the message lists the places looked at.
+        If none of these has the folders; the message lists the places looked at.
     """
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"VOC: {root} is not a folder; it must be a VOCdevkit folder")
     places = [root / place for place in _PLACES]
-    missing = {p: [folder for folder in _FOLDERS if not (p / folder).is_dir()] for p in places}
+    missing = {p: [folder for folder in folders if not (p / folder).is_dir()] for p in places}
     best = min(places, key=lambda place: len(missing[place]))
     if not missing[best]:
         return best
-    if len(missing[best]) < len(_FOLDERS):
+    if len(missing[best]) < len(folders):
         raise DataError(
             f"VOC: {best} has no folder {' and no '.join(missing[best])};"
-            f" VOCdevkit's layout needs {', '.join(_FOLDERS)}"
+            f" VOCdevkit's layout needs {', '.join(folders)}"
         )
     raise DataError(
-        f"VOC: no VOCdevkit layout under {root}; looked for {', '.join(_FOLDERS)}"
+        f"VOC: no VOCdevkit layout under {root}; looked for {', '.join(folders)}"
         f" in {root} itself and in {', '.join(_PLACES[1:])} below it"
     )
+
+
+def image_list(root: Path, split: str) -> list[str]:
+    """Return the ids that a list in ImageSets/Segmentation names.
+
+    Raises
+    ------
+    DataError
+        If there is no such list, or it cannot be read or is empty; the message names those that
+        there are.
+    """
+    lists = root / "ImageSets" / "Segmentation"
+    path = lists / f"{split}.txt"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
+        raise DataError(f"VOC: no split {split!r} ({path} is missing); the splits are: {there}")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"VOC: {path} cannot be read as text: {error}") from error
+    ids = [line.split()[0] for line in lines if line.strip()]
+    if not ids:
+        raise DataError(f"VOC: {path} lists no image")
+    return ids
 
 
 class VOCSegmentation:
@@ -72,18 +102,7 @@ class VOCSegmentation:
         self.split = split
         self.classes = list(VOC_CLASSES)
         self.num_classes = len(self.classes)  # 21, with the background
-        lists = self.root / "ImageSets" / "Segmentation"
-        path = lists / f"{split}.txt"
-        if not path.is_file():
-            there = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
-            raise DataError(f"VOC: no split {split!r} ({path} is missing); the splits are: {there}")
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"VOC: {path} cannot be read as text: {error}") from error
-        self.ids = [line.split()[0] for line in lines if line.strip()]
-        if not self.ids:
-            raise DataError(f"VOC: {path} lists no image")
+        self.ids = image_list(self.root, split)
         self.note = ""
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
 

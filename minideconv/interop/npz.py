@@ -14,7 +14,10 @@ from minideconv.interop.conventions import INPUT, InputConvention
 from minideconv.interop.malformed import Malformed, shown
 from minideconv.interop.zipped import Members
 
-__all__ = ["read_npz"]
+__all__ = ["NETWORK", "read_npz"]
+
+NETWORK = "network"
+"""Under which `read_npz` says of a checkpoint which network it holds: name and arguments, JSON."""
 
 _MOST_HEADER_BYTES = 10_000
 _TYPES = {np.dtype(name).str[1:]: name for name in ITEM_BYTES if name != "bfloat16"}
@@ -37,19 +40,21 @@ def read_npz(members: Members) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     about: dict[str, str] = {}
     # A checkpoint keeps the optimiser's momenta and the like beside the network's `model/NAME`.
     if "header" in names and any(name.startswith("model/") for name in names):
-        about = {"made by": "minideconv", **_input(_array(members["header.npy"], "header"))}
+        about = {"made by": "minideconv", **_about(_array(members["header.npy"], "header"))}
         names = [name for name in names if name.startswith("model/")]
     arrays = {name.removeprefix("model/"): _array(members[f"{name}.npy"], name) for name in names}
     return arrays, about
 
 
-def _input(header: np.ndarray) -> dict[str, str]:
-    """Return what a checkpoint's header says about the network's input."""
+def _about(header: np.ndarray) -> dict[str, str]:
+    """Return what a checkpoint's header says about the network and its input."""
     try:
         found: dict[str, Any] = json.loads(header.tobytes())
+        model = found.get("model")
+        about = {} if model is None else {NETWORK: json.dumps(model)}
         normalization = found.get("normalization")
         if normalization is None:
-            return {}
+            return about
         order = slice(None, None, -1 if normalization["bgr"] else 1)  # the mean is in RGB there
         convention = InputConvention(
             "BGR" if normalization["bgr"] else "RGB",
@@ -58,7 +63,7 @@ def _input(header: np.ndarray) -> dict[str, str]:
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
         raise Malformed(f"its header is no checkpoint's: {shown(str(error))}") from error
-    return {INPUT: convention.to_json()}
+    return {**about, INPUT: convention.to_json()}
 
 
 def _array(content: memoryview, name: str) -> np.ndarray:

@@ -6,21 +6,27 @@ wherever it is written (`register`).
 
 from __future__ import annotations
 
+from minideconv.models.autoencoder import SWWAE, Autoencoder, StackedReconstruction
 from minideconv.models.deconvnet import DeconvNet, deconvnet
 from minideconv.models.fcn import FCN8s, FCN16s, FCN32s, fcn
+from minideconv.models.probe import Probe
 from minideconv.models.registry import MODELS, NetworkOptions, arguments, build, register
 from minideconv.models.trunk import Features, freeze, stages_of, trunk_parameters
 from minideconv.models.vgg import VGG16, vgg16
 
 __all__ = [
     "MODELS",
+    "SWWAE",
     "VGG16",
+    "Autoencoder",
     "DeconvNet",
     "FCN8s",
     "FCN16s",
     "FCN32s",
     "Features",
     "NetworkOptions",
+    "Probe",
+    "StackedReconstruction",
     "arguments",
     "build",
     "deconvnet",

@@ -6,13 +6,15 @@ Han (ICCV 2015), Figure 2, for the deconvolutions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from minideconv.autograd import Tensor
 from minideconv.nn import BatchNorm2d, Conv2d, ConvTranspose2d, Module, ReLU
-from minideconv.nn.fusion import norm_relu_pool
+from minideconv.nn.fusion import fusible, norm_relu_pool
+from minideconv.ops.switches import Switches
 
-__all__ = ["DEPTHS", "NORMALISED", "OUTPUT_STRIDES", "STAGES", "Block"]
+__all__ = ["DEPTHS", "NORMALISED", "OUTPUT_STRIDES", "STAGES", "Block", "contract", "expand"]
 
 # Figure 2 as a table. A row is one resolution: on its left the convolutions in front of a pooling,
 # on its right the deconvolutions that follow its unpooling; the numbers are output channels in
@@ -65,3 +67,28 @@ class Block(Module):
             y = self.relu(y)
             return y if pool is None else pool(y)
         return norm_relu_pool(y, self.bn, self.relu, pool)
+
+
+def contract(stage: Sequence[Module], x: Tensor) -> tuple[Tensor, Switches]:
+    """Apply convolutions and a pooling; return the smaller map, and the switches."""
+    *blocks, last, pool = stage
+    for block in blocks:
+        x = block(x)
+    # In one pass, unless a hook on the block, or another module, needs the map in between.
+    pooled = last(x, pool) if fusible(last, Block) else pool(last(x))
+    if not isinstance(pooled, tuple):
+        raise TypeError(
+            f"contract: a {type(pool).__name__} in the place of a pooling "
+            f"returned a {type(pooled).__name__}; it must return the pooled map and its switches, "
+            "as MaxPool2d(2, 2, return_switches=True) does"
+        )
+    return pooled
+
+
+def expand(stage: Sequence[Module], x: Tensor, switches: Switches) -> Tensor:
+    """Apply an unpooling (or what is in its place) and deconvolutions."""
+    unpool, *blocks = stage
+    x = unpool(x, switches)
+    for block in blocks:
+        x = block(x)
+    return x

@@ -10,22 +10,20 @@ reproduce.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor, checkpoint
 from minideconv.backend import Array
-from minideconv.models.blocks import NORMALISED, STAGES, Block
+from minideconv.models.blocks import NORMALISED, STAGES, Block, contract, expand
 from minideconv.models.deconvnet_options import DeconvNetOptions, check_choices, check_window
 from minideconv.models.registry import register
 from minideconv.models.trunk import Features
 from minideconv.models.upsampling import UPSAMPLING
 from minideconv.nn import Conv2d, ConvTranspose2d, Dropout, MaxPool2d, Module
-from minideconv.nn.fusion import fusible
 from minideconv.nn.inspection import activations
 from minideconv.ops import geometry
-from minideconv.ops.switches import Switches
 
 __all__ = ["DeconvNet", "deconvnet"]
 
@@ -199,7 +197,7 @@ class DeconvNet(Module):
         """Go on to a later stage."""
         x, all_switches = features.maps[-1], [*features.switches]
         for number in range(features.stages + 1, stages + 1):
-            x, switches = self._compute(number, _contract, self._stage("conv", number), x)
+            x, switches = self._compute(number, contract, self._stage("conv", number), x)
             all_switches.append(switches)
         return Features(stages, features.size, (x,), tuple(all_switches))
 
@@ -211,7 +209,7 @@ class DeconvNet(Module):
         x = self.fc6_deconv(x)
         for number in self._decoder_stages():
             stage = self._stage("deconv", number)
-            x = self._compute(number, _expand, stage, x, all_switches.pop())
+            x = self._compute(number, expand, stage, x, all_switches.pop())
         scores: Tensor = self.seg_score(x)
         if self.output_stride > 1:
             scores = F.interpolate(scores, size=features.size, mode="bilinear")
@@ -269,31 +267,6 @@ class DeconvNet(Module):
     def extra_repr(self) -> str:
         """Return the number of parameters."""
         return f"{self.num_parameters():,} parameters"
-
-
-def _contract(stage: Sequence[Module], x: Tensor) -> tuple[Tensor, Switches]:
-    """Apply convolutions and a pooling; return the smaller map, and the switches."""
-    *blocks, last, pool = stage
-    for block in blocks:
-        x = block(x)
-    # In one pass, unless a hook on the block, or another module, needs the map in between.
-    pooled = last(x, pool) if fusible(last, Block) else pool(last(x))
-    if not isinstance(pooled, tuple):
-        raise TypeError(
-            f"DeconvNet: a {type(pool).__name__} in the place of a pooling "
-            f"returned a {type(pooled).__name__}; it must return the pooled map and its switches, "
-            "as MaxPool2d(2, 2, return_switches=True) does"
-        )
-    return pooled
-
-
-def _expand(stage: Sequence[Module], x: Tensor, switches: Switches) -> Tensor:
-    """Apply an unpooling (or what is in its place) and deconvolutions."""
-    unpool, *blocks = stage
-    x = unpool(x, switches)
-    for block in blocks:
-        x = block(x)
-    return x
 
 
 deconvnet = DeconvNet

@@ -35,8 +35,8 @@ __all__ = [
 DEFAULT_MODEL = "deconvnet"
 MODELS: dict[str, Any] = {}
 """The networks that there are by name; `models.register` enters them."""
-TASKS = ["segmentation"]
-"""The names of the tasks that there are; `tasks.register` adds to them."""
+TASKS = ["segmentation", "autoencode"]
+"""The names of the tasks that there are; `tasks.register` adds those of one's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,12 @@ class DataSettings(Settings):
     val_split: str = setting("val", "image list to validate on", metavar="NAME")
     train_images: int = setting(0, "use only N training images (0: all)", **AT_LEAST_0)
     val_images: int = setting(0, "use only N validation images (0: all)", **AT_LEAST_0)
+    sample_images: bool = setting(
+        False, "let --seed choose the N of --train-images among all; otherwise they are the first"
+    )
+    repeats: int = setting(
+        1, "how often an epoch shows each training image, for sets of a few", **AT_LEAST_1
+    )
     image_size: int = setting(
         48,
         "side of the drawn pictures in pixels (for --data shapes)",
@@ -121,10 +127,11 @@ class NetworkSettings(Settings):
     )
     pretrained: str | None = setting(
         None,
-        "start from the weights of this file (VGG-16, a whole network, a run of this program), or "
-        "of a published one by its name in `python -m minideconv.weights list`; the network's "
-        "input becomes what they were trained with",
+        "start from the weights of this file (VGG-16, a whole network, a run of this program, an "
+        "auto-encoder's too), or of a published one by its name in `python -m minideconv.weights "
+        "list`; the network's input becomes what they were trained with",
         metavar="FILE",
+        flags=("--init-from",),
     )
     pretrained_input: str | None = setting(
         None,

@@ -1,5 +1,6 @@
-"""What a network learns: the interface `Task`, a registry of tasks by name, and segmentation."""
+"""What a network learns: the interface `Task`, tasks by name, segmentation and auto-encoding."""
 
+from minideconv.tasks.autoencoder import Autoencode
 from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.registry import (
     get,
@@ -13,6 +14,7 @@ from minideconv.tasks.segmentation import Segmentation
 from minideconv.tasks.task import Task, Trained
 
 __all__ = [
+    "Autoencode",
     "InferenceSettings",
     "MainMetric",
     "Metrics",

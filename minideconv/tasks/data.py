@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minideconv import data
 from minideconv.data import transforms
 from minideconv.data.shard import Subset
@@ -17,7 +19,9 @@ from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["dataset", "loader", "normalization_to_dict"]
+__all__ = ["bad_root", "cache_limit", "choose", "dataset", "loader", "normalization_to_dict"]
+
+_CHOICE = 1  # a stream of random numbers of its own
 
 
 def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
@@ -31,21 +35,42 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         If no mask of the list shows an object.
     """
     if config.data == "shapes":
-        return data.Shapes(
+        sampled = config.sample_images and split == config.train_split
+        shapes = data.Shapes(
             split,
-            length=count or None,
+            length=None if sampled else count or None,
             size=config.image_size,
             difficulty=config.difficulty,
-            cache_mb=_cache(config, 256),
+            cache_mb=cache_limit(config, 256),
         )
+        return choose(config, shapes, split, count) if sampled else shapes
     root = Path(config.data_root or "")
     try:
-        found = data.VOCSegmentation(root, split, cache_mb=_cache(config, 512))
-    except DataError as error:  # no such folder or list: a wrong option, not a bad file
-        wrong = f"{root}: {error}"
-        raise refusal(lambda name: f"{name('data_root')} {wrong}") from error
-    found.check_objects(count)
-    return Subset(found, range(min(count, len(found)))) if count else found
+        found = data.VOCSegmentation(root, split, cache_mb=cache_limit(config, 512))
+    except DataError as error:
+        raise bad_root(root, error) from error
+    found.check_objects(0 if config.sample_images else count)
+    return choose(config, found, split, count)
+
+
+def bad_root(root: Path, error: DataError) -> Exception:
+    """Return the error of a folder or list that is not there: a wrong option, not a bad file."""
+    wrong = f"{root}: {error}"
+    return refusal(lambda name: f"{name('data_root')} {wrong}")
+
+
+def choose(config: RunConfig, found: Any, split: str, count: int) -> Any:
+    """Return the first `count` images of a data set, or some that the seed chooses; 0: all.
+
+    Of two counts, the smaller one's images are among the greater one's.
+    """
+    if not count:
+        return found
+    chosen: Any = range(min(count, len(found)))
+    if config.sample_images and split == config.train_split:
+        order = np.random.default_rng([config.seed, _CHOICE]).permutation(len(found))
+        chosen = sorted(order[:count].tolist())
+    return Subset(found, chosen)
 
 
 def normalization_to_dict(step: transforms.Normalize) -> dict[str, Any]:
@@ -64,6 +89,8 @@ def loader(
 ) -> data.DataLoader:
     """Build a loader of training examples: augmented, shuffled, in full batches.
 
+    Each sample occurs ``config.repeats`` times in an epoch.
+
     Examples at the network's size are kept as bytes, up to `cache_mb` MiB: each photograph is
     decoded, cut and resized once a run. `workers` threads prepare the batches. Other options are
     the `DataLoader`'s: `as_bytes`, `shard`, `processes`.
@@ -73,6 +100,8 @@ def loader(
     UsageError
         If there are fewer samples than a batch needs.
     """
+    if config.repeats > 1:
+        samples = Subset(samples, [*range(len(samples))] * config.repeats)
     return data.DataLoader(
         samples,
         batch_size=config.batch_size,
@@ -82,13 +111,13 @@ def loader(
         workers=workers,
         # Batch norm behind fc6 sees one value per image: a last batch of one image has no variance.
         drop_last=True,
-        cache_mb=_cache(config, cache_mb),
+        cache_mb=cache_limit(config, cache_mb),
         views=config.views_in_use,
         **options,
     )
 
 
-def _cache(config: RunConfig, most: float) -> float:
+def cache_limit(config: RunConfig, most: float) -> float:
     """Return the MiB that a cache of samples may have: with a budget, a sixteenth of it."""
     if config.memory_budget is None:
         return most

@@ -148,6 +148,22 @@ class Task(ABC):
         targets : uint8 array (N, H, W)
         """
 
+    def training_loss(self, network: Module, x: Tensor, targets: Array) -> tuple[Tensor, Tensor]:
+        """Return what the network makes of a training batch, and the mean loss.
+
+        Where the loss is about more than the network's output, maps inside of it for one, this is
+        redefined.
+
+        Parameters
+        ----------
+        network : Module
+            In training mode.
+        x : Tensor (N, 3, H, W)
+        targets : uint8 array (N, H, W)
+        """
+        outputs: Tensor = network(x)
+        return outputs, self.loss(outputs, x.data, targets)
+
     @abstractmethod
     def metrics(self) -> Metrics:
         """Return metrics of nothing yet."""

@@ -69,6 +69,11 @@ class FeatureStep(HostStep):
         stage.loader_state = self._batch.loader_state
         return self._batch.inputs, self._batch.targets
 
+    def forward(self, inputs: Array, targets: Array) -> tuple[Tensor, Tensor]:
+        """Return what the network makes of a batch, and the loss."""
+        outputs = self.outputs(inputs)
+        return outputs, self.task.loss(outputs, inputs, targets)
+
     def outputs(self, inputs: Array) -> Tensor:
         """Return what the network makes of a batch."""
         batch, cache = self._batch, self.cache()

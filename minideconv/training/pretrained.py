@@ -6,6 +6,8 @@ order of the colours, the scale and the mean of `Normalize`, which every checkpo
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from minideconv.errors import CheckpointError, UsageError
 from minideconv.interop.conventions import CAFFE, DECONVNET, TORCHVISION, InputConvention
 from minideconv.interop.fitting import ShapeConflict, fit, to_input
 from minideconv.interop.known import KNOWN, cache_folder, fetch, recognise
+from minideconv.interop.npz import NETWORK
 from minideconv.interop.weight_file import WeightFile, read_weights
 from minideconv.models.score_start import start_from_scores
 from minideconv.nn import Module
@@ -87,6 +90,7 @@ def load_pretrained(network: Module, config: TrainConfig, path: str | Path) -> P
         If the file cannot be read.
     """
     weights = read_weights(path)
+    weights, left_out = _without_foreign_decoder(network, weights)
     key = recognise(path)
     convention = None if key is None else KNOWN[key].convention
     if config.pretrained_input is not None:
@@ -109,6 +113,7 @@ def load_pretrained(network: Module, config: TrainConfig, path: str | Path) -> P
     network.load_state_dict({**state, **found.arrays})
     if getattr(config.network, "decoder_init", "he") == "scores":
         found.notes.append(_start_decoder(network, weights))
+    found.notes += left_out
     lines, about = found.report(), {"file": Path(path).name, "network": found.title}
     about["input"] = str(found.convention)
     if key is not None:
@@ -132,6 +137,26 @@ def normalization_for(convention: InputConvention) -> tuple[Normalize, InputConv
     red, green, blue = (float(value) for value in target.black_at)
     scale = divisor * 255 / target.white
     return Normalize((red, green, blue), scale, bgr=target.channels == "BGR"), target
+
+
+def _without_foreign_decoder(network: Module, weights: WeightFile) -> tuple[WeightFile, list[str]]:
+    """Leave out the decoder of a checkpoint that undoes its poolings otherwise than the network.
+
+    Its layers may have the same names and shapes, as an auto-encoder's and a DeconvNet's have, but
+    learned behind enlarged maps, or behind unpooled ones that are zero at three of four pixels.
+    Returns what is left, and a note about it.
+    """
+    here = getattr(network, "upsampling", None)
+    try:
+        arguments = json.loads(weights.metadata.get(NETWORK, "{}")).get("arguments", {})
+        there = arguments.get("upsampling", "switches")
+    except (AttributeError, ValueError):  # of no network that this library writes
+        return weights, []
+    kept = {k: a for k, a in weights.arrays.items() if not re.match(r"(deconv|unpool)\d", k)}
+    if here is None or here == there or not kept or len(kept) == len(weights.arrays):
+        return weights, []
+    note = f"left out: the decoder, which undoes poolings by {there} in the file, by {here} here"
+    return replace(weights, arrays=kept), [note]
 
 
 def _start_decoder(network: Module, weights: WeightFile) -> str:

@@ -1,6 +1,6 @@
 """One optimiser step, with the numbers in the memory of the CPU: `HostStep`.
 
-    for each of the step's batches:  loss = task.loss(model(inputs), inputs, targets)
+    for each of the step's batches:  outputs, loss = task.training_loss(model, inputs, targets)
                                      gradients += d (weight * loss) / d weights
     weights = optimiser(weights, gradients)
 
@@ -106,15 +106,13 @@ class HostStep(TrainingStep):
         batch: tuple[Array, Array] = self.journal.clock.fetch(self._batches)
         return batch
 
-    def outputs(self, inputs: Array) -> Tensor:
-        """Return what the network makes of a batch."""
-        found: Tensor = self.model(Tensor(inputs, device="cpu"))
-        return found
+    def forward(self, inputs: Array, targets: Array) -> tuple[Tensor, Tensor]:
+        """Return what the network makes of a batch, and the loss."""
+        return self.task.training_loss(self.model, Tensor(inputs, device="cpu"), targets)
 
     def _backward(self, metrics: Metrics, inputs: Array, targets: Array, weight: float) -> float:
         """Add one batch's gradient, weighted by `weight`; return its part of the loss."""
-        outputs = self.outputs(inputs)
-        loss = self.task.loss(outputs, inputs, targets)
+        outputs, loss = self.forward(inputs, targets)
         self.memory.forward_done()
         self.task.count(metrics.counts, outputs.data, inputs, targets)
         del outputs  # backward frees what it has passed, and only what nothing else holds

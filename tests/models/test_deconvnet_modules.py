@@ -191,9 +191,7 @@ def test_a_pooling_without_switches_is_refused(pool):
     """For two images the unpacking of one result into two would have worked."""
     net = net_of()
     net.set_submodule("pool1", pool)
-    with pytest.raises(
-        TypeError, match=r"^DeconvNet: a \w+ in the place of a pooling returned a T"
-    ):
+    with pytest.raises(TypeError, match=r"^contract: a \w+ in the place of a pooling returned a T"):
         net(Tensor(values((2, 3, 9, 10), seed=1, kind="normal")))
 
 

@@ -235,6 +235,84 @@ def test_a_decoder_that_cannot_begin_so(settings, source, tmp_path, capsys, more
     assert error.count("\n") == 1
 
 
+# -- From an auto-encoder -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def autoencoder(tiny, tmp_path):
+    """Train an auto-encoder for an epoch; return its folder."""
+
+    def make(model, **more):
+        without = ("fc", "fc_kernel", "epochs_stage2")
+        kept = {name: value for name, value in tiny.items() if name not in without}
+        own = {"task": "autoencode", "model": model, "stage": "whole", "epochs": 1}
+        run(tmp_path / model, {**kept, **own, "width": 3, "train_images": 8, **more})
+        return tmp_path / model
+
+    return make
+
+
+@pytest.mark.long_on_fakecuda  # which weights are taken is decided on the host
+@pytest.mark.parametrize(
+    ("model", "more", "upsampling", "taken"),
+    [
+        ("swwae", {}, "switches", {"conv", "deconv"}),
+        ("swwae", {}, "bilinear", {"conv"}),
+        ("autoencoder", {}, "switches", {"conv"}),
+        ("autoencoder", {"upsampling": "fixed"}, "fixed", {"conv", "deconv"}),
+        ("autoencoder", {"upsampling": "learned"}, "learned", {"conv", "deconv", "unpool"}),
+    ],
+)
+def test_a_deconvnet_begins_with_an_auto_encoder(tiny, autoencoder, model, more, upsampling, taken):
+    """Its encoder; its decoder if that undoes poolings in the same way."""
+    path = autoencoder(model, **more)
+    settings = {**tiny, "width": 3, "upsampling": upsampling}
+    trainer = Trainer(TrainConfig(**settings, pretrained=str(path)))
+    plain = Trainer(TrainConfig(**settings)).model.state_dict()
+    theirs = load_trained(path).predictor.model.state_dict()
+    kinds = set()
+    for name, array in trainer.model.state_dict().items():
+        block = name.partition(".")[0]
+        kind = block.rstrip("0123456789_") if block.startswith(("conv", "deconv", "unpool")) else ""
+        if kind in taken:
+            kinds.add(kind)
+            np.testing.assert_array_equal(to_cpu(array), theirs[name], err_msg=name)
+        else:
+            np.testing.assert_array_equal(to_cpu(array), to_cpu(plain[name]), err_msg=name)
+    assert kinds == taken
+    report, how = trainer.pretrained.report, more.get("upsampling", "learned")
+    there = "switches" if model == "swwae" else how
+    note = f"left out: the decoder, which undoes poolings by {there} in the file, by {upsampling}"
+    assert (note in report) == ("deconv" not in taken)
+    assert "missing in the file, so the network keeps its own" in report
+
+
+@pytest.mark.cpu  # a name
+def test_init_from_is_another_name_of_pretrained(tiny, autoencoder, tmp_path, capsys):
+    path = autoencoder("swwae")
+    settings = {**tiny, "width": 3, "epochs": 1, "epochs_stage2": 0}
+    arguments = options(settings, init_from=path, output_dir=tmp_path / "run")
+    assert train.main(arguments) == 0
+    assert f"pretrained weights {path}/checkpoints/best.npz" in capsys.readouterr().out
+    assert load_trained(tmp_path / "run").header["config"]["pretrained"] == str(path)
+    assert train.main(options({**settings, "width": 2}, init_from=path)) == 2
+    error = capsys.readouterr().err
+    assert "conv1_1.layer.weight is 3x3x3x3 in the file, 2x3x3x3 in the network; --width 3" in error
+
+
+@pytest.mark.long_on_fakecuda
+def test_a_probe_of_an_auto_encoder_keeps_its_features(tiny, autoencoder, tmp_path):
+    path = autoencoder("autoencoder")
+    kept = {k: v for k, v in tiny.items() if k not in ("fc", "fc_kernel", "epochs_stage2")}
+    own = {"model": "probe", "width": 3, "stage": "whole", "freeze": 2, "epochs": 1}
+    learned = run(tmp_path / "probe", {**kept, **own, "pretrained": str(path)}).model.state_dict()
+    theirs = load_trained(path).predictor.model.state_dict()
+    for name, array in learned.items():
+        if name.startswith("conv"):
+            np.testing.assert_array_equal(to_cpu(array), theirs[name], err_msg=name)
+    assert np.any(to_cpu(learned["score.bias"]))
+
+
 # -- What a user reads --------------------------------------------------------------------------
 
 

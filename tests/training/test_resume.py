@@ -14,10 +14,17 @@ from minideconv.training.trainer import Trainer
 pytestmark = pytest.mark.long_on_fakecuda  # tests/cuda/test_training_run.py resumes there
 
 
-@pytest.fixture(params=["adamw", "sgd"])
+@pytest.fixture(params=["adamw", "sgd", "autoencoder", "swwae"])
 def settings(tiny, request):
     # Three batches in a step: the last step of an epoch takes what is left.
-    return {**tiny, "optimizer": request.param, "accumulate": 2, "workers": 2, "lr": 0.02}
+    chosen = {**tiny, "accumulate": 2, "workers": 2, "lr": 0.02}
+    if request.param in ("adamw", "sgd"):
+        return {**chosen, "optimizer": request.param}
+    without = ("fc", "fc_kernel", "epochs_stage2")
+    chosen = {name: value for name, value in chosen.items() if name not in without}
+    own = {"task": "autoencode", "model": request.param, "stage": "whole", "train_images": 12}
+    # What corrupts the input draws random numbers in each step.
+    return {**chosen, **own, "epochs": 4, "noise": 0.3, "masking": 0.2}
 
 
 @pytest.fixture

@@ -132,9 +132,8 @@ class DeviceStep(TrainingStep):
     def _forward(self, pixels: Array, targets: Array) -> tuple[Array, Tensor, Tensor]:
         """Return the network's inputs and outputs, and the loss, of a batch of bytes."""
         inputs = images.normalize(pixels, self.task.normalize)
-        outputs: Tensor = self.model(Tensor(inputs))
         with checks.deferred():
-            loss = self.task.loss(outputs, inputs, targets)
+            outputs, loss = self.task.training_loss(self.model, Tensor(inputs), targets)
         return inputs, outputs, loss
 
     def _update(self, layout: Layout) -> None:

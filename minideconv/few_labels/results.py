@@ -1,0 +1,117 @@
+"""What has come of a set of runs: JSON, and a table in Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from minideconv import tasks
+from minideconv._version import __version__
+from minideconv.ablate.paired import mean_and_spread, paired_difference
+from minideconv.ablate.results import difference_text, machine, value_text
+from minideconv.few_labels.folder import Folder
+from minideconv.few_labels.plan import STARTS, FewLabels
+from minideconv.few_labels.runs import run_name
+
+__all__ = ["collect", "markdown"]
+
+
+def collect(folder: Folder, planned: FewLabels) -> dict[str, Any]:
+    """Return the results of all runs that are done, as plain JSON; `markdown` describes them."""
+    return {
+        "metric": tasks.get(planned.base.task).main_metric.title,
+        "date": date.today().isoformat(),
+        "minideconv": __version__,
+        "machine": machine(),
+        **planned.to_dict(),
+        "pretexts": {name: _values(folder, planned, name) for name in planned.pretexts},
+        "results": [_with_labels(folder, planned, labels) for labels in planned.labels],
+    }
+
+
+def _values(folder: Folder, planned: FewLabels, run: str) -> dict[str, Any]:
+    """Return what is known of a run with each seed."""
+    found = {seed: folder.outcome(run, seed) for seed in planned.all_seeds}
+    done = {seed: outcome for seed, outcome in found.items() if outcome is not None}
+    values = {seed: o["value"] for seed, o in done.items() if o["value"] is not None}
+    mean, spread = mean_and_spread([*values.values()])
+    return {
+        "done": len(done),
+        "parameters": max((o.get("parameters", 0) for o in done.values()), default=0),
+        "updates": max((o.get("updates", 0) for o in done.values()), default=0),
+        "seconds": mean_and_spread([o.get("seconds", 0.0) for o in done.values()])[0],
+        "values": {str(seed): value for seed, value in values.items()},
+        "diverged": [seed for seed, o in done.items() if o["diverged"]],
+        "mean": mean,
+        "spread": spread,
+    }
+
+
+def _with_labels(folder: Folder, planned: FewLabels, labels: int) -> dict[str, Any]:
+    """Return what came of each start with so many labels."""
+    starts: dict[str, Any] = {}
+    for start in (name for name in STARTS if name in planned.starts):
+        found = _values(folder, planned, run_name(start, labels))
+        random = starts.get("random")
+        pair = None if random is None else paired_difference(found["values"], random["values"])
+        found["difference"] = None if pair is None else dataclasses.asdict(pair)
+        starts[start] = found
+    return {"labels": labels, "starts": starts}
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Return the table: mean and standard deviation over seeds, and differences paired by seed."""
+    metric = results["metric"]
+    rows = [["labels", "start", "seconds", metric, "difference, 95 % interval", "seeds above"]]
+    rows.append(["--:", "---", *["--:"] * 4])
+    for group in results["results"]:
+        for index, (name, found) in enumerate(group["starts"].items()):
+            seconds, compared = found["seconds"], ("reference", "")
+            if name != "random":
+                compared = difference_text(found["difference"])
+            rows.append(
+                [
+                    "" if index else str(group["labels"]),
+                    STARTS[name],
+                    "-" if seconds is None else f"{seconds:.0f}",
+                    value_text(found),
+                    *compared,
+                ]
+            )
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    text = (
+        f"{metric}: mean ± standard deviation over {results['seeds']} seeds on the validation"
+        " images. Difference: to random weights with as many labels, paired by seed, with the 95 %"
+        " interval of its mean by Student's t."
+    )
+    for name, found in results["pretexts"].items():
+        if found["mean"] is not None:
+            text += (
+                f" The {STARTS[name]} itself: PSNR {value_text(found)} dB on the validation"
+                f" images, {found['seconds']:.0f} seconds."
+            )
+    return "\n".join([*lines, "", text, "", *_decided(results)]) + "\n"
+
+
+def _decided(results: Mapping[str, Any]) -> list[str]:
+    """Say of each start with how many labels its interval leaves 0 out."""
+    lines = []
+    for name in (name for name in STARTS if name != "random"):
+        words: dict[str, list[str]] = {}
+        for group in results["results"]:
+            found = group["starts"].get(name, {}).get("difference")
+            if found is None or found["half_width"] is None:
+                continue
+            sure = abs(found["mean"]) > found["half_width"]
+            verdict = "not told apart from random weights"
+            if sure:
+                verdict = "better" if found["mean"] > 0 else "worse"
+            words.setdefault(verdict, []).append(str(group["labels"]))
+        if words:
+            parts = [
+                f"{verdict} with {', '.join(counts)} labels" for verdict, counts in words.items()
+            ]
+            lines.append(f"- {STARTS[name]}: {'; '.join(parts)}")
+    return lines

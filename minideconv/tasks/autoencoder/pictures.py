@@ -1,0 +1,86 @@
+"""Pictures of reconstructions, and their part of a run's report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv.segmentation.predictor import Image
+from minideconv.tasks.autoencoder.reconstructor import Reconstructed, Reconstructor
+from minideconv.tasks.results import ReportSections, RunRecord, format_number
+from minideconv.visualize.boards import board, fit, png_bytes
+from minideconv.visualize.html import image
+
+__all__ = ["board_row", "difference", "draw_board", "sections"]
+
+_GAIN = 4
+_COLUMNS = (
+    f"Left to right: the image as the network is given it (a denoising one: then corrupted), drawn"
+    f" again, and the difference, {_GAIN} times enlarged (grey: none)."
+)
+_SETS = {"train": "training images", "val": "validation images"}
+
+
+def difference(found: Reconstructed) -> Image:
+    """Return (again - given), enlarged, around middle grey."""
+    error = found.again.astype(np.int32) - found.given
+    return np.clip(128 + _GAIN * error, 0, 255).astype(np.uint8)
+
+
+def board_row(found: Reconstructed, side: int = 160) -> list[Image]:
+    """Return the pictures of one image, the longer side at most `side` pixels."""
+    noisy = [] if found.corrupted is None else [found.corrupted]
+    return [fit(one, side) for one in (found.given, *noisy, found.again, difference(found))]
+
+
+def draw_board(predictor: Reconstructor, data: Any, chosen: Sequence[int]) -> bytes:
+    """Return a PNG with a row for each chosen image."""
+    rows = [board_row(predictor.pictures(data[index][0], seed=index)) for index in chosen]
+    return png_bytes(board(rows))
+
+
+def sections(record: RunRecord) -> ReportSections:
+    """Return the metrics, and pictures of reconstructions."""
+    sets = {name: record.evaluation[name] for name in _SETS if name in record.evaluation}
+    validated = [line for line in record.epochs if "val" in line]
+    if sets:
+        note = f"The network as it was after the last epoch ({record.evaluation['epoch']})."
+    elif validated:
+        sets = {"val": validated[-1]["val"]}
+        note = f"After epoch {validated[-1]['epoch']}."
+    else:
+        return ReportSections('<p class="empty">No validation yet.</p>')
+    note += (
+        " Errors at the network's size, over all values of all images together; the black around"
+        " an image that is not square does not count."
+    )
+    rows = "".join(
+        f'<tr><td class="{name}">{_SETS[name]}</td><td>{format_number(found["psnr"])}</td>'
+        f"<td>{format_number(found['mse'])}</td></tr>"
+        for name, found in sets.items()
+    )
+    summary = (
+        '<table class="errors"><tr><th></th><th>PSNR, dB</th><th>MSE, grey levels²</th></tr>'
+        f'{rows}</table><p class="note">{note}</p>'
+    )
+    pictures = [
+        (title.capitalize(), path)
+        for name, title in reversed(_SETS.items())
+        if (path := record.pictures / f"{name}.png").exists()
+    ]
+    if not pictures and (boards := sorted(record.pictures.glob("epoch_*.png"))):
+        epoch = int(boards[-1].stem.removeprefix("epoch_"))
+        pictures = [(f"Validation images after epoch {epoch}", boards[-1])]
+    body = "".join(
+        f'<h2>{title}</h2><p class="note">{_COLUMNS}</p>{image(path, _COLUMNS, "pixels")}'
+        for title, path in pictures
+    )
+    return ReportSections(summary, body, _STYLE)
+
+
+_STYLE = (
+    ".errors { margin: 18px 0 6px; } .errors td, .errors th { padding: 3px 26px 3px 0; }"
+    " img.pixels { image-rendering: pixelated; max-width: 100%; }"
+)
