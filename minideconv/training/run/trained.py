@@ -13,7 +13,7 @@ from minideconv.nn import Module
 from minideconv.tasks import Task, Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
 
-__all__ = ["load_trained"]
+__all__ = ["load_network", "load_trained"]
 
 
 def load_trained(
@@ -60,12 +60,12 @@ def load_trained(
     """
     found_device = as_device(device)
     found = find_checkpoint(path, prefer)
-    task, network, header = _network(found, found_device)
+    task, network, header = load_network(found, found_device)
     settings = tasks.inference_of(type(task), inference)
     predictors = [task.predictor(network, int(header["input_size"]), settings, batch_size)]
     others = tuple(find_checkpoint(each, prefer) for each in ensemble)
     for other in others:
-        its_task, its_network, its_header = _network(other, found_device)
+        its_task, its_network, its_header = load_network(other, found_device)
         if wrong := task.ensemble_mismatch(its_task):
             raise UsageError(f"{other} {wrong}")
         size = int(its_header["input_size"])
@@ -75,8 +75,14 @@ def load_trained(
     return task.trained(found, task, predictor, header, found_device, name, settings, others)
 
 
-def _network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
-    """Load one checkpoint: its task, its network in evaluation mode, and its header."""
+def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
+    """Load one checkpoint file: its task, its network in evaluation mode, and its header.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_trained`.
+    """
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
     kind = tasks.of_config(header.get("config", {}))
