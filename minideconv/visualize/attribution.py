@@ -113,9 +113,8 @@ def grad_cam(net: Module, x: Array, layer: str, seed: Seed, maps: str) -> Array:
     """
     _, outputs = forward_to(net, x, layer, also=[maps])
     if maps not in outputs or outputs[maps].ndim != 4:
-        raise UsageError(
-            f"Grad-CAM: layer {maps!r} has no maps in front of {layer or 'the output'!r}"
-        )
+        behind = repr(layer) if layer else "the output"
+        raise UsageError(f"Grad-CAM: layer {maps!r} has no maps in front of {behind}")
     output, middle = outputs[layer], outputs[maps]
     gradient = signal_between(output, middle, seed(output.data))
     return _weighted_maps(middle.data, gradient)

@@ -86,7 +86,7 @@ def receptive_field(output: Tensor, source: Tensor, place: Sequence[int]) -> Box
     Box(top=1, left=5, bottom=4, right=8)
     """
     steps = graph(output)
-    if source not in steps:
+    if not any(step is source for step in steps):  # == of tensors is elementwise
         raise ValueError("receptive_field: the output was not computed from the source")
     start = [(at, at) for at in place] if len(place) == 2 else _whole(output)
     boxes: dict[Node | Tensor, list[Range]] = {steps[-1]: start}

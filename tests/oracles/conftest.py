@@ -19,6 +19,7 @@ import pytest
 _ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 _NEEDS = {
     "torch": "needs torch: pip install torch==2.13.0",
+    "captum": "needs captum: pip install captum==0.9.0",
     "onnx": "needs onnx: pip install onnx==1.23.2",
     "scipy": "needs scipy: pip install scipy",
     "cv2.ximgproc": "needs OpenCV's extra modules: "
@@ -48,6 +49,12 @@ def torch() -> ModuleType:
     module = _library("torch")
     module.set_num_threads(1)  # small arrays: threads only cost
     return module
+
+
+@pytest.fixture(scope="session")
+def captum(torch: ModuleType) -> ModuleType:
+    _library("captum")
+    return _library("captum.attr")
 
 
 @pytest.fixture(scope="session")
