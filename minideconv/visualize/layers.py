@@ -16,8 +16,8 @@ def decoder_layers(net: Module, names: Sequence[str]) -> list[str]:
     """Choose the layers that show how a network gets back to the size of the image.
 
     Each unpooling, or what is in its place, and the last transposed convolution behind it, also the
-    last one in front of the first. In a network that enlarges nothing, each pooling and the last
-    layer in front of it.
+    last one in front of the first; and each transposed convolution that enlarges by itself. In a
+    network that enlarges nothing, each pooling and the last layer in front of it.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ def decoder_layers(net: Module, names: Sequence[str]) -> list[str]:
     for i, (name, module) in enumerate(modules):
         last = i + 1 == len(modules) or starts_level(modules[i + 1][1])
         if any(enlarges):
-            wanted = enlarges[i] and (starts_level(module) or last or not enlarges[i + 1])
+            ends = last or not enlarges[i + 1] or _steps(module)
+            wanted = enlarges[i] and (starts_level(module) or ends)
         else:
             wanted = last or starts_level(module)
         if wanted:
@@ -49,6 +50,12 @@ def decoder_layers(net: Module, names: Sequence[str]) -> list[str]:
 def starts_level(module: Module) -> bool:
     """Whether a layer changes the resolution without a convolution: a pooling or an unpooling."""
     return isinstance(module, (MaxPool2d, *_ENLARGING))
+
+
+def _steps(module: Module) -> bool:
+    """Whether a transposed convolution in it has a stride above 1."""
+    parts = [part for part in module.modules() if isinstance(part, ConvTranspose2d)]
+    return any(max(part.stride) > 1 for part in parts)
 
 
 def _has(module: Module, *kinds: type[Module]) -> bool:
