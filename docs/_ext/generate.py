@@ -5,6 +5,7 @@
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
   the colours of VOC's classes;
+- ``generated/inside-*``: what a small network computes inside (see `inside`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import house
+import inside
 
 from benchmarks import ensembles, voc_rows
 from minideconv.ablate.picture import draw
@@ -73,7 +75,7 @@ ROOMS = [
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate"]
-PROGRAMS += ["report", "data", "weights"]
+PROGRAMS += ["visualize", "report", "data", "weights"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -245,6 +247,7 @@ def setup(app: Any) -> dict[str, bool]:
     write_help()
     write_ablations()
     write_photographs()
+    inside.write_pictures(DOCS / "generated")
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

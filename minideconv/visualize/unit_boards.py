@@ -28,8 +28,11 @@ __all__ = [
     "Peak",
     "Projection",
     "facts",
+    "nine",
     "peaks",
+    "peaks_of_layers",
     "project_peak",
+    "projection_cells",
     "top_board",
     "top_peaks",
     "unit_board",
@@ -73,16 +76,31 @@ def peaks(subject: Subject, square: Image, layer: str, photograph: str = "") -> 
     UsageError
         If the network has no such layer.
     """
-    subject.check_layer(layer)
+    return peaks_of_layers(subject, square, [layer], photograph)[layer]
+
+
+def peaks_of_layers(
+    subject: Subject, square: Image, layers: Sequence[str], photograph: str = ""
+) -> dict[str, list[Peak]]:
+    """Return `peaks` of several layers, of which the last one is computed last."""
+    for layer in layers:
+        subject.check_layer(layer)
     with no_grad():
-        _, outputs = forward_to(subject.network, subject.numbers(square), layer)
-    values = to_cpu(outputs[layer].data)[0]
-    flat = values.reshape(len(values), -1)
-    found = []
-    for unit, at in enumerate(flat.argmax(axis=1).tolist()):
-        place = tuple(int(i) for i in np.unravel_index(at, values.shape[1:]))
-        found.append(Peak(photograph, unit, float(flat[unit, at]), place))
+        _, outputs = forward_to(subject.network, subject.numbers(square), layers[-1], layers[:-1])
+    found: dict[str, list[Peak]] = {}
+    for layer in layers:
+        values = to_cpu(outputs[layer].data)[0]
+        flat = values.reshape(len(values), -1)
+        found[layer] = []
+        for unit, at in enumerate(flat.argmax(axis=1).tolist()):
+            place = tuple(int(i) for i in np.unravel_index(at, values.shape[1:]))
+            found[layer].append(Peak(photograph, unit, float(flat[unit, at]), place))
     return found
+
+
+def nine(found: Sequence[Peak], most: int = MOST) -> list[Peak]:
+    """Return the largest of the peaks of a unit, of equal ones the earlier."""
+    return sorted(found, key=lambda peak: -peak.value)[:most]
 
 
 def top_peaks(
@@ -109,10 +127,7 @@ def top_peaks(
         found = peaks(subject, square, layer, name)
         kept = kept or [[] for _ in found]
         for peak in found:
-            mine = kept[peak.unit]
-            mine.append(peak)
-            mine.sort(key=lambda each: -each.value)
-            del mine[most:]
+            kept[peak.unit] = nine([*kept[peak.unit], peak], most)
     return kept
 
 
@@ -168,9 +183,9 @@ def top_board(
     """
     cells = []
     for projections in units:
-        parts = [_three_by_three([projection_picture(p.colours) for p in projections])]
+        parts = [projection_cells(projections)]
         if photographs:
-            parts.append(_three_by_three([p.patch for p in projections]))
+            parts.append(_in_threes([p.patch for p in projections]))
         cells.append(titled(f"unit {projections[0].peak.unit}", board([parts])))
     return _with_heading(heading, cells, columns)
 
@@ -191,16 +206,21 @@ def facts(projections: Sequence[Projection]) -> dict[str, Any]:
     }
 
 
-def _three_by_three(pictures: Sequence[Image]) -> Image:
-    cells = [_cell(picture) for picture in pictures]
-    return np.asarray(board([cells[at : at + 3] for at in range(0, len(cells), 3)]))
+def projection_cells(projections: Sequence[Projection], side: int = _SIDE) -> Image:
+    """Return the pictures of projections in rows of three, in cells of `side` pixels."""
+    return _in_threes([projection_picture(p.colours) for p in projections], side)
 
 
-def _cell(picture: Image) -> Image:
+def _in_threes(pictures: Sequence[Image], side: int = _SIDE) -> Image:
+    cells = [_cell(picture, side) for picture in pictures]
+    return board([cells[at : at + 3] for at in range(0, len(cells), 3)])
+
+
+def _cell(picture: Image, side: int = _SIDE) -> Image:
     """Return a small picture in the middle of a white square, so that all take the same room."""
-    shown = fit(picture, _SIDE)
-    square = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
-    top, left = ((_SIDE - side) // 2 for side in shown.shape[:2])
+    shown = fit(picture, side)
+    square = np.full((side, side, 3), 255, np.uint8)
+    top, left = ((side - length) // 2 for length in shown.shape[:2])
     square[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
     return square
 

@@ -23,6 +23,8 @@ from minideconv.visualize.charts import Line, line_chart, nice_ticks
 from minideconv.visualize.layers import decoder_layers
 from minideconv.visualize.masks import save_palette_png
 
+pytestmark = pytest.mark.cpu
+
 
 def picture(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
