@@ -105,7 +105,8 @@ def make(
         about[layer] = texts
         say(f"{layer} is projected")
     sheet = Image.fromarray(board([[row] for row in rows]))
-    few = sheet.quantize(_COLOURS, dither=Image.Dither.NONE)
+    palette = sheet.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    few = sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     known = {"date": date.today().isoformat(), "photographs": len(chosen), "rule": rule}
     return few, {**known, "input_size": subject.input_size, "layers": about}
 

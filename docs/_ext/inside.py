@@ -1,4 +1,4 @@
-"""The pictures of the page about looking inside: a small network, trained while the page is built."""
+"""The pictures of the page about looking inside, of a network that is trained for them."""
 
 from __future__ import annotations
 
