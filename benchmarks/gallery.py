@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from minideconv import tasks
 from minideconv.compare.members import load_members
-from minideconv.data.pictures import read_image
+from minideconv.data.pictures import picture_files, read_image
 from minideconv.data.resize import resize_mask
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
@@ -36,14 +35,13 @@ from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
 from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.training.run.evaluation_data import evaluation_data
-from minideconv.visualize.boards import board, fit, png_bytes
+from minideconv.visualize.boards import board, fit, png_bytes, title
 
 __all__ = ["main", "make"]
 
-_SIDE, _SIDE_SHOWN, _TITLE = 112, 150, 18
+_SIDE, _SIDE_SHOWN = 112, 150
 _LEAST = 0.01
 """Share of an image's pixels from which on a class is named."""
-_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def make(
@@ -94,27 +92,13 @@ def make(
     if photographs is None:
         lines = [[*chain(*lines[at : at + 2])] for at in range(0, len(lines), 2)]
         heads = heads * min(2, len(examples))
-    lines.insert(0, [_title(head, side) for head in heads])
+    lines.insert(0, [title(head, side) for head in heads])
     about = {"date": date.today().isoformat(), "columns": shown, "images": texts}
     return png_bytes(board(lines)), about
 
 
-def _title(text: str, width: int) -> Any:
-    """Return a white strip with a text in its middle, as a picture."""
-    strip, font = Image.new("RGB", (width, _TITLE), "white"), ImageFont.load_default()
-    left, top, right, bottom = font.getbbox(text)
-    corner = (width - left - right) / 2, (_TITLE - top - bottom) / 2
-    ImageDraw.Draw(strip).text(corner, text, "black", font=font)
-    return np.asarray(strip)
-
-
 def _photographs(folder: Path) -> Iterator[tuple[str, Any, None]]:
-    if not folder.is_dir():
-        raise UsageError(f"--photographs {folder}: there is no such folder")
-    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _ENDINGS)
-    if not files:
-        raise UsageError(f"--photographs {folder}: no JPEG or PNG file is in it")
-    for path in files:
+    for path in picture_files(folder, "--photographs"):
         yield path.stem, read_image(path), None
 
 

@@ -161,6 +161,18 @@ def test_a_cycle_is_found(tmp_path, files, found):
         assert house.floors(graph) == {"p": 1, "p.a": 2, "p.b": 1}
 
 
+def test_a_command_line_may_import_what_imports_its_room():
+    files = {"p.a": ["p.b"], "p.b": [], "p.b.__main__": ["p.a", "p.b"]}
+    assert house.room_graph(files) == {"a": {"b"}, "b": set()}
+    assert house.floors(house.room_graph(files)) == {"b": 1, "a": 2}
+
+
+def test_no_module_imports_a_command_line():
+    """What makes it safe to leave them out of the graph of rooms."""
+    imported = {target for targets in house.file_graph().values() for target in targets}
+    assert not [name for name in imported if name.endswith(".__main__")]
+
+
 def test_the_picture_shows_every_room_and_no_arrow_that_leads_up():
     picture = ElementTree.fromstring(house.draw())
     names = {text.text for text in picture.iter() if text.get("class") == "room"}

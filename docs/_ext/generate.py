@@ -10,6 +10,7 @@
 - ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
   the colours of VOC's classes;
+- ``generated/inside-*``: what a small network computes inside (see `inside`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -29,6 +30,7 @@ from typing import Any
 
 import autoencoder_pictures
 import house
+import inside
 
 from benchmarks import ensembles, voc_recipe, voc_rows
 from minideconv import models, random
@@ -87,7 +89,7 @@ ROOMS = [
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
-PROGRAMS += ["few_labels", "report", "data", "weights"]
+PROGRAMS += ["few_labels", "visualize", "report", "data", "weights"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -303,6 +305,7 @@ def setup(app: Any) -> dict[str, bool]:
     write_few_labels()
     autoencoder_pictures.write_all()
     write_photographs()
+    inside.write_pictures(DOCS / "generated")
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

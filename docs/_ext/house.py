@@ -83,9 +83,15 @@ def room_of(module: str) -> str:
 
 
 def room_graph(files: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """Return which room imports which."""
+    """Return which room imports which.
+
+    The command line in a room, ``__main__.py``, is not counted: nothing imports it, so it stands
+    above all rooms, whichever it is kept in.
+    """
     graph: dict[str, set[str]] = {room_of(name): set() for name in files}
     for name, targets in files.items():
+        if name.endswith(".__main__"):
+            continue
         graph[room_of(name)].update(room_of(target) for target in targets)
     return {room: targets - {room} for room, targets in graph.items()}
 

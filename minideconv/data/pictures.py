@@ -18,9 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from minideconv.errors import DataError
+from minideconv.errors import DataError, UsageError
 
-__all__ = ["SIDEWAYS", "UNREADABLE", "Picture", "read_image", "read_upright", "rgb"]
+__all__ = [
+    "SIDEWAYS",
+    "UNREADABLE",
+    "Picture",
+    "picture_files",
+    "read_image",
+    "read_upright",
+    "rgb",
+]
 
 UNREADABLE = (
     OSError,
@@ -37,6 +45,7 @@ UNREADABLE = (
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that exchange width and height."""
 
+_ENDINGS = (".jpg", ".jpeg", ".png")
 _ORIENTATION = 274
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -120,3 +129,25 @@ def read_image(path: Path) -> np.ndarray:
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or "the picture is damaged or cut off"
         raise DataError(f"{path} cannot be read: {reason}") from error
+
+
+def picture_files(folder: Path, what: str = "folder") -> list[Path]:
+    """Return the JPEG and PNG files of a folder, by name.
+
+    Parameters
+    ----------
+    folder : Path
+    what : str
+        What the sentence of an error calls it, an option for example.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder, or no picture is in it.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{what} {folder}: there is no such folder")
+    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _ENDINGS)
+    if not files:
+        raise UsageError(f"{what} {folder}: no JPEG or PNG file is in it")
+    return files

@@ -12,22 +12,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.data.transforms import resize_image, resize_mask
+from minideconv.data.resize import nearest_index, resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
 
 __all__ = [
+    "TITLE",
     "activation_picture",
     "board",
-    "decoder_layers",
+    "enlarged",
     "fit",
     "heat",
     "png_bytes",
     "sample_row",
+    "strongest_map",
+    "title",
+    "titled",
 ]
 
 Image = npt.NDArray[np.uint8]
 _GAP = 4
 _WHITE = 255
+TITLE = 18
+"""Height of a strip of text, in pixels."""
 
 
 def fit(image: Image, side: int) -> Image:
@@ -75,13 +81,17 @@ def activation_picture(maps: npt.NDArray[Any], side: int = 112) -> Image:
     The channel with the largest mean square, as a picture of `side` pixels whose squares are the
     layer's own pixels: coarse layers look coarse.
     """
-    energy = (maps.astype(np.float64) ** 2).mean(axis=(1, 2))
-    chosen = maps[int(energy.argmax())].astype(np.float64)
+    chosen = maps[strongest_map(maps)].astype(np.float64)
     low, high = float(chosen.min()), float(chosen.max())
     level = (chosen - low) / (high - low) if high > low else np.zeros_like(chosen)
     rows = np.arange(side) * chosen.shape[0] // side
     columns = np.arange(side) * chosen.shape[1] // side
     return heat(level[rows[:, None], columns])
+
+
+def strongest_map(maps: npt.NDArray[Any]) -> int:
+    """Return the channel with the largest mean square: (C, H, W)."""
+    return int((maps.astype(np.float64) ** 2).mean(axis=(1, 2)).argmax())
 
 
 # A few colours along matplotlib's "viridis" (public domain), to interpolate between: dark and light
@@ -99,21 +109,29 @@ def heat(level: npt.NDArray[Any]) -> Image:
     return np.rint(_HEAT[low] * (1 - fraction) + _HEAT[low + 1] * fraction).astype(np.uint8)
 
 
-def decoder_layers(names: Sequence[str]) -> list[str]:
-    """Choose which of a DeconvNet's layers to show: those of the paper's Figure 4.
+def title(text: str, width: int) -> Image:
+    """Return a white strip with a text in its middle, cut off where the strip ends."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
 
-    From fc6's deconvolution on, each unpooling and the last deconvolution behind it.
+    strip, font = Pillow.new("RGB", (width, TITLE), "white"), ImageFont.load_default()
+    left, top, right, bottom = font.getbbox(text)
+    corner = max(0.0, (width - left - right) / 2), (TITLE - top - bottom) / 2
+    ImageDraw.Draw(strip).text(corner, text, "black", font=font)
+    return np.asarray(strip)
 
-    >>> decoder_layers(["conv1_1", "pool1", "fc6_deconv", "unpool1", "deconv1_1", "deconv1_2"])
-    ['fc6_deconv', 'unpool1', 'deconv1_2']
-    """
-    chosen = []
-    for name, following in zip(names, [*names[1:], ""], strict=True):
-        kind, _, _ = name.partition("_")
-        ends = kind.startswith("deconv") and not following.startswith(f"{kind}_")
-        if name == "fc6_deconv" or kind.startswith("unpool") or ends:
-            chosen.append(name)
-    return chosen
+
+def titled(text: str, picture: Image) -> Image:
+    """Return a picture below a strip with a text."""
+    return np.concatenate([title(text, picture.shape[1]), picture])
+
+
+def enlarged(square: Image, side: int) -> Image:
+    """Return a square picture with sides of exactly `side` pixels; small pixels stay sharp."""
+    if len(square) < side:
+        at = nearest_index(len(square), side)
+        return square[at[:, None], at]
+    return fit(square, side)
 
 
 def png_bytes(picture: Image) -> bytes:

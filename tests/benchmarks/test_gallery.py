@@ -11,6 +11,7 @@ from PIL import Image
 from benchmarks import gallery
 from minideconv.data.voc_colors import colorize
 from minideconv.errors import UsageError
+from minideconv.visualize.boards import TITLE
 
 pytestmark = pytest.mark.cpu
 
@@ -27,7 +28,7 @@ def test_the_validation_images_masks_without_the_images(runs, tmp_path, capsys):
     assert "3 images in" in capsys.readouterr().out
     # Two images beside each other, four masks of 80 pixels (40, doubled) each, 4 pixels between.
     with Image.open(out) as picture:
-        titles = gallery._TITLE
+        titles = TITLE
         assert picture.size == (8 * 112 + 7 * 4, titles + 2 * (4 + 80))
         pixels = np.asarray(picture.convert("RGB"))
     colours = {tuple(c) for c in pixels[titles:].reshape(-1, 3)}
@@ -48,7 +49,7 @@ def test_photographs_are_shown_in_front_of_their_masks(runs, tmp_path):
     arguments = [*runs, "--photographs", str(folder), "--output", str(out)]
     assert gallery.main(arguments) == 0
     with Image.open(out) as picture:
-        assert picture.size == (5 * 150 + 4 * 4, gallery._TITLE + 4 + 60)
+        assert picture.size == (5 * 150 + 4 * 4, TITLE + 4 + 60)
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB"))[-60:, :150], pixels)
     (image,) = json.loads(out.with_suffix(".json").read_text())["images"]
     assert image["image"] == "noise"

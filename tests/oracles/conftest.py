@@ -19,6 +19,7 @@ import pytest
 _ON_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 _NEEDS = {
     "torch": "needs torch: pip install torch==2.13.0",
+    "captum": "needs captum: pip install captum==0.9.0",
     "onnx": "needs onnx: pip install onnx==1.23.2",
     "onnxruntime": "needs onnxruntime: pip install onnxruntime==1.32.0",
     "scipy": "needs scipy: pip install scipy",
@@ -49,6 +50,12 @@ def torch() -> ModuleType:
     module = _library("torch")
     module.set_num_threads(1)  # small arrays: threads only cost
     return module
+
+
+@pytest.fixture(scope="session")
+def captum(torch: ModuleType) -> ModuleType:
+    _library("captum")
+    return _library("captum.attr")
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,6 @@ CPU_ONLY = {
     "test_tutorials.py": "notebooks",
     "test_weights_cli.py": "files are read on the host",
     "testing": "the checks themselves, on functions made up for it",
-    "visualize": "pictures are drawn on the host",
 }
 """Folders and files of tests about the CPU alone, and what they are about."""
 

@@ -14,14 +14,16 @@ from minideconv.models import deconvnet
 from minideconv.visualize.boards import (
     activation_picture,
     board,
-    decoder_layers,
     fit,
     heat,
     png_bytes,
     sample_row,
 )
 from minideconv.visualize.charts import Line, line_chart, nice_ticks
+from minideconv.visualize.layers import decoder_layers
 from minideconv.visualize.masks import save_palette_png
+
+pytestmark = pytest.mark.cpu
 
 
 def picture(height, width, seed=0):
@@ -92,7 +94,7 @@ def test_the_most_active_channel_is_drawn_dark_to_yellow():
 def test_the_decoder_s_layers_of_the_real_network():
     net = deconvnet(num_classes=3, width=2, input_size=16, fc=4, stages=3).eval()
     names = list(net.activations(np.zeros((1, 3, 16, 16), np.float32)))
-    assert decoder_layers(names) == [
+    assert decoder_layers(net, names) == [
         *("fc6_deconv", "unpool3", "deconv3_3"),
         *("unpool2", "deconv2_2", "unpool1", "deconv1_2"),
     ]

@@ -17,11 +17,11 @@ from minideconv.tasks.task import Save
 from minideconv.visualize.boards import (
     activation_picture,
     board,
-    decoder_layers,
     fit,
     png_bytes,
     sample_row,
 )
+from minideconv.visualize.layers import decoder_layers
 
 __all__ = ["SAMPLE_PICTURES", "draw_activations", "draw_board", "draw_samples"]
 
@@ -82,7 +82,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
 
     square = cut(image, window, 0)
     add("image", square.shape, fit(square, 224))
-    for name in decoder_layers(list(seen)):
+    for name in decoder_layers(model, list(seen)):
         maps = np.asarray(to_cpu(seen[name]))[0]
         add(name, maps.shape[1:], activation_picture(maps, 224))
     *_, scores = seen.values()  # the last layer's

@@ -1,0 +1,56 @@
+"""The activation maps as a page with a slider: one HTML file, which holds its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from minideconv.visualize.activation_maps import Panel
+from minideconv.visualize.boards import Image, png_bytes
+from minideconv.visualize.html import embedded, read_templates
+
+__all__ = ["slider_page"]
+
+_TEMPLATES = Path(__file__).with_name("slider.html")
+_TEXT = (
+    "The most active map of each layer, from the smallest to the size of the image; the slider goes"
+    " through them. On the left the photograph; at an unpooling it shows the switches: a dot where"
+    " a value of that map is put, and a line from the middle of its window."
+)
+
+
+def slider_page(
+    name: str, photograph: Image, panels: Sequence[Panel], prediction: Image | None
+) -> str:
+    """Return the page as HTML text; it refers to nothing outside itself.
+
+    Parameters
+    ----------
+    name : str
+        Its heading.
+    photograph : (S, S, 3) uint8
+        What is on the left of a layer without switches.
+    panels : sequence of Panel
+        From `activation_panels`.
+    prediction : (S, S, 3) uint8, optional
+        The last picture.
+    """
+    templates = read_templates(_TEMPLATES)
+    plain = embedded(png_bytes(photograph), "the photograph")
+
+    def figure(left: str, picture: Image, caption: str) -> str:
+        right = embedded(png_bytes(picture), caption)
+        return templates["figure"].substitute(left=left, right=right, caption=escape(caption))
+
+    figures = []
+    for panel in panels:
+        left = plain
+        if panel.switches is not None:
+            left = embedded(png_bytes(panel.switches), f"switches of {panel.layer}")
+        figures.append(figure(left, panel.map, panel.caption))
+    if prediction is not None:
+        figures.append(figure(plain, prediction, "prediction"))
+    return templates["page"].substitute(
+        title=escape(name), text=_TEXT, last=len(figures) - 1, figures="\n".join(figures)
+    )
