@@ -1,4 +1,4 @@
-r"""Dictionary learning: maps and filters in turn, from all images at once or from one after another.
+r"""Dictionary learning: maps and filters in turn, from all images at once or one after another.
 
 `BatchLearner` has all images in memory, with their maps. A step is one iteration of ADMM for the
 maps and one projected gradient step for the filters; both go on from where they were, so the whole

@@ -93,7 +93,7 @@ class Problem:
             )
         if not bool(((mask == 0) | (mask == 1)).all()):
             raise ValueError(
-                "sparse coding: the mask must be 1 where a pixel is known, 0 elsewhere"
+                "sparse coding: the mask must be 1 where a pixel is known, else 0"
             )
         if not bool(xp.any(mask != 0)):
             raise ValueError("sparse coding: the mask knows no pixel at all")
