@@ -49,6 +49,8 @@ class Run:
         The folder of photographs.
     settings : LearnSettings
     device : Device
+    paths : list of Path, optional
+        Which of its photographs; all, or as many as the settings say, if left out.
 
     Attributes
     ----------
@@ -63,7 +65,13 @@ class Run:
         If the folder or a photograph cannot be used.
     """
 
-    def __init__(self, images: Path, settings: LearnSettings, device: Device) -> None:
+    def __init__(
+        self,
+        images: Path,
+        settings: LearnSettings,
+        device: Device,
+        paths: list[Path] | None = None,
+    ) -> None:
         self.images, self.settings, self.device = images, settings, device
         self.step = 0
         self.objectives: list[tuple[int, float]] = []
@@ -73,7 +81,8 @@ class Run:
                 f"filters of {settings.filter_size}x{settings.filter_size} are larger than the"
                 f" crops of {settings.crop}x{settings.crop}"
             )
-        paths = list_images(images, settings.limit or None)
+        if paths is None:
+            paths = list_images(images, settings.limit or None)
         self.names = [path.name for path in paths]
         least = (settings.crop, settings.crop)
         dtype = np.float64 if settings.double else np.float32

@@ -92,9 +92,7 @@ class Problem:
                 f" images, {shape}, or 1"
             )
         if not bool(((mask == 0) | (mask == 1)).all()):
-            raise ValueError(
-                "sparse coding: the mask must be 1 where a pixel is known, else 0"
-            )
+            raise ValueError("sparse coding: the mask must be 1 where a pixel is known, else 0")
         if not bool(xp.any(mask != 0)):
             raise ValueError("sparse coding: the mask knows no pixel at all")
 

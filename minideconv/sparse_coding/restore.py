@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.backend import Array, device_of, to_cpu, to_device
-from minideconv.sparse_coding.coding import code
+from minideconv.sparse_coding.coding import code, refit
 from minideconv.sparse_coding.problem import Problem
 
 __all__ = ["denoise", "inpaint", "psnr"]
@@ -31,11 +31,14 @@ Floats = npt.NDArray[Any]
 
 THRESHOLD = 3.0
 """lambda for a noise of standard deviation 1; chosen on photographs, see the documentation."""
-SMOOTHNESS = 20.0
+SMOOTHNESS = 2.5
 """mu in pixels squared, for `denoise`; chosen likewise."""
-KNOWN_SPARSITY = 0.02
-"""lambda for `inpaint`, whose pixels have no noise, in units of an image in [0, 1]."""
-KNOWN_SMOOTHNESS = 5.0
+REFIT = 40
+"""Steps of `refit`; chosen likewise."""
+KNOWN_SPARSITY = 0.01
+"""lambda for `inpaint`, whose pixels have no noise; chosen likewise."""
+KNOWN_SMOOTHNESS = 0.2
+"""mu for `inpaint`; chosen likewise."""
 
 
 def psnr(image: Floats, truth: Floats) -> float:
@@ -58,6 +61,7 @@ def denoise(
     sigma: float,
     sparsity: float | None = None,
     smoothness: float | None = SMOOTHNESS,
+    refits: int = REFIT,
     report: Report = lambda iteration, objective: None,
     **options: Any,
 ) -> Floats:
@@ -73,6 +77,8 @@ def denoise(
         lambda; ``3 sigma`` if left out.
     smoothness : float, optional
         mu.
+    refits : int
+        Steps of `refit` after coding; at least 0.
     report : callable
         As `code`'s.
     **options
@@ -87,7 +93,7 @@ def denoise(
         raise ValueError(f"denoise: sigma is {sigma}; it must be a number of at least 0")
     if sparsity is None:
         sparsity = THRESHOLD * sigma
-    return _restored(image, None, filters, sparsity, smoothness, report, options)
+    return _restored(image, None, filters, sparsity, smoothness, refits, report, options)
 
 
 def inpaint(
@@ -122,7 +128,7 @@ def inpaint(
         )
     filled = np.where(known, image, image[:, known].mean(axis=1)[:, None, None])
     found = _restored(
-        filled.astype(image.dtype), known, filters, sparsity, smoothness, report, options
+        filled.astype(image.dtype), known, filters, sparsity, smoothness, 0, report, options
     )
     return np.where(known, image, found)
 
@@ -133,6 +139,7 @@ def _restored(
     filters: Array,
     sparsity: float,
     smoothness: float | None,
+    refits: int,
     report: Report,
     options: dict[str, Any],
 ) -> Floats:
@@ -150,6 +157,11 @@ def _restored(
     if known is not None:
         mask = to_device(np.pad(known, reach[1:], mode="symmetric")[None, None], device)
     problem = Problem(to_device(images, device), sparsity, mask, smoothness)
-    found = to_cpu(code(problem, filters, report=report, **options).reconstruction)
+    coding = code(problem, filters, report=report, **options)
+    result = coding.reconstruction
+    if refits:
+        maps = refit(problem, filters, coding.maps, refits)
+        result = problem.reconstruction(filters, maps)
+    found = to_cpu(result)
     channels = found[:, 0] if alone else found[0]
     return np.ascontiguousarray(channels[:, kh : kh + h, kw : kw + w])

@@ -22,10 +22,10 @@ class LearnSettings(Settings):
     filter_size: int = setting(8, "height and width of a filter in pixels", **AT_LEAST_1)
     color: bool = setting(False, "filters of three channels, for colour images")
     sparsity: float = setting(
-        0.05, "weight lambda of the maps' absolute values; images are in [0, 1]", **POSITIVE
+        0.1, "weight lambda of the maps' absolute values; images are in [0, 1]", **POSITIVE
     )
     smoothness: float = setting(
-        20.0,
+        5.0,
         "weight mu of a smooth part's squared gradient, beside the maps (0: no smooth part)",
         **AT_LEAST_0,
     )
