@@ -53,6 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "ablate": PROGRAM,
     "weights": {"errors", "files", "settings", "interop"},
     "compare": PROGRAM,
+    "sparse_coding": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},

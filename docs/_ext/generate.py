@@ -5,6 +5,7 @@
 - ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
   the colours of VOC's classes;
+- ``generated/sparse-*``: the tables and pictures of sparse coding;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -22,9 +23,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import draw_sparse_coding
 import house
 
-from benchmarks import ensembles, voc_rows
+from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_rows
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
@@ -54,6 +56,11 @@ ROOMS = [
         "Boxes that may hold objects.",
     ),
     ("minideconv.fit_crf", "fit_crf", "A search for a CRF's parameters."),
+    (
+        "minideconv.sparse_coding",
+        "sparse_coding",
+        "Convolutional sparse coding: maps, dictionaries, denoising, inpainting.",
+    ),
     ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.interop", "interop", "Weight files of other programs."),
@@ -73,7 +80,7 @@ ROOMS = [
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate"]
-PROGRAMS += ["report", "data", "weights"]
+PROGRAMS += ["report", "data", "weights", "sparse_coding", "sparse_coding learn"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -152,7 +159,7 @@ def write_help() -> None:
     """Write what the command lines print for --help."""
     for program in PROGRAMS:
         done = subprocess.run(
-            [sys.executable, "-m", f"minideconv.{program}", "--help"],
+            [sys.executable, "-m", *f"minideconv.{program}".split(), "--help"],
             cwd=ROOT,
             env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
             capture_output=True,
@@ -161,7 +168,7 @@ def write_help() -> None:
         )
         if done.returncode:
             raise RuntimeError(f"python -m minideconv.{program} --help failed:\n{done.stderr}")
-        write(DOCS / "generated" / f"{program}-help.txt", done.stdout)
+        write(DOCS / "generated" / f"{program.replace(' ', '-')}-help.txt", done.stdout)
 
 
 def write_ablations() -> None:
@@ -172,6 +179,17 @@ def write_ablations() -> None:
         results = json.loads(path.read_text(encoding="utf-8"))
     write(DOCS / "generated" / "ablations-table.md", markdown(results))
     write(DOCS / "generated" / "ablations.svg", draw(results))
+
+
+def write_sparse_coding() -> None:
+    """Write the tables that were measured, and pictures made with the stored dictionary."""
+    for name, program in {"speed": sparse_coding, "restoration": sparse_restoration}.items():
+        results = json.loads(program.RESULTS.read_text(encoding="utf-8"))
+        write(DOCS / "generated" / f"sparse-{name}.md", program.table(results))
+    for name, picture in draw_sparse_coding.draw().items():
+        path = DOCS / "generated" / name
+        if not path.exists() or path.read_bytes() != picture:
+            path.write_bytes(picture)
 
 
 def write_photographs() -> None:
@@ -245,6 +263,7 @@ def setup(app: Any) -> dict[str, bool]:
     write_help()
     write_ablations()
     write_photographs()
+    write_sparse_coding()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}
