@@ -108,14 +108,18 @@ def their_call(algorithm: str, problem: Problem, filters: np.ndarray, constant: 
     return solver.solve, found
 
 
-def run(cases: Sequence[tuple[int, int]], rounds: int) -> list[dict[str, Any]]:
-    """Measure all algorithms in all cases; print a line for each."""
+def run(
+    cases: Sequence[tuple[int, int]],
+    rounds: int,
+    keep: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
+) -> list[dict[str, Any]]:
+    """Measure all algorithms in all cases; print a line for each, and call `keep` after each."""
     _sporco()
     set_our_threads(1)
     switches = ours(("fast",))
     if not switches:
         raise UsageError("this measures compiled functions: pip install minideconv[fast]")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for side, count in cases:
         problem = Problem(picture(side), LAMBDA)
         filters = random_filters(count, 1, KERNEL, np.random.default_rng(0), np.float32)
@@ -144,6 +148,7 @@ def run(cases: Sequence[tuple[int, int]], rounds: int) -> list[dict[str, Any]]:
                 {"algorithm": algorithm, "side": side, "filters": count, "apart": apart, **times}
             )
             print(_line(rows[-1]), flush=True)
+            keep(rows)
     return rows
 
 
@@ -196,14 +201,18 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if not given.out.absolute().parent.is_dir():
         raise UsageError(f"--out {given.out}: there is no folder {given.out.absolute().parent}")
-    results = {
+    results: dict[str, Any] = {
         "date": date.today().isoformat(),
         "rounds": given.rounds,
         "machine": machine.describe(),
         "versions": {**machine.versions(), **_versions()},
-        "rows": run(CASES, given.rounds),
     }
-    given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    def keep(rows: list[dict[str, Any]]) -> None:  # a long run leaves what it has
+        results["rows"] = rows
+        given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    run(CASES, given.rounds, keep)
     print(f"\n{table(results)}\nstored in {given.out}")
     return 0
 

@@ -1,6 +1,7 @@
 """Denoising and inpainting by sparse coding beside other methods, on photographs.
 
     python -m benchmarks.sparse_restoration --data-root VOC2012 [--out FILE.json]
+    python -m benchmarks.sparse_restoration --data-root VOC2012 --sweep     other parameters
     python -m benchmarks.sparse_restoration --table FILE.json               print what was stored
 
 1. A dictionary is learnt from the first 20 photographs of the list ``train``, by the defaults of
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,7 +40,7 @@ from minideconv.data.shard import spread
 from minideconv.errors import DataError, UsageError
 from minideconv.settings.command_line import HelpFormatter, run_program
 from minideconv.sparse_coding import coherence, denoise, inpaint, oriented, psnr
-from minideconv.sparse_coding.dictionary_file import save_dictionary
+from minideconv.sparse_coding.dictionary_file import load_dictionary, save_dictionary
 from minideconv.sparse_coding.images import read_photograph
 from minideconv.sparse_coding.learn import Run
 from minideconv.sparse_coding.orientation import random_coherence
@@ -63,14 +65,19 @@ Image = np.ndarray
 Method = Callable[[Image, float], Image]
 
 
-def run(root: Path, dictionary: Path) -> dict[str, Any]:
-    """Learn, choose, measure; print what comes out."""
+def run(root: Path, dictionary: Path, again: bool = False) -> dict[str, Any]:
+    """Learn, or with `again` take what was learnt before; choose, measure; print what comes out."""
     restoration = _skimage()
     set_our_threads(2)
     train, val = (_list(root, name) for name in ("train", "val"))
-    filters, learnt = _learnt(root, train[:LEARNT_FROM])
-    header = {"settings": dataclasses.asdict(LearnSettings()), "step": learnt["steps"]}
-    save_dictionary(dictionary, filters, header, {})
+    if again:
+        found = load_dictionary(dictionary)
+        filters, learnt = found.model_state["filters"], found.header["learnt"]
+    else:
+        filters, learnt = _learnt(root, train[:LEARNT_FROM])
+        settings = dataclasses.asdict(LearnSettings())
+        header = {"settings": settings, "step": learnt["steps"], "learnt": learnt}
+        save_dictionary(dictionary, filters, header, {})
     print(json.dumps(learnt), flush=True)
     chosen_on = _crops(root, train[40 : 40 + CHOSEN_ON])
     names = [val[i] for i in spread(len(val), MEASURED_ON)]
@@ -141,6 +148,25 @@ def _learnt(root: Path, names: Sequence[str]) -> tuple[np.ndarray, dict[str, Any
         "random_median": random_coherence(filters.shape[1:], 0.5),
         "random_95": random_coherence(filters.shape[1:]),
     }
+
+
+def sweep(root: Path, dictionary: Path) -> None:
+    """Print the mean PSNR of step 2's photographs for a grid of all parameters of ours."""
+    filters = load_dictionary(dictionary).model_state["filters"]
+    images = _crops(root, _list(root, "train")[40 : 40 + CHOSEN_ON])
+    for factor, smoothness, refits in product((2.4, 3.0, 3.6), (1.0, 2.5, 5.0), (0, 20, 40, 80)):
+        how = {"sparsity": factor * SIGMA, "smoothness": smoothness, "refits": refits}
+        found = [psnr(denoise(n[None], filters, SIGMA, **how)[0], x) for x, n in _noisy(images)]
+        print(f"denoising, lambda {factor} sigma, mu {smoothness}, {refits} refits:"
+              f" {np.mean(found):.2f} dB", flush=True)  # fmt: skip
+    for sparsity, smoothness in product((0.005, 0.01, 0.02), (0.1, 0.2, 0.5, 1.0)):
+        found = [
+            psnr(inpaint(n[None], ~np.isnan(n), filters, sparsity, smoothness)[0], x)
+            for x, n in _holes(images)
+        ]
+        print(
+            f"inpainting, lambda {sparsity}, mu {smoothness}: {np.mean(found):.2f} dB", flush=True
+        )
 
 
 def _best(name: str, method: Method, pairs: Sequence[tuple[Image, Image]]) -> float:
@@ -214,6 +240,13 @@ def table(results: Mapping[str, Any]) -> str:
         wins = [int((best == k).sum()) for k in range(len(rows))]
         lines = [_line(name, row, won) for (name, row), won in zip(rows.items(), wins, strict=True)]
         parts.append(f"{title}:\n\n{head}" + "\n".join(lines) + "\n")
+    means = {name: float(np.mean(row["psnr"])) for name, row in results["denoising"].items()}
+    ahead = means["sparse coding"] - means["total variation"]
+    word = "more" if ahead > 0 else "less"
+    parts.append(
+        f"In the mean, denoising by sparse coding has {abs(ahead):.2f} dB {word} than total"
+        " variation.\n"
+    )
     return "\n".join(parts)
 
 
@@ -231,6 +264,10 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="a folder in VOC's layout")
+    parser.add_argument("--sweep", action="store_true",
+                        help="print other parameters' results with the stored dictionary")  # fmt: skip
+    parser.add_argument("--again", action="store_true",
+                        help="with the dictionary that an earlier run has stored")  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="where it goes")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print stored results alone")
     given = parser.parse_args(arguments)
@@ -239,9 +276,12 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if given.data_root is None:
         raise UsageError("name a folder of photographs in VOC's layout by --data-root")
+    if given.sweep:
+        sweep(given.data_root, given.out.with_name(DICTIONARY.name))
+        return 0
     if not given.out.absolute().parent.is_dir():
         raise UsageError(f"--out {given.out}: there is no folder {given.out.absolute().parent}")
-    found = run(given.data_root, given.out.with_name(DICTIONARY.name))
+    found = run(given.data_root, given.out.with_name(DICTIONARY.name), given.again)
     results = {
         "date": date.today().isoformat(),
         "machine": machine.describe(),

@@ -12,7 +12,24 @@ from minideconv.sparse_coding.orientation import coherence
 from minideconv.sparse_coding.pictures import map_picture, mosaic, to_uint8
 from minideconv.visualize.boards import board, png_bytes
 
-__all__ = ["draw"]
+__all__ = ["draw", "markdown"]
+
+_MARKDOWN = """\
+The dictionary that the benchmark of restoration, below, learns from 20 photographs, its filters ordered by how
+oriented they are:
+
+```{image} generated/sparse-dictionary.png
+:alt: 64 filters of 8 by 8 pixels
+```
+
+What it does with a picture that is drawn. Above: the picture; where maps are active (the sum of their absolute
+values); the reconstruction. In the middle: the picture, with noise of sigma 25, denoised. Below: the picture, half of
+its pixels hidden, filled in.
+
+```{image} generated/sparse-coding.png
+:alt: A drawn house, fence and sun: activity of the maps, reconstruction, denoised and filled in
+```
+"""
 
 SIDE, ZOOM = 96, 2
 SPARSITY, SMOOTHNESS = 0.1, 5.0
@@ -37,7 +54,9 @@ def scene() -> np.ndarray:
 
 
 def draw() -> dict[str, bytes]:
-    """Return PNG files by name."""
+    """Return PNG files by name; none while no dictionary is stored."""
+    if not DICTIONARY.exists():
+        return {}
     filters, _ = read_filters(DICTIONARY)
     order = np.argsort(-coherence(filters))
     image = scene()
@@ -56,3 +75,8 @@ def draw() -> dict[str, bytes]:
         "sparse-dictionary.png": png_bytes(mosaic(filters[order])),
         "sparse-coding.png": png_bytes(board(large)),
     }
+
+
+def markdown() -> str:
+    """Return the part of the page that shows the pictures."""
+    return _MARKDOWN if DICTIONARY.exists() else "No dictionary is stored yet.\n"

@@ -184,8 +184,11 @@ def write_ablations() -> None:
 def write_sparse_coding() -> None:
     """Write the tables that were measured, and pictures made with the stored dictionary."""
     for name, program in {"speed": sparse_coding, "restoration": sparse_restoration}.items():
-        results = json.loads(program.RESULTS.read_text(encoding="utf-8"))
-        write(DOCS / "generated" / f"sparse-{name}.md", program.table(results))
+        text = "No results are stored yet.\n"
+        if program.RESULTS.exists():
+            text = program.table(json.loads(program.RESULTS.read_text(encoding="utf-8")))
+        write(DOCS / "generated" / f"sparse-{name}.md", text)
+    write(DOCS / "generated" / "sparse-pictures.md", draw_sparse_coding.markdown())
     for name, picture in draw_sparse_coding.draw().items():
         path = DOCS / "generated" / name
         if not path.exists() or path.read_bytes() != picture:
