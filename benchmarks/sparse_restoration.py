@@ -265,7 +265,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="a folder in VOC's layout")
     parser.add_argument("--sweep", action="store_true",
-                        help="print other parameters' results with the stored dictionary")  # fmt: skip
+                        help="other parameters, with the stored dictionary")  # fmt: skip
     parser.add_argument("--again", action="store_true",
                         help="with the dictionary that an earlier run has stored")  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="where it goes")

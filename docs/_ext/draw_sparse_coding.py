@@ -15,16 +15,16 @@ from minideconv.visualize.boards import board, png_bytes
 __all__ = ["draw", "markdown"]
 
 _MARKDOWN = """\
-The dictionary that the benchmark of restoration, below, learns from 20 photographs, its filters ordered by how
-oriented they are:
+The dictionary that the benchmark of restoration, below, learns from 20 photographs, its filters
+ordered by how oriented they are:
 
 ```{image} generated/sparse-dictionary.png
 :alt: 64 filters of 8 by 8 pixels
 ```
 
-What it does with a picture that is drawn. Above: the picture; where maps are active (the sum of their absolute
-values); the reconstruction. In the middle: the picture, with noise of sigma 25, denoised. Below: the picture, half of
-its pixels hidden, filled in.
+What it does with a picture that is drawn. Above: the picture; where maps are active (the sum of
+their absolute values); the reconstruction. In the middle: the picture, with noise of sigma 25,
+denoised. Below: the picture, half of its pixels hidden, filled in.
 
 ```{image} generated/sparse-coding.png
 :alt: A drawn house, fence and sun: activity of the maps, reconstruction, denoised and filled in
