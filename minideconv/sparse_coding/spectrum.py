@@ -10,7 +10,7 @@ Only images of C channels are transformed, never the M maps. With matrices of 1 
 a division, and what follows in `admm` is the Sherman-Morrison formula; else it is Woodbury's.
 
 All of it is computed on the CPU from the few numbers of the kernel. On a GPU the transform of
-images is two products with Fourier matrices, so it needs no other library than the products do.
+images is products with matrices of cosines and sines, which need no other library.
 
 Source: Bristow, Eriksson, Lucey, "Fast convolutional sparse coding" (CVPR 2013); Wohlberg,
 "Efficient algorithms for convolutional sparse representations" (IEEE TIP 2016), section III-B.
@@ -121,7 +121,8 @@ class Resolvent:
         if len(self._inverse) == 1:
             spectrum *= self._inverse[0]
         else:
-            spectrum = get_xp(images).einsum("cbhw,nbhw->nchw", self._inverse, spectrum)
+            rows = [sum(a * spectrum[:, b] for b, a in enumerate(row)) for row in self._inverse]
+            spectrum = get_xp(images).stack(rows, axis=1)
         return irfft2(spectrum, self._size)
 
 
@@ -135,10 +136,9 @@ def rfft2(images: Array) -> Array:
     if xp is np:
         return np.fft.rfft2(images)
     h, w = images.shape[-2:]
-    complex_images = images.astype(_complex(images.dtype))
-    device = device_of(images)
-    rows, columns = (to_device(_fourier(n, images.dtype), device) for n in (h, w))
-    return rows @ (complex_images @ columns[:, : w // 2 + 1])
+    (rc, rs), (cc, cs) = (_fourier(n, images) for n in (h, w))
+    real, imaginary = images @ cc[:, : w // 2 + 1], images @ cs[:, : w // 2 + 1]
+    return (rc @ real - rs @ imaginary) + 1j * (rc @ imaginary + rs @ real)
 
 
 def irfft2(spectrum: Array, size: Pair) -> Array:
@@ -147,23 +147,27 @@ def irfft2(spectrum: Array, size: Pair) -> Array:
     if xp is np:
         return np.fft.irfft2(spectrum, size)
     h, w = size
-    device, real = device_of(spectrum), spectrum.real.dtype
-    rows, columns = (to_device(_fourier(n, real).conj(), device) for n in (h, w))
+    real, imaginary = xp.ascontiguousarray(spectrum.real), xp.ascontiguousarray(spectrum.imag)
+    (rc, rs), (cc, cs) = (_fourier(n, real) for n in size)
     # The columns that are left out are the conjugates of others: they count twice.
-    count = xp.full(w // 2 + 1, 2, real)
-    count[0] = 1
+    count = xp.full(w // 2 + 1, 2 / (h * w), real.dtype)
+    count[0] = 1 / (h * w)
     if w % 2 == 0:
-        count[-1] = 1
-    images = (rows @ spectrum) * count @ columns[: w // 2 + 1]
-    return xp.ascontiguousarray(images.real) / (h * w)
+        count[-1] = 1 / (h * w)
+    # The inverse has the opposite sines; only the real part of the second product is wanted.
+    first = (rc @ real + rs @ imaginary) * count, (rc @ imaginary - rs @ real) * count
+    return first[0] @ cc[: w // 2 + 1] + first[1] @ cs[: w // 2 + 1]
+
+
+def _fourier(n: int, like: Array) -> tuple[Array, Array]:
+    """Return the matrices of ``cos`` and ``-sin`` of ``2 pi p q / n``, where `like` is."""
+    device = device_of(like)
+    cosines, sines = _waves(n, like.dtype)
+    return to_device(cosines, device), to_device(sines, device)
 
 
 @lru_cache(16)
-def _fourier(n: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return the matrix ``exp(-2 pi i p q / n)``."""
+def _waves(n: int, dtype: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     p = np.arange(n)
-    return np.exp(-2j * np.pi / n * (np.outer(p, p) % n)).astype(_complex(dtype))
-
-
-def _complex(dtype: Any) -> Any:
-    return np.result_type(dtype, np.complex64)
+    angles = 2 * np.pi / n * (np.outer(p, p) % n)
+    return np.cos(angles).astype(dtype), (-np.sin(angles)).astype(dtype)

@@ -53,7 +53,7 @@ def test_wrong_thresholds_are_rejected():
 def test_soft_threshold_keeps_nan_and_refuses_a_negative_threshold():
     x = to_default_device(np.array([np.nan, 3.0, -np.inf]))
     np.testing.assert_array_equal(to_cpu(soft_threshold(x, 1.0)), [np.nan, 2.0, -np.inf])
-    with pytest.raises(ValueError, match="threshold is -1.0; it must be at least 0"):
+    with pytest.raises(ValueError, match=r"threshold is -1\.0; it must be at least 0"):
         soft_threshold(x, -1.0)
     with pytest.raises(ValueError, match="threshold is nan"):
         soft_threshold(x, float("nan"))
