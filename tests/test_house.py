@@ -55,6 +55,7 @@ ROOMS: dict[str, set[str]] = {
     "weights": {"errors", "files", "settings", "interop"},
     "compare": PROGRAM,
     "export": BASE | {"ops", "autograd", "nn", "files", "interop", "_version"},
+    "sparse_coding": PROGRAM,
     "__main__": PROGRAM,
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},

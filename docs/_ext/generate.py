@@ -11,6 +11,7 @@
 - ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/inside-*``: what a small network computes inside (see `inside`);
+- ``generated/sparse-*``: the tables and pictures of sparse coding;
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -29,10 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import autoencoder_pictures
+import draw_sparse_coding
 import house
 import inside
 
-from benchmarks import ensembles, voc_recipe, voc_rows
+from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_recipe, voc_rows
 from minideconv import models, random
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
@@ -68,6 +70,11 @@ ROOMS = [
         "Boxes that may hold objects.",
     ),
     ("minideconv.fit_crf", "fit_crf", "A search for a CRF's parameters."),
+    (
+        "minideconv.sparse_coding",
+        "sparse_coding",
+        "Convolutional sparse coding: maps, dictionaries, denoising, inpainting.",
+    ),
     ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.interop", "interop", "Weight files of other programs."),
@@ -90,6 +97,7 @@ ROOMS = [
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
 PROGRAMS += ["few_labels", "visualize", "report", "data", "weights"]
+PROGRAMS += ["sparse_coding", "sparse_coding learn"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -168,7 +176,7 @@ def write_help() -> None:
     """Write what the command lines print for --help."""
     for program in PROGRAMS:
         done = subprocess.run(
-            [sys.executable, "-m", f"minideconv.{program}", "--help"],
+            [sys.executable, "-m", *f"minideconv.{program}".split(), "--help"],
             cwd=ROOT,
             env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
             capture_output=True,
@@ -177,7 +185,7 @@ def write_help() -> None:
         )
         if done.returncode:
             raise RuntimeError(f"python -m minideconv.{program} --help failed:\n{done.stderr}")
-        write(DOCS / "generated" / f"{program}-help.txt", done.stdout)
+        write(DOCS / "generated" / f"{program.replace(' ', '-')}-help.txt", done.stdout)
 
 
 def write_export() -> None:
@@ -210,6 +218,20 @@ def write_few_labels() -> None:
             table = few_labels_table(found) + f"\nMade on {found['date']}.\n"
         write(DOCS / "generated" / f"few-labels-{name}.md", table)
         write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
+
+
+def write_sparse_coding() -> None:
+    """Write the tables that were measured, and pictures made with the stored dictionary."""
+    for name, program in {"speed": sparse_coding, "restoration": sparse_restoration}.items():
+        text = "No results are stored yet.\n"
+        if program.RESULTS.exists():
+            text = program.table(json.loads(program.RESULTS.read_text(encoding="utf-8")))
+        write(DOCS / "generated" / f"sparse-{name}.md", text)
+    write(DOCS / "generated" / "sparse-pictures.md", draw_sparse_coding.markdown())
+    for name, picture in draw_sparse_coding.draw().items():
+        path = DOCS / "generated" / name
+        if not path.exists() or path.read_bytes() != picture:
+            path.write_bytes(picture)
 
 
 def write_photographs() -> None:
@@ -306,6 +328,7 @@ def setup(app: Any) -> dict[str, bool]:
     autoencoder_pictures.write_all()
     write_photographs()
     inside.write_pictures(DOCS / "generated")
+    write_sparse_coding()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

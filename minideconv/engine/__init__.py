@@ -15,6 +15,7 @@ from minideconv.engine.cpu import (
     optimizers,
     permutohedral,
     pooling,
+    shrinkage,
     table,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "optimizers",
     "permutohedral",
     "pooling",
+    "shrinkage",
     "table",
 ]

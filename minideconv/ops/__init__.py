@@ -31,6 +31,7 @@ from minideconv.ops.interpolate import interpolate, interpolate_backward
 from minideconv.ops.linear import linear, linear_backward
 from minideconv.ops.pad import pad, pad_backward
 from minideconv.ops.pooling import max_pool2d, max_pool2d_backward
+from minideconv.ops.shrinkage import soft_threshold
 from minideconv.ops.switches import Switches
 from minideconv.ops.sync_batch_norm import (
     Collectives,
@@ -82,6 +83,7 @@ __all__ = [
     "relu",
     "relu_backward",
     "set_workspace_limit",
+    "soft_threshold",
     "softmax",
     "softmax_backward",
     "sync_batch_norm",

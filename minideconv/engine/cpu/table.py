@@ -14,6 +14,8 @@ winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2
 subpixel          exact, fast   input gradient (transposed        the pixels of one stride have the
                                 convolution) of a stride above 1  same inputs: one product, and no
                                                                   overlapping columns to add
+stamps            exact, fast   input gradient of 1 to 3          vectors run along rows of pixels,
+                                channels, from 32 or more         not along the few channels
 direct            exact, fast   float32, compiled                 no patch matrix; the sums stay in
                                                                   registers
 im2col_blocked    exact, fast   the rest                          the reference in the engine's
@@ -31,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend.algorithms import compiled, get_algorithm
-from minideconv.engine.cpu import gemm, im2col_blocked, subpixel, winograd
+from minideconv.engine.cpu import gemm, im2col_blocked, stamps, subpixel, winograd
 from minideconv.ops.im2col import Window
 
 __all__ = ["Algorithm", "choose"]
@@ -90,6 +92,8 @@ def _choose(
     if operation == "input_grad" and window.stride != (1, 1):
         # No longer a convolution of dy with turned kernels.
         return _row("subpixel", subpixel) if subpixel.fits(window, c, k, dtype) else None
+    if operation == "input_grad" and stamps.fits(window, c, k, dtype):
+        return _row("stamps", stamps)
     if is_compiled and single:
         from minideconv.engine.cpu.compiled import direct
 
