@@ -16,7 +16,9 @@ from. With window k, stride s, padding p, dilation d, so that the window spans d
 | pointwise                           | a  to  b                                                |
 | anything else                       | all                                                     |
 
-Where two ways lead to one tensor, the box holds both of theirs; boxes end at the border.
+Where two ways lead to one tensor, the box holds both of theirs; boxes end at the border. Where the
+stride of a transposed convolution is above its window, some of its results depend on nothing; their
+range, whose end comes before its begin, becomes the two places beside the gap.
 Source: Zeiler and Fergus (2014), section 4.1, for showing a projection in its receptive field;
 Araujo, Norris, Sim, "Computing receptive fields of convolutional neural networks" (2019), for the
 first row.
@@ -118,7 +120,7 @@ def _behind(node: Node, ranges: list[Range], edge: Node | Tensor) -> list[Range]
     walk = _WALKS.get(node.name)
     if walk is None or len(edge.shape) != 4:
         return _whole(edge)
-    found = [walk(node, axis, *ranges[axis], side) for axis, side in enumerate(sides)]
+    found = [sorted(walk(node, axis, *ranges[axis], side)) for axis, side in enumerate(sides)]
     return [
         (min(max(a, 0), side - 1), min(max(b, 0), side - 1))
         for (a, b), side in zip(found, sides, strict=True)
