@@ -18,7 +18,7 @@ _MARKDOWN = """\
 The dictionary that the benchmark of restoration, below, learns from 20 photographs, its filters
 ordered by how oriented they are:
 
-```{image} generated/sparse-dictionary.png
+```{image} /generated/sparse-dictionary.png
 :alt: 64 filters of 8 by 8 pixels
 ```
 
@@ -26,7 +26,7 @@ What it does with a picture that is drawn. Above: the picture; where maps are ac
 their absolute values); the reconstruction. In the middle: the picture, with noise of sigma 25,
 denoised. Below: the picture, half of its pixels hidden, filled in.
 
-```{image} generated/sparse-coding.png
+```{image} /generated/sparse-coding.png
 :alt: A drawn house, fence and sun: activity of the maps, reconstruction, denoised and filled in
 ```
 """

@@ -32,7 +32,7 @@ class Drawn(nn.Module):
         kept = []
         for (kind, kernel, stride, padding), weight in zip(self.draws, self.weights, strict=True):
             padding = tuple(min(p, k - 1, k // 2) for p, k in zip(padding, kernel, strict=True))
-            if min(x.shape[2:]) < 4 and kind in ("conv", "pool", "avg"):
+            if min(x.shape[2:]) < 4 and kind in ("conv", "pool", "avg", "cut"):
                 continue
             if kind == "conv":
                 x = F.conv2d(x, weight, stride=stride, padding=padding)
