@@ -99,7 +99,7 @@ class Resolvent:
         if masked:
             channels = np.arange(len(self._gram))
             self._gram[channels, channels] += 1
-        self._weight = weight
+        self._weight = None if weight is None else to_cpu(weight)  # as the matrix
         self.rho = 0.0
 
     def set_rho(self, rho: float) -> None:
