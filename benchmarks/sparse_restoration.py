@@ -53,10 +53,10 @@ DICTIONARY = Path(__file__).parent / "results" / "sparse_dictionary.npz"
 SIGMA, MISSING, SIDE = 25 / 255, 0.5, 256
 LEARNT_FROM, CHOSEN_ON, MEASURED_ON = 20, 4, 8
 CHOICES: dict[str, Sequence[float]] = {
-    "sparse coding": (2.6, 3.0, 3.4),
+    "sparse coding": (2.6, 3.0, 3.4, 3.8, 4.2),
     "total variation": (0.06, 0.07, 0.08),
-    "non-local means": (0.6, 0.8, 1.0),
-    "sparse coding, inpainting": (0.005, 0.01),
+    "non-local means": (0.4, 0.5, 0.6, 0.8),
+    "sparse coding, inpainting": (0.005, 0.01, 0.02),
 }
 """lambda / sigma, weight, h / sigma, lambda."""
 PLAIN = "sparse coding, not refitted"
