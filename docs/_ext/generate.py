@@ -3,15 +3,9 @@
 - ``api/*.rst``: one page per room, every name in its ``__all__``;
 - ``generated/*-help.txt``: what each command line prints for ``--help``;
 - ``generated/export-listing.txt``: what is in a small ONNX file;
-- ``generated/ablations*``: the table and the picture of benchmarks/results/ablations.json;
-- ``generated/compare-drawn.md``: benchmarks/results/compare_drawn.json, what comparing on drawn
-  pictures gave;
-- ``generated/few-labels-*``: the tables and pictures of benchmarks/results/few_labels.json;
 - ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
-- ``generated/photographs-*``: the rows of `benchmarks.voc_rows`, their results and commands, and
-  the colours of VOC's classes;
 - ``generated/inside-*``: what a small network computes inside (see `inside`);
-- ``generated/sparse-*``: the tables and pictures of sparse coding;
+- other files of ``generated``: what was measured (see `stored_results`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -21,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import os
 import re
 import subprocess
@@ -30,23 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import autoencoder_pictures
-import draw_sparse_coding
 import house
 import inside
+import stored_results
+from pages import DOCS, ROOT, write
 
-from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_recipe, voc_rows
 from minideconv import models, random
-from minideconv.ablate.picture import draw
-from minideconv.ablate.results import markdown
-from minideconv.compare.results import markdown as comparison_tables
-from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.export import listing, onnx_model
-from minideconv.few_labels.picture import draw as draw_few_labels
-from minideconv.few_labels.results import markdown as few_labels_table
-from minideconv.tasks.segmentation.report import legend
-
-DOCS = Path(__file__).resolve().parents[1]
-ROOT = DOCS.parent
 
 # The rooms in the order in which a reader meets them: module, title, one sentence.
 ROOMS = [
@@ -151,13 +134,6 @@ def api_page(module_name: str, title: str, sentence: str, seen: set[int]) -> str
     return "\n".join(lines)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file unless it is already so, to keep incremental builds fast."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-
-
 def write_api() -> None:
     """Write the API pages and their table of contents."""
     seen: set[int] = set()
@@ -196,96 +172,6 @@ def write_export() -> None:
     write(DOCS / "generated" / "export-listing.txt", listing(model) + "\n")
 
 
-def write_ablations() -> None:
-    """Write the table and the picture of the ablations that were measured for these pages."""
-    path = ROOT / "benchmarks" / "results" / "ablations.json"
-    results: dict[str, Any] = {"metric": "mean IoU", "seeds": 0, "results": []}
-    if path.exists():
-        results = json.loads(path.read_text(encoding="utf-8"))
-    write(DOCS / "generated" / "ablations-table.md", markdown(results))
-    write(DOCS / "generated" / "ablations.svg", draw(results))
-
-
-def write_few_labels() -> None:
-    """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
-    path = ROOT / "benchmarks" / "results" / "few_labels.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in ("shapes", "voc"):
-        table = "No results are stored yet.\n"
-        found: dict[str, Any] = {"metric": "", "results": []}
-        if name in stored:
-            found = stored[name]
-            table = few_labels_table(found) + f"\nMade on {found['date']}.\n"
-        write(DOCS / "generated" / f"few-labels-{name}.md", table)
-        write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
-
-
-def write_sparse_coding() -> None:
-    """Write the tables that were measured, and pictures made with the stored dictionary."""
-    for name, program in {"speed": sparse_coding, "restoration": sparse_restoration}.items():
-        text = "No results are stored yet.\n"
-        if program.RESULTS.exists():
-            text = program.table(json.loads(program.RESULTS.read_text(encoding="utf-8")))
-        write(DOCS / "generated" / f"sparse-{name}.md", text)
-    write(DOCS / "generated" / "sparse-pictures.md", draw_sparse_coding.markdown())
-    for name, picture in draw_sparse_coding.draw().items():
-        path = DOCS / "generated" / name
-        if not path.exists() or path.read_bytes() != picture:
-            path.write_bytes(picture)
-
-
-def write_photographs() -> None:
-    """Write the tables of the comparison on photographs, and the commands that make them."""
-    stored = voc_rows.RESULTS
-    results = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
-    for group in voc_recipe.GROUPS:
-        names = [name for name, row in voc_recipe.ROWS.items() if row.group == group]
-        text = voc_rows.listing(voc_recipe.DOCUMENTED, names)
-        write(DOCS / "generated" / f"photographs-{group}-commands.txt", text)
-        text = voc_rows.table(results, group)
-        write(DOCS / "generated" / f"photographs-{group}-table.md", text)
-    for name in ("comparison", "comparison-paper"):
-        text = "No results are stored yet.\n"
-        if name in results:
-            text = without_chapters(results[name]["metrics"])
-        write(DOCS / "generated" / f"photographs-{name}.md", text)
-    settings = "No results are stored yet.\n"
-    if ensembles.RESULTS.exists():
-        found = json.loads(ensembles.RESULTS.read_text(encoding="utf-8"))
-        settings = ensembles.table(found) + f"\nMade on {found['date']}.\n"
-    write(DOCS / "generated" / "photographs-ensembles.md", settings)
-    write(DOCS / "generated" / "voc-legend.html", legend(VOC_CLASSES))
-    masks = json.loads((DOCS / "images" / "photographs-masks.json").read_text(encoding="utf-8"))
-    write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))
-
-
-def write_drawn_comparison() -> None:
-    """Write the tables of a comparison on drawn pictures."""
-    path = ROOT / "benchmarks" / "results" / "compare_drawn.json"
-    text = "No results are stored yet.\n"
-    if path.exists():
-        text = without_chapters(json.loads(path.read_text(encoding="utf-8")))
-    write(DOCS / "generated" / "compare-drawn.md", text)
-
-
-def without_chapters(found: dict[str, Any]) -> str:
-    """Return a comparison's tables as Markdown that stands inside a chapter."""
-    _, _, text = comparison_tables(found).partition("\n\n")
-    return re.sub("^#+ (.*)$", r"**\1**", text, flags=re.MULTILINE)
-
-
-def gallery_table(about: dict[str, Any]) -> str:
-    """Return the lines of a gallery: each image's own mean IoU, and what the last row saw."""
-    *_, last = about["columns"]
-    heads = ["photograph", *about["columns"], f"seen by {last}"]
-    rows = [heads, ["---", *["---:"] * len(about["columns"]), "---"]]
-    for image in about["images"]:
-        ious = [f"{100 * image['rows'][name]['mean_iou']:.0f}" for name in about["columns"]]
-        seen = ", ".join(image["rows"][last]["classes"]) or "nothing"
-        rows.append([image["image"], *ious, seen])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
 def write_tutorials() -> None:
     """Copy the notebooks, executed if there are executed ones."""
     executed = os.environ.get("MINIDECONV_EXECUTED_TUTORIALS")
@@ -322,13 +208,9 @@ def setup(app: Any) -> dict[str, bool]:
     write_api()
     write_help()
     write_export()
-    write_ablations()
-    write_drawn_comparison()
-    write_few_labels()
+    stored_results.write_all()
     autoencoder_pictures.write_all()
-    write_photographs()
     inside.write_pictures(DOCS / "generated")
-    write_sparse_coding()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

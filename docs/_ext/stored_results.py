@@ -1,0 +1,134 @@
+"""Pages with what was measured: tables and pictures of what is in benchmarks/results.
+
+- ``generated/ablations*``: ablations.json;
+- ``generated/compare-drawn.md``: compare_drawn.json, what comparing on drawn pictures gave;
+- ``generated/few-labels-*``: few_labels.json;
+- ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
+  the colours of VOC's classes;
+- ``generated/sparse-*``: sparse coding.
+
+Where nothing is stored, the page says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import draw_sparse_coding
+from pages import DOCS, ROOT, write
+
+from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_recipe, voc_rows
+from minideconv.ablate.picture import draw
+from minideconv.ablate.results import markdown
+from minideconv.compare.results import markdown as comparison_tables
+from minideconv.data.voc_colors import VOC_CLASSES
+from minideconv.few_labels.picture import draw as draw_few_labels
+from minideconv.few_labels.results import markdown as few_labels_table
+from minideconv.tasks.segmentation.report import legend
+
+__all__ = ["write_all"]
+
+RESULTS = ROOT / "benchmarks" / "results"
+NOTHING = "No results are stored yet.\n"
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """Return what is in a results file; nothing if there is none."""
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def shown(found: dict[str, Any], table: Callable[[dict[str, Any]], str]) -> str:
+    """Return the table of results, or that there are none."""
+    return table(found) if found else NOTHING
+
+
+def write_all() -> None:
+    """Write all of these pages."""
+    write_ablations()
+    write_drawn_comparison()
+    write_few_labels()
+    write_photographs()
+    write_sparse_coding()
+
+
+def write_ablations() -> None:
+    """Write the table and the picture of the ablations."""
+    nothing = {"metric": "mean IoU", "seeds": 0, "results": []}
+    results = stored(RESULTS / "ablations.json") or nothing
+    write(DOCS / "generated" / "ablations-table.md", markdown(results))
+    write(DOCS / "generated" / "ablations.svg", draw(results))
+
+
+def write_drawn_comparison() -> None:
+    """Write the tables of a comparison on drawn pictures."""
+    found = stored(RESULTS / "compare_drawn.json")
+    write(DOCS / "generated" / "compare-drawn.md", shown(found, without_chapters))
+
+
+def write_few_labels() -> None:
+    """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
+    results = stored(RESULTS / "few_labels.json")
+    for name in ("shapes", "voc"):
+        found = results.get(name, {})
+        table = shown(found, lambda f: few_labels_table(f) + f"\nMade on {f['date']}.\n")
+        write(DOCS / "generated" / f"few-labels-{name}.md", table)
+        picture = draw_few_labels(found or {"metric": "", "results": []})
+        write(DOCS / "generated" / f"few-labels-{name}.svg", picture)
+
+
+def write_photographs() -> None:
+    """Write the tables of the comparison on photographs, and the commands that make them."""
+    results = stored(voc_rows.RESULTS)
+    for group in voc_recipe.GROUPS:
+        names = [name for name, row in voc_recipe.ROWS.items() if row.group == group]
+        text = voc_rows.listing(voc_recipe.DOCUMENTED, names)
+        write(DOCS / "generated" / f"photographs-{group}-commands.txt", text)
+        text = voc_rows.table(results, group)
+        write(DOCS / "generated" / f"photographs-{group}-table.md", text)
+    for name in ("comparison", "comparison-paper"):
+        found = results.get(name, {}).get("metrics", {})
+        write(DOCS / "generated" / f"photographs-{name}.md", shown(found, without_chapters))
+    found = stored(ensembles.RESULTS)
+    settings = shown(found, lambda f: ensembles.table(f) + f"\nMade on {f['date']}.\n")
+    write(DOCS / "generated" / "photographs-ensembles.md", settings)
+    write(DOCS / "generated" / "voc-legend.html", legend(VOC_CLASSES))
+    masks = stored(DOCS / "images" / "photographs-masks.json")
+    write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))
+
+
+def without_chapters(found: dict[str, Any]) -> str:
+    """Return a comparison's tables as Markdown that stands inside a chapter."""
+    _, _, text = comparison_tables(found).partition("\n\n")
+    return re.sub("^#+ (.*)$", r"**\1**", text, flags=re.MULTILINE)
+
+
+def gallery_table(about: dict[str, Any]) -> str:
+    """Return the lines of a gallery: each image's own mean IoU, and what the last row saw."""
+    *_, last = about["columns"]
+    heads = ["photograph", *about["columns"], f"seen by {last}"]
+    rows = [heads, ["---", *["---:"] * len(about["columns"]), "---"]]
+    for image in about["images"]:
+        ious = [f"{100 * image['rows'][name]['mean_iou']:.0f}" for name in about["columns"]]
+        seen = ", ".join(image["rows"][last]["classes"]) or "nothing"
+        rows.append([image["image"], *ious, seen])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def write_sparse_coding() -> None:
+    """Write the tables that were measured, and pictures made with the stored dictionary."""
+    for name, program in {"speed": sparse_coding, "restoration": sparse_restoration}.items():
+        write(
+            DOCS / "generated" / f"sparse-{name}.md", shown(stored(program.RESULTS), program.table)
+        )
+    write(DOCS / "generated" / "sparse-pictures.md", draw_sparse_coding.markdown())
+    for name, picture in draw_sparse_coding.draw().items():
+        path = DOCS / "generated" / name
+        if not path.exists() or path.read_bytes() != picture:
+            path.write_bytes(picture)
