@@ -90,7 +90,7 @@ def write_photographs() -> None:
         names = [name for name, row in voc_recipe.ROWS.items() if row.group == group]
         text = voc_rows.listing(voc_recipe.DOCUMENTED, names)
         write(DOCS / "generated" / f"photographs-{group}-commands.txt", text)
-        text = voc_rows.table(results, group)
+        text = voc_rows.table(results, group) if set(names) & set(results) else NOTHING
         write(DOCS / "generated" / f"photographs-{group}-table.md", text)
     for name in ("comparison", "comparison-paper"):
         found = results.get(name, {}).get("metrics", {})
