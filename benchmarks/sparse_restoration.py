@@ -241,11 +241,13 @@ def table(results: Mapping[str, Any]) -> str:
         lines = [_line(name, row, won) for (name, row), won in zip(rows.items(), wins, strict=True)]
         parts.append(f"{title}:\n\n{head}" + "\n".join(lines) + "\n")
     means = {name: float(np.mean(row["psnr"])) for name, row in results["denoising"].items()}
-    ahead = means["sparse coding"] - means["total variation"]
-    word = "more" if ahead > 0 else "less"
+    beside = []
+    for name in ("total variation", "non-local means"):
+        ahead = means["sparse coding"] - means[name]
+        beside.append(f"{abs(ahead):.2f} dB {'above' if ahead > 0 else 'below'} {name}")
     parts.append(
-        f"In the mean, denoising by sparse coding has {abs(ahead):.2f} dB {word} than total"
-        " variation.\n"
+        f"In the mean, denoising by sparse coding is {' and '.join(beside)} ({count} photographs,"
+        " no intervals).\n"
     )
     return "\n".join(parts)
 

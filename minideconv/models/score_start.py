@@ -1,7 +1,7 @@
 """A decoder that begins as an enlargement of coarse scores: `start_from_scores`.
 
 A decoder of random weights must first learn to bring the classes that fc7 sees through six layers
-and four unpoolings; with a few hundred photographs it does not get far. Here it begins with weights
+and four unpoolings; with a few hundred photographs it may not get far. Here it begins with weights
 that do this and no more: the network then scores about as well as the FCN-32s whose scores it was
 given, and what it learns from there on is detail. Its layers are the same, and no skip connection
 is added.
