@@ -280,6 +280,7 @@ def array_calls():
         "relu": lambda: ops.relu(x),
         "relu_backward": lambda: ops.relu_backward(big, x),
         "softmax": lambda: ops.softmax(x, 1),
+        "soft_threshold": lambda: ops.soft_threshold(x, 0.5),
         "softmax_backward": lambda: ops.softmax_backward(big, x, 1),
         "sync_batch_norm": lambda: ops.sync_batch_norm(x, *running, None, None, 0.1, 1e-5, comm),
         "sync_batch_norm_backward": lambda: ops.sync_batch_norm_backward(

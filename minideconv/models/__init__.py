@@ -6,9 +6,12 @@ wherever it is written (`register`).
 
 from __future__ import annotations
 
-from minideconv.models.autoencoder import SWWAE, Autoencoder, StackedReconstruction
+# In the order in which `--model` names them.
 from minideconv.models.deconvnet import DeconvNet, deconvnet
 from minideconv.models.fcn import FCN8s, FCN16s, FCN32s, fcn
+
+# isort: split
+from minideconv.models.autoencoder import SWWAE, Autoencoder, StackedReconstruction
 from minideconv.models.probe import Probe
 from minideconv.models.registry import MODELS, NetworkOptions, arguments, build, register
 from minideconv.models.trunk import Features, freeze, stages_of, trunk_parameters

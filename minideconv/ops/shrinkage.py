@@ -16,11 +16,12 @@ learning via the alternating direction method of multipliers" (2011), sections 3
 from __future__ import annotations
 
 from minideconv.backend import Array, get_xp
-from minideconv.backend.dispatch import accelerated
+from minideconv.backend.dispatch import accelerated, device_guard
 
 __all__ = ["admm_update", "fista_update", "reflect", "soft_threshold"]
 
 
+@device_guard
 def soft_threshold(x: Array, threshold: float) -> Array:
     """Return ``sign(x) max(|x| - threshold, 0)``, of any shape; NaN stays NaN.
 
@@ -34,6 +35,7 @@ def soft_threshold(x: Array, threshold: float) -> Array:
     return x - get_xp(x).clip(x, -threshold, threshold)
 
 
+@device_guard
 def reflect(x: Array, threshold: float) -> Array:
     """Return ``soft(x) - clip(x) = x - 2 clip(x)``, what ADMM's y - u is (see `admm_update`)."""
     y = get_xp(x).clip(x, -threshold, threshold)

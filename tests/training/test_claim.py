@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from minideconv import report, train
 from minideconv.errors import UsageError
 from minideconv.training.run.claim import existing_run, new_run
 from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.lock import run_lock
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -26,6 +28,7 @@ TINY = [
 # Prints that it is ready, reads a line, claims its folder, prints which, and reads a line.
 CLAIM = """
 import sys
+import threading
 from pathlib import Path
 from minideconv.errors import UsageError
 from minideconv.training.run.claim import new_run, existing_run
@@ -93,6 +96,25 @@ def test_of_runs_that_name_one_folder_one_gets_it(processes, tmp_path):
     assert len(refused) == 3
     for text in refused:
         assert f"{tmp_path / 'here'} is in use: process " in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fcntl is not on Windows")
+def test_a_holder_that_has_not_written_its_name_yet_is_waited_for(tmp_path):
+    import fcntl
+
+    with (tmp_path / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def name() -> None:
+            held.write("process 7 on elsewhere")
+            held.flush()
+
+        later = threading.Timer(0.05, name)
+        later.start()
+        expected = "is in use: process 7 on elsewhere is training"
+        with pytest.raises(UsageError, match=expected), run_lock(tmp_path):
+            pass
+        later.join()
 
 
 def test_a_run_that_another_process_trains_is_not_resumed(processes, tmp_path, capsys):

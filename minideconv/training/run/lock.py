@@ -17,6 +17,7 @@ import os
 import socket
 import stat
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,15 +92,24 @@ def _acquire(path: Path) -> int:
                 return descriptor
             os.close(descriptor)
             if error.errno in _HELD:
-                holder = "another process"
-                with contextlib.suppress(OSError, UnicodeDecodeError):
-                    holder = path.read_text(encoding="utf-8")[:200] or holder
                 raise UsageError(
-                    f"{path.parent} is in use: {holder} is training there; wait until it ends, or"
-                    " name another folder"
+                    f"{path.parent} is in use: {_holder(path)} is training there; wait until it"
+                    " ends, or name another folder"
                 ) from error
             raise
         os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    """Return what the holder has written; it has the lock a moment before it writes its name."""
+    for _ in range(100):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if text := path.read_text(encoding="utf-8")[:200]:
+                return text
+        if not path.exists():
+            break  # it has ended meanwhile
+        time.sleep(0.01)
+    return "another process"
 
 
 def _open(path: Path) -> int:
