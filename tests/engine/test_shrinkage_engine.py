@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minideconv import algorithm
+from minideconv import algorithm, use_compiled
 from minideconv.backend import parallel
 from minideconv.engine.cpu import shrinkage as engine
 from minideconv.ops import shrinkage
@@ -17,6 +17,14 @@ CASES = {
     "fista_update": (3, (0.3, 0.4, 0.7)),
     "admm_update": (2, (0.4, 1.8)),
 }
+
+
+@pytest.fixture(autouse=True)
+def with_kernels():
+    """Ask for them under every choice of the environment."""
+    before = use_compiled(True)
+    yield
+    use_compiled(before)
 
 
 def drawn(count, dtype, order):
