@@ -100,10 +100,12 @@ def _learn(run: Run, folder: Path, progress: Progress) -> int:
                 f"  oriented {int(oriented(run.filters).sum())}  left {format_seconds(seconds)}"
             )
         progress.work("learning", run.step, steps)
-        if last or run.step % run.settings.save_every == 0:
+        # Asked once, here: a signal may have come during the lines above.
+        stopped = stop.signal_number != 0
+        if stopped or run.step == steps or run.step % run.settings.save_every == 0:
             run.save(folder)
             saved = run.step
-        return not stop.signal_number
+        return not stopped
 
     with StopRequest() as stop:
         run.learn(steps, after)

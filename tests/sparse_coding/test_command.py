@@ -116,6 +116,24 @@ def test_a_run_that_was_stopped_goes_on_byte_for_byte(tmp_path, capsys, options,
     same_dictionary(whole, parts)
 
 
+def test_a_signal_that_comes_while_the_line_is_computed_loses_nothing(
+    tmp_path, capsys, monkeypatch
+):
+    look = Run.look
+
+    def stopped(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return look(self)
+
+    monkeypatch.setattr(Run, "look", stopped)
+    folder, out = draw(tmp_path / "pictures"), tmp_path / "out"
+    given = ["--steps", 12, "--save-every", 100, *SMALL, "-q"]
+    code, _, err = run(capsys, "learn", folder, "-o", out, *given)
+    assert code == 143
+    assert "saved after step 10;" in err
+    assert (out / "state.npz").exists()
+
+
 def test_a_killed_run_goes_on_from_the_last_save(tmp_path, monkeypatch):
     """No signal that it sees: what is on disk is whole, and the rest is done again."""
     folder = draw(tmp_path / "pictures")
