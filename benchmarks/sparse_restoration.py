@@ -12,7 +12,7 @@
    pixels, grey, with Gaussian noise of sigma 25, or without half of their pixels.
 
 The others are scikit-image's: total variation (`denoise_tv_chambolle`, run until it converges),
-non-local means (`denoise_nl_means`, patches of 5 and distance 6, told sigma) in place of BM3D, its
+non-local means (`denoise_nl_means`, patches of 5 and distance 6, given sigma) in place of BM3D, its
 relative that filters groups of patches and does better; `inpaint_biharmonic`.
 """
 

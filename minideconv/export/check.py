@@ -163,8 +163,8 @@ def second_look(
     if not names:
         return None
     outputs = [*model.outputs, *(Port(name, "int64", ("n", "c", "h", "w")) for name in names)]
-    told = OnnxModel(model.name, model.inputs, outputs, model.nodes, model.initialisers)
-    running = session(b"".join(told.message().parts), threads)
+    extended = OnnxModel(model.name, model.inputs, outputs, model.nodes, model.initialisers)
+    running = session(b"".join(extended.message().parts), threads)
     theirs, *indices = running.run(["scores", *names], {running.get_inputs()[0].name: given})
     counts: list[tuple[int, int, float]] = []
     with ExitStack() as stack:

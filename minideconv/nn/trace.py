@@ -226,8 +226,7 @@ class _Reader:
         tap = _only_tap(switches)
         if tap is None or x is None or any(pool is not None for pool in pools):
             raise UsageError(
-                f"trace: max_unpool2d of {self.title} has switches that no pooling of this forward"
-                " has made"
+                f"trace: max_unpool2d of {self.title} has switches of no pooling of this forward"
             )
         # One pixel of each window: a transposed convolution with a single 1 for each channel.
         one = switches[0]
