@@ -15,7 +15,7 @@ from minideconv.functional.batch_norm import (
     batch_norm_relu_pool,
     sync_batch_norm,
 )
-from minideconv.functional.convolution import conv2d, conv_transpose2d, linear
+from minideconv.functional.convolution import conv2d, conv2d_weight_grad, conv_transpose2d, linear
 from minideconv.functional.losses import cross_entropy
 from minideconv.functional.pointwise import dropout, log_softmax, relu, softmax
 from minideconv.functional.pooling import avg_pool2d, max_pool2d, max_unpool2d
@@ -27,6 +27,7 @@ __all__ = [
     "batch_norm_relu",
     "batch_norm_relu_pool",
     "conv2d",
+    "conv2d_weight_grad",
     "conv_transpose2d",
     "cross_entropy",
     "dropout",

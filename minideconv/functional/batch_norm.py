@@ -10,7 +10,9 @@ from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import Array
 from minideconv.backend.dispatch import device_guard
 from minideconv.functional.arguments import Grads, Needs, data_of
-from minideconv.functional.pooling import pool_options
+from minideconv.functional.batch_norm_gradients import batch_norm_gradients
+from minideconv.functional.pooling import max_pool2d_transpose, pool_options
+from minideconv.ops.batch_norm import BatchNormSaved, normalize
 from minideconv.ops.geometry import IntPair
 from minideconv.ops.switches import Switches
 
@@ -51,7 +53,13 @@ def batch_norm(
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array | None) -> Grads:
         return ops.batch_norm_backward(dy, x_data, saved, weight_data, from_batch)
 
-    return record("batch_norm", y, (x, weight, bias), backward, (x, weight), options, fresh=True)
+    def differentiable(
+        dy: Tensor, needs: Needs, x: Tensor, weight: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        return batch_norm_gradients(dy, x, weight, saved, from_batch, eps)
+
+    inputs = (x, weight, bias)
+    return record("batch_norm", y, inputs, backward, (x, weight), options, True, differentiable)
 
 
 def batch_norm_relu(
@@ -74,8 +82,20 @@ def batch_norm_relu(
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
         return ops.batch_norm_relu_backward(dy, x_data, saved, weight_data, bias_data, from_batch)
 
+    def differentiable(
+        dy: Tensor, needs: Needs, x: Tensor, weight: Tensor | None, bias: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        dy = dy * _passed(x, saved, weight, bias)
+        return batch_norm_gradients(dy, x, weight, saved, from_batch, eps)
+
     inputs = (x, weight, bias)
-    return record("batch_norm_relu", y, inputs, backward, inputs, options, fresh=True)
+    return record("batch_norm_relu", y, inputs, backward, inputs, options, True, differentiable)
+
+
+def _passed(x: Tensor, saved: BatchNormSaved, weight: Any, bias: Any) -> Array:
+    """Return where the ReLU behind batch normalisation lets gradients pass: bool, x's shape."""
+    passed: Array = normalize(x.data, saved, data_of(weight), data_of(bias)) > 0
+    return passed
 
 
 def batch_norm_relu_pool(
@@ -113,8 +133,21 @@ def batch_norm_relu_pool(
             dy, switches, x_data, saved, weight_data, bias_data, from_batch
         )
 
+    def differentiable(
+        dy: Tensor,
+        needs: Needs,
+        switches: Switches,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+    ) -> tuple[Tensor | None, ...]:
+        (dy,) = max_pool2d_transpose(dy, needs, switches)
+        dy = dy * _passed(x, saved, weight, bias)
+        return batch_norm_gradients(dy, x, weight, saved, from_batch, eps)
+
     inputs = (x, weight, bias)
-    return record(op, y, inputs, backward, (switches, *inputs), options, fresh=True), switches
+    kept = (switches, *inputs)
+    return record(op, y, inputs, backward, kept, options, True, differentiable), switches
 
 
 def sync_batch_norm(

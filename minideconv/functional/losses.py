@@ -7,9 +7,11 @@ from typing import Any, Literal
 import numpy as np
 
 from minideconv import ops
-from minideconv.autograd import Tensor, record
+from minideconv.autograd import Node, Tensor, record
+from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
 from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.pointwise import log_softmax, record_log_softmax
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 
 __all__ = ["cross_entropy"]
@@ -41,6 +43,31 @@ def cross_entropy(
     def backward(dloss: Array, needs: Needs, saved: Saved, *logits_data: Array) -> Grads:
         return (ops.cross_entropy_backward(dloss, saved, **options),)
 
+    source = logits._node or logits  # without the scores themselves, which need not be kept
+
+    def differentiable(dloss: Tensor, needs: Needs, saved: Saved, *logits: Tensor) -> tuple[Tensor]:
+        log_probs = log_softmax(logits[0], 1) if logits else _log_probs(saved, source)
+        return (_cross_entropy_backward(dloss, log_probs, options),)
+
     # Where the scores themselves are saved, they must not change meanwhile.
     kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
-    return record("cross_entropy", loss, (logits,), backward, kept, options, fresh=True)
+    return record("cross_entropy", loss, (logits,), backward, kept, options, True, differentiable)
+
+
+def _log_probs(array: Any, source: Node | Tensor) -> Tensor:
+    """Return the log-probabilities that were kept as what they are: log softmax of the scores."""
+    scores = with_history(array, [0], source)  # of these, only where they came from is used
+    return record_log_softmax(array, scores, 1)
+
+
+def _cross_entropy_backward(dloss: Tensor, log_probs: Tensor, options: dict[str, Any]) -> Tensor:
+    """Return ``(softmax(z) sum(q) - q) dloss``, by recorded operations; see `ops.cross_entropy`."""
+    xp, p = get_xp(log_probs.data), log_probs.exp()
+    # What the targets put on each class, and the divisor of a mean: where all probabilities are 0,
+    # the gradient is -q.
+    nowhere = xp.full_like(log_probs.data, -xp.inf)
+    ones = xp.ones_like(dloss.data)
+    q = -ops.cross_entropy_backward(ones, nowhere, **options)
+    if options["reduction"] == "none":
+        dloss = dloss.reshape(dloss.shape[0], 1, *dloss.shape[1:])
+    return (p * q.sum(axis=1, keepdims=True) - q) * dloss

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from minideconv import ops
 from minideconv.autograd import Tensor, is_grad_enabled, record
+from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array
 from minideconv.functional.arguments import Grads, Needs
 from minideconv.ops.geometry import IntPair, pairs
 from minideconv.ops.switches import Switches
 
-__all__ = ["avg_pool2d", "max_pool2d", "max_unpool2d", "pool_options"]
+__all__ = ["avg_pool2d", "max_pool2d", "max_pool2d_transpose", "max_unpool2d", "pool_options"]
 
 
 def max_pool2d(
@@ -37,8 +38,21 @@ def max_pool2d(
     def backward(dy: Array, needs: Needs, switches: Switches) -> Grads:
         return (ops.max_pool2d_backward(dy, switches),)
 
-    pooled = record("max_pool2d", y, (x,), backward, (switches,), options, fresh=True)
+    saved = (switches,)
+    pooled = record("max_pool2d", y, (x,), backward, saved, options, True, max_pool2d_transpose)
     return (pooled, switches) if return_switches else pooled
+
+
+def max_pool2d_transpose(dy: Tensor, needs: Needs, switches: Switches) -> tuple[Tensor]:
+    """Send gradients to the switches; with the switches given, pooling gathers: a linear map."""
+    return (
+        linear_map(
+            "max_pool2d_backward",
+            dy,
+            lambda values: ops.max_pool2d_backward(values, switches),
+            lambda planes: ops.max_unpool2d_backward(planes, switches, "add"),
+        ),
+    )
 
 
 def pool_options(op: str, kernel_size: Any, stride: Any, **others: Any) -> dict[str, Any]:
@@ -53,11 +67,20 @@ def max_unpool2d(
     """Put each value back where its maximum was, zeros elsewhere; see `ops.max_unpool2d`."""
     y = ops.max_unpool2d(x.data, switches, duplicates)
 
+    def transpose(dy: Array) -> Array:
+        return ops.max_unpool2d_backward(dy, switches, duplicates)
+
     def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.max_unpool2d_backward(dy, switches, duplicates),)
+        return (transpose(dy),)
+
+    def differentiable(dy: Tensor, needs: Needs) -> tuple[Tensor]:
+        def forward(x: Array) -> Array:
+            return ops.max_unpool2d(x, switches, duplicates)
+
+        return (linear_map("max_unpool2d_backward", dy, transpose, forward),)
 
     options = {"switches": switches, "duplicates": duplicates}
-    return record("max_unpool2d", y, (x,), backward, (), options, fresh=True)
+    return record("max_unpool2d", y, (x,), backward, (), options, True, differentiable)
 
 
 def avg_pool2d(
@@ -74,7 +97,16 @@ def avg_pool2d(
     size = (x.shape[-2], x.shape[-1])
     y = ops.avg_pool2d(x.data, **options)
 
-    def backward(dy: Array, needs: Needs) -> Grads:
-        return (ops.avg_pool2d_backward(dy, size, **options),)
+    def transpose(dy: Array) -> Array:
+        return ops.avg_pool2d_backward(dy, size, **options)
 
-    return record("avg_pool2d", y, (x,), backward, (), options, fresh=True)
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (transpose(dy),)
+
+    def differentiable(dy: Tensor, needs: Needs) -> tuple[Tensor]:
+        def forward(x: Array) -> Array:
+            return ops.avg_pool2d(x, **options)
+
+        return (linear_map("avg_pool2d_backward", dy, transpose, forward),)
+
+    return record("avg_pool2d", y, (x,), backward, (), options, True, differentiable)
