@@ -99,5 +99,4 @@ def check_second_gradients(
             for tensor in tensors
         ]  # fmt: skip
 
-    options = {"seed": seed, "directions": directions}
-    return check_gradients(forward, point, backward, **options, rtol=rtol)
+    return check_gradients(forward, point, backward, seed=seed, directions=directions, rtol=rtol)

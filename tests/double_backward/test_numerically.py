@@ -202,6 +202,16 @@ def test_batch_norm(name, mode, affine, shape):
     check_second_gradients(function, [x, weight, bias])
 
 
+def test_third_derivative_of_batch_norm():
+    dy = normal(3, 4, 2, 3)
+
+    def gradient(x, weight):
+        y = F.batch_norm(x, None, None, weight, training=True)
+        return grad(y, x, dy, create_graph=True)[0]
+
+    check_second_gradients(gradient, [normal(3, 4, 2, 3, seed=1), normal(4, seed=2)])
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (2, 3, 2, 3)])
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
