@@ -363,6 +363,27 @@ TESTED = {
     "sync_batch_norm",
 }
 
+# In tests/oracles/test_torch_layers.py and test_torch_more_losses.py, with their gradients.
+TESTED |= {
+    "adaptive_avg_pool2d",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "dice_loss",
+    "dropout2d",
+    "focal_loss",
+    "group_norm",
+    "instance_norm",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "mse_loss",
+    "nll_loss",
+    "pixel_shuffle",
+    "sigmoid",
+    "softplus",
+    "tanh",
+}
+
 
 @pytest.mark.cpu  # names
 def test_every_function_is_tested_here():

@@ -8,9 +8,11 @@ import numpy as np
 
 from minideconv import ops
 from minideconv.autograd import Node, Tensor, record
+from minideconv.autograd.broadcasting import as_tensor
 from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
 from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, record_log_softmax
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 
@@ -27,10 +29,14 @@ def cross_entropy(
 ) -> Tensor:
     """Return ``-log softmax(logits)[target]``, averaged over the labels that count.
 
-    See `ops.cross_entropy`. Neither the target nor the class weights receive a gradient.
+    See `ops.cross_entropy`. Neither labels nor class weights receive a gradient. A target of floats
+    (N, C, ...), as PyTorch takes it too, holds the classes' probabilities q: then the loss is
+    ``-sum_c w_c q_c log softmax(z)_c``, smoothed likewise, and its mean is over the pixels.
     """
     labels = data_of(target)
     labels = np.asarray(labels) if get_xp(labels) is np else labels
+    if labels.dtype.kind == "f":
+        return _against_probabilities(logits, target, weight, reduction, label_smoothing)
     options: dict[str, Any] = {
         "target": labels,
         "weight": data_of(weight),
@@ -52,6 +58,32 @@ def cross_entropy(
     # Where the scores themselves are saved, they must not change meanwhile.
     kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
     return record("cross_entropy", loss, (logits,), backward, kept, options, True, differentiable)
+
+
+def _against_probabilities(
+    logits: Tensor, target: Any, weight: Any, reduction: Reduction, label_smoothing: float
+) -> Tensor:
+    check_reduction("cross_entropy", reduction)
+    target = as_tensor(target)
+    if target.shape != logits.shape or logits.ndim < 2:
+        raise ValueError(
+            f"cross_entropy: a target of floats holds a probability for each class, and has shape "
+            f"{target.shape}; it must be that of the logits, {logits.shape}"
+        )
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"cross_entropy: label_smoothing is {label_smoothing}; it must be in [0, 1]"
+        )
+    classes = logits.shape[1]
+    q = target.astype(logits.dtype)
+    if label_smoothing > 0:
+        q = q * (1.0 - label_smoothing) + label_smoothing / classes
+    if weight is not None:
+        q = q * as_tensor(weight).astype(logits.dtype).reshape(classes, *(1,) * (logits.ndim - 2))
+    losses = -(q * log_softmax(logits, 1)).sum(1)
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
 
 
 def _log_probs(array: Any, source: Node | Tensor) -> Tensor:

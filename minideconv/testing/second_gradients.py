@@ -76,7 +76,7 @@ def check_second_gradients(
             [np.zeros(x.size) if dx is None else as_numpy(dx).ravel() for x, dx in pairs]
         )
 
-    # With gradients wanted, so that `function` may itself ask for some: then a third one is checked.
+    # Gradients are wanted, so that `function` may ask for some itself; then third ones are checked.
     once = function(*(None if a is None else Tensor(a.copy(), requires_grad=True) for a in given))
     dy = np.random.default_rng([seed, 0xD2]).standard_normal(once.shape)
     point = [*given, dy]

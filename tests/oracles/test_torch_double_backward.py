@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_orders import close, compare
 
-from minideconv import Tensor, grad, nn, optim
+from minideconv import Tensor, grad, nn, no_grad, optim
 from minideconv import functional as F
 from minideconv.testing import conv_geometries, pool_geometries, seeds, values
 
@@ -18,50 +19,6 @@ GEOMETRIES = 100  # at least so many of each, whatever the profile
 
 def many(test):
     return settings(max_examples=max(GEOMETRIES, settings().max_examples))(test)
-
-
-def close(ours, theirs, what=""):
-    if theirs is None:
-        assert ours is None or not ours.numpy().any(), what
-        return
-    want = theirs.detach().numpy()
-    have = np.zeros_like(want) if ours is None else ours.numpy()
-    scale = max(1.0, float(np.abs(want).max(initial=0)))
-    np.testing.assert_allclose(have, want, rtol=1e-9, atol=1e-10 * scale, err_msg=what)
-
-
-def compare(torch, function, reference, arrays, seed, orders=3):
-    """Compare the gradients by all arrays and cotangents of order 1, 2, ... ``orders``.
-
-    Each order's result is contracted with a random cotangent, which is an argument from then on.
-    """
-    ours = [Tensor(a.copy(), requires_grad=True) for a in arrays if a is not None]
-    theirs = [torch.tensor(a, requires_grad=True) for a in arrays if a is not None]
-    y, y_ref = [function(*_with_gaps(ours, arrays))], [reference(*_with_gaps(theirs, arrays))]
-    for order in range(1, orders + 1):
-        close(y[0], y_ref[0], f"result of order {order - 1}")
-        sent = [values(tuple(t.shape), seed + 10 * order + i, "normal") for i, t in enumerate(y)]
-        ours += (dy := [Tensor(a.copy(), requires_grad=True) for a in sent])
-        theirs += (dy_ref := [torch.tensor(a, requires_grad=True) for a in sent])
-        last = order == orders
-        inputs, inputs_ref = ours[: -len(dy)], theirs[: -len(dy)]
-        found = grad(y, inputs, dy, create_graph=not last, allow_unused=True)
-        found_ref = torch.autograd.grad(
-            y_ref, inputs_ref, dy_ref, create_graph=not last, allow_unused=True
-        )
-        for i, (mine, its) in enumerate(zip(found, found_ref, strict=True)):
-            close(mine, its, f"gradient of order {order} by argument {i}")
-        pairs = [
-            (mine, its)
-            for mine, its in zip(found, found_ref, strict=True)
-            if mine is not None and its is not None and mine.requires_grad and its.requires_grad
-        ]
-        y, y_ref = ([pair[side] for pair in pairs] for side in (0, 1))
-
-
-def _with_gaps(tensors, arrays):
-    rest = iter(tensors)
-    return [None if array is None else next(rest) for array in arrays]
 
 
 # ---- one operation at a time ---------------------------------------------------------------------
@@ -272,14 +229,13 @@ def twins(torch, layers):
         lib.Sequential(*(getattr(lib, name)(*args, **options) for name, args, options in layers))
         for lib in (nn, torch.nn)
     )
+    ours.to(dtype=np.float64)
     theirs.double()
     for number, (mine, its) in enumerate(zip(ours.parameters(), theirs.parameters(), strict=True)):
-        mine.data = values(mine.shape, 30 + number, "normal") * 0.5
-        its.data = torch.tensor(mine.data.copy())
-    for module in ours.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean = module.running_mean.astype("float64")
-            module.running_var = module.running_var.astype("float64")
+        start = values(mine.shape, 30 + number, "normal") * 0.5
+        with no_grad():
+            mine[...] = start
+        its.data = torch.tensor(start)
     return ours, theirs
 
 
