@@ -214,7 +214,9 @@ def _gather_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -
 def _differentiable(backward: Any) -> Any:
     """Return the backward of `getitem` on Tensors: its own backward takes the elements again."""
 
-    def on_tensors(g: Tensor, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Tensor]:
+    def on_tensors(
+        g: Tensor, needs: Any, index: Any, shape: tuple[int, ...], *_: Any
+    ) -> tuple[Tensor]:
         def put_back(a: Array) -> Array:
             (dx,) = backward(a, needs, index, shape)
             return dx

@@ -51,8 +51,11 @@ def cross_entropy(
 
     source = logits._node or logits  # without the scores themselves, which need not be kept
 
-    def differentiable(dloss: Tensor, needs: Needs, saved: Saved, *logits: Tensor) -> tuple[Tensor]:
-        log_probs = log_softmax(logits[0], 1) if logits else _log_probs(saved, source)
+    def differentiable(dloss: Tensor, needs: Needs, saved: Saved, *watched: Any) -> tuple[Tensor]:
+        if isinstance(saved, CrossEntropySaved):
+            log_probs = log_softmax(watched[-1], 1)
+        else:
+            log_probs = _log_probs(saved, source)
         return (_cross_entropy_backward(dloss, log_probs, options),)
 
     # Where the scores themselves are saved, they must not change meanwhile.

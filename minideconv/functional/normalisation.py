@@ -83,7 +83,7 @@ def layer_norm(
 
     Parameters
     ----------
-    x : Tensor, shape (..., *normalized_shape)
+    x : Tensor, whose shape ends in `normalized_shape`
     normalized_shape : int or sequence of int
     weight, bias : Tensor of that shape, optional
         Scale and shift of each place afterwards.
