@@ -18,7 +18,7 @@ from minideconv.nn.utils import device_of_module
 from minideconv.segmentation import Ensemble, InstanceSegmenter, Predictor, Segmenter
 from minideconv.tasks import Segmentation
 from minideconv.tasks.segmentation.task import TrainedSegmenter
-from minideconv.training.run.trained import load_trained
+from minideconv.training.run.trained import load_alone
 
 __all__ = ["BUDGET", "Member", "load_members", "not_in_common", "products_per_image"]
 
@@ -113,9 +113,7 @@ def load_members(
     UsageError
         If one does not segment, or its classes are not those of the first.
     """
-    found: list[Any] = [
-        load_trained(path, device, which, batch_size, **inference) for path in paths
-    ]
+    found: list[Any] = [load_alone(path, device, which, batch_size, **inference) for path in paths]
     for each in found:
         if not isinstance(each.task, Segmentation):
             task = tasks.of_config(each.header["config"]).name
@@ -125,6 +123,7 @@ def load_members(
             )
         if wrong := found[0].task.ensemble_mismatch(each.task):
             raise UsageError(f"{each.path} {wrong}")
+    found[0].inference.check_networks([each.header["model"]["name"] for each in found])
     titles = [models.MODELS[each.header["model"]["name"]].title for each in found]
     return [Member(name, each) for name, each in zip(_names(titles, paths), found, strict=True)]
 

@@ -123,6 +123,13 @@ def test_runs_by_name_give_the_same_numbers(trained, tmp_path):
     assert list(found["rows"]) == ["FCN-8s", "DeconvNet", "ensemble"]
     for each in found["networks"]:
         assert each["multiply_accumulates_per_image"] == 2 * each["multiply_accumulates"]
+    few = ["--proposals", "3", "--proposals-by", "sliding-windows", "--proposals-for", "deconvnet"]
+    assert main([*runs, *FAST, "-o", str(tmp_path), "--overwrite", "--no-crf", *few]) == 0
+    windows = {
+        each["name"]: each["multiply_accumulates_per_image"] // each["multiply_accumulates"]
+        for each in read(tmp_path)["networks"]
+    }
+    assert windows == {"FCN-8s": 1, "DeconvNet": 3}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +146,10 @@ def test_runs_by_name_give_the_same_numbers(trained, tmp_path):
         (["--no-crf", "--crf", "default"], "--crf is about the CRF that --no-crf leaves out"),
         (["--crf", "no.json"], "--crf is neither default"),
         (["--epochs", "-1"], "--epochs is -1; it must be >= 0"),
+        (
+            ["RUN", "RUN", "--proposals", "3", "--proposals-for", "deconvnet"],
+            "--proposals-for names 'deconvnet', but what is loaded is fcn8s",
+        ),
         (["nowhere", "there"], "nowhere: no such run folder or checkpoint"),
     ],
 )
