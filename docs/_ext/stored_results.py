@@ -5,6 +5,7 @@
 - ``generated/few-labels-*``: few_labels.json;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
+- ``generated/proposals*``: what networks gain by proposals, from results/proposals;
 - ``generated/sparse-*``: sparse coding.
 
 Where nothing is stored, the page says so.
@@ -21,7 +22,7 @@ from typing import Any
 import draw_sparse_coding
 from pages import DOCS, ROOT, write
 
-from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_recipe, voc_rows
+from benchmarks import ensembles, proposals, sparse_coding, sparse_restoration, voc_recipe, voc_rows
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
@@ -55,6 +56,7 @@ def write_all() -> None:
     write_drawn_comparison()
     write_few_labels()
     write_photographs()
+    write_proposals()
     write_sparse_coding()
 
 
@@ -119,6 +121,21 @@ def gallery_table(about: dict[str, Any]) -> str:
         seen = ", ".join(image["rows"][last]["classes"]) or "nothing"
         rows.append([image["image"], *ious, seen])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def write_proposals() -> None:
+    """Write a table and a picture for each network of which `benchmarks.proposals` is stored."""
+    texts = []
+    for path in sorted((RESULTS / "proposals").glob("*.json")):
+        found = stored(path)
+        picture = f"proposals-{path.stem}.png"
+        proposals.plot(found, DOCS / "generated" / picture)
+        texts.append(
+            f"**{found['network']}**, {found['images']} images of {found['data']},"
+            f" {found['date']}:\n\n{proposals.table(found)}\n"
+            f"![Mean IoU against the number of windows](generated/{picture})\n"
+        )
+    write(DOCS / "generated" / "proposals.md", "\n".join(texts) or NOTHING)
 
 
 def write_sparse_coding() -> None:
