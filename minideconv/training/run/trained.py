@@ -9,6 +9,7 @@ from typing import Any
 from minideconv import models, tasks
 from minideconv.backend import Device, as_device, describe_device
 from minideconv.errors import CheckpointError, UsageError
+from minideconv.interop.finite import check_finite
 from minideconv.nn import Module
 from minideconv.tasks import Task, Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
@@ -49,7 +50,7 @@ def load_trained(
         If the device is not there.
     UsageError
         If the network's task is not registered, a setting is not the task's or not legal, or the
-        networks of an ensemble do not fit together.
+        networks of an ensemble do not fit together or are not different.
 
     Examples
     --------
@@ -64,6 +65,10 @@ def load_trained(
     settings = tasks.inference_of(type(task), inference)
     predictors = [task.predictor(network, int(header["input_size"]), settings, batch_size)]
     others = tuple(find_checkpoint(each, prefer) for each in ensemble)
+    files = [each.resolve() for each in (found, *others)]
+    for each, file in zip(others, files[1:], strict=True):
+        if files.count(file) > 1:
+            raise UsageError(f"{each} is in the ensemble twice; name each network once")
     for other in others:
         its_task, its_network, its_header = load_network(other, found_device)
         if wrong := task.ensemble_mismatch(its_task):
@@ -75,13 +80,15 @@ def load_trained(
     return task.trained(found, task, predictor, header, found_device, name, settings, others)
 
 
-def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
+def load_network(
+    path: Path, device: Device, finite: bool = True
+) -> tuple[Task, Module, dict[str, Any]]:
     """Load one checkpoint: its task, its network in evaluation mode, and its header.
 
     Raises
     ------
     CheckpointError, UsageError
-        As `load_trained`.
+        As `load_trained`; with `finite` also if a weight is NaN or infinite.
     """
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
@@ -97,6 +104,8 @@ def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, An
             f"build ({error})"
         ) from error
     check_model_state(network.state_dict(), checkpoint.model_state, path)
+    if finite:
+        check_finite(checkpoint.model_state, f"checkpoint {path}")
     network.load_state_dict(checkpoint.model_state)
     network.to(device).eval()
     return task, network, header
