@@ -90,7 +90,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     group = parser.add_argument_group("training, where no RUN is named")
     group.add_argument("--networks", metavar="NAME|FILE", nargs="+", default=None,
-                       action=command_line.Distinct,
                        help="networks by name, or by a TOML file of settings as --config of a "
                        f"training run takes [{' '.join(NETWORKS)}]")  # fmt: skip
     group.add_argument("--seeds", metavar="N,...", default=None,

@@ -112,7 +112,7 @@ class Task(ABC):
         """
         if stage != "whole":
             # The setting's own value: `stage` is one of the two that "both" stands for.
-            wrong = f"is {config.stage!r}; with the task {self.name} it must be 'whole'"
+            wrong = f"is {config.stage!r}; with the task {self.name} it must be whole"
             raise refusal(lambda name: f"{name('stage')} {wrong}")
         return data
 

@@ -24,7 +24,8 @@ def options_of(program: str, arguments: Sequence[str]) -> set[str]:
     module = importlib.import_module(name)
     if not hasattr(module, "make_parser"):
         module = importlib.import_module(f"{name}.__main__")
-    makers = {"train": [lambda m=m: module.make_parser(m) for m in MODELS]}
+    # The one program whose parser is no function of its own has no options.
+    makers = {"report": [], "train": [lambda m=m: module.make_parser(m) for m in MODELS]}
     makers["few_labels"] = [
         lambda n=n, d=d: module.make_parser(n, d)
         for n in ("deconvnet", "probe")
@@ -48,15 +49,9 @@ def _options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> set[s
 
 
 def foreign_options(program: str, sentence: str, arguments: Sequence[str]) -> list[str]:
-    """Return the options in a sentence that the program has not; other programs' commands count not.
-
-    >>> foreign_options(
-    ...     "minideconv.weights", "give --overwrite, or run python -m x --y", ["convert"]
-    ... )
-    []
-    """
+    """Return the options in a sentence that the program has not, but for commands to be typed."""
     own = re.sub(r"(python3? -m|mpiexec|pip) [^;]*", "", sentence)
-    named = set(re.findall(r"(?<![\\w-])--[a-z][a-z0-9-]*", own))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", own))
     # What the user typed comes back as it is.
     named -= {each.partition("=")[0] for each in arguments}
     return sorted(named - options_of(program, arguments)) if named else []
