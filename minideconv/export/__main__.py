@@ -23,7 +23,6 @@ from minideconv.export.onnx import onnx_model
 from minideconv.export.onnx_model import OPSET_VERSION, OnnxModel, write_model
 from minideconv.export.processing import LAYOUTS, POSTPROCESSING, Preprocessing
 from minideconv.files.outputs import check_outputs
-from minideconv.interop.finite import check_finite
 from minideconv.nn import Module
 from minideconv.settings import command_line
 from minideconv.training.enough_memory import check_network_memory
@@ -108,9 +107,8 @@ def _main(arguments: Sequence[str]) -> int:
     check_outputs([output], output.parent, options.overwrite, [found], "--onnx")
     photographs = [read_image(Path(path)) for path in options.check or ()]
     cpu = as_device("cpu")
-    _, network, header = load_network(found, cpu, finite=False)
-    if not options.allow_non_finite:
-        check_finite(network.arrays(), f"checkpoint {found}", "--allow-non-finite")
+    finite = not options.allow_non_finite
+    _, network, header = load_network(found, cpu, finite, "--allow-non-finite")
     preprocessing = None
     if options.with_preprocessing:
         about = header.get("normalization", {})

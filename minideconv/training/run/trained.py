@@ -81,14 +81,15 @@ def load_trained(
 
 
 def load_network(
-    path: Path, device: Device, finite: bool = True
+    path: Path, device: Device, finite: bool = True, unless: str = ""
 ) -> tuple[Task, Module, dict[str, Any]]:
     """Load one checkpoint: its task, its network in evaluation mode, and its header.
 
     Raises
     ------
     CheckpointError, UsageError
-        As `load_trained`; with `finite` also if a weight is NaN or infinite.
+        As `load_trained`; with `finite` also if a weight is NaN or infinite, where the option
+        `unless` is not given.
     """
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
@@ -105,7 +106,7 @@ def load_network(
         ) from error
     check_model_state(network.state_dict(), checkpoint.model_state, path)
     if finite:
-        check_finite(checkpoint.model_state, f"checkpoint {path}")
+        check_finite(checkpoint.model_state, f"checkpoint {path}", unless)
     network.load_state_dict(checkpoint.model_state)
     network.to(device).eval()
     return task, network, header
