@@ -140,7 +140,7 @@ def _train(config: TrainConfig) -> None:
     run = RunFolder(config.output_dir or "")
     if not run.is_run():
         with new_run(config.data, run.path) as claimed:
-            _train(config, claimed)
+            _session(config, claimed)
         return
     saved = json.loads(run.config.read_text(encoding="utf-8"))
     for name, setting in TrainConfig.settings(config.model).items():
@@ -153,9 +153,9 @@ def _train(config: TrainConfig) -> None:
     if not run.evaluation.exists():
         checkpoint = find_checkpoint(run.path, prefer="last")
         with existing_run(checkpoint) as claimed:
-            _train(config, claimed, checkpoint)
+            _session(config, claimed, checkpoint)
 
 
-def _train(config: TrainConfig, run: RunFolder, checkpoint: Path | None = None) -> None:
+def _session(config: TrainConfig, run: RunFolder, checkpoint: Path | None = None) -> None:
     with by_setting_names(f"network {config.model}"):
         run_session(config, run, checkpoint)
