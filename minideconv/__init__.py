@@ -6,6 +6,10 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from minideconv.settings import starting
+
+starting.begin()  # before the imports that take long
+
 from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
 from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad

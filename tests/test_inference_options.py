@@ -231,7 +231,8 @@ def test_proposals_are_computed_once_for_all_networks_and_sizes(runs, monkeypatc
         return sliding_windows(*image.shape[:2])
 
     monkeypatch.setattr(predictors, "edge_boxes", counted)
-    trained = load_trained(runs / "two", ensemble=[runs / "two"], proposals=2, scales="32,48")
+    other = runs / "two" / "checkpoints" / "last.npz"
+    trained = load_trained(runs / "two", ensemble=[other], proposals=2, scales="32,48")
     images = np.random.default_rng(5).integers(0, 256, (3, 40, 52, 3), dtype=np.uint8)
     assert len(list(trained.segmenter.labels_of(images))) == 3
     assert calls == [(40, 52, 3)] * 3

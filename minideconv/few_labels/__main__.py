@@ -15,7 +15,7 @@ from minideconv.few_labels.folder import Folder
 from minideconv.few_labels.plan import NETWORKS, STARTS, FewLabels, PretextSettings
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
-from minideconv.settings.setting import Setting, option_name
+from minideconv.settings.setting import Setting
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock
@@ -92,8 +92,10 @@ def make_parser(network: str = "deconvnet", data: str = "shapes") -> argparse.Ar
     parser = command_line.make_parser("few_labels", _DESCRIPTION, epilog=_EPILOG)
     _add_first(parser)
     parser.add_argument("--labels", metavar="N", nargs="+", type=command_line.positive,
+                        action=command_line.Distinct,
                         help="numbers of labelled images [10 50 100 220]")  # fmt: skip
     parser.add_argument("--starts", metavar="NAME", nargs="+", choices=tuple(STARTS),
+                        action=command_line.Distinct,
                         help=f"of {', '.join(STARTS)} [all; imagenet with voc]")  # fmt: skip
     parser.add_argument("--seeds", metavar="N", type=command_line.positive,
                         help="how often each is trained, 2 or more [3]")  # fmt: skip
@@ -122,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = command_line.make_parser("few_labels", _DESCRIPTION, add_help=False)
     _add_first(first)
     chosen, _ = first.parse_known_args(arguments)
     network, data = chosen.network or "deconvnet", chosen.data or "shapes"
@@ -166,16 +168,20 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: Mapping[str, An
     """Return the set of a folder, perhaps with more seeds, and elsewhere computed."""
     planned = folder.read_set()
     settings = TrainConfig.settings(planned.base.model)
-    for name in ("network", "data", "labels", "starts", "output"):
-        if getattr(options, name) is not None:
-            raise UsageError(f"--resume {folder.path}: the set is what it is; leave --{name} out")
-    for name in given:
-        # Those that training may change when it goes on, but for its length.
+    if options.output is not None:
+        raise UsageError(f"--resume {folder.path}: the set stays there; leave --output out")
+    own = {**planned.base.to_dict(), **dataclasses.asdict(planned.pretext)}
+    own |= {"network": own["model"], "labels": planned.labels, "starts": planned.starts}
+    asked = {
+        name: (own[name], getattr(options, name))
+        for name in ("network", "data", "labels", "starts")
+        if getattr(options, name) is not None
+    }
+    for name, value in given.items():
+        # Training may change some when it goes on, but not its length here.
         if name not in settings or not settings[name].resume or name == "epochs":
-            raise UsageError(
-                f"--resume {folder.path}: {option_name(name)} cannot change in a set; start a new"
-                " one for that"
-            )
+            asked[name] = (own.get(name), value)
+    folder.refuse_changes(asked)
     seeds = options.seeds or planned.seeds
     if seeds < planned.seeds:
         raise UsageError(

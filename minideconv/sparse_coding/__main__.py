@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minideconv.settings.command_line import HelpFormatter, run_program
+from minideconv.settings.command_line import HelpFormatter, natural, run_program
+from minideconv.settings.command_line import make_parser as program_parser
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options
 from minideconv.settings.setting import Setting
-from minideconv.sparse_coding.settings import CodingSettings, LearnSettings
+from minideconv.sparse_coding.settings import MOST, CodingSettings, LearnSettings
 
 __all__ = ["main"]
 
@@ -40,13 +41,7 @@ def machine_options() -> dict[str, Setting]:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all four commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.sparse_coding",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = program_parser("sparse_coding", _DESCRIPTION, epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, help_: str, settings: Any) -> argparse.ArgumentParser:
@@ -76,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
                          help="standard deviation of the noise, in levels of 255")  # fmt: skip
     denoise.add_argument("--add-noise", action="store_true",
                          help="the pictures are clean: add noise, and print the PSNR")  # fmt: skip
-    denoise.add_argument("--seed", metavar="N", type=int, default=0, help="of that noise [0]")
+    denoise.add_argument("--seed", metavar="N", type=natural, default=0, help="of that noise [0]")
 
     inpaint = command("inpaint", "fill in pixels that are not known", CodingSettings.settings())
     _add_use(inpaint, "inpainted")
@@ -86,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
                        " random, and print the PSNR")  # fmt: skip
     which.add_argument("--masks", metavar="DIR",
                        help="NAME.png for each picture, black where it is not known")  # fmt: skip
-    inpaint.add_argument("--seed", metavar="N", type=int, default=0, help="of --missing [0]")
+    inpaint.add_argument("--seed", metavar="N", type=natural, default=0, help="of --missing [0]")
     return parser
 
 
@@ -105,15 +100,18 @@ def _positive_number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not 0 < value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most {MOST:g}")
     return value
 
 
 def _share(text: str) -> float:
-    value = _positive_number(text)
-    if value >= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and below 1")
     return value
 
 

@@ -258,9 +258,9 @@ def test_a_folder_that_is_taken(tmp_path, capsys):
     assert run(*TINY, "--fc", "4", "--starts", "random", "--output", folder, "-q") == 0
     for arguments, sentence in [
         (["--output", folder], f"go on with it by --resume {folder}"),
-        (["--resume", folder, "--labels", "3"], "the set is what it is; leave --labels out"),
-        (["--resume", folder, "--lr", "0.5"], "--lr cannot change in a set"),
-        (["--resume", folder, "--epochs", "9"], "--epochs cannot change in a set"),
+        (["--resume", folder, "--labels", "3"], "--labels is 2 4 in this set and cannot become 3"),
+        (["--resume", folder, "--lr", "0.5"], "--lr is 0.002 in this set and cannot become 0.5"),
+        (["--resume", folder, "--epochs", "9"], "--epochs is 1 in this set and cannot become 9"),
     ]:
         assert run(*arguments) == 2
         assert sentence in capsys.readouterr().err
@@ -271,5 +271,7 @@ def test_a_folder_that_is_taken(tmp_path, capsys):
 
 @pytest.mark.cpu  # of no device
 def test_a_start_that_is_not_known():
+    with pytest.raises(UsageError, match="starts are random, random; they must be different"):
+        FewLabels(TrainConfig(epoch_steps=1), PretextSettings(), (1,), ("random", "random"), 2)
     with pytest.raises(UsageError, match="starts: 'x' is not known; there are random, autoencoder"):
         FewLabels(TrainConfig(epoch_steps=1), PretextSettings(), (1,), ("x",), 2)

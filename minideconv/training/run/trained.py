@@ -10,6 +10,7 @@ from typing import Any
 from minideconv import models, tasks
 from minideconv.backend import Device, as_device, describe_device
 from minideconv.errors import CheckpointError, UsageError
+from minideconv.interop.finite import check_finite
 from minideconv.nn import Module
 from minideconv.tasks import Task, Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
@@ -50,7 +51,7 @@ def load_trained(
         If the device is not there.
     UsageError
         If the network's task is not registered, a setting is not the task's or not legal, or the
-        networks of an ensemble do not fit together.
+        networks of an ensemble do not fit together or are not different.
 
     Examples
     --------
@@ -60,6 +61,11 @@ def load_trained(
         labels = trained.predictor.labels(image)
     """
     first = load_alone(path, device, prefer, batch_size, **inference)
+    paths = [first.path, *(find_checkpoint(each, prefer) for each in ensemble)]
+    files = [each.resolve() for each in paths]
+    for each, file in zip(paths[1:], files[1:], strict=True):
+        if files.count(file) > 1:
+            raise UsageError(f"{each} is in the ensemble twice; name each network once")
     others = [
         load_alone(each, device, prefer, batch_size, like=first.task, **inference)
         for each in ensemble
@@ -103,13 +109,16 @@ def load_alone(
     return task.trained(found, task, predictor, header, found_device, name, settings)
 
 
-def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
+def load_network(
+    path: Path, device: Device, finite: bool = True, unless: str = ""
+) -> tuple[Task, Module, dict[str, Any]]:
     """Load one checkpoint: its task, its network in evaluation mode, and its header.
 
     Raises
     ------
     CheckpointError, UsageError
-        As `load_trained`.
+        As `load_trained`; with `finite` also if a weight is NaN or infinite, where the option
+        `unless` is not given.
     """
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
@@ -125,6 +134,8 @@ def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, An
             f"build ({error})"
         ) from error
     check_model_state(network.state_dict(), checkpoint.model_state, path)
+    if finite:
+        check_finite(checkpoint.model_state, f"checkpoint {path}", unless)
     network.load_state_dict(checkpoint.model_state)
     network.to(device).eval()
     return task, network, header
