@@ -309,15 +309,13 @@ def test_bad_pictures_are_named(learnt, tmp_path, capsys, kind):
         (["learn", "PICTURES", "--sparsity", "0"], 2, "--sparsity is 0.0; it must be > 0"),
         (["learn", "PICTURES", "--sparsity", "nan"], 2, "--sparsity is nan; it must be finite"),
         (["learn", "PICTURES", "--learner", "sgd"], 2, "it must be one of batch, online"),
-        (["learn", "PICTURES", "-o", "DICTIONARY"], 2, "holds dictionary.npz, dictionary.png"),
+        (["learn", "PICTURES", "-o", "DICTIONARY"], 2, "holds a dictionary already; go on with it"),
         (["code", "EMPTY", "--dictionary", "DICTIONARY"], 1, "holds no picture"),
         (["code", "MISSING", "--dictionary", "DICTIONARY"], 2, "does not exist; name a folder"),
         (["code", "PICTURES", "--dictionary", "MISSING"], 1, "does not exist"),
         (["code", "PICTURES", "--dictionary", "PICTURES/p0.png"], 1, "it is not an .npz file"),
         (["inpaint", "PICTURES", "--dictionary", "DICTIONARY", "--missing", "0.1", "--method",
           "fista"], 2, "inpaint by admm"),
-        (["denoise", "PICTURES", "--dictionary", "DICTIONARY", "--sigma", "5", "--seed", "-1"], 2,
-         "--seed is -1; it must be >= 0"),
     ],
 )  # fmt: skip
 def test_mistakes(learnt, tmp_path, capsys, monkeypatch, arguments, code, sentence):
@@ -338,6 +336,10 @@ def test_mistakes(learnt, tmp_path, capsys, monkeypatch, arguments, code, senten
         (["denoise", "x", "--dictionary", "d"], "--sigma"),
         (["denoise", "x", "--dictionary", "d", "--sigma", "-3"], "'-3' is not a number above 0"),
         (["denoise", "x", "--dictionary", "d", "--sigma", "nan"], "'nan' is not a number above 0"),
+        (
+            ["denoise", "x", "--dictionary", "d", "--sigma", "5", "--seed", "-1"],
+            "--seed: '-1' is not a whole number >= 0",
+        ),
         (["inpaint", "x", "--dictionary", "d"], "one of the arguments --missing --masks"),
         (
             ["inpaint", "x", "--dictionary", "d", "--missing", "1"],
