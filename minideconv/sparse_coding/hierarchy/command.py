@@ -143,7 +143,9 @@ def _show(run: Run, folder: Path, progress: Progress) -> None:
         order = np.argsort(-np.abs(maps).sum(axis=(0, 2, 3)), kind="stable")
     projections = to_cpu(stamps(run.layers))
     units = [int(unit) for unit in order[:_UNITS]]
-    write_picture(folder / FIRING, firing_picture(units, projections, maps[:_SHOWN], pictures))
+    write_picture(
+        folder / FIRING, firing_picture(units, projections, list(maps[:_SHOWN]), pictures)
+    )
     progress.message(f"{folder / NAME}, {folder / FIRING}")
 
 

@@ -1,8 +1,8 @@
 """Line drawings whose corners and junctions are known.
 
-Drawn from a seed: the outline of a rectangle or of a triangle with a right angle; a line that
-begins on a side and leaves the picture (a T where it begins); a line through the whole picture.
-Wherever two lines cross is an X. Lines have one of four directions, 45 degrees apart. None ends
+Drawn from a seed: in each quarter of the picture, the outline of a rectangle or of a triangle with
+a right angle; a line that begins on a side of one and leaves the picture (a T where it begins).
+Where it crosses the others is an X. Lines have one of four directions, 45 degrees apart. None ends
 freely: a point of a line is straight, near one of these places, or at the picture's border.
 """
 
@@ -21,8 +21,8 @@ KINDS = ("corner", "T", "X")
 LEAST = 32
 """Side of the smallest drawing."""
 _HALF_WIDTH = 0.8
-_SIDES = (0.25, 0.5)  # of an outline, as shares of the picture's
-_FREE = 4  # pixels between an outline and the border
+_SIDES = (0.3, 0.65)  # of an outline, as shares of the quarter's
+_FREE = 2  # pixels between an outline and the quarter's border
 _DIRECTIONS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])
 """Steps of rows and columns, 45 degrees apart: all places are whole pixels."""
 
@@ -66,37 +66,43 @@ def drawings(count: int, side: int, seed: int, first: int = 0) -> list[Drawing]:
 
 
 def draw(side: int, rng: np.random.Generator) -> Drawing:
-    """Draw one: an outline, a line from one of its sides, a line through everything."""
-    turn = int(rng.integers(8))
-    vertices = _outline(side, turn, rng)
-    segments = list(zip(vertices, np.roll(vertices, -1, axis=0), strict=True))
-    a, b = segments[rng.integers(len(segments))]
+    """Draw one: four outlines, and a line from a side of one of them."""
+    half = side // 2
+    segments: list[tuple[Point, Point]] = []
+    places: list[Point] = []
+    inside: list[Point] = []
+    for corner in ((0, 0), (0, half), (half, 0), (half, half)):
+        vertices = _outline(half, rng) + corner
+        places += list(vertices)
+        segments += list(zip(vertices, np.roll(vertices, -1, axis=0), strict=True))
+        inside += [vertices.mean(axis=0)] * len(vertices)
+    chosen = int(rng.integers(len(segments)))
+    a, b = segments[chosen]
     steps = np.abs(b - a).max()
     foot = a + np.round(rng.uniform(0.35, 0.65) * steps) * (b - a) / steps
-    outwards = foot - vertices.mean(axis=0)
+    outwards = foot - inside[chosen]
     outwards -= (outwards @ (b - a)) / ((b - a) @ (b - a)) * (b - a)
     away = [d for d in _DIRECTIONS if d @ outwards > 1e-9 * np.hypot(*outwards)]
     segments.append((foot, foot + 2 * side * away[rng.integers(len(away))]))
-    places, kinds = [*vertices, foot], ["corner"] * len(vertices) + ["T"]
-    middle = rng.integers(side // 4, side - side // 4, 2).astype(np.float64)
-    reach = 2 * side * _DIRECTIONS[rng.integers(8)]
-    segments.append((middle - reach, middle + reach))
+    kinds = ["corner"] * len(places) + ["T"]
+    places.append(foot)
     for i, one in enumerate(segments):
         for other in segments[:i]:
             place = _crossing(one, other)
             if place is not None:
                 places.append(place)
                 kinds.append("X")
-    inside = [bool(((p >= 0) & (p <= side - 1)).all()) for p in places]
+    seen = [bool(((p >= 0) & (p <= side - 1)).all()) for p in places]
     return Drawing(
         _picture(side, segments),
-        np.array([p for p, here in zip(places, inside, strict=True) if here]).reshape(-1, 2),
-        tuple(kind for kind, here in zip(kinds, inside, strict=True) if here),
+        np.array([p for p, here in zip(places, seen, strict=True) if here]),
+        tuple(kind for kind, here in zip(kinds, seen, strict=True) if here),
     )
 
 
-def _outline(side: int, turn: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _outline(side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Return the vertices of a triangle or a rectangle: (3 or 4, 2)."""
+    turn = int(rng.integers(8))
     one, other = _DIRECTIONS[turn], _DIRECTIONS[(turn + 2) % 8]
     step = np.hypot(*one)  # of a diagonal, a step is longer
     lengths = np.round(rng.uniform(*_SIDES, 2) * side / step)
@@ -126,7 +132,7 @@ def _crossing(one: tuple[Point, Point], other: tuple[Point, Point]) -> Point | N
 
 def _picture(side: int, segments: list[tuple[Point, Point]]) -> npt.NDArray[np.float64]:
     """Draw lines of about 1.6 pixels, with soft borders: by each pixel's distance to the lines."""
-    pixels = np.stack(np.mgrid[:side, :side], axis=-1).astype(np.float64)
+    pixels = np.moveaxis(np.indices((side, side)), 0, -1).astype(np.float64)
     image = np.zeros((side, side))
     for a, b in segments:
         along = b - a

@@ -35,7 +35,7 @@ __all__ = [
     "near_places",
 ]
 
-RADIUS = 4.0
+RADIUS = 3.0
 """Pixels."""
 MARGIN = 6
 """Pixels at the border that do not count: what is behind it is not known."""
@@ -171,7 +171,7 @@ def measure_layers(
     found = []
     for number in range(1, len(layers) + 1):
         inputs = find_maps(layers[number - 1 : number], inputs, betas)
-        found.append(measure(to_cpu(inputs), to_cpu(stamps(layers[:number])), drawn))
+        found.append(measure(list(to_cpu(inputs)), to_cpu(stamps(layers[:number])), drawn))
     return found, to_cpu(inputs)
 
 

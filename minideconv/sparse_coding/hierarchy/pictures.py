@@ -45,12 +45,11 @@ def firing_picture(
     quarter of the unit's strongest in these pictures has none.
     """
     active = [activity(m, projections, p.shape) for m, p in zip(maps, pictures, strict=True)]
+    zoom = _ZOOM * max(1, 40 // projections.shape[2])
     rows = []
     for unit in units:
         strongest = max(float(one[unit].max()) for one in active) or 1.0
-        row = [
-            mosaic(projections[unit : unit + 1], zoom=_ZOOM * max(1, 40 // projections.shape[2]))
-        ]
+        row = [mosaic(projections[unit : unit + 1], zoom)]
         for picture, one in zip(pictures, active, strict=True):
             row.append(_marked(picture, one[unit] / strongest))
         rows.append(row)
@@ -63,7 +62,6 @@ def _marked(picture: npt.NDArray[Any], level: npt.NDArray[Any]) -> Image:
     for row, column in np.argwhere(level >= _WEAKEST):
         reach = 1 + round(2 * float(level[row, column]))
         top, left = (_ZOOM * at + _ZOOM // 2 for at in (row, column))
-        sheet[max(top - reach, 0) : top + reach + 1, max(left - reach, 0) : left + reach + 1] = (
-            _MARK
-        )
+        rows, columns = (slice(max(at - reach, 0), at + reach + 1) for at in (top, left))
+        sheet[rows, columns] = _MARK
     return sheet

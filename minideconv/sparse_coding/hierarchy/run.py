@@ -126,7 +126,7 @@ class Run:
         if at == len(self.layers):
             if at:
                 self.inputs = find_maps(self.layers[-1:], self.inputs, self.settings.schedule)
-            self.layers.append(self._new_layer(at))
+            self.layers.append(self.new_layer(at))
         layer = self.layers[at]
         chosen = self._rng(1, at, epoch).permutation(len(self.inputs))[number]
         picture = self.inputs[chosen : chosen + 1]
@@ -140,7 +140,8 @@ class Run:
                 " help"
             )
 
-    def _new_layer(self, at: int) -> Layer:
+    def new_layer(self, at: int) -> Layer:
+        """Return layer `at`, from 0 on, before it has learnt; `inputs` are the present layer's."""
         settings, rng = self.settings, self._rng(2, at)
         maps, channels, size = settings.all_maps[at], self.inputs.shape[1], settings.filter_size
         table = connect(at + 1, maps, channels, rng, self.inputs.dtype)
