@@ -42,8 +42,6 @@ def test_what_is_stored_says_what_the_page_says():
     assert variants[hierarchy.DEFAULTS]["untaught"]["selective"] <= 2
     _, theirs = variants["the authors' weights and continuation"]["layers"]
     assert theirs["fire"] == 0
-    for other in ("longer lines", "a sparser first layer"):
-        assert variants[other]["layers"][1]["selective"] < second["selective"]
 
 
 def test_the_stored_layers_are_those_that_were_measured():
