@@ -28,7 +28,7 @@ beside a line:
 ```
 
 What one number in a map of the second layer becomes in pixels, through both layers' filters; the
-units that prefer corners and junctions most stand first:
+units that prefer corners and junctions most, by the measure below, stand first:
 
 ```{image} /generated/hierarchy-layer2.png
 :alt: 45 projections of 13 by 13 pixels, corners and crossings among pieces of lines
