@@ -6,7 +6,7 @@
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/proposals*``: what networks gain by proposals, from results/proposals;
-- ``generated/sparse-*``: sparse coding.
+- ``generated/sparse-*`` and ``generated/hierarchy-*``: sparse coding.
 
 Where nothing is stored, the page says so.
 """
@@ -19,10 +19,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import draw_hierarchy
 import draw_sparse_coding
 from pages import DOCS, ROOT, write
 
-from benchmarks import ensembles, proposals, sparse_coding, sparse_restoration, voc_recipe, voc_rows
+from benchmarks import (
+    ensembles,
+    hierarchy,
+    proposals,
+    sparse_coding,
+    sparse_restoration,
+    voc_recipe,
+    voc_rows,
+)
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
@@ -145,7 +154,11 @@ def write_sparse_coding() -> None:
             DOCS / "generated" / f"sparse-{name}.md", shown(stored(program.RESULTS), program.table)
         )
     write(DOCS / "generated" / "sparse-pictures.md", draw_sparse_coding.markdown())
-    for name, picture in draw_sparse_coding.draw().items():
+    write(
+        DOCS / "generated" / "hierarchy-table.md", shown(stored(hierarchy.RESULTS), hierarchy.table)
+    )
+    write(DOCS / "generated" / "hierarchy-pictures.md", draw_hierarchy.markdown())
+    for name, picture in {**draw_sparse_coding.draw(), **draw_hierarchy.draw()}.items():
         path = DOCS / "generated" / name
         if not path.exists() or path.read_bytes() != picture:
             path.write_bytes(picture)
