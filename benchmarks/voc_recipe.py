@@ -120,7 +120,7 @@ ROWS = {
         begins_with=("fcn32s",),
     ),
     "comparison": Row(
-        "FCN-8s and DeconvNet together + CRF, with the mirror image",
+        "FCN-8s and DeconvNet, at 20 proposals, together + CRF, with the mirror image",
         (f"{_COMPARE} --flip --output {{own}}",),
         begins_with=("fcn8s", "deconvnet-tuned"),
     ),
