@@ -12,7 +12,7 @@ starting.begin()  # before the imports that take long
 
 from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
-from minideconv.autograd import Tensor, detect_anomaly, is_grad_enabled, no_grad
+from minideconv.autograd import Tensor, detect_anomaly, grad, is_grad_enabled, no_grad
 from minideconv.backend import (
     algorithms,
     default_device,
@@ -45,6 +45,7 @@ __all__ = [
     "get_default_device",
     "get_precision",
     "get_xp",
+    "grad",
     "is_grad_enabled",
     "manual_seed",
     "models",

@@ -47,6 +47,14 @@ def test_conv2d(g, seed, with_bias):
     check_gradients(lambda x, w, b: F.conv2d(x, w, b, *args), [x, w, b], seed=seed)
 
 
+@given(conv_geometries(max_channels=2), seeds())
+def test_conv2d_weight_grad(g, seed):
+    x, dy = values(g.x_shape, seed, "normal"), values(g.y_shape, seed + 1, "normal")
+    args = (g.kernel, g.stride, g.padding, g.dilation, g.groups)
+    same(F.conv2d_weight_grad(Tensor(x), Tensor(dy), *args), ops.conv2d_weight_grad(x, dy, *args))
+    check_gradients(lambda x, dy: F.conv2d_weight_grad(x, dy, *args), [x, dy], seed=seed)
+
+
 @given(conv_geometries(max_channels=2), seeds(), st.booleans())
 def test_conv_transpose2d(g, seed, with_bias):
     x, w = values(g.y_shape, seed, "normal"), values(g.w_shape, seed + 1, "normal")
@@ -340,6 +348,7 @@ TESTED = {
     "batch_norm_relu",
     "batch_norm_relu_pool",
     "conv2d",
+    "conv2d_weight_grad",
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
@@ -354,6 +363,27 @@ TESTED = {
     "sync_batch_norm",
 }
 
+# In tests/oracles/test_torch_layers.py and test_torch_more_losses.py, with their gradients.
+TESTED |= {
+    "adaptive_avg_pool2d",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "dice_loss",
+    "dropout2d",
+    "focal_loss",
+    "group_norm",
+    "instance_norm",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "mse_loss",
+    "nll_loss",
+    "pixel_shuffle",
+    "sigmoid",
+    "softplus",
+    "tanh",
+}
+
 
 @pytest.mark.cpu  # names
 def test_every_function_is_tested_here():
@@ -361,7 +391,7 @@ def test_every_function_is_tested_here():
         name
         for name, function in vars(F).items()
         if inspect.isfunction(function)
-        and function.__module__ == F.__name__
+        and function.__module__.startswith(F.__name__)
         and not name.startswith("_")
     }
     assert public == TESTED == set(F.__all__)

@@ -7,19 +7,21 @@ sentences, and put the result on the tape. What no VJP (see `elementwise`) needs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
+from minideconv.autograd.tape import Backward
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, device_of, get_xp, to_default_device
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
-    "as_tensor", "binary", "check_one_device", "explain", "numbers_among", "operands", "unary",
-    "unbroadcast",
+    "as_tensor", "binary", "check_one_device", "explain", "numbers_among", "operands",
+    "tensor_functions", "unary", "unbroadcast",
 ]  # fmt: skip
 
 
@@ -28,7 +30,11 @@ def as_tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else Tensor(value)
 
 
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+tensor_functions = SimpleNamespace()
+"""What a VJP is given in place of NumPy, to compute with Tensors; `elementwise` fills it."""
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` down to `shape`: the adjoint of broadcasting an array of `shape` to ``g.shape``.
 
     Broadcasting copies a value to several places, so its gradient is the sum over these places.
@@ -56,11 +62,14 @@ def unary(
     def backward(g: Array, needs: Sequence[bool], *saved: Array) -> tuple[Array]:
         return (vjp(get_xp(g), g, *saved),)
 
+    def differentiable(g: Tensor, needs: Sequence[bool], *saved: Tensor) -> tuple[Any]:
+        return (vjp(tensor_functions, g, *saved),)
+
     def operation(x: Operand) -> Tensor:
         x = as_tensor(x)
         y = forward(get_xp(x.data), x.data)
         saved = (x,) if keep == "x" else (y,) if keep else ()
-        return record(name, y, (x,), backward, saved, fresh=bool(keep))
+        return record(name, y, (x,), backward, saved, None, bool(keep), differentiable)
 
     return _described(operation, title)
 
@@ -80,13 +89,18 @@ def binary(
     """
     name = title.partition(":")[0]
 
-    def backward(
-        g: Array, needs: Sequence[bool], a: Any, b: Any, y: Any, shapes: Any
-    ) -> tuple[Array | None, Array | None]:
-        xp = get_xp(g)
-        da = unbroadcast(vjp_a(xp, g, a, b, y), shapes[0]) if needs[0] else None
-        db = unbroadcast(vjp_b(xp, g, a, b, y), shapes[1]) if needs[1] else None
-        return da, db
+    def rule(xp_of: Callable[..., Any]) -> Backward:
+        def backward(
+            g: Any, needs: Sequence[bool], a: Any, b: Any, y: Any, shapes: Any
+        ) -> tuple[Any, Any]:
+            xp = xp_of(g)
+            da = unbroadcast(vjp_a(xp, g, a, b, y), shapes[0]) if needs[0] else None
+            db = unbroadcast(vjp_b(xp, g, a, b, y), shapes[1]) if needs[1] else None
+            return da, db
+
+        return backward
+
+    backward, differentiable = rule(get_xp), rule(lambda g: tensor_functions)
 
     def operation(a: Operand, b: Operand) -> Tensor:
         first, second, x, y = operands(name, a, b)
@@ -102,7 +116,8 @@ def binary(
             z if "y" in kept else None,
             (getattr(x, "shape", ()), getattr(y, "shape", ())),
         )
-        return record(name, z, (first, second), backward, saved, numbers_among(x, y), all(keep))
+        options = numbers_among(x, y)
+        return record(name, z, (first, second), backward, saved, options, all(keep), differentiable)
 
     return _described(operation, title)
 

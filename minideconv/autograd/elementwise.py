@@ -110,6 +110,8 @@ def _logistic_slope(xp: Any, x: Any) -> Any:
     It is e / (1 + e)^2 with e = e^-|x|, since the function is symmetric. That of tanh(x) =
     2 logistic(2 x) - 1, also written 1 - y^2, is four times as large, at 2 x.
     """
+    if xp is broadcasting.tensor_functions:  # to be differentiated, and |x| has a kink at 0
+        return sigmoid(x) * sigmoid(-x)
     e = xp.exp(-xp.abs(x))
     return e / ((1 + e) * (1 + e))
 
@@ -118,7 +120,10 @@ def _power_slope(xp: Any, a: Any, b: Any) -> Any:
     """Return d(a**b)/da = b a**(b-1), which is 0 where b is 0, also at a = 0."""
     if isinstance(b, (int, float)):
         return b * a ** (b - 1) if b != 0 else a * 0
-    return b * a ** xp.where(b == 0, xp.ones_like(b), b - 1)
+    hole = b == 0
+    if xp is broadcasting.tensor_functions:  # the slope of this by b is 1/a, but at a = 0
+        hole = hole & (a == 0)
+    return b * a ** xp.where(hole, xp.ones_like(b), b - 1)
 
 
 def _log_base(xp: Any, a: Any) -> Any:
@@ -149,16 +154,12 @@ def clip(x: Operand, minimum: float | None = None, maximum: float | None = None)
     if not low <= high:
         raise ValueError(f"clip: minimum {minimum} must not exceed maximum {maximum}")
 
+    def backward(g: Any, needs: Any, x: Any) -> Any:
+        return (g * ((x >= low) & (x <= high)),)
+
     y = get_xp(x.data).clip(x.data, minimum, maximum)
-    return record(
-        "clip",
-        y,
-        (x,),
-        lambda g, needs, x: (g * ((x >= low) & (x <= high)),),
-        saved=(x,),
-        options={"minimum": minimum, "maximum": maximum},
-        fresh=True,
-    )
+    options = {"minimum": minimum, "maximum": maximum}
+    return record("clip", y, (x,), backward, (x,), options, True, differentiable=backward)
 
 
 @device_guard
@@ -190,8 +191,23 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
 
     def backward(g: Any, needs: Any, chosen: Any) -> Any:
         da = unbroadcast(g * chosen, shapes[0]) if needs[0] else None
-        db = unbroadcast(g * get_xp(g).logical_not(chosen), shapes[1]) if needs[1] else None
+        db = unbroadcast(g * get_xp(chosen).logical_not(chosen), shapes[1]) if needs[1] else None
         return da, db
 
     options = {"condition": chosen, **numbers}
-    return record("where", z, (first, second), backward, (chosen,), options, fresh=True)
+    inputs = (first, second)
+    return record("where", z, inputs, backward, (chosen,), options, True, differentiable=backward)
+
+
+# ---- what the VJPs of the table use, on Tensors --------------------------------------------------
+
+
+def _constant(name: str) -> Any:
+    """Return NumPy's function `name`, of what has no slope: signs, truth values, ones."""
+    return lambda x: getattr(get_xp(as_tensor(x).data), name)(as_tensor(x).data)
+
+
+vars(broadcasting.tensor_functions).update(
+    abs=abs, clip=clip, exp=exp, log=log, where=where,
+    logical_not=_constant("logical_not"), ones_like=_constant("ones_like"), sign=_constant("sign"),
+)  # fmt: skip

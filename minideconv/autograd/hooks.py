@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from minideconv.backend import Array
 
 __all__ = ["GradHook", "RemovableHandle", "apply_hooks"]
 
-GradHook: TypeAlias = Callable[[Array], Array | None]
-"""Sees a gradient and may return another one to use in its place."""
+
+class GradHook(Protocol):
+    """Sees a gradient, as an array or as a Tensor, and may put another one in its place."""
+
+    def __call__(self, grad: Array) -> Array | None:
+        """Return what takes the place of `grad`, or None."""
+
+    def on_tensor(self, grad: Any) -> Any:
+        """Return what takes the place of `grad`, a Tensor that may have a history."""
 
 
 _keys = count()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minideconv.autograd import elementwise, reductions, shapes
+from minideconv.autograd import elementwise, gradients, reductions, shapes
 from minideconv.autograd.broadcasting import explain, operands
 from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.methods import Operand, read_array
@@ -165,6 +165,7 @@ class Operators:
     permute, reshape, squeeze = shapes.permute, shapes.reshape, shapes.squeeze
     swapaxes, to, unsqueeze = shapes.swapaxes, shapes.to, shapes.unsqueeze
     transpose = shapes.transpose
+    _backward_with_graph = gradients.backward_with_graph
 
 
 for _name, _method in vars(Operators).items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minideconv.autograd.grad_mode import calling_line, check_finite, mode
-from minideconv.autograd.tape import Backward, Node, Version
+from minideconv.autograd.tape import Backward, Differentiable, Node, Source, Version
 from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.autograd.tracing import Call
 from minideconv.backend import Array
@@ -22,6 +22,7 @@ def record(
     saved: Sequence[Any] = (),
     options: Mapping[str, Any] | None = None,
     fresh: bool = False,
+    differentiable: Differentiable | None = None,
 ) -> Tensor:
     """Make the result of an operation a Tensor, and write on the tape how to go back through it.
 
@@ -51,6 +52,12 @@ def record(
         Whether every gradient that `backward` returns is a new array that nothing else refers to:
         not ``grad``, nothing saved, no part of something larger, no two that share memory. A leaf
         then keeps it as its ``.grad`` without a copy.
+    differentiable : callable, optional
+        ``differentiable(grad, needs, *saved)``: what `backward` computes, by operations on Tensors,
+        so that it is itself recorded and a gradient has gradients (`grad`). ``grad`` and what was
+        saved as a Tensor, or is the result, are Tensors here, with their history; everything else
+        is as it was saved. A `backward` that uses only what arrays and Tensors have in common may
+        stand here too. None where there are no gradients of gradients.
 
     Returns
     -------
@@ -72,13 +79,14 @@ def record(
     if mode.calls is not None:
         mode.calls.append(Call(name, tuple(inputs), result, options or {}, tuple(saved)))
     array = result.data
-    memory = memory_of(array)
+    memory = array if array.base is None else memory_of(array)
     wanted = False
     edges: list[Any] = []
     for tensor in inputs:
         edge = None
         if tensor is not None:
-            if memory_of(tensor.data) is memory:
+            its = tensor.data
+            if (its if its.base is None else memory_of(its)) is memory:
                 result._version = tensor._version  # a view: changing one changes the other
             if tensor._requires_grad:
                 wanted = True
@@ -92,18 +100,22 @@ def record(
             mode.seen_tensors += [tensor for tensor in inputs if tensor is not None]
         return result
     arrays: list[Any] = []
-    versions: list[tuple[Version, int, int]] = []
+    versions: list[tuple[Version, int, int, Source]] = []
     for item in saved:
         if isinstance(item, Tensor):
-            versions.append((item._version, item._version[0], len(arrays)))
+            version, source = item._version, None
+            if item._requires_grad:
+                source = item._node or item
+            versions.append((version, version[0], len(arrays), source))
             item = item.data
         elif item is data:
-            versions.append((result._version, result._version[0], len(arrays)))
+            versions.append((result._version, result._version[0], len(arrays), ...))
         arrays.append(item)
     result._requires_grad = True
     result._node = Node(
-        name, options or {}, edges, backward, arrays, versions, array.shape, array.dtype, fresh
-    )
+        name, options or {}, edges, backward, arrays, versions, array.shape, array.dtype, fresh,
+        differentiable,
+    )  # fmt: skip
     if checking:
         result._node.origin = calling_line()
     return result

@@ -14,6 +14,7 @@ import numpy as np
 from minideconv.autograd.broadcasting import as_tensor, check_one_device, operands, unbroadcast
 from minideconv.autograd.methods import Axis, Operand
 from minideconv.autograd.record import record
+from minideconv.autograd.shapes import broadcast_to
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
@@ -75,7 +76,7 @@ def _extreme(name: str) -> Any:
         order = (*others, *axes)  # what is reduced comes last, as one axis of the length `count`
 
         def backward(g: Array, needs: Any, first: Array) -> tuple[Array]:
-            chosen = get_xp(g).arange(count) == first[..., None]
+            chosen = get_xp(first).arange(count) == first[..., None]
             back = [order.index(i) for i in range(len(shape))]
             chosen = chosen.reshape([shape[i] for i in order]).transpose(back)
             return (_spread(g, shape, axes) * chosen,)
@@ -103,7 +104,7 @@ def _record(
     """Call the array's own method `name`, and record it."""
     options = {"axis": axes, "keepdims": keepdims, **others}
     y = getattr(x.data, name)(**options)
-    return record(name, y, (x,), backward, saved, options, fresh=bool(saved))
+    return record(name, y, (x,), backward, saved, options, bool(saved), differentiable=backward)
 
 
 def reduced_axes(name: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -127,9 +128,11 @@ def _count(name: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
     return count
 
 
-def _spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+def _spread(g: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """Repeat the gradient of a reduction along the reduced axes: the adjoint of a sum."""
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    if isinstance(g, Tensor):
+        return broadcast_to(g.reshape(kept), shape)
     return get_xp(g).broadcast_to(g.reshape(kept), shape)
 
 
@@ -174,4 +177,5 @@ def matmul(a: Operand, b: Operand) -> Tensor:
         keep_a if second is not None and second.requires_grad else None,
         keep_b if first is not None and first.requires_grad else None,
     )
-    return record("matmul", z, (first, second), backward, saved, fresh=True)
+    inputs = (first, second)
+    return record("matmul", z, inputs, backward, saved, fresh=True, differentiable=backward)

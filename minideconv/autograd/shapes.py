@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, unbroadcast
+from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.tensor import Tensor
@@ -44,7 +45,11 @@ def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
             f"reshape: {x.size} elements of shape {x.shape} do not fit shape {sizes}"
         ) from None
     before = x.shape
-    return record("reshape", y, (x,), lambda g, needs: (g.reshape(before),), (), {"shape": y.shape})
+
+    def backward(g: Any, needs: Sequence[bool]) -> tuple[Any]:
+        return (g.reshape(before),)
+
+    return record("reshape", y, (x,), backward, (), {"shape": y.shape}, False, backward)
 
 
 def flatten(x: Operand, start: int = 0, stop: int = -1) -> Tensor:
@@ -71,7 +76,11 @@ def permute(x: Operand, *axes: int | Sequence[int]) -> Tensor:
         )
     back = tuple(order.index(i) for i in range(x.ndim))
     y = x.data.transpose(order)
-    return record("transpose", y, (x,), lambda g, needs: (g.transpose(back),), (), {"axes": order})
+
+    def backward(g: Any, needs: Sequence[bool]) -> tuple[Any]:
+        return (g.transpose(back),)
+
+    return record("transpose", y, (x,), backward, (), {"axes": order}, False, backward)
 
 
 transpose = permute
@@ -97,8 +106,12 @@ def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
             f"broadcast_to: shape {x.shape} does not broadcast to {sizes}; counted from the last, "
             "axes must have equal lengths or length 1"
         ) from None
-    before, options = x.shape, {"shape": y.shape}
-    return record("broadcast_to", y, (x,), lambda g, needs: (unbroadcast(g, before),), (), options)
+    before = x.shape
+
+    def backward(g: Any, needs: Sequence[bool]) -> tuple[Any]:
+        return (unbroadcast(g, before),)
+
+    return record("broadcast_to", y, (x,), backward, (), {"shape": y.shape}, False, backward)
 
 
 def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
@@ -131,7 +144,11 @@ def astype(x: Operand, dtype: Any) -> Tensor:
     if x.dtype == np.dtype(dtype):
         return x
     y = x.data.astype(dtype)
-    return record("astype", y, (x,), lambda g, needs: (g,), (), {"dtype": y.dtype})
+    return record("astype", y, (x,), _same, (), {"dtype": y.dtype}, False, _same)
+
+
+def _same(g: Any, needs: Sequence[bool]) -> tuple[Any]:
+    return (g,)
 
 
 def to(x: Tensor, device: Device | str) -> Tensor:
@@ -140,8 +157,15 @@ def to(x: Tensor, device: Device | str) -> Tensor:
     moved = to_device(x.data, device)
     if moved is x.data:
         return x
+
+    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array]:
+        return (to_device(g, source),)
+
+    def differentiable(g: Tensor, needs: Sequence[bool]) -> tuple[Tensor]:
+        return (to(g, source),)
+
     options = {"device": device_of(moved)}
-    return record("to", moved, (x,), lambda g, needs: (to_device(g, source),), (), options)
+    return record("to", moved, (x,), backward, (), options, False, differentiable)
 
 
 # ---- picking -------------------------------------------------------------------------------------
@@ -159,8 +183,9 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         y = x.data[index]
     except IndexError as error:
         raise IndexError(f"getitem: {error}; the tensor has shape {x.shape}") from None
-    backward = _basic_backward if is_basic else _gather_backward
-    return record("getitem", y, (x,), backward, (index, x.shape), {"key": index}, fresh=True)
+    backward, differentiable = _BASIC if is_basic else _GATHER
+    saved = (index, x.shape)
+    return record("getitem", y, (x,), backward, saved, {"key": index}, True, differentiable)
 
 
 def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
@@ -184,6 +209,25 @@ def _gather_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -
     taken = xp.arange(size).reshape(shape)[index]  # where each element of g came from
     dx = xp.bincount(taken.ravel(), weights=g.ravel(), minlength=size)
     return (dx.astype(g.dtype, copy=False).reshape(shape),)
+
+
+def _differentiable(backward: Any) -> Any:
+    """Return the backward of `getitem` on Tensors: its own backward takes the elements again."""
+
+    def on_tensors(
+        g: Tensor, needs: Any, index: Any, shape: tuple[int, ...], *_: Any
+    ) -> tuple[Tensor]:
+        def put_back(a: Array) -> Array:
+            (dx,) = backward(a, needs, index, shape)
+            return dx
+
+        return (linear_map("getitem_backward", g, put_back, lambda a: a[index]),)
+
+    return on_tensors
+
+
+_BASIC = _basic_backward, _differentiable(_basic_backward)
+_GATHER = _gather_backward, _differentiable(_gather_backward)
 
 
 def read_index(key: Any) -> tuple[Any, bool]:
@@ -217,13 +261,17 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     axis = _axis("concatenate", axis, parts[0].ndim)
     others = [(part.ndim, part.shape[:axis], part.shape[axis + 1 :]) for part in parts]
     _check_equal("concatenate", parts, others, f"they must be equal except along axis {axis}")
-    ends = list(accumulate(part.shape[axis] for part in parts))
+    ends = list(accumulate((part.shape[axis] for part in parts), initial=0))
+    before = (slice(None),) * axis
 
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array, ...]:
-        return tuple(get_xp(g).split(g, ends[:-1], axis))
+    def backward(g: Any, needs: Sequence[bool]) -> tuple[Any, ...]:
+        return tuple(
+            g[(*before, slice(start, stop))] if need else None
+            for need, start, stop in zip(needs, ends[:-1], ends[1:], strict=True)
+        )
 
     y = get_xp(parts[0].data).concatenate([part.data for part in parts], axis)
-    return record("concatenate", y, parts, backward, (), {"axis": axis})
+    return record("concatenate", y, parts, backward, (), {"axis": axis}, False, backward)
 
 
 @device_guard
@@ -233,12 +281,13 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
     axis = _axis("stack", axis, parts[0].ndim + 1)
 
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array | None, ...]:
-        pieces = get_xp(g).moveaxis(g, axis, 0)
-        return tuple(piece if need else None for piece, need in zip(pieces, needs, strict=True))
+    before = (slice(None),) * axis
+
+    def backward(g: Any, needs: Sequence[bool]) -> tuple[Any, ...]:
+        return tuple(g[(*before, i)] if need else None for i, need in enumerate(needs))
 
     y = get_xp(parts[0].data).stack([part.data for part in parts], axis)
-    return record("stack", y, parts, backward, (), {"axis": axis})
+    return record("stack", y, parts, backward, (), {"axis": axis}, False, backward)
 
 
 def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:

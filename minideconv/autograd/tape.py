@@ -15,6 +15,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,13 +28,22 @@ from minideconv.backend.dispatch import device_guard
 if TYPE_CHECKING:
     from minideconv.autograd.tensor import Tensor
 
-__all__ = ["Backward", "Node", "Version", "backward_pass", "gradients_of", "graph"]
+__all__ = [
+    "Backward", "Differentiable", "Node", "Source", "Version", "backward_pass", "changed_in_place",
+    "check_part", "gradients_of", "graph", "in_order", "wrong_number", "wrong_shape",
+]  # fmt: skip
 
 Backward: TypeAlias = Callable[..., tuple[Array | None, ...]]
 """``backward(grad, needs, *saved)`` returns one gradient, or None, for each input."""
 
+Differentiable: TypeAlias = Callable[..., tuple[Any, ...]]
+"""The same on Tensors, by recorded operations; see `record`."""
+
 Version: TypeAlias = list[int]
 """How often memory was changed in place: a list of one number, shared by all views of it."""
+
+Source: TypeAlias = "Node | Tensor | EllipsisType | None"
+"""Where a saved tensor came from: as an edge; None for a constant; ... for the result itself."""
 
 
 @dataclass(slots=True, eq=False, repr=False, weakref_slot=True)
@@ -56,12 +66,12 @@ class Node:
         See `Backward`; None once a backward pass has freed this node.
     saved : sequence
         What `backward` needs, normally arrays.
-    versions : sequence of (Version, int, int)
+    versions : sequence of (Version, int, int, Source)
         For each saved tensor: its version counter, the version that was saved, its place in
-        `saved`.
+        `saved`, and where it came from.
     shape, dtype
         Those of the result, hence of the gradient that arrives here.
-    fresh : bool
+    fresh, differentiable
         See `record`.
     retained : weak reference to a Tensor, or None
         The result, where `Tensor.retain_grad` asks for its gradient.
@@ -74,17 +84,18 @@ class Node:
     edges: Sequence[Node | Tensor | None]
     backward: Backward | None
     saved: Sequence[Any]
-    versions: Sequence[tuple[Version, int, int]]
+    versions: Sequence[tuple[Version, int, int, Source]]
     shape: tuple[int, ...]
     dtype: Any
     fresh: bool
+    differentiable: Differentiable | None = None
     retained: weakref.ref[Tensor] | None = None
     origin: str = ""
     _hooks: dict[int, GradHook] | None = None  # see `Tensor.register_hook`
 
     def release(self) -> None:
         """Forget what was saved and where the gradients go: this node has done its work."""
-        self.backward = None
+        self.backward = self.differentiable = None
         self.options, self.saved, self.edges, self.versions = {}, (), (), ()
 
 
@@ -117,7 +128,7 @@ def graph(tensor: Tensor) -> list[Node | Tensor]:
     >>> [(step.name, step.options) for step in steps[1:]]
     [('sum', {'axis': (1,), 'keepdims': False}), ('mul', {'b': 2.0}), ('pow', {'b': 3})]
     """
-    return _order(tensor._node or tensor)[::-1]
+    return in_order(tensor._node or tensor)[::-1]
 
 
 def backward_pass(
@@ -136,7 +147,7 @@ def backward_pass(
     ends = {} if ends is None else ends
     # The sums that have arrived so far. That of a leaf is an array that nothing else refers to.
     grads = {root: grad if isinstance(root, Node) else _converted(grad, grad.dtype)}
-    for target in _order(root, ends):
+    for target in in_order(root, ends):
         arrived = grads.pop(target, None)
         if target in ends:
             ends[target] = arrived
@@ -166,7 +177,7 @@ def gradients_of(
     return [ends[target] for target in inputs]
 
 
-def _order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[Node | Tensor]:
+def in_order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[Node | Tensor]:
     """Return what `root` was computed from up to `ends`, each behind all that used its result."""
     users, unvisited = {root: 0}, [root]
     while unvisited:
@@ -209,39 +220,56 @@ def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
         grad = apply_hooks(node._hooks, grad)
     if node.retained is not None and (result := node.retained()) is not None:
         result._receive(_converted(grad, grad.dtype))
-    for version, then, place in node.versions:
+    for version, then, place, _ in node.versions:
         if version[0] != then:
-            times = version[0] - then
-            raise RuntimeError(
-                f"{node.name}: a tensor saved for backward (number {place} of those it saved, of "
-                f"shape {node.saved[place].shape}) was changed in place {times} "
-                f"time{'s' if times > 1 else ''} since; change a copy, or change it after "
-                "backward()"
-            )
+            raise changed_in_place(node, place, version[0] - then)
     assert node.backward is not None  # `_edges` looked
     parts = node.backward(grad, tuple([edge is not None for edge in node.edges]), *node.saved)
     if len(parts) != len(node.edges):
-        raise RuntimeError(
-            f"{node.name}: its backward returned {len(parts)} gradients for {len(node.edges)} "
-            "inputs"
-        )
+        raise wrong_number(node, len(parts))
     for place, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
         if edge is None or part is None:
             continue
         if part.shape != edge.shape:
-            raise RuntimeError(
-                f"{node.name}: its backward returned a gradient of shape {part.shape} for input "
-                f"{place} of shape {edge.shape}"
-            )
+            raise wrong_shape(node, place, part.shape)
         if mode.anomaly:
-            made = f"the backward of {node.name} made"
-            check_finite(part, made, f" for input {place}{node.origin}")
+            check_part(node, place, part)
         here = edge in grads
         # A node's gradient is passed on by reference, to several inputs maybe; a leaf's is its own.
         shared = isinstance(edge, Node)
         if part.dtype != edge.dtype or not (here or shared or node.fresh):
             part = _converted(part, edge.dtype)  # float32 and float64 may meet in one operation
         grads[edge] = _sum(grads[edge], part, shared) if here else part
+
+
+def changed_in_place(node: Node, place: int, times: int) -> RuntimeError:
+    """Return the error for a saved tensor that is no longer what was saved."""
+    return RuntimeError(
+        f"{node.name}: a tensor saved for backward (number {place} of those it saved, of shape "
+        f"{node.saved[place].shape}) was changed in place {times} time{'s' if times > 1 else ''} "
+        "since; change a copy, or change it after backward()"
+    )
+
+
+def wrong_number(node: Node, number: int) -> RuntimeError:
+    """Return the error for a backward that returned `number` gradients."""
+    return RuntimeError(
+        f"{node.name}: its backward returned {number} gradients for {len(node.edges)} inputs"
+    )
+
+
+def wrong_shape(node: Node, place: int, shape: tuple[int, ...]) -> RuntimeError:
+    """Return the error for a backward that returned a gradient of `shape` for input `place`."""
+    return RuntimeError(
+        f"{node.name}: its backward returned a gradient of shape {shape} for input {place} of "
+        f"shape {node.edges[place].shape}"  # type: ignore[union-attr]  # where one goes
+    )
+
+
+def check_part(node: Node, place: int, part: Array) -> None:
+    """Raise the error of `detect_anomaly` if the gradient for input `place` is not finite."""
+    made = f"the backward of {node.name} made"
+    check_finite(part, made, f" for input {place}{node.origin}")
 
 
 # A gradient may leave a node for another device than the node's own: `Tensor.to` sends it back.

@@ -48,7 +48,7 @@ class Tensor(TensorMethods):
     arrays. Where types meet: a Python or NumPy scalar takes the tensor's type (``float32 * 2.0`` is
     float32); a float tensor with an integer or bool one keeps the float type; float32 with float64
     is float64. A gradient always has the shape and type of its tensor.
-    Gradients are arrays without a history: there is no gradient of a gradient.
+    Gradients have no history unless ``backward(create_graph=True)`` or `grad` is asked for one.
 
     Examples
     --------
@@ -138,7 +138,10 @@ class Tensor(TensorMethods):
     # ---- the tape -------------------------------------------------------------------------------
 
     def backward(
-        self, grad: Tensor | Array | float | None = None, retain_graph: bool = False
+        self,
+        grad: Tensor | Array | float | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
     ) -> None:
         """Add the gradient of this tensor to the ``.grad`` of every leaf it was computed from.
 
@@ -147,39 +150,50 @@ class Tensor(TensorMethods):
         grad : Tensor, array or None
             The gradient of something with respect to this tensor, of the same shape; None means 1
             and is allowed for a single number only.
-        retain_graph : bool, default False
+        retain_graph : bool, optional
             Keep what the operations saved, so that backward can pass here again. By default it is
-            freed as backward goes along.
+            freed as backward goes along, unless `create_graph`.
+        create_graph : bool, default False
+            Give the gradients a history, so that they have gradients themselves. A leaf's ``.grad``
+            then leads back to the leaf, and holds the graph until ``.grad`` is None or the next
+            ``backward()`` replaces it; `grad` hands the gradients over instead.
 
         Raises
         ------
         RuntimeError
             If no gradients were recorded, if `grad` is missing, if an earlier backward freed what
-            is needed, or if a saved tensor was changed in place.
+            is needed, if a saved tensor was changed in place, or if with `create_graph` an
+            operation states no differentiable backward.
         ValueError
             If `grad` has the wrong shape.
         """
+        if create_graph:
+            self._backward_with_graph(grad, retain_graph)
+        else:
+            backward_pass(self._node or self, self._seed(grad, "backward"), bool(retain_graph))
+
+    def _seed(self, grad: Any, caller: str) -> Array:
+        """Return the gradient with which a walk back from this tensor begins."""
         if not self._requires_grad:
             raise RuntimeError(
-                "backward: this tensor does not require gradients; create an input or a parameter "
+                f"{caller}: this tensor does not require gradients; create an input or a parameter "
                 "with requires_grad=True and compute outside no_grad()"
             )
         if grad is None:
             if self.data.size != 1:
                 raise RuntimeError(
-                    f"backward: a tensor of shape {self.shape} needs a gradient of that shape; "
-                    "pass backward(grad), or reduce it to one number first, for example with .sum()"
+                    f"{caller}: a tensor of shape {self.shape} needs a gradient of that shape; "
+                    "pass one, or reduce the tensor to one number first, for example with .sum()"
                 )
             with on_device_of(self.data):
-                seed = get_xp(self.data).ones_like(self.data)
-        else:
-            seed = as_array(grad, self.device, self.dtype)
-            if seed.shape != self.shape:
-                raise ValueError(
-                    f"backward: grad has shape {seed.shape} but the tensor has shape {self.shape}; "
-                    "they must be equal"
-                )
-        backward_pass(self._node or self, seed, retain_graph)
+                return get_xp(self.data).ones_like(self.data)
+        seed = as_array(grad, self.device, self.dtype)
+        if seed.shape != self.shape:
+            raise ValueError(
+                f"{caller}: grad has shape {seed.shape} but the tensor has shape {self.shape}; "
+                "they must be equal"
+            )
+        return seed
 
     def detach(self) -> Tensor:
         """Return a leaf with the same memory that does not require gradients."""
@@ -200,26 +214,10 @@ class Tensor(TensorMethods):
         """
         self._check_requires_grad("register_hook")
 
-        def on_array(grad: Array) -> Array | None:
-            # Other tensors may have been sent the same array, so the hook must not change it.
-            seen = grad.view() if get_xp(grad) is np else grad.copy()
-            if get_xp(grad) is np:  # CuPy has no read-only arrays
-                seen.flags.writeable = False
-            with no_grad():
-                replacement = hook(wrap(seen))
-            if replacement is None:
-                return None
-            if not isinstance(replacement, Tensor) or replacement.shape != grad.shape:
-                raise RuntimeError(
-                    f"register_hook: a hook must return None or a Tensor of shape {grad.shape}, "
-                    f"not {replacement!r}"
-                )
-            return replacement.data.astype(grad.dtype, copy=False)
-
         owner = self._node or self
         if owner._hooks is None:
             owner._hooks = {}
-        return RemovableHandle(owner._hooks, on_array)
+        return RemovableHandle(owner._hooks, _TensorHook(hook))
 
     def bump_version(self) -> None:
         """Tell the tape that ``.data`` was changed in place.
@@ -287,6 +285,42 @@ class Tensor(TensorMethods):
         elif self._requires_grad:
             text += ", requires_grad=True"
         return f"{name}({text})"
+
+
+class _TensorHook:
+    """A function of the program that sees gradients as Tensors, called by a walk back."""
+
+    __slots__ = ("hook",)
+
+    def __init__(self, hook: Callable[[Tensor], Tensor | None]) -> None:
+        self.hook = hook
+
+    def __call__(self, grad: Array) -> Array | None:
+        # Other tensors may have been sent the same array, so the hook must not change it.
+        seen = grad.view() if get_xp(grad) is np else grad.copy()
+        if get_xp(grad) is np:  # CuPy has no read-only arrays
+            seen.flags.writeable = False
+        with no_grad():
+            replacement = self.hook(wrap(seen))
+        if replacement is None:
+            return None
+        self._check(replacement, grad.shape)
+        return replacement.data.astype(grad.dtype, copy=False)
+
+    def on_tensor(self, grad: Tensor) -> Tensor:
+        """Call it with a gradient that may have a history, and return what takes its place."""
+        replacement = self.hook(grad)
+        if replacement is None:
+            return grad
+        self._check(replacement, grad.shape)
+        return replacement if replacement.dtype == grad.dtype else replacement.astype(grad.dtype)
+
+    def _check(self, replacement: Any, shape: tuple[int, ...]) -> None:
+        if not isinstance(replacement, Tensor) or replacement.shape != shape:
+            raise RuntimeError(
+                f"register_hook: a hook must return None or a Tensor of shape {shape}, not "
+                f"{replacement!r}"
+            )
 
 
 def wrap(data: Array, version: Version | None = None) -> Tensor:

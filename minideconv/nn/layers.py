@@ -72,7 +72,10 @@ class MaxUnpool2d(Module):
 
 
 class ReLU(Module):
-    """``max(x, 0)``."""
+    """``max(x, 0)``. `inplace` is accepted as in PyTorch, but nothing is written over."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         """Rectify `x`."""

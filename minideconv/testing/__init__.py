@@ -27,6 +27,7 @@ from minideconv.testing.arrays import as_numpy, integer_valued, values
 from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
 from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
 from minideconv.testing.gradients import GradientError, KinkError, check_gradients
+from minideconv.testing.second_gradients import check_second_gradients
 
 if TYPE_CHECKING:
     from minideconv.testing.strategies import (
@@ -52,6 +53,7 @@ __all__ = [
     "check_contract",
     "check_gradients",
     "check_linear",
+    "check_second_gradients",
     "conv_geometries",
     "integer_valued",
     "noncontiguous",

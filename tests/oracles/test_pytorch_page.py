@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minideconv import Tensor, nn, no_grad, optim
+from minideconv import Tensor, grad, nn, no_grad, optim
 from minideconv import functional as F
 from minideconv.autograd import checkpoint, elementwise, shapes
 from minideconv.nn import utils
@@ -323,6 +323,66 @@ CASES = {
     ),
 }
 """What each name computes here and there."""
+
+
+def loss(name, target, x=X):
+    """A loss as a module on both sides."""
+    return lambda torch: (
+        getattr(nn, name)()(Tensor(x), target).numpy(),
+        getattr(torch.nn, name)()(torch.tensor(x), torch.tensor(target)).numpy(),
+    )
+
+
+def slope_of_a_cube(torch):
+    ours, theirs = Tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    (slope,) = grad((ours**3).sum(), ours)
+    (wanted,) = torch.autograd.grad((theirs**3).sum(), theirs)
+    return slope.numpy(), wanted.numpy()
+
+
+P = np.abs(X) / np.abs(X).max()  # probabilities
+Q = (values(*X.shape, seed=8) > 0).astype(float)  # truths
+CASES |= {
+    "grad": slope_of_a_cube,
+    "functional.leaky_relu": function("leaky_relu", X, negative_slope=0.2),
+    "functional.tanh": function("tanh", X),
+    "functional.sigmoid": function("sigmoid", X),
+    "functional.softplus": function("softplus", X),
+    "functional.dropout2d": function("dropout2d", X, p=0.5, training=False),
+    "functional.group_norm": function("group_norm", X, num_groups=2),
+    "functional.instance_norm": function("instance_norm", X),
+    "functional.layer_norm": function("layer_norm", X, normalized_shape=(7, 9)),
+    "functional.adaptive_avg_pool2d": function("adaptive_avg_pool2d", X, output_size=(3, 4)),
+    "functional.pixel_shuffle": function("pixel_shuffle", X, upscale_factor=2),
+    "functional.mse_loss": function("mse_loss", X, P),
+    "functional.l1_loss": function("l1_loss", X, P),
+    "functional.binary_cross_entropy": function("binary_cross_entropy", P, Q),
+    "functional.binary_cross_entropy_with_logits": function(
+        "binary_cross_entropy_with_logits", X, Q
+    ),
+    "functional.nll_loss": function("nll_loss", X, LABELS, reduction="sum"),
+    "nn.LeakyReLU": layer("LeakyReLU", X, 0.3),
+    "nn.Tanh": layer("Tanh", X),
+    "nn.Sigmoid": layer("Sigmoid", X),
+    "nn.Softmax": layer("Softmax", X, 1),
+    "nn.LogSoftmax": layer("LogSoftmax", X, 1),
+    "nn.Identity": layer("Identity", X),
+    "nn.Flatten": layer("Flatten", X),
+    "nn.Dropout2d": layer("Dropout2d", X, 0.3),
+    "nn.BatchNorm1d": layer("BatchNorm1d", X[..., 0], 4),
+    "nn.GroupNorm": layer("GroupNorm", X, 2, 4),
+    "nn.InstanceNorm2d": layer("InstanceNorm2d", X, 4, affine=True),
+    "nn.LayerNorm": layer("LayerNorm", X, (7, 9)),
+    "nn.AvgPool2d": layer("AvgPool2d", X, (2, 3), 2, 1),
+    "nn.AdaptiveAvgPool2d": layer("AdaptiveAvgPool2d", X, (3, 4)),
+    "nn.PixelShuffle": layer("PixelShuffle", X, 2),
+    "nn.CrossEntropyLoss": loss("CrossEntropyLoss", LABELS),
+    "nn.NLLLoss": loss("NLLLoss", LABELS),
+    "nn.MSELoss": loss("MSELoss", P),
+    "nn.L1Loss": loss("L1Loss", P),
+    "nn.BCELoss": loss("BCELoss", Q, P),
+    "nn.BCEWithLogitsLoss": loss("BCEWithLogitsLoss", Q),
+}
 
 NAMES = [
     ours.removeprefix("minideconv.") for _, ours, remark in ROWS if "no comparison" not in remark

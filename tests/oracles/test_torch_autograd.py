@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minideconv.autograd import Tensor, no_grad
+from minideconv.autograd import Tensor, grad, no_grad
 from minideconv.autograd import elementwise as tm
 from minideconv.autograd import reductions as tr
 from minideconv.autograd import shapes as ts
@@ -181,6 +181,45 @@ def test_random_programs(torch: ModuleType, seed: int, length: int, shape: tuple
         else:
             assert m.grad is not None
             close(m.grad.numpy(), o.grad.numpy(), f"gradient of result {k}")
+
+
+@settings(max_examples=200)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    length=st.integers(1, 6),
+    shape=st.sampled_from([(3, 4), (2, 3, 4)]),
+)
+def test_gradients_of_gradients_of_random_programs(
+    torch: ModuleType, seed: int, length: int, shape: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = [rng.standard_normal(shape) for _ in range(3)]
+    cotangents = [rng.standard_normal(shape) for _ in range(4)]
+    ours = [Tensor(a.copy(), requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, y_ref = run(Ours, ours, seed, length)[-1], run(Theirs(torch), theirs, seed, length)[-1]
+    dy = Tensor(cotangents[3].copy(), requires_grad=True)
+    dy_ref = torch.tensor(cotangents[3], requires_grad=True)
+    first = grad(y, ours, dy, create_graph=True, allow_unused=True)
+    first_ref = torch.autograd.grad(y_ref, theirs, dy_ref, create_graph=True, allow_unused=True)
+    total, total_ref = (dy * 0.0).sum(), (dy_ref * 0.0).sum()
+    for mine, its, cotangent in zip(first, first_ref, cotangents, strict=False):
+        close_or_none(mine, its, "first")
+        if mine is not None and its is not None:
+            total = total + (mine * cotangent).sum()
+            total_ref = total_ref + (its * torch.tensor(cotangent)).sum()
+    second = grad(total, [*ours, dy], allow_unused=True)
+    second_ref = torch.autograd.grad(total_ref, [*theirs, dy_ref], allow_unused=True)
+    for mine, its in zip(second, second_ref, strict=True):
+        close_or_none(mine, its, "second")
+
+
+def close_or_none(ours: Any, theirs: Any, what: str) -> None:
+    if ours is None or theirs is None:  # not reached, or reached by zeros
+        for side in (ours, theirs):
+            assert side is None or not side.detach().numpy().any()
+    else:
+        close(ours.detach().numpy(), theirs.detach().numpy(), what)
 
 
 def test_training_trajectory(torch: ModuleType) -> None:

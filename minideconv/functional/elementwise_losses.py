@@ -1,0 +1,105 @@
+"""Losses between two arrays of one shape: squares, distances, and binary cross entropy.
+
+input, target (...)  ->  () for "mean" and "sum", (...) for "none"
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, TypeAlias
+
+from minideconv.autograd import Tensor
+from minideconv.autograd.broadcasting import as_tensor
+from minideconv.functional.nonlinear import softplus
+
+__all__ = [
+    "Reduction",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "check_reduction",
+    "l1_loss",
+    "mse_loss",
+]
+
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
+
+
+def mse_loss(input: Tensor, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """Return ``(input - target)^2``, averaged, summed, or each by itself."""
+    input, target = _pair("mse_loss", input, target, reduction)
+    difference = input - target
+    return _reduced(difference * difference, reduction)
+
+
+def l1_loss(input: Tensor, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """Return ``|input - target|``, averaged, summed, or each by itself; its slope at 0 is 0."""
+    input, target = _pair("l1_loss", input, target, reduction)
+    return _reduced((input - target).abs(), reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Any, weight: Any = None, reduction: Reduction = "mean"
+) -> Tensor:
+    """Return ``-t log(p) - (1 - t) log(1 - p)`` for probabilities p and targets t, both in 0..1.
+
+    The logarithms are not below -100, as in PyTorch; where they would be, the gradient is 0. From
+    scores, `binary_cross_entropy_with_logits` loses no digits. `weight`, a number for each element
+    or what broadcasts to that, multiplies the losses.
+    """
+    input, target = _pair("binary_cross_entropy", input, target, reduction)
+    if not bool(((input.data >= 0) & (input.data <= 1)).all()):
+        raise ValueError(
+            "binary_cross_entropy: input must hold probabilities in 0..1; for scores there is "
+            "binary_cross_entropy_with_logits"
+        )
+    least = math.exp(-100)
+    yes, no = input.clip(least).log(), (1.0 - input).clip(least).log()
+    return _reduced(_weighted(-(target * yes + (1.0 - target) * no), weight), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Any,
+    weight: Any = None,
+    reduction: Reduction = "mean",
+    pos_weight: Any = None,
+) -> Tensor:
+    """Return ``-t log(sigmoid(z)) - (1 - t) log(1 - sigmoid(z))`` for scores z and targets t.
+
+    Since ``-log(sigmoid(z)) = softplus(-z)`` nothing overflows and nothing cancels. `weight`
+    multiplies the losses and `pos_weight` their part with t; both broadcast.
+    """
+    name = "binary_cross_entropy_with_logits"
+    input, target = _pair(name, input, target, reduction)
+    positive = target if pos_weight is None else target * as_tensor(pos_weight)
+    losses = positive * softplus(-input) + (1.0 - target) * softplus(input)
+    return _reduced(_weighted(losses, weight), reduction)
+
+
+def check_reduction(op: str, reduction: str) -> None:
+    """Raise ValueError if `reduction` is none of the three."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
+
+
+def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
+    """Return both as Tensors, the target in the type of the input."""
+    check_reduction(op, reduction)
+    input, target = as_tensor(input), as_tensor(target)
+    if input.dtype.kind != "f":
+        raise TypeError(f"{op}: input has dtype {input.dtype}; it must be floating point")
+    if input.shape != target.shape:
+        raise ValueError(
+            f"{op}: input has shape {input.shape} and target {target.shape}; they must be equal"
+        )
+    return input, target.astype(input.dtype)
+
+
+def _weighted(losses: Tensor, weight: Any) -> Tensor:
+    return losses if weight is None else losses * as_tensor(weight)
+
+
+def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()

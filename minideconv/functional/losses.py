@@ -1,0 +1,108 @@
+"""Losses as functions of Tensors."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from minideconv import ops
+from minideconv.autograd import Node, Tensor, record
+from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.gradients import with_history
+from minideconv.backend import Array, get_xp
+from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.elementwise_losses import Reduction, check_reduction
+from minideconv.functional.pointwise import log_softmax, record_log_softmax
+from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
+
+__all__ = ["cross_entropy"]
+
+
+def cross_entropy(
+    logits: Tensor,
+    target: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    ignore_index: int = 255,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return ``-log softmax(logits)[target]``, averaged over the labels that count.
+
+    See `ops.cross_entropy`. Neither labels nor class weights receive a gradient. A target of floats
+    (N, C, ...), as PyTorch takes it too, holds the classes' probabilities q: then the loss is
+    ``-sum_c w_c q_c log softmax(z)_c``, smoothed likewise, and its mean is over the pixels.
+    """
+    labels = data_of(target)
+    labels = np.asarray(labels) if get_xp(labels) is np else labels
+    if labels.dtype.kind == "f":
+        return _against_probabilities(logits, target, weight, reduction, label_smoothing)
+    options: dict[str, Any] = {
+        "target": labels,
+        "weight": data_of(weight),
+        "ignore_index": ignore_index,
+        "reduction": reduction,
+        "label_smoothing": label_smoothing,
+    }
+    loss, saved = ops.cross_entropy(logits.data, **options, return_saved=True)
+
+    def backward(dloss: Array, needs: Needs, saved: Saved, *logits_data: Array) -> Grads:
+        return (ops.cross_entropy_backward(dloss, saved, **options),)
+
+    source = logits._node or logits  # without the scores themselves, which need not be kept
+
+    def differentiable(dloss: Tensor, needs: Needs, saved: Saved, *watched: Any) -> tuple[Tensor]:
+        if isinstance(saved, CrossEntropySaved):
+            log_probs = log_softmax(watched[-1], 1)
+        else:
+            log_probs = _log_probs(saved, source)
+        return (_cross_entropy_backward(dloss, log_probs, options),)
+
+    # Where the scores themselves are saved, they must not change meanwhile.
+    kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
+    return record("cross_entropy", loss, (logits,), backward, kept, options, True, differentiable)
+
+
+def _against_probabilities(
+    logits: Tensor, target: Any, weight: Any, reduction: Reduction, label_smoothing: float
+) -> Tensor:
+    check_reduction("cross_entropy", reduction)
+    target = as_tensor(target)
+    if target.shape != logits.shape or logits.ndim < 2:
+        raise ValueError(
+            f"cross_entropy: a target of floats holds a probability for each class, and has shape "
+            f"{target.shape}; it must be that of the logits, {logits.shape}"
+        )
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"cross_entropy: label_smoothing is {label_smoothing}; it must be in [0, 1]"
+        )
+    classes = logits.shape[1]
+    q = target.astype(logits.dtype)
+    if label_smoothing > 0:
+        q = q * (1.0 - label_smoothing) + label_smoothing / classes
+    if weight is not None:
+        q = q * as_tensor(weight).astype(logits.dtype).reshape(classes, *(1,) * (logits.ndim - 2))
+    losses = -(q * log_softmax(logits, 1)).sum(1)
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _log_probs(array: Any, source: Node | Tensor) -> Tensor:
+    """Return the log-probabilities that were kept as what they are: log softmax of the scores."""
+    scores = with_history(array, [0], source)  # of these, only where they came from is used
+    return record_log_softmax(array, scores, 1)
+
+
+def _cross_entropy_backward(dloss: Tensor, log_probs: Tensor, options: dict[str, Any]) -> Tensor:
+    """Return ``(softmax(z) sum(q) - q) dloss``, by recorded operations; see `ops.cross_entropy`."""
+    xp, p = get_xp(log_probs.data), log_probs.exp()
+    # What the targets put on each class, and the divisor of a mean: where all probabilities are 0,
+    # the gradient is -q.
+    nowhere = xp.full_like(log_probs.data, -xp.inf)
+    ones = xp.ones_like(dloss.data)
+    q = -ops.cross_entropy_backward(ones, nowhere, **options)
+    if options["reduction"] == "none":
+        dloss = dloss.reshape(dloss.shape[0], 1, *dloss.shape[1:])
+    return (p * q.sum(axis=1, keepdims=True) - q) * dloss

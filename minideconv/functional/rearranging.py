@@ -1,0 +1,69 @@
+"""Pooling to a given size, and channels that become pixels.
+
+adaptive_avg_pool2d    (N, C, H, W) -> (N, C, H', W')
+pixel_shuffle          (N, C r r, H, W) -> (N, C, H r, W r)
+"""
+
+from __future__ import annotations
+
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, get_xp
+from minideconv.backend.dispatch import device_guard
+from minideconv.ops.geometry import IntPair, check_at_least, pair
+
+__all__ = ["adaptive_avg_pool2d", "pixel_shuffle"]
+
+
+@device_guard
+def adaptive_avg_pool2d(x: Tensor, output_size: IntPair) -> Tensor:
+    """Average so many windows, evenly spread, that the result has `output_size`.
+
+    Along an axis of n pixels, window o of n' reaches from ``floor(o n / n')`` to ``ceil((o + 1) n /
+    n')``, as in PyTorch; windows may overlap. As in `ops.interpolate` the map is ``A_h x A_wᵀ``.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, H, W)
+    output_size : int or (H', W')
+        1 is the mean over all pixels.
+    """
+    op = "adaptive_avg_pool2d"
+    size = check_at_least(pair(output_size, "output_size", op), 1, "output_size", op)
+    if x.ndim != 4:
+        raise ValueError(f"{op}: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
+    if size == (1, 1):
+        return x.mean((2, 3), keepdims=True)
+    rows, columns = (_averages(n, new, x.data) for n, new in zip(x.shape[2:], size, strict=True))
+    return Tensor(rows) @ (x @ Tensor(columns.T))
+
+
+def _averages(n: int, new: int, like: Array) -> Array:
+    """Return the (new, n) matrix whose rows average the windows."""
+    xp = get_xp(like)
+    o, pixels = xp.arange(new)[:, None], xp.arange(n)
+    inside = (pixels >= o * n // new) & (pixels < -(-(o + 1) * n // new))
+    averages: Array = (inside / inside.sum(1, keepdims=True)).astype(like.dtype)
+    return averages
+
+
+def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
+    """Give each pixel's r r channels the places of r x r pixels: the rows first.
+
+    Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network" (2016), equation 4.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C r r, H, W)
+    upscale_factor : int
+        r, at least 1.
+    """
+    r = upscale_factor
+    if x.ndim != 4 or r < 1 or x.shape[1] % (r * r):
+        raise ValueError(
+            f"pixel_shuffle: x has shape {x.shape} and upscale_factor is {r}; x must be (N, C, H, "
+            "W), and C divisible by the factor's square"
+        )
+    n, c, h, w = x.shape
+    x = x.reshape(n, c // (r * r), r, r, h, w)
+    return x.permute(0, 1, 4, 2, 5, 3).reshape(n, c // (r * r), h * r, w * r)

@@ -1,0 +1,101 @@
+"""Normalisation layers without running statistics, and batch normalisation of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv import functional as F
+from minideconv.autograd import Tensor
+from minideconv.nn.batch_norm import BatchNorm2d
+from minideconv.nn.layers import MaxPool2d
+from minideconv.nn.module import Module, Parameter
+from minideconv.ops.geometry import check_positive
+
+__all__ = ["BatchNorm1d", "GroupNorm", "InstanceNorm2d", "LayerNorm"]
+
+
+class BatchNorm1d(BatchNorm2d):
+    """Batch normalisation of (N, C), or of sequences (N, C, L); see `BatchNorm2d`."""
+
+    def forward(self, x: Tensor, relu: bool = False, pool: MaxPool2d | None = None) -> Any:
+        """Normalise `x`."""
+        if x.ndim == 3:
+            return super().forward(x.unsqueeze(3), relu, pool).squeeze(3)
+        return super().forward(x, relu, pool)
+
+
+class GroupNorm(Module):
+    """Normalise each group of channels of each image, then scale and shift; see `F.group_norm`."""
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
+    ) -> None:
+        super().__init__()
+        check_positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        if num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm: num_groups is {num_groups}; it must divide num_channels {num_channels}"
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Parameter(np.ones(num_channels, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(num_channels, np.float32)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x`."""
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Return the numbers of groups and of channels."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+
+
+class InstanceNorm2d(Module):
+    """Normalise each channel of each image by itself; see `F.instance_norm`.
+
+    As in PyTorch there is no scale and shift unless `affine`. There are no running statistics.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False) -> None:
+        super().__init__()
+        check_positive("InstanceNorm2d", num_features=num_features)
+        self.num_features, self.eps = num_features, eps
+        self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x`."""
+        return F.instance_norm(x, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Return the number of channels."""
+        return f"{self.num_features}, eps={self.eps}"
+
+
+class LayerNorm(Module):
+    """Normalise over the last axes, then scale and shift; see `F.layer_norm`."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(shape), eps
+        check_positive("LayerNorm", **{f"normalized_shape[{i}]": n for i, n in enumerate(shape)})
+        ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+        self.weight = Parameter(ones) if elementwise_affine else None
+        self.bias = Parameter(zeros) if elementwise_affine and bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x`."""
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Return the lengths."""
+        return f"{self.normalized_shape}, eps={self.eps}"
