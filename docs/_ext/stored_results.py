@@ -15,19 +15,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import draw_sparse_coding
 from pages import DOCS, ROOT, write
 
-from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_recipe, voc_rows
+from benchmarks import (
+    ensembles,
+    few_labels,
+    sparse_coding,
+    sparse_restoration,
+    voc_recipe,
+    voc_rows,
+)
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.few_labels.picture import draw as draw_few_labels
-from minideconv.few_labels.results import markdown as few_labels_table
 from minideconv.tasks.segmentation.report import legend
 
 __all__ = ["write_all"]
@@ -74,13 +81,13 @@ def write_drawn_comparison() -> None:
 
 def write_few_labels() -> None:
     """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
-    results = stored(RESULTS / "few_labels.json")
-    for name in ("shapes", "voc"):
+    results = few_labels.stored()
+    for name in few_labels.SETS:
         found = results.get(name, {})
-        table = shown(found, lambda f: few_labels_table(f) + f"\nMade on {f['date']}.\n")
-        write(DOCS / "generated" / f"few-labels-{name}.md", table)
-        picture = draw_few_labels(found or {"metric": "", "results": []})
-        write(DOCS / "generated" / f"few-labels-{name}.svg", picture)
+        text = shown(found, partial(few_labels.page, name))
+        write(DOCS / "generated" / f"few-labels-{name}.md", text)
+        if found:
+            write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
 
 
 def write_photographs() -> None:
