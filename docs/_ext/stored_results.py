@@ -3,6 +3,7 @@
 - ``generated/ablations*``: ablations.json;
 - ``generated/compare-drawn.md``: compare_drawn.json, what comparing on drawn pictures gave;
 - ``generated/few-labels-*``: few_labels.json;
+- ``generated/inside-vgg16.md``: images/inside-vgg16.json, of the picture beside it;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/sparse-*``: sparse coding.
@@ -25,6 +26,7 @@ from pages import DOCS, ROOT, write
 from benchmarks import (
     ensembles,
     few_labels,
+    inside,
     sparse_coding,
     sparse_restoration,
     voc_recipe,
@@ -61,6 +63,7 @@ def write_all() -> None:
     write_ablations()
     write_drawn_comparison()
     write_few_labels()
+    write_units()
     write_photographs()
     write_sparse_coding()
 
@@ -88,6 +91,12 @@ def write_few_labels() -> None:
         write(DOCS / "generated" / f"few-labels-{name}.md", text)
         if found:
             write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
+
+
+def write_units() -> None:
+    """Write the table about the stored picture of VGG-16's units."""
+    found = stored(DOCS / "images" / "inside-vgg16.json")
+    write(DOCS / "generated" / "inside-vgg16.md", shown(found, inside.table))
 
 
 def write_photographs() -> None:

@@ -121,8 +121,8 @@ def _decided(results: Mapping[str, Any]) -> list[str]:
         chance = 100 * (1 - 0.95**compared)
         lines = [
             f"Decided (the interval leaves 0 out): {decided} of {compared} differences. If no start"
-            f" made a difference, one or more of {compared} independent ones would be decided by"
-            f" chance in {chance:.0f} % of such experiments.",
+            " made a difference, and they were independent, one at least would be decided by chance"
+            f" in {chance:.0f} % of such experiments.",
             "",
             *lines,
         ]
