@@ -56,7 +56,7 @@ def copied(run, folder, change=lambda results: None, **settings):
 
 
 def on_photographs(run, folder):
-    return copied(run, folder, data="voc", data_root="/home/someone/VOC2012")
+    return copied(run, folder, data="voc", data_root="/someone/VOC2012")
 
 
 def store(*arguments):
