@@ -3,6 +3,7 @@
 - ``generated/ablations*``: ablations.json;
 - ``generated/compare-drawn.md``: compare_drawn.json, what comparing on drawn pictures gave;
 - ``generated/few-labels-*``: few_labels.json;
+- ``generated/inside-vgg16.md``: images/inside-vgg16.json, of the picture beside it;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/proposals*``: what networks gain by proposals, from results/proposals;
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from pages import DOCS, ROOT, write
 
 from benchmarks import (
     ensembles,
+    few_labels,
     hierarchy,
+    inside,
     proposals,
     sparse_coding,
     sparse_restoration,
@@ -37,7 +41,6 @@ from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.few_labels.picture import draw as draw_few_labels
-from minideconv.few_labels.results import markdown as few_labels_table
 from minideconv.tasks.segmentation.report import legend
 
 __all__ = ["write_all"]
@@ -64,6 +67,7 @@ def write_all() -> None:
     write_ablations()
     write_drawn_comparison()
     write_few_labels()
+    write_units()
     write_photographs()
     write_proposals()
     write_sparse_coding()
@@ -85,13 +89,19 @@ def write_drawn_comparison() -> None:
 
 def write_few_labels() -> None:
     """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
-    results = stored(RESULTS / "few_labels.json")
-    for name in ("shapes", "voc"):
+    results = few_labels.stored()
+    for name in few_labels.SETS:
         found = results.get(name, {})
-        table = shown(found, lambda f: few_labels_table(f) + f"\nMade on {f['date']}.\n")
-        write(DOCS / "generated" / f"few-labels-{name}.md", table)
-        picture = draw_few_labels(found or {"metric": "", "results": []})
-        write(DOCS / "generated" / f"few-labels-{name}.svg", picture)
+        text = shown(found, partial(few_labels.page, name))
+        write(DOCS / "generated" / f"few-labels-{name}.md", text)
+        if found:
+            write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
+
+
+def write_units() -> None:
+    """Write the table about the stored picture of VGG-16's units."""
+    found = stored(DOCS / "images" / "inside-vgg16.json")
+    write(DOCS / "generated" / "inside-vgg16.md", shown(found, inside.table))
 
 
 def write_photographs() -> None:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock
 
-__all__ = ["main"]
+__all__ = ["command_of", "main"]
 
 _DESCRIPTION = """\
 Train one network that segments from several starts (random weights, an auto-encoder, a what-where
@@ -67,6 +68,8 @@ _ALIKE: dict[str, Any] = {
     "images": 0,
 }
 """Where a set differs from a run of ``minideconv.train``, unless its options are given."""
+
+_LABELS, _SEEDS = (10, 50, 100, 220), 3
 
 _DECIDED = (
     *("task", "model", "pretrained", "pretrained_input", "decoder_init", "train_images"),
@@ -154,14 +157,43 @@ def _new(
     values |= {"model": network, "data": data}
     if network == "probe":
         values["freeze"] = values["depth"]
-    starts = tuple(name for name in STARTS if data == "voc" or name != "imagenet")
     return FewLabels(
         TrainConfig(**values),
         pretext,
-        tuple(options.labels or (10, 50, 100, 220)),
-        tuple(options.starts or starts),
-        options.seeds or 3,
+        tuple(options.labels or _LABELS),
+        tuple(options.starts or _starts(data)),
+        options.seeds or _SEEDS,
     )
+
+
+def _starts(data: str) -> tuple[str, ...]:
+    """Return the starts of a set, unless they are given."""
+    return tuple(name for name in STARTS if data == "voc" or name != "imagenet")
+
+
+def command_of(planned: FewLabels) -> str:
+    """Return the command that begins such a set, but for where it is kept and computed."""
+    base = planned.base
+    words = ["python", "-m", "minideconv.few_labels"]
+    for option, value, default in (
+        ("--network", (base.model,), ("deconvnet",)),
+        ("--data", (base.data,), ("shapes",)),
+        ("--labels", planned.labels, _LABELS),
+        ("--starts", planned.starts, _starts(base.data)),
+        ("--seeds", (planned.seeds,), (_SEEDS,)),
+    ):
+        if value != default:
+            words += [option, *map(str, value)]
+    values = base.to_dict() | dataclasses.asdict(planned.pretext)
+    for name, setting in _settings(base.model, base.data).items():
+        computed = setting.resume and name not in ("data_root", "epochs")
+        if name == "data" or computed or values[name] == setting.default:
+            continue
+        if setting.kind is bool:
+            words.append(option_name(name if values[name] else f"no_{name}"))
+        else:
+            words += [option_name(name), str(values[name])]
+    return shlex.join(words)
 
 
 def _resumed(folder: Folder, options: argparse.Namespace, given: Mapping[str, Any]) -> FewLabels:
