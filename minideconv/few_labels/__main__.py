@@ -16,7 +16,7 @@ from minideconv.few_labels.folder import Folder
 from minideconv.few_labels.plan import NETWORKS, STARTS, FewLabels, PretextSettings
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
-from minideconv.settings.setting import Setting
+from minideconv.settings.setting import Setting, option_name
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock

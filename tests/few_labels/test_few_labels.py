@@ -241,7 +241,7 @@ def test_the_picture_of_nothing_yet():
     ("arguments", "sentence"),
     [
         (["--seeds", "1"], "seeds is 1; a spread over seeds needs at least 2"),
-        (["--labels", "3", "3"], "labels are (3, 3); they must be different, and at least 1"),
+        (["--labels", "3", "3"], "argument --labels: 3 is named twice; name each once"),
         (["--labels", "7000"], "labels: 7000 images are asked for, but shapes train has 6000"),
         (["--epoch-steps", "0"], "epoch_steps is 0; it must be the updates of an epoch"),
         (["--starts", "magic"], "invalid choice: 'magic'"),
