@@ -1,0 +1,143 @@
+"""Batch normalisation, alone and with what follows it, as functions of Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minideconv import ops
+from minideconv.autograd import Tensor, record
+from minideconv.autograd.grad_mode import is_replaying
+from minideconv.backend import Array
+from minideconv.backend.dispatch import device_guard
+from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.pooling import pool_options
+from minideconv.ops.geometry import IntPair
+from minideconv.ops.switches import Switches
+
+__all__ = ["batch_norm", "batch_norm_relu", "batch_norm_relu_pool", "sync_batch_norm"]
+
+
+@device_guard
+def _statistics(
+    running_mean: Array | Tensor | None, running_var: Array | Tensor | None
+) -> dict[str, Any]:
+    """Return the arrays to update: where a forward is carried out once more, copies."""
+    arrays = {"running_mean": data_of(running_mean), "running_var": data_of(running_var)}
+    if is_replaying():
+        arrays = {name: None if a is None else a.copy() for name, a in arrays.items()}
+    return arrays
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel over images and pixels, then scale and shift; see `ops.batch_norm`.
+
+    In training the running statistics, arrays or Tensors, are updated in place.
+    """
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    arrays = {"weight": data_of(weight), "bias": data_of(bias)}
+    y, saved = ops.batch_norm(x.data, **arrays, **options, return_saved=True)
+    from_batch = training or running_mean is None  # mean and variance depend on x
+
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array | None) -> Grads:
+        return ops.batch_norm_backward(dy, x_data, saved, weight_data, from_batch)
+
+    return record("batch_norm", y, (x, weight, bias), backward, (x, weight), options, fresh=True)
+
+
+def batch_norm_relu(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    arrays = {"weight": data_of(weight), "bias": data_of(bias)}
+    y, saved = ops.batch_norm_relu(x.data, **arrays, **options, return_saved=True)
+    from_batch = training or running_mean is None
+
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
+        return ops.batch_norm_relu_backward(dy, x_data, saved, weight_data, bias_data, from_batch)
+
+    inputs = (x, weight, bias)
+    return record("batch_norm_relu", y, inputs, backward, inputs, options, fresh=True)
+
+
+def batch_norm_relu_pool(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    kernel_size: IntPair = 2,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Tensor, Switches]:
+    """Return ``max_pool2d(relu(batch_norm(x, ...)), ...)`` and the switches.
+
+    The map in between is not kept; see `ops.batch_norm_relu_pool`.
+    """
+    op = "batch_norm_relu_pool"
+    options = _statistics(running_mean, running_var)
+    options |= {"training": training, "momentum": momentum, "eps": eps}
+    options |= pool_options(op, kernel_size, stride, padding=padding, dilation=dilation)
+    options["ceil_mode"] = ceil_mode
+    arrays = {"weight": data_of(weight), "bias": data_of(bias)}
+    y, switches, saved = ops.batch_norm_relu_pool(x.data, **arrays, **options)
+    from_batch = training or running_mean is None
+
+    def backward(
+        dy: Array, needs: Needs, switches: Switches, x_data: Array, weight_data: Any, bias_data: Any
+    ) -> Grads:
+        return ops.batch_norm_relu_pool_backward(
+            dy, switches, x_data, saved, weight_data, bias_data, from_batch
+        )
+
+    inputs = (x, weight, bias)
+    return record(op, y, inputs, backward, (switches, *inputs), options, fresh=True), switches
+
+
+def sync_batch_norm(
+    x: Tensor,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    comm: ops.Collectives,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    relu: bool = False,
+) -> Tensor:
+    """Normalise each channel, in training, over the images of all processes `comm`.
+
+    See `ops.sync_batch_norm`. With `relu` the result is rectified.
+    """
+    options = _statistics(running_mean, running_var)
+    options |= {"momentum": momentum, "eps": eps, "comm": comm, "relu": relu}
+    y, saved = ops.sync_batch_norm(x.data, weight=data_of(weight), bias=data_of(bias), **options)
+
+    def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:
+        return ops.sync_batch_norm_backward(dy, x_data, saved, weight_data, bias_data, comm, relu)
+
+    inputs = (x, weight, bias)
+    return record("sync_batch_norm", y, inputs, backward, inputs, options)

@@ -1,0 +1,54 @@
+"""ReLU, softmax and dropout as functions of Tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minideconv import ops
+from minideconv.autograd import Tensor, record
+from minideconv.backend import Array
+from minideconv.functional.arguments import Grads, Needs
+
+__all__ = ["dropout", "log_softmax", "relu", "softmax"]
+
+
+def relu(x: Tensor) -> Tensor:
+    """Return ``max(x, 0)``."""
+    y = ops.relu(x.data)
+
+    def backward(dy: Array, needs: Needs, y: Array) -> Grads:
+        return (ops.relu_backward(dy, y),)
+
+    return record("relu", y, (x,), backward, saved=(y,), fresh=True)
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """Return ``exp(x) / sum(exp(x))`` along `dim`; see `ops.softmax`."""
+    y = ops.softmax(x.data, dim)
+
+    def backward(dy: Array, needs: Needs, y: Array) -> Grads:
+        return (ops.softmax_backward(dy, y, dim),)
+
+    return record("softmax", y, (x,), backward, (y,), {"dim": dim}, fresh=True)
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """Return ``x - log(sum(exp(x)))`` along `dim`; see `ops.log_softmax`."""
+    y = ops.log_softmax(x.data, dim)
+
+    def backward(dy: Array, needs: Needs, y: Array) -> Grads:
+        return (ops.log_softmax_backward(dy, y, dim),)
+
+    return record("log_softmax", y, (x,), backward, (y,), {"dim": dim}, fresh=True)
+
+
+def dropout(
+    x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+) -> Tensor:
+    """Zero each value with probability `p`, scale the rest by ``1 / (1 - p)``: `ops.dropout`."""
+    y, mask = ops.dropout(x.data, p, training, rng, return_mask=True)
+
+    def backward(dy: Array, needs: Needs, mask: Array | None) -> Grads:
+        return (ops.dropout_backward(dy, mask),)
+
+    return record("dropout", y, (x,), backward, (mask,), {"p": p, "training": training})

@@ -1,0 +1,80 @@
+"""Max pooling, unpooling and average pooling as functions of Tensors."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from minideconv import ops
+from minideconv.autograd import Tensor, is_grad_enabled, record
+from minideconv.autograd.tensor import wrap
+from minideconv.backend import Array
+from minideconv.functional.arguments import Grads, Needs
+from minideconv.ops.geometry import IntPair, pairs
+from minideconv.ops.switches import Switches
+
+__all__ = ["avg_pool2d", "max_pool2d", "max_unpool2d", "pool_options"]
+
+
+def max_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+    return_switches: bool = False,
+) -> Any:
+    """Return each window's maximum, a Tensor; with `return_switches` (Tensor, Switches).
+
+    See `ops.max_pool2d`.
+    """
+    options = pool_options("max_pool2d", kernel_size, stride, padding=padding, dilation=dilation)
+    options["ceil_mode"] = ceil_mode
+    if not return_switches and not (is_grad_enabled() and x.requires_grad):
+        return wrap(ops.max_pool2d(x.data, **options))
+    y, switches = ops.max_pool2d(x.data, **options, return_switches=True)
+
+    def backward(dy: Array, needs: Needs, switches: Switches) -> Grads:
+        return (ops.max_pool2d_backward(dy, switches),)
+
+    pooled = record("max_pool2d", y, (x,), backward, (switches,), options, fresh=True)
+    return (pooled, switches) if return_switches else pooled
+
+
+def pool_options(op: str, kernel_size: Any, stride: Any, **others: Any) -> dict[str, Any]:
+    """Return the options of a pooling by name, in full."""
+    stride = kernel_size if stride is None else stride
+    return dict(pairs(op, kernel_size=kernel_size, stride=stride, **others))
+
+
+def max_unpool2d(
+    x: Tensor, switches: Switches, duplicates: Literal["assign", "add"] = "assign"
+) -> Tensor:
+    """Put each value back where its maximum was, zeros elsewhere; see `ops.max_unpool2d`."""
+    y = ops.max_unpool2d(x.data, switches, duplicates)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.max_unpool2d_backward(dy, switches, duplicates),)
+
+    options = {"switches": switches, "duplicates": duplicates}
+    return record("max_unpool2d", y, (x,), backward, (), options, fresh=True)
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Average each window; see `ops.avg_pool2d`."""
+    options = pool_options("avg_pool2d", kernel_size, stride, padding=padding)
+    options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    size = (x.shape[-2], x.shape[-1])
+    y = ops.avg_pool2d(x.data, **options)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.avg_pool2d_backward(dy, size, **options),)
+
+    return record("avg_pool2d", y, (x,), backward, (), options, fresh=True)

@@ -1,0 +1,48 @@
+"""Borders and resizing as functions of Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minideconv import ops
+from minideconv.autograd import Tensor, record
+from minideconv.backend import Array
+from minideconv.functional.arguments import Grads, Needs
+from minideconv.ops.geometry import IntPair, pair
+
+__all__ = ["interpolate", "pad"]
+
+
+def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """Pad the last axes by (left, right, top, bottom); see `ops.pad`."""
+    size = x.shape
+    y = ops.pad(x.data, pad, mode, value)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.pad_backward(dy, size, pad, mode),)
+
+    options = {"pad": tuple(pad), "mode": mode, "value": value}
+    return record("pad", y, (x,), backward, (), options)
+
+
+def interpolate(
+    x: Tensor,
+    size: IntPair | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Tensor:
+    """Resize to `size` by nearest neighbour or bilinearly; see `ops.interpolate`."""
+    before = (x.shape[-2], x.shape[-1])
+    y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
+
+    def backward(dy: Array, needs: Needs) -> Grads:
+        return (ops.interpolate_backward(dy, before, mode, align_corners, scale_factor),)
+
+    options = {
+        "size": None if size is None else pair(size, "size", "interpolate"),
+        "scale_factor": scale_factor,
+        "mode": mode,
+        "align_corners": align_corners,
+    }
+    return record("interpolate", y, (x,), backward, (), options)
