@@ -9,7 +9,7 @@ from minideconv.autograd import Tensor, record
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import Array
 from minideconv.backend.dispatch import device_guard
-from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.arguments import OPTIONAL, Grads, Needs, data_of, no_tensor
 from minideconv.functional.pooling import pool_options
 from minideconv.ops.geometry import IntPair
 from minideconv.ops.switches import Switches
@@ -42,6 +42,8 @@ def batch_norm(
 
     In training the running statistics, arrays or Tensors, are updated in place.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("batch_norm", x=x, weight=weight, bias=bias)
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
@@ -65,6 +67,8 @@ def batch_norm_relu(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("batch_norm_relu", x=x, weight=weight, bias=bias)
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
@@ -97,6 +101,8 @@ def batch_norm_relu_pool(
 
     The map in between is not kept; see `ops.batch_norm_relu_pool`.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("batch_norm_relu_pool", x=x, weight=weight, bias=bias)
     op = "batch_norm_relu_pool"
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
@@ -132,6 +138,8 @@ def sync_batch_norm(
 
     See `ops.sync_batch_norm`. With `relu` the result is rectified.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("sync_batch_norm", x=x, weight=weight, bias=bias)
     options = _statistics(running_mean, running_var)
     options |= {"momentum": momentum, "eps": eps, "comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=data_of(weight), bias=data_of(bias), **options)

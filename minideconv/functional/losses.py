@@ -9,7 +9,7 @@ import numpy as np
 from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.backend import Array, get_xp
-from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.arguments import Grads, Needs, data_of, no_tensor
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
 
 __all__ = ["cross_entropy"]
@@ -27,6 +27,8 @@ def cross_entropy(
 
     See `ops.cross_entropy`. Neither the target nor the class weights receive a gradient.
     """
+    if not isinstance(logits, Tensor):
+        raise no_tensor("cross_entropy", logits=logits)
     labels = data_of(target)
     labels = np.asarray(labels) if get_xp(labels) is np else labels
     options: dict[str, Any] = {
