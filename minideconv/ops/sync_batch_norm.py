@@ -40,6 +40,7 @@ from minideconv.ops.batch_norm import (
     normalize,
 )
 from minideconv.ops.batch_norm_checks import check, check_gradient
+from minideconv.ops.batch_norm_range import widened
 
 __all__ = ["Collectives", "SyncSaved", "sync_batch_norm", "sync_batch_norm_backward"]
 
@@ -179,7 +180,7 @@ def _own_moments(x: Array) -> Array:
     xp = get_xp(x)
     row: Array = xp.zeros(1 + 2 * channels, xp.float64)
     if values:
-        mean, var = moments(x)
+        mean, var = widened(x, *moments(x))
         row[:1] = values
         row[1 : 1 + channels] = mean
         xp.multiply(var, values, out=row[1 + channels :])
