@@ -38,8 +38,8 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
         return g
     extra = g.ndim - len(shape)
     stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
-    total = sum_over(g, (*range(extra), *stretched))
-    return total.astype(g.dtype, copy=False).reshape(shape)
+    total = sum_over(g, (*range(extra), *stretched)).reshape(shape)
+    return total if total.dtype is g.dtype else total.astype(g.dtype)
 
 
 def unary(

@@ -38,8 +38,8 @@ def sum(
     x, axes, keepdims = reduced("sum", x, axis, keepdims, dim, keepdim)
     shape, data = x.shape, x.data
     y = sum_over(data, axes, keepdims)
-    if data.dtype.kind == "f":
-        y = y.astype(data.dtype, copy=False)
+    if y.dtype is not data.dtype and data.dtype.kind == "f":
+        y = y.astype(data.dtype)
     return _record("sum", x, y, lambda g, needs: (_spread(g, shape, axes),), axes, keepdims)
 
 

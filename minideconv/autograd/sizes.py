@@ -43,10 +43,13 @@ def sizes_of(op: str, name: str, values: tuple[Any, ...]) -> tuple[int, ...]:
     TypeError
         If it is anything else.
     """
-    if len(values) == 1 and type(values[0]) is not int:
-        given = values[0]
-    else:
-        given = values
+    given = values[0] if len(values) == 1 and type(values[0]) is not int else values
+    if type(given) is tuple:
+        for size in given:
+            if type(size) is not int:
+                break
+        else:  # nearly always
+            return given
     try:
         sizes = indices_of(given)
     except TypeError:

@@ -27,7 +27,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops import activations
 from minideconv.ops.batch_norm_checks import check, check_gradient, values_per_channel
-from minideconv.ops.batch_norm_range import check_variance, widened
+from minideconv.ops.batch_norm_range import check_variance, is_large, widened
 
 __all__ = [
     "BatchNormSaved",
@@ -173,8 +173,11 @@ def batch_statistics(
     x: Array, running_mean: Array | None, running_var: Array | None, momentum: float, eps: float
 ) -> BatchNormSaved:
     """Return what normalises the batch `x`; the running averages, if there are any, follow."""
-    mean, var = widened(x, *moments(x))
-    return from_moments(mean, var, x.size // x.shape[1], running_mean, running_var, momentum, eps)
+    (mean, var), count = moments(x), x.size // x.shape[1]
+    if is_large(var):
+        mean, var = widened(x, mean, var)
+        check_variance(var * (count / (count - 1)), running_var)
+    return from_moments(mean, var, count, running_mean, running_var, momentum, eps)
 
 
 @accelerated
@@ -201,9 +204,8 @@ def from_moments(
 
     The running averages, if there are any, follow.
     """
-    unbiased = var * (count / (count - 1))
-    check_variance(unbiased, running_var)
     if running_mean is not None and running_var is not None:
+        unbiased = var * (count / (count - 1))
         for running, value in ((running_mean, mean), (running_var, unbiased)):
             running *= 1.0 - momentum
             running += (momentum * value).astype(running.dtype)

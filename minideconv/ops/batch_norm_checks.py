@@ -29,9 +29,13 @@ def values_per_channel(x: Array) -> int:
 
 def check_options(op: str, momentum: float, eps: float) -> None:
     """Raise unless both are numbers in their range."""
-    if not isinstance(momentum, Real) or not 0.0 <= momentum <= 1.0:
+    try:
+        legal = 0.0 <= momentum <= 1.0, eps > 0.0
+    except TypeError:  # no number
+        legal = isinstance(momentum, Real) and 0.0 <= float(momentum) <= 1.0, False
+    if not legal[0]:
         raise ValueError(f"{op}: momentum is {momentum!r}; it must be in 0..1")
-    if not isinstance(eps, Real) or not eps > 0.0:
+    if not legal[1]:
         raise ValueError(f"{op}: eps is {eps!r}; it must be positive")
 
 

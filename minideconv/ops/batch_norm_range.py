@@ -8,15 +8,21 @@ nobody looks: reading the moments would stop the step.)
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from minideconv.backend import Array, get_xp
+from minideconv.backend import Array
 
-__all__ = ["check_variance", "widened"]
+__all__ = ["check_variance", "is_large", "widened"]
 
 _SAFE = 1e76  # below the square of float32's largest number
+
+
+def is_large(var: Array) -> bool:
+    """Return whether a variance is so large, or not finite, that it has to be looked at; on a CPU.
+
+    One product, since every batch asks.
+    """
+    return type(var) is np.ndarray and not var.dot(var) < _SAFE
 
 
 def widened(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
@@ -25,7 +31,7 @@ def widened(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
     A variance that is still infinite means that float64 does not hold it, or that the type of `x`
     does not hold the distances from the mean; NaN, that there are numbers that are not finite.
     """
-    if get_xp(x) is not np or var.dot(var) < math.inf:
+    if np.isfinite(var).all():
         return mean, var
     with np.errstate(over="ignore", invalid="ignore"):
         wide = x.reshape(*x.shape[:2], -1).astype(np.float64)
@@ -38,8 +44,6 @@ def widened(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
 
 def check_variance(var: Array, running_var: Array | None) -> None:
     """Raise ValueError if `var` is infinite, or more than the running average can hold."""
-    if get_xp(var) is not np or var.dot(var) < _SAFE:
-        return
     kind = np.dtype(np.float64) if running_var is None else running_var.dtype
     limit = float(np.finfo(kind).max)
     wrong = np.flatnonzero(~(var <= limit) & ~np.isnan(var))
