@@ -32,8 +32,8 @@ _START = f"{_ON_TRUNK.replace('SIZE', '224')} {DECONVNET} --freeze 5 --warmup 10
 _RANDOM = f"{_START.replace('WHERE', 'head')} --lr 0.002 --output-dir {{own}}"
 
 _COMPARE = (
-    "compare {fcn8s} {deconvnet-tuned} --crf-bilateral-weight 5 --crf-bilateral-color 8"
-    " --shown 12 --overwrite"
+    "compare {fcn8s} {deconvnet-tuned} --proposals 20 --proposals-for deconvnet"
+    " --crf-bilateral-weight 5 --crf-bilateral-color 8 --shown 12 --overwrite"
 )
 
 GROUPS = ("comparison", "starts")
@@ -120,7 +120,7 @@ ROWS = {
         begins_with=("fcn32s",),
     ),
     "comparison": Row(
-        "FCN-8s and DeconvNet together + CRF, with the mirror image",
+        "FCN-8s and DeconvNet, at 20 proposals, together + CRF, with the mirror image",
         (f"{_COMPARE} --flip --output {{own}}",),
         begins_with=("fcn8s", "deconvnet-tuned"),
     ),

@@ -6,9 +6,35 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from minideconv.settings import starting
+
+starting.begin()  # before the imports that take long
+
 from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
 from minideconv.autograd import Tensor, detect_anomaly, grad, is_grad_enabled, no_grad
+from minideconv.autograd.creation import (
+    arange,
+    empty,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from minideconv.autograd.elementwise import maximum, minimum, where
+from minideconv.autograd.reductions import matmul
+from minideconv.autograd.shapes import concatenate, stack
 from minideconv.backend import (
     algorithms,
     default_device,
@@ -24,6 +50,8 @@ from minideconv.backend.precisions import get_precision, precision, set_precisio
 from minideconv.ops.switches import Switches
 from minideconv.random import manual_seed
 
+cat = concatenate
+
 if TYPE_CHECKING:
     from minideconv import data, models, segmentation, testing, training, visualize
 
@@ -32,10 +60,18 @@ __all__ = [
     "Tensor",
     "__version__",
     "algorithm",
+    "arange",
+    "cat",
+    "concatenate",
     "data",
     "default_device",
     "detect_anomaly",
+    "empty",
     "engine",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
     "functional",
     "get_algorithm",
     "get_default_device",
@@ -43,22 +79,38 @@ __all__ = [
     "get_xp",
     "grad",
     "is_grad_enabled",
+    "linspace",
     "manual_seed",
+    "matmul",
+    "maximum",
+    "minimum",
     "models",
     "nn",
     "no_grad",
+    "ones",
+    "ones_like",
     "ops",
     "optim",
     "precision",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
     "segmentation",
     "set_algorithm",
     "set_default_device",
     "set_precision",
+    "stack",
     "synchronize",
+    "tensor",
     "testing",
     "training",
     "use_compiled",
     "visualize",
+    "where",
+    "zeros",
+    "zeros_like",
 ]
 
 # Rooms that a program with only Tensors does not need; they are imported when first named.

@@ -128,7 +128,10 @@ def _masks(
     split = options.split or trained.header["config"]["val_split"]
     names = {index: images.name(index) for index in chosen}
     read = [Path(name) for name in (options.checkpoint, *options.ensemble)]
-    return MaskFiles(Path(options.save_masks), split, names, options.overwrite, read)
+    # Of --data voc; what stands for it is the folder that was found below --data-root.
+    root = getattr(images, "root", None)
+    folders = {} if root is None else {"the true masks": Path(root) / "SegmentationClass"}
+    return MaskFiles(Path(options.save_masks), split, names, options.overwrite, read, folders)
 
 
 def _is_evaluation(path: Path) -> bool:

@@ -11,13 +11,14 @@ from typing import Any
 
 from minideconv.distributed import Communicator, Mpi, on_rank_zero, processes, run_processes
 from minideconv.errors import UsageError
+from minideconv.files.outputs import refuse_same_folder
 from minideconv.models import MODELS
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
 from minideconv.settings.run import DEFAULT_MODEL
 from minideconv.settings.setting import option_name
 from minideconv.training.config import TrainConfig, check_names, networks_with, read_config
-from minideconv.training.run.checkpoint import find_checkpoint, read_header
+from minideconv.training.run.checkpoint import find_checkpoint, read_run_header
 from minideconv.training.run.claim import existing_run, new_run
 from minideconv.training.run.folder import RunFolder
 
@@ -97,6 +98,9 @@ def _train(arguments: Sequence[str], comm: Communicator) -> int:
 
     if isinstance(comm, Mpi):
         comm.limit = config.wait_limit
+    if config.output_dir is not None and checkpoint is None:
+        folder = Path(config.output_dir)
+        refuse_same_folder("--output-dir", folder, {"--data-root": config.data_root})
     claim = existing_run(checkpoint) if checkpoint else new_run(config.data, config.output_dir)
     with contextlib.ExitStack() as claimed:
         path = on_rank_zero(comm, lambda: str(claimed.enter_context(claim).path))
@@ -113,7 +117,7 @@ def _new_config(arguments: Sequence[str], first: argparse.Namespace) -> TrainCon
 
 def _resumed_config(arguments: Sequence[str], resumed: str, checkpoint: Path) -> TrainConfig:
     """Return the settings of a run that goes on: its own, but for those that change no number."""
-    saved: dict[str, Any] = read_header(checkpoint)["config"]
+    saved: dict[str, Any] = read_run_header(checkpoint)["config"]
     model = saved.get("model", DEFAULT_MODEL)
     settings, given = TrainConfig.settings(model), _given(arguments, model)
     for name, value in given.items():

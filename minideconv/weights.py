@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minideconv.errors import UsageError
 from minideconv.settings.command_line import HelpFormatter, run_program
+from minideconv.settings.command_line import make_parser as program_parser
 
 __all__ = ["main"]
 
@@ -25,13 +26,11 @@ Exit codes: 0 done, 1 a file that cannot be read, 2 wrong usage.
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all four commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.weights",
-        description="List, download, show and convert weight files of other programs. Reading one"
-        " runs nothing that is in it.",
+    parser = program_parser(
+        "weights",
+        "List, download, show and convert weight files of other programs. Reading one runs nothing"
+        " that is in it.",
         epilog=_EPILOG,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -58,6 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="VGG-16's or DeconvNet's parameters alone, by this library's names and in its layout",
     )
     convert.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    convert.add_argument("--allow-non-finite", action="store_true",
+                         help="write values that are NaN or infinite, too")  # fmt: skip
     return parser
 
 
@@ -134,6 +135,7 @@ def _refuse_output(source: Path, output: Path, overwrite: bool) -> None:
 def _convert(options: argparse.Namespace) -> None:
     from minideconv.interop import read_weights, write_safetensors
     from minideconv.interop.conventions import INPUT
+    from minideconv.interop.finite import check_finite
     from minideconv.interop.vgg import match
 
     source, output = Path(options.file), Path(options.output)
@@ -147,6 +149,8 @@ def _convert(options: argparse.Namespace) -> None:
         arrays = found.arrays
         if found.convention is not None:
             metadata[INPUT] = found.convention.to_json()
+    if not options.allow_non_finite:
+        check_finite(arrays, str(source), "--allow-non-finite")
     write_safetensors(output, arrays, metadata)
     print(f"{output}: {len(arrays)} arrays of {source}")
 

@@ -54,7 +54,7 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if device_tier.ON_CI else "dev")
 )
 
-pytest_plugins = ["isolation", "repeats"]
+pytest_plugins = ["isolation", "named_options", "repeats"]
 
 DEVICE = device_tier.DEVICE
 LAUNCHES = None

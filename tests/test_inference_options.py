@@ -135,6 +135,16 @@ def test_a_network_of_other_classes_cannot_join(runs, tmp_path, capsys):
         (["--proposals", "5", "--proposals-join", "mean"], "--proposals-join is 'mean'; it must"),
         (["--proposals-join", "sum"], "--proposals-join is sum, but there are no proposals"),
         (["--proposals-from-zero"], "give --proposals too"),
+        (
+            ["--proposals-for", "deconvnet"],
+            "--proposals-for is deconvnet, but there are no proposa",
+        ),
+        (
+            ["--proposals", "5", "--proposals-for", "fcn8s"],
+            "names 'fcn8s', but what is loaded is d",
+        ),
+        (["--proposals", "5", "--proposals-for", "a,a"], "--proposals-for is 'a,a'; it must be"),
+        (["--proposals", "5", "--proposals-for", ""], "--proposals-for is ''; it must be differe"),
         (["--proposals-min-box", "-3"], "--proposals-min-box is -3; it must be >= 0"),
     ],
 )
@@ -221,10 +231,31 @@ def test_proposals_are_computed_once_for_all_networks_and_sizes(runs, monkeypatc
         return sliding_windows(*image.shape[:2])
 
     monkeypatch.setattr(predictors, "edge_boxes", counted)
-    trained = load_trained(runs / "two", ensemble=[runs / "two"], proposals=2, scales="32,48")
+    other = runs / "two" / "checkpoints" / "last.npz"
+    trained = load_trained(runs / "two", ensemble=[other], proposals=2, scales="32,48")
     images = np.random.default_rng(5).integers(0, 256, (3, 40, 52, 3), dtype=np.uint8)
     assert len(list(trained.segmenter.labels_of(images))) == 3
     assert calls == [(40, 52, 3)] * 3
+
+
+def test_proposals_can_be_for_some_networks_only(runs, tmp_path):
+    options = ["--proposals", "4", "--proposals-by", "sliding-windows", "--flip"]
+    both = [runs / "one", "--ensemble", runs / "two"]
+    found = evaluated(tmp_path, *both, *options, "--proposals-for", "deconvnet")
+    windows = load_trained(
+        runs / "one", proposals=4, proposals_by="sliding-windows", flip=True
+    ).predictor
+    whole = load_trained(runs / "two", flip=True).predictor
+    data = Shapes("val", length=3, size=32, difficulty="easy")
+    expected = np.zeros((len(data.classes),) * 2, int)
+    for image, truth in (data[k] for k in range(3)):
+        labels = (windows.probabilities(image) + whole.probabilities(image)).argmax(axis=0)
+        np.add.at(expected, (truth[truth != 255], labels[truth != 255]), 1)
+    assert found["confusion"] == expected.tolist()
+    everywhere = evaluated(tmp_path, *both, *options)
+    assert everywhere["confusion"] != found["confusion"]
+    named = evaluated(tmp_path, *both, *options, "--proposals-for", "fcn8s, deconvnet")
+    assert named["confusion"] == everywhere["confusion"]
 
 
 def test_a_setting_of_another_task_is_refused():

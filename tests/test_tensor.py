@@ -110,7 +110,7 @@ def test_tensor_is_a_key_and_equals_nothing_strange() -> None:
 
 @pytest.mark.cpu  # shared memory
 def test_array_protocol() -> None:
-    x = Tensor([1.0, 2.0], requires_grad=True)
+    x = Tensor([1.0, 2.0])
     assert np.asarray(x) is x.data
     assert np.asarray(x, dtype=np.float64).dtype == np.float64
     copied = np.array(x, copy=True)
@@ -128,7 +128,7 @@ def test_numpy_on_the_left_makes_a_tensor() -> None:
             assert result.shape == (2,)
             assert result.dtype == np.float32
     assert isinstance(np.ones((2, 2), np.float32) @ x, Tensor)
-    with pytest.raises(TypeError, match="does not support ufuncs"):
+    with pytest.raises(TypeError, match=r"np\.exp: .* use x\.exp\(\)"):
         np.exp(x)
 
 

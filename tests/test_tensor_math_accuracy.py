@@ -90,8 +90,24 @@ def test_sigmoid_of_integers(dtype):
     numbers = np.array([0, 1, 100, *limits]).astype(dtype)
     with np.errstate(all="raise", under="ignore"):
         y = tm.sigmoid(Tensor(numbers))
-    assert y.dtype.kind == "f"
-    np.testing.assert_allclose(y.numpy(), logistic(numbers.astype(float)), rtol=1e-6)
+    assert y.dtype == np.float32  # integers meet floats at the default float
+    want = logistic(numbers.astype(float))
+    np.testing.assert_allclose(y.numpy(), want, rtol=1e-6, atol=1e-44)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_sigmoid_has_a_left_tail(dtype):
+    """The value and the gradient at -80 are e^-80, rounded to the type: 0 in float16 alone."""
+    numbers = np.array([-80.0, -20.0, -17.0, -9.0, -1.0], dtype)
+    x = Tensor(numbers, requires_grad=True)
+    y = x.sigmoid()
+    y.backward(np.ones(5, dtype))
+    want = logistic(numbers.astype(float))
+    limits = np.finfo(dtype)
+    for found, right in ((y.numpy(), want), (x.grad.numpy(), want * (1 - want))):
+        step = np.maximum(right * limits.eps, float(limits.smallest_subnormal))
+        assert (np.abs(found.astype(float) - right) <= 4 * step).all()
+    assert dtype is np.float16 or (y.numpy()[:2] > 0).all()
 
 
 def test_the_gradient_that_was_zero():

@@ -116,7 +116,7 @@ def test_runs_are_numbered_when_no_folder_is_named(tmp_path, monkeypatch):
         (["--data", "voc", "--data-root", "/no/such"], "--data-root /no/such"),
         (["--config", "/no/such.toml"], "--config /no/such.toml: No such file or directory"),
         (["--depth", "9"], "--depth is 9; it must be in 1..5"),
-        (["--depth", "5"], "--model deconvnet: "),
+        (["--depth", "5"], "--input-size is (16, 16); with --model deconvnet 5 poolings halve"),
         (["--resume", "x", "--config", "y"], "leave --config out"),
         (["-b", "5000"], "samples make no full batch of 5000"),
     ],

@@ -58,6 +58,11 @@ ROOMS = [
         "sparse_coding",
         "Convolutional sparse coding: maps, dictionaries, denoising, inpainting.",
     ),
+    (
+        "minideconv.sparse_coding.hierarchy",
+        "sparse_coding.hierarchy",
+        "Layers of maps (Zeiler et al. 2010), and whether units are corners.",
+    ),
     ("minideconv.visualize", "visualize", "Pictures, and what they show."),
     ("minideconv.tasks", "tasks", "What a network learns."),
     ("minideconv.interop", "interop", "Weight files of other programs."),
@@ -80,7 +85,7 @@ ROOMS = [
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
 PROGRAMS += ["few_labels", "visualize", "report", "data", "weights"]
-PROGRAMS += ["sparse_coding", "sparse_coding learn"]
+PROGRAMS += ["sparse_coding", "sparse_coding learn", "sparse_coding hierarchy"]
 
 
 def public_names(module: Any) -> list[str]:

@@ -3,9 +3,11 @@
 - ``generated/ablations*``: ablations.json;
 - ``generated/compare-drawn.md``: compare_drawn.json, what comparing on drawn pictures gave;
 - ``generated/few-labels-*``: few_labels.json;
+- ``generated/inside-vgg16.md``: images/inside-vgg16.json, of the picture beside it;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
-- ``generated/sparse-*``: sparse coding.
+- ``generated/proposals*``: what networks gain by proposals, from results/proposals;
+- ``generated/sparse-*`` and ``generated/hierarchy-*``: sparse coding.
 
 Where nothing is stored, the page says so.
 """
@@ -15,19 +17,30 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import draw_hierarchy
 import draw_sparse_coding
 from pages import DOCS, ROOT, write
 
-from benchmarks import ensembles, sparse_coding, sparse_restoration, voc_recipe, voc_rows
+from benchmarks import (
+    ensembles,
+    few_labels,
+    hierarchy,
+    inside,
+    proposals,
+    sparse_coding,
+    sparse_restoration,
+    voc_recipe,
+    voc_rows,
+)
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.few_labels.picture import draw as draw_few_labels
-from minideconv.few_labels.results import markdown as few_labels_table
 from minideconv.tasks.segmentation.report import legend
 
 __all__ = ["write_all"]
@@ -54,7 +67,9 @@ def write_all() -> None:
     write_ablations()
     write_drawn_comparison()
     write_few_labels()
+    write_units()
     write_photographs()
+    write_proposals()
     write_sparse_coding()
 
 
@@ -74,13 +89,19 @@ def write_drawn_comparison() -> None:
 
 def write_few_labels() -> None:
     """Write the tables and pictures of the stored runs of `minideconv.few_labels`."""
-    results = stored(RESULTS / "few_labels.json")
-    for name in ("shapes", "voc"):
+    results = few_labels.stored()
+    for name in few_labels.SETS:
         found = results.get(name, {})
-        table = shown(found, lambda f: few_labels_table(f) + f"\nMade on {f['date']}.\n")
-        write(DOCS / "generated" / f"few-labels-{name}.md", table)
-        picture = draw_few_labels(found or {"metric": "", "results": []})
-        write(DOCS / "generated" / f"few-labels-{name}.svg", picture)
+        text = shown(found, partial(few_labels.page, name))
+        write(DOCS / "generated" / f"few-labels-{name}.md", text)
+        if found:
+            write(DOCS / "generated" / f"few-labels-{name}.svg", draw_few_labels(found))
+
+
+def write_units() -> None:
+    """Write the table about the stored picture of VGG-16's units."""
+    found = stored(DOCS / "images" / "inside-vgg16.json")
+    write(DOCS / "generated" / "inside-vgg16.md", shown(found, inside.table))
 
 
 def write_photographs() -> None:
@@ -121,6 +142,21 @@ def gallery_table(about: dict[str, Any]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def write_proposals() -> None:
+    """Write a table and a picture for each network of which `benchmarks.proposals` is stored."""
+    texts = []
+    for path in sorted((RESULTS / "proposals").glob("*.json")):
+        found = stored(path)
+        picture = f"proposals-{path.stem}.png"
+        proposals.plot(found, DOCS / "generated" / picture)
+        texts.append(
+            f"**{found['network']}**, {found['images']} images of {found['data']},"
+            f" {found['date']}:\n\n{proposals.table(found)}\n"
+            f"![Mean IoU against the number of windows](generated/{picture})\n"
+        )
+    write(DOCS / "generated" / "proposals.md", "\n".join(texts) or NOTHING)
+
+
 def write_sparse_coding() -> None:
     """Write the tables that were measured, and pictures made with the stored dictionary."""
     for name, program in {"speed": sparse_coding, "restoration": sparse_restoration}.items():
@@ -128,7 +164,11 @@ def write_sparse_coding() -> None:
             DOCS / "generated" / f"sparse-{name}.md", shown(stored(program.RESULTS), program.table)
         )
     write(DOCS / "generated" / "sparse-pictures.md", draw_sparse_coding.markdown())
-    for name, picture in draw_sparse_coding.draw().items():
+    write(
+        DOCS / "generated" / "hierarchy-table.md", shown(stored(hierarchy.RESULTS), hierarchy.table)
+    )
+    write(DOCS / "generated" / "hierarchy-pictures.md", draw_hierarchy.markdown())
+    for name, picture in {**draw_sparse_coding.draw(), **draw_hierarchy.draw()}.items():
         path = DOCS / "generated" / name
         if not path.exists() or path.read_bytes() != picture:
             path.write_bytes(picture)

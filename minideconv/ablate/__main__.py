@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from minideconv.ablate import ABLATIONS
@@ -16,7 +16,7 @@ from minideconv.ablate.variants import DECIDED
 from minideconv.errors import UsageError
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
-from minideconv.settings.setting import Setting, option_name
+from minideconv.settings.setting import Setting
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock
@@ -74,6 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = command_line.make_parser("ablate", _DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=tuple(ABLATIONS),
+                        action=command_line.Distinct,
                         help=f"which ablations, of {', '.join(ABLATIONS)} [all]")  # fmt: skip
     parser.add_argument("--seeds", metavar="N", type=command_line.positive,
                         help="how often each variant is trained, 2 or more [3]")  # fmt: skip
@@ -101,7 +102,7 @@ def _main(arguments: Sequence[str]) -> int:
         else:
             folder = Folder(options.output or "runs/ablations")
             base = TrainConfig(**{**_DEFAULTS, **given, "stage": "whole"})
-            names = tuple(name for name in ABLATIONS if name in (options.only or ABLATIONS))
+            names = _in_order(options.only or ABLATIONS)
             planned = RunSet(base, names, _seeds(options.seeds or 3))
             held.enter_context(folder.new(planned))
             given = {}  # the set has them
@@ -111,16 +112,14 @@ def _main(arguments: Sequence[str]) -> int:
 def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any]) -> RunSet:
     """Return the set of a folder, perhaps with more seeds, and elsewhere computed."""
     planned, offered = folder.read_set(), _settings()
-    for name in ("only", "output"):
-        if getattr(options, name) is not None:
-            raise UsageError(f"--resume {folder.path}: the set is what it is; leave --{name} out")
+    if options.output is not None:
+        raise UsageError(f"--resume {folder.path}: the set stays there; leave --output out")
+    asked = {} if options.only is None else {"only": (planned.names, _in_order(options.only))}
     for name, value in given.items():
-        # Those that training may change when it goes on, but for its length.
+        # Training may change some when it goes on, but not its length here.
         if not offered[name].resume or name == "epochs":
-            raise UsageError(
-                f"--resume {folder.path}: {option_name(name)} is {getattr(planned.base, name)} in"
-                f" this set and cannot become {value}; start a new set for that"
-            )
+            asked[name] = (getattr(planned.base, name), value)
+    folder.refuse_changes(asked)
     seeds = _seeds(options.seeds or planned.seeds)
     if seeds < planned.seeds:
         raise UsageError(
@@ -128,6 +127,10 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any])
             " it can only become more"
         )
     return dataclasses.replace(planned, seeds=seeds)
+
+
+def _in_order(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in ABLATIONS if name in names)
 
 
 def _seeds(seeds: int) -> int:

@@ -13,14 +13,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from minideconv.ablate.variants import ABLATIONS
 from minideconv.errors import DataError, DeviceError, UsageError
-from minideconv.settings.setting import refusal
+from minideconv.files.outputs import refuse_same_folder
+from minideconv.settings.setting import option_name, refusal
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.lock import run_lock
@@ -73,6 +74,11 @@ class RunSet:
 class Planned(Protocol):
     """What a set of runs consists of."""
 
+    @property
+    def base(self) -> TrainConfig:
+        """The settings that all runs share."""
+        ...
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         ...
@@ -121,6 +127,8 @@ class SetFolder(Generic[Plan]):
         -----
         If the block fails by a user's mistake before anything was trained, nothing is left.
         """
+        root = planned.base.data_root
+        refuse_same_folder("--output", self.path, {"--data-root": root})
         try:
             made = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
@@ -176,9 +184,32 @@ class SetFolder(Generic[Plan]):
         """
         try:
             return self._read(json.loads(self.set.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             wrong = f"{self.path} is no folder of a set of {self._what}"
             raise refusal(lambda name: f"{name('resume')} {wrong}") from None
+
+    def refuse_changes(self, asked: Mapping[str, tuple[Any, Any]]) -> None:
+        """Refuse other values than those of the set that goes on.
+
+        Parameters
+        ----------
+        asked : mapping of str to (value, value)
+            By the name of a setting, what it is in the set and what it is to become.
+
+        Raises
+        ------
+        UsageError
+            One sentence with both values.
+        """
+        for name, (own, value) in asked.items():
+            if value != own:
+                shown, other = (
+                    " ".join(map(str, v)) if isinstance(v, tuple) else v for v in (own, value)
+                )
+                raise UsageError(
+                    f"--resume {self.path}: {option_name(name)} is {shown} in this set and cannot"
+                    f" become {other}; start a new set for that"
+                )
 
     def run(self, name: str, seed: int) -> RunFolder:
         """Return the folder of a run."""
@@ -193,6 +224,8 @@ class SetFolder(Generic[Plan]):
             return None
         except ValueError as error:
             raise UsageError(f"{path} is damaged ({error}); remove it to evaluate again") from error
+        if not isinstance(found, dict) or not {"value", "diverged"} <= found.keys():
+            raise UsageError(f"{path} is no outcome of a run; remove it to evaluate again")
         return found
 
     def write_outcome(self, name: str, seed: int, outcome: dict[str, Any]) -> None:

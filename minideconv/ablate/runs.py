@@ -12,6 +12,7 @@ from minideconv import models, tasks
 from minideconv.ablate.folder import Folder, RunSet
 from minideconv.ablate.variants import configurations, equal_updates
 from minideconv.errors import DivergenceError
+from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import read_header
@@ -82,7 +83,8 @@ def outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
     if not run.last.exists():
         run.keep_metrics(0)  # of a session that ended before its first checkpoint
     try:
-        run_session(config, run, run.last if run.last.exists() else None)
+        with by_setting_names(f"run {run.path.name}"):
+            run_session(config, run, run.last if run.last.exists() else None)
     except DivergenceError as error:
         diverged = str(error)
     if diverged and not run.last.exists():

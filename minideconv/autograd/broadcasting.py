@@ -12,12 +12,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minideconv.autograd.methods import Operand
+from minideconv.autograd.methods import FLOAT, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.tape import Backward
-from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, device_of, get_xp, to_default_device
 from minideconv.backend.dispatch import device_guard
+from minideconv.backend.sums import sum_over
 
 __all__ = [
     "as_tensor", "binary", "check_one_device", "explain", "numbers_among", "operands",
@@ -43,7 +44,11 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
         return g
     extra = g.ndim - len(shape)
     stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
-    return g.sum(axis=(*range(extra), *stretched)).reshape(shape)
+    axes = (*range(extra), *stretched)
+    if isinstance(g, Tensor):
+        return g.sum(axis=axes).reshape(shape)
+    total = sum_over(g, axes).reshape(shape)
+    return total if total.dtype is g.dtype else total.astype(g.dtype)
 
 
 def unary(
@@ -51,8 +56,9 @@ def unary(
     forward: Callable[..., Array],
     vjp: Callable[..., Array],
     keep: str = "",
+    of_floats: bool = False,
 ) -> Callable[[Operand], Tensor]:
-    """Make an operation of one argument: ``forward(xp, x)``.
+    """Make an operation of one argument: ``forward(xp, x)``; `of_floats` makes floats of integers.
 
     `keep` names what its VJP needs: ``vjp(xp, g)``, ``vjp(xp, g, x)`` for "x", or ``vjp(xp, g, y)``
     for "y", the result. One that needs something returns a new array.
@@ -67,7 +73,15 @@ def unary(
 
     def operation(x: Operand) -> Tensor:
         x = as_tensor(x)
-        y = forward(get_xp(x.data), x.data)
+        if of_floats and x.data.dtype is not FLOAT and x.data.dtype.kind != "f":
+            x = wrap(x.data.astype(FLOAT))
+        try:
+            y = forward(get_xp(x.data), x.data)
+        except TypeError:
+            raise TypeError(
+                f"{name}: there is none of a tensor of {x.dtype}; make it one of numbers first, as"
+                " with x.float()"
+            ) from None
         saved = (x,) if keep == "x" else (y,) if keep else ()
         return record(name, y, (x,), backward, saved, None, bool(keep), differentiable)
 
@@ -106,7 +120,7 @@ def binary(
         first, second, x, y = operands(name, a, b)
         try:
             z = forward(get_xp(x, y), x, y)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             explain(name, x, y, error)
         kept = keep[0] if first is not None and first._requires_grad else ""
         kept += keep[1] if second is not None and second._requires_grad else ""
@@ -135,14 +149,20 @@ def _described(operation: Any, title: str) -> Any:
 def operands(name: str, a: Any, b: Any) -> tuple[Tensor | None, Tensor | None, Any, Any]:
     """Return both operands as Tensors, and as arrays or numbers by the type rules of `Tensor`.
 
-    None stands for one that is no Tensor, or had to be converted, which only integers are.
+    None stands for one that is no Tensor, or had to be converted, which only integers are: beside
+    an array of floats to its type, beside a Python float to the default float.
     """
     first, x = (a, a.data) if isinstance(a, Tensor) else (None, _constant(name, a))
     second, y = (b, b.data) if isinstance(b, Tensor) else (None, _constant(name, b))
     if isinstance(x, _NUMBERS):
         if isinstance(y, _NUMBERS):
             x = Tensor(x).data
-    elif not isinstance(y, _NUMBERS) and x.dtype is not y.dtype:
+        elif y.dtype is not FLOAT and isinstance(x, float) and y.dtype.kind in "iub":
+            second, y = None, y.astype(FLOAT)
+    elif isinstance(y, _NUMBERS):
+        if x.dtype is not FLOAT and isinstance(y, float) and x.dtype.kind in "iub":
+            first, x = None, x.astype(FLOAT)
+    elif x.dtype is not y.dtype:
         if x.dtype.kind == "f" and y.dtype.kind in "iub":
             second, y = None, y.astype(x.dtype)
         elif y.dtype.kind == "f" and x.dtype.kind in "iub":
@@ -180,6 +200,22 @@ def explain(name: str, x: Any, y: Any, error: Exception) -> NoReturn:
         raise ValueError(
             f"{name}: shapes {x.shape} and {y.shape} do not broadcast; counted from the last, axes "
             "must have equal lengths or one of them length 1"
+        ) from None
+    kinds = " and ".join(str(getattr(each, "dtype", type(each).__name__)) for each in (x, y))
+    if isinstance(error, OverflowError):
+        number, array = (x, y) if isinstance(x, int) else (y, x)
+        raise ValueError(
+            f"{name}: {number} does not fit among numbers of {array.dtype}; make the tensor one of"
+            " a wider type first, as with x.long() or x.float()"
+        ) from None
+    if name == "pow" and isinstance(error, ValueError):
+        raise ValueError(
+            f"pow: a negative power of integers ({kinds}) is no integer; make floats of them first,"
+            " as with x.float()"
+        ) from None
+    if isinstance(error, TypeError) and "bool" in kinds:
+        raise TypeError(
+            f"{name}: there is none of {kinds}; make numbers of them first, as with x.float()"
         ) from None
     kind = TypeError if isinstance(error, TypeError) else ValueError
     raise kind(f"{name}: {error}") from None

@@ -19,15 +19,15 @@ import numpy as np
 
 from minideconv.autograd import broadcasting
 from minideconv.autograd.broadcasting import as_tensor, binary, operands, unary, unbroadcast
-from minideconv.autograd.methods import Operand
+from minideconv.autograd.methods import FLOAT, Operand
 from minideconv.autograd.record import record
-from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
-    "abs", "add", "clip", "div", "exp", "log", "maximum", "minimum", "mul", "neg", "pow", "sigmoid",
-    "sqrt", "sub", "tanh", "where",
+    "abs", "add", "clip", "cos", "div", "exp", "floordiv", "log", "maximum", "minimum", "mod",
+    "mul", "neg", "pow", "sigmoid", "sin", "sqrt", "sub", "tanh", "where",
 ]  # fmt: skip
 
 # ---- the table -----------------------------------------------------------------------------------
@@ -44,16 +44,30 @@ mul = binary(
 )
 div = binary(
     "div: a / b",
-    lambda xp, a, b: a / b,
+    lambda xp, a, b: _quotient(a, b),
     lambda xp, g, a, b, y: g / b,
     lambda xp, g, a, b, y: -g * y / b,
     keep=("b", "by"),
+)
+floordiv = binary(
+    "floordiv: a / b rounded down (its slope is 0)",
+    lambda xp, a, b: a // b,
+    lambda xp, g, a, b, y: xp.zeros_like(g),
+    lambda xp, g, a, b, y: xp.zeros_like(g),
+    keep=("y", "y"),
+)
+mod = binary(
+    "mod: a - b * floor(a / b), which has the sign of b",
+    lambda xp, a, b: a % b,
+    lambda xp, g, *_: g,
+    lambda xp, g, a, b, y: -g * (a // b),
+    keep=("", "ab"),
 )
 pow = binary(
     "pow: a to the power b",
     lambda xp, a, b: a**b,
     lambda xp, g, a, b, y: g * _power_slope(xp, a, b),
-    lambda xp, g, a, b, y: g * y * _log_base(xp, a),
+    lambda xp, g, a, b, y: g * _power_growth(xp, a, y),
     keep=("ab", "ay"),
 )
 maximum = binary(
@@ -71,10 +85,18 @@ minimum = binary(
     keep=("ab", "ab"),
 )
 neg = unary("neg: -x", lambda xp, x: -x, lambda xp, g: -g)
-exp = unary("exp: e to the power x", lambda xp, x: xp.exp(x), lambda xp, g, y: g * y, "y")
-log = unary("log: the natural logarithm of x", lambda xp, x: xp.log(x), lambda xp, g, x: g / x, "x")
+exp = unary("exp: e to the power x", lambda xp, x: xp.exp(x), lambda xp, g, y: g * y, "y", True)
+log = unary(
+    "log: the natural logarithm of x", lambda xp, x: xp.log(x), lambda xp, g, x: g / x, "x", True
+)
 sqrt = unary(
-    "sqrt: the square root of x", lambda xp, x: xp.sqrt(x), lambda xp, g, y: g / (2 * y), "y"
+    "sqrt: the square root of x", lambda xp, x: xp.sqrt(x), lambda xp, g, y: g / (2 * y), "y", True
+)
+sin = unary(
+    "sin: the sine of x", lambda xp, x: xp.sin(x), lambda xp, g, x: g * xp.cos(x), "x", True
+)
+cos = unary(
+    "cos: the cosine of x", lambda xp, x: xp.cos(x), lambda xp, g, x: -g * xp.sin(x), "x", True
 )
 abs = unary(
     "abs: the absolute value of x (its slope at 0 is taken as 0)",
@@ -88,19 +110,20 @@ tanh = unary(
     # Far out the slope is 0, also at 2e4; 2 x itself may overflow.
     lambda xp, g, x: g * (4 * _logistic_slope(xp, 2 * xp.clip(x, -1e4, 1e4))),
     keep="x",
+    of_floats=True,
 )
 sigmoid = unary(
     "sigmoid: 1 / (1 + exp(-x)), written so that nothing overflows and nothing cancels",
     lambda xp, x: _logistic(xp, x),
     lambda xp, g, x: g * _logistic_slope(xp, x),
     keep="x",
+    of_floats=True,
 )
 
 
 def _logistic(xp: Any, x: Any) -> Any:
     """Return 1 / (1 + e^-x), or e^x / (1 + e^x) where x < 0: to a few units in the last place."""
-    # -|x| by way of a float: the smallest int8 has no absolute value, and a uint8 no negative.
-    e = xp.exp(xp.minimum(x, x * -1.0))
+    e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 
@@ -116,39 +139,79 @@ def _logistic_slope(xp: Any, x: Any) -> Any:
     return e / ((1 + e) * (1 + e))
 
 
+def _quotient(a: Any, b: Any) -> Any:
+    """Return a / b, that of two integers in the default float."""
+    y = a / b
+    if y.dtype is not FLOAT and "f" not in (_kind(a), _kind(b)):
+        return y.astype(FLOAT)
+    return y
+
+
+def _kind(a: Any) -> str:
+    return "f" if isinstance(a, float) else "i" if isinstance(a, int) else a.dtype.kind
+
+
 def _power_slope(xp: Any, a: Any, b: Any) -> Any:
-    """Return d(a**b)/da = b a**(b-1), which is 0 where b is 0, also at a = 0."""
+    """Return d(a**b)/da = b a**(b-1), which is 0 where b is 0: also at a = 0, infinity and NaN."""
     if isinstance(b, (int, float)):
-        return b * a ** (b - 1) if b != 0 else a * 0
-    hole = b == 0
+        return b * a ** (b - 1) if b != 0 else xp.zeros_like(a)
+    flat = b == 0
     if xp is broadcasting.tensor_functions:  # the slope of this by b is 1/a, but at a = 0
-        hole = hole & (a == 0)
-    return b * a ** xp.where(hole, xp.ones_like(b), b - 1)
+        flat = flat & (a == 0)
+    return xp.where(flat, xp.zeros_like(b), b * a ** xp.where(flat, xp.ones_like(b), b - 1))
 
 
-def _log_base(xp: Any, a: Any) -> Any:
-    """Return log(a) for d(a**b)/db = a**b log(a); 0 at a = 0, where a**b stays 0 for all b > 0."""
+def _power_growth(xp: Any, a: Any, y: Any) -> Any:
+    """Return d(a**b)/db = y log(a), y = a**b.
+
+    At a = 0 it is 0 for b >= 0, where y is 0 behind b = 0, and -infinity for b < 0, where y is
+    infinite.
+    """
     if isinstance(a, (int, float)):
-        return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
-    return xp.log(xp.where(a == 0, xp.ones_like(a), a))
+        if a == 0:
+            return xp.where(y == math.inf, -y, xp.zeros_like(y))
+        return y * (math.log(a) if a > 0 else math.nan)
+    at_zero = a == 0
+    growth = y * xp.log(xp.where(at_zero, xp.ones_like(a), a))
+    return xp.where(at_zero, xp.where(y == math.inf, -y, xp.zeros_like(y)), growth)
 
 
 # ---- choosing ------------------------------------------------------------------------------------
 
 
+_larger, _smaller = maximum, minimum
+
+
 @device_guard
-def clip(x: Operand, minimum: float | None = None, maximum: float | None = None) -> Tensor:
+def clip(
+    x: Operand,
+    minimum: Operand | None = None,
+    maximum: Operand | None = None,
+    *,
+    min: Operand | None = None,
+    max: Operand | None = None,
+) -> Tensor:
     """Return `x` limited to [minimum, maximum]; the gradient is 0 outside and passes at the limits.
 
     Parameters
     ----------
     x : Tensor
-    minimum, maximum : number or None
-        None means no limit on that side.
+    minimum, maximum : number, array, Tensor or None
+        None means no limit on that side. Limits that are arrays or tensors broadcast, and a tensor
+        receives the gradient where it is the limit.
+    min, max
+        PyTorch's names for the same.
     """
     x = as_tensor(x)
-    if minimum is None and maximum is None:
+    minimum, maximum = minimum if min is None else min, maximum if max is None else max
+    limits = [limit for limit in (minimum, maximum) if limit is not None]
+    if not limits:
         raise ValueError("clip: minimum and maximum are both None; give at least one")
+    if not all(isinstance(limit, (int, float)) for limit in limits):
+        y = x if minimum is None else _larger(x, minimum)
+        return y if maximum is None else _smaller(y, maximum)
+    if x.dtype.kind != "f" and any(isinstance(limit, float) for limit in limits):
+        x = wrap(x.data.astype(FLOAT))
     low = -math.inf if minimum is None else float(minimum)
     high = math.inf if maximum is None else float(maximum)
     if not low <= high:
@@ -210,4 +273,5 @@ def _constant(name: str) -> Any:
 vars(broadcasting.tensor_functions).update(
     abs=abs, clip=clip, exp=exp, log=log, where=where,
     logical_not=_constant("logical_not"), ones_like=_constant("ones_like"), sign=_constant("sign"),
+    zeros_like=_constant("zeros_like"),
 )  # fmt: skip

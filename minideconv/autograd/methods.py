@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import numpy as np
 
+from minideconv.autograd.grad_mode import mode
 from minideconv.backend import (
     Array,
     Device,
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 else:
     Operators = object  # `operators` puts them into the class Tensor when that is there
 
-__all__ = ["Axis", "Operand", "TensorMethods", "as_array", "read_array"]
+__all__ = ["FLOAT", "Axis", "ElementCount", "Operand", "TensorMethods", "as_array", "read_array"]
+
+FLOAT = np.dtype(np.float32)
+"""The default float: what Python's floats become, and integers where an operation needs floats."""
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """Axes to reduce: one, several, or None for all."""
@@ -33,14 +37,28 @@ Operand: TypeAlias = Union["Tensor", Array, np.generic, float, int, bool]
 """What may stand beside a tensor in an expression."""
 
 
+class ElementCount(int):
+    """How many elements a tensor has: NumPy's ``x.size``, and PyTorch's ``x.size(dim)`` if called.
+
+    >>> from minideconv import Tensor
+    >>> x = Tensor([[1.0, 2.0, 3.0]])
+    >>> x.size, x.size(1), x.size()
+    (3, 3, (1, 3))
+    """
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """Return the length along one axis, or all of them."""
+        return self.shape if dim is None else self.shape[dim]
+
+
 class TensorMethods(Operators):
     """Base class of `Tensor`: everything that has nothing to do with gradients."""
 
     __slots__ = ("__weakref__", "data")
 
     data: Array
-
-    __array_ufunc__ = None  # makes array + tensor call Tensor.__radd__ instead of looping over it
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,9 +76,19 @@ class TensorMethods(Operators):
         return self.data.ndim
 
     @property
-    def size(self) -> int:
-        """The number of elements."""
+    def size(self) -> ElementCount:
+        """The number of elements; called, ``x.size(dim)``, the length along an axis."""
+        count = ElementCount(self.data.size)
+        count.shape = self.data.shape
+        return count
+
+    def numel(self) -> int:
+        """Return the number of elements."""
         return int(self.data.size)
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return self.data.ndim
 
     @property
     def device(self) -> Device:
@@ -77,7 +105,17 @@ class TensorMethods(Operators):
             raise ValueError(f"item: needs exactly one element, the tensor has shape {self.shape}")
         return self.data.item()
 
+    def tolist(self) -> Any:
+        """Return the elements as Python numbers in nested lists."""
+        return self.data.tolist()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if mode.recording and cast("Tensor", self).requires_grad:
+            raise TypeError(
+                "NumPy would make a plain array of a Tensor that requires gradients, and lose them;"
+                " use a method of the Tensor or an operator, or x.numpy() where no gradient is"
+                " needed"
+            )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:

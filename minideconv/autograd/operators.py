@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from minideconv.autograd import elementwise, gradients, reductions, shapes
+from minideconv.autograd import elementwise, gradients, reductions, selection, shapes, statistics
 from minideconv.autograd.broadcasting import explain, operands
 from minideconv.autograd.grad_mode import is_grad_enabled
-from minideconv.autograd.methods import Operand, read_array
+from minideconv.autograd.in_place import METHODS, new_value, unfit
+from minideconv.autograd.methods import Operand
+from minideconv.autograd.numpy_functions import refuse_function, ufunc_of
 from minideconv.autograd.tensor import Tensor
-from minideconv.backend import Array, get_xp, to_default_device, to_device
+from minideconv.backend import Array, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["Operators", "setitem"]
@@ -52,6 +54,16 @@ def _comparison(sign: str, compare: Any) -> Callable[[Tensor, Any], Array]:
     return device_guard(operation)
 
 
+def _converted(dtype: Any) -> Callable[[Tensor], Tensor]:
+    """Make ``x.float()`` and the like."""
+
+    def convert(x: Tensor) -> Tensor:
+        return shapes.astype(x, dtype)
+
+    convert.__doc__ = f"Return this tensor as {np.dtype(dtype)}, itself if it is."
+    return convert
+
+
 # ---- in place ------------------------------------------------------------------------------------
 
 
@@ -59,7 +71,7 @@ def _comparison(sign: str, compare: Any) -> Callable[[Tensor, Any], Array]:
 def setitem(x: Tensor, key: Any, value: Operand) -> None:
     """Change elements of `x` in place: ``x[key] = value``. The tape cannot record this."""
     name = "x[...] = value"
-    new = _new_value(name, x, value)
+    new = new_value(name, x, value)
     try:
         index, _ = shapes.read_index(key)
         if isinstance(value, list | tuple):  # whole, before the first element is written
@@ -68,7 +80,7 @@ def setitem(x: Tensor, key: Any, value: Operand) -> None:
     except IndexError as error:
         raise IndexError(f"{name}: {error}; the tensor has shape {x.shape}") from None
     except (OverflowError, TypeError, ValueError) as error:
-        raise _unfit(error, name, x, new) from None
+        raise unfit(error, name, x, new) from None
     x.bump_version()
 
 
@@ -85,46 +97,16 @@ def _in_place(sign: str, operation: Binary, change: Any) -> Callable[[Tensor, Op
             not x.is_leaf or (not x.requires_grad and getattr(value, "requires_grad", False))
         ):
             return operation(x, value)
-        new = _new_value(name, x, value)
+        new = new_value(name, x, value)
         try:
             change(x.data, new)
         except (OverflowError, TypeError, ValueError) as error:
-            raise _unfit(error, name, x, new) from None
+            raise unfit(error, name, x, new) from None
         x.bump_version()
         return x
 
     update.__name__ = name
     return device_guard(update)
-
-
-def _new_value(name: str, x: Tensor, value: Any) -> Any:
-    """Return what `x` is changed with: an array of real numbers, or one of Python's numbers."""
-    if is_grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False)):
-        what = "the value requires" if not x.requires_grad else "this tensor requires"
-        raise RuntimeError(
-            f"{name}: {what} gradients and a change in place cannot be recorded; make it inside "
-            "no_grad(), or compute a new tensor"
-        )
-    if get_xp(x.data) is np and not x.data.flags.writeable:
-        raise ValueError(f"{name}: this tensor is read-only; change a copy of it")
-    if isinstance(value, Tensor):
-        return value.data
-    if isinstance(value, bool | int | float):  # these take any type
-        return value
-    array = read_array(name, value)
-    if array.dtype.kind not in "fiub":
-        raise _unfit(TypeError(), name, x, array)
-    return to_default_device(array) if hasattr(value, "shape") else to_device(array, x.device)
-
-
-def _unfit(error: Exception, name: str, x: Tensor, value: Any) -> Exception:
-    """Return the sentence for a value that does not go into `x`."""
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    given = f"shape {np.shape(value)} and dtype {getattr(value, 'dtype', type(value).__name__)}"
-    return kind(
-        f"{name}: a value of {given} does not fit into a tensor of shape {x.shape} and dtype "
-        f"{x.dtype} on {x.device}"
-    )
 
 
 # ---- into the class ------------------------------------------------------------------------------
@@ -143,6 +125,8 @@ class Operators:
     __sub__, __rsub__ = elementwise.sub, _reflected(elementwise.sub)
     __mul__, __rmul__ = elementwise.mul, _reflected(elementwise.mul)
     __truediv__, __rtruediv__ = elementwise.div, _reflected(elementwise.div)
+    __floordiv__, __rfloordiv__ = elementwise.floordiv, _reflected(elementwise.floordiv)
+    __mod__, __rmod__ = elementwise.mod, _reflected(elementwise.mod)
     __pow__, __rpow__ = elementwise.pow, _reflected(elementwise.pow)
     __matmul__, __rmatmul__ = reductions.matmul, _reflected(reductions.matmul)
     __iadd__ = _in_place("+", elementwise.add, operator.iadd)
@@ -158,16 +142,62 @@ class Operators:
     __hash__ = object.__hash__  # tensors are keys by what they are, not by their numbers
 
     clip, exp, log = elementwise.clip, elementwise.exp, elementwise.log
+    clamp, cos, pow, sin = elementwise.clip, elementwise.cos, elementwise.pow, elementwise.sin
     sigmoid, sqrt, tanh = elementwise.sigmoid, elementwise.sqrt, elementwise.tanh
     max, mean, min = reductions.max, reductions.mean, reductions.min
     sum, var = reductions.sum, reductions.var
+    matmul = mm = bmm = reductions.matmul
+    all, any = statistics.all, statistics.any
+    argmax, argmin, cumsum = statistics.argmax, statistics.argmin, statistics.cumsum
+    norm, prod, std = statistics.norm, statistics.prod, statistics.std
     astype, broadcast_to, flatten = shapes.astype, shapes.broadcast_to, shapes.flatten
     permute, reshape, squeeze = shapes.permute, shapes.reshape, shapes.squeeze
     swapaxes, to, unsqueeze = shapes.swapaxes, shapes.to, shapes.unsqueeze
     transpose = shapes.transpose
     _backward_with_graph = gradients.backward_with_graph
+    view = shapes.reshape
+    chunk, clone, expand, gather = (
+        selection.chunk, selection.clone, selection.expand, selection.gather
+    )  # fmt: skip
+    masked_fill, repeat, split = selection.masked_fill, selection.repeat, selection.split
+    bool, double, float, half, int, long = map(
+        _converted, (np.bool_, np.float64, np.float32, np.float16, np.int32, np.int64)
+    )
+
+    def cpu(self) -> Any:
+        """Return this tensor on the CPU, itself if it is there."""
+        return shapes.to(cast("Tensor", self), "cpu")
+
+    def cuda(self) -> Any:
+        """Return this tensor on the GPU, itself if it is there."""
+        return shapes.to(cast("Tensor", self), "gpu")
+
+    def contiguous(self) -> Any:
+        """Return this tensor: every operation takes any strides."""
+        return self
+
+    def t(self) -> Any:
+        """Return a matrix transposed, a vector as it is."""
+        return self.T
+
+    def view_as(self, other: Tensor) -> Any:
+        """Return this tensor in the shape of another."""
+        return shapes.reshape(cast("Tensor", self), other.shape)
+
+    def expand_as(self, other: Tensor) -> Any:
+        """Return this tensor repeated to the shape of another, without copying."""
+        return shapes.broadcast_to(cast("Tensor", self), other.shape)
+
+    __array_function__ = refuse_function
+    __array_ufunc__ = ufunc_of({
+        np.add: elementwise.add, np.subtract: elementwise.sub, np.multiply: elementwise.mul,
+        np.true_divide: elementwise.div, np.floor_divide: elementwise.floordiv,
+        np.remainder: elementwise.mod, np.power: elementwise.pow, np.matmul: reductions.matmul,
+        np.less: __lt__, np.less_equal: __le__, np.greater: __gt__, np.greater_equal: __ge__,
+        np.equal: __eq__, np.not_equal: __ne__,
+    })  # fmt: skip
 
 
-for _name, _method in vars(Operators).items():
+for _name, _method in (vars(Operators) | METHODS).items():
     if callable(_method) or isinstance(_method, property):
         setattr(Tensor, _name, _method)

@@ -7,49 +7,94 @@ are sums of something: the gradient is repeated, then goes through the something
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, check_one_device, operands, unbroadcast
-from minideconv.autograd.methods import Axis, Operand
+from minideconv.autograd.methods import FLOAT, Axis, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.shapes import broadcast_to
-from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.sizes import index_of, indices_of
+from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
+from minideconv.backend.sums import sum_over, sum_type
 
-__all__ = ["matmul", "max", "mean", "min", "sum", "var"]
+__all__ = ["matmul", "max", "mean", "min", "reduced", "sum", "var"]
 
 # ---- reductions ----------------------------------------------------------------------------------
 
 
 @device_guard
-def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return the sum over `axis` (all axes if None)."""
-    x = as_tensor(x)
-    shape, axes = x.shape, reduced_axes("sum", axis, x.shape)
-    return _record("sum", x, lambda g, needs: (_spread(g, shape, axes),), axes, keepdims)
+def sum(
+    x: Operand,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+) -> Tensor:
+    """Return the sum over `axis` (all axes if None); `dim` and `keepdim` are PyTorch's names."""
+    x, axes, keepdims = reduced("sum", x, axis, keepdims, dim, keepdim)
+    shape, data = x.shape, x.data
+    y = sum_over(data, axes, keepdims)
+    if y.dtype is not data.dtype and data.dtype.kind == "f":
+        y = y.astype(data.dtype)
+    return _record("sum", x, y, lambda g, needs: (_spread(g, shape, axes),), axes, keepdims)
 
 
 @device_guard
-def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return the mean over `axis` (all axes if None)."""
-    x = as_tensor(x)
-    shape, axes = x.shape, reduced_axes("mean", axis, x.shape)
-    count = _count("mean", shape, axes)
-    return _record("mean", x, lambda g, needs: (_spread(g / count, shape, axes),), axes, keepdims)
+def mean(
+    x: Operand,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+) -> Tensor:
+    """Return the mean over `axis` (all axes if None), that of integers in the default float."""
+    x, axes, keepdims = reduced("mean", x, axis, keepdims, dim, keepdim)
+    shape, count = x.shape, _count("mean", x.shape, axes)
+    y = _mean(x.data, axes, keepdims)
+
+    def backward(g: Any, needs: Any) -> tuple[Any]:
+        if not isinstance(g, Tensor):
+            g = g.astype(sum_type(g.dtype), copy=False)  # float16 may not hold the share
+        return (_spread(g / count, shape, axes),)
+
+    return _record("mean", x, y, backward, axes, keepdims)
+
+
+def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Return the mean over `axes`, of which there is something."""
+    count = math.prod(x.shape[i] for i in axes)
+    if x.dtype.kind != "f":
+        return (x.sum(axes, "float64", keepdims=keepdims) / count).astype(FLOAT)
+    return (sum_over(x, axes, keepdims) / count).astype(x.dtype, copy=False)
 
 
 @device_guard
-def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+def var(
+    x: Operand,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: int = 0,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    unbiased: bool | None = None,
+    correction: int | None = None,
+) -> Tensor:
     """Return the variance over `axis`: the squared distances from the mean, summed, / (n - ddof).
 
     ``ddof=0`` is the variance of the values themselves (NumPy's default, batch norm's);
-    ``ddof=1`` is the unbiased estimate from a sample (PyTorch's default).
+    ``ddof=1`` is the unbiased estimate from a sample (PyTorch's default), which ``unbiased=True``
+    and ``correction=1`` ask for, too.
     """
-    x = as_tensor(x)
-    axes = reduced_axes("var", axis, x.shape)
+    x, axes, keepdims = reduced("var", x, axis, keepdims, dim, keepdim)
+    given = ddof if unbiased is None else int(unbiased)
+    ddof = index_of("var", "ddof", given if correction is None else correction)
     count = _count("var", x.shape, axes) - ddof
     if count <= 0:
         raise ValueError(
@@ -57,20 +102,36 @@ def var(x: Operand, axis: Axis = None, keepdims: bool = False, ddof: int = 0) ->
             "ddof values are needed"
         )
 
-    def backward(g: Array, needs: Any, x_data: Array) -> tuple[Array]:
-        distance = x_data - x_data.mean(axis=axes, keepdims=True)
-        distance *= _spread(g * (2 / count), x_data.shape, axes)
+    def backward(g: Any, needs: Any, x_data: Any) -> tuple[Any]:
+        if isinstance(g, Tensor):
+            share = _spread(g * (2 / count), x_data.shape, axes)
+            return ((x_data - mean(x_data, axes, True)) * share,)
+        wide = x_data.astype(sum_type(x_data.dtype), copy=False)
+        distance: Array = wide - _mean(wide, axes, True)
+        distance *= _spread(g.astype(wide.dtype, copy=False) * (2 / count), x_data.shape, axes)
         return (distance,)
 
-    return _record("var", x, backward, axes, keepdims, (x,), ddof=ddof)
+    data = x.data if x.dtype.kind == "f" else x.data.astype(FLOAT)
+    wide = data.astype(sum_type(data.dtype), copy=False)
+    distance = wide - _mean(wide, axes, True)
+    distance *= distance
+    y = (sum_over(distance, axes, keepdims) / count).astype(data.dtype, copy=False)
+    return _record("var", x, y, backward, axes, keepdims, (x,), ddof=ddof)
 
 
 def _extreme(name: str) -> Any:
     """Make the operation `name`, "max" or "min"."""
 
-    def operation(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        x = as_tensor(x)
-        shape, axes = x.shape, reduced_axes(name, axis, x.shape)
+    def operation(
+        x: Operand,
+        axis: Axis = None,
+        keepdims: bool = False,
+        *,
+        dim: int | None = None,
+        keepdim: bool | None = None,
+    ) -> Any:
+        x, axes, keepdims = reduced(name, x, axis, keepdims, dim, keepdim)
+        shape = x.shape
         count = _count(name, shape, axes)
         others = tuple(i for i in range(x.ndim) if i not in axes)
         order = (*others, *axes)  # what is reduced comes last, as one axis of the length `count`
@@ -82,15 +143,20 @@ def _extreme(name: str) -> Any:
             return (_spread(g, shape, axes) * chosen,)
 
         saved: tuple[Any, ...] = ()
-        if x.requires_grad:
+        if x.requires_grad or dim is not None:
             rows = x.data.transpose(order).reshape(*(shape[i] for i in others), count)
             saved = (getattr(rows, f"arg{name}")(-1),)
-        return _record(name, x, backward, axes, keepdims, saved)
+        y = getattr(x.data, name)(axis=axes, keepdims=keepdims)
+        values = _record(name, x, y, backward, axes, keepdims, saved)
+        if dim is None:
+            return values
+        return Extreme(values, wrap(saved[0].reshape(values.shape)))
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = f"""Return the {name}imum over `axis`; a NaN counts as the {name}imum.
 
-    Of equal ones the first, in row-major order, has the gradient.
+    Of equal ones the first, in row-major order, has the gradient. With PyTorch's ``dim=`` the
+    result is PyTorch's, too: a pair ``(values, indices)``.
     """
     return device_guard(operation)
 
@@ -98,19 +164,50 @@ def _extreme(name: str) -> Any:
 max, min = _extreme("max"), _extreme("min")
 
 
+class Extreme(NamedTuple):
+    """What ``x.max(dim=1)`` gives: the extremes, and where along the axis they are (int64)."""
+
+    values: Tensor
+    indices: Tensor
+
+
 def _record(
-    name: str, x: Tensor, backward: Any, axes: Any, keepdims: bool, saved: Any = (), **others: Any
+    name: str,
+    x: Tensor,
+    y: Array,
+    backward: Any,
+    axes: Any,
+    keepdims: bool,
+    saved: Any = (),
+    **others: Any,
 ) -> Tensor:
-    """Call the array's own method `name`, and record it."""
     options = {"axis": axes, "keepdims": keepdims, **others}
-    y = getattr(x.data, name)(**options)
     return record(name, y, (x,), backward, saved, options, bool(saved), differentiable=backward)
 
 
+def reduced(
+    name: str, x: Operand, axis: Axis, keepdims: bool, dim: Axis, keepdim: bool | None
+) -> tuple[Tensor, tuple[int, ...], bool]:
+    """Return `x` as a Tensor, the axes to reduce, and whether to keep them, by either name."""
+    x = as_tensor(x)
+    if dim is not None:
+        if axis is not None:
+            raise TypeError(f"{name}: both axis={axis} and dim={dim} given; they mean the same")
+        axis = dim
+    return x, reduced_axes(name, axis, x.shape), keepdims if keepdim is None else keepdim
+
+
 def reduced_axes(name: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return `axis` as a sorted tuple of axes counted from the first."""
+    """Return `axis`, an integer or several, as a sorted tuple of axes counted from the first."""
     if axis is None:
         return tuple(range(len(shape)))
+    if type(axis) is not int:
+        try:
+            axis = indices_of(axis)
+        except TypeError:
+            raise TypeError(
+                f"{name}: axis is {axis!r}; it must be an integer, several integers, or None"
+            ) from None
     given = axis if isinstance(axis, tuple) else (axis,)
     axes = sorted({i + len(shape) if i < 0 else i for i in given})
     if len(axes) != len(given) or (axes and not 0 <= axes[0] <= axes[-1] < len(shape)):

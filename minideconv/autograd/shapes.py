@@ -8,7 +8,7 @@ went to several places.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -18,6 +18,7 @@ from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
+from minideconv.autograd.sizes import index_of, sizes_of
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, Device, device_of, get_xp, memory_order, to_device
 from minideconv.backend.dispatch import device_guard
@@ -37,7 +38,7 @@ def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     The result is a view of the memory of `x` where the strides allow it.
     """
     x = as_tensor(x)
-    sizes = _flat(shape)
+    sizes = sizes_of("reshape", "the shape", shape)
     try:
         y = x.data.reshape(sizes)
     except ValueError:
@@ -67,7 +68,7 @@ def flatten(x: Operand, start: int = 0, stop: int = -1) -> Tensor:
 def permute(x: Operand, *axes: int | Sequence[int]) -> Tensor:
     """Reorder the axes: axis i of the result is axis ``axes[i]`` of `x`; none given reverse all."""
     x = as_tensor(x)
-    given = _flat(axes) or tuple(range(x.ndim))[::-1]
+    given = sizes_of("transpose", "the order", axes) if axes else tuple(range(x.ndim))[::-1]
     order = tuple(i + x.ndim if i < 0 else i for i in given)
     if sorted(order) != list(range(x.ndim)):
         raise ValueError(
@@ -83,7 +84,15 @@ def permute(x: Operand, *axes: int | Sequence[int]) -> Tensor:
     return record("transpose", y, (x,), backward, (), {"axes": order}, False, backward)
 
 
-transpose = permute
+def transpose(x: Operand, *axes: int | Sequence[int]) -> Tensor:
+    """Exchange two axes, ``x.transpose(i, j)``, or reorder all of them, as `permute`.
+
+    Two integers mean what they do in PyTorch, and of a matrix what they do in NumPy, too: it is
+    transposed.
+    """
+    if len(axes) == 2 and not isinstance(axes[0], Sequence) and not isinstance(axes[1], Sequence):
+        return swapaxes(x, axes[0], axes[1])
+    return permute(x, *axes)
 
 
 def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
@@ -98,7 +107,7 @@ def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
 def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     """Repeat `x` along new axes and along axes of length 1, without copying."""
     x = as_tensor(x)
-    sizes = _flat(shape)
+    sizes = sizes_of("broadcast_to", "the shape", shape)
     try:
         y = get_xp(x.data).broadcast_to(x.data, sizes)
     except ValueError:
@@ -114,9 +123,14 @@ def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     return record("broadcast_to", y, (x,), backward, (), {"shape": y.shape}, False, backward)
 
 
-def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    """Drop `axis`, which must have length 1; None drops all axes of length 1."""
-    x = as_tensor(x)
+def squeeze(
+    x: Operand,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    dim: int | tuple[int, ...] | None = None,
+) -> Tensor:
+    """Drop `axis` (or `dim`), which must have length 1; None drops all axes of length 1."""
+    x, axis = as_tensor(x), axis if dim is None else dim
     if axis is None:
         drop = [i for i, n in enumerate(x.shape) if n == 1]
     else:
@@ -130,10 +144,10 @@ def squeeze(x: Operand, axis: int | tuple[int, ...] | None = None) -> Tensor:
     return reshape(x, *(n for i, n in enumerate(x.shape) if i not in drop))
 
 
-def unsqueeze(x: Operand, axis: int) -> Tensor:
-    """Insert an axis of length 1 so that it becomes `axis` of the result."""
+def unsqueeze(x: Operand, dim: int) -> Tensor:
+    """Insert an axis of length 1 so that it becomes axis `dim` of the result."""
     x = as_tensor(x)
-    place = _axis("unsqueeze", axis, x.ndim + 1)
+    place = _axis("unsqueeze", dim, x.ndim + 1)
     return reshape(x, *x.shape[:place], 1, *x.shape[place:])
 
 
@@ -255,9 +269,9 @@ def read_index(key: Any) -> tuple[Any, bool]:
 
 
 @device_guard
-def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
-    """Join tensors along an existing axis; along the others they must have equal lengths."""
-    parts = _parts("concatenate", tensors)
+def concatenate(tensors: Sequence[Operand], axis: int = 0, *, dim: int | None = None) -> Tensor:
+    """Join tensors along an existing axis (or `dim`); the others must have equal lengths."""
+    parts, axis = _parts("concatenate", tensors), axis if dim is None else dim
     axis = _axis("concatenate", axis, parts[0].ndim)
     others = [(part.ndim, part.shape[:axis], part.shape[axis + 1 :]) for part in parts]
     _check_equal("concatenate", parts, others, f"they must be equal except along axis {axis}")
@@ -275,9 +289,9 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
 
 
 @device_guard
-def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
-    """Join tensors of one shape along a new axis."""
-    parts = _parts("stack", tensors)
+def stack(tensors: Sequence[Operand], axis: int = 0, *, dim: int | None = None) -> Tensor:
+    """Join tensors of one shape along a new axis (or `dim`)."""
+    parts, axis = _parts("stack", tensors), axis if dim is None else dim
     _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
     axis = _axis("stack", axis, parts[0].ndim + 1)
 
@@ -292,6 +306,10 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
 
 def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:
     """Return `tensors` as Tensors, at least one, all on one device."""
+    if not isinstance(tensors, Sequence | Iterator):
+        raise TypeError(
+            f"{name}: tensors is a {type(tensors).__name__}; it must be a list of tensors"
+        )
     parts = [as_tensor(tensor) for tensor in tensors]
     if not parts:
         raise ValueError(f"{name}: needs at least one tensor")
@@ -316,15 +334,9 @@ def _check_equal(name: str, parts: list[Tensor], sizes: list[Any], rule: str) ->
 # ---- reading arguments ---------------------------------------------------------------------------
 
 
-def _flat(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
-    """Accept ``f(2, 3)`` and ``f((2, 3))`` alike."""
-    if len(values) == 1 and isinstance(values[0], Sequence):
-        return tuple(values[0])
-    return tuple(values)  # type: ignore[arg-type]  # then all are numbers
-
-
 def _axis(name: str, axis: int, ndim: int) -> int:
     """Return `axis` counted from the first."""
+    axis = index_of(name, "axis", axis)
     if not -ndim <= axis < ndim:
         raise ValueError(f"{name}: axis is {axis}; it must be from {-ndim} to {ndim - 1}")
     return axis + ndim if axis < 0 else axis

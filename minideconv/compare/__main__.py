@@ -20,7 +20,7 @@ from minideconv.compare.report import report_html
 from minideconv.compare.results import markdown, results
 from minideconv.data.shard import spread
 from minideconv.errors import UsageError
-from minideconv.files.outputs import check_outputs
+from minideconv.files.outputs import check_outputs, refuse_same_folder
 from minideconv.settings import command_line
 from minideconv.settings.machine import MachineSettings, OutputSettings
 from minideconv.settings.options import add_options, given_options
@@ -93,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
                        help="networks by name, or by a TOML file of settings as --config of a "
                        f"training run takes [{' '.join(NETWORKS)}]")  # fmt: skip
     group.add_argument("--seeds", metavar="N,...", default=None,
+                       type=command_line.commas(command_line.natural),
                        help="train each network once with each of them; metrics are averaged "
                        "[0]")  # fmt: skip
     group.add_argument("--budget", choices=BUDGETS, default=None,
@@ -115,6 +116,7 @@ def _main(arguments: Sequence[str]) -> int:
     folder = Path(options.output)
     outputs = [folder / f"comparison.{ending}" for ending in ("html", "json", "md")]
     inputs = [Path(run) for run in options.runs]
+    refuse_same_folder("--output", folder, {f"RUN {run}": run for run in options.runs})
     check_outputs(outputs, folder, options.overwrite, inputs, "--output")
     given = given_options(options, tasks.inference_settings())
     inference = tasks.inference_of(tasks.Segmentation, _with_crf(options, given))
@@ -182,20 +184,10 @@ def _runs(
         if len(options.runs) == 1:
             raise UsageError(f"{options.runs[0]} is one network; name two at least, or none")
         return [options.runs]
-    seeds = _seeds(options.seeds or "0")
+    seeds = options.seeds or (0,)
     own = {**given, **given_options(options, MachineSettings.settings()), "quiet": options.quiet}
     configs = network_configs(options.networks or NETWORKS, own, options.budget or "updates")
     return [list(train_networks(configs, seed, folder / "runs")) for seed in seeds]
-
-
-def _seeds(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
-        raise UsageError(
-            f"--seeds is {text!r}; it must be different whole numbers >= 0 with commas between"
-            " them, such as 0,1,2"
-        )
-    return [int(part) for part in parts]
 
 
 def _limits(members: Sequence[Member], count: int, each: drawn.Each) -> dict[str, Any] | None:

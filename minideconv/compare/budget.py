@@ -7,6 +7,7 @@ image, and the others have more epochs in proportion.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from minideconv.autograd import Tensor
 from minideconv.compare.members import BUDGET
 from minideconv.errors import UsageError
 from minideconv.nn.costs import multiply_accumulates
-from minideconv.settings.setting import option_name
+from minideconv.settings.setting import by_setting_names, option_name
 from minideconv.training.config import TrainConfig, read_config
 from minideconv.training.run.checkpoint import find_checkpoint
 from minideconv.training.run.claim import existing_run, new_run
@@ -59,15 +60,24 @@ def network_configs(
         raise UsageError(f"--networks names {len(networks)}; a comparison needs two at least")
     found: dict[str, TrainConfig] = {}
     for item in networks:
-        own = {"model": item} if item in models.MODELS else read_config(item)
+        own = {"model": item} if item in models.MODELS else _read(item)
         values = {**own, **given}
         drawn = values.get("data", "shapes") == "shapes"
         name = item if item in models.MODELS else Path(item).stem
         if name in found:
             raise UsageError(f"--networks: two networks are called {name}; name files apart")
-        found[name] = TrainConfig(**{**(DRAWN if drawn else {}), **values})
+        # Of a file's settings some are no options of the command.
+        with contextlib.nullcontext() if item in models.MODELS else by_setting_names(item):
+            found[name] = TrainConfig(**{**(DRAWN if drawn else {}), **values})
     _check_common(found, budget)
     return _of_equal_computation(found) if budget == "computation" else found
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return read_config(path)
+    except UsageError as error:
+        raise UsageError(f"--networks: {error}") from error
 
 
 def _check_common(configs: Mapping[str, TrainConfig], budget: str) -> None:
@@ -130,7 +140,7 @@ def _train(config: TrainConfig) -> None:
     run = RunFolder(config.output_dir or "")
     if not run.is_run():
         with new_run(config.data, run.path) as claimed:
-            run_session(config, claimed)
+            _session(config, claimed)
         return
     saved = json.loads(run.config.read_text(encoding="utf-8"))
     for name, setting in TrainConfig.settings(config.model).items():
@@ -143,4 +153,9 @@ def _train(config: TrainConfig) -> None:
     if not run.evaluation.exists():
         checkpoint = find_checkpoint(run.path, prefer="last")
         with existing_run(checkpoint) as claimed:
-            run_session(config, claimed, checkpoint)
+            _session(config, claimed, checkpoint)
+
+
+def _session(config: TrainConfig, run: RunFolder, checkpoint: Path | None = None) -> None:
+    with by_setting_names(f"network {config.model}"):
+        run_session(config, run, checkpoint)

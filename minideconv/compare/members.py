@@ -18,7 +18,8 @@ from minideconv.nn.utils import device_of_module
 from minideconv.segmentation import Ensemble, InstanceSegmenter, Predictor, Segmenter
 from minideconv.tasks import Segmentation
 from minideconv.tasks.segmentation.task import TrainedSegmenter
-from minideconv.training.run.trained import load_trained
+from minideconv.training.run.checkpoint import check_run_header, find_checkpoint
+from minideconv.training.run.trained import load_alone
 
 __all__ = ["BUDGET", "Member", "load_members", "not_in_common", "products_per_image"]
 
@@ -111,12 +112,17 @@ def load_members(
     Raises
     ------
     UsageError
-        If one does not segment, or its classes are not those of the first.
+        If one does not segment, its classes are not those of the first, or it is there already.
+    CheckpointError
+        If one cannot be read, or is not of a training run.
     """
-    found: list[Any] = [
-        load_trained(path, device, which, batch_size, **inference) for path in paths
-    ]
+    files = [find_checkpoint(path, which).resolve() for path in paths]
+    for path, file in zip(paths, files, strict=True):
+        if files.count(file) > 1:
+            raise UsageError(f"{path} is named twice; a network cannot be compared with itself")
+    found: list[Any] = [load_alone(path, device, which, batch_size, **inference) for path in paths]
     for each in found:
+        check_run_header(each.header, each.path)
         if not isinstance(each.task, Segmentation):
             task = tasks.of_config(each.header["config"]).name
             raise UsageError(
@@ -125,6 +131,7 @@ def load_members(
             )
         if wrong := found[0].task.ensemble_mismatch(each.task):
             raise UsageError(f"{each.path} {wrong}")
+    found[0].inference.check_networks([each.header["model"]["name"] for each in found])
     titles = [models.MODELS[each.header["model"]["name"]].title for each in found]
     return [Member(name, each) for name, each in zip(_names(titles, paths), found, strict=True)]
 

@@ -20,7 +20,8 @@ from minideconv.data.voc import VOCSegmentation
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_foreign_file
-from minideconv.settings.command_line import HelpFormatter, natural, positive, run_program
+from minideconv.settings.command_line import Distinct, HelpFormatter, natural, positive, run_program
+from minideconv.settings.command_line import make_parser as program_parser
 
 __all__ = ["main"]
 
@@ -37,12 +38,10 @@ Exit codes: 0 done, 1 bad data, 2 wrong usage.
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all three commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.data",
-        description="Download PASCAL VOC, carve a small set out of it, show data as a picture.",
+    parser = program_parser(
+        "data",
+        "Download PASCAL VOC, carve a small set out of it, show data as a picture.",
         epilog=_EPILOG,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -63,7 +62,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     subset.add_argument("--seed", type=natural, default=0, metavar="N", help="decides the choice")
     subset.add_argument(
-        "--splits", nargs="+", default=["train", "val"], metavar="NAME", help="image lists"
+        "--splits",
+        nargs="+",
+        action=Distinct,
+        default=["train", "val"],
+        metavar="NAME",
+        help="image lists",
     )
 
     show = command("show", "draw samples with their masks in one picture")

@@ -25,6 +25,7 @@ from minideconv.export.processing import LAYOUTS, POSTPROCESSING, Preprocessing
 from minideconv.files.outputs import check_outputs
 from minideconv.nn import Module
 from minideconv.settings import command_line
+from minideconv.training.enough_memory import check_network_memory
 from minideconv.training.run.checkpoint import find_checkpoint
 from minideconv.training.run.trained import load_network
 
@@ -79,6 +80,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="print what the file computes")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument("--allow-non-finite", action="store_true",
+                        help="write weights that are NaN or infinite, too")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -103,12 +106,15 @@ def _main(arguments: Sequence[str]) -> int:
     found = find_checkpoint(options.checkpoint, options.which)
     check_outputs([output], output.parent, options.overwrite, [found], "--onnx")
     photographs = [read_image(Path(path)) for path in options.check or ()]
-    _, network, header = load_network(found, as_device("cpu"))
+    cpu = as_device("cpu")
+    finite = not options.allow_non_finite
+    _, network, header = load_network(found, cpu, finite, "--allow-non-finite")
     preprocessing = None
     if options.with_preprocessing:
         about = header.get("normalization", {})
         preprocessing = Preprocessing.of(about, options.with_preprocessing)
     size = _chosen_size(options, header)
+    check_network_memory(network, int(header["input_size"]), size, cpu)
     model = onnx_model(
         network,
         size,
@@ -116,6 +122,7 @@ def _main(arguments: Sequence[str]) -> int:
         preprocessing,
         POSTPROCESSING.get(options.with_postprocessing, ()),
         _metadata(found, header, size),
+        options.allow_non_finite,
     )
     length = write_model(output, model)
     if not options.quiet:

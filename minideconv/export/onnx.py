@@ -9,6 +9,7 @@ from minideconv.export.onnx_graph import OnnxBuilder
 from minideconv.export.onnx_model import OnnxModel, write_model
 from minideconv.export.onnx_operations import OPERATIONS
 from minideconv.export.processing import Preprocessing, postprocess, preprocess
+from minideconv.interop.finite import check_finite
 from minideconv.nn import Module
 from minideconv.nn.trace import trace
 
@@ -22,8 +23,11 @@ def onnx_model(
     preprocessing: Preprocessing | None = None,
     postprocessing: tuple[str, ...] = (),
     metadata: Mapping[str, str] | None = None,
+    allow_non_finite: bool = False,
 ) -> OnnxModel:
     """Return a network as an ONNX model; the arguments are those of `export_onnx`."""
+    if not allow_non_finite:
+        check_finite(network.arrays(), "export")
     graph = trace(network, size, dynamic_size)
     builder = OnnxBuilder(graph)
     preprocess(builder, graph.input, preprocessing)
@@ -47,6 +51,7 @@ def export_onnx(
     preprocessing: Preprocessing | None = None,
     postprocessing: tuple[str, ...] = (),
     metadata: Mapping[str, str] | None = None,
+    allow_non_finite: bool = False,
 ) -> OnnxModel:
     """Write a network as an ONNX file, in evaluation mode, of opset 17.
 
@@ -68,6 +73,8 @@ def export_onnx(
         Further outputs beside "scores": "probabilities", "labels".
     metadata : mapping of str to str, optional
         Texts that describe the file.
+    allow_non_finite : bool
+        Whether weights that are NaN or infinite are written; refused otherwise.
 
     Returns
     -------
@@ -79,7 +86,7 @@ def export_onnx(
     UsageError
         If the network has an operation that is not exported; it is named, and nothing is written.
     CheckpointError
-        If the file cannot be written.
+        If the file cannot be written, or a weight is NaN or infinite.
 
     Examples
     --------
@@ -91,6 +98,8 @@ def export_onnx(
     >>> model.inputs[0].dims, model.outputs[0].dims
     (('batch', 3, 32, 32), ('batch', 4, 32, 32))
     """
-    model = onnx_model(network, size, dynamic_size, preprocessing, postprocessing, metadata)
+    model = onnx_model(
+        network, size, dynamic_size, preprocessing, postprocessing, metadata, allow_non_finite
+    )
     write_model(path, model)
     return model

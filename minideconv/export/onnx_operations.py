@@ -106,7 +106,12 @@ def _interpolate(builder: OnnxBuilder, operation: Operation) -> str:
         attributes["coordinate_transformation_mode"] = "align_corners" if corners else "half_pixel"
     if size is None:
         both = factor if isinstance(factor, tuple) else (factor, factor)
-        scales = builder.constant([1, 1, *both], np.float32)
+        single = [np.float32(f) for f in both]  # rounded, so the size could be one less
+        for before, after in zip(x.shapes, operation.result.shapes, strict=True):
+            for axis in (0, 1):
+                if int(before[2 + axis] * float(single[axis])) < after[2 + axis]:
+                    single[axis] = np.nextafter(single[axis], np.float32(np.inf))
+        scales = builder.constant([1, 1, *single], np.float32)
         return builder.add("Resize", builder.name(x), "", scales, **attributes)
     kept = builder.step("Shape", builder.name(x), start=0, end=2)
     sizes = builder.step("Concat", kept, builder.size(size), axis=0)

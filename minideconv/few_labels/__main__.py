@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock
 
-__all__ = ["main"]
+__all__ = ["command_of", "main"]
 
 _DESCRIPTION = """\
 Train one network that segments from several starts (random weights, an auto-encoder, a what-where
@@ -68,6 +69,8 @@ _ALIKE: dict[str, Any] = {
 }
 """Where a set differs from a run of ``minideconv.train``, unless its options are given."""
 
+_LABELS, _SEEDS = (10, 50, 100, 220), 3
+
 _DECIDED = (
     *("task", "model", "pretrained", "pretrained_input", "decoder_init", "train_images"),
     *("sample_images", "repeats", "stage", "epochs_stage2", "lr_stage2", "windows", "freeze"),
@@ -92,8 +95,10 @@ def make_parser(network: str = "deconvnet", data: str = "shapes") -> argparse.Ar
     parser = command_line.make_parser("few_labels", _DESCRIPTION, epilog=_EPILOG)
     _add_first(parser)
     parser.add_argument("--labels", metavar="N", nargs="+", type=command_line.positive,
+                        action=command_line.Distinct,
                         help="numbers of labelled images [10 50 100 220]")  # fmt: skip
     parser.add_argument("--starts", metavar="NAME", nargs="+", choices=tuple(STARTS),
+                        action=command_line.Distinct,
                         help=f"of {', '.join(STARTS)} [all; imagenet with voc]")  # fmt: skip
     parser.add_argument("--seeds", metavar="N", type=command_line.positive,
                         help="how often each is trained, 2 or more [3]")  # fmt: skip
@@ -122,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = command_line.make_parser("few_labels", _DESCRIPTION, add_help=False)
     _add_first(first)
     chosen, _ = first.parse_known_args(arguments)
     network, data = chosen.network or "deconvnet", chosen.data or "shapes"
@@ -152,30 +157,63 @@ def _new(
     values |= {"model": network, "data": data}
     if network == "probe":
         values["freeze"] = values["depth"]
-    starts = tuple(name for name in STARTS if data == "voc" or name != "imagenet")
     return FewLabels(
         TrainConfig(**values),
         pretext,
-        tuple(options.labels or (10, 50, 100, 220)),
-        tuple(options.starts or starts),
-        options.seeds or 3,
+        tuple(options.labels or _LABELS),
+        tuple(options.starts or _starts(data)),
+        options.seeds or _SEEDS,
     )
+
+
+def _starts(data: str) -> tuple[str, ...]:
+    """Return the starts of a set, unless they are given."""
+    return tuple(name for name in STARTS if data == "voc" or name != "imagenet")
+
+
+def command_of(planned: FewLabels) -> str:
+    """Return the command that begins such a set, but for where it is kept and computed."""
+    base = planned.base
+    words = ["python", "-m", "minideconv.few_labels"]
+    for option, value, default in (
+        ("--network", (base.model,), ("deconvnet",)),
+        ("--data", (base.data,), ("shapes",)),
+        ("--labels", planned.labels, _LABELS),
+        ("--starts", planned.starts, _starts(base.data)),
+        ("--seeds", (planned.seeds,), (_SEEDS,)),
+    ):
+        if value != default:
+            words += [option, *map(str, value)]
+    values = base.to_dict() | dataclasses.asdict(planned.pretext)
+    for name, setting in _settings(base.model, base.data).items():
+        computed = setting.resume and name not in ("data_root", "epochs")
+        if name == "data" or computed or values[name] == setting.default:
+            continue
+        if setting.kind is bool:
+            words.append(option_name(name if values[name] else f"no_{name}"))
+        else:
+            words += [option_name(name), str(values[name])]
+    return shlex.join(words)
 
 
 def _resumed(folder: Folder, options: argparse.Namespace, given: Mapping[str, Any]) -> FewLabels:
     """Return the set of a folder, perhaps with more seeds, and elsewhere computed."""
     planned = folder.read_set()
     settings = TrainConfig.settings(planned.base.model)
-    for name in ("network", "data", "labels", "starts", "output"):
-        if getattr(options, name) is not None:
-            raise UsageError(f"--resume {folder.path}: the set is what it is; leave --{name} out")
-    for name in given:
-        # Those that training may change when it goes on, but for its length.
+    if options.output is not None:
+        raise UsageError(f"--resume {folder.path}: the set stays there; leave --output out")
+    own = {**planned.base.to_dict(), **dataclasses.asdict(planned.pretext)}
+    own |= {"network": own["model"], "labels": planned.labels, "starts": planned.starts}
+    asked = {
+        name: (own[name], getattr(options, name))
+        for name in ("network", "data", "labels", "starts")
+        if getattr(options, name) is not None
+    }
+    for name, value in given.items():
+        # Training may change some when it goes on, but not its length here.
         if name not in settings or not settings[name].resume or name == "epochs":
-            raise UsageError(
-                f"--resume {folder.path}: {option_name(name)} cannot change in a set; start a new"
-                " one for that"
-            )
+            asked[name] = (own.get(name), value)
+    folder.refuse_changes(asked)
     seeds = options.seeds or planned.seeds
     if seeds < planned.seeds:
         raise UsageError(

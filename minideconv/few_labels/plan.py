@@ -76,7 +76,7 @@ class FewLabels:
     Raises
     ------
     UsageError
-        If a start is not known, or a number of labels or seeds not legal.
+        If a start is not known or there twice, or a number of labels or seeds not legal.
     """
 
     base: TrainConfig
@@ -88,6 +88,8 @@ class FewLabels:
     def __post_init__(self) -> None:
         if unknown := [name for name in self.starts if name not in STARTS]:
             raise UsageError(f"starts: {unknown[0]!r} is not known; there are {', '.join(STARTS)}")
+        if len(set(self.starts)) < len(self.starts):
+            raise UsageError(f"starts are {', '.join(self.starts)}; they must be different")
         if self.seeds < 2:
             raise UsageError(f"seeds is {self.seeds}; a spread over seeds needs at least 2")
         if min(self.labels) < 1 or len(set(self.labels)) < len(self.labels):

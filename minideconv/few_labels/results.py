@@ -64,8 +64,9 @@ def _with_labels(folder: Folder, planned: FewLabels, labels: int) -> dict[str, A
 def markdown(results: Mapping[str, Any]) -> str:
     """Return the table: mean and standard deviation over seeds, and differences paired by seed."""
     metric = results["metric"]
-    rows = [["labels", "start", "seconds", metric, "difference, 95 % interval", "seeds above"]]
-    rows.append(["--:", "---", *["--:"] * 4])
+    rows = [["labels", "start", "seconds", metric, "each seed", "difference, 95 % interval"]]
+    rows[0].append("seeds above")
+    rows.append(["--:", "---", *["--:"] * 5])
     for group in results["results"]:
         for index, (name, found) in enumerate(group["starts"].items()):
             seconds, compared = found["seconds"], ("reference", "")
@@ -77,6 +78,7 @@ def markdown(results: Mapping[str, Any]) -> str:
                     STARTS[name],
                     "-" if seconds is None else f"{seconds:.0f}",
                     value_text(found),
+                    ", ".join(f"{value:.3f}" for value in found["values"].values()),
                     *compared,
                 ]
             )
@@ -96,8 +98,8 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def _decided(results: Mapping[str, Any]) -> list[str]:
-    """Say of each start with how many labels its interval leaves 0 out."""
-    lines = []
+    """Say of each start with how many labels its interval leaves 0 out, and how many do."""
+    lines, compared, decided = [], 0, 0
     for name in (name for name in STARTS if name != "random"):
         words: dict[str, list[str]] = {}
         for group in results["results"]:
@@ -105,6 +107,7 @@ def _decided(results: Mapping[str, Any]) -> list[str]:
             if found is None or found["half_width"] is None:
                 continue
             sure = abs(found["mean"]) > found["half_width"]
+            compared, decided = compared + 1, decided + sure
             verdict = "not told apart from random weights"
             if sure:
                 verdict = "better" if found["mean"] > 0 else "worse"
@@ -114,4 +117,13 @@ def _decided(results: Mapping[str, Any]) -> list[str]:
                 f"{verdict} with {', '.join(counts)} labels" for verdict, counts in words.items()
             ]
             lines.append(f"- {STARTS[name]}: {'; '.join(parts)}")
+    if compared:
+        chance = 100 * (1 - 0.95**compared)
+        lines = [
+            f"Decided (the interval leaves 0 out): {decided} of {compared} differences. If no start"
+            " made a difference, and they were independent, one at least would be decided by chance"
+            f" in {chance:.0f} % of such experiments.",
+            "",
+            *lines,
+        ]
     return lines

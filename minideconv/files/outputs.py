@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from minideconv.errors import UsageError, some
 
-__all__ = ["check_outputs", "plan_outputs", "refuse_foreign_file"]
+__all__ = ["check_outputs", "plan_outputs", "refuse_foreign_file", "refuse_same_folder"]
 
 
 def plan_outputs(
@@ -61,20 +61,22 @@ def plan_outputs(
     if shared:
         one, other, output = shared[0]
         raise UsageError(
-            f"{one} and {other} would both be written to {output.name}; predict them one at a time,"
-            " each with an --output-dir of its own"
+            f"{one} and {other} would both be written to {output.name}; rename one of them, or give"
+            " each a command and an --output-dir of its own"
         )
     _refuse_existing(every, folder, overwrite)
     return plan
 
 
 def check_outputs(
-    outputs: list[Path], folder: Path, overwrite: bool, inputs: list[Path], option: str
+    outputs: list[Path], folder: Path, overwrite: bool | None, inputs: list[Path], option: str
 ) -> None:
     """Refuse outputs in `folder` of which one is an input, or exists and may not be replaced.
 
     Parameters
     ----------
+    overwrite : bool or None
+        None for a program that never replaces its outputs, and has no option for it.
     option : str
         What names the folder on the command line; the others are as in `plan_outputs`.
 
@@ -95,13 +97,14 @@ def _refuse_inputs(outputs: list[Path], inputs: list[Path], option: str = "--out
 
 
 def _refuse_existing(
-    every: list[Path], folder: Path, overwrite: bool, option: str = "--output-dir"
+    every: list[Path], folder: Path, overwrite: bool | None, option: str = "--output-dir"
 ) -> None:
     outputs = [output for output in every if os.path.lexists(output)]
     if not overwrite and outputs:
+        replace = "give --overwrite to replace what is there, or "
         raise UsageError(
-            f"{folder} holds {some([path.name for path in outputs])} already; give --overwrite to"
-            f" replace what is there, or choose another {option}"
+            f"{folder} holds {some([path.name for path in outputs])} already;"
+            f" {'' if overwrite is None else replace}choose another {option}"
         )
     odd = [path for path in outputs if path.is_symlink() or not path.is_file()]
     if odd:
@@ -109,6 +112,31 @@ def _refuse_existing(
             f"{some(odd)} cannot be replaced: it is a link, a folder or a"
             f" device; choose another {option}"
         )
+
+
+def refuse_same_folder(option: str, folder: Path, read: Mapping[str, str | Path | None]) -> None:
+    """Refuse to write into a folder that is read, where outputs would be input the next time.
+
+    Parameters
+    ----------
+    option : str
+        What names the folder on the command line.
+    folder : Path
+        Where the outputs go; it need not exist.
+    read : mapping of str to path
+        The folders that are read, by what names them; None for one that is not given.
+
+    Raises
+    ------
+    UsageError
+        If it is one of them, under whatever name or link.
+    """
+    for name, other in read.items():
+        if other is not None and _identity(Path(other)) == _identity(folder):
+            raise UsageError(
+                f"{option} {folder} is the folder of {name}, which is read; what is written there"
+                " would be taken for input the next time, so name another folder"
+            )
 
 
 def refuse_foreign_file(option: str, path: Path, own: Callable[[Path], bool]) -> None:

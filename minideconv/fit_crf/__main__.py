@@ -22,6 +22,7 @@ from minideconv.settings.options import given_options
 from minideconv.tasks.segmentation import Segmentation
 from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.training.computing import computing
+from minideconv.training.run.checkpoint import check_run_header
 from minideconv.training.run.evaluation_data import evaluation_data
 from minideconv.training.run.folder import write_text
 from minideconv.training.run.progress import Progress, make_progress
@@ -83,6 +84,7 @@ def _main(arguments: Sequence[str]) -> int:
     )
     if not isinstance(trained.task, Segmentation):
         raise UsageError(f"{trained.path} is of the task {trained.task.name}, which has no CRF")
+    check_run_header(trained.header, trained.path)
     split = options.split or trained.header["config"]["train_split"]
     images, what = evaluation_data(trained, split, given_options(options, ("data", "data_root")))
     chosen = spread(len(images), options.limit)

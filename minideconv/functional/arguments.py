@@ -7,7 +7,7 @@ from typing import Any
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
 
-__all__ = ["Grads", "Needs", "data_of"]
+__all__ = ["OPTIONAL", "Grads", "Needs", "data_of", "no_tensor"]
 
 
 Needs = tuple[bool, ...]
@@ -15,6 +15,20 @@ Needs = tuple[bool, ...]
 
 Grads = tuple[Array | None, ...]
 """For each input its gradient, or None."""
+
+
+OPTIONAL = (Tensor, type(None))
+"""What an argument may be that can be left out."""
+
+
+def no_tensor(op: str, **arguments: Any) -> TypeError:
+    """Return the error for the one of the arguments that is no Tensor: most often an array."""
+    wrong = [(name, value) for name, value in arguments.items() if not isinstance(value, Tensor)]
+    name, value = next((each for each in wrong if each[1] is not None), wrong[0])
+    what = f"a {type(value).__name__}"
+    if hasattr(value, "dtype"):
+        what = f"an array of shape {getattr(value, 'shape', ())}"
+    return TypeError(f"{op}: {name} is {what}; it must be a Tensor: Tensor({name})")
 
 
 def data_of(tensor: Tensor | Array | None) -> Any:

@@ -9,7 +9,7 @@ from minideconv.autograd import Tensor, record
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import Array
 from minideconv.backend.dispatch import device_guard
-from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.arguments import OPTIONAL, Grads, Needs, data_of, no_tensor
 from minideconv.functional.batch_norm_gradients import batch_norm_gradients
 from minideconv.functional.pooling import max_pool2d_transpose, pool_options
 from minideconv.ops.batch_norm import BatchNormSaved, normalize
@@ -44,6 +44,8 @@ def batch_norm(
 
     In training the running statistics, arrays or Tensors, are updated in place.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("batch_norm", x=x, weight=weight, bias=bias)
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
@@ -73,6 +75,8 @@ def batch_norm_relu(
     eps: float = 1e-5,
 ) -> Tensor:
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("batch_norm_relu", x=x, weight=weight, bias=bias)
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
@@ -117,6 +121,8 @@ def batch_norm_relu_pool(
 
     The map in between is not kept; see `ops.batch_norm_relu_pool`.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("batch_norm_relu_pool", x=x, weight=weight, bias=bias)
     op = "batch_norm_relu_pool"
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
@@ -165,6 +171,8 @@ def sync_batch_norm(
 
     See `ops.sync_batch_norm`. With `relu` the result is rectified.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("sync_batch_norm", x=x, weight=weight, bias=bias)
     options = _statistics(running_mean, running_var)
     options |= {"momentum": momentum, "eps": eps, "comm": comm, "relu": relu}
     y, saved = ops.sync_batch_norm(x.data, weight=data_of(weight), bias=data_of(bias), **options)

@@ -15,7 +15,7 @@ from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.backend import Array
 from minideconv.backend.dispatch import keep_choices
-from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.arguments import OPTIONAL, Grads, Needs, data_of, no_tensor
 from minideconv.functional.resizing import pad
 from minideconv.ops.geometry import IntPair, Pair, pair, pairs
 
@@ -32,6 +32,8 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
+    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("conv2d", x=x, weight=weight, bias=bias)
     options: dict[str, Any] = pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
     options["groups"] = groups
     y = ops.conv2d(x.data, weight.data, data_of(bias), **options)
@@ -60,6 +62,8 @@ def conv_transpose2d(
 
     See `ops.conv_transpose2d`.
     """
+    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("conv_transpose2d", x=x, weight=weight, bias=bias)
     window: dict[str, Any] = pairs(
         "conv_transpose2d", stride=stride, padding=padding, dilation=dilation
     )
@@ -169,6 +173,8 @@ def _output_padding(
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ weight.T + bias``: ``(..., C) * (K, C) -> (..., K)``; see `ops.linear`."""
+    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
+        raise no_tensor("linear", x=x, weight=weight, bias=bias)
     y = ops.linear(x.data, weight.data, data_of(bias))
 
     @keep_choices

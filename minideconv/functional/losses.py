@@ -11,7 +11,7 @@ from minideconv.autograd import Node, Tensor, record
 from minideconv.autograd.broadcasting import as_tensor
 from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
-from minideconv.functional.arguments import Grads, Needs, data_of
+from minideconv.functional.arguments import Grads, Needs, data_of, no_tensor
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, record_log_softmax
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
@@ -33,6 +33,8 @@ def cross_entropy(
     (N, C, ...), as PyTorch takes it too, holds the classes' probabilities q: then the loss is
     ``-sum_c w_c q_c log softmax(z)_c``, smoothed likewise, and its mean is over the pixels.
     """
+    if not isinstance(logits, Tensor):
+        raise no_tensor("cross_entropy", logits=logits)
     labels = data_of(target)
     labels = np.asarray(labels) if get_xp(labels) is np else labels
     if labels.dtype.kind == "f":

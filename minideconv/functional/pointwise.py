@@ -8,13 +8,15 @@ from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.autograd.linear_map import linear_map
 from minideconv.backend import Array
-from minideconv.functional.arguments import Grads, Needs
+from minideconv.functional.arguments import Grads, Needs, no_tensor
 
 __all__ = ["dropout", "log_softmax", "record_log_softmax", "relu", "softmax"]
 
 
 def relu(x: Tensor) -> Tensor:
     """Return ``max(x, 0)``."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("relu", x=x)
     y = ops.relu(x.data)
 
     def backward(dy: Array, needs: Needs, y: Array) -> Grads:
@@ -29,6 +31,8 @@ def _relu_backward(dy: Tensor, needs: Needs, y: Tensor) -> tuple[Tensor]:
 
 def softmax(x: Tensor, dim: int) -> Tensor:
     """Return ``exp(x) / sum(exp(x))`` along `dim`; see `ops.softmax`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("softmax", x=x)
     y = ops.softmax(x.data, dim)
 
     def backward(dy: Array, needs: Needs, y: Array) -> Grads:
@@ -43,6 +47,8 @@ def softmax(x: Tensor, dim: int) -> Tensor:
 
 def log_softmax(x: Tensor, dim: int) -> Tensor:
     """Return ``x - log(sum(exp(x)))`` along `dim`; see `ops.log_softmax`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("log_softmax", x=x)
     return record_log_softmax(ops.log_softmax(x.data, dim), x, dim)
 
 
@@ -62,6 +68,8 @@ def dropout(
     x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
 ) -> Tensor:
     """Zero each value with probability `p`, scale the rest by ``1 / (1 - p)``: `ops.dropout`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("dropout", x=x)
     y, mask = ops.dropout(x.data, p, training, rng, return_mask=True)
 
     def backward(dy: Array, needs: Needs, mask: Array | None) -> Grads:

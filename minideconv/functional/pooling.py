@@ -9,7 +9,7 @@ from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array
-from minideconv.functional.arguments import Grads, Needs
+from minideconv.functional.arguments import Grads, Needs, no_tensor
 from minideconv.ops.geometry import IntPair, pairs
 from minideconv.ops.switches import Switches
 
@@ -29,6 +29,8 @@ def max_pool2d(
 
     See `ops.max_pool2d`.
     """
+    if not isinstance(x, Tensor):
+        raise no_tensor("max_pool2d", x=x)
     options = pool_options("max_pool2d", kernel_size, stride, padding=padding, dilation=dilation)
     options["ceil_mode"] = ceil_mode
     if not return_switches and not (is_grad_enabled() and x.requires_grad):
@@ -65,6 +67,8 @@ def max_unpool2d(
     x: Tensor, switches: Switches, duplicates: Literal["assign", "add"] = "assign"
 ) -> Tensor:
     """Put each value back where its maximum was, zeros elsewhere; see `ops.max_unpool2d`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("max_unpool2d", x=x)
     y = ops.max_unpool2d(x.data, switches, duplicates)
 
     def transpose(dy: Array) -> Array:
@@ -92,6 +96,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """Average each window; see `ops.avg_pool2d`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("avg_pool2d", x=x)
     options = pool_options("avg_pool2d", kernel_size, stride, padding=padding)
     options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     size = (x.shape[-2], x.shape[-1])

@@ -8,7 +8,7 @@ from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.autograd.linear_map import linear_map
 from minideconv.backend import Array
-from minideconv.functional.arguments import Grads, Needs
+from minideconv.functional.arguments import Grads, Needs, no_tensor
 from minideconv.ops.geometry import IntPair, pair
 
 __all__ = ["interpolate", "pad"]
@@ -16,6 +16,8 @@ __all__ = ["interpolate", "pad"]
 
 def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
     """Pad the last axes by (left, right, top, bottom); see `ops.pad`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("pad", x=x)
     size = x.shape
     y = ops.pad(x.data, pad, mode, value)
 
@@ -43,6 +45,8 @@ def interpolate(
     align_corners: bool = False,
 ) -> Tensor:
     """Resize to `size` by nearest neighbour or bilinearly; see `ops.interpolate`."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("interpolate", x=x)
     before = (x.shape[-2], x.shape[-1])
     y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
 

@@ -144,11 +144,23 @@ def _max_unpool2d(twin: Any, operation: Operation) -> Any:
 def _interpolate(twin: Any, operation: Operation) -> Any:
     options = operation.options
     corners = options["align_corners"] if options["mode"] == "bilinear" else None
+    factor = options["scale_factor"]
+    if factor is not None:
+        both = factor if isinstance(factor, tuple) else (factor, factor)
+        x = operation.inputs[0]
+        assert x is not None
+        # PyTorch rounds the product down, also where rounding has made it fall short.
+        if any(
+            int(before[axis] * both[axis - 2]) < after[axis]
+            for before, after in zip(x.shapes, operation.result.shapes, strict=True)
+            for axis in (2, 3)
+        ):
+            factor = tuple(f * (1 + 2**-51) for f in both)
     return twin.call(
         twin.torch.nn.functional.interpolate,
         twin.node(operation.inputs[0]),
         size=twin.size(options["size"]),
-        scale_factor=options["scale_factor"],
+        scale_factor=factor,
         mode=options["mode"],
         align_corners=corners,
     )

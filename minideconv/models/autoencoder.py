@@ -27,8 +27,9 @@ Hong, Han (ICCV 2015), Figure 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from minideconv.autograd import Tensor
 from minideconv.models.blocks import DEPTHS, STAGES, Block, contract, expand
@@ -37,7 +38,7 @@ from minideconv.models.registry import NetworkOptions, register
 from minideconv.models.upsampling import UPSAMPLING
 from minideconv.nn import Conv2d, ConvTranspose2d, MaxPool2d, Module
 from minideconv.ops import geometry
-from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, FRACTION, setting
+from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, FRACTION, refusal, setting
 
 __all__ = ["SWWAE", "Autoencoder", "StackedReconstruction"]
 
@@ -66,6 +67,8 @@ class StackedReconstruction(Protocol):
 class CommonOptions(NetworkOptions):
     """What a training run chooses about every auto-encoder."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"depth": "stages"}
+
     width: int = setting(16, "channels of the first convolution (VGG-16: 64)", **AT_LEAST_1)
     depth: int = setting(3, "number of pooling stages (VGG-16: 5)", **DEPTHS)
     noise: float = setting(
@@ -81,12 +84,6 @@ class CommonOptions(NetworkOptions):
         metavar="P",
         **FRACTION,
     )
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the network's arguments; one of them has a name of its own."""
-        values = super().arguments()
-        values["stages"] = values.pop("depth")
-        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +112,18 @@ class SWWAEOptions(CommonOptions):
         metavar="W",
         **AT_LEAST_0,
     )
+
+    def check(self) -> None:
+        """Refuse a loss that is 0 whatever the network does."""
+        super().check()
+        if not self.input_weight and not (self.middle_weight and self.depth > 1):
+            raise refusal(
+                lambda name: (
+                    f"{name('input_weight')} is 0; with {name('middle_weight')}"
+                    f" {self.middle_weight:g} and {name('depth')} {self.depth} the loss would"
+                    " always be 0, so it must be above 0"
+                )
+            )
 
 
 @register("autoencoder", AutoencoderOptions, title="Auto-encoder")
@@ -261,7 +270,7 @@ class SWWAE(Autoencoder):
     num_classes, width, stages, input_size, in_channels, noise, masking
         As for `Autoencoder`.
     input_weight, middle_weight : float
-        Of the terms of the loss, which the task `Autoencode` computes.
+        Of the terms of the loss, which the task `Autoencode` computes; not both are 0.
 
     Raises
     ------
@@ -289,6 +298,11 @@ class SWWAE(Autoencoder):
         for name, value in (("input_weight", input_weight), ("middle_weight", middle_weight)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"SWWAE: {name} is {value}; it must be finite and >= 0")
+        if not input_weight and not (middle_weight and stages > 1):
+            raise ValueError(
+                f"SWWAE: input_weight is 0; with middle_weight {middle_weight} and {stages} stages"
+                " the loss would always be 0"
+            )
         self.input_weight, self.middle_weight = input_weight, middle_weight
 
     def config(self) -> dict[str, Any]:

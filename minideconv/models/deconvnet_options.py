@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from minideconv.models.blocks import DEPTHS, NORMALISED, OUTPUT_STRIDES, STAGES
 from minideconv.models.registry import NetworkOptions
@@ -19,6 +18,8 @@ __all__ = ["DeconvNetOptions", "check_choices", "check_window"]
 @dataclass(frozen=True, kw_only=True)
 class DeconvNetOptions(NetworkOptions):
     """What a training run chooses; its defaults are those of a network that a laptop trains."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"depth": "stages"}
 
     width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
     depth: int = setting(3, "number of pooling stages (the paper: 5)", **DEPTHS)
@@ -73,10 +74,9 @@ class DeconvNetOptions(NetworkOptions):
     )
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `DeconvNet`, which has names of its own for some of them."""
-        values = dataclasses.asdict(self)
+        """Return the arguments of `DeconvNet`, for which None stands for some zeros."""
+        values = super().arguments()
         del values["decoder_init"]  # about the weights
-        values["stages"] = values.pop("depth")
         for name in ("fc_kernel", "deconvolutions"):
             values[name] = values[name] or None
         return values

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from minideconv.models.blocks import DEPTHS, STAGES
 from minideconv.models.registry import NetworkOptions
@@ -17,6 +16,8 @@ __all__ = ["FCNOptions", "check"]
 @dataclass(frozen=True, kw_only=True)
 class FCNOptions(NetworkOptions):
     """What a training run chooses; its defaults are of a network that a laptop trains."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"depth": "stages"}
 
     width: int = setting(16, "channels of the first convolution (the paper: 64)", **AT_LEAST_1)
     depth: int = setting(5, "number of pooling stages (the paper: 5)", **DEPTHS)
@@ -52,12 +53,6 @@ class FCNOptions(NetworkOptions):
         "uniform (within 1/sqrt(fan_in), PyTorch's default)",
         choices=("he", "uniform"),
     )
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the network's arguments; one of them has a name of its own."""
-        values = dataclasses.asdict(self)
-        values["stages"] = values.pop("depth")
-        return values
 
 
 def check(

@@ -13,8 +13,9 @@ workshop 2017), for probes; Zhang, Isola, Efros, "Colorful image colorization" (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
@@ -32,6 +33,8 @@ __all__ = ["Probe"]
 class ProbeOptions(NetworkOptions):
     """What a training run chooses."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"depth": "stages"}
+
     width: int = setting(16, "channels of the first convolution (VGG-16: 64)", **AT_LEAST_1)
     depth: int = setting(3, "number of pooling stages in front of the scores", **DEPTHS)
     batch_norm: str = setting(
@@ -39,12 +42,6 @@ class ProbeOptions(NetworkOptions):
         "whether the convolutions are normalised (all) or not (none, VGG-16's)",
         choices=("all", "none"),
     )
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the network's arguments; one of them has a name of its own."""
-        values = super().arguments()
-        values["stages"] = values.pop("depth")
-        return values
 
 
 @register("probe", ProbeOptions, title="Linear probe")

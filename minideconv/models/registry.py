@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from minideconv.nn import Module
 from minideconv.settings import run
@@ -21,9 +21,13 @@ Builder = TypeVar("Builder", bound=Callable[..., Module])
 class NetworkOptions(Settings):
     """Base of the options that a network declares; alone, the options of one that has none."""
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """The options that the builder calls otherwise: its name for each."""
+
     def arguments(self) -> dict[str, Any]:
-        """Return the builder's arguments: the options under their own names, unless redefined."""
-        return dataclasses.asdict(self)
+        """Return the builder's arguments: the options, under its names for them."""
+        values = dataclasses.asdict(self)
+        return {self.renamed.get(name, name): value for name, value in values.items()}
 
     def summary(self) -> str:
         """Return the options in a few words, ``width 16, depth 3``: sizes, and what was chosen."""

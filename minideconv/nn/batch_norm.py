@@ -15,6 +15,7 @@ from minideconv.backend import check_writable
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.layers import MaxPool2d
 from minideconv.nn.module import Module, Parameter
+from minideconv.ops.batch_norm_checks import check_options
 from minideconv.ops.geometry import check_positive
 from minideconv.ops.sync_batch_norm import Collectives
 
@@ -46,6 +47,7 @@ class BatchNorm2d(Module):
     ) -> None:
         super().__init__()
         check_positive("BatchNorm2d", num_features=num_features)
+        check_options("BatchNorm2d", 0.0 if momentum is None else momentum, eps)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
@@ -78,20 +80,28 @@ class BatchNorm2d(Module):
         function: Callable[..., Any] = F.batch_norm_relu if relu else F.batch_norm
         if pool is not None:
             function = partial(F.batch_norm_relu_pool, **pool.window)
-        return function(x, *self._arguments())
+        y = function(x, *self._arguments())
+        self._count_batch()
+        return y
+
+    def _count_batch(self) -> None:
+        """Count a batch that was normalised by its own statistics."""
+        counts = self.track_running_stats and self.uses_batch_statistics
+        if counts and not is_replaying():
+            with on_device_of(self.num_batches_tracked):
+                self.num_batches_tracked += 1
 
     def _arguments(self) -> tuple[Any, ...]:
-        """Return the arguments of `F.batch_norm` behind `x`; in training they count a batch."""
+        """Return the arguments of `F.batch_norm` behind `x`."""
         if not self.track_running_stats:
             return None, None, self.weight, self.bias, True, 0.0, self.eps
         training = self.uses_batch_statistics
-        if training and not is_replaying():
+        new = training and not is_replaying()
+        if new:
             check_writable("BatchNorm2d in training", self._buffers.items())
-            with on_device_of(self.num_batches_tracked):
-                self.num_batches_tracked += 1
         momentum = self.momentum
         if momentum is None:
-            momentum = 1.0 / max(1, int(self.num_batches_tracked))
+            momentum = 1.0 / max(1, int(self.num_batches_tracked) + new)
         statistics = (self.running_mean, self.running_var)
         return *statistics, self.weight, self.bias, training, momentum, self.eps
 
@@ -126,6 +136,7 @@ class SyncBatchNorm2d(BatchNorm2d):
         mean, var, weight, bias, _, momentum, eps = self._arguments()
         options = (momentum, eps, relu or pool is not None)
         y = F.sync_batch_norm(x, mean, var, weight, bias, self.comm, *options)
+        self._count_batch()
         return y if pool is None else F.max_pool2d(y, **pool.window, return_switches=True)
 
     @classmethod

@@ -50,6 +50,8 @@ class _Convolution(Module):
         self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         kernel = geometry.pair(kernel_size, "kernel_size", name)
+        window = geometry.pairs(name, stride=stride, padding=padding, dilation=dilation)
+        geometry.check_window(name, kernel, **window)
         channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = Parameter(empty_weight((channels[0], channels[1] // groups, *kernel)))
         init.kaiming_normal_(self.weight, self.transposed)

@@ -1,7 +1,8 @@
-"""How much a network computes for an input: `multiply_accumulates`."""
+"""How much a network computes for an input, and how much of it there is to remember."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from math import prod
@@ -12,7 +13,7 @@ from minideconv.nn.convolution import Conv2d, ConvTranspose2d
 from minideconv.nn.layers import Linear
 from minideconv.nn.module import Module
 
-__all__ = ["multiply_accumulates"]
+__all__ = ["activation_bytes", "multiply_accumulates"]
 
 
 def multiply_accumulates(net: Module, x: Tensor) -> dict[str, int]:
@@ -49,16 +50,49 @@ def multiply_accumulates(net: Module, x: Tensor) -> dict[str, int]:
     {'0': 43200, '1': 12800}
     """
     found: dict[str, int] = {}
+    layers = (Conv2d, ConvTranspose2d, Linear)
+    counted = {name: module for name, module in net.named_modules() if isinstance(module, layers)}
+    _watch(net, x, {module: partial(_count, found, name) for name, module in counted.items()})
+    return found
+
+
+def activation_bytes(net: Module, x: Tensor) -> int:
+    """Return the bytes of what all layers of a network give for an input, together.
+
+    As much a backward pass needs, about; modules that consist of others are not counted.
+
+    Parameters
+    ----------
+    net, x
+        As for `multiply_accumulates`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minideconv import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+    >>> activation_bytes(net, Tensor(np.zeros((1, 3, 10, 20), np.float32)))
+    12800
+    """
+    sizes: list[int] = []
+
+    def add(module: Module, args: tuple[Any, ...], y: Any) -> None:
+        outputs = y if isinstance(y, tuple) else (y,)
+        sizes.extend(each.data.nbytes for each in outputs if isinstance(each, Tensor))
+
+    _watch(net, x, {part: add for part in net.modules() if not [*part.children()]})
+    return sum(sizes)
+
+
+def _watch(net: Module, x: Tensor, hooks: Mapping[Module, Callable[..., None]]) -> None:
+    """Call a network once, in evaluation mode, with hooks on its modules."""
     mode = net.training
     with ExitStack() as stack, no_grad():
-        for name, module in net.named_modules():
-            if isinstance(module, (Conv2d, ConvTranspose2d, Linear)):
-                hook = module.register_forward_hook(partial(_count, found, name))
-                stack.callback(hook.remove)
+        for module, hook in hooks.items():
+            stack.callback(module.register_forward_hook(hook).remove)
         stack.callback(net.train, mode)
         net.eval()
         net(x)
-    return found
 
 
 def _count(found: dict[str, int], name: str, module: Any, args: tuple[Any, ...], y: Tensor) -> None:

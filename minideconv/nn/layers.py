@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +12,11 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
+from minideconv.ops import geometry
 from minideconv.ops.geometry import IntPair, check_positive
+from minideconv.ops.interpolate import check_target
 from minideconv.ops.switches import Switches
+from minideconv.ops.unpooling import check_duplicates
 
 __all__ = ["Dropout", "Linear", "MaxPool2d", "MaxUnpool2d", "ReLU", "Upsample"]
 
@@ -37,6 +41,12 @@ class MaxPool2d(Module):
         return_switches: bool = False,
     ) -> None:
         super().__init__()
+        name, step = "MaxPool2d", kernel_size if stride is None else stride
+        window = geometry.pairs(
+            name, kernel=kernel_size, stride=step, padding=padding, dilation=dilation
+        )
+        geometry.check_window(name, **window)
+        geometry.check_pool_padding(name, window["kernel"], window["padding"])
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode, self.return_switches = dilation, ceil_mode, return_switches
 
@@ -60,6 +70,7 @@ class MaxUnpool2d(Module):
 
     def __init__(self, duplicates: Literal["assign", "add"] = "assign") -> None:
         super().__init__()
+        check_duplicates("MaxUnpool2d", duplicates)
         self.duplicates: Literal["assign", "add"] = duplicates
 
     def forward(self, x: Tensor, switches: Switches) -> Tensor:
@@ -87,9 +98,10 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is {p}; it must be a probability in 0..1")
-        self.p, self.rng = p, rng
+        if not isinstance(p, Real) or not 0 <= float(p) <= 1:
+            raise ValueError(f"Dropout: p is {p!r}; it must be a probability in 0..1")
+        self.p: float = p
+        self.rng: np.random.Generator | None = rng
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop values of `x`."""
@@ -130,6 +142,7 @@ class Upsample(Module):
         align_corners: bool = False,
     ) -> None:
         super().__init__()
+        check_target("Upsample", size, scale_factor, mode, align_corners)
         self.size, self.scale_factor = size, scale_factor
         self.mode, self.align_corners = mode, align_corners
 

@@ -13,7 +13,7 @@ from minideconv.backend import Array, Device, as_device, to_cpu, to_default_devi
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.attributes import Attributes, Parameter, buffer_array, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
-from minideconv.nn.state import load_state
+from minideconv.nn.state import IncompatibleKeys, load_state
 
 __all__ = ["Module", "Parameter"]
 
@@ -323,18 +323,46 @@ class Module(Attributes):
         """Return copies of all parameters and buffers, by name, as NumPy arrays."""
         return {name: np.array(to_cpu(array)) for name, array in self.arrays().items()}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> IncompatibleKeys:
         """Copy values from what `state_dict` returned; if they do not fit, nothing changes.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+        strict : bool
+            With False what the state lacks stays as it is, and what only the state has is left out.
+
+        Returns
+        -------
+        IncompatibleKeys
+            The names of either, ``missing_keys`` and ``unexpected_keys``.
 
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or a shape differs; the message names the first and
-            counts the rest. Also if an array of this module is read-only.
+            If a name is missing or unknown (unless not `strict`), or a shape differs; the message
+            names the first and counts the rest. Also if an array of this module is read-only.
         TypeError
             If the state is no mapping, or something in it holds no real numbers.
         """
-        load_state(self, state)
+        return load_state(self, state, strict)
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function(module)`` for every module inside, then for this one; return this one.
+
+        Such as ``net.apply(start)`` with a function that fills each layer's weights.
+        """
+        seen: set[int] = set()
+
+        def visit(module: Module) -> None:
+            if id(module) not in seen:
+                seen.add(id(module))
+                for child in module.children():
+                    visit(child)
+                function(module)
+
+        visit(self)
+        return self
 
     # -- printing -----------------------------------------------------------------------------
 

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from minideconv.backend import Array, check_state, check_writable, device_of, saved_array, to_device
 from minideconv.engine.layout import assign
 
-__all__ = ["load_state"]
+__all__ = ["IncompatibleKeys", "load_state"]
 
 
-def load_state(module: Any, state: Mapping[str, Array]) -> None:
+class IncompatibleKeys(NamedTuple):
+    """The names that a state and a network do not share; both empty where all were loaded."""
+
+    missing_keys: list[str]
+    """In the network, and not in the state."""
+
+    unexpected_keys: list[str]
+    """In the state, and not in the network."""
+
+
+def load_state(module: Any, state: Mapping[str, Array], strict: bool = True) -> IncompatibleKeys:
     """Copy the values of a state into a `Module`; see `Module.load_state_dict`."""
     check_state("load_state_dict", state)
     own = module.arrays()
     kind = type(module).__name__
     missing = [name for name in own if name not in state]
     unknown = [name for name in state if name not in own]
-    if missing or unknown:
+    if strict and (missing or unknown):
         what = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not in the network"
         raise ValueError(
             f"load_state_dict: the state does not fit {kind}: {what} "
             f"({len(missing)} missing, {len(unknown)} unknown names)"
         )
+    own = {name: array for name, array in own.items() if name in state}
     new = {
         name: saved_array("load_state_dict", repr(name), state[name], array)
         for name, array in own.items()
@@ -36,7 +47,12 @@ def load_state(module: Any, state: Mapping[str, Array]) -> None:
             f"but {own[name].shape} in this {kind} ({len(wrong)} of {len(own)} shapes differ)"
         )
     check_writable("load_state_dict", ((repr(name), array) for name, array in own.items()))
+    # Converted before the first is written: NumPy's errstate decides whether a value that is too
+    # large raises. What is left is copying.
+    for name, array in own.items():
+        new[name] = new[name].astype(array.dtype, copy=False)
     for name, array in own.items():
         assign(array, to_device(new[name], device_of(array)))
     for parameter in module.parameters():
         parameter.bump_version()
+    return IncompatibleKeys(missing, unknown)

@@ -16,13 +16,14 @@ from minideconv.nn.module import Module
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "device_of_module", "get_buffers", "set_buffers"]
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Array:
+def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> float | Array:
     """Scale all gradients to a common L2 norm of at most `max_norm`; return the norm before.
 
         g = g max_norm / (norm + 1e-6)    if norm > max_norm
 
-    The norm is taken over all parameters together, as if they were one vector. If it is not finite,
-    it is NaN, and the gradients are left alone.
+    The norm is taken over all parameters together, as if they were one vector; a single tensor is
+    one of them. Squares that are too large or too small for the gradients' type do not matter. If
+    the norm is not finite, it is NaN, and the gradients are left alone.
     Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks"
     (ICML 2013), algorithm 1.
 
@@ -40,7 +41,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be positive")
-    having = [p for p in parameters if p.grad is not None]
+    having = _having("clip_grad_norm_", parameters)
     gradients = [p.grad.data for p in having if p.grad is not None]
     _check_writable("clip_grad_norm_", gradients)
     xp = get_xp(*gradients)
@@ -50,13 +51,58 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float | Ar
             return _clip_on_device(gradients, max_norm)
         return clip_flat(flat_grad, max_norm, gradients)
     # as they are stored: a view wherever that is dense
-    flat = [g.ravel(order="K") for g in gradients]
-    squares = [float(np.vdot(g, g)) for g in flat]
-    norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
+    norm = _hypot([_norm(g.ravel(order="K")) for g in gradients])
     if norm > max_norm:
         for gradient in gradients:
-            gradient *= max_norm / (norm + 1e-6)
+            _scale(gradient, max_norm / (norm + 1e-6))
     return norm
+
+
+def _having(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """Return the parameters that have a gradient, each once."""
+    if isinstance(parameters, Tensor):
+        parameters = [parameters]
+    found: dict[int, Tensor] = {}
+    for p in parameters:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"{op}: parameters has a {type(p).__name__}; all must be Tensors")
+        if p.grad is not None:
+            found[id(p)] = p
+    return list(found.values())
+
+
+def _norm(g: np.ndarray) -> float:
+    """Return the L2 norm of a vector, whatever the size of its numbers; NaN if it is not finite.
+
+    The squares are added as they are where their sum is neither too large for the type nor so small
+    that what was lost below its smallest number counts.
+    """
+    if g.dtype == np.float16:
+        g = g.astype(np.float32)  # in which all its squares fit
+    kind = np.finfo(g.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(np.vdot(g, g))
+    if float(g.size * (kind.tiny / kind.eps)) < square < math.inf:
+        return math.sqrt(square)
+    largest = float(max(g.max(), -g.min(), key=float)) if g.size else 0.0
+    if largest == 0 or not math.isfinite(largest):
+        return math.nan if largest else 0.0
+    scaled = g / g.dtype.type(largest)
+    return largest * math.sqrt(float(np.vdot(scaled, scaled)))
+
+
+def _hypot(norms: list[float]) -> float:
+    """Return the norm of a vector of norms; NaN if one is not finite."""
+    norm = math.hypot(*norms)
+    return norm if math.isfinite(norm) else math.nan
+
+
+def _scale(gradient: np.ndarray, factor: float) -> None:
+    """Multiply in place, by a factor that may be too small for the gradient's type."""
+    if factor >= np.finfo(gradient.dtype).tiny:
+        gradient *= factor
+    else:
+        np.multiply(gradient, factor, out=gradient, dtype=np.float64, casting="same_kind")
 
 
 def _flat_gradients(parameters: list[Tensor]) -> Array | None:
@@ -82,15 +128,19 @@ clip_flat.faster("gpu")(cuda.clip_norm)
 def _clip_on_device(gradients: list[Array], max_norm: float) -> Array:
     """Do the same without copying the norm to the host."""
     xp = get_xp(*gradients)
-    square = sum(xp.square(g.astype(np.float64)).sum() for g in gradients)
-    norm: Array = xp.where(xp.isfinite(square), xp.sqrt(square), np.nan)
+    # Only squares of float64 can be too large: then all is divided by the largest number.
+    wide = any(g.dtype == np.float64 for g in gradients)
+    scale = sum((abs(g).max() for g in gradients if g.size), np.float64(0)) if wide else 1.0
+    scale = xp.where(xp.isfinite(scale) & (scale > 0), scale, 1.0) if wide else 1.0
+    square = sum(xp.square(g.astype(np.float64) / scale).sum() for g in gradients)
+    norm: Array = xp.where(xp.isfinite(square), xp.sqrt(square) * scale, np.nan)
     factor = xp.where(norm > max_norm, max_norm / (norm + 1e-6), 1.0)
     for gradient in gradients:
         gradient *= factor
     return norm
 
 
-def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every value of every gradient to [-clip_value, clip_value].
 
     Raises
@@ -100,7 +150,8 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
     """
     if not clip_value > 0:
         raise ValueError(f"clip_grad_value_: clip_value is {clip_value}; it must be positive")
-    gradients = [p.grad.data for p in parameters if p.grad is not None]
+    having = _having("clip_grad_value_", parameters)
+    gradients = [p.grad.data for p in having if p.grad is not None]
     _check_writable("clip_grad_value_", gradients)
     for gradient in gradients:
         with on_device_of(gradient):
@@ -122,6 +173,21 @@ def get_buffers(model: Module) -> dict[str, Array]:
 
 
 def set_buffers(model: Module, buffers: dict[str, Array]) -> None:
-    """Put back what `get_buffers` returned."""
-    for name, array in model.named_buffers():
+    """Put back what `get_buffers` returned; if it does not fit, nothing changes.
+
+    Raises
+    ------
+    ValueError
+        If a buffer is missing in it, has another shape, or is read-only in the model.
+    """
+    own = dict(model.named_buffers())
+    for name, array in own.items():
+        if name not in buffers or buffers[name].shape != array.shape:
+            there = buffers[name].shape if name in buffers else "missing"
+            raise ValueError(
+                f"set_buffers: {name!r} has shape {array.shape} in the network and is {there} in"
+                " what was to be put back"
+            )
+    check_writable("set_buffers", own.items())
+    for name, array in own.items():
         array[...] = buffers[name]

@@ -20,6 +20,7 @@ import operator
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated
+from minideconv.backend.sums import sum_type
 
 __all__ = [
     "log_softmax",
@@ -103,6 +104,7 @@ def softmax(x: Array, dim: int) -> Array:
     Notes
     -----
     Subtracting the maximum first changes nothing, since it cancels, and keeps exp from overflowing.
+    Along an axis of length 0 there is nothing, and nothing comes back. Sums of float16 are float32.
 
     Examples
     --------
@@ -110,7 +112,8 @@ def softmax(x: Array, dim: int) -> Array:
     >>> softmax(np.log(np.array([1.0, 2.0, 5.0])), dim=0)
     array([0.125, 0.25 , 0.625])
     """
-    return softmax_core(x, _axis(x, dim, "softmax"))
+    axis = _axis(x, dim, "softmax")
+    return softmax_core(x, axis) if x.size else x.copy()
 
 
 @accelerated
@@ -118,7 +121,7 @@ def softmax_core(x: Array, axis: int) -> Array:
     """`softmax` along an axis that `x` has."""
     y: Array = x - x.max(axis=axis, keepdims=True)
     get_xp(x).exp(y, out=y)
-    y /= y.sum(axis=axis, keepdims=True)
+    y /= y.sum(axis=axis, keepdims=True, dtype=sum_type(x.dtype))
     return y
 
 
@@ -126,7 +129,7 @@ def softmax_core(x: Array, axis: int) -> Array:
 def softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `softmax` from dL/dy and the output `y`: y (dy - <dy, y>)."""
     dx = dy * y
-    dx -= y * dx.sum(axis=dim, keepdims=True)
+    dx -= y * dx.sum(axis=dim, keepdims=True, dtype=sum_type(dx.dtype))
     return dx
 
 
@@ -154,7 +157,8 @@ def log_softmax(x: Array, dim: int) -> Array:
     >>> log_softmax(np.array([0.0, -1000.0]), dim=0)
     array([    0., -1000.])
     """
-    return log_softmax_core(x, _axis(x, dim, "log_softmax"))
+    axis = _axis(x, dim, "log_softmax")
+    return log_softmax_core(x, axis) if x.size else x.copy()
 
 
 @accelerated
@@ -162,7 +166,7 @@ def log_softmax_core(x: Array, axis: int) -> Array:
     """`log_softmax` along an axis that `x` has."""
     xp = get_xp(x)
     y: Array = x - x.max(axis=axis, keepdims=True)
-    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True, dtype=sum_type(x.dtype)))
     return y
 
 
@@ -170,6 +174,6 @@ def log_softmax_core(x: Array, axis: int) -> Array:
 def log_softmax_backward(dy: Array, y: Array, dim: int) -> Array:
     """Return dL/dx of `log_softmax` from dL/dy and the output `y`: dy - softmax(x) sum(dy)."""
     dx: Array = get_xp(y).exp(y)
-    dx *= -dy.sum(axis=dim, keepdims=True)
+    dx *= -dy.sum(axis=dim, keepdims=True, dtype=sum_type(dy.dtype))
     dx += dy
     return dx

@@ -7,7 +7,8 @@ sums zeros there; it divides by all its pixels, padding included (``count_includ
 default), or by the image's only. What ``ceil_mode`` lets hang over behind the padding is never
 counted. The rules are PyTorch's.
 
-The sum is separable: kh row slices are added, then kw column slices of the result. As a matrix that
+The sum is separable: kh row slices are added, then kw column slices of the result, those of float16
+in float32, where 100 pixels of 1000 have a sum. As a matrix that
 is ``D (R x C)`` with a diagonal D, so its transpose divides first, then spreads columns and rows.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
+from minideconv.backend.sums import sum_type
 from minideconv.ops import geometry
 from minideconv.ops.geometry import IntPair, Window
 from minideconv.ops.pool_window import check_images, pool_window
@@ -74,6 +76,8 @@ def avg_pool2d(
     check_images("avg_pool2d", "x", x)
     window = pool_window("avg_pool2d", x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     xp, (ho, wo), (n, c) = get_xp(x), window.out, x.shape[:2]
+    kind = x.dtype
+    x = x.astype(sum_type(kind), copy=False)
     rows = xp.zeros_like(x, shape=(n, c, ho, x.shape[3]))
     for _, outputs, pixels in window.axis_taps(0):
         rows[:, :, outputs] += x[:, :, pixels]  # (N, C, H, W) -> (N, C, H', W)
@@ -81,7 +85,7 @@ def avg_pool2d(
     for _, outputs, pixels in window.axis_taps(1):
         y[..., outputs] += rows[..., pixels]  # (N, C, H', W) -> (N, C, H', W')
     y /= _divisors(window, count_include_pad, y.dtype.name, device_of(y))
-    return y
+    return y.astype(kind, copy=False)
 
 
 @device_guard
@@ -114,6 +118,8 @@ def avg_pool2d_backward(
             f"but pooling {size[0]} x {size[1]} gives {window.out[0]} x {window.out[1]}"
         )
     xp, (h, w), (n, c) = get_xp(dy), size, dy.shape[:2]
+    kind = dy.dtype
+    dy = dy.astype(sum_type(kind), copy=False)
     shares = dy / _divisors(window, count_include_pad, dy.dtype.name, device_of(dy))
     rows = xp.zeros_like(dy, shape=(n, c, dy.shape[2], w))
     for _, outputs, pixels in window.axis_taps(1):
@@ -121,7 +127,7 @@ def avg_pool2d_backward(
     dx = xp.zeros_like(dy, shape=(n, c, h, w))
     for _, outputs, pixels in window.axis_taps(0):
         dx[:, :, pixels] += rows[:, :, outputs]  # (N, C, H', W) -> (N, C, H, W)
-    return dx
+    return dx.astype(kind, copy=False)
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,9 @@ as in PyTorch. In evaluation mean and var are the running averages: the layer is
 Precision: ``E[x^2] - E[x]^2`` loses every digit when the mean is much larger than the spread, and
 rounding the mean to float32 loses some. Here a first pass finds the mean roughly; a second one
 works on ``x - mean`` and corrects it (the corrected two-pass algorithm). Sums run over one image
-row in the array's precision and over the rows in float64.
+row in the array's precision and over the rows in float64. So where the mean is 10,000 times the
+spread, float32 results are those of float64 to 1e-5 of the spread. Very large numbers: see
+`batch_norm_range`.
 
 Source: Ioffe, Szegedy, "Batch normalization" (2015), algorithm 1 and section 3; T. Chan, G. Golub,
 R. LeVeque, "Algorithms for computing the sample variance" (1983), equation 1.7.
@@ -25,6 +27,7 @@ from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops import activations
 from minideconv.ops.batch_norm_checks import check, check_gradient, values_per_channel
+from minideconv.ops.batch_norm_range import check_variance, is_large, widened
 
 __all__ = [
     "BatchNormSaved",
@@ -92,7 +95,8 @@ def batch_norm(
     Raises
     ------
     ValueError, TypeError
-        If shapes disagree, or the batch's statistics are asked for and every channel has one value.
+        If shapes disagree, or the batch's statistics are asked for and every channel has one value,
+        or (on a CPU) a variance that float64 or `running_var` cannot hold.
 
     Examples
     --------
@@ -169,8 +173,11 @@ def batch_statistics(
     x: Array, running_mean: Array | None, running_var: Array | None, momentum: float, eps: float
 ) -> BatchNormSaved:
     """Return what normalises the batch `x`; the running averages, if there are any, follow."""
-    mean, var = moments(x)
-    return from_moments(mean, var, x.size // x.shape[1], running_mean, running_var, momentum, eps)
+    (mean, var), count = moments(x), x.size // x.shape[1]
+    if is_large(var):
+        mean, var = widened(x, mean, var)
+        check_variance(var * (count / (count - 1)), running_var)
+    return from_moments(mean, var, count, running_mean, running_var, momentum, eps)
 
 
 @accelerated

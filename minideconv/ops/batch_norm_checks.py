@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from minideconv.backend import Array, check_writable
 
-__all__ = ["check", "check_gradient", "values_per_channel"]
+__all__ = ["check", "check_gradient", "check_options", "values_per_channel"]
 
 
 def check_gradient(op: str, dy: Array, x: Array) -> None:
@@ -23,6 +25,18 @@ def values_per_channel(x: Array) -> int:
             "use a larger batch or image, or training=False with running statistics"
         )
     return count
+
+
+def check_options(op: str, momentum: float, eps: float) -> None:
+    """Raise unless both are numbers in their range."""
+    try:
+        legal = 0.0 <= momentum <= 1.0, eps > 0.0
+    except TypeError:  # no number
+        legal = isinstance(momentum, Real) and 0.0 <= float(momentum) <= 1.0, False
+    if not legal[0]:
+        raise ValueError(f"{op}: momentum is {momentum!r}; it must be in 0..1")
+    if not legal[1]:
+        raise ValueError(f"{op}: eps is {eps!r}; it must be positive")
 
 
 def check(
@@ -56,10 +70,7 @@ def check(
             raise TypeError(
                 f"batch_norm: {name} has dtype {array.dtype}; it must be floating point"
             )
-    if not 0.0 <= momentum <= 1.0:
-        raise ValueError(f"batch_norm: momentum is {momentum}; it must be in 0..1")
-    if not eps > 0.0:
-        raise ValueError(f"batch_norm: eps is {eps}; it must be positive")
+    check_options("batch_norm", momentum, eps)
     if training:
         given = ((name, array) for name, array in running if array is not None)
         check_writable("batch_norm in training", given)

@@ -39,6 +39,7 @@ from functools import reduce
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated
 from minideconv.backend.parallel import map_ordered
+from minideconv.backend.sums import sum_over
 from minideconv.ops.geometry import IntPair
 from minideconv.ops.im2col import (
     Block,
@@ -351,7 +352,7 @@ def _total(arrays: Iterable[Array]) -> Array:
 @accelerated
 def channel_sums(dy: Array) -> Array:
     """Sum over images and pixels: (N, K, H, W) -> (K,), what a bias receives."""
-    return dy.sum(axis=(0, 2, 3))
+    return sum_over(dy, (0, 2, 3)).astype(dy.dtype, copy=False)
 
 
 def conv2d_backward(

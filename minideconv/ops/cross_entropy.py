@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
+from minideconv.backend.sums import sum_type
 from minideconv.ops.activations import log_softmax
 from minideconv.ops.cross_entropy_checks import check, check_class_weights, check_labels
 
@@ -124,6 +125,12 @@ def cross_entropy_core(
 ) -> tuple[Array, Saved]:
     """`cross_entropy` of arrays that fit, and what backward needs."""
     xp = get_xp(logits)
+    wide = sum_type(logits.dtype)
+    if wide != logits.dtype:  # float16 has no sum over 65504 pixels
+        options = (ignore_index, reduction, label_smoothing)
+        loss, _ = cross_entropy_core(logits.astype(wide), target, weight, *options)
+        saved = CrossEntropySaved(logits, xp.asarray(target), weight, xp.ones((), wide))
+        return loss.astype(logits.dtype), saved
     if weight is not None:
         check_class_weights(weight)
         weight = xp.asarray(weight)
@@ -199,9 +206,11 @@ def gradient_from_scores(
     label_smoothing: float,
 ) -> Array:
     """`cross_entropy_backward` where forward has kept the scores, not their log-probabilities."""
-    log_probs, (_, target, weight, _) = log_softmax(saved.logits, dim=1), saved
+    logits, target, weight, _ = saved
+    log_probs = log_softmax(logits.astype(sum_type(logits.dtype), copy=False), dim=1)
     options = (ignore_index, reduction, label_smoothing)
-    return cross_entropy_backward(dloss, log_probs, target, weight, *options)
+    dlogits: Array = cross_entropy_backward(dloss, log_probs, target, weight, *options)
+    return dlogits.astype(logits.dtype, copy=False)
 
 
 @accelerated

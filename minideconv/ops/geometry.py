@@ -27,6 +27,7 @@ __all__ = [
     "Window",
     "check_at_least",
     "check_output_padding",
+    "check_pool_padding",
     "check_positive",
     "check_window",
     "conv_output_size",
@@ -77,8 +78,12 @@ def pairs(op: str, **sizes: Any) -> dict[str, Pair]:
 
 
 def check_positive(op: str, **sizes: int) -> None:
-    """Raise ValueError if one of the sizes is below 1."""
+    """Raise unless all sizes are integers of at least 1."""
     for name, size in sizes.items():
+        try:
+            operator.index(size)
+        except TypeError:
+            raise TypeError(f"{op}: {name} is {size!r}; it must be an integer") from None
         if size < 1:
             raise ValueError(f"{op}: {name} is {size}; it must be at least 1")
 
@@ -263,6 +268,16 @@ def output_padding_for(
     return found[0], found[1]
 
 
+def check_pool_padding(op: str, kernel: Pair, padding: Pair) -> None:
+    """Raise ValueError if padding exceeds half the kernel."""
+    for axis, k, p in zip(_AXES, kernel, padding, strict=True):
+        if not 0 <= p <= k // 2:
+            raise ValueError(
+                f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} "
+                f"(half the kernel of {k}), so that every window sees the input"
+            )
+
+
 def pool_output_size(
     size: Pair,
     kernel: Pair,
@@ -283,12 +298,8 @@ def pool_output_size(
         If padding exceeds half the kernel, or no window fits.
     """
     out = []
+    check_pool_padding(op, kernel, padding)
     for axis, n, k, s, p, d in zip(_AXES, size, kernel, stride, padding, dilation, strict=True):
-        if not 0 <= p <= k // 2:
-            raise ValueError(
-                f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} "
-                f"(half the kernel of {k}), so that every window sees the input"
-            )
         room = n + 2 * p - receptive_extent(k, d)
         windows = (-(-room // s) if ceil_mode else room // s) + 1
         if ceil_mode and (windows - 1) * s >= n + p:

@@ -9,8 +9,8 @@ so output position o meets the input at
     bilinear                    (o + 1/2) n / n' - 1/2, at least 0    two, weighted 1 - t and t
     bilinear, align_corners     o (n - 1) / (n' - 1)                  two; corner centres stay put
 
-With ``scale_factor=s``, n' is floor(n s), and 1/s takes the place of n / n', as PyTorch does: where
-n s is not an integer the two differ, so the backward needs the factor as well.
+With ``scale_factor=s``, n' is floor(n s) (`scaled_size`), and 1/s takes the place of n / n', as
+PyTorch does: where n s is not an integer the two differ, so the backward needs the factor as well.
 
 Height and width separate, and the map is linear: `interpolate_backward` multiplies by the
 transposes. There is no anti-aliasing; downsampling by more than 2 skips pixels.
@@ -27,13 +27,15 @@ from typing import Any
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
-from minideconv.ops.geometry import Pair, pair
+from minideconv.ops.geometry import Pair, check_at_least, pair
 
 __all__ = [
+    "check_target",
     "interpolate",
     "interpolate_backward",
     "interpolation_matrix",
     "resample",
+    "scaled_size",
 ]
 
 _MODES = ("nearest", "bilinear")
@@ -122,7 +124,8 @@ def interpolate(
         Floating point for "bilinear", any dtype for "nearest".
     size : int or (H', W'), pixels
     scale_factor : float or (factor of H, factor of W)
-        Exactly one of `size` and `scale_factor` is given; H' = floor(H * factor).
+        Exactly one of `size` and `scale_factor` is given; H' = floor(H * factor), see
+        `scaled_size`.
     mode : {"nearest", "bilinear"}
     align_corners : bool
         For "bilinear" only: whether the corner pixels' centres, rather than the image's borders,
@@ -219,11 +222,46 @@ def interpolate_backward_core(
     return resample(dy, a_h.T, a_w.T)
 
 
-def _check_mode(mode: str, align_corners: bool) -> None:
+def scaled_size(size: int, factor: float) -> int:
+    """Return ``floor(size * factor)``, of the product that the factor stands for.
+
+    A factor such as 120 / 88 is rounded, and 88 times it is 119.99999999999999. A product as near
+    to an integer as two roundings can bring it is that integer.
+
+    >>> scaled_size(88, 120 / 88), scaled_size(3, 1.5)
+    (120, 4)
+    """
+    product = size * factor
+    nearest = round(product)
+    return nearest if abs(product - nearest) <= 2**-51 * nearest else math.floor(product)
+
+
+def check_target(
+    op: str,
+    size: int | Sequence[int] | None,
+    scale_factor: float | Sequence[float] | None,
+    mode: str,
+    align_corners: bool,
+) -> None:
+    """Raise what `interpolate` would whatever the image, in the name of `op`."""
+    _check_mode(mode, align_corners, op)
+    _check_one(op, size, scale_factor)
+    _factors(scale_factor, op)
+    if size is not None:
+        check_at_least(pair(size, "size", op), 1, "size", op)
+
+
+def _check_one(op: str, size: Any, scale_factor: Any) -> None:
+    if (size is None) == (scale_factor is None):
+        both = "both" if size is not None else "neither"
+        raise ValueError(f"{op}: {both} of size and scale_factor given; give exactly one")
+
+
+def _check_mode(mode: str, align_corners: bool, op: str = "interpolate") -> None:
     if mode not in _MODES:
-        raise ValueError(f"interpolate: mode is {mode!r}; it must be 'nearest' or 'bilinear'")
+        raise ValueError(f"{op}: mode is {mode!r}; it must be 'nearest' or 'bilinear'")
     if align_corners and mode == "nearest":
-        raise ValueError("interpolate: align_corners is True; it only has a meaning for 'bilinear'")
+        raise ValueError(f"{op}: align_corners is True; it only has a meaning for 'bilinear'")
 
 
 def _geometry(
@@ -231,12 +269,11 @@ def _geometry(
 ) -> tuple[Pair, Factors]:
     if x.ndim != 4:
         raise ValueError(f"interpolate: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
-    if (size is None) == (scale_factor is None):
-        both = "both" if size is not None else "neither"
-        raise ValueError(f"interpolate: {both} of size and scale_factor given; give exactly one")
+    _check_one("interpolate", size, scale_factor)
     factors = _factors(scale_factor)
     if size is None:
-        size = [math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
+        pairs = zip(x.shape[2:], factors, strict=True)
+        size = [scaled_size(n, f) for n, f in pairs if f is not None]
     new = pair(size, "size", "interpolate")
     if min(*new, *x.shape[2:]) < 1:
         raise ValueError(
@@ -246,7 +283,7 @@ def _geometry(
     return new, factors
 
 
-def _factors(scale_factor: float | Sequence[float] | None) -> Factors:
+def _factors(scale_factor: float | Sequence[float] | None, op: str = "interpolate") -> Factors:
     if scale_factor is None:
         return None, None
     try:
@@ -254,10 +291,8 @@ def _factors(scale_factor: float | Sequence[float] | None) -> Factors:
         height, width = (float(factor) for factor in both)
     except (TypeError, ValueError):
         raise TypeError(
-            f"interpolate: scale_factor is {scale_factor!r}; it must be a number or a pair of them"
+            f"{op}: scale_factor is {scale_factor!r}; it must be a number or a pair of them"
         ) from None
     if not (0 < height < math.inf and 0 < width < math.inf):
-        raise ValueError(
-            f"interpolate: scale_factor is {scale_factor!r}; it must be positive and finite"
-        )
+        raise ValueError(f"{op}: scale_factor is {scale_factor!r}; it must be positive and finite")
     return height, width

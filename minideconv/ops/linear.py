@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from minideconv.backend import Array
 from minideconv.backend.dispatch import accelerated
+from minideconv.backend.sums import sum_over
 
 __all__ = ["linear", "linear_backward"]
 
@@ -81,5 +82,5 @@ def linear_backward(
     rows = x.reshape(-1, weight.shape[1])  # (..., C_in) -> (N, C_in)
     dx = (g @ weight).reshape(x.shape) if needs[0] else None
     dweight = g.T @ rows if needs[1] else None
-    dbias = g.sum(axis=0) if needs[2] else None
+    dbias = sum_over(g, (0,)).astype(g.dtype, copy=False) if needs[2] else None
     return dx, dweight, dbias

@@ -40,6 +40,7 @@ from minideconv.ops.batch_norm import (
     normalize,
 )
 from minideconv.ops.batch_norm_checks import check, check_gradient
+from minideconv.ops.batch_norm_range import check_variance, is_large, widened
 
 __all__ = ["Collectives", "SyncSaved", "sync_batch_norm", "sync_batch_norm_backward"]
 
@@ -170,6 +171,8 @@ def merge(
         )
     mean = (counts * means).sum(axis=0) / total
     var = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
+    if is_large(var):  # on all processes alike
+        check_variance(var * (total / (total - 1)), running_var)
     return from_moments(mean, var, total, running_mean, running_var, momentum, eps), total
 
 
@@ -180,6 +183,8 @@ def _own_moments(x: Array) -> Array:
     row: Array = xp.zeros(1 + 2 * channels, xp.float64)
     if values:
         mean, var = moments(x)
+        if is_large(var):
+            mean, var = widened(x, mean, var)
         row[:1] = values
         row[1 : 1 + channels] = mean
         xp.multiply(var, values, out=row[1 + channels :])

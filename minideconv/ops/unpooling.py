@@ -171,10 +171,15 @@ def _select(mask: Array, values: Array) -> Array:
 # M: which value stays where several windows chose one pixel
 
 
-def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
-    """Mask of the switches whose value stays, or None if all of them do."""
+def check_duplicates(op: str, duplicates: Any) -> None:
+    """Raise ValueError unless this is one of the two rules."""
     if duplicates not in ("assign", "add"):
         raise ValueError(f"{op}: duplicates is {duplicates!r}; it must be 'assign' or 'add'")
+
+
+def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
+    """Mask of the switches whose value stays, or None if all of them do."""
+    check_duplicates(op, duplicates)
     window = switches._window
     if duplicates == "add" or (window is not None and not window.overlaps):
         return None

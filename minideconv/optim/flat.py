@@ -24,6 +24,7 @@ from minideconv.autograd import Tensor
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, Device, device_of, get_xp, memory_order
 from minideconv.backend.dispatch import device_guard, on_device_of
+from minideconv.backend.sums import sum_type
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "ParamSlice"]
 
@@ -176,7 +177,8 @@ class FlatParameters:
     def memory(self, name: str) -> Array:
         """Return what is remembered under `name` of all weights; zeros at first."""
         if name not in self._memory:
-            self._memory[name] = get_xp(self.weights).zeros(self.weights.size, self.weights.dtype)
+            kind = sum_type(self.weights.dtype)
+            self._memory[name] = get_xp(self.weights).zeros(self.weights.size, kind)
         return self._memory[name]
 
     def memory_of(self, number: int, name: str) -> Array:

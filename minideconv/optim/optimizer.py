@@ -1,8 +1,8 @@
 """What all optimisers share: a step over all groups, its state, saving and loading.
 
 The *state* is what an optimiser remembers of each parameter (a momentum, a count of steps); it is
-made at the parameter's first update. `optim.groups` has what a step does not change: the groups,
-their hyper-parameters and their gradients.
+made at the parameter's first update, in float32 for a float16 parameter. `optim.groups` has what a
+step does not change: the groups, their hyper-parameters and their gradients.
 
 Gradients add up over backward passes until ``zero_grad``; a step uses the sum and never changes it.
 To train on k micro-batches as on one batch, divide each loss by k, and call ``step`` once behind
@@ -21,6 +21,7 @@ import numpy as np
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
 from minideconv.backend.dispatch import on_device_of
+from minideconv.backend.sums import sum_type
 from minideconv.engine.layout import assign
 from minideconv.optim.blocks import in_memory_order
 from minideconv.optim.flat import FlatParameters
@@ -61,6 +62,7 @@ class Optimizer(ParameterGroups):
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
         self.state: dict[int, State] = {}
         self.skip: Array | None = None
+        self.scheduled_lrs: list[float] = []  # what a schedule set, so that it sees other changes
         super().__init__(params, defaults)
 
     # What a subclass provides
@@ -140,7 +142,7 @@ class Optimizer(ParameterGroups):
         if self._flat is not None and len(having) == len(group["params"]) and alike:
             weight, grad, memory = self._flat.arrays(g, names)
             with on_device_of(weight):
-                self.update(weight, grad, memory, each[0], group, skip)
+                self._update(weight, grad, memory, each[0], group, skip)
             having[0][1].bump_version()  # and so all: they are views of one memory
             return
         for (number, p), now in zip(having, each, strict=True):
@@ -148,8 +150,20 @@ class Optimizer(ParameterGroups):
             arrays = (p.data, p.grad.data, *(self.state[number][name] for name in names))
             with on_device_of(p.data):
                 weight, grad, *memory = in_memory_order(*arrays)
-                self.update(weight, grad, memory, now, group, skip)
+                self._update(weight, grad, memory, now, group, skip)
             p.bump_version()
+
+    def _update(
+        self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
+    ) -> None:
+        """Call `update`; on float16, which holds neither Adam's eps nor the squares, in float32."""
+        kind = sum_type(weight.dtype)
+        if kind == weight.dtype:
+            self.update(weight, grad, memory, numbers, group, skip)
+            return
+        wide = weight.astype(kind)
+        self.update(wide, grad.astype(kind), memory, numbers, group, skip)
+        weight[...] = wide
 
     # For a step that is one launch, or part of a recorded graph
 
@@ -229,7 +243,7 @@ class Optimizer(ParameterGroups):
                 state[name] = self._flat.memory_of(number, name)
             else:
                 with on_device_of(p.data):
-                    state[name] = get_xp(p.data).zeros_like(p.data)
+                    state[name] = get_xp(p.data).zeros_like(p.data, sum_type(p.dtype))
         return self.numbers(options, state, bool(missing))
 
     def _ahead(self, number: int, group: int) -> tuple[float, float]:

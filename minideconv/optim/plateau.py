@@ -3,7 +3,7 @@
 The paper's rule for DeconvNet: a tenth of the rate whenever the validation accuracy does not
 improve.
 
-    better      metric < best (1 - threshold)       "min", "rel"; the other three by analogy
+    better      metric < best - threshold |best|    "min", "rel"; the other three by analogy
     reduce      behind `patience` steps in a row that were not better:
                 rate = max(factor rate, min_lr)
     cooldown    that many steps afterwards do not count as bad
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minideconv.optim.checks import check_count, check_range
-from minideconv.optim.optimizer import Optimizer
+from minideconv.optim.optimizer import Group, Optimizer
 from minideconv.optim.schedules import Schedule
 
 __all__ = ["ReduceLROnPlateau"]
@@ -36,7 +36,8 @@ class ReduceLROnPlateau(Schedule):
     threshold : float >= 0
         How much better counts as better.
     threshold_mode : {"rel", "abs"}
-        Whether `threshold` is a fraction of the best metric or a difference.
+        Whether `threshold` is a fraction of the best metric's size or a difference. (PyTorch takes
+        the fraction of the metric itself, so that for a negative one worse counts as better.)
     cooldown : int >= 0
         Steps behind a reduction during which nothing is counted.
     min_lr : float >= 0, or one per group
@@ -74,6 +75,7 @@ class ReduceLROnPlateau(Schedule):
         self.patience = check_count(self.name, "patience", patience, 0)
         self.cooldown = check_count(self.name, "cooldown", cooldown, 0)
         self.best = math.inf if mode == "min" else -math.inf
+        self.min_lrs: list[float] = []
         self.bad_steps = self.cooldown_left = 0
         self.lrs: list[float] = []
         super().__init__(optimizer)
@@ -88,6 +90,7 @@ class ReduceLROnPlateau(Schedule):
             check_range(self.name, "min_lr", low)
         self.lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
         self.apply()
+        self._remember()
 
     def lr_at(self, step: int, initial_lr: float) -> float:
         """Raise: these rates depend on what was measured, not on the step."""
@@ -95,8 +98,28 @@ class ReduceLROnPlateau(Schedule):
 
     def apply(self) -> None:
         """Set every group's learning rate to its current one."""
+        groups = self.optimizer.param_groups
+        if self.last_step == 0:  # a warm-up may be in front of it, and the rates have changed there
+            self.lrs = [float(group["initial_lr"]) for group in groups]
+            self.min_lrs += self.min_lrs[-1:] * (len(groups) - len(self.min_lrs))
         for group, lr in zip(self.optimizer.param_groups, self.lrs, strict=False):
             group["lr"] = lr
+
+    def _follow(self) -> None:
+        super()._follow()
+        for number in range(len(self.lrs), len(self.optimizer.param_groups)):
+            self._take_over(number, self.optimizer.param_groups[number])
+
+    def _take_over(self, number: int, group: Group) -> None:
+        """Go on from the rate that a group has; a new group's smallest one is the last group's."""
+        if number < len(self.lrs):
+            self.lrs[number] = float(group["lr"])
+        else:
+            self.lrs.append(float(group["lr"]))
+            self.min_lrs.append(self.min_lrs[-1])
+        if self.last_step == 0:
+            group["initial_lr"] = group["lr"]
+        group.setdefault("initial_lr", group["lr"])
 
     def step(self, metric: float | None = None) -> None:
         """Look at the newest `metric` and reduce the rates if it is time.
@@ -108,6 +131,7 @@ class ReduceLROnPlateau(Schedule):
         """
         if metric is None:
             raise TypeError(f"{self.name}: step() needs the metric to watch: step(validation_loss)")
+        self._follow()
         self.last_step += 1
         if self._better(float(metric)):
             self.best, self.bad_steps = float(metric), 0
@@ -121,6 +145,7 @@ class ReduceLROnPlateau(Schedule):
             self.lrs = [self._reduced(lr, low) for lr, low in pairs]
             self.cooldown_left, self.bad_steps = self.cooldown, 0
         self.apply()
+        self._remember()
 
     def _reduced(self, lr: float, low: float) -> float:
         new = max(lr * self.factor, low)
@@ -128,9 +153,11 @@ class ReduceLROnPlateau(Schedule):
 
     def _better(self, metric: float) -> bool:
         sign = 1.0 if self.mode == "min" else -1.0
-        if self.threshold_mode == "abs":
-            return sign * metric < sign * self.best - self.threshold
-        return sign * metric < sign * self.best * (1 - sign * self.threshold)
+        if math.isinf(self.best):
+            return sign * metric < sign * self.best
+        relative = self.threshold_mode == "rel"
+        margin = self.threshold * (abs(self.best) if relative else 1)
+        return sign * metric < sign * self.best - margin
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rates, the best metric and the counters, as a flat dict of numbers."""

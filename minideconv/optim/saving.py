@@ -14,6 +14,7 @@ from typing import Any
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp, saved_array, to_cpu, to_device
 from minideconv.backend.dispatch import on_device_of
+from minideconv.backend.sums import sum_type
 from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.groups import Group
 
@@ -112,7 +113,8 @@ def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
             f" the parameter has {p.shape}"
         )
     with on_device_of(p.data):
-        fitting: Array = get_xp(p.data).empty_like(p.data)  # in memory like the parameter
+        # in memory like the parameter
+        fitting: Array = get_xp(p.data).empty_like(p.data, sum_type(p.dtype))
         fitting[...] = to_device(value, p.device)
     return fitting
 

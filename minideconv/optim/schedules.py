@@ -14,6 +14,10 @@ t is 0 until the first ``step()``, which belongs behind ``optimizer.step()``; wh
 once per iteration or once per epoch decides what its numbers count. The initial rate is
 ``group["initial_lr"]``, which the first schedule of an optimiser sets to ``group["lr"]``.
 
+A rate that was changed by hand, ``group["lr"] = r``, is kept: the next step sets the initial rate
+to the one from which the formula gives r now, and goes on from there. So is the rate of a group
+that was added later: it is that of the present step.
+
 Sources: Loshchilov and Hutter, "SGDR" (2017), equation 5, for the cosine; Goyal et al., "Accurate,
 large minibatch SGD" (2017), section 2.2, for the warm-up.
 """
@@ -26,7 +30,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minideconv.optim.checks import check_count, check_kind, check_range
-from minideconv.optim.optimizer import Optimizer
+from minideconv.optim.optimizer import Group, Optimizer
 
 __all__ = ["CosineLR", "FixedLR", "MultiStepLR", "PolyLR", "Schedule", "StepLR", "WarmUp"]
 
@@ -55,6 +59,7 @@ class Schedule:
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.apply()
+        self._remember()
 
     @property
     def name(self) -> str:
@@ -71,9 +76,47 @@ class Schedule:
             group["lr"] = self.lr_at(self.last_step, group["initial_lr"])
 
     def step(self) -> None:
-        """Go on to the next step and set the learning rates."""
+        """Go on to the next step and set the learning rates.
+
+        Raises
+        ------
+        RuntimeError
+            If a rate was changed by hand where the formula gives the same rate from every initial
+            one, as behind the end of a `PolyLR`.
+        """
+        self._follow()
         self.last_step += 1
         self.apply()
+        self._remember()
+
+    def _remember(self) -> None:
+        """Note the rates that were set, to see whether somebody else changes them."""
+        self.optimizer.scheduled_lrs = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _follow(self) -> None:
+        """Take over rates that were changed by hand, and those of new groups."""
+        set_before = self.optimizer.scheduled_lrs
+        for number, group in enumerate(self.optimizer.param_groups):
+            if number >= len(set_before) or group["lr"] != set_before[number]:
+                self._take_over(number, group)
+
+    def _take_over(self, number: int, group: Group) -> None:
+        """Set the initial rate of a group to the one from which the present one comes.
+
+        Every formula is linear in the initial rate: two of its values give the one that is wanted.
+        """
+        new, lr = number >= len(self.optimizer.scheduled_lrs), group["lr"]
+        if new and "initial_lr" in group:
+            return
+        low, high = (self.lr_at(self.last_step, initial) for initial in (0.0, 1.0))
+        initial = (lr - low) / (high - low) if high != low else lr
+        if not new and (initial < 0 or (high == low != lr)):
+            raise RuntimeError(
+                f"{self.name}: the rate of group {number} was set to {lr} by hand where the"
+                f" schedule gives {self.optimizer.scheduled_lrs[number]}, and no initial rate leads"
+                " there; make a new schedule"
+            )
+        group["initial_lr"] = max(initial, 0.0)
 
     def get_last_lr(self) -> list[float]:
         """Return the learning rate of each group."""
@@ -97,7 +140,10 @@ class Schedule:
         """
         for name, value in self._read(state).items():
             setattr(self, name, value)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
         self.apply()
+        self._remember()
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the attributes that a saved state gives, all of them checked."""
@@ -252,10 +298,14 @@ class WarmUp(Schedule):
 
     def step(self, *metric: float) -> None:
         """Go on to the next step and set the learning rates; `metric` is for a plateau schedule."""
+        if self.last_step < self.total_iters:
+            self._follow()
         self.last_step += 1
         if self.last_step > self.total_iters:
             self.schedule.step(*metric)
-        self.apply()
+        else:
+            self.apply()
+        self._remember()
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the warm-up and the schedule behind it stand, as one flat dict."""

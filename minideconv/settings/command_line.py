@@ -3,7 +3,7 @@
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | the run failed: bad data, a loss that is not finite, an unreadable checkpoint |
+| 1 | the run failed: bad data, a loss that is not finite, an unreadable checkpoint, no memory |
 | 2 | wrong usage: an option, a missing data root, a GPU that is not there |
 | 130, 143 | stopped by Ctrl-C or SIGTERM |
 
@@ -21,18 +21,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minideconv.errors import MinideconvError, as_usage_error
+from minideconv.settings import starting
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options, given_options
 from minideconv.settings.setting import Setting
 
 __all__ = [
+    "Distinct",
     "HelpFormatter",
     "add_data_options",
     "add_inference_options",
+    "commas",
     "machine_settings",
     "make_parser",
     "natural",
     "positive",
+    "report_mistake",
     "run_program",
 ]
 
@@ -74,6 +78,48 @@ def natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
     return int(text)
+
+
+def commas(kind: Callable[[str], Any] = str) -> Callable[[str], tuple[Any, ...]]:
+    """Return the reader of an option that takes several values, ``A,B,...``, no two alike.
+
+    >>> commas(natural)("3, 5")
+    (3, 5)
+    """
+
+    def read(text: str) -> tuple[Any, ...]:
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} names nothing, or nothing between two commas; it must be like A,B"
+            )
+        return _distinct([kind(part) for part in parts])
+
+    return read
+
+
+def _distinct(values: Sequence[Any]) -> tuple[Any, ...]:
+    for value in values:
+        if list(values).count(value) > 1:
+            raise argparse.ArgumentTypeError(f"{value} is named twice; name each once")
+    return tuple(values)
+
+
+class Distinct(argparse.Action):
+    """The action of an option that takes several values, ``A B ...``, no two alike."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the values as a tuple."""
+        try:
+            setattr(namespace, self.dest, _distinct(values))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
 
 
 def add_inference_options(
@@ -144,8 +190,10 @@ def run_program(
     arguments : sequence of str, optional
         ``sys.argv[1:]`` if left out.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        return main(sys.argv[1:] if arguments is None else arguments)
+        starting.done()
+        return main(given)
     except KeyboardInterrupt:
         print(f"{name}: stopped at once", file=sys.stderr)
         return 130
@@ -154,10 +202,20 @@ def run_program(
         # does not complain about it while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError as error:
+        report_mistake(
+            name, f"there is not enough memory: {error or 'no more is given out'}", given
+        )
+        return 1
     except Exception as error:
         shown = as_usage_error(error)
         if not isinstance(shown, MinideconvError):
             raise
         if shown.as_options:  # empty where another process reports the error
-            print(f"{name}: {shown.as_options}", file=sys.stderr)
+            report_mistake(name, shown.as_options, given)
         return shown.exit_code
+
+
+def report_mistake(name: str, sentence: str, arguments: Sequence[str]) -> None:
+    """Print what a user did wrong, by these arguments of the program of that name."""
+    print(f"{name}: {sentence}", file=sys.stderr)

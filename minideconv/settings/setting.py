@@ -12,8 +12,9 @@ from such fields, and a value that is not legal is refused in one sentence.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ __all__ = [
     "POSITIVE",
     "Setting",
     "Settings",
+    "by_setting_names",
     "option_name",
     "refusal",
     "setting",
@@ -147,6 +149,18 @@ class Settings:
 def option_name(name: str) -> str:
     """Return a setting's option on the command line: ``--batch-size`` for ``batch_size``."""
     return "--" + name.replace("_", "-")
+
+
+@contextlib.contextmanager
+def by_setting_names(what: str) -> Iterator[None]:
+    """Let errors about settings in the block say what they are about, and name no options.
+
+    For a program that trains by settings of which some are no options of its own.
+    """
+    try:
+        yield
+    except SettingError as error:
+        raise SettingError(f"{what}: {error}") from error
 
 
 def refusal(

@@ -31,11 +31,13 @@ def parse_size(text: str) -> int:
 
 
 def format_size(nbytes: float) -> str:
-    """Write a number of bytes in GiB or MiB.
+    """Write a number of bytes in TiB, GiB or MiB.
 
-    >>> format_size(3 * 2**30 + 2**28), format_size(800e6)
-    ('3.25 GiB', '763 MiB')
+    >>> format_size(5 * 2**40), format_size(3 * 2**30 + 2**28), format_size(800e6)
+    ('5.00 TiB', '3.25 GiB', '763 MiB')
     """
+    if nbytes >= 2**40:
+        return f"{nbytes / 2**40:.2f} TiB"
     if nbytes >= 2**30:
         return f"{nbytes / 2**30:.2f} GiB"
     return f"{nbytes / 2**20:.0f} MiB"

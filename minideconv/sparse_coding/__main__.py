@@ -1,4 +1,4 @@
-"""``python -m minideconv.sparse_coding``: learn filters, code, denoise and inpaint pictures."""
+"""``python -m minideconv.sparse_coding``: filters and layers of them from pictures, and uses."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minideconv.settings.command_line import HelpFormatter, run_program
+from minideconv.settings.command_line import HelpFormatter, natural, run_program
+from minideconv.settings.command_line import make_parser as program_parser
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options
 from minideconv.settings.setting import Setting
-from minideconv.sparse_coding.settings import CodingSettings, LearnSettings
+from minideconv.sparse_coding.hierarchy.settings import HierarchySettings
+from minideconv.sparse_coding.settings import MOST, CodingSettings, LearnSettings
 
 __all__ = ["main"]
 
 _DESCRIPTION = """\
 Convolutional sparse coding: a picture as a sum of few filters, each stamped where its map is not 0.
 `learn` finds filters in a folder of photographs; `code`, `denoise` and `inpaint` use them.
+`hierarchy` learns layers of maps, each from the maps of the layer below.
 """
 
 _EPILOG = """\
@@ -27,8 +30,10 @@ examples:
   python -m minideconv.sparse_coding code others --dictionary runs/dictionary
   python -m minideconv.sparse_coding denoise others --dictionary runs/dictionary --sigma 25
   python -m minideconv.sparse_coding inpaint others --dictionary runs/dictionary --missing 0.5
+  python -m minideconv.sparse_coding hierarchy            two layers, from pictures that are drawn
 
-`COMMAND --help` shows the options of a command. Ctrl-C makes `learn` save what it has.
+`COMMAND --help` shows the options of a command. Ctrl-C makes `learn` and `hierarchy` save
+what they have.
 Exit codes: 0 done, 1 bad data or some file failed, 2 wrong usage, 130 or 143 stopped by a signal.
 """
 
@@ -39,14 +44,8 @@ def machine_options() -> dict[str, Setting]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all four commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minideconv.sparse_coding",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
+    """Return the parser of all commands."""
+    parser = program_parser("sparse_coding", _DESCRIPTION, epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, help_: str, settings: Any) -> argparse.ArgumentParser:
@@ -76,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
                          help="standard deviation of the noise, in levels of 255")  # fmt: skip
     denoise.add_argument("--add-noise", action="store_true",
                          help="the pictures are clean: add noise, and print the PSNR")  # fmt: skip
-    denoise.add_argument("--seed", metavar="N", type=int, default=0, help="of that noise [0]")
+    denoise.add_argument("--seed", metavar="N", type=natural, default=0, help="of that noise [0]")
 
     inpaint = command("inpaint", "fill in pixels that are not known", CodingSettings.settings())
     _add_use(inpaint, "inpainted")
@@ -86,7 +85,18 @@ def make_parser() -> argparse.ArgumentParser:
                        " random, and print the PSNR")  # fmt: skip
     which.add_argument("--masks", metavar="DIR",
                        help="NAME.png for each picture, black where it is not known")  # fmt: skip
-    inpaint.add_argument("--seed", metavar="N", type=int, default=0, help="of --missing [0]")
+    inpaint.add_argument("--seed", metavar="N", type=natural, default=0, help="of --missing [0]")
+
+    layers = command(
+        "hierarchy",
+        "learn layers of filters, each from the maps below",
+        HierarchySettings.settings(),
+    )
+    layers.add_argument("folder", metavar="FOLDER", nargs="?",
+                        help="photographs; without it, pictures are drawn")  # fmt: skip
+    layers.add_argument("-o", "--output", metavar="DIR",
+                        help="where the layers go [runs/hierarchy]")  # fmt: skip
+    layers.add_argument("--resume", metavar="DIR", help="go on with layers")
     return parser
 
 
@@ -105,15 +115,18 @@ def _positive_number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not 0 < value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most {MOST:g}")
     return value
 
 
 def _share(text: str) -> float:
-    value = _positive_number(text)
-    if value >= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and below 1")
     return value
 
 
@@ -129,6 +142,10 @@ def _main(arguments: Sequence[str]) -> int:
         from minideconv.sparse_coding.command_learn import learn
 
         return learn(options, machine_options())
+    if options.command == "hierarchy":
+        from minideconv.sparse_coding.hierarchy.command import hierarchy
+
+        return hierarchy(options, machine_options())
     from minideconv.sparse_coding.command_use import use
 
     return use(options, machine_options())

@@ -27,6 +27,8 @@ __all__ = ["METHODS", "Coding", "code", "make_coder", "refit"]
 METHODS = ("admm", "fista")
 CHECK_EVERY = 10
 """Iterations between two looks at the objective, which costs a synthesis each."""
+MAP_COPIES = 6
+"""Arrays of the maps' size that ADMM has at once, when it adapts rho; FISTA has 3."""
 
 
 @dataclass

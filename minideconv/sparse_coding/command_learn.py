@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -11,11 +12,11 @@ from typing import Any
 
 from minideconv.backend import as_device, describe_device
 from minideconv.errors import UsageError
-from minideconv.files.outputs import check_outputs
+from minideconv.files.outputs import check_outputs, refuse_same_folder
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import given_options
 from minideconv.settings.setting import option_name
-from minideconv.sparse_coding.dictionary_file import NAME
+from minideconv.sparse_coding.dictionary_file import NAME, load_dictionary, settings_of
 from minideconv.sparse_coding.learn import PICTURE, STATE, Run
 from minideconv.sparse_coding.orientation import oriented
 from minideconv.sparse_coding.settings import LearnSettings
@@ -61,10 +62,13 @@ def _folder(options: argparse.Namespace, given: dict[str, Any]) -> Path:
             raise UsageError(f"--resume {folder}: the dictionary stays there; leave --output out")
         if not (folder / STATE).is_file():
             raise UsageError(f"--resume {folder}: there is no {STATE} to go on from")
-        for name in given:
-            if not LearnSettings.settings()[name].resume:
+        settings = settings_of(folder / STATE, load_dictionary(folder / STATE))
+        for name, value in given.items():
+            own = getattr(settings, name)
+            if value != own and not LearnSettings.settings()[name].resume:
                 raise UsageError(
-                    f"--resume {folder}: {option_name(name)} is what it is; start a new dictionary"
+                    f"--resume {folder}: {option_name(name)} is {own} in this dictionary and"
+                    f" cannot become {value}; start a new one for that"
                 )
         return folder
     if options.folder is None:
@@ -73,7 +77,14 @@ def _folder(options: argparse.Namespace, given: dict[str, Any]) -> Path:
     if not Path(options.folder).is_dir():
         raise UsageError(f"{options.folder} is no folder; name a folder of pictures")
     folder = Path(options.output or "runs/dictionary")
-    check_outputs([folder / n for n in (NAME, PICTURE, STATE)], folder, False, [], "--output")
+    refuse_same_folder("--output", folder, {"FOLDER": options.folder})
+    outputs = [folder / name for name in (NAME, PICTURE, STATE)]
+    if os.path.lexists(folder / STATE):
+        raise UsageError(
+            f"--output {folder} holds a dictionary already; go on with it by --resume {folder}, or"
+            " choose another --output"
+        )
+    check_outputs(outputs, folder, None, [], "--output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,12 +15,12 @@ from PIL import Image
 
 from minideconv.backend import Array, Device, as_device, to_cpu, to_device
 from minideconv.data.pictures import UNREADABLE
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import DataError, SettingError, UsageError
 from minideconv.files.atomic import replace_file
-from minideconv.files.outputs import plan_outputs
+from minideconv.files.outputs import plan_outputs, refuse_same_folder
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import given_options
-from minideconv.sparse_coding.coding import code
+from minideconv.sparse_coding.coding import MAP_COPIES, code
 from minideconv.sparse_coding.dictionary_file import find_dictionary, read_filters
 from minideconv.sparse_coding.images import list_images, read_photograph
 from minideconv.sparse_coding.pictures import map_picture, to_uint8
@@ -28,6 +28,7 @@ from minideconv.sparse_coding.problem import Problem
 from minideconv.sparse_coding.restore import denoise, inpaint, psnr
 from minideconv.sparse_coding.settings import CodingSettings, LearnSettings
 from minideconv.training.computing import computing
+from minideconv.training.enough_memory import check_memory
 from minideconv.training.run.progress import Progress, make_progress
 from minideconv.visualize.boards import png_bytes
 
@@ -68,10 +69,10 @@ def use(options: argparse.Namespace, machine_options: Mapping[str, Any]) -> int:
     coding = CodingSettings(**given_options(options, CodingSettings.settings()))
     if options.command == "inpaint" and coding.method == "fista":
         raise UsageError("--method fista takes no mask beside a smooth part; inpaint by admm")
-    if getattr(options, "seed", 0) < 0:
-        raise UsageError(f"--seed is {options.seed}; it must be >= 0")
     device = as_device(machine.device)
     dictionary, folder = Path(options.dictionary), Path(options.output_dir)
+    masks = getattr(options, "masks", None)
+    refuse_same_folder("--output-dir", folder, {"FOLDER": options.folder, "--masks": masks})
     paths = list_images(Path(options.folder), coding.limit or None)
     filters, learnt = read_filters(dictionary)
     others = [find_dictionary(dictionary)]
@@ -120,8 +121,17 @@ def _write(path: Path, picture: npt.NDArray[np.uint8]) -> None:
 
 
 def _read(work: _Work, path: Path, color: bool) -> npt.NDArray[Any]:
-    kh, kw = work.filters.shape[2:]
-    return read_photograph(path, color, (kh, kw), work.filters.dtype)
+    count, _, kh, kw = work.filters.shape
+    image = read_photograph(path, color, (kh, kw), work.filters.dtype)
+    # Channels that are restored one by one have maps of their own.
+    alone = 3 if color and work.filters.shape[1] == 1 else 1
+    copies = MAP_COPIES if work.coding.method == "admm" else MAP_COPIES // 2
+    needed = copies * alone * count * image[0].size * image.itemsize
+    try:
+        check_memory(lambda name: f"{path} with {count} filters", needed, work.device)
+    except SettingError as error:
+        raise DataError(str(error)) from error
+    return image
 
 
 def _code(work: _Work, path: Path) -> Any:

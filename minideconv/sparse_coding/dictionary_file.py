@@ -16,6 +16,7 @@ __all__ = ["NAME", "find_dictionary", "load_dictionary", "read_filters", "save_d
 
 NAME = "dictionary.npz"
 _KIND = "convolutional sparse coding"
+_MOST_NORM = 1 + 1e-3  # rounding, of float32 too
 
 
 def find_dictionary(path: Path) -> Path:
@@ -43,19 +44,32 @@ def load_dictionary(path: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If it is missing or damaged, no dictionary, or its filters are not finite.
+        If it is missing or damaged, no dictionary, or its filters are not what its settings say.
     """
     path = find_dictionary(path)
     found = load_checkpoint(path)
     if found.header.get("kind") != _KIND or "filters" not in found.model_state:
         raise CheckpointError(f"{path} is no dictionary; `learn` writes one")
-    filters = found.model_state["filters"]
-    if filters.ndim != 4 or 0 in filters.shape or not np.isfinite(filters).all():
-        raise CheckpointError(
-            f"{path} holds filters of shape {filters.shape} that are not all finite numbers in 4"
-            " axes (filters, channels, height, width)"
-        )
+    if wrong := _wrong(found.model_state["filters"], settings_of(path, found)):
+        raise CheckpointError(f"{path} is damaged, or of another program: its filters {wrong}")
     return found
+
+
+def _wrong(filters: npt.NDArray[Any], settings: LearnSettings) -> str:
+    """Return in words how filters are not what `learn` makes with such settings; "" if they are."""
+    dtype = np.dtype(np.float64 if settings.double else np.float32)
+    side = settings.filter_size
+    shape = (settings.filters, 3 if settings.color else 1, side, side)
+    if filters.dtype != dtype:
+        return f"are {filters.dtype}, and its settings say {dtype}"
+    if filters.shape != shape:
+        return f"have shape {filters.shape}, and its settings say {shape}"
+    largest = float(np.abs(filters).max())
+    if not largest < float("inf"):
+        return "are not all finite"
+    if largest > 1 or (filters.astype(np.float64) ** 2).sum(axis=(1, 2, 3)).max() > _MOST_NORM**2:
+        return "have a norm above 1, which no dictionary has"
+    return ""
 
 
 def read_filters(path: Path) -> tuple[npt.NDArray[Any], LearnSettings]:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from minideconv.backend import Device, to_cpu, to_device
 from minideconv.errors import CheckpointError, DataError, TrainingError
 from minideconv.files.atomic import replace_file
+from minideconv.sparse_coding.coding import MAP_COPIES
 from minideconv.sparse_coding.dictionary import random_filters
 from minideconv.sparse_coding.dictionary_file import (
     NAME,
@@ -32,12 +33,14 @@ from minideconv.sparse_coding.learning import BatchLearner, OnlineLearner
 from minideconv.sparse_coding.pictures import mosaic
 from minideconv.sparse_coding.problem import Problem
 from minideconv.sparse_coding.settings import LearnSettings
+from minideconv.training.enough_memory import check_memory
 from minideconv.visualize.boards import png_bytes
 
 __all__ = ["PICTURE", "STATE", "Run"]
 
 PICTURE = "dictionary.png"
 STATE = "state.npz"
+_BATCH_COPIES = 7  # of all maps, in memory at once
 
 
 class Run:
@@ -89,8 +92,24 @@ class Run:
         self.photographs = [read_photograph(path, settings.color, least, dtype) for path in paths]
         channels = 3 if settings.color else 1
         kernel = (settings.filter_size, settings.filter_size)
+        self._check_memory(np.dtype(dtype).itemsize)
         filters = random_filters(settings.filters, channels, kernel, self.rng, dtype)
         self._learner = self._made(to_device(filters, device))
+
+    def _check_memory(self, itemsize: int) -> None:
+        """Refuse more filters than the maps of a step leave memory for."""
+        settings = self.settings
+        online = settings.learner == "online"
+        count, copies = (1, MAP_COPIES) if online else (len(self.photographs), _BATCH_COPIES)
+        maps = settings.filters * settings.crop**2 * count
+        check_memory(
+            lambda name: (
+                f"{name('filters')} {settings.filters} with {name('crop')} {settings.crop}"
+                + ("" if online else f" and {count} photographs at once")
+            ),
+            copies * maps * itemsize,
+            self.device,
+        )
 
     def _made(self, filters: Any) -> BatchLearner | OnlineLearner:
         settings = self.settings
@@ -202,22 +221,41 @@ class Run:
         """
         found = load_dictionary(folder / STATE)
         settings = dataclasses.replace(settings_of(folder / STATE, found), **changes)
-        run = cls(images or Path(found.header["images"]), settings, device)
-        if run.names != found.header["names"]:
+        header = found.header
+        if not (isinstance(header.get("images"), str) and isinstance(header.get("names"), list)):
+            raise CheckpointError(f"{folder / STATE} does not say of which photographs it is")
+        run = cls(images or Path(header["images"]), settings, device)
+        if run.names != header["names"]:
             raise DataError(
                 f"{run.images} holds other pictures than when {folder} began; a run goes on with"
                 " the same ones"
             )
         try:
+            _check_form(run._learner.state(), found.state["learner"], "learner")
             run._learner.set_state(_on(found.state["learner"], device))
             run.rng.bit_generator.state = found.state["rng"]
-            run.step = int(found.header["step"])
-            run.objectives = [(int(step), float(f)) for step, f in found.header["objectives"]]
+            run.step = int(header["step"])
+            run.objectives = [(int(step), float(f)) for step, f in header["objectives"]]
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{folder / STATE} does not fit its settings ({error})"
             ) from error
         return run
+
+
+def _check_form(expected: Any, found: Any, name: str) -> None:
+    """Refuse a tree whose names, shapes or types are not the expected ones, by a ValueError."""
+    if isinstance(expected, dict):
+        if not isinstance(found, dict) or expected.keys() != found.keys():
+            raise ValueError(f"{name} has other parts")
+        for key in expected:
+            _check_form(expected[key], found[key], f"{name}.{key}")
+    elif hasattr(expected, "shape"):
+        form = (expected.shape, expected.dtype)
+        if not isinstance(found, np.ndarray) or (found.shape, found.dtype) != form:
+            raise ValueError(f"{name} is no array of {expected.dtype}, shape {expected.shape}")
+        if not np.isfinite(found).all():
+            raise ValueError(f"{name} is not finite")
 
 
 def _on(tree: Any, device: Device) -> Any:

@@ -21,10 +21,20 @@ Heidrich, Wetzstein, "Fast and flexible convolutional sparse coding" (CVPR 2015)
 
 from __future__ import annotations
 
+import numpy as np
+
 from minideconv.backend import Array, get_xp
 from minideconv.ops import conv2d, conv2d_weight_grad, conv_transpose2d
 
-__all__ = ["analysis", "check_filters", "filter_gradient", "fold", "synthesis", "wrap"]
+__all__ = [
+    "analysis",
+    "check_filters",
+    "check_magnitude",
+    "filter_gradient",
+    "fold",
+    "synthesis",
+    "wrap",
+]
 
 Pair = tuple[int, int]
 
@@ -92,4 +102,21 @@ def check_filters(op: str, filters: Array, size: Pair) -> None:
     if kh > size[0] or kw > size[1]:
         raise ValueError(
             f"{op}: filters of {kh}x{kw} are larger than the image, which is {size[0]}x{size[1]}"
+        )
+
+
+def check_magnitude(what: str, array: Array) -> None:
+    """Refuse values whose squares, summed as the objective does, would overflow.
+
+    Raises
+    ------
+    ValueError
+        One sentence with the largest value and what is legal.
+    """
+    most = float(np.finfo(array.dtype).max) ** 0.25
+    largest = float(get_xp(array).abs(array).max())
+    if not largest <= most:  # nor NaN
+        raise ValueError(
+            f"sparse coding: {what} hold values up to {largest:.3g}; in {array.dtype} they must be"
+            f" at most {most:.3g}, so that sums of squares are finite"
         )

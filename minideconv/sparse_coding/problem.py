@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from minideconv.backend import Array, device_of, get_xp, to_device
-from minideconv.sparse_coding.operators import check_filters, synthesis
+from minideconv.sparse_coding.operators import check_filters, check_magnitude, synthesis
 from minideconv.sparse_coding.spectrum import irfft2, rfft2, roughness
 
 __all__ = ["Problem"]
@@ -35,7 +35,7 @@ class Problem:
     Parameters
     ----------
     images : array (N, C, H, W)
-        Floating point, finite.
+        Floating point, finite, and not so large that sums of squares overflow.
     sparsity : float
         lambda, at least 0; in units of the images.
     mask : array, optional
@@ -68,6 +68,7 @@ class Problem:
             )
         if not bool(xp.isfinite(s).all()):
             raise ValueError("sparse coding: the images hold NaN or infinity; all must be finite")
+        check_magnitude("the images", s)
         if not 0 <= self.sparsity < float("inf"):
             raise ValueError(
                 f"sparse coding: sparsity is {self.sparsity}; it must be a number of at least 0"
@@ -121,6 +122,7 @@ class Problem:
                 f"sparse coding: filters are {filters.dtype} but images {self.images.dtype};"
                 " convert one to the other"
             )
+        check_magnitude("the filters", filters)
 
     def rough(self, residual: Array) -> Array:
         """Return H r: without what a smooth image explains; r itself if there is no smooth part."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, POSITIVE, Settings, setting
+from minideconv.settings.setting import AT_LEAST_0, AT_LEAST_1, Settings, setting
 from minideconv.sparse_coding.coding import METHODS
 from minideconv.sparse_coding.dictionary import CONSTRAINTS
 
-__all__ = ["CodingSettings", "LearnSettings"]
+__all__ = ["MOST", "CodingSettings", "LearnSettings"]
+
+MOST = 1e6
+"""Of every weight: images are in [0, 1], and what is larger would overflow before it is of use."""
+_POSITIVE: dict[str, Any] = {
+    "legal": lambda v: 0 < v <= MOST,
+    "legal_text": f"> 0 and at most {MOST:g}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +29,13 @@ class LearnSettings(Settings):
     filter_size: int = setting(8, "height and width of a filter in pixels", **AT_LEAST_1)
     color: bool = setting(False, "filters of three channels, for colour images")
     sparsity: float = setting(
-        0.1, "weight lambda of the maps' absolute values; images are in [0, 1]", **POSITIVE
+        0.1, "weight lambda of the maps' absolute values; images are in [0, 1]", **_POSITIVE
     )
     smoothness: float = setting(
         5.0,
         "weight mu of a smooth part's squared gradient, beside the maps (0: no smooth part)",
-        **AT_LEAST_0,
+        legal=lambda v: 0 <= v <= MOST,
+        legal_text=f">= 0 and at most {MOST:g}",
     )
     learner: str = setting(
         "batch",
@@ -40,8 +48,8 @@ class LearnSettings(Settings):
         "ball", "filters have a norm of at most 1, or of exactly 1 (sphere)", choices=CONSTRAINTS
     )
     iterations: int = setting(50, "online: iterations of ADMM for each crop", **AT_LEAST_1)
-    eta_a: float = setting(50.0, "online: the filters' steps are a / (b + step)", **POSITIVE)
-    eta_b: float = setting(5.0, "online: b", **POSITIVE)
+    eta_a: float = setting(50.0, "online: the filters' steps are a / (b + step)", **_POSITIVE)
+    eta_b: float = setting(5.0, "online: b", **_POSITIVE)
     double: bool = setting(False, "compute in float64 instead of float32")
     seed: int = setting(0, "start of all random numbers: first filters, crops", **AT_LEAST_0)
     limit: int = setting(0, "use the first N images only (0: all)", **AT_LEAST_0)

@@ -5,8 +5,9 @@ A task declares its own by a subclass of `InferenceSettings`, as networks declar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from minideconv.settings.setting import Settings, setting
 
@@ -20,6 +21,19 @@ class InferenceSettings(Settings):
     group = "inference"
 
     flip: bool = setting(False, "average the scores with those of the mirror image")
+
+    def for_network(self, model: str) -> Self:
+        """Return what is asked of one network of several, by the name of its model."""
+        return self
+
+    def check_networks(self, models: Sequence[str]) -> None:
+        """Refuse what is asked of networks that are not there.
+
+        Parameters
+        ----------
+        models : sequence of str
+            The names of all networks' models.
+        """
 
     def given(self) -> dict[str, Any]:
         """Return the settings that are not the defaults."""

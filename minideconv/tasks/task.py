@@ -111,7 +111,8 @@ class Task(ABC):
             If the task has no such stage.
         """
         if stage != "whole":
-            wrong = f"is {stage!r}; with the task {self.name} it must be whole"
+            # The setting's own value: `stage` is one of the two that "both" stands for.
+            wrong = f"is {config.stage!r}; with the task {self.name} it must be whole"
             raise refusal(lambda name: f"{name('stage')} {wrong}")
         return data
 

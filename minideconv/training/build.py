@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from minideconv import models, optim
@@ -27,8 +28,7 @@ def model(config: TrainConfig, outputs: int) -> Any:
     try:
         network = models.build(config.model, config.model_arguments(outputs))
     except ValueError as error:
-        problem = f"{config.model}: {error}"
-        raise refusal(lambda name: f"{name('model')} {problem}") from error
+        raise _refused(config, str(error)) from error
     stages = len(models.stages_of(network))
     if config.freeze > stages:
         raise refusal(
@@ -55,6 +55,22 @@ def model(config: TrainConfig, outputs: int) -> Any:
     if config.freeze:
         models.freeze(network, config.freeze)
     return network
+
+
+def _refused(config: TrainConfig, problem: str) -> Exception:
+    """Return the error of a builder, whose argument has a setting's name in it if it is one."""
+    network, settings = config.network, config.settings(config.model)
+    found = re.fullmatch(r"(\w+): (\w+) is (.*?); (.*)", problem, re.DOTALL)
+    if found is not None:
+        own = {argument: name for name, argument in network.renamed.items()}
+        setting = own.get(found[2], found[2])
+        if setting in settings:
+            return refusal(
+                lambda name: (
+                    f"{name(setting)} is {found[3]}; with {name('model')} {config.model} {found[4]}"
+                )
+            )
+    return refusal(lambda name: f"{name('model')} {config.model}: {problem}")
 
 
 def optimizer(config: OptimizationSettings, network: Module, lr: float) -> Any:

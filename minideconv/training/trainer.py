@@ -46,6 +46,7 @@ from minideconv.training.recalibrate import recalibrate_batch_norm
 from minideconv.training.run.checkpoint import (
     Checkpoint,
     check_model_state,
+    check_run_state,
     load_checkpoint,
     save_checkpoint,
 )
@@ -402,8 +403,7 @@ class Trainer:
         model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
             if not np.isfinite(array).all():
-                step = self.progress.step + 1
-                raise self.journal.not_finite(f"a value of {name}", step, stage.lr)
+                raise self.journal.not_finite(f"a value of {name}", self.progress.step, stage.lr)
         self.progress.elapsed = self.journal.clock.elapsed()
         state = {"stage": stage.state_dict(), "random": random.get_state()}
         checkpoint = Checkpoint(model_state, self.header(), state)
@@ -425,6 +425,7 @@ class Trainer:
 
     def _go_on_from(self, checkpoint: Checkpoint, path: str | Path) -> None:
         """Put the trainer where a checkpoint left off."""
+        check_run_state(checkpoint, path)
         check_model_state(self.model.arrays(), checkpoint.model_state, path)
         self.model.load_state_dict(checkpoint.model_state)
         self.journal.progress = RunProgress.from_dict(checkpoint.header["progress"])

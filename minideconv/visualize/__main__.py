@@ -16,7 +16,7 @@ from minideconv.backend import as_device
 from minideconv.data.pictures import picture_files, read_image
 from minideconv.data.shard import spread
 from minideconv.errors import DataError, UsageError
-from minideconv.files.outputs import check_outputs
+from minideconv.files.outputs import check_outputs, refuse_same_folder
 from minideconv.settings import command_line
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options
@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
         commands, "activations", "the most active map of each layer of the decoder, with switches",
         ("IMAGE", "a photograph"),
     )  # fmt: skip
-    activations.add_argument("--layers", type=_names, metavar="NAME,...", default=(),
+    activations.add_argument("--layers", type=command_line.commas(), metavar="NAME,...", default=(),
                              help="these layers [those of the decoder]")  # fmt: skip
     units = _command(
         commands, "units", "what units of a layer saw in a photograph, projected to its pixels",
@@ -70,7 +70,8 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     for one, count, which in ((units, 9, "most active"), (top9, 8, "evenly spread")):
         one.add_argument("--layer", required=True, metavar="NAME", help="where the units are")
-        one.add_argument("--units", type=_numbers, metavar="N,...", help="these units")
+        one.add_argument("--units", type=command_line.commas(command_line.natural),
+                         metavar="N,...", help="these units")  # fmt: skip
         one.add_argument("--count", type=command_line.positive, metavar="N", default=count,
                          help=f"without --units: so many, the {which} [{count}]")  # fmt: skip
         one.add_argument("--rule", choices=tuple(RELU_RULES), default="deconvnet",
@@ -86,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
     saliency.add_argument("--target", metavar="CLASS|N",
                           help="a class, by name or number; with --layer a unit")  # fmt: skip
     saliency.add_argument("--layer", metavar="NAME", help="explain a unit of this layer instead")
-    saliency.add_argument("--methods", type=_names, metavar="NAME,...",
+    saliency.add_argument("--methods", type=command_line.commas(), metavar="NAME,...",
                           default=saliency_board.METHODS,
                           help=f"of {', '.join(saliency_board.METHODS)} [all]")  # fmt: skip
     saliency.add_argument("--cam-layer", metavar="NAME",
@@ -121,14 +122,6 @@ def _command(
     return parser
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _numbers(text: str) -> list[int]:
-    return [command_line.natural(part) for part in _names(text)]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     return command_line.run_program("minideconv.visualize", _main, arguments)
@@ -138,6 +131,8 @@ def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     machine = command_line.machine_settings(options)
     device = as_device(machine.device)
+    if options.command == "top9":
+        refuse_same_folder("--output-dir", options.output_dir, {"FOLDER": options.source})
     outputs = _outputs(options)
     read = [options.source] if options.command != "top9" else []
     check_outputs(

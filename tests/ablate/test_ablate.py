@@ -300,7 +300,10 @@ def test_a_folder_that_is_taken(tmp_path, capsys):
         assert "is in use" in capsys.readouterr().err
     for arguments, sentence in [
         (["--output", folder], f"go on with it by --resume {folder}"),
-        (["--resume", folder, "--only", "stages"], "the set is what it is; leave --only out"),
+        (
+            ["--resume", folder, "--only", "stages"],
+            "--only is bottleneck in this set and cannot",
+        ),
         (["--resume", folder, "--lr", "0.5"], "--lr is 0.1 in this set and cannot become 0.5"),
         (["--resume", folder, "--epochs", "9"], "--epochs is 3 in this set and cannot become 9"),
         (["--resume", folder, "--seeds", "2"], "is a set of 4; it can only become more"),

@@ -123,6 +123,13 @@ def test_runs_by_name_give_the_same_numbers(trained, tmp_path):
     assert list(found["rows"]) == ["FCN-8s", "DeconvNet", "ensemble"]
     for each in found["networks"]:
         assert each["multiply_accumulates_per_image"] == 2 * each["multiply_accumulates"]
+    few = ["--proposals", "3", "--proposals-by", "sliding-windows", "--proposals-for", "deconvnet"]
+    assert main([*runs, *FAST, "-o", str(tmp_path), "--overwrite", "--no-crf", *few]) == 0
+    windows = {
+        each["name"]: each["multiply_accumulates_per_image"] // each["multiply_accumulates"]
+        for each in read(tmp_path)["networks"]
+    }
+    assert windows == {"FCN-8s": 1, "DeconvNet": 3}
 
 
 @pytest.mark.parametrize(
@@ -131,23 +138,46 @@ def test_runs_by_name_give_the_same_numbers(trained, tmp_path):
         (["RUN"], "is one network; name two at least, or none"),
         (["RUN", "RUN", "--epochs", "3"], "--epochs is about training, but the networks are"),
         (["RUN", "RUN", "--seeds", "1"], "--seeds is about training"),
-        (["--seeds", "1,x"], "--seeds is '1,x'; it must be different whole numbers"),
-        (["--seeds", "1,1"], "--seeds is '1,1'"),
+        (["RUN", "RUN"], "is named twice; a network cannot be compared with itself"),
         (["--networks", "fcn8s"], "--networks names 1; a comparison needs two at least"),
         (["--networks", "fcn8s", "fcn8s"], "two networks are called fcn8s"),
         (["--networks", "fcn8s", "none.toml"], "none.toml: No such file"),
         (["--no-crf", "--crf", "default"], "--crf is about the CRF that --no-crf leaves out"),
         (["--crf", "no.json"], "--crf is neither default"),
         (["--epochs", "-1"], "--epochs is -1; it must be >= 0"),
+        (
+            ["RUN", "OTHER", "--proposals", "3", "--proposals-for", "fcn16s"],
+            "--proposals-for names 'fcn16s', but what is loaded is fcn8s and deconvnet",
+        ),
         (["nowhere", "there"], "nowhere: no such run folder or checkpoint"),
     ],
 )
 def test_what_is_refused(trained, arguments, words, tmp_path, capsys):
-    run = str(trained[0] / "runs" / "fcn8s-0")
-    given = [run if each == "RUN" else each for each in arguments]
+    runs = {
+        "RUN": str(trained[0] / "runs" / "fcn8s-0"),
+        "OTHER": str(trained[0] / "runs" / "deconvnet-0"),
+    }
+    given = [runs.get(each, each) for each in arguments]
     assert main([*given, "-o", str(tmp_path / "new"), "-q"]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [("1,x", "'x' is not a whole number"), ("1,1", "1 is named twice"), ("", "'' names nothing")],
+)
+def test_seeds_that_are_none(seeds, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--seeds", seeds])
+    assert ended.value.code == 2
+    assert f"argument --seeds: {words}" in capsys.readouterr().err
+
+
+def test_a_report_does_not_go_into_a_run(trained, capsys):
+    runs = [str(trained[0] / "runs" / f"{name}-0") for name in ("fcn8s", "deconvnet")]
+    assert main([*runs, "-o", runs[1]]) == 2
+    assert f"--output {runs[1]} is the folder of RUN {runs[1]}, which" in capsys.readouterr().err
 
 
 def test_a_run_of_other_settings_is_left_alone(trained, capsys):

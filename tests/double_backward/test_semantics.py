@@ -362,3 +362,15 @@ def test_grad_without_a_graph_passes_a_checkpoint():
     x = leaf(1.0, 2.0)
     y = checkpoint(lambda x: x * x, x)
     assert numbers(*grad(y, x, np.ones(2))) == [[2.0, 4.0]]
+
+
+def test_a_broadcast_operand_that_is_summed_over_many_values():
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((2, 3, 17, 13))
+    b = Tensor(rng.standard_normal((3, 1, 1)), requires_grad=True)
+    y = (Tensor(x) * b * b).sum()
+    (first,) = grad(y, b, create_graph=True)
+    total = x.sum(axis=(0, 2, 3)).reshape(3, 1, 1)
+    np.testing.assert_allclose(first.data, 2 * total * b.data, rtol=1e-12)
+    (second,) = grad(first.sum(), b)
+    np.testing.assert_allclose(second.data, 2 * total, rtol=1e-12)

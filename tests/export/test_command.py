@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_networks import NETWORKS, Function, network
 
 from minideconv import functional as F
@@ -15,6 +16,7 @@ from minideconv.export import OPSET_VERSION, Preprocessing, export_onnx, listing
 from minideconv.export.__main__ import main
 from minideconv.export.onnx_model import OnnxModel, write_model
 from minideconv.interop import read_weights
+from minideconv.training.run.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.cpu
 TINY = [
@@ -48,6 +50,49 @@ def test_the_file_has_the_weights_of_the_checkpoint_bit_by_bit(run, tmp_path, ca
     for key, array in kept.items():
         assert found.arrays[key].dtype == array.dtype
         assert found.arrays[key].tobytes() == array.tobytes(), key
+
+
+def spoilt(run, path):
+    """Write the checkpoint with a NaN in two arrays."""
+    found = load_checkpoint(run / "checkpoints" / "last.npz")
+    for name in ("conv1_1.layer.weight", "conv1_2.layer.bias"):
+        found.model_state[name].flat[0] = np.nan
+    save_checkpoint(path, found)
+    return str(path)
+
+
+def test_weights_that_are_not_finite_are_written_only_if_asked_for(run, tmp_path, capsys):
+    from minideconv import weights
+
+    bad = spoilt(run, tmp_path / "bad.npz")
+    words = "conv1_1.layer.weight, conv1_2.layer.bias have values that are NaN or infinite"
+    onnx, tensors = tmp_path / "net.onnx", tmp_path / "net.safetensors"
+    for program, arguments, output in (
+        (main, [bad, "--onnx", str(onnx)], onnx),
+        (weights.main, ["convert", bad, str(tensors)], tensors),
+    ):
+        assert program(arguments) == 1
+        assert f"bad.npz: {words}; give --allow-non-finite" in capsys.readouterr().err
+        assert not output.exists()
+        assert program([*arguments, "--allow-non-finite"]) == 0
+        assert np.isnan(state_of(output)["conv1_1.layer.weight"]).sum() == 1
+    net = nn.Sequential(nn.Conv2d(3, 2, 1))
+    net.arrays()["0.weight"].flat[0] = np.inf
+    with pytest.raises(CheckpointError, match=r"^export: 0\.weight has values that are NaN or inf"):
+        export_onnx(net, tmp_path / "n.onnx", 8)
+    export_onnx(net, tmp_path / "n.onnx", 8, allow_non_finite=True)
+
+
+def test_no_program_uses_weights_that_are_not_finite(run, tmp_path, capsys):
+    """Their masks would be of one class, and say nothing of why."""
+    from minideconv import evaluate, predict
+
+    bad = spoilt(run, tmp_path / "bad.npz")
+    Image.new("RGB", (20, 20)).save(tmp_path / "p.png")
+    given = [bad, str(tmp_path / "p.png"), "-o", str(tmp_path / "o"), "--device", "cpu"]
+    for program, arguments in ((predict, given), (evaluate, [bad, "--device", "cpu"])):
+        assert program.main(arguments) == 1
+        assert "have values that are NaN or infinite\n" in capsys.readouterr().err
 
 
 def test_safetensors_of_a_checkpoint_too(run, tmp_path):
@@ -86,6 +131,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(run, tmp_path):
         (["RUN", "--onnx", "there.onnx"], 2, "--overwrite"),
         (["RUN/checkpoints/best.npz", "--onnx", "RUN/checkpoints/best.npz"], 2, "overwritten"),
         (["RUN", "--onnx", "n.onnx", "--size", "8"], 2, "does not accept images of shape (1, 3, 8"),
+        (["RUN", "--onnx", "n.onnx", "--size", "10000000"], 2, "--size 10000000 needs about "),
         (["RUN", "--onnx", "n.onnx", "--check", "no.jpg"], 1, "no.jpg does not exist"),
         (["broken.npz", "--onnx", "n.onnx"], 1, "broken.npz cannot be read"),
     ],

@@ -198,18 +198,28 @@ def test_the_table_and_the_picture_show_all_values():
         }
     )
     table = markdown(found)
-    assert "| 10 | random weights | 3 | 0.120 ± 0.028 | reference |  |" in table
-    row = "|  | what-where auto-encoder | 3 | 0.170 ± 0.028 | +0.050 [+0.030, +0.070] | 2 of 2 |"
-    assert row in table
-    assert "| diverged in 2 of 2 |" in table
+    assert "| 10 | random weights | 3 | 0.120 ± 0.028 | 0.100, 0.140 | reference |  |" in table
+    shown = "0.170 ± 0.028 | 0.150, 0.190 | +0.050 [+0.030, +0.070] | 2 of 2 |"
+    assert f"|  | what-where auto-encoder | 3 | {shown}" in table
+    assert "| diverged in 2 of 2 |  |" in table
+    decided = "Decided (the interval leaves 0 out): 2 of 2 differences."
+    assert f"{decided} If no start made a difference" in table
+    assert "by chance in 10 % of such experiments.\n\n- what-where" in table
     assert table.endswith("\n- what-where auto-encoder: better with 10, 50 labels\n")
-    for half, mean, words in (
-        (0.06, 0.05, "not told apart from random weights with 10 labels; better with 50 labels"),
-        (0.02, -0.05, "worse with 10 labels; better with 50 labels"),
-        (None, 0.05, "better with 50 labels"),  # a single seed
+    for half, mean, words, counts in (
+        (
+            0.06,
+            0.05,
+            "not told apart from random weights with 10 labels; better with 50 labels",
+            "1 of 2",
+        ),
+        (0.02, -0.05, "worse with 10 labels; better with 50 labels", "2 of 2"),
+        (None, 0.05, "better with 50 labels", "1 of 1"),  # a single seed
     ):
         found["results"][0]["starts"]["swwae"]["difference"] |= {"half_width": half, "mean": mean}
-        assert markdown(found).endswith(f"\n- what-where auto-encoder: {words}\n")
+        table = markdown(found)
+        assert table.endswith(f"\n- what-where auto-encoder: {words}\n")
+        assert f"leaves 0 out): {counts} differences." in table
     picture = ElementTree.fromstring(draw(found))
     space = "{http://www.w3.org/2000/svg}"
     dots = [(float(d.get("cx")), float(d.get("cy"))) for d in picture.iter(f"{space}circle")]
@@ -231,7 +241,7 @@ def test_the_picture_of_nothing_yet():
     ("arguments", "sentence"),
     [
         (["--seeds", "1"], "seeds is 1; a spread over seeds needs at least 2"),
-        (["--labels", "3", "3"], "labels are (3, 3); they must be different, and at least 1"),
+        (["--labels", "3", "3"], "argument --labels: 3 is named twice; name each once"),
         (["--labels", "7000"], "labels: 7000 images are asked for, but shapes train has 6000"),
         (["--epoch-steps", "0"], "epoch_steps is 0; it must be the updates of an epoch"),
         (["--starts", "magic"], "invalid choice: 'magic'"),
@@ -258,9 +268,9 @@ def test_a_folder_that_is_taken(tmp_path, capsys):
     assert run(*TINY, "--fc", "4", "--starts", "random", "--output", folder, "-q") == 0
     for arguments, sentence in [
         (["--output", folder], f"go on with it by --resume {folder}"),
-        (["--resume", folder, "--labels", "3"], "the set is what it is; leave --labels out"),
-        (["--resume", folder, "--lr", "0.5"], "--lr cannot change in a set"),
-        (["--resume", folder, "--epochs", "9"], "--epochs cannot change in a set"),
+        (["--resume", folder, "--labels", "3"], "--labels is 2 4 in this set and cannot become 3"),
+        (["--resume", folder, "--lr", "0.5"], "--lr is 0.002 in this set and cannot become 0.5"),
+        (["--resume", folder, "--epochs", "9"], "--epochs is 1 in this set and cannot become 9"),
     ]:
         assert run(*arguments) == 2
         assert sentence in capsys.readouterr().err
@@ -271,5 +281,7 @@ def test_a_folder_that_is_taken(tmp_path, capsys):
 
 @pytest.mark.cpu  # of no device
 def test_a_start_that_is_not_known():
+    with pytest.raises(UsageError, match="starts are random, random; they must be different"):
+        FewLabels(TrainConfig(epoch_steps=1), PretextSettings(), (1,), ("random", "random"), 2)
     with pytest.raises(UsageError, match="starts: 'x' is not known; there are random, autoencoder"):
         FewLabels(TrainConfig(epoch_steps=1), PretextSettings(), (1,), ("x",), 2)

@@ -181,6 +181,8 @@ def test_corruption_is_for_training_alone():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: SWWAE(input_weight=0, middle_weight=0), "the loss would always be 0"),
+        (lambda: SWWAE(input_weight=0, stages=1), "the loss would always be 0"),
         (lambda: SWWAE(stages=6), "SWWAE: stages is 6; it must be in 1..5"),
         (lambda: SWWAE(stages=3, input_size=(7, 9)), r"input_size is \(7, 9\); 3 poolings halve"),
         (lambda: SWWAE(width=0), "SWWAE: width is 0"),

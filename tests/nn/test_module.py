@@ -154,3 +154,52 @@ def test_printing_shows_the_outline():
     assert "(first): Sequential(" in text
     assert "    (0): Conv2d(2, 3, kernel_size=(1, 2), stride=1, padding=0)" in text
     assert len(nn.Sequential(ReLU(), ReLU())) == 2
+
+
+def test_without_strict_what_fits_is_loaded_and_the_rest_is_named():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    before = net.state_dict()
+    state = {name: a + 1 for name, a in before.items() if name != "1.bias"}
+    found = net.load_state_dict({**state, "2.weight": np.zeros(3)}, strict=False)
+    assert found.missing_keys == ["1.bias"]
+    assert found.unexpected_keys == ["2.weight"]
+    after = net.state_dict()
+    assert (after["1.bias"] == before["1.bias"]).all()
+    assert all((after[name] == array).all() for name, array in state.items())
+    with pytest.raises(ValueError, match="1 missing, 1 unknown"):
+        net.load_state_dict({**state, "2.weight": np.zeros(3)})
+    assert net.load_state_dict(before) == ([], [])
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_state_that_fails_half_way_changes_nothing(strict):
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    before = net.state_dict()
+    better = {name: array + 1 for name, array in before.items()}
+
+    class Corrupt(dict):
+        def __getitem__(self, name):
+            if name == "1.bias":
+                raise OSError("the file ends here")
+            return super().__getitem__(name)
+
+    wrong = [
+        ({**better, "1.bias": np.zeros(7)}, ValueError),
+        ({**better, "1.bias": np.array(["a"])}, TypeError),
+        ({**better, "1.bias": np.zeros(1, complex)}, TypeError),
+        (Corrupt(better), OSError),
+        ({**better, "1.bias": np.array([1e300])}, FloatingPointError),  # under errstate(raise)
+    ]
+    for state, error in wrong:
+        with np.errstate(all="raise"), pytest.raises(error):
+            net.load_state_dict(state, strict=strict)
+        now = net.state_dict()
+        assert all((now[name] == before[name]).all() for name in before)
+
+
+def test_apply_visits_every_module_once_the_inner_ones_first():
+    shared = nn.ReLU()
+    net = nn.Sequential(nn.Sequential(nn.Linear(1, 1), shared), shared)
+    seen = []
+    assert net.apply(seen.append) is net
+    assert seen == [net[0][0], shared, net[0], net]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minideconv
 from minideconv import Tensor, grad, nn, no_grad, optim
 from minideconv import functional as F
 from minideconv.autograd import checkpoint, elementwise, shapes
@@ -43,6 +44,17 @@ def test_the_table_is_read_whole():
 def test_both_names_exist(theirs, ours, remark):
     assert named(theirs) is not None
     assert named(ours) is not None
+
+
+METHODS = PAGE[PAGE.index("<!-- methods -->") : PAGE.index("<!-- end of methods -->")]
+
+
+def test_the_methods_that_are_named_are_there_on_both_sides(torch):
+    names = re.findall(r"`(\w+)`", METHODS.partition("|---|")[2])
+    assert len(names) > 60
+    for name in names:
+        assert hasattr(torch.Tensor, name) or hasattr(torch, name), name
+        assert hasattr(Tensor, name) or hasattr(minideconv, name), name
 
 
 def values(*shape, seed=0):
@@ -248,9 +260,9 @@ CASES = {
             else torch.utils.checkpoint.checkpoint(lambda x: (x * x).exp(), x, use_reentrant=False)
         ).sum()
     ),
-    "autograd.shapes.concatenate": stacked("concatenate", "cat"),
-    "autograd.shapes.stack": stacked("stack", "stack"),
-    "autograd.elementwise.where": lambda torch: (
+    "cat": stacked("concatenate", "cat"),
+    "stack": stacked("stack", "stack"),
+    "where": lambda torch: (
         elementwise.where(X > 0, Tensor(X), 2.0).numpy(),
         torch.where(torch.tensor(X) > 0, torch.tensor(X), 2.0).numpy(),
     ),
@@ -258,12 +270,12 @@ CASES = {
         Tensor(X).clip(-0.5, 0.2).numpy(),
         torch.clamp(torch.tensor(X), -0.5, 0.2).numpy(),
     ),
-    "Tensor.transpose": lambda torch: (
-        Tensor(X).transpose(0, 2, 3, 1).numpy(),
+    "Tensor.permute": lambda torch: (
+        Tensor(X).permute(0, 2, 3, 1).numpy(),
         torch.tensor(X).permute(0, 2, 3, 1).numpy(),
     ),
-    "Tensor.broadcast_to": lambda torch: (
-        Tensor(X[:, :1]).broadcast_to(X.shape).numpy(),
+    "Tensor.expand": lambda torch: (
+        Tensor(X[:, :1]).expand(X.shape).numpy(),
         torch.tensor(X[:, :1]).expand(X.shape).numpy(),
     ),
     "Tensor.max": lambda torch: (

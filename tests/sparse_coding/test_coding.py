@@ -204,6 +204,7 @@ def test_images_of_one_pixel_and_of_nothing_but_zeros():
         ({"images": np.ones((1, 1, 0, 3))}, "none of them empty"),
         ({"images": np.full((1, 1, 5, 5), np.nan)}, "the images hold NaN or infinity"),
         ({"images": np.full((1, 1, 5, 5), np.inf)}, "all must be finite"),
+        ({"images": np.full((1, 1, 5, 5), -1e300)}, r"the images hold values up to 1e\+300; in fl"),
         ({"images": np.ones((1, 1, 5, 5), int)}, "images have dtype int64; it must be float32"),
         ({"images": np.ones((1, 1, 5, 2))}, "3x4 are larger than the image, which is 5x2"),
         ({"images": np.ones((1, 1, 1, 1))}, "larger than the image, which is 1x1"),

@@ -165,7 +165,10 @@ def test_more_steps_and_what_cannot_change(learnt, tmp_path, capsys):
     assert "filters are more oriented than 95 % of random ones" in out
     for arguments, sentence in [
         (["--steps", 5], "--steps is 5, and"),
-        (["--filters", 9], "--filters is what it is; start a new dictionary"),
+        (
+            ["--filters", 9],
+            "--filters is 4 in this dictionary and cannot become 9; start a new one",
+        ),
         (["-o", tmp_path / "e"], "leave --output out"),
     ]:
         code, _, err = run(capsys, "learn", "--resume", d, *arguments)
@@ -306,15 +309,13 @@ def test_bad_pictures_are_named(learnt, tmp_path, capsys, kind):
         (["learn", "PICTURES", "--sparsity", "0"], 2, "--sparsity is 0.0; it must be > 0"),
         (["learn", "PICTURES", "--sparsity", "nan"], 2, "--sparsity is nan; it must be finite"),
         (["learn", "PICTURES", "--learner", "sgd"], 2, "it must be one of batch, online"),
-        (["learn", "PICTURES", "-o", "DICTIONARY"], 2, "holds dictionary.npz, dictionary.png"),
+        (["learn", "PICTURES", "-o", "DICTIONARY"], 2, "holds a dictionary already; go on with it"),
         (["code", "EMPTY", "--dictionary", "DICTIONARY"], 1, "holds no picture"),
         (["code", "MISSING", "--dictionary", "DICTIONARY"], 2, "does not exist; name a folder"),
         (["code", "PICTURES", "--dictionary", "MISSING"], 1, "does not exist"),
         (["code", "PICTURES", "--dictionary", "PICTURES/p0.png"], 1, "it is not an .npz file"),
         (["inpaint", "PICTURES", "--dictionary", "DICTIONARY", "--missing", "0.1", "--method",
           "fista"], 2, "inpaint by admm"),
-        (["denoise", "PICTURES", "--dictionary", "DICTIONARY", "--sigma", "5", "--seed", "-1"], 2,
-         "--seed is -1; it must be >= 0"),
     ],
 )  # fmt: skip
 def test_mistakes(learnt, tmp_path, capsys, monkeypatch, arguments, code, sentence):
@@ -335,8 +336,27 @@ def test_mistakes(learnt, tmp_path, capsys, monkeypatch, arguments, code, senten
         (["denoise", "x", "--dictionary", "d"], "--sigma"),
         (["denoise", "x", "--dictionary", "d", "--sigma", "-3"], "'-3' is not a number above 0"),
         (["denoise", "x", "--dictionary", "d", "--sigma", "nan"], "'nan' is not a number above 0"),
+        (
+            ["denoise", "x", "--dictionary", "d", "--sigma", "5", "--seed", "-1"],
+            "--seed: '-1' is not a whole number >= 0",
+        ),
         (["inpaint", "x", "--dictionary", "d"], "one of the arguments --missing --masks"),
-        (["inpaint", "x", "--dictionary", "d", "--missing", "1"], "'1' is not a share between"),
+        (
+            ["inpaint", "x", "--dictionary", "d", "--missing", "1"],
+            "'1' is not a share above 0 and b",
+        ),
+        (
+            ["inpaint", "x", "--dictionary", "d", "--missing", "0"],
+            "is not a share above 0 and below 1",
+        ),
+        (
+            ["denoise", "x", "--dictionary", "d", "--sigma", "1e300"],
+            "a number above 0 and at most 1e+06",
+        ),
+        (
+            ["denoise", "x", "--dictionary", "d", "--sigma", "9", "--seed", "-1"],
+            "'-1' is not a whole",
+        ),
         (["code", "x"], "--dictionary"),
     ],
 )
@@ -356,7 +376,92 @@ def test_a_dictionary_with_nan_is_refused(learnt, tmp_path, capsys):
     save_dictionary(tmp_path / "bad.npz", filters, found.header, {})
     code, _, err = run(capsys, "code", learnt / "pictures", "--dictionary", tmp_path / "bad.npz")
     assert (code, err.count("\n")) == (1, 1)
-    assert "that are not all finite numbers" in err
+    assert "its filters are not all finite" in err
+
+
+@pytest.mark.parametrize(
+    ("filters", "wrong"),
+    [
+        (np.zeros((4, 2, 3, 3), np.float32), "have shape (4, 2, 3, 3), and its settings say (4, 1"),
+        (np.zeros((4, 1, 3, 2), np.float32), "have shape (4, 1, 3, 2)"),
+        (np.zeros((4, 1, 3), np.float32), "have shape (4, 1, 3)"),
+        (np.zeros((4, 1, 3, 3)), "are float64, and its settings say float32"),
+        (np.full((4, 1, 3, 3), "a"), "are <U1, and its settings say float32"),
+        (np.zeros((4, 1, 3, 3), np.complex64), "are complex64"),
+        (np.full((4, 1, 3, 3), 1e20, np.float32), "have a norm above 1"),
+        (np.full((4, 1, 3, 3), 0.4, np.float32), "have a norm above 1"),
+    ],
+)
+def test_filters_that_no_dictionary_has(learnt, tmp_path, capsys, filters, wrong):
+    from minideconv.sparse_coding.dictionary_file import save_dictionary
+
+    header = load_dictionary(learnt / "d").header
+    save_dictionary(tmp_path / "bad.npz", filters, header, {})
+    out = tmp_path / "out"
+    code, _, err = run(
+        capsys, "code", learnt / "pictures", "--dictionary", tmp_path / "bad.npz", "-o", out
+    )
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"its filters {wrong}" in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("key", ["state", "rho"])
+def test_a_state_that_is_damaged(learnt, tmp_path, capsys, key):
+    from minideconv.sparse_coding.dictionary_file import save_dictionary
+
+    found = load_dictionary(learnt / "d" / "state.npz")
+    maps = found.state["learner"]["maps"]
+    maps[key] = maps["state"][:1] if key == "state" else "x"
+    save_dictionary(tmp_path / "state.npz", found.model_state["filters"], found.header, found.state)
+    code, _, err = run(capsys, "learn", "--resume", tmp_path, "--steps", 9, "--device", "cpu")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "does not fit its settings" in err
+
+
+def test_a_dictionary_that_is_there_is_gone_on_with(learnt, tmp_path, capsys):
+    """The command that learns has no --overwrite, and recommends none."""
+    code, _, err = run(capsys, "learn", learnt / "pictures", "-o", learnt / "d", *SMALL)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"go on with it by --resume {learnt / 'd'}, or choose another --output" in err
+    (tmp_path / "dictionary.png").touch()
+    code, _, err = run(capsys, "learn", learnt / "pictures", "-o", tmp_path, *SMALL)
+    assert code == 2
+    assert err.endswith("holds dictionary.png already; choose another --output\n")
+
+
+@pytest.mark.parametrize("command", ["learn", "code", "denoise", "inpaint"])
+def test_pictures_are_not_written_where_pictures_are_read(learnt, tmp_path, capsys, command):
+    pictures = learnt / "pictures"
+    (tmp_path / "link").symlink_to(pictures)
+    before = sorted(pictures.iterdir())
+    more = {"denoise": ["--sigma", "9"], "inpaint": ["--masks", tmp_path]}.get(command, [])
+    use = [] if command == "learn" else ["--dictionary", learnt / "d"]
+    code, _, err = run(capsys, command, pictures, "-o", tmp_path / "link", *use, *more)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is the folder of FOLDER, which is read" in err
+    if command == "inpaint":
+        code, _, err = run(capsys, command, pictures, "-o", tmp_path, *use, *more)
+        assert code == 2
+        assert "is the folder of --masks, which is read" in err
+    assert sorted(pictures.iterdir()) == before
+
+
+def test_what_no_memory_holds_is_refused_at_once(learnt, tmp_path, capsys, monkeypatch):
+    given = ["--filters", 10**9, "--filter-size", 3, "--crop", 16, "--device", "cpu"]
+    code, _, err = run(capsys, "learn", learnt / "pictures", "-o", tmp_path / "d", *given)
+    assert (code, err.count("\n")) == (2, 1)
+    # Of maps alone: 10^9 filters, 16 x 16 pixels, 3 photographs, 4 bytes, 7 copies.
+    assert (
+        "--filters 1000000000 with --crop 16 and 3 photographs at once needs about 19.56 TiB" in err
+    )
+    monkeypatch.setattr("minideconv.training.enough_memory.machine_memory", lambda: 40_000)
+    code, _, err = run(
+        capsys, "code", learnt / "pictures", "--dictionary", learnt / "d", "-o", tmp_path,
+        "--device", "cpu",
+    )  # fmt: skip
+    assert code == 1
+    assert err.count("with 4 filters needs about 0 MiB, and this machine has 0 MiB") == 3
 
 
 def test_a_run_does_not_depend_on_the_number_of_threads(tmp_path):

@@ -195,6 +195,7 @@ def test_photographs_need_no_mask(tmp_path):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
+        (["--model=swwae", "--stage=both"], "--stage is 'both'; with the task autoencode it must"),
         (["--model=swwae", "--stage=1"], "--stage is '1'; with the task autoencode it must be"),
         (["--model=swwae", "--depth=5"], "5 poolings halve it 5 times, so both sides must be at"),
         (["--model=autoencoder", "--middle-weight=1"], "--middle-weight is an option of swwae"),

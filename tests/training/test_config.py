@@ -167,8 +167,9 @@ def test_what_is_found_out_later_names_arguments_too():
     with pytest.raises(SettingError, match=r"^data_root /no/such: ") as caught:
         Segmentation.dataset(TrainConfig(data="voc", data_root="/no/such"), "train")
     assert caught.value.as_options.startswith("--data-root /no/such: ")
-    with pytest.raises(SettingError, match=r"^model fcn8s: FCN8s: stages is 2"):
+    with pytest.raises(SettingError, match=r"^depth is 2; with model fcn8s it") as caught:
         build.model(TrainConfig(model="fcn8s", depth=2), 3)
+    assert caught.value.as_options == "--depth is 2; with --model fcn8s it must be in 3..5"
     with (
         pytest.raises(SettingError, match=r"^precision bf16 is for a GPU"),
         computing(as_device("cpu"), 1, None, "bf16"),

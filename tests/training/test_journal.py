@@ -60,6 +60,17 @@ def test_the_best_is_the_first_of_equals(journal, shown):
     assert "best so far" not in shown[2]
 
 
+def test_the_epoch_of_a_step_that_is_not_finite(journal):
+    """Its epoch is over when its weights are saved: the next one may not exist."""
+    journal.progress.step = journal.progress.epoch_step = 4
+    assert "at step 4 (epoch 1) with" in str(journal.not_finite("a value", 4, 0.1))
+    assert "at step 5 (epoch 1) with" in str(journal.not_finite("the loss", 5, 0.1))
+    journal.progress.step = 5
+    journal.finish_epoch(stage(), journal.epoch_line(stage(), {}))
+    assert "at step 5 (epoch 1) with" in str(journal.not_finite("a value", 5, 0.1))
+    assert "at step 6 (epoch 2) with" in str(journal.not_finite("the loss", 6, 0.1))
+
+
 @pytest.mark.parametrize(("before", "best"), [(-1.0, None), (0.0, 0.0), (0.7, 0.7)])
 def test_the_progress_of_an_old_checkpoint(before, best):
     values = {"epoch": 2, "step": 9, "best_mean_iou": before, "best_epoch": 1}

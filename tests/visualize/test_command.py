@@ -230,6 +230,38 @@ def test_layers_and_units_that_are_not_there(runs, weights, photographs, tmp_pat
             "saliency", net, image, "--methods", "guided,magic")  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["units", "n", "i", "--layer", "a", "--units="], "--units: '' names nothing"),
+        (["units", "n", "i", "--layer", "a", "--units", "3,3"], "--units: 3 is named twice"),
+        (["units", "n", "i", "--layer", "a", "--units", "3,,4"], "--units: '3,,4' names nothing"),
+        (["units", "n", "i", "--layer", "a", "--units", "x"], "'x' is not a whole number >= 0"),
+        (["activations", "n", "i", "--layers", ""], "--layers: '' names nothing"),
+        (["saliency", "n", "i", "--methods", " "], "--methods: ' ' names nothing"),
+        (["saliency", "n", "i", "--methods", "guided,guided"], "guided is named twice"),
+    ],
+)
+def test_lists_that_name_nothing_or_one_thing_twice(capsys, arguments, words):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_size_that_no_memory_holds(runs, photographs, tmp_path, capsys):
+    # 32 x 32 pixels give 8 maps of 32 x 32 in the first two layers alone, of 4 bytes each.
+    mistake(capsys, tmp_path, 2, r"--size 10000000 needs about \d+\.\d\d TiB, and this machine has",
+            "units", runs / "deconvnet", photographs / "00.png", "--layer", "conv1_1",
+            "--size", 10_000_000)  # fmt: skip
+
+
+def test_the_photographs_folder_is_not_written_to(runs, photographs, capsys):
+    code = run("top9", runs / "deconvnet", photographs, "--layer", "conv1_1", "-o", photographs)
+    assert code == 2
+    assert f"--output-dir {photographs} is the folder of FOLDER, which" in capsys.readouterr().err
+
+
 def test_pictures_that_show_nothing(runs, photographs, tmp_path, capsys):
     net, small = runs / "deconvnet", tmp_path / "pixel.png"
     Image.new("RGB", (1, 1), "red").save(small)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from minideconv.errors import UsageError
 from minideconv.segmentation.crf import METHODS, NORMALIZATIONS, PRESETS, DenseCRF
@@ -36,6 +37,12 @@ class SegmentationInference(InferenceSettings):
     )
     proposals: int | None = setting(
         None, "look at N windows that may hold objects [at the whole image]", **AT_LEAST_1
+    )
+    proposals_for: str | None = setting(
+        None,
+        "which of several networks look at them, by --model's names; the others look at the whole "
+        "image [all]",
+        metavar="MODEL,...",
     )
     proposals_by: str = setting("edge-boxes", "who proposes windows", choices=PROPOSERS)
     proposals_join: str = setting("max", "how the windows' scores become one map", choices=JOINS)
@@ -79,10 +86,44 @@ class SegmentationInference(InferenceSettings):
     def check(self) -> None:
         """Refuse scales that are no sizes, and details of what is not asked for."""
         self.sizes(1)
+        self._proposals_for()
         for wanted in ("proposals", "crf"):
             given = [name for name in self.given() if name.startswith(f"{wanted}_")]
             if given and getattr(self, wanted) is None:
                 raise _without(wanted, given[0], getattr(self, given[0]))
+
+    def _proposals_for(self) -> list[str]:
+        """Return the models that look at proposals; empty: all of them."""
+        if self.proposals_for is None:
+            return []
+        found = [name.strip() for name in self.proposals_for.split(",")]
+        if "" in found or len(set(found)) < len(found):
+            raise refusal(
+                lambda name: (
+                    f"{name('proposals_for')} is {self.proposals_for!r}; it must be different names"
+                    " of models with commas between them, such as deconvnet"
+                )
+            )
+        return found
+
+    def for_network(self, model: str) -> Self:
+        """Return the settings without proposals, if these are for other models."""
+        wanted = self._proposals_for()
+        if not wanted or model in wanted:
+            return self
+        settings = self.settings()
+        about = [name for name in settings if name.startswith("proposals")]
+        return dataclasses.replace(self, **{name: settings[name].default for name in about})
+
+    def check_networks(self, models: Sequence[str]) -> None:
+        """Refuse proposals for models that are not among the networks."""
+        if unknown := [each for each in self._proposals_for() if each not in models]:
+            there = " and ".join(dict.fromkeys(models))
+            raise refusal(
+                lambda name: (
+                    f"{name('proposals_for')} names {unknown[0]!r}, but what is loaded is {there}"
+                )
+            )
 
     def sizes(self, input_size: int) -> list[int]:
         """Return the input sizes at which the network looks, in pixels.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minideconv.errors import DataError, UsageError
 from minideconv.files.atomic import replace_file
-from minideconv.files.outputs import check_outputs
+from minideconv.files.outputs import check_outputs, refuse_same_folder
 
 __all__ = ["MaskFiles", "masks_folder"]
 
@@ -38,6 +38,8 @@ class MaskFiles:
         Whether masks that exist may be replaced.
     read : iterable of Path
         Files that must not be written over.
+    folders : mapping of str to Path
+        Folders that are read, by what names them; none of them is written to.
 
     Raises
     ------
@@ -52,10 +54,12 @@ class MaskFiles:
         names: Mapping[int, str],
         overwrite: bool,
         read: Iterable[Path] = (),
+        folders: Mapping[str, Path] | None = None,
     ) -> None:
         self.folder = root / masks_folder(split)
         self._paths = {index: self.folder / f"{name}.png" for index, name in names.items()}
         every = list(self._paths.values())
+        refuse_same_folder("--save-masks", self.folder, folders or {})
         check_outputs(every, self.folder, overwrite, list(read), "--save-masks")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -35,9 +35,12 @@ __all__ = [
     "FORMAT_VERSION",
     "Checkpoint",
     "check_model_state",
+    "check_run_header",
+    "check_run_state",
     "find_checkpoint",
     "load_checkpoint",
     "read_header",
+    "read_run_header",
     "save_checkpoint",
 ]
 
@@ -111,6 +114,52 @@ def read_header(path: str | Path) -> dict[str, Any]:
     """Return a checkpoint's header without reading its arrays."""
     with _open(Path(path)) as (header, _archive):
         return header
+
+
+def read_run_header(path: str | Path) -> dict[str, Any]:
+    """Return the header of a checkpoint that a training run wrote.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_checkpoint`, or if another program wrote it.
+    """
+    header = read_header(path)
+    check_run_header(header, path)
+    return header
+
+
+def check_run_header(header: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse a header that does not describe a training run.
+
+    Raises
+    ------
+    CheckpointError
+        One sentence with what is not there.
+    """
+    for name in ("model", "config", "progress"):
+        if not isinstance(header.get(name), dict):
+            kind = header.get("kind")
+            what = f", it is about {kind}" if isinstance(kind, str) else ""
+            raise CheckpointError(
+                f"checkpoint {path} is not of a training run: its header has no {name!r}{what}"
+            )
+
+
+def check_run_state(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Refuse a checkpoint from which a training run cannot go on.
+
+    Raises
+    ------
+    CheckpointError
+        One sentence with what is not there.
+    """
+    check_run_header(checkpoint.header, path)
+    for name in ("stage", "random"):
+        if not isinstance(checkpoint.state.get(name), dict):
+            raise CheckpointError(
+                f"checkpoint {path} can be used, but not gone on from: no {name!r} is in its state"
+            )
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

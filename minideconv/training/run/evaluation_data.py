@@ -8,6 +8,7 @@ from typing import Any
 from minideconv.errors import UsageError
 from minideconv.tasks import Trained
 from minideconv.training.config import TrainConfig
+from minideconv.training.run.checkpoint import check_run_header
 
 __all__ = ["evaluation_data"]
 
@@ -35,7 +36,10 @@ def evaluation_data(
     ------
     UsageError
         If there is no such data, or the network was trained for something else.
+    CheckpointError
+        If its checkpoint is not of a training run, and so does not say on which data.
     """
+    check_run_header(trained.header, trained.path)
     own = trained.header["config"]
     config = TrainConfig.from_dict({**own, **changes})
     split = split or config.val_split

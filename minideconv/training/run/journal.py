@@ -146,12 +146,14 @@ class Journal:
 
     def not_finite(self, what: str, step: int, lr: float) -> MinideconvError:
         """Return the error for a number that is not finite, first seen in `step`."""
+        done = step <= self.progress.step and self.progress.epoch_step == 0  # its epoch is over
+        epoch = self.progress.epoch + (not done)
         kept = ""
         if self.run is not None and self.run.last.exists():
             kept = f"; the last good checkpoint is {self.run.last}"
         return refusal(
             lambda name: (
-                f"{what} stopped being finite at step {step} (epoch {self.progress.epoch + 1}) "
+                f"{what} stopped being finite at step {step} (epoch {epoch}) "
                 f"with learning rate {lr:.3g}: try a lower {name('lr')}, a longer "
                 f"{name('warmup')} or {name('clip_grad')} 1{kept}"
             ),

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minideconv import models
-from minideconv.backend import Device, get_xp
-from minideconv.errors import CheckpointError, UsageError
+from minideconv.backend import Device
+from minideconv.errors import UsageError
 from minideconv.interop import match, read_weights
+from minideconv.interop.finite import check_finite
 from minideconv.interop.fitting import to_input
 from minideconv.interop.known import KNOWN, cache_folder, fetch, recognise
+from minideconv.settings.setting import refusal
+from minideconv.training.enough_memory import check_network_memory
 from minideconv.training.pretrained import normalization_for
 from minideconv.training.run.checkpoint import find_checkpoint
 from minideconv.training.run.trained import load_network
@@ -56,13 +59,12 @@ def load_subject(
     else:
         path = find_checkpoint(name, which)
     subject = _of_checkpoint(path, device) if path.suffix == ".npz" else _of_weights(path, device)
-    for key, array in subject.network.arrays().items():
-        if not bool(get_xp(array).isfinite(array).all()):
-            raise CheckpointError(f"{path}: {key} has values that are NaN or infinite")
+    check_finite(subject.network.arrays(), str(path))
     if size is not None:
         least = max(getattr(subject.network, "input_size", (1, 1)))
         if size < least:
-            raise UsageError(f"--size is {size}; {path} needs at least {least}")
+            raise refusal(lambda name: f"{name('size')} is {size}; {path} needs at least {least}")
+        check_network_memory(subject.network, subject.input_size, (size, size), device)
         subject = dataclasses.replace(subject, input_size=size)
     return subject
 

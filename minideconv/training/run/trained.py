@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minideconv import models, tasks
 from minideconv.backend import Device, as_device, describe_device
 from minideconv.errors import CheckpointError, UsageError
+from minideconv.interop.finite import check_finite
 from minideconv.nn import Module
 from minideconv.tasks import Task, Trained
 from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
 
-__all__ = ["load_network", "load_trained"]
+__all__ = ["load_alone", "load_network", "load_trained"]
 
 
 def load_trained(
@@ -49,7 +51,7 @@ def load_trained(
         If the device is not there.
     UsageError
         If the network's task is not registered, a setting is not the task's or not legal, or the
-        networks of an ensemble do not fit together.
+        networks of an ensemble do not fit together or are not different.
 
     Examples
     --------
@@ -58,30 +60,65 @@ def load_trained(
         trained = load_trained("runs/shapes-1")
         labels = trained.predictor.labels(image)
     """
+    first = load_alone(path, device, prefer, batch_size, **inference)
+    paths = [first.path, *(find_checkpoint(each, prefer) for each in ensemble)]
+    files = [each.resolve() for each in paths]
+    for each, file in zip(paths[1:], files[1:], strict=True):
+        if files.count(file) > 1:
+            raise UsageError(f"{each} is in the ensemble twice; name each network once")
+    others = [
+        load_alone(each, device, prefer, batch_size, like=first.task, **inference)
+        for each in ensemble
+    ]
+    networks = (first, *others)
+    settings = first.inference
+    settings.check_networks([each.header["model"]["name"] for each in networks])
+    predictor = first.task.combined([each.predictor for each in networks], settings)
+    return replace(first, predictor=predictor, others=tuple(each.path for each in others))
+
+
+def load_alone(
+    path: str | Path,
+    device: Device | str = "cpu",
+    prefer: str = "best",
+    batch_size: int = 16,
+    like: Task | None = None,
+    **inference: Any,
+) -> Trained:
+    """Load one checkpoint of several to which the same settings of inference are given.
+
+    Its predictor applies the network as these settings ask of its model, and leaves out what
+    follows the networks: how they are joined, and what refines the result.
+
+    Parameters
+    ----------
+    path, device, prefer, batch_size, inference
+        See `load_trained`, for what is raised as well.
+    like : Task, optional
+        The task with whose networks this one shall be joined.
+    """
     found_device = as_device(device)
     found = find_checkpoint(path, prefer)
     task, network, header = load_network(found, found_device)
+    if like is not None and (wrong := like.ensemble_mismatch(task)):
+        raise UsageError(f"{found} {wrong}")
     settings = tasks.inference_of(type(task), inference)
-    predictors = [task.predictor(network, int(header["input_size"]), settings, batch_size)]
-    others = tuple(find_checkpoint(each, prefer) for each in ensemble)
-    for other in others:
-        its_task, its_network, its_header = load_network(other, found_device)
-        if wrong := task.ensemble_mismatch(its_task):
-            raise UsageError(f"{other} {wrong}")
-        size = int(its_header["input_size"])
-        predictors.append(its_task.predictor(its_network, size, settings, batch_size))
-    predictor = task.combined(predictors, settings)
+    own = settings.for_network(header["model"]["name"])
+    predictor = task.predictor(network, int(header["input_size"]), own, batch_size)
     name = describe_device(device, found_device)
-    return task.trained(found, task, predictor, header, found_device, name, settings, others)
+    return task.trained(found, task, predictor, header, found_device, name, settings)
 
 
-def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, Any]]:
+def load_network(
+    path: Path, device: Device, finite: bool = True, unless: str = ""
+) -> tuple[Task, Module, dict[str, Any]]:
     """Load one checkpoint: its task, its network in evaluation mode, and its header.
 
     Raises
     ------
     CheckpointError, UsageError
-        As `load_trained`.
+        As `load_trained`; with `finite` also if a weight is NaN or infinite, where the option
+        `unless` is not given.
     """
     checkpoint = load_checkpoint(path)
     header = checkpoint.header
@@ -97,6 +134,8 @@ def load_network(path: Path, device: Device) -> tuple[Task, Module, dict[str, An
             f"build ({error})"
         ) from error
     check_model_state(network.state_dict(), checkpoint.model_state, path)
+    if finite:
+        check_finite(checkpoint.model_state, f"checkpoint {path}", unless)
     network.load_state_dict(checkpoint.model_state)
     network.to(device).eval()
     return task, network, header

@@ -1,0 +1,154 @@
+"""Tensors of given sizes: zeros, ones, numbers in a row, random ones; PyTorch's names.
+
+All take ``requires_grad``, ``device`` and ``dtype`` by name, as `Tensor` does. Random numbers come
+from the library's generator, which `manual_seed` seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minideconv import random
+from minideconv.autograd.methods import FLOAT
+from minideconv.autograd.sizes import sizes_of
+from minideconv.autograd.tensor import Tensor
+
+__all__ = [
+    "arange", "empty", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
+    "rand", "rand_like", "randint", "randn", "randn_like", "tensor", "zeros", "zeros_like",
+]  # fmt: skip
+
+Size = int | Sequence[int]
+
+
+def tensor(data: Any, **options: Any) -> Tensor:
+    """Return a tensor with a copy of `data`; `Tensor` shares an array's memory."""
+    data = data.data if isinstance(data, Tensor) else data
+    return Tensor(data.copy() if hasattr(data, "dtype") else data, **options)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """Return a tensor on the memory of a NumPy array: ``Tensor(array, device="cpu")``."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: got a {type(array).__name__}; it must be a NumPy array")
+    return Tensor(array, device="cpu")
+
+
+def full(size: Size, fill_value: float, **options: Any) -> Tensor:
+    """Return a tensor of that size with `fill_value` everywhere, whose type it gets."""
+    sizes = _sizes("full", (size,))
+    kind = options.pop("dtype", None) or Tensor(fill_value).dtype
+    return Tensor(np.full(sizes, fill_value, kind), **options)
+
+
+def zeros(*size: Size, **options: Any) -> Tensor:
+    """Return zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    return Tensor(np.zeros(_sizes("zeros", size), options.pop("dtype", None) or FLOAT), **options)
+
+
+def ones(*size: Size, **options: Any) -> Tensor:
+    """Return ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
+    return Tensor(np.ones(_sizes("ones", size), options.pop("dtype", None) or FLOAT), **options)
+
+
+def empty(*size: Size, **options: Any) -> Tensor:
+    """Return a tensor to be written to; what it holds before is not defined."""
+    return Tensor(np.empty(_sizes("empty", size), options.pop("dtype", None) or FLOAT), **options)
+
+
+def eye(rows: int, columns: int | None = None, **options: Any) -> Tensor:
+    """Return ones on the diagonal and zeros elsewhere: (rows, columns)."""
+    return Tensor(np.eye(rows, columns, dtype=options.pop("dtype", None) or FLOAT), **options)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, **options: Any) -> Tensor:
+    """Return start, start + step, ... below `end`; ``arange(n)`` begins at 0.
+
+    Integers give int64; one float among them gives the default float.
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise ValueError("arange: step is 0; it must not be")
+    whole = all(isinstance(number, (int, np.integer)) for number in (start, end, step))
+    kind = options.pop("dtype", None) or (np.int64 if whole else FLOAT)
+    return Tensor(np.arange(start, end, step).astype(kind, copy=False), **options)
+
+
+def linspace(start: float, end: float, steps: int, **options: Any) -> Tensor:
+    """Return `steps` numbers from `start` to `end`, both included, at equal distances."""
+    if steps < 0:
+        raise ValueError(f"linspace: steps is {steps}; it must be at least 0")
+    kind = options.pop("dtype", None) or FLOAT
+    return Tensor(np.linspace(start, end, steps).astype(kind), **options)
+
+
+def rand(*size: Size, **options: Any) -> Tensor:
+    """Return uniform random numbers in [0, 1)."""
+    return _drawn("rand", size, options, lambda rng, sizes, kind: rng.random(sizes, kind))
+
+
+def randn(*size: Size, **options: Any) -> Tensor:
+    """Return normal random numbers of mean 0 and variance 1."""
+    return _drawn("randn", size, options, lambda rng, sizes, kind: rng.standard_normal(sizes, kind))
+
+
+def randint(low: int, high: int | None = None, size: Size = (), **options: Any) -> Tensor:
+    """Return random integers in [low, high), or [0, low): int64."""
+    if isinstance(high, (tuple, list)):  # randint(10, (2, 3))
+        high, size = None, high
+    low, high = (0, low) if high is None else (low, high)
+    if not low < high:
+        raise ValueError(f"randint: low is {low} and high {high}; high must be above low")
+    drawn = random.default_rng().integers(low, high, _sizes("randint", (size,)))
+    return Tensor(drawn.astype(options.pop("dtype", None) or np.int64, copy=False), **options)
+
+
+def zeros_like(x: Tensor, **options: Any) -> Tensor:
+    """Return zeros of the shape, type and device of `x`."""
+    return zeros(x.shape, **_like(x, options))
+
+
+def ones_like(x: Tensor, **options: Any) -> Tensor:
+    """Return ones of the shape, type and device of `x`."""
+    return ones(x.shape, **_like(x, options))
+
+
+def full_like(x: Tensor, fill_value: float, **options: Any) -> Tensor:
+    """Return `fill_value` everywhere, in the shape, type and device of `x`."""
+    return full(x.shape, fill_value, **_like(x, options))
+
+
+def rand_like(x: Tensor, **options: Any) -> Tensor:
+    """Return uniform random numbers in the shape, type and device of `x`."""
+    return rand(x.shape, **_like(x, options))
+
+
+def randn_like(x: Tensor, **options: Any) -> Tensor:
+    """Return normal random numbers in the shape, type and device of `x`."""
+    return randn(x.shape, **_like(x, options))
+
+
+def _like(x: Tensor, options: dict[str, Any]) -> dict[str, Any]:
+    return {"device": x.device, "dtype": x.dtype, **options}
+
+
+def _drawn(
+    name: str, size: tuple[Size, ...], options: dict[str, Any], draw: Callable[..., Any]
+) -> Tensor:
+    kind = np.dtype(options.pop("dtype", None) or FLOAT)
+    if kind.kind != "f":
+        raise TypeError(f"{name}: dtype is {kind}; it must be one of floats")
+    drawn_as = kind if kind.itemsize >= 4 else FLOAT  # NumPy draws no float16
+    drawn = draw(random.default_rng(), _sizes(name, size), drawn_as)
+    return Tensor(np.asarray(drawn, kind), **options)
+
+
+def _sizes(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    sizes = sizes_of(name, "the size", size)
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"{name}: the size is {sizes}; no length may be negative")
+    return sizes

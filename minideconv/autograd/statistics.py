@@ -1,0 +1,207 @@
+"""More reductions: spread, norm, product, running sum, and where the extremes are.
+
+What can be written with operations that are there is; the others stand beside their derivative. Of
+``argmax``, ``any`` and ``all``, whose results are integers or truth values, there is no gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minideconv.autograd import elementwise
+from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.methods import FLOAT, Axis, Operand
+from minideconv.autograd.record import record
+from minideconv.autograd.reductions import reduced, var
+from minideconv.autograd.sizes import index_of
+from minideconv.autograd.tensor import Tensor, wrap
+from minideconv.backend import Array, get_xp
+from minideconv.backend.dispatch import device_guard
+from minideconv.backend.sums import sum_over
+
+__all__ = ["all", "any", "argmax", "argmin", "cumsum", "norm", "prod", "std"]
+
+
+def std(
+    x: Operand,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: int = 0,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    unbiased: bool | None = None,
+    correction: int | None = None,
+) -> Tensor:
+    """Return the standard deviation over `axis`: the square root of `var`, with its arguments."""
+    names: Any = {"dim": dim, "keepdim": keepdim, "unbiased": unbiased, "correction": correction}
+    return elementwise.sqrt(var(x, axis, keepdims, ddof, **names))
+
+
+@device_guard
+def norm(
+    x: Operand,
+    p: float = 2,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+) -> Tensor:
+    """Return ``sum(|x|^p)^(1/p)`` over `axis`, the largest ``|x|`` for ``p=inf``.
+
+    It is computed of ``x / max |x|``, so that no power overflows. Where all of `x` is 0, the
+    gradient is taken as 0; of several largest ones the first, as `max`, has that of ``p=inf``.
+
+    Parameters
+    ----------
+    x : Tensor
+    p : float >= 1
+    axis, keepdims, dim, keepdim
+        As for `reductions.sum`.
+    """
+    p = 2 if p == "fro" else p  # type: ignore[comparison-overlap]  # PyTorch's name
+    if not isinstance(p, (int, float)) or not p >= 1:
+        raise ValueError(f"norm: p is {p!r}; it must be a number >= 1, or infinity")
+    x, axes, keepdims = reduced("norm", x, axis, keepdims, dim, keepdim)
+    if x.dtype.kind != "f":
+        x = wrap(x.data.astype(FLOAT))
+    if p == math.inf:
+        from minideconv.autograd.reductions import max
+
+        return max(elementwise.abs(x), axes, keepdims)
+    xp, shape = get_xp(x.data), x.shape
+    wide = x.data.astype(np.float32) if x.dtype == np.float16 else x.data
+    size = xp.abs(wide)
+    scale = size.max(axis=axes, keepdims=True, initial=0)
+    scale = xp.where((scale > 0) & xp.isfinite(scale), scale, xp.ones_like(scale))
+    total = sum_over((size / scale) ** p, axes, True) ** (1 / p) * scale  # axes kept
+
+    def backward(g: Array, needs: Any, x_data: Array, total: Array) -> tuple[Array]:
+        xp = get_xp(g)
+        safe = xp.where(total == 0, xp.ones_like(total), total)
+        ratio = x_data / safe
+        slope = ratio if p == 2 else xp.sign(ratio) * xp.abs(ratio) ** (p - 1)
+        kept = [1 if i in axes else n for i, n in enumerate(shape)]
+        return (g.reshape(kept) * slope,)
+
+    y = total if keepdims else total.squeeze(axes)
+    options = {"p": p, "axis": axes, "keepdims": keepdims}
+    y = xp.asarray(y.astype(x.dtype, copy=False))
+    return record("norm", y, (x,), backward, (x, total), options, fresh=True)
+
+
+@device_guard
+def prod(
+    x: Operand,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+) -> Tensor:
+    """Return the product over `axis`. The gradient of each factor is the product of the others."""
+    x, axes, keepdims = reduced("prod", x, axis, keepdims, dim, keepdim)
+    shape = x.shape
+    others = tuple(i for i in range(x.ndim) if i not in axes)
+    order = (*others, *axes)
+
+    def backward(g: Array, needs: Any, x_data: Array) -> tuple[Array]:
+        xp = get_xp(g)
+        kept = [shape[i] for i in others]
+        factors = x_data.transpose(order).reshape(*kept, -1)
+        one = xp.ones_like(factors[..., :1])
+        # Divisions would fail at 0: what is in front of a factor, times what is behind it.
+        before = xp.concatenate([one, factors[..., :-1]], -1).cumprod(-1)
+        behind = xp.concatenate([one, factors[..., :0:-1]], -1).cumprod(-1)[..., ::-1]
+        dx = g.reshape(*kept, 1) * (before * behind)
+        back = [order.index(i) for i in range(len(shape))]
+        return (dx.reshape([shape[i] for i in order]).transpose(back),)
+
+    y = x.data.prod(axis=axes, keepdims=keepdims)
+    options = {"axis": axes, "keepdims": keepdims}
+    return record("prod", y, (x,), backward, (x,), options, fresh=True)
+
+
+@device_guard
+def cumsum(x: Operand, axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    """Return the running sum along an axis. The gradient runs back: each gets all behind it."""
+    x, given = as_tensor(x), axis if dim is None else dim
+    axis = index_of("cumsum", "axis", given)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"cumsum: axis is {axis}; it must be from {-x.ndim} to {x.ndim - 1}")
+    axis %= x.ndim
+
+    def backward(g: Array, needs: Any) -> tuple[Array]:
+        xp = get_xp(g)
+        return (xp.flip(xp.flip(g, axis).cumsum(axis, _wide(g)), axis).astype(g.dtype, copy=False),)
+
+    y = x.data.cumsum(axis, _wide(x.data))
+    if x.dtype.kind == "f":
+        y = y.astype(x.dtype, copy=False)
+    return record("cumsum", y, (x,), backward, (), {"axis": axis}, fresh=True)
+
+
+def _wide(x: Array) -> Any:
+    return np.float32 if x.dtype == np.float16 else None
+
+
+def _place(name: str) -> Any:
+    """Make `argmax` or `argmin`."""
+
+    def operation(
+        x: Operand,
+        axis: int | None = None,
+        keepdims: bool = False,
+        *,
+        dim: int | None = None,
+        keepdim: bool | None = None,
+    ) -> Tensor:
+        x, axes, keepdims = reduced(name, x, axis, keepdims, dim, keepdim)
+        if len(axes) != 1 and len(axes) != x.ndim:
+            raise ValueError(f"{name}: axis {axis} must be one axis, or None for all elements")
+        if 0 in [x.shape[i] for i in axes]:
+            raise ValueError(f"{name}: there is no element along axes {axes} of shape {x.shape}")
+        one = axes[0] if len(axes) == 1 else None
+        found = getattr(x.data, name)(axis=one)
+        kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
+        return wrap(get_xp(x.data).asarray(found.reshape(kept) if keepdims else found))
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = f"""Return where along `axis` the {name[3:]}imum is: int64.
+
+    Of equal ones it is the first.
+    Without an axis it is the place among all elements, in row-major order.
+    """
+    return device_guard(operation)
+
+
+argmax, argmin = _place("argmax"), _place("argmin")
+
+
+def _truth(name: str) -> Any:
+    """Make `any` or `all`."""
+
+    def operation(
+        x: Operand,
+        axis: Axis = None,
+        keepdims: bool = False,
+        *,
+        dim: Axis = None,
+        keepdim: bool | None = None,
+    ) -> Array:
+        x, axes, keepdims = reduced(name, x, axis, keepdims, dim, keepdim)
+        return get_xp(x.data).asarray(getattr(x.data, name)(axis=axes, keepdims=keepdims))
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = f"""Return whether {name} along `axis` are not 0.
+
+    Truth values are plain arrays, as those of comparisons are.
+    """
+    return device_guard(operation)
+
+
+any, all = _truth("any"), _truth("all")
