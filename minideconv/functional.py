@@ -392,6 +392,17 @@ def dropout(
     return record("dropout", y, (x,), backward, (mask,), {"p": p, "training": training})
 
 
+def _unchanging(given: Array | Tensor, recorded: bool) -> Array:
+    """Return an array as a backward needs it: a copy, since the program may change what it gave.
+
+    The array of a tensor is not copied, since the tape notices when the tensor is changed.
+    """
+    array = _data(given)
+    if get_xp(array) is not np:
+        return array
+    return np.array(array) if recorded and not isinstance(given, Tensor) else np.asarray(array)
+
+
 # ---- losses --------------------------------------------------------------------------------------
 
 
@@ -407,20 +418,22 @@ def cross_entropy(
 
     See `ops.cross_entropy`. Neither the target nor the class weights receive a gradient.
     """
-    labels = _data(target)
-    labels = np.asarray(labels) if get_xp(labels) is np else labels
+    recorded = is_grad_enabled() and logits.requires_grad
     options: dict[str, Any] = {
-        "target": labels,
-        "weight": _data(weight),
+        "target": _unchanging(target, recorded),
+        "weight": None if weight is None else _unchanging(weight, recorded),
         "ignore_index": ignore_index,
         "reduction": reduction,
         "label_smoothing": label_smoothing,
     }
     loss, saved = ops.cross_entropy(logits.data, **options, return_saved=True)
 
-    def backward(dloss: Array, needs: Needs, saved: Saved, *logits_data: Array) -> Grads:
+    def backward(dloss: Array, needs: Needs, saved: Saved, *watched: Array) -> Grads:
         return (ops.cross_entropy_backward(dloss, saved, **options),)
 
-    # Where the scores themselves are saved, they must not change meanwhile.
-    kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
+    # None of these must change meanwhile; the scores only where they are saved themselves.
+    watched = [each for each in (target, weight) if isinstance(each, Tensor)]
+    kept: tuple[Any, ...] = (saved, *watched)
+    if isinstance(saved, CrossEntropySaved):
+        kept = (*kept, logits)
     return record("cross_entropy", loss, (logits,), backward, kept, options, fresh=True)

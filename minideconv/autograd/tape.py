@@ -225,6 +225,7 @@ def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
             f"{node.name}: its backward returned {len(parts)} gradients for {len(node.edges)} "
             "inputs"
         )
+    anomaly = mode.now().anomaly
     for place, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
         if edge is None or part is None:
             continue
@@ -233,7 +234,7 @@ def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
                 f"{node.name}: its backward returned a gradient of shape {part.shape} for input "
                 f"{place} of shape {edge.shape}"
             )
-        if mode.anomaly:
+        if anomaly:
             made = f"the backward of {node.name} made"
             check_finite(part, made, f" for input {place}{node.origin}")
         here = edge in grads

@@ -17,7 +17,7 @@ from minideconv.backend.dispatch import on_device_of
 from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.groups import Group
 
-__all__ = ["State", "read", "write"]
+__all__ = ["State", "read", "stored_like", "write"]
 
 State = dict[str, Any]
 
@@ -111,10 +111,15 @@ def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
             f"{kind}: the saved {name} of parameter {number} has shape {value.shape} but"
             f" the parameter has {p.shape}"
         )
+    return stored_like(p, value)
+
+
+def stored_like(p: Tensor, value: Array) -> Array:
+    """Return a copy of `value` that is stored as the parameter is, and where it is."""
     with on_device_of(p.data):
-        fitting: Array = get_xp(p.data).empty_like(p.data)  # in memory like the parameter
-        fitting[...] = to_device(value, p.device)
-    return fitting
+        copy: Array = get_xp(p.data).empty_like(p.data)
+        copy[...] = to_device(value, p.device)
+    return copy
 
 
 def _plain(value: Any) -> Any:
