@@ -47,8 +47,10 @@ def network():
         nn.ConvTranspose2d(5, 4, 3),
         nn.BatchNorm2d(4),
     )
-    for number, parameter in enumerate(net.parameters()):
-        parameter.data[...] = values(parameter.shape, number, "normal")
+    state = net.state_dict()
+    for number, (name, parameter) in enumerate(net.named_parameters()):
+        state[name] = values(parameter.shape, number, "normal")
+    net.load_state_dict(state)
     return net
 
 
