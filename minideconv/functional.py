@@ -397,10 +397,11 @@ def _unchanging(given: Array | Tensor, recorded: bool) -> Array:
 
     The array of a tensor is not copied, since the tape notices when the tensor is changed.
     """
-    array = _data(given)
-    if get_xp(array) is not np:
-        return array
-    return np.array(array) if recorded and not isinstance(given, Tensor) else np.asarray(array)
+    if isinstance(given, Tensor):
+        return given.data
+    if get_xp(given) is not np:
+        return given
+    return np.array(given) if recorded else np.asarray(given)
 
 
 # ---- losses --------------------------------------------------------------------------------------

@@ -298,9 +298,11 @@ def test_results_and_gradients_do_not_depend_on_the_layout_of_any_operand(torch,
                     continue
                 assert one.dtype == np.float32
                 scale = max(1.0, float(np.abs(other).max(initial=0)))
-                np.testing.assert_allclose(
-                    one, other, rtol=1e-4, atol=3e-5 * scale, err_msg=f"{name}, {on}: {place}"
-                )
+                # A number of the result may be a sum of so many, which cancel each other.
+                terms = max(array.size for array in operands) / max(1, other.size)
+                atol = 2e-6 * scale * max(15.0, terms**0.5)
+                message = f"{name}, {on}: {place}"
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=atol, err_msg=message)
     finally:
         use_compiled(kernels)
     for array, same in zip(operands, before, strict=True):
