@@ -1,6 +1,6 @@
 """Threads: each computes as it has chosen, and together they lose nothing.
 
-MINIDECONV_TEST_ROUNDS sets how many rounds there are; 1000 take a minute or two.
+MINIDECONV_TEST_ROUNDS sets how many rounds there are; 1000 take a minute.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minideconv.testing import values
 
 pytestmark = pytest.mark.cpu
 
-ROUNDS = int(os.environ.get("MINIDECONV_TEST_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("MINIDECONV_TEST_ROUNDS", "250"))
 THREADS = 8
 
 
