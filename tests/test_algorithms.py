@@ -13,6 +13,7 @@ import minideconv as md
 from minideconv import nn
 from minideconv.autograd import Tensor
 from minideconv.backend import algorithms
+from minideconv.backend.choice import ContextValue
 from minideconv.errors import UsageError
 from minideconv.ops import conv
 
@@ -150,7 +151,8 @@ def test_the_environment_chooses(monkeypatch, variables, expected):
 
 
 def test_wanting_compiled_kernels_without_numba(monkeypatch):
-    monkeypatch.setattr(algorithms, "_compiled", None)  # put back afterwards, whatever happens here
+    unknown = ContextValue("compiled kernels", None)
+    monkeypatch.setattr(algorithms, "_compiled", unknown)  # put back, whatever happens here
     monkeypatch.setattr(algorithms, "find_spec", lambda name: None)
     assert not algorithms.compiled()
     with pytest.raises(UsageError, match=r"numba is not installed; pip install minideconv\[fast\]"):

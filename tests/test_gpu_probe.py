@@ -6,6 +6,7 @@ CuPy and its libraries are made up here, so that every answer can be had on ever
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from types import SimpleNamespace
 
@@ -142,6 +143,14 @@ def strange_driver(cupy, patch):
     cupy.cuda.runtime.getDeviceCount = answer(RuntimeError("cudaErrorSystemNotReady: no"))
 
 
+def forked(cupy, patch):
+    failed = RuntimeError("cudaErrorInitializationError: initialization error")
+    cupy.cuda.runtime.getDeviceCount = answer(failed)
+    assert "answers cudaErrorInitializationError;" in backend.gpu_problem()
+    patch.setattr(gpu_probe, "_forked", threading.Event())
+    gpu_probe._forked.set()
+
+
 def hidden_device(cupy, patch):
     cupy.cuda.runtime.getDeviceCount = answer(NO_DEVICE)
     patch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -186,6 +195,8 @@ SENTENCES = {
     "CUDA 13.2; update the driver, or pip uninstall cupy-cuda13x and pip install 'minideconv[gpu]'",
     strange_driver: "the NVIDIA driver answers cudaErrorSystemNotReady; see whether nvidia-smi "
     "works",
+    forked: "this process was forked from one that uses the GPU, which CUDA does not allow; start "
+    "it by 'spawn', as multiprocessing.get_context('spawn') does",
     hidden_device: "no CUDA device is visible; CUDA_VISIBLE_DEVICES is '': unset it, or name a "
     "device there that nvidia-smi lists",
     no_device: "no CUDA device is visible; see whether nvidia-smi lists one",

@@ -73,3 +73,16 @@ def test_bias_gradients_are_such_sums():
     bias = Tensor(np.zeros(2, np.float32), requires_grad=True)
     (Tensor(np.zeros_like(dy)) + bias).backward(dy)
     assert np.abs(bias.grad.numpy() / want - 1).max() < 1e-7
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_numbers_of_the_other_byte_order(kind):
+    x = np.random.default_rng(3).standard_normal((3, 40, 50)).astype(kind)
+    swapped = x.astype(x.dtype.newbyteorder())
+    for axes in ((0,), (1,), (2,), (0, 2), (0, 1, 2)):
+        assert np.array_equal(sum_over(swapped, axes), sum_over(x, axes))
+    y = Tensor(swapped, requires_grad=True)
+    (y.sum(axis=1) * 2).mean().backward()
+    z = Tensor(x, requires_grad=True)
+    (z.sum(axis=1) * 2).mean().backward()
+    assert np.array_equal(y.grad.data, z.grad.data)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.methods import FLOAT, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.tape import Backward
@@ -21,7 +22,7 @@ from minideconv.backend.dispatch import device_guard
 from minideconv.backend.sums import sum_over
 
 __all__ = [
-    "as_tensor", "binary", "check_one_device", "explain", "numbers_among", "operands",
+    "as_tensor", "binary", "check_one_device", "explain", "held", "numbers_among", "operands",
     "tensor_functions", "unary", "unbroadcast",
 ]  # fmt: skip
 
@@ -125,8 +126,8 @@ def binary(
         kept = keep[0] if first is not None and first._requires_grad else ""
         kept += keep[1] if second is not None and second._requires_grad else ""
         saved = (
-            (x if first is None else first) if "a" in kept else None,
-            (y if second is None else second) if "b" in kept else None,
+            held(first, x) if "a" in kept else None,
+            held(second, y) if "b" in kept else None,
             z if "y" in kept else None,
             (getattr(x, "shape", ()), getattr(y, "shape", ())),
         )
@@ -134,6 +135,16 @@ def binary(
         return record(name, z, (first, second), backward, saved, options, all(keep), differentiable)
 
     return _described(operation, title)
+
+
+def held(tensor: Tensor | None, value: Any) -> Any:
+    """Return what backward is given of an operand: a tensor, whose changes the tape notices.
+
+    An array that is no tensor's is copied: the program may change it unnoticed.
+    """
+    if tensor is not None:
+        return tensor
+    return value.copy() if is_grad_enabled() and hasattr(value, "copy") else value
 
 
 _NUMBERS = (float, int)  # and bool, which Python counts among the integers

@@ -1,7 +1,7 @@
 """Whether operations are being recorded, and whether their results are being checked.
 
-Both switches belong to the running thread: a data-loading thread inside ``no_grad()`` does not stop
-the training thread from recording.
+Both switches belong to the running context (`contextvars`): a thread, or a task of asyncio, inside
+``no_grad()`` does not stop another one from recording.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import inspect
 import linecache
 import os
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from minideconv.backend import Array, get_xp
@@ -23,8 +24,9 @@ __all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _Mode(threading.local):
-    """The two switches of one thread, two more for `checkpoint`, and one for `tracing`."""
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """The two switches of one context, two more for `checkpoint`, and one for `tracing`."""
 
     recording: bool = True
     anomaly: bool = False
@@ -36,17 +38,36 @@ class _Mode(threading.local):
     """Collects what `tracing` keeps of every operation."""
 
 
+_START = Modes()
+_modes = ContextVar("minideconv's grad mode", default=_START)
+
+
+class _Mode:
+    """The switches of the running context, one by one: ``mode.recording = False``.
+
+    ``now()`` returns all of them, which is quicker where several are asked for.
+    """
+
+    now = staticmethod(_modes.get)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_modes.get(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _modes.set(replace(_modes.get(), **{name: value}))
+
+
 mode = _Mode()
 
 
 def is_replaying() -> bool:
-    """Return whether this thread repeats a forward for `checkpoint`, to get its tape."""
-    return mode.replaying
+    """Return whether a forward is repeated here for `checkpoint`, to get its tape."""
+    return mode.now().replaying
 
 
 def is_grad_enabled() -> bool:
-    """Return whether operations in this thread are recorded for a later ``backward()``."""
-    return mode.recording
+    """Return whether operations are recorded here for a later ``backward()``."""
+    return mode.now().recording
 
 
 class _Switch(ContextDecorator):

@@ -171,6 +171,8 @@ def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
     if dtype is not None:
         with on_device_of(array):
             array = array.astype(dtype, copy=False)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"Tensor: cannot hold {type(data).__name__} of dtype {array.dtype}; floats, integers "

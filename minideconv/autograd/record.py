@@ -76,8 +76,9 @@ def record(
     Tensor([12.])
     """
     result = wrap(data)
-    if mode.calls is not None:
-        mode.calls.append(Call(name, tuple(inputs), result, options or {}, tuple(saved)))
+    now = mode.now()
+    if now.calls is not None:
+        now.calls.append(Call(name, tuple(inputs), result, options or {}, tuple(saved)))
     array = result.data
     memory = array if array.base is None else memory_of(array)
     wanted = False
@@ -92,12 +93,12 @@ def record(
                 wanted = True
                 edge = tensor._node or tensor
         edges.append(edge)
-    checking = mode.anomaly
+    checking = now.anomaly
     if checking:
         _check_forward(name, array, inputs)
-    if not wanted or not mode.recording or array.dtype.kind != "f":
-        if wanted and mode.seen_tensors is not None:
-            mode.seen_tensors += [tensor for tensor in inputs if tensor is not None]
+    if not wanted or not now.recording or array.dtype.kind != "f":
+        if wanted and now.seen_tensors is not None:
+            now.seen_tensors.extend(tensor for tensor in inputs if tensor is not None)
         return result
     arrays: list[Any] = []
     versions: list[tuple[Version, int, int, Source]] = []

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minideconv.autograd.broadcasting import as_tensor, check_one_device, operands, unbroadcast
+from minideconv.autograd.broadcasting import (
+    as_tensor,
+    check_one_device,
+    held,
+    operands,
+    unbroadcast,
+)
 from minideconv.autograd.methods import FLOAT, Axis, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.shapes import broadcast_to
@@ -269,10 +275,9 @@ def matmul(a: Operand, b: Operand) -> Tensor:
         return da, db
 
     # Only the gradient of a needs b, and the other way round.
-    keep_a, keep_b = x if first is None else first, y if second is None else second
     saved = (
-        keep_a if second is not None and second.requires_grad else None,
-        keep_b if first is not None and first.requires_grad else None,
+        held(first, x) if second is not None and second.requires_grad else None,
+        held(second, y) if first is not None and first.requires_grad else None,
     )
     inputs = (first, second)
     return record("matmul", z, inputs, backward, saved, fresh=True, differentiable=backward)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from minideconv.autograd.broadcasting import as_tensor, unbroadcast
+from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
@@ -197,9 +199,26 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         y = x.data[index]
     except IndexError as error:
         raise IndexError(f"getitem: {error}; the tensor has shape {x.shape}") from None
-    backward, differentiable = _BASIC if is_basic else _GATHER
-    saved = (index, x.shape)
-    return record("getitem", y, (x,), backward, saved, {"key": index}, True, differentiable)
+    options = {"key": index}
+    if is_basic:
+        return record("getitem", y, (x,), _BASIC[0], (index, x.shape), options, True, _BASIC[1])
+    parts = key if isinstance(key, tuple) else (key,)
+    if is_grad_enabled() and x.requires_grad:
+        own = tuple([_unchanging(part) for part in parts])
+        index = own if isinstance(key, tuple) else own[0]
+    watched = [part for part in parts if isinstance(part, Tensor)]
+    saved = (index, x.shape, *watched)
+    return record("getitem", y, (x,), _GATHER[0], saved, options, True, _GATHER[1])
+
+
+def _unchanging(part: Any) -> Any:
+    """Return a part of an index as backward needs it: the program may change a list or an array.
+
+    The array of a tensor is not copied, since the tape notices when the tensor is changed.
+    """
+    if isinstance(part, Tensor):
+        return part.data
+    return deepcopy(part) if isinstance(part, list) or hasattr(part, "copy") else part
 
 
 def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
@@ -213,7 +232,9 @@ def _basic_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) ->
     return (dx,)
 
 
-def _gather_backward(g: Array, needs: Any, index: Any, shape: tuple[int, ...]) -> tuple[Array]:
+def _gather_backward(
+    g: Array, needs: Any, index: Any, shape: tuple[int, ...], *watched: Array
+) -> tuple[Array]:
     """Add each element of `g` to the element that it was taken from.
 
     `bincount` adds in float64 in the order of the elements, so the sum is deterministic on the CPU

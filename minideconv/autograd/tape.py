@@ -227,12 +227,13 @@ def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
     parts = node.backward(grad, tuple([edge is not None for edge in node.edges]), *node.saved)
     if len(parts) != len(node.edges):
         raise wrong_number(node, len(parts))
+    anomaly = mode.now().anomaly
     for place, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
         if edge is None or part is None:
             continue
         if part.shape != edge.shape:
             raise wrong_shape(node, place, part.shape)
-        if mode.anomaly:
+        if anomaly:
             check_part(node, place, part)
         here = edge in grads
         # A node's gradient is passed on by reference, to several inputs maybe; a leaf's is its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,16 @@ from minideconv.autograd.grad_mode import no_grad
 from minideconv.autograd.hooks import GradHook, RemovableHandle, apply_hooks
 from minideconv.autograd.methods import TensorMethods, as_array
 from minideconv.autograd.tape import Node, Version, backward_pass
-from minideconv.backend import Array, Device, get_xp, to_device
+from minideconv.backend import Array, Device, get_xp, memory_order, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
+from minideconv.backend.parallel import hold_at_fork
 
 __all__ = ["Tensor", "wrap"]
+
+_receiving = threading.RLock()
+"""Held while a gradient is added to a ``.grad``: several threads may have a parameter in common."""
+
+hold_at_fork(_receiving)
 
 
 class Tensor(TensorMethods):
@@ -24,7 +31,8 @@ class Tensor(TensorMethods):
     Parameters
     ----------
     data : array, Tensor, number or nested sequence of numbers
-        An array is used as it is, not copied, and keeps its dtype. Python floats become float32,
+        An array is used as it is, not copied (but for one in the other byte order), and keeps its
+        dtype. Python floats become float32,
         Python integers int64, Python booleans bool.
     requires_grad : bool, default False
         Whether ``backward()`` is to leave the gradient with respect to this tensor in ``.grad``.
@@ -236,12 +244,13 @@ class Tensor(TensorMethods):
         """Add `grad`, an array that nothing else refers to, to ``.grad``."""
         if self._hooks:
             grad = get_xp(grad).array(apply_hooks(self._hooks, grad))  # a hook may keep what it saw
-        if self._grad_buffer is not None:
-            self._grad = self._grad_buffer.store(grad, first=self._grad is None)
-            return
-        if self._grad is not None:
-            grad += self._grad.data  # not the other way round: the program may hold the old .grad
-        self._grad = wrap(grad)
+        with _receiving:
+            if self._grad_buffer is not None:
+                self._grad = self._grad_buffer.store(grad, first=self._grad is None)
+                return
+            if self._grad is not None:
+                grad += self._grad.data  # not the other way round: the program may hold the old one
+            self._grad = wrap(grad)
 
     def _move(self, data: Array, version: Version, grad_buffer: Any = None) -> None:
         """Keep the numbers in the array `data` from now on, and the gradient in `grad_buffer`."""
@@ -272,6 +281,38 @@ class Tensor(TensorMethods):
             new.__dict__.update(self.__dict__)
         memo[id(self)] = new
         return new
+
+    def __copy__(self) -> Tensor:
+        """Return another tensor on the same memory, with the same history."""
+        new = type(self).__new__(type(self))
+        for name in ("data", *Tensor.__slots__):
+            setattr(new, name, getattr(self, name))
+        if hasattr(self, "__dict__"):
+            new.__dict__.update(self.__dict__)
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: numbers in their order in memory, which NumPy alone forgets."""
+        if self._node is not None:
+            raise RuntimeError(
+                f"pickle: only leaves can be saved, this is the result of {self._node.name}; "
+                "save tensor.detach()"
+            )
+        arrays = (self.data, None if self._grad is None else self._grad.data)
+        own = getattr(self, "__dict__", {})
+        return {"arrays": [_stored(a) for a in arrays], "learns": self._requires_grad, "own": own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a tensor of its own, in no optimiser's flat array, and without hooks."""
+        data, grad = map(_restored, state["arrays"])
+        if state["learns"] and get_xp(data) is np and not data.flags.writeable:
+            data = data.copy(order="K")  # pickles may have bytes for buffers, which cannot learn
+        self.data, self._version = data, [0]
+        self._grad = None if grad is None else wrap(grad)
+        self._requires_grad = state["learns"]
+        self._node = self._grad_buffer = self._hooks = None
+        if state["own"]:
+            self.__dict__.update(state["own"])
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -321,6 +362,18 @@ class _TensorHook:
                 f"register_hook: a hook must return None or a Tensor of shape {shape}, not "
                 f"{replacement!r}"
             )
+
+
+def _stored(array: Array | None) -> tuple[Array, list[int]] | None:
+    """Return an array with its axes in the order of memory, and how to turn them back."""
+    if array is None:
+        return None
+    axes = memory_order(array)
+    return array.transpose(axes), np.argsort(axes).tolist()
+
+
+def _restored(stored: tuple[Array, list[int]] | None) -> Any:
+    return None if stored is None else stored[0].transpose(stored[1])
 
 
 def wrap(data: Array, version: Version | None = None) -> Tensor:

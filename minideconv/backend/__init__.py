@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minideconv.backend.choice import ContextValue
 from minideconv.backend.gpu_probe import gpu_name, gpu_problem
 from minideconv.errors import DeviceError
 
@@ -236,18 +237,20 @@ def _in_memory_order(array: Array, move: Callable[[Array], Array]) -> Array:
     return moved.transpose(np.argsort(axes)) if array.ndim else moved
 
 
-_default = CPU
+_default = ContextValue("minideconv's default device", CPU)
 
 
 def get_default_device() -> Device:
     """Return where tensors, parameters and buffers are made; the CPU unless it was changed."""
-    return _default
+    return _default.get()
 
 
 def set_default_device(device: Device | str) -> None:
     """Choose where tensors, parameters and buffers are made from numbers and NumPy arrays.
 
-    A CuPy array stays on its GPU whatever is chosen here, and ``device=`` goes before it.
+    A CuPy array stays on its GPU whatever is chosen here, and ``device=`` goes before it. In the
+    main thread this holds for the program, in another thread for that thread, and in a ``with``
+    block for the rest of the block.
 
     Parameters
     ----------
@@ -266,26 +269,19 @@ def set_default_device(device: Device | str) -> None:
     >>> md.Tensor([1.0, 2.0]).device
     Device(type='cpu', index=0)
     """
-    global _default
-    _default = as_device(device)
+    _default.set(as_device(device))
 
 
-@contextmanager
-def default_device(device: Device | str) -> Iterator[None]:
+def default_device(device: Device | str) -> AbstractContextManager[None]:
     """Make tensors, parameters and buffers on another device inside a ``with`` block."""
-    global _default
-    before = _default
-    set_default_device(device)
-    try:
-        yield
-    finally:
-        _default = before
+    return _default.using(as_device(device))
 
 
 def to_default_device(array: Array) -> Array:
     """Return a NumPy array on the default device; any other array comes back unchanged."""
-    stays = _default.type == "cpu" or get_xp(array) is not np
-    return array if stays else to_device(array, _default)
+    device = _default.get()
+    stays = device.type == "cpu" or get_xp(array) is not np
+    return array if stays else to_device(array, device)
 
 
 def synchronize(device: Device | str | None = None) -> None:

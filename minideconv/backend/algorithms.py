@@ -23,7 +23,7 @@ import os
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 
-from minideconv.backend.choice import Choice
+from minideconv.backend.choice import Choice, ContextValue
 from minideconv.errors import UsageError
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 ALGORITHMS = ("reference", "exact", "fast")
 
 choice = Choice("algorithm", ALGORITHMS, "MINIDECONV_ALGORITHM", "fast")
-_compiled: bool | None = None  # None: not looked up yet
+_compiled = ContextValue[bool | None]("minideconv's compiled kernels", None)  # not looked up yet
 
 
 def check_algorithm(name: str, caller: str) -> str:
@@ -56,41 +56,44 @@ def get_algorithm() -> str:
 def set_algorithm(name: str) -> None:
     """Choose the algorithms of all operations: "reference", "exact" or "fast".
 
+    In the main thread that holds for the program: for every thread that has not chosen for itself.
+    In another thread it holds for that thread, and in a ``with`` block for the rest of the block.
+
     Raises
     ------
     UsageError (a ValueError)
         If `name` is none of these.
     """
-    choice.set(name, "set_algorithm")
+    choice.set(choice.check(name, "set_algorithm"))
 
 
 def algorithm(name: str | None) -> AbstractContextManager[None]:
     """Use other algorithms inside a ``with`` block; None changes nothing."""
-    return choice.using(name, "algorithm")
+    return choice.block(name, "algorithm")
 
 
 def compiled() -> bool:
     """Return whether compiled kernels are used: numba is installed and not switched off."""
-    global _compiled
-    if _compiled is None:
+    found = _compiled.get()
+    if found is None:
         value = os.environ.get("MINIDECONV_COMPILED", "1").lower()
-        _compiled = value not in ("0", "false", "no") and find_spec("numba") is not None
-    return _compiled
+        found = value not in ("0", "false", "no") and find_spec("numba") is not None
+        _compiled.begin(found)
+    return found
 
 
 def use_compiled(wanted: bool) -> bool:
-    """Switch compiled kernels on or off and return whether they were on.
+    """Switch compiled kernels on or off, where `set_algorithm` would choose, and return the former.
 
     Raises
     ------
     UsageError (a ValueError)
         If they are wanted but numba is not installed.
     """
-    global _compiled
     before = compiled()
     if wanted and find_spec("numba") is None:
         raise UsageError(
             "use_compiled: wanted is True but numba is not installed; pip install minideconv[fast]"
         )
-    _compiled = wanted
+    _compiled.set(wanted)
     return before

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -79,7 +79,7 @@ def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Res
     @device_guard
     @wraps(core)
     def compute(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
-        if (choice.name or choice.get()) != "reference":
+        if choice.get() != "reference":
             first = arguments[0]
             on_cpu = isinstance(first, np.ndarray) or get_xp(first) is np
             faster = ways.get("cpu" if on_cpu else "gpu")
@@ -106,22 +106,16 @@ def keep_choices(function: Callable[Arguments, Result]) -> Callable[Arguments, R
 
     A layer's backward computes with the algorithm and the precision of its forward.
     """
-    names = [each.name for each in choices]
+    kept = [(each, each.get()) for each in choices]
 
     def with_kept_choices(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
-        before = [each.name for each in choices]
-        _choose(names)
-        try:
+        with ExitStack() as blocks:
+            for each, name in kept:
+                if each.get() != name:
+                    blocks.enter_context(each.using(name))
             return function(*arguments, **options)
-        finally:
-            _choose(before)
 
     return with_kept_choices
-
-
-def _choose(names: list[str | None]) -> None:
-    for each, name in zip(choices, names, strict=False):  # one may have been imported since
-        each.name = name
 
 
 def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

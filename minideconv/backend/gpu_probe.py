@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata
@@ -17,6 +18,13 @@ from typing import Any
 __all__ = ["gpu_name", "gpu_problem"]
 
 _INSTALL = "pip install 'minideconv[gpu]' (driver for CUDA 12) or 'minideconv[gpu-cuda13]'"
+
+
+_forked = threading.Event()
+"""Set in a process that was forked from another one with this library."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked.set)
 
 
 def gpu_problem() -> str | None:
@@ -64,6 +72,11 @@ def _device_problem(runtime: Any) -> str | None:
         name = str(error).partition(":")[0]
         if "InsufficientDriver" in name:
             return _driver_problem(runtime.driverGetVersion(), runtime.runtimeGetVersion())
+        if "InitializationError" in name and _forked.is_set():
+            return (
+                "this process was forked from one that uses the GPU, which CUDA does not allow; "
+                "start it by 'spawn', as multiprocessing.get_context('spawn') does"
+            )
         if "NoDevice" not in name:
             return f"the NVIDIA driver answers {name}; see whether nvidia-smi works"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")

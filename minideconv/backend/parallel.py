@@ -6,17 +6,23 @@ all cores. OpenBLAS has threads of its own, which would fight with these for the
 threadpoolctl the work stays in one thread and OpenBLAS uses the cores inside its products.
 
 Work is cut into the same parts whatever the number of threads, and results come back in the order
-of the items: what is computed does not depend on how many threads computed it.
+of the items: what is computed does not depend on how many threads computed it. A worker computes
+with the choices (`choice`) of the thread that called.
+
+A process that is forked from this one has none of its threads. It gets workers of its own when it
+first needs them. A lock that another thread held would stay locked in it for good: `hold_at_fork`
+makes a fork wait for such a lock.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeVar
 
-__all__ = ["cores", "get_num_threads", "map_ordered", "set_num_threads"]
+__all__ = ["cores", "get_num_threads", "hold_at_fork", "map_ordered", "set_num_threads"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,11 +62,36 @@ def set_num_threads(threads: int | None = None) -> int:
     except ImportError:
         return _threads
     threadpool_limits(1)
-    if _pool is not None:
-        _pool.shutdown()
-    _pool = ThreadPoolExecutor(threads, "minideconv") if threads > 1 else None
-    _threads = threads
+    before, _threads = _pool, threads
+    _pool = _workers(threads)
+    if before is not None:
+        before.shutdown()
     return threads
+
+
+def _workers(threads: int) -> ThreadPoolExecutor | None:
+    return ThreadPoolExecutor(threads, "minideconv") if threads > 1 else None
+
+
+def _after_fork() -> None:
+    """In a new process, which has none of the threads: take other workers."""
+    global _pool
+    _pool = _workers(_threads)
+
+
+def hold_at_fork(lock: Any) -> None:
+    """Let no process be forked while another thread holds `lock`: what it guards is then whole.
+
+    It must be an RLock, which the thread that forks may hold already.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def map_ordered(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -68,6 +99,19 @@ def map_ordered(function: Callable[[Item], Result], items: Sequence[Item]) -> li
 
     `function` must not call `map_ordered` itself: the workers would wait for each other.
     """
-    if _pool is None or len(items) < 2:
+    pool = _pool
+    if pool is None or len(items) < 2:
         return [function(item) for item in items]
-    return list(_pool.map(function, items))
+    context = copy_context()
+    waiting: list[Future[Result]] = []
+    try:
+        for item in items:
+            try:
+                waiting.append(pool.submit(context.copy().run, function, item))
+            except RuntimeError:  # another thread has just changed the number of workers
+                break
+        results = [future.result() for future in waiting]
+    finally:
+        for future in waiting:
+            future.cancel()
+    return results + [function(item) for item in items[len(results) :]]

@@ -40,14 +40,16 @@ def get_precision() -> str:
 def set_precision(name: str) -> None:
     """Choose the precision of all products on a GPU: "fp32", "tf32", "bf16" or "fp16".
 
+    It holds where `set_algorithm` would choose: for the program, a thread or a block.
+
     Raises
     ------
     UsageError (a ValueError)
         If `name` is none of these. If the GPU has not got it, the first product raises it.
     """
-    _choice.set(name, "set_precision")
+    _choice.set(_choice.check(name, "set_precision"))
 
 
 def precision(name: str | None) -> AbstractContextManager[None]:
     """Use another precision inside a ``with`` block; None changes nothing."""
-    return _choice.using(name, "precision")
+    return _choice.block(name, "precision")

@@ -32,9 +32,12 @@ LONG = 4096
 def sum_type(kind: np.dtype) -> np.dtype:
     """Return the type to add up numbers of a type in: float32 for float16, otherwise the same.
 
-    float16 ends at 65504 and counts no further than 2048.
+    float16 ends at 65504 and counts no further than 2048. The byte order is this machine's, which
+    is the only one that NumPy's sums take as their type.
     """
-    return np.dtype(np.float32) if kind == np.float16 else kind
+    if kind.char == "e":
+        return np.dtype(np.float32)
+    return kind if kind.isnative else kind.newbyteorder("=")
 
 
 def sum_over(x: Array, axes: Sequence[int], keepdims: bool = False) -> Array:

@@ -17,15 +17,20 @@ from minideconv.backend import get_xp
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
+    "TAPS_FIRST",
     "as_images",
     "assign",
     "contiguous",
     "empty_weight",
     "from_channels_last",
+    "is_taps_first",
     "taps_first",
     "to_channels_last",
     "with_taps_first",
 ]
+
+TAPS_FIRST = (2, 3, 1, 0)
+"""The axes of a weight (K, C, kh, kw) in the order in which it is stored."""
 
 _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the cache
 
@@ -58,7 +63,12 @@ def as_images(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 def taps_first(weight: np.ndarray) -> np.ndarray:
     """(K, C, kh, kw) in any order -> (kh, kw, C, K), contiguous; a view if that is its layout."""
-    return get_xp(weight).ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    return get_xp(weight).ascontiguousarray(weight.transpose(TAPS_FIRST))
+
+
+def is_taps_first(weight: np.ndarray) -> bool:
+    """Return whether a weight (K, C, kh, kw) is stored as (kh, kw, C, K)."""
+    return weight.transpose(TAPS_FIRST).flags.c_contiguous
 
 
 def with_taps_first(weight: np.ndarray) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minideconv.autograd import Tensor
-from minideconv.backend import Array
+import numpy as np
 
-__all__ = ["OPTIONAL", "Grads", "Needs", "data_of", "no_tensor"]
+from minideconv.autograd import Tensor
+from minideconv.backend import Array, get_xp
+
+__all__ = ["OPTIONAL", "Grads", "Needs", "data_of", "no_tensor", "unchanging"]
 
 
 Needs = tuple[bool, ...]
@@ -34,3 +36,15 @@ def no_tensor(op: str, **arguments: Any) -> TypeError:
 def data_of(tensor: Tensor | Array | None) -> Any:
     """Return the array of a Tensor; anything else as it is."""
     return tensor.data if isinstance(tensor, Tensor) else tensor
+
+
+def unchanging(given: Array | Tensor, recorded: bool) -> Array:
+    """Return an array as a backward needs it: a copy, since the program may change what it gave.
+
+    The array of a tensor is not copied, since the tape notices when the tensor is changed.
+    """
+    if isinstance(given, Tensor):
+        return given.data
+    if get_xp(given) is not np:
+        return given
+    return np.array(given) if recorded else np.asarray(given)

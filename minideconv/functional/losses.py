@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 from minideconv import ops
-from minideconv.autograd import Node, Tensor, record
+from minideconv.autograd import Node, Tensor, is_grad_enabled, record
 from minideconv.autograd.broadcasting import as_tensor
 from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
-from minideconv.functional.arguments import Grads, Needs, data_of, no_tensor
+from minideconv.functional.arguments import Grads, Needs, no_tensor, unchanging
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, record_log_softmax
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
@@ -35,20 +33,21 @@ def cross_entropy(
     """
     if not isinstance(logits, Tensor):
         raise no_tensor("cross_entropy", logits=logits)
-    labels = data_of(target)
-    labels = np.asarray(labels) if get_xp(labels) is np else labels
+    recorded = is_grad_enabled() and logits.requires_grad
+    labels = unchanging(target, recorded)
     if labels.dtype.kind == "f":
-        return _against_probabilities(logits, target, weight, reduction, label_smoothing)
+        probabilities = target if isinstance(target, Tensor) else labels
+        return _against_probabilities(logits, probabilities, weight, reduction, label_smoothing)
     options: dict[str, Any] = {
         "target": labels,
-        "weight": data_of(weight),
+        "weight": None if weight is None else unchanging(weight, recorded),
         "ignore_index": ignore_index,
         "reduction": reduction,
         "label_smoothing": label_smoothing,
     }
     loss, saved = ops.cross_entropy(logits.data, **options, return_saved=True)
 
-    def backward(dloss: Array, needs: Needs, saved: Saved, *logits_data: Array) -> Grads:
+    def backward(dloss: Array, needs: Needs, saved: Saved, *watched: Array) -> Grads:
         return (ops.cross_entropy_backward(dloss, saved, **options),)
 
     source = logits._node or logits  # without the scores themselves, which need not be kept
@@ -60,8 +59,13 @@ def cross_entropy(
             log_probs = _log_probs(saved, source)
         return (_cross_entropy_backward(dloss, log_probs, options),)
 
-    # Where the scores themselves are saved, they must not change meanwhile.
-    kept = (saved, logits) if isinstance(saved, CrossEntropySaved) else (saved,)
+    # None of these must change meanwhile; the scores only where they are saved themselves.
+    kept: tuple[Any, ...] = (
+        saved,
+        *[each for each in (target, weight) if isinstance(each, Tensor)],
+    )
+    if isinstance(saved, CrossEntropySaved):
+        kept = (*kept, logits)
     return record("cross_entropy", loss, (logits,), backward, kept, options, True, differentiable)
 
 

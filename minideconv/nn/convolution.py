@@ -10,7 +10,7 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend.algorithms import algorithm as using
 from minideconv.backend.algorithms import check_algorithm
-from minideconv.engine.layout import empty_weight
+from minideconv.engine.layout import empty_weight, is_taps_first, with_taps_first
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
 from minideconv.ops import geometry
@@ -57,6 +57,18 @@ class _Convolution(Module):
         init.kaiming_normal_(self.weight, self.transposed)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
+    def _stored_weight(self) -> Parameter:
+        """Return the weight, stored as the engine reads it: taps first, whatever was assigned.
+
+        It is brought into that order once. Otherwise each call would, for fc6 of 411 MB.
+        """
+        weight = self.weight
+        data = weight.data
+        free = isinstance(data, np.ndarray) and weight._grad_buffer is None  # flat ones stay there
+        if free and data.ndim == 4 and not is_taps_first(data):
+            weight._move(with_taps_first(data), [0])
+        return weight
+
     def extra_repr(self) -> str:
         """Return the channels, the kernel and the step."""
         first, second, *kernel = self.weight.shape
@@ -77,7 +89,13 @@ class Conv2d(_Convolution):
         """Convolve `x`."""
         with using(self.algorithm):
             return F.conv2d(
-                x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+                x,
+                self._stored_weight(),
+                self.bias,
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.groups,
             )
 
 
@@ -126,4 +144,4 @@ class ConvTranspose2d(_Convolution):
             extra = geometry.output_padding_for(size, x.shape[2:], *window, name)
         options = (self.stride, self.padding, extra, self.groups, self.dilation)
         with using(self.algorithm):
-            return F.conv_transpose2d(x, self.weight, self.bias, *options)
+            return F.conv_transpose2d(x, self._stored_weight(), self.bias, *options)

@@ -6,9 +6,9 @@ them, another module in the place of one, or inside ``no_fusion()`` each is call
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from minideconv.autograd import Tensor
@@ -19,11 +19,7 @@ from minideconv.nn.module import Module
 __all__ = ["fusible", "no_fusion", "norm_relu_pool"]
 
 
-class _Setting(threading.local):
-    fusing: bool = True
-
-
-_setting = _Setting()
+_fusing = ContextVar("minideconv's fusion", default=True)
 
 
 @contextmanager
@@ -33,11 +29,12 @@ def no_fusion() -> Iterator[None]:
     The tape then has an operation for each module: for exporting a network, or explaining it.
     Results are the same up to rounding.
     """
-    before, _setting.fusing = _setting.fusing, False
+    before = _fusing.get()
+    _fusing.set(False)
     try:
         yield
     finally:
-        _setting.fusing = before
+        _fusing.set(before)
 
 
 def fusible(module: Module, *kinds: type[Module]) -> bool:
@@ -46,7 +43,7 @@ def fusible(module: Module, *kinds: type[Module]) -> bool:
         type(module) in kinds
         and not module._hooks
         and "forward" not in module.__dict__
-        and _setting.fusing
+        and _fusing.get()
     )
 
 

@@ -9,52 +9,49 @@ loses little to it; with 256 MB it would be 3 or 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.choice import ContextValue
 
 __all__ = ["get_workspace_limit", "rows_per_block", "set_workspace_limit", "workspace_limit"]
 
 _DEFAULT = {"cpu": 4 << 20, "gpu": 1 << 30}
-_limit: int | None = None
+_limit: ContextValue[int | None] = ContextValue("minideconv's workspace limit", None)
 
 
 def get_workspace_limit(device_type: str = "cpu") -> int:
     """Return the budget in bytes of one block of a patch matrix on a device type."""
-    return _DEFAULT[device_type] if _limit is None else _limit
+    limit = _limit.get()
+    return _DEFAULT[device_type] if limit is None else limit
 
 
 def set_workspace_limit(limit: int | None) -> None:
     """Set the budget in bytes for every device; None returns to the defaults.
 
     A single row of the output is never cut, so a budget below one row's patches is exceeded by that
-    row.
+    row. In the main thread this holds for the program, in another thread for that thread, and in a
+    ``with`` block for the rest of the block.
 
     Raises
     ------
     ValueError
         If `limit` is not positive.
     """
-    global _limit
-    if limit is not None and limit < 1:
-        raise ValueError(
-            f"set_workspace_limit: limit is {limit}; it must be a positive number of bytes"
-        )
-    _limit = limit
+    _limit.set(_checked(limit, "set_workspace_limit"))
 
 
-@contextmanager
-def workspace_limit(limit: int | None) -> Iterator[None]:
+def workspace_limit(limit: int | None) -> AbstractContextManager[None]:
     """Use another budget inside a ``with`` block."""
-    before = _limit
-    set_workspace_limit(limit)
-    try:
-        yield
-    finally:
-        set_workspace_limit(before)
+    return _limit.using(_checked(limit, "workspace_limit"))
+
+
+def _checked(limit: int | None, caller: str) -> int | None:
+    if limit is not None and limit < 1:
+        raise ValueError(f"{caller}: limit is {limit}; it must be a positive number of bytes")
+    return limit
 
 
 def rows_per_block(array: Array, bytes_per_row: int) -> int:

@@ -25,6 +25,7 @@ from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, Device, device_of, get_xp, memory_order
 from minideconv.backend.dispatch import device_guard, on_device_of
 from minideconv.backend.sums import sum_type
+from minideconv.engine.layout import TAPS_FIRST
 
 __all__ = ["ALIGN", "EXTRA", "FlatParameters", "ParamSlice"]
 
@@ -47,8 +48,13 @@ class ParamSlice:
 
     @classmethod
     def of(cls, array: Array, start: int) -> ParamSlice:
-        """Return the place of an array that shall begin at `start`."""
-        axes = tuple(memory_order(array))
+        """Return the place of an array that shall begin at `start`.
+
+        It keeps its order in memory; a weight of a convolution that is stored as its shape says
+        gets the engine's, taps first.
+        """
+        as_its_shape = array.ndim == 4 and array.flags.c_contiguous
+        axes = TAPS_FIRST if as_its_shape else tuple(memory_order(array))
         return cls(start, start + int(array.size), array.shape, axes)
 
     def dense(self, flat: Array) -> Array:

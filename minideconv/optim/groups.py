@@ -150,6 +150,16 @@ class ParameterGroups:
             self._flat = FlatParameters(self.name, groups)
             self._move_state(self._flat)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: of the flat arrays only that there are some."""
+        return {**vars(self), "_flat": self._flat is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy, with flat arrays of its own if there were some."""
+        vars(self).update(state, _flat=None)
+        if state["_flat"]:
+            self.flatten()
+
     def _move_state(self, flat: FlatParameters) -> None:
         """Put what is remembered of the parameters into the flat arrays."""
         raise NotImplementedError

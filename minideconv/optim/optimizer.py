@@ -26,7 +26,7 @@ from minideconv.engine.layout import assign
 from minideconv.optim.blocks import in_memory_order
 from minideconv.optim.flat import FlatParameters
 from minideconv.optim.groups import Group, ParameterGroups
-from minideconv.optim.saving import State, read, write
+from minideconv.optim.saving import State, read, stored_like, write
 
 __all__ = ["Arrays", "Group", "Numbers", "Optimizer", "Skip", "State"]
 
@@ -232,6 +232,15 @@ class Optimizer(ParameterGroups):
         if self._flat is not None:
             self._flat.forget()
             self._move_state(self._flat)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy, and store the state as the parameters are: pickles forget their order."""
+        super().__setstate__(state)
+        for number, p in enumerate(self._parameters()):
+            memory = self.state.get(number, {})
+            for name in memory.keys() - {"step"}:
+                if memory[name].strides != p.data.strides:
+                    memory[name] = stored_like(p, memory[name])
 
     def _advance(self, number: int, p: Tensor, group: int) -> tuple[float, float]:
         """Count a step of one parameter; make what is remembered of it if there is nothing yet."""

@@ -18,7 +18,7 @@ from minideconv.backend.sums import sum_type
 from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.groups import Group
 
-__all__ = ["State", "read", "write"]
+__all__ = ["State", "read", "stored_like", "write"]
 
 State = dict[str, Any]
 
@@ -112,8 +112,12 @@ def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
             f"{kind}: the saved {name} of parameter {number} has shape {value.shape} but"
             f" the parameter has {p.shape}"
         )
+    return stored_like(p, value)
+
+
+def stored_like(p: Tensor, value: Array) -> Array:
+    """Return a copy of `value` that is stored as the parameter is, and where it is."""
     with on_device_of(p.data):
-        # in memory like the parameter
         fitting: Array = get_xp(p.data).empty_like(p.data, sum_type(p.dtype))
         fitting[...] = to_device(value, p.device)
     return fitting

@@ -127,7 +127,7 @@ SETTINGS = {
     "get_precision()": Setting(precisions.get_precision, precisions.set_precision),
     "get_default_device()": Setting(backend.get_default_device, backend.set_default_device),
     "get_num_threads()": Setting(parallel.get_num_threads, parallel.set_num_threads),
-    "get_workspace_limit()": Setting(lambda: workspace._limit, workspace.set_workspace_limit),
+    "get_workspace_limit()": Setting(lambda: workspace._limit.get(), workspace.set_workspace_limit),
     "is_grad_enabled()": Setting(
         grad_mode.is_grad_enabled, lambda wanted: setattr(grad_mode.mode, "recording", wanted)
     ),

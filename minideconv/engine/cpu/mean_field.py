@@ -20,6 +20,8 @@ def mean_field_update(log_p: np.ndarray, messages: Sequence[np.ndarray]) -> np.n
     """Return the softmax of the sums of two or three arrays' rows."""
     if log_p.shape[1] < LANES or not 1 <= len(messages) <= 2 or not compiled():
         return None
+    if any(a.dtype != np.float32 for a in (log_p, *messages)):
+        return None
     from minideconv.engine.cpu.compiled.mean_field import update
 
     arrays = [np.ascontiguousarray(a).ravel() for a in (log_p, messages[0], messages[-1])]

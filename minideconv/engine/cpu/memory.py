@@ -15,7 +15,6 @@ every array and view keeps it alive, and when the last one dies the block is fre
 from __future__ import annotations
 
 import mmap
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.backend.parallel import hold_at_fork
 from minideconv.engine.cpu.arena import Arena, make_arena
 from minideconv.engine.cpu.resident import machine_memory
 
@@ -84,7 +84,7 @@ class Pool:
 
     def __init__(self, make_arena: Callable[[], Arena | None] = make_arena) -> None:
         self.returned: deque[Block] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._make_arena: Callable[[], Arena | None] | None = make_arena
         self._arena: Arena | None = None
         self._waiting: dict[int, list[Block]] = {}
@@ -183,15 +183,9 @@ class Pool:
             if limit is not None:
                 self._trim(limit)
 
-    def after_fork(self) -> None:
-        """In a child process: forget a lock that another thread held."""
-        self._lock = threading.Lock()
-
 
 _pool = Pool()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.after_fork)
-
+hold_at_fork(_pool._lock)
 
 empty, use, reset_peak = _pool.empty, _pool.use, _pool.reset_peak
 trim, set_limit = _pool.trim, _pool.set_limit
@@ -201,7 +195,10 @@ class _Allowance:
     """What `room` may still give away; None: up to half of the machine's memory, for all arrays."""
 
     left: int | None = None
-    lock = threading.Lock()
+    lock = threading.RLock()
+
+
+hold_at_fork(_Allowance.lock)
 
 
 def allow(nbytes: int | None) -> None:

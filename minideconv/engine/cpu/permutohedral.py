@@ -84,7 +84,8 @@ def lattice_filter(values: Any, points: Lattice, transposed: bool = False) -> np
     splat, slice_ = (points.slice, points.splat) if transposed else (points.splat, points.slice)
     kernels.spread(rows.reshape(-1), points.corners, splat, table, labels)
     for neighbours in points.neighbours[::-1] if transposed else points.neighbours:
-        kernels.blur(table, neighbours, other, labels)
+        before, behind = neighbours.T  # contiguous, as they are made
+        kernels.blur(table, before, behind, other, labels)
         table, other = other, table
     result = empty((n, labels))
     scale = np.float32(1 / (1 + 2.0 ** (1 - points.corners.shape[1])))

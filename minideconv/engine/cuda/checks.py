@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -39,18 +40,18 @@ class LabelCheck(NamedTuple):
 
 
 _tables: dict[tuple[Device, LabelCheck], Array] = {}
-_deferring = False
+_deferring = ContextVar("minideconv's deferred checks", default=False)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
     """Count wrong labels inside a ``with`` block; `raise_deferred` raises the error."""
-    global _deferring
-    before, _deferring = _deferring, True
+    before = _deferring.get()
+    _deferring.set(True)
     try:
         yield
     finally:
-        _deferring = before
+        _deferring.set(before)
 
 
 def table(like: Array, check: LabelCheck) -> Array:
@@ -63,7 +64,7 @@ def table(like: Array, check: LabelCheck) -> Array:
 
 def enforce(check: LabelCheck, target: Array, weight: Array | None = None) -> None:
     """Raise the error of the call just made, unless errors are deferred."""
-    if _deferring:
+    if _deferring.get():
         return
     counts = table(target, check)
     if to_cpu(counts).any():

@@ -146,7 +146,7 @@ def _scores_compiled(boxes: Boxes, scorer: BoxScorer, least: float) -> Floats | 
     from minideconv.engine.cpu.compiled.edge_boxes import score_all
 
     found = np.zeros(len(boxes))
-    score_all(boxes, found, least, *_arrays(scorer))
+    score_all(boxes, found, least, _arrays(scorer))
     return found
 
 
@@ -191,7 +191,7 @@ def _refined_compiled(
         return None
     from minideconv.engine.cpu.compiled.edge_boxes import refine_all
 
-    refine_all(boxes, scores, steps, *_arrays(scorer))
+    refine_all(boxes, scores, steps, _arrays(scorer))
     return boxes, scores
 
 

@@ -25,14 +25,14 @@ WIDTH = 512  # at least so many numbers in a row of channels
 ROWS = 64  # so many are added up in float32
 
 
-@kernel
+@kernel(writes="totals sums")
 def _empty_into(totals, sums):
     for i in range(sums.size):
         totals[i] += sums[i]
         sums[i] = np.float32(0)
 
 
-@kernel
+@kernel(writes="totals squares")
 def moments(x, shift, totals, squares):
     """Add the sums of ``x - shift`` and of its square to `totals` and `squares`."""
     width = shift.size
@@ -65,7 +65,7 @@ def moments(x, shift, totals, squares):
     _empty_into(squares, squared)
 
 
-@kernel
+@kernel(writes="y")
 def normalize(x, shift, scale, offset, relu, y, past):
     """``y = (x - shift) * scale + offset``, and its positive part if `relu`.
 
@@ -85,7 +85,7 @@ def normalize(x, shift, scale, offset, relu, y, past):
         out[i] = np.float32(0) if relu and z < 0 else z
 
 
-@kernel
+@kernel(writes="totals products")
 def gradient_sums(dy, x, shift, scale, offset, totals, products):
     """Add the sums of g and of ``g * (x - shift)``: g is dy where the ReLU let z pass, else 0.
 
@@ -125,7 +125,7 @@ def gradient_sums(dy, x, shift, scale, offset, totals, products):
     _empty_into(products, multiplied)
 
 
-@kernel
+@kernel(writes="dx")
 def gradient(dy, x, shift, scale, offset, a, b, c, dx, past):
     """``dx = a * (g + b * (x - shift) + c)``, with the g of `gradient_sums`."""
     width, start = shift.size, 0

@@ -8,7 +8,7 @@ from minideconv.engine.cpu.compiled.vectors import LANES, load, load_part, splat
 __all__ = ["copy", "copy_band", "pack_weights", "pack_weights_rotated", "widen"]
 
 
-@kernel
+@kernel(writes="target")
 def copy(source, start, target, base, count):
     """``target[base : base + count] = source[start : start + count]``."""
     whole = count - count % LANES
@@ -18,7 +18,7 @@ def copy(source, start, target, base, count):
     store_part(target, base + whole, load_part(source, start + whole, rest), rest)
 
 
-@kernel
+@kernel(writes="target")
 def _clear(target, base, count):
     """``target[base : base + count] = 0``."""
     whole = count - count % LANES
@@ -27,7 +27,7 @@ def _clear(target, base, count):
     store_part(target, base + whole, splat(0.0), count - whole)
 
 
-@kernel
+@kernel(writes="band")
 def copy_band(x, image, size, channels, top, left, band, begin, rows, columns):
     """Copy `rows` x `columns` pixels of one image, from (top, left) on, to ``band[begin:]``.
 
@@ -49,7 +49,7 @@ def copy_band(x, image, size, channels, top, left, band, begin, rows, columns):
             _clear(band, base, columns * channels)
 
 
-@kernel
+@kernel(writes="target")
 def widen(source, start, target, base, rows, count, width):
     """Copy `rows` rows of `count` numbers into rows of `width`, zeros behind."""
     for r in range(rows):
@@ -57,7 +57,7 @@ def widen(source, start, target, base, rows, count, width):
         _clear(target, base + r * width + count, width - count)
 
 
-@kernel
+@kernel(writes="packed")
 def pack_weights(w, rows, k, width, packed):
     """(rows, K) -> (blocks of `width` columns, rows, width), zeros behind the last column.
 
@@ -73,7 +73,7 @@ def pack_weights(w, rows, k, width, packed):
             _clear(packed, base + count, width - count)
 
 
-@kernel
+@kernel(writes="packed")
 def pack_weights_rotated(w, taps, c, k, width, packed):
     """(taps, C, K) -> such blocks of the weight turned by 180 degrees: (taps reversed, K, C)."""
     blocks = (c + width - 1) // width

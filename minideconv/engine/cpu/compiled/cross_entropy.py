@@ -24,7 +24,7 @@ from minideconv.engine.cpu.compiled.vectors import LANES, fma, load, maximum, sp
 __all__ = ["gradient", "log_probabilities"]
 
 
-@kernel
+@kernel(writes="log_probs turned largest")
 def _sixteen(x, start, log_probs, classes, turned, largest):
     """Write the log-probabilities of sixteen pixels; `turned` and `largest` are scratch."""
     for c in range(0, classes, LANES):
@@ -44,7 +44,7 @@ def _sixteen(x, start, log_probs, classes, turned, largest):
             store(log_probs, base, load(x, base) - shift - log_total)
 
 
-@kernel
+@kernel(writes="log_probs picked")
 def log_probabilities(x, labels, log_probs, picked, classes):
     """``log_probs = log softmax(x)``, and `picked` its numbers at the labels."""
     width = -(-classes // LANES) * LANES
@@ -65,7 +65,7 @@ def log_probabilities(x, labels, log_probs, picked, classes):
         picked[pixel] = log_probs[pixel * classes + labels[pixel]]
 
 
-@kernel
+@kernel(writes="out")
 def gradient(log_probs, labels, total, each, on_target, out, weight, classes):
     """``out = exp(log_probs) * total - weight * each``, and `on_target` less at the labels.
 

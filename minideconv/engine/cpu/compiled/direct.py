@@ -82,7 +82,7 @@ def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
 def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
-    @kernel
+    @kernel(writes="y padded")
     def convolve(x, w, bias, y, padded, columns, past, window, c, k, band, first, last):
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 

@@ -45,7 +45,7 @@ _PIXELS = 512  # in a unit: so many of x and dy stay near
 def _correlate(R: int, Q: int) -> Callable[..., None]:
     width = LANES * Q
 
-    @kernel
+    @kernel(writes="total padded")
     def correlate(
         x, dy, total, padded, columns, lanes, crossed, window, n, c, k, band, together, first, last
     ):
@@ -125,7 +125,7 @@ def _correlate(R: int, Q: int) -> Callable[..., None]:
     return correlate
 
 
-@kernel
+@kernel(writes="totals dw")
 def _collect(totals, parts, size, tile, crossed, taps, length, k, dw):
     """Add up the `parts` totals of `size` numbers, in order, and put their tiles in place."""
     R, width = tile

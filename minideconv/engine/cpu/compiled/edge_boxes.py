@@ -13,7 +13,7 @@ from minideconv.engine.cpu.compiled.kernel import kernel
 __all__ = ["grow", "keep", "refine_all", "score_all"]
 
 
-@kernel
+@kernel(writes="labels")
 def grow(labels, orientation, turn):
     """Replace every -1 in `labels` by the number of a group; the frame of the map holds no -1."""
     height, width = labels.shape
@@ -59,7 +59,7 @@ def total(integral, x1, y1, x2, y2):
     return integral[y2 + 1, x2 + 1] - integral[y1, x2 + 1] - integral[y2 + 1, x1] + integral[y1, x1]
 
 
-@kernel
+@kernel(writes="best seen queue")
 def begin(line, first, last, best, seen, box, queue, count):
     """Put the groups on one side of a box into the queue; return how many are in there."""
     before = -1
@@ -74,7 +74,7 @@ def begin(line, first, last, best, seen, box, queue, count):
     return count
 
 
-@kernel
+@kernel(writes="best seen queue queued touched")
 def score(
     x1, y1, x2, y2, least, box, best, seen, queue, queued, touched,
     labels, columns, magnitude, x, y, first, neighbour, affinity, magnitudes, strengths, kappa, cut,
@@ -128,8 +128,8 @@ def score(
     return found if found >= least and found > 0 else 0.0
 
 
-@kernel
-def score_all(boxes, scores, least, *image):
+@kernel(writes="scores")
+def score_all(boxes, scores, least, image):
     """Score (N, 4) boxes."""
     groups = len(image[2])
     best, seen = np.zeros(groups), np.zeros(groups, np.int64)
@@ -142,8 +142,8 @@ def score_all(boxes, scores, least, *image):
         )  # fmt: skip
 
 
-@kernel
-def refine_all(boxes, scores, steps, *image):
+@kernel(writes="boxes scores")
+def refine_all(boxes, scores, steps, image):
     """Move the sides of (N, 4) boxes while that raises their scores, in place."""
     groups = len(image[2])
     best, seen = np.zeros(groups), np.zeros(groups, np.int64)
@@ -174,7 +174,7 @@ def refine_all(boxes, scores, steps, *image):
             step = step / 2
 
 
-@kernel
+@kernel(writes="kept")
 def keep(boxes, beta, kept):
     """Write which of (N, 4) boxes, the best first, do not overlap a better one; return how many."""
     count = 0

@@ -60,7 +60,7 @@ def _even(rows: np.ndarray) -> np.ndarray:
 # Forward
 
 
-@kernel
+@kernel(writes="y")
 def _add_rows(x, w, y, n, e, k, first, last):
     """Add ``x[:, first:last] @ w[first:last]`` to y; n is even."""
     for row in range(first, last, 8):
@@ -96,7 +96,7 @@ def forward(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 # Gradient by the input
 
 
-@kernel
+@kernel(writes="dx")
 def _dot_rows(dy, w, dx, n, e, k, first, last):
     """``dx[:, first:last] = dy @ w[first:last].T``; n is even."""
     for row in range(first, last, 4):
@@ -137,7 +137,7 @@ def input_grad(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
 # Gradient by the weight
 
 
-@kernel
+@kernel(writes="dw")
 def _outer(x, dy, dw, n, e, k, first, last):
     """``dw[first:last] = x[:, first:last].T @ dy``."""
     for row in range(first, last, 4):

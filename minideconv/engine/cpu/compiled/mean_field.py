@@ -11,7 +11,7 @@ from minideconv.engine.cpu.compiled.vectors import LANES, load, splat, store
 __all__ = ["update"]
 
 
-@kernel
+@kernel(writes="q")
 def update(log_p, first, second, q, classes, both):
     """``q = softmax(log_p + first)``, and `second` too if `both`; all are flat, pixel by pixel."""
     width = -(-classes // LANES) * LANES

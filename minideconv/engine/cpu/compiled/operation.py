@@ -25,9 +25,10 @@ arguments and returns a list.
 
 Vectors are read and written at ``data + index``: strides are not looked at, and nothing is checked
 while a kernel runs. What an address needs is a matter of the array's type, which numba has when it
-compiles the kernel for it. So a strided array, which would be read as other numbers, and a
-read-only one, whose memory the system may protect, stop there with an error. Callers copy the
-former (`engine.layout.contiguous`) and refuse the latter.
+compiles the kernel for it. So a strided array or one of another type, which would be read as other
+numbers, and a read-only one, whose memory the system may protect, stop there with an error. The
+gate in front of each kernel (`kernel.Kernel`) lets no strided array and no read-only one get so
+far.
 """
 
 from __future__ import annotations
@@ -87,14 +88,22 @@ array, constant, tile = (types.Opaque(name) for name in ("array", "constant", "t
 index = types.intp
 
 
+# What the arrays hold in which there are such values; anything may be requested by `prefetch`.
+_NUMBERS = {
+    str(float32): types.float32,
+    str(lanes): types.float32,
+    str(byte_lanes): types.uint8,
+}
+
+
 class Memory:
-    """A flat array, in a kernel that is being compiled.
+    """A flat array, in a kernel that is being compiled; it may begin at any byte.
 
     Raises
     ------
     TypingError
-        If the type does not say that the numbers are neighbours, or, in `store`, that they may be
-        changed. That is a bug in this library.
+        If the type does not say that the numbers are neighbours, of the type that is wanted, or, in
+        `store`, that they may be changed. That is a bug in this library.
     """
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
@@ -111,18 +120,20 @@ class Memory:
             raise TypingError(
                 f"a kernel writes vectors to a {self._kind}; it must not be read-only"
             )
+        number = _NUMBERS.get(str(kind))
+        if number is not None and number != self._kind.dtype:
+            raise TypingError(f"a kernel has a {self._kind}; it must be an array of {number}")
         found = self._builder.gep(self._data, [index])
         return self._builder.bitcast(found, kind.as_pointer())
 
     def load(self, index: Any, kind: Any = lanes) -> Any:
         """Return the value, a vector by default, that begins at ``array[index]``."""
-        return self._builder.load(self.pointer(index, kind), align=self._kind.dtype.bitwidth // 8)
+        return self._builder.load(self.pointer(index, kind), align=1)
 
     def store(self, index: Any, value: Any, past: bool = False) -> None:
         """Store a value at ``array[index]``; `past` the caches it must be a whole cache line."""
         pointer = self.pointer(index, value.type, writes=True)
-        align = LINE if past else self._kind.dtype.bitwidth // 8
-        stored = self._builder.store(value, pointer, align=align)
+        stored = self._builder.store(value, pointer, align=LINE if past else 1)
         if past:
             stored.set_metadata("nontemporal", self._builder.module.add_metadata([int32(1)]))
 

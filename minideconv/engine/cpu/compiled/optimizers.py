@@ -17,7 +17,7 @@ from minideconv.engine.cpu.compiled.vectors import LANES, fma, load_up_to, splat
 __all__ = ["adam", "plain_sgd", "sgd"]
 
 
-@kernel
+@kernel(writes="w")
 def plain_sgd(w, g, lr, weight_decay):
     """Take a step without momentum."""
     lr, weight_decay = np.float32(lr), np.float32(weight_decay)
@@ -40,7 +40,7 @@ def _sgd(w, g, v, lr, momentum, undamped, decay, nesterov):
     return w - lr * step, v
 
 
-@kernel
+@kernel(writes="w v")
 def sgd(w, g, v, lr, momentum, undamped, weight_decay, nesterov):
     """Take a step with momentum; `undamped` is 1 - dampening."""
     options = splat(lr), splat(momentum), splat(undamped), splat(weight_decay), nesterov
@@ -58,7 +58,7 @@ def _adam(w, g, m, v, rate, b1, new1, b2, new2, least, decay, shrink):
     return shrink * w - rate * divide(m, square_root(v) + least), m, v
 
 
-@kernel
+@kernel(writes="w m v")
 def adam(w, g, m, v, rate, b1, b2, least, decay, shrink):
     """Take a step; `decay` adds to the gradient (Adam), `shrink` multiplies w itself (AdamW)."""
     options = (splat(rate), splat(b1), splat(1 - b1), splat(b2), splat(1 - b2))

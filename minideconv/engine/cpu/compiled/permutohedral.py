@@ -14,7 +14,7 @@ from minideconv.engine.cpu.compiled.vectors import LANES, fma, load, splat, stor
 __all__ = ["blur", "distinct", "find", "read", "simplices", "spread"]
 
 
-@kernel
+@kernel(writes="codes weights")
 def simplices(y, low, radix, codes, weights):
     """Fill in the codes of each point's corners and its coordinates; see `ops.permutohedral`."""
     n, corners = y.shape
@@ -54,7 +54,7 @@ def simplices(y, low, radix, codes, weights):
             codes[point, k] = code
 
 
-@kernel
+@kernel(writes="table numbers")
 def distinct(codes, table, numbers):
     """Give the codes numbers, in the order in which they come; return how many there are.
 
@@ -78,7 +78,7 @@ def distinct(codes, table, numbers):
     return count
 
 
-@kernel
+@kernel(writes="places")
 def find(codes, wanted, places):
     """Walk along two sorted arrays and write where in `codes` each of `wanted` is."""
     at, count = 0, len(codes)
@@ -88,7 +88,7 @@ def find(codes, wanted, places):
         places[i] = at if at < count and codes[at] == wanted[i] else count
 
 
-@kernel
+@kernel(writes="table")
 def spread(values, corners, weights, table, labels):
     """Add each point's row to those of its corners."""
     last = labels - LANES
@@ -103,20 +103,19 @@ def spread(values, corners, weights, table, labels):
             store(table, target + last, end)
 
 
-@kernel
-def blur(table, neighbours, result, labels):
+@kernel(writes="result")
+def blur(table, before, behind, result, labels):
     """Write each row and half of its two neighbours to `result`."""
     half = splat(0.5)
-    for row in range(neighbours.shape[0]):
-        here = row * labels
-        before, behind = neighbours[row, 0] * labels, neighbours[row, 1] * labels
+    for row in range(before.size):
+        here, one, other = row * labels, before[row] * labels, behind[row] * labels
         for start in range(0, labels, LANES):
             c = min(start, labels - LANES)
-            both = load(table, before + c) + load(table, behind + c)
+            both = load(table, one + c) + load(table, other + c)
             store(result, here + c, fma(half, both, load(table, here + c)))
 
 
-@kernel
+@kernel(writes="values")
 def read(table, corners, weights, scale, values, labels):
     """Write each point's mixture of its corners' rows."""
     for point in range(corners.shape[0]):

@@ -27,7 +27,7 @@ from minideconv.engine.cpu.compiled.vectors import LANES, load, splat
 __all__ = ["gather", "pool", "scatter"]
 
 
-@kernel
+@kernel(writes="y taps")
 def pool(x, y, taps, first, last, height, width, channels, past):
     """Write each window's maximum to `y` and its number, 0 to 3, to `taps`."""
     line = width * channels
@@ -50,7 +50,7 @@ def pool(x, y, taps, first, last, height, width, channels, past):
                 store_taps(taps, base + k, tap)
 
 
-@kernel
+@kernel(writes="x")
 def scatter(x, y, taps, first, last, height, width, channels, past):
     """Write each value to the pixel of its tap, and zeros to the other three."""
     line = width * channels
@@ -69,7 +69,7 @@ def scatter(x, y, taps, first, last, height, width, channels, past):
                 put(x, corner + k + line + channels, where_tap(tap, 3, value, zeros), past)
 
 
-@kernel
+@kernel(writes="y")
 def gather(x, y, taps, first, last, height, width, channels, past):
     """Fetch the pixel of each tap."""
     line = width * channels

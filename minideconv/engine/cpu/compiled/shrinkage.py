@@ -7,7 +7,7 @@ from minideconv.engine.cpu.compiled.kernel import kernel
 __all__ = ["admm_update", "fista_update"]
 
 
-@kernel
+@kernel(writes="y x")
 def fista_update(y, x, gradient, step, threshold, momentum):
     """`ops.shrinkage.fista_update` of flat arrays; the numbers have the arrays' type."""
     for i in range(y.size):
@@ -17,7 +17,7 @@ def fista_update(y, x, gradient, step, threshold, momentum):
         x[i] = new
 
 
-@kernel
+@kernel(writes="state correction")
 def admm_update(state, correction, threshold, relaxation):
     """`ops.shrinkage.admm_update` of flat arrays; the numbers have the arrays' type."""
     for i in range(state.size):

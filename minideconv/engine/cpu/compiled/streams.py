@@ -59,7 +59,7 @@ def stream(builder, array, index, value):
     array.store(index, value, past=True)
 
 
-@kernel
+@kernel(writes="array")
 def put(array, index, value, past):
     """Store 16 numbers, past the caches if `past`."""
     if past:

@@ -76,14 +76,14 @@ def _first(builder, count):
 @operation(vector(array, index, index))
 def load_part(builder, array, index, count):
     """``array[index : index + count]``, count <= 16, and zeros behind; reads nothing else."""
-    arguments = (array.pointer(index, lanes), int32(4), _first(builder, count), ZERO)
+    arguments = (array.pointer(index, lanes), int32(1), _first(builder, count), ZERO)
     return call(builder, f"llvm.masked.load.v{LANES}f32.p0", lanes, *arguments)
 
 
 @operation(types.void(array, index, vector, index))
 def store_part(builder, array, index, value, count):
     """``array[index : index + count] = value[:count]``, count <= 16; writes nothing else."""
-    arguments = (value, array.pointer(index, lanes, writes=True), int32(4), _first(builder, count))
+    arguments = (value, array.pointer(index, lanes, writes=True), int32(1), _first(builder, count))
     call(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), *arguments)
 
 
@@ -93,7 +93,7 @@ def load_up_to(array, index, count):
     return load(array, index) if count >= LANES else load_part(array, index, count)
 
 
-@kernel
+@kernel(writes="array")
 def store_up_to(array, index, value, count):
     """`store_part`, of 16 if `count` is more; quicker where that is usual."""
     if count >= LANES:

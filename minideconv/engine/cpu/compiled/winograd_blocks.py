@@ -66,7 +66,7 @@ _KEPT = 64 * 64  # kernels: their U, 0.6 MB, stays in the second cache beside V 
 _DU = 36 * 17 * PANEL
 
 
-@kernel
+@kernel(writes="tile")
 def _cut_out(x, base, size, c, top, left, side, lanes, tile):
     """Copy side x side pixels of an image, from (top, left) on, and zeros where it has none."""
     h, w = size
@@ -78,7 +78,7 @@ def _cut_out(x, base, size, c, top, left, side, lanes, tile):
             store(tile, (r * side + s) * 16, load_up_to(x, i, lanes))
 
 
-@kernel
+@kernel(writes="v scratch tile")
 def _transform_tiles(
     x, size, c, channels, origin, grid, first, last, width, gradient, v, rows, scratch, tile
 ):
@@ -103,7 +103,7 @@ def _transform_tiles(
                 data_to_planes(source, i, row, column, scratch, v, j, plane)
 
 
-@kernel
+@kernel(writes="square")
 def _square_of_weights(w, c, k, first_c, first_k, turned, square):
     """Copy 3 x 3 kernels of up to 16 x 16 channels, zeros behind: square[tap, c, k].
 
@@ -139,7 +139,7 @@ def _fetch_weights(w, c, k, first_c, first_k, turned):
                     prefetch(w, (tap * c + first_c + ci) * k + first_k + b)
 
 
-@kernel
+@kernel(writes="u scratch square")
 def _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square):
     """Transform the kernels of a chunk of input and a panel of output channels."""
     for b in range(first_c, last_c, 16):
@@ -155,7 +155,7 @@ def _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scra
                 kernel_to_planes(source, at, row, column, scratch, u, to, pitch * PANEL)
 
 
-@kernel
+@kernel(writes="y scratch tile")
 def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch, tile):
     """Transform a panel of M to pixels, add the bias, leave out what sticks out of the image."""
     (h, w), (th, tw) = size, grid
@@ -177,7 +177,7 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
                     store_up_to(y, base + (i * w + j) * k, pixel, lanes)
 
 
-@kernel
+@kernel(writes="y work")
 def convolve(x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels):
     """Compute output channels ``panels[0] : panels[1]`` of the tiles ``tiles[0] : tiles[1]``.
 
@@ -223,7 +223,7 @@ def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool]
 # The gradient by the weight
 
 
-@kernel
+@kernel(writes="dw scratch tile")
 def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):
     """Add G.T dU G to these channels of dw, or begin with it, if `fresh`."""
     for ci in range(b, min(b + 16, c)):
@@ -236,7 +236,7 @@ def _place_kernel_grad(du, b, c, first_k, k, dw, fresh, scratch, tile):
                 store_part(dw, base, before + load(tile, 16 * tap), lanes)
 
 
-@kernel
+@kernel(writes="dw work")
 def correlate(x, dy, dw, work, plan, size, c, origin, out, k, grid, tiles, panels):
     """Compute what the tiles ``tiles[0] : tiles[1]`` give to output channels `panels` of dw.
 

@@ -22,7 +22,7 @@ TALL, SHORT = 14, 4  # rows of V in the registers at once; with 2 vectors each 2
 
 
 def _product(R: int, Q: int) -> Callable[..., None]:
-    @kernel
+    @kernel(writes="m")
     def product(v, i, step, u, j, channels, m, base, fresh):
         sums = tile_zeros(R, Q)
         for b in range(0, channels, 16):
@@ -41,7 +41,7 @@ _tall, _short, _tall_thin, _short_thin = (
 )
 
 
-@kernel
+@kernel(writes="m")
 def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):
     """M[p] += V[p] U[p] (or =, if `fresh`) for a chunk of channels, a panel, and all planes.
 
@@ -69,7 +69,7 @@ def multiply(v, rows, tiles, first_c, last_c, u, pitch, m, fresh, thin):
 
 
 def _sum_over_tiles(R: int, Q: int) -> Callable[..., None]:
-    @kernel
+    @kernel(writes="du")
     def sum_over_tiles(v, i, z, j, tiles, du, base):
         sums = tile_zeros(R, Q)
         for t in range(tiles):
@@ -82,7 +82,7 @@ def _sum_over_tiles(R: int, Q: int) -> Callable[..., None]:
 _eight, _sixteen_thin = _sum_over_tiles(8, 2), _sum_over_tiles(16, 1)
 
 
-@kernel
+@kernel(writes="du")
 def accumulate(v, z, rows, tiles, b, first_k, du, thin):
     """dU[p] = V[p].T Z[p] for 16 input channels, from b on, and a panel of output channels."""
     for p in range(36):

@@ -49,7 +49,7 @@ _G10, _G11, _G12 = (np.float32(x) for x in _f.g[1])
 _G30, _G31, _G32 = (np.float32(x) for x in _f.g[3])
 
 
-@kernel
+@kernel(writes="b")
 def _data(a, i, s, b, j, t):
     x0, x1, x2 = load(a, i), load(a, i + s), load(a, i + 2 * s)
     x3, x4, x5 = load(a, i + 3 * s), load(a, i + 4 * s), load(a, i + 5 * s)
@@ -63,7 +63,7 @@ def _data(a, i, s, b, j, t):
     store(b, j + 5 * t, fma(splat(_B53), x3, x1 + x5))
 
 
-@kernel
+@kernel(writes="b")
 def _kernel(a, i, s, b, j, t):
     w0, w1, w2 = load(a, i), load(a, i + s), load(a, i + 2 * s)
     store(b, j, w0)
@@ -76,7 +76,7 @@ def _kernel(a, i, s, b, j, t):
     store(b, j + 5 * t, w2)
 
 
-@kernel
+@kernel(writes="b")
 def _gradient(a, i, s, b, j, t):
     y0, y1, y2, y3 = load(a, i), load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s)
     store(b, j, y0)
@@ -89,7 +89,7 @@ def _gradient(a, i, s, b, j, t):
     store(b, j + 5 * t, y3)
 
 
-@kernel
+@kernel(writes="b")
 def _output(a, i, s, b, j, t):
     m1, m2, m3, m4 = load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s), load(a, i + 4 * s)
     even, odd, even2, odd2 = m1 + m2, m1 - m2, m3 + m4, m3 - m4
@@ -100,7 +100,7 @@ def _output(a, i, s, b, j, t):
     store(b, j + 3 * t, fma(splat(_A13), odd, last))
 
 
-@kernel
+@kernel(writes="b")
 def _kernel_grad(a, i, s, b, j, t):
     u1, u2, u3, u4 = load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s), load(a, i + 4 * s)
     even, odd, even2, odd2 = u1 + u2, u1 - u2, u3 + u4, u3 - u4
@@ -114,7 +114,7 @@ def _kernel_grad(a, i, s, b, j, t):
 # Tiles: columns to `scratch`, then rows
 
 
-@kernel
+@kernel(writes="scratch v")
 def data_to_planes(x, i, row, column, scratch, v, j, plane):
     """6 x 6 pixels at x[i + r * row + s * column] -> v[j + p * plane]."""
     for s in range(6):
@@ -123,7 +123,7 @@ def data_to_planes(x, i, row, column, scratch, v, j, plane):
         _data(scratch, 96 * r, 16, v, j + 6 * r * plane, plane)
 
 
-@kernel
+@kernel(writes="scratch u")
 def kernel_to_planes(w, i, row, column, scratch, u, j, plane):
     """3 x 3 taps at w[i + r * row + s * column] -> u[j + p * plane]."""
     for s in range(3):
@@ -132,7 +132,7 @@ def kernel_to_planes(w, i, row, column, scratch, u, j, plane):
         _kernel(scratch, 48 * r, 16, u, j + 6 * r * plane, plane)
 
 
-@kernel
+@kernel(writes="scratch z")
 def gradient_to_planes(dy, i, row, column, scratch, z, j, plane):
     """4 x 4 pixels at dy[i + r * row + s * column] -> z[j + p * plane]."""
     for s in range(4):
@@ -141,7 +141,7 @@ def gradient_to_planes(dy, i, row, column, scratch, z, j, plane):
         _gradient(scratch, 64 * r, 16, z, j + 6 * r * plane, plane)
 
 
-@kernel
+@kernel(writes="scratch y")
 def planes_to_output(m, i, plane, scratch, y, j, row, column):
     """m[i + p * plane] -> 4 x 4 pixels at y[j + r * row + s * column]."""
     for s in range(6):
@@ -150,7 +150,7 @@ def planes_to_output(m, i, plane, scratch, y, j, row, column):
         _output(scratch, 96 * r, 16, y, j + r * row, column)
 
 
-@kernel
+@kernel(writes="scratch dw")
 def planes_to_kernel_grad(du, i, plane, scratch, dw, j, row, column):
     """du[i + p * plane] -> 3 x 3 taps at dw[j + r * row + s * column]."""
     for s in range(6):
