@@ -59,11 +59,11 @@ def sum_over(x: Array, axes: Sequence[int], keepdims: bool = False) -> Array:
     """
     axes = tuple(axes)
     if x.size <= 256 and x.dtype.char != "e":  # the usual small sum, with as little as possible
-        return x.sum(axes, keepdims=keepdims)  # type: ignore[no-any-return]
+        return x.sum(axes, keepdims=keepdims)
     wide = sum_type(x.dtype) if x.dtype.kind == "f" else None
     dense = len(axes) == x.ndim and (x.ndim == 1 or x.flags.forc)
     if dense or x.dtype.kind != "f" or get_xp(x) is not np:
-        return x.sum(axes, wide, keepdims=keepdims)  # type: ignore[no-any-return]
+        return x.sum(axes, wide, keepdims=keepdims)
     order = memory_order(x)
     inner = tuple(takewhile(axes.__contains__, reversed(order)))
     if inner or wide != x.dtype:  # what is innermost in memory NumPy adds pairwise itself
