@@ -43,7 +43,7 @@ def sizes_of(op: str, name: str, values: tuple[Any, ...]) -> tuple[int, ...]:
     TypeError
         If it is anything else.
     """
-    given = values[0] if len(values) == 1 and type(values[0]) is not int else values
+    given: Any = values[0] if len(values) == 1 and type(values[0]) is not int else values
     if type(given) is tuple:
         for size in given:
             if type(size) is not int:

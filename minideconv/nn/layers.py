@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -98,7 +97,11 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
         super().__init__()
-        if not isinstance(p, Real) or not 0 <= float(p) <= 1:
+        try:
+            legal = 0 <= p <= 1
+        except TypeError:  # no number
+            legal = False
+        if not legal:
             raise ValueError(f"Dropout: p is {p!r}; it must be a probability in 0..1")
         self.p: float = p
         self.rng: np.random.Generator | None = rng

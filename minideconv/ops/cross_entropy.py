@@ -128,9 +128,10 @@ def cross_entropy_core(
     wide = sum_type(logits.dtype)
     if wide != logits.dtype:  # float16 has no sum over 65504 pixels
         options = (ignore_index, reduction, label_smoothing)
-        loss, _ = cross_entropy_core(logits.astype(wide), target, weight, *options)
-        saved = CrossEntropySaved(logits, xp.asarray(target), weight, xp.ones((), wide))
-        return loss.astype(logits.dtype), saved
+        loss, saved = cross_entropy_core(logits.astype(wide), target, weight, *options)
+        if not isinstance(saved, CrossEntropySaved):
+            saved = CrossEntropySaved(logits, xp.asarray(target), weight, xp.ones((), wide))
+        return loss.astype(logits.dtype), saved._replace(logits=logits)
     if weight is not None:
         check_class_weights(weight)
         weight = xp.asarray(weight)
@@ -176,7 +177,11 @@ def cross_entropy_backward(
     The other arguments are those of forward.
     """
     if isinstance(saved, CrossEntropySaved):
-        return gradient_from_scores(dloss, saved, ignore_index, reduction, label_smoothing)
+        kind = saved.logits.dtype
+        saved = saved._replace(logits=saved.logits.astype(sum_type(kind), copy=False))
+        dloss = dloss.astype(saved.logits.dtype, copy=False)
+        dlogits = gradient_from_scores(dloss, saved, ignore_index, reduction, label_smoothing)
+        return dlogits.astype(kind, copy=False)
     xp, log_probs, classes = get_xp(saved), saved, saved.shape[1]
     weight = None if weight is None else xp.asarray(weight)
     t, counts = check_labels(xp.asarray(target), classes, ignore_index)
@@ -206,11 +211,9 @@ def gradient_from_scores(
     label_smoothing: float,
 ) -> Array:
     """`cross_entropy_backward` where forward has kept the scores, not their log-probabilities."""
-    logits, target, weight, _ = saved
-    log_probs = log_softmax(logits.astype(sum_type(logits.dtype), copy=False), dim=1)
+    log_probs, (_, target, weight, _) = log_softmax(saved.logits, dim=1), saved
     options = (ignore_index, reduction, label_smoothing)
-    dlogits: Array = cross_entropy_backward(dloss, log_probs, target, weight, *options)
-    return dlogits.astype(logits.dtype, copy=False)
+    return cross_entropy_backward(dloss, log_probs, target, weight, *options)
 
 
 @accelerated
