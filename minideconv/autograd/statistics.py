@@ -74,7 +74,7 @@ def norm(
 
         return max(elementwise.abs(x), axes, keepdims)
     xp, shape = get_xp(x.data), x.shape
-    wide = x.data.astype(np.float32) if x.dtype == np.float16 else x.data
+    wide = x.data.astype(np.float32) if x.dtype.char == "e" else x.data
     size = xp.abs(wide)
     scale = size.max(axis=axes, keepdims=True, initial=0)
     scale = xp.where((scale > 0) & xp.isfinite(scale), scale, xp.ones_like(scale))
@@ -146,7 +146,7 @@ def cumsum(x: Operand, axis: int | None = None, *, dim: int | None = None) -> Te
 
 
 def _wide(x: Array) -> Any:
-    return np.float32 if x.dtype == np.float16 else None
+    return np.float32 if x.dtype.char == "e" else None
 
 
 def _place(name: str) -> Any:

@@ -77,7 +77,7 @@ def _norm(g: np.ndarray) -> float:
     The squares are added as they are where their sum is neither too large for the type nor so small
     that what was lost below its smallest number counts.
     """
-    if g.dtype == np.float16:
+    if g.dtype.char == "e":
         g = g.astype(np.float32)  # in which all its squares fit
     kind = np.finfo(g.dtype)
     with np.errstate(over="ignore", under="ignore"):
