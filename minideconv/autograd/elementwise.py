@@ -156,8 +156,8 @@ def _power_slope(xp: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return b * a ** (b - 1) if b != 0 else xp.zeros_like(a)
     flat = b == 0
-    if xp is broadcasting.tensor_functions:  # the slope of this by b is 1/a, but at a = 0
-        flat = flat & (a == 0)
+    if xp is broadcasting.tensor_functions:  # the slope of this by b is 1/a, where that is a number
+        flat = flat & xp.logical_not(xp.isfinite(a) & (a != 0))
     return xp.where(flat, xp.zeros_like(b), b * a ** xp.where(flat, xp.ones_like(b), b - 1))
 
 
@@ -271,7 +271,7 @@ def _constant(name: str) -> Any:
 
 
 vars(broadcasting.tensor_functions).update(
-    abs=abs, clip=clip, exp=exp, log=log, where=where,
-    logical_not=_constant("logical_not"), ones_like=_constant("ones_like"), sign=_constant("sign"),
-    zeros_like=_constant("zeros_like"),
+    abs=abs, clip=clip, cos=cos, exp=exp, log=log, sin=sin, where=where,
+    isfinite=_constant("isfinite"), logical_not=_constant("logical_not"),
+    ones_like=_constant("ones_like"), sign=_constant("sign"), zeros_like=_constant("zeros_like"),
 )  # fmt: skip

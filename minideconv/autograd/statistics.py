@@ -13,9 +13,11 @@ import numpy as np
 
 from minideconv.autograd import elementwise
 from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import FLOAT, Axis, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.reductions import reduced, var
+from minideconv.autograd.shapes import permute, stack
 from minideconv.autograd.sizes import index_of
 from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, get_xp
@@ -88,10 +90,19 @@ def norm(
         kept = [1 if i in axes else n for i, n in enumerate(shape)]
         return (g.reshape(kept) * slope,)
 
+    def differentiable(g: Tensor, needs: Any, x: Tensor, _: Array) -> tuple[Tensor]:
+        total = norm(x, p, axes, True)
+        ratio = x / elementwise.where(total == 0, 1.0, total)
+        slope = ratio
+        if p != 2:
+            slope = xp.sign(x.data) * elementwise.abs(ratio) ** (p - 1)
+        kept = [1 if i in axes else n for i, n in enumerate(shape)]
+        return (g.reshape(kept) * slope,)
+
     y = total if keepdims else total.squeeze(axes)
     options = {"p": p, "axis": axes, "keepdims": keepdims}
     y = xp.asarray(y.astype(x.dtype, copy=False))
-    return record("norm", y, (x,), backward, (x, total), options, fresh=True)
+    return record("norm", y, (x,), backward, (x, total), options, True, differentiable)
 
 
 @device_guard
@@ -121,9 +132,24 @@ def prod(
         back = [order.index(i) for i in range(len(shape))]
         return (dx.reshape([shape[i] for i in order]).transpose(back),)
 
+    def differentiable(g: Tensor, needs: Any, x: Tensor) -> tuple[Tensor]:
+        """Multiply one factor after the other."""
+        kept = [shape[i] for i in others]
+        factors = permute(x, order).reshape(*kept, -1)
+        count = factors.shape[-1]
+        one = wrap(get_xp(x.data).ones(kept, x.dtype))
+        before, behind = [one], [one]
+        for i in range(count - 1):
+            before.append(before[-1] * factors[..., i])
+            behind.append(behind[-1] * factors[..., count - 1 - i])
+        products = [a * b for a, b in zip(before, behind[::-1], strict=True)]
+        dx = g.reshape(*kept, 1) * stack(products, -1)
+        back = [order.index(i) for i in range(len(shape))]
+        return (permute(dx.reshape([shape[i] for i in order]), back),)
+
     y = x.data.prod(axis=axes, keepdims=keepdims)
     options = {"axis": axes, "keepdims": keepdims}
-    return record("prod", y, (x,), backward, (x,), options, fresh=True)
+    return record("prod", y, (x,), backward, (x,), options, True, differentiable)
 
 
 @device_guard
@@ -135,14 +161,23 @@ def cumsum(x: Operand, axis: int | None = None, *, dim: int | None = None) -> Te
         raise ValueError(f"cumsum: axis is {axis}; it must be from {-x.ndim} to {x.ndim - 1}")
     axis %= x.ndim
 
-    def backward(g: Array, needs: Any) -> tuple[Array]:
-        xp = get_xp(g)
-        return (xp.flip(xp.flip(g, axis).cumsum(axis, _wide(g)), axis).astype(g.dtype, copy=False),)
+    def forward(a: Array) -> Array:
+        y: Array = a.cumsum(axis, _wide(a))
+        return y.astype(a.dtype, copy=False) if a.dtype.kind == "f" else y
 
-    y = x.data.cumsum(axis, _wide(x.data))
-    if x.dtype.kind == "f":
-        y = y.astype(x.dtype, copy=False)
-    return record("cumsum", y, (x,), backward, (), {"axis": axis}, fresh=True)
+    def transpose(g: Array) -> Array:
+        xp = get_xp(g)
+        dx: Array = xp.flip(forward(xp.flip(g, axis)), axis)
+        return dx
+
+    def backward(g: Array, needs: Any) -> tuple[Array]:
+        return (transpose(g),)
+
+    def differentiable(g: Tensor, needs: Any) -> tuple[Tensor]:
+        return (linear_map("cumsum_backward", g, transpose, forward),)
+
+    options = {"axis": axis}
+    return record("cumsum", forward(x.data), (x,), backward, (), options, True, differentiable)
 
 
 def _wide(x: Array) -> Any:
