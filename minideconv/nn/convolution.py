@@ -64,8 +64,8 @@ class _Convolution(Module):
         """
         weight = self.weight
         data = weight.data
-        free = isinstance(data, np.ndarray) and weight._grad_buffer is None  # flat ones stay there
-        if free and data.ndim == 4 and not is_taps_first(data):
+        own = isinstance(weight, Parameter) and weight._grad_buffer is None  # flat ones stay there
+        if own and isinstance(data, np.ndarray) and data.ndim == 4 and not is_taps_first(data):
             weight._move(with_taps_first(data), [0])
         return weight
 
