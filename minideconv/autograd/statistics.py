@@ -78,7 +78,10 @@ def norm(
     xp, shape = get_xp(x.data), x.shape
     wide = x.data.astype(np.float32) if x.dtype.char == "e" else x.data
     size = xp.abs(wide)
-    scale = size.max(axis=axes, keepdims=True, initial=0)
+    if 0 in [shape[i] for i in axes]:  # CuPy's `max` takes no value to begin with
+        scale = size.sum(axis=axes, keepdims=True)
+    else:
+        scale = size.max(axis=axes, keepdims=True)
     scale = xp.where((scale > 0) & xp.isfinite(scale), scale, xp.ones_like(scale))
     total = sum_over((size / scale) ** p, axes, True) ** (1 / p) * scale  # axes kept
 
