@@ -125,7 +125,7 @@ def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Ten
 @device_guard
 def masked_fill_(x: Tensor, mask: Any, value: float) -> Tensor:
     """Set the numbers where `mask` is true to `value`, in place."""
-    chosen = mask.data if isinstance(mask, Tensor) else mask
+    chosen = mask.data if isinstance(mask, Tensor) else to_device(mask, x.device)
     xp = get_xp(x.data)
     return _changed("masked_fill_", x, value, lambda array, v: xp.copyto(array, v, where=chosen))
 

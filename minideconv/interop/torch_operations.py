@@ -147,15 +147,10 @@ def _interpolate(twin: Any, operation: Operation) -> Any:
     factor = options["scale_factor"]
     if factor is not None:
         both = factor if isinstance(factor, tuple) else (factor, factor)
-        x = operation.inputs[0]
-        assert x is not None
-        # PyTorch rounds the product down, also where rounding has made it fall short.
-        if any(
-            int(before[axis] * both[axis - 2]) < after[axis]
-            for before, after in zip(x.shapes, operation.result.shapes, strict=True)
-            for axis in (2, 3)
-        ):
-            factor = tuple(f * (1 + 2**-51) for f in both)
+        # PyTorch rounds the product with the size down, also where rounding the factor, as of
+        # 120 / 88, has made it fall short. Such a factor is made larger by one rounding.
+        both = tuple(f if (f * 1024.0).is_integer() else f * (1 + 2**-51) for f in both)
+        factor = factor if both in ((factor, factor), factor) else both
     return twin.call(
         twin.torch.nn.functional.interpolate,
         twin.node(operation.inputs[0]),

@@ -210,3 +210,13 @@ def test_wrong_types_and_shapes_are_named():
         interpolate(np.zeros((1, 1, 3, 4)), scale_factor="big")
     with pytest.raises(TypeError, match="x has dtype uint8; 'bilinear' needs floating point"):
         interpolate(np.zeros((1, 1, 3, 4), np.uint8), 2, mode="bilinear")
+
+
+@pytest.mark.parametrize(("n", "new"), [(88, 120), (88, 100), (49, 7), (3, 10), (1000, 7)])
+def test_a_factor_that_is_a_quotient_gives_the_size_it_was_made_for(n, new):
+    for size, wanted in ((n, new), (new, n)):
+        image = np.zeros((1, 1, size, size), np.float32)
+        assert interpolate(image, scale_factor=wanted / size).shape == (1, 1, wanted, wanted)
+    # what is no quotient is rounded down as before
+    assert interpolate(np.zeros((1, 1, 10, 10)), scale_factor=1.0999).shape == (1, 1, 10, 10)
+    assert interpolate(np.zeros((1, 1, 7, 7)), scale_factor=(1.5, 0.9)).shape == (1, 1, 10, 6)

@@ -219,3 +219,15 @@ def test_without_pytorch_it_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UsageError, match="PyTorch is not installed"):
         torch_twin(network(NETWORKS["vgg16"]))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("factor", [120 / 88, (100 / 88, 2.0)])
+def test_a_factor_that_was_rounded_gives_the_same_size(torch, factor, mode):
+    layers = nn.Conv2d(3, 2, 1), nn.Upsample(scale_factor=factor, mode=mode)
+    net = nn.Sequential(*layers).to(dtype=np.float64).eval()
+    images = np.random.default_rng(0).standard_normal((1, 3, 88, 88))
+    found = torch_twin(net)(torch.from_numpy(images)).detach().numpy()
+    want = net(Tensor(images)).numpy()
+    assert found.shape == want.shape == (1, 2, round(88 * np.ravel(factor)[0]), want.shape[3])
+    np.testing.assert_allclose(found, want, atol=1e-10)
