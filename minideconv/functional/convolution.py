@@ -95,6 +95,8 @@ def conv2d_weight_grad(
     See `ops.conv2d_weight_grad`. It is `conv2d`'s gradient by its weight, and the same linear map
     of `x` and of `dy` as a convolution is of its own two arguments.
     """
+    if not (isinstance(x, Tensor) and isinstance(dy, Tensor)):
+        raise no_tensor("conv2d_weight_grad", x=x, dy=dy)
     op = "conv2d_weight_grad"
     window: dict[str, Any] = pairs(op, stride=stride, padding=padding, dilation=dilation)
     window["groups"] = groups

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from minideconv.autograd import Tensor
 from minideconv.autograd.broadcasting import as_tensor
+from minideconv.functional.arguments import no_tensor
 from minideconv.functional.nonlinear import softplus
 
 __all__ = [
@@ -26,6 +27,8 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 def mse_loss(input: Tensor, target: Any, reduction: Reduction = "mean") -> Tensor:
     """Return ``(input - target)^2``, averaged, summed, or each by itself."""
+    if not isinstance(input, Tensor):
+        raise no_tensor("mse_loss", input=input)
     input, target = _pair("mse_loss", input, target, reduction)
     difference = input - target
     return _reduced(difference * difference, reduction)
@@ -33,6 +36,8 @@ def mse_loss(input: Tensor, target: Any, reduction: Reduction = "mean") -> Tenso
 
 def l1_loss(input: Tensor, target: Any, reduction: Reduction = "mean") -> Tensor:
     """Return ``|input - target|``, averaged, summed, or each by itself; its slope at 0 is 0."""
+    if not isinstance(input, Tensor):
+        raise no_tensor("l1_loss", input=input)
     input, target = _pair("l1_loss", input, target, reduction)
     return _reduced((input - target).abs(), reduction)
 
@@ -46,6 +51,8 @@ def binary_cross_entropy(
     scores, `binary_cross_entropy_with_logits` loses no digits. `weight`, a number for each element
     or what broadcasts to that, multiplies the losses.
     """
+    if not isinstance(input, Tensor):
+        raise no_tensor("binary_cross_entropy", input=input)
     input, target = _pair("binary_cross_entropy", input, target, reduction)
     if not bool(((input.data >= 0) & (input.data <= 1)).all()):
         raise ValueError(
@@ -69,6 +76,8 @@ def binary_cross_entropy_with_logits(
     Since ``-log(sigmoid(z)) = softplus(-z)`` nothing overflows and nothing cancels. `weight`
     multiplies the losses and `pos_weight` their part with t; both broadcast.
     """
+    if not isinstance(input, Tensor):
+        raise no_tensor("binary_cross_entropy_with_logits", input=input)
     name = "binary_cross_entropy_with_logits"
     input, target = _pair(name, input, target, reduction)
     positive = target if pos_weight is None else target * as_tensor(pos_weight)

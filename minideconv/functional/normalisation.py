@@ -19,6 +19,7 @@ import math
 from collections.abc import Sequence
 
 from minideconv.autograd import Tensor
+from minideconv.functional.arguments import no_tensor
 from minideconv.functional.batch_norm import batch_norm
 
 __all__ = ["group_norm", "instance_norm", "layer_norm"]
@@ -48,6 +49,8 @@ def group_norm(
     ValueError
         If `num_groups` does not divide C, a group has one value only, or shapes disagree.
     """
+    if not isinstance(x, Tensor):
+        raise no_tensor("group_norm", x=x)
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(
             f"group_norm: x has shape {x.shape} and num_groups is {num_groups}; x must be (N, C, "
@@ -69,6 +72,8 @@ def instance_norm(
     x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
     """Normalise each channel of each image: `group_norm` with a group for each channel."""
+    if not isinstance(x, Tensor):
+        raise no_tensor("instance_norm", x=x)
     return group_norm(x, x.shape[1] if x.ndim > 1 else 1, weight, bias, eps)
 
 
@@ -94,6 +99,8 @@ def layer_norm(
     ValueError
         If `x` does not end in `normalized_shape`, that is one value only, or shapes disagree.
     """
+    if not isinstance(x, Tensor):
+        raise no_tensor("layer_norm", x=x)
     last = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not last or x.shape[-len(last) :] != last:
         raise ValueError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
+from minideconv.functional.arguments import no_tensor
 from minideconv.ops.geometry import IntPair, check_at_least, pair
 
 __all__ = ["adaptive_avg_pool2d", "pixel_shuffle"]
@@ -27,6 +28,8 @@ def adaptive_avg_pool2d(x: Tensor, output_size: IntPair) -> Tensor:
     output_size : int or (H', W')
         1 is the mean over all pixels.
     """
+    if not isinstance(x, Tensor):
+        raise no_tensor("adaptive_avg_pool2d", x=x)
     op = "adaptive_avg_pool2d"
     size = check_at_least(pair(output_size, "output_size", op), 1, "output_size", op)
     if x.ndim != 4:
@@ -58,6 +61,8 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     upscale_factor : int
         r, at least 1.
     """
+    if not isinstance(x, Tensor):
+        raise no_tensor("pixel_shuffle", x=x)
     r = upscale_factor
     if x.ndim != 4 or r < 1 or x.shape[1] % (r * r):
         raise ValueError(

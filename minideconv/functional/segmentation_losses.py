@@ -14,6 +14,7 @@ from minideconv.autograd import Tensor
 from minideconv.autograd.broadcasting import as_tensor
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
+from minideconv.functional.arguments import no_tensor
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, softmax
 from minideconv.ops.cross_entropy_checks import check_labels
@@ -33,6 +34,8 @@ def nll_loss(
 
     ``cross_entropy(z, t)`` is ``nll_loss(log_softmax(z, 1), t)`` in one operation.
     """
+    if not isinstance(input, Tensor):
+        raise no_tensor("nll_loss", input=input)
     labels, counts = _labels("nll_loss", input, target, ignore_index)
     losses = -_at_labels(input, labels)
     return _reduced("nll_loss", losses, labels, counts, weight, reduction, target)
@@ -52,6 +55,8 @@ def focal_loss(
     Lin et al., "Focal loss for dense object detection" (2017), equation 5; w is its alpha. With
     ``gamma=0`` it is cross entropy.
     """
+    if not isinstance(logits, Tensor):
+        raise no_tensor("focal_loss", logits=logits)
     if gamma < 0:
         raise ValueError(f"focal_loss: gamma is {gamma}; it must be at least 0")
     labels, counts = _labels("focal_loss", logits, target, ignore_index)
@@ -83,6 +88,8 @@ def dice_loss(logits: Tensor, target: Any, ignore_index: int = 255, smooth: floa
     -------
     Tensor, shape ()
     """
+    if not isinstance(logits, Tensor):
+        raise no_tensor("dice_loss", logits=logits)
     if smooth < 0:
         raise ValueError(f"dice_loss: smooth is {smooth}; it must be at least 0")
     labels, counts = _labels("dice_loss", logits, target, ignore_index)
