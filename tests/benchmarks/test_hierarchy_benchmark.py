@@ -9,52 +9,35 @@ import pytest
 from benchmarks import hierarchy
 from minideconv.backend import as_device
 from minideconv.errors import DataError, UsageError
-from minideconv.sparse_coding.hierarchy.drawings import drawings
 from minideconv.sparse_coding.hierarchy.file import load_hierarchy
-from minideconv.sparse_coding.hierarchy.junctions import measure_layers
 
 
 def stored():
     return json.loads(hierarchy.RESULTS.read_text(encoding="utf-8"))
 
 
-def test_a_small_run(tmp_path, capsys, monkeypatch):
+def test_a_small_run(tmp_path):
     quick = {"maps": "3,4", "epochs": "1,1", "drawings": 2, "side": 32, "filter_size": 5}
-    monkeypatch.setattr(hierarchy, "VARIANTS", dict(list(hierarchy.VARIANTS.items())[:2]))
-    found = hierarchy.run(tmp_path / "layers.npz", quick, held_out=2)
+    found = hierarchy.run(tmp_path / "layers.npz", quick, count=2)
     results = {"date": "2026-01-01", "machine": {"cpu": "x"}, **found}
-    lines = hierarchy.table(results).splitlines()
-    assert len(lines) == 4 + 3 + 2
-    assert lines[4].startswith("| layer 1 | 3 of 3 |")
+    text = hierarchy.table(results)
+    assert "\n| layer 1 | " in text
+    assert text.count("\n| layer 2") == 3
+    assert "\n| 11x11 | corner | " in text
     layers, settings, _ = load_hierarchy(tmp_path / "layers.npz", as_device("cpu"))
     assert (len(layers), settings.side) == (2, 32)
-    capsys.readouterr()
+    assert json.loads(json.dumps(found)) == found
 
 
-def test_what_is_stored_says_what_the_page_says():
-    """The claims of the page's text: they must hold for the numbers beside them."""
-    variants = stored()["variants"]
-    first, second = variants[hierarchy.DEFAULTS]["layers"]
-    assert first["selective"] == 0
-    assert second["selective"] >= 5
-    assert second["highest"] > 1.5
-    assert second["mean"][2] < 1
-    assert variants[hierarchy.DEFAULTS]["untaught"]["selective"] <= 2
-    _, theirs = variants["the authors' weights and continuation"]["layers"]
-    assert theirs["fire"] == 0
-
-
-def test_the_stored_layers_are_those_that_were_measured():
-    """A few drawings, measured again: units called selective prefer corners there, too."""
-    layers, settings, _ = load_hierarchy(hierarchy.LAYERS, as_device("cpu"))
-    assert [len(layer.filters) for layer in layers] == [9, 45]
-    drawn = drawings(8, settings.side, settings.seed, first=settings.drawings)
-    found, _ = measure_layers(layers, drawn, settings.schedule)
-    _, second = stored()["variants"][hierarchy.DEFAULTS]["layers"]
-    chosen = [k for k, low in enumerate(second["low"]) if low is not None and low > 1]
-    assert len(chosen) == second["selective"]
-    lifts = found[1].lift[chosen]
-    assert (lifts > 1).sum() >= 0.8 * len(chosen)
+def test_intervals_of_shares():
+    """Against Wilson's formula as tables give it: 7 of 44 and 0 of 9."""
+    assert hierarchy.share(7, 44) == "7 of 44 (8 to 29 %)"
+    assert hierarchy.share(0, 9) == "0 of 9 (0 to 30 %)"
+    assert hierarchy.share(9, 9) == "9 of 9 (70 to 100 %)"
+    assert hierarchy.share(0, 0) == "0 of 0"
+    row = {"vertex": {"low": [1.2, 0.9, None, 1.5]}, "looks": ["corner", "X", "T", "line"]}
+    assert hierarchy.shaped(row, ["corner", "T", "X"]).startswith("1 of 2 (")
+    assert hierarchy.shaped(row, ["line"]).startswith("1 of 1 (")
 
 
 def test_files_that_are_no_results(tmp_path):
