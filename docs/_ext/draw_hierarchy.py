@@ -51,12 +51,13 @@ the piece at which each fires most strongly (below):
 ```
 
 The other way round: one known corner of each of the 16 drawings, the first in the list, not chosen
-by eye (top), the one number of the first layer's maps that puts most into the window (middle), and
-the one of the second layer's (bottom). Every window has its own contrast; one number alone is much
-fainter than the picture, to which many add up:
+by eye. Below it the one number of the first layer's maps that puts most into the window, then the
+one of the second layer's: a longer piece of a line, in all sixteen. The last row is the one among
+the units that are called corners (not T or X) by the measure below. Every window has its own
+contrast; one number alone is much fainter than the picture, to which many add up:
 
 ```{image} /generated/hierarchy-corners.png
-:alt: Sixteen corners; single pieces of lines; projections of the second layer, many of them corners
+:alt: Sixteen corners; below them pieces of lines, longer ones, and projections that are corners
 ```
 
 Where six of the units fire on six of the drawings, at the vertex of the projection; the larger a
@@ -80,6 +81,7 @@ def draw() -> dict[str, bytes]:
     seen = looks(projections)
     order = np.lexsort((-level, ~seen.junctions))
     corners = [int(unit) for unit in order if seen.junctions[unit] and level[unit] >= 0]
+    only = [unit for unit in corners if seen.kinds[unit] == "corner"]
     drawn = held_out(settings, _DRAWINGS)
     images = [one.image for one in drawn]
     pictures = list(prepared(images, np.float64)[:, 0])
@@ -88,7 +90,11 @@ def draw() -> dict[str, bytes]:
     places = [spots(one, rng)[0][1] for one in drawn]
     shown = [
         [strongest(m, p, at, _HALF).picture for m, at in zip(maps, places, strict=True)]
-        for maps, p in ((first, lower), (second, projections))
+        for maps, p in (
+            (first, lower),
+            (second, projections),
+            (second[:, only], projections[only]),
+        )
     ]
     windows = [window(one, at, _HALF) for one, at in zip(pictures, places, strict=True)]
     firing = firing_picture(
