@@ -18,23 +18,25 @@ from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import given_options
 from minideconv.settings.setting import option_name
 from minideconv.sparse_coding.hierarchy.contrast import prepared
-from minideconv.sparse_coding.hierarchy.drawings import drawings
+from minideconv.sparse_coding.hierarchy.drawings import Drawing, drawings
 from minideconv.sparse_coding.hierarchy.file import NAME
-from minideconv.sparse_coding.hierarchy.junctions import Selectivity, measure_layers
+from minideconv.sparse_coding.hierarchy.junctions import Selectivity, drawing_maps, measure
 from minideconv.sparse_coding.hierarchy.layer import find_maps, stamps
 from minideconv.sparse_coding.hierarchy.pictures import firing_picture
 from minideconv.sparse_coding.hierarchy.run import Run, write_picture
 from minideconv.sparse_coding.hierarchy.settings import HierarchySettings
+from minideconv.sparse_coding.hierarchy.shapes import Looks, looks
 from minideconv.training.computing import computing
 from minideconv.training.interrupt import Interrupted, StopRequest
 from minideconv.training.run.lock import run_lock
 from minideconv.training.run.progress import Progress, format_seconds, make_progress
 
-__all__ = ["FIRING", "HELD_OUT", "hierarchy", "in_words"]
+__all__ = ["FIRING", "HELD_OUT", "held_out", "hierarchy", "in_words"]
 
 FIRING = "firing.png"
 HELD_OUT = 48
-"""Drawings to measure on, which nothing was learnt from."""
+"""Drawings to measure on."""
+_SKIPPED = 100
 _SHOWN, _UNITS = 6, 8  # pictures and units of firing.png
 
 
@@ -129,30 +131,45 @@ def _learn(run: Run, folder: Path, progress: Progress) -> int:
 def _show(run: Run, folder: Path, progress: Progress) -> None:
     """Write where units fire; of drawings, say how often that is at corners and junctions."""
     settings = run.settings
+    projections = to_cpu(stamps(run.layers))
+    points = None
     if run.images is None:
-        drawn = drawings(HELD_OUT, settings.side, settings.seed, first=settings.drawings)
+        drawn = held_out(settings, HELD_OUT)
         pictures = [one.image for one in drawn[:_SHOWN]]
-        found, maps = measure_layers(run.layers, drawn, settings.schedule)
-        for number, one in enumerate(found, 1):
-            progress.message(in_words(number, one))
-        order = np.argsort(-np.nan_to_num(found[-1].low), kind="stable")
+        for number, maps in enumerate(drawing_maps(run.layers, drawn, settings.schedule), 1):
+            projections = to_cpu(stamps(run.layers[:number]))
+            seen = looks(projections)
+            points = seen.vertices
+            found = measure(list(maps), projections, drawn, points)
+            progress.message(in_words(number, seen, found))
+        # Those that look like corners or junctions stand first.
+        order = np.lexsort((-np.nan_to_num(found.low), ~seen.junctions))
     else:
         pictures = run.pictures[:_SHOWN]
         inputs = to_device(prepared(pictures, run.inputs.dtype), run.device)
         maps = to_cpu(find_maps(run.layers, inputs, settings.schedule))
         order = np.argsort(-np.abs(maps).sum(axis=(0, 2, 3)), kind="stable")
-    projections = to_cpu(stamps(run.layers))
     units = [int(unit) for unit in order[:_UNITS]]
     write_picture(
-        folder / FIRING, firing_picture(units, projections, list(maps[:_SHOWN]), pictures)
+        folder / FIRING, firing_picture(units, projections, list(maps[:_SHOWN]), pictures, points)
     )
     progress.message(f"{folder / NAME}, {folder / FIRING}")
 
 
-def in_words(layer: int, found: Selectivity) -> str:
+def held_out(settings: HierarchySettings, count: int) -> list[Drawing]:
+    """Return drawings that nothing was learnt from.
+
+    The first 100 after those are left out: the settings were chosen by what came out on some.
+    """
+    first = settings.drawings + _SKIPPED
+    return drawings(count, settings.side, settings.seed, first=first)
+
+
+def in_words(layer: int, seen: Looks, found: Selectivity) -> str:
     """Return a line about one layer."""
+    alike = seen.junctions
     return (
-        f"layer {layer}: {int(found.selective.sum())} of {found.firing} units that fire do so near"
-        f" corners and junctions more than by chance; mean lift {found.mean:.2f}"
-        f" ({found.mean_low:.2f} to {found.mean_high:.2f})"
+        f"layer {layer}: the projections of {int(alike.sum())} of {len(alike)} units look like"
+        f" corners or junctions; {int((alike & found.selective).sum())} of these fire there more"
+        " than by chance"
     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from minideconv.errors import UsageError
 
-__all__ = ["KINDS", "Drawing", "draw", "drawings"]
+__all__ = ["DIRECTIONS", "KINDS", "Drawing", "draw", "draw_lines", "drawings"]
 
 KINDS = ("corner", "T", "X")
 LEAST = 32
@@ -23,7 +23,7 @@ LEAST = 32
 _HALF_WIDTH = 0.8
 _SIDES = (0.3, 0.65)  # of an outline, as shares of the quarter's
 _FREE = 2  # pixels between an outline and the quarter's border
-_DIRECTIONS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])
+DIRECTIONS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])
 """Steps of rows and columns, 45 degrees apart: all places are whole pixels."""
 
 Point = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ def draw(side: int, rng: np.random.Generator) -> Drawing:
     foot = a + np.round(rng.uniform(0.35, 0.65) * steps) * (b - a) / steps
     outwards = foot - inside[chosen]
     outwards -= (outwards @ (b - a)) / ((b - a) @ (b - a)) * (b - a)
-    away = [d for d in _DIRECTIONS if d @ outwards > 1e-9 * np.hypot(*outwards)]
+    away = [d for d in DIRECTIONS if d @ outwards > 1e-9 * np.hypot(*outwards)]
     segments.append((foot, foot + 2 * side * away[rng.integers(len(away))]))
     kinds = ["corner"] * len(places) + ["T"]
     places.append(foot)
@@ -94,7 +94,7 @@ def draw(side: int, rng: np.random.Generator) -> Drawing:
                 kinds.append("X")
     seen = [bool(((p >= 0) & (p <= side - 1)).all()) for p in places]
     return Drawing(
-        _picture(side, segments),
+        draw_lines(side, segments),
         np.array([p for p, here in zip(places, seen, strict=True) if here]),
         tuple(kind for kind, here in zip(kinds, seen, strict=True) if here),
     )
@@ -103,7 +103,7 @@ def draw(side: int, rng: np.random.Generator) -> Drawing:
 def _outline(side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Return the vertices of a triangle or a rectangle: (3 or 4, 2)."""
     turn = int(rng.integers(8))
-    one, other = _DIRECTIONS[turn], _DIRECTIONS[(turn + 2) % 8]
+    one, other = DIRECTIONS[turn], DIRECTIONS[(turn + 2) % 8]
     step = np.hypot(*one)  # of a diagonal, a step is longer
     lengths = np.round(rng.uniform(*_SIDES, 2) * side / step)
     if rng.integers(2):
@@ -130,7 +130,7 @@ def _crossing(one: tuple[Point, Point], other: tuple[Point, Point]) -> Point | N
     return np.asarray(a + t * (b - a))
 
 
-def _picture(side: int, segments: list[tuple[Point, Point]]) -> npt.NDArray[np.float64]:
+def draw_lines(side: int, segments: list[tuple[Point, Point]]) -> npt.NDArray[np.float64]:
     """Draw lines of about 1.6 pixels, with soft borders: by each pixel's distance to the lines."""
     pixels = np.moveaxis(np.indices((side, side)), 0, -1).astype(np.float64)
     image = np.zeros((side, side))

@@ -26,10 +26,10 @@ class HierarchySettings(Settings):
     group: ClassVar[str] = "hierarchy"
 
     maps: str = setting("9,45", "maps of the layers, from the first on", metavar="N,N,...")
-    epochs: str = setting("4,3", "passes over all pictures, for each layer", metavar="N,N,...")
+    epochs: str = setting("4,6", "passes over all pictures, for each layer", metavar="N,N,...")
     filter_size: int = setting(7, "height and width of a filter", **AT_LEAST_1)
     lam: float = setting(1.0, "weight of the squared error", **POSITIVE)
-    kappa: str = setting("0.1,0.03", "weight of the maps' penalty |z|^p", metavar="X,X,...")
+    kappa: str = setting("0.1,0.1", "weight of the maps' penalty |z|^p", metavar="X,X,...")
     power: str = setting("0.8,0.8", "the penalty's power p, in (0, 1]", metavar="X,X,...")
     betas: str = setting(
         "0.3,1,3,10", "the continuation's weights, one after the other", metavar="X,X,..."
