@@ -63,7 +63,7 @@ def test_what_is_stored_says_what_the_page_says():
     assert sum(selective(hierarchy.LAYER_1, KINDS)) == 0
     assert len(selective(hierarchy.UNTAUGHT, KINDS)) == 3
     assert layers[hierarchy.LAYER_2]["fitted"]["fire"] == 21
-    # At the middle few are selective; at fitted points nearly all, but also half of the unlearnt.
+    # At the middle few are selective; at fitted points nearly all, but also most of the unlearnt.
     rows = [layers[name] for name in (hierarchy.LAYER_1, hierarchy.LAYER_2, hierarchy.UNTAUGHT)]
     assert [row["middle"]["selective"] for row in rows] == [0, 2, 3]
     assert [row["fitted"]["selective"] for row in rows] == [3, 20, 24]

@@ -300,7 +300,7 @@ def planted_likeness(betas):
     inputs = truth.synthesis(to_default_device(maps))
     start = normalize_planes(*on(rng.standard_normal(planted.shape), table))
     layer = replace(truth, filters=start)
-    for k in [k for _ in range(2) for k in range(8)]:
+    for k in range(8):
         picture = inputs[k : k + 1]
         layer = layer.learn(picture, layer.infer(picture, betas))
     found, before, known = (to_cpu(f) for f in (layer.filters, start, truth.filters))
