@@ -62,7 +62,7 @@ def test_auto_takes_the_gpu_where_there_is_one_and_numbers_are_checked(cupy):
 
 def test_tensors_parameters_and_buffers_are_made_on_the_default_device(monkeypatch):
     moved = []
-    monkeypatch.setattr(backend, "_default", Device("gpu", 1))
+    monkeypatch.setattr(backend._default, "_program", Device("gpu", 1))
     monkeypatch.setattr(backend, "to_device", lambda x, device: moved.append(device) or x)
     monkeypatch.setattr(tensor, "to_device", lambda x, device: x)
     array = np.ones(3, np.float32)

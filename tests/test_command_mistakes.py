@@ -233,6 +233,8 @@ def test_a_value_that_is_named_twice(capsys, program, arguments, words):
 INTERRUPTING = """
 import os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup starts programs that ignore it
+
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == {target!r}:

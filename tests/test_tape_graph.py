@@ -196,12 +196,45 @@ CASES = {
         leaf(IMAGE), None, None, leaf((3,), 1), leaf((3,), 2), Single(), relu=True
     ),
     "relu": lambda: F.relu(leaf(ROWS)),
+    "softplus": lambda: F.softplus(leaf(ROWS)),
     "softmax": lambda: F.softmax(leaf(ROWS), -1),
     "dropout": lambda: F.dropout(leaf(ROWS), 0.5, training=False),
     "cross_entropy": lambda: F.cross_entropy(
         leaf((5, 3)), np.array([0, 1, 2, 255, 1]), reduction="sum", label_smoothing=0.1
     ),
+    "conv2d_weight_grad": lambda: F.conv2d_weight_grad(
+        leaf(IMAGE), leaf((2, 4, 6, 8), 1), (3, 3), padding=1
+    ),
 }
+
+COMPOSED = {
+    "leaky_relu": lambda: F.leaky_relu(leaf(ROWS), 0.1),
+    "dropout2d": lambda: F.dropout2d(leaf(IMAGE), 0.5, rng=np.random.default_rng(0)),
+    "group_norm": lambda: F.group_norm(leaf(IMAGE), 3),
+    "instance_norm": lambda: F.instance_norm(leaf(IMAGE)),
+    "layer_norm": lambda: F.layer_norm(leaf(ROWS), 4),
+    "adaptive_avg_pool2d": lambda: F.adaptive_avg_pool2d(leaf(IMAGE), (2, 1)),
+    "pixel_shuffle": lambda: F.pixel_shuffle(leaf((1, 4, 2, 3)), 2),
+    "mse_loss": lambda: F.mse_loss(leaf(ROWS), leaf(ROWS, 1)),
+    "l1_loss": lambda: F.l1_loss(leaf(ROWS), leaf(ROWS, 1)),
+    "nll_loss": lambda: F.nll_loss(leaf((5, 3)), np.array([0, 1, 2, 255, 1])),
+    "binary_cross_entropy": lambda: F.binary_cross_entropy(
+        leaf(ROWS).sigmoid(), Tensor(np.eye(*ROWS))
+    ),
+    "binary_cross_entropy_with_logits": lambda: F.binary_cross_entropy_with_logits(
+        leaf(ROWS), Tensor(np.eye(*ROWS))
+    ),
+    "dice_loss": lambda: F.dice_loss(leaf((2, 3, 4, 4)), np.zeros((2, 4, 4), np.int64)),
+    "focal_loss": lambda: F.focal_loss(leaf((5, 3)), np.array([0, 1, 2, 255, 1])),
+}
+"""Functions that are made of other operations."""
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_what_is_made_of_other_operations_has_none_of_its_own(name):
+    steps = {step.name for step in graph(COMPOSED[name]()) if isinstance(step, Node)}
+    assert steps
+    assert name not in steps
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -219,7 +252,8 @@ def test_every_function_of_functional_is_among_the_cases():
     names = {
         step.name for case in CASES.values() for step in graph(case()) if hasattr(step, "name")
     }
-    missing = set(F.__all__) - names - {"max_unpool2d", "log_softmax"}  # in the network above
+    names |= {"max_unpool2d", "log_softmax"}  # in the network above
+    missing = set(F.__all__) - names - set(COMPOSED)
     assert not missing
 
 

@@ -59,5 +59,5 @@ def test_from_the_tensor_to_the_product():
     assert next(iter(met)) == "functional/convolution.py"
     assert {"ops/conv.py", "autograd/record.py", "autograd/tensor.py"} <= met.keys()
     assert "multiply" in product["ops/conv.py"]  # the function around ``matrix @ cols``
-    assert len(product) <= 8
-    assert len(met) <= 10  # with the tape, which comes after the product
+    assert len(product) <= 9  # one of them, backend/choice.py, asks what the thread has chosen
+    assert len(met) <= 11  # with the tape, which comes after the product

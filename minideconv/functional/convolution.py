@@ -15,7 +15,7 @@ from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.backend import Array
 from minideconv.backend.dispatch import keep_choices
-from minideconv.functional.arguments import OPTIONAL, Grads, Needs, data_of, no_tensor
+from minideconv.functional.arguments import OPTIONAL, Grads, Needs, no_tensor
 from minideconv.functional.resizing import pad
 from minideconv.ops.geometry import IntPair, Pair, pair, pairs
 
@@ -36,7 +36,7 @@ def conv2d(
         raise no_tensor("conv2d", x=x, weight=weight, bias=bias)
     options: dict[str, Any] = pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
     options["groups"] = groups
-    y = ops.conv2d(x.data, weight.data, data_of(bias), **options)
+    y = ops.conv2d(x.data, weight.data, None if bias is None else bias.data, **options)
 
     @keep_choices
     def backward(dy: Any, needs: Needs, x_data: Any, weight_data: Any) -> Any:
@@ -69,7 +69,7 @@ def conv_transpose2d(
     )
     window["groups"] = groups
     options = window | pairs("conv_transpose2d", output_padding=output_padding)
-    y = ops.conv_transpose2d(x.data, weight.data, data_of(bias), **options)
+    y = ops.conv_transpose2d(x.data, weight.data, None if bias is None else bias.data, **options)
 
     @keep_choices
     def backward(dy: Any, needs: Needs, x_data: Any, weight_data: Any) -> Any:
@@ -177,7 +177,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ weight.T + bias``: ``(..., C) * (K, C) -> (..., K)``; see `ops.linear`."""
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("linear", x=x, weight=weight, bias=bias)
-    y = ops.linear(x.data, weight.data, data_of(bias))
+    y = ops.linear(x.data, weight.data, None if bias is None else bias.data)
 
     @keep_choices
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Array) -> Grads:

@@ -8,6 +8,7 @@ of all tests that call a program's ``main``.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import re
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def foreign_options(program: str, sentence: str, arguments: Sequence[str]) -> li
 def _messages_name_options_that_there_are(monkeypatch):
     plain = command_line.report_mistake
 
+    @functools.wraps(plain)
     def checked(name, sentence, arguments):
         plain(name, sentence, arguments)
         if name.startswith("minideconv."):

@@ -19,6 +19,7 @@ from minideconv import tasks
 from minideconv._version import __version__
 from minideconv.errors import DataError
 from minideconv.models import MODELS
+from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds
@@ -52,7 +53,8 @@ def report_html(run: RunFolder) -> str:
         raise DataError(f"{run.path}: there is no run here, {run.config} cannot be read") from error
     if not run.is_run():
         raise DataError(f"{run.path}: there is no run here, {run.config} is of another program")
-    settings, task = TrainConfig.from_dict(config), tasks.of_config(config)
+    with by_setting_names(str(run.config)):  # which are no options of this command
+        settings, task = TrainConfig.from_dict(config), tasks.of_config(config)
     metrics = run.read_metrics()
     evaluation: dict[str, Any] = {}
     if run.evaluation.exists():
