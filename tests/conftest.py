@@ -64,12 +64,13 @@ if DEVICE == "fakecuda":
 if DEVICE != "cpu":
     import on_device
 
-    from minideconv.backend import default_device
+    from minideconv.backend import default_device, set_default_device
 
     @pytest.fixture(autouse=True)
     def _tensors_on_the_device():
-        with default_device("gpu"):
-            yield
+        set_default_device("gpu")  # the program's, also in threads that a test starts
+        yield
+        set_default_device("cpu")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(session):

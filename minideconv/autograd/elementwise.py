@@ -65,7 +65,7 @@ mod = binary(
 )
 pow = binary(
     "pow: a to the power b",
-    lambda xp, a, b: a**b,
+    lambda xp, a, b: _power(xp, a, b),
     lambda xp, g, a, b, y: g * _power_slope(xp, a, b),
     lambda xp, g, a, b, y: g * _power_growth(xp, a, y),
     keep=("ab", "ay"),
@@ -149,6 +149,14 @@ def _quotient(a: Any, b: Any) -> Any:
 
 def _kind(a: Any) -> str:
     return "f" if isinstance(a, float) else "i" if isinstance(a, int) else a.dtype.kind
+
+
+def _power(xp: Any, a: Any, b: Any) -> Any:
+    """Return a**b; CuPy takes negative powers of integers, which NumPy refuses."""
+    if xp is not np and "f" not in (_kind(a), _kind(b)) and bool(xp.any(xp.asarray(b) < 0)):
+        unsigned = isinstance(b, int) and a.dtype.kind == "u"
+        raise (OverflowError if unsigned else ValueError)("integers to negative integer powers")
+    return a**b
 
 
 def _power_slope(xp: Any, a: Any, b: Any) -> Any:

@@ -371,6 +371,6 @@ def test_a_broadcast_operand_that_is_summed_over_many_values():
     y = (Tensor(x) * b * b).sum()
     (first,) = grad(y, b, create_graph=True)
     total = x.sum(axis=(0, 2, 3)).reshape(3, 1, 1)
-    np.testing.assert_allclose(first.data, 2 * total * b.data, rtol=1e-12)
+    np.testing.assert_allclose(first.numpy(), 2 * total * b.numpy(), rtol=1e-12)
     (second,) = grad(first.sum(), b)
-    np.testing.assert_allclose(second.data, 2 * total, rtol=1e-12)
+    np.testing.assert_allclose(second.numpy(), 2 * total, rtol=1e-12)
