@@ -1,6 +1,6 @@
 """Cross entropy's kernels against the readable op in float64: all options, orders and schedules.
 
-``F.ops`` is the module of ops as the library has it, on NumPy arrays whatever the device.
+``F.losses.ops`` is the module of ops as the library has it, on NumPy arrays whatever the device.
 """
 
 from __future__ import annotations
@@ -74,8 +74,12 @@ def readable(z, t, w, options, dloss):
     """Return loss and gradient of the readable op in float64."""
     with md.algorithm("reference"), np.errstate(invalid="ignore"):
         w = None if w is None else w.astype(np.float64)
-        loss, saved = F.ops.cross_entropy(z.astype(np.float64), t, w, *options, return_saved=True)
-        return loss, F.ops.cross_entropy_backward(dloss.astype(np.float64), saved, t, w, *options)
+        loss, saved = F.losses.ops.cross_entropy(
+            z.astype(np.float64), t, w, *options, return_saved=True
+        )
+        return loss, F.losses.ops.cross_entropy_backward(
+            dloss.astype(np.float64), saved, t, w, *options
+        )
 
 
 def found(gpu, z, t, w, options, dloss):
@@ -203,7 +207,7 @@ def wrong_data(kind):
 def complaint(z, t, w=None):
     """Return the result of the readable op."""
     with md.algorithm("reference"), pytest.raises(ValueError, match="cross_entropy: ") as caught:
-        F.ops.cross_entropy(z, t, w)
+        F.losses.ops.cross_entropy(z, t, w)
     return re.escape(str(caught.value))
 
 

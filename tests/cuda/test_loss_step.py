@@ -1,7 +1,7 @@
 """The loss as a training step uses it, on CuPy arrays: what it costs, and as a recorded graph.
 
-``F.ops`` is the module of ops as the library has it; as a name of its own in a test it would take
-NumPy arrays (tests/support/on_device.py).
+``F.losses.ops`` is the module of ops as the library has it; as a name of its own in a test it would
+take NumPy arrays (tests/support/on_device.py).
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ def test_scores_changed_before_the_way_back_are_noticed(cupy_device):
 def test_nothing_as_large_as_the_scores_is_kept(cupy_device):
     z, t, _ = map(cupy_device.put, data(shape=(2, 21, 33, 35)))
     pool = cupy_device.xp.get_default_memory_pool()
-    F.ops.cross_entropy(z, t)
+    F.losses.ops.cross_entropy(z, t)
     before = pool.used_bytes()
-    loss, saved = F.ops.cross_entropy(z, t, return_saved=True)
+    loss, saved = F.losses.ops.cross_entropy(z, t, return_saved=True)
     assert isinstance(saved, CrossEntropySaved)
     assert saved.logits is z
     assert saved.target is t
     assert pool.used_bytes() - before <= 3 * 512  # the loss, the divisor, and what rounding adds
-    grad = F.ops.cross_entropy_backward(cupy_device.xp.ones_like(loss), saved, t)
+    grad = F.losses.ops.cross_entropy_backward(cupy_device.xp.ones_like(loss), saved, t)
     assert grad.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
@@ -139,12 +139,12 @@ def test_what_a_loss_costs(cupy_device, counted):
     z, t, w = data()
     scores = cupy_device.put(z)
     labels, matrix = cupy_device.put(t), cupy_device.xp.zeros((5, 5), np.int64)
-    loss, saved = F.ops.cross_entropy(scores, labels, return_saved=True)
+    loss, saved = F.losses.ops.cross_entropy(scores, labels, return_saved=True)
     one = cupy_device.xp.ones_like(loss)
     bytes_ = cupy_device.put(np.zeros((2, 7, 9, 3), np.uint8))
 
     def forward(target=labels, weight=None):
-        F.ops.cross_entropy(scores, target, weight)
+        F.losses.ops.cross_entropy(scores, target, weight)
 
     def quietly(function):
         def run():
@@ -159,7 +159,9 @@ def test_what_a_loss_costs(cupy_device, counted):
     assert counted(quietly(lambda: forward(weight=w))) == {"launches": 2}  # it travelled before
     assert counted(forward) == {"launches": 2, "d2h": 1, "syncs": 1}
     assert counted(lambda: forward(t)) == {"launches": 2, "h2d": 1}
-    assert counted(lambda: F.ops.cross_entropy_backward(one, saved, labels)) == {"launches": 1}
+    assert counted(lambda: F.losses.ops.cross_entropy_backward(one, saved, labels)) == {
+        "launches": 1
+    }
     assert counted(quietly(lambda: confusion.count(matrix, labels, scores))) == {"launches": 1}
     assert counted(lambda: images.normalize(bytes_, Normalize())) == {"launches": 1}
 
@@ -168,7 +170,7 @@ def test_no_array_of_the_scores_size_is_written_on_the_way_forward(cupy_device, 
     """A check of the counts: the readable op does ask for more."""
     z, t, _ = map(cupy_device.put, data())
     with md.algorithm("reference"):
-        found = counted(lambda: F.ops.cross_entropy(z, t))
+        found = counted(lambda: F.losses.ops.cross_entropy(z, t))
     assert found["launches"] > 10
     assert found["syncs"] > 0
 
@@ -195,10 +197,12 @@ def test_bytes_loss_counts_and_gradient_as_a_recorded_graph(cupy_device):
     def compute():
         with checks.deferred():
             scores = images.normalize(pixels, step)
-            found, saved = F.ops.cross_entropy(scores, labels, weight[:, 0] ** 2, return_saved=True)
+            found, saved = F.losses.ops.cross_entropy(
+                scores, labels, weight[:, 0] ** 2, return_saved=True
+            )
             confusion.count(counts, labels, scores)
             loss[...] = found
-            gradient[...] = F.ops.cross_entropy_backward(one, saved, labels)
+            gradient[...] = F.losses.ops.cross_entropy_backward(one, saved, labels)
 
     one, pool = xp.ones((), np.float32), xp.cuda.MemoryPool()
     with computing_on(Device("gpu")), xp.cuda.using_allocator(pool.malloc):

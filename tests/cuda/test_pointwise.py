@@ -1,6 +1,6 @@
 """What a step computes by CuPy's own code: the CPU's numbers, in the order of the input in memory.
 
-``F.ops`` is the module of ops as the library has it.
+``F.losses.ops`` is the module of ops as the library has it.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ def test_any_order_and_axis(cupy_device, order, dim):
         (pointwise.log_softmax, pointwise.log_softmax_backward, "log_softmax"),
     ):
         y = forward(put(x), dim)
-        want = getattr(F.ops, name)(x, dim)
+        want = getattr(F.losses.ops, name)(x, dim)
         np.testing.assert_allclose(cupy_device.get(y), want, rtol=1e-12)
         # the gradient may be stored in another order than the output
         dx = backward(put(np.ascontiguousarray(g)), y, dim)
-        want = getattr(F.ops, f"{name}_backward")(g, want, dim)
+        want = getattr(F.losses.ops, f"{name}_backward")(g, want, dim)
         np.testing.assert_allclose(cupy_device.get(dx), want, rtol=1e-9, atol=1e-12)
 
 
@@ -103,9 +103,11 @@ def test_ordinary_arrays_are_left_to_the_op(cupy_device):
 def test_relu_and_nearest_of_what_is_not_finite(cupy_device):
     x = np.array([np.nan, np.inf, -np.inf, -0.0, 2, -3, 1, 0], np.float32)
     x = with_order(x.reshape(1, 2, 2, 2), "channels last")
-    np.testing.assert_array_equal(cupy_device.get(F.ops.relu(cupy_device.put(x))), F.ops.relu(x))
+    np.testing.assert_array_equal(
+        cupy_device.get(F.losses.ops.relu(cupy_device.put(x))), F.losses.ops.relu(x)
+    )
     found = interpolate.forward(cupy_device.put(x), (3, 5), "nearest", False, (None, None))
-    np.testing.assert_array_equal(cupy_device.get(found), F.ops.interpolate(x, (3, 5)))
+    np.testing.assert_array_equal(cupy_device.get(found), F.losses.ops.interpolate(x, (3, 5)))
 
 
 @pytest.mark.parametrize("name", NAMES)
