@@ -266,6 +266,10 @@ CASES = {
         elementwise.where(X > 0, Tensor(X), 2.0).numpy(),
         torch.where(torch.tensor(X) > 0, torch.tensor(X), 2.0).numpy(),
     ),
+    "sigmoid": lambda torch: (
+        minideconv.sigmoid(Tensor(X)).numpy(),
+        torch.sigmoid(torch.tensor(X)).numpy(),
+    ),
     "Tensor.clip": lambda torch: (
         Tensor(X).clip(-0.5, 0.2).numpy(),
         torch.clamp(torch.tensor(X), -0.5, 0.2).numpy(),
@@ -330,6 +334,8 @@ CASES = {
     "optim.MultiStepLR": schedule("MultiStepLR", "MultiStepLR", [1, 4], 0.5),
     "optim.PolyLR": schedule("PolyLR", "PolynomialLR", total_iters=5, power=0.9),
     "optim.CosineLR": schedule("CosineLR", "CosineAnnealingLR", 8),
+    "optim.ExponentialLR": schedule("ExponentialLR", "ExponentialLR", 0.7),
+    "optim.LambdaLR": schedule("LambdaLR", "LambdaLR", lambda t: 1 / (1 + t)),
     "optim.ReduceLROnPlateau": schedule(
         "ReduceLROnPlateau", "ReduceLROnPlateau", factor=0.5, patience=1
     ),

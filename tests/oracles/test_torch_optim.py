@@ -151,7 +151,7 @@ def test_defaults_are_pytorchs(torch, name):
 @st.composite
 def schedules(draw):
     """Return (name, how to make ours, how to make PyTorch's from its lr_scheduler module)."""
-    name = draw(st.sampled_from(["step", "multistep", "poly", "cosine"]))
+    name = draw(st.sampled_from(["step", "multistep", "poly", "cosine", "exponential", "lambda"]))
     gamma, total = draw(st.floats(0.05, 1)), draw(st.integers(STEPS, 90))
     if name == "step":
         size = draw(st.integers(1, 30))
@@ -170,6 +170,16 @@ def schedules(draw):
         ours, theirs = (
             (lambda o: optim.PolyLR(o, short, power)),
             (lambda m, o: m.PolynomialLR(o, short, power)),
+        )
+    elif name == "exponential":
+        ours, theirs = (
+            (lambda o: optim.ExponentialLR(o, gamma)),
+            (lambda m, o: m.ExponentialLR(o, gamma)),
+        )
+    elif name == "lambda":
+        ours, theirs = (
+            (lambda o: optim.LambdaLR(o, lambda t: gamma / (1 + t % 7))),
+            (lambda m, o: m.LambdaLR(o, lambda t: gamma / (1 + t % 7))),
         )
     else:
         low = draw(st.floats(0, 0.01))
