@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from minideconv.optim import lr_scheduler
+from minideconv.optim.adagrad import Adagrad
 from minideconv.optim.adam import Adam, AdamW
 from minideconv.optim.grad_scaler import GradScaler
 from minideconv.optim.optimizer import Optimizer
 from minideconv.optim.plateau import ReduceLROnPlateau
+from minideconv.optim.rmsprop import RMSprop
 from minideconv.optim.schedules import (
     CosineLR,
     ExponentialLR,
@@ -22,6 +24,7 @@ from minideconv.optim.warm_up import WarmUp
 
 __all__ = [
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "CosineLR",
@@ -32,6 +35,7 @@ __all__ = [
     "MultiStepLR",
     "Optimizer",
     "PolyLR",
+    "RMSprop",
     "ReduceLROnPlateau",
     "Schedule",
     "StepLR",

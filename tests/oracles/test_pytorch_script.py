@@ -56,9 +56,7 @@ def train(library, kind, start=None):
     if on_torch:
         net.double()
         state = {name: library.torch.tensor(array) for name, array in start.items()}
-        result = net.load_state_dict(state, strict=False)
-        assert not result.unexpected_keys
-        assert all("num_batches_tracked" in name for name in result.missing_keys)
+        net.load_state_dict(state)
     else:
         net.to(dtype="float64")
         net.apply(library.init_weights)
@@ -82,7 +80,6 @@ def train(library, kind, start=None):
     return begin, {
         name: np.asarray(value.detach().numpy() if hasattr(value, "detach") else value)
         for name, value in found.items()
-        if "num_batches_tracked" not in name
     }
 
 
