@@ -22,6 +22,10 @@ KINDS = {
     "Nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "Adam": lambda p: optim.Adam(p, lr=0.1, weight_decay=0.1),
     "AdamW": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.1),
+    "amsgrad": lambda p: optim.Adam(p, lr=0.1, amsgrad=True),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.1),
+    "centered": lambda p: optim.RMSprop(p, lr=0.1, momentum=0.8, centered=True),
+    "Adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.2),
 }
 SHAPES = ((4, 3, 3, 2), (7,), (5, 130), (1,), (66,))
 
