@@ -88,6 +88,8 @@ def _interpolate(builder: OnnxBuilder, operation: Operation) -> str:
     x, options = operation.inputs[0], operation.options
     assert x is not None
     size, factor = options["size"], options["scale_factor"]
+    if options["mode"] == "bicubic":
+        raise builder.unsupported(operation, "programs treat the image's border in different ways")
     attributes: dict[str, Any] = {"mode": "linear"}
     if options["mode"] == "nearest":
         attributes = {"mode": "nearest", "nearest_mode": "floor"}
