@@ -34,10 +34,14 @@ def conv2d(
 ) -> Tensor:
     """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`.
 
+    Of one image (C, H, W) the result is (K, H', W'), as of the other functions of images.
     `padding` may be "same", with a stride of 1: zeros so that the size stays; or "valid": none.
     """
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("conv2d", x=x, weight=weight, bias=bias)
+    if x.ndim == 3:  # one image (C, H, W)
+        batch = conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
+        return batch.squeeze(0)
     if isinstance(padding, str):
         x, padding = _padded(x, weight, stride, padding, dilation)
     options: dict[str, Any] = pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
@@ -70,6 +74,9 @@ def conv_transpose2d(
     """
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("conv_transpose2d", x=x, weight=weight, bias=bias)
+    if x.ndim == 3:  # one image (K, H, W)
+        rest = (stride, padding, output_padding, groups, dilation)
+        return conv_transpose2d(x.unsqueeze(0), weight, bias, *rest).squeeze(0)
     window: dict[str, Any] = pairs(
         "conv_transpose2d", stride=stride, padding=padding, dilation=dilation
     )

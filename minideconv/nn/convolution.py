@@ -187,7 +187,7 @@ class ConvTranspose2d(_Convolution):
             name = "ConvTranspose2d"
             size = geometry.pair(output_size, "output_size", name)
             window = (self.weight.shape[2:], self.stride, self.padding, self.dilation)
-            extra = geometry.output_padding_for(size, x.shape[2:], *window, name)
+            extra = geometry.output_padding_for(size, x.shape[-2:], *window, name)
         options = (self.stride, self.padding, extra, self.groups, self.dilation)
         with using(self.algorithm):
             return F.conv_transpose2d(x, self._stored_weight(), self.bias, *options)
