@@ -47,6 +47,7 @@ from minideconv.backend import (
 )
 from minideconv.backend.algorithms import algorithm, get_algorithm, set_algorithm, use_compiled
 from minideconv.backend.precisions import get_precision, precision, set_precision
+from minideconv.functional import relu, sigmoid, softmax, tanh
 from minideconv.ops.switches import Switches
 from minideconv.random import manual_seed
 
@@ -97,12 +98,16 @@ __all__ = [
     "randint",
     "randn",
     "randn_like",
+    "relu",
     "segmentation",
     "set_algorithm",
     "set_default_device",
     "set_precision",
+    "sigmoid",
+    "softmax",
     "stack",
     "synchronize",
+    "tanh",
     "tensor",
     "testing",
     "training",
@@ -120,7 +125,8 @@ _LATER = frozenset({"data", "models", "segmentation", "testing", "training", "vi
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"minideconv.{name}")
-    raise AttributeError(f"module 'minideconv' has no attribute {name!r}")
+    method = f"; tensors have a method of that name: x.{name}(...)" if hasattr(Tensor, name) else ""
+    raise AttributeError(f"module 'minideconv' has no attribute {name!r}{method}")
 
 
 # Modules that were files elsewhere before they got a room, under the names the documentation gave.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from leaves import grad_of
 
+import minideconv
 from minideconv import nn
 from minideconv.autograd import Tensor
 from minideconv.backend import get_default_device
@@ -179,3 +180,12 @@ def test_deepcopy_keeps_the_order_in_memory() -> None:
     twin = copy.deepcopy(layer)
     assert twin.weight.data.strides == layer.weight.data.strides
     assert grad_of(twin.weight).strides == grad_of(layer.weight).strides
+
+
+def test_a_name_that_only_tensors_have_is_told():
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'exp'; tensors have .*: x\.exp\(\.\.\.\)"
+    ):
+        minideconv.exp  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'lstm'$"):
+        minideconv.lstm  # noqa: B018

@@ -88,6 +88,8 @@ def _interpolate(builder: OnnxBuilder, operation: Operation) -> str:
     x, options = operation.inputs[0], operation.options
     assert x is not None
     size, factor = options["size"], options["scale_factor"]
+    if options["mode"] == "bicubic":
+        raise builder.unsupported(operation, "programs treat the image's border in different ways")
     attributes: dict[str, Any] = {"mode": "linear"}
     if options["mode"] == "nearest":
         attributes = {"mode": "nearest", "nearest_mode": "floor"}
@@ -122,7 +124,9 @@ def _pad(builder: OnnxBuilder, operation: Operation) -> str:
     x, options = operation.inputs[0], operation.options
     assert x is not None
     amounts = options["pad"]
-    mode = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}[options["mode"]]
+    mode = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}.get(options["mode"])
+    if mode is None:
+        raise builder.unsupported(operation, f"opset 17 has no mode {options['mode']!r}")
     if not all(isinstance(n, int) for n in amounts):
         raise builder.unsupported(operation, "its amounts follow the image's size")
     if min(amounts, default=0) < 0 and mode != "constant":

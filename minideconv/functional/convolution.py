@@ -18,6 +18,7 @@ from minideconv.backend.dispatch import keep_choices
 from minideconv.functional.arguments import OPTIONAL, Grads, Needs, no_tensor
 from minideconv.functional.resizing import pad
 from minideconv.ops.geometry import IntPair, Pair, pair, pairs
+from minideconv.ops.pad import same_padding
 
 __all__ = ["conv2d", "conv2d_weight_grad", "conv_transpose2d", "linear"]
 
@@ -27,13 +28,22 @@ def conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntPair = 1,
-    padding: IntPair = 0,
+    padding: IntPair | str = 0,
     dilation: IntPair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`."""
+    """Convolve: ``(N, C, H, W) * (K, C/groups, kh, kw) -> (N, K, H', W')``; see `ops.conv2d`.
+
+    Of one image (C, H, W) the result is (K, H', W'), as of the other functions of images.
+    `padding` may be "same", with a stride of 1: zeros so that the size stays; or "valid": none.
+    """
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("conv2d", x=x, weight=weight, bias=bias)
+    if x.ndim == 3:  # one image (C, H, W)
+        batch = conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
+        return batch.squeeze(0)
+    if isinstance(padding, str):
+        x, padding = _padded(x, weight, stride, padding, dilation)
     options: dict[str, Any] = pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
     options["groups"] = groups
     y = ops.conv2d(x.data, weight.data, None if bias is None else bias.data, **options)
@@ -64,6 +74,9 @@ def conv_transpose2d(
     """
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("conv_transpose2d", x=x, weight=weight, bias=bias)
+    if x.ndim == 3:  # one image (K, H, W)
+        rest = (stride, padding, output_padding, groups, dilation)
+        return conv_transpose2d(x.unsqueeze(0), weight, bias, *rest).squeeze(0)
     window: dict[str, Any] = pairs(
         "conv_transpose2d", stride=stride, padding=padding, dilation=dilation
     )
@@ -116,6 +129,18 @@ def conv2d_weight_grad(
         return dx, ddy
 
     return record(op, dw, (x, dy), backward, (x, dy), options, True, backward)
+
+
+def _padded(
+    x: Tensor, weight: Tensor, stride: IntPair, padding: str, dilation: IntPair
+) -> tuple[Tensor, Pair]:
+    """Return `x` and the padding that "same" and "valid" mean; what is odd is put around `x`."""
+    window = pairs("conv2d", stride=stride, dilation=dilation)
+    kernel = (weight.shape[-2], weight.shape[-1])
+    left, right, top, bottom = same_padding("conv2d", padding, kernel, **window)
+    if (left, top) != (right, bottom):
+        x = pad(x, (0, right - left, 0, bottom - top))
+    return x, (top, left)
 
 
 def _conv2d_backward(

@@ -27,10 +27,13 @@ def max_pool2d(
 ) -> Any:
     """Return each window's maximum, a Tensor; with `return_switches` (Tensor, Switches).
 
-    See `ops.max_pool2d`.
+    See `ops.max_pool2d`. Switches are of batches: one image (C, H, W) has none.
     """
     if not isinstance(x, Tensor):
         raise no_tensor("max_pool2d", x=x)
+    if x.ndim == 3 and not return_switches:  # one image (C, H, W)
+        images = x.unsqueeze(0)
+        return max_pool2d(images, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     options = pool_options("max_pool2d", kernel_size, stride, padding=padding, dilation=dilation)
     options["ceil_mode"] = ceil_mode
     if not return_switches and not (is_grad_enabled() and x.requires_grad):
@@ -98,6 +101,9 @@ def avg_pool2d(
     """Average each window; see `ops.avg_pool2d`."""
     if not isinstance(x, Tensor):
         raise no_tensor("avg_pool2d", x=x)
+    if x.ndim == 3:  # one image (C, H, W)
+        rest = (kernel_size, stride, padding, ceil_mode, count_include_pad)
+        return avg_pool2d(x.unsqueeze(0), *rest).squeeze(0)
     options = pool_options("avg_pool2d", kernel_size, stride, padding=padding)
     options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     size = (x.shape[-2], x.shape[-1])

@@ -32,11 +32,13 @@ def adaptive_avg_pool2d(x: Tensor, output_size: IntPair) -> Tensor:
         raise no_tensor("adaptive_avg_pool2d", x=x)
     op = "adaptive_avg_pool2d"
     size = check_at_least(pair(output_size, "output_size", op), 1, "output_size", op)
-    if x.ndim != 4:
-        raise ValueError(f"{op}: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
+    if x.ndim not in (3, 4):
+        raise ValueError(
+            f"{op}: x has shape {x.shape}; it must have 4 axes (N, C, H, W), or 3 of one image"
+        )
     if size == (1, 1):
-        return x.mean((2, 3), keepdims=True)
-    rows, columns = (_averages(n, new, x.data) for n, new in zip(x.shape[2:], size, strict=True))
+        return x.mean((-2, -1), keepdims=True)
+    rows, columns = (_averages(n, new, x.data) for n, new in zip(x.shape[-2:], size, strict=True))
     return Tensor(rows) @ (x @ Tensor(columns.T))
 
 

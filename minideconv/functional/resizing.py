@@ -9,7 +9,9 @@ from minideconv.autograd import Tensor, record
 from minideconv.autograd.linear_map import linear_map
 from minideconv.backend import Array
 from minideconv.functional.arguments import Grads, Needs, no_tensor
+from minideconv.functional.rearranging import adaptive_avg_pool2d
 from minideconv.ops.geometry import IntPair, pair
+from minideconv.ops.interpolate import target_size
 
 __all__ = ["interpolate", "pad"]
 
@@ -44,9 +46,16 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool = False,
 ) -> Tensor:
-    """Resize to `size` by nearest neighbour or bilinearly; see `ops.interpolate`."""
+    """Resize to `size` by nearest neighbour, bilinearly or bicubically; see `ops.interpolate`.
+
+    The mode "area" averages: it is `adaptive_avg_pool2d` to that size.
+    """
     if not isinstance(x, Tensor):
         raise no_tensor("interpolate", x=x)
+    if mode == "area":
+        if align_corners:
+            raise ValueError("interpolate: align_corners is True; it has no meaning for 'area'")
+        return adaptive_avg_pool2d(x, target_size(x.data, size, scale_factor))
     before = (x.shape[-2], x.shape[-1])
     y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
 

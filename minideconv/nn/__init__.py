@@ -11,7 +11,7 @@ from minideconv.nn.activations import (
     Tanh,
 )
 from minideconv.nn.batch_norm import BatchNorm2d, SyncBatchNorm2d
-from minideconv.nn.containers import ModuleList, Sequential
+from minideconv.nn.containers import ModuleDict, ModuleList, Sequential
 from minideconv.nn.convolution import Conv2d, ConvTranspose2d
 from minideconv.nn.folding import fold_batch_norm_
 from minideconv.nn.fusion import no_fusion
@@ -28,6 +28,13 @@ from minideconv.nn.losses import (
 )
 from minideconv.nn.module import Module, Parameter
 from minideconv.nn.normalisation import BatchNorm1d, GroupNorm, InstanceNorm2d, LayerNorm
+from minideconv.nn.padding import (
+    CircularPad2d,
+    ConstantPad2d,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    ZeroPad2d,
+)
 from minideconv.nn.rearranging import AdaptiveAvgPool2d, AvgPool2d, Flatten, PixelShuffle
 
 __all__ = [
@@ -37,6 +44,8 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "CircularPad2d",
+    "ConstantPad2d",
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
@@ -57,17 +66,21 @@ __all__ = [
     "MaxPool2d",
     "MaxUnpool2d",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "NLLLoss",
     "Parameter",
     "PixelShuffle",
     "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "SyncBatchNorm2d",
     "Tanh",
     "Upsample",
+    "ZeroPad2d",
     "fold_batch_norm_",
     "init",
     "no_fusion",

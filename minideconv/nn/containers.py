@@ -1,13 +1,13 @@
-"""Modules that hold modules by number: `ModuleList` and `Sequential`."""
+"""Modules that hold modules, by number or by name: `ModuleList`, `Sequential` and `ModuleDict`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from minideconv.nn.module import Module
 
-__all__ = ["ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 
 class ModuleList(Module):
@@ -83,3 +83,79 @@ class Sequential(ModuleList):
         for module in self.children():
             x = module(x)
         return x
+
+
+class ModuleDict(Module):
+    """Modules by name, which a Python dict would hide; in the order in which they were put in.
+
+    ``len``, iteration over the names, ``in``, ``items``, ``keys``, ``values``, ``update`` and
+    ``modules[name]``, to read, to replace and to delete, work as for a dict. There is no forward:
+    the module that holds it calls what is in it. A name must be free: not that of a method.
+
+    Raises
+    ------
+    TypeError
+        If something in it is no `Module`.
+    ValueError
+        If a name is empty, has a dot, or is that of a method.
+
+    Examples
+    --------
+    >>> from minideconv.nn import Linear
+    >>> heads = ModuleDict({"shape": Linear(2, 3, bias=False)})
+    >>> heads["size"] = Linear(2, 1, bias=False)
+    >>> list(heads), list(heads.state_dict())
+    (['shape', 'size'], ['shape.weight', 'size.weight'])
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+        super().__init__()
+        self.update(modules)
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Put in, or replace, several modules by name."""
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def keys(self) -> Iterable[str]:
+        """Return the names."""
+        return self._modules.keys()
+
+    def values(self) -> Iterable[Module]:
+        """Return the modules."""
+        return self._modules.values()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Return pairs of name and module."""
+        return self._modules.items()
+
+    def __len__(self) -> int:
+        """Return the number of modules."""
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return an iterator over the names."""
+        return iter(self._modules)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a module of that name."""
+        return name in self._modules
+
+    def __getitem__(self, name: str) -> Module:
+        """Return the module of that name."""
+        module: Module = self._modules[name]
+        return module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        """Put in a module, or replace one."""
+        if not isinstance(name, str) or not isinstance(module, Module):
+            raise TypeError(
+                f"ModuleDict: {name!r} is a {type(module).__name__}; names must be strings and "
+                "what they stand for Modules"
+            )
+        setattr(self, name, module)
+
+    def __delitem__(self, name: str) -> None:
+        """Take a module out."""
+        self[name]
+        delattr(self, name)

@@ -15,6 +15,7 @@ from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
 from minideconv.ops import geometry
 from minideconv.ops.geometry import IntPair, Pair
+from minideconv.ops.pad import same_padding
 
 __all__ = ["Conv2d", "ConvTranspose2d"]
 
@@ -23,6 +24,7 @@ class _Convolution(Module):
     """What both layers have: a weight, a bias and a window."""
 
     transposed = False
+    padding: IntPair | str
 
     def __init__(
         self,
@@ -48,7 +50,8 @@ class _Convolution(Module):
                 f"it must divide in_channels={in_channels} and out_channels={out_channels}"
             )
         self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        self.stride, self.dilation, self.groups = stride, dilation, groups
+        self.padding = padding
         kernel = geometry.pair(kernel_size, "kernel_size", name)
         window = geometry.pairs(name, stride=stride, padding=padding, dilation=dilation)
         geometry.check_window(name, kernel, **window)
@@ -74,7 +77,7 @@ class _Convolution(Module):
         first, second, *kernel = self.weight.shape
         second *= self.groups
         channels = f"{first}, {second}" if self.transposed else f"{second}, {first}"
-        window = f"kernel_size={tuple(kernel)}, stride={self.stride}, padding={self.padding}"
+        window = f"kernel_size={tuple(kernel)}, stride={self.stride}, padding={self.padding!r}"
         return f"{channels}, {window}"
 
 
@@ -83,17 +86,60 @@ class Conv2d(_Convolution):
 
     The weight starts as He's normal initialisation, the bias as zeros. `algorithm` ("reference",
     "exact" or "fast") is for this layer only; without it `set_algorithm` decides.
+
+    `padding` may be "same", with a stride of 1, or "valid". `padding_mode` ("zeros", "reflect",
+    "replicate" or "circular") says what the border consists of: see `F.pad`.
     """
+
+    padding_mode = "zeros"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair | str = 0,
+        dilation: IntPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        algorithm: str | None = None,
+    ) -> None:
+        number = 0 if isinstance(padding, str) else padding
+        channels = (in_channels, out_channels, kernel_size)
+        super().__init__(*channels, stride, number, dilation, groups, bias, algorithm=algorithm)
+        self.padding, self.padding_mode = padding, padding_mode
+        self._border = self._amounts()
+
+    def _amounts(self) -> tuple[int, int, int, int]:
+        """Return the (left, right, top, bottom) of the border."""
+        modes = ("zeros", "reflect", "replicate", "circular")
+        if self.padding_mode not in modes:
+            raise ValueError(
+                f"Conv2d: padding_mode is {self.padding_mode!r}; it must be one of "
+                f"{', '.join(map(repr, modes))}"
+            )
+        if isinstance(self.padding, str):
+            window = geometry.pairs("Conv2d", stride=self.stride, dilation=self.dilation)
+            kernel = (self.weight.shape[2], self.weight.shape[3])
+            return same_padding("Conv2d", self.padding, kernel, **window)
+        height, width = geometry.pair(self.padding, "padding", "Conv2d")
+        return width, width, height, height
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x`."""
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._border, self.padding_mode), 0
         with using(self.algorithm):
             return F.conv2d(
                 x,
                 self._stored_weight(),
                 self.bias,
                 self.stride,
-                self.padding,
+                padding,
                 self.dilation,
                 self.groups,
             )
@@ -141,7 +187,7 @@ class ConvTranspose2d(_Convolution):
             name = "ConvTranspose2d"
             size = geometry.pair(output_size, "output_size", name)
             window = (self.weight.shape[2:], self.stride, self.padding, self.dilation)
-            extra = geometry.output_padding_for(size, x.shape[2:], *window, name)
+            extra = geometry.output_padding_for(size, x.shape[-2:], *window, name)
         options = (self.stride, self.padding, extra, self.groups, self.dilation)
         with using(self.algorithm):
             return F.conv_transpose2d(x, self._stored_weight(), self.bias, *options)

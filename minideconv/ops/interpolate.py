@@ -1,4 +1,4 @@
-"""Resizing an image: nearest neighbour and bilinear, as two small matrices, and their transposes.
+"""Resizing an image: nearest, bilinear, bicubic, as two small matrices, and their transposes.
 
     (N, C, H, W) -> (N, C, H', W')        y = A_h x A_wᵀ        A_h (H', H), A_w (W', W)
 
@@ -8,6 +8,11 @@ so output position o meets the input at
     nearest                     floor(o n / n')                       one pixel
     bilinear                    (o + 1/2) n / n' - 1/2, at least 0    two, weighted 1 - t and t
     bilinear, align_corners     o (n - 1) / (n' - 1)                  two; corner centres stay put
+    bicubic                     (o + 1/2) n / n' - 1/2                four, weighted by a cubic; or
+                                                                      with align_corners as above
+
+The cubic of a distance t is ``(a + 2) t³ - (a + 3) t² + 1`` up to 1 and ``a (t³ - 5 t² + 8 t - 4)``
+up to 2, with a = -3/4; pixels outside the image are those of its edge.
 
 With ``scale_factor=s``, n' is floor(n s) (`scaled_size`), and 1/s takes the place of n / n', as
 PyTorch does: where n s is not an integer the two differ, so the backward needs the factor as well.
@@ -15,7 +20,8 @@ PyTorch does: where n s is not an integer the two differ, so the backward needs 
 Height and width separate, and the map is linear: `interpolate_backward` multiplies by the
 transposes. There is no anti-aliasing; downsampling by more than 2 skips pixels.
 
-Source: Wolberg, "Digital image warping" (1990), section 5.4; coordinates as in PyTorch's
+Source: Wolberg, "Digital image warping" (1990), section 5.4; Keys, "Cubic convolution interpolation
+for digital image processing" (1981), section II; coordinates and a as in PyTorch's
 ``interpolate``.
 """
 
@@ -36,9 +42,11 @@ __all__ = [
     "interpolation_matrix",
     "resample",
     "scaled_size",
+    "target_size",
 ]
 
-_MODES = ("nearest", "bilinear")
+_MODES = ("nearest", "bilinear", "bicubic")
+_CUBIC = -0.75  # Keys's a
 Factors = tuple[float, float] | tuple[None, None]
 
 
@@ -57,9 +65,9 @@ def interpolation_matrix(
     ----------
     size, new_size : int >= 1
         Pixels before and after.
-    mode : {"nearest", "bilinear"}
+    mode : {"nearest", "bilinear", "bicubic"}
     align_corners : bool
-        See the module; for "bilinear" only.
+        See the module; not for "nearest".
     scale_factor : float, optional
         Take positions from this factor rather than from the ratio of the two sizes.
     like : array, optional
@@ -84,16 +92,31 @@ def interpolation_matrix(
         index = _nearest_index(xp, size, new_size, scale_factor)
         return (index[:, None] == pixels).astype(dtype)
     o = xp.arange(new_size, dtype="float64")
-    if size == new_size:
+    if size == new_size and mode == "bilinear":  # as PyTorch, which shifts by a factor elsewhere
         source = o
     elif align_corners:
         source = o * ((size - 1) / (new_size - 1) if new_size > 1 else 0.0)
     else:
         ratio = size / new_size if scale_factor is None else 1 / scale_factor
-        source = xp.maximum((o + 0.5) * ratio - 0.5, 0.0)
+        source = (o + 0.5) * ratio - 0.5
+    if mode == "bicubic":
+        return _cubic_matrix(xp, source, size).astype(dtype)
+    source = xp.maximum(source, 0.0)
     source = xp.minimum(source, size - 1)
     # A hat of width 2 around the source: 1 - t on its left neighbour, t on its right one.
     return xp.maximum(1 - abs(source[:, None] - pixels), 0.0).astype(dtype)
+
+
+def _cubic_matrix(xp: Any, source: Array, size: int) -> Array:
+    """Return the rows with the weights of the four pixels around each position."""
+    first, pixels = xp.floor(source) - 1, xp.arange(size)
+    rows = xp.zeros((len(source), size))
+    for pixel in (first, first + 1, first + 2, first + 3):
+        t = abs(source - pixel)
+        near = ((_CUBIC + 2) * t - (_CUBIC + 3)) * t * t + 1
+        weight = xp.where(t <= 1, near, _CUBIC * (((t - 5) * t + 8) * t - 4))
+        rows += weight[:, None] * (xp.clip(pixel, 0, size - 1)[:, None] == pixels)
+    return rows
 
 
 def _nearest_index(xp: Any, size: int, new_size: int, scale_factor: float | None) -> Array:
@@ -121,14 +144,14 @@ def interpolate(
     Parameters
     ----------
     x : array (N, C, H, W)
-        Floating point for "bilinear", any dtype for "nearest".
+        Any dtype for "nearest", otherwise floating point.
     size : int or (H', W'), pixels
     scale_factor : float or (factor of H, factor of W)
         Exactly one of `size` and `scale_factor` is given; H' = floor(H * factor), see
         `scaled_size`.
-    mode : {"nearest", "bilinear"}
+    mode : {"nearest", "bilinear", "bicubic"}
     align_corners : bool
-        For "bilinear" only: whether the corner pixels' centres, rather than the image's borders,
+        Not for "nearest": whether the corner pixels' centres, rather than the image's borders,
         stay in place.
 
     Returns
@@ -143,7 +166,8 @@ def interpolate(
 
     Notes
     -----
-    "bilinear" is a matrix product: a pixel that is infinite or NaN may spoil its whole channel.
+    All but "nearest" is a matrix product: a pixel that is infinite or NaN may spoil its whole
+    channel.
 
     Examples
     --------
@@ -153,8 +177,10 @@ def interpolate(
     """
     new, factors = _geometry(x, size, scale_factor)
     _check_mode(mode, align_corners)
-    if mode == "bilinear" and x.dtype.kind != "f":
-        raise TypeError(f"interpolate: x has dtype {x.dtype}; 'bilinear' needs floating point")
+    if mode != "nearest" and x.dtype.kind != "f":
+        raise TypeError(f"interpolate: x has dtype {x.dtype}; {mode!r} needs floating point")
+    if mode == "bicubic":
+        return resample(x, *_matrices(x, x.shape[2:], new, mode, align_corners, factors))
     return interpolate_core(x, new, mode, align_corners, factors)
 
 
@@ -177,14 +203,28 @@ def interpolate_core(
     x: Array, new: Pair, mode: str, align_corners: bool, factors: Factors
 ) -> Array:
     """`interpolate` to `new` pixels; a factor takes the place of the ratio of two sizes."""
-    xp, (height, width) = get_xp(x), x.shape[2:]
     if mode == "nearest":  # a matrix with a single 1 in each row only selects
+        xp, (height, width) = get_xp(x), x.shape[2:]
         rows = _nearest_index(xp, height, new[0], factors[0])
         columns = _nearest_index(xp, width, new[1], factors[1])
         return xp.take(xp.take(x, rows, axis=2), columns, axis=3)
-    a_h = interpolation_matrix(height, new[0], mode, align_corners, factors[0], like=x)
-    a_w = interpolation_matrix(width, new[1], mode, align_corners, factors[1], like=x)
-    return resample(x, a_h, a_w)
+    return resample(x, *_matrices(x, x.shape[2:], new, mode, align_corners, factors))
+
+
+def _matrices(
+    like: Array,
+    size: Sequence[int],
+    new: Sequence[int],
+    mode: str,
+    align_corners: bool,
+    factors: Factors,
+) -> tuple[Array, Array]:
+    """Return A_h and A_w, from `size` to `new` pixels."""
+    height, width = (
+        interpolation_matrix(n, m, mode, align_corners, factor, like)
+        for n, m, factor in zip(size, new, factors, strict=True)
+    )
+    return height, width
 
 
 def interpolate_backward(
@@ -206,9 +246,10 @@ def interpolate_backward(
     """
     _check_mode(mode, align_corners)
     height, width = input_size[-2:]
-    return interpolate_backward_core(
-        dy, (height, width), mode, align_corners, _factors(scale_factor)
-    )
+    factors = _factors(scale_factor)
+    if mode == "bicubic":
+        return _pull(dy, (height, width), mode, align_corners, factors)
+    return interpolate_backward_core(dy, (height, width), mode, align_corners, factors)
 
 
 @accelerated
@@ -216,9 +257,12 @@ def interpolate_backward_core(
     dy: Array, size: Pair, mode: str, align_corners: bool, factors: Factors
 ) -> Array:
     """`interpolate_backward` to an image of `size`."""
-    height, width = size
-    a_h = interpolation_matrix(height, dy.shape[2], mode, align_corners, factors[0], like=dy)
-    a_w = interpolation_matrix(width, dy.shape[3], mode, align_corners, factors[1], like=dy)
+    return _pull(dy, size, mode, align_corners, factors)
+
+
+@device_guard
+def _pull(dy: Array, size: Pair, mode: str, align_corners: bool, factors: Factors) -> Array:
+    a_h, a_w = _matrices(dy, size, dy.shape[2:], mode, align_corners, factors)
     return resample(dy, a_h.T, a_w.T)
 
 
@@ -251,6 +295,13 @@ def check_target(
         check_at_least(pair(size, "size", op), 1, "size", op)
 
 
+def target_size(
+    x: Array, size: int | Sequence[int] | None, scale_factor: float | Sequence[float] | None
+) -> Pair:
+    """Return the (H', W') that `interpolate` makes of an image, or raise what it would."""
+    return _geometry(x, size, scale_factor)[0]
+
+
 def _check_one(op: str, size: Any, scale_factor: Any) -> None:
     if (size is None) == (scale_factor is None):
         both = "both" if size is not None else "neither"
@@ -259,9 +310,11 @@ def _check_one(op: str, size: Any, scale_factor: Any) -> None:
 
 def _check_mode(mode: str, align_corners: bool, op: str = "interpolate") -> None:
     if mode not in _MODES:
-        raise ValueError(f"{op}: mode is {mode!r}; it must be 'nearest' or 'bilinear'")
+        raise ValueError(f"{op}: mode is {mode!r}; it must be 'nearest', 'bilinear' or 'bicubic'")
     if align_corners and mode == "nearest":
-        raise ValueError(f"{op}: align_corners is True; it only has a meaning for 'bilinear'")
+        raise ValueError(
+            f"{op}: align_corners is True; it only has a meaning for 'bilinear' and 'bicubic'"
+        )
 
 
 def _geometry(

@@ -1,4 +1,4 @@
-"""Padding and cropping: a border of constants, of mirrored pixels, or of repeated edge pixels.
+"""Padding and cropping: a border of constants, of mirrored, repeated or wrapped pixels.
 
     (..., H, W) -> (..., top + H + bottom, left + W + right)
 
@@ -7,11 +7,12 @@ Per axis, with `before` and `after` new pixels around n old ones a b c d:
     constant     v v | a b c d | v v        any size
     replicate    a a | a b c d | d d        any size
     reflect      c b | a b c d | c b        at most n - 1 on each side
+    circular     c d | a b c d | a b        at most n on each side
 
 Negative amounts crop. Padding comes first and cropping last, so ``reflect`` may mirror a pixel that
-is then cropped away on the other side. Up to the constant, each step copies slices of x to slices
-of y. That is a matrix of zeros and ones; `pad_backward` is its transpose: every slice of dy is
-*added* back to where it came from.
+is then cropped away on the other side, and ``circular`` wrap one. Up to the constant, each step
+copies slices of x to slices of y. That is a matrix of zeros and ones; `pad_backward` is its
+transpose: every slice of dy is *added* back to where it came from.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from collections.abc import Sequence
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
+from minideconv.ops.geometry import Pair
 
-__all__ = ["pad", "pad_backward"]
+__all__ = ["pad", "pad_backward", "same_padding"]
 
-_MODES = ("constant", "reflect", "replicate")
+_MODES = ("constant", "reflect", "replicate", "circular")
 Amounts = list[tuple[int, int, int]]  # (axis, before, after), last axis first
 
 
@@ -37,7 +39,7 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
     x : array (..., H, W)
     pad : (left, right) or (left, right, top, bottom) or further pairs
         Pixels to add at the two ends of each axis, from the last axis backwards, as in PyTorch.
-    mode : {"constant", "reflect", "replicate"}
+    mode : {"constant", "reflect", "replicate", "circular"}
     value : float
         What "constant" fills in.
 
@@ -49,7 +51,8 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
     ------
     ValueError, TypeError
         If `pad` has an odd length or too many entries, the mode is unknown, "reflect" has no pixel
-        to mirror, nothing would be left, or `value` is given to a mode that does not use it.
+        to mirror or "circular" none to wrap, nothing would be left, or `value` is given to a mode
+        that does not use it.
 
     Examples
     --------
@@ -93,6 +96,32 @@ def pad_backward(
     return dx[inside]
 
 
+def same_padding(
+    op: str, padding: str, kernel: Pair, stride: Pair, dilation: Pair
+) -> tuple[int, int, int, int]:
+    """Return the (left, right, top, bottom) that the words "same" and "valid" mean.
+
+    "same" leaves an image's size as it is: ``dilation (kernel - 1)`` pixels on each axis, and where
+    that is odd the one more is at the right and at the bottom. "valid" is none.
+
+    Raises
+    ------
+    ValueError
+        For another word, or "same" with a stride, which would make the image smaller.
+    """
+    if padding == "valid":
+        return 0, 0, 0, 0
+    if padding != "same":
+        raise ValueError(
+            f"{op}: padding is {padding!r}; it must be 'same', 'valid', an integer or a pair of "
+            "integers"
+        )
+    if stride != (1, 1):
+        raise ValueError(f"{op}: padding is 'same' and stride is {stride}; it must be 1")
+    height, width = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    return width // 2, width - width // 2, height // 2, height - height // 2
+
+
 def _layout(
     size: tuple[int, ...], amounts: Amounts
 ) -> tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]:
@@ -119,6 +148,9 @@ def _borders(size: tuple[int, ...], amounts: Amounts, mode: str) -> list[tuple[i
             borders += [(axis, slice(0, left), slice(2 * left, left, -1))] if left else []
             mirrored = slice(end - 2, end - 2 - right if end - 2 - right >= 0 else None, -1)
             borders += [(axis, slice(end, end + right), mirrored)] if right else []
+        if mode == "circular":
+            borders += [(axis, slice(0, left), slice(end - left, end))] if left else []
+            borders += [(axis, slice(end, end + right), slice(left, left + right))] if right else []
     return borders
 
 
@@ -146,9 +178,10 @@ def _amounts(shape: tuple[int, ...], pad: Sequence[int], mode: str) -> Amounts:
             raise ValueError(
                 f"pad: adding {before} and {after} pixels to axis {axis} of size {n} leaves nothing"
             )
-        if mode == "reflect" and max(before, after) >= n:
+        most = n - 1 if mode == "reflect" else n
+        if mode in ("reflect", "circular") and max(before, after) > most:
             raise ValueError(
-                f"pad: mode 'reflect' can add at most {n - 1} pixels on each side of axis {axis}, "
+                f"pad: mode {mode!r} can add at most {most} pixels on each side of axis {axis}, "
                 f"which has {n}, but pad asks for {before} and {after}"
             )
         amounts.append((axis, before, after))

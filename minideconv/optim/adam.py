@@ -4,12 +4,15 @@
     v = b2 v + (1 - b2) g²           running mean of its square
     w = w - lr m' / (sqrt(v') + eps)     m' = m / (1 - b1^t),  v' = v / (1 - b2^t)
 
+With amsgrad, the largest v there was takes the place of v in the division.
+
 Both means start at 0; the divisions by 1 - b^t undo that bias at step t. The two differ in weight
 decay: Adam adds ``weight_decay w`` to g, where it is normalised away like any gradient; AdamW
 shrinks w itself, by ``1 - lr weight_decay``, before the step.
 
 Sources: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1; Loshchilov
-and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2; Reddi, Kale, Kumar, "On the
+convergence of Adam and beyond" (2018), algorithm 2, for amsgrad, with PyTorch's bias corrections.
 """
 
 from __future__ import annotations
@@ -45,13 +48,35 @@ def adam(
 
     `numbers` are lr and t, the number of the step; AdamW's weight decay is `decoupled`.
     """
+    amsgrad(weight, grad, mean, square, None, numbers, betas, eps, weight_decay, decoupled, skip)
+
+
+adam.faster("cpu")(cpu.adam)
+adam.faster("gpu")(cuda.adam)
+
+
+def amsgrad(
+    weight: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    largest: Array | None,
+    numbers: Numbers,
+    betas: Sequence[float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    skip: Skip = None,
+) -> None:
+    """Take a step as `adam`; `largest`, if given, is the largest `square` so far, and changed."""
     (lr, t), (b1, b2) = numbers, betas
     if skip is not None:  # on a GPU, where the steps that were left out are counted too
         lr, t = lr.astype("float64"), t.astype("float64") - skip[1]
     # lr m' / (sqrt(v') + eps) = rate m / (sqrt(v) + least): one division less for each weight
     root = (1 - b2**t) ** 0.5
     rate, least = lr * root / (1 - b1**t), eps * root
-    for w, g, m, v in blocks(weight, grad, mean, square, skip=skip):
+    for w, g, m, v, top in blocks(weight, grad, mean, square, largest, skip=skip):
+        xp = get_xp(w)
         d = g if decoupled else g + weight_decay * w
         m *= b1
         m += (1 - b1) * d
@@ -59,11 +84,10 @@ def adam(
         v += (1 - b2) * (d * d)
         if decoupled:
             w *= 1 - lr * weight_decay
-        w -= rate * (m / (get_xp(w).sqrt(v) + least))
-
-
-adam.faster("cpu")(cpu.adam)
-adam.faster("gpu")(cuda.adam)
+        if top is not None:
+            xp.maximum(top, v, out=top)
+            v = top
+        w -= rate * (m / (xp.sqrt(v) + least))
 
 
 class Adam(Optimizer):
@@ -79,6 +103,9 @@ class Adam(Optimizer):
     eps : float >= 0
         Keeps the division finite where the gradient has always been 0.
     weight_decay : float >= 0
+    amsgrad : bool
+        Divide by the root of the largest v so far, so that no rate rises again. Computed without
+        the engine's kernels.
 
     Raises
     ------
@@ -96,8 +123,11 @@ class Adam(Optimizer):
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+        )
 
     def check(self, group: Group) -> None:
         """Raise ValueError if a hyper-parameter of `group` is out of its range."""
@@ -110,8 +140,9 @@ class Adam(Optimizer):
             check_range(self.name, f"betas[{i}]", beta, below=1.0)
 
     def remembers(self, group: Group) -> tuple[str, ...]:
-        """Return the names of the two running means, m and v."""
-        return ("exp_avg", "exp_avg_sq")
+        """Return the names of the two running means, m and v, and of the largest v if kept."""
+        largest = ("max_exp_avg_sq",) if group["amsgrad"] else ()
+        return ("exp_avg", "exp_avg_sq", *largest)
 
     def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
         """Return the learning rate, and the number of this step: 1 is the first."""
@@ -123,8 +154,11 @@ class Adam(Optimizer):
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
         options = (group["betas"], group["eps"], group["weight_decay"], self.decoupled)
-        mean, square = memory
-        adam(weight, grad, mean, square, numbers, *options, skip)
+        mean, square, *largest = memory
+        if largest:
+            amsgrad(weight, grad, mean, square, largest[0], numbers, *options, skip)
+        else:
+            adam(weight, grad, mean, square, numbers, *options, skip)
 
 
 class AdamW(Adam):
@@ -132,7 +166,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps
+    params, lr, betas, eps, amsgrad
         As for `Adam`.
     weight_decay : float >= 0
         Relative to `lr`, and not normalised by the gradient's size.
@@ -147,5 +181,6 @@ class AdamW(Adam):
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)

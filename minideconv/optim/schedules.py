@@ -6,33 +6,43 @@ initial one, r0, so that a resumed run gets exactly the rates of one that was ne
     FixedLR       r0
     StepLR        r0 gamma^floor(t / step_size)
     MultiStepLR   r0 gamma^(number of milestones <= t)
+    ExponentialLR r0 gamma^t
+    LambdaLR      r0 f(t), f of one's own
     PolyLR        r0 (1 - t / T)^power
     CosineLR      eta_min + (r0 - eta_min) (1 + cos(pi t / T)) / 2
-    WarmUp        r0 (a + (1 - a) t / T), then any of the others, from its own step 0
 
-t is 0 until the first ``step()``, which belongs behind ``optimizer.step()``; whether it is called
-once per iteration or once per epoch decides what its numbers count. The initial rate is
-``group["initial_lr"]``, which the first schedule of an optimiser sets to ``group["lr"]``.
+`optim.warm_up` has a rise in front of any of them. t is 0 until the first ``step()``, which belongs
+behind ``optimizer.step()``; whether it is called once per iteration or once per epoch decides what
+its numbers count. The initial rate is ``group["initial_lr"]``, which the first schedule of an
+optimiser sets to ``group["lr"]``.
 
 A rate that was changed by hand, ``group["lr"] = r``, is kept: the next step sets the initial rate
 to the one from which the formula gives r now, and goes on from there. So is the rate of a group
 that was added later: it is that of the present step.
 
-Sources: Loshchilov and Hutter, "SGDR" (2017), equation 5, for the cosine; Goyal et al., "Accurate,
-large minibatch SGD" (2017), section 2.2, for the warm-up.
+Sources: Loshchilov and Hutter, "SGDR" (2017), equation 5, for the cosine.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.optimizer import Group, Optimizer
 
-__all__ = ["CosineLR", "FixedLR", "MultiStepLR", "PolyLR", "Schedule", "StepLR", "WarmUp"]
+__all__ = [
+    "CosineLR",
+    "ExponentialLR",
+    "FixedLR",
+    "LambdaLR",
+    "MultiStepLR",
+    "PolyLR",
+    "Schedule",
+    "StepLR",
+]
 
 
 class Schedule:
@@ -202,6 +212,57 @@ class MultiStepLR(Schedule):
         return initial_lr * self.gamma ** bisect.bisect_right(self.milestones, step)
 
 
+class ExponentialLR(Schedule):
+    """Multiply the rate by `gamma` at every step.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    gamma : float >= 0
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = check_range(self.name, "gamma", gamma)
+        super().__init__(optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return ``initial_lr * gamma ** step``."""
+        return initial_lr * self.gamma**step
+
+
+class LambdaLR(Schedule):
+    """Multiply the initial rate by a function of the step.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    lr_lambda : callable
+        Takes the step and returns a factor >= 0, for all groups. It is no part of the saved state:
+        whoever resumes gives the same function again.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called.
+    ValueError
+        If it returns no finite number >= 0, at any step.
+    """
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
+        if not callable(lr_lambda):
+            raise TypeError(
+                f"LambdaLR: lr_lambda is {lr_lambda!r}; it must be one function of the step, which"
+                " serves all groups"
+            )
+        self.lr_lambda = lr_lambda
+        super().__init__(optimizer)
+
+    def lr_at(self, step: int, initial_lr: float) -> float:
+        """Return ``initial_lr * lr_lambda(step)``."""
+        factor = check_range(self.name, f"lr_lambda({step})", self.lr_lambda(step))
+        return initial_lr * float(factor)
+
+
 class PolyLR(Schedule):
     """Let the rate fall to 0 along a power of the time that is left, and stay there.
 
@@ -247,84 +308,3 @@ class CosineLR(Schedule):
         """Return ``eta_min + (initial_lr - eta_min) * (1 + cos(pi * step / total_iters)) / 2``."""
         angle = math.pi * min(step, self.total_iters) / self.total_iters
         return self.eta_min + (initial_lr - self.eta_min) * (1 + math.cos(angle)) / 2
-
-
-class WarmUp(Schedule):
-    """Let the rate rise linearly for `total_iters` steps, then follow another schedule.
-
-    Parameters
-    ----------
-    schedule : Schedule
-        What comes behind; its own step 0 is the warm-up's last. Call ``step`` on the `WarmUp` only.
-    total_iters : int >= 0
-        Steps of warm-up.
-    start_factor : float in [0, 1]
-        The fraction of the initial rate at step 0.
-
-    Notes
-    -----
-    Equal to PyTorch's ``SequentialLR`` of a ``LinearLR`` and the other schedule. Around
-    `ReduceLROnPlateau`, ``step(metric)`` hands the metric on once the warm-up is over.
-    """
-
-    def __init__(
-        self, schedule: Schedule, total_iters: int, start_factor: float = 1.0 / 3.0
-    ) -> None:
-        if not isinstance(schedule, Schedule):
-            raise TypeError(
-                f"WarmUp: schedule is {type(schedule).__name__}; it must be a Schedule, such as"
-                " FixedLR(optimizer)"
-            )
-        self.schedule = schedule
-        self.total_iters = check_count(self.name, "total_iters", total_iters, 0)
-        if not 0 <= start_factor <= 1:
-            raise ValueError(f"WarmUp: start_factor is {start_factor}; it must be in [0, 1]")
-        self.start_factor = start_factor
-        super().__init__(schedule.optimizer)
-
-    def lr_at(self, step: int, initial_lr: float) -> float:
-        """Return the rising rate, or that of the schedule behind it."""
-        if step >= self.total_iters:
-            return self.schedule.lr_at(step - self.total_iters, initial_lr)
-        rise = (1 - self.start_factor) * step / self.total_iters
-        return initial_lr * (self.start_factor + rise)
-
-    def apply(self) -> None:
-        """Set every group's learning rate to that of the current step."""
-        if self.last_step < self.total_iters:
-            super().apply()
-        else:
-            self.schedule.apply()
-
-    def step(self, *metric: float) -> None:
-        """Go on to the next step and set the learning rates; `metric` is for a plateau schedule."""
-        if self.last_step < self.total_iters:
-            self._follow()
-        self.last_step += 1
-        if self.last_step > self.total_iters:
-            self.schedule.step(*metric)
-        else:
-            self.apply()
-        self._remember()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the warm-up and the schedule behind it stand, as one flat dict."""
-        inner = {f"schedule.{name}": value for name, value in self.schedule.state_dict().items()}
-        return {**super().state_dict(), **inner}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where `state_dict` was taken, and set the learning rates."""
-        self._read(state)  # both states are checked before one of them is loaded
-        self.schedule.load_state_dict(_inner(state))
-        super().load_state_dict(state)
-
-    def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        own = super()._read(state)
-        self.schedule._read(_inner(state))
-        return own
-
-
-def _inner(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of the schedule behind a warm-up."""
-    prefix = "schedule."
-    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}

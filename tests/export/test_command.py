@@ -179,6 +179,8 @@ def _elsewhere(module, x):
         (lambda m, x: x.var(axis=1), "the operation var of Function cannot be exported"),
         (_overlapping, "its windows overlap"),
         (lambda m, x: F.interpolate(x, (7, 11)), "a factor that is no whole number"),
+        (lambda m, x: F.interpolate(x, (7, 11), mode="bicubic"), "the image's border in different"),
+        (lambda m, x: F.pad(x, (1, 1), "circular"), "opset 17 has no mode 'circular'"),
         (lambda m, x: F.avg_pool2d(x, 2, ceil_mode=True), "with ceil_mode"),
         (lambda m, x: F.dropout(x, 0.5), "numbers that change|drops values in evaluation"),
         (lambda m, x: F.batch_norm(x, None, None, training=True), "statistics of its own batch"),

@@ -244,3 +244,34 @@ def test_sequential_is_still_made_of_its_arguments():
     net[0] = nn.Dropout(0.0)
     assert [type(layer).__name__ for layer in net] == ["Dropout", "Linear"]
     assert Sequential()(3) == 3
+
+
+def test_module_dict_is_a_dict_that_learns_and_is_saved():
+    heads = nn.ModuleDict({"shape": Linear(2, 3), "size": Linear(2, 1)})
+    heads["size"] = replaced = Linear(2, 4)
+    heads.update([("colour", ReLU())])
+    assert list(heads) == list(heads.keys()) == ["shape", "size", "colour"]
+    assert len(heads) == 3
+    assert "size" in heads
+    assert "weight" not in heads
+    assert heads["size"] is replaced
+    assert [m for _, m in heads.items()] == list(heads.values()) == list(heads.children())
+    assert list(heads.state_dict()) == ["shape.weight", "shape.bias", "size.weight", "size.bias"]
+    assert len(list(copy.deepcopy(heads).parameters())) == 4
+    del heads["shape"]
+    assert names(heads) == ["", "size", "colour"]
+    assert list(pickle.loads(pickle.dumps(heads))) == ["size", "colour"]
+
+
+def test_module_dict_refuses_what_it_cannot_hold():
+    heads = nn.ModuleDict()
+    with pytest.raises(TypeError, match="ModuleDict: 'a' is a list; names must be strings"):
+        heads["a"] = [ReLU()]
+    with pytest.raises(TypeError, match="ModuleDict: 1 is a ReLU; names must be strings"):
+        heads[1] = ReLU()
+    for name in ("a.b", "", "forward"):
+        with pytest.raises(ValueError, match="ModuleDict"):
+            heads[name] = ReLU()
+    with pytest.raises(KeyError, match="missing"):
+        del heads["missing"]
+    assert len(heads) == 0

@@ -19,7 +19,7 @@ from minideconv.testing import (
     values,
 )
 
-MODES = ("constant", "reflect", "replicate")
+MODES = ("constant", "reflect", "replicate", "circular")
 
 
 @st.composite
@@ -29,7 +29,7 @@ def paddings(draw):
     shape = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
     amounts = []
     for n in reversed(shape[-draw(st.integers(1, len(shape))) :]):
-        most = n - 1 if mode == "reflect" else 5
+        most = {"reflect": n - 1, "circular": n}.get(mode, 5)
         before = draw(st.integers(1 - n, most))
         amounts += [before, draw(st.integers(1 - n - min(before, 0), most))]
     return shape, amounts, mode
@@ -41,6 +41,8 @@ def source(i, n, mode):
         return i
     if mode == "replicate":
         return min(max(i, 0), n - 1)
+    if mode == "circular":
+        return i % n
     if mode == "reflect":
         return -i if i < 0 else 2 * (n - 1) - i
     return None
@@ -98,6 +100,7 @@ def test_the_matrices():
         "constant": ["000", "000", "100", "010", "001", "000"],
         "replicate": ["100", "100", "100", "010", "001", "001"],
         "reflect": ["001", "010", "100", "010", "001", "010"],
+        "circular": ["010", "001", "100", "010", "001", "100"],
     }
     for mode, rows in want.items():
         a = as_matrix(lambda x, m=mode: pad(x, (2, 1), m), (3,))
@@ -145,6 +148,14 @@ MUTANTS = {
         mirror_the_edge_too,
         lambda dy: pad_backward(dy, (3, 5), (2, 2), "reflect"),
     ),
+    "wrapped to the wrong side": (
+        lambda x: pad(x, (3, 1), "circular"),
+        lambda dy: pad_backward(dy, (3, 5), (1, 3), "circular"),
+    ),
+    "wrapped pixels are assigned": (
+        lambda x: pad(x, (2, 2), "circular"),
+        lambda dy: np.concatenate([dy[..., 7:], dy[..., 4:5], dy[..., :2]], -1),
+    ),
     "the other mode's backward": (
         lambda x: pad(x, (2, 2), "replicate"),
         lambda dy: pad_backward(dy, (3, 5), (2, 2), "reflect"),
@@ -167,7 +178,8 @@ def test_the_adjoint_check_rejects(mutant):
     [
         ((1, 2, 3), {}, "pad has 3 entries; it needs two per axis"),
         ((0,) * 10, {}, "pad has 10 entries; .* x has 4 axes"),
-        ((1, 1), {"mode": "circular"}, "mode is 'circular'; it must be one of 'constant', 'refl"),
+        ((1, 1), {"mode": "wrap"}, "mode is 'wrap'; it must be one of 'constant', 'reflect'"),
+        ((6, 0), {"mode": "circular"}, "can add at most 5 pixels on each side of axis 3, which"),
         (
             (5, 0),
             {"mode": "reflect"},

@@ -19,6 +19,10 @@ KINDS = {
     "Nesterov": lambda p, **o: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, **o),
     "Adam": lambda p, **o: optim.Adam(p, lr=0.1, weight_decay=0.1, **o),
     "AdamW": lambda p, **o: optim.AdamW(p, lr=0.1, **o),
+    "amsgrad": lambda p, **o: optim.Adam(p, lr=0.1, amsgrad=True, **o),
+    "RMSprop": lambda p, **o: optim.RMSprop(p, lr=0.1, **o),
+    "centered": lambda p, **o: optim.RMSprop(p, lr=0.1, momentum=0.8, centered=True, **o),
+    "Adagrad": lambda p, **o: optim.Adagrad(p, lr=0.1, lr_decay=0.2, **o),
 }
 shapes = st.lists(
     st.lists(st.integers(0, 5), max_size=1).map(tuple)

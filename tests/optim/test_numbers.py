@@ -13,6 +13,10 @@ KINDS = {
     "SGD": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.25, weight_decay=0.1),
     "Adam": lambda p: optim.Adam(p, lr=0.1, weight_decay=0.1),
     "AdamW": lambda p: optim.AdamW(p, lr=0.1),
+    "amsgrad": lambda p: optim.Adam(p, lr=0.1, amsgrad=True),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.1),
+    "centered": lambda p: optim.RMSprop(p, lr=0.1, momentum=0.8, centered=True),
+    "Adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.2),
 }
 
 

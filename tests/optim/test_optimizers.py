@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minideconv import Tensor
-from minideconv.optim import SGD, Adam, AdamW
+from minideconv.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from minideconv.optim import blocks as blocks_module
 from minideconv.optim.blocks import blocks
 from minideconv.testing import seeds, values
@@ -318,6 +318,10 @@ KINDS = {
     "SGD without momentum": lambda p, lr=0.1: SGD(p, lr=lr),
     "Adam": lambda p, lr=0.1: Adam(p, lr=lr, betas=(0.8, 0.95), weight_decay=0.01),
     "AdamW": lambda p, lr=0.1: AdamW(p, lr=lr),
+    "amsgrad": lambda p, lr=0.1: Adam(p, lr=lr, amsgrad=True),
+    "RMSprop": lambda p, lr=0.1: RMSprop(p, lr=lr),
+    "centered": lambda p, lr=0.1: RMSprop(p, lr=lr, momentum=0.8, centered=True),
+    "Adagrad": lambda p, lr=0.1: Adagrad(p, lr=lr, lr_decay=0.2),
 }
 
 
@@ -429,6 +433,13 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message
         (lambda p: Adam(p, betas=(0.9, 1.0)), r"Adam: betas\[1\] is 1.0; it must be in \[0, 1\)"),
         (lambda p: Adam(p, betas=(0.9,)), r"Adam: betas is \(0.9,\); it must be a pair"),
         (lambda p: Adam(p, betas=0.9), "Adam: betas is 0.9; it must be a pair"),
+        (lambda p: RMSprop(p, alpha=1.0), r"RMSprop: alpha is 1.0; it must be in \[0, 1\)"),
+        (lambda p: RMSprop(p, momentum=-1), "RMSprop: momentum is -1; it must be a finite number"),
+        (lambda p: Adagrad(p, lr_decay=-1), "Adagrad: lr_decay is -1; it must be a finite number"),
+        (
+            lambda p: Adagrad(p, initial_accumulator_value=-1),
+            "Adagrad: initial_accumulator_value is -1; it must be",
+        ),
         (lambda p: AdamW(p, eps=-1e-8), "AdamW: eps is -1e-08; it must be"),
         (lambda p: SGD([], lr=0.1), "SGD: params is empty; there is nothing to optimise"),
         (lambda p: SGD([{"params": []}], lr=0.1), "SGD: a parameter group has no parameters"),
@@ -467,3 +478,28 @@ def test_what_cannot_be_is_named(make, message):
 def test_wrong_types_are_named(make, message):
     with pytest.raises(TypeError, match=message):
         make(parameters(0))
+
+
+def test_a_state_from_before_amsgrad_is_loaded():
+    params = parameters(0)
+    old = Adam(params, lr=0.1)
+    run(old, params, 0, 2)
+    state = {name: value for name, value in old.state_dict().items() if "amsgrad" not in name}
+    new = Adam(parameters(0), lr=0.1)
+    new.load_state_dict(state)
+    assert new.state_dict().keys() == old.state_dict().keys()
+
+
+def test_the_rate_of_amsgrad_does_not_rise_again():
+    """A large gradient, then small ones: Adam forgets it, amsgrad does not."""
+    moved = []
+    for amsgrad in (False, True):
+        p = Tensor(np.zeros(1), requires_grad=True)
+        optimizer = Adam([p], lr=0.1, betas=(0.0, 0.5), amsgrad=amsgrad)
+        for gradient in [100.0] + [1.0] * 30:
+            before = p.numpy().copy()
+            p.grad = Tensor(np.full(1, gradient))
+            optimizer.step()
+        moved.append(abs(p.numpy() - before)[0])
+    assert moved[0] > 0.09
+    assert moved[1] < 0.002

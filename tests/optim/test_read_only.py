@@ -13,7 +13,7 @@ from minideconv import nn
 from minideconv.autograd import Tensor
 from minideconv.backend.algorithms import algorithm, use_compiled
 from minideconv.nn import Parameter, init
-from minideconv.optim import SGD, Adam, AdamW, GradScaler
+from minideconv.optim import SGD, Adagrad, Adam, AdamW, GradScaler, RMSprop
 
 pytestmark = pytest.mark.cpu  # CuPy has no read-only arrays
 
@@ -22,6 +22,10 @@ OPTIMIZERS = {
     "SGD with momentum": lambda params: SGD(params, lr=0.1, momentum=0.9, nesterov=True),
     "Adam": lambda params: Adam(params, lr=0.1),
     "AdamW": lambda params: AdamW(params, lr=0.1),
+    "amsgrad": lambda params: Adam(params, lr=0.1, amsgrad=True),
+    "RMSprop": lambda params: RMSprop(params, lr=0.1),
+    "centered": lambda params: RMSprop(params, lr=0.1, momentum=0.8, centered=True),
+    "Adagrad": lambda params: Adagrad(params, lr=0.1, lr_decay=0.2),
 }
 
 

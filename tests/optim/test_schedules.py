@@ -13,12 +13,15 @@ from minideconv import Tensor
 from minideconv.optim import (
     SGD,
     CosineLR,
+    ExponentialLR,
     FixedLR,
+    LambdaLR,
     MultiStepLR,
     PolyLR,
     ReduceLROnPlateau,
     StepLR,
     WarmUp,
+    lr_scheduler,
 )
 
 
@@ -53,6 +56,8 @@ def test_tables():
             [1, half + root / 4, half, half - root / 4, 0, 0, 0],
         ),
         "CosineLR min": (CosineLR(optimizer(), 2, eta_min=0.2), [1, 0.6, 0.2, 0.2]),
+        "ExponentialLR": (ExponentialLR(optimizer(), half), [1, 0.5, 0.25, 0.125]),
+        "LambdaLR": (LambdaLR(optimizer(), lambda t: (t + 1) * half), [0.5, 1, 1.5, 2]),
         "WarmUp": (WarmUp(FixedLR(optimizer()), 4, 0.0), [0, 0.25, 0.5, 0.75, 1, 1]),
         "WarmUp, StepLR": (
             WarmUp(StepLR(optimizer(), 2, half), 2, 0.5),
@@ -94,6 +99,8 @@ MAKERS = {
     "MultiStepLR": lambda o: MultiStepLR(o, [2, 7, 11], 0.3),
     "PolyLR": lambda o: PolyLR(o, 15, 0.9),
     "CosineLR": lambda o: CosineLR(o, 15, 0.001),
+    "ExponentialLR": lambda o: ExponentialLR(o, 0.9),
+    "LambdaLR": lambda o: LambdaLR(o, lambda t: 1 / (1 + t)),
     "WarmUp": lambda o: WarmUp(PolyLR(o, 9, 0.9), 6),
     "ReduceLROnPlateau": lambda o: ReduceLROnPlateau(o, patience=1, cooldown=1, min_lr=[0.01, 0.3]),
     "WarmUp, plateau": lambda o: WarmUp(ReduceLROnPlateau(o, patience=0, factor=0.7), 4),
@@ -185,6 +192,15 @@ def test_a_second_schedule_starts_from_the_first_ones_initial_rate():
         (lambda o: PolyLR(o, 0), "PolyLR: total_iters is 0; it must be at least 1"),
         (lambda o: PolyLR(o, 5, -1), "PolyLR: power is -1; it must be a finite number >= 0"),
         (lambda o: CosineLR(o, 5, -1), "CosineLR: eta_min is -1; it must be"),
+        (
+            lambda o: ExponentialLR(o, -1),
+            "ExponentialLR: gamma is -1; it must be a finite number >=",
+        ),
+        (
+            lambda o: advance(LambdaLR(o, lambda t: 1.0 - t), "", 0, 3),
+            r"LambdaLR: lr_lambda\(2\) is -1.0; it must be a finite number >= 0",
+        ),
+        (lambda o: LambdaLR(o, lambda t: None), r"LambdaLR: lr_lambda\(0\) is None; it must be"),
         (lambda o: WarmUp(FixedLR(o), -1), "WarmUp: total_iters is -1; it must be at least 0"),
         (
             lambda o: WarmUp(FixedLR(o), 2, 1.5),
@@ -226,3 +242,18 @@ def test_wrong_types_are_named():
         WarmUp(optimizer(), 2)
     with pytest.raises(TypeError, match=r"ReduceLROnPlateau: step\(\) needs the metric to watch"):
         ReduceLROnPlateau(optimizer()).step()
+    with pytest.raises(TypeError, match=r"LambdaLR: lr_lambda is \[.*it must be one function"):
+        LambdaLR(optimizer(), [abs])
+
+
+def test_a_rate_changed_by_hand_goes_on_from_there():
+    schedule = LambdaLR(optimizer(), lambda t: 1 / (1 + t))
+    schedule.step()
+    schedule.optimizer.param_groups[0]["lr"] = 3.0
+    assert rates(schedule, 2) == [3.0, 2.0]
+
+
+def test_names_of_pytorchs_module():
+    ours, theirs = CosineLR(optimizer(), 4, 0.2), lr_scheduler.CosineAnnealingLR
+    assert rates(theirs(optimizer(), T_max=4, eta_min=0.2), 6) == rates(ours, 6)
+    assert lr_scheduler.PolynomialLR is PolyLR

@@ -266,6 +266,10 @@ CASES = {
         elementwise.where(X > 0, Tensor(X), 2.0).numpy(),
         torch.where(torch.tensor(X) > 0, torch.tensor(X), 2.0).numpy(),
     ),
+    "sigmoid": lambda torch: (
+        minideconv.sigmoid(Tensor(X)).numpy(),
+        torch.sigmoid(torch.tensor(X)).numpy(),
+    ),
     "Tensor.clip": lambda torch: (
         Tensor(X).clip(-0.5, 0.2).numpy(),
         torch.clamp(torch.tensor(X), -0.5, 0.2).numpy(),
@@ -326,10 +330,14 @@ CASES = {
     "optim.SGD": optimiser("SGD", momentum=0.9, nesterov=True, weight_decay=0.1),
     "optim.Adam": optimiser("Adam", betas=(0.8, 0.9)),
     "optim.AdamW": optimiser("AdamW", weight_decay=0.2),
+    "optim.RMSprop": optimiser("RMSprop", momentum=0.8, centered=True),
+    "optim.Adagrad": optimiser("Adagrad", lr_decay=0.1, initial_accumulator_value=0.5),
     "optim.StepLR": schedule("StepLR", "StepLR", 2, 0.5),
     "optim.MultiStepLR": schedule("MultiStepLR", "MultiStepLR", [1, 4], 0.5),
     "optim.PolyLR": schedule("PolyLR", "PolynomialLR", total_iters=5, power=0.9),
     "optim.CosineLR": schedule("CosineLR", "CosineAnnealingLR", 8),
+    "optim.ExponentialLR": schedule("ExponentialLR", "ExponentialLR", 0.7),
+    "optim.LambdaLR": schedule("LambdaLR", "LambdaLR", lambda t: 1 / (1 + t)),
     "optim.ReduceLROnPlateau": schedule(
         "ReduceLROnPlateau", "ReduceLROnPlateau", factor=0.5, patience=1
     ),
@@ -388,6 +396,11 @@ CASES |= {
     "nn.AvgPool2d": layer("AvgPool2d", X, (2, 3), 2, 1),
     "nn.AdaptiveAvgPool2d": layer("AdaptiveAvgPool2d", X, (3, 4)),
     "nn.PixelShuffle": layer("PixelShuffle", X, 2),
+    "nn.ZeroPad2d": layer("ZeroPad2d", X, (1, 2, 3, 0)),
+    "nn.ConstantPad2d": layer("ConstantPad2d", X, 2, 0.5),
+    "nn.ReflectionPad2d": layer("ReflectionPad2d", X, (1, 2, 3, 0)),
+    "nn.ReplicationPad2d": layer("ReplicationPad2d", X, (1, 2, 3, 0)),
+    "nn.CircularPad2d": layer("CircularPad2d", X, (1, 2, 3, 0)),
     "nn.CrossEntropyLoss": loss("CrossEntropyLoss", LABELS),
     "nn.NLLLoss": loss("NLLLoss", LABELS),
     "nn.MSELoss": loss("MSELoss", P),
