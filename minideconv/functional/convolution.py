@@ -39,7 +39,7 @@ def conv2d(
     """
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("conv2d", x=x, weight=weight, bias=bias)
-    if x.ndim == 3:  # one image (C, H, W)
+    if x.data.ndim == 3:  # one image (C, H, W)
         batch = conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
         return batch.squeeze(0)
     if isinstance(padding, str):
@@ -74,7 +74,7 @@ def conv_transpose2d(
     """
     if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(bias, OPTIONAL)):
         raise no_tensor("conv_transpose2d", x=x, weight=weight, bias=bias)
-    if x.ndim == 3:  # one image (K, H, W)
+    if x.data.ndim == 3:  # one image (K, H, W)
         rest = (stride, padding, output_padding, groups, dilation)
         return conv_transpose2d(x.unsqueeze(0), weight, bias, *rest).squeeze(0)
     window: dict[str, Any] = pairs(

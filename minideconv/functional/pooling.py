@@ -31,7 +31,7 @@ def max_pool2d(
     """
     if not isinstance(x, Tensor):
         raise no_tensor("max_pool2d", x=x)
-    if x.ndim == 3 and not return_switches:  # one image (C, H, W)
+    if x.data.ndim == 3 and not return_switches:  # one image (C, H, W)
         images = x.unsqueeze(0)
         return max_pool2d(images, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     options = pool_options("max_pool2d", kernel_size, stride, padding=padding, dilation=dilation)
@@ -101,7 +101,7 @@ def avg_pool2d(
     """Average each window; see `ops.avg_pool2d`."""
     if not isinstance(x, Tensor):
         raise no_tensor("avg_pool2d", x=x)
-    if x.ndim == 3:  # one image (C, H, W)
+    if x.data.ndim == 3:  # one image (C, H, W)
         rest = (kernel_size, stride, padding, ceil_mode, count_include_pad)
         return avg_pool2d(x.unsqueeze(0), *rest).squeeze(0)
     options = pool_options("avg_pool2d", kernel_size, stride, padding=padding)
