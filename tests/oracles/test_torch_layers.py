@@ -141,7 +141,7 @@ def test_dropout2d_drops_channels():
         (lambda: F.layer_norm(Tensor(np.ones((2, 6))), 6, None, Tensor(np.ones(2))), "bias has"),
         (lambda: F.pixel_shuffle(Tensor(np.ones((1, 6, 2, 2))), 2), "upscale_factor is 2"),
         (lambda: F.adaptive_avg_pool2d(Tensor(np.ones((1, 6, 2, 2))), 0), "output_size is"),
-        (lambda: F.adaptive_avg_pool2d(Tensor(np.ones((6, 2, 2))), 2), "must have 4 axes"),
+        (lambda: F.adaptive_avg_pool2d(Tensor(np.ones((2, 2))), 2), "must have 4 axes"),
         (lambda: F.dropout2d(Tensor(np.ones((6, 2)))), "must have 4 axes"),
         (lambda: nn.Dropout2d(1.5), "probability"),
     ],
