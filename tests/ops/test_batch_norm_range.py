@@ -55,6 +55,7 @@ def test_a_mean_far_from_zero_costs_no_digits(ratio, shape, layout, algorithm):
     np.testing.assert_allclose(running[1], var * count / (count - 1), rtol=1e-5)
 
 
+@pytest.mark.cpu  # on a GPU nothing looks, as docs/semantics.md says: it would wait for the device
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", [SMALL, LARGE])
@@ -70,6 +71,7 @@ def test_very_large_numbers_are_normalised(size, shift, shape, layout, algorithm
     assert np.abs(back * size - dx * size).max() < 1e-4
 
 
+@pytest.mark.cpu  # on a GPU nothing looks, as docs/semantics.md says: it would wait for the device
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("shape", [SMALL, LARGE])
 def test_a_variance_that_the_running_average_cannot_hold_is_an_error(shape, algorithm):
@@ -91,6 +93,7 @@ def test_a_variance_that_the_running_average_cannot_hold_is_an_error(shape, algo
     assert all((after[name] == array).all() for name, array in before.items())
 
 
+@pytest.mark.cpu  # on a GPU nothing looks, as docs/semantics.md says: it would wait for the device
 def test_numbers_that_no_type_here_can_square_are_an_error():
     for x in (draw(SMALL) * 1e200, np.full(SMALL, 3e38, np.float32)):
         x[0] *= -1
