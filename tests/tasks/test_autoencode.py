@@ -218,7 +218,10 @@ def test_what_is_about_masks_is_refused(tmp_path, capsys):
     for more, sentence in (
         (["--save-masks", str(tmp_path / "m")], "networks of the task autoencode have no masks"),
         (["--crf", "default"], "--crf is no setting of the task autoencode"),
-        (["--ensemble", run], "networks of the task autoencode cannot be joined"),
+        (
+            ["--ensemble", f"{run}/checkpoints/last.npz"],
+            "networks of the task autoencode cannot be joined",
+        ),
     ):
         assert evaluate.main([run, *more]) == 2
         error = capsys.readouterr().err
