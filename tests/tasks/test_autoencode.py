@@ -214,6 +214,7 @@ def test_wrong_usage(tmp_path, capsys, more, sentence):
 @pytest.mark.cpu  # sentences
 def test_what_is_about_masks_is_refused(tmp_path, capsys):
     run = str(tmp_path / "run")
+    other = f"{run}/checkpoints/last.npz"
     assert train.main([*TINY, "--model=swwae", "--epochs=1", "-q", f"--output-dir={run}"]) == 0
     for more, sentence in (
         (["--save-masks", str(tmp_path / "m")], "networks of the task autoencode have no masks"),
