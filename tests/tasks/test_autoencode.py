@@ -220,7 +220,7 @@ def test_what_is_about_masks_is_refused(tmp_path, capsys):
         (["--save-masks", str(tmp_path / "m")], "networks of the task autoencode have no masks"),
         (["--crf", "default"], "--crf is no setting of the task autoencode"),
         (
-            ["--ensemble", f"{run}/checkpoints/last.npz"],
+            ["--ensemble", other],
             "networks of the task autoencode cannot be joined",
         ),
     ):
