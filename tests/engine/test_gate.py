@@ -29,6 +29,7 @@ from kernel_operands import (  # noqa: E402
 from numba.core.dispatcher import Dispatcher  # noqa: E402
 
 from minideconv import use_compiled  # noqa: E402
+from minideconv.backend.algorithms import algorithm  # noqa: E402
 from minideconv.engine.cpu import compiled  # noqa: E402
 from minideconv.engine.cpu.compiled import optimizers, shrinkage, winograd  # noqa: E402
 from minideconv.engine.cpu.compiled.kernel import Kernel, kernel  # noqa: E402
@@ -39,7 +40,8 @@ PACKAGE = Path(compiled.__file__).parents[3]
 @pytest.fixture(autouse=True)
 def _compiled():
     before = use_compiled(True)
-    yield
+    with algorithm("fast"):
+        yield
     use_compiled(before)
 
 
