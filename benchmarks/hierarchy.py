@@ -34,8 +34,9 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.modes import set_our_threads
+from benchmarks.store import load_shown
 from minideconv.backend import as_device
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import UsageError
 from minideconv.settings.command_line import HelpFormatter, run_program
 from minideconv.sparse_coding.hierarchy.command import HELD_OUT, held_out
 from minideconv.sparse_coding.hierarchy.contrast import prepared
@@ -298,7 +299,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="print stored results alone")
     given = parser.parse_args(arguments)
     if given.table is not None:
-        sys.stdout.write(table(_load(given.table)))
+        sys.stdout.write(table(load_shown(given.table, table)))
         return 0
     if not given.out.absolute().parent.is_dir():
         raise UsageError(f"--out {given.out}: there is no folder {given.out.absolute().parent}")
@@ -312,17 +313,6 @@ def main(arguments: Sequence[str]) -> int:
     given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\n{table(results)}\nstored in {given.out}")
     return 0
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        table(results)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} holds no results of this program ({error})") from error
-    return dict(results)
 
 
 if __name__ == "__main__":

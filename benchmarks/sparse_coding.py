@@ -27,8 +27,9 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.modes import BenchmarkError, ours, set_our_threads
+from benchmarks.store import load_shown
 from benchmarks.timing import Timed, alternate, summary
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import UsageError
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
 from minideconv.sparse_coding import Admm, BatchLearner, Fista, Problem
 from minideconv.sparse_coding.dictionary import random_filters
@@ -197,7 +198,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="print stored results alone")
     given = parser.parse_args(arguments)
     if given.table is not None:
-        sys.stdout.write(table(_load(given.table)))
+        sys.stdout.write(table(load_shown(given.table, table)))
         return 0
     if not given.out.absolute().parent.is_dir():
         raise UsageError(f"--out {given.out}: there is no folder {given.out.absolute().parent}")
@@ -219,17 +220,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("sporco", "pyfftw")}
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        table(results)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} holds no results of this program ({error})") from error
-    return dict(results)
 
 
 if __name__ == "__main__":

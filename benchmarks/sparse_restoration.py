@@ -35,9 +35,10 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.modes import set_our_threads
+from benchmarks.store import load_shown
 from minideconv.backend import as_device
 from minideconv.data.shard import spread
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import UsageError
 from minideconv.settings.command_line import HelpFormatter, run_program
 from minideconv.sparse_coding import coherence, denoise, inpaint, oriented, psnr
 from minideconv.sparse_coding.dictionary_file import load_dictionary, save_dictionary
@@ -274,7 +275,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="print stored results alone")
     given = parser.parse_args(arguments)
     if given.table is not None:
-        sys.stdout.write(table(_load(given.table)))
+        sys.stdout.write(table(load_shown(given.table, table)))
         return 0
     if given.data_root is None:
         raise UsageError("name a folder of photographs in VOC's layout by --data-root")
@@ -293,17 +294,6 @@ def main(arguments: Sequence[str]) -> int:
     given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"\n{table(results)}\nstored in {given.out}")
     return 0
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        table(results)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} holds no results of this program ({error})") from error
-    return dict(results)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from minideconv.errors import UsageError
+from minideconv.errors import DataError, UsageError
 
-__all__ = ["floors", "load", "merge", "new", "record_of", "rows_of", "save", "threads_of"]
+__all__ = [
+    "floors",
+    "load",
+    "load_shown",
+    "merge",
+    "new",
+    "record_of",
+    "rows_of",
+    "save",
+    "threads_of",
+]
 
 FORMAT = 1
 Results = dict[str, Any]
@@ -110,3 +120,21 @@ def threads_of(results: Results, section: str | None = None) -> list[int]:
 def floors(results: Results, threads: int) -> dict[str, float]:
     """Return the machine's rates by name; empty where section `floors` was not measured."""
     return {row["name"]: row["rate"] for row in rows_of(results, "floors", threads)}
+
+
+def load_shown(path: Path, table: Callable[[Results], str]) -> Results:
+    """Read the results of a program that has a file of its own, which its `table` can show.
+
+    Raises
+    ------
+    UsageError, DataError
+        If the file cannot be read, or holds something else.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        table(results)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} holds no results of this program ({error})") from error
+    return dict(results)

@@ -113,8 +113,7 @@ class TensorMethods(Operators):
         if mode.recording and cast("Tensor", self).requires_grad:
             raise TypeError(
                 "NumPy would make a plain array of a Tensor that requires gradients, and lose them;"
-                " use a method of the Tensor or an operator, or x.numpy() where no gradient is"
-                " needed"
+                " use a method of the Tensor or an operator, or x.numpy() where none is needed"
             )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 

@@ -3,7 +3,7 @@
 A float32 of 1e20 has the square 1e40, which is infinity: the variance would be infinite, and the
 normalised values 0, without a word. On a CPU moments that are not finite are computed again in
 float64; where even that, or a running average, cannot hold the variance, it is an error. (On a GPU
-nobody looks: reading the moments would stop the step.)
+this is not looked at: reading the moments would stop the step.)
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Schedule:
         self._remember()
 
     def _remember(self) -> None:
-        """Note the rates that were set, to see whether somebody else changes them."""
+        """Note the rates that were set, to see whether they are changed by hand."""
         self.optimizer.scheduled_lrs = [group["lr"] for group in self.optimizer.param_groups]
 
     def _follow(self) -> None:

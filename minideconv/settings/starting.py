@@ -22,7 +22,7 @@ def begin() -> None:
 
     A handler that is not Python's own is left alone: with ``nohup`` the signal is to be ignored.
     """
-    # What Python calls the program until it has found it; nobody else's program is.
+    # What Python calls the program until it has found it; no other program is called so.
     if sys.argv[:1] != ["-m"] or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     names = zip(sys.orig_argv, sys.orig_argv[1:], strict=False)

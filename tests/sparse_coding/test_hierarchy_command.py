@@ -120,7 +120,7 @@ def test_photographs_and_a_killed_run(tmp_path, capsys, monkeypatch):
     same(tmp_path / "whole", tmp_path / "parts")
     for arguments, sentence in [
         ([], "has done all of its 9 steps"),
-        (["--seed", 3], "--seed is what it is; start anew"),
+        (["--seed", 3], "in these layers and cannot become 3; start new ones"),
         (["-o", "x"], "leave --output out"),
     ]:
         code, _, err = run(capsys, "--resume", tmp_path / "whole", *arguments)

@@ -366,7 +366,7 @@ def test_connections():
     third = connect(3, 30, 10, rng, np.float64)
     assert (third.sum(axis=1) == 2).all()
     assert len({tuple(row) for row in third}) == 30
-    with pytest.raises(ValueError, match="7 maps; 3 maps below make 6 connections at most"):
+    with pytest.raises(ValueError, match="7 maps; 3 below make at most 6 connections"):
         connect(2, 7, 3, rng, np.float32)
 
 

@@ -19,7 +19,7 @@ from minideconv.settings.options import given_options
 from minideconv.settings.setting import option_name
 from minideconv.sparse_coding.hierarchy.contrast import prepared
 from minideconv.sparse_coding.hierarchy.drawings import Drawing, drawings
-from minideconv.sparse_coding.hierarchy.file import NAME
+from minideconv.sparse_coding.hierarchy.file import NAME, load_hierarchy
 from minideconv.sparse_coding.hierarchy.junctions import Selectivity, drawing_maps, measure
 from minideconv.sparse_coding.hierarchy.layer import find_maps, stamps
 from minideconv.sparse_coding.hierarchy.pictures import firing_picture
@@ -72,10 +72,13 @@ def _folder(options: argparse.Namespace, given: dict[str, Any]) -> Path:
             raise UsageError(f"--resume {folder}: the layers stay there; leave --output out")
         if not (folder / NAME).is_file():
             raise UsageError(f"--resume {folder}: there is no {NAME} to go on from")
-        for name in given:
-            if not HierarchySettings.settings()[name].resume:
+        _, settings, _ = load_hierarchy(folder, as_device("cpu"))
+        for name, value in given.items():
+            own = getattr(settings, name)
+            if value != own and not HierarchySettings.settings()[name].resume:
                 raise UsageError(
-                    f"--resume {folder}: {option_name(name)} is what it is; start anew"
+                    f"--resume {folder}: {option_name(name)} is {own} in these layers and cannot"
+                    f" become {value}; start new ones for that"
                 )
         return folder
     settings = HierarchySettings(**given)  # a mistake is reported before anything is made

@@ -37,8 +37,7 @@ def connect(
         return np.ones((maps, channels), dtype)
     if maps > most_maps(channels):
         raise ValueError(
-            f"connect: {maps} maps; {channels} maps below make {most_maps(channels)} connections"
-            " at most"
+            f"connect: {maps} maps; {channels} below make at most {most_maps(channels)} connections"
         )
     pairs = list(combinations(range(channels), 2))
     if layer == 2 or maps > len(pairs):

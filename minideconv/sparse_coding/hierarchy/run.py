@@ -136,8 +136,7 @@ class Run:
         self.step += 1
         if not bool(get_xp(maps).isfinite(layer.filters).all()):
             raise TrainingError(
-                f"after step {self.step} the filters are no longer finite; a larger --kappa may"
-                " help"
+                f"after step {self.step} the filters are not finite; a larger --kappa may help"
             )
 
     def new_layer(self, at: int) -> Layer:

@@ -90,8 +90,8 @@ def _for_reading(operand: Any) -> Any:
     """Return arrays that fit, with the same numbers.
 
     One that is only read-only is not copied. To numba it would have a type of its own, for which
-    everything would be compiled again; so it is passed as if it could be written. Nobody does: the
-    kernel does not name it among what it changes.
+    everything would be compiled again; so it is passed as if it could be written, which the
+    kernel does not do: it is not among what the kernel names as changed.
     """
     if isinstance(operand, tuple):
         return tuple(map(_for_reading, operand))
