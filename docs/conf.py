@@ -36,7 +36,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "generated"]  # generated: pieces that pages include
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]

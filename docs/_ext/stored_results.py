@@ -152,7 +152,7 @@ def write_proposals() -> None:
         texts.append(
             f"**{found['network']}**, {found['images']} images of {found['data']},"
             f" {found['date']}:\n\n{proposals.table(found)}\n"
-            f"![Mean IoU against the number of windows](generated/{picture})\n"
+            f"![Mean IoU against the number of windows](/generated/{picture})\n"
         )
     write(DOCS / "generated" / "proposals.md", "\n".join(texts) or NOTHING)
 
