@@ -16,7 +16,7 @@ from minideconv.engine.cpu.table import choose
 from minideconv.engine.layout import from_channels_last, with_taps_first
 from minideconv.ops.im2col import conv_window
 
-__all__ = ["PASSES", "check_equal", "rows", "torch_calls"]
+__all__ = ["PASSES", "arrays_of", "check_equal", "our_calls", "rows", "torch_calls"]
 
 PASSES = ("forward", "input gradient", "weight gradient")
 COMPARED = 4_000_000  # numbers, at most about
@@ -78,8 +78,8 @@ def _algorithms(layer: Layer, which: str) -> dict[str, str]:
     return found
 
 
-def _arrays(layer: Layer) -> dict[str, np.ndarray]:
-    """Random x, dy, w and b, x and dy as (N, C, H, W) views of channels-last memory."""
+def arrays_of(layer: Layer) -> dict[str, np.ndarray]:
+    """Return random x, dy, w and b, x and dy as (N, C, H, W) views of channels-last memory."""
     rng = np.random.default_rng(0)
 
     def images(shape: tuple[int, int, int, int]) -> np.ndarray:
@@ -133,8 +133,8 @@ def check_equal(
 
 def _calls(layer: Layer) -> dict[str, Calls]:
     """Ours in every mode, PyTorch in both layouts, and its linear layer where that is the same."""
-    torch, arrays = the_torch(), _arrays(layer)
-    calls = dict.fromkeys(ours(), _our_calls(layer, arrays))
+    torch, arrays = the_torch(), arrays_of(layer)
+    calls = dict.fromkeys(ours(), our_calls(layer, arrays))
     layouts = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
     tensors = {key: torch.from_numpy(np.ascontiguousarray(a)) for key, a in arrays.items()}
     for name, layout in layouts.items():
@@ -145,8 +145,8 @@ def _calls(layer: Layer) -> dict[str, Calls]:
     return calls
 
 
-def _our_calls(layer: Layer, arrays: dict[str, np.ndarray]) -> Calls:
-    """Our three: of a transposed convolution, each is another one's."""
+def our_calls(layer: Layer, arrays: dict[str, np.ndarray]) -> Calls:
+    """Return our three passes: of a transposed convolution, each is another one's."""
     x, dy, b = arrays["x"], arrays["dy"], arrays["b"]
     w, p, kernel = with_taps_first(arrays["w"]), layer.padding, layer.kernel
     if layer.transposed:

@@ -15,7 +15,7 @@ from benchmarks.timing import Timed, alternate, summary
 from minideconv import Tensor, models, optim
 from minideconv.nn import Parameter
 
-__all__ = ["OPTIONS", "PASSES_OVER", "rows"]
+__all__ = ["OPTIONS", "PASSES_OVER", "our_step", "rows", "values_of"]
 
 ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
 OPTIONS: dict[str, dict[str, float]] = {"SGD": SGD, "Adam": ADAM}
@@ -46,8 +46,8 @@ def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
 
 def _times(name: str, shapes: list[tuple[int, ...]], rounds: int, threads: int) -> dict[str, Any]:
     prepare = ours(MODES)
-    values = _values(shapes)
-    built = {mode: _ours(name, values) for mode in prepare}
+    values = values_of(shapes)
+    built = {mode: our_step(name, values) for mode in prepare}
     built["torch_default"] = _torchs(name, values, fused=False)
     built["torch_fused"] = _torchs(name, values, fused=True)
     for label, (step, _) in built.items():
@@ -64,7 +64,7 @@ def _times(name: str, shapes: list[tuple[int, ...]], rounds: int, threads: int) 
     return {label: summary(got, threads) for label, got in samples.items()}
 
 
-def _values(shapes: list[tuple[int, ...]]) -> Values:
+def values_of(shapes: list[tuple[int, ...]]) -> Values:
     """Return a weight and a gradient of each shape."""
     rng = np.random.default_rng(0)
     return [
@@ -73,7 +73,8 @@ def _values(shapes: list[tuple[int, ...]]) -> Values:
     ]
 
 
-def _ours(name: str, values: Values) -> tuple[Callable[[], None], list[np.ndarray]]:
+def our_step(name: str, values: Values) -> tuple[Callable[[], None], list[np.ndarray]]:
+    """Return the step of our optimiser of that name, and the arrays that it changes."""
     parameters = []
     for weight, grad in values:
         parameters.append(Parameter(weight.copy()))

@@ -21,7 +21,7 @@ from minideconv import Tensor, ops
 from minideconv import functional as F
 from minideconv.nn import Parameter
 
-__all__ = ["rows"]
+__all__ = ["both", "cases", "chained", "rows"]
 
 CHAIN = 10
 SIZE = (2, 2, 4, 4)
@@ -44,14 +44,14 @@ def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
     torch = the_torch()
     switch(available(("fast", "numpy"))[0])
     x = np.random.default_rng(0).standard_normal(SIZE, np.float32)
-    for case in _cases(torch):
+    for case in cases(torch):
         mine, theirs = Parameter(x), torch.from_numpy(x.copy()).requires_grad_(True)
         contenders = {
-            "alone": _chain(case.alone, x, case.chain),
-            "forward": _chain(case.ours, mine, case.chain),
-            "both": _both(case.ours, mine, case.chain),
-            "torch_forward": _chain(case.torch, theirs, case.chain),
-            "torch_both": _both(case.torch, theirs, case.chain),
+            "alone": chained(case.alone, x, case.chain),
+            "forward": chained(case.ours, mine, case.chain),
+            "both": both(case.ours, mine, case.chain),
+            "torch_forward": chained(case.torch, theirs, case.chain),
+            "torch_both": both(case.torch, theirs, case.chain),
         }
         least = plan.tape_repeats * 1e-4
         samples = alternate(
@@ -73,13 +73,14 @@ def rows(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _chain(function: Callable[[Any], Any], x: Any, times: int) -> Callable[[], Any]:
+def chained(function: Callable[[Any], Any], x: Any, times: int) -> Callable[[], Any]:
+    """Return what applies `function` so often in a row, to `x` first."""
     return lambda: reduce(lambda y, _: function(y), range(times), x)
 
 
-def _both(function: Callable[[Any], Any], x: Any, times: int) -> Callable[[], Any]:
+def both(function: Callable[[Any], Any], x: Any, times: int) -> Callable[[], Any]:
     """Forward and backward, from a gradient of ones or from the loss itself."""
-    forward = _chain(function, x, times)
+    forward = chained(function, x, times)
     result = forward()
     ones = None
     if result.ndim:
@@ -92,7 +93,8 @@ def _both(function: Callable[[Any], Any], x: Any, times: int) -> Callable[[], An
     return run
 
 
-def _cases(torch: Any) -> Iterator[Case]:
+def cases(torch: Any) -> Iterator[Case]:
+    """Yield every op that is measured."""
     functional = torch.nn.functional
     c = SIZE[1]
     rng = np.random.default_rng(1)
@@ -106,6 +108,17 @@ def _cases(torch: Any) -> Iterator[Case]:
     norm = functional.batch_norm
 
     yield Case("add", lambda x: x + x, lambda x: x + x, lambda x: x + x)
+    yield Case("divide", lambda x: x / x, lambda x: x / x, lambda x: x / x)
+    flat = (SIZE[0], -1)
+    yield Case(
+        "reshape (each of two)",
+        lambda x: x.reshape(flat).reshape(SIZE),
+        lambda x: x.reshape(flat).reshape(SIZE),
+        lambda x: x.reshape(flat).reshape(SIZE),
+        ops=2,
+    )
+    yield Case("x[:, :1]", lambda x: x[:, :1], lambda x: x[:, :1], lambda x: x[:, :1])
+    yield Case("mean", lambda x: x.mean(), lambda x: x.mean(), lambda x: x.mean(), chain=1)
     yield Case("relu", ops.relu, F.relu, functional.relu)
     yield Case(
         "conv2d 3x3",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from sys import modules
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -147,13 +148,14 @@ def backward_pass(
     ends = {} if ends is None else ends
     # The sums that have arrived so far. That of a leaf is an array that nothing else refers to.
     grads = {root: grad if isinstance(root, Node) else _converted(grad, grad.dtype)}
+    run = _run if modules.get("cupy") is None else device_guard(_run)
     for target in in_order(root, ends):
         arrived = grads.pop(target, None)
         if target in ends:
             ends[target] = arrived
         elif isinstance(target, Node):
             if arrived is not None:
-                _run(target, arrived, grads)
+                run(target, arrived, grads)
             if not retain_graph:
                 target.release()
         elif arrived is not None:
@@ -180,8 +182,11 @@ def gradients_of(
 def in_order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[Node | Tensor]:
     """Return what `root` was computed from up to `ends`, each behind all that used its result."""
     users, unvisited = {root: 0}, [root]
+    edges_of: dict[Node | Tensor, Sequence[Node | Tensor | None]] = {}
     while unvisited:
-        for edge in _edges(unvisited.pop(), ends):
+        target = unvisited.pop()
+        edges_of[target] = edges = _edges(target, ends)
+        for edge in edges:
             if edge is None:
                 continue
             if edge not in users:
@@ -190,8 +195,9 @@ def in_order(root: Node | Tensor, ends: Collection[Node | Tensor] = ()) -> list[
             users[edge] += 1
     order, ready = [], [root]
     while ready:
-        order.append(ready.pop())
-        for edge in _edges(order[-1], ends):
+        target = ready.pop()
+        order.append(target)
+        for edge in edges_of[target]:
             if edge is None:
                 continue
             users[edge] -= 1
@@ -213,7 +219,6 @@ def _edges(
     return target.edges
 
 
-@device_guard
 def _run(node: Node, grad: Array, grads: dict[Node | Tensor, Array]) -> None:
     """Call `node`'s backward with `grad` and add what it returns to `grads`."""
     if node._hooks:

@@ -18,16 +18,14 @@ On the CPU, and where the right device is current already, nothing happens.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import wraps
 from inspect import signature
+from sys import modules
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-import numpy as np
-
-from minideconv.backend import Device, get_xp
+from minideconv.backend import Device
 from minideconv.backend.algorithms import choice
 from minideconv.backend.choice import choices
 
@@ -76,12 +74,16 @@ def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Res
     """
     ways: dict[str, Callable[..., Any]] = {}
 
-    @device_guard
     @wraps(core)
     def compute(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        cupy, on_cpu = modules.get("cupy"), True
+        if cupy is not None:  # as `device_guard` does, without a call more for every operation
+            other = _other_gpu(compute, arguments, options, cupy)
+            if other is not None:
+                with cupy.cuda.Device(other):
+                    return compute(*arguments, **options)
+            on_cpu = not isinstance(arguments[0], cupy.ndarray)
         if choice.get() != "reference":
-            first = arguments[0]
-            on_cpu = isinstance(first, np.ndarray) or get_xp(first) is np
             faster = ways.get("cpu" if on_cpu else "gpu")
             if faster is not None:
                 found: Result | None = faster(*arguments, **options)
@@ -106,13 +108,15 @@ def keep_choices(function: Callable[Arguments, Result]) -> Callable[Arguments, R
 
     A layer's backward computes with the algorithm and the precision of its forward.
     """
-    kept = [(each, each.get()) for each in choices]
+    kept = [each.get() for each in choices]
 
     def with_kept_choices(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        now = [each.get() for each in choices]
+        if now == kept:  # nearly always
+            return function(*arguments, **options)
         with ExitStack() as blocks:
-            for each, name in kept:
-                if each.get() != name:
-                    blocks.enter_context(each.using(name))
+            for each, name in zip(choices, kept, strict=False):  # one may have been imported since
+                blocks.enter_context(each.using(name))
             return function(*arguments, **options)
 
     return with_kept_choices
@@ -132,18 +136,11 @@ def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, R
 
     @wraps(function)
     def guarded(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
-        cupy = sys.modules.get("cupy")
-        if cupy is None:  # then there is no array on a GPU
+        cupy = modules.get("cupy")
+        other = None if cupy is None else _other_gpu(function, arguments, options, cupy)
+        if cupy is None or other is None:
             return function(*arguments, **options)
-        gpu = None
-        for found in _gpus((*arguments, *options.values()), cupy.ndarray):
-            if gpu is None:
-                gpu = found
-            elif found != gpu:
-                raise _two_gpus(function, arguments, options, cupy.ndarray)
-        if gpu is None or gpu == cupy.cuda.runtime.getDevice():
-            return function(*arguments, **options)
-        with cupy.cuda.Device(gpu):
+        with cupy.cuda.Device(other):
             return function(*arguments, **options)
 
     return guarded
@@ -151,11 +148,27 @@ def device_guard(function: Callable[Arguments, Result]) -> Callable[Arguments, R
 
 def on_device_of(array: Any) -> AbstractContextManager[Any]:
     """Make the GPU of `array` the current one inside a ``with`` block."""
-    cupy = sys.modules.get("cupy")
+    cupy = modules.get("cupy")
     gpu = None if cupy is None else next(_gpus((array,), cupy.ndarray), None)
     if cupy is None or gpu is None or gpu == cupy.cuda.runtime.getDevice():
         return nullcontext()
     return cupy.cuda.Device(gpu)
+
+
+def _other_gpu(
+    function: Callable[..., Any], arguments: Any, options: Mapping[str, Any], cupy: Any
+) -> int | None:
+    """Return the number of the GPU that the arguments are on, or None if it is the current one.
+
+    None too if no argument is on a GPU. It is an error if they are on different ones.
+    """
+    gpu = None
+    for found in _gpus((*arguments, *options.values()), cupy.ndarray):
+        if gpu is None:
+            gpu = found
+        elif found != gpu:
+            raise _two_gpus(function, arguments, options, cupy.ndarray)
+    return None if gpu is None or gpu == cupy.cuda.runtime.getDevice() else gpu
 
 
 _PLAIN = frozenset((int, float, bool, str, type(None)))  # most arguments are one of these

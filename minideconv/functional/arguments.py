@@ -45,6 +45,8 @@ def unchanging(given: Array | Tensor, recorded: bool) -> Array:
     """
     if isinstance(given, Tensor):
         return given.data
+    if type(given) is np.ndarray:
+        return given.copy() if recorded else given
     if get_xp(given) is not np:
         return given
     return np.array(given) if recorded else np.asarray(given)

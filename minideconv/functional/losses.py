@@ -9,7 +9,7 @@ from minideconv.autograd import Node, Tensor, is_grad_enabled, record
 from minideconv.autograd.broadcasting import as_tensor
 from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
-from minideconv.functional.arguments import Grads, Needs, no_tensor, unchanging
+from minideconv.functional.arguments import Needs, no_tensor, unchanging
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, record_log_softmax
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
@@ -47,12 +47,11 @@ def cross_entropy(
     }
     loss, saved = ops.cross_entropy(logits.data, **options, return_saved=True)
 
-    def backward(dloss: Array, needs: Needs, saved: Saved, *watched: Array) -> Grads:
-        return (ops.cross_entropy_backward(dloss, saved, **options),)
-
     source = logits._node or logits  # without the scores themselves, which need not be kept
 
-    def differentiable(dloss: Tensor, needs: Needs, saved: Saved, *watched: Any) -> tuple[Tensor]:
+    def backward(dloss: Any, needs: Needs, saved: Saved, *watched: Any) -> Any:
+        if not isinstance(dloss, Tensor):
+            return (ops.cross_entropy_backward(dloss, saved, **options),)
         if isinstance(saved, CrossEntropySaved):
             log_probs = log_softmax(watched[-1], 1)
         else:
@@ -60,13 +59,14 @@ def cross_entropy(
         return (_cross_entropy_backward(dloss, log_probs, options),)
 
     # None of these must change meanwhile; the scores only where they are saved themselves.
-    kept: tuple[Any, ...] = (
-        saved,
-        *[each for each in (target, weight) if isinstance(each, Tensor)],
-    )
+    kept: tuple[Any, ...] = (saved,)
+    if isinstance(target, Tensor):
+        kept += (target,)
+    if isinstance(weight, Tensor):
+        kept += (weight,)
     if isinstance(saved, CrossEntropySaved):
-        kept = (*kept, logits)
-    return record("cross_entropy", loss, (logits,), backward, kept, options, True, differentiable)
+        kept += (logits,)
+    return record("cross_entropy", loss, (logits,), backward, kept, options, True, backward)
 
 
 def _against_probabilities(
