@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self, overload
 
 from minideconv.nn.module import Module
 
@@ -13,14 +13,17 @@ __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 class ModuleList(Module):
     """Modules in a list, which a Python list would hide: they are learned, moved and saved.
 
-    ``len``, iteration, ``append``, ``extend`` and ``modules[index]``, to read and to replace, work
-    as for a list; the name of a module is its number. There is no forward: the module
-    that holds the list calls what is in it.
+    ``len``, iteration, ``append``, ``extend``, ``insert``, ``pop``, ``del``, ``modules[index]``, to
+    read and to replace, and slices, which are lists of the same modules, work as for a list; the
+    name of a module is its number. There is no forward: the module that holds the list calls what
+    is in it.
 
     Raises
     ------
     TypeError
         If something in it is no `Module`.
+    IndexError
+        If there is no module of that number.
 
     Examples
     --------
@@ -38,7 +41,7 @@ class ModuleList(Module):
     def append(self, module: Module) -> None:
         """Put a module behind the others."""
         number = len(self)
-        while str(number) in vars(self):  # one in front of it was deleted
+        while str(number) in vars(self):  # of a slice, or one in front of it has been deleted
             number += 1
         setattr(self, str(number), self._own(module, number))
 
@@ -63,20 +66,101 @@ class ModuleList(Module):
         """Return an iterator over the modules."""
         return self.children()
 
-    def __getitem__(self, index: int) -> Module:
-        """Return one of the modules."""
-        return list(self._modules.values())[index]
+    def insert(self, index: int, module: Module) -> None:
+        """Put a module in front of the one with this number; those behind it get other numbers."""
+        modules = list(self)
+        modules.insert(index, self._own(module, index))
+        self._renew(modules)
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out and return it; those behind it get other numbers."""
+        module = self[index]
+        del self[index]
+        return module
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        """Return one of the modules, or some as a container of the same kind."""
+        if isinstance(index, slice):
+            return self._some(dict(list(self._modules.items())[index]))
+        module: Module = self._modules[self._name(index)]
+        return module
 
     def __setitem__(self, index: int, module: Module) -> None:
         """Replace one of the modules."""
-        setattr(self, list(self._modules)[index], self._own(module, index))
+        setattr(self, self._name(index), self._own(module, index))
+
+    def __delitem__(self, index: int | slice) -> None:
+        """Take modules out; those behind them get other numbers."""
+        modules = list(self)
+        if not isinstance(index, slice):
+            self._name(index)
+        del modules[index]
+        self._renew(modules)
+
+    def _name(self, index: int) -> str:
+        """Return the name of the module with this number, which may count from the end."""
+        names = list(self._modules)
+        try:
+            return names[index]
+        except IndexError:
+            raise IndexError(
+                f"{type(self).__name__}: there is no module {index}; it has {len(names)}"
+            ) from None
+        except TypeError:
+            raise TypeError(
+                f"{type(self).__name__}: the index is {index!r}; it must be an integer or a slice"
+            ) from None
+
+    def _some(self, modules: dict[str, Module]) -> Self:
+        """Return a container of this kind with these of its modules."""
+        found = type(self).__new__(type(self))
+        ModuleList.__init__(found, modules.values())
+        return found
+
+    def _renew(self, modules: list[Module]) -> None:
+        """Hold these modules instead, with the numbers from 0 as their names."""
+        for name in list(self._modules):
+            delattr(self, name)
+        self.extend(modules)
 
 
 class Sequential(ModuleList):
-    """Modules one after another; otherwise a `ModuleList`."""
+    """Modules one after another; otherwise a `ModuleList`.
 
-    def __init__(self, *modules: Module) -> None:
-        super().__init__(modules)
+    Parameters
+    ----------
+    *modules : Module, or one mapping of str to Module
+        A mapping, such as a dict, gives them names. A slice keeps the names, so that what was saved
+        of the whole fits.
+
+    Examples
+    --------
+    >>> from minideconv.nn import Linear, ReLU
+    >>> net = Sequential({"first": Linear(2, 3), "relu": ReLU(), "last": Linear(3, 1)})
+    >>> list(net[1:].state_dict())
+    ['last.weight', 'last.bias']
+    """
+
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        named = len(modules) == 1 and isinstance(modules[0], Mapping)
+        super().__init__(() if named else modules)  # type: ignore[arg-type]  # it looks at each
+        if named:
+            self._enter(modules[0])  # type: ignore[arg-type]  # a mapping
+
+    def _enter(self, modules: Mapping[str, Module]) -> None:
+        for place, (name, module) in enumerate(modules.items()):
+            if not isinstance(name, str):
+                raise TypeError(f"Sequential: a module's name is {name!r}; it must be a string")
+            setattr(self, name, self._own(module, place))
+
+    def _some(self, modules: dict[str, Module]) -> Self:
+        found = super()._some({})
+        found._enter(modules)
+        return found
 
     def forward(self, x: Any) -> Any:
         """Pass `x` through every module in turn."""
