@@ -121,6 +121,18 @@ def test_no_gradient_of_a_shared_parameter_is_lost(flat):
         np.testing.assert_array_equal(p.grad.numpy(), one)
 
 
+def test_no_gradient_with_a_graph_is_lost():
+    """So large that to add takes longer than a thread's turn."""
+    shared = Tensor(np.zeros((400, 400), np.float32), requires_grad=True)
+
+    def backward():
+        for _ in range(50):
+            (shared * 1.0).sum().backward(create_graph=True)
+
+    together(*[backward] * THREADS)
+    np.testing.assert_array_equal(shared.grad.numpy(), THREADS * 50.0)
+
+
 BLOCKS = {
     "algorithm": (md.algorithm, md.get_algorithm, ["reference", "exact", "fast"]),
     "precision": (md.precision, md.get_precision, ["tf32", "bf16", "fp16"]),

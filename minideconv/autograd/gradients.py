@@ -31,7 +31,7 @@ from minideconv.autograd.tape import (
     wrong_number,
     wrong_shape,
 )
-from minideconv.autograd.tensor import Tensor, wrap
+from minideconv.autograd.tensor import Tensor, receiving, wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 
@@ -317,4 +317,5 @@ def _serve_retained(node: Node, grad: Tensor, retained: bool) -> None:
 
 def _receive(tensor: Tensor, grad: Tensor) -> None:
     """Add `grad` to ``tensor.grad``; the sum has a history too."""
-    tensor._grad = grad if tensor._grad is None else tensor._grad + grad
+    with receiving:
+        tensor._grad = grad if tensor._grad is None else tensor._grad + grad

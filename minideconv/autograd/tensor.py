@@ -17,12 +17,12 @@ from minideconv.backend import Array, Device, get_xp, memory_order, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
 from minideconv.backend.parallel import hold_at_fork
 
-__all__ = ["Tensor", "wrap"]
+__all__ = ["Tensor", "receiving", "wrap"]
 
-_receiving = threading.RLock()
+receiving = threading.RLock()
 """Held while a gradient is added to a ``.grad``: several threads may have a parameter in common."""
 
-hold_at_fork(_receiving)
+hold_at_fork(receiving)
 
 
 class Tensor(TensorMethods):
@@ -244,7 +244,7 @@ class Tensor(TensorMethods):
         """Add `grad`, an array that nothing else refers to, to ``.grad``."""
         if self._hooks:
             grad = get_xp(grad).array(apply_hooks(self._hooks, grad))  # a hook may keep what it saw
-        with _receiving:
+        with receiving:
             if self._grad_buffer is not None:
                 self._grad = self._grad_buffer.store(grad, first=self._grad is None)
                 return
