@@ -197,6 +197,7 @@ CASES = {
     ),
     "relu": lambda: F.relu(leaf(ROWS)),
     "softplus": lambda: F.softplus(leaf(ROWS)),
+    "leaky_relu": lambda: F.leaky_relu(leaf(ROWS), 0.1),
     "softmax": lambda: F.softmax(leaf(ROWS), -1),
     "dropout": lambda: F.dropout(leaf(ROWS), 0.5, training=False),
     "cross_entropy": lambda: F.cross_entropy(
@@ -208,7 +209,6 @@ CASES = {
 }
 
 COMPOSED = {
-    "leaky_relu": lambda: F.leaky_relu(leaf(ROWS), 0.1),
     "dropout2d": lambda: F.dropout2d(leaf(IMAGE), 0.5, rng=np.random.default_rng(0)),
     "group_norm": lambda: F.group_norm(leaf(IMAGE), 3),
     "instance_norm": lambda: F.instance_norm(leaf(IMAGE)),

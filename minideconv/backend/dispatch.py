@@ -151,8 +151,11 @@ def on_device_of(array: Any) -> AbstractContextManager[Any]:
     cupy = modules.get("cupy")
     gpu = None if cupy is None else next(_gpus((array,), cupy.ndarray), None)
     if cupy is None or gpu is None or gpu == cupy.cuda.runtime.getDevice():
-        return nullcontext()
+        return _NOTHING
     return cupy.cuda.Device(gpu)
+
+
+_NOTHING = nullcontext()
 
 
 def _other_gpu(

@@ -113,6 +113,8 @@ class OnnxBuilder:
         if length not in self._lengths:
             at = {"start": length.axis, "end": length.axis + 1}
             name = self.step("Shape", self.name(length.value), **at)
+            if length.times != 1:
+                name = self.step("Mul", name, self.constant([length.times], np.int64))
             if length.plus:
                 name = self.step("Add", name, self.constant([length.plus], np.int64))
             self._lengths[length] = name

@@ -66,9 +66,7 @@ def _batch_norm(relu: bool) -> Build:
         options = operation.options
         mean, var = options["running_mean"], options["running_var"]
         if options["training"] or not isinstance(mean, Value):
-            raise builder.unsupported(
-                operation, "it normalises by the statistics of its own batch, also in evaluation"
-            )
+            return _by_own_statistics(builder, operation, relu)
         ones = np.ones(mean.shapes[0], mean.dtype)
         scale = builder.constant(ones) if weight is None else builder.name(weight)
         shift = builder.constant(0 * ones) if bias is None else builder.name(bias)
@@ -81,6 +79,25 @@ def _batch_norm(relu: bool) -> Build:
         return builder.add("Relu", y) if relu else y
 
     return build
+
+
+def _by_own_statistics(builder: OnnxBuilder, operation: Operation, relu: bool) -> str:
+    """One image without scale and shift, as group and layer normalisation make of theirs.
+
+    InstanceNormalization is given each channel as an image, since their number may be open, and
+    that of its scales is not.
+    """
+    x, weight, bias = operation.inputs
+    assert x is not None
+    if relu or x.length(0) != 1 or weight is not None or bias is not None:
+        raise builder.unsupported(
+            operation, "it normalises by the statistics of its own batch, also in evaluation"
+        )
+    turned = builder.step("Transpose", builder.name(x), perm=(1, 0, 2, 3))
+    scale, shift = builder.constant(np.ones(1, x.dtype)), builder.constant(np.zeros(1, x.dtype))
+    epsilon = float(operation.options["eps"])
+    y = builder.step("InstanceNormalization", turned, scale, shift, epsilon=epsilon)
+    return builder.add("Transpose", y, perm=(1, 0, 2, 3))
 
 
 def _interpolate(builder: OnnxBuilder, operation: Operation) -> str:
@@ -156,14 +173,17 @@ def _getitem(builder: OnnxBuilder, operation: Operation) -> str:
     axes: list[int] = []
     dropped: list[int] = []
     added: list[int] = []
+    chosen: list[tuple[int, str]] = []
     axis, place = 0, 0  # in x, and in the result
     for part in operation.options["key"]:
         if part is None:
             added.append(place)
             place += 1
             continue
-        if isinstance(part, Value):
-            raise builder.unsupported(operation, "its index is an array")
+        if isinstance(part, (Value, tuple)):
+            chosen.append((axis, _indices(builder, operation, part)))
+            axis, place = axis + 1, place + 1
+            continue
         if isinstance(part, slice):
             whole = part.start == 0 and part.stop is True and part.step == 1
             ends = (part.start, _END if part.stop is True else part.stop, part.step)
@@ -176,13 +196,39 @@ def _getitem(builder: OnnxBuilder, operation: Operation) -> str:
             for numbers, number in zip((starts, stops, steps), ends, strict=True):
                 numbers.append(number)
         axis += 1
+    if len(chosen) > 1 or (chosen and dropped):
+        raise builder.unsupported(operation, "its index has an array beside another or a number")
     y = builder.name(x)
+    for axis, indices in chosen:
+        y = builder.step("Gather", y, indices, axis=axis)
     if axes:
         rest = (builder.size(starts), builder.size(stops), builder.size(axes), builder.size(steps))
         y = builder.step("Slice", y, *rest)
     if dropped:
         y = builder.step("Squeeze", y, builder.size(dropped))
     return builder.step("Unsqueeze", y, builder.size(added)) if added else y
+
+
+def _indices(builder: OnnxBuilder, operation: Operation, part: Any) -> str:
+    """Return the name of the numbers that an index takes from one axis."""
+    if isinstance(part, Value):
+        part = None if part.array is None else to_cpu(part.array)
+    indices = np.asarray(part)
+    if part is None or indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise builder.unsupported(
+            operation, "its index is an array, and not one of whole numbers that stay the same"
+        )
+    return builder.constant(indices, np.int64)
+
+
+def _leaky_relu(builder: OnnxBuilder, operation: Operation) -> str:
+    slope = float(operation.options["negative_slope"])
+    return builder.add("LeakyRelu", builder.name(operation.inputs[0]), alpha=slope)
+
+
+def _cumsum(builder: OnnxBuilder, operation: Operation) -> str:
+    axis = builder.constant(operation.options["axis"], np.int64)
+    return builder.add("CumSum", builder.name(operation.inputs[0]), axis)
 
 
 def _astype(builder: OnnxBuilder, operation: Operation) -> str:
@@ -291,9 +337,12 @@ OPERATIONS: dict[str, Build] = {
     "interpolate": _interpolate,
     "pad": _pad,
     "relu": _unary("Relu"),
+    "leaky_relu": _leaky_relu,
+    "softplus": _unary("Softplus"),
     "softmax": _along("Softmax"),
     "log_softmax": _along("LogSoftmax"),
     "dropout": _dropout,
+    "dropout2d": _dropout,
     "getitem": _getitem,
     "astype": _astype,
     "reshape": _shaped("Reshape"),
@@ -302,6 +351,7 @@ OPERATIONS: dict[str, Build] = {
     "concatenate": _concatenate,
     "stack": _stack,
     "matmul": _matmul,
+    "cumsum": _cumsum,
     "sum": _reduction("ReduceSum"),
     "mean": _reduction("ReduceMean"),
     "max": _reduction("ReduceMax"),
@@ -322,5 +372,7 @@ OPERATIONS: dict[str, Build] = {
     "abs": _unary("Abs"),
     "tanh": _unary("Tanh"),
     "sigmoid": _unary("Sigmoid"),
+    "sin": _unary("Sin"),
+    "cos": _unary("Cos"),
 }
 """What builds each operation, by its name on the tape."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minideconv import ops
 from minideconv.autograd import Tensor, elementwise, record
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
-from minideconv.functional.arguments import Needs, no_tensor
+from minideconv.functional.arguments import Needs, data_of, no_tensor
 from minideconv.functional.pointwise import dropout
 
 __all__ = ["dropout2d", "leaky_relu", "sigmoid", "softplus", "tanh"]
@@ -24,7 +25,21 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """
     if not isinstance(x, Tensor):
         raise no_tensor("leaky_relu", x=x)
-    return elementwise.where(x.data > 0, x, x * negative_slope)
+    slope = negative_slope
+
+    @device_guard
+    def backward(g: Any, needs: Needs, x: Any) -> Any:
+        data = data_of(x)
+        return (g * get_xp(data).where(data > 0, 1.0, slope).astype(data.dtype),)
+
+    y = _leaky(x.data, slope)
+    options = {"negative_slope": slope}
+    return record("leaky_relu", y, (x,), backward, (x,), options, True, backward)
+
+
+@device_guard
+def _leaky(x: Array, slope: float) -> Array:
+    return get_xp(x).where(x > 0, x, x * slope)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -59,6 +74,10 @@ def _softplus_slope(g: Tensor, needs: Needs, x: Tensor) -> tuple[Tensor]:
     return (g * elementwise.sigmoid(x),)
 
 
+def _identity(g: Any, needs: Needs) -> tuple[Any]:
+    return (g,)
+
+
 def dropout2d(
     x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
 ) -> Tensor:
@@ -71,6 +90,9 @@ def dropout2d(
         raise no_tensor("dropout2d", x=x)
     if x.ndim != 4:
         raise ValueError(f"dropout2d: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
+    if not training:  # recorded all the same, so that a reader of the graph sees the layer
+        y = ops.dropout(x.data, p, training)
+        options = {"p": p, "training": training}
+        return record("dropout2d", y, (x,), _identity, (), options, False, _identity)
     ones: Any = get_xp(x.data).ones_like(x.data, shape=(*x.shape[:2], 1, 1))
-    kept = dropout(wrap(ones), p, training, rng)
-    return x * kept if training else x
+    return x * dropout(wrap(ones), p, training, rng)

@@ -62,7 +62,7 @@ def group_norm(
                 f"group_norm: {name} has shape {tensor.shape}; x {x.shape} needs {x.shape[1:2]}, "
                 "one number for each channel"
             )
-    y = _normalised("group_norm", x, x.shape[0] * num_groups, eps)
+    y = _normalised("group_norm", x, (x.shape[0], num_groups), eps)
     channels = (-1,) + (1,) * (x.ndim - 2)  # (C,) broadcasts over the rest
     y = y if weight is None else y * weight.reshape(channels)
     return y if bias is None else y + bias.reshape(channels)
@@ -109,17 +109,19 @@ def layer_norm(
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.shape != last:
             raise ValueError(f"layer_norm: {name} has shape {tensor.shape}; it must be {last}")
-    y = _normalised("layer_norm", x, math.prod(x.shape[: x.ndim - len(last)]), eps)
+    y = _normalised("layer_norm", x, x.shape[: x.ndim - len(last)], eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
 
-def _normalised(op: str, x: Tensor, parts: int, eps: float) -> Tensor:
-    """Normalise each of `parts` equal, consecutive parts of `x` by itself."""
-    if x.size <= parts:
+def _normalised(op: str, x: Tensor, parts: tuple[int, ...], eps: float) -> Tensor:
+    """Normalise equal, consecutive parts of `x`, as many as the product of `parts`."""
+    if x.size <= math.prod(parts):
         raise ValueError(
             f"{op}: x has shape {x.shape}, so one value is normalised by itself; its variance is 0 "
             "whatever the value"
         )
-    planes = x.reshape(1, parts, -1, 1)
+    # By way of (*parts, n), from whose lengths a trace sees what follows the image's size.
+    each = x.reshape(*parts, -1)
+    planes = each.reshape(1, -1, each.shape[-1], 1)
     return batch_norm(planes, None, None, training=True, eps=eps).reshape(x.shape)

@@ -172,9 +172,9 @@ class _Twin:
         """Return numbers as arguments: those that follow the input's size are computed."""
         if isinstance(size, Length):
             length = self.graph.call_method("size", (self.node(size.value), size.axis))
-            if not size.plus:
-                return length
-            return self.call(operator.add, length, size.plus)
+            if size.times != 1:
+                length = self.call(operator.mul, length, size.times)
+            return self.call(operator.add, length, size.plus) if size.plus else length
         if isinstance(size, tuple):
             return tuple([self.size(part) for part in size])
         return size

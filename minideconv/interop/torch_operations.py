@@ -85,10 +85,13 @@ def _batch_norm(twin: Any, operation: Operation) -> Any:
     x, weight, bias = operation.inputs
     options = operation.options
     mean, var = options["running_mean"], options["running_var"]
+    if mean is None and var is None:
+        arguments = [twin.node(value) for value in (x, None, None, weight, bias)]
+        return twin.call(twin.torch.nn.functional.batch_norm, *arguments, True, 0.0, options["eps"])
     if options["training"] or not isinstance(mean, Value) or not isinstance(var, Value):
         raise UsageError(
             "interop.torch: batch_norm normalises by the statistics of its own batch, also in"
-            " evaluation; only one with running statistics is translated"
+            " evaluation, and has running statistics; that is not translated"
         )
     assert x is not None
     channels, affine = x.length(1), weight is not None
@@ -163,10 +166,11 @@ def _interpolate(twin: Any, operation: Operation) -> Any:
 
 def _dropout(twin: Any, operation: Operation) -> Any:
     """Call a module, which does nothing in evaluation and drops in training."""
+    kind = "Dropout2d" if operation.name == "dropout2d" else "Dropout"
     name = operation.module or "dropout"
     while hasattr(twin.root, name) or "." in name:  # called twice, or in another module
         name = f"{name.replace('.', '_')}_again"
-    twin.put(name, twin.torch.nn.Dropout(operation.options["p"]))
+    twin.put(name, getattr(twin.torch.nn, kind)(operation.options["p"]))
     return twin.graph.call_module(name, (twin.node(operation.inputs[0]),))
 
 
@@ -174,7 +178,9 @@ def _getitem(twin: Any, operation: Operation) -> Any:
     key = []
     for part in operation.options["key"]:
         if isinstance(part, Value):
-            raise UsageError("interop.torch: getitem with an array as index is not translated")
+            part = twin.node(part)
+        elif isinstance(part, tuple):
+            part = list(part)
         if isinstance(part, slice):
             stop = None if part.stop is True else twin.size(part.stop)
             part = slice(twin.size(part.start), stop, part.step)
@@ -197,6 +203,12 @@ def _pad(twin: Any, operation: Operation) -> Any:
 def _astype(twin: Any, operation: Operation) -> Any:
     dtype = getattr(twin.torch, np.dtype(operation.options["dtype"]).name)
     return twin.graph.call_method("to", (twin.node(operation.inputs[0]), dtype))
+
+
+def _softplus(twin: Any, operation: Operation) -> Any:
+    """PyTorch's own replaces it by x above 20."""
+    turned = twin.call(twin.torch.neg, twin.node(operation.inputs[0]))
+    return twin.call(twin.torch.neg, twin.call(twin.torch.nn.functional.logsigmoid, turned))
 
 
 def _function(path: str, **renamed: str) -> Build:
@@ -258,9 +270,13 @@ OPERATIONS: dict[str, Build] = {
     "interpolate": _interpolate,
     "pad": _pad,
     "relu": _function("relu"),
+    "leaky_relu": _function("nn.functional.leaky_relu"),
+    "softplus": _softplus,
+    "cumsum": _function("cumsum"),
     "softmax": _function("softmax"),
     "log_softmax": _function("log_softmax"),
     "dropout": _dropout,
+    "dropout2d": _dropout,
     "getitem": _getitem,
     "astype": _astype,
     "reshape": _method("reshape", "shape"),
@@ -275,6 +291,9 @@ OPERATIONS: dict[str, Build] = {
     "min": _function("amin", axis="dim", keepdims="keepdim"),
     "clip": _function("clamp", minimum="min", maximum="max"),
     **{name: _binary(name) for name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum")},
-    **{name: _function(name) for name in ("neg", "exp", "log", "sqrt", "abs", "tanh", "sigmoid")},
+    **{
+        name: _function(name)
+        for name in ("neg", "exp", "log", "sqrt", "abs", "tanh", "sigmoid", "sin", "cos")
+    },
 }
 """What builds each operation, by its name on the tape."""

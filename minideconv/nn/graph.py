@@ -51,11 +51,12 @@ class Value:
 
 
 class Length(NamedTuple):
-    """A number that changes with the input: the length of an axis, plus a constant."""
+    """A number that changes with the input: ``times`` the length of an axis, plus a constant."""
 
     value: Value
     axis: int
     plus: int
+    times: int = 1
 
 
 Size: TypeAlias = int | Length

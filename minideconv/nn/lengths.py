@@ -6,7 +6,9 @@ changes is looked for among the lengths of the arrays computed before: if, for o
 
     number = length + constant          in every trace,
 
-that is the rule. No other rule is tried; where none fits, the size cannot be left open.
+that is the rule; and if there is none, ``number = factor * length + constant`` with a whole factor,
+as of pixels that are taken apart. No other rule is tried; where none fits, the size cannot be left
+open.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 
 from minideconv.nn.graph import Length, Size, Value
 
-__all__ = ["fit", "fit_stop"]
+__all__ = ["fit", "fit_shape", "fit_stop"]
 
 
 def fit(numbers: Sequence[int], values: Sequence[Value]) -> Size | None:
@@ -36,12 +38,44 @@ def fit(numbers: Sequence[int], values: Sequence[Value]) -> Size | None:
     """
     if len(set(numbers)) == 1:
         return numbers[0]
-    for value in values:
-        for axis in range(value.ndim):
-            plus = {n - shape[axis] for n, shape in zip(numbers, value.shapes, strict=True)}
-            if len(plus) == 1:
-                return Length(value, axis, plus.pop())
+    axes = [(value, axis) for value in values for axis in range(value.ndim)]
+    for value, axis in axes:
+        plus = {n - shape[axis] for n, shape in zip(numbers, value.shapes, strict=True)}
+        if len(plus) == 1:
+            return Length(value, axis, plus.pop())
+    for value, axis in axes:
+        lengths = [shape[axis] for shape in value.shapes]
+        times = _factor(numbers, lengths)
+        plus = {n - times * length for n, length in zip(numbers, lengths, strict=True)}
+        if times > 1 and len(plus) == 1:
+            return Length(value, axis, plus.pop(), times)
     return None
+
+
+def _factor(numbers: Sequence[int], lengths: Sequence[int]) -> int:
+    """Return by how much a number grows where the length grows by 1, if that is whole; or 0."""
+    for n, length in zip(numbers, lengths, strict=True):
+        if length != lengths[0]:
+            times, rest = divmod(n - numbers[0], length - lengths[0])
+            return 0 if rest else times
+    return 0
+
+
+def fit_shape(shapes: Sequence[Sequence[int]], values: Sequence[Value]) -> tuple[Size, ...] | None:
+    """Return the shape that an array is brought into; one length that follows no rule is -1.
+
+    That is the one that takes what is left, as a product of other lengths does.
+
+    Examples
+    --------
+    >>> image = Value(((1, 3, 8, 9), (2, 3, 8, 9)), "float32")
+    >>> fit_shape([(1, 3, 72), (1, 6, 72)], [image])
+    (1, -1, 72)
+    """
+    found = [fit(numbers, values) for numbers in zip(*shapes, strict=True)]
+    if found.count(None) > 1:
+        return None
+    return tuple(-1 if size is None else size for size in found)
 
 
 def fit_stop(

@@ -18,7 +18,7 @@ from minideconv.autograd.tracing import Call
 from minideconv.backend import Array, get_xp, to_cpu
 from minideconv.errors import UsageError
 from minideconv.nn.graph import Graph, Operation, Value
-from minideconv.nn.lengths import fit, fit_stop
+from minideconv.nn.lengths import fit, fit_shape, fit_stop
 from minideconv.nn.module import Module
 from minideconv.nn.traced_run import Run, traced_run
 from minideconv.ops.geometry import check_positive, pair
@@ -113,6 +113,10 @@ class _Reader:
             return
         if op == "getitem":
             options: Any = {"key": self._key(calls, inputs[0])}
+        elif op == "reshape" and len({len(c.options["shape"]) for c in calls}) == 1:
+            shapes = [c.options["shape"] for c in calls]
+            rule = self._fitted(op, "shape", shapes, lambda: fit_shape(shapes, self.values))
+            options = {"shape": rule}
         else:
             options = {
                 name: self._option(op, name, [c.options[name] for c in calls])

@@ -18,6 +18,7 @@ convergence of Adam and beyond" (2018), algorithm 2, for amsgrad, with PyTorch's
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
@@ -141,8 +142,9 @@ class Adam(Optimizer):
 
     def remembers(self, group: Group) -> tuple[str, ...]:
         """Return the names of the two running means, m and v, and of the largest v if kept."""
-        largest = ("max_exp_avg_sq",) if group["amsgrad"] else ()
-        return ("exp_avg", "exp_avg_sq", *largest)
+        if group["amsgrad"]:
+            return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+        return ("exp_avg", "exp_avg_sq")
 
     def numbers(self, group: Group, state: State, new: bool) -> tuple[float, float]:
         """Return the learning rate, and the number of this step: 1 is the first."""
@@ -154,11 +156,8 @@ class Adam(Optimizer):
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
         options = (group["betas"], group["eps"], group["weight_decay"], self.decoupled)
-        mean, square, *largest = memory
-        if largest:
-            amsgrad(weight, grad, mean, square, largest[0], numbers, *options, skip)
-        else:
-            adam(weight, grad, mean, square, numbers, *options, skip)
+        step: Any = amsgrad if group["amsgrad"] else adam
+        step(weight, grad, *memory, numbers, *options, skip)
 
 
 class AdamW(Adam):

@@ -142,7 +142,8 @@ class Optimizer(ParameterGroups):
         if self._flat is not None and len(having) == len(group["params"]) and alike:
             weight, grad, memory = self._flat.arrays(g, names)
             with on_device_of(weight):
-                self._update(weight, grad, memory, each[0], group, skip)
+                update = self._update_wide if weight.dtype.char == "e" else self.update
+                update(weight, grad, memory, each[0], group, skip)
             having[0][1].bump_version()  # and so all: they are views of one memory
             return
         for (number, p), now in zip(having, each, strict=True):
@@ -150,19 +151,16 @@ class Optimizer(ParameterGroups):
             arrays = (p.data, p.grad.data, *(self.state[number][name] for name in names))
             with on_device_of(p.data):
                 weight, grad, *memory = in_memory_order(*arrays)
-                self._update(weight, grad, memory, now, group, skip)
+                update = self._update_wide if weight.dtype.char == "e" else self.update
+                update(weight, grad, memory, now, group, skip)
             p.bump_version()
 
-    def _update(
+    def _update_wide(
         self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
-        """Call `update`; on float16, which holds neither Adam's eps nor the squares, in float32."""
-        kind = sum_type(weight.dtype)
-        if kind == weight.dtype:
-            self.update(weight, grad, memory, numbers, group, skip)
-            return
-        wide = weight.astype(kind)
-        self.update(wide, grad.astype(kind), memory, numbers, group, skip)
+        """Call `update` in float32 on float16, which holds neither Adam's eps nor the squares."""
+        wide = weight.astype(np.float32)
+        self.update(wide, grad.astype(np.float32), memory, numbers, group, skip)
         weight[...] = wide
 
     # For a step that is one launch, or part of a recorded graph

@@ -222,10 +222,36 @@ OPERATIONS: dict[str, Example] = {
             (5, 6),
             True,
         ),
+        "batch_norm of groups": (lambda: nn.GroupNorm(3, 3), (4, 5), True),
+        "batch_norm of wider groups": (
+            lambda: nn.Sequential(nn.Conv2d(3, 6, 1), nn.GroupNorm(2, 6), nn.ReLU()),
+            (4, 5),
+            True,
+        ),
+        "batch_norm of maps": (lambda: nn.InstanceNorm2d(3, eps=1e-2), (4, 5), True),
+        "batch_norm of layers": (lambda: nn.LayerNorm((4, 5)), (4, 5), False),
+        "reshape of pixels taken apart": (
+            lambda: nn.Sequential(nn.Conv2d(3, 12, 1), nn.PixelShuffle(2)),
+            (4, 5),
+            True,
+        ),
         "relu": (lambda: nn.ReLU(), (4, 5), True),
+        "leaky_relu": (lambda: nn.LeakyReLU(0.2), (4, 5), True),
+        "softplus": (lambda: Function(lambda m, x: F.softplus(x * 9)), (4, 5), True),
         "softmax": (lambda: Function(lambda m, x: F.softmax(x, 1)), (4, 5), True),
         "log_softmax": (lambda: Function(lambda m, x: F.log_softmax(x, -1)), (4, 5), True),
         "dropout": (lambda: nn.Sequential(nn.Dropout(0.3), nn.ReLU()), (4, 5), True),
+        "dropout2d": (
+            lambda: nn.Sequential(nn.Dropout2d(0.3), nn.ReLU()),
+            (4, 5),
+            True,
+        ),
+        "getitem list": (lambda: Function(lambda m, x: x[:, [2, 0, 2], 1:]), (6, 7), True),
+        "getitem array": (
+            lambda: Function(lambda m, x: x[..., None, :, np.array([1, -2])]),
+            (6, 7),
+            True,
+        ),
         "getitem": (lambda: Function(lambda m, x: x[:, None, 1:, ::2, -3:]), (6, 7), True),
         "getitem numbers": (lambda: Function(lambda m, x: x[..., 2, -1]), (6, 7), True),
         "getitem half": (
@@ -254,6 +280,7 @@ OPERATIONS: dict[str, Example] = {
         ),
         "stack": (lambda: Function(lambda m, x: shapes.stack([x, x * 2], axis=2)), (4, 5), True),
         "matmul": (lambda: Function(lambda m, x: x @ m.w, w=_drawn(5, 2)), (4, 5), False),
+        "cumsum": (lambda: Function(lambda m, x: x.cumsum(-1)), (4, 5), True),
         "sum": (lambda: Function(lambda m, x: x.sum(axis=(1, 3))), (4, 5), True),
         "mean": (lambda: Function(lambda m, x: x.mean(axis=2, keepdims=True)), (4, 5), True),
         "max": (lambda: Function(lambda m, x: x.max(axis=(2, 3))), (4, 5), True),
@@ -281,6 +308,8 @@ OPERATIONS: dict[str, Example] = {
         "abs": (lambda: Function(lambda m, x: abs(x)), (4, 5), True),
         "tanh": (lambda: Function(lambda m, x: x.tanh()), (4, 5), True),
         "sigmoid": (lambda: Function(lambda m, x: x.sigmoid()), (4, 5), True),
+        "sin": (lambda: Function(lambda m, x: x.sin()), (4, 5), True),
+        "cos": (lambda: Function(lambda m, x: x.cos()), (4, 5), True),
     }.items()
 }
 """Each operation alone; the name begins with that of the operation."""
