@@ -63,6 +63,7 @@ def accelerated(core: Callable[Arguments, Result]) -> Accelerated[Arguments, Res
 
     Examples
     --------
+    >>> import numpy as np
     >>> @accelerated
     ... def double(x):
     ...     return x + x

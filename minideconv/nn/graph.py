@@ -51,7 +51,7 @@ class Value:
 
 
 class Length(NamedTuple):
-    """A number that changes with the input: ``times`` the length of an axis, plus a constant."""
+    """A number that changes with the input: ``times`` the length of an axis, plus ``plus``."""
 
     value: Value
     axis: int

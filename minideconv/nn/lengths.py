@@ -6,9 +6,8 @@ changes is looked for among the lengths of the arrays computed before: if, for o
 
     number = length + constant          in every trace,
 
-that is the rule; and if there is none, ``number = factor * length + constant`` with a whole factor,
-as of pixels that are taken apart. No other rule is tried; where none fits, the size cannot be left
-open.
+that is the rule; and if there is none, ``number = factor * length`` with a whole factor, as of
+channels that become pixels. No other rule is tried; where none fits, the size cannot be left open.
 """
 
 from __future__ import annotations
@@ -33,8 +32,10 @@ def fit(numbers: Sequence[int], values: Sequence[Value]) -> Size | None:
     Examples
     --------
     >>> image = Value(((1, 3, 32, 32), (1, 3, 45, 38)), "float32")
-    >>> fit([51, 64], [image]) == (image, 2, 19), fit([7, 7], [image]), fit([4, 5], [image])
-    (True, 7, None)
+    >>> fit([51, 64], [image]) == (image, 2, 19, 1), fit([64, 90], [image]) == (image, 2, 0, 2)
+    (True, True)
+    >>> fit([7, 7], [image]), fit([4, 5], [image])
+    (7, None)
     """
     if len(set(numbers)) == 1:
         return numbers[0]
@@ -44,21 +45,12 @@ def fit(numbers: Sequence[int], values: Sequence[Value]) -> Size | None:
         if len(plus) == 1:
             return Length(value, axis, plus.pop())
     for value, axis in axes:
-        lengths = [shape[axis] for shape in value.shapes]
-        times = _factor(numbers, lengths)
-        plus = {n - times * length for n, length in zip(numbers, lengths, strict=True)}
-        if times > 1 and len(plus) == 1:
-            return Length(value, axis, plus.pop(), times)
+        pairs = list(zip(numbers, (shape[axis] for shape in value.shapes), strict=True))
+        if all(length and n % length == 0 for n, length in pairs):
+            times = {n // length for n, length in pairs}
+            if len(times) == 1:
+                return Length(value, axis, 0, times.pop())
     return None
-
-
-def _factor(numbers: Sequence[int], lengths: Sequence[int]) -> int:
-    """Return by how much a number grows where the length grows by 1, if that is whole; or 0."""
-    for n, length in zip(numbers, lengths, strict=True):
-        if length != lengths[0]:
-            times, rest = divmod(n - numbers[0], length - lengths[0])
-            return 0 if rest else times
-    return 0
 
 
 def fit_shape(shapes: Sequence[Sequence[int]], values: Sequence[Value]) -> tuple[Size, ...] | None:
@@ -68,9 +60,9 @@ def fit_shape(shapes: Sequence[Sequence[int]], values: Sequence[Value]) -> tuple
 
     Examples
     --------
-    >>> image = Value(((1, 3, 8, 9), (2, 3, 8, 9)), "float32")
-    >>> fit_shape([(1, 3, 72), (1, 6, 72)], [image])
-    (1, -1, 72)
+    >>> image = Value(((1, 3, 8, 9), (2, 3, 7, 9)), "float32")
+    >>> fit_shape([(1, 24, 9), (1, 42, 9)], [image])  # N C H, W
+    (1, -1, 9)
     """
     found = [fit(numbers, values) for numbers in zip(*shapes, strict=True)]
     if found.count(None) > 1:
