@@ -50,13 +50,14 @@ ROOMS: dict[str, set[str]] = {
     "predict": PROGRAM,
     "fit_crf": {"backend", "data", "segmentation"},
     "report": PROGRAM,
-    "ablate": PROGRAM,
-    "few_labels": PROGRAM | {"ablate"},
+    "run_sets": PROGRAM,
+    "ablate": PROGRAM | {"run_sets"},
+    "few_labels": PROGRAM | {"run_sets"},
     "weights": {"errors", "files", "settings", "interop"},
     "compare": PROGRAM,
     "export": BASE | {"ops", "autograd", "nn", "files", "interop", "_version"},
     "sparse_coding": PROGRAM,
-    "__main__": PROGRAM,
+    "__main__": PROGRAM | {"run_sets"},
     # the public names, nothing else
     "__init__": PROGRAM | {"testing"},
 }

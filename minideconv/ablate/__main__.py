@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from minideconv.ablate import ABLATIONS
 from minideconv.ablate.folder import Folder, RunSet
-from minideconv.ablate.variants import DECIDED
+from minideconv.ablate.variants import DECIDED, configurations, equal_updates
 from minideconv.errors import UsageError
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
 from minideconv.settings.setting import Setting
 from minideconv.training.config import TrainConfig
-from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock
 
 __all__ = ["main"]
@@ -120,13 +119,7 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any])
         if not offered[name].resume or name == "epochs":
             asked[name] = (getattr(planned.base, name), value)
     folder.refuse_changes(asked)
-    seeds = _seeds(options.seeds or planned.seeds)
-    if seeds < planned.seeds:
-        raise UsageError(
-            f"--seeds is {seeds}, but {folder.path} is a set of {planned.seeds};"
-            " it can only become more"
-        )
-    return dataclasses.replace(planned, seeds=seeds)
+    return dataclasses.replace(planned, seeds=folder.seeds_of(planned, options.seeds))
 
 
 def _in_order(names: Collection[str]) -> tuple[str, ...]:
@@ -143,22 +136,17 @@ def _run(folder: Folder, planned: RunSet, machine: dict[str, Any], quiet: bool) 
     # Imported late, so that --help and usage errors are quick.
     from minideconv.ablate.picture import draw
     from minideconv.ablate.results import collect, markdown
-    from minideconv.ablate.runs import run_all
+    from minideconv.run_sets.training import PlannedRun, train_and_write
 
-    def write() -> str:
-        results = collect(folder, planned)
-        table = markdown(results)
-        write_text(folder.results, json.dumps(results, indent=1) + "\n")
-        write_text(folder.table, table)
-        write_text(folder.picture, draw(results))
-        return table
-
-    def show(line: str) -> None:
-        if not quiet:
-            print(line, flush=True)
-
-    run_all(folder, planned, machine, show, write)
-    show(write() + f"everything is in {folder.path}")
+    configs = equal_updates(configurations(planned.base, planned.names))
+    # All variants with the first seed, then with the next.
+    runs = [
+        PlannedRun(name, seed, partial(configs.__getitem__, name))
+        for seed in planned.all_seeds
+        for name in configs
+    ]
+    results = partial(collect, folder, planned)
+    train_and_write(folder, runs, "ablate", machine, quiet, results, markdown, draw)
     return 0
 
 

@@ -1,24 +1,21 @@
-"""What has come of a set of runs: JSON, and a table in Markdown."""
+"""What has come of a set of ablations: JSON, and a table in Markdown."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import platform
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from minideconv import tasks
-from minideconv._version import __version__
 from minideconv.ablate.folder import Folder, RunSet
-from minideconv.ablate.paired import mean_and_spread, paired_difference
 from minideconv.ablate.variants import ABLATIONS, configurations, run_name
+from minideconv.run_sets.summary import (
+    difference,
+    difference_text,
+    heading,
+    over_seeds,
+    value_text,
+)
 
-__all__ = ["collect", "difference_text", "machine", "markdown", "value_text"]
+__all__ = ["collect", "markdown"]
 
 _HEAD = ("ablation", "variant", "parameters", "updates", "seconds")
 
@@ -29,50 +26,20 @@ def collect(folder: Folder, planned: RunSet) -> dict[str, Any]:
     ablations = []
     for name in planned.names:
         variants: list[dict[str, Any]] = []
-        reference: dict[int, float] | None = None
         for variant in ABLATIONS[name].variants:
             run = run_name(name, variant, planned.base)
-            found = {seed: folder.outcome(run, seed) for seed in planned.all_seeds}
-            done = {seed: outcome for seed, outcome in found.items() if outcome is not None}
-            values = {s: o["value"] for s, o in done.items() if o["value"] is not None}
-            mean, spread = mean_and_spread([*values.values()])
-            difference = None if reference is None else paired_difference(values, reference)
+            found = over_seeds(folder, planned, run)
             variants.append(
                 {
                     "name": variant.name,
                     "label": variant.label.format(**configs[run].to_dict()),
                     "run": run,
-                    "done": len(done),
-                    "parameters": max((o.get("parameters", 0) for o in done.values()), default=0),
-                    "updates": max((o.get("updates", 0) for o in done.values()), default=0),
-                    "seconds": mean_and_spread([o.get("seconds", 0.0) for o in done.values()])[0],
-                    "values": {str(seed): value for seed, value in values.items()},
-                    "diverged": [seed for seed, o in done.items() if o["diverged"]],
-                    "mean": mean,
-                    "spread": spread,
-                    "difference": None if difference is None else dataclasses.asdict(difference),
+                    **found,
+                    "difference": difference(found, variants[0] if variants else None),
                 }
             )
-            reference = values if reference is None else reference
         ablations.append({"name": name, "title": ABLATIONS[name].title, "variants": variants})
-    return {
-        "metric": tasks.get(planned.base.task).main_metric.title,
-        "date": date.today().isoformat(),
-        "minideconv": __version__,
-        "machine": machine(),
-        **planned.to_dict(),
-        "results": ablations,
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Return what the runs' seconds depend on; nothing that identifies the machine."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "numpy": np.__version__,
-    }
+    return {**heading(planned), "results": ablations}
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -101,24 +68,3 @@ def markdown(results: Mapping[str, Any]) -> str:
         " 95 % interval of its mean by Student's t."
     )
     return "\n".join([*lines, "", text]) + "\n"
-
-
-def value_text(variant: Mapping[str, Any]) -> str:
-    """Return mean and standard deviation, and how many seeds have no value."""
-    mean, spread = variant["mean"], variant["spread"]
-    parts: Sequence[str] = ()
-    if mean is not None:
-        parts = [f"{mean:.3f}" + ("" if spread is None else f" ± {spread:.3f}")]
-    if variant["diverged"]:
-        parts = [*parts, f"diverged in {len(variant['diverged'])} of {variant['done']}"]
-    return ", ".join(parts) or "-"
-
-
-def difference_text(found: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Return a paired difference with its interval, and in how many seeds it is above 0."""
-    if found is None:
-        return "-", ""
-    text, half = f"{found['mean']:+.3f}", found["half_width"]
-    if half is not None:
-        text += f" [{found['mean'] - half:+.3f}, {found['mean'] + half:+.3f}]"
-    return text, f"{found['above']} of {found['seeds']}"

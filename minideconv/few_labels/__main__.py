@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from minideconv.errors import UsageError
@@ -18,7 +18,6 @@ from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
 from minideconv.settings.setting import Setting, option_name
 from minideconv.training.config import TrainConfig
-from minideconv.training.run.folder import write_text
 from minideconv.training.run.lock import run_lock
 
 __all__ = ["command_of", "main"]
@@ -214,37 +213,20 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: Mapping[str, An
         if name not in settings or not settings[name].resume or name == "epochs":
             asked[name] = (own.get(name), value)
     folder.refuse_changes(asked)
-    seeds = options.seeds or planned.seeds
-    if seeds < planned.seeds:
-        raise UsageError(
-            f"--seeds is {seeds}, but {folder.path} is a set of {planned.seeds};"
-            " it can only become more"
-        )
-    return dataclasses.replace(planned, seeds=seeds)
+    return dataclasses.replace(planned, seeds=folder.seeds_of(planned, options.seeds))
 
 
 def _run(folder: Folder, planned: FewLabels, machine: Mapping[str, Any], quiet: bool) -> int:
     # Imported late, so that --help and usage errors are quick.
     from minideconv.few_labels.picture import draw
     from minideconv.few_labels.results import collect, markdown
-    from minideconv.few_labels.runs import check_data, run_all
+    from minideconv.few_labels.runs import check_data, runs
+    from minideconv.run_sets.training import train_and_write
 
     check_data(planned)
-
-    def write() -> str:
-        results = collect(folder, planned)
-        table = markdown(results)
-        write_text(folder.results, json.dumps(results, indent=1) + "\n")
-        write_text(folder.table, table)
-        write_text(folder.picture, draw(results))
-        return table
-
-    def show(line: str) -> None:
-        if not quiet:
-            print(line, flush=True)
-
-    run_all(folder, planned, machine, show, write)
-    show(write() + f"everything is in {folder.path}")
+    planned_runs = list(runs(folder, planned))
+    results = partial(collect, folder, planned)
+    train_and_write(folder, planned_runs, "few_labels", machine, quiet, results, markdown, draw)
     return 0
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minideconv.ablate.folder import SetFolder
 from minideconv.few_labels.plan import FewLabels
+from minideconv.run_sets.folder import SetFolder
 
 __all__ = ["Folder"]
 

@@ -1,19 +1,20 @@
-"""What has come of a set of runs: JSON, and a table in Markdown."""
+"""What has come of a set of starts and labels: JSON, and a table in Markdown."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
-from minideconv import tasks
-from minideconv._version import __version__
-from minideconv.ablate.paired import mean_and_spread, paired_difference
-from minideconv.ablate.results import difference_text, machine, value_text
 from minideconv.few_labels.folder import Folder
 from minideconv.few_labels.plan import STARTS, FewLabels
 from minideconv.few_labels.runs import run_name
+from minideconv.run_sets.summary import (
+    difference,
+    difference_text,
+    heading,
+    over_seeds,
+    value_text,
+)
 
 __all__ = ["collect", "markdown"]
 
@@ -21,31 +22,9 @@ __all__ = ["collect", "markdown"]
 def collect(folder: Folder, planned: FewLabels) -> dict[str, Any]:
     """Return the results of all runs that are done, as plain JSON; `markdown` describes them."""
     return {
-        "metric": tasks.get(planned.base.task).main_metric.title,
-        "date": date.today().isoformat(),
-        "minideconv": __version__,
-        "machine": machine(),
-        **planned.to_dict(),
-        "pretexts": {name: _values(folder, planned, name) for name in planned.pretexts},
+        **heading(planned),
+        "pretexts": {name: over_seeds(folder, planned, name) for name in planned.pretexts},
         "results": [_with_labels(folder, planned, labels) for labels in planned.labels],
-    }
-
-
-def _values(folder: Folder, planned: FewLabels, run: str) -> dict[str, Any]:
-    """Return what is known of a run with each seed."""
-    found = {seed: folder.outcome(run, seed) for seed in planned.all_seeds}
-    done = {seed: outcome for seed, outcome in found.items() if outcome is not None}
-    values = {seed: o["value"] for seed, o in done.items() if o["value"] is not None}
-    mean, spread = mean_and_spread([*values.values()])
-    return {
-        "done": len(done),
-        "parameters": max((o.get("parameters", 0) for o in done.values()), default=0),
-        "updates": max((o.get("updates", 0) for o in done.values()), default=0),
-        "seconds": mean_and_spread([o.get("seconds", 0.0) for o in done.values()])[0],
-        "values": {str(seed): value for seed, value in values.items()},
-        "diverged": [seed for seed, o in done.items() if o["diverged"]],
-        "mean": mean,
-        "spread": spread,
     }
 
 
@@ -53,10 +32,8 @@ def _with_labels(folder: Folder, planned: FewLabels, labels: int) -> dict[str, A
     """Return what came of each start with so many labels."""
     starts: dict[str, Any] = {}
     for start in (name for name in STARTS if name in planned.starts):
-        found = _values(folder, planned, run_name(start, labels))
-        random = starts.get("random")
-        pair = None if random is None else paired_difference(found["values"], random["values"])
-        found["difference"] = None if pair is None else dataclasses.asdict(pair)
+        found = over_seeds(folder, planned, run_name(start, labels))
+        found["difference"] = difference(found, starts.get("random"))
         starts[start] = found
     return {"labels": labels, "starts": starts}
 

@@ -13,13 +13,14 @@ import pytest
 from device_tier import DEVICE
 
 from minideconv import models, tasks
-from minideconv.ablate import ABLATIONS, runs
+from minideconv.ablate import ABLATIONS
 from minideconv.ablate.__main__ import main
 from minideconv.ablate.folder import Folder, RunSet
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.ablate.variants import configurations, equal_updates, run_name
 from minideconv.errors import DivergenceError, UsageError
+from minideconv.run_sets import training
 from minideconv.training import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint, read_header
@@ -118,7 +119,7 @@ def test_all_variants_have_as_many_updates():
 def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     """Ctrl-C between runs and within one; finished runs stay as they are; seeds can be added."""
     folder = tmp_path / "set"
-    session = runs.run_session
+    session = training.run_session
     calls = []
 
     def stopped(kind, after):
@@ -130,7 +131,7 @@ def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
                 raise Interrupted("stopped in epoch 1; go on with: another", signal.SIGTERM)
             return session(config, run, resume)
 
-        monkeypatch.setattr(runs, "run_session", run_session)
+        monkeypatch.setattr(training, "run_session", run_session)
 
     stopped(Interrupted, 2)
     arguments = [*TINY, "--only", "bottleneck", "--output", folder]
@@ -184,7 +185,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
 
 
 def test_a_variant_that_diverges_is_a_result(tmp_path, capsys, monkeypatch):
-    session = runs.run_session
+    session = training.run_session
 
     def run_session(config, run, resume=None):
         if config.batch_norm == "none" and config.lr > 0.05:
@@ -192,7 +193,7 @@ def test_a_variant_that_diverges_is_a_result(tmp_path, capsys, monkeypatch):
             raise DivergenceError("the loss (nan) stopped being finite")
         return session(config, run, resume)
 
-    monkeypatch.setattr(runs, "run_session", run_session)
+    monkeypatch.setattr(training, "run_session", run_session)
     folder = tmp_path / "set"
     assert run(*TINY, "--only", "batch-norm", "--output", folder) == 0
     assert "batch-norm-none, seed 5: diverged: the loss (nan)" in capsys.readouterr().out

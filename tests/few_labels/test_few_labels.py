@@ -12,11 +12,12 @@ from device_tier import DEVICE
 
 from minideconv import tasks
 from minideconv.errors import UsageError
-from minideconv.few_labels import STARTS, FewLabels, runs
+from minideconv.few_labels import STARTS, FewLabels
 from minideconv.few_labels.__main__ import main
 from minideconv.few_labels.picture import draw
 from minideconv.few_labels.plan import PretextSettings
 from minideconv.few_labels.results import markdown
+from minideconv.run_sets import training
 from minideconv.training import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint, read_header
@@ -133,7 +134,7 @@ def test_a_probe_s_features_stay_as_they_begin(tmp_path):
 def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     arguments = [*TINY, "--fc", "4", "--starts", "random", "swwae"]
     assert run(*arguments, "--output", tmp_path / "whole", "-q") == 0
-    outcome_of, calls = runs.outcome_of, []
+    outcome_of, calls = training.outcome_of, []
 
     def stopped(kind, after):
         def outcome(config, folder):
@@ -142,7 +143,7 @@ def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
                 raise kind("stopped in epoch 1; go on with: another", signal.SIGTERM)
             return outcome_of(config, folder)
 
-        monkeypatch.setattr(runs, "outcome_of", outcome)
+        monkeypatch.setattr(training, "outcome_of", outcome)
 
     folder = tmp_path / "parts"
     hint = f"go on with: python -m minideconv.few_labels --resume {folder}"
@@ -152,7 +153,7 @@ def test_a_set_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     stopped(KeyboardInterrupt, 4)
     assert run("--resume", folder) == 130
     assert hint in capsys.readouterr().err
-    monkeypatch.setattr(runs, "outcome_of", outcome_of)
+    monkeypatch.setattr(training, "outcome_of", outcome_of)
     assert run("--resume", folder, "-q", "--threads", 1) == 0
     for name in ("swwae-6", "swwae-4-6"):
         whole, parts = (weights_of(tmp_path / part, name) for part in ("whole", "parts"))

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from minideconv.ablate.paired import mean_and_spread, paired_difference, t_quantile
+from minideconv.run_sets.paired import mean_and_spread, paired_difference, t_quantile
 
 pytestmark = pytest.mark.cpu  # numbers of the host
 

@@ -5,79 +5,105 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from minideconv import models, tasks
-from minideconv.ablate.folder import Folder, RunSet
-from minideconv.ablate.variants import configurations, equal_updates
 from minideconv.errors import DivergenceError
+from minideconv.run_sets.folder import Plan, SetFolder
 from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import read_header
-from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.session import run_session
 
-__all__ = ["outcome_of", "run_all"]
+__all__ = ["PlannedRun", "outcome_of", "train_and_write"]
 
 
-def run_all(
-    folder: Folder,
-    planned: RunSet,
+class PlannedRun(NamedTuple):
+    """One run of a set: what it is called, its seed, and what makes its settings when it begins."""
+
+    name: str
+    seed: int
+    config: Callable[[], TrainConfig]
+
+
+def train_and_write(
+    folder: SetFolder[Plan],
+    runs: Sequence[PlannedRun],
+    program: str,
     machine: Mapping[str, Any],
-    show: Callable[[str], None],
-    after: Callable[[], object],
+    quiet: bool,
+    collect: Callable[[], dict[str, Any]],
+    markdown: Callable[[Mapping[str, Any]], str],
+    draw: Callable[[Mapping[str, Any]], str],
 ) -> None:
-    """Train every run that is not done; all variants with the first seed, then with the next.
+    """Train every run that is not done, and bring results, table and picture up to date after each.
 
     Parameters
     ----------
-    folder : Folder
-    planned : RunSet
+    folder : SetFolder
+    runs : sequence of PlannedRun
+    program : str
+        What goes on: of ``python -m minideconv.PROGRAM --resume``.
     machine : mapping of str to value
         Settings that change no number of a run, such as ``threads``.
-    show : callable
-        Prints a line.
-    after : callable
-        Called after each run, to bring the table up to date.
+    quiet : bool
+        Print nothing.
+    collect : callable
+        Returns the results of the runs that are done.
+    markdown, draw : callable
+        Make the table and the picture of them.
 
     Raises
     ------
     Interrupted
         If it was stopped; the sentence has the command that goes on.
     """
-    go_on = f"go on with: python -m minideconv.ablate --resume {shlex.quote(str(folder.path))}"
+
+    def write() -> str:
+        results = collect()
+        table = markdown(results)
+        write_text(folder.results, json.dumps(results, indent=1) + "\n")
+        write_text(folder.table, table)
+        write_text(folder.picture, draw(results))
+        return table
+
+    def show(line: str) -> None:
+        if not quiet:
+            print(line, flush=True)
+
+    go_on = f"go on with: python -m minideconv.{program} --resume {shlex.quote(str(folder.path))}"
     try:
-        configs = equal_updates(configurations(planned.base, planned.names))
-        runs = [(name, seed) for seed in planned.all_seeds for name in configs]
-        for number, (name, seed) in enumerate(runs, 1):
+        for number, (name, seed, make) in enumerate(runs, 1):
             done = folder.outcome(name, seed)
             if done is None:
                 config = TrainConfig.from_dict(
-                    {**configs[name].to_dict(), **machine, "seed": seed, "quiet": True}
+                    {**make().to_dict(), **machine, "seed": seed, "quiet": True}
                 )
                 done = outcome_of(config, folder.run(name, seed))
                 folder.write_outcome(name, seed, done)
-                after()
-            show(f"{number}/{len(runs)}  {name}, seed {seed}: {_in_words(planned, done)}")
+                write()
+            show(f"{number}/{len(runs)}  {name}, seed {seed}: {_in_words(done)}")
     except Interrupted as stopped:
         message = str(stopped).partition("; go on with")[0]
         raise Interrupted(f"{message}; {go_on}", stopped.signal_number) from None
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; {go_on}", signal.SIGINT) from None
+    show(write() + f"everything is in {folder.path}")
 
 
-def _in_words(planned: RunSet, outcome: Mapping[str, Any]) -> str:
+def _in_words(outcome: Mapping[str, Any]) -> str:
     if outcome["diverged"]:
         return f"diverged: {outcome['diverged']}"
-    return tasks.get(planned.base.task).main_metric.name + f" {outcome['value']:.4f}"
+    return f"{outcome.get('metric', 'value')} {outcome['value']:.4f}"
 
 
 def outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
     """Train one run, or go on with it; return what came of it.
 
-    A loss that stops being finite is a result too: this variant cannot be trained like that.
+    A loss that stops being finite is a result too: it cannot be trained like that.
     """
     diverged = ""
     if not run.last.exists():
@@ -91,8 +117,10 @@ def outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
         return {"diverged": diverged, "value": None}
     header = read_header(run.last)
     network = models.build(header["model"]["name"], header["model"]["arguments"])
+    metric = tasks.get(config.task).main_metric
     found = {
         "diverged": diverged,
+        "metric": metric.name,
         "value": None,
         "parameters": network.num_parameters(),
         "updates": header["progress"]["step"],
@@ -100,7 +128,7 @@ def outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
     }
     if not diverged:
         result = json.loads(run.evaluation.read_text(encoding="utf-8"))["val"]
-        found["value"] = result[tasks.get(config.task).main_metric.key]
+        found["value"] = result[metric.key]
         found["loss"] = result["loss"]
         found["metrics"] = {k: v for k, v in result.items() if isinstance(v, float)}
     return found
