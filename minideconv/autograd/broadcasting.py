@@ -19,17 +19,29 @@ from minideconv.autograd.tape import Backward
 from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, device_of, get_xp, to_default_device
 from minideconv.backend.dispatch import device_guard
+from minideconv.backend.masks import selected
 from minideconv.backend.sums import sum_over
 
 __all__ = [
-    "as_tensor", "binary", "check_one_device", "explain", "held", "numbers_among", "operands",
-    "tensor_functions", "unary", "unbroadcast",
+    "as_tensor", "binary", "check_one_device", "constant", "explain", "held",
+    "numbers_among", "operands", "passed", "tensor_functions", "unary", "unbroadcast",
 ]  # fmt: skip
 
 
 def as_tensor(value: Any) -> Tensor:
     """Return `value` if it is a Tensor, else a constant Tensor of it."""
     return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def constant(value: Any) -> Tensor:
+    """Return `value` if it is a Tensor, else a constant Tensor of it that backward may rely on.
+
+    An array is copied where operations are recorded: the program may change it unnoticed.
+    """
+    if isinstance(value, Tensor):
+        return value
+    made = Tensor(value)
+    return wrap(made.data.copy()) if made.data is value and is_grad_enabled() else made
 
 
 tensor_functions = SimpleNamespace()
@@ -50,6 +62,14 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
         return g.sum(axis=axes).reshape(shape)
     total = sum_over(g, axes).reshape(shape)
     return total if total.dtype is g.dtype else total.astype(g.dtype)
+
+
+def passed(g: Any, mask: Array) -> Any:
+    """Return the gradient `g` where the bool array `mask` is true, and 0 elsewhere.
+
+    Also where it is not finite: ``g * mask`` would make NaN of an infinite gradient.
+    """
+    return tensor_functions.where(mask, g, 0.0) if isinstance(g, Tensor) else selected(g, mask)
 
 
 def unary(

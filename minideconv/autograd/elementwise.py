@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 
 from minideconv.autograd import broadcasting
-from minideconv.autograd.broadcasting import as_tensor, binary, operands, unary, unbroadcast
+from minideconv.autograd.broadcasting import (
+    as_tensor,
+    binary,
+    constant,
+    operands,
+    passed,
+    unary,
+    unbroadcast,
+)
 from minideconv.autograd.methods import FLOAT, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.tensor import Tensor, wrap
@@ -73,15 +81,15 @@ pow = binary(
 maximum = binary(
     "maximum: the larger of a and b (the gradient of a tie goes to a)",
     lambda xp, a, b: xp.maximum(a, b),
-    lambda xp, g, a, b, y: g * (a >= b),
-    lambda xp, g, a, b, y: g * xp.logical_not(a >= b),
+    lambda xp, g, a, b, y: passed(g, a >= b),
+    lambda xp, g, a, b, y: passed(g, xp.logical_not(a >= b)),
     keep=("ab", "ab"),
 )
 minimum = binary(
     "minimum: the smaller of a and b (the gradient of a tie goes to a)",
     lambda xp, a, b: xp.minimum(a, b),
-    lambda xp, g, a, b, y: g * (a <= b),
-    lambda xp, g, a, b, y: g * xp.logical_not(a <= b),
+    lambda xp, g, a, b, y: passed(g, a <= b),
+    lambda xp, g, a, b, y: passed(g, xp.logical_not(a <= b)),
     keep=("ab", "ab"),
 )
 neg = unary("neg: -x", lambda xp, x: -x, lambda xp, g: -g)
@@ -226,7 +234,7 @@ def clip(
         raise ValueError(f"clip: minimum {minimum} must not exceed maximum {maximum}")
 
     def backward(g: Any, needs: Any, x: Any) -> Any:
-        return (g * ((x >= low) & (x <= high)),)
+        return (passed(g, (x >= low) & (x <= high)),)
 
     y = get_xp(x.data).clip(x.data, minimum, maximum)
     options = {"minimum": minimum, "maximum": maximum}
@@ -240,7 +248,7 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     Parameters
     ----------
     condition : bool array or Tensor
-        Not differentiated.
+        Not differentiated. One of uint8 counts as bool, as in PyTorch: true where it is not 0.
     a, b : Tensor, array or number
     """
     first, second, x, y = operands("where", a, b)
@@ -248,7 +256,14 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     # A number among them takes the type of the other; `where` alone would decide by its value.
     kind = xp.result_type(x, y)
     x, y = xp.asarray(x, dtype=kind), xp.asarray(y, dtype=kind)
-    chosen = as_tensor(condition).data
+    given = constant(condition)
+    if given.dtype.kind != "b":
+        if given.dtype != np.uint8:
+            raise TypeError(
+                f"where: condition has dtype {given.dtype}; it must be bool, as condition != 0 is"
+            )
+        given = wrap(given.data != 0)
+    chosen = given.data
     broadcasting.check_one_device("where", chosen, x, y)
     try:
         z = xp.where(chosen, x, y)
@@ -261,13 +276,15 @@ def where(condition: Any, a: Operand, b: Operand) -> Tensor:
     shapes = (x.shape, y.shape)
 
     def backward(g: Any, needs: Any, chosen: Any) -> Any:
-        da = unbroadcast(g * chosen, shapes[0]) if needs[0] else None
-        db = unbroadcast(g * get_xp(chosen).logical_not(chosen), shapes[1]) if needs[1] else None
+        chosen = chosen.data if isinstance(chosen, Tensor) else chosen
+        da = unbroadcast(passed(g, chosen), shapes[0]) if needs[0] else None
+        other = get_xp(chosen).logical_not(chosen)
+        db = unbroadcast(passed(g, other), shapes[1]) if needs[1] else None
         return da, db
 
     options = {"condition": chosen, **numbers}
     inputs = (first, second)
-    return record("where", z, inputs, backward, (chosen,), options, True, differentiable=backward)
+    return record("where", z, inputs, backward, (given,), options, True, differentiable=backward)
 
 
 # ---- what the VJPs of the table use, on Tensors --------------------------------------------------

@@ -16,6 +16,7 @@ from minideconv.autograd.broadcasting import (
     check_one_device,
     held,
     operands,
+    passed,
     unbroadcast,
 )
 from minideconv.autograd.methods import FLOAT, Axis, Operand
@@ -146,7 +147,7 @@ def _extreme(name: str) -> Any:
             chosen = get_xp(first).arange(count) == first[..., None]
             back = [order.index(i) for i in range(len(shape))]
             chosen = chosen.reshape([shape[i] for i in order]).transpose(back)
-            return (_spread(g, shape, axes) * chosen,)
+            return (passed(_spread(g, shape, axes), chosen),)
 
         saved: tuple[Any, ...] = ()
         if x.requires_grad or dim is not None:

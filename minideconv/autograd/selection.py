@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.autograd import elementwise, shapes
-from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.broadcasting import as_tensor, constant
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.sizes import index_of, sizes_of
@@ -69,7 +69,7 @@ def repeat(x: Operand, *counts: int | Sequence[int]) -> Tensor:
 
 def masked_fill(x: Operand, mask: Any, value: Operand) -> Tensor:
     """Return `value` where `mask` is true, and `x` elsewhere; `mask` broadcasts to `x`."""
-    x, chosen = as_tensor(x), as_tensor(mask)
+    x, chosen = as_tensor(x), constant(mask)
     if chosen.dtype.kind != "b":
         raise TypeError(f"masked_fill: mask has dtype {chosen.dtype}; it must be bool")
     if isinstance(value, (int, float)):

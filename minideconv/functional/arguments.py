@@ -9,7 +9,7 @@ import numpy as np
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
 
-__all__ = ["OPTIONAL", "Grads", "Needs", "data_of", "no_tensor", "unchanging"]
+__all__ = ["OPTIONAL", "Grads", "Needs", "data_of", "no_tensor", "unchanging", "widened"]
 
 
 Needs = tuple[bool, ...]
@@ -36,6 +36,11 @@ def no_tensor(op: str, **arguments: Any) -> TypeError:
 def data_of(tensor: Tensor | Array | None) -> Any:
     """Return the array of a Tensor; anything else as it is."""
     return tensor.data if isinstance(tensor, Tensor) else tensor
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return `x` in the type in which sums are made: float32 for float16, which ends at 65504."""
+    return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
 def unchanging(given: Array | Tensor, recorded: bool) -> Array:

@@ -9,8 +9,8 @@ import math
 from typing import Any, Literal, TypeAlias
 
 from minideconv.autograd import Tensor
-from minideconv.autograd.broadcasting import as_tensor
-from minideconv.functional.arguments import no_tensor
+from minideconv.autograd.broadcasting import as_tensor, constant
+from minideconv.functional.arguments import no_tensor, widened
 from minideconv.functional.nonlinear import softplus
 
 __all__ = [
@@ -59,9 +59,11 @@ def binary_cross_entropy(
             "binary_cross_entropy: input must hold probabilities in 0..1; for scores there is "
             "binary_cross_entropy_with_logits"
         )
-    least = math.exp(-100)
+    kind, input, target = input.dtype, widened(input), widened(target)
+    least = math.exp(-100)  # which float16 does not have
     yes, no = input.clip(least).log(), (1.0 - input).clip(least).log()
-    return _reduced(_weighted(-(target * yes + (1.0 - target) * no), weight), reduction)
+    losses = _weighted(-(target * yes + (1.0 - target) * no), weight)
+    return _reduced(losses, reduction).astype(kind)
 
 
 def binary_cross_entropy_with_logits(
@@ -80,7 +82,7 @@ def binary_cross_entropy_with_logits(
         raise no_tensor("binary_cross_entropy_with_logits", input=input)
     name = "binary_cross_entropy_with_logits"
     input, target = _pair(name, input, target, reduction)
-    positive = target if pos_weight is None else target * as_tensor(pos_weight)
+    positive = target if pos_weight is None else target * constant(pos_weight)
     losses = positive * softplus(-input) + (1.0 - target) * softplus(input)
     return _reduced(_weighted(losses, weight), reduction)
 
@@ -94,7 +96,7 @@ def check_reduction(op: str, reduction: str) -> None:
 def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
     """Return both as Tensors, the target in the type of the input."""
     check_reduction(op, reduction)
-    input, target = as_tensor(input), as_tensor(target)
+    input, target = as_tensor(input), constant(target)
     if input.dtype.kind != "f":
         raise TypeError(f"{op}: input has dtype {input.dtype}; it must be floating point")
     if input.shape != target.shape:
@@ -105,7 +107,7 @@ def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Ten
 
 
 def _weighted(losses: Tensor, weight: Any) -> Tensor:
-    return losses if weight is None else losses * as_tensor(weight)
+    return losses if weight is None else losses * constant(weight)
 
 
 def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from minideconv import ops
 from minideconv.autograd import Node, Tensor, is_grad_enabled, record
-from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.broadcasting import constant
 from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
 from minideconv.functional.arguments import Needs, no_tensor, unchanging
@@ -73,7 +73,7 @@ def _against_probabilities(
     logits: Tensor, target: Any, weight: Any, reduction: Reduction, label_smoothing: float
 ) -> Tensor:
     check_reduction("cross_entropy", reduction)
-    target = as_tensor(target)
+    target = constant(target)
     if target.shape != logits.shape or logits.ndim < 2:
         raise ValueError(
             f"cross_entropy: a target of floats holds a probability for each class, and has shape "
@@ -88,7 +88,7 @@ def _against_probabilities(
     if label_smoothing > 0:
         q = q * (1.0 - label_smoothing) + label_smoothing / classes
     if weight is not None:
-        q = q * as_tensor(weight).astype(logits.dtype).reshape(classes, *(1,) * (logits.ndim - 2))
+        q = q * constant(weight).astype(logits.dtype).reshape(classes, *(1,) * (logits.ndim - 2))
     losses = -(q * log_softmax(logits, 1)).sum(1)
     if reduction == "none":
         return losses

@@ -6,6 +6,7 @@ import numpy as np
 
 from minideconv import ops
 from minideconv.autograd import Tensor, record
+from minideconv.autograd.broadcasting import passed
 from minideconv.autograd.linear_map import linear_map
 from minideconv.backend import Array
 from minideconv.functional.arguments import Grads, Needs, no_tensor
@@ -26,7 +27,7 @@ def relu(x: Tensor) -> Tensor:
 
 
 def _relu_backward(dy: Tensor, needs: Needs, y: Tensor) -> tuple[Tensor]:
-    return (dy * (y > 0),)  # the mask is constant: the second derivative is 0
+    return (passed(dy, y > 0),)  # the mask is constant: the second derivative is 0
 
 
 def softmax(x: Tensor, dim: int) -> Tensor:

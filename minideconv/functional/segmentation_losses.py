@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from minideconv.autograd import Tensor
+from minideconv.autograd import Tensor, elementwise
 from minideconv.autograd.broadcasting import as_tensor
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
-from minideconv.functional.arguments import no_tensor
+from minideconv.functional.arguments import no_tensor, widened
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, softmax
 from minideconv.ops.cross_entropy_checks import check_labels
@@ -37,8 +37,9 @@ def nll_loss(
     if not isinstance(input, Tensor):
         raise no_tensor("nll_loss", input=input)
     labels, counts = _labels("nll_loss", input, target, ignore_index)
-    losses = -_at_labels(input, labels)
-    return _reduced("nll_loss", losses, labels, counts, weight, reduction, target)
+    losses = -_at_labels(widened(input), labels)
+    loss = _reduced("nll_loss", losses, labels, counts, weight, reduction, target)
+    return loss.astype(input.dtype)
 
 
 @device_guard
@@ -60,11 +61,12 @@ def focal_loss(
     if gamma < 0:
         raise ValueError(f"focal_loss: gamma is {gamma}; it must be at least 0")
     labels, counts = _labels("focal_loss", logits, target, ignore_index)
-    log_p = _at_labels(log_softmax(logits, 1), labels)
+    log_p = _at_labels(log_softmax(widened(logits), 1), labels)
     losses = -log_p
     if gamma > 0:  # where p is 1 the power may have no slope, and the loss is 0 anyway
         losses = losses * (1.0 - log_p.exp()).clip(1e-12) ** gamma
-    return _reduced("focal_loss", losses, labels, counts, weight, reduction, target)
+    loss = _reduced("focal_loss", losses, labels, counts, weight, reduction, target)
+    return loss.astype(logits.dtype)
 
 
 @device_guard
@@ -101,11 +103,13 @@ def dice_loss(logits: Tensor, target: Any, ignore_index: int = 255, smooth: floa
         )
     xp = get_xp(logits.data)
     wanted = labels[:, None] == xp.arange(classes)[:, None]
-    wanted = (wanted & counts[:, None]).astype(logits.dtype)  # (N, C, M)
-    p = softmax(logits, 1).reshape(n, classes, -1) * counts[:, None]
+    p = softmax(widened(logits), 1).reshape(n, classes, -1)
+    p = elementwise.where(xp.broadcast_to(counts[:, None], p.shape), p, 0.0)
+    wanted = (wanted & counts[:, None]).astype(p.dtype)  # (N, C, M)
     overlap = (p * wanted).sum((0, 2))
     areas = p.sum((0, 2)) + wanted.sum((0, 2))
-    return 1.0 - ((2.0 * overlap + smooth) / (areas + smooth)).mean()
+    loss = 1.0 - ((2.0 * overlap + smooth) / (areas + smooth)).mean()
+    return loss.astype(logits.dtype)
 
 
 def _labels(op: str, scores: Tensor, target: Any, ignore_index: int) -> tuple[Array, Array]:
@@ -143,10 +147,11 @@ def _reduced(
 ) -> Tensor:
     """Weigh the pixels' losses (N, M) by their classes, and add them up."""
     check_reduction(op, reduction)
+    losses = elementwise.where(counts, losses, 0.0)
     weights = counts.astype(losses.dtype)
     if weight is not None:
-        weights = weights * as_tensor(weight).data.astype(losses.dtype)[labels]
-    losses = losses * weights
+        each = as_tensor(weight).data.astype(losses.dtype)[labels]
+        losses, weights = losses * each, weights * each
     if reduction == "none":
         return losses.reshape(as_tensor(target).shape)
     total = losses.sum()

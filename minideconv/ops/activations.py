@@ -20,6 +20,7 @@ import operator
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated
+from minideconv.backend.masks import selected
 from minideconv.backend.sums import sum_type
 
 __all__ = [
@@ -75,11 +76,9 @@ def relu_backward(dy: Array, y: Array) -> Array:
 
     Notes
     -----
-    At x = 0, where relu has no derivative, the gradient is 0, as in PyTorch. Multiplying by the
-    mask is several times faster than selecting with it; an infinite `dy` at a blocked element gives
-    NaN.
+    At x = 0, where relu has no derivative, the gradient is 0, as in PyTorch.
     """
-    return dy * (y > 0)
+    return selected(dy, y > 0)
 
 
 def softmax(x: Array, dim: int) -> Array:

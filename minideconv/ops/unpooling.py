@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from minideconv.backend import Array, device_of, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
+from minideconv.backend.masks import bits, selected
 from minideconv.ops.geometry import Pair, Window
 from minideconv.ops.pool_window import check_images
 from minideconv.ops.switch_numbers import plane_starts
@@ -84,7 +85,7 @@ def max_unpool2d(x: Array, switches: Switches, duplicates: Duplicates = "assign"
     """
     check_values("max_unpool2d", "x", x, switches)
     winners = _winners("max_unpool2d", switches, duplicates)
-    return scatter_add(x if winners is None else _select(winners, x), switches)
+    return scatter_add(x if winners is None else selected(x, winners), switches)
 
 
 @device_guard
@@ -103,7 +104,7 @@ def max_unpool2d_backward(
     check_planes("max_unpool2d_backward", "dy", dy, switches)
     winners = _winners("max_unpool2d_backward", switches, duplicates)
     dx = gather(dy, switches)
-    return dx if winners is None else _select(winners, dx)
+    return dx if winners is None else selected(dx, winners)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def gather_taps(planes: Array, taps: Array, window: Window) -> Array:
     y: Array = get_xp(planes).zeros_like(planes, shape=taps.shape)
     for tap, outputs, pixels_under_tap in window.taps():
         chosen = taps[:, :, *outputs] == tap  # (N, C, H', W'), for every window true at one tap
-        _bits(y[:, :, *outputs])[...] |= _bits(planes[:, :, *pixels_under_tap]) * chosen
+        bits(y[:, :, *outputs])[...] |= bits(planes[:, :, *pixels_under_tap]) * chosen
     return y
 
 
@@ -148,23 +149,10 @@ def scatter_taps(values: Array, taps: Array, window: Window) -> Array:
         chosen = taps[:, :, *outputs] == tap
         target = planes[:, :, *pixels]
         if overlaps:
-            target += _select(chosen, values[:, :, *outputs])
+            target += selected(values[:, :, *outputs], chosen)
         else:  # no other window writes these pixels
-            xp.multiply(_bits(values[:, :, *outputs]), chosen, out=_bits(target))
+            xp.multiply(bits(values[:, :, *outputs]), chosen, out=bits(target))
     return planes
-
-
-def _bits(array: Array) -> Array:
-    """View floating-point numbers as integers of the same size."""
-    return array.view(f"i{array.dtype.itemsize}")
-
-
-def _select(mask: Array, values: Array) -> Array:
-    """Return ``where(mask, values, 0)``, six times as fast on NumPy.
-
-    The bit patterns are multiplied by 0 or 1, so an inf or NaN not selected leaves no trace.
-    """
-    return (_bits(values) * mask).view(values.dtype)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -236,7 +224,7 @@ def scatter_indices(values: Array, indices: Array, plane: Pair) -> Array:
         same = pixels[step:] == pixels[:-step]
         if not same.any():
             break
-        totals[step:] += _select(same, totals[:-step])
+        totals[step:] += selected(totals[:-step], same)
         step *= 2
     planes: Array = get_xp(values).zeros_like(values, shape=(*values.shape[:2], *plane))
     flat = get_xp(values).zeros(planes.size, dtype=values.dtype)

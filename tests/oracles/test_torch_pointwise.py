@@ -10,7 +10,7 @@ import math
 from functools import partial
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minideconv import Tensor
@@ -117,13 +117,22 @@ def test_pad(torch, case, value, seed):
     )
 
 
+def rounded_up(size, factor):
+    """Whether a position lies so close below a pixel's centre that float32 makes it that."""
+    position = (np.arange(int(size * factor)) + 0.5) / factor - 0.5
+    below = np.ceil(position) - position
+    return bool(((below > 1e-11) & (below < 1e-5)).any())
+
+
 @st.composite
 def resizings(draw):
     """(shape, options) with at most 128 pixels of height and width together.
 
     Larger "nearest" outputs come from another kernel of PyTorch's (2.13), which takes a factor
     such as 2.01 literally and rounds in float64 for float64, while its backward does neither:
-    there the two are no longer adjoint. We follow the kernel of small outputs everywhere.
+    there the two are no longer adjoint. We follow the kernel of small outputs everywhere. Nor are
+    there positions that float32 rounds up to a pixel's centre: PyTorch's bilinear kernel takes the
+    whole pixel there, in float64 too (2.13), which is off by as much as that rounding, 1e-6.
     """
     size = [draw(st.integers(1, 40)), draw(st.integers(1, 40))]
     mode = draw(st.sampled_from(["nearest", "bilinear"]))
@@ -134,7 +143,9 @@ def resizings(draw):
         near = [draw(st.sampled_from([0.3, 1.0, 1.5, 2.0])) for _ in size]
         more = [draw(st.floats(0, 1 / n) | st.floats(0, 1)) for n in size]
         factors = [max(a + b, 1.01 / n) for n, a, b in zip(size, near, more, strict=True)]
-        options["scale_factor"] = tuple(min(f, 64 / n) for n, f in zip(size, factors, strict=True))
+        factors = [min(f, 64 / n) for n, f in zip(size, factors, strict=True)]
+        assume(mode == "nearest" or not any(map(rounded_up, size, factors)))
+        options["scale_factor"] = tuple(factors)
     return (draw(st.integers(1, 2)), draw(st.integers(1, 3)), *size), options
 
 

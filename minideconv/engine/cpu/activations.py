@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.backend import memory_order
+from minideconv.backend.masks import bits
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.memory import empty
 from minideconv.ops.activations import relu, relu_backward
@@ -52,7 +53,7 @@ def positive_part_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray | None:
     above, output, below = (_flat(each, axes) for each in (dy, y, dx))
 
     def compute(part: slice) -> None:
-        np.multiply(above[part], output[part] > 0, out=below[part])
+        np.multiply(bits(above[part]), output[part] > 0, out=bits(below[part]))  # `selected`
 
     map_ordered(compute, _parts(y.size))
     return dx
