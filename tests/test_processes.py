@@ -152,3 +152,31 @@ if __name__ == "__main__":
         [sys.executable, str(script)], capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@needs_fork
+def test_a_fork_waits_for_a_thread_that_compiles():
+    """The lock of numba's compiler would stay locked in the new process for good."""
+    pytest.importorskip("numba", reason="numba is not installed (extra fast)")
+    run(
+        """
+from numba.core.compiler_lock import global_compiler_lock
+import minideconv.engine.cpu.compiled.kernel
+
+held = threading.Event()
+
+def compile():
+    with global_compiler_lock:
+        held.set()
+        time.sleep(0.5)
+
+thread = threading.Thread(target=compile)
+thread.start()
+held.wait(60)
+child = os.fork()
+if not child:
+    os._exit(0 if global_compiler_lock._lock.acquire(timeout=20) else 1)
+assert os.waitpid(child, 0)[1] == 0, "the new process cannot compile"
+thread.join()
+"""
+    )

@@ -208,11 +208,16 @@ def numbers_among(a: Any, b: Any) -> dict[str, float]:
 
 def _constant(name: str, value: Any) -> Any:
     """Return an operand that is no Tensor as a Python number, which takes any type, or an array."""
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
         return value.item()
     if isinstance(value, _NUMBERS):
         return value
     if hasattr(value, "__array_function__"):
+        if value.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{name}: cannot combine a Tensor with an array of dtype {value.dtype}; it must be"
+                " one of floats, integers or booleans"
+            )
         return to_default_device(value)
     if isinstance(value, (list, tuple)):
         return Tensor(value).data

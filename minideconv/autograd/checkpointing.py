@@ -25,6 +25,7 @@ from minideconv.autograd.record import record
 from minideconv.autograd.tape import gradients_of
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array
+from minideconv.backend.dispatch import keep_choices
 
 __all__ = ["checkpoint"]
 
@@ -115,6 +116,10 @@ def _on_tape(
     grads: dict[int, Array] = {}  # that have arrived, by the number of the result
     nothing = np.empty(0, np.float32)
 
+    # An array may be changed by the program before it is needed again.
+    inputs = [item.copy() if isinstance(item, np.ndarray) else item for item in inputs]
+
+    @keep_choices
     def call_again(_: Array, needs: tuple[bool, ...], *saved: Array) -> tuple[Array | None, ...]:
         """Call the function again, with a tape, and walk back over that."""
         arrived = dict(sorted(grads.items()))

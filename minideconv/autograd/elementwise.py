@@ -59,14 +59,14 @@ div = binary(
 )
 floordiv = binary(
     "floordiv: a / b rounded down (its slope is 0)",
-    lambda xp, a, b: a // b,
+    lambda xp, a, b: _whole("floordiv", xp, a, b),
     lambda xp, g, a, b, y: xp.zeros_like(g),
     lambda xp, g, a, b, y: xp.zeros_like(g),
     keep=("y", "y"),
 )
 mod = binary(
     "mod: a - b * floor(a / b), which has the sign of b",
-    lambda xp, a, b: a % b,
+    lambda xp, a, b: _whole("mod", xp, a, b),
     lambda xp, g, *_: g,
     lambda xp, g, a, b, y: -g * (a // b),
     keep=("", "ab"),
@@ -153,6 +153,15 @@ def _quotient(a: Any, b: Any) -> Any:
     if y.dtype is not FLOAT and "f" not in (_kind(a), _kind(b)):
         return y.astype(FLOAT)
     return y
+
+
+def _whole(name: str, xp: Any, a: Any, b: Any) -> Any:
+    """Return a // b or a % b; of integers by 0, which NumPy says is 0, there is none."""
+    if _kind(b) != "f" and _kind(a) != "f" and bool(xp.any(xp.asarray(b) == 0)):
+        raise ZeroDivisionError(
+            f"{name}: integers cannot be divided by 0; use floats, as x.float()"
+        )
+    return a // b if name == "floordiv" else a % b
 
 
 def _kind(a: Any) -> str:

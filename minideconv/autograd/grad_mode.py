@@ -6,7 +6,6 @@ Both switches belong to the running context (`contextvars`): a thread, or a task
 
 from __future__ import annotations
 
-import inspect
 import linecache
 import os
 import sys
@@ -14,14 +13,23 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.choice import refuse_unfinished
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Block(NamedTuple):
+    """A block that has not ended: what it set, and what that was before."""
+
+    key: object
+    attribute: str
+    before: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class Modes:
     """Collects the tensors that would have been recorded as inputs that require gradients."""
     calls: list[Any] | None = None
     """Collects what `tracing` keeps of every operation."""
+    blocks: tuple[_Block, ...] = ()
+    """The blocks of `no_grad` and `detect_anomaly` that have not ended, in order."""
 
 
 _START = Modes()
@@ -71,28 +81,45 @@ def is_grad_enabled() -> bool:
 
 
 class _Switch(ContextDecorator):
-    """Sets one attribute of `mode` inside a ``with`` block or a decorated function."""
+    """Sets one attribute of `mode` inside a ``with`` block or a decorated function.
+
+    Blocks may end in any order, as those of generators do that take turns.
+    """
 
     _attribute: str
     _inside: bool
 
+    def __init__(self) -> None:
+        self._entered: list[_Block] = []  # several, if the same block is entered inside itself
+
     def __enter__(self) -> None:
-        self._before = getattr(mode, self._attribute)
-        setattr(mode, self._attribute, self._inside)
+        now = _modes.get()
+        block = _Block(object(), self._attribute, getattr(now, self._attribute))
+        self._entered.append(block)
+        changed: Any = {self._attribute: self._inside, "blocks": (*now.blocks, block)}
+        _modes.set(replace(now, **changed))
 
     def __exit__(self, *error: object) -> None:
-        setattr(mode, self._attribute, self._before)
+        mine, now = self._entered.pop().key, _modes.get()
+        blocks = list(now.blocks)
+        place = next((i for i, block in enumerate(blocks) if block.key is mine), None)
+        if place is None:  # it was entered in another context, which has it still
+            return
+        ended = blocks.pop(place)
+        for i in range(place, len(blocks)):
+            if blocks[i].attribute == self._attribute:  # that one goes on, and will end behind us
+                blocks[i] = blocks[i]._replace(before=ended.before)
+                _modes.set(replace(now, blocks=tuple(blocks)))
+                return
+        changed: Any = {self._attribute: ended.before, "blocks": tuple(blocks)}
+        _modes.set(replace(now, **changed))
 
     def _recreate_cm(self) -> _Switch:
         return type(self)()  # a fresh block for each call, so that calls may nest
 
     def __call__(self, function: Function) -> Function:
         """Decorate `function` so that each call of it runs inside the block."""
-        if inspect.isgeneratorfunction(function):
-            raise TypeError(
-                f"{type(self).__name__}: cannot decorate the generator function "
-                f"{function.__name__}; write the with block inside it"
-            )
+        refuse_unfinished(type(self).__name__, function)
         return super().__call__(function)
 
 

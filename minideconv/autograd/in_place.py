@@ -17,7 +17,7 @@ from minideconv import random
 from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.methods import Operand, read_array
 from minideconv.autograd.tensor import Tensor
-from minideconv.backend import get_xp, to_default_device, to_device
+from minideconv.backend import get_xp, has_repeats, to_default_device, to_device
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["METHODS", "new_value", "unfit"]
@@ -33,6 +33,11 @@ def new_value(name: str, x: Tensor, value: Any) -> Any:
         )
     if get_xp(x.data) is np and not x.data.flags.writeable:
         raise ValueError(f"{name}: this tensor is read-only; change a copy of it")
+    if has_repeats(x.data):
+        raise ValueError(
+            f"{name}: several numbers of this tensor, of shape {x.shape}, are one in memory; change"
+            " a copy of it"
+        )
     if isinstance(value, Tensor):
         return value.data
     if isinstance(value, bool | int | float):  # these take any type

@@ -173,8 +173,12 @@ class Operators:
         return shapes.to(cast("Tensor", self), "gpu")
 
     def contiguous(self) -> Any:
-        """Return this tensor: every operation takes any strides."""
-        return self
+        """Return this tensor if its rows lie one behind another in memory, else a copy.
+
+        No operation here needs it; as in PyTorch the copy is no view of this tensor.
+        """
+        tensor = cast("Tensor", self)
+        return tensor if tensor.data.flags.c_contiguous else shapes.copied(tensor)
 
     def t(self) -> Any:
         """Return a matrix transposed, a vector as it is."""

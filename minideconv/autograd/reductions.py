@@ -45,6 +45,8 @@ def sum(
     """Return the sum over `axis` (all axes if None); `dim` and `keepdim` are PyTorch's names."""
     x, axes, keepdims = reduced("sum", x, axis, keepdims, dim, keepdim)
     shape, data = x.shape, x.data
+    if data.dtype.kind == "u":  # NumPy's sum would be unsigned too, and one less 1 of it may wrap
+        data = data.astype(np.int64)
     y = sum_over(data, axes, keepdims)
     if y.dtype is not data.dtype and data.dtype.kind == "f":
         y = y.astype(data.dtype)

@@ -167,6 +167,12 @@ def _same(g: Any, needs: Sequence[bool]) -> tuple[Any]:
     return (g,)
 
 
+@device_guard
+def copied(x: Tensor) -> Tensor:
+    """Return a copy in row-major order, through which gradients flow."""
+    return record("clone", x.data.copy(order="C"), (x,), _same, (), {}, False, _same)
+
+
 def to(x: Tensor, device: Device | str) -> Tensor:
     """Return `x` on `device`, itself if it is there already; gradients flow back to where it is."""
     source = x.device
@@ -305,7 +311,7 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0, *, dim: int | None = 
             for need, start, stop in zip(needs, ends[:-1], ends[1:], strict=True)
         )
 
-    y = get_xp(parts[0].data).concatenate([part.data for part in parts], axis)
+    y = get_xp(parts[0].data).concatenate(_of_one_type(parts), axis)
     return record("concatenate", y, parts, backward, (), {"axis": axis}, False, backward)
 
 
@@ -321,8 +327,18 @@ def stack(tensors: Sequence[Operand], axis: int = 0, *, dim: int | None = None) 
     def backward(g: Any, needs: Sequence[bool]) -> tuple[Any, ...]:
         return tuple(g[(*before, i)] if need else None for i, need in enumerate(needs))
 
-    y = get_xp(parts[0].data).stack([part.data for part in parts], axis)
+    y = get_xp(parts[0].data).stack(_of_one_type(parts), axis)
     return record("stack", y, parts, backward, (), {"axis": axis}, False, backward)
+
+
+def _of_one_type(parts: list[Tensor]) -> list[Array]:
+    """Return the arrays, integers in the type of the floats if there are any, as in operators."""
+    arrays = [part.data for part in parts]
+    floats = {array.dtype for array in arrays if array.dtype.kind == "f"}
+    if not floats or len(floats) == 1 == len({array.dtype for array in arrays}):
+        return arrays
+    kind = np.result_type(*floats)
+    return [array.astype(kind, copy=False) for array in arrays]
 
 
 def _parts(name: str, tensors: Sequence[Operand]) -> list[Tensor]:

@@ -38,9 +38,20 @@ def std(
     unbiased: bool | None = None,
     correction: int | None = None,
 ) -> Tensor:
-    """Return the standard deviation over `axis`: the square root of `var`, with its arguments."""
+    """Return the standard deviation over `axis`: the square root of `var`, with its arguments.
+
+    Of equal values it is 0, and its gradient is taken as 0.
+    """
     names: Any = {"dim": dim, "keepdim": keepdim, "unbiased": unbiased, "correction": correction}
-    return elementwise.sqrt(var(x, axis, keepdims, ddof, **names))
+    x = as_tensor(x)
+    kind = x.dtype
+    if kind.char == "e":  # of which the squares may be none
+        x = x.astype(np.float32)
+    variance = var(x, axis, keepdims, ddof, **names)
+    spread = variance.data != 0
+    root = elementwise.sqrt(elementwise.where(spread, variance, 1.0))
+    y = elementwise.where(spread, root, 0.0)
+    return y.astype(kind) if kind.char == "e" else y
 
 
 @device_guard
@@ -122,24 +133,26 @@ def prod(
     shape = x.shape
     others = tuple(i for i in range(x.ndim) if i not in axes)
     order = (*others, *axes)
+    count, wide = math.prod(shape[i] for i in axes), _wide(x.data)
 
     def backward(g: Array, needs: Any, x_data: Array) -> tuple[Array]:
         xp = get_xp(g)
         kept = [shape[i] for i in others]
-        factors = x_data.transpose(order).reshape(*kept, -1)
+        factors = x_data.transpose(order).reshape(*kept, count).astype(wide, copy=False)
         one = xp.ones_like(factors[..., :1])
         # Divisions would fail at 0: what is in front of a factor, times what is behind it.
         before = xp.concatenate([one, factors[..., :-1]], -1).cumprod(-1)
         behind = xp.concatenate([one, factors[..., :0:-1]], -1).cumprod(-1)[..., ::-1]
-        dx = g.reshape(*kept, 1) * (before * behind)
+        dx = (g.reshape(*kept, 1) * (before * behind)).astype(x_data.dtype, copy=False)
         back = [order.index(i) for i in range(len(shape))]
         return (dx.reshape([shape[i] for i in order]).transpose(back),)
 
     def differentiable(g: Tensor, needs: Any, x: Tensor) -> tuple[Tensor]:
         """Multiply one factor after the other."""
         kept = [shape[i] for i in others]
-        factors = permute(x, order).reshape(*kept, -1)
-        count = factors.shape[-1]
+        factors = permute(x, order).reshape(*kept, count)
+        if not count:
+            return (x * 0.0,)
         one = wrap(get_xp(x.data).ones(kept, x.dtype))
         before, behind = [one], [one]
         for i in range(count - 1):
@@ -150,7 +163,9 @@ def prod(
         back = [order.index(i) for i in range(len(shape))]
         return (permute(dx.reshape([shape[i] for i in order]), back),)
 
-    y = x.data.prod(axis=axes, keepdims=keepdims)
+    y = x.data.prod(axis=axes, dtype=wide, keepdims=keepdims)
+    if x.dtype.kind == "f":
+        y = y.astype(x.dtype, copy=False)
     options = {"axis": axes, "keepdims": keepdims}
     return record("prod", y, (x,), backward, (x,), options, True, differentiable)
 
@@ -184,7 +199,10 @@ def cumsum(x: Operand, axis: int | None = None, *, dim: int | None = None) -> Te
 
 
 def _wide(x: Array) -> Any:
-    return np.float32 if x.dtype.char == "e" else None
+    """Return the type to compute in: float32 for float16, and int64, also for unsigned integers."""
+    if x.dtype.kind == "f":
+        return np.float32 if x.dtype.char == "e" else x.dtype
+    return np.int64
 
 
 def _place(name: str) -> Any:

@@ -34,6 +34,7 @@ __all__ = [
     "get_default_device",
     "get_xp",
     "gpu_problem",
+    "has_repeats",
     "memory_order",
     "nccl",
     "saved_array",
@@ -147,12 +148,24 @@ def device_of(array: Any) -> Device:
     return Device("gpu", int(array.device.id))
 
 
+def has_repeats(array: Array) -> bool:
+    """Return whether an axis walks over the same number again and again: a stride of 0."""
+    if array.flags.forc:
+        return False
+    return any(step == 0 < n - 1 for step, n in zip(array.strides, array.shape, strict=True))
+
+
 def check_writable(op: str, arrays: Iterable[tuple[str, Array]]) -> None:
     """Raise ValueError if one of the named arrays, which `op` is about to change, is read-only.
 
     Call it before anything is changed. CuPy has no read-only arrays.
     """
     for name, array in arrays:
+        if has_repeats(array):
+            raise ValueError(
+                f"{op}: several numbers of {name}, of shape {array.shape}, are one in memory, and"
+                " would be changed in place; use a copy of it"
+            )
         if get_xp(array) is np and not array.flags.writeable:
             raise ValueError(
                 f"{op}: {name} of shape {array.shape} is read-only, as a file mapped for reading"

@@ -9,21 +9,20 @@ asyncio that take turns in one thread do not meet either.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ContextDecorator, nullcontext
 from contextvars import ContextVar
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from minideconv.errors import UsageError
 
-__all__ = ["Choice", "ContextValue", "choices"]
+__all__ = ["Block", "Choice", "ContextValue", "choices", "refuse_unfinished"]
 
 Value = TypeVar("Value")
-
-_FOLLOWS = object()
-"""The value of a context that has not chosen: it follows the program."""
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class ContextValue(Generic[Value]):
@@ -38,35 +37,74 @@ class ContextValue(Generic[Value]):
     """
 
     def __init__(self, name: str, value: Value) -> None:
-        self._own: ContextVar[Value] = ContextVar(name, default=_FOLLOWS)  # type: ignore[arg-type]  # no value of Value's can mean "none"
+        # What this thread and blocks have chosen, of which the last holds; each with who chose.
+        self._own: ContextVar[tuple[tuple[object, Value], ...]] = ContextVar(name, default=())
         self._program = value
 
     def get(self) -> Value:
         """Return the value that holds here."""
         own = self._own.get()
-        return self._program if own is _FOLLOWS else own
+        return own[-1][1] if own else self._program
 
     def set(self, value: Value) -> None:
         """Let `value` hold from now on: for the program, this thread or this block."""
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and self._own.get() is _FOLLOWS:
+        own = self._own.get()
+        if own:
+            self._own.set((*own[:-1], (own[-1][0], value)))
+        elif threading.current_thread() is threading.main_thread():
             self._program = value
         else:
-            self._own.set(value)
+            self._own.set(((None, value),))
 
     def begin(self, value: Value) -> None:
         """Let `value` hold wherever nothing else has been chosen."""
         self._program = value
 
-    @contextmanager
-    def using(self, value: Value) -> Iterator[None]:
-        """Let `value` hold inside a ``with`` block."""
-        before = self._own.get()
-        self._own.set(value)
-        try:
-            yield
-        finally:
-            self._own.set(before)
+    def using(self, value: Value) -> Block:
+        """Return a block in which `value` holds."""
+        return Block(self._own, value)
+
+
+class Block(ContextDecorator):
+    """A ``with`` block, or a decorated function, in which a value holds.
+
+    Blocks may end in any order, as those of generators do that take turns: each takes back its own
+    value only. So the same object can be used again, also inside itself.
+    """
+
+    def __init__(self, own: ContextVar[Any], value: Any) -> None:
+        self._own, self._value = own, value
+        self._entered: list[object] = []
+
+    def __enter__(self) -> None:
+        self._entered.append(object())
+        self._own.set((*self._own.get(), (self._entered[-1], self._value)))
+
+    def __exit__(self, *error: object) -> None:
+        mine = self._entered.pop()
+        self._own.set(tuple(each for each in self._own.get() if each[0] is not mine))
+
+    def _recreate_cm(self) -> Block:
+        return Block(self._own, self._value)  # for each call, since threads may call it at once
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate `function` so that each call of it runs inside the block."""
+        refuse_unfinished("a block", function)
+        return super().__call__(function)
+
+
+def refuse_unfinished(what: str, function: Callable[..., Any]) -> None:
+    """Raise TypeError for a function that goes on after its call has ended."""
+    for kind, test in (
+        ("generator", inspect.isgeneratorfunction),
+        ("async", inspect.iscoroutinefunction),
+        ("async", inspect.isasyncgenfunction),
+    ):
+        if test(function):
+            raise TypeError(
+                f"{what}: cannot decorate the {kind} function {function.__name__}; write the with "
+                "block inside it"
+            )
 
 
 choices: list[Choice] = []
@@ -103,7 +141,7 @@ class Choice(ContextValue[str]):
     def get(self) -> str:
         """Return the name in use."""
         own = self._own.get()  # as `ContextValue.get`: every operation asks for this
-        return (self._program if own is _FOLLOWS else own) or self._read()
+        return (own[-1][1] if own else self._program) or self._read()
 
     def _read(self) -> str:
         self.begin(self.check(os.environ.get(self.variable) or self.default, self.variable))

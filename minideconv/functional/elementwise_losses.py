@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, TypeAlias
 
-from minideconv.autograd import Tensor
+import numpy as np
+
+from minideconv.autograd import Tensor, elementwise
 from minideconv.autograd.broadcasting import as_tensor, constant
 from minideconv.functional.arguments import no_tensor, widened
 from minideconv.functional.nonlinear import softplus
@@ -60,8 +62,7 @@ def binary_cross_entropy(
             "binary_cross_entropy_with_logits"
         )
     kind, input, target = input.dtype, widened(input), widened(target)
-    least = math.exp(-100)  # which float16 does not have
-    yes, no = input.clip(least).log(), (1.0 - input).clip(least).log()
+    yes, no = _log(input), _log(1.0 - input)
     losses = _weighted(-(target * yes + (1.0 - target) * no), weight)
     return _reduced(losses, reduction).astype(kind)
 
@@ -85,6 +86,13 @@ def binary_cross_entropy_with_logits(
     positive = target if pos_weight is None else target * constant(pos_weight)
     losses = positive * softplus(-input) + (1.0 - target) * softplus(input)
     return _reduced(_weighted(losses, weight), reduction)
+
+
+def _log(p: Tensor) -> Tensor:
+    """Return log(p), and -100 without a slope where that is less, or 1 / p may be too large."""
+    least = max(math.exp(-100), float(np.finfo(p.dtype).tiny))
+    small = p.data < least
+    return elementwise.where(small, -100.0, elementwise.where(small, 1.0, p).log())
 
 
 def check_reduction(op: str, reduction: str) -> None:

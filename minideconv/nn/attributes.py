@@ -58,10 +58,29 @@ def no_such(
     )
 
 
+def _set_data(parameter: Any, value: Any) -> None:
+    """Let a parameter have other numbers: ``layer.weight.data = value``, an array or a Tensor."""
+    if isinstance(value, Tensor):
+        value = value.data
+    if not (isinstance(value, np.ndarray) or get_xp(value) is not np):
+        raise TypeError(
+            f"Parameter: data is a {type(value).__name__}; it must be an array or a Tensor"
+        )
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"Parameter: data has dtype {value.dtype}; it must be one of numbers")
+    _slot.__set__(parameter, value)
+
+
+_slot: Any = Tensor.data  # the descriptor
+
+
 class Parameter(Tensor):
     """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``."""
 
     __slots__ = ()
+
+    # Read at every operation, so by what reads the slot itself, and not by a function of Python's.
+    data = property(_slot.__get__, _set_data, doc="The plain array; a Tensor may be assigned.")
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad=requires_grad)

@@ -6,12 +6,10 @@ them, another module in the place of one, or inside ``no_fusion()`` each is call
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from minideconv.autograd import Tensor
+from minideconv.backend.choice import Block, ContextValue
 from minideconv.nn.batch_norm import BatchNorm2d, SyncBatchNorm2d
 from minideconv.nn.layers import MaxPool2d, ReLU
 from minideconv.nn.module import Module
@@ -19,22 +17,16 @@ from minideconv.nn.module import Module
 __all__ = ["fusible", "no_fusion", "norm_relu_pool"]
 
 
-_fusing = ContextVar("minideconv's fusion", default=True)
+_fusing = ContextValue("minideconv's fusion", True)
 
 
-@contextmanager
-def no_fusion() -> Iterator[None]:
+def no_fusion() -> Block:
     """Call every module by itself inside this block, or inside the function it decorates.
 
     The tape then has an operation for each module: for exporting a network, or explaining it.
     Results are the same up to rounding.
     """
-    before = _fusing.get()
-    _fusing.set(False)
-    try:
-        yield
-    finally:
-        _fusing.set(before)
+    return _fusing.using(False)
 
 
 def fusible(module: Module, *kinds: type[Module]) -> bool:

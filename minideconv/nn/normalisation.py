@@ -67,6 +67,13 @@ class InstanceNorm2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x`."""
+        if isinstance(x, Tensor) and x.ndim == 3:  # one image (C, H, W)
+            return self.forward(x.unsqueeze(0)).squeeze(0)
+        if isinstance(x, Tensor) and (x.ndim != 4 or x.shape[1] != self.num_features):
+            raise ValueError(
+                f"InstanceNorm2d: x has shape {x.shape}; it must be (N, {self.num_features}, H, W)"
+                f" or ({self.num_features}, H, W)"
+            )
         return F.instance_norm(x, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

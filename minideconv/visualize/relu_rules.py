@@ -25,6 +25,7 @@ from functools import partial
 
 from minideconv.autograd import Node, Tensor, graph
 from minideconv.backend import Array
+from minideconv.backend.masks import selected
 from minideconv.errors import UsageError
 
 __all__ = ["RELU_RULES", "ReLURule", "relu_rule"]
@@ -33,9 +34,9 @@ ReLURule = Callable[[Array, Array], Array]
 """``rule(R, y)``: the signal that goes on, from the one that arrives and the ReLU's output."""
 
 RELU_RULES: dict[str, ReLURule] = {
-    "gradient": lambda signal, y: signal * (y > 0),
-    "deconvnet": lambda signal, y: signal * (signal > 0),
-    "guided": lambda signal, y: signal * ((signal > 0) & (y > 0)),
+    "gradient": lambda signal, y: selected(signal, y > 0),
+    "deconvnet": lambda signal, y: selected(signal, signal > 0),
+    "guided": lambda signal, y: selected(signal, (signal > 0) & (y > 0)),
 }
 """The rules by name."""
 
@@ -71,7 +72,7 @@ def relu_rule(output: Tensor, rule: str) -> Iterator[None]:
     >>> with relu_rule(y, "deconvnet"):
     ...     y.backward(Tensor([5.0, 5.0, -5.0]))
     >>> x.grad
-    Tensor([ 5.,  5., -0.])
+    Tensor([5., 5., 0.])
     """
     if rule not in RELU_RULES:
         raise UsageError(f"relu_rule: rule is {rule!r}; it must be one of {', '.join(RELU_RULES)}")

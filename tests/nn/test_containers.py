@@ -28,7 +28,7 @@ def test_sequential_takes_names(kind):
     assert list(net.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
     assert net.first is net[0]
     x = Tensor(np.ones((1, 2), np.float32))
-    np.testing.assert_array_equal(net(x).data, net.last(net.relu(net.first(x))).data)
+    np.testing.assert_array_equal(net(x).numpy(), net.last(net.relu(net.first(x))).numpy())
     net.append(ReLU())
     assert [name for name, _ in net.named_children()] == ["first", "relu", "last", "3"]
 

@@ -14,14 +14,12 @@ replayed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
 
 from minideconv.backend import Array, Device, device_of, get_xp, to_cpu
+from minideconv.backend.choice import Block, ContextValue
 from minideconv.backend.dispatch import on_device_of
 from minideconv.ops.cross_entropy_checks import check_class_weights, check_labels, wrong_labels
 
@@ -40,18 +38,12 @@ class LabelCheck(NamedTuple):
 
 
 _tables: dict[tuple[Device, LabelCheck], Array] = {}
-_deferring = ContextVar("minideconv's deferred checks", default=False)
+_deferring = ContextValue("minideconv's deferred checks", False)
 
 
-@contextmanager
-def deferred() -> Iterator[None]:
+def deferred() -> Block:
     """Count wrong labels inside a ``with`` block; `raise_deferred` raises the error."""
-    before = _deferring.get()
-    _deferring.set(True)
-    try:
-        yield
-    finally:
-        _deferring.set(before)
+    return _deferring.using(True)
 
 
 def table(like: Array, check: LabelCheck) -> Array:

@@ -20,11 +20,15 @@ from typing import Any
 
 import numpy as np
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
+from minideconv.backend.parallel import hold_at_fork
 from minideconv.engine.cpu.memory import empty
 
 __all__ = ["Kernel", "kernel"]
+
+hold_at_fork(global_compiler_lock)  # a thread may be compiling; the new process would wait for it
 
 
 class Kernel(CPUDispatcher):

@@ -1,0 +1,297 @@
+"""What a mask blocks leaves no trace: gradients that are infinite, values that are NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minideconv as md
+from minideconv import Tensor, nn
+from minideconv import functional as F
+from minideconv.autograd import checkpoint, elementwise
+from minideconv.backend import get_xp, to_default_device
+from minideconv.backend.masks import selected
+from minideconv.testing import values
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_selected_is_where(dtype):
+    x = to_default_device(np.array([1.5, np.inf, -np.inf, np.nan, -0.0, 3.0], dtype))
+    mask = to_default_device(np.array([True, False, True, False, True, False]))
+    xp = get_xp(x)
+    want = xp.where(mask, x, xp.zeros_like(x))
+    xp.testing.assert_array_equal(selected(x, mask), want)
+    xp.testing.assert_array_equal(xp.signbit(selected(x, mask)), xp.signbit(want))
+    wide = xp.broadcast_to(x, (2, 6))[:, ::-2]
+    xp.testing.assert_array_equal(selected(wide, mask[::-2]), xp.where(mask[::-2], wide, 0))
+
+
+BLOCKED = {
+    "relu": F.relu,
+    "clip": lambda x: x.clip(0.0),
+    "clip to limits": lambda x: x.clip(0.0, 9.0),
+    "maximum": lambda x: elementwise.maximum(x, 0.0),
+    "minimum": lambda x: -elementwise.minimum(-x, 0.0),
+    "where": lambda x: elementwise.where(x > 0, x, 0.0),
+    "masked_fill": lambda x: x.masked_fill(x <= 0, 0.0),
+    "max of two": lambda x: md.stack([x, x.detach() * 0.0]).max(0),
+    "max with indices": lambda x: md.stack([x, x.detach() * 0.0]).max(dim=0)[0],
+    "min of two": lambda x: -md.stack([-x, x.detach() * 0.0]).min(0),
+}
+
+
+@pytest.mark.parametrize("size", [3, 100_000], ids=["few", "many"])
+@pytest.mark.parametrize("create_graph", [False, True], ids=["once", "with a graph"])
+@pytest.mark.parametrize("name", BLOCKED)
+def test_a_blocked_infinite_gradient_is_no_nan(name, create_graph, size):
+    """The root of 0 has an infinite slope, which meets a gradient of 0 at the blocked elements."""
+    data = np.full(size, 4.0, np.float32)
+    data[::2] = -1e-6
+    x = Tensor(data, requires_grad=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        (slope,) = md.grad(BLOCKED[name](x).sqrt().sum(), x, create_graph=create_graph)
+    want = np.full(size, 0.25, np.float32)
+    want[::2] = 0
+    np.testing.assert_array_equal(slope.numpy(), want)
+
+
+@pytest.mark.parametrize("size", [(1, 2, 3, 3), (2, 8, 128, 128)])
+def test_relu_in_a_network(size):
+    x = Tensor(values(size, 0, "normal", np.float32), requires_grad=True)
+    with np.errstate(divide="ignore"):
+        F.relu(x).sqrt().sum().backward()
+    assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_conditions_that_are_numbers():
+    a = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    mask = np.array([255, 0, 7], np.uint8)
+    y = md.where(mask, a, 0.5)
+    np.testing.assert_array_equal(y.numpy(), [1, 0.5, 3])
+    y.sum().backward()
+    np.testing.assert_array_equal(a.grad.numpy(), [1, 0, 1])
+    for wrong in (np.array([1, 0, 1]), np.array([1.0, 0.0, 1.0])):
+        with pytest.raises(TypeError, match=rf"^where: condition has dtype {wrong.dtype}; it must"):
+            md.where(wrong, a, 0.0)
+
+
+@pytest.mark.cpu  # the arrays are NumPy's
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x, a: md.where(a > 0.5, x, 0.0),
+        lambda x, a: x.masked_fill(a > 0.5, 0.0),
+        lambda x, a: F.binary_cross_entropy(x.sigmoid(), a),
+        lambda x, a: F.binary_cross_entropy(x.sigmoid(), np.ones(4, np.float32), a),
+        lambda x, a: F.binary_cross_entropy_with_logits(x, a),
+        lambda x, a: F.binary_cross_entropy_with_logits(x, np.ones(4, np.float32), a),
+        lambda x, a: F.binary_cross_entropy_with_logits(x, np.ones(4, np.float32), None, "mean", a),
+        lambda x, a: F.mse_loss(x, a),
+        lambda x, a: F.l1_loss(x, a),
+        lambda x, a: F.cross_entropy(x.reshape(2, 2), a.reshape(2, 2)),
+        lambda x, a: F.cross_entropy(x.reshape(2, 2), np.array([0, 1]), a[:2]),
+        lambda x, a: F.nll_loss(x.reshape(2, 2), np.array([0, 1]), a[:2]),
+        lambda x, a: F.focal_loss(x.reshape(2, 2), np.array([0, 1]), 2.0, a[:2]),
+        lambda x, a: x * a,
+        lambda x, a: x / a,
+        lambda x, a: x.exp() ** a,
+        lambda x, a: x @ a,
+        lambda x, a: elementwise.maximum(x, a),
+        lambda x, a: checkpoint(lambda x, a: (x * a).exp(), x, a),
+        lambda x, a: x.gather(0, (a > 0.5).astype(int)),
+    ],
+)
+def test_an_array_that_is_changed_before_backward_is_as_it_was(operation):
+    def gradient(change):
+        x = Tensor(values((4,), 1, "normal", np.float32), requires_grad=True)
+        array = np.array([0.9, 0.1, 0.8, 0.3], np.float32)
+        mask = operation(x, array)
+        if change:
+            array[...] = 0.2
+        mask.sum().backward()
+        return x.grad.numpy()
+
+    np.testing.assert_array_equal(gradient(True), gradient(False))
+
+
+@pytest.mark.cpu
+def test_a_mask_that_is_changed_before_backward():
+    for make in (
+        lambda x, m: md.where(m, x, 0.0),
+        lambda x, m: x.masked_fill(m, 0.0),
+    ):
+        x, mask = Tensor([1.0, 2.0, 3.0], requires_grad=True), np.array([True, False, True])
+        y = make(x, mask)
+        want = (y.numpy() != 0).astype(np.float32)
+        mask[...] = ~mask
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), want)
+        tensor = Tensor(np.array([True, False, True]))
+        y = make(x, tensor)
+        tensor[...] = False
+        with pytest.raises(RuntimeError, match="was changed in place"):
+            y.sum().backward()
+
+
+def test_an_ignored_pixel_may_be_anything():
+    scores = Tensor([[0.0, -np.inf], [0.5, 0.25], [np.nan, 1.0]], requires_grad=True)
+    labels = np.array([255, 1, 255])
+    loss = F.nll_loss(scores, labels)
+    assert loss.item() == -0.25
+    loss.backward()
+    np.testing.assert_array_equal(scores.grad.numpy(), [[0, 0], [0, -1], [0, 0]])
+    logits = Tensor([[np.nan, 1.0], [0.5, 0.25]], requires_grad=True)
+    for loss in (F.focal_loss, F.dice_loss):
+        found = loss(logits, np.array([255, 1]))
+        assert np.isfinite(found.item())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_certain_wrong_probability_has_no_gradient_and_no_nan(dtype):
+    """The logarithm of PyTorch's is not below -100."""
+    x = Tensor(np.array([20.0, -120.0, 1.0, 0.0]).astype(dtype), requires_grad=True)
+    p = x.sigmoid() if dtype != "float16" else Tensor(np.array([1, 0, 0.75, 0.5], dtype))
+    loss = F.binary_cross_entropy(p, np.array([0.0, 1.0, 1.0, 1.0], dtype), reduction="sum")
+    if dtype != "float64":
+        np.testing.assert_allclose(loss.item(), 200 + 0.31 + 0.69, atol=0.4)
+    if dtype != "float16":
+        loss.backward()
+        assert np.isfinite(x.grad.numpy()).all()
+        assert abs(x.grad.numpy()[1]) in (0, 1)
+
+
+def test_equal_values_have_a_spread_of_zero_without_a_slope():
+    x = Tensor(np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 6.0]], np.float32), requires_grad=True)
+    y = x.std(dim=1, unbiased=False)
+    y.sum().backward()
+    assert y.numpy()[0] == 0
+    np.testing.assert_array_equal(x.grad.numpy()[0], 0)
+    np.testing.assert_allclose(
+        x.grad.numpy()[1], (x.numpy()[1] - 3) / (3 * y.numpy()[1]), rtol=1e-6
+    )
+
+
+def test_float16_has_sums_that_it_does_not_hold_itself():
+    size = (1, 21, 128, 128)
+    log_p = F.log_softmax(Tensor(np.zeros(size, np.float16)), 1)
+    labels = np.zeros((1, 128, 128), int)
+    for loss in (
+        F.nll_loss(log_p, labels),
+        F.focal_loss(Tensor(np.zeros(size, np.float16)), labels, 0.0),
+    ):
+        assert loss.dtype == np.float16
+        np.testing.assert_allclose(loss.item(), np.log(21), rtol=2e-3)
+    dice = F.dice_loss(Tensor(np.zeros((1, 2, 300, 300), np.float16)), np.zeros((1, 300, 300), int))
+    np.testing.assert_allclose(dice.item(), 2 / 3, atol=1e-3)
+    x = Tensor(np.linspace(-1000, 1000, 50).astype(np.float16), requires_grad=True)
+    np.testing.assert_allclose(x.std().item(), x.numpy().astype(float).std(), rtol=1e-3)
+    factors = Tensor(np.array([20.0] * 8 + [0.125] * 20, np.float16), requires_grad=True)
+    product = factors.prod()
+    np.testing.assert_allclose(product.item(), 20.0**8 * 0.125**20, rtol=1e-2, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "bool"])
+def test_counts_of_unsigned_integers_are_signed(dtype):
+    mask = Tensor(np.array([[1, 1], [1, 0]], dtype))
+    for total in (mask.sum(), mask.prod(), mask.sum(0), mask.cumsum(0)):
+        assert total.dtype == np.int64
+    assert (mask.sum() - 10).item() == -7
+    assert (mask.sum() + md.arange(2)).dtype == np.int64
+
+
+def test_joined_tensors_meet_as_operands_do():
+    image, mask = Tensor(np.ones((1, 2), np.float32)), Tensor(np.ones((1, 2), np.int64))
+    for joined in (md.cat([image, mask], 1), md.stack([mask, image])):
+        assert joined.dtype == np.float32
+    assert md.cat([mask, mask.astype(np.uint8)]).dtype == np.int64
+    half = Tensor(np.ones((1, 2), np.float16))
+    assert md.cat([half, mask]).dtype == np.float16
+    assert md.cat([half, image, mask]).dtype == np.float32
+
+
+@pytest.mark.parametrize("divide", [lambda a, b: a // b, lambda a, b: a % b])
+def test_integers_are_not_divided_by_zero(divide):
+    name = "floordiv|mod"
+    for b in (0, np.array([1, 0])):
+        with pytest.raises(ZeroDivisionError, match=rf"^({name}): integers cannot be divided by 0"):
+            divide(Tensor(np.array([2, 3])), b)
+    with np.errstate(all="ignore"):
+        divide(Tensor([2.0, 3.0]), 0.0)
+    divide(Tensor([2.0, 3.0]), np.array([1, 2]))
+
+
+def test_contiguous_is_a_copy_where_the_order_differs():
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    assert x.contiguous() is x
+    y = x.t().contiguous()
+    assert y.numpy().flags.c_contiguous
+    (y * Tensor(np.arange(6.0).reshape(3, 2))).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.arange(6.0).reshape(3, 2).T)
+    with md.no_grad():
+        x.t().contiguous().mul_(0)
+    assert x.numpy().sum() == 15
+
+
+def test_instance_norm_of_one_image_is_of_planes():
+    x = Tensor(values((3, 4, 5), 0, "normal"))
+    layer = nn.InstanceNorm2d(3)
+    np.testing.assert_array_equal(layer(x).numpy(), layer(x.unsqueeze(0)).numpy()[0])
+    for shape in ((4, 4, 5), (1, 4, 4, 5), (3, 4)):
+        with pytest.raises(ValueError, match=r"^InstanceNorm2d: x has shape .* \(N, 3, H, W\) or"):
+            layer(Tensor(np.ones(shape)))
+
+
+def test_other_numbers_for_a_parameter():
+    layer = nn.Linear(2, 3)
+    layer.weight.data = md.ones(3, 2)
+    assert isinstance(layer.weight.data, type(layer.bias.data))
+    assert layer(md.ones(1, 2)).shape == (1, 3)
+    before = layer.weight.data
+    for wrong, what in (("a", "a str"), (None, "a NoneType"), (3.0, "a float")):
+        with pytest.raises(TypeError, match=rf"^Parameter: data is {what}; it must be an array"):
+            layer.weight.data = wrong
+    with pytest.raises(TypeError, match=r"^Parameter: data has dtype <U1; it must be one of num"):
+        layer.weight.data = np.array(["a"])
+    assert layer.weight.data is before
+
+
+@pytest.mark.cpu
+def test_numbers_that_are_one_in_memory_are_not_changed_in_place():
+    one = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (4,), (0,))
+    x = Tensor(one)
+    with pytest.raises(ValueError, match="are one in memory"):
+        x += Tensor([1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(ValueError, match="are one in memory"):
+        x.fill_(1.0)
+    parameter = nn.Parameter(one)
+    parameter.grad = Tensor(np.ones(4, np.float32))
+    with pytest.raises(ValueError, match="are one in memory"):
+        md.optim.SGD([parameter], lr=0.1).step()
+    mean = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (2,), (0,))
+    with pytest.raises(ValueError, match="running_mean, of shape"):
+        F.batch_norm(Tensor(np.ones((2, 2, 3, 3))), mean, np.ones(2, np.float32), training=True)
+    np.testing.assert_array_equal(one, 0)
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x, a: x + a,
+        lambda x, a: a * x,
+        lambda x, a: x / a,
+        lambda x, a: x**a,
+        lambda x, a: x @ a,
+        lambda x, a: md.where(x > 0, x, a),
+        lambda x, a: md.cat([x, a]),
+        lambda x, a: md.stack([x, a]),
+        lambda x, a: elementwise.maximum(x, a),
+        lambda x, a: x.clip(a),
+    ],
+)
+@pytest.mark.parametrize("dtype", [object, "complex64", "m8[s]", "U1"])
+def test_what_is_no_number_is_refused_in_a_sentence(operation, dtype):
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    other = np.array([1, 2]).astype(dtype)
+    with pytest.raises(TypeError, match=r"^\w+: (cannot (combine|hold)|.* must be a Tensor)"):
+        operation(x, other)
