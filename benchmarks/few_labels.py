@@ -1,8 +1,9 @@
 """Store what few labels gave: ``python -m benchmarks.few_labels RUN [RUN]``
 
 Each RUN is the folder of a finished `minideconv.few_labels`, on drawn pictures or on photographs.
-Its results.json goes into benchmarks/results/few_labels.json, under "shapes" or "voc", with the
-command that makes it again; what is stored under the other name stays. Date and machine are those
+Its results.json goes into benchmarks/results/few_labels.json, under "shapes", "voc" or "voc-probe"
+(the network `probe`), with the command that makes it again; what is stored under other names
+stays. Date and machine are those
 of the run. The page docs/few_labels.md shows what is in the file.
 """
 
@@ -27,8 +28,8 @@ from minideconv.training.run.folder import write_text
 __all__ = ["RESULTS", "SETS", "main", "page", "read_run", "stored"]
 
 RESULTS = Path(__file__).parent / "results" / "few_labels.json"
-SETS = {"shapes": "pictures", "voc": "photographs"}
-"""The names in the file, and what the networks were trained on."""
+SETS = {"shapes": "pictures", "voc": "photographs", "voc-probe": "photographs"}
+"""The names in the file, after the data and, if it is no DeconvNet, the network; and the images."""
 
 
 def stored(path: Path = RESULTS) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def read_run(folder: Path) -> tuple[str, dict[str, Any]]:
     DataError
         If its results.json is none.
     UsageError
-        If there is no results.json, not all of its runs are done, or they are linear probes.
+        If there is no results.json, not all of its runs are done, or there is no place for it.
     """
     path = folder / "results.json"
     try:
@@ -87,12 +88,13 @@ def read_run(folder: Path) -> tuple[str, dict[str, Any]]:
             f" python -m minideconv.few_labels --resume {folder}"
         )
     base = planned.base
-    if base.model != "deconvnet":
-        raise UsageError(f"{folder} has networks {base.model}; those stored are deconvnet")
+    name = base.data if base.model == "deconvnet" else f"{base.data}-{base.model}"
+    if name not in SETS:
+        raise UsageError(f"{folder} is a set of {name}; those stored are {', '.join(SETS)}")
     if base.data != "shapes":  # the command names no one's folders
         base = replace(base, data_root=DOCUMENTED["data"])
     planned = replace(planned, base=base)
-    return base.data, {**results, **planned.to_dict(), "command": command_of(planned)}
+    return name, {**results, **planned.to_dict(), "command": command_of(planned)}
 
 
 def page(name: str, results: Mapping[str, Any]) -> str:
@@ -135,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
     for folder in given.runs:
         name, found = read_run(folder)
         if name in made:
-            raise UsageError(f"{folder}: --data is {name}, as in {made[name]}; name one of the two")
+            raise UsageError(f"{folder} is a set of {name}, as {made[name]} is; name one of the two")
         made[name], results[name] = folder, found
     write_text(given.out, json.dumps(results, indent=1) + "\n")
     print(f"{', '.join(made)}: stored in {given.out}")

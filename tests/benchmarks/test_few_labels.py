@@ -156,7 +156,7 @@ def test_what_is_no_finished_run_is_refused(run, tmp_path):
     out = tmp_path / "few_labels.json"
     other = {
         "unfinished": (copied(run, tmp_path / "a", lose), "1 of 8 runs are not done; go on with:"),
-        "probes": (copied(run, tmp_path / "b", probes), "networks probe"),
+        "probes": (copied(run, tmp_path / "b", probes), "is a set of shapes-probe; those stored are"),
         "later": (copied(run, tmp_path / "c", glow=1), "c/results.json: .* setting 'glow'"),
         "empty": (tmp_path, "No such file"),
     }
