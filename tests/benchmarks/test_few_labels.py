@@ -66,7 +66,7 @@ def store(*arguments):
 def settings_of(planned):
     """Return what a set trains, without what does not change its numbers."""
     base = planned.base.to_dict()
-    known = TrainConfig.settings("deconvnet")
+    known = TrainConfig.settings(planned.base.model)
     where = {name for name in base if known[name].resume and name != "data_root"}
     kept = {name: value for name, value in base.items() if name not in where}
     return {**planned.to_dict(), "settings": kept}
@@ -77,9 +77,10 @@ def planned(text):
     python, option, module, *arguments = shlex.split(text)
     assert (python, option, module) == ("python", "-m", "minideconv.few_labels")
     data = "voc" if "--data voc" in text else "shapes"
-    options = command.make_parser("deconvnet", data).parse_args(arguments)
-    known = command._settings("deconvnet", data).keys() - {"data"}
-    return command._new("deconvnet", data, options, command.given_options(options, known))
+    network = "probe" if "--network probe" in text else "deconvnet"
+    options = command.make_parser(network, data).parse_args(arguments)
+    known = command._settings(network, data).keys() - {"data"}
+    return command._new(network, data, options, command.given_options(options, known))
 
 
 def same_set(results):
