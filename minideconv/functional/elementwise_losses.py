@@ -10,8 +10,10 @@ from typing import Any, Literal, TypeAlias
 
 from minideconv.autograd import Tensor
 from minideconv.autograd.broadcasting import as_tensor
+from minideconv.backend.checks import check_choice
 from minideconv.functional.arguments import no_tensor
 from minideconv.functional.nonlinear import softplus
+from minideconv.ops.cross_entropy_checks import check_weight
 
 __all__ = [
     "Reduction",
@@ -61,7 +63,8 @@ def binary_cross_entropy(
         )
     least = math.exp(-100)
     yes, no = input.clip(least).log(), (1.0 - input).clip(least).log()
-    return _reduced(_weighted(-(target * yes + (1.0 - target) * no), weight), reduction)
+    losses = -(target * yes + (1.0 - target) * no)
+    return _reduced(_weighted("binary_cross_entropy", losses, weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -80,15 +83,14 @@ def binary_cross_entropy_with_logits(
         raise no_tensor("binary_cross_entropy_with_logits", input=input)
     name = "binary_cross_entropy_with_logits"
     input, target = _pair(name, input, target, reduction)
-    positive = target if pos_weight is None else target * as_tensor(pos_weight)
+    positive = _weighted(name, target, pos_weight, "pos_weight")
     losses = positive * softplus(-input) + (1.0 - target) * softplus(input)
-    return _reduced(_weighted(losses, weight), reduction)
+    return _reduced(_weighted(name, losses, weight), reduction)
 
 
 def check_reduction(op: str, reduction: str) -> None:
     """Raise ValueError if `reduction` is none of the three."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
+    check_choice(op, "reduction", reduction, ("mean", "sum", "none"))
 
 
 def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
@@ -104,8 +106,18 @@ def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Ten
     return input, target.astype(input.dtype)
 
 
-def _weighted(losses: Tensor, weight: Any) -> Tensor:
-    return losses if weight is None else losses * as_tensor(weight)
+def _weighted(op: str, losses: Tensor, weight: Any, name: str = "weight") -> Tensor:
+    """Return the losses times `weight`, which must broadcast to their shape."""
+    if weight is None:
+        return losses
+    weights = as_tensor(check_weight(op, name, weight))
+    shape = losses.shape
+    pairs = zip(weights.shape[::-1], shape[::-1], strict=False)
+    if weights.ndim > losses.ndim or any(n not in (1, there) for n, there in pairs):
+        raise ValueError(
+            f"{op}: {name} has shape {weights.shape}; it must broadcast to {shape}, that of input"
+        )
+    return losses * weights
 
 
 def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:

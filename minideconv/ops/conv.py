@@ -37,6 +37,7 @@ from dataclasses import replace
 from functools import reduce
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_integer
 from minideconv.backend.dispatch import accelerated
 from minideconv.backend.parallel import map_ordered
 from minideconv.backend.sums import sum_over
@@ -81,6 +82,7 @@ def _check_arrays(
         theirs = weight.dtype if bias is None else f"{weight.dtype} and bias {bias.dtype}"
         raise TypeError(f"{op}: x is {x.dtype} but weight is {theirs}; convert one to the other")
     channels, first = x.shape[1], weight.shape[0]
+    check_integer(op, "groups", groups)
     if groups < 1 or channels % groups or first % groups:
         raise ValueError(
             f"{op}: groups is {groups}; it must be a positive divisor "

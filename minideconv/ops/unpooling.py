@@ -173,8 +173,11 @@ def _select(mask: Array, values: Array) -> Array:
 
 def check_duplicates(op: str, duplicates: Any) -> None:
     """Raise ValueError unless this is one of the two rules."""
-    if duplicates not in ("assign", "add"):
-        raise ValueError(f"{op}: duplicates is {duplicates!r}; it must be 'assign' or 'add'")
+    if not isinstance(duplicates, str) or duplicates not in ("assign", "add"):
+        raise ValueError(
+            f"{op}: duplicates is {duplicates!r}; it must be 'assign' or 'add'; a window is not"
+            " given, the switches know it"
+        )
 
 
 def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:
