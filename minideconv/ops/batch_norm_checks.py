@@ -28,13 +28,13 @@ def values_per_channel(x: Array) -> int:
 
 def check_options(op: str, momentum: float, eps: float) -> None:
     """Raise unless both are numbers in their range."""
-    check_number(op, "momentum", momentum, 0, 1, legal="a number in 0..1")
+    check_number(op, "momentum", momentum, 0, 1, legal="in 0..1")
     check_eps(op, eps)
 
 
 def check_eps(op: str, eps: float) -> None:
     """Raise unless `eps` is a positive number."""
-    check_number(op, "eps", eps, 0, above=True, legal="a positive number")
+    check_number(op, "eps", eps, 0, above=True, legal="positive")
 
 
 def check(

@@ -311,6 +311,7 @@ def conv2d_weight_grad(
             raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes")
     window = conv_window(op, x.shape[2:], kernel_size, stride, padding, dilation)
     c, k = x.shape[1], dy.shape[1]
+    check_integer(op, "groups", groups)
     if groups < 1 or c % groups or k % groups:
         raise ValueError(
             f"{op}: groups is {groups}; "

@@ -70,7 +70,7 @@ def check_weight(op: str, name: str, weight: Any) -> Any:
 def check_class_count(op: str, weight: Any, classes: int | None = None) -> None:
     """Raise ValueError unless there is one weight for each class; None: for whatever number."""
     shape = np.shape(weight) if not hasattr(weight, "shape") else tuple(weight.shape)
-    if len(shape) != 1 or classes not in (None, shape[0]):
+    if len(shape) != 1 or shape == (0,) or classes not in (None, shape[0]):
         must = "(C,)" if classes is None else f"({classes},)"
         raise ValueError(f"{op}: weight has shape {shape}; it must be {must}, one number per class")
 
