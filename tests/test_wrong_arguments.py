@@ -204,6 +204,13 @@ REFUSED = {
         lambda: init.kaiming_uniform_(half(3, 4), 5**0.5), TypeError,
         "kaiming_uniform_: transposed is 2.236",
     ),
+    "a mode": (
+        lambda: nn.Linear(2, 2).train("a"), TypeError, "train: mode is 'a'; it must be True or F"
+    ),
+    "PyTorch's memo": (
+        lambda: list(nn.Linear(2, 2).named_modules(set())), TypeError,
+        r"named_modules: prefix is set\(\); it must be a string",
+    ),
     "PyTorch's gain": (
         lambda: init.xavier_normal_(half(3, 4), 1.0), TypeError, "xavier_normal_: rng is 1.0"
     ),
