@@ -137,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
     for folder in given.runs:
         name, found = read_run(folder)
         if name in made:
-            raise UsageError(f"{folder} is a set of {name}, as {made[name]} is; name one of the two")
+            raise UsageError(f"{folder} is a set of {name}, as is {made[name]}; name one of them")
         made[name], results[name] = folder, found
     write_text(given.out, json.dumps(results, indent=1) + "\n")
     print(f"{', '.join(made)}: stored in {given.out}")

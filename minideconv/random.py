@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.backend.checks import check_integer
+
 __all__ = ["default_rng", "get_state", "manual_seed", "set_state"]
 
 _generator = np.random.Generator(np.random.PCG64(0))
@@ -21,11 +23,10 @@ def manual_seed(seed: int) -> None:
 
     Raises
     ------
-    ValueError
-        If `seed` is negative.
+    TypeError, ValueError
+        If `seed` is no integer, or negative.
     """
-    if seed < 0:
-        raise ValueError(f"manual_seed: seed is {seed}; it must be an integer >= 0")
+    seed = check_integer("manual_seed", "seed", seed, 0)
     _generator.bit_generator.state = np.random.PCG64(seed).state
 
 

@@ -6,64 +6,15 @@ import inspect
 
 import numpy as np
 import pytest
+from public_calls import CALLS, IMAGES, STATISTICS, tensors
 
 from minideconv import Tensor, nn
 from minideconv import functional as F
 from minideconv.backend import get_default_device, to_device
 
-IMAGES = np.ones((2, 4, 6, 5), np.float32)
-
 
 def images() -> np.ndarray:
     return to_device(IMAGES, get_default_device())
-
-
-def tensors(*shape: int) -> Tensor:
-    return Tensor(np.ones(shape, np.float32))
-
-
-SWITCHES = F.max_pool2d(Tensor(IMAGES), 2, return_switches=True)[1]
-STATISTICS = (np.zeros(4, np.float32), np.ones(4, np.float32))
-
-# A call of each function with tensors where they belong: all of it that is a Tensor is then tried
-# as an array.
-CALLS = {
-    "conv2d": ([tensors(2, 4, 6, 5), tensors(3, 4, 3, 3), tensors(3)], {}),
-    "conv_transpose2d": ([tensors(2, 4, 6, 5), tensors(4, 3, 3, 3), tensors(3)], {}),
-    "linear": ([tensors(2, 4), tensors(3, 4), tensors(3)], {}),
-    "max_pool2d": ([tensors(2, 4, 6, 5), 2], {}),
-    "max_unpool2d": ([tensors(2, 4, 3, 2), SWITCHES], {}),
-    "avg_pool2d": ([tensors(2, 4, 6, 5), 2], {}),
-    "pad": ([tensors(2, 4, 6, 5), (1, 1)], {}),
-    "interpolate": ([tensors(2, 4, 6, 5), 3], {}),
-    "relu": ([tensors(2, 4)], {}),
-    "softmax": ([tensors(2, 4), 1], {}),
-    "log_softmax": ([tensors(2, 4), 1], {}),
-    "dropout": ([tensors(2, 4)], {}),
-    "cross_entropy": ([tensors(2, 4), np.array([0, 1])], {}),
-    "conv2d_weight_grad": ([tensors(2, 4, 6, 5), tensors(2, 3, 4, 3), (3, 3)], {}),
-    "adaptive_avg_pool2d": ([tensors(2, 4, 6, 5), 2], {}),
-    "pixel_shuffle": ([tensors(2, 4, 6, 5), 2], {}),
-    "dropout2d": ([tensors(2, 4, 6, 5)], {}),
-    "leaky_relu": ([tensors(2, 4)], {}),
-    "sigmoid": ([tensors(2, 4)], {}),
-    "softplus": ([tensors(2, 4)], {}),
-    "tanh": ([tensors(2, 4)], {}),
-    "group_norm": ([tensors(2, 4, 6, 5), 2], {}),
-    "instance_norm": ([tensors(2, 4, 6, 5)], {}),
-    "layer_norm": ([tensors(2, 4), (4,)], {}),
-    "mse_loss": ([tensors(2, 4), np.ones((2, 4), np.float32)], {}),
-    "l1_loss": ([tensors(2, 4), np.ones((2, 4), np.float32)], {}),
-    "binary_cross_entropy": ([tensors(2, 4), np.ones((2, 4), np.float32)], {}),
-    "binary_cross_entropy_with_logits": ([tensors(2, 4), np.ones((2, 4), np.float32)], {}),
-    "dice_loss": ([tensors(2, 4), np.array([0, 1])], {}),
-    "focal_loss": ([tensors(2, 4), np.array([0, 1])], {}),
-    "nll_loss": ([tensors(2, 4), np.array([0, 1])], {}),
-    **{
-        name: ([tensors(2, 4, 6, 5), *STATISTICS, tensors(4), tensors(4)], {"training": True})
-        for name in ("batch_norm", "batch_norm_relu", "batch_norm_relu_pool")
-    },
-}
 
 
 @pytest.mark.cpu  # names

@@ -29,5 +29,5 @@ def test_the_state_continues_after_a_round_trip_through_json():
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(ValueError, match="seed is -1; it must be an integer >= 0"):
+    with pytest.raises(ValueError, match="manual_seed: seed is -1; it must be at least 0"):
         random.manual_seed(-1)

@@ -6,6 +6,7 @@ from the library's generator, which `manual_seed` seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from minideconv import random
 from minideconv.autograd.methods import FLOAT
 from minideconv.autograd.sizes import sizes_of
 from minideconv.autograd.tensor import Tensor
+from minideconv.backend.checks import check_dtype, check_integer, check_number
 
 __all__ = [
     "arange", "empty", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
@@ -40,28 +42,33 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def full(size: Size, fill_value: float, **options: Any) -> Tensor:
     """Return a tensor of that size with `fill_value` everywhere, whose type it gets."""
     sizes = _sizes("full", (size,))
-    kind = options.pop("dtype", None) or Tensor(fill_value).dtype
+    if not isinstance(fill_value, (bool, np.bool_)):
+        check_number("full", "fill_value", fill_value)
+    kind = _kind("full", options, Tensor(fill_value).dtype)
     return Tensor(np.full(sizes, fill_value, kind), **options)
 
 
 def zeros(*size: Size, **options: Any) -> Tensor:
     """Return zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return Tensor(np.zeros(_sizes("zeros", size), options.pop("dtype", None) or FLOAT), **options)
+    return Tensor(np.zeros(_sizes("zeros", size), _kind("zeros", options)), **options)
 
 
 def ones(*size: Size, **options: Any) -> Tensor:
     """Return ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
-    return Tensor(np.ones(_sizes("ones", size), options.pop("dtype", None) or FLOAT), **options)
+    return Tensor(np.ones(_sizes("ones", size), _kind("ones", options)), **options)
 
 
 def empty(*size: Size, **options: Any) -> Tensor:
     """Return a tensor to be written to; what it holds before is not defined."""
-    return Tensor(np.empty(_sizes("empty", size), options.pop("dtype", None) or FLOAT), **options)
+    return Tensor(np.empty(_sizes("empty", size), _kind("empty", options)), **options)
 
 
 def eye(rows: int, columns: int | None = None, **options: Any) -> Tensor:
     """Return ones on the diagonal and zeros elsewhere: (rows, columns)."""
-    return Tensor(np.eye(rows, columns, dtype=options.pop("dtype", None) or FLOAT), **options)
+    check_integer("eye", "rows", rows, 0)
+    if columns is not None:
+        check_integer("eye", "columns", columns, 0)
+    return Tensor(np.eye(rows, columns, dtype=_kind("eye", options)), **options)
 
 
 def arange(start: float, end: float | None = None, step: float = 1, **options: Any) -> Tensor:
@@ -71,18 +78,23 @@ def arange(start: float, end: float | None = None, step: float = 1, **options: A
     """
     if end is None:
         start, end = 0, start
+    for name, number in (("start", start), ("end", end), ("step", step)):
+        check_number("arange", name, number)
+        if not math.isfinite(number):
+            raise ValueError(f"arange: {name} is {number}; it must be finite")
     if step == 0:
         raise ValueError("arange: step is 0; it must not be")
     whole = all(isinstance(number, (int, np.integer)) for number in (start, end, step))
-    kind = options.pop("dtype", None) or (np.int64 if whole else FLOAT)
+    kind = _kind("arange", options, np.int64 if whole else FLOAT)
     return Tensor(np.arange(start, end, step).astype(kind, copy=False), **options)
 
 
 def linspace(start: float, end: float, steps: int, **options: Any) -> Tensor:
     """Return `steps` numbers from `start` to `end`, both included, at equal distances."""
-    if steps < 0:
-        raise ValueError(f"linspace: steps is {steps}; it must be at least 0")
-    kind = options.pop("dtype", None) or FLOAT
+    check_number("linspace", "start", start)
+    check_number("linspace", "end", end)
+    check_integer("linspace", "steps", steps, 0)
+    kind = _kind("linspace", options)
     return Tensor(np.linspace(start, end, steps).astype(kind), **options)
 
 
@@ -101,45 +113,61 @@ def randint(low: int, high: int | None = None, size: Size = (), **options: Any) 
     if isinstance(high, (tuple, list)):  # randint(10, (2, 3))
         high, size = None, high
     low, high = (0, low) if high is None else (low, high)
+    check_integer("randint", "low", low)
+    check_integer("randint", "high", high)
     if not low < high:
         raise ValueError(f"randint: low is {low} and high {high}; high must be above low")
-    drawn = random.default_rng().integers(low, high, _sizes("randint", (size,)))
-    return Tensor(drawn.astype(options.pop("dtype", None) or np.int64, copy=False), **options)
+    sizes, kind = _sizes("randint", (size,)), _kind("randint", options, np.int64)
+    drawn = random.default_rng().integers(low, high, sizes)
+    return Tensor(drawn.astype(kind, copy=False), **options)
 
 
 def zeros_like(x: Tensor, **options: Any) -> Tensor:
     """Return zeros of the shape, type and device of `x`."""
-    return zeros(x.shape, **_like(x, options))
+    options = _like("zeros_like", x, options)
+    return zeros(x.shape, **options)
 
 
 def ones_like(x: Tensor, **options: Any) -> Tensor:
     """Return ones of the shape, type and device of `x`."""
-    return ones(x.shape, **_like(x, options))
+    options = _like("ones_like", x, options)
+    return ones(x.shape, **options)
 
 
 def full_like(x: Tensor, fill_value: float, **options: Any) -> Tensor:
     """Return `fill_value` everywhere, in the shape, type and device of `x`."""
-    return full(x.shape, fill_value, **_like(x, options))
+    options = _like("full_like", x, options)
+    return full(x.shape, fill_value, **options)
 
 
 def rand_like(x: Tensor, **options: Any) -> Tensor:
     """Return uniform random numbers in the shape, type and device of `x`."""
-    return rand(x.shape, **_like(x, options))
+    options = _like("rand_like", x, options)
+    return rand(x.shape, **options)
 
 
 def randn_like(x: Tensor, **options: Any) -> Tensor:
     """Return normal random numbers in the shape, type and device of `x`."""
-    return randn(x.shape, **_like(x, options))
+    options = _like("randn_like", x, options)
+    return randn(x.shape, **options)
 
 
-def _like(x: Tensor, options: dict[str, Any]) -> dict[str, Any]:
+def _kind(name: str, options: dict[str, Any], default: Any = FLOAT) -> np.dtype[Any]:
+    """Take the dtype out of the options."""
+    dtype = options.pop("dtype", None)
+    return check_dtype(name, default if dtype is None else dtype)
+
+
+def _like(name: str, x: Tensor, options: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: x is a {type(x).__name__}; it must be a Tensor: Tensor(x)")
     return {"device": x.device, "dtype": x.dtype, **options}
 
 
 def _drawn(
     name: str, size: tuple[Size, ...], options: dict[str, Any], draw: Callable[..., Any]
 ) -> Tensor:
-    kind = np.dtype(options.pop("dtype", None) or FLOAT)
+    kind = _kind(name, options)
     if kind.kind != "f":
         raise TypeError(f"{name}: dtype is {kind}; it must be one of floats")
     drawn_as = kind if kind.itemsize >= 4 else FLOAT  # NumPy draws no float16

@@ -33,6 +33,7 @@ from minideconv.autograd.tape import (
 )
 from minideconv.autograd.tensor import Tensor, receiving, wrap
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["backward_with_graph", "grad", "with_history"]
@@ -44,9 +45,9 @@ def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
     grad_outputs: Any = None,
+    retain_graph: bool | None = None,
     create_graph: bool = False,
     *,
-    retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradient of `outputs` with respect to each of `inputs`; no ``.grad`` changes.
@@ -60,12 +61,12 @@ def grad(
     grad_outputs : Tensor, array or a sequence of them, optional
         The gradient of something with respect to each of `outputs`, of its shape; None means 1 and
         is allowed for a single number only.
-    create_graph : bool, default False
-        Record how the gradients are computed, so that they have gradients themselves. It is on then
-        also inside ``no_grad()``.
     retain_graph : bool, optional
         Keep what the operations saved, so that a walk can pass here again; by default as
         `create_graph`, which needs it.
+    create_graph : bool, default False
+        Record how the gradients are computed, so that they have gradients themselves. It is on then
+        also inside ``no_grad()``.
     allow_unused : bool, default False
         Return None for an input that no output depends on; by default that is an error.
 
@@ -92,6 +93,10 @@ def grad(
     >>> slope.numpy().tolist(), second.numpy().tolist()
     ([3.0, 12.0], [6.0, 12.0])
     """
+    if retain_graph is not None:
+        check_flag("grad", "retain_graph", retain_graph)
+    check_flag("grad", "create_graph", create_graph)
+    check_flag("grad", "allow_unused", allow_unused)
     ends, starts = _tensors("inputs", inputs), _tensors("outputs", outputs)
     given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
     if grad_outputs is None:

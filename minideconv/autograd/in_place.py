@@ -7,6 +7,7 @@ needs the former values stops with an error. Each returns the tensor.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.methods import Operand, read_array
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import get_xp, has_repeats, to_default_device, to_device
+from minideconv.backend.checks import check_number
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["METHODS", "new_value", "unfit"]
@@ -101,6 +103,8 @@ def _named(method: Any, name: str, doc: str) -> Any:
 
 def _scaled(name: str, sign: int) -> Any:
     def method(x: Tensor, value: Operand, alpha: float = 1) -> Tensor:
+        if not isinstance(alpha, Tensor):  # a factor and a tensor, PyTorch's older order, is one
+            check_number(name, "alpha", alpha)
         if isinstance(value, bool | int | float):
             value, alpha = value * alpha, 1
 
@@ -123,6 +127,9 @@ def clamp_(x: Tensor, min: float | None = None, max: float | None = None) -> Ten
     """Limit all numbers to [min, max], in place."""
     if min is None and max is None:
         raise ValueError("clamp_: min and max are both None; give at least one")
+    for name, limit in (("min", min), ("max", max)):
+        if limit is not None:
+            check_number("clamp_", name, limit)
     xp = get_xp(x.data)
     return _changed("clamp_", x, 0, lambda array, _: xp.clip(array, min, max, out=array))
 
@@ -137,15 +144,19 @@ def masked_fill_(x: Tensor, mask: Any, value: float) -> Tensor:
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Draw all numbers anew from a normal distribution, in place."""
-    if not std >= 0:
-        raise ValueError(f"normal_: std is {std}; it must be at least 0")
+    check_number("normal_", "mean", mean)
+    check_number("normal_", "std", std, 0)
     return _drawn("normal_", x, lambda rng: rng.standard_normal(x.shape) * std + mean)
 
 
 def uniform_(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Draw all numbers anew, uniformly from [low, high), in place."""
-    if not low <= high:
-        raise ValueError(f"uniform_: low is {low} and high {high}; low must not exceed high")
+    check_number("uniform_", "low", low)
+    check_number("uniform_", "high", high)
+    if not (low <= high and math.isfinite(high - low)):
+        raise ValueError(
+            f"uniform_: low is {low} and high {high}; both must be finite, and low not above high"
+        )
     return _drawn("uniform_", x, lambda rng: rng.uniform(low, high, x.shape))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 import numpy as np
 
 from minideconv.autograd.grad_mode import mode
+from minideconv.autograd.sizes import axis_of
 from minideconv.backend import (
     Array,
     Device,
@@ -17,6 +18,7 @@ from minideconv.backend import (
     to_default_device,
     to_device,
 )
+from minideconv.backend.checks import check_dtype
 from minideconv.backend.dispatch import on_device_of
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ class ElementCount(int):
 
     def __call__(self, dim: int | None = None) -> Any:
         """Return the length along one axis, or all of them."""
-        return self.shape if dim is None else self.shape[dim]
+        return (
+            self.shape if dim is None else self.shape[axis_of("size", "dim", dim, len(self.shape))]
+        )
 
 
 class TensorMethods(Operators):
@@ -169,7 +173,7 @@ def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
         array = array.astype(np.float32)
     if dtype is not None:
         with on_device_of(array):
-            array = array.astype(dtype, copy=False)
+            array = array.astype(check_dtype("Tensor", dtype), copy=False)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "fiub":

@@ -24,6 +24,7 @@ from minideconv.autograd.methods import Operand
 from minideconv.autograd.numpy_functions import refuse_function, ufunc_of
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp, to_device
+from minideconv.backend.checks import shown
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["Operators", "setitem"]
@@ -62,6 +63,13 @@ def _converted(dtype: Any) -> Callable[[Tensor], Tensor]:
 
     convert.__doc__ = f"Return this tensor as {np.dtype(dtype)}, itself if it is."
     return convert
+
+
+def _shape_of(name: str, other: Any) -> tuple[int, ...]:
+    if not isinstance(other, Tensor) and not hasattr(other, "shape"):
+        raise TypeError(f"{name}: other is {shown(other)}; it must be a Tensor")
+    shape: tuple[int, ...] = other.shape
+    return shape
 
 
 # ---- in place ------------------------------------------------------------------------------------
@@ -146,7 +154,7 @@ class Operators:
     sigmoid, sqrt, tanh = elementwise.sigmoid, elementwise.sqrt, elementwise.tanh
     max, mean, min = reductions.max, reductions.mean, reductions.min
     sum, var = reductions.sum, reductions.var
-    matmul = mm = bmm = reductions.matmul
+    matmul, mm, bmm = reductions.matmul, reductions.mm, reductions.bmm
     all, any = statistics.all, statistics.any
     argmax, argmin, cumsum = statistics.argmax, statistics.argmin, statistics.cumsum
     norm, prod, std = statistics.norm, statistics.prod, statistics.std
@@ -181,16 +189,22 @@ class Operators:
         return tensor if tensor.data.flags.c_contiguous else shapes.copied(tensor)
 
     def t(self) -> Any:
-        """Return a matrix transposed, a vector as it is."""
+        """Return a matrix transposed, a vector as it is; `T` reverses the axes of any tensor."""
+        tensor = cast("Tensor", self)
+        if tensor.ndim > 2:
+            raise ValueError(
+                f"t: the tensor has shape {tensor.shape}; it must have two axes at most;"
+                " x.transpose(i, j) exchanges two, x.T reverses all"
+            )
         return self.T
 
     def view_as(self, other: Tensor) -> Any:
         """Return this tensor in the shape of another."""
-        return shapes.reshape(cast("Tensor", self), other.shape)
+        return shapes.reshape(cast("Tensor", self), _shape_of("view_as", other))
 
     def expand_as(self, other: Tensor) -> Any:
         """Return this tensor repeated to the shape of another, without copying."""
-        return shapes.broadcast_to(cast("Tensor", self), other.shape)
+        return shapes.broadcast_to(cast("Tensor", self), _shape_of("expand_as", other))
 
     __array_function__ = refuse_function
     __array_ufunc__ = ufunc_of({

@@ -25,10 +25,14 @@ from minideconv.autograd.shapes import broadcast_to
 from minideconv.autograd.sizes import index_of, indices_of
 from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_flag, shown
 from minideconv.backend.dispatch import device_guard
 from minideconv.backend.sums import sum_over, sum_type
 
-__all__ = ["matmul", "max", "mean", "min", "reduced", "sum", "var"]
+__all__ = [
+    "behind_axis", "bmm", "matmul", "max", "mean", "min", "mm", "reduced", "sum", "taken_off",
+    "var",
+]  # fmt: skip
 
 # ---- reductions ----------------------------------------------------------------------------------
 
@@ -87,9 +91,9 @@ def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 def var(
     x: Operand,
     axis: Axis = None,
+    *others: Any,
     keepdims: bool = False,
     ddof: int = 0,
-    *,
     dim: Axis = None,
     keepdim: bool | None = None,
     unbiased: bool | None = None,
@@ -101,9 +105,10 @@ def var(
     ``ddof=1`` is the unbiased estimate from a sample (PyTorch's default), which ``unbiased=True``
     and ``correction=1`` ask for, too.
     """
+    if others:  # PyTorch's second is `unbiased`, NumPy's another one
+        raise behind_axis("var", axis, others)
     x, axes, keepdims = reduced("var", x, axis, keepdims, dim, keepdim)
-    given = ddof if unbiased is None else int(unbiased)
-    ddof = index_of("var", "ddof", given if correction is None else correction)
+    ddof = taken_off("var", ddof, unbiased, correction)
     count = _count("var", x.shape, axes) - ddof
     if count <= 0:
         raise ValueError(
@@ -126,6 +131,15 @@ def var(
     distance *= distance
     y = (sum_over(distance, axes, keepdims) / count).astype(data.dtype, copy=False)
     return _record("var", x, y, backward, axes, keepdims, (x,), ddof=ddof)
+
+
+def taken_off(name: str, ddof: int, unbiased: bool | None, correction: int | None) -> int:
+    """Return by how much less than the count a variance is divided by, by whichever name."""
+    if correction is not None:
+        return index_of(name, "correction", correction)
+    if unbiased is not None:
+        return int(check_flag(name, "unbiased", unbiased))
+    return index_of(name, "ddof", ddof)
 
 
 def _extreme(name: str) -> Any:
@@ -203,7 +217,21 @@ def reduced(
         if axis is not None:
             raise TypeError(f"{name}: both axis={axis} and dim={dim} given; they mean the same")
         axis = dim
-    return x, reduced_axes(name, axis, x.shape), keepdims if keepdim is None else keepdim
+    keepdims = keepdims if keepdim is None else keepdim
+    if keepdims is not True and keepdims is not False:
+        hint = f"several axes are one argument, as in {name}((2, 3))"
+        keepdims = check_flag(name, "keepdims", keepdims, hint)
+    return x, reduced_axes(name, axis, x.shape), keepdims
+
+
+def behind_axis(name: str, axis: Axis, others: tuple[Any, ...]) -> TypeError:
+    """Return the error for positional arguments behind the axis: their order differs elsewhere."""
+    given = ", ".join(map(shown, (axis, *others)))
+    return TypeError(
+        f"{name}: got {name}({given}); behind the axis it must be said by name what is meant:"
+        f" {name}({shown(axis)}, keepdims=True), ddof=1 or unbiased=True; several axes are one"
+        " argument"
+    )
 
 
 def reduced_axes(name: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -284,3 +312,25 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     )
     inputs = (first, second)
     return record("matmul", z, inputs, backward, saved, fresh=True, differentiable=backward)
+
+
+def mm(a: Operand, b: Operand) -> Tensor:
+    """Return the product of two matrices, (n, k) and (k, m); `matmul` takes more axes."""
+    return _product("mm", a, b, 2)
+
+
+def bmm(a: Operand, b: Operand) -> Tensor:
+    """Return the products of two batches of matrices, (N, n, k) and (N, k, m)."""
+    return _product("bmm", a, b, 3)
+
+
+def _product(name: str, a: Operand, b: Operand, axes: int) -> Tensor:
+    first, second = as_tensor(a), as_tensor(b)
+    batches = (first.shape[: axes - 2], second.shape[: axes - 2])
+    if first.ndim != axes or second.ndim != axes or batches[0] != batches[1]:
+        must = "matrices (n, k) and (k, m)" if axes == 2 else "(N, n, k) and (N, k, m)"
+        raise ValueError(
+            f"{name}: shapes are {first.shape} and {second.shape}; they must be {must}; matmul"
+            " takes others"
+        )
+    return matmul(first, second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from minideconv.autograd import elementwise, shapes
 from minideconv.autograd.broadcasting import as_tensor, constant
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
-from minideconv.autograd.sizes import index_of, sizes_of
+from minideconv.autograd.sizes import axis_of, sizes_of
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_integer
 from minideconv.backend.dispatch import device_guard
 
 __all__ = ["chunk", "clone", "expand", "gather", "masked_fill", "repeat", "split"]
@@ -89,10 +91,7 @@ def gather(x: Operand, dim: int, index: Any) -> Tensor:
         With as many axes as `x`, and along the others than `dim` at most as long.
     """
     x, places = as_tensor(x), as_tensor(index).data
-    axis = index_of("gather", "dim", dim)
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"gather: dim is {axis}; it must be from {-x.ndim} to {x.ndim - 1}")
-    axis %= x.ndim
+    axis = axis_of("gather", "dim", dim, x.ndim)
     if places.dtype.kind not in "iu":
         raise TypeError(f"gather: index has dtype {places.dtype}; it must be integer")
     fits = places.ndim == x.ndim and all(
@@ -105,6 +104,12 @@ def gather(x: Operand, dim: int, index: Any) -> Tensor:
             f"gather: index has shape {places.shape} and the tensor {x.shape}; they must have the"
             f" same number of axes, and index none longer but {axis}"
         )
+    length = x.shape[axis]
+    if places.size and not (int(places.min()) >= 0 and int(places.max()) < length):
+        raise IndexError(
+            f"gather: index holds numbers from {int(places.min())} to {int(places.max())}; they"
+            f" must be in 0..{length - 1}, as axis {axis} of {x.shape} has {length}"
+        )
     xp = get_xp(x.data)
     grid: list[Array] = list(xp.ogrid[tuple(slice(n) for n in places.shape)])
     grid[axis] = places
@@ -113,18 +118,16 @@ def gather(x: Operand, dim: int, index: Any) -> Tensor:
 
 def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Cut along an axis into pieces of `size` (the last may be shorter), or of these sizes."""
-    axis = dim % x.ndim if -x.ndim <= dim < x.ndim else dim
-    if axis >= x.ndim or axis < 0:
-        raise ValueError(f"split: dim is {dim}; it must be from {-x.ndim} to {x.ndim - 1}")
+    axis = axis_of("split", "dim", dim, x.ndim)
     length = x.shape[axis]
-    if isinstance(size, int):
-        if size < 1:
-            raise ValueError(f"split: size is {size}; it must be at least 1")
-        ends = [*range(size, length, size), length]
+    if isinstance(size, str) or not hasattr(size, "__iter__"):
+        step = check_integer("split", "size", size, 1, "or a list of sizes")
+        ends = [*range(step, length, step), length]
     else:
-        if sum(size) != length:
-            raise ValueError(f"split: sizes {size} add up to {sum(size)}, and not to {length}")
-        ends = np.cumsum(size).tolist()
+        sizes = [check_integer("split", "a size", one, 0) for one in size]
+        if sum(sizes) != length:
+            raise ValueError(f"split: sizes {sizes} add up to {sum(sizes)}, and not to {length}")
+        ends = list(accumulate(sizes))
     starts = [0, *ends[:-1]]
     where = (slice(None),) * axis
     return tuple(x[(*where, slice(a, b))] for a, b in zip(starts, ends, strict=True))
@@ -132,7 +135,6 @@ def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, .
 
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut along an axis into at most `chunks` pieces, all but the last of equal size."""
-    if index_of("chunk", "chunks", chunks) < 1:
-        raise ValueError(f"chunk: chunks is {chunks}; it must be at least 1")
-    length = x.shape[dim] if -x.ndim <= dim < x.ndim else 1
-    return split(x, max(1, -(-length // chunks)), dim)
+    check_integer("chunk", "chunks", chunks, 1)
+    axis = axis_of("chunk", "dim", dim, x.ndim)
+    return split(x, max(1, -(-x.shape[axis] // chunks)), axis)

@@ -20,9 +20,10 @@ from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
-from minideconv.autograd.sizes import index_of, sizes_of
+from minideconv.autograd.sizes import axis_of, sizes_of
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, Device, device_of, get_xp, memory_order, to_device
+from minideconv.backend.checks import check_dtype
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
@@ -157,7 +158,7 @@ def unsqueeze(x: Operand, dim: int) -> Tensor:
 def astype(x: Operand, dtype: Any) -> Tensor:
     """Convert the elements to `dtype`; the gradient is converted back."""
     x = as_tensor(x)
-    if x.dtype == np.dtype(dtype):
+    if x.dtype == check_dtype("astype", dtype):
         return x
     y = x.data.astype(dtype)
     return record("astype", y, (x,), _same, (), {"dtype": y.dtype}, False, _same)
@@ -373,7 +374,4 @@ def _check_equal(name: str, parts: list[Tensor], sizes: list[Any], rule: str) ->
 
 def _axis(name: str, axis: int, ndim: int) -> int:
     """Return `axis` counted from the first."""
-    axis = index_of(name, "axis", axis)
-    if not -ndim <= axis < ndim:
-        raise ValueError(f"{name}: axis is {axis}; it must be from {-ndim} to {ndim - 1}")
-    return axis + ndim if axis < 0 else axis
+    return axis_of(name, "axis", axis, ndim)

@@ -5,17 +5,30 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-__all__ = ["index_of", "indices_of", "sizes_of"]
+from minideconv.backend.checks import check_integer
+
+__all__ = ["axis_of", "index_of", "indices_of", "sizes_of"]
 
 
 def index_of(op: str, name: str, value: Any) -> int:
     """Return `value` as an int, or raise TypeError if it is no integer."""
-    if type(value) is int:
-        return value
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{op}: {name} is {value!r}; it must be an integer") from None
+    return value if type(value) is int else check_integer(op, name, value)
+
+
+def axis_of(op: str, name: str, axis: Any, ndim: int) -> int:
+    """Return an axis of `ndim` counted from the first; a negative one counts from the last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no integer, or there is no such axis.
+    """
+    number = index_of(op, name, axis)
+    if ndim == 0:
+        raise ValueError(f"{op}: {name} is {number}; a tensor with no axes has none")
+    if not -ndim <= number < ndim:
+        raise ValueError(f"{op}: {name} is {number}; it must be from {-ndim} to {ndim - 1}")
+    return number % ndim
 
 
 def indices_of(value: Any) -> int | tuple[int, ...]:
@@ -32,7 +45,10 @@ def indices_of(value: Any) -> int | tuple[int, ...]:
         return operator.index(value)
     if isinstance(value, str):
         raise TypeError
-    return tuple(operator.index(item) for item in value)
+    items = tuple(value)
+    if any(isinstance(item, bool) for item in items):
+        raise TypeError
+    return tuple(operator.index(item) for item in items)
 
 
 def sizes_of(op: str, name: str, values: tuple[Any, ...]) -> tuple[int, ...]:

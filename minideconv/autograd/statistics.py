@@ -16,11 +16,12 @@ from minideconv.autograd.broadcasting import as_tensor
 from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import FLOAT, Axis, Operand
 from minideconv.autograd.record import record
-from minideconv.autograd.reductions import reduced, var
+from minideconv.autograd.reductions import behind_axis, reduced, taken_off, var
 from minideconv.autograd.shapes import permute, stack
-from minideconv.autograd.sizes import index_of
+from minideconv.autograd.sizes import axis_of
 from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_number
 from minideconv.backend.dispatch import device_guard
 from minideconv.backend.sums import sum_over
 
@@ -30,9 +31,9 @@ __all__ = ["all", "any", "argmax", "argmin", "cumsum", "norm", "prod", "std"]
 def std(
     x: Operand,
     axis: Axis = None,
+    *others: Any,
     keepdims: bool = False,
     ddof: int = 0,
-    *,
     dim: Axis = None,
     keepdim: bool | None = None,
     unbiased: bool | None = None,
@@ -42,12 +43,14 @@ def std(
 
     Of equal values it is 0, and its gradient is taken as 0.
     """
-    names: Any = {"dim": dim, "keepdim": keepdim, "unbiased": unbiased, "correction": correction}
-    x = as_tensor(x)
+    if others:
+        raise behind_axis("std", axis, others)
+    x, axes, keepdims = reduced("std", x, axis, keepdims, dim, keepdim)
+    ddof = taken_off("std", ddof, unbiased, correction)
     kind = x.dtype
     if kind.char == "e":  # of which the squares may be none
         x = x.astype(np.float32)
-    variance = var(x, axis, keepdims, ddof, **names)
+    variance = var(x, axes, keepdims=keepdims, ddof=ddof)
     spread = variance.data != 0
     root = elementwise.sqrt(elementwise.where(spread, variance, 1.0))
     y = elementwise.where(spread, root, 0.0)
@@ -76,9 +79,8 @@ def norm(
     axis, keepdims, dim, keepdim
         As for `reductions.sum`.
     """
-    p = 2 if p == "fro" else p  # type: ignore[comparison-overlap]  # PyTorch's name
-    if not isinstance(p, (int, float)) or not p >= 1:
-        raise ValueError(f"norm: p is {p!r}; it must be a number >= 1, or infinity")
+    p = 2 if isinstance(p, str) and p == "fro" else p  # PyTorch's name
+    check_number("norm", "p", p, 1, legal="a number >= 1, or infinity")
     x, axes, keepdims = reduced("norm", x, axis, keepdims, dim, keepdim)
     if x.dtype.kind != "f":
         x = wrap(x.data.astype(FLOAT))
@@ -174,10 +176,7 @@ def prod(
 def cumsum(x: Operand, axis: int | None = None, *, dim: int | None = None) -> Tensor:
     """Return the running sum along an axis. The gradient runs back: each gets all behind it."""
     x, given = as_tensor(x), axis if dim is None else dim
-    axis = index_of("cumsum", "axis", given)
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"cumsum: axis is {axis}; it must be from {-x.ndim} to {x.ndim - 1}")
-    axis %= x.ndim
+    axis = axis_of("cumsum", "axis", given, x.ndim)
 
     def forward(a: Array) -> Array:
         y: Array = a.cumsum(axis, _wide(a))

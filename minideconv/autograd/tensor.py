@@ -14,6 +14,7 @@ from minideconv.autograd.hooks import GradHook, RemovableHandle, apply_hooks
 from minideconv.autograd.methods import TensorMethods, as_array
 from minideconv.autograd.tape import Node, Version, backward_pass
 from minideconv.backend import Array, Device, get_xp, memory_order, to_device
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import device_guard, on_device_of
 from minideconv.backend.parallel import hold_at_fork
 
@@ -23,6 +24,8 @@ receiving = threading.RLock()
 """Held while a gradient is added to a ``.grad``: several threads may have a parameter in common."""
 
 hold_at_fork(receiving)
+
+_FOR_SIZES = "a tensor of given sizes is made by empty(2, 3), zeros(2, 3) or randn(2, 3)"
 
 
 class Tensor(TensorMethods):
@@ -88,8 +91,8 @@ class Tensor(TensorMethods):
         self._grad = self._grad_buffer = self._hooks = self._node = None
         self._version = data._version if shared else [0]
         self._requires_grad = False
-        if requires_grad:
-            self.requires_grad = True
+        if requires_grad is not False:
+            self.requires_grad = check_flag("Tensor", "requires_grad", requires_grad, _FOR_SIZES)
 
     @property
     def is_leaf(self) -> bool:
@@ -108,12 +111,13 @@ class Tensor(TensorMethods):
                 f"requires_grad: this tensor is the result of {self._node.name}, and only leaves "
                 "can be switched; use detach() to get one"
             )
+        value = check_flag("requires_grad_", "requires_grad", value)
         if value and self.data.dtype.kind != "f":
             raise TypeError(
                 f"requires_grad: a tensor of {self.data.dtype} has no gradient; make it of floats, "
                 "for example with dtype='float32'"
             )
-        self._requires_grad = bool(value)
+        self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set `requires_grad` and return this tensor."""
@@ -175,7 +179,7 @@ class Tensor(TensorMethods):
         ValueError
             If `grad` has the wrong shape.
         """
-        if create_graph:
+        if create_graph is not False and check_flag("backward", "create_graph", create_graph):
             self._backward_with_graph(grad, retain_graph)
         else:
             backward_pass(self._node or self, self._seed(grad, "backward"), bool(retain_graph))

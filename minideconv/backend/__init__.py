@@ -114,6 +114,8 @@ def as_device(device: Device | str | None) -> Device:
         if kind == "cpu":
             return CPU
         device = Device("gpu", int(number or 0))
+    if not isinstance(device, Device):
+        raise TypeError(f"device is {device!r}; it must be 'auto', 'cpu', 'gpu' or 'gpu:N'")
     if device.type == "gpu":
         problem = gpu_problem()
         if problem is not None:

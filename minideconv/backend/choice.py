@@ -133,7 +133,7 @@ class Choice(ContextValue[str]):
 
     def check(self, name: str, caller: str) -> str:
         """Return `name`, or raise UsageError, naming `caller`, if it is none of the names."""
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             legal = ", ".join(map(repr, self.names))
             raise UsageError(f"{caller}: the {self.what} is {name!r}; it must be one of {legal}")
         return name

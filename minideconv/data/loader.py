@@ -130,6 +130,14 @@ class DataLoader:
                 raise UsageError(f"DataLoader: {name} is {value!r}; it must be a {number}")
             if not value >= least:
                 raise UsageError(f"DataLoader: {name} is {value}; it must be at least {least}")
+        if transform is not None and not callable(transform):  # PyTorch's third is `shuffle`
+            raise UsageError(
+                f"DataLoader: transform is {transform!r}; it must be a function of an image and a"
+                " mask, or None; what else is meant is said by name: shuffle=True"
+            )
+        for name, flag in (("shuffle", shuffle), ("drop_last", drop_last), ("as_bytes", as_bytes)):
+            if not isinstance(flag, bool):
+                raise UsageError(f"DataLoader: {name} is {flag!r}; it must be True or False")
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
         self.workers, self.prefetch = workers, prefetch

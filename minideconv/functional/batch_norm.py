@@ -8,6 +8,7 @@ from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import Array
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import device_guard
 from minideconv.functional.arguments import OPTIONAL, Grads, Needs, data_of, no_tensor
 from minideconv.functional.batch_norm_gradients import batch_norm_gradients
@@ -127,7 +128,7 @@ def batch_norm_relu_pool(
     options = _statistics(running_mean, running_var)
     options |= {"training": training, "momentum": momentum, "eps": eps}
     options |= pool_options(op, kernel_size, stride, padding=padding, dilation=dilation)
-    options["ceil_mode"] = ceil_mode
+    options["ceil_mode"] = check_flag(op, "ceil_mode", ceil_mode)
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
     y, switches, saved = ops.batch_norm_relu_pool(x.data, **arrays, **options)
     from_batch = training or running_mean is None

@@ -12,8 +12,10 @@ import numpy as np
 
 from minideconv.autograd import Tensor, elementwise
 from minideconv.autograd.broadcasting import as_tensor, constant
+from minideconv.backend.checks import check_choice
 from minideconv.functional.arguments import no_tensor, widened
 from minideconv.functional.nonlinear import softplus
+from minideconv.ops.cross_entropy_checks import check_weight
 
 __all__ = [
     "Reduction",
@@ -63,7 +65,8 @@ def binary_cross_entropy(
         )
     kind, input, target = input.dtype, widened(input), widened(target)
     yes, no = _log(input), _log(1.0 - input)
-    losses = _weighted(-(target * yes + (1.0 - target) * no), weight)
+    losses = -(target * yes + (1.0 - target) * no)
+    losses = _weighted("binary_cross_entropy", losses, weight)
     return _reduced(losses, reduction).astype(kind)
 
 
@@ -83,9 +86,9 @@ def binary_cross_entropy_with_logits(
         raise no_tensor("binary_cross_entropy_with_logits", input=input)
     name = "binary_cross_entropy_with_logits"
     input, target = _pair(name, input, target, reduction)
-    positive = target if pos_weight is None else target * constant(pos_weight)
+    positive = _weighted(name, target, pos_weight, "pos_weight")
     losses = positive * softplus(-input) + (1.0 - target) * softplus(input)
-    return _reduced(_weighted(losses, weight), reduction)
+    return _reduced(_weighted(name, losses, weight), reduction)
 
 
 def _log(p: Tensor) -> Tensor:
@@ -97,8 +100,7 @@ def _log(p: Tensor) -> Tensor:
 
 def check_reduction(op: str, reduction: str) -> None:
     """Raise ValueError if `reduction` is none of the three."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
+    check_choice(op, "reduction", reduction, ("mean", "sum", "none"))
 
 
 def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
@@ -114,8 +116,18 @@ def _pair(op: str, input: Any, target: Any, reduction: str) -> tuple[Tensor, Ten
     return input, target.astype(input.dtype)
 
 
-def _weighted(losses: Tensor, weight: Any) -> Tensor:
-    return losses if weight is None else losses * constant(weight)
+def _weighted(op: str, losses: Tensor, weight: Any, name: str = "weight") -> Tensor:
+    """Return the losses times `weight`, which must broadcast to their shape."""
+    if weight is None:
+        return losses
+    weights = constant(check_weight(op, name, weight))
+    shape = losses.shape
+    pairs = zip(weights.shape[::-1], shape[::-1], strict=False)
+    if weights.ndim > losses.ndim or any(n not in (1, there) for n, there in pairs):
+        raise ValueError(
+            f"{op}: {name} has shape {weights.shape}; it must broadcast to {shape}, that of input"
+        )
+    return losses * weights
 
 
 def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:

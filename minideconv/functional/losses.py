@@ -9,10 +9,16 @@ from minideconv.autograd import Node, Tensor, is_grad_enabled, record
 from minideconv.autograd.broadcasting import constant
 from minideconv.autograd.gradients import with_history
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_number
 from minideconv.functional.arguments import Needs, no_tensor, unchanging
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, record_log_softmax
 from minideconv.ops.cross_entropy import CrossEntropySaved, Saved
+from minideconv.ops.cross_entropy_checks import (
+    check_class_count,
+    check_ignore_index,
+    check_weight,
+)
 
 __all__ = ["cross_entropy"]
 
@@ -35,7 +41,10 @@ def cross_entropy(
         raise no_tensor("cross_entropy", logits=logits)
     recorded = is_grad_enabled() and logits.requires_grad
     labels = unchanging(target, recorded)
+    if weight is not None:
+        check_weight("cross_entropy", "weight", weight)
     if labels.dtype.kind == "f":
+        check_ignore_index("cross_entropy", ignore_index)
         probabilities = target if isinstance(target, Tensor) else labels
         return _against_probabilities(logits, probabilities, weight, reduction, label_smoothing)
     options: dict[str, Any] = {
@@ -79,11 +88,10 @@ def _against_probabilities(
             f"cross_entropy: a target of floats holds a probability for each class, and has shape "
             f"{target.shape}; it must be that of the logits, {logits.shape}"
         )
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"cross_entropy: label_smoothing is {label_smoothing}; it must be in [0, 1]"
-        )
+    check_number("cross_entropy", "label_smoothing", label_smoothing, 0, 1)
     classes = logits.shape[1]
+    if weight is not None:
+        check_class_count("cross_entropy", weight, classes)
     q = target.astype(logits.dtype)
     if label_smoothing > 0:
         q = q * (1.0 - label_smoothing) + label_smoothing / classes

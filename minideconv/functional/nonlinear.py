@@ -10,9 +10,11 @@ from minideconv import ops
 from minideconv.autograd import Tensor, elementwise, record
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_flag, check_generator, check_number
 from minideconv.backend.dispatch import device_guard
 from minideconv.functional.arguments import Needs, data_of, no_tensor
 from minideconv.functional.pointwise import dropout
+from minideconv.ops.dropout import check_probability
 
 __all__ = ["dropout2d", "leaky_relu", "sigmoid", "softplus", "tanh"]
 
@@ -25,6 +27,7 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """
     if not isinstance(x, Tensor):
         raise no_tensor("leaky_relu", x=x)
+    check_number("leaky_relu", "negative_slope", negative_slope)
     slope = negative_slope
 
     @device_guard
@@ -88,6 +91,9 @@ def dropout2d(
     """
     if not isinstance(x, Tensor):
         raise no_tensor("dropout2d", x=x)
+    check_probability("dropout2d", p)
+    check_flag("dropout2d", "training", training)
+    check_generator("dropout2d", rng, "nothing here works in place")
     if x.ndim != 4:
         raise ValueError(f"dropout2d: x has shape {x.shape}; it must have 4 axes (N, C, H, W)")
     if not training:  # recorded all the same, so that a reader of the graph sees the layer

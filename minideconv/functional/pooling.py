@@ -9,6 +9,7 @@ from minideconv.autograd import Tensor, is_grad_enabled, record
 from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array
+from minideconv.backend.checks import check_flag, shown
 from minideconv.functional.arguments import Grads, Needs, no_tensor
 from minideconv.ops.geometry import IntPair, pairs
 from minideconv.ops.switches import Switches
@@ -31,6 +32,8 @@ def max_pool2d(
     """
     if not isinstance(x, Tensor):
         raise no_tensor("max_pool2d", x=x)
+    check_flag("max_pool2d", "return_switches", return_switches)
+    check_flag("max_pool2d", "ceil_mode", ceil_mode)
     if x.data.ndim == 3 and not return_switches:  # one image (C, H, W)
         images = x.unsqueeze(0)
         return max_pool2d(images, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
@@ -60,6 +63,15 @@ def max_pool2d_transpose(dy: Tensor, needs: Needs, switches: Switches) -> tuple[
     )
 
 
+def check_switches(op: str, switches: Any) -> None:
+    """Raise TypeError unless these are switches, which PyTorch's indices are not."""
+    if not isinstance(switches, Switches):
+        raise TypeError(
+            f"{op}: switches is {shown(switches)}; it must be the Switches that"
+            " max_pool2d(..., return_switches=True) returns beside its result"
+        )
+
+
 def pool_options(op: str, kernel_size: Any, stride: Any, **others: Any) -> dict[str, Any]:
     """Return the options of a pooling by name, in full."""
     stride = kernel_size if stride is None else stride
@@ -72,6 +84,7 @@ def max_unpool2d(
     """Put each value back where its maximum was, zeros elsewhere; see `ops.max_unpool2d`."""
     if not isinstance(x, Tensor):
         raise no_tensor("max_unpool2d", x=x)
+    check_switches("max_unpool2d", switches)
     y = ops.max_unpool2d(x.data, switches, duplicates)
 
     def transpose(dy: Array) -> Array:
@@ -101,13 +114,15 @@ def avg_pool2d(
     """Average each window; see `ops.avg_pool2d`."""
     if not isinstance(x, Tensor):
         raise no_tensor("avg_pool2d", x=x)
+    check_flag("avg_pool2d", "ceil_mode", ceil_mode)
+    check_flag("avg_pool2d", "count_include_pad", count_include_pad)
     if x.data.ndim == 3:  # one image (C, H, W)
         rest = (kernel_size, stride, padding, ceil_mode, count_include_pad)
         return avg_pool2d(x.unsqueeze(0), *rest).squeeze(0)
     options = pool_options("avg_pool2d", kernel_size, stride, padding=padding)
     options |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
-    size = (x.shape[-2], x.shape[-1])
     y = ops.avg_pool2d(x.data, **options)
+    size = (x.shape[-2], x.shape[-1])
 
     def transpose(dy: Array) -> Array:
         return ops.avg_pool2d_backward(dy, size, **options)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_integer
 from minideconv.backend.dispatch import device_guard
 from minideconv.functional.arguments import no_tensor
-from minideconv.ops.geometry import IntPair, check_at_least, pair
+from minideconv.ops.geometry import IntPair, Pair, check_at_least, pair
 
-__all__ = ["adaptive_avg_pool2d", "pixel_shuffle"]
+__all__ = ["adaptive_avg_pool2d", "check_output_size", "pixel_shuffle"]
 
 
 @device_guard
@@ -31,7 +32,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: IntPair) -> Tensor:
     if not isinstance(x, Tensor):
         raise no_tensor("adaptive_avg_pool2d", x=x)
     op = "adaptive_avg_pool2d"
-    size = check_at_least(pair(output_size, "output_size", op), 1, "output_size", op)
+    size = check_output_size(op, output_size)
     if x.ndim not in (3, 4):
         raise ValueError(
             f"{op}: x has shape {x.shape}; it must have 4 axes (N, C, H, W), or 3 of one image"
@@ -40,6 +41,11 @@ def adaptive_avg_pool2d(x: Tensor, output_size: IntPair) -> Tensor:
         return x.mean((-2, -1), keepdims=True)
     rows, columns = (_averages(n, new, x.data) for n, new in zip(x.shape[-2:], size, strict=True))
     return Tensor(rows) @ (x @ Tensor(columns.T))
+
+
+def check_output_size(op: str, output_size: IntPair) -> Pair:
+    """Return `output_size` as (height, width), or raise unless both are at least 1."""
+    return check_at_least(pair(output_size, "output_size", op), 1, "output_size", op)
 
 
 def _averages(n: int, new: int, like: Array) -> Array:
@@ -65,8 +71,8 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     """
     if not isinstance(x, Tensor):
         raise no_tensor("pixel_shuffle", x=x)
-    r = upscale_factor
-    if x.ndim != 4 or r < 1 or x.shape[1] % (r * r):
+    r = check_integer("pixel_shuffle", "upscale_factor", upscale_factor, 1)
+    if x.ndim != 4 or x.shape[1] % (r * r):
         raise ValueError(
             f"pixel_shuffle: x has shape {x.shape} and upscale_factor is {r}; x must be (N, C, H, "
             "W), and C divisible by the factor's square"

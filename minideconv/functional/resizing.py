@@ -8,6 +8,7 @@ from minideconv import ops
 from minideconv.autograd import Tensor, record
 from minideconv.autograd.linear_map import linear_map
 from minideconv.backend import Array
+from minideconv.backend.checks import check_flag
 from minideconv.functional.arguments import Grads, Needs, no_tensor
 from minideconv.functional.rearranging import adaptive_avg_pool2d
 from minideconv.ops.geometry import IntPair, pair
@@ -52,12 +53,13 @@ def interpolate(
     """
     if not isinstance(x, Tensor):
         raise no_tensor("interpolate", x=x)
-    if mode == "area":
+    check_flag("interpolate", "align_corners", align_corners)
+    if isinstance(mode, str) and mode == "area":
         if align_corners:
             raise ValueError("interpolate: align_corners is True; it has no meaning for 'area'")
         return adaptive_avg_pool2d(x, target_size(x.data, size, scale_factor))
-    before = (x.shape[-2], x.shape[-1])
     y = ops.interpolate(x.data, size, scale_factor, mode, align_corners)
+    before = (x.shape[-2], x.shape[-1])
 
     def transpose(dy: Array) -> Array:
         return ops.interpolate_backward(dy, before, mode, align_corners, scale_factor)

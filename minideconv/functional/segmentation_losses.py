@@ -13,11 +13,17 @@ from typing import Any
 from minideconv.autograd import Tensor, elementwise
 from minideconv.autograd.broadcasting import as_tensor
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_number
 from minideconv.backend.dispatch import device_guard
 from minideconv.functional.arguments import no_tensor, widened
 from minideconv.functional.elementwise_losses import Reduction, check_reduction
 from minideconv.functional.pointwise import log_softmax, softmax
-from minideconv.ops.cross_entropy_checks import check_labels
+from minideconv.ops.cross_entropy_checks import (
+    check_class_count,
+    check_ignore_index,
+    check_labels,
+    check_weight,
+)
 
 __all__ = ["dice_loss", "focal_loss", "nll_loss"]
 
@@ -36,9 +42,10 @@ def nll_loss(
     """
     if not isinstance(input, Tensor):
         raise no_tensor("nll_loss", input=input)
+    _check_options("nll_loss", input, weight, reduction)
     labels, counts = _labels("nll_loss", input, target, ignore_index)
     losses = -_at_labels(widened(input), labels)
-    loss = _reduced("nll_loss", losses, labels, counts, weight, reduction, target)
+    loss = _reduced(losses, labels, counts, weight, reduction, target)
     return loss.astype(input.dtype)
 
 
@@ -58,14 +65,14 @@ def focal_loss(
     """
     if not isinstance(logits, Tensor):
         raise no_tensor("focal_loss", logits=logits)
-    if gamma < 0:
-        raise ValueError(f"focal_loss: gamma is {gamma}; it must be at least 0")
+    check_number("focal_loss", "gamma", gamma, 0)
+    _check_options("focal_loss", logits, weight, reduction)
     labels, counts = _labels("focal_loss", logits, target, ignore_index)
     log_p = _at_labels(log_softmax(widened(logits), 1), labels)
     losses = -log_p
     if gamma > 0:  # where p is 1 the power may have no slope, and the loss is 0 anyway
         losses = losses * (1.0 - log_p.exp()).clip(1e-12) ** gamma
-    loss = _reduced("focal_loss", losses, labels, counts, weight, reduction, target)
+    loss = _reduced(losses, labels, counts, weight, reduction, target)
     return loss.astype(logits.dtype)
 
 
@@ -92,8 +99,7 @@ def dice_loss(logits: Tensor, target: Any, ignore_index: int = 255, smooth: floa
     """
     if not isinstance(logits, Tensor):
         raise no_tensor("dice_loss", logits=logits)
-    if smooth < 0:
-        raise ValueError(f"dice_loss: smooth is {smooth}; it must be at least 0")
+    check_number("dice_loss", "smooth", smooth, 0)
     labels, counts = _labels("dice_loss", logits, target, ignore_index)
     n, classes = logits.shape[:2]
     if classes < 2:
@@ -112,8 +118,16 @@ def dice_loss(logits: Tensor, target: Any, ignore_index: int = 255, smooth: floa
     return loss.astype(logits.dtype)
 
 
+def _check_options(op: str, scores: Tensor, weight: Any, reduction: Reduction) -> None:
+    """Raise unless there is one real weight for each class, or none, and the word is known."""
+    check_reduction(op, reduction)
+    if weight is not None:
+        check_class_count(op, check_weight(op, "weight", weight), *scores.shape[1:2])
+
+
 def _labels(op: str, scores: Tensor, target: Any, ignore_index: int) -> tuple[Array, Array]:
     """Return the labels (N, M), fit for an index, and which pixels count."""
+    check_ignore_index(op, ignore_index)
     array = as_tensor(target).data
     if scores.dtype.kind != "f":
         raise TypeError(f"{op}: the scores have dtype {scores.dtype}; they must be floating point")
@@ -137,7 +151,6 @@ def _at_labels(scores: Tensor, labels: Array) -> Tensor:
 
 
 def _reduced(
-    op: str,
     losses: Tensor,
     labels: Array,
     counts: Array,
@@ -146,7 +159,6 @@ def _reduced(
     target: Any,
 ) -> Tensor:
     """Weigh the pixels' losses (N, M) by their classes, and add them up."""
-    check_reduction(op, reduction)
     losses = elementwise.where(counts, losses, 0.0)
     weights = counts.astype(losses.dtype)
     if weight is not None:

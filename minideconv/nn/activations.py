@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
+from minideconv.backend.checks import check_flag, check_integer, check_number
 from minideconv.nn.layers import Dropout
 from minideconv.nn.module import Module
 
@@ -30,7 +31,8 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
-        self.negative_slope = negative_slope
+        self.negative_slope = check_number("LeakyReLU", "negative_slope", negative_slope)
+        check_flag("LeakyReLU", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to `x`."""
@@ -62,7 +64,7 @@ class Softmax(Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = check_integer(type(self).__name__, "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to `x`."""

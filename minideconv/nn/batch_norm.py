@@ -12,6 +12,7 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.autograd.grad_mode import is_replaying
 from minideconv.backend import check_writable
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.layers import MaxPool2d
 from minideconv.nn.module import Module, Parameter
@@ -46,8 +47,11 @@ class BatchNorm2d(Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        check_positive("BatchNorm2d", num_features=num_features)
-        check_options("BatchNorm2d", 0.0 if momentum is None else momentum, eps)
+        name = type(self).__name__
+        check_positive(name, num_features=num_features)
+        check_options(name, 0.0 if momentum is None else momentum, eps)
+        check_flag(name, "affine", affine)
+        check_flag(name, "track_running_stats", track_running_stats)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
@@ -98,7 +102,7 @@ class BatchNorm2d(Module):
         training = self.uses_batch_statistics
         new = training and not is_replaying()
         if new:
-            check_writable("BatchNorm2d in training", self._buffers.items())
+            check_writable(f"{type(self).__name__} in training", self._buffers.items())
         momentum = self.momentum
         if momentum is None:
             momentum = 1.0 / max(1, int(self.num_batches_tracked) + new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from minideconv.backend.checks import check_iterable, shown
 from minideconv.nn.module import Module
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
@@ -47,7 +48,11 @@ class ModuleList(Module):
 
     def extend(self, modules: Iterable[Module]) -> None:
         """Put several modules behind the others."""
-        for module in modules:
+        must = "a list of modules, as in ModuleList([layer])"
+        given = list(check_iterable(type(self).__name__, "modules", modules, must))
+        for number, module in enumerate(given, len(self)):
+            self._own(module, number)  # all, before the first is taken
+        for module in given:
             self.append(module)
 
     def _own(self, module: Module, number: int) -> Module:
@@ -198,7 +203,16 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Put in, or replace, several modules by name."""
-        for name, module in dict(modules).items():
+        try:
+            given = dict(modules)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"ModuleDict: modules is {shown(modules)}; it must be a dict of modules, or a list"
+                " of pairs (name, module)"
+            ) from None
+        for name, module in given.items():
+            self._check(name, module)
+        for name, module in given.items():
             self[name] = module
 
     def keys(self) -> Iterable[str]:
@@ -232,12 +246,15 @@ class ModuleDict(Module):
 
     def __setitem__(self, name: str, module: Module) -> None:
         """Put in a module, or replace one."""
+        self._check(name, module)
+        setattr(self, name, module)
+
+    def _check(self, name: object, module: object) -> None:
         if not isinstance(name, str) or not isinstance(module, Module):
             raise TypeError(
                 f"ModuleDict: {name!r} is a {type(module).__name__}; names must be strings and "
                 "what they stand for Modules"
             )
-        setattr(self, name, module)
 
     def __delitem__(self, name: str) -> None:
         """Take a module out."""

@@ -10,6 +10,7 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend.algorithms import algorithm as using
 from minideconv.backend.algorithms import check_algorithm
+from minideconv.backend.checks import check_choice, check_flag
 from minideconv.engine.layout import empty_weight, is_taps_first, with_taps_first
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
@@ -44,6 +45,7 @@ class _Convolution(Module):
         geometry.check_positive(
             name, in_channels=in_channels, out_channels=out_channels, groups=groups
         )
+        check_flag(name, "bias", bias)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{name}: groups is {groups}; "
@@ -57,7 +59,7 @@ class _Convolution(Module):
         geometry.check_window(name, kernel, **window)
         channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = Parameter(empty_weight((channels[0], channels[1] // groups, *kernel)))
-        init.kaiming_normal_(self.weight, self.transposed)
+        init.kaiming_normal_(self.weight, transposed=self.transposed)
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def _stored_weight(self) -> Parameter:
@@ -116,11 +118,7 @@ class Conv2d(_Convolution):
     def _amounts(self) -> tuple[int, int, int, int]:
         """Return the (left, right, top, bottom) of the border."""
         modes = ("zeros", "reflect", "replicate", "circular")
-        if self.padding_mode not in modes:
-            raise ValueError(
-                f"Conv2d: padding_mode is {self.padding_mode!r}; it must be one of "
-                f"{', '.join(map(repr, modes))}"
-            )
+        check_choice("Conv2d", "padding_mode", self.padding_mode, modes)
         if isinstance(self.padding, str):
             window = geometry.pairs("Conv2d", stride=self.stride, dilation=self.dilation)
             kernel = (self.weight.shape[2], self.weight.shape[3])

@@ -9,9 +9,11 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
+from minideconv.backend.checks import check_flag, check_generator
 from minideconv.nn import init
 from minideconv.nn.module import Module, Parameter
 from minideconv.ops import geometry
+from minideconv.ops.dropout import check_probability
 from minideconv.ops.geometry import IntPair, check_positive
 from minideconv.ops.interpolate import check_target
 from minideconv.ops.switches import Switches
@@ -36,16 +38,13 @@ class MaxPool2d(Module):
         stride: IntPair | None = None,
         padding: IntPair = 0,
         dilation: IntPair = 1,
-        ceil_mode: bool = False,
         return_switches: bool = False,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        name, step = "MaxPool2d", kernel_size if stride is None else stride
-        window = geometry.pairs(
-            name, kernel=kernel_size, stride=step, padding=padding, dilation=dilation
-        )
-        geometry.check_window(name, **window)
-        geometry.check_pool_padding(name, window["kernel"], window["padding"])
+        geometry.check_pooling("MaxPool2d", kernel_size, stride, padding, dilation)
+        check_flag("MaxPool2d", "return_switches", return_switches)
+        check_flag("MaxPool2d", "ceil_mode", ceil_mode)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode, self.return_switches = dilation, ceil_mode, return_switches
 
@@ -86,6 +85,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
+        check_flag("ReLU", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rectify `x`."""
@@ -97,12 +97,8 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
         super().__init__()
-        try:
-            legal = 0 <= p <= 1
-        except TypeError:  # no number
-            legal = False
-        if not legal:
-            raise ValueError(f"Dropout: p is {p!r}; it must be a probability in 0..1")
+        check_probability(type(self).__name__, p)
+        check_generator(type(self).__name__, rng, "no layer here works in place")
         self.p: float = p
         self.rng: np.random.Generator | None = rng
 
@@ -121,6 +117,7 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         check_positive("Linear", in_features=in_features, out_features=out_features)
+        check_flag("Linear", "bias", bias)
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         init.kaiming_normal_(self.weight)
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
@@ -145,6 +142,7 @@ class Upsample(Module):
         align_corners: bool = False,
     ) -> None:
         super().__init__()
+        check_flag("Upsample", "align_corners", align_corners)
         check_target("Upsample", size, scale_factor, mode, align_corners)
         self.size, self.scale_factor = size, scale_factor
         self.mode, self.align_corners = mode, align_corners

@@ -7,7 +7,14 @@ from typing import Any
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
+from minideconv.backend.checks import check_number
+from minideconv.functional.elementwise_losses import check_reduction
 from minideconv.nn.module import Module
+from minideconv.ops.cross_entropy_checks import (
+    check_class_count,
+    check_ignore_index,
+    check_weight,
+)
 
 __all__ = [
     "BCELoss",
@@ -21,6 +28,26 @@ __all__ = [
 ]
 
 
+def _check_weights(name: str) -> Callable[[str, Any], None]:
+    def check(op: str, weight: Any) -> None:
+        if weight is not None:
+            check_weight(op, name, weight)
+
+    return check
+
+
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "gamma": lambda op, value: check_number(op, "gamma", value, 0),
+    "ignore_index": check_ignore_index,
+    "label_smoothing": lambda op, value: check_number(op, "label_smoothing", value, 0, 1),
+    "pos_weight": _check_weights("pos_weight"),
+    "reduction": check_reduction,
+    "smooth": lambda op, value: check_number(op, "smooth", value, 0),
+    "weight": _check_weights("weight"),
+}
+"""What each option of a loss must be, so that a wrong one is refused when the module is made."""
+
+
 class _Loss(Module):
     """Calls a function of an input and a target with the options that the module was made with."""
 
@@ -28,6 +55,11 @@ class _Loss(Module):
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
+        name = type(self).__name__
+        for option, value in options.items():
+            _CHECKS[option](name, value)
+        if "ignore_index" in options and options.get("weight") is not None:
+            check_class_count(name, options["weight"])  # losses on labels weigh classes
         self.options = options
 
     def forward(self, input: Tensor, target: Any) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from minideconv.autograd import RemovableHandle
 from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
+from minideconv.backend.checks import check_flag, shown
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.attributes import Attributes, Parameter, buffer_array, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
@@ -170,6 +171,8 @@ class Module(Attributes):
         A module in several places comes once, under its first name; with ``remove_duplicate=False``
         under all its names, except inside itself.
         """
+        if not isinstance(prefix, str):
+            raise TypeError(f"named_modules: prefix is {shown(prefix)}; it must be a string")
         todo: list[tuple[str, Module, set[int]]] = [(prefix, self, set())]
         while todo:
             path, module, seen = todo.pop()
@@ -262,6 +265,7 @@ class Module(Attributes):
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all inside it to training (or evaluation) and return it."""
+        check_flag("train", "mode", mode)
         for module in self.modules():
             module.training = mode
         return self

@@ -9,9 +9,12 @@ import numpy as np
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
+from minideconv.backend.checks import check_flag
+from minideconv.functional.normalisation import check_lengths
 from minideconv.nn.batch_norm import BatchNorm2d
 from minideconv.nn.layers import MaxPool2d
 from minideconv.nn.module import Module, Parameter
+from minideconv.ops.batch_norm_checks import check_eps, check_options
 from minideconv.ops.geometry import check_positive
 
 __all__ = ["BatchNorm1d", "GroupNorm", "InstanceNorm2d", "LayerNorm"]
@@ -39,6 +42,8 @@ class GroupNorm(Module):
             raise ValueError(
                 f"GroupNorm: num_groups is {num_groups}; it must divide num_channels {num_channels}"
             )
+        check_eps("GroupNorm", eps)
+        check_flag("GroupNorm", "affine", affine)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.weight = Parameter(np.ones(num_channels, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_channels, np.float32)) if affine else None
@@ -55,12 +60,33 @@ class GroupNorm(Module):
 class InstanceNorm2d(Module):
     """Normalise each channel of each image by itself; see `F.instance_norm`.
 
-    As in PyTorch there is no scale and shift unless `affine`. There are no running statistics.
+    As in PyTorch there is no scale and shift unless `affine`. There are no running statistics:
+    `momentum` is accepted in its place and changes nothing, `track_running_stats` must be False.
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+    ) -> None:
         super().__init__()
-        check_positive("InstanceNorm2d", num_features=num_features)
+        name = "InstanceNorm2d"
+        check_positive(name, num_features=num_features)
+        if isinstance(momentum, bool):
+            raise TypeError(
+                f"{name}: momentum is {momentum}; it must be a number; affine is the fourth"
+                f" argument: affine={momentum}"
+            )
+        check_options(name, 0.0 if momentum is None else momentum, eps)
+        check_flag(name, "affine", affine)
+        if check_flag(name, "track_running_stats", track_running_stats):
+            raise ValueError(
+                f"{name}: track_running_stats is True; it must be False, as there are no running"
+                " statistics here"
+            )
         self.num_features, self.eps = num_features, eps
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
@@ -74,7 +100,7 @@ class InstanceNorm2d(Module):
                 f"InstanceNorm2d: x has shape {x.shape}; it must be (N, {self.num_features}, H, W)"
                 f" or ({self.num_features}, H, W)"
             )
-        return F.instance_norm(x, self.weight, self.bias, self.eps)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
     def extra_repr(self) -> str:
         """Return the number of channels."""
@@ -92,9 +118,11 @@ class LayerNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape, self.eps = tuple(shape), eps
-        check_positive("LayerNorm", **{f"normalized_shape[{i}]": n for i, n in enumerate(shape)})
+        shape = check_lengths("LayerNorm", normalized_shape)
+        check_eps("LayerNorm", eps)
+        check_flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        check_flag("LayerNorm", "bias", bias)
+        self.normalized_shape, self.eps = shape, eps
         ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         self.weight = Parameter(ones) if elementwise_affine else None
         self.bias = Parameter(zeros) if elementwise_affine and bias else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from contextlib import suppress
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
+from minideconv.backend.checks import check_integer, check_number
 from minideconv.nn.module import Module
 
 __all__ = ["CircularPad2d", "ConstantPad2d", "ReflectionPad2d", "ReplicationPad2d", "ZeroPad2d"]
@@ -23,7 +23,7 @@ class _Pad2d(Module):
         amounts: Sequence[int] = ()
         items = padding if isinstance(padding, Sequence) else [padding] * 4
         with suppress(TypeError):
-            amounts = [operator.index(item) for item in items]
+            amounts = [check_integer("", "", item) for item in items]
         if len(amounts) != 4:
             raise ValueError(
                 f"{type(self).__name__}: padding is {padding!r}; it must be an integer or four of "
@@ -45,7 +45,7 @@ class ConstantPad2d(_Pad2d):
 
     def __init__(self, padding: int | Sequence[int], value: float) -> None:
         super().__init__(padding)
-        self.value = value
+        self.value = check_number("ConstantPad2d", "value", value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad the last two axes of `x`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from minideconv import functional as F
 from minideconv.autograd import Tensor
+from minideconv.backend.checks import check_flag, check_integer
+from minideconv.functional.rearranging import check_output_size
 from minideconv.nn.module import Module
-from minideconv.ops.geometry import IntPair
+from minideconv.ops.geometry import IntPair, check_pooling
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "Flatten", "PixelShuffle"]
 
@@ -22,6 +24,9 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
+        check_pooling("AvgPool2d", kernel_size, stride, padding)
+        check_flag("AvgPool2d", "ceil_mode", ceil_mode)
+        check_flag("AvgPool2d", "count_include_pad", count_include_pad)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
@@ -40,6 +45,7 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size: IntPair) -> None:
         super().__init__()
+        check_output_size("AdaptiveAvgPool2d", output_size)
         self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +62,7 @@ class PixelShuffle(Module):
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
-        self.upscale_factor = upscale_factor
+        self.upscale_factor = check_integer("PixelShuffle", "upscale_factor", upscale_factor, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rearrange `x`."""
@@ -72,6 +78,13 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
+        check_integer("Flatten", "start_dim", start_dim)
+        check_integer("Flatten", "end_dim", end_dim)
+        if (start_dim < 0) == (end_dim < 0) and start_dim > end_dim:
+            raise ValueError(
+                f"Flatten: start_dim is {start_dim} and end_dim {end_dim}; start_dim must not come"
+                " behind end_dim"
+            )
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:

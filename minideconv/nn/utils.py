@@ -9,6 +9,7 @@ import numpy as np
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, Device, as_device, check_writable, device_of, get_xp
+from minideconv.backend.checks import check_iterable, check_number
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
 from minideconv.engine.cuda import gradients as cuda
 from minideconv.nn.module import Module
@@ -39,8 +40,7 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> f
     ValueError
         If `max_norm` is not positive, or a gradient is read-only.
     """
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be positive")
+    check_number("clip_grad_norm_", "max_norm", max_norm, 0, above=True, legal="positive")
     having = _having("clip_grad_norm_", parameters)
     gradients = [p.grad.data for p in having if p.grad is not None]
     _check_writable("clip_grad_norm_", gradients)
@@ -62,6 +62,13 @@ def _having(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """Return the parameters that have a gradient, each once."""
     if isinstance(parameters, Tensor):
         parameters = [parameters]
+    if isinstance(parameters, Module):
+        raise TypeError(
+            f"{op}: parameters is a {type(parameters).__name__}; it must be its parameters:"
+            " model.parameters()"
+        )
+    must = "Tensors: model.parameters()"
+    check_iterable(op, "parameters", parameters, must)
     found: dict[int, Tensor] = {}
     for p in parameters:
         if not isinstance(p, Tensor):
@@ -148,8 +155,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     ValueError
         If `clip_value` is not positive, or a gradient is read-only.
     """
-    if not clip_value > 0:
-        raise ValueError(f"clip_grad_value_: clip_value is {clip_value}; it must be positive")
+    check_number("clip_grad_value_", "clip_value", clip_value, 0, above=True, legal="positive")
     having = _having("clip_grad_value_", parameters)
     gradients = [p.grad.data for p in having if p.grad is not None]
     _check_writable("clip_grad_value_", gradients)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 from minideconv.backend import Array, check_writable
+from minideconv.backend.checks import check_flag, check_number, shown
 
-__all__ = ["check", "check_gradient", "check_options", "values_per_channel"]
+__all__ = ["check", "check_eps", "check_gradient", "check_options", "values_per_channel"]
 
 
 def check_gradient(op: str, dy: Array, x: Array) -> None:
@@ -29,14 +28,13 @@ def values_per_channel(x: Array) -> int:
 
 def check_options(op: str, momentum: float, eps: float) -> None:
     """Raise unless both are numbers in their range."""
-    try:
-        legal = 0.0 <= momentum <= 1.0, eps > 0.0
-    except TypeError:  # no number
-        legal = isinstance(momentum, Real) and 0.0 <= float(momentum) <= 1.0, False
-    if not legal[0]:
-        raise ValueError(f"{op}: momentum is {momentum!r}; it must be in 0..1")
-    if not legal[1]:
-        raise ValueError(f"{op}: eps is {eps!r}; it must be positive")
+    check_number(op, "momentum", momentum, 0, 1, legal="in 0..1")
+    check_eps(op, eps)
+
+
+def check_eps(op: str, eps: float) -> None:
+    """Raise unless `eps` is a positive number."""
+    check_number(op, "eps", eps, 0, above=True, legal="positive")
 
 
 def check(
@@ -61,6 +59,8 @@ def check(
         )
     running = (("running_mean", running_mean), ("running_var", running_var))
     for name, array in (*running, ("weight", weight), ("bias", bias)):
+        if array is not None and not hasattr(array, "shape"):
+            raise TypeError(f"batch_norm: {name} is {shown(array)}; it must be an array")
         if array is not None and array.shape != (x.shape[1],):
             raise ValueError(
                 f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; "
@@ -71,6 +71,7 @@ def check(
                 f"batch_norm: {name} has dtype {array.dtype}; it must be floating point"
             )
     check_options("batch_norm", momentum, eps)
+    check_flag("batch_norm", "training", training)
     if training:
         given = ((name, array) for name, array in running if array is not None)
         check_writable("batch_norm in training", given)

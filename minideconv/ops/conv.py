@@ -37,6 +37,7 @@ from dataclasses import replace
 from functools import reduce
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_integer
 from minideconv.backend.dispatch import accelerated
 from minideconv.backend.parallel import map_ordered
 from minideconv.backend.sums import sum_over
@@ -81,6 +82,8 @@ def _check_arrays(
         theirs = weight.dtype if bias is None else f"{weight.dtype} and bias {bias.dtype}"
         raise TypeError(f"{op}: x is {x.dtype} but weight is {theirs}; convert one to the other")
     channels, first = x.shape[1], weight.shape[0]
+    if type(groups) is not int:
+        check_integer(op, "groups", groups)
     if groups < 1 or channels % groups or first % groups:
         raise ValueError(
             f"{op}: groups is {groups}; it must be a positive divisor "
@@ -309,6 +312,8 @@ def conv2d_weight_grad(
             raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes")
     window = conv_window(op, x.shape[2:], kernel_size, stride, padding, dilation)
     c, k = x.shape[1], dy.shape[1]
+    if type(groups) is not int:
+        check_integer(op, "groups", groups)
     if groups < 1 or c % groups or k % groups:
         raise ValueError(
             f"{op}: groups is {groups}; "

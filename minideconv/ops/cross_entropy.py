@@ -32,7 +32,12 @@ from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.backend.sums import sum_type
 from minideconv.ops.activations import log_softmax
-from minideconv.ops.cross_entropy_checks import check, check_class_weights, check_labels
+from minideconv.ops.cross_entropy_checks import (
+    check,
+    check_class_weights,
+    check_ignore_index,
+    check_labels,
+)
 
 __all__ = [
     "CrossEntropySaved",
@@ -109,6 +114,7 @@ def cross_entropy(
     0.4904
     """
     check(logits, target, weight, reduction, label_smoothing)
+    check_ignore_index("cross_entropy", ignore_index)
     options = (ignore_index, reduction, label_smoothing)
     loss, saved = cross_entropy_core(logits, target, weight, *options)
     return (loss, saved) if return_saved else loss

@@ -9,8 +9,17 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend import Array, get_xp, to_cpu
+from minideconv.backend.checks import check_choice, check_integer, check_number, shown
 
-__all__ = ["check", "check_class_weights", "check_labels", "wrong_labels"]
+__all__ = [
+    "check",
+    "check_class_count",
+    "check_class_weights",
+    "check_ignore_index",
+    "check_labels",
+    "check_weight",
+    "wrong_labels",
+]
 
 
 def check(
@@ -34,15 +43,36 @@ def check(
             f"{op}: target has shape {target.shape}; "
             f"logits {logits.shape} need one label per pixel, shape {expected}"
         )
-    if weight is not None and weight.shape != (logits.shape[1],):
-        raise ValueError(
-            f"{op}: weight has shape {weight.shape}; "
-            f"it must be ({logits.shape[1]},), one number per class"
-        )
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{op}: label_smoothing is {label_smoothing}; it must be in [0, 1]")
+    if weight is not None:
+        check_class_count(op, weight, logits.shape[1])
+    check_choice(op, "reduction", reduction, ("mean", "sum", "none"))
+    check_number(op, "label_smoothing", label_smoothing, 0, 1)
+
+
+def check_ignore_index(op: str, ignore_index: Any) -> None:
+    """Raise TypeError unless `ignore_index` is an integer."""
+    hint = "name what you mean: ignore_index=255, weight=w, reduction='sum'"
+    check_integer(op, "ignore_index", ignore_index, hint=hint)
+
+
+def check_weight(op: str, name: str, weight: Any) -> Any:
+    """Return weights, or raise TypeError unless they are real numbers: an array, a list, one."""
+    try:
+        array = weight if hasattr(weight, "dtype") else np.asarray(weight)
+        real = array.dtype.kind in "fiub"
+    except (TypeError, ValueError):  # rows of different lengths
+        real = False
+    if not real or isinstance(weight, bool):
+        raise TypeError(f"{op}: {name} is {shown(weight)}; it must be an array of real numbers")
+    return weight
+
+
+def check_class_count(op: str, weight: Any, classes: int | None = None) -> None:
+    """Raise ValueError unless there is one weight for each class; None: for whatever number."""
+    shape = np.shape(weight) if not hasattr(weight, "shape") else tuple(weight.shape)
+    if len(shape) != 1 or shape == (0,) or classes not in (None, shape[0]):
+        must = "(C,)" if classes is None else f"({classes},)"
+        raise ValueError(f"{op}: weight has shape {shape}; it must be {must}, one number per class")
 
 
 def check_class_weights(weight: Array) -> None:

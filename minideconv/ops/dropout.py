@@ -19,9 +19,10 @@ from typing import Any
 
 from minideconv import random
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_flag, check_generator, check_number
 from minideconv.backend.dispatch import accelerated, device_guard
 
-__all__ = ["dropout", "dropout_backward", "masked"]
+__all__ = ["check_probability", "dropout", "dropout_backward", "masked"]
 
 
 @device_guard
@@ -60,8 +61,9 @@ def dropout(
     >>> dropout(np.ones(6), p=0.5, rng=np.random.default_rng(0))
     array([2., 2., 2., 0., 0., 0.])
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is {p}; it is a probability and must be in [0, 1]")
+    check_probability("dropout", p)
+    check_flag("dropout", "training", training)
+    check_generator("dropout", rng, "nothing here works in place")
     if x.dtype.kind != "f":
         raise TypeError(f"dropout: x has dtype {x.dtype}; it must be floating point")
     if not training or p == 0:
@@ -73,6 +75,11 @@ def dropout(
     mask *= 1 / (1 - p) if p < 1 else 0.0
     y = masked(x, mask)
     return (y, mask) if return_mask else y
+
+
+def check_probability(op: str, p: Any) -> None:
+    """Raise unless `p` is a number in [0, 1]."""
+    check_number(op, "p", p, 0, 1, legal="a probability in [0, 1]")
 
 
 def dropout_backward(dy: Array, mask: Array | None) -> Array:

@@ -21,6 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minideconv.backend.checks import check_integer
+
 __all__ = [
     "IntPair",
     "Pair",
@@ -28,6 +30,7 @@ __all__ = [
     "check_at_least",
     "check_output_padding",
     "check_pool_padding",
+    "check_pooling",
     "check_positive",
     "check_window",
     "conv_output_size",
@@ -58,18 +61,25 @@ def pair(value: Any, name: str, op: str) -> Pair:
     if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
         return value
     try:
-        number = operator.index(value)
+        number = _index(value)
         return number, number
     except TypeError:
         pass
     try:
-        height, width = (operator.index(item) for item in value)
+        height, width = (_index(item) for item in value)
         return height, width
     except (TypeError, ValueError):
         raise TypeError(
             f"{op}: {name} is {value!r}; "
             "it must be an integer or a pair of integers (height, width)"
         ) from None
+
+
+def _index(value: Any) -> int:
+    """Return an integer as an int; a truth value is none: most often it is another argument."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
 
 
 def pairs(op: str, **sizes: Any) -> dict[str, Pair]:
@@ -80,12 +90,7 @@ def pairs(op: str, **sizes: Any) -> dict[str, Pair]:
 def check_positive(op: str, **sizes: int) -> None:
     """Raise unless all sizes are integers of at least 1."""
     for name, size in sizes.items():
-        try:
-            operator.index(size)
-        except TypeError:
-            raise TypeError(f"{op}: {name} is {size!r}; it must be an integer") from None
-        if size < 1:
-            raise ValueError(f"{op}: {name} is {size}; it must be at least 1")
+        check_integer(op, name, size, least=1)
 
 
 def check_at_least(values: Pair, least: int, name: str, op: str) -> Pair:
@@ -276,6 +281,15 @@ def check_pool_padding(op: str, kernel: Pair, padding: Pair) -> None:
                 f"{op}: padding is {p} along {axis}; it must be in 0..{k // 2} "
                 f"(half the kernel of {k}), so that every window sees the input"
             )
+
+
+def check_pooling(op: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> None:
+    """Raise unless these may be the window of a pooling; a stride of None is the kernel's size."""
+    step = kernel_size if stride is None else stride
+    window = pairs(op, kernel_size=kernel_size, stride=step, padding=padding, dilation=dilation)
+    kernel, _, border, _ = window.values()
+    check_window(op, *window.values())
+    check_pool_padding(op, kernel, border)
 
 
 def pool_output_size(

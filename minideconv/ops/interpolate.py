@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_choice
 from minideconv.backend.dispatch import accelerated, device_guard
 from minideconv.ops.geometry import Pair, check_at_least, pair
 
@@ -309,8 +310,7 @@ def _check_one(op: str, size: Any, scale_factor: Any) -> None:
 
 
 def _check_mode(mode: str, align_corners: bool, op: str = "interpolate") -> None:
-    if mode not in _MODES:
-        raise ValueError(f"{op}: mode is {mode!r}; it must be 'nearest', 'bilinear' or 'bicubic'")
+    check_choice(op, "mode", mode, _MODES)
     if align_corners and mode == "nearest":
         raise ValueError(
             f"{op}: align_corners is True; it only has a meaning for 'bilinear' and 'bicubic'"

@@ -21,6 +21,7 @@ import operator
 from collections.abc import Sequence
 
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_choice, check_number
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops.geometry import Pair
 
@@ -64,6 +65,7 @@ def pad(x: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
     array([[2, 3, 4, 9, 9]])
     """
     amounts = _amounts(x.shape, pad, mode)
+    check_number("pad", "value", value)
     if mode != "constant" and value != 0:
         raise ValueError(f"pad: value is {value}; mode {mode!r} does not use it, leave it at 0")
     padded, inside, kept = _layout(x.shape, amounts)
@@ -155,8 +157,7 @@ def _borders(size: tuple[int, ...], amounts: Amounts, mode: str) -> list[tuple[i
 
 
 def _amounts(shape: tuple[int, ...], pad: Sequence[int], mode: str) -> Amounts:
-    if mode not in _MODES:
-        raise ValueError(f"pad: mode is {mode!r}; it must be one of {', '.join(map(repr, _MODES))}")
+    check_choice("pad", "mode", mode, _MODES)
     try:
         numbers = [operator.index(item) for item in pad]
     except TypeError:

@@ -161,8 +161,11 @@ def scatter_taps(values: Array, taps: Array, window: Window) -> Array:
 
 def check_duplicates(op: str, duplicates: Any) -> None:
     """Raise ValueError unless this is one of the two rules."""
-    if duplicates not in ("assign", "add"):
-        raise ValueError(f"{op}: duplicates is {duplicates!r}; it must be 'assign' or 'add'")
+    if not isinstance(duplicates, str) or duplicates not in ("assign", "add"):
+        raise ValueError(
+            f"{op}: duplicates is {duplicates!r}; it must be 'assign' or 'add'; a window is not"
+            " given, the switches know it"
+        )
 
 
 def _winners(op: str, switches: Switches, duplicates: str) -> Array | None:

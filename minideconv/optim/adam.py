@@ -22,6 +22,7 @@ from typing import Any
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import accelerated
 from minideconv.engine.cpu import optimizers as cpu
 from minideconv.engine.cuda import optimizers as cuda
@@ -134,6 +135,7 @@ class Adam(Optimizer):
         """Raise ValueError if a hyper-parameter of `group` is out of its range."""
         for name in ("lr", "eps", "weight_decay"):
             check_range(self.name, name, group[name])
+        check_flag(self.name, "amsgrad", group["amsgrad"])
         betas = group["betas"]
         if not isinstance(betas, Sequence) or len(betas) != 2:
             raise ValueError(f"{self.name}: betas is {betas!r}; it must be a pair of numbers")

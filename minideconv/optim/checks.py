@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 from minideconv.backend import check_state
+from minideconv.backend.checks import check_integer
 
 __all__ = ["check_count", "check_kind", "check_range"]
 
@@ -14,7 +14,7 @@ __all__ = ["check_count", "check_kind", "check_range"]
 def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float = math.inf) -> Any:
     """Return `value`, or raise ValueError unless it is a number with ``low <= value < below``."""
     try:
-        good = low <= float(value) < below
+        good = not isinstance(value, bool | str) and low <= float(value) < below
     except (TypeError, ValueError):
         good = False
     if not good:
@@ -25,13 +25,7 @@ def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float =
 
 def check_count(op: str, name: str, value: Any, least: int = 1) -> int:
     """Return `value` as an int, or raise unless it is an integer of at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{op}: {name} is {value!r}; it must be an integer") from None
-    if number < least:
-        raise ValueError(f"{op}: {name} is {number}; it must be at least {least}")
-    return number
+    return check_integer(op, name, value, least)
 
 
 def check_kind(op: str, state: Any) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 from minideconv.autograd import Tensor
 from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, check_state, check_writable, get_xp
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
 from minideconv.engine.cuda import gradients as cuda
 from minideconv.optim.blocks import in_memory_order
@@ -83,7 +84,7 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        self._enabled = enabled
+        self._enabled = check_flag("GradScaler", "enabled", enabled)
         self._start = (_positive("init_scale", init_scale), 0.0)
         self._state: Array | None = None  # the scale, and the good steps since it last changed
         self._stages: dict[Optimizer, str] = {}

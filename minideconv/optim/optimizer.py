@@ -13,13 +13,15 @@ behind the decay: its effective decay is k times weaker than the number in its s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minideconv.autograd import Tensor
+from minideconv.autograd.grad_mode import mode
 from minideconv.backend import Array, check_writable, device_of, get_xp, to_device
+from minideconv.backend.checks import shown
 from minideconv.backend.dispatch import on_device_of
 from minideconv.backend.sums import sum_type
 from minideconv.engine.layout import assign
@@ -90,11 +92,20 @@ class Optimizer(ParameterGroups):
 
     # What a user calls
 
-    def step(self, numbers: Array | None = None, obey_skip: bool = False) -> None:
+    def step(
+        self,
+        numbers: Any = None,
+        obey_skip: bool = False,
+        *,
+        closure: Callable[[], Any] | None = None,
+    ) -> Any:
         """Update every parameter that has a gradient, in place.
 
         Parameters
         ----------
+        closure : function without arguments, optional
+            Called first, while gradients are recorded: it computes a loss, calls its ``backward()``
+            and returns it. May stand first, as in PyTorch.
         numbers : array of float32 on the parameters' device, or None
             What `next_numbers` returned for this step. Without it they are computed here; with it
             the step is the same for each set of numbers, so that a CUDA graph can hold it.
@@ -102,15 +113,30 @@ class Optimizer(ParameterGroups):
             Change nothing if ``skip[0]`` is not 0, as a step with `numbers` always does. On a GPU
             the numbers are then sent there, 8 bytes for each group.
 
+        Returns
+        -------
+        What `closure` returned, or None.
+
         Raises
         ------
         RuntimeError
             If there are `numbers` and a parameter has no gradient; none is changed then.
+        TypeError
+            If `numbers` is no array, or `closure` cannot be called.
         ValueError
             If a parameter that has a gradient is read-only; none is changed then either.
         """
+        if callable(numbers) and closure is None:
+            numbers, closure = None, numbers
+        if closure is not None:
+            return self._step_behind(closure, numbers, obey_skip)
         if self._flat is not None:
             self._flat.check()
+        if numbers is not None and not hasattr(numbers, "dtype"):
+            raise TypeError(
+                f"{self.name}: step() got {shown(numbers)}; it must be a function that computes the"
+                " loss, or what next_numbers() returned"
+            )
         if numbers is not None and self.skip is None:
             raise RuntimeError(f"{self.name}: step(numbers) comes behind next_numbers()")
         skip = self.make_skip() if obey_skip or numbers is not None else None
@@ -124,6 +150,21 @@ class Optimizer(ParameterGroups):
             having = [(number, p) for number, p in members if p.grad is not None]
             if having:
                 self._step_group(g, having, row, skip)
+
+    def _step_behind(self, closure: Any, numbers: Any, obey_skip: bool) -> Any:
+        """Let `closure` compute loss and gradients, take a step, and return the loss."""
+        if not callable(closure) or numbers is not None:
+            raise TypeError(
+                f"{self.name}: step() got closure={shown(closure)}; it must be a function that"
+                " computes the loss, and there must be no numbers beside it"
+            )
+        before, mode.recording = mode.recording, True
+        try:
+            loss = closure()
+        finally:
+            mode.recording = before
+        self.step(obey_skip=obey_skip)
+        return loss
 
     def _step_group(
         self, g: int, having: list[tuple[int, Tensor]], row: Numbers | None, skip: Array | None

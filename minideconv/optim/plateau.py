@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minideconv.backend.checks import check_choice, check_number
 from minideconv.optim.checks import check_count, check_range
 from minideconv.optim.optimizer import Group, Optimizer
 from minideconv.optim.schedules import Schedule
@@ -62,12 +63,8 @@ class ReduceLROnPlateau(Schedule):
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ValueError(f"{self.name}: mode is {mode!r}; it must be 'min' or 'max'")
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(
-                f"{self.name}: threshold_mode is {threshold_mode!r}; it must be 'rel' or 'abs'"
-            )
+        check_choice(self.name, "mode", mode, ("min", "max"))
+        check_choice(self.name, "threshold_mode", threshold_mode, ("rel", "abs"))
         self.mode, self.threshold_mode = mode, threshold_mode
         self.factor = check_range(self.name, "factor", factor, below=1.0)
         self.threshold = check_range(self.name, "threshold", threshold)
@@ -131,10 +128,11 @@ class ReduceLROnPlateau(Schedule):
         """
         if metric is None:
             raise TypeError(f"{self.name}: step() needs the metric to watch: step(validation_loss)")
+        value = float(check_number(self.name, "the metric", metric))
         self._follow()
         self.last_step += 1
-        if self._better(float(metric)):
-            self.best, self.bad_steps = float(metric), 0
+        if self._better(value):
+            self.best, self.bad_steps = value, 0
         else:
             self.bad_steps += 1
         if self.cooldown_left > 0:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp
+from minideconv.backend.checks import check_flag
 from minideconv.optim.blocks import blocks
 from minideconv.optim.checks import check_range
 from minideconv.optim.optimizer import Arrays, Group, Numbers, Optimizer, Skip, State
@@ -72,6 +73,7 @@ class RMSprop(Optimizer):
         """Raise ValueError if a hyper-parameter of `group` is out of its range."""
         for name in ("lr", "eps", "weight_decay", "momentum"):
             check_range(self.name, name, group[name])
+        check_flag(self.name, "centered", group["centered"])
         check_range(self.name, "alpha", group["alpha"], below=1.0)
 
     def remembers(self, group: Group) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from minideconv.backend.checks import check_iterable
 from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.optimizer import Group, Optimizer
 
@@ -203,7 +204,9 @@ class MultiStepLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
-        self.milestones = sorted(check_count(self.name, "a milestone", m, 0) for m in milestones)
+        must = "a list of integers, as in [30, 80]"
+        steps = check_iterable(self.name, "milestones", milestones, must)
+        self.milestones = sorted(check_count(self.name, "a milestone", m, 0) for m in steps)
         self.gamma = check_range(self.name, "gamma", gamma)
         super().__init__(optimizer)
 

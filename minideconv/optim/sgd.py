@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array
+from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import accelerated
 from minideconv.engine.cpu import optimizers as cpu
 from minideconv.engine.cuda import optimizers as cuda
@@ -109,6 +110,7 @@ class SGD(Optimizer):
         """Raise ValueError if a hyper-parameter of `group` is out of its range."""
         for name in ("lr", "momentum", "weight_decay"):
             check_range("SGD", name, group[name])
+        check_flag("SGD", "nesterov", group["nesterov"])
         check_range("SGD", "dampening", group["dampening"], low=-float("inf"))
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from minideconv.backend.checks import check_number
 from minideconv.optim.checks import check_count
 from minideconv.optim.schedules import Schedule
 
@@ -44,9 +45,7 @@ class WarmUp(Schedule):
             )
         self.schedule = schedule
         self.total_iters = check_count(self.name, "total_iters", total_iters, 0)
-        if not 0 <= start_factor <= 1:
-            raise ValueError(f"WarmUp: start_factor is {start_factor}; it must be in [0, 1]")
-        self.start_factor = start_factor
+        self.start_factor = check_number(self.name, "start_factor", start_factor, 0, 1)
         super().__init__(schedule.optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:

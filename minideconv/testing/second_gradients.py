@@ -67,7 +67,7 @@ def check_second_gradients(
         """Return the Tensors, and each of the function's arguments with its gradient."""
         *parts, dy = [None if a is None else Tensor(a.copy(), requires_grad=True) for a in point]
         inputs = [part for part in parts if part is not None]
-        found = grad(function(*parts), inputs, dy, create_graph, allow_unused=True)
+        found = grad(function(*parts), inputs, dy, create_graph=create_graph, allow_unused=True)
         return [*parts, dy], list(zip(inputs, found, strict=True))
 
     def forward(*point: _Array | None) -> _Array:

@@ -157,14 +157,14 @@ def test_what_is_no_finished_run_is_refused(run, tmp_path):
     out = tmp_path / "few_labels.json"
     other = {
         "unfinished": (copied(run, tmp_path / "a", lose), "1 of 8 runs are not done; go on with:"),
-        "probes": (copied(run, tmp_path / "b", probes), "is a set of shapes-probe; those stored are"),
+        "probes": (copied(run, tmp_path / "b", probes), "is a set of shapes-probe; those stored"),
         "later": (copied(run, tmp_path / "c", glow=1), "c/results.json: .* setting 'glow'"),
         "empty": (tmp_path, "No such file"),
     }
     for folder, sentence in other.values():
         with pytest.raises(UsageError, match=sentence):
             store(run, folder, "--out", out)
-    with pytest.raises(UsageError, match="name one of the two"):
+    with pytest.raises(UsageError, match="name one of them"):
         store(run, run, "--out", out)
     with pytest.raises(UsageError, match="there is no folder"):
         store(run, "--out", tmp_path / "no" / "few.json")

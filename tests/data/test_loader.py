@@ -307,6 +307,8 @@ def test_a_position_of_another_loader_is_refused():
     ("arguments", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"batch_size": 2, "transform": True}, "transform is True; .* by name: shuffle=True"),
+        ({"batch_size": 2, "shuffle": "no"}, "shuffle is 'no'; it must be True or False"),
         ({"batch_size": 2, "workers": -1}, "workers is -1; it must be at least 0"),
         ({"batch_size": 2, "prefetch": 0}, "prefetch is 0; it must be at least 1"),
         ({"batch_size": 2, "seed": -1}, "seed is -1; it must be at least 0"),

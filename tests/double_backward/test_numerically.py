@@ -121,7 +121,9 @@ def test_operation(name):
 @pytest.mark.parametrize("function", [Tensor.sigmoid, Tensor.tanh])
 def test_at_the_middle_of_a_sigmoid(function):
     """Its slope is computed from |x|, which has a kink there; the slope itself has none."""
-    check_second_gradients(lambda x: grad(function(x), x, np.ones(3), True)[0], [np.zeros(3)])
+    check_second_gradients(
+        lambda x: grad(function(x), x, np.ones(3), create_graph=True)[0], [np.zeros(3)]
+    )
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
