@@ -59,6 +59,7 @@ CALLS = {
     "dice_loss": ([tensors(2, 4), np.array([0, 1])], {}),
     "focal_loss": ([tensors(2, 4), np.array([0, 1])], {}),
     "nll_loss": ([tensors(2, 4), np.array([0, 1])], {}),
+    "one_hot": ([np.array([0, 1])], {}),
     **{
         name: ([tensors(2, 4, 6, 5), *STATISTICS, tensors(4), tensors(4)], {"training": True})
         for name in ("batch_norm", "batch_norm_relu", "batch_norm_relu_pool")

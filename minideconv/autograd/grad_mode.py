@@ -19,7 +19,10 @@ from typing import Any, TypeVar
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 
-__all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
+__all__ = [
+    "detect_anomaly", "enable_grad", "is_grad_enabled", "is_replaying", "no_grad",
+    "set_grad_enabled",
+]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -115,6 +118,53 @@ class no_grad(_Switch):
 
     _attribute = "recording"
     _inside = False
+
+
+class enable_grad(_Switch):
+    """Record inside this block, or inside the function it decorates, also within a `no_grad`."""
+
+    _attribute = "recording"
+    _inside = True
+
+
+class set_grad_enabled(_Switch):
+    """Record from here on, or do not; as a ``with`` block or a decorator, only inside.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether to record.
+
+    Examples
+    --------
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    >>> is_grad_enabled()
+    True
+    """
+
+    _attribute = "recording"
+
+    def __init__(self, mode: bool) -> None:
+        self._before = is_grad_enabled()
+        self._inside = bool(mode)
+        self._set(self._inside)
+
+    def __enter__(self) -> None:
+        self._set(self._inside)  # and __exit__ puts back what was before the call
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate `function`; outside of it nothing changes."""
+        self._set(self._before)
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> set_grad_enabled:
+        return type(self)(self._inside)
+
+    @staticmethod
+    def _set(recording: bool) -> None:
+        mode.recording = recording
 
 
 class detect_anomaly(_Switch):

@@ -47,6 +47,7 @@ def grad(
     create_graph: bool = False,
     *,
     retain_graph: bool | None = None,
+    only_inputs: bool = True,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradient of `outputs` with respect to each of `inputs`; no ``.grad`` changes.
@@ -66,6 +67,8 @@ def grad(
     retain_graph : bool, optional
         Keep what the operations saved, so that a walk can pass here again; by default as
         `create_graph`, which needs it.
+    only_inputs : bool, default True
+        Accepted for PyTorch's sake; it must be True.
     allow_unused : bool, default False
         Return None for an input that no output depends on; by default that is an error.
 
@@ -92,6 +95,11 @@ def grad(
     >>> slope.numpy().tolist(), second.numpy().tolist()
     ([3.0, 12.0], [6.0, 12.0])
     """
+    if only_inputs is not True:
+        raise ValueError(
+            f"grad: only_inputs is {only_inputs!r}; it must be True: no .grad changes here, "
+            "and backward() is what adds to them"
+        )
     ends, starts = _tensors("inputs", inputs), _tensors("outputs", outputs)
     given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
     if grad_outputs is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-__all__ = ["index_of", "indices_of", "sizes_of"]
+__all__ = ["axis_of", "index_of", "indices_of", "sizes_of"]
 
 
 def index_of(op: str, name: str, value: Any) -> int:
@@ -16,6 +16,14 @@ def index_of(op: str, name: str, value: Any) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{op}: {name} is {value!r}; it must be an integer") from None
+
+
+def axis_of(op: str, axis: Any, ndim: int) -> int:
+    """Return `axis`, which may be counted from the last, counted from the first."""
+    axis = index_of(op, "axis", axis)
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{op}: axis is {axis}; it must be from {-ndim} to {ndim - 1}")
+    return axis + ndim if axis < 0 else axis
 
 
 def indices_of(value: Any) -> int | tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Modules: layers with their parameters, and the containers that hold them."""
 
+from minideconv.autograd.other_names import refusing
 from minideconv.nn import init, utils
 from minideconv.nn.activations import (
     Dropout2d,
@@ -86,3 +87,5 @@ __all__ = [
     "no_fusion",
     "utils",
 ]
+
+__getattr__ = refusing(__name__)

@@ -86,6 +86,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Rectify `x`."""
@@ -93,9 +94,14 @@ class ReLU(Module):
 
 
 class Dropout(Module):
-    """Zero values with probability `p` in training; nothing in evaluation. See `ops.dropout`."""
+    """Zero values with probability `p` in training; nothing in evaluation. See `ops.dropout`.
 
-    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+    `inplace` is accepted as in PyTorch, but nothing is written over.
+    """
+
+    def __init__(
+        self, p: float = 0.5, rng: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None:
         super().__init__()
         try:
             legal = 0 <= p <= 1
@@ -105,6 +111,7 @@ class Dropout(Module):
             raise ValueError(f"Dropout: p is {p!r}; it must be a probability in 0..1")
         self.p: float = p
         self.rng: np.random.Generator | None = rng
+        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop values of `x`."""
@@ -121,6 +128,7 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         check_positive("Linear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         init.kaiming_normal_(self.weight)
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None

@@ -40,6 +40,7 @@ class GroupNorm(Module):
                 f"GroupNorm: num_groups is {num_groups}; it must divide num_channels {num_channels}"
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
         self.weight = Parameter(np.ones(num_channels, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_channels, np.float32)) if affine else None
 
@@ -61,7 +62,7 @@ class InstanceNorm2d(Module):
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False) -> None:
         super().__init__()
         check_positive("InstanceNorm2d", num_features=num_features)
-        self.num_features, self.eps = num_features, eps
+        self.num_features, self.eps, self.affine = num_features, eps, affine
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
 
@@ -87,6 +88,7 @@ class LayerNorm(Module):
         super().__init__()
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape, self.eps = tuple(shape), eps
+        self.elementwise_affine = elementwise_affine
         check_positive("LayerNorm", **{f"normalized_shape[{i}]": n for i, n in enumerate(shape)})
         ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         self.weight = Parameter(ones) if elementwise_affine else None
