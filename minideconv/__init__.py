@@ -42,7 +42,7 @@ from minideconv.autograd.creation import (
     zeros_like,
 )
 from minideconv.autograd.elementwise import maximum, minimum, where
-from minideconv.autograd.other_names import DTYPES, FUNCTIONS, refusing
+from minideconv.autograd.other_names import DTYPES, FUNCTIONS, INSTEAD, refusing
 from minideconv.autograd.reductions import matmul
 from minideconv.autograd.shapes import concatenate, stack
 from minideconv.backend import (
@@ -143,7 +143,7 @@ def __getattr__(name: str) -> Any:
         return getattr(Tensor, name)
     if name in DTYPES:
         return DTYPES[name]
-    if hasattr(Tensor, name):
+    if hasattr(Tensor, name) and name not in INSTEAD[__name__]:
         raise AttributeError(
             f"module 'minideconv' has no attribute {name!r}; tensors have a method of that name: "
             f"x.{name}(...)"

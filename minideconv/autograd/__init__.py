@@ -24,6 +24,7 @@ That is all there is to a differentiable operation. No layer is here: those are 
 `broadcasting`  how a row of that table becomes an operation; types and broadcasting
 `reductions`    sums, means, extremes, matrix products
 `shapes`        reshaping, indexing, joining
+`conversions`   other types, other devices
 `linear_map`    a linear map and its transpose: each is the other's backward
 `gradients`     `grad`, and gradients of gradients
 `operators`     all these as operators and methods of Tensor; ``x[...] = value``, ``x += value``

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.conversions import astype
 from minideconv.autograd.grad_mode import mode
 from minideconv.autograd.record import record
-from minideconv.autograd.shapes import astype
 from minideconv.autograd.tape import (
     Node,
     Source,

@@ -26,8 +26,7 @@ else:
     Operators = object  # `operators` puts them into the class Tensor when that is there
 
 __all__ = [
-    "FLOAT", "Axis", "ElementCount", "Operand", "TensorMethods", "as_array", "device_and_dtype",
-    "read_array",
+    "FLOAT", "Axis", "ElementCount", "Operand", "TensorMethods", "as_array", "read_array",
 ]  # fmt: skip
 
 FLOAT = np.dtype(np.float32)
@@ -160,34 +159,6 @@ def read_array(name: str, data: Any) -> Array:
     except ValueError:
         raise ValueError(f"{name}: the rows of a nested list must have equal lengths") from None
     return array
-
-
-def device_and_dtype(op: str, place: Any, device: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the device and the dtype that ``x.to(...)`` is given; `place` may be either.
-
-    Raises
-    ------
-    TypeError
-        If one of them is given twice.
-    ValueError
-        If `place` is neither.
-    """
-    if place is not None:
-        is_place = isinstance(place, Device) or (
-            isinstance(place, str) and place.partition(":")[0] in ("auto", "cpu", "gpu")
-        )
-        if (device if is_place else dtype) is not None:
-            raise TypeError(f"{op}: {place!r} and a second device or dtype given")
-        device, dtype = (place, dtype) if is_place else (device, place)
-    if dtype is not None:
-        try:
-            dtype = np.dtype(dtype)
-        except TypeError:
-            raise ValueError(
-                f"{op}: {dtype!r} is no device ('auto', 'cpu', 'gpu' or 'gpu:N') and no dtype "
-                "('float32', 'float64', 'int64' ...)"
-            ) from None
-    return device, dtype
 
 
 def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from minideconv.autograd import (
+    conversions,
     elementwise,
     gradients,
     named_operators,
@@ -67,7 +68,7 @@ def _converted(dtype: Any) -> Callable[[Tensor], Tensor]:
     """Make ``x.float()`` and the like."""
 
     def convert(x: Tensor) -> Tensor:
-        return shapes.astype(x, dtype)
+        return conversions.astype(x, dtype)
 
     convert.__doc__ = f"Return this tensor as {np.dtype(dtype)}, itself if it is."
     return convert
@@ -166,9 +167,9 @@ class Operators:
     argmax, argmin, cumsum = statistics.argmax, statistics.argmin, statistics.cumsum
     bincount = statistics.bincount
     norm, prod, std = statistics.norm, statistics.prod, statistics.std
-    astype, broadcast_to, flatten = shapes.astype, shapes.broadcast_to, shapes.flatten
+    astype, broadcast_to, flatten = conversions.astype, shapes.broadcast_to, shapes.flatten
     permute, reshape, squeeze = shapes.permute, shapes.reshape, shapes.squeeze
-    swapaxes, to, unsqueeze = shapes.swapaxes, shapes.to, shapes.unsqueeze
+    swapaxes, to, unsqueeze = shapes.swapaxes, conversions.to, shapes.unsqueeze
     transpose = shapes.transpose
     _backward_with_graph = gradients.backward_with_graph
     view = shapes.reshape
@@ -187,11 +188,11 @@ class Operators:
 
     def cpu(self) -> Any:
         """Return this tensor on the CPU, itself if it is there."""
-        return shapes.to(cast("Tensor", self), "cpu")
+        return conversions.to(cast("Tensor", self), "cpu")
 
     def cuda(self) -> Any:
         """Return this tensor on the GPU, itself if it is there."""
-        return shapes.to(cast("Tensor", self), "gpu")
+        return conversions.to(cast("Tensor", self), "gpu")
 
     def contiguous(self) -> Any:
         """Return this tensor: every operation takes any strides."""

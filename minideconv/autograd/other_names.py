@@ -36,9 +36,7 @@ FUNCTIONS = frozenset({
 _ABSENT = "it is not part of minideconv"
 _WRITE = "it is not part of minideconv; an nn.Module of tensors' operations is"
 _FLAT = "only images of two dimensions are here: the 2d layer with a length of 1"
-_DEVICE = (
-    "write the device where it is used: net.to('gpu'), or minideconv.set_default_device('gpu')"
-)
+_DEVICE = "net.to('auto') takes the GPU where there is one, minideconv.set_default_device for all"
 _DATA = "datasets and loaders are in minideconv.data: DataLoader, Dataset, transforms"
 _PRECISION = "minideconv.set_precision('bf16') computes products in another precision"
 _SCHEDULES = (

@@ -18,16 +18,16 @@ import numpy as np
 from minideconv.autograd.broadcasting import as_tensor, unbroadcast
 from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.linear_map import linear_map
-from minideconv.autograd.methods import Operand, device_and_dtype
+from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.sizes import axis_of, sizes_of
 from minideconv.autograd.tensor import Tensor
-from minideconv.backend import Array, Device, device_of, get_xp, memory_order, to_device
+from minideconv.backend import Array, get_xp, memory_order
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
-    "astype", "broadcast_to", "concatenate", "flatten", "getitem", "permute", "read_index",
-    "reshape", "squeeze", "stack", "swapaxes", "to", "transpose", "unsqueeze",
+    "broadcast_to", "concatenate", "flatten", "getitem", "permute", "read_index",
+    "reshape", "squeeze", "stack", "swapaxes", "transpose", "unsqueeze",
 ]  # fmt: skip
 
 # ---- views of the same numbers -------------------------------------------------------------------
@@ -156,69 +156,6 @@ def unsqueeze(x: Operand, dim: int) -> Tensor:
     x = as_tensor(x)
     place = axis_of("unsqueeze", dim, x.ndim + 1)
     return reshape(x, *x.shape[:place], 1, *x.shape[place:])
-
-
-@device_guard
-def astype(x: Operand, dtype: Any) -> Tensor:
-    """Convert the elements to `dtype`; the gradient is converted back."""
-    x = as_tensor(x)
-    if x.dtype == np.dtype(dtype):
-        return x
-    y = x.data.astype(dtype)
-    return record("astype", y, (x,), _same, (), {"dtype": y.dtype}, False, _same)
-
-
-def _same(g: Any, needs: Sequence[bool]) -> tuple[Any]:
-    return (g,)
-
-
-def to(
-    x: Tensor,
-    place: Any = None,
-    dtype: Any = None,
-    *,
-    device: Device | str | None = None,
-    non_blocking: bool = False,
-    copy: bool = False,
-) -> Tensor:
-    """Return `x` on another device, of another type, or both; gradients flow back.
-
-    Parameters
-    ----------
-    x : Tensor
-    place : device, dtype or Tensor
-        ``x.to("gpu")``, ``x.to("float64")``, or a tensor whose device and type are to be taken.
-    dtype : dtype, optional
-    device : Device or str, optional
-    non_blocking : bool, default False
-        Accepted for PyTorch's sake: nothing here waits longer than it must.
-    copy : bool, default False
-        Return a copy also where `x` is there already, and of that type.
-    """
-    if isinstance(place, Tensor):
-        place, dtype = place.device, place.dtype if dtype is None else dtype
-    device, dtype = device_and_dtype("to", place, device, dtype)
-    if dtype is not None and dtype.kind not in "fiub":
-        raise TypeError(f"to: dtype is {dtype}; it must be floats, integers or booleans")
-    y = x if device is None else _moved(x, device)
-    y = y if dtype is None else astype(y, dtype)
-    return y.clone() if copy and y is x else y
-
-
-def _moved(x: Tensor, device: Device | str) -> Tensor:
-    source = x.device
-    moved = to_device(x.data, device)
-    if moved is x.data:
-        return x
-
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array]:
-        return (to_device(g, source),)
-
-    def differentiable(g: Tensor, needs: Sequence[bool]) -> tuple[Tensor]:
-        return (_moved(g, source),)
-
-    options = {"device": device_of(moved)}
-    return record("to", moved, (x,), backward, (), options, False, differentiable)
 
 
 # ---- picking -------------------------------------------------------------------------------------

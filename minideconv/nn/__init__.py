@@ -1,5 +1,6 @@
 """Modules: layers with their parameters, and the containers that hold them."""
 
+from minideconv import functional
 from minideconv.autograd.other_names import refusing
 from minideconv.nn import init, utils
 from minideconv.nn.activations import (
@@ -83,6 +84,7 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "fold_batch_norm_",
+    "functional",
     "init",
     "no_fusion",
     "utils",

@@ -25,6 +25,7 @@ class _Convolution(Module):
     """What both layers have: a weight, a bias and a window."""
 
     transposed = False
+    padding_mode = "zeros"
     padding: Pair | str
 
     def __init__(
@@ -93,8 +94,6 @@ class Conv2d(_Convolution):
     `padding` may be "same", with a stride of 1, or "valid". `padding_mode` ("zeros", "reflect",
     "replicate" or "circular") says what the border consists of: see `F.pad`.
     """
-
-    padding_mode = "zeros"
 
     def __init__(
         self,

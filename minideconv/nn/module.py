@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from minideconv.autograd import RemovableHandle, Tensor
-from minideconv.autograd.methods import device_and_dtype
+from minideconv.autograd.conversions import device_and_dtype
 from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.attributes import Attributes, Parameter, buffer_array, no_such

@@ -105,8 +105,10 @@ def _other_norm(g: np.ndarray, power: float) -> float:
     """Return the norm of a vector for any other power; NaN if it is not finite."""
     size = np.abs(g.astype(np.float64))
     largest = float(size.max()) if g.size else 0.0
+    if not math.isfinite(largest):
+        return math.nan
     if largest == 0 or power == math.inf:
-        return largest if math.isfinite(largest) else math.nan
+        return largest
     norm = largest * float(((size / largest) ** power).sum()) ** (1 / power)
     return norm if math.isfinite(norm) else math.nan
 
