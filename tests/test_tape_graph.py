@@ -9,7 +9,7 @@ import pytest
 
 import minideconv as md
 from minideconv import Tensor, nn, ops
-from minideconv.autograd import Node, elementwise, graph, reductions, shapes
+from minideconv.autograd import Node, conversions, elementwise, graph, reductions, shapes
 from minideconv.backend import get_xp
 from minideconv.backend.algorithms import ALGORITHMS, algorithm, compiled, use_compiled
 from minideconv.distributed import Single
@@ -39,7 +39,7 @@ def exported(result):
 
 def function_called(name):
     """Return the function that `name` is the name of, wherever it is defined."""
-    for room in (F, elementwise, reductions, shapes):
+    for room in (F, conversions, elementwise, reductions, shapes):
         if hasattr(room, name):
             return getattr(room, name)
     raise AssertionError(f"no function is called {name}")

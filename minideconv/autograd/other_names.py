@@ -65,7 +65,6 @@ _ROWS: dict[str, dict[str, str]] = {
         "backends": "minideconv.set_algorithm('exact') chooses how convolutions are computed",
         "use_deterministic_algorithms": "on a CPU every operation is deterministic",
         "set_num_threads": "minideconv.parallel.set_num_threads(n)",
-        "distributed": "import minideconv.distributed; python -m minideconv.train --help shows how",
         "compile jit": "there is nothing to compile: the engine chooses fast kernels by itself",
         "onnx": "minideconv.export.export_onnx(net, path, size)",
         "square": "x * x",
@@ -112,7 +111,7 @@ _ROWS: dict[str, dict[str, str]] = {
         "Unflatten": "x.reshape(shape) in a forward",
         "AlphaDropout FeatureAlphaDropout Dropout1d Dropout3d": "nn.Dropout or nn.Dropout2d",
         "ParameterList ParameterDict": "an attribute for each Parameter: setattr(self, name, p)",
-        "DataParallel parallel": "python -m minideconv.train --gpus; minideconv.distributed",
+        "DataParallel parallel": "mpiexec -n 2 python -m mpi4py -m minideconv.train",
         "SmoothL1Loss HuberLoss KLDivLoss CTCLoss GaussianNLLLoss PoissonNLLLoss SoftMarginLoss "
         "MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss MarginRankingLoss "
         "HingeEmbeddingLoss CosineEmbeddingLoss TripletMarginLoss": _WRITE,
