@@ -98,6 +98,7 @@ def test_upsampling_by_areas(torch):
         nn.Upsample(scale_factor=2, mode="area", align_corners=True)
 
 
+@pytest.mark.cpu  # names, and arrays on the host
 def test_functional_is_where_pytorch_has_it():
     import minideconv.nn.functional as there
 
@@ -153,6 +154,7 @@ def test_both_names_of_a_shared_module_are_read(torch):
     assert other.load_state_dict(collections.OrderedDict(nothing), strict=False) == ([], [])
 
 
+@pytest.mark.cpu  # names, and arrays on the host
 def test_a_tensor_becomes_a_buffer():
     class Spectral(nn.Module):
         def __init__(self):
