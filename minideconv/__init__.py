@@ -12,7 +12,15 @@ starting.begin()  # before the imports that take long
 
 from minideconv import engine, functional, nn, ops, optim
 from minideconv._version import __version__
-from minideconv.autograd import Tensor, detect_anomaly, grad, is_grad_enabled, no_grad
+from minideconv.autograd import (
+    Tensor,
+    detect_anomaly,
+    enable_grad,
+    grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minideconv.autograd.creation import (
     arange,
     empty,
@@ -28,11 +36,13 @@ from minideconv.autograd.creation import (
     randint,
     randn,
     randn_like,
+    randperm,
     tensor,
     zeros,
     zeros_like,
 )
 from minideconv.autograd.elementwise import maximum, minimum, where
+from minideconv.autograd.other_names import DTYPES, FUNCTIONS, INSTEAD, refusing
 from minideconv.autograd.reductions import matmul
 from minideconv.autograd.shapes import concatenate, stack
 from minideconv.backend import (
@@ -47,7 +57,7 @@ from minideconv.backend import (
 )
 from minideconv.backend.algorithms import algorithm, get_algorithm, set_algorithm, use_compiled
 from minideconv.backend.precisions import get_precision, precision, set_precision
-from minideconv.functional import relu, sigmoid, softmax, tanh
+from minideconv.functional import log_softmax, relu, sigmoid, softmax, tanh
 from minideconv.ops.switches import Switches
 from minideconv.random import manual_seed
 
@@ -68,6 +78,7 @@ __all__ = [
     "default_device",
     "detect_anomaly",
     "empty",
+    "enable_grad",
     "engine",
     "eye",
     "from_numpy",
@@ -81,6 +92,7 @@ __all__ = [
     "grad",
     "is_grad_enabled",
     "linspace",
+    "log_softmax",
     "manual_seed",
     "matmul",
     "maximum",
@@ -98,10 +110,12 @@ __all__ = [
     "randint",
     "randn",
     "randn_like",
+    "randperm",
     "relu",
     "segmentation",
     "set_algorithm",
     "set_default_device",
+    "set_grad_enabled",
     "set_precision",
     "sigmoid",
     "softmax",
@@ -125,14 +139,24 @@ _LATER = frozenset({"data", "models", "segmentation", "testing", "training", "vi
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"minideconv.{name}")
-    method = f"; tensors have a method of that name: x.{name}(...)" if hasattr(Tensor, name) else ""
-    raise AttributeError(f"module 'minideconv' has no attribute {name!r}{method}")
+    if name in FUNCTIONS:  # methods that can be called as functions, as in PyTorch
+        return getattr(Tensor, name)
+    if name in DTYPES:
+        return DTYPES[name]
+    if hasattr(Tensor, name) and name not in INSTEAD[__name__]:
+        raise AttributeError(
+            f"module 'minideconv' has no attribute {name!r}; tensors have a method of that name: "
+            f"x.{name}(...)"
+        )
+    return refusing(__name__)(name)
 
 
-# Modules that were files elsewhere before they got a room, under the names the documentation gave.
+# Modules that were files elsewhere before they got a room, under the names the documentation gave;
+# and `functional` where PyTorch has it.
 sys.modules.update(
     {
         "minideconv.algorithms": algorithms,
+        "minideconv.nn.functional": functional,
         "minideconv.parallel": parallel,
         "minideconv.precisions": precisions,
         "minideconv.engine.memory": engine.memory,
@@ -142,4 +166,4 @@ sys.modules.update(
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *FUNCTIONS, *DTYPES})

@@ -379,6 +379,7 @@ TESTED |= {
     "mse_loss",
     "nll_loss",
     "pixel_shuffle",
+    "one_hot",
     "sigmoid",
     "softplus",
     "tanh",

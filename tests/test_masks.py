@@ -34,9 +34,9 @@ BLOCKED = {
     "minimum": lambda x: -elementwise.minimum(-x, 0.0),
     "where": lambda x: elementwise.where(x > 0, x, 0.0),
     "masked_fill": lambda x: x.masked_fill(x <= 0, 0.0),
-    "max of two": lambda x: md.stack([x, x.detach() * 0.0]).max(0),
+    "max of two": lambda x: md.stack([x, x.detach() * 0.0]).max(axis=0),
     "max with indices": lambda x: md.stack([x, x.detach() * 0.0]).max(dim=0)[0],
-    "min of two": lambda x: -md.stack([-x, x.detach() * 0.0]).min(0),
+    "min of two": lambda x: -md.stack([-x, x.detach() * 0.0]).min(axis=0),
 }
 
 

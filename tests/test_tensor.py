@@ -184,8 +184,8 @@ def test_deepcopy_keeps_the_order_in_memory() -> None:
 
 def test_a_name_that_only_tensors_have_is_told():
     with pytest.raises(
-        AttributeError, match=r"no attribute 'exp'; tensors have .*: x\.exp\(\.\.\.\)"
+        AttributeError, match=r"no attribute 'item'; tensors have .*: x\.item\(\.\.\.\)"
     ):
-        minideconv.exp  # noqa: B018
+        minideconv.item  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'lstm'$"):
         minideconv.lstm  # noqa: B018

@@ -87,6 +87,9 @@ def test_flatten_squeeze_unsqueeze() -> None:
     assert check_transpose(lambda x: x.squeeze(), (1, 3, 1), 1).shape == (3,)
     assert check_transpose(lambda x: x.squeeze(0), (1, 3, 1), 1).shape == (3, 1)
     assert check_transpose(lambda x: x.squeeze((0, -1)), (1, 3, 1), 1).shape == (3,)
+    assert check_transpose(lambda x: x.squeeze(axis=(0, -1)), (1, 3, 1), 1).shape == (3,)
+    assert check_transpose(lambda x: x.squeeze(1), (1, 3, 1), 1).shape == (1, 3, 1)
+    assert check_transpose(lambda x: x.squeeze(dim=(0, 1)), (1, 3, 1), 1).shape == (3, 1)
     assert check_transpose(lambda x: x.unsqueeze(0), (2, 3), 1).shape == (1, 2, 3)
     assert check_transpose(lambda x: x.unsqueeze(-1), (2, 3), 1).shape == (2, 3, 1)
 
@@ -294,10 +297,14 @@ def test_joining_only_sends_gradients_where_they_are_wanted() -> None:
             ValueError,
             r"transpose: axes \(0,\) .* swapaxes\(i, j\) exchange",
         ),
-        (lambda x: x.swapaxes(0, 2), ValueError, r"swapaxes: axis is 2; it must be from -2 to 1"),
-        (lambda x: x.flatten(1, 0), ValueError, r"flatten: start axis 1 comes after stop axis 0"),
-        (lambda x: x.squeeze(1), ValueError, r"squeeze: axis 1 of shape \(2, 3\) has length 3"),
-        (lambda x: x.unsqueeze(4), ValueError, r"unsqueeze: axis is 4; it must be from -3 to 2"),
+        (lambda x: x.swapaxes(0, 2), ValueError, r"swapaxes: axis2 is 2; it must be from -2 to 1"),
+        (lambda x: x.flatten(1, 0), ValueError, r"flatten: start_dim 1 comes after end_dim 0"),
+        (
+            lambda x: x.squeeze(axis=1),
+            ValueError,
+            r"squeeze: axis 1 of shape \(2, 3\) has length 3",
+        ),
+        (lambda x: x.unsqueeze(4), ValueError, r"unsqueeze: dim is 4; it must be from -3 to 2"),
         (
             lambda x: x.broadcast_to(2, 4),
             ValueError,

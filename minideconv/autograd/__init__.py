@@ -24,6 +24,7 @@ That is all there is to a differentiable operation. No layer is here: those are 
 `broadcasting`  how a row of that table becomes an operation; types and broadcasting
 `reductions`    sums, means, extremes, matrix products
 `shapes`        reshaping, indexing, joining
+`conversions`   other types, other devices
 `linear_map`    a linear map and its transpose: each is the other's backward
 `gradients`     `grad`, and gradients of gradients
 `operators`     all these as operators and methods of Tensor; ``x[...] = value``, ``x += value``
@@ -36,7 +37,13 @@ from __future__ import annotations
 
 from minideconv.autograd import operators  # noqa: F401 - gives Tensor its operators and methods
 from minideconv.autograd.checkpointing import checkpoint
-from minideconv.autograd.grad_mode import detect_anomaly, is_grad_enabled, no_grad
+from minideconv.autograd.grad_mode import (
+    detect_anomaly,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minideconv.autograd.gradients import grad
 from minideconv.autograd.hooks import RemovableHandle
 from minideconv.autograd.methods import Operand
@@ -46,6 +53,6 @@ from minideconv.autograd.tensor import Tensor
 from minideconv.autograd.tracing import tracing
 
 __all__ = [
-    "Node", "Operand", "RemovableHandle", "Tensor", "checkpoint", "detect_anomaly", "grad", "graph",
-    "is_grad_enabled", "no_grad", "record", "tracing",
+    "Node", "Operand", "RemovableHandle", "Tensor", "checkpoint", "detect_anomaly", "enable_grad",
+    "grad", "graph", "is_grad_enabled", "no_grad", "record", "set_grad_enabled", "tracing",
 ]  # fmt: skip

@@ -14,13 +14,14 @@ import numpy as np
 
 from minideconv import random
 from minideconv.autograd.methods import FLOAT
-from minideconv.autograd.sizes import sizes_of
+from minideconv.autograd.sizes import index_of, sizes_of
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend.checks import check_dtype, check_integer, check_number
 
 __all__ = [
     "arange", "empty", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
-    "rand", "rand_like", "randint", "randn", "randn_like", "tensor", "zeros", "zeros_like",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "tensor", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 Size = int | Sequence[int]
@@ -120,6 +121,14 @@ def randint(low: int, high: int | None = None, size: Size = (), **options: Any) 
     sizes, kind = _sizes("randint", (size,)), _kind("randint", options, np.int64)
     drawn = random.default_rng().integers(low, high, sizes)
     return Tensor(drawn.astype(kind, copy=False), **options)
+
+
+def randperm(n: int, **options: Any) -> Tensor:
+    """Return 0, 1 ... n - 1 in random order: int64."""
+    if index_of("randperm", "n", n) < 0:
+        raise ValueError(f"randperm: n is {n}; it must be at least 0")
+    drawn = random.default_rng().permutation(n)
+    return Tensor(drawn.astype(options.pop("dtype", None) or np.int64, copy=False), **options)
 
 
 def zeros_like(x: Tensor, **options: Any) -> Tensor:

@@ -35,7 +35,7 @@ from minideconv.backend.dispatch import device_guard
 
 __all__ = [
     "abs", "add", "clip", "cos", "div", "exp", "floordiv", "log", "maximum", "minimum", "mod",
-    "mul", "neg", "pow", "sigmoid", "sin", "sqrt", "sub", "tanh", "where",
+    "mul", "neg", "pow", "round", "sigmoid", "sin", "sqrt", "sub", "tanh", "where",
 ]  # fmt: skip
 
 # ---- the table -----------------------------------------------------------------------------------
@@ -111,6 +111,12 @@ abs = unary(
     lambda xp, x: xp.abs(x),
     lambda xp, g, x: g * xp.sign(x),
     keep="x",
+)
+round = unary(
+    "round: x to the nearest integer, halves to the even one (its slope is 0)",
+    lambda xp, x: xp.rint(x) if x.dtype.kind == "f" else x,
+    lambda xp, g, y: xp.zeros_like(g),
+    keep="y",
 )
 tanh = unary(
     "tanh: the hyperbolic tangent of x",

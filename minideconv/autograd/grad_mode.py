@@ -19,7 +19,10 @@ from minideconv.backend import Array, get_xp
 from minideconv.backend.choice import refuse_unfinished
 from minideconv.backend.dispatch import device_guard
 
-__all__ = ["detect_anomaly", "is_grad_enabled", "is_replaying", "no_grad"]
+__all__ = [
+    "detect_anomaly", "enable_grad", "is_grad_enabled", "is_replaying", "no_grad",
+    "set_grad_enabled",
+]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -142,6 +145,57 @@ class no_grad(_Switch):
 
     _attribute = "recording"
     _inside = False
+
+
+class enable_grad(_Switch):
+    """Record inside this block, or inside the function it decorates, also within a `no_grad`."""
+
+    _attribute = "recording"
+    _inside = True
+
+
+class set_grad_enabled(_Switch):
+    """Record from here on, or do not; as a ``with`` block or a decorator, only inside.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether to record.
+
+    Examples
+    --------
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    >>> is_grad_enabled()
+    True
+    """
+
+    _attribute = "recording"
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self._before, self._entering = is_grad_enabled(), True
+        self._inside = bool(mode)
+        self._set(self._inside)
+
+    def __enter__(self) -> None:
+        if self._entering:  # the block begins before the call, and its end puts that back
+            self._set(self._before)
+            self._entering = False
+        super().__enter__()
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate `function`; outside of it nothing changes."""
+        self._set(self._before)
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> set_grad_enabled:
+        return type(self)(self._inside)
+
+    @staticmethod
+    def _set(recording: bool) -> None:
+        mode.recording = recording
 
 
 class detect_anomaly(_Switch):

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.conversions import astype
 from minideconv.autograd.grad_mode import mode
 from minideconv.autograd.record import record
-from minideconv.autograd.shapes import astype
 from minideconv.autograd.tape import (
     Node,
     Source,
@@ -48,6 +48,7 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     *,
+    only_inputs: bool = True,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradient of `outputs` with respect to each of `inputs`; no ``.grad`` changes.
@@ -67,6 +68,8 @@ def grad(
     create_graph : bool, default False
         Record how the gradients are computed, so that they have gradients themselves. It is on then
         also inside ``no_grad()``.
+    only_inputs : bool, default True
+        Accepted for PyTorch's sake; it must be True.
     allow_unused : bool, default False
         Return None for an input that no output depends on; by default that is an error.
 
@@ -97,6 +100,11 @@ def grad(
         check_flag("grad", "retain_graph", retain_graph)
     check_flag("grad", "create_graph", create_graph)
     check_flag("grad", "allow_unused", allow_unused)
+    if only_inputs is not True:
+        raise ValueError(
+            f"grad: only_inputs is {only_inputs!r}; it must be True: no .grad changes here, "
+            "and backward() is what adds to them"
+        )
     ends, starts = _tensors("inputs", inputs), _tensors("outputs", outputs)
     given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
     if grad_outputs is None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 else:
     Operators = object  # `operators` puts them into the class Tensor when that is there
 
-__all__ = ["FLOAT", "Axis", "ElementCount", "Operand", "TensorMethods", "as_array", "read_array"]
+__all__ = [
+    "FLOAT", "Axis", "ElementCount", "Operand", "TensorMethods", "as_array", "read_array",
+]  # fmt: skip
 
 FLOAT = np.dtype(np.float32)
 """The default float: what Python's floats become, and integers where an operation needs floats."""

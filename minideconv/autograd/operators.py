@@ -16,12 +16,22 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from minideconv.autograd import elementwise, gradients, reductions, selection, shapes, statistics
+from minideconv.autograd import (
+    conversions,
+    elementwise,
+    gradients,
+    named_operators,
+    reductions,
+    selection,
+    shapes,
+    statistics,
+)
 from minideconv.autograd.broadcasting import explain, operands
 from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.in_place import METHODS, new_value, unfit
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.numpy_functions import refuse_function, ufunc_of
+from minideconv.autograd.other_names import no_method
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp, to_device
 from minideconv.backend.checks import shown
@@ -59,7 +69,7 @@ def _converted(dtype: Any) -> Callable[[Tensor], Tensor]:
     """Make ``x.float()`` and the like."""
 
     def convert(x: Tensor) -> Tensor:
-        return shapes.astype(x, dtype)
+        return conversions.astype(x, dtype)
 
     convert.__doc__ = f"Return this tensor as {np.dtype(dtype)}, itself if it is."
     return convert
@@ -149,6 +159,12 @@ class Operators:
     __ne__ = _comparison("!=", operator.ne)  # type: ignore[assignment]
     __hash__ = object.__hash__  # tensors are keys by what they are, not by their numbers
 
+    eq, ne = named_operators.comparison("eq", __eq__), named_operators.comparison("ne", __ne__)
+    lt, le = named_operators.comparison("lt", __lt__), named_operators.comparison("le", __le__)
+    gt, ge = named_operators.comparison("gt", __gt__), named_operators.comparison("ge", __ge__)
+    add, sub, div = named_operators.add, named_operators.sub, named_operators.div
+    mul, neg, round = elementwise.mul, elementwise.neg, named_operators.round
+    dot, mv = named_operators.dot, named_operators.mv
     clip, exp, log = elementwise.clip, elementwise.exp, elementwise.log
     clamp, cos, pow, sin = elementwise.clip, elementwise.cos, elementwise.pow, elementwise.sin
     sigmoid, sqrt, tanh = elementwise.sigmoid, elementwise.sqrt, elementwise.tanh
@@ -157,10 +173,11 @@ class Operators:
     matmul, mm, bmm = reductions.matmul, reductions.mm, reductions.bmm
     all, any = statistics.all, statistics.any
     argmax, argmin, cumsum = statistics.argmax, statistics.argmin, statistics.cumsum
+    bincount = statistics.bincount
     norm, prod, std = statistics.norm, statistics.prod, statistics.std
-    astype, broadcast_to, flatten = shapes.astype, shapes.broadcast_to, shapes.flatten
+    astype, broadcast_to, flatten = conversions.astype, shapes.broadcast_to, shapes.flatten
     permute, reshape, squeeze = shapes.permute, shapes.reshape, shapes.squeeze
-    swapaxes, to, unsqueeze = shapes.swapaxes, shapes.to, shapes.unsqueeze
+    swapaxes, to, unsqueeze = shapes.swapaxes, conversions.to, shapes.unsqueeze
     transpose = shapes.transpose
     _backward_with_graph = gradients.backward_with_graph
     view = shapes.reshape
@@ -168,17 +185,22 @@ class Operators:
         selection.chunk, selection.clone, selection.expand, selection.gather
     )  # fmt: skip
     masked_fill, repeat, split = selection.masked_fill, selection.repeat, selection.split
+    diag, flip, topk = selection.diag, selection.flip, selection.topk
     bool, double, float, half, int, long = map(
         _converted, (np.bool_, np.float64, np.float32, np.float16, np.int32, np.int64)
     )
 
+    relu: Any  # these are of `functional`, which puts them here
+    softmax: Any
+    log_softmax: Any
+
     def cpu(self) -> Any:
         """Return this tensor on the CPU, itself if it is there."""
-        return shapes.to(cast("Tensor", self), "cpu")
+        return conversions.to(cast("Tensor", self), "cpu")
 
     def cuda(self) -> Any:
         """Return this tensor on the GPU, itself if it is there."""
-        return shapes.to(cast("Tensor", self), "gpu")
+        return conversions.to(cast("Tensor", self), "gpu")
 
     def contiguous(self) -> Any:
         """Return this tensor if its rows lie one behind another in memory, else a copy.
@@ -186,7 +208,7 @@ class Operators:
         No operation here needs it; as in PyTorch the copy is no view of this tensor.
         """
         tensor = cast("Tensor", self)
-        return tensor if tensor.data.flags.c_contiguous else shapes.copied(tensor)
+        return tensor if tensor.data.flags.c_contiguous else conversions.copied(tensor)
 
     def t(self) -> Any:
         """Return a matrix transposed, a vector as it is; `T` reverses the axes of any tensor."""
@@ -219,3 +241,6 @@ class Operators:
 for _name, _method in (vars(Operators) | METHODS).items():
     if callable(_method) or isinstance(_method, property):
         setattr(Tensor, _name, _method)
+
+# Not in the class above, where type checkers would believe that there is every attribute.
+Tensor.__getattr__ = no_method  # type: ignore[attr-defined]

@@ -147,13 +147,18 @@ def _extreme(name: str) -> Any:
 
     def operation(
         x: Operand,
-        axis: Axis = None,
-        keepdims: bool = False,
+        dim: Axis = None,
+        keepdim: bool = False,
         *,
-        dim: int | None = None,
-        keepdim: bool | None = None,
+        axis: Axis = None,
+        keepdims: bool | None = None,
     ) -> Any:
-        x, axes, keepdims = reduced(name, x, axis, keepdims, dim, keepdim)
+        if isinstance(dim, Tensor):
+            raise TypeError(
+                f"{name}: the second argument is a Tensor; {name}imum(a, b) compares two"
+            )
+        x, axes, keepdims = reduced(name, x, axis, keepdim, dim, keepdims)
+        paired = dim is not None and isinstance(indices_of(dim), int)
         shape = x.shape
         count = _count(name, shape, axes)
         others = tuple(i for i in range(x.ndim) if i not in axes)
@@ -166,20 +171,22 @@ def _extreme(name: str) -> Any:
             return (passed(_spread(g, shape, axes), chosen),)
 
         saved: tuple[Any, ...] = ()
-        if x.requires_grad or dim is not None:
+        if x.requires_grad or paired:
             rows = x.data.transpose(order).reshape(*(shape[i] for i in others), count)
             saved = (getattr(rows, f"arg{name}")(-1),)
         y = getattr(x.data, name)(axis=axes, keepdims=keepdims)
         values = _record(name, x, y, backward, axes, keepdims, saved)
-        if dim is None:
+        if not paired:
             return values
         return Extreme(values, wrap(saved[0].reshape(values.shape)))
 
     operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = f"""Return the {name}imum over `axis`; a NaN counts as the {name}imum.
+    operation.__doc__ = f"""Return the {name}imum over axes; a NaN counts as the {name}imum.
 
-    Of equal ones the first, in row-major order, has the gradient. With PyTorch's ``dim=`` the
-    result is PyTorch's, too: a pair ``(values, indices)``.
+    Over one axis, ``x.{name}(1)`` and ``x.{name}(dim=1)``, the result is PyTorch's: a pair
+    ``(values, indices)``. Over all axes, over several, and with NumPy's name,
+    ``x.{name}(axis=1)``, it is the values alone. Of equal ones the first, in row-major order, has
+    the gradient.
     """
     return device_guard(operation)
 
@@ -188,10 +195,16 @@ max, min = _extreme("max"), _extreme("min")
 
 
 class Extreme(NamedTuple):
-    """What ``x.max(dim=1)`` gives: the extremes, and where along the axis they are (int64)."""
+    """What ``x.max(1)`` and ``x.topk(k)`` give: values, and where along the axis they are."""
 
     values: Tensor
     indices: Tensor
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise TypeError(
+            "a pair (values, indices) is no array of numbers; take its .values, or name NumPy's "
+            "axis: x.max(axis=1)"
+        )
 
 
 def _record(

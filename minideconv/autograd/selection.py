@@ -10,15 +10,19 @@ import numpy as np
 
 from minideconv.autograd import elementwise, shapes
 from minideconv.autograd.broadcasting import as_tensor, constant
+from minideconv.autograd.linear_map import linear_map
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
-from minideconv.autograd.sizes import axis_of, sizes_of
-from minideconv.autograd.tensor import Tensor
+from minideconv.autograd.reductions import Extreme
+from minideconv.autograd.sizes import axis_of, index_of, sizes_of
+from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.checks import check_integer
 from minideconv.backend.dispatch import device_guard
 
-__all__ = ["chunk", "clone", "expand", "gather", "masked_fill", "repeat", "split"]
+__all__ = [
+    "chunk", "clone", "diag", "expand", "flip", "gather", "masked_fill", "repeat", "split", "topk",
+]  # fmt: skip
 
 
 @device_guard
@@ -114,6 +118,67 @@ def gather(x: Operand, dim: int, index: Any) -> Tensor:
     grid: list[Array] = list(xp.ogrid[tuple(slice(n) for n in places.shape)])
     grid[axis] = places
     return shapes.getitem(x, tuple(grid))
+
+
+@device_guard
+def topk(x: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Extreme:
+    """Return the `k` largest (or smallest) along an axis, and where they are: a pair.
+
+    They come in order, whatever `sorted` says; of equal ones the first comes first, and a NaN is
+    larger than any number. Gradients flow to the chosen.
+    """
+    x, count = as_tensor(x), index_of("topk", "k", k)
+    axis = axis_of("topk", "dim", dim, x.ndim)
+    length, xp = x.shape[axis], get_xp(x.data)
+    if not 0 <= count <= length:
+        raise ValueError(
+            f"topk: k is {count}; it must be from 0 to {length}, the length of axis {axis}"
+        )
+    if largest:  # backwards, so that of equal ones the last is found first, then turned around
+        order = xp.argsort(xp.flip(x.data, axis), axis=axis, kind="stable")
+        order = length - 1 - xp.flip(order, axis)
+    else:
+        order = xp.argsort(x.data, axis=axis, kind="stable")
+    places = order[(slice(None),) * axis + (slice(count),)]
+    return Extreme(gather(x, axis, places), wrap(places))
+
+
+def flip(x: Operand, *dims: int | Sequence[int]) -> Tensor:
+    """Reverse the order along these axes; a view of the same memory."""
+    x = as_tensor(x)
+    if not dims:
+        raise TypeError("flip: no axes given; flip(0) reverses the rows, flip(-1) each of them")
+    axes = [axis_of("flip", "dim", dim, x.ndim) for dim in sizes_of("flip", "the axes", dims)]
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"flip: axes {tuple(axes)} must each be named once")
+    steps = [slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)]
+    return shapes.getitem(x, tuple(steps))
+
+
+@device_guard
+def diag(x: Operand, diagonal: int = 0) -> Tensor:
+    """Return a matrix with the vector `x` on a diagonal, or a diagonal of the matrix `x`.
+
+    `diagonal` counts from the main one to the right; below it, it is negative.
+    """
+    x, shift = as_tensor(x), index_of("diag", "diagonal", diagonal)
+    down, right = max(0, -shift), max(0, shift)
+    xp = get_xp(x.data)
+    if x.ndim == 2:
+        steps = xp.arange(max(0, min(x.shape[0] - down, x.shape[1] - right)))
+        return shapes.getitem(x, (steps + down, steps + right))
+    if x.ndim != 1:
+        raise ValueError(f"diag: the tensor has shape {x.shape}; it must have 1 axis or 2")
+
+    def matrix(a: Array) -> Array:
+        y: Array = xp.diag(a, shift)
+        return y
+
+    def vector(g: Array) -> Array:
+        dx: Array = xp.diagonal(g, shift)
+        return dx
+
+    return linear_map("diag", x, matrix, vector)
 
 
 def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:

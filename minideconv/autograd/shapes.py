@@ -22,13 +22,12 @@ from minideconv.autograd.methods import Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.sizes import axis_of, sizes_of
 from minideconv.autograd.tensor import Tensor
-from minideconv.backend import Array, Device, device_of, get_xp, memory_order, to_device
-from minideconv.backend.checks import check_dtype
+from minideconv.backend import Array, get_xp, memory_order
 from minideconv.backend.dispatch import device_guard
 
 __all__ = [
-    "astype", "broadcast_to", "concatenate", "flatten", "getitem", "permute", "read_index",
-    "reshape", "squeeze", "stack", "swapaxes", "to", "transpose", "unsqueeze",
+    "broadcast_to", "concatenate", "flatten", "getitem", "permute", "read_index",
+    "reshape", "squeeze", "stack", "swapaxes", "transpose", "unsqueeze",
 ]  # fmt: skip
 
 # ---- views of the same numbers -------------------------------------------------------------------
@@ -56,14 +55,15 @@ def reshape(x: Operand, *shape: int | Sequence[int]) -> Tensor:
     return record("reshape", y, (x,), backward, (), {"shape": y.shape}, False, backward)
 
 
-def flatten(x: Operand, start: int = 0, stop: int = -1) -> Tensor:
-    """Join the axes `start` to `stop` (both included) into one."""
+def flatten(x: Operand, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Join the axes `start_dim` to `end_dim` (both included) into one."""
     x = as_tensor(x)
     if x.ndim == 0:
         return reshape(x, 1)
-    first, last = _axis("flatten", start, x.ndim), _axis("flatten", stop, x.ndim)
+    first = axis_of("flatten", "start_dim", start_dim, x.ndim)
+    last = axis_of("flatten", "end_dim", end_dim, x.ndim)
     if first > last:
-        raise ValueError(f"flatten: start axis {start} comes after stop axis {stop}")
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     joined = math.prod(x.shape[first : last + 1])
     return reshape(x, *x.shape[:first], joined, *x.shape[last + 1 :])
 
@@ -102,7 +102,7 @@ def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     """Exchange two axes."""
     x = as_tensor(x)
     order = list(range(x.ndim))
-    i, j = _axis("swapaxes", axis1, x.ndim), _axis("swapaxes", axis2, x.ndim)
+    i, j = axis_of("swapaxes", "axis1", axis1, x.ndim), axis_of("swapaxes", "axis2", axis2, x.ndim)
     order[i], order[j] = j, i
     return permute(x, *order)
 
@@ -128,67 +128,34 @@ def broadcast_to(x: Operand, *shape: int | Sequence[int]) -> Tensor:
 
 def squeeze(
     x: Operand,
-    axis: int | tuple[int, ...] | None = None,
-    *,
     dim: int | tuple[int, ...] | None = None,
+    *,
+    axis: int | tuple[int, ...] | None = None,
 ) -> Tensor:
-    """Drop `axis` (or `dim`), which must have length 1; None drops all axes of length 1."""
-    x, axis = as_tensor(x), axis if dim is None else dim
-    if axis is None:
-        drop = [i for i, n in enumerate(x.shape) if n == 1]
+    """Drop axes of length 1: all of them, or those among `dim`; longer ones stay, as in PyTorch.
+
+    With NumPy's name, `axis`, longer ones are an error, as in NumPy.
+    """
+    x, given = as_tensor(x), dim if axis is None else axis
+    if given is None:
+        drop = list(range(x.ndim))
     else:
-        drop = [_axis("squeeze", i, x.ndim) for i in (axis if isinstance(axis, tuple) else (axis,))]
-    for i in drop:
-        if x.shape[i] != 1:
-            raise ValueError(
-                f"squeeze: axis {i} of shape {x.shape} has length {x.shape[i]}; only axes of "
-                "length 1 can be dropped"
-            )
-    return reshape(x, *(n for i, n in enumerate(x.shape) if i not in drop))
+        several = given if isinstance(given, tuple) else (given,)
+        drop = [axis_of("squeeze", "axis", i, x.ndim) for i in several]
+    long = [i for i in drop if x.shape[i] != 1]
+    if long and axis is not None:
+        raise ValueError(
+            f"squeeze: axis {long[0]} of shape {x.shape} has length {x.shape[long[0]]}; only axes "
+            "of length 1 can be dropped; dim= leaves it as it is"
+        )
+    return reshape(x, *(n for i, n in enumerate(x.shape) if i not in drop or n != 1))
 
 
 def unsqueeze(x: Operand, dim: int) -> Tensor:
     """Insert an axis of length 1 so that it becomes axis `dim` of the result."""
     x = as_tensor(x)
-    place = _axis("unsqueeze", dim, x.ndim + 1)
+    place = axis_of("unsqueeze", "dim", dim, x.ndim + 1)
     return reshape(x, *x.shape[:place], 1, *x.shape[place:])
-
-
-@device_guard
-def astype(x: Operand, dtype: Any) -> Tensor:
-    """Convert the elements to `dtype`; the gradient is converted back."""
-    x = as_tensor(x)
-    if x.dtype == check_dtype("astype", dtype):
-        return x
-    y = x.data.astype(dtype)
-    return record("astype", y, (x,), _same, (), {"dtype": y.dtype}, False, _same)
-
-
-def _same(g: Any, needs: Sequence[bool]) -> tuple[Any]:
-    return (g,)
-
-
-@device_guard
-def copied(x: Tensor) -> Tensor:
-    """Return a copy in row-major order, through which gradients flow."""
-    return record("clone", x.data.copy(order="C"), (x,), _same, (), {}, False, _same)
-
-
-def to(x: Tensor, device: Device | str) -> Tensor:
-    """Return `x` on `device`, itself if it is there already; gradients flow back to where it is."""
-    source = x.device
-    moved = to_device(x.data, device)
-    if moved is x.data:
-        return x
-
-    def backward(g: Array, needs: Sequence[bool]) -> tuple[Array]:
-        return (to_device(g, source),)
-
-    def differentiable(g: Tensor, needs: Sequence[bool]) -> tuple[Tensor]:
-        return (to(g, source),)
-
-    options = {"device": device_of(moved)}
-    return record("to", moved, (x,), backward, (), options, False, differentiable)
 
 
 # ---- picking -------------------------------------------------------------------------------------
@@ -300,7 +267,7 @@ def read_index(key: Any) -> tuple[Any, bool]:
 def concatenate(tensors: Sequence[Operand], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Join tensors along an existing axis (or `dim`); the others must have equal lengths."""
     parts, axis = _parts("concatenate", tensors), axis if dim is None else dim
-    axis = _axis("concatenate", axis, parts[0].ndim)
+    axis = axis_of("concatenate", "axis", axis, parts[0].ndim)
     others = [(part.ndim, part.shape[:axis], part.shape[axis + 1 :]) for part in parts]
     _check_equal("concatenate", parts, others, f"they must be equal except along axis {axis}")
     ends = list(accumulate((part.shape[axis] for part in parts), initial=0))
@@ -321,7 +288,7 @@ def stack(tensors: Sequence[Operand], axis: int = 0, *, dim: int | None = None) 
     """Join tensors of one shape along a new axis (or `dim`)."""
     parts, axis = _parts("stack", tensors), axis if dim is None else dim
     _check_equal("stack", parts, [part.shape for part in parts], "they must be equal")
-    axis = _axis("stack", axis, parts[0].ndim + 1)
+    axis = axis_of("stack", "axis", axis, parts[0].ndim + 1)
 
     before = (slice(None),) * axis
 
@@ -367,11 +334,3 @@ def _check_equal(name: str, parts: list[Tensor], sizes: list[Any], rule: str) ->
                 f"{name}: tensor {place} has shape {part.shape} and tensor 0 has shape "
                 f"{parts[0].shape}; {rule}"
             )
-
-
-# ---- reading arguments ---------------------------------------------------------------------------
-
-
-def _axis(name: str, axis: int, ndim: int) -> int:
-    """Return `axis` counted from the first."""
-    return axis_of(name, "axis", axis, ndim)

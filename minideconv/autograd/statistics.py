@@ -18,14 +18,14 @@ from minideconv.autograd.methods import FLOAT, Axis, Operand
 from minideconv.autograd.record import record
 from minideconv.autograd.reductions import behind_axis, reduced, taken_off, var
 from minideconv.autograd.shapes import permute, stack
-from minideconv.autograd.sizes import axis_of
+from minideconv.autograd.sizes import axis_of, index_of
 from minideconv.autograd.tensor import Tensor, wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.checks import check_number
 from minideconv.backend.dispatch import device_guard
 from minideconv.backend.sums import sum_over
 
-__all__ = ["all", "any", "argmax", "argmin", "cumsum", "norm", "prod", "std"]
+__all__ = ["all", "any", "argmax", "argmin", "bincount", "cumsum", "norm", "prod", "std"]
 
 
 def std(
@@ -235,6 +235,27 @@ def _place(name: str) -> Any:
 
 
 argmax, argmin = _place("argmax"), _place("argmin")
+
+
+@device_guard
+def bincount(x: Operand, weights: Operand | None = None, minlength: int = 0) -> Tensor:
+    """Return how often each of 0, 1, 2 ... is in the vector `x`, or the sums of its `weights`.
+
+    The counts are int64, the sums float64; there is no gradient.
+    """
+    values, minlength = as_tensor(x).data, index_of("bincount", "minlength", minlength)
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise TypeError(
+            f"bincount: x has shape {values.shape} and dtype {values.dtype}; it must be a vector "
+            "of integers"
+        )
+    if minlength < 0 or (values.size and values.min() < 0):
+        raise ValueError("bincount: x and minlength must not be negative")
+    shares = None if weights is None else as_tensor(weights).data
+    if shares is not None and shares.shape != values.shape:
+        raise ValueError(f"bincount: weights have shape {shares.shape} and x has {values.shape}")
+    xp = get_xp(values)
+    return wrap(xp.bincount(values.astype(np.int64, copy=False), shares, minlength))
 
 
 def _truth(name: str) -> Any:

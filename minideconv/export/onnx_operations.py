@@ -369,6 +369,7 @@ OPERATIONS: dict[str, Build] = {
     "exp": _unary("Exp"),
     "log": _unary("Log"),
     "sqrt": _unary("Sqrt"),
+    "round": _unary("Round"),
     "abs": _unary("Abs"),
     "tanh": _unary("Tanh"),
     "sigmoid": _unary("Sigmoid"),

@@ -9,6 +9,8 @@ what happens here. The maths of a function, its shapes and its sources are in th
 
 from __future__ import annotations
 
+from minideconv.autograd import Tensor
+from minideconv.autograd.other_names import refusing
 from minideconv.functional.batch_norm import (
     batch_norm,
     batch_norm_relu,
@@ -27,7 +29,7 @@ from minideconv.functional.nonlinear import dropout2d, leaky_relu, sigmoid, soft
 from minideconv.functional.normalisation import group_norm, instance_norm, layer_norm
 from minideconv.functional.pointwise import dropout, log_softmax, relu, softmax
 from minideconv.functional.pooling import avg_pool2d, max_pool2d, max_unpool2d
-from minideconv.functional.rearranging import adaptive_avg_pool2d, pixel_shuffle
+from minideconv.functional.rearranging import adaptive_avg_pool2d, one_hot, pixel_shuffle
 from minideconv.functional.resizing import interpolate, pad
 from minideconv.functional.segmentation_losses import dice_loss, focal_loss, nll_loss
 
@@ -59,6 +61,7 @@ __all__ = [
     "max_unpool2d",
     "mse_loss",
     "nll_loss",
+    "one_hot",
     "pad",
     "pixel_shuffle",
     "relu",
@@ -68,3 +71,8 @@ __all__ = [
     "sync_batch_norm",
     "tanh",
 ]
+
+for _function in (relu, softmax, log_softmax):  # methods of a tensor, too, as in PyTorch
+    setattr(Tensor, _function.__name__, _function)
+
+__getattr__ = refusing(__name__)

@@ -19,11 +19,11 @@ from minideconv.ops.dropout import check_probability
 __all__ = ["dropout2d", "leaky_relu", "sigmoid", "softplus", "tanh"]
 
 
-def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return ``x`` where it is positive and ``negative_slope * x`` elsewhere; so is its slope at 0.
 
     Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models" (2013),
-    section 2.
+    section 2. `inplace` is accepted as in PyTorch; nothing is written over.
     """
     if not isinstance(x, Tensor):
         raise no_tensor("leaky_relu", x=x)
@@ -82,7 +82,12 @@ def _identity(g: Any, needs: Needs) -> tuple[Any]:
 
 
 def dropout2d(
-    x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    rng: np.random.Generator | None = None,
+    *,
+    inplace: bool = False,
 ) -> Tensor:
     """Zero whole channels of (N, C, H, W), each with probability `p`; see `dropout`.
 

@@ -14,8 +14,8 @@ from minideconv.functional.arguments import Grads, Needs, no_tensor
 __all__ = ["dropout", "log_softmax", "record_log_softmax", "relu", "softmax"]
 
 
-def relu(x: Tensor) -> Tensor:
-    """Return ``max(x, 0)``."""
+def relu(x: Tensor, inplace: bool = False) -> Tensor:
+    """Return ``max(x, 0)``. `inplace` is accepted as in PyTorch; nothing is written over."""
     if not isinstance(x, Tensor):
         raise no_tensor("relu", x=x)
     y = ops.relu(x.data)
@@ -66,9 +66,17 @@ def record_log_softmax(y: Array, x: Tensor, dim: int) -> Tensor:
 
 
 def dropout(
-    x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    rng: np.random.Generator | None = None,
+    *,
+    inplace: bool = False,
 ) -> Tensor:
-    """Zero each value with probability `p`, scale the rest by ``1 / (1 - p)``: `ops.dropout`."""
+    """Zero each value with probability `p`, scale the rest by ``1 / (1 - p)``: `ops.dropout`.
+
+    `inplace` is accepted as in PyTorch; nothing is written over.
+    """
     if not isinstance(x, Tensor):
         raise no_tensor("dropout", x=x)
     y, mask = ops.dropout(x.data, p, training, rng, return_mask=True)

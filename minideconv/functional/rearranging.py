@@ -1,19 +1,22 @@
-"""Pooling to a given size, and channels that become pixels.
+"""Pooling to a given size, channels that become pixels, labels that become channels.
 
 adaptive_avg_pool2d    (N, C, H, W) -> (N, C, H', W')
 pixel_shuffle          (N, C r r, H, W) -> (N, C, H r, W r)
+one_hot                (...) -> (..., classes)
 """
 
 from __future__ import annotations
 
 from minideconv.autograd import Tensor
+from minideconv.autograd.broadcasting import as_tensor
+from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, get_xp
 from minideconv.backend.checks import check_integer
 from minideconv.backend.dispatch import device_guard
 from minideconv.functional.arguments import no_tensor
 from minideconv.ops.geometry import IntPair, Pair, check_at_least, pair
 
-__all__ = ["adaptive_avg_pool2d", "check_output_size", "pixel_shuffle"]
+__all__ = ["adaptive_avg_pool2d", "check_output_size", "one_hot", "pixel_shuffle"]
 
 
 @device_guard
@@ -80,3 +83,28 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     n, c, h, w = x.shape
     x = x.reshape(n, c // (r * r), r, r, h, w)
     return x.permute(0, 1, 4, 2, 5, 3).reshape(n, c // (r * r), h * r, w * r)
+
+
+@device_guard
+def one_hot(tensor: Tensor | Array, num_classes: int = -1) -> Tensor:
+    """Return 1 at each label's place among the classes, and 0 elsewhere: int64, one axis more.
+
+    Parameters
+    ----------
+    tensor : Tensor or array of integers, any shape
+        Labels from 0 to ``num_classes - 1``; no label is ignored.
+    num_classes : int
+        -1 is one more than the largest label.
+    """
+    num_classes = check_integer("one_hot", "num_classes", num_classes)
+    labels = as_tensor(tensor).data
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: the labels have dtype {labels.dtype}; they must be integers")
+    largest = int(labels.max()) if labels.size else -1
+    classes = largest + 1 if num_classes == -1 else num_classes
+    if classes < 1 or largest >= classes or (labels.size and labels.min() < 0):
+        raise ValueError(
+            f"one_hot: num_classes is {num_classes} and the labels are up to {largest}; they must "
+            "be from 0 to num_classes - 1"
+        )
+    return wrap((labels[..., None] == get_xp(labels).arange(classes)).astype("int64"))

@@ -293,7 +293,7 @@ OPERATIONS: dict[str, Build] = {
     **{name: _binary(name) for name in ("add", "sub", "mul", "div", "pow", "maximum", "minimum")},
     **{
         name: _function(name)
-        for name in ("neg", "exp", "log", "sqrt", "abs", "tanh", "sigmoid", "sin", "cos")
+        for name in ("neg", "exp", "log", "sqrt", "abs", "tanh", "sigmoid", "sin", "cos", "round")
     },
 }
 """What builds each operation, by its name on the tape."""

@@ -1,5 +1,7 @@
 """Modules: layers with their parameters, and the containers that hold them."""
 
+from minideconv import functional
+from minideconv.autograd.other_names import refusing
 from minideconv.nn import init, utils
 from minideconv.nn.activations import (
     Dropout2d,
@@ -82,7 +84,10 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "fold_batch_norm_",
+    "functional",
     "init",
     "no_fusion",
     "utils",
 ]
+
+__getattr__ = refusing(__name__)

@@ -32,7 +32,7 @@ class LeakyReLU(Module):
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = check_number("LeakyReLU", "negative_slope", negative_slope)
-        check_flag("LeakyReLU", "inplace", inplace)
+        self.inplace = check_flag("LeakyReLU", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to `x`."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.autograd import Tensor
+from minideconv.autograd.other_names import advice
 from minideconv.backend import Array, get_xp
 
 __all__ = ["Attributes", "Parameter", "buffer_array", "check_name", "no_such"]
@@ -36,7 +37,14 @@ def check_name(kind: type, name: str) -> None:
 
 
 def buffer_array(caller: str, value: Any) -> Array:
-    """Return what a buffer may be: an array, or a number of NumPy's as one."""
+    """Return what a buffer may be: an array, that of a tensor, or a number of NumPy's as one."""
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise TypeError(
+                f"{caller} is a buffer, which is not learned, and this tensor requires gradients; "
+                "use tensor.detach()"
+            )
+        return value.data
     if isinstance(value, np.generic):
         return np.asarray(value)
     if not isinstance(value, get_xp(value).ndarray):
@@ -105,7 +113,9 @@ class Attributes:
 
     def __getattr__(self, name: str) -> Any:
         """Raise an error for what is missing; what is there is found without this method."""
-        hint = "" if "training" in self.__dict__ else "; call super().__init__() first"
+        hint = advice("Module", name)
+        if "training" not in self.__dict__:
+            hint = "; call super().__init__() first"
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     def _checked(self, name: str, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ class _Convolution(Module):
     """What both layers have: a weight, a bias and a window."""
 
     transposed = False
-    padding: IntPair | str
+    padding_mode = "zeros"
+    padding: Pair | str
 
     def __init__(
         self,
@@ -52,11 +54,13 @@ class _Convolution(Module):
                 f"it must divide in_channels={in_channels} and out_channels={out_channels}"
             )
         self.algorithm = None if algorithm is None else check_algorithm(algorithm, name)
-        self.stride, self.dilation, self.groups = stride, dilation, groups
-        self.padding = padding
-        kernel = geometry.pair(kernel_size, "kernel_size", name)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.groups = groups
+        kernel = self.kernel_size = geometry.pair(kernel_size, "kernel_size", name)
         window = geometry.pairs(name, stride=stride, padding=padding, dilation=dilation)
         geometry.check_window(name, kernel, **window)
+        self.stride, self.dilation = window["stride"], window["dilation"]
+        self.padding = window["padding"]
         channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = Parameter(empty_weight((channels[0], channels[1] // groups, *kernel)))
         init.kaiming_normal_(self.weight, transposed=self.transposed)
@@ -93,8 +97,6 @@ class Conv2d(_Convolution):
     "replicate" or "circular") says what the border consists of: see `F.pad`.
     """
 
-    padding_mode = "zeros"
-
     def __init__(
         self,
         in_channels: int,
@@ -112,7 +114,9 @@ class Conv2d(_Convolution):
         number = 0 if isinstance(padding, str) else padding
         channels = (in_channels, out_channels, kernel_size)
         super().__init__(*channels, stride, number, dilation, groups, bias, algorithm=algorithm)
-        self.padding, self.padding_mode = padding, padding_mode
+        if isinstance(padding, str):
+            self.padding = padding
+        self.padding_mode = padding_mode
         self._border = self._amounts()
 
     def _amounts(self) -> tuple[int, int, int, int]:
@@ -128,7 +132,7 @@ class Conv2d(_Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x`."""
-        padding = self.padding
+        padding: IntPair | str = self.padding
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._border, self.padding_mode), 0
         with using(self.algorithm):
@@ -151,9 +155,7 @@ class ConvTranspose2d(_Convolution):
     """
 
     transposed = True
-    stride: Pair
     padding: Pair
-    dilation: Pair
 
     def __init__(
         self,
@@ -178,10 +180,15 @@ class ConvTranspose2d(_Convolution):
         extra = geometry.pair(output_padding, "output_padding", name)
         self.output_padding = geometry.check_output_padding(extra, self.stride, self.dilation, name)
 
-    def forward(self, x: Tensor, output_size: tuple[int, int] | None = None) -> Tensor:
-        """Spread `x` out, to `output_size` (H', W') if given; an error lists those possible."""
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Spread `x` out, to `output_size` (H', W') if given; an error lists those possible.
+
+        Of a whole image's size, ``output_size=image.size()``, the last two count.
+        """
         extra = self.output_padding
         if output_size is not None:
+            if not isinstance(output_size, int) and len(output_size) == x.ndim:
+                output_size = output_size[-2:]
             name = "ConvTranspose2d"
             size = geometry.pair(output_size, "output_size", name)
             window = (self.weight.shape[2:], self.stride, self.padding, self.dilation)

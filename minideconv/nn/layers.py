@@ -85,7 +85,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        check_flag("ReLU", "inplace", inplace)
+        self.inplace = check_flag("ReLU", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rectify `x`."""
@@ -93,14 +93,20 @@ class ReLU(Module):
 
 
 class Dropout(Module):
-    """Zero values with probability `p` in training; nothing in evaluation. See `ops.dropout`."""
+    """Zero values with probability `p` in training; nothing in evaluation. See `ops.dropout`.
 
-    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+    `inplace` is accepted as in PyTorch, but nothing is written over.
+    """
+
+    def __init__(
+        self, p: float = 0.5, rng: np.random.Generator | None = None, *, inplace: bool = False
+    ) -> None:
         super().__init__()
         check_probability(type(self).__name__, p)
         check_generator(type(self).__name__, rng, "no layer here works in place")
         self.p: float = p
         self.rng: np.random.Generator | None = rng
+        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop values of `x`."""
@@ -118,6 +124,7 @@ class Linear(Module):
         super().__init__()
         check_positive("Linear", in_features=in_features, out_features=out_features)
         check_flag("Linear", "bias", bias)
+        self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         init.kaiming_normal_(self.weight)
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from minideconv.autograd import RemovableHandle
+from minideconv.autograd import RemovableHandle, Tensor
+from minideconv.autograd.conversions import device_and_dtype
 from minideconv.backend import Array, Device, as_device, to_cpu, to_default_device, to_device
 from minideconv.backend.checks import check_flag, shown
 from minideconv.backend.dispatch import on_device_of
@@ -42,16 +43,18 @@ class Module(Attributes):
 
     # -- buffers -----------------------------------------------------------------------------
 
-    def register_buffer(self, name: str, array: Array) -> None:
+    def register_buffer(self, name: str, array: Array | Tensor) -> None:
         """Name an array that belongs to the state but is not learned, as a running mean.
 
         Like a parameter, it is kept on the default device (`set_default_device`). What is assigned
-        to the name later must be an array too.
+        to the name later must be an array too. Of a tensor it is the array, ``tensor.data``, that
+        becomes the buffer.
 
         Raises
         ------
         TypeError
-            If it is no array, or the name is that of a parameter or a module.
+            If it is neither, or a tensor that requires gradients, or if the name is that of a
+            parameter or a module.
         ValueError
             If the name is empty, has dots, or is that of a method.
         """
@@ -279,9 +282,12 @@ class Module(Attributes):
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self, device: Device | str | None = None, dtype: Any = None) -> Self:
+    def to(
+        self, place: Any = None, dtype: Any = None, *, device: Device | str | None = None
+    ) -> Self:
         """Move parameters and buffers to a device, or to another floating dtype, in place.
 
+        ``net.to("gpu")``, ``net.to("float64")`` and ``net.to("gpu", "float64")`` are possible.
         Gradients are dropped; make the optimiser after moving, or call its ``flatten()`` again.
         Integer buffers keep their dtype.
 
@@ -290,9 +296,10 @@ class Module(Attributes):
         TypeError
             If `dtype` is not one of floating-point numbers.
         """
-        if dtype is not None and np.dtype(dtype).kind != "f":
+        device, dtype = device_and_dtype(f"{type(self).__name__}.to", place, device, dtype)
+        if dtype is not None and dtype.kind != "f":
             raise TypeError(
-                f"{type(self).__name__}: to() got dtype {np.dtype(dtype)}; "
+                f"{type(self).__name__}: to() got dtype {dtype}; "
                 "weights can only become floating-point numbers, as float32 or float64"
             )
 

@@ -45,6 +45,7 @@ class GroupNorm(Module):
         check_eps("GroupNorm", eps)
         check_flag("GroupNorm", "affine", affine)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
         self.weight = Parameter(np.ones(num_channels, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_channels, np.float32)) if affine else None
 
@@ -87,7 +88,7 @@ class InstanceNorm2d(Module):
                 f"{name}: track_running_stats is True; it must be False, as there are no running"
                 " statistics here"
             )
-        self.num_features, self.eps = num_features, eps
+        self.num_features, self.eps, self.affine = num_features, eps, affine
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32)) if affine else None
 
@@ -123,6 +124,7 @@ class LayerNorm(Module):
         check_flag("LayerNorm", "elementwise_affine", elementwise_affine)
         check_flag("LayerNorm", "bias", bias)
         self.normalized_shape, self.eps = shape, eps
+        self.elementwise_affine = elementwise_affine
         ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         self.weight = Parameter(ones) if elementwise_affine else None
         self.bias = Parameter(zeros) if elementwise_affine and bias else None

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from minideconv.backend import Array, check_state, check_writable, device_of, saved_array, to_device
+import numpy as np
+
+from minideconv.backend import (
+    Array,
+    check_state,
+    check_writable,
+    device_of,
+    saved_array,
+    to_cpu,
+    to_device,
+)
 from minideconv.engine.layout import assign
 
 __all__ = ["IncompatibleKeys", "load_state"]
@@ -21,10 +31,43 @@ class IncompatibleKeys(NamedTuple):
     """In the state, and not in the network."""
 
 
+def _under_first_names(module: Any, own: Any, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `state` without second names of shared parameters, under which PyTorch saves them too.
+
+    Raises
+    ------
+    ValueError
+        If a parameter's values differ between two of its names.
+    """
+    first = {id(parameter): name for name, parameter in module.named_parameters()}
+    second = {
+        f"{path}.{name}" if path else name: first[id(parameter)]
+        for path, owner in module.named_modules(remove_duplicate=False)
+        for name, parameter in owner._parameters.items()
+    }
+    second = {name: kept for name, kept in second.items() if name != kept and name in state}
+    if not second:
+        return state
+    found = {name: state[name] for name in state}
+    for name, kept in second.items():
+        value = found.pop(name)
+        both = [
+            to_cpu(saved_array("load_state_dict", repr(one), array, own[kept]))
+            for one, array in ((name, value), (kept, found.setdefault(kept, value)))
+        ]
+        if not np.array_equal(both[0], both[1], equal_nan=True):
+            raise ValueError(
+                f"load_state_dict: {name!r} and {kept!r} are one parameter in this "
+                f"{type(module).__name__}, and the state has two values for it"
+            )
+    return found
+
+
 def load_state(module: Any, state: Mapping[str, Array], strict: bool = True) -> IncompatibleKeys:
     """Copy the values of a state into a `Module`; see `Module.load_state_dict`."""
     check_state("load_state_dict", state)
     own = module.arrays()
+    state = _under_first_names(module, own, state)
     kind = type(module).__name__
     missing = [name for name in own if name not in state]
     unknown = [name for name in state if name not in own]

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from minideconv.autograd import Tensor
+from minideconv.autograd.other_names import refusing
+from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, Device, as_device, check_writable, device_of, get_xp
 from minideconv.backend.checks import check_iterable, check_number
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
@@ -17,45 +19,51 @@ from minideconv.nn.module import Module
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "device_of_module", "get_buffers", "set_buffers"]
 
 
-def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float) -> float | Array:
-    """Scale all gradients to a common L2 norm of at most `max_norm`; return the norm before.
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
+) -> Tensor:
+    """Scale all gradients to a common norm of at most `max_norm`; return the norm before.
 
         g = g max_norm / (norm + 1e-6)    if norm > max_norm
 
     The norm is taken over all parameters together, as if they were one vector; a single tensor is
-    one of them. Squares that are too large or too small for the gradients' type do not matter. If
+    one of them. It is ``(sum |g|^p)^(1/p)`` with ``p = norm_type``, the largest ``|g|`` for
+    infinity. Squares that are too large or too small for the gradients' type do not matter. If
     the norm is not finite, it is NaN, and the gradients are left alone.
     Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks"
     (ICML 2013), algorithm 1.
 
     Returns
     -------
-    float, or an array of no axis on a GPU
-        Computing it does not wait for the device; reading it with ``float`` does. The factor is
-        computed on the device too. Gradients that are in one array (``optimizer.flatten()``) take
-        two launches.
+    Tensor of no axis, float64
+        It is where the gradients are. On a GPU computing it does not wait for the device; reading
+        it with ``float`` or ``item()`` does. The factor is computed on the device too. Gradients
+        that are in one array (``optimizer.flatten()``) take two launches, for the L2 norm.
 
     Raises
     ------
     ValueError
-        If `max_norm` is not positive, or a gradient is read-only.
+        If `max_norm` is not positive, `norm_type` is less than 1, or a gradient is read-only.
     """
     check_number("clip_grad_norm_", "max_norm", max_norm, 0, above=True, legal="positive")
+    power = float(check_number("clip_grad_norm_", "norm_type", norm_type, 1))
     having = _having("clip_grad_norm_", parameters)
     gradients = [p.grad.data for p in having if p.grad is not None]
     _check_writable("clip_grad_norm_", gradients)
     xp = get_xp(*gradients)
     if xp is not np:
-        flat_grad = _flat_gradients(having)
+        flat_grad = _flat_gradients(having) if power == 2 else None
         if flat_grad is None:
-            return _clip_on_device(gradients, max_norm)
-        return clip_flat(flat_grad, max_norm, gradients)
+            return wrap(_clip_on_device(gradients, max_norm, power))
+        return wrap(clip_flat(flat_grad, max_norm, gradients))
     # as they are stored: a view wherever that is dense
-    norm = _hypot([_norm(g.ravel(order="K")) for g in gradients])
+    vectors = [g.ravel(order="K") for g in gradients]
+    norms = [_norm(g) if power == 2 else _other_norm(g, power) for g in vectors]
+    norm = _hypot(norms) if power == 2 else _other_norm(np.array(norms), power)
     if norm > max_norm:
         for gradient in gradients:
             _scale(gradient, max_norm / (norm + 1e-6))
-    return norm
+    return wrap(np.asarray(norm))
 
 
 def _having(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -98,6 +106,18 @@ def _norm(g: np.ndarray) -> float:
     return largest * math.sqrt(float(np.vdot(scaled, scaled)))
 
 
+def _other_norm(g: np.ndarray, power: float) -> float:
+    """Return the norm of a vector for any other power; NaN if it is not finite."""
+    size = np.abs(g.astype(np.float64))
+    largest = float(size.max()) if g.size else 0.0
+    if not math.isfinite(largest):
+        return math.nan
+    if largest == 0 or power == math.inf:
+        return largest
+    norm = largest * float(((size / largest) ** power).sum()) ** (1 / power)
+    return norm if math.isfinite(norm) else math.nan
+
+
 def _hypot(norms: list[float]) -> float:
     """Return the norm of a vector of norms; NaN if one is not finite."""
     norm = math.hypot(*norms)
@@ -125,15 +145,24 @@ def _flat_gradients(parameters: list[Tensor]) -> Array | None:
 @accelerated
 def clip_flat(flat: Array, max_norm: float, gradients: list[Array]) -> Array:
     """Clip all that is in the array `flat`; `gradients` are its views."""
-    return _clip_on_device(gradients, max_norm)
+    return _clip_on_device(gradients, max_norm, 2.0)
 
 
 clip_flat.faster("gpu")(cuda.clip_norm)
 
 
 @device_guard
-def _clip_on_device(gradients: list[Array], max_norm: float) -> Array:
+def _clip_on_device(gradients: list[Array], max_norm: float, power: float) -> Array:
     """Do the same without copying the norm to the host."""
+    xp = get_xp(*gradients)
+    norm = _norm_on_device(gradients) if power == 2 else _other_norm_on_device(gradients, power)
+    factor = xp.where(norm > max_norm, max_norm / (norm + 1e-6), 1.0)
+    for gradient in gradients:
+        gradient *= factor
+    return norm
+
+
+def _norm_on_device(gradients: list[Array]) -> Array:
     xp = get_xp(*gradients)
     # Only squares of float64 can be too large: then all is divided by the largest number.
     wide = any(g.dtype == np.float64 for g in gradients)
@@ -141,10 +170,20 @@ def _clip_on_device(gradients: list[Array], max_norm: float) -> Array:
     scale = xp.where(xp.isfinite(scale) & (scale > 0), scale, 1.0) if wide else 1.0
     square = sum(xp.square(g.astype(np.float64) / scale).sum() for g in gradients)
     norm: Array = xp.where(xp.isfinite(square), xp.sqrt(square) * scale, np.nan)
-    factor = xp.where(norm > max_norm, max_norm / (norm + 1e-6), 1.0)
-    for gradient in gradients:
-        gradient *= factor
     return norm
+
+
+def _other_norm_on_device(gradients: list[Array], power: float) -> Array:
+    xp = get_xp(*gradients)
+    sizes = [abs(g.astype(np.float64)) for g in gradients]
+    largest = xp.stack([size.max() for size in sizes if size.size]).max()
+    if power == math.inf:
+        norm = largest
+    else:
+        scale = xp.where(largest > 0, largest, 1.0)
+        norm = sum(((size / scale) ** power).sum() for size in sizes) ** (1 / power) * scale
+    finite: Array = xp.where(xp.isfinite(norm), norm, np.nan)
+    return finite
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -197,3 +236,6 @@ def set_buffers(model: Module, buffers: dict[str, Array]) -> None:
     check_writable("set_buffers", own.items())
     for name, array in own.items():
         array[...] = buffers[name]
+
+
+__getattr__ = refusing(__name__)

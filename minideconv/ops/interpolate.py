@@ -289,7 +289,10 @@ def check_target(
     align_corners: bool,
 ) -> None:
     """Raise what `interpolate` would whatever the image, in the name of `op`."""
-    _check_mode(mode, align_corners, op)
+    if not (isinstance(mode, str) and mode == "area"):
+        _check_mode(mode, align_corners, op)
+    elif align_corners:
+        raise ValueError(f"{op}: align_corners is True; it has no meaning for 'area'")
     _check_one(op, size, scale_factor)
     _factors(scale_factor, op)
     if size is not None:

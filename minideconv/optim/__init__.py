@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minideconv.autograd.other_names import refusing
 from minideconv.optim import lr_scheduler
 from minideconv.optim.adagrad import Adagrad
 from minideconv.optim.adam import Adam, AdamW
@@ -42,3 +43,5 @@ __all__ = [
     "WarmUp",
     "lr_scheduler",
 ]
+
+__getattr__ = refusing(__name__)

@@ -5,6 +5,7 @@ Where two libraries' names differ both are here.
 
 from __future__ import annotations
 
+from minideconv.autograd.other_names import refusing
 from minideconv.optim.optimizer import Optimizer
 from minideconv.optim.plateau import ReduceLROnPlateau
 from minideconv.optim.schedules import (
@@ -36,3 +37,6 @@ class CosineAnnealingLR(CosineLR):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         super().__init__(optimizer, T_max, eta_min)
+
+
+__getattr__ = refusing(__name__)

@@ -102,6 +102,8 @@ def test_a_class_attribute_does_not_hide_a_layer():
 def test_buffers_stay_arrays_under_their_name():
     module = Module()
     module.running = None
+    module.register_buffer("running", Tensor(ARRAY))
+    assert module.running is ARRAY
     module.register_buffer("running", ARRAY.copy())
     assert list(module.state_dict()) == ["running"]
     module.running = new = np.zeros(3, np.float32)
@@ -109,7 +111,12 @@ def test_buffers_stay_arrays_under_their_name():
     assert module.running is new
     module.running = np.float64(4)
     assert module.state_dict()["running"].shape == ()
-    for wrong in (None, Tensor(ARRAY), 3, [1.0]):
+    module.running = Tensor(new)  # its array
+    assert module.running is new
+    for wrong in (Tensor(ARRAY, requires_grad=True), None):
+        with pytest.raises(TypeError, match="'running' is a buffer, which "):
+            module.running = wrong
+    for wrong in (None, 3, [1.0]):
         with pytest.raises(TypeError, match=r"'running' is a buffer, which must be an array, not"):
             module.running = wrong
         with pytest.raises(TypeError, match="'other' is a buffer, which must be an array, not a"):

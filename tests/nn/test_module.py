@@ -152,7 +152,7 @@ def test_an_unknown_attribute_and_a_missing_forward():
 def test_printing_shows_the_outline():
     text = repr(Two())
     assert "(first): Sequential(" in text
-    assert "    (0): Conv2d(2, 3, kernel_size=(1, 2), stride=1, padding=0)" in text
+    assert "    (0): Conv2d(2, 3, kernel_size=(1, 2), stride=(1, 1), padding=(0, 0))" in text
     assert len(nn.Sequential(ReLU(), ReLU())) == 2
 
 

@@ -30,7 +30,7 @@ class Ours:
     sum = staticmethod(lambda x, axes, keep: x.sum(axes, keepdims=keep))
     mean = staticmethod(lambda x, axes, keep: x.mean(axes, keepdims=keep))
     var = staticmethod(lambda x, axes, keep: x.var(axes, keepdims=keep))
-    max = staticmethod(lambda x, axis: x.max(axis))
+    max = staticmethod(lambda x, axis: x.max(axis=axis))
     clip = staticmethod(lambda x, low, high: x.clip(low, high))
     where = staticmethod(tm.where)
     permute = staticmethod(lambda x, axes: x.permute(axes))

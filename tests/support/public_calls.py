@@ -42,6 +42,7 @@ CALLS = {
     "conv2d_weight_grad": ([tensors(2, 4, 6, 5), tensors(2, 3, 4, 3), (3, 3)], {}),
     "adaptive_avg_pool2d": ([tensors(2, 4, 6, 5), 2], {}),
     "pixel_shuffle": ([tensors(2, 4, 6, 5), 2], {}),
+    "one_hot": ([np.array([0, 1])], {}),
     "dropout2d": ([tensors(2, 4, 6, 5)], {}),
     "leaky_relu": ([tensors(2, 4)], {}),
     "sigmoid": ([tensors(2, 4)], {}),

@@ -310,6 +310,7 @@ OPERATIONS: dict[str, Example] = {
         "sigmoid": (lambda: Function(lambda m, x: x.sigmoid()), (4, 5), True),
         "sin": (lambda: Function(lambda m, x: x.sin()), (4, 5), True),
         "cos": (lambda: Function(lambda m, x: x.cos()), (4, 5), True),
+        "round": (lambda: Function(lambda m, x: (4 * x).round()), (4, 5), True),
     }.items()
 }
 """Each operation alone; the name begins with that of the operation."""
