@@ -174,10 +174,16 @@ def test_formulas_stay_between_their_ends(initial, total, power, t):
     assert poly.lr_at(total, initial) == (0 if power else initial)
 
 
-def test_a_second_schedule_starts_from_the_first_ones_initial_rate():
+def test_a_new_schedule_starts_from_the_rate_that_is_there():
+    """As PyTorch's, but for a LambdaLR, which sets the rate from the group's initial one."""
     o = optimizer(0.5)
-    advance(StepLR(o, 1), "StepLR", 0, 3)
-    assert StepLR(o, 1).get_last_lr() == [0.5]
+    advance(StepLR(o, 1, 0.5), "StepLR", 0, 3)
+    assert StepLR(o, 1).get_last_lr() == [0.0625]
+    assert LambdaLR(o, lambda t: 0.5).get_last_lr() == [0.25]
+    o.param_groups[0]["lr"] = 0.01  # by hand
+    assert StepLR(o, 10).get_last_lr() == [0.01]
+    o.param_groups[0]["lr"] = 0.02
+    assert LambdaLR(o, lambda t: 0.5).get_last_lr() == [0.01]
 
 
 @pytest.mark.parametrize(
