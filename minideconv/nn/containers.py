@@ -46,8 +46,9 @@ class ModuleList(Module):
         setattr(self, str(number), self._own(module, number))
 
     def extend(self, modules: Iterable[Module]) -> None:
-        """Put several modules behind the others."""
-        for module in modules:
+        """Put several modules behind the others; all of them, or none if one is no module."""
+        new = [self._own(module, place) for place, module in enumerate(modules, len(self))]
+        for module in new:
             self.append(module)
 
     def _own(self, module: Module, number: int) -> Module:
@@ -197,8 +198,11 @@ class ModuleDict(Module):
         self.update(modules)
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Put in, or replace, several modules by name."""
-        for name, module in dict(modules).items():
+        """Put in, or replace, several modules by name; all of them, or none if one cannot be."""
+        new = dict(modules)
+        for name, module in new.items():
+            self._check_entry(name, module)
+        for name, module in new.items():
             self[name] = module
 
     def keys(self) -> Iterable[str]:
@@ -232,12 +236,17 @@ class ModuleDict(Module):
 
     def __setitem__(self, name: str, module: Module) -> None:
         """Put in a module, or replace one."""
+        self._check_entry(name, module)
+        setattr(self, name, module)
+
+    def _check_entry(self, name: str, module: Module) -> None:
+        """Raise unless a module may be put in under this name."""
         if not isinstance(name, str) or not isinstance(module, Module):
             raise TypeError(
                 f"ModuleDict: {name!r} is a {type(module).__name__}; names must be strings and "
                 "what they stand for Modules"
             )
-        setattr(self, name, module)
+        self._check_name(name, "assigning")
 
     def __delitem__(self, name: str) -> None:
         """Take a module out."""

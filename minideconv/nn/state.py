@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_state, check_writable, device_of, saved_array, to_device
 from minideconv.engine.layout import assign
 
@@ -36,7 +37,7 @@ def load_state(module: Any, state: Mapping[str, Array], strict: bool = True) -> 
         )
     own = {name: array for name, array in own.items() if name in state}
     new = {
-        name: saved_array("load_state_dict", repr(name), state[name], array)
+        name: saved_array("load_state_dict", repr(name), array_of(state[name]), array)
         for name, array in own.items()
     }
     wrong = [name for name in own if new[name].shape != own[name].shape]
@@ -56,3 +57,8 @@ def load_state(module: Any, state: Mapping[str, Array], strict: bool = True) -> 
     for parameter in module.parameters():
         parameter.bump_version()
     return IncompatibleKeys(missing, unknown)
+
+
+def array_of(value: Any) -> Any:
+    """Return the array of a Tensor, as ``dict(net.named_parameters())`` has them."""
+    return value.data if isinstance(value, Tensor) else value

@@ -42,6 +42,20 @@ Skip = Array | None
 """`Optimizer.skip` where the numbers of a step are on the device, and None where they are not."""
 
 
+_NOTHING: State = {}
+
+
+def _can_change(weight: Array, grad: Array, memory: State) -> bool:
+    """Return whether a step can change `weight` and `memory` in place; fast, as it mostly can."""
+    shape, host = weight.shape, get_xp(weight) is np
+    if grad.shape != shape or (host and not weight.flags.writeable):
+        return False
+    for name, array in memory.items():
+        if name != "step" and (array.shape != shape or (host and not array.flags.writeable)):
+            return False
+    return True
+
+
 class Optimizer(ParameterGroups):
     """Base class: a subclass names its hyper-parameters, checks them, and updates one parameter.
 
@@ -236,6 +250,7 @@ class Optimizer(ParameterGroups):
             self.name, state, self.param_groups, self.check, self.remembers, self.counts
         )
         for group, new in zip(self.param_groups, groups, strict=True):
+            group.pop("initial_lr", None)
             group.update(new)
         if self.skip is not None:
             with on_device_of(self.skip):
@@ -280,10 +295,11 @@ class Optimizer(ParameterGroups):
     def _check_arrays(self, what: str) -> None:
         """Raise unless all that a step changes may be changed, and is of one shape."""
         for number, p in enumerate(self._parameters()):
-            if p._grad is None:
+            memory = self.state.get(number, _NOTHING)
+            if p._grad is None or _can_change(p.data, p._grad.data, memory):
                 continue
             shape, given = p.data.shape, {f"parameter {number}": p.data}
-            for name, array in self.state.get(number, {}).items():
+            for name, array in memory.items():
                 if name != "step":
                     given[f"{name} of parameter {number}"] = array
             check_writable(f"{self.name}: {what}", given.items())

@@ -154,6 +154,8 @@ class ReduceLROnPlateau(Schedule):
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         own = super()._read(state)
+        if "lrs" in own:
+            own["initial_lrs"] = list(own["lrs"])
         try:
             own["best"] = float(state["best"])
         except (TypeError, ValueError):
