@@ -191,7 +191,9 @@ class Schedule:
         new = self._read(state)
         lrs, scheduled = new.pop("lrs", None), new.pop("scheduled_lrs", None)
         if "initial_lrs" not in new:
-            new["initial_lrs"] = [float(g.setdefault("initial_lr", g["lr"])) for g in self._groups()]
+            for group in self._groups():
+                group.setdefault("initial_lr", group["lr"])
+            new["initial_lrs"] = [float(group["initial_lr"]) for group in self._groups()]
         new.setdefault("own_lrs", lrs)
         for name, value in new.items():
             setattr(self, name, value)

@@ -148,7 +148,9 @@ def test_an_array_of_another_shape_is_refused_before_anything_changes():
     step(optimizer, [first, second], 0)
     before = first.numpy().copy()
     second.data = np.ones(5, np.float32)
-    with pytest.raises(ValueError, match=r"momentum_buffer of parameter 1 has shape \(3,\) but the"):
+    with pytest.raises(
+        ValueError, match=r"momentum_buffer of parameter 1 has shape \(3,\) but the"
+    ):
         optimizer.step()
     np.testing.assert_array_equal(first.numpy(), before)
 

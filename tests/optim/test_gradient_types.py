@@ -62,7 +62,7 @@ def test_a_gradient_changed_in_place_is_seen_by_the_tape(change, create_graph):
     y = (x * x.grad).sum()
     CHANGES[change](x)
     x.grad = None
-    with pytest.raises(RuntimeError, match="mul: a tensor saved for backward .* changed in place"):
+    with pytest.raises(RuntimeError, match=r"mul: a tensor saved for backward .* changed in place"):
         y.backward()
 
 
@@ -87,7 +87,7 @@ def test_flat_gradients_too(change):
     weight = Tensor([1.0, 1.0], requires_grad=True)
     y = (weight * x.grad).sum()
     change(optimizer)
-    with pytest.raises(RuntimeError, match="mul: a tensor saved for backward .* changed in place"):
+    with pytest.raises(RuntimeError, match=r"mul: a tensor saved for backward .* changed in place"):
         y.backward()
 
 

@@ -425,9 +425,11 @@ def test_schedules_of_one_optimiser_multiply(torch):
 def test_groups_edited_by_hand(torch):
     """What is remembered stays with its parameter: momentum behind pop, reverse and append."""
 
-    def run(library, leaf, number):
+    def run(library, leaf, number, flat=False):
         w = [leaf(np.full(n + 1, float(n + 1))) for n in range(3)]
         o = library.SGD(w[:2], lr=0.1, momentum=0.9)
+        if flat:
+            o.flatten()
         now, seen = list(w[:2]), []
         for step in range(8):
             for n, p in enumerate(now):
@@ -450,16 +452,7 @@ def test_groups_edited_by_hand(torch):
 
     want = run(torch.optim, leaf, torch.tensor)
     for flat in (False, True):
-
-        class Flat:
-            @staticmethod
-            def SGD(*given, **options):  # noqa: N802
-                o = optim.SGD(*given, **options)
-                if flat:
-                    o.flatten()
-                return o
-
-        got = run(Flat, lambda a: Tensor(a, requires_grad=True), Tensor)
+        got = run(optim, lambda a: Tensor(a, requires_grad=True), Tensor, flat)
         np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
