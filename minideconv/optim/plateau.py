@@ -102,9 +102,8 @@ class ReduceLROnPlateau(Schedule):
         """
         if self.last_step == 0:
             super().apply(others)
-        self.own_lrs = self.get_last_lr()
         self.optimizer.scheduled_lrs = self.get_last_lr()
-        self.initial_lrs += self.own_lrs[len(self.initial_lrs) :]
+        self.initial_lrs, self.own_lrs = self.get_last_lr(), self.get_last_lr()
 
     def step(self, metric: float | None = None) -> None:
         """Look at the newest `metric` and reduce the rates if it is time.

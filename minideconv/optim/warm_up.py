@@ -72,8 +72,7 @@ class WarmUp(Schedule):
         else:
             self.schedule.step(*metric)
             self.last_step += 1
-            self.initial_lrs = list(self.schedule.initial_lrs)
-            self.own_lrs = list(self.schedule.own_lrs)
+            self._be_as_the_other()
 
     def _rates_to_begin_with(self) -> list[float]:
         return list(self.schedule.initial_lrs)
@@ -92,6 +91,12 @@ class WarmUp(Schedule):
         super().load_state_dict(state)
         if not rising:  # the one that set the rates comes last
             self.schedule.load_state_dict(_inner(state))
+            self._be_as_the_other()
+
+    def _be_as_the_other(self) -> None:
+        """Take the rates over from the schedule that sets them once the warm-up is over."""
+        self.initial_lrs = list(self.schedule.initial_lrs)
+        self.own_lrs = list(self.schedule.own_lrs)
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         own = super()._read(state)

@@ -142,6 +142,7 @@ def test_a_resumed_schedule_is_equal_to_the_last_bit(name, stop):
     new_optimizer.load_state_dict(saved[0])
     new.load_state_dict(saved[1])
     assert new.get_last_lr() == old.get_last_lr()
+    assert (new_optimizer.state_dict(), new.state_dict()) == saved
     assert advance(new, name, stop, 20 - stop) == want
 
 
