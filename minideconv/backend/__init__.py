@@ -185,10 +185,11 @@ def check_state(op: str, state: Any) -> None:
 
 
 def saved_array(op: str, name: str, value: Any, own: Array) -> Array:
-    """Return a saved `value` as an array, or raise TypeError if `own` cannot take its numbers.
+    """Return a saved `value` as an array, or raise if `own` cannot take its numbers.
 
     Call it before anything is changed. Real numbers of any type fit; complex ones do not fit
-    into real ones, and strings and objects fit nowhere.
+    into real ones, and strings and objects fit nowhere (TypeError); fractions, NaN and what is too
+    large do not fit into integers (ValueError).
     """
     try:
         array: Array = np.asarray(value) if get_xp(value) is np else value
@@ -203,6 +204,14 @@ def saved_array(op: str, name: str, value: Any, own: Array) -> Array:
             f"{op}: {name} is a {type(value).__name__} of dtype {array.dtype}; it must hold real"
             f" numbers, to become {own.dtype}"
         )
+    if own.dtype.kind in "iu" and real and not np.can_cast(array.dtype, own.dtype):
+        limits = np.iinfo(own.dtype)
+        whole = (array == get_xp(array).trunc(array)) & (array >= limits.min)
+        if not bool((whole & (array < float(limits.max + 1))).all()):
+            raise ValueError(
+                f"{op}: {name} has numbers that are no {own.dtype}; all must be integers from"
+                f" {limits.min} to {limits.max}"
+            )
     return array
 
 

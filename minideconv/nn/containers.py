@@ -255,6 +255,7 @@ class ModuleDict(Module):
                 f"ModuleDict: {name!r} is a {type(module).__name__}; names must be strings and "
                 "what they stand for Modules"
             )
+        self._check_name(name, "assigning")
 
     def __delitem__(self, name: str) -> None:
         """Take a module out."""

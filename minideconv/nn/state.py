@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minideconv.autograd import Tensor
 from minideconv.backend import (
     Array,
     check_state,
@@ -79,7 +80,7 @@ def load_state(module: Any, state: Mapping[str, Array], strict: bool = True) -> 
         )
     own = {name: array for name, array in own.items() if name in state}
     new = {
-        name: saved_array("load_state_dict", repr(name), state[name], array)
+        name: saved_array("load_state_dict", repr(name), array_of(state[name]), array)
         for name, array in own.items()
     }
     wrong = [name for name in own if new[name].shape != own[name].shape]
@@ -99,3 +100,8 @@ def load_state(module: Any, state: Mapping[str, Array], strict: bool = True) -> 
     for parameter in module.parameters():
         parameter.bump_version()
     return IncompatibleKeys(missing, unknown)
+
+
+def array_of(value: Any) -> Any:
+    """Return the array of a Tensor, as ``dict(net.named_parameters())`` has them."""
+    return value.data if isinstance(value, Tensor) else value

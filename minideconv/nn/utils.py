@@ -18,6 +18,9 @@ from minideconv.nn.module import Module
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "device_of_module", "get_buffers", "set_buffers"]
 
+ROW = 4096
+"""Squares that are added in the gradients' own type; of more of them float32 loses too much."""
+
 
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
@@ -46,6 +49,7 @@ def clip_grad_norm_(
         If `max_norm` is not positive, `norm_type` is less than 1, or a gradient is read-only.
     """
     check_number("clip_grad_norm_", "max_norm", max_norm, 0, above=True, legal="positive")
+    norm_type = math.inf if norm_type == "inf" else norm_type  # type: ignore[comparison-overlap]  # PyTorch's name
     power = float(check_number("clip_grad_norm_", "norm_type", norm_type, 1))
     having = _having("clip_grad_norm_", parameters)
     gradients = [p.grad.data for p in having if p.grad is not None]
@@ -53,6 +57,7 @@ def clip_grad_norm_(
     xp = get_xp(*gradients)
     if xp is not np:
         flat_grad = _flat_gradients(having) if power == 2 else None
+        _bump_versions(having)
         if flat_grad is None:
             return wrap(_clip_on_device(gradients, max_norm, power))
         return wrap(clip_flat(flat_grad, max_norm, gradients))
@@ -63,7 +68,15 @@ def clip_grad_norm_(
     if norm > max_norm:
         for gradient in gradients:
             _scale(gradient, max_norm / (norm + 1e-6))
+        _bump_versions(having)
     return wrap(np.asarray(norm))
+
+
+def _bump_versions(parameters: list[Tensor]) -> None:
+    """Tell the tape that gradients were changed in place."""
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.bump_version()
 
 
 def _having(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -96,14 +109,21 @@ def _norm(g: np.ndarray) -> float:
         g = g.astype(np.float32)  # in which all its squares fit
     kind = np.finfo(g.dtype)
     with np.errstate(over="ignore", under="ignore"):
-        square = float(np.vdot(g, g))
+        square = _square(g)
     if float(g.size * (kind.tiny / kind.eps)) < square < math.inf:
         return math.sqrt(square)
     largest = float(max(g.max(), -g.min(), key=float)) if g.size else 0.0
     if largest == 0 or not math.isfinite(largest):
         return math.nan if largest else 0.0
     scaled = g / g.dtype.type(largest)
-    return largest * math.sqrt(float(np.vdot(scaled, scaled)))
+    return largest * math.sqrt(_square(scaled))
+
+
+def _square(g: np.ndarray) -> float:
+    """Return the sum of squares: of each row of numbers in their type, of the rows in float64."""
+    rows = g[: g.size // ROW * ROW].reshape(-1, ROW)
+    rest = g[rows.size :]
+    return float(np.vecdot(rows, rows).sum(dtype=np.float64)) + float(np.vdot(rest, rest))
 
 
 def _other_norm(g: np.ndarray, power: float) -> float:
@@ -201,6 +221,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for gradient in gradients:
         with on_device_of(gradient):
             get_xp(gradient).clip(gradient, -clip_value, clip_value, out=gradient)
+    _bump_versions(having)
 
 
 def _check_writable(op: str, gradients: list[Array]) -> None:

@@ -205,9 +205,10 @@ class FlatParameters:
     @device_guard
     def clear_missing(self) -> None:
         """Write zeros where a parameter has received no gradient."""
-        for p, param_slice in zip(self.parameters, self.slices, strict=True):
+        for p, param_slice, buffer in zip(self.parameters, self.slices, self._buffers, strict=True):
             if p.grad is None:
                 self.gradients[param_slice.start : param_slice.stop].fill(0)
+                buffer.grad.bump_version()  # the program may have kept it
 
     def complete(self) -> None:
         """Give each parameter that has received no gradient one of zeros."""

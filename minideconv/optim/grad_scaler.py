@@ -30,6 +30,7 @@ from minideconv.autograd.tensor import wrap
 from minideconv.backend import Array, check_state, check_writable, get_xp
 from minideconv.backend.checks import check_flag
 from minideconv.backend.dispatch import accelerated, device_guard, on_device_of
+from minideconv.backend.sums import sum_type
 from minideconv.engine.cuda import gradients as cuda
 from minideconv.optim.blocks import in_memory_order
 from minideconv.optim.checks import check_count, check_range
@@ -129,6 +130,7 @@ class GradScaler:
         state, skip = self._on_device_of(gradients[0]), optimizer.make_skip()
         for gradient in gradients:
             unscale(in_memory_order(gradient, gradient)[0], state, skip)
+        optimizer.bump_grad_versions()
         self._stages[optimizer] = "unscale_()"
 
     def step(self, optimizer: Optimizer, numbers: Array | None = None) -> None:
@@ -235,7 +237,7 @@ class GradScaler:
 def unscale(grad: Array, scale: Array, skip: Array) -> None:
     """Divide `grad` by ``scale[0]`` in place; set ``skip[0]`` if a number of it is not finite."""
     xp = get_xp(grad)
-    grad *= 1 / scale[0].astype(grad.dtype)
+    grad *= 1 / scale[0].astype(sum_type(grad.dtype))
     xp.maximum(skip[0], ~xp.isfinite(grad).all(), out=skip[:1].reshape(()))
 
 

@@ -7,8 +7,9 @@ biases, for example, can have another learning rate or no weight decay.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
-from typing import Any
+from itertools import chain, count
+from operator import is_
+from typing import Any, Self
 
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, check_writable
@@ -41,6 +42,7 @@ class ParameterGroups:
         self.name = type(self).__name__
         self.defaults = defaults
         self.param_groups: list[Group] = []
+        self._known: list[list[Tensor]] = []  # the parameters of each group, as they are numbered
         self._flat: FlatParameters | None = None
         if isinstance(params, Tensor | Mapping):
             raise TypeError(
@@ -82,11 +84,22 @@ class ParameterGroups:
                 f"{self.name}: a parameter group has {', '.join(map(repr, unknown))}; it may have"
                 f" {', '.join(map(repr, self.defaults))}"
             )
+        self._renumber()
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         if not params:
             raise ValueError(f"{self.name}: a parameter group has no parameters")
-        known = {id(p) for p in self._parameters()}
+        self._check_parameters([*self._parameters(), *params])
+        new = {**self.defaults, **group, "params": params}
+        self.check(new)
+        self.param_groups.append(new)
+        self._known.append(list(params))
+        if self._flat is not None:
+            self.flatten()
+
+    def _check_parameters(self, params: Iterable[Any]) -> None:
+        """Raise unless all of `params` are leaf tensors, each once."""
+        known: set[int] = set()
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(
@@ -101,11 +114,50 @@ class ParameterGroups:
             if id(p) in known:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} is in params twice")
             known.add(id(p))
-        new = {**self.defaults, **group, "params": params}
-        self.check(new)
-        self.param_groups.append(new)
+
+    def _renumber(self) -> None:
+        """Follow what was changed in `param_groups` by hand.
+
+        What is remembered stays with its parameter, what is new begins anew, and flat arrays are
+        made again.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If something there is no parameter, or is there twice, or a group has no options.
+        """
+        if self._as_known():
+            return
+        for number, group in enumerate(self.param_groups):
+            if missing := sorted({"params", *self.defaults} - set(group)):
+                raise ValueError(
+                    f"{self.name}: param_groups[{number}] was put in by hand and has no"
+                    f" {missing[0]!r}; call add_param_group(), which fills in what a group lacks"
+                )
+            if not isinstance(group["params"], list):
+                group["params"] = list(group["params"])
+        self._check_parameters(self._parameters())
+        if next(self._parameters(), None) is None:
+            raise ValueError(f"{self.name}: param_groups has no parameters left")
+        before = {id(p): number for number, p in enumerate(chain(*self._known))}
+        self._known = [list(group["params"]) for group in self.param_groups]
+        self._keep([before.get(id(p)) for p in self._parameters()])
         if self._flat is not None:
             self.flatten()
+
+    def _as_known(self) -> bool:
+        """Return whether the groups hold exactly the parameters that were numbered, in order."""
+        if len(self.param_groups) != len(self._known):
+            return False
+        for group, known in zip(self.param_groups, self._known, strict=True):
+            now = group.get("params")
+            if type(now) is not list or len(now) != len(known) or not all(map(is_, now, known)):
+                return False
+        return True
+
+    def _keep(self, before: list[int | None]) -> None:
+        """Give each parameter what is remembered under the number it had before, None: nothing."""
+        raise NotImplementedError
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients: they become None, or zeros with ``set_to_none=False``."""
@@ -118,12 +170,20 @@ class ParameterGroups:
         for gradient in gradients:
             with on_device_of(gradient):
                 gradient[...] = 0
+        self.bump_grad_versions()
+
+    def bump_grad_versions(self) -> None:
+        """Tell the tape that all gradients were changed in place: see `Tensor.bump_version`."""
+        for p in self._parameters():
+            if p.grad is not None:
+                p.grad.bump_version()
 
     def gradients(self) -> list[Array]:
         """Return the arrays of all gradients there are: a single one, of one axis, if flat.
 
         Between the gradients, and where there is none yet, the flat array holds zeros.
         """
+        self._renumber()
         gradients = [p.grad.data for p in self._parameters() if p.grad is not None]
         if self._flat is None or not gradients:
             return gradients
@@ -145,10 +205,17 @@ class ParameterGroups:
         ValueError
             If the parameters are not all on one device and of one type.
         """
+        self._renumber()
         groups = [group["params"] for group in self.param_groups]
         if self._flat is None or not self._flat.holds(groups):
             self._flat = FlatParameters(self.name, groups)
             self._move_state(self._flat)
+
+    def __copy__(self) -> Self:
+        """Return another optimiser of the same parameters, groups, states and flat arrays."""
+        new = type(self).__new__(type(self))
+        vars(new).update(vars(self))
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied and pickled: of the flat arrays only that there are some."""
@@ -169,10 +236,11 @@ class ParameterGroups:
         """All gradients, then the elements of `flat_extra`, as one array of one axis.
 
         Where a parameter has received no gradient since `zero_grad`, there are zeros. What is
-        written here is in ``p.grad``.
+        written here is in ``p.grad``, and each of those counts as changed in place.
         """
         flat = self._needs_flat("flat_grad")
         flat.clear_missing()
+        self.bump_grad_versions()
         return flat.gradients
 
     @property
@@ -192,6 +260,7 @@ class ParameterGroups:
         self._needs_flat("complete_grads").complete()
 
     def _needs_flat(self, what: str) -> FlatParameters:
+        self._renumber()
         if self._flat is None:
             raise RuntimeError(f"{self.name}: {what} is there once flatten() has been called")
         return self._flat

@@ -44,6 +44,20 @@ Skip = Array | None
 """`Optimizer.skip` where the numbers of a step are on the device, and None where they are not."""
 
 
+_NOTHING: State = {}
+
+
+def _can_change(weight: Array, grad: Array, memory: State) -> bool:
+    """Return whether a step can change `weight` and `memory` in place; fast, as it mostly can."""
+    shape, host = weight.shape, get_xp(weight) is np
+    if grad.shape != shape or 0 in weight.strides or (host and not weight.flags.writeable):
+        return False
+    for name, array in memory.items():
+        if name != "step" and (array.shape != shape or (host and not array.flags.writeable)):
+            return False
+    return True
+
+
 class Optimizer(ParameterGroups):
     """Base class: a subclass names its hyper-parameters, checks them, and updates one parameter.
 
@@ -130,6 +144,7 @@ class Optimizer(ParameterGroups):
             numbers, closure = None, numbers
         if closure is not None:
             return self._step_behind(closure, numbers, obey_skip)
+        self._renumber()
         if self._flat is not None:
             self._flat.check()
         if numbers is not None and not hasattr(numbers, "dtype"):
@@ -144,7 +159,7 @@ class Optimizer(ParameterGroups):
             if skip[0]:
                 return
             skip = None
-        self._check_writable("step()")
+        self._check_arrays("step()")
         rows = [None] * len(self.param_groups) if numbers is None else self._rows(numbers)
         for g, (members, row) in enumerate(zip(self._numbered(), rows, strict=True)):
             having = [(number, p) for number, p in members if p.grad is not None]
@@ -183,8 +198,7 @@ class Optimizer(ParameterGroups):
         if self._flat is not None and len(having) == len(group["params"]) and alike:
             weight, grad, memory = self._flat.arrays(g, names)
             with on_device_of(weight):
-                update = self._update_wide if weight.dtype.char == "e" else self.update
-                update(weight, grad, memory, each[0], group, skip)
+                self._update(weight, grad, memory, each[0], group, skip)
             having[0][1].bump_version()  # and so all: they are views of one memory
             return
         for (number, p), now in zip(having, each, strict=True):
@@ -192,14 +206,22 @@ class Optimizer(ParameterGroups):
             arrays = (p.data, p.grad.data, *(self.state[number][name] for name in names))
             with on_device_of(p.data):
                 weight, grad, *memory = in_memory_order(*arrays)
-                update = self._update_wide if weight.dtype.char == "e" else self.update
-                update(weight, grad, memory, now, group, skip)
+                self._update(weight, grad, memory, now, group, skip)
             p.bump_version()
 
-    def _update_wide(
+    def _update(
         self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
-        """Call `update` in float32 on float16, which holds neither Adam's eps nor the squares."""
+        """Call `update` on numbers of one type: float32 for float16 weights, else the weights'.
+
+        float16 holds neither Adam's eps nor the squares of a gradient.
+        """
+        kind = weight.dtype
+        if kind.char != "e":
+            if grad.dtype != kind:
+                grad = grad.astype(kind)
+            self.update(weight, grad, memory, numbers, group, skip)
+            return
         wide = weight.astype(np.float32)
         self.update(wide, grad.astype(np.float32), memory, numbers, group, skip)
         weight[...] = wide
@@ -208,7 +230,7 @@ class Optimizer(ParameterGroups):
 
     def make_skip(self) -> Array:
         """Return `skip`, made if it is not there yet."""
-        weight = self.param_groups[0]["params"][0].data
+        weight = next(self._parameters()).data
         if self.skip is None or device_of(self.skip) != device_of(weight):
             self.skip = to_device(np.zeros(2, np.float32), device_of(weight))
         return self.skip
@@ -225,7 +247,8 @@ class Optimizer(ParameterGroups):
         RuntimeError
             If parameters of one group have taken different numbers of steps; none is counted.
         """
-        self._check_writable("next_numbers()")
+        self._renumber()
+        self._check_arrays("next_numbers()")
         self.make_skip()
         rows: list[tuple[float, float]] = []
         for g, members in enumerate(self._numbered()):
@@ -235,7 +258,7 @@ class Optimizer(ParameterGroups):
                     f"{self.name}: parameters of group {g} have taken different numbers of steps;"
                     " next_numbers() needs them alike: call step() without numbers"
                 )
-            rows += ahead
+            rows += ahead or {(0.0, 0.0)}  # of a group that was emptied by hand
         for g, members in enumerate(self._numbered()):
             for number, p in members:
                 self._advance(number, p, g)
@@ -249,6 +272,7 @@ class Optimizer(ParameterGroups):
         With ``copy=False`` the arrays on the CPU are the optimiser's own: the next step changes
         them.
         """
+        self._renumber()
         left_out = 0 if self.skip is None else int(self.skip[1])
         return write(self.name, self.param_groups, self.defaults, self.state, left_out, copy)
 
@@ -262,8 +286,12 @@ class Optimizer(ParameterGroups):
         TypeError
             If it is no mapping, or something in it is of a wrong type.
         """
-        groups, self.state = read(self.name, state, self.param_groups, self.check)
+        self._renumber()
+        groups, self.state = read(
+            self.name, state, self.param_groups, self.check, self.remembers, self.counts
+        )
         for group, new in zip(self.param_groups, groups, strict=True):
+            group.pop("initial_lr", None)
             group.update(new)
         if self.skip is not None:
             with on_device_of(self.skip):
@@ -301,15 +329,28 @@ class Optimizer(ParameterGroups):
         missing = any(name not in state for name in self.remembers(options))
         return self.numbers(options, state, missing)
 
-    def _check_writable(self, what: str) -> None:
-        """Raise unless all that a step changes may be changed."""
+    def _keep(self, before: list[int | None]) -> None:
+        kept = {n: self.state.get(old) for n, old in enumerate(before) if old is not None}
+        self.state = {number: state for number, state in kept.items() if state is not None}
+
+    def _check_arrays(self, what: str) -> None:
+        """Raise unless all that a step changes may be changed, and is of one shape."""
         for number, p in enumerate(self._parameters()):
-            if p.grad is not None:
-                memory = self.state.get(number, {}).items()
-                kept = [
-                    (f"{name} of parameter {number}", a) for name, a in memory if name != "step"
-                ]
-                check_writable(f"{self.name}: {what}", [(f"parameter {number}", p.data), *kept])
+            memory = self.state.get(number, _NOTHING)
+            if p._grad is None or _can_change(p.data, p._grad.data, memory):
+                continue
+            shape, given = p.data.shape, {f"parameter {number}": p.data}
+            for name, array in memory.items():
+                if name != "step":
+                    given[f"{name} of parameter {number}"] = array
+            check_writable(f"{self.name}: {what}", given.items())
+            given[f"the gradient of parameter {number}"] = p._grad.data
+            for name, array in given.items():
+                if array.shape != shape:
+                    raise ValueError(
+                        f"{self.name}: {what}: {name} has shape {array.shape} but the parameter has"
+                        f" {shape}; for an array of another shape make a new parameter"
+                    )
 
     def _move_state(self, flat: FlatParameters) -> None:
         for number, p in enumerate(self._parameters()):

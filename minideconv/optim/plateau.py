@@ -12,13 +12,13 @@ improve.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from minideconv.backend.checks import check_choice, check_number
 from minideconv.optim.checks import check_count, check_range
-from minideconv.optim.optimizer import Group, Optimizer
-from minideconv.optim.schedules import Schedule
+from minideconv.optim.optimizer import Optimizer
+from minideconv.optim.schedule import Schedule
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -72,11 +72,8 @@ class ReduceLROnPlateau(Schedule):
         self.patience = check_count(self.name, "patience", patience, 0)
         self.cooldown = check_count(self.name, "cooldown", cooldown, 0)
         self.best = math.inf if mode == "min" else -math.inf
-        self.min_lrs: list[float] = []
         self.bad_steps = self.cooldown_left = 0
-        self.lrs: list[float] = []
-        super().__init__(optimizer)
-        groups = len(optimizer.param_groups)
+        groups = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
         self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
         if len(self.min_lrs) != groups:
             raise ValueError(
@@ -85,38 +82,25 @@ class ReduceLROnPlateau(Schedule):
             )
         for low in self.min_lrs:
             check_range(self.name, "min_lr", low)
-        self.lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
-        self.apply()
-        self._remember()
+        super().__init__(optimizer)
 
     def lr_at(self, step: int, initial_lr: float) -> float:
-        """Raise: these rates depend on what was measured, not on the step."""
-        raise NotImplementedError(f"{self.name}: its rates depend on the metrics, not on the step")
+        """Return `initial_lr` at step 0; later rates depend on what was measured: an error."""
+        if step > 0:
+            raise NotImplementedError(
+                f"{self.name}: its rates depend on the metrics, not on the step"
+            )
+        return initial_lr
 
-    def apply(self) -> None:
-        """Set every group's learning rate to its current one."""
-        groups = self.optimizer.param_groups
-        if self.last_step == 0:  # a warm-up may be in front of it, and the rates have changed there
-            self.lrs = [float(group["initial_lr"]) for group in groups]
-            self.min_lrs += self.min_lrs[-1:] * (len(groups) - len(self.min_lrs))
-        for group, lr in zip(self.optimizer.param_groups, self.lrs, strict=False):
-            group["lr"] = lr
+    def apply(self, others: Collection[int] = ()) -> None:
+        """Set every group's rate to the initial one at step 0; later, leave the rates as they are.
 
-    def _follow(self) -> None:
-        super()._follow()
-        for number in range(len(self.lrs), len(self.optimizer.param_groups)):
-            self._take_over(number, self.optimizer.param_groups[number])
-
-    def _take_over(self, number: int, group: Group) -> None:
-        """Go on from the rate that a group has; a new group's smallest one is the last group's."""
-        if number < len(self.lrs):
-            self.lrs[number] = float(group["lr"])
-        else:
-            self.lrs.append(float(group["lr"]))
-            self.min_lrs.append(self.min_lrs[-1])
+        What others make of a rate is what is reduced.
+        """
         if self.last_step == 0:
-            group["initial_lr"] = group["lr"]
-        group.setdefault("initial_lr", group["lr"])
+            super().apply(others)
+        self.optimizer.scheduled_lrs = self.get_last_lr()
+        self.initial_lrs, self.own_lrs = self.get_last_lr(), self.get_last_lr()
 
     def step(self, metric: float | None = None) -> None:
         """Look at the newest `metric` and reduce the rates if it is time.
@@ -129,7 +113,6 @@ class ReduceLROnPlateau(Schedule):
         if metric is None:
             raise TypeError(f"{self.name}: step() needs the metric to watch: step(validation_loss)")
         value = float(check_number(self.name, "the metric", metric))
-        self._follow()
         self.last_step += 1
         if self._better(value):
             self.best, self.bad_steps = value, 0
@@ -139,11 +122,11 @@ class ReduceLROnPlateau(Schedule):
             self.cooldown_left -= 1
             self.bad_steps = 0
         if self.bad_steps > self.patience:
-            pairs = zip(self.lrs, self.min_lrs, strict=True)
-            self.lrs = [self._reduced(lr, low) for lr, low in pairs]
+            for number, group in enumerate(self._groups()):  # one more has the last one's least
+                low = self.min_lrs[min(number, len(self.min_lrs) - 1)]
+                group["lr"] = self._reduced(float(group["lr"]), low)
             self.cooldown_left, self.bad_steps = self.cooldown, 0
         self.apply()
-        self._remember()
 
     def _reduced(self, lr: float, low: float) -> float:
         new = max(lr * self.factor, low)
@@ -161,19 +144,15 @@ class ReduceLROnPlateau(Schedule):
         """Return the rates, the best metric and the counters, as a flat dict of numbers."""
         state = super().state_dict()
         state.update(best=self.best, bad_steps=self.bad_steps, cooldown_left=self.cooldown_left)
-        state.update({f"lrs.{i}": lr for i, lr in enumerate(self.lrs)})
         return state
+
+    def _lists(self) -> dict[str, list[float]]:
+        return {"lrs": self.get_last_lr()}
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         own = super()._read(state)
-        saved = sum(key.startswith("lrs.") for key in state)
-        if saved != len(self.lrs):
-            raise ValueError(
-                f"{self.name}: the saved state has {saved} parameter groups, this optimiser"
-                f" {len(self.lrs)}"
-            )
-        names = [f"lrs.{i}" for i in range(saved)]
-        own["lrs"] = [float(check_range(self.name, name, state[name])) for name in names]
+        if "lrs" in own:
+            own["initial_lrs"] = list(own["lrs"])
         try:
             own["best"] = float(state["best"])
         except (TypeError, ValueError):

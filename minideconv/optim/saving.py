@@ -51,14 +51,20 @@ def write(
 
 
 def read(
-    kind: str, state: Mapping[str, Any], groups: Sequence[Group], check: Callable[[Group], None]
+    kind: str,
+    state: Mapping[str, Any],
+    groups: Sequence[Group],
+    check: Callable[[Group], None],
+    remembers: Callable[[Group], tuple[str, ...]],
+    counts: bool,
 ) -> tuple[list[Group], dict[int, State]]:
     """Return hyper-parameters of each group and the state of each parameter, where that is.
 
     Raises
     ------
     ValueError
-        If they are another optimiser's, or of other numbers or shapes of parameters.
+        If they are another optimiser's, or of other numbers or shapes of parameters, or lack
+        something that `remembers` names, or, with `counts`, the number of steps.
     TypeError
         If `state` is no mapping, or something in it is of a wrong type.
     """
@@ -87,6 +93,12 @@ def read(
             f" parameters 0 to {len(parameters) - 1}"
         )
     options = [_restored(kind, group, old, check) for group, old in zip(groups, saved, strict=True)]
+    owners = [g for g, size in enumerate(here) for _ in range(size)]
+    for n, old in sorted(fields["state"].items()):
+        group = {**groups[owners[n]], **options[owners[n]]}
+        for name in (*remembers(group), *(("step",) if counts else ())):
+            if name not in old:
+                raise ValueError(f"{kind}: the saved state has no state.{n}.{name}")
     states = {
         n: {name: _fitting(kind, parameters[n], n, name, old[name]) for name in sorted(old)}
         for n, old in sorted(fields["state"].items())
@@ -106,6 +118,7 @@ def _restored(kind: str, group: Group, saved: Group, check: Callable[[Group], No
 def _fitting(kind: str, p: Tensor, number: int, name: str, value: Any) -> Any:
     if name == "step":
         return check_count(kind, f"the saved step of parameter {number}", value, least=0)
+    value = value.data if isinstance(value, Tensor) else value
     value = saved_array(kind, f"the saved {name} of parameter {number}", value, p.data)
     if value.shape != p.shape:
         raise ValueError(

@@ -1,6 +1,6 @@
 """Learning-rate schedules: the rate as a formula of the step.
 
-A schedule multiplies nothing into the current rate; it computes the rate of step t from the group's
+A schedule alone multiplies nothing into the current rate; it computes the rate of step t from an
 initial one, r0, so that a resumed run gets exactly the rates of one that was never interrupted:
 
     FixedLR       r0
@@ -13,12 +13,8 @@ initial one, r0, so that a resumed run gets exactly the rates of one that was ne
 
 `optim.warm_up` has a rise in front of any of them. t is 0 until the first ``step()``, which belongs
 behind ``optimizer.step()``; whether it is called once per iteration or once per epoch decides what
-its numbers count. The initial rate is ``group["initial_lr"]``, which the first schedule of an
-optimiser sets to ``group["lr"]``.
-
-A rate that was changed by hand, ``group["lr"] = r``, is kept: the next step sets the initial rate
-to the one from which the formula gives r now, and goes on from there. So is the rate of a group
-that was added later: it is that of the present step.
+its numbers count. r0 is the rate that a group has when the schedule is made. `optim.schedule` has
+what becomes of a rate that something else changes: a program, or another schedule.
 
 Sources: Loshchilov and Hutter, "SGDR" (2017), equation 5, for the cosine.
 """
@@ -27,12 +23,12 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from minideconv.backend.checks import check_iterable
-from minideconv.optim.checks import check_count, check_kind, check_range
-from minideconv.optim.optimizer import Group, Optimizer
+from minideconv.optim.checks import check_count, check_range
+from minideconv.optim.optimizer import Optimizer
+from minideconv.optim.schedule import Schedule
 
 __all__ = [
     "CosineLR",
@@ -44,124 +40,6 @@ __all__ = [
     "Schedule",
     "StepLR",
 ]
-
-
-class Schedule:
-    """Base class: a subclass gives the formula `lr_at`.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose groups' ``"lr"`` are set, now and at each ``step()``.
-
-    Attributes
-    ----------
-    last_step : int
-        How often ``step()`` was called: the t of the formulas.
-    """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"{self.name}: optimizer is {type(optimizer).__name__}; it must be an Optimizer"
-            )
-        self.optimizer = optimizer
-        self.last_step = 0
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        self.apply()
-        self._remember()
-
-    @property
-    def name(self) -> str:
-        """The name of the class, for messages and saved states."""
-        return type(self).__name__
-
-    def lr_at(self, step: int, initial_lr: float) -> float:
-        """Return the learning rate of `step` (>= 0) for a group that began with `initial_lr`."""
-        raise NotImplementedError
-
-    def apply(self) -> None:
-        """Set every group's learning rate to that of the current step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr_at(self.last_step, group["initial_lr"])
-
-    def step(self) -> None:
-        """Go on to the next step and set the learning rates.
-
-        Raises
-        ------
-        RuntimeError
-            If a rate was changed by hand where the formula gives the same rate from every initial
-            one, as behind the end of a `PolyLR`.
-        """
-        self._follow()
-        self.last_step += 1
-        self.apply()
-        self._remember()
-
-    def _remember(self) -> None:
-        """Note the rates that were set, to see whether they are changed by hand."""
-        self.optimizer.scheduled_lrs = [group["lr"] for group in self.optimizer.param_groups]
-
-    def _follow(self) -> None:
-        """Take over rates that were changed by hand, and those of new groups."""
-        set_before = self.optimizer.scheduled_lrs
-        for number, group in enumerate(self.optimizer.param_groups):
-            if number >= len(set_before) or group["lr"] != set_before[number]:
-                self._take_over(number, group)
-
-    def _take_over(self, number: int, group: Group) -> None:
-        """Set the initial rate of a group to the one from which the present one comes.
-
-        Every formula is linear in the initial rate: two of its values give the one that is wanted.
-        """
-        new, lr = number >= len(self.optimizer.scheduled_lrs), group["lr"]
-        if new and "initial_lr" in group:
-            return
-        low, high = (self.lr_at(self.last_step, initial) for initial in (0.0, 1.0))
-        initial = (lr - low) / (high - low) if high != low else lr
-        if not new and (initial < 0 or (high == low != lr)):
-            raise RuntimeError(
-                f"{self.name}: the rate of group {number} was set to {lr} by hand where the"
-                f" schedule gives {self.optimizer.scheduled_lrs[number]}, and no initial rate leads"
-                " there; make a new schedule"
-            )
-        group["initial_lr"] = max(initial, 0.0)
-
-    def get_last_lr(self) -> list[float]:
-        """Return the learning rate of each group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the schedule stands; its options are the constructor's business."""
-        return {"kind": self.name, "last_step": self.last_step}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where `state_dict` was taken, and set the learning rates.
-
-        Load the optimiser's state first: it brings the initial rates along. Nothing changes if the
-        state does not fit.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the state is another kind of schedule's, or something in it is missing or out of its
-            range.
-        """
-        for name, value in self._read(state).items():
-            setattr(self, name, value)
-        for group in self.optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        self.apply()
-        self._remember()
-
-    def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the attributes that a saved state gives, all of them checked."""
-        check_kind(self.name, state)
-        if missing := [name for name in self.state_dict() if name not in state]:
-            raise ValueError(f"{self.name}: the saved state has no {missing[0]}")
-        return {"last_step": check_count(self.name, "last_step", state["last_step"], least=0)}
 
 
 class FixedLR(Schedule):
@@ -236,6 +114,9 @@ class ExponentialLR(Schedule):
 class LambdaLR(Schedule):
     """Multiply the initial rate by a function of the step.
 
+    Beside other schedules of the optimiser it sets the rate, from the group's ``"initial_lr"``, and
+    does not multiply what they made of it, as in PyTorch: make it, and call its ``step()``, first.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -250,6 +131,8 @@ class LambdaLR(Schedule):
     ValueError
         If it returns no finite number >= 0, at any step.
     """
+
+    multiplies = False
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
         if not callable(lr_lambda):

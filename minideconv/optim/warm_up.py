@@ -7,12 +7,12 @@ Source: Goyal et al., "Accurate, large minibatch SGD" (2017), section 2.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from minideconv.backend.checks import check_number
 from minideconv.optim.checks import check_count
-from minideconv.optim.schedules import Schedule
+from minideconv.optim.schedule import Schedule
 
 __all__ = ["WarmUp"]
 
@@ -55,23 +55,26 @@ class WarmUp(Schedule):
         rise = (1 - self.start_factor) * step / self.total_iters
         return initial_lr * (self.start_factor + rise)
 
-    def apply(self) -> None:
+    def apply(self, others: Collection[int] = ()) -> None:
         """Set every group's learning rate to that of the current step."""
         if self.last_step < self.total_iters:
-            super().apply()
+            super().apply(others)
         else:
-            self.schedule.apply()
+            self.schedule.initial_lrs = list(self.initial_lrs)
+            self.schedule.apply(others)
+            self.own_lrs = list(self.schedule.own_lrs)
 
     def step(self, *metric: float) -> None:
         """Go on to the next step and set the learning rates; `metric` is for a plateau schedule."""
         if self.last_step < self.total_iters:
-            self._follow()
-        self.last_step += 1
-        if self.last_step > self.total_iters:
-            self.schedule.step(*metric)
+            super().step()
         else:
-            self.apply()
-        self._remember()
+            self.schedule.step(*metric)
+            self.last_step += 1
+            self._be_as_the_other()
+
+    def _rates_to_begin_with(self) -> list[float]:
+        return list(self.schedule.initial_lrs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the warm-up and the schedule behind it stand, as one flat dict."""
@@ -80,9 +83,19 @@ class WarmUp(Schedule):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where `state_dict` was taken, and set the learning rates."""
-        self._read(state)  # both states are checked before one of them is loaded
-        self.schedule.load_state_dict(_inner(state))
+        new = self._read(state)  # both states are checked before one of them is loaded
+        rising = new["last_step"] < self.total_iters
+        if rising:
+            self.schedule.load_state_dict(_inner(state))
         super().load_state_dict(state)
+        if not rising:  # the one that set the rates comes last
+            self.schedule.load_state_dict(_inner(state))
+            self._be_as_the_other()
+
+    def _be_as_the_other(self) -> None:
+        """Take the rates over from the schedule that sets them once the warm-up is over."""
+        self.initial_lrs = list(self.schedule.initial_lrs)
+        self.own_lrs = list(self.schedule.own_lrs)
 
     def _read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         own = super()._read(state)

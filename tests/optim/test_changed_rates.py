@@ -9,7 +9,9 @@ from minideconv import Tensor
 from minideconv.optim import (
     SGD,
     CosineLR,
+    ExponentialLR,
     FixedLR,
+    LambdaLR,
     MultiStepLR,
     PolyLR,
     ReduceLROnPlateau,
@@ -113,6 +115,97 @@ def test_loading_states_is_no_change_by_hand() -> None:
         advance(resumed, 1)
         assert again.param_groups[0]["lr"] == mine.param_groups[0]["lr"]
         assert again.param_groups[0]["initial_lr"] == 0.1
+
+
+def resume(make, mine, schedule, more=0):
+    """Return a new optimiser and schedule that go on from these; `more` groups come afterwards."""
+    again = optimizer(0.7)
+    resumed = make(again)
+    for _ in range(more):
+        again.add_param_group({"params": [Tensor([2.0], requires_grad=True)]})
+    again.load_state_dict(mine.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    return again, resumed
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("before", [0, 2, 7])
+@pytest.mark.parametrize("name", [*MAKE, "lambda", "plateau"])
+def test_a_change_that_is_saved_before_the_next_step_is_resumed(name, before, more):
+    """A rate by hand, and a group that was added: to the last bit as if there was no stop."""
+    make = {
+        **MAKE,
+        "lambda": lambda o: LambdaLR(o, lambda t: 1 / (1 + t)),
+        "plateau": lambda o: ReduceLROnPlateau(o, patience=0, factor=0.5, min_lr=0.001),
+    }[name]
+    mine = optimizer()
+    schedule = make(mine)
+
+    def go(schedule, steps):
+        for _ in range(steps):
+            schedule.step(*([1.0] if "plateau" in name else []))
+
+    go(schedule, before)
+    mine.param_groups[0]["lr"] = 0.2
+    for _ in range(more):
+        mine.add_param_group({"params": [Tensor([2.0], requires_grad=True)], "lr": 0.3})
+    again, resumed = resume(make, mine, schedule, more)
+    for _ in range(4):
+        assert [g["lr"] for g in again.param_groups] == [g["lr"] for g in mine.param_groups]
+        go(schedule, 1)
+        go(resumed, 1)
+    assert [g["lr"] for g in again.param_groups] == [g["lr"] for g in mine.param_groups]
+
+
+def test_rates_that_were_saved_behind_a_change_are_pytorchs():
+    mine = optimizer()
+    schedule = StepLR(mine, 2, 0.5)
+    schedule.step()
+    mine.param_groups[0]["lr"] = 0.4
+    again, resumed = resume(lambda o: StepLR(o, 2, 0.5), mine, schedule)
+    resumed.step()
+    assert again.param_groups[0]["lr"] == 0.2
+    mine = optimizer()
+    schedule = ReduceLROnPlateau(mine, patience=0, factor=0.5)
+    schedule.step(1.0)
+    mine.param_groups[0]["lr"] = 0.4
+    again, resumed = resume(lambda o: ReduceLROnPlateau(o, patience=0, factor=0.5), mine, schedule)
+    resumed.step(1.0)
+    assert again.param_groups[0]["lr"] == 0.2
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_states_from_before_there_were_rates_in_them_are_loaded(name):
+    mine = optimizer()
+    schedule = MAKE[name](mine)
+    advance(schedule, 4)
+    lists = ("initial_lrs.", "own_lrs.", "scheduled_lrs.", "lrs.")
+    state = {
+        key: value
+        for key, value in schedule.state_dict().items()
+        if not key.removeprefix("schedule.").startswith(lists) or key == "schedule.lrs.0"
+    }
+    again = optimizer(0.7)
+    resumed = MAKE[name](again)
+    again.load_state_dict(mine.state_dict())
+    resumed.load_state_dict(state)
+    for _ in range(4):
+        assert again.param_groups[0]["lr"] == mine.param_groups[0]["lr"]
+        advance(schedule, 1)
+        advance(resumed, 1)
+
+
+def test_a_new_schedule_keeps_the_rate_that_was_set():
+    mine = optimizer()
+    advance(ExponentialLR(mine, 0.5), 3)
+    for lr, make in ((0.01, StepLR), (0.02, PolyLR), (0.03, CosineLR)):
+        mine.param_groups[0]["lr"] = lr
+        make(mine, 10)
+        assert mine.param_groups[0]["lr"] == lr
+    plateau = ReduceLROnPlateau(mine, patience=0, factor=0.5)
+    plateau.step(1.0)
+    plateau.step(1.0)
+    assert StepLR(mine, 10).get_last_lr() == [0.015]
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

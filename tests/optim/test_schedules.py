@@ -142,6 +142,7 @@ def test_a_resumed_schedule_is_equal_to_the_last_bit(name, stop):
     new_optimizer.load_state_dict(saved[0])
     new.load_state_dict(saved[1])
     assert new.get_last_lr() == old.get_last_lr()
+    assert (new_optimizer.state_dict(), new.state_dict()) == saved
     assert advance(new, name, stop, 20 - stop) == want
 
 
@@ -174,10 +175,16 @@ def test_formulas_stay_between_their_ends(initial, total, power, t):
     assert poly.lr_at(total, initial) == (0 if power else initial)
 
 
-def test_a_second_schedule_starts_from_the_first_ones_initial_rate():
+def test_a_new_schedule_starts_from_the_rate_that_is_there():
+    """As PyTorch's, but for a LambdaLR, which sets the rate from the group's initial one."""
     o = optimizer(0.5)
-    advance(StepLR(o, 1), "StepLR", 0, 3)
-    assert StepLR(o, 1).get_last_lr() == [0.5]
+    advance(StepLR(o, 1, 0.5), "StepLR", 0, 3)
+    assert StepLR(o, 1).get_last_lr() == [0.0625]
+    assert LambdaLR(o, lambda t: 0.5).get_last_lr() == [0.25]
+    o.param_groups[0]["lr"] = 0.01  # by hand
+    assert StepLR(o, 10).get_last_lr() == [0.01]
+    o.param_groups[0]["lr"] = 0.02
+    assert LambdaLR(o, lambda t: 0.5).get_last_lr() == [0.01]
 
 
 @pytest.mark.parametrize(

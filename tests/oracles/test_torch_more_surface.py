@@ -203,7 +203,7 @@ def test_recording_is_switched(torch):
         ),
         (lambda x: x.squeeze(axis=1), r"^squeeze: axis 1 of .* has length 4; .* dim= leaves it"),
         (lambda x: x.topk(6), r"^topk: k is 6; it must be from 0 to 5, the length of axis 2"),
-        (lambda x: x.topk(1, 3), r"^topk: axis is 3; it must be from -3 to 2"),
+        (lambda x: x.topk(1, 3), r"^topk: dim is 3; it must be from -3 to 2"),
         (lambda x: x.flip(), r"^flip: no axes given"),
         (lambda x: x.flip(0, -3), r"^flip: axes \(0, 0\) must each be named once"),
         (lambda x: x.diag(), r"^diag: the tensor has shape \(3, 4, 5\); it must have 1 axis or 2"),
