@@ -223,7 +223,7 @@ def test_constants_and_limits(torch):
     assert abs(nn.init.normal_(weight, mean=5, std=0.1).numpy().mean() - 5) < 0.02
     with pytest.raises(ValueError, match="kaiming_normal_: mode is 'fan'; it must be 'fan_in'"):
         nn.init.kaiming_normal_(weight, mode="fan")
-    with pytest.raises(ValueError, match="^kaiming_uniform_: nonlinearity is 'gelu'; it must be"):
+    with pytest.raises(ValueError, match=r"^kaiming_uniform_: nonlinearity is 'gelu'; it must be"):
         nn.init.kaiming_uniform_(weight, nonlinearity="gelu")
 
 
