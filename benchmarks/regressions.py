@@ -174,7 +174,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="show what was stored")
     options = parser.parse_args(arguments)
     if options.table:
-        print(load_shown(options.table, table), end="")
+        print(table(load_shown(options.table, table)), end="")
         return 0
     if options.before is None or not (options.before / "minideconv" / "__init__.py").is_file():
         raise UsageError(

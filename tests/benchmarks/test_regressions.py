@@ -1,0 +1,91 @@
+"""Two versions against each other: the process of one, what is joined, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from benchmarks import regressions
+from benchmarks.modes import BenchmarkError
+from benchmarks.regressions import ROOT, Version, joined, main, table
+from minideconv.errors import UsageError
+
+pytestmark = pytest.mark.cpu
+
+
+@pytest.fixture
+def _torch():
+    pytest.importorskip("torch", reason="PyTorch is not installed (group oracles)")
+
+
+@pytest.mark.usefixtures("_torch")
+def test_a_version_is_measured_by_the_programs_from_here(tmp_path):
+    """A copy of the package alone: the programs that measure are not in it."""
+    shutil.copytree(ROOT / "minideconv", tmp_path / "minideconv")
+    with Version(tmp_path) as version:
+        rows = version.ask(do="list")
+        assert {row.split(":")[0] for row in rows} == set(regressions.SECTIONS)
+        assert len(set(rows)) == len(rows) > 200
+        version.ask(do="build", row="tape: relu, forward and backward")
+        assert 0 < version.ask(do="run") < 1
+        with pytest.raises(BenchmarkError, match="nonsense: KeyError"):
+            version.ask(do="build", row="tape: nonsense")
+        assert version.ask(do="list") == rows, "it goes on"
+    assert version.process.poll() is not None
+
+
+def test_a_row_is_the_median_over_pairs():
+    pairs = [{"here": 2e-3, "before": 1e-3, "ratio": r} for r in (1.5, 1.0, 1.1)]
+    row = joined("tape: add, forward", pairs)
+    assert row == {"row": "tape: add, forward", "before": 1, "here": 2, "ratio": 1.1, "pairs": 3}
+    found = {
+        "machine": {"cpu": "A machine"}, "date": "2026-11-30", "here": "b+", "before": "a",
+        "rows": [row, {**row, "row": "x", "ratio": 0.9}],
+    }  # fmt: skip
+    text = table(found)
+    assert "A machine, 2026-11-30, b+ against a; 2 rows, median 1.000, above 1.03: tape" in text
+    assert "| x | 1 | 2 | 0.900 |" in text
+
+
+def test_a_row_above_the_limit_is_measured_more_often(monkeypatch):
+    measured = []
+
+    class Fake:
+        def __init__(self, folder):
+            self.folder = folder
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, do, row=""):
+            return ["tape: same", "tape: slower", "optim: left out"] if do == "list" else None
+
+    def pair(versions, row, turns):
+        measured.append(row)
+        return {"here": 1.0, "before": 1.0, "ratio": 1.5 if row.endswith("slower") else 1.0}
+
+    monkeypatch.setattr(regressions, "Version", Fake)
+    monkeypatch.setattr(regressions, "pair", pair)
+    rows = regressions.measure({"here": ROOT, "before": ROOT}, ["tape"], 1)
+    assert [(row["row"], row["pairs"]) for row in rows] == [("tape: same", 3), ("tape: slower", 7)]
+    assert set(measured) == {"tape: same", "tape: slower"}
+
+
+def test_what_is_no_checkout_is_refused(tmp_path):
+    for arguments in ([], [str(tmp_path)], [str(tmp_path / "none")]):
+        with pytest.raises(UsageError, match=r"^FOLDER is .*; it must be a checkout of minidecon"):
+            main(arguments)
+
+
+def test_stored_rows_are_shown(tmp_path, capsys):
+    row = {"row": "tape: add", "before": 1.0, "here": 1.0, "ratio": 1.0, "pairs": 3}
+    found = {"machine": {"cpu": "M"}, "date": "d", "here": "b", "before": "a", "rows": [row]}
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(found), encoding="utf-8")
+    assert main(["--table", str(file)]) == 0
+    assert "none above 1.03" in capsys.readouterr().out
