@@ -295,3 +295,10 @@ def test_what_is_no_number_is_refused_in_a_sentence(operation, dtype):
     other = np.array([1, 2]).astype(dtype)
     with pytest.raises(TypeError, match=r"^\w+: (cannot (combine|hold)|.* must be a Tensor)"):
         operation(x, other)
+
+
+def test_binary_targets_are_between_0_and_1():
+    p = Tensor([0.5, 0.25])
+    for wrong in ([2.0, 0.0], [-1.0, 1.0], [np.nan, 0.0]):
+        with pytest.raises(ValueError, match=r"^binary_cross_entropy: target must hold numbers in"):
+            F.binary_cross_entropy(p, np.array(wrong, np.float32))

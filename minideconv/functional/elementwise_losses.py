@@ -63,6 +63,8 @@ def binary_cross_entropy(
             "binary_cross_entropy: input must hold probabilities in 0..1; for scores there is "
             "binary_cross_entropy_with_logits"
         )
+    if not bool(((target.data >= 0) & (target.data <= 1)).all()):
+        raise ValueError("binary_cross_entropy: target must hold numbers in 0..1")
     kind, input, target = input.dtype, widened(input), widened(target)
     yes, no = _log(input), _log(1.0 - input)
     losses = -(target * yes + (1.0 - target) * no)

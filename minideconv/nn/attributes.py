@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -175,7 +177,11 @@ class Attributes:
 
 def _held(value: Any) -> Iterator[Parameter | Attributes]:
     """Yield the parameters and modules in a list, a tuple, a set, a dict, or such inside such."""
-    if isinstance(value, list | tuple | set | frozenset | dict):
+    if isinstance(value, SimpleNamespace):
+        value = vars(value)
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = value.ravel().tolist()
+    if isinstance(value, list | tuple | set | frozenset | dict | deque):
         for one in value.values() if isinstance(value, dict) else value:
             if isinstance(one, Parameter | Attributes):
                 yield one

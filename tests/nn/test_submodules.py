@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -225,7 +227,17 @@ def test_a_list_takes_modules_alone(wrong):
     assert len(net) == 1
 
 
-@pytest.mark.parametrize("hold", [lambda m: {m}, lambda m: frozenset([m]), lambda m: [{1: {m}}]])
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda m: {m},
+        lambda m: frozenset([m]),
+        lambda m: [{1: {m}}],
+        lambda m: deque([m]),
+        lambda m: SimpleNamespace(first=[m]),
+        lambda m: np.array([m, None], dtype=object),
+    ],
+)
 def test_layers_in_a_set_would_be_lost_and_are_refused(hold):
     module = Module()
     with pytest.raises(TypeError, match=r"with a Linear in it, .* use ModuleList\(layers\) or Seq"):
