@@ -123,8 +123,8 @@ def check_dtype(op: str, dtype: Any) -> np.dtype[Any]:
 
 
 def check_generator(op: str, rng: Any, hint: str = "") -> Any:
-    """Return `rng` if it is None or has the methods of a random generator of NumPy."""
-    if rng is None or hasattr(rng, "standard_normal"):
+    """Return `rng` if it is None or draws numbers as a random generator of NumPy does."""
+    if rng is None or hasattr(rng, "random"):
         return rng
     raise TypeError(
         f"{op}: rng is {shown(rng)}; it must be a generator, as in rng=numpy.random.default_rng(0),"

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from minideconv import train
+from minideconv.errors import UsageError
 from minideconv.training.run.checkpoint import load_checkpoint
+from minideconv.training.run.lock import run_lock
 
 TINY = [
     *("--train-images", "15", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
@@ -55,8 +57,21 @@ def test_four_processes_then_two_then_one(start, tmp_path, reference, same_losse
     capsys.readouterr()
 
 
+def wait_until_free(folder):
+    """Wait until the launcher's processes, which may outlive it for a moment, are gone."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with run_lock(folder):
+                return
+        except UsageError:
+            assert time.monotonic() < end, "a process holds the run folder's lock for a minute"
+            time.sleep(0.1)
+
+
 def resume(folder, *options):
     """Go on in this process, to the end of the reference."""
+    wait_until_free(folder)
     assert train.main(["--resume", str(folder), "-q", *options]) == 0
 
 
