@@ -216,7 +216,7 @@ TENSORS = {
     "arithmetic": lambda x: (1 + x) * x / (x * x + 2) - (-x) ** 2,
     "functions": lambda x: ((abs(x) + 1).sqrt().log() + x.exp().tanh().sigmoid()).clip(0.1, 0.9),
     "comparison": lambda x: Tensor(x > 0),
-    "choice": lambda x: Tensor.max(x, 1) + Tensor.min(x, 1) + x.var(1, ddof=1) + x.sum(1),
+    "choice": lambda x: Tensor.max(x, axis=1) + x.min(dim=1)[0] + x.var(1, ddof=1) + x.sum(1),
     "shapes": lambda x: x.T.reshape(-1).unsqueeze(0).broadcast_to(3, 12).flatten(),
     "picking": lambda x: x[1:, [0, 1, 1]] + x[2][:3],
     "joining": lambda x: concatenate([x, stack([x[0], x[1]])]),
