@@ -200,11 +200,24 @@ class Extreme(NamedTuple):
     values: Tensor
     indices: Tensor
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        raise TypeError(
-            "a pair (values, indices) is no array of numbers; take its .values, or name NumPy's "
-            "axis: x.max(axis=1)"
-        )
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name}: {_PAIR}" if hasattr(Tensor, name) else f"no {name!r}")
+
+
+_PAIR = (
+    "a pair (values, indices) is no array of numbers; take its .values, or name NumPy's axis:"
+    " x.max(axis=1)"
+)
+
+
+def _no_number(*_: Any, **__: Any) -> Any:
+    raise TypeError(_PAIR)
+
+
+# A tuple would join two pairs, and lay one beside itself so often as a number says.
+_OPERATORS = "array add radd mul rmul sub rsub truediv rtruediv pow neg matmul lt le gt ge"
+for _operator in _OPERATORS.split():
+    setattr(Extreme, f"__{_operator}__", _no_number)
 
 
 def _record(

@@ -196,6 +196,10 @@ def test_recording_is_switched(torch):
     ("call", "message"),
     [
         (lambda x: x - x.max(1), r"a pair \(values, indices\) is no array of numbers; take its"),
+        (lambda x: x.max(1) * 2, r"a pair \(values, indices\) is no array of numbers; take its"),
+        (lambda x: x.max(1) + x.min(1), r"a pair \(values, indices\) is no array of numbers"),
+        (lambda x: -x.max(1), r"a pair \(values, indices\) is no array of numbers; take its"),
+        (lambda x: x.max(1) > 0, r"a pair \(values, indices\) is no array of numbers; take its"),
         (lambda x: x.topk(2) * x, r"a pair \(values, indices\) is no array of numbers; take its"),
         (
             lambda x: md.max(x, x),
@@ -234,3 +238,10 @@ def test_recording_is_switched(torch):
 def test_refusals(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(Tensor(draw(), requires_grad=True))
+
+
+def test_a_pair_has_no_methods_of_a_tensor():
+    with pytest.raises(
+        AttributeError, match=r"^sum: a pair \(values, indices\) is no array of num"
+    ):
+        md.ones(2, 3).max(1).sum()
