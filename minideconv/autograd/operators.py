@@ -31,7 +31,7 @@ from minideconv.autograd.grad_mode import is_grad_enabled
 from minideconv.autograd.in_place import METHODS, new_value, unfit
 from minideconv.autograd.methods import Operand
 from minideconv.autograd.numpy_functions import refuse_function, ufunc_of
-from minideconv.autograd.other_names import no_method
+from minideconv.autograd.other_names import INSTEAD, NoMethod
 from minideconv.autograd.tensor import Tensor
 from minideconv.backend import Array, get_xp, to_device
 from minideconv.backend.checks import shown
@@ -242,5 +242,7 @@ for _name, _method in (vars(Operators) | METHODS).items():
     if callable(_method) or isinstance(_method, property):
         setattr(Tensor, _name, _method)
 
-# Not in the class above, where type checkers would believe that there is every attribute.
-Tensor.__getattr__ = no_method  # type: ignore[attr-defined]
+for _name in INSTEAD["Tensor"].keys() - vars(Tensor).keys():
+    _absent = NoMethod()
+    _absent.__set_name__(Tensor, _name)
+    setattr(Tensor, _name, _absent)

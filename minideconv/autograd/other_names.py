@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["DTYPES", "FUNCTIONS", "INSTEAD", "advice", "no_method", "refusing"]
+__all__ = ["DTYPES", "FUNCTIONS", "INSTEAD", "NoMethod", "advice", "refusing"]
 
 DTYPES: dict[str, np.dtype[Any]] = {
     **{n: np.dtype(n) for n in ("float16", "float32", "float64", "int8", "int16", "int32")},
@@ -229,10 +229,19 @@ def refusing(module: str) -> Callable[[str], NoReturn]:
     return missing
 
 
-def no_method(tensor: Any, name: str) -> NoReturn:
-    """Be the ``__getattr__`` of `Tensor`."""
-    raise AttributeError(
-        f"{type(tensor).__name__!r} object has no attribute {name!r}{advice('Tensor', name)}",
-        name=name,
-        obj=tensor,
-    )
+class NoMethod:
+    """Stands in `Tensor` under a name of PyTorch's that is not here, and says what to write.
+
+    A ``__getattr__`` would serve all names at once, and make every other attribute slower to read.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tensor: Any, owner: type) -> NoReturn:
+        hint = advice("Tensor", self.name)
+        raise AttributeError(
+            f"{owner.__name__!r} object has no attribute {self.name!r}{hint}",
+            name=self.name,
+            obj=tensor,
+        )

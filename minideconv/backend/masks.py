@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minideconv.backend import Array
 
 __all__ = ["bits", "selected"]
 
 
+_INTEGERS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}
+
+
 def bits(array: Array) -> Array:
     """View floating-point numbers as integers of the same size."""
-    return array.view(f"i{array.dtype.itemsize}")
+    return array.view(_INTEGERS[array.dtype.itemsize])
 
 
 def selected(values: Array, mask: Array) -> Array:

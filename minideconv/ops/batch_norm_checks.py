@@ -28,8 +28,10 @@ def values_per_channel(x: Array) -> int:
 
 def check_options(op: str, momentum: float, eps: float) -> None:
     """Raise unless both are numbers in their range."""
-    check_number(op, "momentum", momentum, 0, 1, legal="in 0..1")
-    check_eps(op, eps)
+    if type(momentum) is not float or not 0.0 <= momentum <= 1.0:
+        check_number(op, "momentum", momentum, 0, 1, legal="in 0..1")
+    if type(eps) is not float or not eps > 0.0:
+        check_eps(op, eps)
 
 
 def check_eps(op: str, eps: float) -> None:
@@ -71,7 +73,8 @@ def check(
                 f"batch_norm: {name} has dtype {array.dtype}; it must be floating point"
             )
     check_options("batch_norm", momentum, eps)
-    check_flag("batch_norm", "training", training)
+    if type(training) is not bool:
+        check_flag("batch_norm", "training", training)
     if training:
         given = ((name, array) for name, array in running if array is not None)
         check_writable("batch_norm in training", given)

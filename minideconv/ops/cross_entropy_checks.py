@@ -45,12 +45,16 @@ def check(
         )
     if weight is not None:
         check_class_count(op, weight, logits.shape[1])
-    check_choice(op, "reduction", reduction, ("mean", "sum", "none"))
-    check_number(op, "label_smoothing", label_smoothing, 0, 1)
+    if type(reduction) is not str or reduction not in ("mean", "sum", "none"):
+        check_choice(op, "reduction", reduction, ("mean", "sum", "none"))
+    if type(label_smoothing) is not float or not 0.0 <= label_smoothing <= 1.0:
+        check_number(op, "label_smoothing", label_smoothing, 0, 1)
 
 
 def check_ignore_index(op: str, ignore_index: Any) -> None:
     """Raise TypeError unless `ignore_index` is an integer."""
+    if type(ignore_index) is int:
+        return
     hint = "name what you mean: ignore_index=255, weight=w, reduction='sum'"
     check_integer(op, "ignore_index", ignore_index, hint=hint)
 
