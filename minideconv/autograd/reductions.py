@@ -254,9 +254,9 @@ def behind_axis(name: str, axis: Axis, others: tuple[Any, ...]) -> TypeError:
     """Return the error for positional arguments behind the axis: their order differs elsewhere."""
     given = ", ".join(map(shown, (axis, *others)))
     return TypeError(
-        f"{name}: got {name}({given}); behind the axis it must be said by name what is meant:"
-        f" {name}({shown(axis)}, keepdims=True), ddof=1 or unbiased=True; several axes are one"
-        " argument"
+        f"{name}: got {name}({given}); behind the axis it must be said by name what is meant: "
+        f"{name}({shown(axis)}, keepdims=True), ddof=1 or unbiased=True; "
+        "several axes are one argument"
     )
 
 
@@ -356,7 +356,7 @@ def _product(name: str, a: Operand, b: Operand, axes: int) -> Tensor:
     if first.ndim != axes or second.ndim != axes or batches[0] != batches[1]:
         must = "matrices (n, k) and (k, m)" if axes == 2 else "(N, n, k) and (N, k, m)"
         raise ValueError(
-            f"{name}: shapes are {first.shape} and {second.shape}; they must be {must}; matmul"
-            " takes others"
+            f"{name}: shapes are {first.shape} and {second.shape}; they must be {must}; "
+            "matmul takes others"
         )
     return matmul(first, second)

@@ -85,8 +85,8 @@ class InstanceNorm2d(Module):
         check_flag(name, "affine", affine)
         if check_flag(name, "track_running_stats", track_running_stats):
             raise ValueError(
-                f"{name}: track_running_stats is True; it must be False, as there are no running"
-                " statistics here"
+                f"{name}: track_running_stats is True; it must be False, "
+                "as there are no running statistics here"
             )
         self.num_features, self.eps, self.affine = num_features, eps, affine
         self.weight = Parameter(np.ones(num_features, np.float32)) if affine else None
