@@ -39,7 +39,7 @@ SECTIONS = ("steps", "conv", "memory", "optim", "tape")
 
 
 class Version:
-    """A version of the package in a process of its own, which builds and runs the rows asked for."""
+    """A version of the package in a process of its own, which runs the rows asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
