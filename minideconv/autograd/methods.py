@@ -167,13 +167,11 @@ def read_array(name: str, data: Any) -> Array:
 
 def as_array(data: Any, device: Device | str | None, dtype: Any) -> Array:
     """Return `data` as an array, converted as `Tensor` documents it."""
-    settled = isinstance(data, TensorMethods)
-    if settled:
-        data = data.data
-    array = read_array("Tensor", data)
-    if array.dtype == np.float64 and not hasattr(data, "dtype"):
+    settled = isinstance(data, TensorMethods)  # of a dtype that a Tensor may have, on its device
+    array = data.data if settled else read_array("Tensor", data)
+    if not settled and array.dtype == np.float64 and not hasattr(data, "dtype"):
         array = array.astype(np.float32)
-    if dtype is not None:
+    if dtype is not None and dtype is not array.dtype:
         with on_device_of(array):
             array = array.astype(check_dtype("Tensor", dtype), copy=False)
     if not array.dtype.isnative:

@@ -20,15 +20,22 @@ from minideconv.ops.switches import Switches
 __all__ = ["batch_norm", "batch_norm_relu", "batch_norm_relu_pool", "sync_batch_norm"]
 
 
-@device_guard
-def _statistics(
-    running_mean: Array | Tensor | None, running_var: Array | Tensor | None
+def _options(
+    running_mean: Array | Tensor | None, running_var: Array | Tensor | None, **others: Any
 ) -> dict[str, Any]:
-    """Return the arrays to update: where a forward is carried out once more, copies."""
-    arrays = {"running_mean": data_of(running_mean), "running_var": data_of(running_var)}
+    """Return the options of an op; its forward updates the running averages among them.
+
+    Where a forward is carried out once more, these are copies.
+    """
+    running_mean, running_var = data_of(running_mean), data_of(running_var)
     if is_replaying():
-        arrays = {name: None if a is None else a.copy() for name, a in arrays.items()}
-    return arrays
+        running_mean, running_var = _copy(running_mean), _copy(running_var)
+    return {"running_mean": running_mean, "running_var": running_var, **others}
+
+
+@device_guard
+def _copy(array: Array | None) -> Array | None:
+    return None if array is None else array.copy()
 
 
 def batch_norm(
@@ -47,8 +54,7 @@ def batch_norm(
     """
     if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
         raise no_tensor("batch_norm", x=x, weight=weight, bias=bias)
-    options = _statistics(running_mean, running_var)
-    options |= {"training": training, "momentum": momentum, "eps": eps}
+    options = _options(running_mean, running_var, training=training, momentum=momentum, eps=eps)
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
     y, saved = ops.batch_norm(x.data, **arrays, **options, return_saved=True)
     from_batch = training or running_mean is None  # mean and variance depend on x
@@ -78,8 +84,7 @@ def batch_norm_relu(
     """Return ``relu(batch_norm(x, ...))`` in fewer walks over memory; see `ops.batch_norm_relu`."""
     if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
         raise no_tensor("batch_norm_relu", x=x, weight=weight, bias=bias)
-    options = _statistics(running_mean, running_var)
-    options |= {"training": training, "momentum": momentum, "eps": eps}
+    options = _options(running_mean, running_var, training=training, momentum=momentum, eps=eps)
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
     y, saved = ops.batch_norm_relu(x.data, **arrays, **options, return_saved=True)
     from_batch = training or running_mean is None
@@ -125,8 +130,7 @@ def batch_norm_relu_pool(
     if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
         raise no_tensor("batch_norm_relu_pool", x=x, weight=weight, bias=bias)
     op = "batch_norm_relu_pool"
-    options = _statistics(running_mean, running_var)
-    options |= {"training": training, "momentum": momentum, "eps": eps}
+    options = _options(running_mean, running_var, training=training, momentum=momentum, eps=eps)
     options |= pool_options(op, kernel_size, stride, padding=padding, dilation=dilation)
     options["ceil_mode"] = check_flag(op, "ceil_mode", ceil_mode)
     arrays = {"weight": data_of(weight), "bias": data_of(bias)}
@@ -174,8 +178,8 @@ def sync_batch_norm(
     """
     if not (isinstance(x, Tensor) and isinstance(weight, OPTIONAL) and isinstance(bias, OPTIONAL)):
         raise no_tensor("sync_batch_norm", x=x, weight=weight, bias=bias)
-    options = _statistics(running_mean, running_var)
-    options |= {"momentum": momentum, "eps": eps, "comm": comm, "relu": relu}
+    averages = {"momentum": momentum, "eps": eps}
+    options = _options(running_mean, running_var, **averages, comm=comm, relu=relu)
     y, saved = ops.sync_batch_norm(x.data, weight=data_of(weight), bias=data_of(bias), **options)
 
     def backward(dy: Array, needs: Needs, x_data: Array, weight_data: Any, bias_data: Any) -> Grads:

@@ -68,8 +68,26 @@ def no_such(
     )
 
 
-def _set_data(parameter: Any, value: Any) -> None:
-    """Let a parameter have other numbers: ``layer.weight.data = value``, an array or a Tensor."""
+class Parameter(Tensor):
+    """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``.
+
+    It can be given other numbers: ``layer.weight.data = value``, an array or a Tensor.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad=requires_grad)
+
+    # And no property: `data` is read several times at every operation, and set hardly ever.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "data":
+            value = _numbers(value)
+        object.__setattr__(self, name, value)
+
+
+def _numbers(value: Any) -> Array:
+    """Return the array of a Tensor or an array, or raise unless it holds numbers."""
     if isinstance(value, Tensor):
         value = value.data
     if not (isinstance(value, np.ndarray) or get_xp(value) is not np):
@@ -78,22 +96,7 @@ def _set_data(parameter: Any, value: Any) -> None:
         )
     if value.dtype.kind not in "fiub":
         raise TypeError(f"Parameter: data has dtype {value.dtype}; it must be one of numbers")
-    _slot.__set__(parameter, value)
-
-
-_slot: Any = Tensor.data  # the descriptor
-
-
-class Parameter(Tensor):
-    """A Tensor that a module learns: it requires a gradient and appears in ``parameters()``."""
-
-    __slots__ = ()
-
-    # Read at every operation, so by what reads the slot itself, and not by a function of Python's.
-    data = property(_slot.__get__, _set_data, doc="The plain array; a Tensor may be assigned.")
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad=requires_grad)
+    return value
 
 
 class Attributes:

@@ -190,7 +190,6 @@ def moments(x: Array) -> tuple[Array, Array]:
     return shift + error, var
 
 
-@device_guard
 def from_moments(
     mean: Array,
     var: Array,

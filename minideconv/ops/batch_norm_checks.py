@@ -39,6 +39,20 @@ def check_eps(op: str, eps: float) -> None:
     check_number(op, "eps", eps, 0, above=True, legal="positive")
 
 
+def _check_per_channel(name: str, array: Array, channels: tuple[int]) -> None:
+    """Raise unless these are floating-point numbers, one per channel."""
+    shape = getattr(array, "shape", None)
+    if shape is None:
+        raise TypeError(f"batch_norm: {name} is {shown(array)}; it must be an array")
+    if shape != channels:
+        raise ValueError(
+            f"batch_norm: {name} has shape {shape} but x has {channels[0]} channels; "
+            f"it must be {channels}"
+        )
+    if array.dtype.kind != "f":
+        raise TypeError(f"batch_norm: {name} has dtype {array.dtype}; it must be floating point")
+
+
 def check(
     x: Array,
     running_mean: Array | None,
@@ -59,19 +73,11 @@ def check(
         raise ValueError(
             f"batch_norm: {missing} is None but the other statistic is not; give both or neither"
         )
+    channels = (x.shape[1],)
     running = (("running_mean", running_mean), ("running_var", running_var))
     for name, array in (*running, ("weight", weight), ("bias", bias)):
-        if array is not None and not hasattr(array, "shape"):
-            raise TypeError(f"batch_norm: {name} is {shown(array)}; it must be an array")
-        if array is not None and array.shape != (x.shape[1],):
-            raise ValueError(
-                f"batch_norm: {name} has shape {array.shape} but x has {x.shape[1]} channels; "
-                f"it must be ({x.shape[1]},)"
-            )
-        if array is not None and array.dtype.kind != "f":
-            raise TypeError(
-                f"batch_norm: {name} has dtype {array.dtype}; it must be floating point"
-            )
+        if array is not None:
+            _check_per_channel(name, array, channels)
     check_options("batch_norm", momentum, eps)
     if type(training) is not bool:
         check_flag("batch_norm", "training", training)

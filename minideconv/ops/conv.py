@@ -72,16 +72,17 @@ Gradients = tuple[Array | None, Array | None, Array | None]
 def _check_arrays(
     op: str, x: Array, weight: Array, bias: Array | None, groups: int, transposed: bool
 ) -> None:
-    for name, array in (("x", x), ("weight", weight)):
-        if array.ndim != 4:
-            axes = "(N, C, H, W)" if name == "x" else "(out, in, kh, kw)"
-            raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes {axes}")
-        if array.dtype.kind != "f":
-            raise TypeError(f"{op}: {name} has dtype {array.dtype}; it must be floating point")
+    if x.ndim != 4 or weight.ndim != 4:
+        name, array = ("x", x) if x.ndim != 4 else ("weight", weight)
+        axes = "(N, C, H, W)" if name == "x" else "(out, in, kh, kw)"
+        raise ValueError(f"{op}: {name} has shape {array.shape}; it must have 4 axes {axes}")
+    if x.dtype.kind != "f" or weight.dtype.kind != "f":
+        name, array = ("x", x) if x.dtype.kind != "f" else ("weight", weight)
+        raise TypeError(f"{op}: {name} has dtype {array.dtype}; it must be floating point")
     if x.dtype != weight.dtype or (bias is not None and bias.dtype != x.dtype):
         theirs = weight.dtype if bias is None else f"{weight.dtype} and bias {bias.dtype}"
         raise TypeError(f"{op}: x is {x.dtype} but weight is {theirs}; convert one to the other")
-    channels, first = x.shape[1], weight.shape[0]
+    channels, (first, second) = x.shape[1], weight.shape[:2]
     if type(groups) is not int:
         check_integer(op, "groups", groups)
     if groups < 1 or channels % groups or first % groups:
@@ -95,13 +96,13 @@ def _check_arrays(
             "a transposed convolution's weight is (C_in, C_out / groups, kh, kw), "
             "so weight.shape[0] must equal x.shape[1]"
         )
-    if not transposed and channels != weight.shape[1] * groups:
+    if not transposed and channels != second * groups:
         raise ValueError(
             f"{op}: x has {channels} channels "
-            f"but weight has {weight.shape[1]} input channels per group and groups={groups}; "
+            f"but weight has {second} input channels per group and groups={groups}; "
             "x.shape[1] must equal weight.shape[1] * groups"
         )
-    outputs = weight.shape[1] * groups if transposed else first
+    outputs = second * groups if transposed else first
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(
             f"{op}: bias has shape {bias.shape}; "

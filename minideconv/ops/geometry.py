@@ -84,7 +84,10 @@ def _index(value: Any) -> int:
 
 def pairs(op: str, **sizes: Any) -> dict[str, Pair]:
     """Return each size as a `pair`."""
-    return {name: pair(size, name, op) for name, size in sizes.items()}
+    return {
+        name: (size, size) if type(size) is int else pair(size, name, op)  # a call less, mostly
+        for name, size in sizes.items()
+    }
 
 
 def check_positive(op: str, **sizes: int) -> None:
