@@ -34,7 +34,7 @@ def _options(
 
 
 @device_guard
-def _copy(array: Array | None) -> Array | None:
+def _copy(array: Any) -> Any:
     return None if array is None else array.copy()
 
 

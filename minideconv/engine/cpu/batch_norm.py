@@ -153,13 +153,8 @@ def _sums_about(pixels: Array, shift: Array) -> Array:
     """Sum ``d = x - shift`` and ``d²`` over the pixels: (2, C) in float64."""
     kernels = kernels_for(pixels.dtype)
     (row,) = _rows([shift], kernels.WIDTH, pixels.dtype)
-
-    def walk(x: Array, *totals: Array) -> None:
-        # What overflows here is computed anew by `ops.batch_norm`, which looks at the variance.
-        with np.errstate(over="ignore", invalid="ignore"):
-            kernels.moments(x, row, *totals)
-
-    return _add_up(walk, list(zip(_parts(pixels))), row.size, shift.size)
+    parts = list(zip(_parts(pixels)))
+    return _add_up(lambda x, *totals: kernels.moments(x, row, *totals), parts, row.size, shift.size)
 
 
 @dataclass(frozen=True, slots=True)
