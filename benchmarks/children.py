@@ -53,7 +53,7 @@ class Child:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise BenchmarkError(self._obituary(self.process.wait()))
+            raise BenchmarkError(self._cause_of_end(self.process.wait()))
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise BenchmarkError(f"the process of {self.what} failed: {answer['error']}")
@@ -62,7 +62,7 @@ class Child:
         self.peak = answer["peak"]
         return answer
 
-    def _obituary(self, status: int) -> str:
+    def _cause_of_end(self, status: int) -> str:
         if status == -9:
             return (
                 f"the process of {self.what} was killed, most likely because memory ran out"

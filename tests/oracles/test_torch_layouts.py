@@ -285,6 +285,7 @@ def test_results_and_gradients_do_not_depend_on_the_layout_of_any_operand(torch,
     ).shape
     cotangent = stored(f32(tuple(shape), 7), how[0])
     want = by_torch(torch, case, operands, cotangent)
+    equal = max(array.size / np.unique(array).size for array in (cotangent, *operands) if array.size)
     kernels = compiled()
     try:
         for name, on in WAYS:
