@@ -34,7 +34,7 @@ from minideconv.errors import DataError
 __all__ = ["VOC", "Classes", "find_classes", "parse_classes", "read_classes"]
 
 _MOST = VOID
-_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt")
+_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt", "class_dict.csv")
 _FOLDERS = ("", "ImageSets/Segmentation")
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__", "_ignore_")
@@ -238,7 +238,8 @@ def find_classes(root: str | Path) -> Path | None:
     """Return the file beside a set's image lists that names its classes, or None.
 
     ``classes.txt``, else CVAT's ``labelmap.txt``, else labelme's ``class_names.txt`` or
-    ``labels.txt``, in the folder itself or in ``ImageSets/Segmentation``.
+    ``labels.txt``, else CamVid's ``class_dict.csv``, in the folder itself or in
+    ``ImageSets/Segmentation``.
     """
     for name in _FILES:
         for folder in _FOLDERS:
