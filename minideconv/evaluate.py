@@ -13,6 +13,7 @@ from typing import Any
 from minideconv import tasks
 from minideconv.data.shard import spread
 from minideconv.files.outputs import refuse_foreign_file
+from minideconv.files.reading import read_json
 from minideconv.settings import command_line
 from minideconv.settings.options import given_options
 from minideconv.tasks.segmentation.mask_files import MaskFiles, masks_folder
@@ -137,8 +138,8 @@ def _masks(
 def _is_evaluation(path: Path) -> bool:
     """Whether a file is what ``--json`` wrote before."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path)
+    except OSError:
         return False
     return isinstance(content, dict) and {"checkpoint", "data", "images"} <= content.keys()
 

@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "data": BASE | {"files", "settings"},
     "testing": ARRAYS | {"autograd"},
     "distributed": {"errors", "backend"},
-    "segmentation": NETS | {"data"},
+    "segmentation": NETS | {"data", "files"},
     "visualize": NETS | {"files", "data", "segmentation"},
     "tasks": ENGINE | {"settings"},
     "interop": {"errors", "files", "nn", "backend"},

@@ -129,7 +129,7 @@ def test_a_network_of_other_classes_cannot_join(runs, tmp_path, capsys):
         ),
         (["--crf", "/no/such"], "--crf is neither default nor deconvnet, and /no/such: No such"),
         (["--crf", "/"], "--crf is neither default nor deconvnet, and /: Is a directory"),
-        (["--crf", "/dev/zero"], "/dev/zero is larger than a file of a CRF's parameters can be"),
+        (["--crf", "/dev/zero"], "/dev/zero: it is a device, not a file"),
         (["--proposals", "0"], "--proposals is 0; it must be >= 1"),
         (["--proposals", "5", "--proposals-by", "x"], "--proposals-by is 'x'; it must be one of"),
         (["--proposals", "5", "--proposals-join", "mean"], "--proposals-join is 'mean'; it must"),

@@ -11,7 +11,7 @@ fast         these, and Winograd's convolution, which makes other products and r
 
 "fast" is the default; the environment variable ``MINIDECONV_ALGORITHM`` sets another one. Compiled
 kernels (the extra ``fast``) belong to "exact" and "fast"; without them NumPy does the same work.
-``MINIDECONV_COMPILED=0`` leaves them out.
+``MINIDECONV_COMPILED=0`` leaves them out, and so does numba's own ``NUMBA_DISABLE_JIT=1``.
 
 On a GPU "exact" and "fast" both mean the kernels of `engine.cuda`, "reference" what `ops` shows,
 computed by CuPy. How many bits a product has there is another question: `precisions`.
@@ -19,11 +19,13 @@ computed by CuPy. How many bits a product has there is another question: `precis
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 
 from minideconv.backend.choice import Choice, ContextValue
+from minideconv.backend.environment import read_switch
 from minideconv.errors import UsageError
 
 __all__ = [
@@ -73,13 +75,37 @@ def algorithm(name: str | None) -> AbstractContextManager[None]:
 
 
 def compiled() -> bool:
-    """Return whether compiled kernels are used: numba is installed and not switched off."""
+    """Return whether compiled kernels are used: numba is installed, works and is not switched off.
+
+    Why an installed one is not used is said once, on the logger ``minideconv``.
+
+    Raises
+    ------
+    UsageError (a ValueError)
+        If ``MINIDECONV_COMPILED`` is no switch.
+    """
     found = _compiled.get()
     if found is None:
-        value = os.environ.get("MINIDECONV_COMPILED", "1").lower()
-        found = value not in ("0", "false", "no") and find_spec("numba") is not None
+        found = read_switch("MINIDECONV_COMPILED", True) and find_spec("numba") is not None
+        if found and (problem := _numba_problem()):
+            found = False
+            logging.getLogger("minideconv").warning(
+                "compiled kernels are left out, NumPy does their work: %s", problem
+            )
         _compiled.begin(found)
     return found
+
+
+def _numba_problem() -> str:
+    """Return why numba, which is installed, cannot be used; "" if it can."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set"
+    try:
+        import numba  # noqa: F401
+    # Of another version of NumPy or of llvmlite than it wants, and of whatever else.
+    except Exception as error:
+        return f"numba cannot be imported ({' '.join(str(error).split())})"
+    return ""
 
 
 def use_compiled(wanted: bool) -> bool:
@@ -88,12 +114,14 @@ def use_compiled(wanted: bool) -> bool:
     Raises
     ------
     UsageError (a ValueError)
-        If they are wanted but numba is not installed.
+        If they are wanted but numba is not installed, or cannot be used.
     """
     before = compiled()
     if wanted and find_spec("numba") is None:
         raise UsageError(
             "use_compiled: wanted is True but numba is not installed; pip install minideconv[fast]"
         )
+    if wanted and not before and (problem := _numba_problem()):
+        raise UsageError(f"use_compiled: wanted is True but {problem}")
     _compiled.set(wanted)
     return before

@@ -10,13 +10,13 @@ asyncio that take turns in one thread do not meet either.
 from __future__ import annotations
 
 import inspect
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ContextDecorator, nullcontext
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
+from minideconv.backend.environment import read_text
 from minideconv.errors import UsageError
 
 __all__ = ["Block", "Choice", "ContextValue", "choices", "refuse_unfinished"]
@@ -144,7 +144,7 @@ class Choice(ContextValue[str]):
         return (own[-1][1] if own else self._program) or self._read()
 
     def _read(self) -> str:
-        self.begin(self.check(os.environ.get(self.variable) or self.default, self.variable))
+        self.begin(self.check(read_text(self.variable) or self.default, self.variable))
         return self._program
 
     def block(self, name: str | None, caller: str) -> AbstractContextManager[None]:

@@ -8,7 +8,6 @@ image, and the others have more epochs in proportion.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from minideconv import models, tasks
 from minideconv.autograd import Tensor
 from minideconv.compare.members import BUDGET
 from minideconv.errors import UsageError
+from minideconv.files.reading import read_json
 from minideconv.nn.costs import multiply_accumulates
 from minideconv.settings.run import data_of
 from minideconv.settings.setting import by_setting_names, option_name
@@ -143,7 +143,7 @@ def _train(config: TrainConfig) -> None:
         with new_run(config.data, run.path) as claimed:
             _session(config, claimed)
         return
-    saved = json.loads(run.config.read_text(encoding="utf-8"))
+    saved = read_json(run.config)
     for name, setting in TrainConfig.settings(config.model).items():
         value = config.to_dict()[name]
         if not setting.resume and name != "output_dir" and saved.get(name) != value:

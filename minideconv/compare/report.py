@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from minideconv.tasks.segmentation.report import legend, style
 from minideconv.training.run.report import page_style
 from minideconv.visualize.boards import png_bytes, sample_row
 from minideconv.visualize.charts import Line, line_chart
-from minideconv.visualize.html import embedded, percent, read_templates
+from minideconv.visualize.html import Html, attributes, embedded, joined, percent, read_templates
 
 __all__ = ["report_html"]
 
@@ -32,7 +31,7 @@ _ROWS_NOTE = (
 
 def report_html(
     found: Mapping[str, Any], measured: Measured, data: Any, shown: Sequence[int]
-) -> str:
+) -> Html:
     """Return the page.
 
     Parameters
@@ -54,10 +53,10 @@ class _Page:
         self.rows: dict[str, Any] = found["rows"]
         self._templates = read_templates(_HERE / "report.html")
 
-    def fill(self, template: str, **texts: Any) -> str:
-        return self._templates[template].substitute(texts)
+    def fill(self, template: str, **texts: Any) -> Html:
+        return self._templates[template].fill(texts)
 
-    def html(self, shown: Sequence[int]) -> str:
+    def html(self, shown: Sequence[int]) -> Html:
         found = self.found
         seeds = len({each["seed"] for each in found["networks"]})
         facts = f"{found['images']} images of {found['data']}"
@@ -65,57 +64,57 @@ class _Page:
             facts += f" · networks of {seeds} seeds, whose metrics are averaged"
         return self.fill(
             "page",
-            title=escape(found["title"]),
-            facts=escape(facts),
-            style=page_style() + style() + (_HERE / "report.css").read_text(encoding="utf-8"),
+            title=found["title"],
+            facts=facts,
+            style=Html(page_style() + style() + (_HERE / "report.css").read_text(encoding="utf-8")),
             rows_note=_ROWS_NOTE,
             rows=self.row_table(),
-            differences_note=escape(results.about_intervals(found)),
+            differences_note=results.about_intervals(found),
             differences=self.difference_table(),
-            orders=escape(self.orders()),
+            orders=self.orders(),
             key=self.key(list(self.rows)),
             trimap=self.trimap(),
             sizes=self.size_chart(),
-            cost_note=escape(results.about_budget(found)),
+            cost_note=results.about_budget(found),
             cost=self.table(results.COST_HEADS, results.cost_table(found)),
             legend=legend(Classes.from_dict(found)),
             boards=self.boards(shown),
-            classes_note=escape(results.ABOUT_CLASSES),
+            classes_note=results.ABOUT_CLASSES,
             classes=self.classes(),
-            extremes="".join(self.extremes(name) for name in self.rows),
+            extremes=joined(self.extremes(name) for name in self.rows),
             limits=self.limits(),
             files="comparison.json and comparison.md",
-            version=escape(__version__),
+            version=__version__,
         )
 
     def table(
         self,
         heads: Sequence[str],
         rows: Sequence[Sequence[str]],
-        more: Callable[[int], str] = lambda number: "",
+        more: Callable[[int], Html] = lambda number: Html(),
         best: int | None = None,
-    ) -> str:
+    ) -> Html:
         """Lay out a table; `more` gives cells behind a line's own."""
-        lines = ""
+        lines = []
         for number, row in enumerate(rows):
-            cells = "".join(f"<td>{escape(cell)}</td>" for cell in row) + more(number)
-            kind = ' class="best"' if number == best else ""
-            lines += f"<tr{kind}>{cells}</tr>"
-        top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-        return self.fill("table", heads=top, rows=lines)
+            cells = joined([*(self.fill("cell", text=cell) for cell in row), more(number)])
+            kind = attributes({"class": "best" if number == best else ""})
+            lines.append(self.fill("line", kind=kind, cells=cells))
+        top = joined(self.fill("column", text=head) for head in heads)
+        return self.fill("table", heads=top, rows=joined(lines))
 
-    def row_table(self) -> str:
+    def row_table(self) -> Html:
         means = [row["mean_iou"] or 0.0 for row in self.rows.values()]
         lines = results.row_table(self.found)
         return self.table(results.ROW_HEADS, lines, best=means.index(max(means)))
 
-    def difference_table(self) -> str:
+    def difference_table(self) -> Html:
         lines = results.difference_table(self.found)
         ends = [each[key] for _, each in lines for key in ("low", "high")]
         low, high = min([0.0, *ends]), max([0.0, *ends])
         scale = 100 / ((high - low) or 1.0)
 
-        def interval(number: int) -> str:
+        def interval(number: int) -> Html:
             each = lines[number][1]
             return self.fill(
                 "interval",
@@ -143,19 +142,20 @@ class _Page:
                 parts.append(f"{len(pairs)} {words}: {', '.join(pairs)}")
         return f"Of the {len(expected)} orders of the paper, {'; '.join(parts)}."
 
-    def key(self, names: Sequence[str]) -> str:
-        return " · ".join(
-            f'<b class="row{number % 6}">{escape(name)}</b>' for number, name in enumerate(names)
+    def key(self, names: Sequence[str]) -> Html:
+        return joined(
+            [self.fill("key", number=number % 6, name=name) for number, name in enumerate(names)],
+            " · ",
         )
 
-    def trimap(self) -> str:
+    def trimap(self) -> Html:
         lines = [
             Line(name, _points(row["boundary_iou"].items()), f"row{number % 6}", dots=True)
             for number, (name, row) in enumerate(self.rows.items())
         ]
         return line_chart("mean IoU around outlines", lines, x_axis="pixels")
 
-    def size_chart(self) -> str:
+    def size_chart(self) -> Html:
         places = dict(zip(SIZES, (1, 2, 3), strict=True))
         lines = [
             Line(
@@ -169,25 +169,25 @@ class _Page:
         axis = "1 small, 2 medium, 3 large"
         return line_chart("IoU by the object's share of the image", lines, x_axis=axis)
 
-    def classes(self) -> str:
+    def classes(self) -> Html:
         heads, lines = results.class_table(self.found)
         return self.table(heads, lines, best=len(lines) - 1)
 
-    def boards(self, shown: Sequence[int]) -> str:
+    def boards(self, shown: Sequence[int]) -> Html:
         heads = ["image", "truth", *self.rows]
-        pictures = ""
+        pictures: list[Html] = []
         for place in shown:
             for number, name in enumerate(self.rows):
                 image, truth, labels, _ = self._pictures(place, name)
-                pictures += (image + truth if number == 0 else "") + labels
+                pictures += [image, truth, labels] if number == 0 else [labels]
         return self.fill(
             "boards",
             columns=len(heads),
-            heads="".join(f'<div class="head">{escape(head)}</div>' for head in heads),
-            pictures=pictures,
+            heads=joined(self.fill("head", text=head) for head in heads),
+            pictures=joined(pictures),
         )
 
-    def _pictures(self, place: int, row: str) -> list[str]:
+    def _pictures(self, place: int, row: str) -> list[Html]:
         """Return image, truth, labels and overlay of an image as elements."""
         index = self.measured.images[place]
         image, truth = self.data[index]
@@ -196,33 +196,33 @@ class _Page:
             image, truth, self.measured.labels[place][row], _SIDE, palette_of(self.data)
         )
         return [
-            f"<figure>{embedded(png_bytes(picture), f'{kind}: {name}')}</figure>"
+            self.fill("figure", picture=embedded(png_bytes(picture), f"{kind}: {name}"))
             for picture, kind in zip(pictures, kinds, strict=True)
         ]
 
-    def extremes(self, name: str) -> str:
+    def extremes(self, name: str) -> Html:
         row = self.measured.rows[name]
-        best, worst = ("".join(self._extreme(name, at) for at in each) for each in row.extremes())
-        return self.fill("extremes", row=escape(name), best=best, worst=worst)
+        best, worst = (joined(self._extreme(name, at) for at in each) for each in row.extremes())
+        return self.fill("extremes", row=name, best=best, worst=worst)
 
-    def _extreme(self, name: str, place: int) -> str:
+    def _extreme(self, name: str, place: int) -> Html:
         return self.fill(
             "extreme",
-            pictures="".join(self._pictures(place, name)[:3]),
-            name=escape(self.data.name(self.measured.images[place])),
+            pictures=joined(self._pictures(place, name)[:3]),
+            name=self.data.name(self.measured.images[place]),
             iou=percent(self.measured.rows[name].image_iou[place]),
         )
 
-    def limits(self) -> str:
+    def limits(self) -> Html:
         limits = self.found.get("limits")
         if not limits:
-            return ""
+            return Html()
         series = limits["sizes"]
         names = list(series[0]["rows"])
         seen = [each["radius"] for each in series if each["seen_in_training"]]
         marks = [(min(seen), "seen from here"), (max(seen), "to here")] if seen else []
 
-        def chart(key: str, title: str) -> str:
+        def chart(key: str, title: str) -> Html:
             lines = [
                 Line(
                     name,
@@ -234,13 +234,13 @@ class _Page:
             ]
             return line_chart(title, lines, marks, x_axis="radius, in sides of the picture")
 
-        tables = "".join(
-            f"<h3>{escape(title)}</h3>{self.table(heads, rows)}"
+        tables = joined(
+            self.fill("titled", title=title, table=self.table(heads, rows))
             for title, heads, rows in results.limit_tables(limits)
         )
         return self.fill(
             "limits",
-            note=escape(limits["note"]),
+            note=limits["note"],
             key=self.key(names),
             iou=chart("iou", "IoU by radius"),
             missed=chart("missed", "missed objects by radius"),

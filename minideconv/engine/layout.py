@@ -9,6 +9,10 @@ and an array in another order is accepted everywhere, at the price of a copy.
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -26,11 +30,14 @@ __all__ = [
     "is_taps_first",
     "taps_first",
     "to_channels_last",
+    "weights_within",
     "with_taps_first",
 ]
 
 TAPS_FIRST = (2, 3, 1, 0)
 """The axes of a weight (K, C, kh, kw) in the order in which it is stored."""
+
+_left: ContextVar[list[int] | None] = ContextVar("numbers that weights may have", default=None)
 
 _BLOCK = (256, 8)  # output and input channels: with their taps they stay in the cache
 
@@ -77,9 +84,33 @@ def with_taps_first(weight: np.ndarray) -> np.ndarray:
 
 
 def empty_weight(shape: tuple[int, int, int, int], dtype: Any = np.float32) -> np.ndarray:
-    """Return an uninitialised weight (K, C, kh, kw) that is stored as (kh, kw, C, K)."""
+    """Return an uninitialised weight (K, C, kh, kw) that is stored as (kh, kw, C, K).
+
+    Raises
+    ------
+    ValueError
+        In `weights_within`, if it is one too many.
+    """
     k, c, kh, kw = shape
+    if (left := _left.get()) is not None:
+        left[0] -= math.prod(shape)
+        if left[0] < 0:
+            raise ValueError(f"a weight of shape {shape} is more than all numbers that there are")
     return np.empty((kh, kw, c, k), dtype).transpose(3, 2, 0, 1)
+
+
+@contextlib.contextmanager
+def weights_within(numbers: int) -> Iterator[None]:
+    """Let `empty_weight` make no more than so many numbers in the block.
+
+    For a network that a file describes: one that needs more numbers than the file holds is not of
+    that file, and is refused before there is memory for it.
+    """
+    token = _left.set([numbers])
+    try:
+        yield
+    finally:
+        _left.reset(token)
 
 
 @device_guard

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from minideconv.backend.environment import read_text
 from minideconv.errors import DataError, UsageError
 from minideconv.files.download import digest_of, download
 from minideconv.interop.conventions import CAFFE, InputConvention
@@ -144,10 +145,21 @@ KNOWN: dict[str, KnownFile] = {
 
 
 def cache_folder() -> Path:
-    """Return where files are kept that a program fetches: MINIDECONV_CACHE, or the user's cache."""
-    if chosen := os.environ.get("MINIDECONV_CACHE"):
+    """Return where files are kept that a program fetches: MINIDECONV_CACHE, or the user's cache.
+
+    Raises
+    ------
+    UsageError
+        If neither is known: a container's user may have no home folder.
+    """
+    if chosen := read_text("MINIDECONV_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep fetched files in; name a folder by MINIDECONV_CACHE"
+        ) from error
 
 
 def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> Path:

@@ -14,7 +14,7 @@ from minideconv.interop.conventions import INPUT, InputConvention
 from minideconv.interop.malformed import Malformed, shown
 from minideconv.interop.zipped import Members
 
-__all__ = ["NETWORK", "read_npz"]
+__all__ = ["NETWORK", "read_npy", "read_npz"]
 
 NETWORK = "network"
 """Under which `read_npz` says of a checkpoint which network it holds: name and arguments, JSON."""
@@ -40,9 +40,9 @@ def read_npz(members: Members) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     about: dict[str, str] = {}
     # A checkpoint keeps the optimiser's momenta and the like beside the network's `model/NAME`.
     if "header" in names and any(name.startswith("model/") for name in names):
-        about = {"made by": "minideconv", **_about(_array(members["header.npy"], "header"))}
+        about = {"made by": "minideconv", **_about(read_npy(members["header.npy"], "header"))}
         names = [name for name in names if name.startswith("model/")]
-    arrays = {name.removeprefix("model/"): _array(members[f"{name}.npy"], name) for name in names}
+    arrays = {name.removeprefix("model/"): read_npy(members[f"{name}.npy"], name) for name in names}
     return arrays, about
 
 
@@ -66,7 +66,14 @@ def _about(header: np.ndarray) -> dict[str, str]:
     return {**about, INPUT: convention.to_json()}
 
 
-def _array(content: memoryview, name: str) -> np.ndarray:
+def read_npy(content: memoryview, name: str) -> np.ndarray:
+    """Return the array in the bytes of a ``.npy`` file; `name` is what an error calls it.
+
+    Raises
+    ------
+    Malformed
+        If it is none, is not of plain numbers, or claims another length than it has.
+    """
     what = f"array {shown(name)}"
     # After the magic number: the version, and the header's length in 2 bytes, since version 2 in 4.
     width = 2 if bytes(content[6:7]) == b"\1" else 4
@@ -76,7 +83,7 @@ def _array(content: memoryview, name: str) -> np.ndarray:
     header = bytes(content[8 + width : start]).decode("latin-1")
     found = _HEADER.fullmatch(header)
     if found is None:
-        raise Malformed(f"{what} is no plain numbers: its header is {shown(header)}")
+        raise Malformed(f"{what} is no plain numbers: its header is {shown(header.strip())}")
     order, code, column_first, lengths = found.groups()
     dtype = _TYPES.get(code, code)
     if dtype not in ITEM_BYTES:

@@ -1,7 +1,9 @@
 """Zip archives whose members are stored as they are: each member is a slice of the file.
 
 PyTorch and NumPy write such archives. A compressed member is refused, for a few bytes of it may
-claim to be gigabytes; a stored one is never longer than the file.
+claim to be gigabytes; a stored one is never longer than the file. Of a checkpoint of this library,
+which a user may have compressed, all members together may be `MOST_TIMES` as long as the file; what
+they claim to be is added up before any of them is unpacked.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ import zlib
 
 from minideconv.interop.malformed import Malformed, shown
 
-__all__ = ["Members"]
+__all__ = ["MOST_TIMES", "Members"]
+
+MOST_TIMES = 20
+"""Times its own length that a compressed checkpoint may hold; numbers hardly compress."""
+_NOT_COUNTED = 1 << 20  # bytes: an array of zeros may be all there is
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., lengths of name and extra field
 
@@ -25,20 +31,39 @@ class Members:
     ----------
     data : memoryview
         The whole archive.
+    checkpoint : bool
+        Whether it is a checkpoint: every member has a checksum, where PyTorch has an option to
+        compute none and writes 0, and members may be compressed.
 
     Raises
     ------
     Malformed
-        If there is no directory of members.
+        If there is no directory of members, two members have one name or bytes in common, or all
+        claim to be longer than they can be.
     """
 
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
+    def __init__(self, data: memoryview, checkpoint: bool = False) -> None:
+        self._data, self._checkpoint = data, checkpoint
         try:
             with zipfile.ZipFile(_Reader(data)) as archive:
-                self._entries = {entry.filename: entry for entry in archive.infolist()}
+                entries = archive.infolist()
         except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
             raise Malformed(f"the zip archive is truncated or damaged ({shown(error)})") from error
+        self._entries = {entry.filename: entry for entry in entries}
+        if len(self._entries) < len(entries):
+            raise Malformed("two members of the zip archive have the same name")
+        end = 0
+        for entry in sorted(entries, key=lambda entry: entry.header_offset):
+            if 0 <= entry.header_offset < end:
+                name = shown(entry.filename)
+                raise Malformed(f"member {name} of the zip archive overlaps another")
+            end = entry.header_offset + _LOCAL_HEADER.size + entry.compress_size
+        claimed = sum(entry.file_size for entry in entries)
+        if checkpoint and claimed > MOST_TIMES * len(data) + _NOT_COUNTED:
+            raise Malformed(
+                f"its members claim to be {claimed:,} bytes, more than {MOST_TIMES} times the"
+                f" {len(data):,} of the file"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -53,7 +78,8 @@ class Members:
         entry = self._entries.get(name)
         if entry is None:
             raise Malformed(f"the zip archive has no member {shown(name)}")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+        deflated = self._checkpoint and entry.compress_type == zipfile.ZIP_DEFLATED
+        if not (deflated or entry.compress_type == zipfile.ZIP_STORED) or entry.flag_bits & 1:
             raise Malformed(
                 f"member {shown(name)} of the zip archive is compressed or encrypted, which weight"
                 " files are not"
@@ -64,16 +90,34 @@ class Members:
             raise Malformed(f"member {shown(name)} of the zip archive is not where it should be")
         _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         start = offset + _LOCAL_HEADER.size + name_length + extra_length
-        content = self._data[start : start + entry.file_size]
-        if len(content) < entry.file_size:
+        length = entry.compress_size if deflated else entry.file_size
+        content = self._data[start : start + length]
+        own_name = self._data[start - name_length - extra_length : start - extra_length]
+        encoding = "utf-8" if entry.flag_bits & 0x800 else "cp437"
+        if bytes(own_name) != entry.orig_filename.encode(encoding, "replace"):
+            raise Malformed(f"member {shown(name)} of the zip archive is under another name there")
+        if len(content) < length:
             raise Malformed(
-                f"member {shown(name)} of the zip archive claims {entry.file_size:,} bytes,"
+                f"member {shown(name)} of the zip archive claims {length:,} bytes,"
                 f" but {len(content):,} are left"
             )
-        # PyTorch has an option to compute no checksums and writes 0 then.
-        if entry.CRC and zlib.crc32(content) != entry.CRC:
+        if deflated:
+            content = _inflated(content, entry.file_size, name)
+        if (entry.CRC or self._checkpoint) and zlib.crc32(content) != entry.CRC:
             raise Malformed(f"member {shown(name)} of the zip archive is damaged: wrong checksum")
         return content
+
+
+def _inflated(content: memoryview, length: int, name: str) -> memoryview:
+    """Unpack a member, which gives as many bytes as its entry says or is refused."""
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        found = unpacking.decompress(content, length + 1)
+    except zlib.error as error:
+        raise Malformed(f"member {shown(name)} of the zip archive is damaged ({error})") from error
+    if len(found) != length or not unpacking.eof or unpacking.unused_data:
+        raise Malformed(f"member {shown(name)} of the zip archive is not as long as it says")
+    return memoryview(found)
 
 
 class _Reader(io.RawIOBase):

@@ -19,12 +19,27 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from minideconv.errors import DataError, DeviceError, UsageError
 from minideconv.files.outputs import refuse_same_folder
+from minideconv.files.reading import read_json
+from minideconv.files.schema import Mismatch, mapping_of, number, optional, table, text, whole
 from minideconv.settings.setting import option_name, refusal
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.lock import run_lock
 
 __all__ = ["Plan", "Planned", "SetFolder"]
+
+_NUMBER = optional(number(finite=False))
+_OUTCOME = table(
+    {"value": _NUMBER, "diverged": text},
+    {
+        "metric": text,
+        "parameters": whole(),
+        "updates": whole(),
+        "seconds": number(0),
+        "loss": _NUMBER,
+        "metrics": mapping_of(_NUMBER),
+    },
+)
 
 
 class Planned(Protocol):
@@ -149,7 +164,7 @@ class SetFolder(Generic[Plan]):
             If the folder holds no set, or one of another version of this program.
         """
         try:
-            return self._read(json.loads(self.set.read_text(encoding="utf-8")))
+            return self._read(read_json(self.set))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             wrong = f"{self.path} is no folder of a set of {self._what}"
             raise refusal(lambda name: f"{name('resume')} {wrong}") from None
@@ -201,13 +216,16 @@ class SetFolder(Generic[Plan]):
         """Return what came of a run; None if it is not done."""
         path = self._outcome(name, seed)
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found: dict[str, Any] = read_json(path)
+            _OUTCOME(found, "it")
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise UsageError(f"{path} is damaged ({error}); remove it to evaluate again") from error
-        if not isinstance(found, dict) or not {"value", "diverged"} <= found.keys():
-            raise UsageError(f"{path} is no outcome of a run; remove it to evaluate again")
+        except OSError as error:
+            wrong = f"is damaged ({error.strerror})"
+            raise UsageError(f"{path} {wrong}; remove it to evaluate again") from error
+        except Mismatch as error:
+            wrong = f"is no outcome of a run ({error})"
+            raise UsageError(f"{path} {wrong}; remove it to evaluate again") from error
         return found
 
     def write_outcome(self, name: str, seed: int, outcome: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from minideconv import models, tasks
 from minideconv.errors import DivergenceError
+from minideconv.files.reading import read_json
 from minideconv.run_sets.folder import Plan, SetFolder
 from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
@@ -127,7 +128,7 @@ def outcome_of(config: TrainConfig, run: RunFolder) -> dict[str, Any]:
         "seconds": header["progress"]["elapsed"],
     }
     if not diverged:
-        result = json.loads(run.evaluation.read_text(encoding="utf-8"))["val"]
+        result = read_json(run.evaluation)["val"]
         found["value"] = result[metric.key]
         found["loss"] = result["loss"]
         found["metrics"] = {k: v for k, v in result.items() if isinstance(v, float)}

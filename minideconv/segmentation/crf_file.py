@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.errors import UsageError, some
+from minideconv.files.reading import read_json
 from minideconv.segmentation.crf import DenseCRF
 
 __all__ = ["crf_to_json", "read_crf"]
@@ -32,17 +33,9 @@ def read_crf(path: str | Path) -> DenseCRF:
         If the file cannot be read, or holds something else.
     """
     try:
-        with open(path, "rb") as file:
-            text = file.read(_MOST + 1)
-        if len(text) > _MOST:
-            raise UsageError(f"{path} is larger than a file of a CRF's parameters can be")
-        content = json.loads(text)
+        content = read_json(path, _MOST)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{path} is not valid JSON: {error}") from error
     values = content.get("crf") if isinstance(content, dict) else None
     if not isinstance(values, dict):
         raise UsageError(f'{path} holds no parameters of a CRF: no {{"crf": {{...}}}}')
@@ -53,7 +46,7 @@ def read_crf(path: str | Path) -> DenseCRF:
         )
     try:
         return DenseCRF(**values)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{path}: {error}") from error
 
 

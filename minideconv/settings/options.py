@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.errors import UsageError
+from minideconv.files.reading import read_text
 from minideconv.settings.setting import Setting, option_name
 
 __all__ = ["add_options", "file_error", "given_options", "read_toml", "to_toml"]
+
+_MOST_TOML = 1 << 20  # bytes
+_MOST_DOTS = 2000
 
 
 def add_options(parser: argparse.ArgumentParser, settings: Mapping[str, Setting]) -> None:
@@ -78,11 +82,17 @@ def read_toml(path: str | Path) -> dict[str, Any]:
                 found[name] = value
 
     try:
-        with open(path, "rb") as file:
-            collect(tomllib.load(file))
+        text = read_text(path, _MOST_TOML)
+        # The parser takes time with the square of the parts of a dotted name.
+        if text.count(".") > _MOST_DOTS:
+            raise ValueError(f"it has more than {_MOST_DOTS} dots")
+        collect(tomllib.loads(text))
     except OSError as error:
         raise file_error(path, f": {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UsageError:
+        raise
+    # Beside the parser's own error: a number of thousands of digits, tables too deep for it.
+    except (ValueError, RecursionError) as error:
         raise file_error(path, f" is not valid TOML: {error}") from error
     return found
 
@@ -98,7 +108,28 @@ def to_toml(settings: Mapping[str, Setting], values: Mapping[str, Any]) -> str:
     for name, setting in settings.items():
         if values[name] is None:  # TOML has no null: the default, as a comment
             line = f"# {name} is not set"
-        else:  # JSON's strings (all escapes ASCII), numbers and booleans are valid TOML too
+        elif isinstance(values[name], str):
+            line = f"{name} = {_toml_text(values[name])}"
+        else:  # JSON's numbers and booleans are valid TOML too
             line = f"{name} = {json.dumps(values[name])}"
         groups.setdefault(setting.group, []).append(line)
-    return "\n".join(f'["{group}"]\n' + "\n".join(lines) + "\n" for group, lines in groups.items())
+    tables = (f"[{_toml_text(group)}]\n" + "\n".join(lines) for group, lines in groups.items())
+    return "\n".join(f"{table}\n" for table in tables)
+
+
+def _toml_text(text: str) -> str:
+    """Return a text as TOML's basic string, in ASCII, so that any terminal can show it.
+
+    Unlike JSON, TOML has one escape for a character, not two halves of a pair; half of a pair alone
+    is no text, and no setting is one.
+    """
+    return '"' + "".join(map(_toml_character, text)) + '"'
+
+
+def _toml_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isascii() and character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -91,11 +91,22 @@ class Setting:
             return f"{value!r}; it must be {_IN_WORDS[self.kind]}"
         if self.kind is float and not abs(value) < float("inf"):
             return f"{value}; it must be finite"
+        if isinstance(value, str) and not _is_unicode(value):
+            return f"{value!a}; it must be text in UTF-8, which a file of settings can hold"
         if self.choices and value not in self.choices:
             return f"{value!r}; it must be one of {', '.join(self.choices)}"
         if self.legal is not None and not self.legal(value):
             return f"{value}; it must be {self.legal_text}"
         return ""
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written down: bytes of a path that are none come as half a pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def setting(default: Any, help_: str, **extra: Any) -> Any:

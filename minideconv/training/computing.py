@@ -47,11 +47,12 @@ def computing(
     TrainingError
         If the block needs more of a GPU's memory than there is.
     """
-    if device.type == "cpu" and precision_name not in (None, "fp32"):
+    wanted = precision_name or get_precision()
+    if device.type == "cpu" and wanted != "fp32":
         raise refusal(
             lambda name: (
-                f"{name('precision')} {precision_name} is for a GPU, but the run computes on the "
-                "CPU, which has fp32 only"
+                f"{name('precision') if precision_name else 'MINIDECONV_PRECISION'} {wanted} is for"
+                " a GPU, but the run computes on the CPU, which has fp32 only"
             )
         )
     before = parallel.get_num_threads()

@@ -161,14 +161,17 @@ class Stage:
             try:
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.schedule.load_state_dict(state["schedule"])
-            except ValueError as error:
+                if self.scaler is not None and state.get("scaler"):
+                    self.scaler.load_state_dict(state["scaler"])
+                # The older name is of before there were several tasks.
+                counts: Any = state.get("metrics", state.get("confusion"))
+                if (there := counts.shape) != (here := self.metrics.counts.shape):
+                    raise ValueError(f"its metrics have shape {there}, and here {here}")
+                self.metrics.counts[...] = counts
+            except (TypeError, ValueError) as error:
                 raise CheckpointError(
                     f"the checkpoint does not fit the settings of this run: {error}"
                 ) from error
             self.loader.load_state_dict(state["loader"])
             self.loss.load_state_dict(state["loss"])
-            if self.scaler is not None and state.get("scaler"):
-                self.scaler.load_state_dict(state["scaler"])
             self.lr = state["lr"]
-            # The older name is of before there were several tasks.
-            self.metrics.counts[...] = state.get("metrics", state.get("confusion"))

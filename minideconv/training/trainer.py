@@ -48,6 +48,7 @@ from minideconv.training.run.checkpoint import (
     check_model_state,
     check_run_state,
     load_checkpoint,
+    not_much_larger,
     save_checkpoint,
 )
 from minideconv.training.run.folder import RunFolder
@@ -137,7 +138,8 @@ class Trainer:
         self.train_data, self.val_data = train_data, val_data
         self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)
-        self.model = build.model(config, self.task.outputs)
+        with contextlib.nullcontext() if checkpoint is None else not_much_larger(checkpoint):
+            self.model = build.model(config, self.task.outputs)
         self.pretrained: Pretrained | None = None
         self._about_weights: dict[str, Any] = {}
         if checkpoint is not None:  # a weight file is not needed again

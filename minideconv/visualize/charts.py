@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from minideconv.visualize.html import Html
+
 __all__ = ["Line", "line_chart", "nice_ticks"]
 
 _WIDTH, _HEIGHT = 380, 230
@@ -50,7 +52,7 @@ def line_chart(
     marks: Sequence[tuple[float, str]] = (),
     top: float | None = None,
     x_axis: str = "step",
-) -> str:
+) -> Html:
     """Return a chart as an ``<svg>`` element.
 
     Parameters
@@ -68,7 +70,7 @@ def line_chart(
     """
     drawn = [line for line in lines if line.points]
     if not drawn:
-        return f'<p class="empty">no points yet for {escape(title)}</p>'
+        return Html(f'<p class="empty">no points yet for {escape(title)}</p>')
     finite = [y for line in drawn for _, y in line.points if math.isfinite(y)]
     y_ticks = nice_ticks(max([*finite, top or 0.0, 1e-12]))
     # The x axis ends at the data, not at the next round number.
@@ -101,7 +103,7 @@ def line_chart(
         row = row + 1 if x < taken else 0  # a line lower where it would meet the word before
         taken = x + 8 + 6 * len(word)
         parts.append(_text(x + 4, _TOP + 9 + 12 * row, "start", word, "word"))
-    return "".join(parts) + "</svg>"
+    return Html("".join(parts) + "</svg>")
 
 
 def _text(x: float, y: float, anchor: str, words: str, kind: str = "tick") -> str:

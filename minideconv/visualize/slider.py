@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from minideconv.visualize.activation_maps import Panel
 from minideconv.visualize.boards import Image, png_bytes
-from minideconv.visualize.html import embedded, read_templates
+from minideconv.visualize.html import Html, embedded, joined, read_templates
 
 __all__ = ["slider_page"]
 
@@ -22,7 +21,7 @@ _TEXT = (
 
 def slider_page(
     name: str, photograph: Image, panels: Sequence[Panel], prediction: Image | None
-) -> str:
+) -> Html:
     """Return the page as HTML text; it refers to nothing outside itself.
 
     Parameters
@@ -39,9 +38,9 @@ def slider_page(
     templates = read_templates(_TEMPLATES)
     plain = embedded(png_bytes(photograph), "the photograph")
 
-    def figure(left: str, picture: Image, caption: str) -> str:
+    def figure(left: Html, picture: Image, caption: str) -> Html:
         right = embedded(png_bytes(picture), caption)
-        return templates["figure"].substitute(left=left, right=right, caption=escape(caption))
+        return templates["figure"].fill({"left": left, "right": right, "caption": caption})
 
     figures = []
     for panel in panels:
@@ -51,6 +50,5 @@ def slider_page(
         figures.append(figure(left, panel.map, panel.caption))
     if prediction is not None:
         figures.append(figure(plain, prediction, "prediction"))
-    return templates["page"].substitute(
-        title=escape(name), text=_TEXT, last=len(figures) - 1, figures="\n".join(figures)
-    )
+    shown = {"last": len(figures) - 1, "figures": joined(figures, "\n")}
+    return templates["page"].fill({"title": name, "text": _TEXT, **shown})

@@ -386,8 +386,11 @@ def test_a_dictionary_with_nan_is_refused(learnt, tmp_path, capsys):
         (np.zeros((4, 1, 3, 2), np.float32), "have shape (4, 1, 3, 2)"),
         (np.zeros((4, 1, 3), np.float32), "have shape (4, 1, 3)"),
         (np.zeros((4, 1, 3, 3)), "are float64, and its settings say float32"),
-        (np.full((4, 1, 3, 3), "a"), "are <U1, and its settings say float32"),
-        (np.zeros((4, 1, 3, 3), np.complex64), "are complex64"),
+        (np.full((4, 1, 3, 3), "a"), "is no plain numbers: its header is {'descr': '<U1'"),
+        (
+            np.zeros((4, 1, 3, 3), np.complex64),
+            "is no plain numbers: its header is {'descr': '<c8'",
+        ),
         (np.full((4, 1, 3, 3), 1e20, np.float32), "have a norm above 1"),
         (np.full((4, 1, 3, 3), 0.4, np.float32), "have a norm above 1"),
     ],
@@ -402,7 +405,7 @@ def test_filters_that_no_dictionary_has(learnt, tmp_path, capsys, filters, wrong
         capsys, "code", learnt / "pictures", "--dictionary", tmp_path / "bad.npz", "-o", out
     )
     assert (code, err.count("\n")) == (1, 1)
-    assert f"its filters {wrong}" in err
+    assert (wrong if "plain" in wrong else f"its filters {wrong}") in err
     assert not out.exists()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minideconv.errors import CheckpointError, UsageError
-from minideconv.training.run import checkpoint as module
+from minideconv.training.run import checkpoint_writing as module
 from minideconv.training.run.checkpoint import (
     Checkpoint,
     check_model_state,

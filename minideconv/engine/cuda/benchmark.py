@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from minideconv.backend import Array, cupy
+from minideconv.backend.environment import as_switch, read_text
 from minideconv.engine.cuda.graph import Recorder
 from minideconv.engine.cuda.memory import bytes_asked
 from minideconv.engine.cuda.module import KERNELS
@@ -64,10 +65,9 @@ def set_benchmark(wanted: bool, file: str | Path | None = None) -> None:
 def get_benchmark() -> bool:
     """Return whether algorithms are chosen by measurement."""
     if _is_on is None:
-        value = os.environ.get("MINIDECONV_GPU_BENCHMARK", "")
-        is_file = value.lower() not in ("", "0", "false", "no", "1", "true", "yes")
-        wanted = is_file or value.lower() in ("1", "true", "yes")
-        set_benchmark(wanted, value if is_file else None)
+        value = read_text("MINIDECONV_GPU_BENCHMARK")
+        switch = as_switch(value) if value else False
+        set_benchmark(switch is not False, value if switch is None else None)
     return bool(_is_on)
 
 

@@ -66,10 +66,13 @@ def load_hierarchy(
         layers = []
         for at in range(len(found.model_state) // 2):
             names = [f"layer{at + 1}.{what}" for what in ("filters", "connections")]
-            arrays = [found.model_state[name] for name in names]
-            if not np.isfinite(arrays[0]).all():
-                raise CheckpointError(f"{path}: {names[0]} holds numbers that are not finite")
+            arrays = [found.model_state.pop(name) for name in names]
+            for name, array in zip(names, arrays, strict=True):
+                if array.dtype.kind != "f" or not np.isfinite(array).all():
+                    raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
             layers.append(make_layer(settings, at, *(to_device(a, device) for a in arrays)))
+        if found.model_state:
+            raise ValueError(f"it has {min(found.model_state)}, which is of no layer")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(f"{path} does not say how it was learnt ({error})") from error
     return layers, settings, found.header

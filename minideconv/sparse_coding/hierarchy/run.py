@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minideconv.backend import Device, get_xp, to_cpu, to_device
-from minideconv.errors import CheckpointError, DataError, TrainingError
+from minideconv.errors import CheckpointError, DataError, MinideconvError, TrainingError
 from minideconv.files.atomic import replace_file
 from minideconv.sparse_coding.hierarchy.connections import connect
 from minideconv.sparse_coding.hierarchy.contrast import prepared
@@ -210,7 +210,9 @@ class Run:
                 )
             run.step = int(header["step"])
             run.objectives = [float(value) for value in header["objectives"]]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, MinideconvError):
+                raise
             raise CheckpointError(f"{folder / NAME} does not fit its settings ({error})") from error
         run.layers = layers
         run.inputs = find_maps(layers[:-1], run.inputs, settings.schedule)

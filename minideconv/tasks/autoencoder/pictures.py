@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minideconv.files.schema import number, optional, table, whole
 from minideconv.segmentation.predictor import Image
 from minideconv.tasks.autoencoder.reconstructor import Reconstructed, Reconstructor
 from minideconv.tasks.results import ReportSections, RunRecord, format_number
 from minideconv.visualize.boards import board, fit, png_bytes
-from minideconv.visualize.html import image
+from minideconv.visualize.html import Html, HtmlTemplate, epoch_boards, image, joined
 
 __all__ = ["board_row", "difference", "draw_board", "sections"]
 
@@ -44,42 +46,57 @@ def draw_board(predictor: Reconstructor, data: Any, chosen: Sequence[int]) -> by
 def sections(record: RunRecord) -> ReportSections:
     """Return the metrics, and pictures of reconstructions."""
     sets = {name: record.evaluation[name] for name in _SETS if name in record.evaluation}
+    kind = table({name: optional(number()) for name in ("psnr", "mse")})
+    table({}, {"epoch": whole(), "train": kind, "val": kind})(record.evaluation, "evaluation.json")
+    if sets:
+        table({"epoch": whole()})(record.evaluation, "evaluation.json")
     validated = [line for line in record.epochs if "val" in line]
     if sets:
         note = f"The network as it was after the last epoch ({record.evaluation['epoch']})."
     elif validated:
+        kind(validated[-1]["val"], "metrics.jsonl: val")
         sets = {"val": validated[-1]["val"]}
         note = f"After epoch {validated[-1]['epoch']}."
     else:
-        return ReportSections('<p class="empty">No validation yet.</p>')
+        return ReportSections(Html('<p class="empty">No validation yet.</p>'))
     note += (
         " Errors at the network's size, over all values of all images together; the black around"
         " an image that is not square does not count."
     )
-    rows = "".join(
-        f'<tr><td class="{name}">{_SETS[name]}</td><td>{format_number(found["psnr"])}</td>'
-        f"<td>{format_number(found['mse'])}</td></tr>"
+    rows = joined(
+        _ROW.fill({"kind": name, "name": _SETS[name], **_numbers(found)})
         for name, found in sets.items()
     )
-    summary = (
-        '<table class="errors"><tr><th></th><th>PSNR, dB</th><th>MSE, grey levels²</th></tr>'
-        f'{rows}</table><p class="note">{note}</p>'
-    )
+    summary = _SUMMARY.fill({"rows": rows, "note": note})
     pictures = [
         (title.capitalize(), path)
         for name, title in reversed(_SETS.items())
         if (path := record.pictures / f"{name}.png").exists()
     ]
-    if not pictures and (boards := sorted(record.pictures.glob("epoch_*.png"))):
+    if not pictures and (boards := epoch_boards(record.pictures)):
         epoch = int(boards[-1].stem.removeprefix("epoch_"))
         pictures = [(f"Validation images after epoch {epoch}", boards[-1])]
-    body = "".join(
-        f'<h2>{title}</h2><p class="note">{_COLUMNS}</p>{image(path, _COLUMNS, "pixels")}'
+
+    def shown(path: Path) -> Html:
+        return image(path, _COLUMNS, "pixels", within=record.pictures.parent)
+
+    body = joined(
+        _SECTION.fill({"title": title, "note": _COLUMNS, "picture": shown(path)})
         for title, path in pictures
     )
     return ReportSections(summary, body, _STYLE)
 
 
+def _numbers(found: dict[str, Any]) -> dict[str, str]:
+    return {name: format_number(found[name]) for name in ("psnr", "mse")}
+
+
+_ROW = HtmlTemplate('<tr><td class="$kind">$name</td><td>$psnr</td><td>$mse</td></tr>')
+_SUMMARY = HtmlTemplate(
+    '<table class="errors"><tr><th></th><th>PSNR, dB</th><th>MSE, grey levels²</th></tr>'
+    '$rows</table><p class="note">$note</p>'
+)
+_SECTION = HtmlTemplate('<h2>$title</h2><p class="note">$note</p>$picture')
 _STYLE = (
     ".errors { margin: 18px 0 6px; } .errors td, .errors th { padding: 3px 26px 3px 0; }"
     " img.pixels { image-rendering: pixelated; max-width: 100%; }"

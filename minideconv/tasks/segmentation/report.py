@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from minideconv.data.classes import Classes
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import VOID
+from minideconv.files.reading import read_json
+from minideconv.files.schema import Mismatch
 from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import ReportSections, RunRecord
 from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
-from minideconv.visualize.html import image, percent, read_templates
+from minideconv.tasks.segmentation.record import check_activations, check_record
+from minideconv.visualize.html import (
+    Html,
+    attributes,
+    epoch_boards,
+    image,
+    joined,
+    percent,
+    read_templates,
+)
 
 __all__ = ["legend", "sections", "style"]
 
@@ -26,7 +35,7 @@ def sections(record: RunRecord) -> ReportSections:
     """Return the metrics, and below the curves pictures, classes and confusions."""
     page = _Page(record)
     parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
-    body = "\n".join(section for section in parts if section)
+    body = joined([section for section in parts if section], "\n")
     return ReportSections(page.summary(), body, style())
 
 
@@ -35,28 +44,30 @@ def style() -> str:
     return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
-def legend(classes: Classes) -> str:
+def legend(classes: Classes) -> Html:
     """Return the colours of the classes, and of void."""
     colour, palette = read_templates(_HERE / "report.html")["colour"], classes.palette()
-    spans = ""
+    spans = []
     for index, name in [*enumerate(classes.names), (VOID, "void (not counted)")]:
         red, green, blue = palette[index]
-        spans += colour.substitute(red=red, green=green, blue=blue, name=escape(name))
-    return f'<div class="legend">{spans}</div>'
+        spans.append(colour.fill({"red": red, "green": green, "blue": blue, "name": name}))
+    return joined([Html('<div class="legend">'), *spans, Html("</div>")])
 
 
 class _Page:
     def __init__(self, record: RunRecord) -> None:
+        check_record(record)
         self.pictures, self.evaluation = record.pictures, record.evaluation
+        self._folder = record.pictures.parent
         self.validated = [line for line in record.epochs if "val" in line]
         self.sets = [subset for subset in _SETS if subset in self.evaluation]
         self.names: list[str] = self.evaluation.get("classes", [])
         self._templates = read_templates(_HERE / "report.html")
 
-    def fill(self, template: str, **texts: Any) -> str:
-        return self._templates[template].substitute(texts)
+    def fill(self, template: str, **texts: Any) -> Html:
+        return self._templates[template].fill(texts)
 
-    def summary(self) -> str:
+    def summary(self) -> Html:
         """Make the tiles: the four metrics, training and validation images side by side."""
         sets = {subset: self.evaluation[subset] for subset in self.sets}
         if sets:
@@ -72,7 +83,7 @@ class _Page:
             sets = {"val": self.validated[-1]["val"]}
             note = f"After epoch {self.validated[-1]['epoch']}, on the validation images."
         else:
-            return '<p class="empty">No validation yet.</p>'
+            return Html('<p class="empty">No validation yet.</p>')
         poor = [_SETS[subset] for subset in sets if sets[subset].get("classes_in_truth", 2) < 2]
         if poor:
             note += (
@@ -86,45 +97,48 @@ class _Page:
                 f"after epoch {best['epoch']}; that network is checkpoints/best.npz, and since it "
                 "was chosen by these very images, its metrics on them are too good."
             )
-        tiles = ""
+        tiles = []
         for key, title in METRICS.items():
             pair = [
                 self.fill("figure", subset=name, value=percent(found[key]), set=_SETS[name])
                 for name, found in sets.items()
             ]
-            tiles += self.fill("tile", name=title, pair="".join(pair))
-        return self.fill("summary", tiles=tiles, note=note)
+            tiles.append(self.fill("tile", name=title, pair=joined(pair)))
+        return self.fill("summary", tiles=joined(tiles), note=note)
 
-    def samples(self) -> str:
+    def samples(self) -> Html:
         """Image, truth, prediction and overlay of some images, validation first."""
         html = []
         for subset in ("val", "train"):
             samples = self.evaluation.get("samples", {}).get(subset, [])
             if samples:
-                rows = "".join(map(self._sample, samples))
+                rows = joined(map(self._sample, samples))
                 html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
-            return "\n".join([html[0], legend(Classes.from_dict(self.evaluation)), *html[1:]])
-        boards = sorted(self.pictures.glob("epoch_*.png"))
+            return joined([html[0], legend(Classes.from_dict(self.evaluation)), *html[1:]], "\n")
+        boards = epoch_boards(self.pictures)
         if not boards:
-            return ""
+            return Html()
         note = "image, truth, prediction, prediction on the image"
         epoch = int(boards[-1].stem.removeprefix("epoch_"))
-        return self.fill("board", epoch=epoch, note=note, picture=image(boards[-1], note))
+        return self.fill("board", epoch=epoch, note=note, picture=self._image(boards[-1], note))
 
-    def _sample(self, sample: dict[str, Any]) -> str:
+    def _sample(self, sample: dict[str, Any]) -> Html:
         name, file = sample["name"], sample["file"]
         pictures = [
             self._figure(self.pictures / f"{file}_{kind}.png", f"{kind} of {name}")
             for kind in SAMPLE_PICTURES
         ]
         right = percent(sample["pixel_accuracy"])
-        return self.fill("sample", name=escape(name), right=right, pictures="".join(pictures))
+        return self.fill("sample", name=name, right=right, pictures=joined(pictures))
 
-    def _figure(self, path: Path, description: str) -> str:
-        return f"<figure>{image(path, description)}</figure>"
+    def _image(self, path: Path, description: str, kind: str = "") -> Html:
+        return image(path, description, kind, within=self._folder)
 
-    def learning(self, most: int = 8) -> str:
+    def _figure(self, path: Path, description: str) -> Html:
+        return joined([Html("<figure>"), self._image(path, description), Html("</figure>")])
+
+    def learning(self, most: int = 8) -> Html:
         """Lay out how the prediction of a few images changed while the network learned."""
 
         def path(number: int, what: str) -> Path:
@@ -135,7 +149,7 @@ class _Page:
         shown = [drawn[i] for i in spread(len(drawn), most)]
         rows = [number for number in range(3) if path(number, "truth").exists()]
         if not shown or not rows:
-            return ""
+            return Html()
         heads = ["truth", *(f"epoch {columns[name]}" for name in shown)]
         pictures = [
             self._figure(path(number, name), name) for number in rows for name in ("truth", *shown)
@@ -143,73 +157,75 @@ class _Page:
         return self.fill(
             "learning",
             columns=len(heads),
-            heads="".join(f'<div class="head">{text}</div>' for text in heads),
-            pictures="".join(pictures),
+            heads=joined(self.fill("head", text=text) for text in heads),
+            pictures=joined(pictures),
         )
 
-    def activations(self) -> str:
+    def activations(self) -> Html:
         """Make the strip of the paper's Figure 4."""
         index = self.pictures / "activations.json"
         if not index.exists():
-            return ""
-        layers = ""
-        for layer in json.loads(index.read_text(encoding="utf-8")):
-            picture = image(self.pictures / layer["file"], layer["name"], "pixels")
-            texts = {key: escape(layer[key]) for key in ("name", "size")}
-            layers += self.fill("activation", picture=picture, **texts)
-        return self.fill("activations", figures=layers)
+            return Html()
+        try:
+            found = read_json(index)
+        except OSError as error:
+            raise Mismatch(f"pictures/{index.name} cannot be read: {error.strerror}") from error
+        check_activations(found)
+        layers = []
+        for layer in found:
+            picture = self._image(self.pictures / layer["file"], layer["name"], "pixels")
+            texts = {key: layer[key] for key in ("name", "size")}
+            layers.append(self.fill("activation", picture=picture, **texts))
+        return self.fill("activations", figures=joined(layers))
 
-    def classes(self) -> str:
+    def classes(self) -> Html:
         if not self.sets:
-            return ""
-        heads = ""
+            return Html()
+        heads = []
         for subset in self.sets:
             known = [value for value in self.evaluation[subset]["class_iou"] if value is not None]
-            heads += f'<th colspan="2" class="{subset}">{_SETS[subset]}, {len(known)} classes</th>'
+            heads.append(self.fill("set", subset=subset, set=_SETS[subset], count=len(known)))
         found = [self.evaluation[subset] for subset in self.sets]
-        rows = ""
+        rows = []
         for index, name in enumerate(self.names):
             bars = self._bars([one["class_iou"][index] for one in found])
-            rows += f"<tr><td>{escape(name)}</td>{bars}</tr>"
+            rows.append(self.fill("class", kind="", name=name, bars=bars))
         bars = self._bars([one["mean_iou"] for one in found])
-        rows += f'<tr class="mean"><td>mean</td>{bars}</tr>'
-        return self.fill("classes", heads=heads, rows=rows)
+        rows.append(self.fill("class", kind=attributes({"class": "mean"}), name="mean", bars=bars))
+        return self.fill("classes", heads=joined(heads), rows=joined(rows))
 
-    def _bars(self, values: Sequence[float | None]) -> str:
+    def _bars(self, values: Sequence[float | None]) -> Html:
         """Show a share of each set as a number and a bar."""
-        bars = ""
+        bars = []
         for subset, value in zip(self.sets, values, strict=True):
             width = f"{100 * (value or 0.0):.1f}"
-            bars += self.fill("bar", subset=subset, value=percent(value), width=width)
-        return bars
+            bars.append(self.fill("bar", subset=subset, value=percent(value), width=width))
+        return joined(bars)
 
-    def confusions(self) -> str:
-        html = ""
+    def confusions(self) -> Html:
+        html = []
         if "val" in self.sets:
-            html += self.fill("confusion", table=self._matrix("val"))
+            html.append(self.fill("confusion", table=self._matrix("val")))
         if "train" in self.sets:
-            html += (
-                "<details><summary>The same for the training images</summary>"
-                f"{self._matrix('train')}</details>"
-            )
-        return html
+            html.append(self.fill("confusion_train", table=self._matrix("train")))
+        return joined(html)
 
-    def _matrix(self, subset: str) -> str:
+    def _matrix(self, subset: str) -> Html:
         counts: Sequence[Sequence[int]] = self.evaluation[subset]["confusion"]
-        rows = ""
+        rows = []
         for i, row in enumerate(counts):
-            cells = "".join(self._cell(i, j, row) for j in range(len(row)))
-            kind = "" if sum(row) else ' class="absent" title="no pixel of this class"'
-            rows += f"<tr{kind}><th>{escape(self.names[i])}</th>{cells}</tr>"
-        head = "".join(f"<th><span>{escape(name)}</span></th>" for name in self.names)
-        return self.fill("matrix", head=head, rows=rows)
+            cells = joined(self._cell(i, j, row) for j in range(len(row)))
+            absent = {} if sum(row) else {"class": "absent", "title": "no pixel of this class"}
+            rows.append(self.fill("row", kind=attributes(absent), name=self.names[i], cells=cells))
+        head = joined(self.fill("column", name=name) for name in self.names)
+        return self.fill("matrix", head=head, rows=joined(rows))
 
-    def _cell(self, i: int, j: int, row: Sequence[int]) -> str:
+    def _cell(self, i: int, j: int, row: Sequence[int]) -> Html:
         share = row[j] / sum(row) if sum(row) else 0.0
         return self.fill(
             "cell",
             kinds=" ".join(["self"] * (i == j) + ["strong"] * (share > 0.55)),
-            hint=escape(f"{self.names[i]} taken for {self.names[j]}: {row[j]:,} pixels"),
+            hint=f"{self.names[i]} taken for {self.names[j]}: {row[j]:,} pixels",
             share=f"{share:.3f}",
             text=f"{100 * share:.0f}" if share >= 0.005 else "",
         )

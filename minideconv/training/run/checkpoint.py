@@ -1,35 +1,42 @@
-"""Checkpoints: one ``.npz`` file with arrays and a JSON header, written whole or not at all.
+"""Reading checkpoints, and finding them; `checkpoint_writing` says what a file holds.
 
-There is no pickle in it: reading a checkpoint runs no code, and ``numpy.load`` opens it anywhere.
-A file holds
+A checkpoint may come from anywhere. What is taken out of a file has passed, in this order:
 
-* ``header``: UTF-8 JSON with the format's version, what the network is and how the run stands;
-* ``model/NAME``: the parameters and running statistics;
-* ``state/N``: the arrays inside the training state (momenta and the like), which the header's
-  ``state`` tree refers to by number.
-
-The bytes go to a temporary file in the same folder, are forced to the disk, and then take the name
-of the old file in one step. Whatever happens on the way (full disk, power cut, Ctrl-C), the name
-stands for a whole checkpoint: the old one or the new one.
+1. it is a regular file, and a zip archive of members that are not encrypted, under different
+   names, each in bytes of its own and with the right checksum;
+2. each member is an array of plain numbers, as long as its shape says; what is allocated is bounded
+   by the file's own length (times `zipped.MOST_TIMES` for one that a user has compressed);
+3. the header is JSON of the types, ranges and depth in `checkpoint_schema`;
+4. its state refers to arrays that are there, and nothing else is in the file.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minideconv._version import __version__
-from minideconv.backend import Array, to_cpu
+from minideconv.backend import Array
+from minideconv.engine.layout import weights_within
 from minideconv.errors import CheckpointError, UsageError
-from minideconv.files.atomic import replacing, write_problem
+from minideconv.files.reading import open_regular
+from minideconv.files.schema import Mismatch
+from minideconv.interop.finite import check_finite
+from minideconv.interop.malformed import Malformed
+from minideconv.interop.mapped import map_file
+from minideconv.interop.npz import read_npy
+from minideconv.interop.zipped import Members
+from minideconv.training.run import checkpoint_schema as schema
+from minideconv.training.run.checkpoint_writing import (
+    FORMAT,
+    FORMAT_VERSION,
+    Checkpoint,
+    save_checkpoint,
+)
+from minideconv.training.run.journal import RunProgress
 
 __all__ = [
     "FORMAT_VERSION",
@@ -39,81 +46,18 @@ __all__ = [
     "check_run_state",
     "find_checkpoint",
     "load_checkpoint",
+    "not_much_larger",
     "read_header",
     "read_run_header",
     "save_checkpoint",
 ]
 
-FORMAT_VERSION = 1
-_FORMAT = "minideconv checkpoint"
-
-
-@dataclass
-class Checkpoint:
-    """What a checkpoint file holds.
-
-    Attributes
-    ----------
-    model_state : dict of str to array
-        The network's ``state_dict()``.
-    header : dict
-        Plain JSON about the network and the run: ``model`` (name and arguments),
-        ``normalization``, ``config``, ``progress``, and the task's metadata (`Task.metadata`).
-    state : dict
-        Everything else a run needs to go on (optimiser, schedule, random generators, loader): a
-        tree of dicts, lists, scalars and arrays. Empty for a checkpoint that only predicts.
-    """
-
-    model_state: dict[str, Array]
-    header: dict[str, Any] = field(default_factory=dict)
-    state: dict[str, Any] = field(default_factory=dict)
-
-
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `path`, replacing an older file there only when all of it is on disk.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written (full disk, no permission); the older file is then unchanged.
-    """
-    path = Path(path)
-    arrays: dict[str, Any] = {}
-    header = {
-        **checkpoint.header,
-        "format": _FORMAT,
-        "format_version": FORMAT_VERSION,
-        "minideconv_version": __version__,
-        "state": _split(checkpoint.state, arrays),
-    }
-    text = json.dumps(header, allow_nan=True).encode()
-    arrays["header"] = np.frombuffer(text, np.uint8)
-    arrays |= {f"model/{name}": array for name, array in checkpoint.model_state.items()}
-    try:
-        with replacing(path, sync=True) as file:
-            lazy = {name: _LazyHostArray(array) for name, array in arrays.items()}
-            np.savez(file, allow_pickle=False, **lazy)
-    except OSError as error:
-        kept = "the previous one is unchanged" if path.exists() else "nothing was left behind"
-        raise CheckpointError(
-            f"checkpoint {path} could not be written: {write_problem(error)}; {kept}"
-        ) from error
-
-
-class _LazyHostArray:
-    """An array that comes to the host, and into C order, only while it is written."""
-
-    def __init__(self, array: Array) -> None:
-        self._array = array
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(to_cpu(self._array), dtype, order="C", copy=copy)
+_LARGER = 4 << 20  # numbers
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
     """Return a checkpoint's header without reading its arrays."""
-    with _open(Path(path)) as (header, _archive):
-        return header
+    return _Archive(Path(path)).header
 
 
 def read_run_header(path: str | Path) -> dict[str, Any]:
@@ -144,6 +88,7 @@ def check_run_header(header: Mapping[str, Any], path: str | Path) -> None:
             raise CheckpointError(
                 f"checkpoint {path} is not of a training run: its header has no {name!r}{what}"
             )
+    _refuse_unfit(path, schema.check_run, header)
 
 
 def check_run_state(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -160,6 +105,16 @@ def check_run_state(checkpoint: Checkpoint, path: str | Path) -> None:
             raise CheckpointError(
                 f"checkpoint {path} can be used, but not gone on from: no {name!r} is in its state"
             )
+    _refuse_unfit(path, schema.check_state, checkpoint.state)
+    _refuse_unfit(path, RunProgress.from_dict, checkpoint.header["progress"])
+    check_finite(checkpoint.model_state, f"checkpoint {path}")
+
+
+def _refuse_unfit(path: str | Path, check: Callable[[Any], object], value: Any) -> None:
+    try:
+        check(value)
+    except (Mismatch, TypeError) as error:  # TypeError: of progress that another version made
+        raise CheckpointError(f"checkpoint {path} cannot be used: in it, {error}") from error
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -171,81 +126,103 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         If the file is missing, truncated or damaged, is not a minideconv checkpoint, or was written
         in a newer format than this version reads.
     """
-    path = Path(path)
-    with _open(path) as (header, archive):
-        model = {
-            name.removeprefix("model/"): archive[name]
-            for name in archive.files
-            if name.startswith("model/")
-        }
-        state = _join(header.pop("state", {}), archive)
+    archive = _Archive(Path(path))
+    try:
+        return archive.checkpoint()
+    except MemoryError as error:
+        raise CheckpointError(f"checkpoint {path}: there is not enough memory for it") from error
+
+
+class _Archive:
+    """A checkpoint file whose header has been read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with open_regular(path) as file:
+                start = file.read(8)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"checkpoint {path} does not exist") from error
+        except IsADirectoryError as error:
+            raise CheckpointError(f"checkpoint {path} is a folder, not a file") from error
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        if not start:
+            raise self._unreadable("the file is empty")
+        if start[:6] == b"\x93NUMPY":
+            raise self._foreign("it has no header")
+        if start[:2] != b"PK":
+            raise self._unreadable("it is not an .npz file")
+        try:
+            self._members = Members(map_file(path), checkpoint=True)
+            if "header.npy" not in self._members:
+                raise self._foreign("it has no header")
+            text = read_npy(self._members["header.npy"], "header").tobytes()
+        except Malformed as error:
+            raise self._unreadable(f"the file is truncated or damaged: {error}") from error
+        self.header = self._parsed(text)
+
+    def _parsed(self, text: bytes) -> dict[str, Any]:
+        try:
+            header = json.loads(text, object_pairs_hook=schema.without_twins)
+        except (ValueError, RecursionError):
+            header = None
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise self._foreign("its header is of another kind")
+        try:
+            schema.check_version(header)
+            if (version := header["format_version"]) > FORMAT_VERSION:
+                raise CheckpointError(
+                    f"checkpoint {self.path} has format version {version}, written by minideconv "
+                    f"{header['minideconv_version']}; this minideconv ({__version__}) reads"
+                    f" versions up to {FORMAT_VERSION}: install a newer one"
+                )
+            schema.check_header(header)
+        except Mismatch as error:
+            raise self._unreadable(f"in its header, {error}") from error
+        return header
+
+    def checkpoint(self) -> Checkpoint:
+        """Return all of it."""
+        header = dict(self.header)
+        tree = header.pop("state", {"dict": []})
+        try:
+            left = {name.removesuffix(".npy") for name in self._members.names} - {"header"}
+            schema.check_tree(tree)
+            used = schema.references(tree)
+            model = {}
+            for name in [name.removesuffix(".npy") for name in self._members.names]:
+                if name.startswith("model/"):
+                    model[name.removeprefix("model/")] = self._array(name)
+            state = schema.joined(tree, {name: self._array(name) for name in used})
+            if foreign := sorted(left - used - {f"model/{name}" for name in model}):
+                raise Malformed(f"array {schema.shown(foreign[0])} belongs to nothing in it")
+        except (Malformed, Mismatch) as error:
+            raise self._unreadable(f"the file is truncated or damaged: {error}") from error
         return Checkpoint(model, header, state)
 
+    def _array(self, name: str) -> Array:
+        return read_npy(self._members[f"{name}.npy"], name)
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Open the archive and read its header; damage found in the block becomes one sentence."""
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive.files:
-                raise CheckpointError(
-                    f"checkpoint {path} is a NumPy file but not a minideconv checkpoint: "
-                    "it has no header"
-                )
-            header = _parse_header(path, archive["header"])
-            yield header, archive
-    except FileNotFoundError as error:
-        raise CheckpointError(f"checkpoint {path} does not exist") from error
-    except IsADirectoryError as error:
-        raise CheckpointError(f"checkpoint {path} is a folder, not a file") from error
-    except OSError as error:
-        reason = error.strerror or "the file is truncated or damaged"
-        raise CheckpointError(f"checkpoint {path} cannot be read: {reason}") from error
-    except CheckpointError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(_read_problem(path)) from error
+    def _unreadable(self, reason: str) -> CheckpointError:
+        return CheckpointError(f"checkpoint {self.path} cannot be read: {reason}")
 
-
-def _read_problem(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if not start:
-        return f"checkpoint {path} cannot be read: the file is empty"
-    if start[:2] == b"PK":
-        return f"checkpoint {path} cannot be read: the file is truncated or damaged"
-    return f"checkpoint {path} cannot be read: it is not an .npz file"
-
-
-def _parse_header(path: Path, data: Array) -> dict[str, Any]:
-    header: Any = None
-    with contextlib.suppress(UnicodeDecodeError, json.JSONDecodeError):
-        header = json.loads(data.tobytes().decode())
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"checkpoint {path} is a NumPy file but not a minideconv checkpoint: "
-            "its header is of another kind"
+    def _foreign(self, reason: str) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.path} is a NumPy file but not a minideconv checkpoint: {reason}"
         )
-    version = header["format_version"]
-    if version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"checkpoint {path} has format version {version}, written by minideconv "
-            f"{header.get('minideconv_version')}; this minideconv ({__version__}) reads versions "
-            f"up to {FORMAT_VERSION}: install a newer one"
-        )
-    return header
 
 
 def check_model_state(
     expected: Mapping[str, Array], found: Mapping[str, Array], where: str | Path
 ) -> None:
-    """Compare the arrays of a network with those of a checkpoint, by name and shape.
+    """Compare the arrays of a network with those of a checkpoint: names, shapes, kinds of numbers.
 
     Raises
     ------
     CheckpointError
-        Naming the first parameter, in the network's order, that is missing or has another shape.
+        Naming the first parameter, in the network's order, that is missing, has another shape,
+        or holds whole numbers where there are to be others.
     """
     another = f"checkpoint {where} is of another network: it"
     for name, array in expected.items():
@@ -256,11 +233,25 @@ def check_model_state(
             raise CheckpointError(
                 f"{another}s {name} has shape {there}, but here the shape is {shape}"
             )
+        if found[name].dtype.kind != array.dtype.kind:
+            raise CheckpointError(
+                f"checkpoint {where} is damaged, or of another program: its {name} is of type"
+                f" {found[name].dtype}, but here of {array.dtype}"
+            )
     for name, array in found.items():
         if name not in expected:
             raise CheckpointError(
                 f"{another} has {name} of shape {tuple(array.shape)}, which this network has not"
             )
+
+
+def not_much_larger(checkpoint: Checkpoint) -> AbstractContextManager[None]:
+    """Let no network be made in the block that is much larger than the one in a checkpoint.
+
+    What a header describes is built, and then compared by `check_model_state`, which names the
+    first difference. One that would not fit into memory must be refused before.
+    """
+    return weights_within(_LARGER + sum(a.size for a in checkpoint.model_state.values()))
 
 
 def find_checkpoint(path: str | Path, prefer: str = "best") -> Path:
@@ -294,34 +285,3 @@ def find_checkpoint(path: str | Path, prefer: str = "best") -> Path:
         f"{path}: the folder holds no checkpoint (neither checkpoints/best.npz nor "
         "checkpoints/last.npz)"
     )
-
-
-def _split(tree: Any, arrays: dict[str, Array]) -> Any:
-    """Return `tree` as plain JSON, its arrays moved into `arrays` and replaced by references.
-
-    Dictionaries become lists of pairs, because JSON would turn integer keys into strings.
-    """
-    if isinstance(tree, np.ndarray):
-        name = f"state/{len(arrays)}"
-        arrays[name] = tree
-        return {"array": name}
-    if isinstance(tree, Mapping):
-        return {"dict": [[key, _split(value, arrays)] for key, value in tree.items()]}
-    if isinstance(tree, list | tuple):
-        return [_split(value, arrays) for value in tree]
-    if isinstance(tree, np.generic):
-        return tree.item()
-    if tree is None or isinstance(tree, bool | int | float | str):
-        return tree
-    raise TypeError(f"save_checkpoint: cannot store a {type(tree).__name__} in a checkpoint")
-
-
-def _join(tree: Any, archive: Any) -> Any:
-    """Undo `_split`; tuples come back as lists."""
-    if isinstance(tree, list):
-        return [_join(value, archive) for value in tree]
-    if isinstance(tree, dict):
-        if "array" in tree:
-            return archive[tree["array"]]
-        return {key: _join(value, archive) for key, value in tree.get("dict", [])}
-    return tree

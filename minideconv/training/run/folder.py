@@ -24,12 +24,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minideconv.errors import TrainingError
+from minideconv.errors import DataError, TrainingError
 from minideconv.files.atomic import replace_file, write_problem
+from minideconv.files.reading import read_json, read_text
 from minideconv.settings.setting import refusal
 from minideconv.training.config import TrainConfig
 
 __all__ = ["RunFolder", "write_bytes", "write_text"]
+
+_MOST_METRICS = 64 << 20  # bytes
 
 
 class RunFolder:
@@ -58,8 +61,8 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether the folder holds the configuration of a run."""
         try:
-            config = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            config = read_json(self.config)
+        except OSError:
             return False
         return isinstance(config, dict) and {"data", "model", "epochs"} <= config.keys()
 
@@ -86,21 +89,35 @@ class RunFolder:
         self.metrics_lines += 1
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl; a last line cut off by a crash is left out."""
-        if not self.metrics.exists():
-            return []
-        lines = []
-        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+        """Return the lines of metrics.jsonl; a last line cut off by a crash is left out.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, or another line is damaged.
+        """
+        lines, texts = [], self._metrics_text().splitlines()
+        for number, text in enumerate(texts, 1):
             try:
                 lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
+            except (ValueError, RecursionError) as error:
+                if number < len(texts):
+                    raise DataError(f"{self.metrics}: line {number} is no JSON") from error
         return lines
+
+    def _metrics_text(self) -> str:
+        """Return metrics.jsonl; "" if there is none."""
+        try:
+            return read_text(self.metrics, _MOST_METRICS)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise DataError(f"{self.metrics} cannot be read: {error.strerror}") from error
 
     def keep_metrics(self, lines: int) -> None:
         """Cut metrics.jsonl back to its first `lines` lines: those the checkpoint has seen."""
         if self.metrics.exists():
-            kept = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]
+            kept = self._metrics_text().splitlines(keepends=True)[:lines]
             write_text(self.metrics, "".join(kept))
             self.metrics_lines = len(kept)
 

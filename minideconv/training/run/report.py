@@ -8,22 +8,23 @@ RUN``. The frame is report.html beside this file; the run's task fills in its se
 
 from __future__ import annotations
 
-import json
 import shlex
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from minideconv import tasks
 from minideconv._version import __version__
 from minideconv.errors import DataError
+from minideconv.files.reading import read_json
+from minideconv.files.schema import Mismatch
 from minideconv.models import MODELS
 from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds
+from minideconv.training.run.record_schema import check_lines
 from minideconv.visualize.charts import Line, line_chart
+from minideconv.visualize.html import Html, HtmlTemplate, attributes, joined
 
 __all__ = ["page_style", "report_html", "write_report"]
 
@@ -45,35 +46,52 @@ def write_report(run: RunFolder) -> Path:
     return run.report
 
 
-def report_html(run: RunFolder) -> str:
+def report_html(run: RunFolder) -> Html:
     """Return the page as text."""
     try:
-        config = json.loads(run.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = read_json(run.config)
+    except OSError as error:
         raise DataError(f"{run.path}: there is no run here, {run.config} cannot be read") from error
     if not run.is_run():
         raise DataError(f"{run.path}: there is no run here, {run.config} is of another program")
     with by_setting_names(str(run.config)):  # which are no options of this command
         settings, task = TrainConfig.from_dict(config), tasks.of_config(config)
-    metrics = run.read_metrics()
-    evaluation: dict[str, Any] = {}
-    if run.evaluation.exists():
-        evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
-    epochs = [line for line in metrics if line["kind"] == "epoch"]
-    sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
-    return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
-        _charts(metrics, epochs, task.main_metric),
-        title=escape(_title(settings.model, settings.data)),
-        run=escape(run.path.name),
-        style=page_style() + sections.style,
-        facts=" · ".join(_facts(settings, epochs)),
-        summary=sections.summary,
-        body=sections.body,
-        path=escape(shlex.quote(str(run.path))),
-        config=escape(shlex.quote(str(run.config_toml))),
-        settings=_settings(config),
-        version=escape(__version__),
+    metrics, evaluation = run.read_metrics(), _evaluation(run)
+    try:
+        check_lines(metrics, task.main_metric.key)
+        epochs = [line for line in metrics if line["kind"] == "epoch"]
+        sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
+    except Mismatch as error:
+        raise DataError(f"{run.path} is damaged, or of another program: {error}") from error
+    frame = HtmlTemplate((_HERE / "report.html").read_text(encoding="utf-8"))
+    return frame.fill(
+        {
+            **_charts(metrics, epochs, task.main_metric),
+            "title": _title(settings.model, settings.data),
+            "run": run.path.name,
+            "style": Html(page_style() + sections.style),
+            "facts": joined(_facts(settings, epochs), " · "),
+            "summary": Html(sections.summary),
+            "body": Html(sections.body),
+            "path": shlex.quote(str(run.path)),
+            "config": shlex.quote(str(run.config_toml)),
+            "settings": _settings(config),
+            "version": __version__,
+        }
     )
+
+
+def _evaluation(run: RunFolder) -> dict[str, Any]:
+    """Return the content of evaluation.json; empty if there is none."""
+    try:
+        found = read_json(run.evaluation)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise DataError(f"{run.evaluation} cannot be read: {error.strerror}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{run.evaluation} is no result of an evaluation")
+    return found
 
 
 def page_style() -> str:
@@ -87,7 +105,7 @@ def _title(model: str, data: str) -> str:
 
 
 def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
-    plan, network = config.plan, escape(config.network.summary())
+    plan, network = config.plan, config.network.summary()
     total = sum(count for _, count, _ in plan)
     stages = " + ".join(
         f"{count} epochs of {'whole images' if name == 'whole' else f'stage {name}'}"
@@ -99,7 +117,7 @@ def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
     if epochs:
         facts.append(f"{epochs[-1]['step']:,} steps in {format_seconds(epochs[-1]['elapsed'])}")
     if done < total or not epochs:
-        facts.append(f"<b>still running: {done} of {total} epochs</b>")
+        facts.append(Html(f"<b>still running: {done} of {total} epochs</b>"))
     return facts
 
 
@@ -145,19 +163,21 @@ def _charts(metrics: Lines, epochs: Lines, main_metric: tasks.MainMetric) -> dic
         top=main_metric.top,
     )
     rate = line_chart("learning rate", [Line("lr", points(steps, "lr"), "plain")], marks)
-    return {"loss": loss, "metric": escape(main_metric.title), "metrics": metric, "rate": rate}
+    return {"loss": loss, "metric": main_metric.title, "metrics": metric, "rate": rate}
 
 
-def _settings(config: dict[str, Any]) -> str:
-    groups: dict[str, list[str]] = {}
+def _settings(config: dict[str, Any]) -> Html:
+    groups: dict[str, list[Html]] = {}
     for name, setting in TrainConfig.settings(config["model"]).items():
         value = config.get(name, setting.default)
         shown = "–" if value is None else str(value).lower() if value in (True, False) else value
-        changed = ' class="changed"' if value != setting.default else ""
-        row = f"<tr{changed}><td>{name.replace('_', ' ')}</td><td>{escape(str(shown))}</td></tr>"
-        groups.setdefault(setting.group, []).append(row)
-    tables = [
-        f'<table><tr><th colspan="2">{escape(group)}</th></tr>{"".join(rows)}</table>'
-        for group, rows in groups.items()
-    ]
-    return "".join(tables)
+        kind = attributes({"class": "changed" if value != setting.default else ""})
+        row = {"kind": kind, "name": name.replace("_", " "), "value": shown}
+        groups.setdefault(setting.group, []).append(_ROW.fill(row))
+    return joined(
+        _TABLE.fill({"group": group, "rows": joined(rows)}) for group, rows in groups.items()
+    )
+
+
+_ROW = HtmlTemplate("<tr$kind><td>$name</td><td>$value</td></tr>")
+_TABLE = HtmlTemplate('<table><tr><th colspan="2">$group</th></tr>$rows</table>')

@@ -13,7 +13,12 @@ from minideconv.errors import CheckpointError, UsageError
 from minideconv.interop.finite import check_finite
 from minideconv.nn import Module
 from minideconv.tasks import Task, Trained
-from minideconv.training.run.checkpoint import check_model_state, find_checkpoint, load_checkpoint
+from minideconv.training.run.checkpoint import (
+    check_model_state,
+    find_checkpoint,
+    load_checkpoint,
+    not_much_larger,
+)
 
 __all__ = ["load_alone", "load_network", "load_trained"]
 
@@ -125,17 +130,31 @@ def load_network(
     kind = tasks.of_config(header.get("config", {}))
     try:
         description = header["model"]
-        network: Any = models.build(description["name"], description["arguments"])
+        with not_much_larger(checkpoint):
+            network: Any = models.build(description["name"], description["arguments"])
         task = kind.from_header(header)
-        int(header["input_size"])
-    except (KeyError, TypeError, ValueError) as error:
+        _check_together(network, task, header["input_size"])
+    except (KeyError, TypeError, ValueError, MemoryError) as error:
         raise CheckpointError(
             f"checkpoint {path}: its header does not describe a network this minideconv can "
             f"build ({error})"
         ) from error
-    check_model_state(network.state_dict(), checkpoint.model_state, path)
+    check_model_state(network.arrays(), checkpoint.model_state, path)
     if finite:
         check_finite(checkpoint.model_state, f"checkpoint {path}", unless)
     network.load_state_dict(checkpoint.model_state)
     network.to(device).eval()
     return task, network, header
+
+
+def _check_together(network: Any, task: Task, input_size: int) -> None:
+    """Raise ValueError for a network that cannot take the task's images, or gives something else.
+
+    What a network does not say about itself is taken to be right.
+    """
+    for name, needed in (("in_channels", 3), ("num_classes", task.outputs)):
+        if (value := getattr(network, name, needed)) != needed:
+            raise ValueError(f"{name} is {value}, and the task {task.name} needs {needed}")
+    least = max(getattr(network, "input_size", (1, 1)))
+    if input_size < least:
+        raise ValueError(f"input_size is {input_size}, and the network needs {least}")

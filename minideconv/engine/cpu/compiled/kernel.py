@@ -24,6 +24,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
 from minideconv.backend.parallel import hold_at_fork
+from minideconv.engine.cpu.compiled.cache import NOT_KEPT, make_cache
 from minideconv.engine.cpu.memory import empty
 
 __all__ = ["Kernel", "kernel"]
@@ -138,7 +139,8 @@ def kernel(function: Callable[..., Any] | None = None, *, writes: str = "") -> A
         made = Kernel(function, targetoptions={**options, "fastmath": {"contract"}})
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         made.writes = frozenset(names.index(name) for name in writes.split())
-        made.enable_caching()
+        if (cache := make_cache(function)) is not None:
+            made._cache = cache
         return made
 
     return compiled if function is None else compiled(function)
@@ -153,9 +155,13 @@ class _Announcement(event.Listener):
     def on_start(self, event: Any) -> None:
         if not self.made and event.data["dispatcher"].py_func.__module__.startswith(__package__):
             self.made = True
-            logging.getLogger("minideconv").warning(
-                "compiling kernels for this processor: some seconds, once; they are kept on disk"
-            )
+            text = "compiling kernels for this processor: some seconds, once; they are kept on disk"
+            if NOT_KEPT:
+                text = (
+                    "compiling kernels for this processor: some seconds in each process, for they"
+                    f" cannot be kept on disk ({NOT_KEPT[0]}); NUMBA_CACHE_DIR names another folder"
+                )
+            logging.getLogger("minideconv").warning(text)
 
     def on_end(self, event: Any) -> None:
         pass
