@@ -29,7 +29,7 @@ SMALL = [
     *("--train-images", "16", "--val-images", "3", "--recalibrate", "2", "--images", "2"),
     *("--device", "cpu" if DEVICE == "cpu" else "gpu"),
 ]
-TINY = [*SMALL, "--image-size", "24"]
+TINY = ["--image-size", "24", *SMALL]
 
 
 class Same(models.Autoencoder):
