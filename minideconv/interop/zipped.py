@@ -21,6 +21,7 @@ MOST_TIMES = 20
 """Times its own length that a compressed checkpoint may hold; numbers hardly compress."""
 _NOT_COUNTED = 1 << 20  # bytes: an array of zeros may be all there is
 
+_GAPS = (0, 12, 16, 20, 24)  # a program that could not seek writes lengths behind a member
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., lengths of name and extra field
 
 
@@ -46,7 +47,7 @@ class Members:
         self._data, self._checkpoint = data, checkpoint
         try:
             with zipfile.ZipFile(_Reader(data)) as archive:
-                entries = archive.infolist()
+                entries, directory = archive.infolist(), archive.start_dir
         except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
             raise Malformed(f"the zip archive is truncated or damaged ({shown(error)})") from error
         self._entries = {entry.filename: entry for entry in entries}
@@ -58,12 +59,43 @@ class Members:
                 name = shown(entry.filename)
                 raise Malformed(f"member {name} of the zip archive overlaps another")
             end = entry.header_offset + _LOCAL_HEADER.size + entry.compress_size
+        if not checkpoint:
+            return
+        self._check_coverage(entries, directory)
         claimed = sum(entry.file_size for entry in entries)
-        if checkpoint and claimed > MOST_TIMES * len(data) + _NOT_COUNTED:
+        if claimed > MOST_TIMES * len(data) + _NOT_COUNTED:
             raise Malformed(
                 f"its members claim to be {claimed:,} bytes, more than {MOST_TIMES} times the"
                 f" {len(data):,} of the file"
             )
+
+    def _check_coverage(self, entries: list[zipfile.ZipInfo], directory: int) -> None:
+        """Refuse bytes in front of the directory that belong to no member it names.
+
+        So that no member is missing unnoticed, as when damage in the directory hides its entry.
+        """
+        end = 0
+        for entry in sorted(entries, key=lambda entry: entry.header_offset):
+            gap = entry.header_offset - end
+            end = self._start(entry) + entry.compress_size
+            if gap not in _GAPS:
+                raise Malformed(f"{gap:,} bytes of the zip archive belong to no member")
+        if directory - end not in _GAPS:
+            raise Malformed(f"{directory - end:,} bytes of the zip archive belong to no member")
+
+    def _start(self, entry: zipfile.ZipInfo) -> int:
+        """Return where a member's bytes begin."""
+        offset, name = entry.header_offset, entry.filename
+        header = bytes(self._data[offset : offset + _LOCAL_HEADER.size]) if offset >= 0 else b""
+        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+            raise Malformed(f"member {shown(name)} of the zip archive is not where it should be")
+        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        start: int = offset + _LOCAL_HEADER.size + name_length + extra_length
+        own_name = self._data[start - name_length - extra_length : start - extra_length]
+        encoding = "utf-8" if entry.flag_bits & 0x800 else "cp437"
+        if bytes(own_name) != entry.orig_filename.encode(encoding, "replace"):
+            raise Malformed(f"member {shown(name)} of the zip archive is under another name there")
+        return start
 
     @property
     def names(self) -> list[str]:
@@ -84,18 +116,9 @@ class Members:
                 f"member {shown(name)} of the zip archive is compressed or encrypted, which weight"
                 " files are not"
             )
-        offset = entry.header_offset
-        header = bytes(self._data[offset : offset + _LOCAL_HEADER.size]) if offset >= 0 else b""
-        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-            raise Malformed(f"member {shown(name)} of the zip archive is not where it should be")
-        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        start = offset + _LOCAL_HEADER.size + name_length + extra_length
+        start = self._start(entry)
         length = entry.compress_size if deflated else entry.file_size
         content = self._data[start : start + length]
-        own_name = self._data[start - name_length - extra_length : start - extra_length]
-        encoding = "utf-8" if entry.flag_bits & 0x800 else "cp437"
-        if bytes(own_name) != entry.orig_filename.encode(encoding, "replace"):
-            raise Malformed(f"member {shown(name)} of the zip archive is under another name there")
         if len(content) < length:
             raise Malformed(
                 f"member {shown(name)} of the zip archive claims {length:,} bytes,"
