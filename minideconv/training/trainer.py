@@ -48,8 +48,8 @@ from minideconv.training.run.checkpoint import (
     check_model_state,
     check_run_state,
     load_checkpoint,
-    save_checkpoint,
 )
+from minideconv.training.run.commit import commit, settle
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.journal import Journal, RunProgress
 from minideconv.training.run.progress import Progress
@@ -115,6 +115,9 @@ class Trainer:
         device: Device | None = None,
         resume: str | Path | None = None,
     ) -> None:
+        alone = comm is None or comm.rank == 0
+        if resume is not None and run is not None and alone and Path(resume) == run.last:
+            settle(run)
         checkpoint = None if resume is None else load_checkpoint(resume)
         self.config = config
         self.run = run
@@ -185,6 +188,7 @@ class Trainer:
             if isinstance(self.steps, FeatureStep):
                 self.steps.folder = None if run is None else run.path
         self._resumed: dict[str, Any] | None = None
+        self._saved: tuple[int, int] | None = None
         if checkpoint is not None and resume is not None:
             self._go_on_from(checkpoint, resume)
 
@@ -271,11 +275,12 @@ class Trainer:
         line = self.journal.epoch_line(stage, self.memory.peaks())
         last_of_stage = stage_epoch + 1 == stage.planned.epochs
         if (stage_epoch + 1) % self.config.val_every == 0 or last_of_stage:
+            self.save(stage)  # a validation that fails, or is killed, loses no epoch
             line["val"] = self._validate(stage)
         self._finish_epoch(stage, line)
 
     def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
-        """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
+        """Write the epoch's line, and save it, also as best.npz if it is the best so far."""
         better = self.journal.finish_epoch(stage, line)
         self.save(stage, best=better)
         if "val" in line and self.after_validation is not None and self.writes:
@@ -356,10 +361,12 @@ class Trainer:
         try:
             self.recalibrate()
             metrics, loss = self.evaluate(self.val_data)
-        except Interrupted as request:
-            # Nothing of a validation cut short may stay: the resumed run does all of it again.
+        except BaseException as error:
+            # Nothing of a validation cut short may stay: who goes on does all of it again.
             set_buffers(self.model, buffers)
-            self._stop_now(stage, request.signal_number)
+            if isinstance(error, Interrupted):
+                self._stop_now(stage, error.signal_number)
+            raise
         values = metrics.compute()
         if self.config.lr_schedule == "plateau":
             found = values[self.task.main_metric.key]
@@ -388,7 +395,9 @@ class Trainer:
         return f"{self.strategy.command} --resume {shlex.quote(str(self.run.path))}"
 
     def save(self, stage: Stage, best: bool = False) -> None:
-        """Write last.npz (and best.npz), unless a weight is not finite.
+        """Write last.npz (and best.npz, see `commit`), unless a weight is not finite.
+
+        A state that is saved already is not saved again.
 
         Raises
         ------
@@ -398,7 +407,8 @@ class Trainer:
             If a file cannot be written; the older one stays.
         """
         self.steps.read(stage)
-        if self.run is None or not self.writes:
+        position = self.progress.epoch, self.progress.step
+        if self.run is None or not self.writes or self._saved == position:
             return
         model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
@@ -406,10 +416,8 @@ class Trainer:
                 raise self.journal.not_finite(f"a value of {name}", self.progress.step, stage.lr)
         self.progress.elapsed = self.journal.clock.elapsed()
         state = {"stage": stage.state_dict(), "random": random.get_state()}
-        checkpoint = Checkpoint(model_state, self.header(), state)
-        save_checkpoint(self.run.last, checkpoint)
-        if best:
-            save_checkpoint(self.run.best, checkpoint)
+        commit(self.run, Checkpoint(model_state, self.header(), state), best)
+        self._saved = position
 
     def header(self) -> dict[str, Any]:
         """Return what a checkpoint stores about the network and the run, as plain JSON."""

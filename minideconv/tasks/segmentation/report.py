@@ -47,9 +47,10 @@ def legend(names: Sequence[str]) -> str:
 class _Page:
     def __init__(self, record: RunRecord) -> None:
         self.pictures, self.evaluation = record.pictures, record.evaluation
+        self.best: dict[str, Any] | None = record.best.get("progress")
         self.validated = [line for line in record.epochs if "val" in line]
         self.sets = [subset for subset in _SETS if subset in self.evaluation]
-        self.names: list[str] = self.evaluation.get("classes", [])
+        self.names: list[str] = self.evaluation.get("classes", record.best.get("classes", []))
         self._templates = read_templates(_HERE / "report.html")
 
     def fill(self, template: str, **texts: Any) -> str:
@@ -78,12 +79,11 @@ class _Page:
                 f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
                 " metrics do not tell whether the network finds objects."
             )
-        if self.validated:
-            best = max(self.validated, key=lambda line: line["val"]["mean_iou"] or 0.0)
+        if self.best is not None:
             note += (
-                f" The best validation IoU of the run was {percent(best['val']['mean_iou'])} % "
-                f"after epoch {best['epoch']}; that network is checkpoints/best.npz, and since it "
-                "was chosen by these very images, its metrics on them are too good."
+                f" The best validation IoU of the run was {percent(self.best['best'])} % "
+                f"after epoch {self.best['epoch']}; that network is checkpoints/best.npz, and since"
+                " it was chosen by these very images, its metrics on them are too good."
             )
         tiles = ""
         for key, title in METRICS.items():
@@ -109,7 +109,8 @@ class _Page:
             return ""
         note = "image, truth, prediction, prediction on the image"
         epoch = int(boards[-1].stem.removeprefix("epoch_"))
-        return self.fill("board", epoch=epoch, note=note, picture=image(boards[-1], note))
+        board = self.fill("board", epoch=epoch, note=note, picture=image(boards[-1], note))
+        return f"{board}\n{legend(self.names)}" if self.names else board
 
     def _sample(self, sample: dict[str, Any]) -> str:
         name, file = sample["name"], sample["file"]

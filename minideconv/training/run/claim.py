@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minideconv.errors import UsageError
+from minideconv.files.atomic import remove_leftovers
 from minideconv.settings.setting import refusal
+from minideconv.training.run.commit import settle
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.lock import run_lock
 
@@ -75,6 +77,9 @@ def existing_run(checkpoint: Path) -> Iterator[RunFolder]:
                 )
             )
     with run_lock(run.path):
+        for part in (run.path, run.checkpoints, run.pictures):
+            remove_leftovers(part)  # of a process that was killed: with the lock, ours alone
+        settle(run)
         yield run
 
 

@@ -21,6 +21,7 @@ from minideconv.errors import DataError
 from minideconv.models import MODELS
 from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
+from minideconv.training.run.commit import best_header
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds
 from minideconv.visualize.charts import Line, line_chart
@@ -60,7 +61,9 @@ def report_html(run: RunFolder) -> str:
     if run.evaluation.exists():
         evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
     epochs = [line for line in metrics if line["kind"] == "epoch"]
-    sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
+    sections = task.report(
+        tasks.RunRecord(run.pictures, evaluation, epochs, best_header(run) or {})
+    )
     return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
         _charts(metrics, epochs, task.main_metric),
         title=escape(_title(settings.model, settings.data)),
