@@ -22,6 +22,7 @@ import numpy as np
 from minideconv import random, tasks
 from minideconv.backend import Device, as_device, to_cpu
 from minideconv.backend.precisions import get_precision
+from minideconv.data.fingerprint import fingerprint
 from minideconv.data.shard import shard_of, spread
 from minideconv.data.transforms import Normalize
 from minideconv.distributed import Communicator, Single, on_rank_zero
@@ -43,6 +44,7 @@ from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.pretrained import Pretrained, find_weights, load_pretrained
 from minideconv.training.recalibrate import recalibrate_batch_norm
+from minideconv.training.resuming import check_data, check_epochs
 from minideconv.training.run.checkpoint import (
     Checkpoint,
     check_model_state,
@@ -81,11 +83,17 @@ class Trainer:
         Where this process computes; by default the configuration's.
     resume : str or Path, optional
         A checkpoint of the run; `fit` goes on from there.
+    reschedule : bool
+        Accept that with another number of epochs the learning rate of the next step rises.
+    other_data : bool
+        Accept that the images are not those of the checkpoint.
 
     Attributes
     ----------
     pretrained : Pretrained or None
         What became of the weight file that the network began with, in the run's first session.
+    notes : list of str
+        What is to be said about a run that goes on: another learning rate, other data.
 
     Raises
     ------
@@ -114,6 +122,8 @@ class Trainer:
         comm: Communicator | None = None,
         device: Device | None = None,
         resume: str | Path | None = None,
+        reschedule: bool = False,
+        other_data: bool = False,
     ) -> None:
         alone = comm is None or comm.rank == 0
         if resume is not None and run is not None and alone and Path(resume) == run.last:
@@ -138,6 +148,7 @@ class Trainer:
         if val_data is None:
             val_data = kind.dataset(config, config.val_split, config.val_images)
         self.train_data, self.val_data = train_data, val_data
+        self._fingerprints = {"train": fingerprint(train_data), "val": fingerprint(val_data)}
         self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)
         self.model = build.model(config, self.task.outputs)
@@ -189,8 +200,10 @@ class Trainer:
                 self.steps.folder = None if run is None else run.path
         self._resumed: dict[str, Any] | None = None
         self._saved: tuple[int, int] | None = None
+        self.notes: list[str] = []
         if checkpoint is not None and resume is not None:
             self._go_on_from(checkpoint, resume)
+            self._check_same_run(checkpoint, reschedule, other_data)
 
     @property
     def writes(self) -> bool:
@@ -428,6 +441,7 @@ class Trainer:
             **self.task.metadata(),
             "config": self.config.to_dict(),
             "progress": asdict(self.progress),
+            "fingerprints": self._fingerprints,
             **({"pretrained": self._about_weights} if self._about_weights else {}),
         }
 
@@ -439,5 +453,36 @@ class Trainer:
         self.journal.progress = RunProgress.from_dict(checkpoint.header["progress"])
         self._resumed = checkpoint.state["stage"]
         random.set_state(checkpoint.state["random"])
-        if self.run is not None and self.writes:
-            self.run.keep_metrics(self.progress.metrics_lines)
+
+    def _check_same_run(self, checkpoint: Checkpoint, reschedule: bool, other_data: bool) -> None:
+        """Refuse other epochs or other data that would harm the run; then take its folder over."""
+        header, state, progress = checkpoint.header, checkpoint.state["stage"], self.progress
+        saved = TrainConfig.from_dict(header["config"])
+        notes = [
+            check_epochs(
+                saved,
+                self.config,
+                self.plan,
+                state["number"],
+                progress.epoch,
+                progress.epoch_step,
+                state["lr"],
+                self.task.main_metric.higher_is_better,
+                reschedule,
+            ),
+            check_data(
+                header.get("fingerprints"),
+                self._fingerprints,
+                progress.epoch >= self.plan.epochs,
+                other_data,
+            ),
+        ]
+        if self.run is None:
+            return
+        if progress.best_epoch and not self.run.best.exists():
+            # What cannot be used is not the best: the next validation's is, whatever it is.
+            notes.append(f"the best epoch, {progress.best_epoch}, is not there any more")
+            progress.best, progress.best_epoch = None, 0
+        if self.writes:
+            self.run.keep_metrics(progress.metrics_lines)
+        self.notes = [note for note in notes if note]

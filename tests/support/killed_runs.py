@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stopped_runs import run
+
 from minideconv.training.run.checkpoint import load_checkpoint, read_header
 from minideconv.training.run.claim import existing_run
 from minideconv.training.run.commit import best_header
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.report import report_html
-from stopped_runs import run
 
 KILLED = 77
 """Exit code of a child that ended itself without any cleaning up."""

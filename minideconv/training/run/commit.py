@@ -9,8 +9,8 @@ An epoch is saved three times at most:
    best.
 
 A process that dies between 2 and 3 leaves a best.npz that is one validation ahead of last.npz;
-`settle` carries out step 3 before the run goes on. It also mends the opposite, which runs of earlier
-versions left: a last.npz that is the best epoch, and a best.npz of an older one.
+`settle` carries out step 3 before the run goes on. It also mends the opposite, which runs of
+earlier versions left: a last.npz that is the best epoch, and a best.npz of an older one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from minideconv.errors import CheckpointError
 from minideconv.files.atomic import replace_by_copy, write_problem
 from minideconv.training.run.checkpoint import Checkpoint, read_header, save_checkpoint
 from minideconv.training.run.folder import RunFolder
-from minideconv.training.run.journal import RunProgress
+from minideconv.training.run.run_progress import RunProgress
 
 __all__ = ["best_header", "commit", "settle"]
 
@@ -46,7 +46,7 @@ def commit(run: RunFolder, checkpoint: Checkpoint, best: bool) -> None:
 def settle(run: RunFolder) -> None:
     """Finish a commit that was cut off; of other checkpoints nothing is changed."""
     last, best = _progress(run, "last"), _progress(run, "best")
-    if last is None and best is not None:
+    if best is not None and not run.last.exists():
         _copy(run, to_last=True)
     if last is None or _position(last) == _position(best):
         return
