@@ -80,7 +80,7 @@ def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return command_line.run_program("minideconv.train", _main, arguments)
+    return command_line.run_program("minideconv.train", _main, arguments, goes_on=True)
 
 
 def _main(arguments: Sequence[str]) -> int:

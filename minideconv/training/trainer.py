@@ -27,6 +27,7 @@ from minideconv.data.shard import shard_of, spread
 from minideconv.data.transforms import Normalize
 from minideconv.distributed import Communicator, Single, on_rank_zero
 from minideconv.engine.cuda.streams import computing_on
+from minideconv.errors import TrainingError
 from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import GradScaler
 from minideconv.settings.setting import refusal
@@ -200,6 +201,9 @@ class Trainer:
                 self.steps.folder = None if run is None else run.path
         self._resumed: dict[str, Any] | None = None
         self._saved: tuple[int, int] | None = None
+        self._stage: Stage | None = None
+        self._in_step = False
+        self._stopped_at: tuple[dict[str, Any], dict[str, Any]] | None = None
         self.notes: list[str] = []
         if checkpoint is not None and resume is not None:
             self._go_on_from(checkpoint, resume)
@@ -231,27 +235,47 @@ class Trainer:
     def fit(self) -> RunProgress:
         """Train to the end of the plan, from the start or from where `resume` put it.
 
+        After `Interrupted`, which a notebook's stop button raises, another call goes on where this
+        one stopped, and ends with the same bytes as one that was not stopped.
+
         Raises
         ------
         TrainingError
-            If the loss or a weight stops being finite.
+            If the loss or a weight stops being finite, or an earlier call ended inside of a step.
         Interrupted
-            If SIGINT or SIGTERM arrived; the state is saved (when there is a run folder).
+            If SIGINT, SIGTERM or SIGHUP arrived; the state is saved (when there is a run folder).
         """
+        if self._in_step:
+            raise TrainingError(self._cannot_go_on())
         self.journal.clock = Clock(self.progress.elapsed)
-        stage: Stage | None = None
+        if self._stopped_at is not None and self._stage is not None:
+            loader_state, random_state = self._stopped_at
+            self._stage.loader.load_state_dict(loader_state)
+            random.set_state(random_state)
+        self._stopped_at = None
         with self.stop, computing_on(self.device):
             try:
                 while self.progress.epoch < self.plan.epochs:
                     number, stage_epoch = self.plan.find(self.progress.epoch)
-                    if stage is None or stage.number != number:
-                        stage = self._enter(number)
-                    self._epoch(stage, stage_epoch)
+                    if self._stage is None or self._stage.number != number:
+                        self._stage = self._enter(number)
+                    self._epoch(self._stage, stage_epoch)
+            except Interrupted:
+                self.stop.signal_number = 0  # it is answered: another call is not stopped by it
+                raise
             finally:
+                self.progress.elapsed = self.journal.clock.elapsed()
                 self.plan.close()
                 self.memory.end()
                 self.steps.close(done=self.progress.epoch >= self.plan.epochs)
         return self.progress
+
+    def _cannot_go_on(self) -> str:
+        """Return why `fit` cannot go on after an error or a second Ctrl-C inside of a step."""
+        go_on = "make a new Trainer"
+        if self.run is not None and self.run.last.exists():
+            go_on += f" with resume={str(self.run.last)!r}"
+        return f"fit was ended inside of a step, of which a part is done; {go_on}"
 
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
@@ -301,6 +325,7 @@ class Trainer:
 
     def _step(self, stage: Stage) -> None:
         """Take one optimiser step from the next ``accumulate`` batches, or what is left of them."""
+        self._in_step = True
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
@@ -310,6 +335,7 @@ class Trainer:
             stage.schedule.step()
         self.progress.step += 1
         self.progress.epoch_step += 1
+        self._in_step = False
         if self.journal.line_is_due():
             self.steps.read(stage)
         self.journal.step(stage, images)
@@ -394,6 +420,7 @@ class Trainer:
             self._stop_now(stage, signal_number)
 
     def _stop_now(self, stage: Stage, signal_number: int) -> None:
+        self._stopped_at = stage.loader_state or stage.loader.state_dict(), random.get_state()
         message = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         if self.run is None:
             raise Interrupted(message, signal_number)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minideconv.errors import DivergenceError, MinideconvError
+from minideconv.settings.output import output_problem
 from minideconv.settings.setting import refusal
 from minideconv.tasks import Task
 from minideconv.training.meters import Clock
@@ -38,12 +39,17 @@ class Journal:
     """Whether it is this process that writes to the run folder."""
     progress: RunProgress = field(default_factory=RunProgress)
     clock: Clock = field(default_factory=Clock)
+    _lost: bool = False
 
     def log(self, text: str) -> None:
         """Show a line and keep it in log.txt."""
         self.show.message(text)
         if self.run is not None and self.writes:
             self.run.add_log(text)
+            problem = output_problem(self.show.stream)
+            if problem and not self._lost:
+                self._lost = True
+                self.run.add_log(f"the standard output is lost ({problem}); the run goes on")
 
     def step(self, stage: Stage, images: int) -> None:
         """Show the metrics after a step, and write a line every ``print_freq`` steps."""
