@@ -19,7 +19,7 @@ from minideconv.settings.run import DEFAULT_MODEL
 from minideconv.settings.setting import option_name
 from minideconv.training.config import TrainConfig, check_names, networks_with, read_config
 from minideconv.training.run.checkpoint import find_checkpoint, read_run_header
-from minideconv.training.run.claim import existing_run, new_run
+from minideconv.training.run.claim import existing_run, forked_run, new_run, run_of
 from minideconv.training.run.folder import RunFolder
 
 __all__ = ["main"]
@@ -62,6 +62,16 @@ def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
         "--resume", metavar="RUN", help="go on with a run folder (or one of its checkpoints)"
     )
     parser.add_argument(
+        "--reschedule",
+        action="store_true",
+        help="with --resume and another --epochs: go on though the learning rate rises by that",
+    )
+    parser.add_argument(
+        "--other-data",
+        action="store_true",
+        help="with --resume: go on though the images are not those of the run",
+    )
+    parser.add_argument(
         "--print-config", action="store_true", help="print all settings as TOML and stop"
     )
     add_options(parser, TrainConfig.settings(model))
@@ -70,7 +80,7 @@ def make_parser(model: str | None = DEFAULT_MODEL) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return command_line.run_program("minideconv.train", _main, arguments)
+    return command_line.run_program("minideconv.train", _main, arguments, goes_on=True)
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -84,6 +94,9 @@ def _train(arguments: Sequence[str], comm: Communicator) -> int:
     """Train as the command line demands, in one process or, like all others, in one of several."""
     first, _ = make_parser(None).parse_known_args(arguments)
     if first.resume is None:
+        for name in ("reschedule", "other_data"):
+            if getattr(first, name):
+                raise UsageError(f"{option_name(name)} is for a run that goes on, with --resume")
         checkpoint, config = None, _new_config(arguments, first)
     elif first.config is not None:
         raise UsageError("--resume goes on with the run's own settings; leave --config out")
@@ -98,13 +111,30 @@ def _train(arguments: Sequence[str], comm: Communicator) -> int:
 
     if isinstance(comm, Mpi):
         comm.limit = config.wait_limit
-    if config.output_dir is not None and checkpoint is None:
+    forks = checkpoint is not None and _forks(config, checkpoint)
+    if config.output_dir is not None and (checkpoint is None or forks):
         folder = Path(config.output_dir)
         refuse_same_folder("--output-dir", folder, {"--data-root": config.data_root})
-    claim = existing_run(checkpoint) if checkpoint else new_run(config.data, config.output_dir)
+    claim = (
+        new_run(config.data, config.output_dir)
+        if checkpoint is None
+        else forked_run(checkpoint, config.output_dir or "")
+        if forks
+        else existing_run(checkpoint)
+    )
     with contextlib.ExitStack() as claimed:
-        path = on_rank_zero(comm, lambda: str(claimed.enter_context(claim).path))
-        return run_session(config, RunFolder(path), checkpoint, comm)
+        run = RunFolder(on_rank_zero(comm, lambda: str(claimed.enter_context(claim).path)))
+        last = None if checkpoint is None else run.last
+        allowed = {"reschedule": first.reschedule, "other_data": first.other_data}
+        return run_session(config, run, last, comm, **allowed)
+
+
+def _forks(config: TrainConfig, checkpoint: Path) -> bool:
+    """Whether a run that goes on does so in another folder than its own."""
+    own = read_run_header(checkpoint)["config"].get("output_dir")
+    if config.output_dir is None or config.output_dir == own:
+        return False
+    return Path(config.output_dir).resolve() != run_of(checkpoint).path.resolve()
 
 
 def _new_config(arguments: Sequence[str], first: argparse.Namespace) -> TrainConfig:
@@ -121,6 +151,8 @@ def _resumed_config(arguments: Sequence[str], resumed: str, checkpoint: Path) ->
     model = saved.get("model", DEFAULT_MODEL)
     settings, given = TrainConfig.settings(model), _given(arguments, model)
     for name, value in given.items():
+        if name == "output_dir":
+            continue  # another one means that it goes on there
         if not settings[name].resume and value != saved.get(name):
             raise UsageError(
                 f"--resume {resumed}: {option_name(name)} is {saved.get(name)} in this run "

@@ -173,8 +173,10 @@ def test_resume_refuses_what_would_change_the_numbers(tmp_path, capsys):
     assert train.main(["--resume", folder, "--lr", "0.002", "--workers", "0", "-q"]) == 0
     assert train.main(["--resume", str(tmp_path / "none")]) == 2
     assert "no such run folder or checkpoint" in capsys.readouterr().err
-    # More epochs are allowed: the run goes on.
-    assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 0
+    # More epochs are allowed if it is known what they do to the learning rate: the run goes on.
+    assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 2
+    assert "where the run had 9.9e-05; add --reschedule if that is meant" in capsys.readouterr().err
+    assert train.main(["--resume", folder, "--epochs", "2", "-q", "--reschedule"]) == 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines if '"epoch"}' not in line][-1] == 2
 
@@ -183,14 +185,14 @@ def test_a_run_too_short_for_a_warm_up_can_be_made_longer(tmp_path):
     folder = str(tmp_path / "run")
     settings = [*TINY, "--stage", "whole", "--train-images", "4", "--warmup", "5"]
     assert train.main([*settings, "-q", "--output-dir", folder]) == 0  # two steps
-    assert train.main(["--resume", folder, "--epochs", "6", "-q"]) == 0
+    assert train.main(["--resume", folder, "--epochs", "6", "-q", "--reschedule"]) == 0
 
 
 def test_a_checkpoint_of_another_schedule_is_refused_in_a_sentence(tmp_path, capsys, monkeypatch):
     folder = str(tmp_path / "run")
     assert train.main([*TINY, "-q", "--stage", "whole", "--output-dir", folder]) == 0
     monkeypatch.setattr(build, "schedule", lambda config, optimiser, *steps: FixedLR(optimiser))
-    assert train.main(["--resume", folder, "--epochs", "2", "-q"]) == 1
+    assert train.main(["--resume", folder, "--epochs", "2", "-q", "--reschedule"]) == 1
     error = capsys.readouterr().err
     assert "the checkpoint does not fit the settings of this run" in error
     assert "Traceback" not in error

@@ -87,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return command_line.run_program("minideconv.ablate", _main, arguments)
+    return command_line.run_program("minideconv.ablate", _main, arguments, goes_on=True)
 
 
 def _main(arguments: Sequence[str]) -> int:

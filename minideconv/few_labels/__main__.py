@@ -122,7 +122,7 @@ def _add_first(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return command_line.run_program("minideconv.few_labels", _main, arguments)
+    return command_line.run_program("minideconv.few_labels", _main, arguments, goes_on=True)
 
 
 def _main(arguments: Sequence[str]) -> int:

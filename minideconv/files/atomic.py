@@ -1,16 +1,37 @@
-"""Files that are written whole or not at all: `replacing` and `replace_file`; why one was not."""
+"""Files that are written whole or not at all: `replacing`, `replace_file`, `replace_by_copy`."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import shutil
+import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["replace_file", "replacing", "write_problem"]
+__all__ = ["remove_leftovers", "replace_by_copy", "replace_file", "replacing", "write_problem"]
+
+_PREFIX, _SUFFIX = ".writing-", ".tmp"
+
+if sys.platform == "win32":
+
+    def _hold(descriptor: int) -> bool:
+        return True  # an open file cannot be removed there
+
+else:
+    import fcntl
+
+    def _hold(descriptor: int) -> bool:
+        """Lock a temporary file as long as it is open; return False if its writer is alive."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+        return True
 
 
 @contextlib.contextmanager
@@ -38,17 +59,20 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
     path = Path(os.path.realpath(path))
     # Beside the file, for only within one file system is a renaming one step; under a name of its
     # own, for another process may be writing the same file.
-    descriptor, name = tempfile.mkstemp(prefix=".writing-", suffix=".tmp", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            _hold(descriptor)
             yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes the file private
-        os.replace(name, path)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # mkstemp makes the file private
+            if sys.platform == "win32":
+                file.close()  # an open file keeps its name there
+            os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
@@ -59,6 +83,46 @@ def replace_file(path: str | Path, content: bytes) -> None:
     """Write a whole file in one step; see `replacing`."""
     with replacing(path) as file:
         file.write(content)
+
+
+def replace_by_copy(path: str | Path, source: str | Path) -> None:
+    """Give `path` the content of `source` in one step; where there are hard links, without a copy.
+
+    Both names are then of one file. As files are replaced here and never changed, that is noticed
+    by nobody: the next `replacing` of one name leaves the other one's content.
+    """
+    path, source = Path(os.path.realpath(path)), Path(os.path.realpath(source))
+    if path.exists() and os.path.samefile(path, source):
+        return  # renaming one name of a file to another one would do nothing, and keep both
+    name = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{_SUFFIX}")
+    try:
+        os.link(source, name)
+    except OSError:  # another file system, or one without links
+        with source.open("rb") as content, replacing(path, sync=True) as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+        return
+    try:
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove the temporary files in `folder` of processes that were killed; return them.
+
+    A process that is still writing holds its file's lock, and the file stays.
+    """
+    found = []
+    for path in sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if _hold(file.fileno()):
+                path.unlink()
+                found.append(path)
+    return found
 
 
 def write_problem(error: OSError) -> str:

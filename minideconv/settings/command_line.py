@@ -5,7 +5,7 @@
 | 0 | done |
 | 1 | the run failed: bad data, a loss that is not finite, an unreadable checkpoint, no memory |
 | 2 | wrong usage: an option, a missing data root, a GPU that is not there |
-| 130, 143 | stopped by Ctrl-C or SIGTERM |
+| 129, 130, 143 | stopped by SIGHUP (a terminal that was closed), Ctrl-C or SIGTERM |
 
 Only `minideconv.errors`, and names that the system cannot look up, are a user's mistake; any
 other exception is a bug in this library and shows its traceback.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from minideconv.errors import MinideconvError, as_usage_error
 from minideconv.settings import starting
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options, given_options
+from minideconv.settings.output import standing_output
 from minideconv.settings.run import DATA
 from minideconv.settings.setting import Setting
 
@@ -178,7 +178,10 @@ def machine_settings(options: argparse.Namespace) -> MachineSettings:
 
 
 def run_program(
-    name: str, main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None
+    name: str,
+    main: Callable[[Sequence[str]], int],
+    arguments: Sequence[str] | None = None,
+    goes_on: bool = False,
 ) -> int:
     """Run ``main(arguments)`` and return the exit code, printing a user's mistake as a sentence.
 
@@ -190,31 +193,33 @@ def run_program(
         Takes the arguments, returns an exit code.
     arguments : sequence of str, optional
         ``sys.argv[1:]`` if left out.
+    goes_on : bool
+        Whether the program goes on when its standard output is lost (a closed terminal, ``| head``,
+        a full disk): for those that work long and whose results are files.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    try:
-        starting.done()
-        return main(given)
-    except KeyboardInterrupt:
-        print(f"{name}: stopped at once", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; point stdout away so that the interpreter
-        # does not complain about it while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError as error:
-        report_mistake(
-            name, f"there is not enough memory: {error or 'no more is given out'}", given
-        )
-        return 1
-    except Exception as error:
-        shown = as_usage_error(error)
-        if not isinstance(shown, MinideconvError):
-            raise
-        if shown.as_options:  # empty where another process reports the error
-            report_mistake(name, shown.as_options, given)
-        return shown.exit_code
+    with standing_output("stderr", goes_on=True):
+        try:
+            starting.done()
+            with standing_output("stdout", goes_on):
+                return main(given)
+        except KeyboardInterrupt:
+            print(f"{name}: stopped at once", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader of our output (head, less) has gone
+            return 1
+        except MemoryError as error:
+            report_mistake(
+                name, f"there is not enough memory: {error or 'no more is given out'}", given
+            )
+            return 1
+        except Exception as error:
+            shown = as_usage_error(error)
+            if not isinstance(shown, MinideconvError):
+                raise
+            if shown.as_options:  # empty where another process reports the error
+                report_mistake(name, shown.as_options, given)
+            return shown.exit_code
 
 
 def report_mistake(name: str, sentence: str, arguments: Sequence[str]) -> None:

@@ -132,7 +132,7 @@ def _share(text: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return run_program("minideconv.sparse_coding", _main, arguments)
+    return run_program("minideconv.sparse_coding", _main, arguments, goes_on=True)
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,6 +77,8 @@ class RunRecord:
     """The content of evaluation.json; empty while the run goes on."""
     epochs: list[dict[str, Any]]
     """The epochs' lines of metrics.jsonl."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """The header of checkpoints/best.npz; empty as long as there is none."""
 
 
 @dataclass(frozen=True)

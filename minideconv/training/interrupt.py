@@ -1,4 +1,7 @@
-"""Stopping a run from outside: after Ctrl-C or SIGTERM it finishes the step and saves.
+"""Stopping a run from outside: after Ctrl-C, SIGTERM or SIGHUP it finishes the step and saves.
+
+SIGHUP is what a terminal sends that is closed, or a connection that is lost; with ``nohup`` it is
+ignored, and stays so.
 
 The first signal only sets a flag, which the training loop looks at between steps; a second Ctrl-C
 stops at once, without saving.
@@ -15,9 +18,12 @@ from minideconv.errors import MinideconvError
 
 __all__ = ["Interrupted", "StopRequest"]
 
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+_SIGNALS = [n for n in (signal.SIGINT, signal.SIGTERM, _HANGUP) if n is not None]
+
 
 class Interrupted(MinideconvError):
-    """A signal stopped the run, which has saved itself; ``exit_code`` is 130 or 143."""
+    """A signal stopped the run, which has saved itself; ``exit_code`` is 129, 130 or 143."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -26,7 +32,7 @@ class Interrupted(MinideconvError):
 
 
 class StopRequest:
-    """A context in which SIGINT and SIGTERM set `signal_number` instead of ending the program.
+    """A context in which SIGINT, SIGTERM and SIGHUP set `signal_number` and do not end the program.
 
     Outside the main thread (a notebook's worker, for instance) Python allows no signal handlers;
     then the context does nothing. `ask` has the effect of a signal.
@@ -39,8 +45,9 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._receive)
+            for number in _SIGNALS:
+                if number != _HANGUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *error: object) -> None:

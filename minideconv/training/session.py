@@ -34,10 +34,12 @@ def run_session(
     run: RunFolder,
     resume: Path | None = None,
     comm: Communicator | None = None,
+    **allowed: bool,
 ) -> int:
     """Train (or go on training) into a run folder; return the exit code 0 or raise.
 
-    With several processes `comm`, every one of them calls this with the same arguments.
+    With several processes `comm`, every one of them calls this with the same arguments. `allowed`
+    are the trainer's `reschedule` and `other_data`.
     """
     comm, device = connect(comm or Single(), config.device, config.communication)
     _check_same(comm, config)
@@ -47,7 +49,14 @@ def run_session(
         contextlib.closing(make_progress(config.quiet or comm.rank > 0)) as progress,
     ):
         trainer = Trainer(
-            config, run, progress, after_validation=_draw, comm=comm, device=device, resume=resume
+            config,
+            run,
+            progress,
+            after_validation=_draw,
+            comm=comm,
+            device=device,
+            resume=resume,
+            **allowed,
         )
         if resume is not None:
             check_same(comm, {"a checkpoint after step": trainer.progress.step})
@@ -114,6 +123,8 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
             trainer.log(line)
     if resume is not None:
         trainer.log(f"going on from {resume}, after step {trainer.progress.step}")
+        for note in trainer.notes:
+            trainer.log(note)
 
 
 def _machine(name: str, device: Device) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minideconv.errors import CheckpointError
-from minideconv.optim import GradScaler
+from minideconv.optim import GradScaler, WarmUp
 from minideconv.settings.run import OptimizationSettings
 from minideconv.tasks import Metrics, Task
 from minideconv.training import build
@@ -160,7 +160,7 @@ class Stage:
         if state["number"] == self.number:
             try:
                 self.optimizer.load_state_dict(state["optimizer"])
-                self.schedule.load_state_dict(state["schedule"])
+                self.schedule.load_state_dict(self._in_this_plan(state["schedule"]))
                 if self.scaler is not None and state.get("scaler"):
                     self.scaler.load_state_dict(state["scaler"])
                 # The older name is of before there were several tasks.
@@ -175,3 +175,13 @@ class Stage:
             self.loader.load_state_dict(state["loader"])
             self.loss.load_state_dict(state["loss"])
             self.lr = state["lr"]
+
+    def _in_this_plan(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """Return a schedule's state as it is in a run of this many epochs.
+
+        The warm-up of a short stage is shorter, so what is behind it is at another step there.
+        """
+        if not isinstance(self.schedule, WarmUp) or "schedule.last_step" not in saved:
+            return saved
+        behind = max(0, int(saved["last_step"]) - self.schedule.total_iters)
+        return {**saved, "schedule.last_step": behind}

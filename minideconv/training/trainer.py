@@ -22,10 +22,12 @@ import numpy as np
 from minideconv import random, tasks
 from minideconv.backend import Device, as_device, to_cpu
 from minideconv.backend.precisions import get_precision
+from minideconv.data.fingerprint import fingerprint
 from minideconv.data.shard import shard_of, spread
 from minideconv.data.transforms import Normalize
 from minideconv.distributed import Communicator, Single, on_rank_zero
 from minideconv.engine.cuda.streams import computing_on
+from minideconv.errors import TrainingError
 from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import GradScaler
 from minideconv.settings.setting import refusal
@@ -43,14 +45,15 @@ from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.pretrained import Pretrained, find_weights, load_pretrained
 from minideconv.training.recalibrate import recalibrate_batch_norm
+from minideconv.training.resuming import check_data, check_epochs
 from minideconv.training.run.checkpoint import (
     Checkpoint,
     check_model_state,
     check_run_state,
     load_checkpoint,
     not_much_larger,
-    save_checkpoint,
 )
+from minideconv.training.run.commit import commit, settle
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.journal import Journal, RunProgress
 from minideconv.training.run.progress import Progress
@@ -82,11 +85,17 @@ class Trainer:
         Where this process computes; by default the configuration's.
     resume : str or Path, optional
         A checkpoint of the run; `fit` goes on from there.
+    reschedule : bool
+        Accept that with another number of epochs the learning rate of the next step rises.
+    other_data : bool
+        Accept that the images are not those of the checkpoint.
 
     Attributes
     ----------
     pretrained : Pretrained or None
         What became of the weight file that the network began with, in the run's first session.
+    notes : list of str
+        What is to be said about a run that goes on: another learning rate, other data.
 
     Raises
     ------
@@ -115,7 +124,12 @@ class Trainer:
         comm: Communicator | None = None,
         device: Device | None = None,
         resume: str | Path | None = None,
+        reschedule: bool = False,
+        other_data: bool = False,
     ) -> None:
+        alone = comm is None or comm.rank == 0
+        if resume is not None and run is not None and alone and Path(resume) == run.last:
+            settle(run)
         checkpoint = None if resume is None else load_checkpoint(resume)
         self.config = config
         self.run = run
@@ -136,6 +150,7 @@ class Trainer:
         if val_data is None:
             val_data = kind.dataset(config, config.val_split, config.val_images)
         self.train_data, self.val_data = train_data, val_data
+        self._fingerprints = {"train": fingerprint(train_data), "val": fingerprint(val_data)}
         self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)
         with contextlib.nullcontext() if checkpoint is None else not_much_larger(checkpoint):
@@ -187,8 +202,14 @@ class Trainer:
             if isinstance(self.steps, FeatureStep):
                 self.steps.folder = None if run is None else run.path
         self._resumed: dict[str, Any] | None = None
+        self._saved: tuple[int, int] | None = None
+        self._stage: Stage | None = None
+        self._in_step = False
+        self._stopped_at: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self.notes: list[str] = []
         if checkpoint is not None and resume is not None:
             self._go_on_from(checkpoint, resume)
+            self._check_same_run(checkpoint, reschedule, other_data)
 
     @property
     def writes(self) -> bool:
@@ -216,27 +237,47 @@ class Trainer:
     def fit(self) -> RunProgress:
         """Train to the end of the plan, from the start or from where `resume` put it.
 
+        After `Interrupted`, which a notebook's stop button raises, another call goes on where this
+        one stopped, and ends with the same bytes as one that was not stopped.
+
         Raises
         ------
         TrainingError
-            If the loss or a weight stops being finite.
+            If the loss or a weight stops being finite, or an earlier call ended inside of a step.
         Interrupted
-            If SIGINT or SIGTERM arrived; the state is saved (when there is a run folder).
+            If SIGINT, SIGTERM or SIGHUP arrived; the state is saved (when there is a run folder).
         """
+        if self._in_step:
+            raise TrainingError(self._cannot_go_on())
         self.journal.clock = Clock(self.progress.elapsed)
-        stage: Stage | None = None
+        if self._stopped_at is not None and self._stage is not None:
+            loader_state, random_state = self._stopped_at
+            self._stage.loader.load_state_dict(loader_state)
+            random.set_state(random_state)
+        self._stopped_at = None
         with self.stop, computing_on(self.device):
             try:
                 while self.progress.epoch < self.plan.epochs:
                     number, stage_epoch = self.plan.find(self.progress.epoch)
-                    if stage is None or stage.number != number:
-                        stage = self._enter(number)
-                    self._epoch(stage, stage_epoch)
+                    if self._stage is None or self._stage.number != number:
+                        self._stage = self._enter(number)
+                    self._epoch(self._stage, stage_epoch)
+            except Interrupted:
+                self.stop.signal_number = 0  # it is answered: another call is not stopped by it
+                raise
             finally:
+                self.progress.elapsed = self.journal.clock.elapsed()
                 self.plan.close()
                 self.memory.end()
                 self.steps.close(done=self.progress.epoch >= self.plan.epochs)
         return self.progress
+
+    def _cannot_go_on(self) -> str:
+        """Return why `fit` cannot go on after an error or a second Ctrl-C inside of a step."""
+        go_on = "make a new Trainer"
+        if self.run is not None and self.run.last.exists():
+            go_on += f" with resume={str(self.run.last)!r}"
+        return f"fit was ended inside of a step, of which a part is done; {go_on}"
 
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
@@ -273,11 +314,12 @@ class Trainer:
         line = self.journal.epoch_line(stage, self.memory.peaks())
         last_of_stage = stage_epoch + 1 == stage.planned.epochs
         if (stage_epoch + 1) % self.config.val_every == 0 or last_of_stage:
+            self.save(stage)  # a validation that fails, or is killed, loses no epoch
             line["val"] = self._validate(stage)
         self._finish_epoch(stage, line)
 
     def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
-        """Write the epoch's line, save last.npz, and best.npz if it is the best so far."""
+        """Write the epoch's line, and save it, also as best.npz if it is the best so far."""
         better = self.journal.finish_epoch(stage, line)
         self.save(stage, best=better)
         if "val" in line and self.after_validation is not None and self.writes:
@@ -285,6 +327,7 @@ class Trainer:
 
     def _step(self, stage: Stage) -> None:
         """Take one optimiser step from the next ``accumulate`` batches, or what is left of them."""
+        self._in_step = True
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
@@ -294,6 +337,7 @@ class Trainer:
             stage.schedule.step()
         self.progress.step += 1
         self.progress.epoch_step += 1
+        self._in_step = False
         if self.journal.line_is_due():
             self.steps.read(stage)
         self.journal.step(stage, images)
@@ -358,10 +402,12 @@ class Trainer:
         try:
             self.recalibrate()
             metrics, loss = self.evaluate(self.val_data)
-        except Interrupted as request:
-            # Nothing of a validation cut short may stay: the resumed run does all of it again.
+        except BaseException as error:
+            # Nothing of a validation cut short may stay: who goes on does all of it again.
             set_buffers(self.model, buffers)
-            self._stop_now(stage, request.signal_number)
+            if isinstance(error, Interrupted):
+                self._stop_now(stage, error.signal_number)
+            raise
         values = metrics.compute()
         if self.config.lr_schedule == "plateau":
             found = values[self.task.main_metric.key]
@@ -376,6 +422,7 @@ class Trainer:
             self._stop_now(stage, signal_number)
 
     def _stop_now(self, stage: Stage, signal_number: int) -> None:
+        self._stopped_at = stage.loader_state or stage.loader.state_dict(), random.get_state()
         message = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         if self.run is None:
             raise Interrupted(message, signal_number)
@@ -390,7 +437,9 @@ class Trainer:
         return f"{self.strategy.command} --resume {shlex.quote(str(self.run.path))}"
 
     def save(self, stage: Stage, best: bool = False) -> None:
-        """Write last.npz (and best.npz), unless a weight is not finite.
+        """Write last.npz (and best.npz, see `commit`), unless a weight is not finite.
+
+        A state that is saved already is not saved again.
 
         Raises
         ------
@@ -400,7 +449,8 @@ class Trainer:
             If a file cannot be written; the older one stays.
         """
         self.steps.read(stage)
-        if self.run is None or not self.writes:
+        position = self.progress.epoch, self.progress.step
+        if self.run is None or not self.writes or self._saved == position:
             return
         model_state = {name: to_cpu(array) for name, array in self.model.arrays().items()}
         for name, array in model_state.items():
@@ -408,10 +458,8 @@ class Trainer:
                 raise self.journal.not_finite(f"a value of {name}", self.progress.step, stage.lr)
         self.progress.elapsed = self.journal.clock.elapsed()
         state = {"stage": stage.state_dict(), "random": random.get_state()}
-        checkpoint = Checkpoint(model_state, self.header(), state)
-        save_checkpoint(self.run.last, checkpoint)
-        if best:
-            save_checkpoint(self.run.best, checkpoint)
+        commit(self.run, Checkpoint(model_state, self.header(), state), best)
+        self._saved = position
 
     def header(self) -> dict[str, Any]:
         """Return what a checkpoint stores about the network and the run, as plain JSON."""
@@ -422,6 +470,7 @@ class Trainer:
             **self.task.metadata(),
             "config": self.config.to_dict(),
             "progress": asdict(self.progress),
+            "fingerprints": self._fingerprints,
             **({"pretrained": self._about_weights} if self._about_weights else {}),
         }
 
@@ -433,5 +482,36 @@ class Trainer:
         self.journal.progress = RunProgress.from_dict(checkpoint.header["progress"])
         self._resumed = checkpoint.state["stage"]
         random.set_state(checkpoint.state["random"])
-        if self.run is not None and self.writes:
-            self.run.keep_metrics(self.progress.metrics_lines)
+
+    def _check_same_run(self, checkpoint: Checkpoint, reschedule: bool, other_data: bool) -> None:
+        """Refuse other epochs or other data that would harm the run; then take its folder over."""
+        header, state, progress = checkpoint.header, checkpoint.state["stage"], self.progress
+        saved = TrainConfig.from_dict(header["config"])
+        notes = [
+            check_epochs(
+                saved,
+                self.config,
+                self.plan,
+                state["number"],
+                progress.epoch,
+                progress.epoch_step,
+                state["lr"],
+                self.task.main_metric.higher_is_better,
+                reschedule,
+            ),
+            check_data(
+                header.get("fingerprints"),
+                self._fingerprints,
+                progress.epoch >= self.plan.epochs,
+                other_data,
+            ),
+        ]
+        if self.run is None:
+            return
+        if progress.best_epoch and not self.run.best.exists():
+            # What cannot be used is not the best: the next validation's is, whatever it is.
+            notes.append(f"the best epoch, {progress.best_epoch}, is not there any more")
+            progress.best, progress.best_epoch = None, 0
+        if self.writes:
+            self.run.keep_metrics(progress.metrics_lines)
+        self.notes = [note for note in notes if note]

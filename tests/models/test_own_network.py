@@ -74,7 +74,7 @@ def test_the_commands_train_it_and_use_it(tmp_path, capsys):
         **{"channels": 4, "leaky": True, "rate": None},
     }
 
-    assert train.main(["--resume", str(folder), "--epochs", "2", "-q"]) == 0
+    assert train.main(["--resume", str(folder), "--epochs", "2", "-q", "--reschedule"]) == 0
     assert load_checkpoint(last).header["progress"]["epoch"] == 2
     assert load_trained(folder).segmenter.model.first.weight.shape[0] == 4
     assert evaluate.main([str(folder), "--device", "cpu"]) == 0

@@ -216,8 +216,12 @@ def test_a_checkpoint_among_files_of_others_is_not_resumed_there(tmp_path, capsy
     assert "config.json is of another program" in capsys.readouterr().err
     assert len(list(folder.iterdir())) == 2
     (folder / "config.json").unlink()
-    assert train.main(order) == 0
-    assert RunFolder(folder).is_run()
+    assert train.main(order) == 2
+    assert "its folder is no run folder; add --output-dir NEW" in capsys.readouterr().err
+    assert list(folder.iterdir()) == [folder / "last.npz"]
+    assert train.main([*order, "--output-dir", str(tmp_path / "new")]) == 0
+    assert RunFolder(tmp_path / "new").is_run()
+    assert list(folder.iterdir()) == [folder / "last.npz"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def test_missing_and_binary_files(tmp_path):
     with pytest.raises(UsageError, match=r"^.*no\.toml: No such file or directory"):
         read_config(tmp_path / "no.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="is not valid TOML"):
+    with pytest.raises(UsageError, match="is not text in UTF-8"):
         read_config(tmp_path / "binary.toml")
 
 

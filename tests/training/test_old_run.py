@@ -52,10 +52,26 @@ def test_a_worse_epoch_is_not_the_best(run):
     checkpoint = load_checkpoint(last)
     checkpoint.header["progress"]["best_mean_iou"] = 0.9
     save_checkpoint(last, checkpoint)
+    best = run / "checkpoints" / "best.npz"
+    save_checkpoint(best, checkpoint)
+    before = best.read_bytes()
     assert train.main(["--resume", str(run)]) == 0
     progress = load_checkpoint(last).header["progress"]
     assert (progress["best"], progress["best_epoch"]) == (0.9, 1)
-    assert not (run / "checkpoints" / "best.npz").exists()
+    assert best.read_bytes() == before
+
+
+def test_a_best_epoch_that_is_not_there_is_not_the_best(run):
+    last = run / "checkpoints" / "last.npz"
+    checkpoint = load_checkpoint(last)
+    checkpoint.header["progress"]["best_mean_iou"] = 0.9
+    save_checkpoint(last, checkpoint)
+    assert train.main(["--resume", str(run)]) == 0
+    progress = load_checkpoint(run / "checkpoints" / "best.npz").header["progress"]
+    assert progress["best_epoch"] == progress["epoch"] == 2
+    log = (run / "log.txt").read_text(encoding="utf-8")
+    assert "the best epoch, 1, is not there any more" in log
+    assert "does not say on which images it was trained" in log
 
 
 def test_its_network_is_evaluated_and_used(run, tmp_path, capsys):
@@ -72,5 +88,9 @@ def test_its_report_is_written_again(run):
     assert report.main([str(run)]) == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "still running: 1 of 2 epochs" in page
+    assert "The best validation IoU" not in page  # its file is not there
+    (run / "checkpoints" / "last.npz").rename(run / "checkpoints" / "best.npz")
+    assert report.main([str(run)]) == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
     assert "The best validation IoU of the run was 25.2 % after epoch 1" in page
     assert "<tr><td>task</td><td>segmentation</td></tr>" in page

@@ -14,6 +14,7 @@ from minideconv import report
 from minideconv.errors import DataError
 from minideconv.segmentation import ConfusionMatrix
 from minideconv.training.config import TrainConfig
+from minideconv.training.run.checkpoint import Checkpoint, save_checkpoint
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.report import report_html
 from minideconv.visualize.boards import png_bytes
@@ -71,6 +72,9 @@ def make_run(path, classes, epochs=2, evaluated=True):
                 },
             }
         )
+    if epochs:
+        progress = {"epoch": 1, "step": 10, "best": 0.4321, "best_epoch": 1}
+        save_checkpoint(run.best, Checkpoint({}, {"progress": progress, "classes": classes}))
     if evaluated:
         results: dict = {"classes": classes, "epoch": epochs, "samples": {"val": [], "train": []}}
         for subset in ("train", "val"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from stopped_runs import assert_same_run, lines, plain, run
 
-from minideconv.errors import CheckpointError
+from minideconv import random
+from minideconv.errors import CheckpointError, TrainingError
 from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint
+from minideconv.training.run.folder import RunFolder
 from minideconv.training.trainer import Trainer
 
 pytestmark = pytest.mark.long_on_fakecuda  # tests/cuda/test_training_run.py resumes there
@@ -146,3 +148,98 @@ def test_resuming_another_network_names_the_difference(tiny, tmp_path):
         CheckpointError, match=r"its conv1_1\.layer\.weight has shape \(2, 3, 3, 3\)"
     ):
         Trainer(TrainConfig(**{**tiny, "width": 3}), resume=last)
+
+
+# -- One trainer, several calls of fit (a notebook's stop button) --------------------------------
+
+
+def stopping(folder, settings, stops, between=lambda trainer: None):
+    """Call `fit` until it ends, stopped after these steps, or in a validation where None is."""
+    run_folder = RunFolder(folder)
+    trainer = Trainer(TrainConfig(**settings), run=run_folder)
+    run_folder.create(trainer.config)
+    left = list(stops)
+
+    def step(info):
+        if left and left[0] == trainer.progress.step:
+            left.pop(0)
+            trainer.stop.ask()
+
+    def work(what, done, total):
+        if left and left[0] is None:
+            left.pop(0)
+            trainer.stop.ask()
+
+    trainer.show.step, trainer.show.work = step, work
+    for _ in stops:
+        with pytest.raises(Interrupted):
+            trainer.fit()
+        between(trainer)
+    trainer.fit()
+    return trainer
+
+
+def test_fit_goes_on_after_an_interrupt(settings, uninterrupted, tmp_path):
+    total = uninterrupted.progress.step
+    boundary = 2 * uninterrupted.plan.stages[0].steps_per_epoch
+
+    def look(trainer):  # what people do between two cells
+        trainer.predictor()
+        trainer.model.eval()
+        random.manual_seed(1234)
+        random.default_rng().standard_normal(3)
+
+    stops = [1, 2, None, boundary - 1, boundary, boundary + 1, None, total]
+    trainer = stopping(tmp_path / "part", settings, stops, look)
+    assert trainer.progress.epoch == 4
+    assert_same_run(tmp_path / "whole", tmp_path / "part")
+    assert trainer.fit().epoch == 4  # and at the end there is nothing left to do
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_fit_goes_on_without_a_run_folder(tiny, tmp_path, workers):
+    whole = run(tmp_path / "whole", tiny)
+    trainer = Trainer(TrainConfig(**{**tiny, "workers": workers}))
+    trainer.show.step = lambda info: trainer.progress.step % 3 == 0 and trainer.stop.ask()
+    interrupts = 0
+    while trainer.progress.epoch < 4:
+        try:
+            trainer.fit()
+        except Interrupted:
+            interrupts += 1
+    assert interrupts > 3
+    assert plain(trainer.model.state_dict()) == plain(whole.model.state_dict())
+
+
+def test_fit_goes_on_after_a_validation_that_failed(tiny, tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", tiny)
+    trainer = Trainer(TrainConfig(**tiny))
+    monkeypatch.setattr(Trainer, "evaluate", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit()
+    monkeypatch.undo()
+    trainer.fit()
+    assert plain(trainer.model.state_dict()) == plain(whole.model.state_dict())
+
+
+def test_fit_does_not_go_on_from_the_middle_of_a_step(tiny, tmp_path, monkeypatch):
+    """The second Ctrl-C: some weights may have changed already."""
+    folder = RunFolder(tmp_path / "run")
+    trainer = Trainer(TrainConfig(**{**tiny, "save_every": 1}), run=folder)
+    folder.create(trainer.config)
+    real = type(trainer.steps).take
+
+    def pressed(self, stage, count):
+        real(self, stage, count)
+        if trainer.progress.step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(trainer.steps), "take", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    monkeypatch.undo()
+    with pytest.raises(TrainingError, match=r"make a new Trainer with resume='.*last\.npz'"):
+        trainer.fit()
+    run(tmp_path / "whole", {**tiny, "save_every": 1})
+    run(folder.path, {**tiny, "save_every": 1}, resume=True)
+    assert_same_run(tmp_path / "whole", folder.path)

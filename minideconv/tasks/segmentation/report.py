@@ -59,9 +59,11 @@ class _Page:
         check_record(record)
         self.pictures, self.evaluation = record.pictures, record.evaluation
         self._folder = record.pictures.parent
+        self._header = record.best
+        self.best: dict[str, Any] | None = record.best.get("progress")
         self.validated = [line for line in record.epochs if "val" in line]
         self.sets = [subset for subset in _SETS if subset in self.evaluation]
-        self.names: list[str] = self.evaluation.get("classes", [])
+        self.names: list[str] = self.evaluation.get("classes", record.best.get("classes", []))
         self._templates = read_templates(_HERE / "report.html")
 
     def fill(self, template: str, **texts: Any) -> Html:
@@ -90,12 +92,11 @@ class _Page:
                 f" The true masks of the {' and '.join(poor)} images show one class alone, so the"
                 " metrics do not tell whether the network finds objects."
             )
-        if self.validated:
-            best = max(self.validated, key=lambda line: line["val"]["mean_iou"] or 0.0)
+        if self.best is not None:
             note += (
-                f" The best validation IoU of the run was {percent(best['val']['mean_iou'])} % "
-                f"after epoch {best['epoch']}; that network is checkpoints/best.npz, and since it "
-                "was chosen by these very images, its metrics on them are too good."
+                f" The best validation IoU of the run was {percent(self.best['best'])} % "
+                f"after epoch {self.best['epoch']}; that network is checkpoints/best.npz, and since"
+                " it was chosen by these very images, its metrics on them are too good."
             )
         tiles = []
         for key, title in METRICS.items():
@@ -115,13 +116,18 @@ class _Page:
                 rows = joined(map(self._sample, samples))
                 html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
-            return joined([html[0], legend(Classes.from_dict(self.evaluation)), *html[1:]], "\n")
+            return joined([html[0], legend(self._classes()), *html[1:]], "\n")
         boards = epoch_boards(self.pictures)
         if not boards:
             return Html()
         note = "image, truth, prediction, prediction on the image"
         epoch = int(boards[-1].stem.removeprefix("epoch_"))
-        return self.fill("board", epoch=epoch, note=note, picture=self._image(boards[-1], note))
+        board = self.fill("board", epoch=epoch, note=note, picture=self._image(boards[-1], note))
+        return joined([board, legend(self._classes())], "\n") if self.names else board
+
+    def _classes(self) -> Classes:
+        """Return the classes that the run's files name."""
+        return Classes.from_dict(self.evaluation if "classes" in self.evaluation else self._header)
 
     def _sample(self, sample: dict[str, Any]) -> Html:
         name, file = sample["name"], sample["file"]

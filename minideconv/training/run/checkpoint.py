@@ -36,7 +36,7 @@ from minideconv.training.run.checkpoint_writing import (
     Checkpoint,
     save_checkpoint,
 )
-from minideconv.training.run.journal import RunProgress
+from minideconv.training.run.run_progress import RunProgress
 
 __all__ = [
     "FORMAT_VERSION",

@@ -1,22 +1,27 @@
 """Which process may write to a run folder: `new_run` makes one, `existing_run` opens one.
 
-Both hold the folder's lock (`run_lock`) as long as their block lasts. Of several processes that
-train together only rank 0 claims the folder.
+`forked_run` makes one that goes on from another run's checkpoint. All hold the folder's lock
+(`run_lock`) as long as their block lasts. Of several processes that train together only rank 0
+claims the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from minideconv.errors import UsageError
+from minideconv.errors import CheckpointError, UsageError
+from minideconv.files.atomic import remove_leftovers, replace_by_copy, write_problem
 from minideconv.settings.setting import refusal
+from minideconv.training.run.checkpoint import read_run_header
+from minideconv.training.run.commit import best_header, settle
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.lock import run_lock
 
-__all__ = ["existing_run", "new_run"]
+__all__ = ["existing_run", "forked_run", "new_run", "run_of"]
 
 
 @contextlib.contextmanager
@@ -53,29 +58,94 @@ def new_run(data: str, output_dir: str | Path | None = None) -> Iterator[RunFold
 
 @contextlib.contextmanager
 def existing_run(checkpoint: Path) -> Iterator[RunFolder]:
-    """Go on with the run that a checkpoint belongs to.
+    """Go on with the run that a checkpoint belongs to, from its last one.
 
     Raises
     ------
     UsageError
-        If another process is training it, or the checkpoint is among files of another kind that
-        the run would overwrite.
+        If another process is training it, the checkpoint is in no run's folder, or the run has
+        gone further than the checkpoint.
     """
-    folder = checkpoint.parent
-    if folder.name == "checkpoints":
-        run = RunFolder(folder.parent)
-    else:
-        run = RunFolder(folder)
-        if (there := run.files()) and not run.is_run():
-            raise refusal(
-                lambda name: (
-                    f"{name('resume')} {checkpoint}: its folder is no run folder and holds "
-                    f"{', '.join(there)}, which the run would overwrite; put the checkpoint into a "
-                    "folder of its own"
-                )
+    run = run_of(checkpoint)
+    if not run.is_run():
+        there = run.files()
+        holds = f" and holds {', '.join(there)}, which the run would overwrite" if there else ""
+        raise refusal(
+            lambda name: (
+                f"{name('resume')} {checkpoint}: its folder is no run folder{holds}; add "
+                f"{name('output_dir')} NEW to go on from it in a new folder"
             )
+        )
     with run_lock(run.path):
+        for part in (run.path, run.checkpoints, run.pictures):
+            remove_leftovers(part)  # of a process that was killed: with the lock, ours alone
+        settle(run)
+        _refuse_older(checkpoint, run)
         yield run
+
+
+@contextlib.contextmanager
+def forked_run(checkpoint: Path, output_dir: str | Path) -> Iterator[RunFolder]:
+    """Go on from a checkpoint in the folder of a new run, and leave its own run as it is.
+
+    The new folder gets the checkpoint, the lines of metrics.jsonl that it has seen, and the best
+    epoch until then, if that is there still. If the run does not come to write its configuration,
+    they are removed again.
+
+    Raises
+    ------
+    UsageError
+        As `new_run`.
+    CheckpointError
+        If the checkpoint cannot be read, or the disk is full.
+    """
+    progress, source = read_run_header(checkpoint)["progress"], run_of(checkpoint)
+    with new_run("", output_dir) as run:
+        try:
+            try:
+                run.checkpoints.mkdir()
+                best = best_header(source)
+                if progress.get("best_epoch") == progress["epoch"] and not progress["epoch_step"]:
+                    replace_by_copy(run.best, checkpoint)
+                elif best is not None and best["progress"]["epoch"] == progress.get("best_epoch"):
+                    replace_by_copy(run.best, source.best)
+                replace_by_copy(run.last, checkpoint)
+                if source.metrics.exists():
+                    shutil.copyfile(source.metrics, run.metrics)
+            except OSError as error:
+                wrong = f"{run.path} could not be written: {write_problem(error)}"
+                raise CheckpointError(wrong) from error
+            yield run
+        finally:
+            if not run.config.exists():
+                for path in (run.last, run.best, run.metrics):
+                    path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    run.checkpoints.rmdir()
+
+
+def run_of(checkpoint: Path) -> RunFolder:
+    """Return the folder in which a checkpoint lies, if that is a run's."""
+    folder = checkpoint.parent
+    return RunFolder(folder.parent if folder.name == "checkpoints" else folder)
+
+
+def _refuse_older(checkpoint: Path, run: RunFolder) -> None:
+    """Refuse a checkpoint which is not where its run is: what came after it would be lost."""
+    if not checkpoint.exists() or checkpoint.samefile(run.last):
+        return
+    names = ("epoch", "epoch_step", "step")
+    mine, last = read_run_header(checkpoint), read_run_header(run.last)
+    found = [{name: one["progress"].get(name) for name in names} for one in (mine, last)]
+    if found[0] != found[1] or mine["config"].get("seed") != last["config"].get("seed"):
+        raise refusal(
+            lambda name: (
+                f"{name('resume')} {checkpoint}: it is of step {found[0]['step']}, but the run's "
+                f"last.npz is of step {found[1]['step']}, and what came between would be lost; go "
+                f"on with {name('resume')} {run.path}, or add {name('output_dir')} NEW to go on "
+                "from this checkpoint in a new folder"
+            )
+        )
 
 
 def _make_with_parents(path: Path, made: list[Path]) -> None:

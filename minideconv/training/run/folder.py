@@ -121,6 +121,11 @@ class RunFolder:
             write_text(self.metrics, "".join(kept))
             self.metrics_lines = len(kept)
 
+    def sync_metrics(self) -> None:
+        """Force metrics.jsonl to the disk, so that a power cut takes no line away."""
+        with contextlib.suppress(OSError), self.metrics.open("rb") as file:
+            os.fsync(file.fileno())
+
     def add_picture(self, name: str, content: bytes) -> None:
         """Write a file into the folder of pictures."""
         write_bytes(self.pictures / name, content)

@@ -9,42 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minideconv.errors import DivergenceError, MinideconvError
+from minideconv.settings.output import output_problem
 from minideconv.settings.setting import refusal
 from minideconv.tasks import Task
 from minideconv.training.meters import Clock
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.progress import Progress, StepInfo
+from minideconv.training.run.run_progress import RunProgress
 from minideconv.training.stages import Plan, Stage
 
 __all__ = ["Journal", "RunProgress"]
-
-
-@dataclass
-class RunProgress:
-    """How far a run is: all of it goes into the checkpoint's header as it stands."""
-
-    epoch: int = 0
-    """Epochs finished, over all stages."""
-    step: int = 0
-    """Optimiser steps taken, over all stages."""
-    epoch_step: int = 0
-    """Optimiser steps taken in the epoch under way."""
-    best: float | None = None
-    """The best validation by the task's main metric; None before the first."""
-    best_epoch: int = 0
-    metrics_lines: int = 0
-    """Lines of metrics.jsonl that this state has seen."""
-    elapsed: float = 0.0
-    """Seconds, over all sessions."""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> RunProgress:
-        """Read it from a checkpoint's header, perhaps one of before there were other tasks."""
-        values = dict(values)
-        if "best_mean_iou" in values:
-            best = values.pop("best_mean_iou")
-            values["best"] = None if best < 0 else best
-        return cls(**values)
 
 
 @dataclass
@@ -65,12 +39,17 @@ class Journal:
     """Whether it is this process that writes to the run folder."""
     progress: RunProgress = field(default_factory=RunProgress)
     clock: Clock = field(default_factory=Clock)
+    _lost: bool = False
 
     def log(self, text: str) -> None:
         """Show a line and keep it in log.txt."""
         self.show.message(text)
         if self.run is not None and self.writes:
             self.run.add_log(text)
+            problem = output_problem(self.show.stream)
+            if problem and not self._lost:
+                self._lost = True
+                self.run.add_log(f"the standard output is lost ({problem}); the run goes on")
 
     def step(self, stage: Stage, images: int) -> None:
         """Show the metrics after a step, and write a line every ``print_freq`` steps."""

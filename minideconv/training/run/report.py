@@ -20,6 +20,7 @@ from minideconv.files.schema import Mismatch
 from minideconv.models import MODELS
 from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
+from minideconv.training.run.commit import best_header
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds
 from minideconv.training.run.record_schema import check_lines
@@ -60,7 +61,8 @@ def report_html(run: RunFolder) -> Html:
     try:
         check_lines(metrics, task.main_metric.key)
         epochs = [line for line in metrics if line["kind"] == "epoch"]
-        sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
+        best = best_header(run) or {}
+        sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs, best))
     except Mismatch as error:
         raise DataError(f"{run.path} is damaged, or of another program: {error}") from error
     frame = HtmlTemplate((_HERE / "report.html").read_text(encoding="utf-8"))
