@@ -29,7 +29,17 @@ def test_a_run_logs_how_it_computes_and_may_go_on_in_another_way(tmp_path):
     before = (get_algorithm(), parallel.get_num_threads())
     folder = str(tmp_path / "run")
     assert train.main([*TINY, "--epochs", "1", "--algorithm", "exact", "--output-dir", folder]) == 0
-    more = ["--resume", folder, "--epochs", "2", "--algorithm", "reference", "--threads", "2"]
+    more = [
+        "--resume",
+        folder,
+        "--reschedule",
+        "--epochs",
+        "2",
+        "--algorithm",
+        "reference",
+        "--threads",
+        "2",
+    ]
     assert train.main(more) == 0
     log = (tmp_path / "run" / "log.txt").read_text()
     assert "on cpu (exact" in log

@@ -252,7 +252,16 @@ def test_budget_and_recomputation_change_no_number(tmp_path, capsys):
 def test_a_run_may_go_on_with_another_budget(tmp_path):
     folder = str(tmp_path / "run")
     assert train.main([*TINY, "-q", "--warmup", "0", "--output-dir", folder]) == 0
-    more = ["--resume", folder, "--epochs", "2", "--memory-budget", "20GiB", "--recompute"]
+    more = [
+        "--resume",
+        folder,
+        "--reschedule",
+        "--epochs",
+        "2",
+        "--memory-budget",
+        "20GiB",
+        "--recompute",
+    ]
     assert train.main(more) == 0
 
 
