@@ -210,7 +210,7 @@ def run_program(
             return 1
         except MemoryError as error:
             report_mistake(
-                name, f"there is not enough memory: {error or 'no more is given out'}", given
+                name, f"there is not enough memory: {str(error) or 'no more is given out'}", given
             )
             return 1
         except Exception as error:

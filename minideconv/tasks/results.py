@@ -63,8 +63,6 @@ class MainMetric:
     title: str
     """What a chart calls it."""
     higher_is_better: bool = True
-    top: float | None = None
-    """Least upper end of the chart's axis."""
 
 
 @dataclass(frozen=True)

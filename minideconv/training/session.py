@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import platform
+import shlex
+import socket
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,7 @@ from minideconv.backend import Device, describe_device, parallel
 from minideconv.backend.algorithms import compiled, get_algorithm
 from minideconv.backend.precisions import get_precision
 from minideconv.distributed import Communicator, Single, check_same, connect, on_rank_zero
+from minideconv.errors import MinideconvError, TrainingError, as_usage_error
 from minideconv.settings.setting import option_name, refusal
 from minideconv.tasks import Metrics
 from minideconv.training.computing import computing
@@ -61,17 +68,52 @@ def run_session(
         if resume is not None:
             check_same(comm, {"a checkpoint after step": trainer.progress.step})
         on_rank_zero(comm, lambda: run.create(config))
-        _introduce(trainer, resume)
+        trainer.journal.note(f"began: {shlex.join(sys.orig_argv)}")
+        trainer.journal.note(_versions())
         try:
-            trainer.fit()
-        except Exception as error:
-            go_on = "there is no checkpoint yet; --save-every N writes one every N steps"
-            if run.last.exists():
-                go_on = f"the last checkpoint stands; go on with: {trainer.resume_command()}"
-            error.add_note(go_on)
+            _introduce(trainer, resume)
+            _fit(trainer)
+            _finish(trainer)
+        except BaseException as error:
+            with contextlib.suppress(TrainingError):  # a disk that is full may be the reason
+                trainer.journal.note(_ending(error))
             raise
-        _finish(trainer)
+        trainer.journal.note("ended: done")
     return 0
+
+
+def _fit(trainer: Trainer) -> None:
+    """Train; an error says how to go on."""
+    try:
+        trainer.fit()
+    except Exception as error:
+        go_on = "there is no checkpoint yet; --save-every N writes one every N steps"
+        if trainer.run is not None and trainer.run.last.exists():
+            go_on = f"the last checkpoint stands; go on with: {trainer.resume_command()}"
+        error.add_note(go_on)
+        raise
+
+
+def _versions() -> str:
+    """Return the machine and what is installed, for whoever reads the log later."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"process {os.getpid()} on {socket.gethostname()}, {platform.platform()}, {cores} cores, "
+        f"Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"minideconv {_version.__version__}"
+    )
+
+
+def _ending(error: BaseException) -> str:
+    """Return how the session ended: one sentence, or the traceback of a bug."""
+    error = as_usage_error(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "ended: stopped at once, without saving"
+    if isinstance(error, MemoryError):
+        return f"ended: there is not enough memory: {str(error) or 'no more is given out'}"
+    if isinstance(error, MinideconvError):
+        return f"ended: {error.as_options or 'another process of the run failed'}"
+    return "ended by a bug of this program:\n" + "".join(traceback.format_exception(error)).rstrip()
 
 
 def _check_same(comm: Communicator, config: TrainConfig) -> None:

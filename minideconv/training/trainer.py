@@ -373,8 +373,10 @@ class Trainer:
         with computing_on(self.device):
             recalibrate_batch_norm(self.model, inputs, forward)
 
-    def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float]:
+    def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float | None]:
         """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
+
+        The loss is None where nothing counts.
 
         Several processes share the images.
         """
@@ -394,7 +396,7 @@ class Trainer:
             raise Interrupted("stopped while validating", stopped)
         metrics.counts = self.strategy.all_reduce_sum(metrics.counts)
         loss, terms = self.strategy.all_reduce_sum(np.array([loss, terms])).tolist()
-        return metrics, loss / max(1, terms)
+        return metrics, loss / terms if terms else None
 
     def _validate(self, stage: Stage) -> dict[str, Any]:
         """Recalibrate batch norm and evaluate the validation images."""

@@ -87,7 +87,7 @@ def test_its_network_is_evaluated_and_used(run, tmp_path, capsys):
 def test_its_report_is_written_again(run):
     assert report.main([str(run)]) == 0
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "still running: 1 of 2 epochs" in page
+    assert "stopped: 1 of 2 epochs" in page
     assert "The best validation IoU" not in page  # its file is not there
     (run / "checkpoints" / "last.npz").rename(run / "checkpoints" / "best.npz")
     assert report.main([str(run)]) == 0

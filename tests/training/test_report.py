@@ -16,6 +16,7 @@ from minideconv.segmentation import ConfusionMatrix
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.checkpoint import Checkpoint, save_checkpoint
 from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.lock import run_lock
 from minideconv.training.run.report import report_html
 from minideconv.visualize.boards import png_bytes
 
@@ -143,7 +144,10 @@ def test_names_cannot_break_the_page(tmp_path):
 def test_a_run_under_way_has_a_page_too(tmp_path, epochs):
     run = make_run(tmp_path / "run", [], epochs=epochs, evaluated=False)
     page = Page(report_html(run))
-    assert f"still running: {epochs} of 2 epochs" in page.text
+    assert f"stopped: {epochs} of 2 epochs" in page.text
+    with run_lock(run.path):
+        assert f"still running: {epochs} of 2 epochs" in Page(report_html(run)).text
+    assert f"stopped: {epochs} of 2 epochs" in Page(report_html(run)).text
     assert ("43.2%" in page.text) == bool(epochs)
 
 
@@ -162,3 +166,69 @@ def test_the_command_writes_the_page_again(tmp_path, capsys):
     assert "there is no run here" in capsys.readouterr().err
     with pytest.raises(DataError, match="there is no run here"):
         report_html(RunFolder(tmp_path / "none"))
+
+
+def heights(chart):
+    """Return the numbers beside a chart's y axis."""
+    return [float(text) for text in re.findall(r'text-anchor="end">([\d.]+)</text>', chart)]
+
+
+def test_the_axis_of_the_metric_fits_the_data(tmp_path):
+    html = report_html(make_run(tmp_path / "run", ["background", "cat", "dog"]))
+    chart = html[html.index("<h3>mean IoU</h3>") : html.index("<h3>learning rate</h3>")]
+    assert max(heights(chart)) == 0.5  # the data's greatest is 0.4321
+
+
+def test_speed_memory_and_classes_have_their_curves(tmp_path):
+    run = make_run(tmp_path / "run", [], epochs=0, evaluated=False)
+    for epoch in (1, 2, 3):
+        run.add_metrics(
+            {
+                **{
+                    "kind": "step",
+                    "step": 5 * epoch,
+                    "epoch": epoch,
+                    "stage": "whole",
+                    "loss": 1.0,
+                },
+                **{"lr": 0.1, "images_per_second": 20.0 * epoch, "elapsed": 1.0},
+            }
+        )
+        val = {"loss": None, "mean_iou": 0.2, "class_iou": [0.8, None if epoch == 2 else 0.1]}
+        val |= {"pixel_accuracy": 0.5, "mean_accuracy": 0.5, "frequency_weighted_iou": 0.5}
+        run.add_metrics(
+            {
+                **{"kind": "epoch", "step": 5 * epoch, "epoch": epoch, "stage": "whole", "lr": 0.1},
+                **{"elapsed": 2.0, "memory": {"process": epoch << 30, "arrays": 1 << 29}},
+                **{"train": {"loss": 1.0, "mean_iou": 0.1}, "val": val},
+            }
+        )
+    progress = {"epoch": 1, "step": 5, "best": 0.2, "best_epoch": 1}
+    header = {"progress": progress, "classes": ["background", "<cat>"]}
+    save_checkpoint(run.best, Checkpoint({}, header))
+    (run.pictures / "epoch_001.png").write_bytes(png_bytes(np.zeros((4, 4, 3), np.uint8)))
+    html = report_html(run)
+    page = Page(html)
+    speed = html[html.index("<h3>images a second</h3>") : html.index("<h3>peak of memory")]
+    assert max(heights(speed)) == 60
+    memory = html[html.index("<h3>peak of memory") : html.index("A curve has no point")]
+    assert max(heights(memory)) == 3
+    assert memory.count("<polyline") == 2
+    curves = html[html.index('<div class="curves">') :]
+    assert "<b>&lt;cat&gt;</b> <span>10.0</span>" in curves
+    assert "over the epochs 1 to 3; every box goes from 0 to 80.0 %" in page.text
+    background, cat = curves.split("<b>")[1:3]
+    assert background.count("<polyline") == 1
+    assert "<polyline" not in cat  # interrupted: two single points
+    assert cat.count("<circle") == 2
+    # A legend of the colours, before there is an evaluation.
+    assert '<div class="legend">' in html
+    assert "void (not counted)" in page.text
+
+
+def test_without_a_best_checkpoint_none_is_named(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat"])
+    run.best.unlink()
+    assert "best.npz" not in report_html(run)
+    save_checkpoint(run.best, Checkpoint({}, {"progress": {"epoch": "<script>", "best": 1.0}}))
+    assert "<script>" not in report_html(run)

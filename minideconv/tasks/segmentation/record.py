@@ -23,7 +23,9 @@ from minideconv.tasks.results import RunRecord
 __all__ = ["check_activations", "check_record"]
 
 _SHARE = optional(number(0, 1))
-_METRICS: Kind = table(dict.fromkeys(METRICS, _SHARE), {"classes_in_truth": whole()})
+_METRICS: Kind = table(
+    dict.fromkeys(METRICS, _SHARE), {"classes_in_truth": whole(), "class_iou": list_of(_SHARE)}
+)
 
 
 def _file(value: Any, where: str) -> None:

@@ -13,6 +13,7 @@ from minideconv.files.reading import read_json
 from minideconv.files.schema import Mismatch
 from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import ReportSections, RunRecord
+from minideconv.tasks.segmentation.class_curves import class_curves, spark
 from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
 from minideconv.tasks.segmentation.record import check_activations, check_record
 from minideconv.visualize.html import (
@@ -34,7 +35,8 @@ _SETS = {"train": "training", "val": "validation"}
 def sections(record: RunRecord) -> ReportSections:
     """Return the metrics, and below the curves pictures, classes and confusions."""
     page = _Page(record)
-    parts = [page.samples(), page.learning(), page.activations(), page.classes(), page.confusions()]
+    parts = [page.samples(), page.learning(), page.activations()]
+    parts += [page.classes(), page.curves(), page.confusions()]
     body = joined([section for section in parts if section], "\n")
     return ReportSections(page.summary(), body, style())
 
@@ -207,6 +209,24 @@ class _Page:
             width = f"{100 * (value or 0.0):.1f}"
             bars.append(self.fill("bar", subset=subset, value=percent(value), width=width))
         return joined(bars)
+
+    def curves(self) -> Html:
+        """Draw the IoU of each class over the validations."""
+        curves = class_curves(self.validated, len(self.names))
+        top = max((v for curve in curves for _, v in curve if v is not None), default=0.0)
+        if top <= 0:
+            return Html()
+        first, last = curves[0][0][0], curves[0][-1][0]
+        shown = joined(
+            self.fill(
+                "curve",
+                name=name,
+                value=percent(curve[-1][1]),
+                picture=spark(curve, first, last, top),
+            )
+            for name, curve in zip(self.names, curves, strict=True)
+        )
+        return self.fill("curves", first=first, last=last, top=percent(top), curves=shown)
 
     def confusions(self) -> Html:
         html = []

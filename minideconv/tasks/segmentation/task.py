@@ -73,7 +73,7 @@ class Segmentation(Task):
         The weight of each class in the loss; all have the same if left out.
     """
 
-    main_metric = MainMetric("mean_iou", "IoU", "mean IoU", top=1.0)
+    main_metric = MainMetric("mean_iou", "IoU", "mean IoU")
     endings = (".png", "_overlay.png")
     trained = TrainedSegmenter
     inference = SegmentationInference

@@ -6,6 +6,7 @@ A `Journal` without a run folder prints everything all the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from minideconv.errors import DivergenceError, MinideconvError
@@ -50,6 +51,12 @@ class Journal:
             if problem and not self._lost:
                 self._lost = True
                 self.run.add_log(f"the standard output is lost ({problem}); the run goes on")
+
+    def note(self, text: str) -> None:
+        """Keep a line in log.txt alone, with the time."""
+        if self.run is not None and self.writes:
+            now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+            self.run.add_log(f"{now}: {text}")
 
     def step(self, stage: Stage, images: int) -> None:
         """Show the metrics after a step, and write a line every ``print_freq`` steps."""
@@ -111,7 +118,8 @@ class Journal:
         )
         better, val = False, line.get("val")
         if val is not None:
-            text += f"  val loss {val['loss']:.4f}  val {self.task.format_metric(val)}"
+            loss = "-" if val["loss"] is None else f"{val['loss']:.4f}"
+            text += f"  val loss {loss}  val {self.task.format_metric(val)}"
             better = self.task.is_better(val, self.progress.best)
             if better:
                 self.progress.best = val[self.task.main_metric.key]

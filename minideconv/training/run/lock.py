@@ -24,10 +24,11 @@ from pathlib import Path
 
 from minideconv.errors import UsageError
 
-__all__ = ["run_lock"]
+__all__ = ["is_locked", "run_lock"]
 
 _SAYS = b"process "  # what the file begins with
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+_LOOKS = 5  # a report looks whether there is a lock by taking it for a moment
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 if sys.platform == "win32":
@@ -43,6 +44,24 @@ else:
 
     def _try(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process, this one included, holds the lock of a run folder: the run goes on."""
+    # Neither a pipe's other end is waited for nor a link followed: neither is a lock of a run.
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags |= os.O_RDONLY if os.name == "posix" else os.O_RDWR
+    try:
+        descriptor = os.open(folder / ".lock", flags)
+    except OSError:
+        return False
+    try:
+        _try(descriptor)
+    except OSError as error:
+        return error.errno in _HELD
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextlib.contextmanager
@@ -72,6 +91,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 def _acquire(path: Path) -> int:
     """Return the descriptor of the locked file."""
+    looks = 0
     while True:
         descriptor = _open(path)
         try:
@@ -91,6 +111,10 @@ def _acquire(path: Path) -> int:
                 )
                 return descriptor
             os.close(descriptor)
+            looks += 1
+            if error.errno in _HELD and looks < _LOOKS:
+                time.sleep(0.02)
+                continue
             if error.errno in _HELD:
                 raise UsageError(
                     f"{path.parent} is in use: {_holder(path)} is training there; wait until it"

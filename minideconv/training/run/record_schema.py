@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minideconv.files.schema import Kind, number, optional, table, text, whole
+from minideconv.files.schema import Kind, mapping_of, number, optional, table, text, whole
 
 __all__ = ["check_lines"]
 
@@ -24,8 +24,11 @@ def check_lines(lines: Sequence[Any], main_metric: str) -> None:
     """
     means = table({"loss": _NUMBER, main_metric: _NUMBER})
     kinds: dict[str, Kind] = {
-        "step": table({**_LINE, "loss": _NUMBER, "lr": _NUMBER}),
-        "epoch": table({**_LINE, "train": means, "elapsed": number(0, 1e12)}, {"val": means}),
+        "step": table({**_LINE, "loss": _NUMBER, "lr": _NUMBER}, {"images_per_second": _NUMBER}),
+        "epoch": table(
+            {**_LINE, "train": means, "elapsed": number(0, 1e12)},
+            {"val": means, "memory": optional(mapping_of(_NUMBER))},
+        ),
     }
     any_kind = table({"kind": text, **_LINE})
     for at, line in enumerate(lines, 1):

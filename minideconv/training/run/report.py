@@ -22,6 +22,7 @@ from minideconv.settings.setting import by_setting_names
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.commit import best_header
 from minideconv.training.run.folder import RunFolder, write_text
+from minideconv.training.run.lock import is_locked
 from minideconv.training.run.progress import format_seconds
 from minideconv.training.run.record_schema import check_lines
 from minideconv.visualize.charts import Line, line_chart
@@ -72,7 +73,7 @@ def report_html(run: RunFolder) -> Html:
             "title": _title(settings.model, settings.data),
             "run": run.path.name,
             "style": Html(page_style() + sections.style),
-            "facts": joined(_facts(settings, epochs), " · "),
+            "facts": joined(_facts(settings, epochs, is_locked(run.path)), " · "),
             "summary": Html(sections.summary),
             "body": Html(sections.body),
             "path": shlex.quote(str(run.path)),
@@ -106,7 +107,7 @@ def _title(model: str, data: str) -> str:
     return f"{MODELS[model].title} on {shown.get(data, data)}"
 
 
-def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
+def _facts(config: TrainConfig, epochs: Lines, running: bool) -> list[str]:
     plan, network = config.plan, config.network.summary()
     total = sum(count for _, count, _ in plan)
     stages = " + ".join(
@@ -119,7 +120,8 @@ def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
     if epochs:
         facts.append(f"{epochs[-1]['step']:,} steps in {format_seconds(epochs[-1]['elapsed'])}")
     if done < total or not epochs:
-        facts.append(Html(f"<b>still running: {done} of {total} epochs</b>"))
+        state = "still running" if running else "stopped"
+        facts.append(Html(f"<b>{state}: {done} of {total} epochs</b>"))
     return facts
 
 
@@ -140,7 +142,7 @@ def _charts(metrics: Lines, epochs: Lines, main_metric: tasks.MainMetric) -> dic
         for line in lines:
             value: Any = line
             for key in keys:
-                value = value[key]
+                value = None if value is None else value.get(key)
             if value is not None:
                 found.append((float(line["step"]), float(value)))
         return found
@@ -162,10 +164,32 @@ def _charts(metrics: Lines, epochs: Lines, main_metric: tasks.MainMetric) -> dic
             Line("validation", points(validated, "val", main_metric.key), "val", dots),
         ],
         marks,
-        top=main_metric.top,
     )
     rate = line_chart("learning rate", [Line("lr", points(steps, "lr"), "plain")], marks)
-    return {"loss": loss, "metric": main_metric.title, "metrics": metric, "rate": rate}
+    speed = line_chart(
+        "images a second", [Line("speed", points(steps, "images_per_second"), "plain")], marks
+    )
+    memory = line_chart("memory in GiB", _memory(epochs, dots), marks)
+    return {
+        **{"loss": loss, "metric": main_metric.title, "metrics": metric, "rate": rate},
+        **{"speed": speed, "memory": memory},
+    }
+
+
+_MEMORY = {"process": "val", "device": "val", "arrays": "train"}
+"""What is measured, most inclusive first, and how its line is drawn; a GPU's is in its place."""
+
+
+def _memory(epochs: Lines, dots: bool) -> list[Line]:
+    """Return the lines of the peaks of memory until the end of each epoch."""
+    found = [(line["step"], line.get("memory")) for line in epochs]
+    peaks = [(float(step), peak) for step, peak in found if isinstance(peak, dict)]
+    own = "device" if any("device" in peak for _, peak in peaks) else "process"
+    return [
+        Line(name, [(at, peak[name] / 2**30) for at, peak in peaks if peak.get(name)], style, dots)
+        for name, style in _MEMORY.items()
+        if name in (own, "arrays")
+    ]
 
 
 def _settings(config: dict[str, Any]) -> Html:
