@@ -1,4 +1,4 @@
-"""``python -m minideconv.data``: download PASCAL VOC, carve a small set out of it, show data."""
+"""``python -m minideconv.data``: check, show, download and carve data sets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.data.check import command as check_command
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import DIFFICULTIES, Shapes
@@ -29,6 +30,7 @@ _EPILOG = """\
 examples:
   python -m minideconv.data show --data shapes --output shapes.png
   python -m minideconv.data show --data voc --data-root VOCdevkit --stage 1 --output objects.png
+  python -m minideconv.data check VOCdevkit --sheet sheet.png
   python -m minideconv.data download voc2012 --data-root data
   python -m minideconv.data subset --data-root data --output small --per-class 10
 
@@ -37,10 +39,10 @@ Exit codes: 0 done, 1 bad data, 2 wrong usage.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all three commands."""
+    """Return the parser of all commands."""
     parser = program_parser(
         "data",
-        "Download PASCAL VOC, carve a small set out of it, show data as a picture.",
+        "Check a data set, show it as a picture, download PASCAL VOC, carve a small set out of it.",
         epilog=_EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,6 +71,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="image lists",
     )
+
+    check = command("check", "look at every file of a data set; say all that is wrong with it")
+    check_command.add_options(check)
 
     show = command("show", "draw samples with their masks in one picture")
     show.add_argument("--data", choices=("shapes", "voc"), default="shapes")
@@ -103,6 +108,8 @@ def _main(arguments: Sequence[str]) -> int:
         folder = download_voc(options.name, options.data_root)
         for split in ("train", "val"):
             print(f"  {split}: {len(VOCSegmentation(folder, split))} images with masks")
+    elif options.command == "check":
+        return check_command.run(options)
     elif options.command == "subset":
         _subset(options)
     else:

@@ -1,0 +1,105 @@
+"""``python -m minideconv.data check``: its options, and what it prints and writes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minideconv.data.check.findings import Finding, Report, examine
+from minideconv.data.check.orphans import orphans
+from minideconv.data.check.report import is_own_json, to_json, to_text
+from minideconv.data.check.sheet import contact_sheet
+from minideconv.data.show import is_own, save_png
+from minideconv.data.voc import VOCSegmentation, find_voc
+from minideconv.data.voc_colors import voc_palette
+from minideconv.errors import DataError, UsageError
+from minideconv.files.atomic import replace_file, write_problem
+from minideconv.files.outputs import refuse_foreign_file
+from minideconv.settings.command_line import Distinct, positive
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    parser.add_argument("root", metavar="ROOT", help="the folder of the data set")
+    parser.add_argument(
+        "--split", nargs="+", action=Distinct, metavar="NAME", help="image lists [all there are]"
+    )
+    parser.add_argument(
+        "--sheet",
+        metavar="FILE",
+        help="also draw a contact sheet, photographs and masks laid over them, as this PNG; an "
+        "earlier one is replaced",
+    )
+    parser.add_argument(
+        "--count", type=positive, default=24, metavar="N", help="images on the sheet [24]"
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write all that was found as JSON; an earlier one is replaced; - prints it, and "
+        "nothing else",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a data set; return the exit code, 1 if something is wrong with it."""
+    if options.sheet is not None:
+        refuse_foreign_file("--sheet", Path(options.sheet), is_own)
+    if options.json not in (None, "-"):
+        refuse_foreign_file("--json", Path(options.json), is_own_json)
+    lists, faults = _open(options.root, options.split)
+    report = Report({}, {})
+    if lists:
+        report = examine(lists)
+        report.remarks += orphans(lists)
+    report.faults[:0] = faults
+    if options.json == "-":
+        print(to_json(report, options.root), end="")
+    else:
+        print(f"{options.root}: {to_text(report)}")
+    if options.sheet is not None:
+        save_png(options.sheet, contact_sheet(report, voc_palette(), options.count))
+        if options.json != "-":
+            print(f"contact sheet in {options.sheet}")
+    if options.json not in (None, "-"):
+        _write(Path(options.json), to_json(report, options.root))
+    return 1 if report.faults else 0
+
+
+def _open(root: str, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[Finding]]:
+    """Return the image lists, and what is wrong with those that cannot be read.
+
+    Raises
+    ------
+    UsageError
+        If there is no such data set, or no list of a name that was given.
+    """
+    try:
+        folder = find_voc(root)
+        there = sorted(path.stem for path in (folder / "ImageSets/Segmentation").glob("*.txt"))
+        if splits is None and not there:
+            raise DataError(f"VOC: {folder} has no image list in ImageSets/Segmentation")
+    except DataError as error:
+        raise UsageError(str(error)) from error
+    lists: dict[str, Any] = {}
+    faults = []
+    for split in there if splits is None else splits:
+        try:
+            lists[split] = VOCSegmentation(folder, split, cache_mb=0)
+        except DataError as error:
+            if splits is not None:
+                raise UsageError(f"--split {split}: {error}") from error
+            faults.append(Finding("file", (split,), (), str(error)))
+    return lists, faults
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise DataError(f"--json {path}: {write_problem(error)}") from error
