@@ -79,6 +79,13 @@ class Photographs:
         """Return the image's id, e.g. 2007_000032."""
         return self.ids[index]
 
+    def image_path(self, index: int) -> Path:
+        """Return the path of item `index`'s photograph."""
+        return self.root / "JPEGImages" / f"{self.ids[index]}.jpg"
+
+    def mask_path(self, index: int) -> None:
+        """Return None: there are no masks."""
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) uint8 RGB and a map (H, W) uint8 of zeros; read-only."""
         if not -len(self) <= index < len(self):
@@ -88,7 +95,7 @@ class Photographs:
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
-            image = read_image(self.root / "JPEGImages" / f"{self.ids[index]}.jpg")
+            image = read_image(self.image_path(index))
         except DataError as error:
             raise DataError(f"VOC: {error}") from error
         return image, np.zeros(image.shape[:2], np.uint8)

@@ -13,10 +13,11 @@ import numpy as np
 from minideconv.data.voc import VOCSegmentation
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import DataError, UsageError
+from minideconv.files.inside import inside
 
 __all__ = ["carve_subset", "choose_balanced"]
 
-_FOLDERS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"), ("SegmentationObject", "png"))
+_FOLDERS = (("JPEGImages", ".jpg"), ("SegmentationClass", ".png"), ("SegmentationObject", ".png"))
 
 
 def choose_balanced(
@@ -113,15 +114,13 @@ def _write(folder: Path, sets: dict[str, VOCSegmentation], chosen: dict[str, lis
         for index in chosen[split]:
             dataset[index]  # a broken photograph is found here, and named
         everything |= set(names)
-        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        inside(lists, split, ".txt").write_text("".join(f"{name}\n" for name in names))
         for kind, ending in _FOLDERS:
-            source = dataset.root / kind
-            if not source.is_dir():
-                continue
-            (folder / kind).mkdir(exist_ok=True)
             for name in names:
-                if (source / f"{name}.{ending}").is_file():
-                    shutil.copyfile(source / f"{name}.{ending}", folder / kind / f"{name}.{ending}")
+                file, copy = (inside(each / kind, name, ending) for each in (dataset.root, folder))
+                if file.is_file():
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, copy)
     if "trainval" not in sets:
         lines = "".join(f"{name}\n" for name in sorted(everything))
         (lists / "trainval.txt").write_text(lines)

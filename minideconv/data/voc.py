@@ -13,6 +13,7 @@ from minideconv.data.cache import ItemCache
 from minideconv.data.components import connected_components
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError
+from minideconv.files.inside import inside, refuse_outside
 
 __all__ = ["VOCSegmentation", "find_voc", "image_list"]
 
@@ -64,7 +65,7 @@ def image_list(root: Path, split: str) -> list[str]:
         there are.
     """
     lists = root / "ImageSets" / "Segmentation"
-    path = lists / f"{split}.txt"
+    path = inside(lists, split, ".txt")
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
         raise DataError(f"VOC: no split {split!r} ({path} is missing); the splits are: {there}")
@@ -75,6 +76,8 @@ def image_list(root: Path, split: str) -> list[str]:
     ids = [line.split()[0] for line in lines if line.strip()]
     if not ids:
         raise DataError(f"VOC: {path} lists no image")
+    for name in ids:
+        refuse_outside(name, f"VOC: {path}")
     return ids
 
 

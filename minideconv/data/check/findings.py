@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from minideconv.data.check.look import Look
-from minideconv.data.check.looking import look_at_all
+from minideconv.data.check.looking import Place, look_at_all, places
 from minideconv.data.voc_colors import VOID
-from minideconv.errors import DataError, some
+from minideconv.errors import some
 
 __all__ = ["Finding", "Report", "examine", "pixel_counts", "shown"]
 
@@ -125,16 +125,19 @@ def _bad_files(report: Report) -> None:
 def _about_objects(report: Report, name: str) -> None:
     """Find a list in which no mask shows a class, and masks that show none."""
     dataset, looks = report.lists[name], report.looks[name]
-    masks = [(index, look.pixels) for index, look in enumerate(looks) if look.pixels is not None]
-    empty = [(dataset.name(index), pixels) for index, pixels in masks if pixels.keys() <= {0, VOID}]
+    masks = [
+        (place, look.pixels)
+        for place, look in zip(places(dataset), looks, strict=True)
+        if look.pixels is not None
+    ]
+    empty = [(place, pixels) for place, pixels in masks if pixels.keys() <= {0, VOID}]
     if masks and len(empty) == len(looks):
-        try:
-            dataset.check_objects()
-        except DataError as error:
-            report.faults.append(Finding("objects", (name,), (), str(error)))
-            return
-    void = tuple(image for image, pixels in empty if VOID in pixels)
-    background = tuple(image for image, pixels in empty if VOID not in pixels)
+        text = _nothing(name, empty, len(dataset.classes))
+        report.faults.append(Finding("objects", (name,), (), text))
+        return
+    named = [(whole.name(index), pixels) for (whole, index), pixels in empty]
+    void = tuple(image for image, pixels in named if VOID in pixels)
+    background = tuple(image for image, pixels in named if VOID not in pixels)
     for kind, names, what in (
         ("void", void, f"{VOID} (void) and no class, which is not learned"),
         ("empty", background, "background alone"),
@@ -142,6 +145,18 @@ def _about_objects(report: Report, name: str) -> None:
         if names:
             text = f"{len(names)} of {len(masks)} masks of {name} show {what}: {some(names)}"
             report.remarks.append(Finding(kind, (name,), names, text))
+
+
+def _nothing(name: str, empty: Sequence[tuple[Place, Mapping[int, int]]], classes: int) -> str:
+    """Say that no mask of a list shows a class: the place of each, and its pixels by label."""
+    words = {0: "0 (background)", VOID: f"{VOID} (void)"}
+    held = sorted({value for _, pixels in empty for value in pixels})
+    whole, index = next((place for place, pixels in empty if VOID in pixels), empty[0][0])
+    return (
+        f"VOC: none of the {len(empty)} masks of split {name!r} shows a class; they hold"
+        f" {' and '.join(words[value] for value in held)} alone, {whole.mask_path(index)} for one,"
+        f" and the pixels of an object must hold the number of its class, 1..{classes - 1}"
+    )
 
 
 def _repeated(report: Report, name: str) -> None:

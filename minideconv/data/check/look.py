@@ -104,6 +104,8 @@ def _noted(faults: list[str]) -> Iterator[None]:
 def _kind(path: Path) -> tuple[str, int]:
     """Return a file's format and mode, and its orientation; ("", 1) if it is no picture."""
     try:
+        if not path.is_file():  # opening a pipe would wait for somebody to write into it
+            return "", 1
         with Image.open(path) as file:
             return f"{file.format} {file.mode}", int(file.getexif().get(_ORIENTATION, 1))
     except Exception:  # whatever Pillow raises for what is damaged; the reading has the sentence
