@@ -48,7 +48,19 @@ def test_names_that_lead_out_are_refused(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["2007_000032", "a b", "..a", "a..b", "a..", "...a", ".hidden", "city/name", "a/./b", "ä-1", "-1"],
+    [
+        "2007_000032",
+        "a b",
+        "..a",
+        "a..b",
+        "a..",
+        "...a",
+        ".hidden",
+        "city/name",
+        "a/./b",
+        "ä-1",
+        "-1",
+    ],
 )
 def test_names_of_files_are_taken(name):
     assert inside(FOLDER, name, ".png") == FOLDER / f"{name}.png"

@@ -122,7 +122,9 @@ def test_a_list_whose_truth_is_void_gets_no_figures(devkit, tmp_path, capsys):
     make_binary(devkit, "2007_000005")
     assert evaluate.main([str(tmp_path / "run"), "--limit", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "none of the 1 masks of split 'val' shows a class; they hold 0 (background) and" in printed
+    assert (
+        "none of the 1 masks of split 'val' shows a class; they hold 0 (background) and" in printed
+    )
     assert f"{'classes in the truth':<22}  1 of 21" in printed
     assert "note: the truth of val shows background alone, so these metrics do not tell" in printed
     make_binary(devkit)

@@ -18,7 +18,6 @@ from minideconv.data.shard import Subset
 from minideconv.data.show import grid, is_own, save_png
 from minideconv.data.subset import carve_subset
 from minideconv.data.voc import VOCSegmentation
-from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import Distinct, HelpFormatter, natural, positive, run_program
@@ -129,12 +128,12 @@ def _open_voc(root: str | None, split: str) -> VOCSegmentation:
 
 def _subset(options: argparse.Namespace) -> None:
     for split in options.splits:
-        _open_voc(options.data_root, split)
+        classes = _open_voc(options.data_root, split).classes
     counts = carve_subset(
         options.data_root, options.output, options.per_class, options.seed, options.splits
     )
     for split, count in counts.items():
-        scarce = [VOC_CLASSES[k] for k in np.flatnonzero(count < options.per_class)]
+        scarce = [classes[k] for k in np.flatnonzero(count < options.per_class)]
         print(f"{options.output}: {count[0]} images in {split}")
         if scarce:
             print(f"  fewer than {options.per_class} images show: {', '.join(scarce)}")

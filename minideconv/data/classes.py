@@ -31,10 +31,10 @@ from minideconv.data.class_files import (
 from minideconv.data.voc_colors import VOC_CLASSES, VOID, voc_palette
 from minideconv.errors import DataError
 
-__all__ = ["VOC", "Classes", "find_classes", "parse_classes", "read_classes"]
+__all__ = ["CLASS_FILES", "VOC", "Classes", "find_classes", "parse_classes", "read_classes"]
 
 _MOST = VOID
-_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt")
+CLASS_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt", "class_dict.csv")
 _FOLDERS = ("", "ImageSets/Segmentation")
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__", "_ignore_")
@@ -238,9 +238,10 @@ def find_classes(root: str | Path) -> Path | None:
     """Return the file beside a set's image lists that names its classes, or None.
 
     ``classes.txt``, else CVAT's ``labelmap.txt``, else labelme's ``class_names.txt`` or
-    ``labels.txt``, in the folder itself or in ``ImageSets/Segmentation``.
+    ``labels.txt``, else CamVid's ``class_dict.csv``, in the folder itself or in
+    ``ImageSets/Segmentation``.
     """
-    for name in _FILES:
+    for name in CLASS_FILES:
         for folder in _FOLDERS:
             path = Path(root) / folder / name
             if path.is_file():
@@ -255,13 +256,16 @@ def read_classes(text: str | Path) -> Classes:
     ----------
     text : str or Path
         A `Path` is a file. A `str` is a file if there is one of that name, else it is names; one
-        name alone stands for an object and the background.
+        name alone stands for an object and the background. A `str` of several lines is what is in
+        a file.
 
     Raises
     ------
     DataError
         If the file cannot be read, or what it holds are no classes; the message names it.
     """
+    if isinstance(text, str) and "\n" in text:
+        return parse_classes(text)
     if isinstance(text, str) and not _is_file(text):
         if "," not in text and (re.search(r"[/\\]", text) or re.search(r"\.\w+$", text)):
             raise DataError(f"{text} is no file, and no names with commas between them")

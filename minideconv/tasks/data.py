@@ -15,13 +15,24 @@ import numpy as np
 
 from minideconv import data
 from minideconv.data import transforms
+from minideconv.data.classes import read_classes
+from minideconv.data.layouts import LAYOUTS, infer_layout
 from minideconv.data.shard import Subset
+from minideconv.data.voc import open_folder
 from minideconv.errors import DataError
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["bad_root", "cache_limit", "check_images", "choose", "dataset", "loader", "normalization_to_dict"]
+__all__ = [
+    "bad_root",
+    "cache_limit",
+    "check_images",
+    "choose",
+    "dataset",
+    "loader",
+    "normalization_to_dict",
+]
 
 _CHOICE = 1  # a stream of random numbers of its own
 
@@ -32,7 +43,7 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
     Raises
     ------
     UsageError
-        If the data root is missing, is no VOCdevkit folder, or has no such image list.
+        If the data root is missing, is not in the layout, or has no such image list.
     """
     if config.data == "shapes":
         sampled = config.sample_images and split == config.train_split
@@ -46,7 +57,8 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         return choose(config, shapes, split, count) if sampled else shapes
     root = Path(config.data_root or "")
     try:
-        found = data.VOCSegmentation(root, split, cache_mb=cache_limit(config, 512))
+        classes = None if config.classes is None else read_classes(config.classes)
+        found = open_folder(root, split, str(config.data), classes, cache_limit(config, 512))
     except DataError as error:
         raise bad_root(root, error) from error
     return choose(config, found, split, count)
@@ -79,9 +91,13 @@ def check_images(
         return
     from minideconv.data.check import check_before_use  # not for drawn pictures
 
-    command = f"python -m minideconv.data check {shlex.quote(config.data_root or '')}"
-    command += f" --split {shlex.join(lists)}"
-    check_before_use(lists, config.train_split, command, say)
+    root = config.data_root or ""
+    command = ["python", "-m", "minideconv.data", "check", root, "--split", *lists]
+    if config.data != infer_layout(root):
+        command += ["--data", str(config.data)]
+    if config.classes != LAYOUTS[str(config.data)].class_text(None, root):
+        command += ["--classes", str(config.classes)]
+    check_before_use(lists, config.train_split, shlex.join(command), say)
 
 
 def bad_root(root: Path, error: DataError) -> Exception:

@@ -56,7 +56,12 @@ def test_a_whole_set_has_no_fault(voc):
     assert report.faults == []
     assert [len(looks) for looks in report.looks.values()] == [3, 2]
     look = report.looks["train"][1]
-    assert (look.size, look.photograph, look.mask, look.turned) == ((30, 22), "JPEG RGB", "PNG P", 1)
+    assert (look.size, look.photograph, look.mask, look.turned) == (
+        (30, 22),
+        "JPEG RGB",
+        "PNG P",
+        1,
+    )
     assert look.pixels == {0: 30 * 22 - 120, 8: 80, 255: 40}
     assert texts(report.remarks, "classes") == [
         "17 of 20 classes are shown by no mask: aeroplane, bicycle, boat, bottle and 13 more"
@@ -260,12 +265,12 @@ def test_the_sheet_shows_photograph_overlay_and_legend(voc, tmp_path, capsys):
 
 def test_the_sheet_leaves_out_what_has_faults(voc, tmp_path):
     (voc / "JPEGImages" / "a.jpg").unlink()
-    whole = contact_sheet(examine(opened(voc)), voc_palette())
+    whole = contact_sheet(examine(opened(voc)))
     assert whole.ndim == 3
     for name in "bcvw":
         (voc / "JPEGImages" / f"{name}.jpg").unlink()
     with pytest.raises(DataError, match="no photograph can be drawn"):
-        contact_sheet(examine(opened(voc)), voc_palette())
+        contact_sheet(examine(opened(voc)))
 
 
 # -- Before a network is trained ----------------------------------------------------------------

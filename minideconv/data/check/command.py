@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from minideconv.data.check.findings import Finding, Report, examine
 from minideconv.data.check.orphans import orphans
 from minideconv.data.check.report import is_own_json, to_json, to_text
 from minideconv.data.check.sheet import contact_sheet
+from minideconv.data.classes import read_classes
+from minideconv.data.layouts import LAYOUTS, infer_layout, split_names
 from minideconv.data.show import is_own, save_png
-from minideconv.data.voc import VOCSegmentation, find_voc
-from minideconv.data.voc_colors import voc_palette
+from minideconv.data.voc import open_folder
 from minideconv.errors import DataError, UsageError
 from minideconv.files.atomic import replace_file, write_problem
 from minideconv.files.outputs import refuse_foreign_file
@@ -25,6 +25,14 @@ __all__ = ["add_options", "run"]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
     parser.add_argument("root", metavar="ROOT", help="the folder of the data set")
+    parser.add_argument(
+        "--data", choices=tuple(LAYOUTS), help="its layout [the one that the folder has]"
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="FILE|A,B,...",
+        help="names of its classes [classes.txt or labelmap.txt there, or the layout's own]",
+    )
     parser.add_argument(
         "--split", nargs="+", action=Distinct, metavar="NAME", help="image lists [all there are]"
     )
@@ -51,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         refuse_foreign_file("--sheet", Path(options.sheet), is_own)
     if options.json not in (None, "-"):
         refuse_foreign_file("--json", Path(options.json), is_own_json)
-    lists, faults = _open(options.root, options.split)
+    lists, faults = _open(options)
     report = Report({}, {})
     if lists:
         report = examine(lists)
@@ -62,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(f"{options.root}: {to_text(report)}")
     if options.sheet is not None:
-        save_png(options.sheet, contact_sheet(report, voc_palette(), options.count))
+        save_png(options.sheet, contact_sheet(report, options.count))
         if options.json != "-":
             print(f"contact sheet in {options.sheet}")
     if options.json not in (None, "-"):
@@ -70,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if report.faults else 0
 
 
-def _open(root: str, splits: Sequence[str] | None) -> tuple[dict[str, Any], list[Finding]]:
+def _open(options: argparse.Namespace) -> tuple[dict[str, Any], list[Finding]]:
     """Return the image lists, and what is wrong with those that cannot be read.
 
     Raises
@@ -78,20 +86,20 @@ def _open(root: str, splits: Sequence[str] | None) -> tuple[dict[str, Any], list
     UsageError
         If there is no such data set, or no list of a name that was given.
     """
+    root, given = Path(options.root), options.split
     try:
-        folder = find_voc(root)
-        there = sorted(path.stem for path in (folder / "ImageSets/Segmentation").glob("*.txt"))
-        if splits is None and not there:
-            raise DataError(f"VOC: {folder} has no image list in ImageSets/Segmentation")
+        layout = options.data or infer_layout(root)
+        classes = None if options.classes is None else read_classes(options.classes)
+        names = given or split_names(root, LAYOUTS[layout])
     except DataError as error:
         raise UsageError(str(error)) from error
     lists: dict[str, Any] = {}
     faults = []
-    for split in there if splits is None else splits:
+    for split in names:
         try:
-            lists[split] = VOCSegmentation(folder, split, cache_mb=0)
+            lists[split] = open_folder(root, split, layout, classes, cache_mb=0)
         except DataError as error:
-            if splits is not None:
+            if given:
                 raise UsageError(f"--split {split}: {error}") from error
             faults.append(Finding("file", (split,), (), str(error)))
     return lists, faults

@@ -178,9 +178,7 @@ def _repeated(report: Report, name: str) -> None:
             report.remarks.append(Finding("copy", (name,), tuple(same), text))
 
 
-def _roles(
-    lists: Mapping[str, Any], training: Sequence[str] | None
-) -> tuple[list[str], list[str]]:
+def _roles(lists: Mapping[str, Any], training: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """Return the lists that are trained on, and those for evaluation."""
     if training is not None:
         return [*training], [name for name in lists if name not in training]

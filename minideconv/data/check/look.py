@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from minideconv.data.pictures import FORMATS
 from minideconv.errors import DataError
 
-__all__ = ["Look", "label_counts", "look_at"]
+__all__ = ["Look", "instance_file", "label_counts", "look_at"]
 
 _DIGEST, _ORIENTATION = 16, 274
 
@@ -75,6 +76,8 @@ def look_at(dataset: Any, index: int) -> Look:
     kind = "" if mask_path is None else _kind(mask_path)[0]
     try:
         image, mask = dataset[index]
+        if instance_file(dataset, index) is not None:
+            dataset.instances(index)
     except DataError as error:
         faults = [str(error)]
         if mask_path is not None:  # the other file may be bad as well
@@ -83,6 +86,12 @@ def look_at(dataset: Any, index: int) -> Look:
         return Look(tuple(faults), photograph=photograph, mask=kind, turned=turned)
     pixels = None if mask_path is None else label_counts(mask)
     return Look((), image.shape[:2], photograph, kind, turned, pixels, _digest(image))
+
+
+def instance_file(dataset: Any, index: int) -> Path | None:
+    """Return the file of an item's instance mask, where a data set has some and it is there."""
+    path: Path | None = dataset.instance_path(index) if hasattr(dataset, "instance_path") else None
+    return path if path is not None and path.is_file() else None
 
 
 def label_counts(mask: np.ndarray) -> dict[int, int]:
@@ -106,7 +115,7 @@ def _kind(path: Path) -> tuple[str, int]:
     try:
         if not path.is_file():  # opening a pipe would wait for somebody to write into it
             return "", 1
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             return f"{file.format} {file.mode}", int(file.getexif().get(_ORIENTATION, 1))
     except Exception:  # whatever Pillow raises for what is damaged; the reading has the sentence
         return "", 1

@@ -9,14 +9,14 @@ from typing import Any
 
 from minideconv.backend.parallel import cores
 from minideconv.data.check.kept import KeptLooks, look_key
-from minideconv.data.check.look import Look, look_at
+from minideconv.data.check.look import Look, instance_file, look_at
 from minideconv.data.shard import Subset
 
 __all__ = ["Place", "has_files", "look_at_all", "places"]
 
 Place = tuple[Any, int]
 """A data set on files, and the number of an item there."""
-Files = tuple[Path, Path | None]
+Files = tuple[Path, Path | None, Path | None]
 
 _MOST_THREADS = 8
 _ANNOUNCED = 500  # looks that take some seconds
@@ -56,7 +56,9 @@ def look_at_all(
     """
     asked = {name: [(_files(*place), place) for place in places(lists[name])] for name in lists}
     wanted = {files: place for found in asked.values() for files, place in found}
-    keys = {files: look_key(files, _reading(dataset)) for files, (dataset, _) in wanted.items()}
+    readings = {id(dataset): dataset for dataset, _ in wanted.values()}
+    readings = {number: dataset.reading for number, dataset in readings.items()}
+    keys = {files: look_key(files, readings[id(whole)]) for files, (whole, _) in wanted.items()}
     kept = KeptLooks(repr(sorted({str(files[0].parent) for files in wanted})))
     looks = {files: look for files in wanted if (look := kept.get(keys[files])) is not None}
     todo = [files for files in wanted if files not in looks]
@@ -68,8 +70,8 @@ def look_at_all(
         for files, look in zip(todo, results, strict=True):
             looks[files] = look
             # A file may be written while it is read: kept is what is as it was before the look.
-            unchanged = look_key(files, _reading(wanted[files][0])) == keys[files]
-            if unchanged and not look.faults:
+            again = look_key(files, readings[id(wanted[files][0])])
+            if again == keys[files] and not look.faults:
                 kept.put(keys[files], look)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -78,9 +80,4 @@ def look_at_all(
 
 
 def _files(dataset: Any, index: int) -> Files:
-    return dataset.image_path(index), dataset.mask_path(index)
-
-
-def _reading(dataset: Any) -> str:
-    """Return all that decides how a data set understands its files."""
-    return repr((type(dataset).__name__, getattr(dataset, "classes", None)))
+    return dataset.image_path(index), dataset.mask_path(index), instance_file(dataset, index)

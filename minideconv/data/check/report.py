@@ -144,4 +144,3 @@ def _section(what: str, findings: list[Finding]) -> list[str]:
         return []
     head = f"{len(findings)} {what}{'' if len(findings) == 1 else 's'}:"
     return [head, *(f"  {each.text}" for each in findings), ""]
-

@@ -40,14 +40,12 @@ class _Cell(NamedTuple):
     overlay: np.ndarray
 
 
-def contact_sheet(report: Report, palette: np.ndarray, count: int = 24) -> np.ndarray:
+def contact_sheet(report: Report, count: int = 24) -> np.ndarray:
     """Draw some of the items that have no fault, every class among them if there is room.
 
     Parameters
     ----------
     report : Report
-    palette : (256, 3) array of uint8
-        The colour of each label.
     count : int
         How many items.
 
@@ -69,6 +67,7 @@ def contact_sheet(report: Report, palette: np.ndarray, count: int = 24) -> np.nd
     if not unique:
         raise DataError("check: no photograph can be drawn, for none can be used")
     items = [*unique.values()]
+    palette = items[0].whole.table.palette()
     chosen = [items[k] for k in _chosen([[*(item.look.pixels or {})] for item in items], count)]
     labels = sorted({label for item in chosen for label in item.look.pixels or {}})
     cells = [
@@ -102,9 +101,7 @@ def _legend(classes: Sequence[str], labels: Sequence[int]) -> list[tuple[int, st
     return [(label, f"{label} {names[label]}") for label in labels if label != 0]
 
 
-def _laid_out(
-    cells: list[_Cell], legend: list[tuple[int, str]], palette: np.ndarray
-) -> np.ndarray:
+def _laid_out(cells: list[_Cell], legend: list[tuple[int, str]], palette: np.ndarray) -> np.ndarray:
     """Put the cells below each other in columns, and the legend above them."""
     columns = min(_COLUMNS, len(cells))
     step = 2 * _SIDE + 3 * _GAP

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minideconv.data.check.findings import Finding, Report, examine
-from minideconv.data.check.looking import has_files
+from minideconv.data.check.looking import has_files, places
 from minideconv.data.shard import Subset
 from minideconv.errors import DataError
 
@@ -29,7 +29,7 @@ def check_before_use(
 ) -> None:
     """Look at all files of image lists, and refuse them if some cannot be used.
 
-    What is odd is put into the data sets' ``note``.
+    What is odd is put into the data sets' ``remark``.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def check_before_use(
     report = examine(lists, [training] if training in lists else [], say)
     _refuse([fault for fault in report.faults if _stops(fault, lists, training)], command)
     for name, dataset in lists.items():
-        if notes := _notes(report, name):
-            dataset.note = "\n".join([*filter(None, [dataset.note]), *notes])
+        whole, _ = next(places(dataset))
+        whole.remark = "\n".join(_notes(report, name))
 
 
 def _stops(fault: Finding, lists: Mapping[str, Any], training: str | None) -> bool:

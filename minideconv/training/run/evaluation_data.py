@@ -55,6 +55,4 @@ def evaluation_data(
         raise UsageError(f"{trained.path} {problem}")
     used = Subset(images, spread(len(images), limit)) if limit else images
     trained.task.check_images(config, {split: used}, lambda line: None)
-    if limit and (note := getattr(used, "note", "")):
-        images.note = note
     return images, f"{config.data} {split}"
