@@ -66,7 +66,7 @@ def test_bad_validation_files_stop_a_run_before_its_first_step(devkit, tmp_path,
     path.write_bytes(path.read_bytes()[:300])
     assert train.main(order(devkit, run)) == 1
     first, *faults, command = capsys.readouterr().err.splitlines()
-    assert first == "minideconv.train: 3 faults were found, before anything was computed:"
+    assert first == "minideconv.train: 3 faults were found, and nothing was begun:"
     assert [fault[:2] for fault in faults] == ["  "] * 3
     assert "2007_000001.jpg" in faults[0]
     assert "2007_000006.png is 3x3 pixels" in faults[1]

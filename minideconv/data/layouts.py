@@ -268,8 +268,8 @@ def split_names(root: Path, layout: Layout) -> list[str]:
     if form is None or "{split}" in form.images:
         images = form.images if form is not None else layout.forms[0].images
         names = {
-            split
-            for split, folders in {**layout.splits, "test": ("test",)}.items()
+            name
+            for name, folders in {**layout.splits, "test": ("test",)}.items()
             if any((base / images.replace("{split}", folder)).is_dir() for folder in folders)
         }
     elif layout.draws and not names & layout.splits.keys():

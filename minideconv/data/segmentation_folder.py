@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from minideconv.data.cache import ItemCache
-from minideconv.data.check.findings import examine
 from minideconv.data.classes import Classes, find_classes, read_classes
 from minideconv.data.components import connected_components
 from minideconv.data.layouts import LAYOUTS, Located, infer_layout, locate
@@ -210,6 +209,8 @@ class SegmentationFolder:
 
     def validate(self) -> list[str]:
         """Read every pair of the split; return one sentence for each file that is bad."""
+        from minideconv.data.check import examine  # it is not needed to read images
+
         return [fault.text for fault in examine({self.split: self}).faults]
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from minideconv.data.check.findings import examine
+from minideconv.data.check.training import refuse
 from minideconv.data.classes import VOC
 from minideconv.data.voc import VOCSegmentation
 from minideconv.data.voc_colors import VOID
@@ -83,8 +84,7 @@ def carve_subset(
         raise UsageError(f"subset: {output} exists already; give a new folder")
     sets = {split: VOCSegmentation(root, split, cache_mb=0) for split in splits}
     report = examine(sets)
-    if broken := [fault.text for fault in report.faults if fault.kind in ("file", "objects")]:
-        raise DataError("\n".join(broken))
+    refuse([fault for fault in report.faults if fault.kind in ("file", "objects")])
     chosen, counts = {}, {}
     for number, split in enumerate(sets):
         present = [sorted(set(look.pixels or {}) - {0, VOID}) for look in report.looks[split]]

@@ -56,8 +56,8 @@ def refuse_outside(name: str, where: str) -> None:
 
     Notes
     -----
-    A backslash and a drive, ``C:``, are letters on other systems than Windows. What would lead out on
-    one system is refused on all, for a folder is carried from one to another.
+    A backslash and a drive, ``C:``, are letters on other systems than Windows. What would lead out
+    on one system is refused on all, for a folder is carried from one to another.
     """
     windows = PureWindowsPath(name)  # understands both separators
     leads_out = windows.drive or windows.root or ".." in windows.parts or "\0" in name

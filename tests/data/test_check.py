@@ -1,4 +1,4 @@
-"""`data check`: every fault of every file in one go, remarks, statistics, the sheet, the command."""
+"""`data check`: every fault of every file in one go, remarks, statistics, the sheet."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_all_faults_are_named_before_a_run(voc, tree):
     with pytest.raises(DataError) as caught:
         check_before_use(opened(voc), "train", "THE COMMAND")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "11 faults were found, before anything was computed:"
+    assert lines[0] == "11 faults were found, and nothing was begun:"
     assert len(lines) == 13
     assert lines[-2:] == ["  and 1 more", "all of them: THE COMMAND"]
 
@@ -312,7 +312,7 @@ def test_only_what_a_run_uses_is_checked(voc):
     sets["train"] = Subset(sets["train"], [0, 1])
     check_before_use(sets, "train")
     sets["train"] = Subset(sets["train"].dataset, [0, 2])
-    with pytest.raises(DataError, match="c.jpg"):
+    with pytest.raises(DataError, match=r"c\.jpg"):
         check_before_use(sets, "train")
 
 

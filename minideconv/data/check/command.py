@@ -11,7 +11,7 @@ from minideconv.data.check.orphans import orphans
 from minideconv.data.check.report import is_own_json, to_json, to_text
 from minideconv.data.check.sheet import contact_sheet
 from minideconv.data.classes import read_classes
-from minideconv.data.layouts import LAYOUTS, infer_layout, split_names
+from minideconv.data.layouts import LAYOUTS, contents, split_names
 from minideconv.data.show import is_own, save_png
 from minideconv.data.voc import open_folder
 from minideconv.errors import DataError, UsageError
@@ -88,7 +88,7 @@ def _open(options: argparse.Namespace) -> tuple[dict[str, Any], list[Finding]]:
     """
     root, given = Path(options.root), options.split
     try:
-        layout = options.data or infer_layout(root)
+        layout = options.data or _layout_of(root)
         classes = None if options.classes is None else read_classes(options.classes)
         names = given or split_names(root, LAYOUTS[layout])
     except DataError as error:
@@ -103,6 +103,18 @@ def _open(options: argparse.Namespace) -> tuple[dict[str, Any], list[Finding]]:
                 raise UsageError(f"--split {split}: {error}") from error
             faults.append(Finding("file", (split,), (), str(error)))
     return lists, faults
+
+
+def _layout_of(root: Path) -> str:
+    if not root.is_dir():
+        raise DataError(f"ROOT {root} is not a folder")
+    fitting = [name for name, layout in LAYOUTS.items() if layout.fits(root)]
+    if not fitting:
+        raise DataError(
+            f"ROOT {root} is in no layout that is known: it holds {contents(root)}; a set is"
+            " JPEGImages and SegmentationClass, or images and masks, or another layout of --data"
+        )
+    return fitting[0]
 
 
 def _write(path: Path, text: str) -> None:

@@ -182,7 +182,8 @@ def _roles(lists: Mapping[str, Any], training: Sequence[str] | None) -> tuple[li
     """Return the lists that are trained on, and those for evaluation."""
     if training is not None:
         return [*training], [name for name in lists if name not in training]
-    learned, tested = [], []
+    learned: list[str] = []
+    tested: list[str] = []
     for name in lists:
         train, test = "train" in name, "val" in name or "test" in name
         if train != test:

@@ -68,7 +68,7 @@ class KeptLooks:
             self._fresh[key] = look
 
     def save(self, used: Iterable[str | None]) -> None:
-        """Write the looks of these keys and all others that are still of use, if there are new ones.
+        """Write the looks of these keys and others still of use, if there are new ones.
 
         What was kept for files that are no more would never be found again; it goes when the file
         has grown to twice of what is used.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from minideconv.data.pictures import FORMATS
+from minideconv.data.pictures import formats
 from minideconv.errors import DataError
 
 __all__ = ["Look", "instance_file", "label_counts", "look_at"]
@@ -58,7 +58,7 @@ class Look:
     def from_list(cls, values: list[Any]) -> Look:
         """Undo `to_list`."""
         faults, size, photograph, mask, turned, content, pixels = values
-        counts = None if pixels is None else {label: count for label, count in pixels}
+        counts = None if pixels is None else dict(pixels)
         return cls(tuple(faults), tuple(size), photograph, mask, turned, counts, content)
 
 
@@ -115,7 +115,7 @@ def _kind(path: Path) -> tuple[str, int]:
     try:
         if not path.is_file():  # opening a pipe would wait for somebody to write into it
             return "", 1
-        with Image.open(path, formats=FORMATS) as file:
+        with Image.open(path, formats=formats()) as file:
             return f"{file.format} {file.mode}", int(file.getexif().get(_ORIENTATION, 1))
     except Exception:  # whatever Pillow raises for what is damaged; the reading has the sentence
         return "", 1
@@ -123,5 +123,5 @@ def _kind(path: Path) -> tuple[str, int]:
 
 def _digest(image: np.ndarray) -> str:
     digest = blake2b(repr(image.shape).encode(), digest_size=_DIGEST)
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

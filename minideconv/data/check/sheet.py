@@ -31,7 +31,7 @@ class _Item(NamedTuple):
     list: str
     look: Look
     whole: Any
-    index: int
+    number: int
 
 
 class _Cell(NamedTuple):
@@ -70,10 +70,7 @@ def contact_sheet(report: Report, count: int = 24) -> np.ndarray:
     palette = items[0].whole.table.palette()
     chosen = [items[k] for k in _chosen([[*(item.look.pixels or {})] for item in items], count)]
     labels = sorted({label for item in chosen for label in item.look.pixels or {}})
-    cells = [
-        _cell(f"{item.list}: {item.whole.name(item.index)}", *item.whole[item.index], palette)
-        for item in chosen
-    ]
+    cells = [_cell(item, palette) for item in chosen]
     return _laid_out(cells, _legend(report.classes, labels), palette)
 
 
@@ -86,13 +83,15 @@ def _chosen(labels: Sequence[Sequence[int]], count: int) -> list[int]:
     return sorted(chosen + [rest[k] for k in spread(len(rest), count - len(chosen))])
 
 
-def _cell(caption: str, image: np.ndarray, mask: np.ndarray, palette: np.ndarray) -> _Cell:
+def _cell(item: _Item, palette: np.ndarray) -> _Cell:
+    image, mask = item.whole[item.number]
     scale = _SIDE / max(image.shape[:2])
     size = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
     small = resize_image(image, size)
     labels = resize_mask(mask, size)
     weight = (labels != 0)[..., None] * np.float32(_OPACITY)
     mixed = small.astype(np.float32) * (1 - weight) + palette[labels] * weight
+    caption = f"{item.list}: {item.whole.name(item.number)}"
     return _Cell(caption, small, np.rint(mixed).astype(np.uint8))
 
 

@@ -16,7 +16,7 @@ from minideconv.data.check.looking import has_files, places
 from minideconv.data.shard import Subset
 from minideconv.errors import DataError
 
-__all__ = ["check_before_use"]
+__all__ = ["check_before_use", "refuse"]
 
 _MOST_NAMED = 10
 
@@ -51,7 +51,7 @@ def check_before_use(
     if not lists:
         return
     report = examine(lists, [training] if training in lists else [], say)
-    _refuse([fault for fault in report.faults if _stops(fault, lists, training)], command)
+    refuse([fault for fault in report.faults if _stops(fault, lists, training)], command)
     for name, dataset in lists.items():
         whole, _ = next(places(dataset))
         whole.remark = "\n".join(_notes(report, name))
@@ -65,11 +65,12 @@ def _stops(fault: Finding, lists: Mapping[str, Any], training: str | None) -> bo
     return fault.kind in ("file", "objects")
 
 
-def _refuse(faults: list[Finding], command: str) -> None:
+def refuse(faults: list[Finding], command: str = "") -> None:
+    """Raise a `DataError` with a line for each of the first faults, if there are some."""
     if len(faults) == 1:
         raise DataError(faults[0].text)
     if faults:
-        lines = [f"{len(faults)} faults were found, before anything was computed:"]
+        lines = [f"{len(faults)} faults were found, and nothing was begun:"]
         lines += [f"  {fault.text}" for fault in faults[:_MOST_NAMED]]
         if len(faults) > _MOST_NAMED:
             lines.append(f"  and {len(faults) - _MOST_NAMED} more")
