@@ -121,8 +121,8 @@ def _write(folder: Path, sets: dict[str, VOCSegmentation], chosen: dict[str, lis
             for kind, file in files.items():
                 if file.is_file():
                     _copy(file, inside(folder / kind, name, file.suffix), copied)
-        if dataset.table != VOC:
-            (folder / "classes.txt").write_text(dataset.table.text(), encoding="utf-8")
+        if dataset.class_table != VOC:
+            (folder / "classes.txt").write_text(dataset.class_table.text(), encoding="utf-8")
     if "trainval" not in sets:
         _write_list(lists / "trainval.txt", sorted(everything))
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from minideconv import data
 from minideconv.data import transforms
-from minideconv.data.classes import read_classes
 from minideconv.data.layouts import LAYOUTS, infer_layout
 from minideconv.data.shard import Subset
 from minideconv.data.voc import open_folder
@@ -57,8 +56,7 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         return choose(config, shapes, split, count) if sampled else shapes
     root = Path(config.data_root or "")
     try:
-        classes = None if config.classes is None else read_classes(config.classes)
-        found = open_folder(root, split, str(config.data), classes, cache_limit(config, 512))
+        found = open_folder(config, split, cache_limit(config, 512))
     except DataError as error:
         raise bad_root(root, error) from error
     return choose(config, found, split, count)

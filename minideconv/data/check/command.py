@@ -10,14 +10,14 @@ from minideconv.data.check.findings import Finding, Report, examine
 from minideconv.data.check.orphans import orphans
 from minideconv.data.check.report import is_own_json, to_json, to_text
 from minideconv.data.check.sheet import contact_sheet
-from minideconv.data.classes import read_classes
 from minideconv.data.layouts import LAYOUTS, contents, split_names
 from minideconv.data.show import is_own, save_png
 from minideconv.data.voc import open_folder
-from minideconv.errors import DataError, UsageError
+from minideconv.errors import DataError, SettingError, UsageError
 from minideconv.files.atomic import replace_file, write_problem
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import Distinct, positive
+from minideconv.settings.run import DataSettings
 
 __all__ = ["add_options", "run"]
 
@@ -89,15 +89,19 @@ def _open(options: argparse.Namespace) -> tuple[dict[str, Any], list[Finding]]:
     root, given = Path(options.root), options.split
     try:
         layout = options.data or _layout_of(root)
-        classes = None if options.classes is None else read_classes(options.classes)
         names = given or split_names(root, LAYOUTS[layout])
+        settings = DataSettings(data=layout, data_root=options.root, classes=options.classes)
+    except SettingError as error:
+        if options.classes is None:  # of the folder, which is no option here
+            raise UsageError(str(error).removeprefix("data_root: ")) from error
+        raise
     except DataError as error:
         raise UsageError(str(error)) from error
     lists: dict[str, Any] = {}
     faults = []
     for split in names:
         try:
-            lists[split] = open_folder(root, split, layout, classes, cache_mb=0)
+            lists[split] = open_folder(settings, split, cache_mb=0)
         except DataError as error:
             if given:
                 raise UsageError(f"--split {split}: {error}") from error

@@ -67,7 +67,7 @@ def contact_sheet(report: Report, count: int = 24) -> np.ndarray:
     if not unique:
         raise DataError("check: no photograph can be drawn, for none can be used")
     items = [*unique.values()]
-    palette = items[0].whole.table.palette()
+    palette = items[0].whole.class_table.palette()
     chosen = [items[k] for k in _chosen([[*(item.look.pixels or {})] for item in items], count)]
     labels = sorted({label for item in chosen for label in item.look.pixels or {}})
     cells = [_cell(item, palette) for item in chosen]
