@@ -327,3 +327,66 @@ def test_a_pipe_among_the_photographs_does_not_wait(voc):
     os.mkfifo(path)
     (fault,) = examine(opened(voc)).faults
     assert str(path) in fault.text
+
+
+# -- Other layouts and classes ------------------------------------------------------------------
+
+
+@pytest.fixture
+def cells(tmp_path, tree):
+    """Ten photographs and masks of two classes of one's own, in images/ and masks/."""
+    root = tmp_path / "cells"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        pixels = rng.integers(0, 256, (20, 26, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"cell {number}.png")
+        tree.save(root / "masks" / f"cell {number}.png", tree.mask(1 + number % 2))
+    (root / "classes.txt").write_text("background\ncell #ff8000\nnucleus #0080ff\n")
+    return root
+
+
+def test_a_folder_with_classes_of_its_own(cells, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert main(["check", str(cells), "--sheet", str(sheet)]) == 0
+    printed = capsys.readouterr().out
+    assert "image lists: train (8), val (2)" in printed
+    assert "  1 cell " in printed
+    assert "  2 nucleus " in printed
+    with Image.open(sheet) as file:
+        drawn = np.array(file)
+    for colour in ((255, 128, 0), (0, 128, 255)):  # in the legend
+        assert (drawn == colour).all(axis=2).sum() > 50
+    (cells / "images" / "cell 4.png").write_bytes(b"no picture")
+    assert main(["check", str(cells)]) == 1
+    assert "images/cell 4.png is not a picture" in capsys.readouterr().out
+
+
+def test_classes_and_layout_by_options(cells, capsys):
+    (cells / "classes.txt").unlink()
+    assert main(["check", str(cells)]) == 1
+    assert "classes of" in capsys.readouterr().out
+    order = ["check", str(cells), "--classes", "background,one,two", "--data", "folder"]
+    assert main(order) == 0
+    assert "  2 two" in capsys.readouterr().out
+    assert main([*order[:3], "background,one"]) == 1
+    assert "holds the values 2 in 80 pixels; legal are 0..1" in capsys.readouterr().out
+    assert main(["check", str(cells), "--classes", "one,,two"]) == 2
+    assert "--classes" in capsys.readouterr().err
+
+
+def test_lists_of_splits_that_are_folders(tmp_path, tree, capsys):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / folder).mkdir()
+        pixels = rng.integers(0, 256, (20, 26, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / split / "0001.png")
+        tree.save(tmp_path / f"{split}annot" / "0001.png", tree.mask(3))
+    assert main(["check", str(tmp_path)]) == 0  # one name in both, of two photographs
+    assert "image lists: train (1), val (1)" in capsys.readouterr().out
+    copy = (tmp_path / "train" / "0001.png").read_bytes()
+    (tmp_path / "val" / "0001.png").write_bytes(copy)
+    assert main(["check", str(tmp_path)]) == 1
+    assert "1 photographs of val are copies of some of train" in capsys.readouterr().out

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,6 +111,19 @@ def shown(looks: Sequence[Look]) -> np.ndarray:
     return total
 
 
+class _Item(NamedTuple):
+    """An item of a list: a name may be of several files, in folders of their own; a path is not."""
+
+    path: Path
+    name: str
+    look: Look
+
+
+def _items(report: Report, name: str) -> Iterator[_Item]:
+    for (whole, index), look in zip(places(report.lists[name]), report.looks[name], strict=True):
+        yield _Item(whole.image_path(index), whole.name(index), look)
+
+
 def _bad_files(report: Report) -> None:
     """Name each file once, whichever lists have it."""
     where: dict[str, dict[str, str]] = {}
@@ -161,17 +175,17 @@ def _nothing(name: str, empty: Sequence[tuple[Place, Mapping[int, int]]], classe
 
 def _repeated(report: Report, name: str) -> None:
     """Find what a list has twice: an id, or one picture under two ids."""
-    dataset, looks = report.lists[name], report.looks[name]
-    names = [dataset.name(index) for index in range(len(dataset))]
-    for image, count in Counter(names).items():
+    items = [*_items(report, name)]
+    names = {item.path: item.name for item in items}
+    for path, count in Counter(item.path for item in items).items():
         if count > 1:
             times = "twice" if count == 2 else f"{count} times"
-            text = f"the list {name} names {image} {times}"
-            report.faults.append(Finding("repeated", (name,), (image,), text))
+            text = f"the list {name} names {names[path]} {times}"
+            report.faults.append(Finding("repeated", (name,), (names[path],), text))
     copies: dict[str, list[str]] = {}
-    for image, look in zip(names, looks, strict=True):
-        if look.content and image not in (known := copies.setdefault(look.content, [])):
-            known.append(image)
+    for item in {item.path: item for item in items}.values():
+        if item.look.content:
+            copies.setdefault(item.look.content, []).append(item.name)
     for same in copies.values():
         if len(same) > 1:
             text = f"{some(same)} of {name} are the same picture"
@@ -193,20 +207,15 @@ def _roles(lists: Mapping[str, Any], training: Sequence[str] | None) -> tuple[li
 
 def _shared(report: Report, one: str, other: str) -> None:
     """Find images of a training list in one for evaluation, under the same id or as a copy."""
-    learned, tested = report.lists[one], report.lists[other]
-    contents = {
-        look.content: learned.name(index)
-        for index, look in enumerate(report.looks[one])
-        if look.content
-    }
-    ids = {learned.name(index) for index in range(len(learned))}
+    learned = [*_items(report, one)]
+    paths = {item.path for item in learned}
+    contents = {item.look.content: item.name for item in learned if item.look.content}
     same, copies = [], []
-    for index, look in enumerate(report.looks[other]):
-        name = tested.name(index)
-        if name in ids:
-            same.append(name)
-        elif look.content in contents:
-            copies.append((contents[look.content], name))
+    for item in _items(report, other):
+        if item.path in paths:
+            same.append(item.name)
+        elif item.look.content in contents:
+            copies.append((contents[item.look.content], item.name))
     if same:
         text = f"{len(same)} images are both in {one} and in {other}: {some(same)}"
         report.faults.append(Finding("shared", (one, other), tuple(same), text))

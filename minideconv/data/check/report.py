@@ -11,6 +11,7 @@ import numpy as np
 
 from minideconv.data.check.findings import Finding, Report, pixel_counts, shown
 from minideconv.data.check.look import Look
+from minideconv.data.check.looking import places
 from minideconv.data.voc_colors import VOID
 
 __all__ = ["is_own_json", "to_json", "to_text"]
@@ -127,13 +128,13 @@ def _class_table(report: Report) -> list[str]:
 
 def _apart(report: Report) -> list[str]:
     """Return the lists without those that are made of others, such as trainval."""
-    ids = {
-        name: {dataset.name(index) for index in range(len(dataset))}
+    files = {
+        name: {whole.image_path(index) for whole, index in places(dataset)}
         for name, dataset in report.lists.items()
     }
     found = []
-    for name, own in ids.items():
-        parts = [other for key, other in ids.items() if key != name and other < own]
+    for name, own in files.items():
+        parts = [other for key, other in files.items() if key != name and other < own]
         if not parts or set().union(*parts) != own:
             found.append(name)
     return found
