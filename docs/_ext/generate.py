@@ -86,6 +86,7 @@ ROOMS = [
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
 PROGRAMS += ["few_labels", "visualize", "report", "data", "weights"]
 PROGRAMS += ["sparse_coding", "sparse_coding learn", "sparse_coding hierarchy"]
+PROGRAMS += ["data check"]
 
 
 def public_names(module: Any) -> list[str]:

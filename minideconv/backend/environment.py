@@ -7,8 +7,9 @@ variable                       values                        what it does
 ``MINIDECONV_COMPILED``        a switch                      `use_compiled`; on if not set
 ``MINIDECONV_PRECISION``       fp32, tf32, bf16, fp16        `set_precision`; fp32 if not set
 ``MINIDECONV_GPU_BENCHMARK``   a switch, or a file           `set_benchmark`; off if not set
-``MINIDECONV_CACHE``           a folder                      where fetched weights are kept; the
-                                                             user's cache folder if not set
+``MINIDECONV_CACHE``           a folder                      where fetched weights and results of
+                                                             checks are kept; the user's cache
+                                                             folder if not set
 =============================  ============================  =======================================
 
 A switch is 1, on, true or yes, or 0, off, false or no, in capitals or not. An empty variable is as
@@ -18,10 +19,11 @@ one that is not set. Any other value is refused where the variable is first need
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from minideconv.errors import UsageError
 
-__all__ = ["VARIABLES", "as_switch", "read_switch", "read_text"]
+__all__ = ["VARIABLES", "as_switch", "cache_folder", "read_switch", "read_text"]
 
 VARIABLES = (
     "MINIDECONV_ALGORITHM",
@@ -62,3 +64,22 @@ def read_switch(name: str, default: bool) -> bool:
 def as_switch(value: str) -> bool | None:
     """Return what a switch with this value is; None for a value that no switch has."""
     return _SWITCH.get(value.lower())
+
+
+def cache_folder() -> Path:
+    """Return where files are kept that can be fetched or made again; it need not exist.
+
+    Raises
+    ------
+    UsageError
+        If neither MINIDECONV_CACHE nor the user's cache folder is known: a container's user may
+        have no home folder.
+    """
+    if chosen := read_text("MINIDECONV_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep fetched files in; name a folder by MINIDECONV_CACHE"
+        ) from error

@@ -31,10 +31,10 @@ from minideconv.data.class_files import (
 from minideconv.data.voc_colors import VOC_CLASSES, VOID, voc_palette
 from minideconv.errors import DataError
 
-__all__ = ["VOC", "Classes", "find_classes", "parse_classes", "read_classes"]
+__all__ = ["CLASS_FILES", "VOC", "Classes", "find_classes", "parse_classes", "read_classes"]
 
 _MOST = VOID
-_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt", "class_dict.csv")
+CLASS_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt", "class_dict.csv")
 _FOLDERS = ("", "ImageSets/Segmentation")
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__", "_ignore_")
@@ -244,7 +244,7 @@ def find_classes(root: str | Path) -> Path | None:
     ``labels.txt``, else CamVid's ``class_dict.csv``, in the folder itself or in
     ``ImageSets/Segmentation``.
     """
-    for name in _FILES:
+    for name in CLASS_FILES:
         for folder in _FOLDERS:
             path = Path(root) / folder / name
             if path.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from minideconv.backend.environment import read_text
 from minideconv.errors import DataError, UsageError
 from minideconv.files.download import digest_of, download
 from minideconv.interop.conventions import CAFFE, InputConvention
 
-__all__ = ["KNOWN", "KnownFile", "cache_folder", "fetch", "recognise"]
+__all__ = ["KNOWN", "KnownFile", "fetch", "recognise"]
 
 
 @dataclass(frozen=True)
@@ -142,24 +140,6 @@ KNOWN: dict[str, KnownFile] = {
     ),
 }  # fmt: skip
 """Published files by what to call them here."""
-
-
-def cache_folder() -> Path:
-    """Return where files are kept that a program fetches: MINIDECONV_CACHE, or the user's cache.
-
-    Raises
-    ------
-    UsageError
-        If neither is known: a container's user may have no home folder.
-    """
-    if chosen := read_text("MINIDECONV_CACHE"):
-        return Path(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
-    except RuntimeError as error:
-        raise UsageError(
-            "there is no home folder to keep fetched files in; name a folder by MINIDECONV_CACHE"
-        ) from error
 
 
 def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> Path:

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.backend.environment import cache_folder
 from minideconv.data.transforms import Normalize
 from minideconv.errors import CheckpointError, UsageError
 from minideconv.interop.conventions import CAFFE, DECONVNET, TORCHVISION, InputConvention
 from minideconv.interop.fitting import ShapeConflict, fit, to_input
-from minideconv.interop.known import KNOWN, cache_folder, fetch, recognise
+from minideconv.interop.known import KNOWN, fetch, recognise
 from minideconv.interop.npz import NETWORK
 from minideconv.interop.weight_file import WeightFile, read_weights
 from minideconv.models.score_start import start_from_scores
@@ -55,7 +56,7 @@ class Pretrained:
 def find_weights(name: str, say: Callable[[str], None]) -> Path:
     """Return the file that a name means: a file, a run folder, or a file known by name.
 
-    A known one is downloaded, once, into `interop.known.cache_folder`.
+    A known one is downloaded, once, into `backend.environment.cache_folder`.
 
     Raises
     ------

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from minideconv import models
 from minideconv.backend import Device
+from minideconv.backend.environment import cache_folder
 from minideconv.errors import UsageError
 from minideconv.interop import match, read_weights
 from minideconv.interop.finite import check_finite
 from minideconv.interop.fitting import to_input
-from minideconv.interop.known import KNOWN, cache_folder, fetch, recognise
+from minideconv.interop.known import KNOWN, fetch, recognise
 from minideconv.settings.setting import refusal
 from minideconv.training.enough_memory import check_network_memory
 from minideconv.training.pretrained import normalization_for
