@@ -6,11 +6,11 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["replace_file", "replacing", "write_problem"]
+__all__ = ["Content", "replace_file", "replacing", "write_problem"]
 
 
 @contextlib.contextmanager
@@ -55,10 +55,17 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
         raise
 
 
-def replace_file(path: str | Path, content: bytes) -> None:
+Content = bytes | Callable[[IO[bytes]], object]
+"""What a file shall hold: bytes, or what writes them to the open file."""
+
+
+def replace_file(path: str | Path, content: Content) -> None:
     """Write a whole file in one step; see `replacing`."""
     with replacing(path) as file:
-        file.write(content)
+        if callable(content):
+            content(file)
+        else:
+            file.write(content)
 
 
 def write_problem(error: OSError) -> str:

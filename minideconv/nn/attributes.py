@@ -99,8 +99,6 @@ class Parameter(Tensor):
 class Attributes:
     """The part of a `Module` that decides what an attribute is, and where it is found."""
 
-    training: bool
-
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter | Attributes):
             self._check_name(name, "assigning")

@@ -27,7 +27,9 @@ import numpy.typing as npt
 from minideconv.backend import Array, to_cpu
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["METRICS", "ConfusionMatrix", "class_ious"]
+__all__ = ["METRICS", "ConfusionMatrix", "class_ious", "label_counts"]
+
+_AT_ONCE = 1 << 22  # pixels; their labels are counted as numbers of 8 bytes
 
 METRICS = {
     "mean_iou": "mean IoU",
@@ -97,6 +99,15 @@ class ConfusionMatrix:
                 f"ConfusionMatrix.update: truth has shape {truth.shape} but prediction has shape "
                 f"{prediction.shape}; they must be equal"
             )
+        truth, prediction = truth.ravel(), prediction.ravel()
+        found = np.zeros_like(self.counts)  # nothing is counted of an image that is refused
+        for start in range(0, truth.size, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            found += self._pairs(truth[part], prediction[part])
+        self.counts += found
+
+    def _pairs(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Count the pairs of some pixels: (N,) and (N,) -> (C, C)."""
         counted = truth != VOID
         true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
         for name, labels in (("truth", true), ("prediction", predicted)):
@@ -109,7 +120,7 @@ class ConfusionMatrix:
                     f" 0..{self.num_classes - 1}" + (f" or {VOID} for void" * (name == "truth"))
                 )
         pairs = np.bincount(self.num_classes * true + predicted, minlength=self.num_classes**2)
-        self.counts += pairs.reshape(self.counts.shape)
+        return pairs.reshape(self.counts.shape)
 
     def add(self, counts: Array) -> None:
         """Add counts made elsewhere, by a GPU or another process.
@@ -198,6 +209,14 @@ class ConfusionMatrix:
         }
 
     figures = compute  # its name in version 0.1 before
+
+
+def label_counts(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.int64]:
+    """Return how many pixels of (H, W) have each label: at least `classes` numbers."""
+    found = np.zeros(256, np.int64)
+    for start in range(0, len(labels), step := max(1, _AT_ONCE // max(1, labels[:1].size))):
+        found += np.bincount(labels[start : start + step].ravel(), minlength=256)
+    return found[: max(classes, 1 + int(np.flatnonzero(found).max(initial=0)))]
 
 
 def class_ious(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.data.voc_colors import voc_palette
+from minideconv.data.voc_colors import overlay, voc_palette
 from minideconv.files.atomic import replace_file
 
-__all__ = ["palette_png_bytes", "save_palette_png"]
+__all__ = ["palette_png_bytes", "save_palette_png", "write_overlay"]
+
+_AT_ONCE = 1 << 20  # pixels that are laid over each other at once, as numbers of 4 bytes
+_BEST = 1 << 22  # pixels up to which a picture is compressed as well as can be
 
 
 def palette_png_bytes(mask: npt.NDArray[Any]) -> bytes:
@@ -24,6 +27,23 @@ def palette_png_bytes(mask: npt.NDArray[Any]) -> bytes:
     memory = io.BytesIO()
     picture.save(memory, "PNG")
     return memory.getvalue()
+
+
+def write_overlay(image: npt.NDArray[np.uint8], mask: npt.NDArray[Any], file: IO[bytes]) -> None:
+    """Write the overlay of labels (H, W) on an image (H, W, 3) as a PNG; see `overlay`.
+
+    It is made some rows at a time, and goes to the file as it is encoded.
+    """
+    from PIL import Image
+
+    height, width = mask.shape
+    picture = Image.new("RGB", (width, height))
+    step = max(1, _AT_ONCE // width)
+    for start in range(0, height, step):
+        rows = slice(start, start + step)
+        picture.paste(Image.fromarray(overlay(image[rows], mask[rows])), (0, start))
+    # The best compression takes a minute for 50 million pixels, and gains a few per cent.
+    picture.save(file, "PNG", optimize=height * width <= _BEST)
 
 
 def save_palette_png(path: str | Path, mask: npt.NDArray[Any]) -> None:
