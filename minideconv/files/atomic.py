@@ -6,11 +6,11 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Content", "replace_file", "replacing", "write_problem"]
+__all__ = ["replace_file", "replacing", "write_problem"]
 
 
 @contextlib.contextmanager
@@ -55,17 +55,10 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
         raise
 
 
-Content = bytes | Callable[[IO[bytes]], object]
-"""What a file shall hold: bytes, or what writes them to the open file."""
-
-
-def replace_file(path: str | Path, content: Content) -> None:
+def replace_file(path: str | Path, content: bytes) -> None:
     """Write a whole file in one step; see `replacing`."""
     with replacing(path) as file:
-        if callable(content):
-            content(file)
-        else:
-            file.write(content)
+        file.write(content)
 
 
 def write_problem(error: OSError) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from minideconv.backend import Array, Device, device_of, to_device
 from minideconv.data import DataLoader
 from minideconv.data.transforms import Normalize
 from minideconv.errors import UsageError
-from minideconv.files.atomic import Content
 from minideconv.nn import Module
 from minideconv.segmentation import ScoreMap
 from minideconv.segmentation.inference import Segmenter, normalized_on
@@ -38,10 +37,13 @@ from minideconv.tasks.results import (
 )
 from minideconv.tasks.trained import Trained
 
-__all__ = ["Save", "Task", "Trained"]
+__all__ = ["Content", "Save", "Task", "Trained"]
 
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
+
+Content = bytes | Callable[[IO[bytes]], object]
+"""What a file shall hold: bytes, or a function that writes them to the open file."""
 
 
 class Task(ABC):

@@ -18,7 +18,6 @@ from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID
 from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.errors import some
-from minideconv.files.atomic import Content
 from minideconv.nn import Module
 from minideconv.ops.cross_entropy_checks import check_labels
 from minideconv.segmentation import ConfusionMatrix, Predictor, ScoreMap
@@ -34,7 +33,7 @@ from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
 from minideconv.tasks.segmentation.predictors import all_networks, single_network
 from minideconv.tasks.segmentation.report import sections
-from minideconv.tasks.task import Save, Task, Trained
+from minideconv.tasks.task import Content, Save, Task, Trained
 from minideconv.visualize.masks import palette_png_bytes, write_overlay
 
 __all__ = ["Segmentation"]
