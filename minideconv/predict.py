@@ -95,8 +95,9 @@ def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, qu
             failed += 1
             print_line(f"minideconv.predict: {_sentence(path, error)}", sys.stderr)
         else:
-            if not quiet:
-                print_line(text)
+            if not quiet and not print_line(text):
+                quiet = True
+                print_line("minideconv.predict: the output cannot be printed any more", sys.stderr)
     return failed
 
 

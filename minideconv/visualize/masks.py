@@ -14,8 +14,8 @@ from minideconv.files.atomic import replace_file
 
 __all__ = ["palette_png_bytes", "save_palette_png", "write_overlay"]
 
-_AT_ONCE = 1 << 20  # pixels that are laid over each other at once, as numbers of 4 bytes
-_BEST = 1 << 22  # pixels up to which a picture is compressed as well as can be
+_AT_ONCE = 1 << 16  # pixels that are laid over each other at once, as numbers of 4 bytes
+_BEST = 1 << 21  # pixels up to which a picture is compressed as well as can be
 
 
 def palette_png_bytes(mask: npt.NDArray[Any]) -> bytes:
@@ -42,8 +42,9 @@ def write_overlay(image: npt.NDArray[np.uint8], mask: npt.NDArray[Any], file: IO
     for start in range(0, height, step):
         rows = slice(start, start + step)
         picture.paste(Image.fromarray(overlay(image[rows], mask[rows])), (0, start))
-    # The best compression takes a minute for 50 million pixels, and gains a few per cent.
-    picture.save(file, "PNG", optimize=height * width <= _BEST)
+    # Of large pictures the best compression takes minutes, and gains a tenth.
+    best = height * width <= _BEST
+    picture.save(file, "PNG", **({"optimize": True} if best else {"compress_level": 3}))
 
 
 def save_palette_png(path: str | Path, mask: npt.NDArray[Any]) -> None:
