@@ -27,9 +27,9 @@ import numpy.typing as npt
 from minideconv.backend import Array, to_cpu
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["METRICS", "ConfusionMatrix", "class_ious", "label_counts"]
+__all__ = ["METRICS", "ConfusionMatrix", "class_ious"]
 
-_AT_ONCE = 1 << 22  # pixels; their labels are counted as numbers of 8 bytes
+_AT_ONCE = 1 << 18  # pixels; their labels are counted as numbers of 8 bytes
 
 METRICS = {
     "mean_iou": "mean IoU",
@@ -209,14 +209,6 @@ class ConfusionMatrix:
         }
 
     figures = compute  # its name in version 0.1 before
-
-
-def label_counts(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.int64]:
-    """Return how many pixels of (H, W) have each label: at least `classes` numbers."""
-    found = np.zeros(256, np.int64)
-    for start in range(0, len(labels), step := max(1, _AT_ONCE // max(1, labels[:1].size))):
-        found += np.bincount(labels[start : start + step].ravel(), minlength=256)
-    return found[: max(classes, 1 + int(np.flatnonzero(found).max(initial=0)))]
 
 
 def class_ious(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -17,6 +17,7 @@ from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.parallel import map_ordered
 from minideconv.data.classes import Classes
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
+from minideconv.data.label_counts import label_counts
 from minideconv.data.layouts import LAYOUTS
 from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID
@@ -25,7 +26,7 @@ from minideconv.errors import some
 from minideconv.nn import Module
 from minideconv.ops.cross_entropy_checks import check_labels
 from minideconv.segmentation import ConfusionMatrix, Predictor, ScoreMap
-from minideconv.segmentation.metrics import METRICS, label_counts
+from minideconv.segmentation.metrics import METRICS
 from minideconv.segmentation.score_map import ArrayMap
 from minideconv.settings.run import RunConfig
 from minideconv.tasks.inference import InferenceSettings
@@ -292,7 +293,7 @@ class Segmentation(Task):
     def predict(self, predictor: Predictor, image: np.ndarray) -> tuple[list[Content], str]:
         """Return the mask and its overlay, and which share of the image each class has."""
         labels = predictor.labels(image)
-        shares = label_counts(labels, len(self.classes)) / labels.size
+        shares = label_counts(labels)[: len(self.classes)] / labels.size
         order = [index for index in np.argsort(-shares, kind="stable") if shares[index] >= 0.005]
         seen = ", ".join(f"{self.classes[index]} {100 * shares[index]:.0f}%" for index in order)
         palette = self.class_table.palette()
