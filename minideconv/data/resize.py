@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-__all__ = ["PART", "nearest_index", "resize_image", "resize_mask", "size_within"]
+__all__ = ["PART", "nearest_index", "resize_image", "resize_mask", "rows_first", "size_within"]
 
 
 @lru_cache(maxsize=64)
@@ -36,13 +36,14 @@ PART = 1 << 22
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 -> (*size, 3) uint8, bilinear; when shrinking, over all pixels it covers.
 
-    An image of more than `PART` pixels goes through in parts, which changes no pixel: Pillow
-    resizes each row by itself, rounds to bytes, and then resizes the columns.
+    An image of more than `PART` pixels goes through in parts, where that changes no pixel: see
+    `rows_first`.
     """
     height, width = image.shape[:2]
     if (height, width) == size:
         return image
-    if height * width > PART and height > 1 and width != size[1]:
+    in_parts = height * width > PART and height > 1 and width != size[1]
+    if in_parts and rows_first((height, width), size):
         narrow = np.empty((height, size[1], 3), np.uint8)
         step = max(1, PART // width)
         for start in range(0, height, step):
@@ -62,9 +63,19 @@ def size_within(height: int, width: int, pixels: int) -> tuple[int, int]:
     scale = (pixels / (height * width)) ** 0.5
     if scale >= 1:
         return height, width
-    short = max(1, int(min(height, width) * scale))
-    long = min(max(height, width), max(1, int(max(height, width) * scale), pixels // short))
+    short, long = (int(side * scale) for side in sorted((height, width)))
+    if short == 0:
+        short, long = 1, min(max(height, width), pixels)
     return (short, long) if height <= width else (long, short)
+
+
+def rows_first(size: tuple[int, int], new_size: tuple[int, int]) -> bool:
+    """Return whether Pillow resizes rows, rounds to bytes, and then resizes columns; both (H, W).
+
+    Then each row may be resized by itself. If the height shrinks more than the width does, some of
+    its versions begin with the columns.
+    """
+    return new_size[1] * size[0] <= new_size[0] * size[1]
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

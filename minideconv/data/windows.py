@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minideconv.data.resize import PART, resize_image
+from minideconv.data.resize import PART, resize_image, rows_first
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import UsageError
 
@@ -156,10 +156,10 @@ def cut(array: np.ndarray, window: Window, fill: int = 0) -> np.ndarray:
 def cut_resized(image: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
     """Return ``resize_image(cut(image, window), size)`` without the whole cut in memory.
 
-    The square around a strip of 60000 x 10 pixels would take 10 GB. Its rows are resized a part at
-    a time, and those outside of the image are black as they are.
+    The square around a strip of 60000 x 10 pixels would take 10 GB. The rows of a square window are
+    resized a part at a time, and those outside of the image are black as they are.
     """
-    if window.area <= PART:
+    if window.area <= PART or not rows_first((window.height, window.width), size):
         return resize_image(cut(image, window, 0), size)
     in_image, (rows, columns) = placement(window, image.shape[0], image.shape[1])
     narrow = np.zeros((window.height, size[1], 3), np.uint8)
