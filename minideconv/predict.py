@@ -68,26 +68,35 @@ def _main(arguments: Sequence[str]) -> int:
         ensemble=options.ensemble,
         **given_options(options, tasks.inference_settings()),
     )
-    if not options.quiet:
-        print_line(f"{trained.name} on {trained.description}")
+    said = options.quiet or _say(f"{trained.name} on {trained.description}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
-        failed = _predict_all(trained, plan, options.overwrite, options.quiet)
+        failed, printed = _predict_all(trained, plan, options.overwrite, options.quiet)
     if failed:
         print_line(f"minideconv.predict: {failed} of {len(plan)} files failed", sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or not (said and printed) else 0
 
 
-def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool) -> int:
-    """Predict one photograph after the other; return how many failed.
+def _say(text: str) -> bool:
+    """Print a line; return whether that was possible. If not, pictures are made all the same."""
+    if printed := print_line(text):
+        return printed
+    print_line("minideconv.predict: the output cannot be printed any more", sys.stderr)
+    return printed
+
+
+def _predict_all(
+    trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool
+) -> tuple[int, bool]:
+    """Predict one photograph after the other; return how many failed, and if all was printed.
 
     Whatever is wrong with one, the others are done: a file may be damaged in ways that nobody has
     thought of, and a network may find nothing but NaN in it.
     """
-    failed = 0
+    failed, printed = 0, True
     for path, outputs in plan.items():
         try:
             text = _predict(trained, path, outputs, overwrite)
@@ -95,10 +104,8 @@ def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, qu
             failed += 1
             print_line(f"minideconv.predict: {_sentence(path, error)}", sys.stderr)
         else:
-            if not quiet and not print_line(text):
-                quiet = True
-                print_line("minideconv.predict: the output cannot be printed any more", sys.stderr)
-    return failed
+            printed = (quiet or _say(text)) and printed
+    return failed, printed
 
 
 def _sentence(path: Path, error: Exception) -> str:
