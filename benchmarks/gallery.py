@@ -29,8 +29,7 @@ from minideconv.data.resize import resize_mask
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
 from minideconv.errors import UsageError
-from minideconv.segmentation import ConfusionMatrix, all_ways
-from minideconv.segmentation.predictor import class_labels
+from minideconv.segmentation import ConfusionMatrix, all_maps
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
 from minideconv.tasks.segmentation.inference import SegmentationInference
@@ -80,10 +79,10 @@ def make(
     else:
         examples = list(_photographs(photographs))
     predictors = {member.name: member.predictor for member in members}
-    stream = all_ways(predictors, (image for _, image, _ in examples), rule, crf)
+    stream = all_maps(predictors, (image for _, image, _ in examples), rule, crf)
     lines, texts, side = [], [], _SIDE if photographs is None else _SIDE_SHOWN
     for (name, image, truth), ways in zip(examples, stream, strict=True):
-        masks = {way: class_labels(ways[way]).astype(np.uint8) for way in shown}
+        masks = {way: ways[way].labels() for way in shown}
         small = fit(image, side)
         pictures = [colorize(resize_mask(mask, small.shape[:2])) for mask in masks.values()]
         lines.append([small, *pictures] if photographs else pictures)

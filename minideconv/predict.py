@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from minideconv import tasks
 from minideconv.backend import as_device
 from minideconv.data.pictures import read_image
-from minideconv.errors import DataError, UsageError
-from minideconv.files.atomic import replace_file
+from minideconv.errors import DataError, MinideconvError, UsageError, as_usage_error
+from minideconv.files.atomic import replacing, write_problem
 from minideconv.files.outputs import plan_outputs
 from minideconv.settings import command_line
+from minideconv.settings.lines import print_line
 from minideconv.settings.options import given_options
 from minideconv.training.computing import computing
 from minideconv.training.run.checkpoint import find_checkpoint, read_header
@@ -66,49 +68,80 @@ def _main(arguments: Sequence[str]) -> int:
         ensemble=options.ensemble,
         **given_options(options, tasks.inference_settings()),
     )
-    if not options.quiet:
-        print(f"{trained.name} on {trained.description}", flush=True)
+    said = options.quiet or _say(f"{trained.name} on {trained.description}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
-        failed = _predict_all(trained, plan, options.overwrite, options.quiet)
+        failed, printed = _predict_all(trained, plan, options.overwrite, options.quiet)
     if failed:
-        print(f"minideconv.predict: {failed} of {len(plan)} files failed", file=sys.stderr)
-    return 1 if failed else 0
+        print_line(f"minideconv.predict: {failed} of {len(plan)} files failed", sys.stderr)
+    return 1 if failed or not (said and printed) else 0
 
 
-def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool) -> int:
-    """Predict one photograph after the other; return how many failed."""
-    failed = 0
+def _say(text: str) -> bool:
+    """Print a line; return whether that was possible. If not, pictures are made all the same."""
+    if printed := print_line(text):
+        return printed
+    print_line("minideconv.predict: the output cannot be printed any more", sys.stderr)
+    return printed
+
+
+def _predict_all(
+    trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool
+) -> tuple[int, bool]:
+    """Predict one photograph after the other; return how many failed, and if all was printed.
+
+    Whatever is wrong with one, the others are done: a file may be damaged in ways that nobody has
+    thought of, and a network may find nothing but NaN in it.
+    """
+    failed, printed = 0, True
     for path, outputs in plan.items():
         try:
             text = _predict(trained, path, outputs, overwrite)
-        except DataError as error:
+        except Exception as error:
             failed += 1
-            print(f"minideconv.predict: {error}", file=sys.stderr)
+            print_line(f"minideconv.predict: {_sentence(path, error)}", sys.stderr)
         else:
-            if not quiet:
-                print(text, flush=True)
-    return failed
+            printed = (quiet or _say(text)) and printed
+    return failed, printed
+
+
+def _sentence(path: Path, error: Exception) -> str:
+    """Return what was wrong with a photograph: one line, which names it."""
+    found = as_usage_error(error)
+    text = " ".join(str(found).split())
+    if isinstance(found, MinideconvError):
+        return text if str(path) in text else f"{path}: {text}"
+    if isinstance(error, MemoryError):
+        return f"{path} is too large: there is not enough memory{f' ({text})' if text else ''}"
+    return f"{path} cannot be predicted: {type(error).__name__}: {text}"
 
 
 def _predict(trained: Any, path: Path, outputs: list[Path], overwrite: bool) -> str:
-    """Write the files of one photograph; return the line to print about it."""
+    """Write the files of one photograph, all or none; return the line to print about it."""
     contents, text = trained.task.predict(trained.predictor, read_image(path))
     for output in outputs:
         try:
-            there = output.exists()
-        except OSError as error:  # of one of two names, so that neither file is written
-            raise DataError(f"{output} cannot be written: {error.strerror}") from error
-        if there and not overwrite:  # another program was quicker
+            output.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DataError(f"{output} cannot be written: {write_problem(error)}") from error
+        if not overwrite:  # another program was quicker
             raise DataError(f"{output} has come into being meanwhile and is not overwritten")
     try:
-        for output, content in zip(outputs, contents, strict=True):
-            replace_file(output, content)
+        with contextlib.ExitStack() as files:  # renamed when all are written
+            for output, content in zip(outputs, contents, strict=True):
+                file = files.enter_context(replacing(output))
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content)
+                file.flush()
     except OSError as error:
-        raise DataError(f"{outputs[0].parent}: {error.strerror or error}") from error
+        raise DataError(f"{outputs[0]} cannot be written: {write_problem(error)}") from error
     return f"{path} -> {outputs[0]}: {text}"
 
 

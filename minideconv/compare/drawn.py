@@ -33,10 +33,10 @@ from minideconv.data.components import regions
 from minideconv.data.shapes import DIFFICULTIES
 from minideconv.data.voc_colors import VOID
 from minideconv.ops.interpolate import interpolate
-from minideconv.segmentation import Predictor, all_ways
+from minideconv.segmentation import Predictor, all_maps
 from minideconv.segmentation.boundaries import BoundaryIoU
 from minideconv.segmentation.object_sizes import object_ious
-from minideconv.segmentation.predictor import Labels, class_labels
+from minideconv.segmentation.predictor import Labels
 
 __all__ = [
     "PICTURES",
@@ -101,10 +101,10 @@ def sizes(
         data = _series(difficulty, size, radius, count)
         pictures = [data[index] for index in range(count)]
         fates: dict[str, list[tuple[float, bool, int]]] = {}
-        ways = all_ways(members, (image for image, _ in pictures))
+        ways = all_maps(members, (image for image, _ in pictures))
         for (_, truth), maps in zip(pictures, ways, strict=True):
-            for name, probabilities in maps.items():
-                fate = object_fate(truth, class_labels(probabilities))
+            for name, scores in maps.items():
+                fate = object_fate(truth, scores.labels())
                 fates.setdefault(name, []).append(fate)
         share = np.mean([np.mean((truth != 0) & (truth != VOID)) for _, truth in pictures])
         found.append(
@@ -165,9 +165,9 @@ def details(
         ]
         rows: dict[str, list[float]] = {}
         bands: dict[str, BoundaryIoU] = {}
-        ways = all_ways(members, (image for image, _ in pictures))
+        ways = all_maps(members, (image for image, _ in pictures))
         for (_, truth), maps in zip(pictures, ways, strict=True):
-            labels = {key: class_labels(probabilities) for key, probabilities in maps.items()}
+            labels = {key: scores.labels() for key, scores in maps.items()}
             labels |= {f"truth at stride {s}": through_grid(truth, s) for s in STRIDES}
             for key, own in labels.items():
                 rows.setdefault(key, []).append(object_ious(truth, own)[0][1])

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.segmentation import ConfusionMatrix, DenseCRF, Predictor, all_ways
+from minideconv.segmentation import ConfusionMatrix, DenseCRF, Predictor, all_maps
 from minideconv.segmentation.boundaries import BoundaryIoU
 from minideconv.segmentation.ensemble import Rule
 from minideconv.segmentation.object_sizes import SizeIoU
-from minideconv.segmentation.predictor import Labels, class_labels
+from minideconv.segmentation.predictor import Labels
 
 __all__ = ["EXTREMES", "Measured", "Row", "measure"]
 
@@ -82,7 +82,7 @@ def measure(
     chosen : sequence of int
         The images.
     rule, crf
-        See `all_ways`.
+        See `all_maps`.
     each : callable
         Is called with the number of images done, and of all, before each.
     shown : sequence of int
@@ -91,14 +91,14 @@ def measure(
     Raises
     ------
     ValueError
-        See `all_ways`.
+        See `all_maps`.
     """
     found = Measured({}, list(chosen), {})
-    stream = all_ways(members, (data[index][0] for index in chosen), rule, crf)
+    stream = all_maps(members, (data[index][0] for index in chosen), rule, crf)
     for place, ways in enumerate(stream):
         each(place, len(chosen))
         truth = data[chosen[place]][1]
-        labels = {name: class_labels(probabilities) for name, probabilities in ways.items()}
+        labels = {name: each.labels() for name, each in ways.items()}
         for name, own in labels.items():
             found.rows.setdefault(name, Row(len(data.classes))).update(truth, own)
         found.labels[place] = labels

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from minideconv.data.classes import VOC, Classes
+from minideconv.data.label_counts import label_counts
 from minideconv.data.pictures import SIDEWAYS, Picture, read_upright, rgb
 from minideconv.data.png import png_header
 from minideconv.data.voc_colors import VOID
@@ -107,7 +108,7 @@ def refuse_other_size(
 
 def _values(numbers: np.ndarray) -> list[int]:
     if numbers.dtype == np.uint8:
-        return np.flatnonzero(np.bincount(numbers.ravel(), minlength=256)).tolist()
+        return np.flatnonzero(label_counts(numbers)).tolist()
     return np.unique(numbers).tolist()
 
 

@@ -54,6 +54,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG200
 # Of more than 89 million pixels Pillow warns on every reading, of more than 179 million it refuses
 # to decode them. The one limit is enough: photographs of 100 million pixels are made by cameras.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Notes (EXIF) that are damaged are passed over, in silence: the pixels are whole.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that exchange width and height."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-__all__ = ["nearest_index", "resize_image", "resize_mask"]
+__all__ = ["PART", "nearest_index", "resize_image", "resize_mask", "rows_first", "size_within"]
 
 
 @lru_cache(maxsize=64)
@@ -29,12 +29,53 @@ def nearest_index(length: int, new_length: int) -> np.ndarray:
     return index
 
 
+PART = 1 << 22
+"""Pixels that are resized at once; Pillow copies what it is given."""
+
+
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (*size, 3) uint8, bilinear; when shrinking, over all pixels it covers."""
-    if image.shape[:2] == size:
+    """(H, W, 3) uint8 -> (*size, 3) uint8, bilinear; when shrinking, over all pixels it covers.
+
+    An image of more than `PART` pixels goes through in parts, where that changes no pixel: see
+    `rows_first`.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == size:
         return image
+    in_parts = height * width > PART and height > 1 and width != size[1]
+    if in_parts and rows_first((height, width), size):
+        narrow = np.empty((height, size[1], 3), np.uint8)
+        step = max(1, PART // width)
+        for start in range(0, height, step):
+            part = image[start : start + step]
+            narrow[start : start + step] = resize_image(part, (len(part), size[1]))
+        return resize_image(narrow, size)
     picture = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.array(picture)
+
+
+def size_within(height: int, width: int, pixels: int) -> tuple[int, int]:
+    """Return the size of an image, made smaller in proportion if it has more than `pixels`.
+
+    >>> size_within(30, 40, 1200), size_within(300, 400, 1200), size_within(1, 9000, 1200)
+    ((30, 40), (30, 40), (1, 1200))
+    """
+    scale = (pixels / (height * width)) ** 0.5
+    if scale >= 1:
+        return height, width
+    short, long = (int(side * scale) for side in sorted((height, width)))
+    if short == 0:
+        short, long = 1, min(max(height, width), pixels)
+    return (short, long) if height <= width else (long, short)
+
+
+def rows_first(size: tuple[int, int], new_size: tuple[int, int]) -> bool:
+    """Return whether Pillow resizes rows, rounds to bytes, and then resizes columns; both (H, W).
+
+    Then each row may be resized by itself. If the height shrinks more than the width does, some of
+    its versions begin with the columns.
+    """
+    return new_size[1] * size[0] <= new_size[0] * size[1]
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

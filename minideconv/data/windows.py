@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minideconv.data.resize import PART, resize_image, rows_first
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import UsageError
 
@@ -20,6 +21,7 @@ __all__ = [
     "box_of",
     "cut",
     "cut_pair",
+    "cut_resized",
     "place",
     "placement",
     "square_window",
@@ -149,6 +151,26 @@ def cut(array: np.ndarray, window: Window, fill: int = 0) -> np.ndarray:
     out = np.full((window.height, window.width, *array.shape[2:]), fill, dtype=array.dtype)
     out[in_window] = array[in_image]
     return out
+
+
+def cut_resized(image: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
+    """Return ``resize_image(cut(image, window), size)`` without the whole cut in memory.
+
+    The square around a strip of 60000 x 10 pixels would take 10 GB. The rows of a square window are
+    resized a part at a time, and those outside of the image are black as they are.
+    """
+    if window.area <= PART or not rows_first((window.height, window.width), size):
+        return resize_image(cut(image, window, 0), size)
+    in_image, (rows, columns) = placement(window, image.shape[0], image.shape[1])
+    narrow = np.zeros((window.height, size[1], 3), np.uint8)
+    inside, placed = image[in_image], narrow[rows]
+    step = max(1, PART // window.width)
+    padded = np.zeros((min(step, len(inside)), window.width, 3), np.uint8)
+    for start in range(0, len(inside), step):
+        part = inside[start : start + step]
+        padded[: len(part), columns] = part
+        placed[start : start + step] = resize_image(padded[: len(part)], (len(part), size[1]))
+    return resize_image(narrow, size)
 
 
 def cut_pair(image: np.ndarray, mask: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:

@@ -102,8 +102,6 @@ def _numbers(value: Any) -> Array:
 class Attributes:
     """The part of a `Module` that decides what an attribute is, and where it is found."""
 
-    training: bool
-
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter | Attributes):
             self._check_name(name, "assigning")

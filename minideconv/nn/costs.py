@@ -11,6 +11,7 @@ from typing import Any
 from minideconv.autograd import Tensor, no_grad
 from minideconv.nn.convolution import Conv2d, ConvTranspose2d
 from minideconv.nn.layers import Linear
+from minideconv.nn.mode import evaluating
 from minideconv.nn.module import Module
 
 __all__ = ["activation_bytes", "multiply_accumulates"]
@@ -86,12 +87,9 @@ def activation_bytes(net: Module, x: Tensor) -> int:
 
 def _watch(net: Module, x: Tensor, hooks: Mapping[Module, Callable[..., None]]) -> None:
     """Call a network once, in evaluation mode, with hooks on its modules."""
-    mode = net.training
-    with ExitStack() as stack, no_grad():
+    with ExitStack() as stack, no_grad(), evaluating():
         for module, hook in hooks.items():
             stack.callback(module.register_forward_hook(hook).remove)
-        stack.callback(net.train, mode)
-        net.eval()
         net(x)
 
 

@@ -15,6 +15,7 @@ from minideconv.backend.checks import check_flag, shown
 from minideconv.backend.dispatch import on_device_of
 from minideconv.nn.attributes import Attributes, Parameter, buffer_array, no_such
 from minideconv.nn.hooks import Hook, Hooks, call_with_hooks
+from minideconv.nn.mode import forced_mode
 from minideconv.nn.state import IncompatibleKeys, load_state
 
 __all__ = ["Module", "Parameter"]
@@ -265,6 +266,19 @@ class Module(Attributes):
         return sum(parameter.size for parameter in self.parameters())
 
     # -- modes, gradients, devices ------------------------------------------------------------
+
+    @property
+    def training(self) -> bool:
+        """Whether it is in training mode: its own, or that of a block of `nn.mode`."""
+        forced = forced_mode()
+        if forced is not None:
+            return forced
+        own: bool | None = self.__dict__.get("training")
+        return self.__getattr__("training") if own is None else own
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self.__dict__["training"] = mode
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all inside it to training (or evaluation) and return it."""

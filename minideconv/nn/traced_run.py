@@ -12,6 +12,7 @@ from minideconv.autograd import Tensor, tracing
 from minideconv.autograd.tracing import Call
 from minideconv.errors import UsageError
 from minideconv.nn.fusion import no_fusion
+from minideconv.nn.mode import evaluating
 from minideconv.nn.module import Module
 from minideconv.nn.utils import device_of_module
 
@@ -28,7 +29,7 @@ class Run(NamedTuple):
 
 
 def traced_run(network: Module, images: np.ndarray) -> Run:
-    """Call the network in evaluation mode and collect its operations; put its mode back.
+    """Call the network in evaluation mode and collect its operations.
 
     Raises
     ------
@@ -39,18 +40,14 @@ def traced_run(network: Module, images: np.ndarray) -> Run:
     dtype = next((a.dtype for a in arrays.values() if a.dtype.kind == "f"), np.float32)
     device = device_of_module(network) if arrays else None
     x = Tensor(images.astype(dtype), requires_grad=True, device=device)
-    training = network.training
-    network.eval()
     try:
-        with no_fusion(), tracing() as calls, modules_of(network, calls) as modules:
+        with evaluating(), no_fusion(), tracing() as calls, modules_of(network, calls) as modules:
             output = network(x)
     except ValueError as error:
         raise UsageError(
             f"trace: {type(network).__name__} does not accept images of shape {images.shape}:"
             f" {error}"
         ) from error
-    finally:
-        network.train(training)
     if not isinstance(output, Tensor):
         raise UsageError(
             f"trace: {type(network).__name__} returns a {type(output).__name__}; it must return"

@@ -5,9 +5,10 @@ from minideconv.segmentation.ensemble import Ensemble, multi_scale
 from minideconv.segmentation.inference import Segmenter
 from minideconv.segmentation.instances import InstanceSegmenter
 from minideconv.segmentation.metrics import ConfusionMatrix
-from minideconv.segmentation.predictor import Predictor
+from minideconv.segmentation.predictor import MapPredictor, Predictor
 from minideconv.segmentation.proposals import edge_boxes
-from minideconv.segmentation.refinement import CRFSegmenter, all_ways
+from minideconv.segmentation.refinement import CRFSegmenter, all_maps, all_ways
+from minideconv.segmentation.score_map import ScoreMap
 
 __all__ = [
     "CRFSegmenter",
@@ -15,8 +16,11 @@ __all__ = [
     "DenseCRF",
     "Ensemble",
     "InstanceSegmenter",
+    "MapPredictor",
     "Predictor",
+    "ScoreMap",
     "Segmenter",
+    "all_maps",
     "all_ways",
     "edge_boxes",
     "multi_scale",

@@ -11,6 +11,7 @@ from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, to_cpu
 from minideconv.data.voc_colors import VOID
 from minideconv.nn import Module
+from minideconv.nn.mode import evaluating, in_mode
 from minideconv.nn.utils import device_of_module, get_buffers, set_buffers
 
 __all__ = ["Agreement", "train_eval_agreement"]
@@ -54,19 +55,18 @@ def train_eval_agreement(model: Module, images: Array, truth: Array | None = Non
     With a batch of n images some difference is in the method: the layers behind fc6 have one value
     per image, and their running variance is the unbiased one, larger by n / (n - 1).
     """
-    mode, buffers, random_state = model.training, get_buffers(model), random.get_state()
+    buffers, random_state = get_buffers(model), random.get_state()
     x = Tensor(images, device=device_of_module(model))
     try:
         with no_grad():
-            model.train()
-            training = to_cpu(model(x).data)
+            with in_mode(training=True):
+                training = to_cpu(model(x).data)
             set_buffers(model, buffers)
-            model.eval()
-            evaluation = to_cpu(model(x).data)
+            with evaluating():
+                evaluation = to_cpu(model(x).data)
     finally:
         set_buffers(model, buffers)
         random.set_state(random_state)
-        model.train(mode)
     equal = training.argmax(axis=1) == evaluation.argmax(axis=1)
     same = float((equal if truth is None else equal[to_cpu(truth) != VOID]).mean())
     size = float(np.abs(evaluation).mean())

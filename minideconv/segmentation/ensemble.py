@@ -22,22 +22,23 @@ section 4.3 of the ensemble, and its released inference code for the product.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import tee
 from typing import Literal
 
 from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops.activations import softmax
-from minideconv.segmentation.predictor import Image, Predictor, as_scores
+from minideconv.segmentation.predictor import Image, MapPredictor, Predictor, as_scores
+from minideconv.segmentation.score_map import Combined, ScoreMap
 
-__all__ = ["RULES", "Ensemble", "Rule", "in_step", "joined", "multi_scale"]
+__all__ = ["RULES", "Ensemble", "Rule", "in_step", "joined", "joined_maps", "multi_scale"]
 
 Rule = Literal["mean", "product", "scores"]
 RULES: tuple[Rule, ...] = ("mean", "product", "scores")
 
 
-class Ensemble(Predictor):
+class Ensemble(MapPredictor):
     """The members' maps joined pixel by pixel, by one of the rules above.
 
     Parameters
@@ -60,19 +61,19 @@ class Ensemble(Predictor):
             raise ValueError(f"Ensemble: rule is {rule!r}; it must be one of {', '.join(RULES)}")
         self.members, self.rule = list(members), rule
 
-    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
+    def maps_of(self, images: Iterable[Image]) -> Iterator[ScoreMap]:
         """Yield the joined scores of each image."""
-        for _, scores in in_step(self.members, images):
-            yield joined(scores, self.rule)
+        for _, maps in in_step(self.members, images):
+            yield joined_maps(maps, self.rule)
 
 
 def in_step(
     members: Sequence[Predictor], images: Iterable[Image]
-) -> Iterator[tuple[Image, tuple[Array, ...]]]:
+) -> Iterator[tuple[Image, tuple[ScoreMap, ...]]]:
     """Yield each image, and its scores by every predictor."""
     # A predictor may read a batch of images ahead; `tee` keeps them for the others.
     own, *streams = tee(images, len(members) + 1)
-    maps = [each.scores_of(stream) for each, stream in zip(members, streams, strict=True)]
+    maps = [each.maps_of(stream) for each, stream in zip(members, streams, strict=True)]
     return zip(own, zip(*maps, strict=True), strict=True)
 
 
@@ -90,6 +91,12 @@ def multi_scale(make: Callable[[int], Predictor], sizes: Sequence[int]) -> Predi
     return members[0] if len(members) == 1 else Ensemble(members, "scores")
 
 
+def joined_maps(maps: Sequence[ScoreMap], rule: Rule) -> ScoreMap:
+    """Return the scores of an ensemble from those of its members; see `joined`."""
+    _check_shapes([each.shape for each in maps])
+    return Combined(maps, partial(joined, rule=rule))
+
+
 @device_guard
 def joined(scores: Sequence[Array], rule: Rule) -> Array:
     """Return the scores of an ensemble from those of its members, (C, H, W) each.
@@ -99,15 +106,19 @@ def joined(scores: Sequence[Array], rule: Rule) -> Array:
     ValueError
         If the shapes differ.
     """
-    shapes = [each.shape for each in scores]
-    if len(set(shapes)) > 1:
-        raise ValueError(
-            f"Ensemble: the members' scores have shapes {', '.join(map(str, shapes))};"
-            " all must have the same classes and size"
-        )
+    _check_shapes([each.shape for each in scores])
     xp = get_xp(scores[0])
     if rule == "mean":
         return as_scores(reduce(xp.add, [softmax(each, 0) for each in scores]) / len(scores))
     if rule == "scores":
         return reduce(xp.add, scores) / len(scores)
     return reduce(xp.multiply, [xp.maximum(each, 0) for each in scores])
+
+
+def _check_shapes(shapes: Sequence[tuple[int, ...]]) -> None:
+    """Refuse scores of different shapes."""
+    if len(set(shapes)) > 1:
+        raise ValueError(
+            f"Ensemble: the members' scores have shapes {', '.join(map(str, shapes))};"
+            " all must have the same classes and size"
+        )

@@ -17,6 +17,7 @@ section 3.2, equations 1 and 2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial, reduce
 from itertools import islice
 from typing import Literal
 
@@ -25,28 +26,35 @@ import numpy as np
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array, Device, get_xp, to_device
 from minideconv.backend.dispatch import device_guard, on_device_of
-from minideconv.data.resize import resize_image
 from minideconv.data.transforms import Normalize
-from minideconv.data.windows import Window, cut, placement, whole_image_window
+from minideconv.data.windows import Window, cut_resized, whole_image_window
 from minideconv.engine.cuda.images import normalize as normalized_on_gpu
+from minideconv.errors import UsageError
 from minideconv.nn import Module
+from minideconv.nn.mode import evaluating
 from minideconv.nn.utils import device_of_module
-from minideconv.ops.interpolate import interpolation_matrix, resample
-from minideconv.segmentation.predictor import Image, Labels, Predictor, class_labels
+from minideconv.segmentation.predictor import Image, Labels, MapPredictor
+from minideconv.segmentation.score_map import ArrayMap, Combined, Enlarged, ScoreMap
 
 __all__ = ["JOINS", "Join", "Segmenter", "normalized_on"]
 
 Join = Literal["max", "sum"]
 JOINS: tuple[Join, ...] = ("max", "sum")
 
+MOST = 1 << 29
+"""Bytes of the scores of all windows of one image that are kept."""
+_READ_AHEAD = 1 << 24
+"""Pixels of images that go through at once: 16 million, of photographs in VOC's size 80."""
 
-class Segmenter(Predictor):
+
+class Segmenter(MapPredictor):
     """A trained network together with all it takes to use it on photographs.
 
     Parameters
     ----------
     model : Module
-        Maps (N, 3, S, S) to scores (N, C, S, S). Its mode is put back after each use.
+        Maps (N, 3, S, S) to scores (N, C, S, S). It is used in evaluation mode, whatever its own
+        mode is, and from several threads if need be.
     input_size : int
         S, in pixels.
     normalize : Normalize
@@ -102,6 +110,22 @@ class Segmenter(Predictor):
         ValueError
             If the image is not (H, W, 3) uint8, `join` is unknown or there is no window.
         """
+        return self.map(image, windows, join, from_zero).whole()
+
+    def map(
+        self,
+        image: Image,
+        windows: Sequence[Window] | None = None,
+        join: Join = "max",
+        from_zero: bool = False,
+    ) -> ScoreMap:
+        """Return the scores of one image, to be computed some rows at a time; see `scores`.
+
+        Raises
+        ------
+        UsageError (a ValueError)
+            Also if the image is too large for so many windows.
+        """
         _check_image(image)
         if windows is None:
             windows = [whole_image_window(*image.shape[:2])]
@@ -109,15 +133,30 @@ class Segmenter(Predictor):
             raise ValueError("Segmenter.scores: windows is empty; there must be at least one")
         if join not in JOINS:
             raise ValueError(f"Segmenter.scores: join is {join!r}; it must be 'max' or 'sum'")
-        maps = self.window_scores(image, windows)
-        joined = next(maps)
-        for scores in maps:
-            joined = _joined(joined, scores, join)
-        return _at_least_zero(joined) if from_zero and join == "max" else joined
+        maps = self._maps((image, window) for window in windows)
+        at_least_zero = from_zero and join == "max"
+        if len(windows) == 1 and not at_least_zero:
+            return next(maps)
+        if image.shape[0] * image.shape[1] <= len(windows) * self.input_size**2:
+            # The map of the whole image is smaller than those of all windows.
+            found = next(maps).whole()
+            for each in maps:
+                found = _joined(found, each.whole(), join)
+            return ArrayMap(_at_least_zero(found) if at_least_zero else found)
+        every = []
+        for each in maps:
+            every.append(each)
+            _check_room(each, len(windows), image)
+
+        def join_all(scores: Sequence[Array]) -> Array:
+            found = reduce(partial(_joined, join=join), scores[1:], scores[0])
+            return _at_least_zero(found) if at_least_zero else found
+
+        return Combined(every, join_all)
 
     def window_scores(self, image: Image, windows: Iterable[Window]) -> Iterator[Array]:
         """Yield the scores of each window alone: (C, H, W), zero in the image around it."""
-        return self._maps((image, window) for window in windows)
+        return (each.whole() for each in self._maps((image, window) for window in windows))
 
     def labels(
         self,
@@ -126,21 +165,33 @@ class Segmenter(Predictor):
         join: Join = "max",
     ) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
-        return class_labels(self.scores(image, windows, join))
+        return self.map(image, windows, join).labels()
 
-    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
+    def maps_of(self, images: Iterable[Image]) -> Iterator[ScoreMap]:
         """Yield the scores of each whole image; several images go through at once."""
         checked = (_check_image(image) for image in images)
         return self._maps((image, whole_image_window(*image.shape[:2])) for image in checked)
 
-    def _maps(self, pairs: Iterable[tuple[Image, Window]]) -> Iterator[Array]:
+    def _maps(self, pairs: Iterable[tuple[Image, Window]]) -> Iterator[Enlarged]:
         """Yield the scores of each window of an image, zero in the image around the window."""
         rest = iter(pairs)
-        while batch := list(islice(rest, self.batch_size)):
+        while True:
             # At the network's input size all windows are equal, whatever their own sizes.
-            squares = np.stack([self._square(image, window) for image, window in batch])
-            for (image, window), scores in zip(batch, self._forward(squares), strict=True):
-                yield _place(scores, window, *image.shape[:2])
+            squares: list[Image] = []
+            places: list[tuple[Window, int, int]] = []
+            pixels = 0
+            for image, window in islice(rest, self.batch_size):
+                height, width = image.shape[:2]
+                squares.append(self._square(image, window))
+                places.append((window, height, width))
+                pixels += height * width
+                # Whoever gives us the images may keep them until we have given back their scores.
+                if pixels >= _READ_AHEAD:
+                    break
+            if not squares:
+                return
+            for place, scores in zip(places, self._forward(np.stack(squares)), strict=True):
+                yield Enlarged(scores, *place)
 
     def network_input(self, image: Image, window: Window) -> Array:
         """Return a window of an image as the network takes it: (H, W, 3) uint8 -> (3, S, S)."""
@@ -148,23 +199,18 @@ class Segmenter(Predictor):
 
     def _square(self, image: Image, window: Window) -> Image:
         """Return a window of an image at the network's size: (S, S, 3) uint8."""
-        return resize_image(cut(image, window, 0), (self.input_size, self.input_size))
+        return cut_resized(image, window, (self.input_size, self.input_size))
 
     def _forward(self, squares: Image) -> Array:
         """(N, S, S, 3) uint8 -> scores (N, C, S, S), in evaluation mode and without a tape."""
         device = device_of_module(self.model)
         x = normalized_on(device, squares, self.normalize)
-        mode = self.model.training
-        self.model.eval()
-        try:
-            with no_grad(), on_device_of(x):
-                scores: Array = self.model(Tensor(x, device=device)).data
-                if self.flip:
-                    flipped = get_xp(x).ascontiguousarray(x[..., ::-1])
-                    mirrored = self.model(Tensor(flipped, device=device)).data
-                    scores = (scores + mirrored[..., ::-1]) * 0.5
-        finally:
-            self.model.train(mode)
+        with evaluating(), no_grad(), on_device_of(x):
+            scores: Array = self.model(Tensor(x, device=device)).data
+            if self.flip:
+                flipped = get_xp(x).ascontiguousarray(x[..., ::-1])
+                mirrored = self.model(Tensor(flipped, device=device)).data
+                scores = (scores + mirrored[..., ::-1]) * 0.5
         return scores
 
 
@@ -187,29 +233,23 @@ def _check_image(image: Image) -> Image:
     return image
 
 
-@device_guard
-def _place(score: Array, window: Window, height: int, width: int) -> Array:
-    """Resize (C, S, S) to the window and place it in (C, H, W), zero outside the window.
-
-    Only the rows and columns inside the image are computed: y = A_h s A_w' with those rows of the
-    two interpolation matrices.
-    """
-    xp = get_xp(score)
-    in_image, in_window = placement(window, height, width)
-    rows = interpolation_matrix(score.shape[1], window.height, like=score)[in_window[0]]
-    columns = interpolation_matrix(score.shape[2], window.width, like=score)[in_window[1]]
-    inside = resample(score[None], rows, columns)[0]
-    if inside.shape[1:] == (height, width):
-        return inside
-    placed = xp.zeros((score.shape[0], height, width), score.dtype)
-    placed[(slice(None), *in_image)] = inside
-    return placed
+def _check_room(scores: Enlarged, windows: int, image: Image) -> None:
+    """Refuse more windows of a large image than the memory shall hold."""
+    if (needed := windows * scores.scores.nbytes) > MOST:
+        height, width = image.shape[:2]
+        raise UsageError(
+            f"an image of {width} x {height} pixels is too large for {windows} windows, whose"
+            f" scores take {needed / 2**20:.0f} MiB; give proposals (--proposals) of at most"
+            f" {max(1, MOST // scores.scores.nbytes)}, or a smaller image"
+        )
 
 
 @device_guard
 def _joined(scores: Array, more: Array, join: str) -> Array:
+    """Join `more` to `scores`, in place."""
     if join == "max":
-        return get_xp(scores).maximum(scores, more)
+        get_xp(scores).maximum(scores, more, out=scores)
+        return scores
     scores += more
     return scores
 

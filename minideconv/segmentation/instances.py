@@ -17,15 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+
 from minideconv.backend import Array
+from minideconv.data.resize import resize_image, size_within
 from minideconv.data.transforms import Normalize
 from minideconv.data.windows import Window, whole_image_window
 from minideconv.nn import Module
 from minideconv.segmentation.inference import Join, Segmenter
 from minideconv.segmentation.predictor import Image, Labels
 from minideconv.segmentation.proposals import Proposals, best_windows, edge_boxes
+from minideconv.segmentation.score_map import ScoreMap
 
-__all__ = ["InstanceSegmenter"]
+__all__ = ["PROPOSAL_PIXELS", "InstanceSegmenter"]
+
+PROPOSAL_PIXELS = 1 << 20
+"""Of the image in which proposals are looked for; a photograph of VOC has a fifth of it."""
 
 
 class InstanceSegmenter(Segmenter):
@@ -70,11 +77,37 @@ class InstanceSegmenter(Segmenter):
         self.propose = propose
 
     def windows(self, image: Image) -> list[Window]:
-        """Return the windows of an image."""
+        """Return the windows of an image.
+
+        One of more than `PROPOSAL_PIXELS` is made smaller for whoever proposes, and the boxes are
+        enlarged; the network sees the windows as they are.
+        """
         height, width = image.shape[:2]
         if min(height, width) < 2:  # nothing has two sides in there
             return [whole_image_window(height, width)]
-        return best_windows(self.propose(image), height, width, self.proposals, self.min_box)
+        seen = resize_image(image, size_within(height, width, PROPOSAL_PIXELS))
+        found = self.propose(seen)
+        if seen is not image:
+            found = _enlarged(found, seen.shape[:2], (height, width))
+        return best_windows(found, height, width, self.proposals, self.min_box)
+
+    def map(
+        self,
+        image: Image,
+        windows: Sequence[Window] | None = None,
+        join: Join | None = None,
+        from_zero: bool | None = None,
+    ) -> ScoreMap:
+        """Return the scores of one image, to be computed some rows at a time.
+
+        See `Segmenter.scores`; what is left out is as this object was made.
+        """
+        return super().map(
+            image,
+            self.windows(image) if windows is None else windows,
+            self.join if join is None else join,
+            self.from_zero if from_zero is None else from_zero,
+        )
 
     def scores(
         self,
@@ -83,23 +116,23 @@ class InstanceSegmenter(Segmenter):
         join: Join | None = None,
         from_zero: bool | None = None,
     ) -> Array:
-        """Return the scores of every class at every pixel: (C, H, W).
-
-        See `Segmenter.scores`; what is left out is as this object was made.
-        """
-        return super().scores(
-            image,
-            self.windows(image) if windows is None else windows,
-            self.join if join is None else join,
-            self.from_zero if from_zero is None else from_zero,
-        )
+        """Return the scores of every class at every pixel: (C, H, W); see `map`."""
+        return self.map(image, windows, join, from_zero).whole()
 
     def labels(
         self, image: Image, windows: Sequence[Window] | None = None, join: Join | None = None
     ) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
-        return super().labels(image, windows, self.join if join is None else join)
+        return self.map(image, windows, join).labels()
 
-    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
+    def maps_of(self, images: Iterable[Image]) -> Iterator[ScoreMap]:
         """Yield the scores of each image, one image after the other."""
-        return map(self.scores, images)
+        return map(self.map, images)
+
+
+def _enlarged(proposals: Proposals, size: tuple[int, int], new_size: tuple[int, int]) -> Proposals:
+    """Return proposals in an image of `size` as those in one of `new_size`, both (H, W)."""
+    times = np.array([new_size[1] / size[1], new_size[0] / size[0]] * 2)
+    ends = np.array([0, 0, 1, 1])  # a box ends with its last pixel, not behind it
+    boxes = np.rint((proposals.boxes + ends) * times) - ends
+    return Proposals(boxes.astype(np.int32), proposals.scores)

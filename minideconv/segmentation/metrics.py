@@ -29,6 +29,8 @@ from minideconv.data.voc_colors import VOID
 
 __all__ = ["METRICS", "ConfusionMatrix", "class_ious"]
 
+_AT_ONCE = 1 << 18  # pixels; their labels are counted as numbers of 8 bytes
+
 METRICS = {
     "mean_iou": "mean IoU",
     "pixel_accuracy": "pixel accuracy",
@@ -97,6 +99,15 @@ class ConfusionMatrix:
                 f"ConfusionMatrix.update: truth has shape {truth.shape} but prediction has shape "
                 f"{prediction.shape}; they must be equal"
             )
+        truth, prediction = truth.ravel(), prediction.ravel()
+        found = np.zeros_like(self.counts)  # nothing is counted of an image that is refused
+        for start in range(0, truth.size, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            found += self._pairs(truth[part], prediction[part])
+        self.counts += found
+
+    def _pairs(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Count the pairs of some pixels: (N,) and (N,) -> (C, C)."""
         counted = truth != VOID
         true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
         for name, labels in (("truth", true), ("prediction", predicted)):
@@ -109,7 +120,7 @@ class ConfusionMatrix:
                     f" 0..{self.num_classes - 1}" + (f" or {VOID} for void" * (name == "truth"))
                 )
         pairs = np.bincount(self.num_classes * true + predicted, minlength=self.num_classes**2)
-        self.counts += pairs.reshape(self.counts.shape)
+        return pairs.reshape(self.counts.shape)
 
     def add(self, counts: Array) -> None:
         """Add counts made elsewhere, by a GPU or another process.

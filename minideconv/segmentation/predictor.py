@@ -10,18 +10,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.backend import Array, get_xp, to_cpu
+from minideconv.backend import Array, get_xp
 from minideconv.backend.dispatch import device_guard
 from minideconv.ops.activations import softmax
+from minideconv.segmentation.score_map import ArrayMap, Labels, ScoreMap, class_labels
 
-__all__ = ["Predictor", "as_scores", "class_labels"]
+__all__ = [
+    "Labels",
+    "MapPredictor",
+    "Predictor",
+    "ScoreMap",
+    "as_scores",
+    "class_labels",
+    "maps_of",
+]
 
 Image = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.uint8]
 
 LEAST = 1e-30  # probabilities below count as this, so that the logarithm is finite in float32
 
@@ -29,12 +38,17 @@ LEAST = 1e-30  # probabilities below count as this, so that the logarithm is fin
 class Predictor(ABC):
     """Segments images of any size; a subclass defines `scores_of`.
 
-    All images are (H, W, 3) uint8 arrays, RGB.
+    All images are (H, W, 3) uint8 arrays, RGB. The scores of a large photograph may not fit into
+    memory: where they need not be there at once, a `MapPredictor` is the base class.
     """
 
     @abstractmethod
     def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
         """Yield the scores of each image: (C, H, W) float arrays on the network's device."""
+
+    def maps_of(self, images: Iterable[Image]) -> Iterator[ScoreMap]:
+        """Yield the scores of each image, to be asked for some rows at a time."""
+        return map(ArrayMap, self.scores_of(images))
 
     def scores(self, image: Image) -> Array:
         """Return the scores of every class at every pixel of one image: (C, H, W)."""
@@ -50,17 +64,37 @@ class Predictor(ABC):
 
     def labels(self, image: Image) -> Labels:
         """Return the most likely class of every pixel: (H, W) uint8."""
-        return class_labels(self.scores(image))
+        return next(self.labels_of([image]))
 
     def labels_of(self, images: Iterable[Image]) -> Iterator[Labels]:
-        """Yield the labels of each image."""
-        return map(class_labels, self.scores_of(images))
+        """Yield the labels of each image.
+
+        Raises
+        ------
+        DataError
+            If a score is NaN or infinite.
+        """
+        return (each.labels() for each in self.maps_of(images))
 
 
-@device_guard
-def class_labels(scores: Array) -> Labels:
-    """Return the class with the highest score: (C, H, W) -> (H, W) uint8 on the host."""
-    return to_cpu(scores.argmax(axis=0).astype(np.uint8))
+class MapPredictor(Predictor):
+    """A `Predictor` that computes scores when they are asked for; a subclass defines `maps_of`."""
+
+    @abstractmethod
+    def maps_of(self, images: Iterable[Image]) -> Iterator[ScoreMap]:
+        """Yield the scores of each image, to be computed some rows at a time."""
+
+    def scores_of(self, images: Iterable[Image]) -> Iterator[Array]:
+        """Yield the scores of each image, all at once."""
+        return (each.whole() for each in self.maps_of(images))
+
+
+def maps_of(predictor: Any, images: Iterable[Image]) -> Iterator[ScoreMap]:
+    """Yield the scores of each image, by a `Predictor` or anything else with ``scores_of``."""
+    if hasattr(predictor, "maps_of"):
+        found: Iterator[ScoreMap] = predictor.maps_of(images)
+        return found
+    return map(ArrayMap, predictor.scores_of(images))
 
 
 @device_guard

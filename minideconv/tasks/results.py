@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minideconv.backend import Array
+from minideconv.segmentation import ScoreMap
 
 __all__ = [
     "Details",
@@ -39,7 +39,7 @@ class Metrics(Protocol):
 class Details(Protocol):
     """What `evaluate` finds out besides the metrics, image by image."""
 
-    def update(self, outputs: Array, target: np.ndarray) -> None:
+    def update(self, outputs: ScoreMap, target: np.ndarray) -> None:
         """Look at an image's maps, (C, H, W) at its own size, and its target (H, W)."""
         ...
 

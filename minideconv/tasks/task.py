@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from minideconv.data import DataLoader
 from minideconv.data.transforms import Normalize
 from minideconv.errors import UsageError
 from minideconv.nn import Module
+from minideconv.segmentation import ScoreMap
 from minideconv.segmentation.inference import Segmenter, normalized_on
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
@@ -36,11 +37,14 @@ from minideconv.tasks.results import (
 )
 from minideconv.tasks.trained import Trained
 
-__all__ = ["Save", "Task", "Trained"]
+__all__ = ["Content", "Save", "Task", "Trained"]
 
 Say = Callable[[str], None]
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
+
+Content = bytes | Callable[[IO[bytes]], object]
+"""What a file shall hold: bytes, or a function that writes them to the open file."""
 
 
 class Task(ABC):
@@ -254,7 +258,7 @@ class Task(ABC):
         """Return what `evaluate` finds out besides the metrics, empty still; None: nothing."""
         return None
 
-    def mask(self, outputs: Array) -> bytes:
+    def mask(self, outputs: ScoreMap) -> bytes:
         """Return the file that ``evaluate --save-masks`` writes of an image's maps (C, H, W)."""
         raise UsageError(f"--save-masks: networks of the task {self.name} have no masks")
 
@@ -264,7 +268,7 @@ class Task(ABC):
         data: Any,
         chosen: Sequence[int],
         each: Callable[[int, int], None] = lambda done, total: None,
-        seen: Callable[[int, Array, np.ndarray], None] = lambda index, outputs, target: None,
+        seen: Callable[[int, ScoreMap, np.ndarray], None] = lambda index, outputs, target: None,
     ) -> tuple[Metrics, float, float]:
         """Return the metrics of some images, the sum of their losses, and its number of terms.
 
@@ -282,6 +286,12 @@ class Task(ABC):
             Called with each image's number, the network's maps at its size, and its target.
         """
         return evaluate(self, predictor, data, chosen, each, seen)
+
+    def evaluate_map(
+        self, counts: Array, outputs: ScoreMap, image: np.ndarray, target: np.ndarray
+    ) -> tuple[Tensor, float]:
+        """Count one image as `evaluate_image` does, from maps that need not be there at once."""
+        return self.evaluate_image(counts, outputs.whole(), image, target)
 
     def evaluate_image(
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray
@@ -304,8 +314,12 @@ class Task(ABC):
         return loss, self.weight(target[None])
 
     @abstractmethod
-    def predict(self, predictor: Any, image: np.ndarray) -> tuple[list[bytes], str]:
-        """Return the files to write for an image, one for each of `endings`, and what to print."""
+    def predict(self, predictor: Any, image: np.ndarray) -> tuple[Sequence[Content], str]:
+        """Return the files to write for an image, one for each of `endings`, and what to print.
+
+        Each is bytes, or a function that writes them to a binary file: of a large image, not all
+        of them need be in memory.
+        """
 
     # -- Pictures and report --------------------------------------------------------------------
 

@@ -8,7 +8,10 @@ so the budget is kept by looking after each step:
 2. if a step takes more than the budget, activations are computed twice from then on
    (`autograd.checkpoint`); if one of the first steps still does, the run stops, with what would
    fit;
-3. what is left below the budget is given to `room`, less if a step shows that it was too much.
+3. validation and drawing, which make arrays of other sizes, begin by giving back what is kept for
+   the next step; images go through in batches no larger than in training (`Trainer.predictor`),
+   and their scores are computed band by band (`segmentation.score_map`);
+4. what is left below the budget is given to `room`, less if a step shows that it was too much.
 
 Source of the estimate: a peak is either that of the end of the forward, when the activations of all
 layers are there, or that of the backward, when the gradients of the weights are there and part of
@@ -17,7 +20,8 @@ the activations still is. Both grow in proportion to the images in a batch, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from minideconv.engine.cpu import memory, resident
@@ -50,6 +54,8 @@ class MemoryWatch:
     process_peak, arrays_peak : int
         Bytes at most, over all steps done in the way now in use: of the process (0 where the system
         does not measure it), and of the arrays that steps made with `engine.cpu.memory`.
+    validation_peak : int
+        Bytes of the process at most, in the blocks of `validation`.
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class MemoryWatch:
         self.all_reduce_max = all_reduce_max
         self.budget = None if budget is None else parse_size(budget)
         self.log = log
-        self.process_peak = self.arrays_peak = 0
+        self.process_peak = self.arrays_peak = self.validation_peak = 0
         self._steps = 0
         self._spare: int | None = None if self.budget is None else 0
         self._after_forward = 0
@@ -114,6 +120,30 @@ class MemoryWatch:
         elif self._steps <= FIRST_STEPS:
             raise self._over_budget(peak, images, use)
 
+    @contextmanager
+    def validation(self) -> Iterator[None]:
+        """Measure what the block, in which images are evaluated or drawn, takes.
+
+        It holds neither gradients nor activations of several layers, but arrays of other sizes than
+        a step's: with a budget, what is kept for the next step is given back before.
+        """
+        if self.budget is not None:
+            memory.trim()
+            resident.give_back()
+        resident.reset_peak()
+        try:
+            yield
+        finally:
+            peak = resident.peak()
+            over = self.budget is not None and max(self.validation_peak, self.budget) < peak
+            self.validation_peak = max(self.validation_peak, peak)
+            if over and self.budget is not None:
+                self.log(
+                    f"memory: validation took {format_size(peak)}, more than the memory budget of"
+                    f" {format_size(self.budget)}; smaller images or a smaller --batch-size take"
+                    " less"
+                )
+
     def peaks(self) -> dict[str, int]:
         """Return the peaks, for a line of metrics."""
         return {"process": self.process_peak, "arrays": self.arrays_peak}
@@ -123,7 +153,10 @@ class MemoryWatch:
         arrays = f"{format_size(self.arrays_peak)} in its arrays"
         if not self.process_peak:
             return f"a step takes at most {arrays}"
-        return f"a step takes at most {format_size(self.process_peak)}, of which {arrays}"
+        process, validation = format_size(self.process_peak), ""
+        if self.validation_peak:
+            validation = f"; validation at most {format_size(self.validation_peak)}"
+        return f"the process has at most {process} in a step, of which {arrays}{validation}"
 
     def end(self) -> None:
         """End the watch, when training has ended: nothing is bounded any more."""

@@ -16,6 +16,7 @@ from minideconv import random
 from minideconv.autograd import Tensor, no_grad
 from minideconv.backend import Array
 from minideconv.nn import BatchNorm2d, Module
+from minideconv.nn.mode import in_mode
 from minideconv.nn.utils import device_of_module
 
 __all__ = ["recalibrate_batch_norm"]
@@ -46,11 +47,10 @@ def recalibrate_batch_norm(
     layers = [module for module in model.modules() if isinstance(module, BatchNorm2d)]
     layers = [layer for layer in layers if layer.track_running_stats and not layer.frozen]
     momenta = [layer.momentum for layer in layers]
-    mode, random_state, count = model.training, random.get_state(), 0
+    random_state, count = random.get_state(), 0
     device = device_of_module(model)
-    model.train()
     try:
-        with no_grad():
+        with no_grad(), in_mode(training=True):
             for images in batches:
                 count += 1
                 for layer in layers:
@@ -65,5 +65,4 @@ def recalibrate_batch_norm(
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
         random.set_state(random_state)
-        model.train(mode)
     return count

@@ -393,7 +393,8 @@ class Trainer:
         chosen = spread(len(data), limit or len(data))
         mine = shard_of(range(len(chosen)), self.strategy.rank, self.strategy.world_size)
         metrics, loss, terms = self.task.metrics(), 0.0, 0.0
-        with contextlib.suppress(Interrupted), computing_on(self.device):
+        watch = self.memory.validation()
+        with contextlib.suppress(Interrupted), computing_on(self.device), watch:
             predictor, shard = self.predictor(), chosen[mine.start : mine.stop]
             metrics, loss, terms = self.task.evaluate(predictor, data, shard, each)
         if stopped := self.strategy.all_reduce_max(self.stop.signal_number):

@@ -21,6 +21,7 @@ from minideconv.backend import Array, get_xp, to_device
 from minideconv.backend.dispatch import device_guard
 from minideconv.errors import UsageError, some
 from minideconv.nn import Module, no_fusion
+from minideconv.nn.mode import evaluating
 from minideconv.nn.utils import device_of_module
 from minideconv.visualize.relu_rules import relu_rule
 
@@ -192,15 +193,12 @@ def _submodule(net: Module, name: str) -> Module:
 @contextmanager
 def _looking(net: Module) -> Iterator[None]:
     """Evaluate, with parameters that need no gradients, inside the block."""
-    modes = [(module, module.training) for module in net.modules()]
     learned = [(p, p.requires_grad) for p in net.parameters()]
-    net.eval()
     for parameter, _ in learned:
         parameter.requires_grad = False
     try:
-        yield
+        with evaluating():
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         for parameter, wanted in learned:
             parameter.requires_grad = wanted

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 from functools import lru_cache
 
-__all__ = ["machine_memory", "now", "peak", "reset_peak"]
+__all__ = ["give_back", "machine_memory", "now", "peak", "reset_peak"]
 
 
 def now() -> int:
@@ -26,6 +27,12 @@ def reset_peak() -> bool:
         file.write("5")
         return True
     return False
+
+
+def give_back() -> None:
+    """Let the C library return what it keeps for later arrays to the system, where it can."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minideconv.backend import Array, to_cpu
-from minideconv.data.resize import resize_image
-from minideconv.data.windows import cut, placement, whole_image_window
+from minideconv.data.windows import cut_resized, placement, whole_image_window
 from minideconv.models.corruption import Corruption, corrupted
 from minideconv.segmentation.inference import Segmenter
 from minideconv.segmentation.predictor import Image
+from minideconv.segmentation.score_map import ArrayMap, ScoreMap
 
 __all__ = ["Reconstructed", "Reconstructor", "inside", "photograph_at"]
 
@@ -40,6 +40,10 @@ class Reconstructor(Segmenter):
             squares = np.stack([self._whole(image) for image in batch])
             for image, again in zip(batch, self._forward(squares), strict=True):
                 yield again[(slice(None), *inside(image, self.input_size))]
+
+    def maps_of(self, images: Iterable[Image]) -> Iterator[ScoreMap]:
+        """Yield the reconstruction of each image as a map."""
+        return map(ArrayMap, self.scores_of(images))
 
     def pictures(self, image: Image, seed: int | None = None) -> Reconstructed:
         """Return the pictures of an image; with a `seed`, of one corrupted as in training."""
@@ -89,5 +93,5 @@ def inside(image: Image, size: int) -> tuple[slice, slice]:
 def photograph_at(image: Image, size: int) -> Image:
     """Return an image as a network of this input size is given it, without what is around it."""
     height, width = image.shape[:2]
-    square = resize_image(cut(image, whole_image_window(height, width), 0), (size, size))
+    square = cut_resized(image, whole_image_window(height, width), (size, size))
     return square[inside(image, size)]

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.backend import Array
 from minideconv.segmentation.boundaries import BoundaryIoU
 from minideconv.segmentation.object_sizes import SizeIoU
-from minideconv.segmentation.predictor import class_labels
+from minideconv.segmentation.score_map import ScoreMap
 from minideconv.tasks.results import text_table
 
 __all__ = ["SegmentationDetails"]
@@ -21,9 +20,9 @@ class SegmentationDetails:
     def __init__(self, num_classes: int) -> None:
         self.boundaries, self.sizes = BoundaryIoU(num_classes), SizeIoU()
 
-    def update(self, outputs: Array, target: np.ndarray) -> None:
+    def update(self, outputs: ScoreMap, target: np.ndarray) -> None:
         """Count an image: scores (C, H, W) and truth (H, W)."""
-        labels = class_labels(outputs)
+        labels = outputs.labels()
         self.boundaries.update(target, labels)
         self.sizes.update(target, labels)
 

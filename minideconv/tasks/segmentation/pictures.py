@@ -10,7 +10,8 @@ import numpy as np
 from minideconv.backend import to_cpu, to_device
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
-from minideconv.data.windows import cut, whole_image_window
+from minideconv.data.windows import cut_resized, whole_image_window
+from minideconv.nn.mode import evaluating
 from minideconv.nn.utils import device_of_module
 from minideconv.segmentation import ConfusionMatrix, Segmenter
 from minideconv.tasks.task import Save
@@ -77,8 +78,8 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
     image, _ = data[_representative(segmenter, data)]
     window = whole_image_window(*image.shape[:2])
     x = to_device(segmenter.network_input(image, window)[None], device_of_module(model))
-    model.eval()
-    seen = model.activations(x)
+    with evaluating():
+        seen = model.activations(x)
     entries: list[dict[str, str]] = []
 
     def add(name: str, size: tuple[int, ...], picture: Any) -> None:
@@ -86,8 +87,9 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
         save(file, png_bytes(picture))
         entries.append({"file": file, "name": name, "size": f"{size[0]}×{size[1]}"})
 
-    square = cut(image, window, 0)
-    add("image", square.shape, fit(square, 224))
+    side = min(window.width, 224)
+    square = cut_resized(image, window, (side, side))
+    add("image", (window.height, window.width), fit(square, 224))
     for name in decoder_layers(model, list(seen)):
         maps = np.asarray(to_cpu(seen[name]))[0]
         add(name, maps.shape[1:], activation_picture(maps, 224))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -16,17 +17,18 @@ from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.parallel import map_ordered
 from minideconv.data.classes import Classes
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
+from minideconv.data.label_counts import label_counts
 from minideconv.data.layouts import LAYOUTS
 from minideconv.data.transforms import Normalize
-from minideconv.data.voc_colors import VOID, overlay
+from minideconv.data.voc_colors import VOID
 from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.errors import some
 from minideconv.files.schema import list_of, text
 from minideconv.nn import Module
 from minideconv.ops.cross_entropy_checks import check_labels
-from minideconv.segmentation import ConfusionMatrix, Predictor
+from minideconv.segmentation import ConfusionMatrix, Predictor, ScoreMap
 from minideconv.segmentation.metrics import METRICS
-from minideconv.segmentation.predictor import class_labels
+from minideconv.segmentation.score_map import ArrayMap
 from minideconv.settings.run import RunConfig
 from minideconv.tasks.inference import InferenceSettings
 from minideconv.tasks.registry import register
@@ -37,9 +39,8 @@ from minideconv.tasks.segmentation.inference import SegmentationInference
 from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
 from minideconv.tasks.segmentation.predictors import all_networks, single_network
 from minideconv.tasks.segmentation.report import sections
-from minideconv.tasks.task import Save, Task, Trained
-from minideconv.visualize.boards import png_bytes
-from minideconv.visualize.masks import palette_png_bytes
+from minideconv.tasks.task import Content, Save, Task, Trained
+from minideconv.visualize.masks import palette_png_bytes, write_overlay
 
 __all__ = ["Segmentation"]
 
@@ -225,9 +226,9 @@ class Segmentation(Task):
         """Return the metrics near outlines and by the objects' sizes, of nothing yet."""
         return SegmentationDetails(len(self.classes))
 
-    def mask(self, outputs: Array) -> bytes:
+    def mask(self, outputs: ScoreMap) -> bytes:
         """Return the labels as a palette PNG."""
-        return palette_png_bytes(class_labels(outputs), self.class_table.palette())
+        return palette_png_bytes(outputs.labels(), self.class_table.palette())
 
     def format_metric(self, metrics: Mapping[str, Any]) -> str:
         """Return the mean IoU, and a remark where the truth shows one class alone."""
@@ -269,23 +270,37 @@ class Segmentation(Task):
         self, counts: Array, outputs: Array, image: np.ndarray, target: np.ndarray
     ) -> tuple[Tensor, float]:
         """Count all pixels of an image; the loss is that of some 64 x 64 of them."""
-        labels = to_device(target, device_of(outputs))
-        self.count(counts, outputs[None], image[None], labels[None])
+        return self.evaluate_map(counts, ArrayMap(outputs), image, target)
+
+    def evaluate_map(
+        self, counts: Array, outputs: ScoreMap, image: np.ndarray, target: np.ndarray
+    ) -> tuple[Tensor, float]:
+        """Count all pixels of an image; the loss is that of some 64 x 64 of them."""
+        device = device_of(outputs.like)
+        if get_xp(counts) is np:
+            confusion = self.metrics()
+            confusion.update(target, outputs.labels())
+            counts += confusion.counts
+        else:
+            for start, stop in outputs.bands():
+                labels = to_device(target[start:stop], device)
+                self.count(counts, outputs.rows(start, stop)[None], image[None], labels[None])
         # The loss is for the curve only: a grid of pixels will do.
         step = slice(None, None, max(1, max(target.shape) // 64))
-        some = Tensor(outputs[(slice(None), step, step)][None], device=device_of(outputs))
-        loss = self._cross_entropy(some, labels[step, step][None], label_smoothing=0.0)
+        some = Tensor(outputs.at(step, step)[None], device=device)
+        labels = to_device(target[step, step][None], device)
+        loss = self._cross_entropy(some, labels, label_smoothing=0.0)
         return loss, self.weight(target[step, step])
 
-    def predict(self, predictor: Predictor, image: np.ndarray) -> tuple[list[bytes], str]:
+    def predict(self, predictor: Predictor, image: np.ndarray) -> tuple[list[Content], str]:
         """Return the mask and its overlay, and which share of the image each class has."""
         labels = predictor.labels(image)
-        shares = np.bincount(labels.ravel(), minlength=len(self.classes)) / labels.size
+        shares = label_counts(labels)[: len(self.classes)] / labels.size
         order = [index for index in np.argsort(-shares, kind="stable") if shares[index] >= 0.005]
         seen = ", ".join(f"{self.classes[index]} {100 * shares[index]:.0f}%" for index in order)
         palette = self.class_table.palette()
-        shown = overlay(image, labels, palette=palette)
-        return [palette_png_bytes(labels, palette), png_bytes(shown)], seen
+        shown = partial(write_overlay, image, labels, palette=palette)
+        return [palette_png_bytes(labels, palette), shown], seen
 
     # -- Pictures and report --------------------------------------------------------------------
 

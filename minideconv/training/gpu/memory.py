@@ -8,7 +8,7 @@ is found then (`out_of_memory`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from minideconv.engine.cpu import resident
 from minideconv.engine.cuda import memory
@@ -60,6 +60,10 @@ class DeviceMemory:
         self._held = max(self._held, memory.held() + self.recorded())
         if self._steps == FIRST_STEPS:
             self.say(f"memory: {self.summary()}")
+
+    def validation(self) -> AbstractContextManager[None]:
+        """Do nothing: on a GPU the bound holds for all that is computed, validation too."""
+        return nullcontext()
 
     @property
     def step_bytes(self) -> int:
