@@ -1,0 +1,199 @@
+"""Masks that are pictures already: CVAT's, labelme's exported ones, and colours of any program.
+
+A mask of colours says by its colour which class a pixel is of; which colour is which, a
+``labelmap.txt`` (CVAT) or a ``classes.txt`` says. A mask of indices is what labelme exports beside
+``class_names.txt``. A mask belongs to the photograph with the same path and name but for the
+suffix.
+
+https://docs.cvat.ai/docs/manual/advanced/formats/format-smask/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from minideconv.data.classes import Classes
+from minideconv.data.convert.coco import split_of
+from minideconv.data.convert.faults import Faults
+from minideconv.data.convert.items import Item, Labelled
+from minideconv.data.convert.photographs import PhotographFiles, files_below
+from minideconv.data.pictures import UNREADABLE, read_upright
+from minideconv.data.voc import image_list
+from minideconv.data.voc_colors import VOID
+from minideconv.data.voc_files import read_indices
+from minideconv.errors import DataError, some
+
+__all__ = ["indices_of_colours", "read_mask_files"]
+
+_ROWS = 256
+
+
+def read_mask_files(
+    root: Path,
+    masks: Path,
+    classes: Classes,
+    photographs: PhotographFiles,
+    faults: Faults,
+    by_colour: bool,
+) -> Labelled:
+    """Read a folder of masks.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``ImageSets/Segmentation`` with lists may be.
+    masks : Path
+        The folder of the masks.
+    classes : Classes
+        Their names and colours.
+    by_colour : bool
+        Whether a mask's colours say what its classes are; else its indices do.
+    """
+    files = {
+        p.relative_to(masks).with_suffix("").as_posix(): p for p in files_below(masks, (".png",))
+    }
+    splits = _splits(root, files, faults)
+    read = _coloured if by_colour else _indexed
+    items, used = [], set()
+    for name, path in files.items():
+        if splits is not None and name not in splits:
+            faults.remark(path, "masks that no list names, left out")
+            continue
+        try:
+            photograph = photographs.find_stem(name)
+        except DataError as error:
+            faults.add(path, error)
+            continue
+        used.add(photograph)
+        paint = partial(_paint, path, classes, read)
+        items.append(Item(name, path, photograph, paint, split=(splits or {}).get(name, "")))
+    return Labelled(items, classes.names, classes, frozenset(used))
+
+
+def _splits(root: Path, files: Mapping[str, Path], faults: Faults) -> dict[str, str] | None:
+    """Return each name's list, where there are lists for training and validation."""
+    folder = root / "ImageSets" / "Segmentation"
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.txt")) if folder.is_dir() else ():
+        split = split_of(path.stem)
+        if path.name in ("labelmap.txt", "classes.txt") or path.stem == "trainval":
+            continue
+        try:
+            names = image_list(root, path.stem)
+        except DataError as error:
+            faults.add(path, error)
+            continue
+        missing = [name for name in names if name not in files]
+        if missing:
+            faults.add(path, f"it names {some(missing)}, of which there is no mask")
+        for name in names:
+            if split and found.setdefault(name, split) != split:
+                faults.add(path, f"it names {name}, which is in the list {found[name]} too")
+    return found or None
+
+
+def _paint(
+    path: Path,
+    classes: Classes,
+    read: Callable[[Path, Classes], np.ndarray],
+    height: int,
+    width: int,
+    indices: Mapping[str, int],
+) -> np.ndarray:
+    """Return a mask with the indices that the classes have in the new folder."""
+    mask = read(path, classes)
+    if mask.shape != (height, width):
+        raise DataError(
+            f"it is {mask.shape[1]}x{mask.shape[0]} pixels and its photograph {width}x{height};"
+            " the two must have one size"
+        )
+    table = np.full(256, VOID, np.uint8)
+    used = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[: len(classes)])
+    unknown = [classes.names[k] for k in used if classes.names[k] not in indices]
+    if unknown:
+        raise DataError(
+            f"it shows {some(unknown)}, which is no class; name it in --classes, or with --void to"
+            " learn nothing from its pixels"
+        )
+    for index in used:
+        table[index] = indices[classes.names[index]]
+    return table[mask]
+
+
+def _indexed(path: Path, classes: Classes) -> np.ndarray:
+    """Read a mask whose numbers are the classes."""
+    mask = read_indices(path)
+    counts = np.bincount(mask.ravel(), minlength=256)
+    wrong = [k for k in np.flatnonzero(counts).tolist() if k >= len(classes) and k != VOID]
+    if wrong:
+        raise DataError(
+            f"it holds the values {some(wrong)} in {counts[wrong].sum()} pixels; legal are"
+            f" 0..{len(classes) - 1} and {VOID} (void)"
+        )
+    return mask
+
+
+def _coloured(path: Path, classes: Classes) -> np.ndarray:
+    """Read a mask whose colours are the classes."""
+    try:
+        picture = read_upright(path)
+    except UNREADABLE as error:
+        raise DataError("it cannot be decoded; it is damaged or cut off") from error
+    mode = picture.upright.mode
+    if picture.format != "PNG":
+        raise DataError(
+            f"it is stored as {picture.format}, which may change colours, hence classes; masks must"
+            " be PNGs"
+        )
+    if mode.startswith("I") or mode == "F":
+        raise DataError(f"it has mode {mode}, grey levels of more than 8 bits, and no colours")
+    if picture.upright.has_transparency_data:
+        alpha = np.asarray(picture.upright.convert("RGBA"))[..., 3]
+        if (alpha < 255).any():
+            raise DataError(
+                "some of its pixels are transparent, so have no certain colour; save it without"
+                " transparency"
+            )
+    return indices_of_colours(np.asarray(picture.upright.convert("RGB")), classes)
+
+
+def indices_of_colours(colours: np.ndarray, classes: Classes) -> np.ndarray:
+    """Return the classes (H, W) uint8 that a mask of colours (H, W, 3) uint8 shows.
+
+    Raises
+    ------
+    DataError
+        If a colour is no class's, nor that of void.
+    """
+    table = np.full(1 << 24, -1, np.int16)
+    own = np.vstack([[classes.void], classes.colours])
+    table[_codes(own)] = [VOID, *range(len(classes))]
+    mask = np.empty(colours.shape[:2], np.uint8)
+    unknown: dict[int, int] = {}
+    for row in range(0, len(mask), _ROWS):  # a code has four times the bytes of a pixel
+        codes = _codes(colours[row : row + _ROWS])
+        found = table[codes]
+        values, counts = np.unique(codes[found < 0], return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            unknown[value] = unknown.get(value, 0) + count
+        mask[row : row + _ROWS] = found
+    if unknown:
+        most = sorted(unknown, key=lambda value: -unknown[value])
+        legal = [
+            f"#{code:06x} {name}"
+            for code, name in zip(_codes(classes.colours), classes.names, strict=True)
+        ]
+        raise DataError(
+            f"the colours {some([f'#{value:06x}' for value in most])} in {sum(unknown.values())}"
+            f" pixels are no class's; the classes are {some(legal, 8)}"
+        )
+    return mask
+
+
+def _codes(colours: np.ndarray) -> np.ndarray:
+    """Return each colour as one number, red first."""
+    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
