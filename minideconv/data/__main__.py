@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.data.convert.command import add_convert_options, run_convert
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import DIFFICULTIES, Shapes
@@ -31,6 +32,7 @@ examples:
   python -m minideconv.data show --data voc --data-root VOCdevkit --stage 1 --output objects.png
   python -m minideconv.data download voc2012 --data-root data
   python -m minideconv.data subset --data-root data --output small --per-class 10
+  python -m minideconv.data convert labelled --output data/cells
 
 Exit codes: 0 done, 1 bad data, 2 wrong usage.
 """
@@ -70,6 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="image lists",
     )
 
+    add_convert_options(command("convert", "make a VOCdevkit folder of what a program exports"))
+
     show = command("show", "draw samples with their masks in one picture")
     show.add_argument("--data", choices=("shapes", "voc"), default="shapes")
     show.add_argument("--data-root", metavar="DIR", help="a VOCdevkit folder (for --data voc)")
@@ -105,6 +109,8 @@ def _main(arguments: Sequence[str]) -> int:
             print(f"  {split}: {len(VOCSegmentation(folder, split))} images with masks")
     elif options.command == "subset":
         _subset(options)
+    elif options.command == "convert":
+        run_convert(options)
     else:
         _show(options)
     return 0

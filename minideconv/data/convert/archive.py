@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import zipfile
@@ -13,9 +14,8 @@ from minideconv.errors import DataError
 __all__ = ["is_archive", "unpack"]
 
 _MOST_FILES = 200_000
-_MOST_BYTES = 64 << 30
-_LARGEST_FILE = 1 << 30
-_MOST_SQUEEZED = 1100  # deflate makes no file more than 1032 times smaller
+_ALWAYS = 1 << 30  # bytes unpacked that any archive may have
+_SQUEEZED = 100  # a larger one may have so many times its own: pictures are squeezed already
 _CHUNK = 1 << 20
 _WANTED = (".json", ".txt", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -33,8 +33,8 @@ def unpack(archive: Path, folder: Path) -> Path:
     """Unpack the pictures, JSON and text files of a zip archive.
 
     Every entry is looked at before the first is written. An archive is refused that names a file
-    outside of the folder or twice, holds a link or a device, is encrypted, or is larger than it may
-    be: 1 GiB a file, 64 GiB together, as its header says and as its bytes say.
+    outside of the folder or twice, holds a link or a device, is encrypted, or has more than 1 GiB
+    unpacked and more than 100 times its own bytes, as its header says and as its bytes say.
 
     Parameters
     ----------
@@ -85,17 +85,13 @@ def _checked(
             continue
         if entry.flag_bits & 1 or entry.compress_type not in _METHODS:
             raise DataError(f"{archive} holds {name!r}, which is encrypted or of an unknown method")
-        if entry.file_size > min(_LARGEST_FILE, _MOST_SQUEEZED * (entry.compress_size + 64)):
-            raise DataError(
-                f"{archive} holds {name!r}, which has {entry.file_size} bytes unpacked of"
-                f" {entry.compress_size}; that is no picture"
-            )
         if str(place) in found:
             raise DataError(f"{archive} holds {name!r} twice")
         found[str(place)] = (entry, place)
     total = sum(entry.file_size for entry, _ in found.values())
-    if total > _MOST_BYTES:
-        raise DataError(f"{archive} has {total >> 30} GiB unpacked; legal are {_MOST_BYTES >> 30}")
+    legal = max(_ALWAYS, _SQUEEZED * archive.stat().st_size)
+    if total > legal:
+        raise DataError(f"{archive} has {total} bytes unpacked; legal are {legal} at its size")
     return list(found.values())
 
 
@@ -107,7 +103,7 @@ def _hidden(place: PurePosixPath) -> bool:
 def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < entry.file_size:
-        raise OSError(28, "the disk is full")
+        raise OSError(errno.ENOSPC, "the disk is full")
     left = entry.file_size
     with file.open(entry) as source, path.open("xb") as target:
         while block := source.read(_CHUNK):

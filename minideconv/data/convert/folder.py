@@ -64,10 +64,10 @@ def read_photograph(item: Item, scratch: Path) -> tuple[Path, np.ndarray]:
         pixels = read_image(path)
     except DataError as error:
         raise DataError(str(error).replace(str(scratch), "its embedded photograph")) from error
-    if item.size not in (None, pixels.shape[:2]):
+    if item.size is not None and item.size != pixels.shape[:2]:
         raise DataError(
-            f"its photograph has {pixels.shape[1]}x{pixels.shape[0]} pixels, upright, but the labels"
-            f" are of {item.size[1]}x{item.size[0]}"  # type: ignore[index]
+            f"its photograph has {pixels.shape[1]}x{pixels.shape[0]} pixels, upright, but the"
+            f" labels are of {item.size[1]}x{item.size[0]}"
         )
     return path, pixels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -99,7 +100,10 @@ def read_source(
         photographs = PhotographFiles([root, *more])
         files = [source] if source.is_file() else list(files_below(root, (".json",)))
         if format_ == "labelme":
-            return read_labelme(root, files, photographs, faults)
+            listed = find_classes(root)
+            labelled = read_labelme(root, files, photographs, faults)
+            own = None if listed is None or classes is not None else read_classes(listed)
+            return dataclasses.replace(labelled, classes=own)
         # COCO's own folder has files of captions and of key points beside those of outlines.
         instances = [path for path in files if path.name.startswith("instances_")]
         return read_coco(instances or files, photographs, faults)

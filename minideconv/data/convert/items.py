@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -57,12 +57,23 @@ class Item:
 
 @dataclass(frozen=True)
 class Labelled:
-    """All of a source: its photographs, and the labels in the order of their indices."""
+    """All of a source.
+
+    Attributes
+    ----------
+    items : sequence of Item
+    labels : sequence of str
+        In the order of their indices.
+    classes : Classes or None
+        The labels with their colours, if the source has any.
+    unlabelled : sequence of Path
+        Photographs without labels.
+    """
 
     items: Sequence[Item]
-    labels: Sequence[str] = ()
+    labels: Sequence[str]
     classes: Classes | None = None
-    used: frozenset[Path] = field(default_factory=frozenset)
+    unlabelled: Sequence[Path] = ()
 
 
 def painted(origin: Path, objects: Sequence[Object], faults: Faults) -> Paint:

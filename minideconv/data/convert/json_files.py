@@ -86,7 +86,7 @@ def whole_number(value: object, what: str, least: int, most: int) -> int:
         raise DataError(
             f"{what} is {kind_of(value)}; it must be a whole number from {least} to {most}"
         )
-    return int(value)  # type: ignore[call-overload,no-any-return]
+    return int(value)  # type: ignore[call-overload]
 
 
 def points_of(value: object, what: str) -> np.ndarray:

@@ -78,7 +78,7 @@ def read_labelme(
         name = path.relative_to(root).with_suffix("").as_posix()
         paint = painted(path, objects, faults)
         items.append(Item(name, path, photograph, paint, size))
-    return Labelled(items, sorted(labels), used=frozenset(used))
+    return Labelled(items, sorted(labels), unlabelled=sorted(photographs.paths - used))
 
 
 def _photograph(
@@ -131,7 +131,7 @@ def _object(path: Path, number: int, shape: object, faults: Faults) -> Object | 
         faults.remark(path, "points and lines, which have no area, left out")
         return None
     if kind not in _SHAPES:
-        raise DataError(f"{what} is a {kind_of(kind)}; legal are {', '.join(_SHAPES)}")
+        raise DataError(f"{what} is of the kind {kind_of(kind)}; legal are {', '.join(_SHAPES)}")
     points = points_of(shape.get("points"), what)
     if len(points) != _CORNERS.get(kind, len(points)):
         raise DataError(f"{what} is a {kind} of {len(points)} points; it must have 2")

@@ -10,7 +10,7 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-smask/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def read_mask_files(
         used.add(photograph)
         paint = partial(_paint, path, classes, read)
         items.append(Item(name, path, photograph, paint, split=(splits or {}).get(name, "")))
-    return Labelled(items, classes.names, classes, frozenset(used))
+    return Labelled(items, classes.names, classes, sorted(photographs.paths - used))
 
 
 def _splits(root: Path, files: Mapping[str, Path], faults: Faults) -> dict[str, str] | None:

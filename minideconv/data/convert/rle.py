@@ -65,12 +65,17 @@ def check_runs(runs: Sequence[int], height: int, width: int) -> None:
     # In Python's numbers, which have no end, and before anything of that length is made.
     wrong = next((run for run in runs if run < 0), None)
     if wrong is not None:
-        raise ValueError(f"a run has the length {wrong}")
+        raise ValueError(f"a run has the length {_shown(wrong)}; it must be 0 or more")
     total = sum(runs)
     if total != height * width:
         raise ValueError(
-            f"the runs have {total} pixels together; {width}x{height} are {height * width}"
+            f"the runs have {_shown(total)} pixels together; {width}x{height} are {height * width}"
         )
+
+
+def _shown(number: int) -> str:
+    text = str(number)
+    return text if len(text) <= 20 else f"{text[:4]}... ({len(text)} digits)"
 
 
 def decode_runs(runs: Sequence[int], height: int, width: int) -> np.ndarray:
