@@ -32,6 +32,7 @@ from minideconv.data.voc_colors import VOC_CLASSES, VOID, voc_palette
 from minideconv.errors import DataError
 
 __all__ = [
+    "CLASS_FILES",
     "VOC",
     "Classes",
     "find_classes",
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _MOST = VOID
-_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt")
+CLASS_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt")
 _FOLDERS = ("", "ImageSets/Segmentation")
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__", "_ignore_")
@@ -258,7 +259,7 @@ def find_classes(root: str | Path) -> Path | None:
     ``classes.txt``, else CVAT's ``labelmap.txt``, else labelme's ``class_names.txt`` or
     ``labels.txt``, in the folder itself or in ``ImageSets/Segmentation``.
     """
-    for name in _FILES:
+    for name in CLASS_FILES:
         for folder in _FOLDERS:
             path = Path(root) / folder / name
             if path.is_file():

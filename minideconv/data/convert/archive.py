@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from minideconv.data.lists import IMAGE_SUFFIXES, MASK_SUFFIXES
 from minideconv.errors import DataError
 
 __all__ = ["is_archive", "unpack"]
@@ -17,7 +18,7 @@ _MOST_FILES = 200_000
 _ALWAYS = 1 << 30  # bytes unpacked that any archive may have
 _SQUEEZED = 100  # a larger one may have so many times its own: pictures are squeezed already
 _CHUNK = 1 << 20
-_WANTED = (".json", ".txt", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_WANTED = (".json", ".txt", *IMAGE_SUFFIXES, *MASK_SUFFIXES)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from minideconv.data.classes import Classes
+from minideconv.data.classes import CLASS_FILES, Classes
 from minideconv.data.convert.coco import split_of
 from minideconv.data.convert.faults import Faults
 from minideconv.data.convert.items import Item, Labelled
 from minideconv.data.convert.photographs import PhotographFiles, files_below
+from minideconv.data.lists import MASK_SUFFIXES, ListedFiles, read_lines
 from minideconv.data.pictures import UNREADABLE, read_upright
-from minideconv.data.voc import image_list
 from minideconv.data.voc_colors import VOID
 from minideconv.data.voc_files import read_indices
 from minideconv.errors import DataError, some
@@ -30,6 +30,7 @@ from minideconv.errors import DataError, some
 __all__ = ["indices_of_colours", "read_mask_files"]
 
 _ROWS = 256
+_EXACT = ("PNG", "TIFF", "BMP", "GIF")
 
 
 def read_mask_files(
@@ -53,13 +54,12 @@ def read_mask_files(
     by_colour : bool
         Whether a mask's colours say what its classes are; else its indices do.
     """
-    files = {
-        p.relative_to(masks).with_suffix("").as_posix(): p for p in files_below(masks, (".png",))
-    }
+    files = ListedFiles(masks, MASK_SUFFIXES)
     splits = _splits(root, files, faults)
     read = _coloured if by_colour else _indexed
     items, used = [], set()
-    for name, path in files.items():
+    for name in files.names():
+        path = files.path(name)
         if splits is not None and name not in splits:
             faults.remark(path, "masks that no list names, left out")
             continue
@@ -74,25 +74,28 @@ def read_mask_files(
     return Labelled(items, classes.names, classes, sorted(photographs.paths - used))
 
 
-def _splits(root: Path, files: Mapping[str, Path], faults: Faults) -> dict[str, str] | None:
-    """Return each name's list, where there are lists for training and validation."""
+def _splits(root: Path, files: ListedFiles, faults: Faults) -> dict[str, str] | None:
+    """Return each mask's list, empty if its name means none; None if there are no lists."""
     folder = root / "ImageSets" / "Segmentation"
     found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.txt")) if folder.is_dir() else ():
-        split = split_of(path.stem)
-        if path.name in ("labelmap.txt", "classes.txt") or path.stem == "trainval":
+    for path in files_below(folder, (".txt",)):
+        if path.name in CLASS_FILES or path.stem == "trainval":
             continue
+        split = split_of(path.stem)
         try:
-            names = image_list(root, path.stem)
+            lines = read_lines(path)
         except DataError as error:
             faults.add(path, error)
             continue
-        missing = [name for name in names if name not in files]
+        # A line is a name, which may hold spaces, or has a name in its first column.
+        meant = {line: files.search(line) or files.search(line.split()[0]) for line in lines}
+        missing = [line for line, name in meant.items() if name is None]
         if missing:
             faults.add(path, f"it names {some(missing)}, of which there is no mask")
-        for name in names:
-            if split and found.setdefault(name, split) != split:
+        for name in filter(None, meant.values()):
+            if found.get(name) and split and found[name] != split:
                 faults.add(path, f"it names {name}, which is in the list {found[name]} too")
+            found[name] = split or found.get(name, "")
     return found or None
 
 
@@ -144,10 +147,10 @@ def _coloured(path: Path, classes: Classes) -> np.ndarray:
     except UNREADABLE as error:
         raise DataError("it cannot be decoded; it is damaged or cut off") from error
     mode = picture.upright.mode
-    if picture.format != "PNG":
+    if picture.format not in _EXACT or picture.upright.info.get("compression") == "jpeg":
         raise DataError(
-            f"it is stored as {picture.format}, which may change colours, hence classes; masks must"
-            " be PNGs"
+            f"it is stored as {picture.format}, which changes colours, hence classes; masks must be"
+            " PNGs"
         )
     if mode.startswith("I") or mode == "F":
         raise DataError(f"it has mode {mode}, grey levels of more than 8 bits, and no colours")

@@ -10,11 +10,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from minideconv.data.lists import IMAGE_SUFFIXES
 from minideconv.errors import DataError, some
 
 __all__ = ["PhotographFiles", "files_below"]
-
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def files_below(folder: Path, endings: Sequence[str]) -> Iterator[Path]:
@@ -37,7 +36,7 @@ class PhotographFiles:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = folders
-        self.paths = {path for folder in folders for path in files_below(folder, _ENDINGS)}
+        self.paths = {path for folder in folders for path in files_below(folder, IMAGE_SUFFIXES)}
         self._by_stem: dict[str, list[Path]] = {}
         for path in sorted(self.paths):
             self._by_stem.setdefault(path.stem, []).append(path)
