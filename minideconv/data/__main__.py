@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.data.convert.command import add_convert_options, run_convert
+from minideconv.data.convert import command as convert_command
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import DIFFICULTIES, Shapes
@@ -72,8 +72,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="image lists",
     )
 
-    add_convert_options(command("convert", "make a VOCdevkit folder of what a program exports"))
-
     show = command("show", "draw samples with their masks in one picture")
     show.add_argument("--data", choices=("shapes", "voc"), default="shapes")
     show.add_argument("--data-root", metavar="DIR", help="a VOCdevkit folder (for --data voc)")
@@ -93,6 +91,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the PNG to write; an earlier one is replaced",
     )
+
+    convert = command("convert", "make a VOCdevkit folder of what a program for labelling exports")
+    convert_command.add_options(convert)
     return parser
 
 
@@ -110,7 +111,7 @@ def _main(arguments: Sequence[str]) -> int:
     elif options.command == "subset":
         _subset(options)
     elif options.command == "convert":
-        run_convert(options)
+        convert_command.run(options)
     else:
         _show(options)
     return 0

@@ -57,7 +57,7 @@ def names_and_colours(text: str) -> list[Entry]:
 
 def _names_and_colours(lines: Sequence[str]) -> Iterator[Entry]:
     for number, line in enumerate(lines, 1):
-        if re.match(r"\s*#", line):
+        if re.match(r"\s*#|\s*name,\s*r,\s*g,\s*b\s*$", line):  # a remark; a heading
             continue
         if not line.strip():
             raise DataError(

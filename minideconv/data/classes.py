@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _MOST = VOID
-CLASS_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt")
+CLASS_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt", "class_dict.csv")
 _FOLDERS = ("", "ImageSets/Segmentation")
 _BACKGROUND = ("background", "_background_", "__background__")
 _IGNORED = ("__ignore__", "_ignore_")
@@ -257,7 +257,8 @@ def find_classes(root: str | Path) -> Path | None:
     """Return the file beside a set's image lists that names its classes, or None.
 
     ``classes.txt``, else CVAT's ``labelmap.txt``, else labelme's ``class_names.txt`` or
-    ``labels.txt``, in the folder itself or in ``ImageSets/Segmentation``.
+    ``labels.txt``, else CamVid's ``class_dict.csv``, in the folder itself or in
+    ``ImageSets/Segmentation``.
     """
     for name in CLASS_FILES:
         for folder in _FOLDERS:

@@ -22,6 +22,7 @@ from minideconv.settings.setting import (
 )
 
 __all__ = [
+    "DATA",
     "DEFAULT_MODEL",
     "MODELS",
     "TASKS",
@@ -32,6 +33,8 @@ __all__ = [
     "RunConfig",
 ]
 
+DATA: dict[str, Any] = {"shapes": None}
+"""What ``--data`` may be: drawn pictures, and layouts of folders, which `data.layouts` enters."""
 DEFAULT_MODEL = "deconvnet"
 MODELS: dict[str, Any] = {}
 """The networks that there are by name; `models.register` enters them."""

@@ -11,10 +11,10 @@ from minideconv.data.convert.splits import VAL_FRACTION
 from minideconv.errors import DataError, UsageError
 from minideconv.settings.command_line import commas, natural
 
-__all__ = ["add_convert_options", "run_convert"]
+__all__ = ["add_options", "run"]
 
 
-def add_convert_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("source", metavar="SOURCE", help="a folder, a zip archive, a COCO file")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to make")
@@ -53,7 +53,7 @@ def _fraction(text: str) -> float:
     return value
 
 
-def run_convert(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Convert, and print what was made."""
     try:
         classes = None if options.classes is None else read_classes(options.classes)

@@ -161,15 +161,15 @@ def _convert(
                     f"its photograph would be called {name}, as that of {faults.name(twin.origin)};"
                     " rename one of them"
                 )
-            path, pixels = read_photograph(item, scratch / "photograph")
-            mask = item.paint(pixels.shape[0], pixels.shape[1], indices)
+            picture = read_photograph(item, scratch / "photograph")
+            mask = item.paint(picture.upright.height, picture.upright.width, indices)
         except DataError as error:
             faults.add(item.origin, error)
             continue
         splits[name] = item.split
         shown[name] = np.bincount(mask.ravel(), minlength=256)[: len(final)] > 0
         if not faults.count:  # else nothing will come of it, but the rest is looked at
-            write_photograph(path, pixels, folder / "JPEGImages", name)
+            write_photograph(picture, folder / "JPEGImages", name)
             write_mask(mask, final, folder / "SegmentationClass", name)
     if faults.count:
         raise DataError(f"{source}: {faults.report()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class Faults:
         name = self.name(path)
         self._files.add(name)
         if len(self._lines) < _MOST:
-            text = str(sentence).removeprefix(f"{path} ").replace(str(self.root) + "/", "")
+            text = re.sub(rf"^(mask )?{re.escape(str(path))} ", "it ", str(sentence))
+            text = text.replace(f"{self.root}/", "")
             self._lines.append(f"{_shown(name)}: {_shown(text)}")
 
     def remark(self, path: Path, kind: str) -> None:

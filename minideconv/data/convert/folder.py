@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 
 from minideconv.data.classes import Classes
 from minideconv.data.convert.items import Item
-from minideconv.data.pictures import read_image
+from minideconv.data.pictures import Picture, read_upright, rgb
 from minideconv.errors import DataError
 
 __all__ = ["plain_name", "read_photograph", "write_lists", "write_mask", "write_photograph"]
@@ -43,11 +42,12 @@ def plain_name(name: str) -> str:
     return plain
 
 
-def read_photograph(item: Item, scratch: Path) -> tuple[Path, np.ndarray]:
-    """Return an item's file, and its pixels (H, W, 3) uint8 upright.
+def read_photograph(item: Item, scratch: Path) -> Picture:
+    """Return an item's photograph, upright.
 
     Parameters
     ----------
+    item : Item
     scratch : Path
         The file to write embedded bytes to.
 
@@ -61,26 +61,27 @@ def read_photograph(item: Item, scratch: Path) -> tuple[Path, np.ndarray]:
         scratch.write_bytes(path())
         path = scratch
     try:
-        pixels = read_image(path)
+        picture = read_upright(path)
+        rgb(path, picture.upright.crop((0, 0, 1, 1)))  # refuses some modes, and says why
     except DataError as error:
         raise DataError(str(error).replace(str(scratch), "its embedded photograph")) from error
-    if item.size is not None and item.size != pixels.shape[:2]:
+    width, height = picture.upright.size
+    if item.size is not None and item.size != (height, width):
         raise DataError(
-            f"its photograph has {pixels.shape[1]}x{pixels.shape[0]} pixels, upright, but the"
-            f" labels are of {item.size[1]}x{item.size[0]}"
+            f"its photograph has {width}x{height} pixels, upright, but the labels are of"
+            f" {item.size[1]}x{item.size[0]}"
         )
-    return path, pixels
+    return picture
 
 
-def write_photograph(path: Path, pixels: np.ndarray, folder: Path, name: str) -> None:
-    """Copy a photograph, byte for byte if it is a JPEG, PNG or WebP; else write it as a PNG."""
-    with Image.open(path) as file:
-        suffix = _KEPT.get(file.format or "")
+def write_photograph(picture: Picture, folder: Path, name: str) -> None:
+    """Write a photograph, byte for byte if it is a JPEG, PNG or WebP; else as a PNG."""
     folder.mkdir(parents=True, exist_ok=True)
+    suffix = _KEPT.get(picture.format)
     if suffix is None:
-        Image.fromarray(pixels).save(folder / f"{name}.png")
+        Image.fromarray(rgb(Path(name), picture.upright)).save(folder / f"{name}.png")
     else:
-        shutil.copyfile(path, folder / f"{name}{suffix}")
+        (folder / f"{name}{suffix}").write_bytes(picture.content)
 
 
 def write_mask(mask: np.ndarray, classes: Classes, folder: Path, name: str) -> None:

@@ -22,9 +22,9 @@ from minideconv.data.convert.faults import Faults
 from minideconv.data.convert.items import Item, Labelled
 from minideconv.data.convert.photographs import PhotographFiles, files_below
 from minideconv.data.lists import MASK_SUFFIXES, ListedFiles, read_lines
-from minideconv.data.pictures import UNREADABLE, read_upright
+from minideconv.data.masks import read_mask
+from minideconv.data.pictures import read_upright
 from minideconv.data.voc_colors import VOID
-from minideconv.data.voc_files import read_indices
 from minideconv.errors import DataError, some
 
 __all__ = ["indices_of_colours", "read_mask_files"]
@@ -56,7 +56,7 @@ def read_mask_files(
     """
     files = ListedFiles(masks, MASK_SUFFIXES)
     splits = _splits(root, files, faults)
-    read = _coloured if by_colour else _indexed
+    read = _coloured if by_colour else read_mask
     items, used = [], set()
     for name in files.names():
         path = files.path(name)
@@ -127,31 +127,15 @@ def _paint(
     return table[mask]
 
 
-def _indexed(path: Path, classes: Classes) -> np.ndarray:
-    """Read a mask whose numbers are the classes."""
-    mask = read_indices(path)
-    counts = np.bincount(mask.ravel(), minlength=256)
-    wrong = [k for k in np.flatnonzero(counts).tolist() if k >= len(classes) and k != VOID]
-    if wrong:
-        raise DataError(
-            f"it holds the values {some(wrong)} in {counts[wrong].sum()} pixels; legal are"
-            f" 0..{len(classes) - 1} and {VOID} (void)"
-        )
-    return mask
-
-
 def _coloured(path: Path, classes: Classes) -> np.ndarray:
-    """Read a mask whose colours are the classes."""
-    try:
-        picture = read_upright(path)
-    except UNREADABLE as error:
-        raise DataError("it cannot be decoded; it is damaged or cut off") from error
-    mode = picture.upright.mode
+    """Read a mask whose colours are the classes, of whatever mode."""
+    picture = read_upright(path, every_bit=True)
     if picture.format not in _EXACT or picture.upright.info.get("compression") == "jpeg":
         raise DataError(
             f"it is stored as {picture.format}, which changes colours, hence classes; masks must be"
             " PNGs"
         )
+    mode = picture.upright.mode
     if mode.startswith("I") or mode == "F":
         raise DataError(f"it has mode {mode}, grey levels of more than 8 bits, and no colours")
     if picture.upright.has_transparency_data:
