@@ -12,6 +12,8 @@ runs through, so its objects are about half a pixel larger on every side.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 __all__ = ["area", "fill_circle", "fill_polygon"]
@@ -36,19 +38,32 @@ def fill_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
     -------
     (height, width) bool. Less than three corners enclose nothing.
     """
-    changes = np.zeros((height, width + 1), bool)
-    if len(points) > 2:
-        for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
-            # Downwards whichever way it was drawn: the edge of two neighbours is the same for both.
-            (x0, y0), (x1, y1) = (start, end) if start[1] <= end[1] else (end, start)
-            # Centres r + 1/2 in [y0, y1), so that a corner counts for one of its two edges.
-            first, last = (int(np.ceil(np.clip(y, -1, height + 1) - 0.5)) for y in (y0, y1))
-            rows = np.arange(max(first, 0), min(last, height))
-            if len(rows):
-                x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-                columns = np.ceil(np.clip(x - 0.5, 0, width)).astype(int)
-                changes[rows, columns] ^= True
-    return np.logical_xor.accumulate(changes, axis=1)[:, :width]
+    pixels = np.zeros((height, width), bool)
+    if len(points) < 3:
+        return pixels
+    # Only the part of the picture around the polygon is looked at.
+    left, top = _nearest(points.min(axis=0), width, height)
+    right, bottom = _nearest(points.max(axis=0), width, height)
+    changes = np.zeros((bottom - top, right - left + 1), bool)
+    for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
+        # Downwards whichever way it was drawn: the edge of two neighbours is the same for both.
+        (x0, y0), (x1, y1) = (start, end) if start[1] <= end[1] else (end, start)
+        # Centres r + 1/2 in [y0, y1), so that a corner counts for one of its two edges.
+        first, last = max(math.ceil(y0 - 0.5), top), min(math.ceil(y1 - 0.5), bottom)
+        if first < last:
+            rows = np.arange(first, last)
+            x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+            columns = np.ceil((x - 0.5).clip(left, right)).astype(int)
+            changes[rows - top, columns - left] ^= True
+    odd = np.logical_xor.accumulate(changes, axis=1)
+    pixels[top:bottom, left:right] = odd[:, :-1]
+    return pixels
+
+
+def _nearest(point: np.ndarray, width: int, height: int) -> tuple[int, int]:
+    """Return which pixel's corner is the nearest whose centre may lie behind a point."""
+    x, y = np.ceil(point - 0.5).clip(0, (width, height)).astype(int).tolist()
+    return x, y
 
 
 def fill_circle(centre: np.ndarray, rim: np.ndarray, height: int, width: int) -> np.ndarray:
