@@ -275,13 +275,16 @@ def read_classes(text: str | Path) -> Classes:
     ----------
     text : str or Path
         A `Path` is a file. A `str` is a file if there is one of that name, else it is names; one
-        name alone stands for an object and the background.
+        name alone stands for an object and the background. A `str` of several lines is what is in
+        a file.
 
     Raises
     ------
     DataError
         If the file cannot be read, or what it holds are no classes; the message names it.
     """
+    if isinstance(text, str) and "\n" in text:
+        return parse_classes(text)
     if isinstance(text, str) and not _is_file(text):
         if "," not in text and (re.search(r"[/\\]", text) or re.search(r"\.\w+$", text)):
             raise DataError(f"{text} is no file, and no names with commas between them")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from minideconv.data.classes import VOC, Classes, read_classes
+from minideconv.data.classes import VOC, Classes, find_classes, read_classes
 from minideconv.data.layout_classes import (
     ADE20K_NUMBERS,
     CAMVID,
@@ -22,7 +22,7 @@ from minideconv.data.layout_classes import (
 )
 from minideconv.data.lists import IMAGE_SUFFIXES, MASK_SUFFIXES, ListedFiles
 from minideconv.errors import DataError, some
-from minideconv.settings.run import DATA
+from minideconv.settings.run import DATA, data_of
 
 __all__ = ["LAYOUTS", "Form", "Layout", "Located", "infer_layout", "locate"]
 
@@ -57,6 +57,8 @@ class Layout:
         What ``{split}`` may be for the names of image lists; for another name, that name.
     draws : bool
         Whether photographs without lists and without folders of splits are split here.
+    alone : str
+        A folder by which it is known even without masks: of what is learned without labels.
     classes : Classes or callable, optional
         Its classes where no others are named; a callable takes the root. None: they must be named.
     numbers : mapping of int to int, optional
@@ -69,12 +71,22 @@ class Layout:
     lists: tuple[str, ...] = ("",)
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _SPLITS, hash=False)
     draws: bool = False
+    alone: str = ""
     classes: Classes | Callable[[Path], Classes] | None = None
     numbers: Mapping[int, int] | None = field(default=None, hash=False)
 
-    def fits(self, root: Path) -> bool:
-        """Whether a folder holds what this layout has."""
-        return any(True for _ in self.found(root))
+    @property
+    def holds(self) -> str:
+        """What its folder holds, in words."""
+        form = self.forms[-1]
+        return " and ".join([f"{form.images} and {form.masks}", *filter(None, self.lists[:1])])
+
+    def fits(self, root: str | Path) -> bool:
+        """Whether a folder holds what this layout has; of VOC's, photographs are enough."""
+        root = Path(root)
+        return any(True for _ in self.found(root)) or any(
+            (root / place / self.alone).is_dir() for place in self.places if self.alone
+        )
 
     def found(self, root: Path) -> Iterator[tuple[Path, Form]]:
         """Yield the folders that hold it, and in which form."""
@@ -88,16 +100,30 @@ class Layout:
         every = (name for names in self.splits.values() for name in names)
         return any((base / folder.replace("{split}", name)).is_dir() for name in every)
 
-    @staticmethod
-    def class_text(text: str) -> str:
-        """Return classes that an option names in one text, whatever becomes of the file it names.
+    def class_text(self, given: str | None, root: str | Path) -> str | None:
+        """Return the classes of a folder as a text that names no file; None for the layout's own.
+
+        A run keeps it, so that it means the same when files have gone or changed.
+
+        Parameters
+        ----------
+        given : str, optional
+            A file or names; if left out, those of a file in the folder (`find_classes`).
+        root : str or Path
 
         Raises
         ------
         DataError
             As `read_classes`.
         """
-        classes = read_classes(text)
+        source: str | Path | None = given
+        if given is None:
+            source = next(
+                (path for place in self.places if (path := find_classes(Path(root) / place))), None
+            )
+        if source is None:
+            return None
+        classes = read_classes(source)
         plain = not classes.chosen and not any("," in name for name in classes.names)
         return ",".join(classes.names) if plain else classes.text()
 
@@ -114,6 +140,7 @@ LAYOUTS: dict[str, Layout] = {
         (Form("JPEGImages", "SegmentationClass"),),
         ("", "VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007"),
         lists=("ImageSets/Segmentation",),
+        alone="JPEGImages",
         classes=VOC,
     ),
     "cityscapes": Layout(
@@ -169,26 +196,15 @@ class Located(NamedTuple):
     """Whether the folder has no splits at all, so that they must be drawn."""
 
 
-def infer_layout(root: Path) -> str:
+def infer_layout(root: str | Path) -> str:
     """Return the name of the layout that a folder has.
 
     Raises
     ------
-    DataError
+    SettingError
         If it is no folder, or has none of them; the message says what is there.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder")
-    for name, layout in LAYOUTS.items():
-        if layout.fits(root):
-            return name
-    if any((root / place / "JPEGImages").is_dir() for place in LAYOUTS["voc"].places):
-        return "voc"  # without masks: for what is learned without labels
-    raise DataError(
-        f"{root} has none of the layouts {', '.join(LAYOUTS)}: neither JPEGImages and"
-        " SegmentationClass, nor images and masks, nor another pair; it holds"
-        f" {contents(root)}"
-    )
+    return data_of(None, str(root))
 
 
 def locate(root: Path, split: str, layout: Layout) -> Located:

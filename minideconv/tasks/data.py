@@ -13,6 +13,7 @@ import numpy as np
 
 from minideconv import data
 from minideconv.data import transforms
+from minideconv.data.classes import Classes, read_classes
 from minideconv.data.shard import Subset
 from minideconv.errors import DataError
 from minideconv.settings.run import RunConfig
@@ -30,7 +31,7 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
     Raises
     ------
     UsageError
-        If the data root is missing, is no VOCdevkit folder, or has no such image list.
+        If the data root is missing, is not in the layout, or has no such image list.
     DataError
         If no mask of the list shows an object.
     """
@@ -46,11 +47,20 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         return choose(config, shapes, split, count) if sampled else shapes
     root = Path(config.data_root or "")
     try:
-        found = data.VOCSegmentation(root, split, cache_mb=cache_limit(config, 512))
+        classes = None if config.classes is None else read_classes(config.classes)
+        found = _open_folder(root, split, str(config.data), classes, cache_limit(config, 512))
     except DataError as error:
         raise bad_root(root, error) from error
     found.check_objects(0 if config.sample_images else count)
     return choose(config, found, split, count)
+
+
+def _open_folder(
+    root: Path, split: str, layout: str, classes: Classes | None, cache_mb: float
+) -> data.SegmentationFolder:
+    if layout == "voc":  # whose root may be a folder further up
+        return data.VOCSegmentation(root, split, cache_mb, classes)
+    return data.SegmentationFolder(root, split, layout, classes, cache_mb)
 
 
 def bad_root(root: Path, error: DataError) -> Exception:

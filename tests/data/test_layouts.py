@@ -233,7 +233,7 @@ def test_a_folder_without_a_layout(tmp_path):
         DataError, match=r"has none of the layouts voc, .*; it holds pictures, read"
     ):
         infer_layout(tmp_path)
-    with pytest.raises(DataError, match="nowhere is not a folder"):
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         infer_layout(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="layout is 'coco'; it must be one of voc, cityscapes"):
         SegmentationFolder(tmp_path, layout="coco")
