@@ -68,7 +68,7 @@ def _objects(
     rng: np.random.Generator, height: int, width: int, scale: float
 ) -> list[tuple[str, np.ndarray]]:
     """A large stone, a leaf that may lie on it, and a thin stick over both."""
-    radii = {"stone": (16, 14.0, 12.0), "leaf": (4, 9.0, 5.0), "stick": (4, 10.0, 2.0)}
+    radii = {"stone": (16, 14.0, 12.0), "leaf": (4, 9.0, 5.0), "stick": (4, 11.0, 3.5)}
     objects = []
     for label, (count, a, b) in radii.items():
         angles = np.arange(count) * 2 * np.pi / count + 0.3
