@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minideconv.data.classes import Classes, is_background, is_ignored
+from minideconv.data.classes import Classes, is_background, is_ignored, parse_classes
 from minideconv.data.convert.archive import is_archive, unpack
 from minideconv.data.convert.faults import Faults
 from minideconv.data.convert.folder import (
@@ -111,7 +111,9 @@ def convert(
             except (UsageError, DataError) as error:
                 raise type(error)(str(error).replace(str(place), str(source))) from error
     except OSError as error:
-        raise DataError(f"{output} cannot be written: {write_problem(error)}") from error
+        raise DataError(
+            f"{error.filename or output} cannot be read or written: {write_problem(error)}"
+        ) from error
 
 
 def _check(source: Path, output: Path, images: Path | None) -> None:
@@ -146,31 +148,16 @@ def _convert(
     format = format or find_format(source)
     faults = Faults(source if source.is_dir() else source.parent)
     labelled = read_source(source, format, classes, images, faults)
-    final = _final_classes(labelled, classes, void)
-    indices = _indices(labelled.labels, final, void)
+    try:
+        final = _final_classes(labelled, classes, void)
+        _check_names(final)
+    except (UsageError, DataError):
+        if not faults.count:  # else that some labels were not read may be the reason
+            raise
+        raise DataError(f"{source}: {faults.report()}") from None
     folder = scratch / "converted"
-    splits: dict[str, str] = {}
-    shown: dict[str, np.ndarray] = {}
-    owners: dict[str, Item] = {}
-    for item in labelled.items:
-        try:
-            name = plain_name(item.name)
-            twin = owners.setdefault(name.casefold(), item)
-            if twin is not item:
-                raise DataError(
-                    f"its photograph would be called {name}, as that of {faults.name(twin.origin)};"
-                    " rename one of them"
-                )
-            picture = read_photograph(item, scratch / "photograph")
-            mask = item.paint(picture.upright.height, picture.upright.width, indices)
-        except DataError as error:
-            faults.add(item.origin, error)
-            continue
-        splits[name] = item.split
-        shown[name] = np.bincount(mask.ravel(), minlength=256)[: len(final)] > 0
-        if not faults.count:  # else nothing will come of it, but the rest is looked at
-            write_photograph(picture, folder / "JPEGImages", name)
-            write_mask(mask, final, folder / "SegmentationClass", name)
+    indices = _indices(labelled.labels, final, void)
+    splits, shown = _write_items(folder, labelled.items, final, indices, faults)
     if faults.count:
         raise DataError(f"{source}: {faults.report()}")
     shows = {name: bool(labels[1:].any()) for name, labels in shown.items()}
@@ -183,6 +170,43 @@ def _convert(
     folder.rename(output)
     counts = np.sum(list(shown.values()), axis=0)
     return Converted(format, final, counts, lists, faults.remarks())
+
+
+def _write_items(
+    folder: Path,
+    items: Sequence[Item],
+    classes: Classes,
+    indices: Mapping[str, int],
+    faults: Faults,
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Write photographs and masks; return by name the list of each, and which classes it shows.
+
+    After the first fault nothing more is written, since nothing will come of it; but the rest is
+    looked at.
+    """
+    splits: dict[str, str] = {}
+    shown: dict[str, np.ndarray] = {}
+    owners: dict[str, Item] = {}
+    for item in items:
+        try:
+            name = plain_name(item.name)
+            twin = owners.setdefault(name.casefold(), item)
+            if twin is not item:
+                raise DataError(
+                    f"its photograph would be called {name}, as that of {faults.name(twin.origin)};"
+                    " rename one of them"
+                )
+            picture = read_photograph(item, folder.with_name("photograph"))
+            mask = item.paint(picture.upright.height, picture.upright.width, indices)
+        except DataError as error:
+            faults.add(item.origin, error)
+            continue
+        splits[name] = item.split
+        shown[name] = np.bincount(mask.ravel(), minlength=256)[: len(classes)] > 0
+        if not faults.count:
+            write_photograph(picture, folder / "JPEGImages", name)
+            write_mask(mask, classes, folder / "SegmentationClass", name)
+    return splits, shown
 
 
 def _final_classes(labelled: Labelled, given: Classes | None, void: Sequence[str]) -> Classes:
@@ -210,6 +234,21 @@ def _final_classes(labelled: Labelled, given: Classes | None, void: Sequence[str
         listed.colours[chosen] if listed.chosen else None,
         listed.void if listed.chosen else None,
     )
+
+
+def _check_names(classes: Classes) -> None:
+    """Refuse names that would be read as something else in a classes.txt, such as a remark."""
+    for name in classes.names[1:]:
+        alone = Classes(["background", name])
+        try:
+            right = parse_classes(alone.text()) == alone
+        except DataError:
+            right = False
+        if not right:
+            raise DataError(
+                f"the label {name!r} cannot be the name of a class in a classes.txt; rename it, or"
+                " give it to --void"
+            )
 
 
 def _indices(labels: Sequence[str], classes: Classes, void: Sequence[str]) -> dict[str, int]:

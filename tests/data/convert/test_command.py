@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from minideconv.data import convert as public
 from minideconv.data.__main__ import main
+from minideconv.data.classes import read_classes
 from minideconv.data.convert import conversion
 from minideconv.data.convert.folder import plain_name
 from minideconv.data.convert.splits import lists_of
@@ -80,8 +82,18 @@ def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(conversion, "write_mask", full)
     assert main(["convert", str(source), "--output", str(tmp_path / "out")]) == 1
-    assert "out cannot be written: the disk is full" in capsys.readouterr().err
+    assert "out cannot be read or written: the disk is full" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_faults_come_before_labels_that_were_not_read(source, tmp_path, capsys):
+    for path in sorted(source.glob("*.json"))[:3]:
+        path.write_text("{")
+    options = ["--output", str(tmp_path / "out"), "--void", "leaf"]
+    assert main(["convert", str(source), *options]) == 1
+    said = capsys.readouterr().err
+    assert "3 faults in 3 files" in said
+    assert "--void" not in said
 
 
 def test_an_interrupt_leaves_nothing(source, tmp_path, monkeypatch):
@@ -109,6 +121,39 @@ def test_a_pipe_in_the_folder_is_not_waited_for(source, tmp_path):
     os.mkfifo(source / "z.jpg")
     made = public.convert(source, tmp_path / "out")
     assert sum(map(len, made.lists.values())) == 4
+
+
+def relabelled(source, name):
+    for path in source.glob("*.json"):
+        path.write_text(path.read_text().replace('"leaf"', json.dumps(name)))
+
+
+@pytest.mark.parametrize("name", ["#1", "a:1,2,3::"])
+def test_a_name_that_is_something_else_in_a_list_of_classes(source, tmp_path, capsys, name):
+    relabelled(source, name)
+    assert main(["convert", str(source), "--output", str(tmp_path / "out")]) == 1
+    assert f"the label {name!r} cannot be the name of a class" in capsys.readouterr().err
+    made = public.convert(source, tmp_path / "out", void=[name])
+    assert made.classes.names == ("background", "stick", "stone")
+
+
+@pytest.mark.parametrize(
+    "name", ["leaf of a tree", "Blatt №5", "1 2 3 4", "a #12", "葉", "a,b", "-", "name, r, g, b"]
+)
+def test_any_other_name_is_kept(source, tmp_path, name):
+    relabelled(source, name)
+    made = public.convert(source, tmp_path / "out")
+    assert sorted(made.classes.names) == sorted(["background", "stick", "stone", name])
+    assert read_classes(tmp_path / "out" / "classes.txt") == made.classes
+
+
+def test_more_classes_than_a_mask_can_hold(source, tmp_path, capsys):
+    path = source / "field 03.json"
+    content = json.loads(path.read_text())
+    content["shapes"] = [{"label": f"c{k}", "points": [[0, 0], [9, 0], [9, 9]]} for k in range(300)]
+    path.write_text(json.dumps(content))
+    assert main(["convert", str(source), "--output", str(tmp_path / "out")]) == 1
+    assert "there are 304 classes; there must be 1 to 255" in capsys.readouterr().err
 
 
 def test_nothing_to_learn(source, tmp_path, capsys):
