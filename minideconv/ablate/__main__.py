@@ -125,7 +125,7 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any])
 
 def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the set's own defaults, without the size of drawn pictures where none are drawn."""
-    drawn = data_of(given.get("data"), given.get("data_root")) == "shapes"
+    drawn = data_of(given.get("data", "auto"), given.get("data_root")) == "shapes"
     return {name: v for name, v in _DEFAULTS.items() if drawn or name != "image_size"}
 
 

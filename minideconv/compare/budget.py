@@ -63,7 +63,7 @@ def network_configs(
     for item in networks:
         own = {"model": item} if item in models.MODELS else _read(item)
         values = {**own, **given}
-        drawn = data_of(values.get("data"), values.get("data_root")) == "shapes"
+        drawn = data_of(values.get("data", "auto"), values.get("data_root")) == "shapes"
         name = item if item in models.MODELS else Path(item).stem
         if name in found:
             raise UsageError(f"--networks: two networks are called {name}; name files apart")

@@ -10,7 +10,9 @@ from typing import Any
 from minideconv._version import __version__
 from minideconv.compare import results
 from minideconv.compare.measure import Measured
+from minideconv.data.classes import Classes
 from minideconv.segmentation.object_sizes import SIZES
+from minideconv.tasks.segmentation.pictures import palette_of
 from minideconv.tasks.segmentation.report import legend, style
 from minideconv.training.run.report import page_style
 from minideconv.visualize.boards import png_bytes, sample_row
@@ -76,7 +78,7 @@ class _Page:
             sizes=self.size_chart(),
             cost_note=escape(results.about_budget(found)),
             cost=self.table(results.COST_HEADS, results.cost_table(found)),
-            legend=legend(found["classes"]),
+            legend=legend(Classes.from_dict(found)),
             boards=self.boards(shown),
             classes_note=escape(results.ABOUT_CLASSES),
             classes=self.classes(),
@@ -190,7 +192,9 @@ class _Page:
         index = self.measured.images[place]
         image, truth = self.data[index]
         name, kinds = self.data.name(index), ("image", "truth", row, f"{row} on the image")
-        pictures = sample_row(image, truth, self.measured.labels[place][row], _SIDE)
+        pictures = sample_row(
+            image, truth, self.measured.labels[place][row], _SIDE, palette_of(self.data)
+        )
         return [
             f"<figure>{embedded(png_bytes(picture), f'{kind}: {name}')}</figure>"
             for picture, kind in zip(pictures, kinds, strict=True)

@@ -146,7 +146,10 @@ class Classes:
         return palette
 
     def text(self) -> str:
-        """Return the content of a ``classes.txt``, which `parse_classes` reads as these classes."""
+        """Return the content of a ``classes.txt``.
+
+        `parse_classes` reads it as these classes, if the first is the background.
+        """
         lines = [_hex(self.void, "__ignore__")] if self.void != _VOID_COLOUR else []
         lines += [
             _hex(tuple(colour), name)

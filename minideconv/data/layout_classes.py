@@ -44,7 +44,11 @@ _CITYSCAPES = {
     32: ("motorcycle", (0, 0, 230)),
     33: ("bicycle", (119, 11, 32)),
 }
-CITYSCAPES = Classes(*zip(*_CITYSCAPES.values(), strict=True), void=(0, 0, 0))
+CITYSCAPES = Classes(
+    [name for name, _ in _CITYSCAPES.values()],
+    [colour for _, colour in _CITYSCAPES.values()],
+    void=(0, 0, 0),
+)
 CITYSCAPES_NUMBERS = dict.fromkeys((*range(34), VOID), VOID) | {
     number: index for index, number in enumerate(_CITYSCAPES)
 }

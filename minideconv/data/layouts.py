@@ -79,7 +79,10 @@ class Layout:
     def holds(self) -> str:
         """What its folder holds, in words."""
         form = self.forms[-1]
-        return " and ".join([f"{form.images} and {form.masks}", *filter(None, self.lists[:1])])
+        lists = self.lists[0] if self.lists else ""
+        if lists:
+            return f"{form.images}, {form.masks} and {lists}"
+        return f"{form.images} and {form.masks}"
 
     def fits(self, root: str | Path) -> bool:
         """Whether a folder holds what this layout has; of VOC's, photographs are enough."""
@@ -99,6 +102,12 @@ class Layout:
         """Whether there is a folder for some split, or at all if it does not depend on one."""
         every = (name for names in self.splits.values() for name in names)
         return any((base / folder.replace("{split}", name)).is_dir() for name in every)
+
+    def own_classes(self, root: Path) -> Classes | None:
+        """Return the classes that a folder has if no others are named; None: they must be."""
+        if self.classes is None or isinstance(self.classes, Classes):
+            return self.classes
+        return self.classes(root)
 
     def class_text(self, given: str | None, root: str | Path) -> str | None:
         """Return the classes of a folder as a text that names no file; None for the layout's own.
@@ -204,7 +213,7 @@ def infer_layout(root: str | Path) -> str:
     SettingError
         If it is no folder, or has none of them; the message says what is there.
     """
-    return data_of(None, str(root))
+    return data_of("auto", str(root))
 
 
 def locate(root: Path, split: str, layout: Layout) -> Located:
@@ -236,11 +245,11 @@ def locate(root: Path, split: str, layout: Layout) -> Located:
                 f" {form.images.replace('{split}', folders[0])}; it holds {contents(base)}"
             )
     elif listed is None:
-        others = {path.stem for folder in layout.lists for path in (base / folder).glob("*.txt")}
-        if not layout.draws or others & layout.splits.keys():
+        there = {path.stem for folder in layout.lists for path in (base / folder).glob("*.txt")}
+        if not layout.draws or there & layout.splits.keys():
             raise DataError(
                 f"{layout.title}: no split {split!r} ({lists[0]} is missing); the splits are:"
-                f" {', '.join(sorted(others)) or 'none'}"
+                f" {', '.join(sorted(there)) or 'none'}"
             )
     images, masks = (base / folder.replace("{split}", named or "") for folder in form[:2])
     return Located(

@@ -108,7 +108,7 @@ def refuse_other_size(
 def _values(numbers: np.ndarray) -> list[int]:
     if numbers.dtype == np.uint8:
         return np.flatnonzero(np.bincount(numbers.ravel(), minlength=256)).tolist()
-    return np.unique(numbers).tolist()  # type: ignore[no-any-return]
+    return np.unique(numbers).tolist()
 
 
 def _illegal(

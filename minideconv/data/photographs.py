@@ -59,7 +59,8 @@ class Photographs:
         cache_mb: float = 512,
         layout: str = "voc",
     ) -> None:
-        self.split, self.classes, self._title = split, [], LAYOUTS[layout].title
+        self.split, self._title = split, LAYOUTS[layout].title
+        self.classes: list[str] = []
         self.note = ""
         if layout == "voc":
             self.root = find_voc(root, ("JPEGImages",))

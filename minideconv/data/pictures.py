@@ -200,7 +200,7 @@ def rgb(path: Path, picture: Image.Image) -> np.ndarray:
     rows = max(1, _STRIP // max(1, picture.width))
     for top in range(0, picture.height, rows):
         bottom = min(top + rows, picture.height)
-        found[top:bottom] = picture.crop((0, top, picture.width, bottom))
+        found[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)))
     return found
 
 

@@ -46,7 +46,7 @@ class SegmentationFolder:
     root : Path
         The folder in which photographs, masks and lists are.
     classes : list of str
-        The names of the classes; `table` has their colours as well.
+        The names of the classes; `class_table` has their colours as well.
     ids : list of str
     note : str
         What is legal but seldom meant, in a sentence.
@@ -81,8 +81,8 @@ class SegmentationFolder:
         located = self._locate(root, split)
         self.root, self.split = located.root, split
         self._images, self._masks = located.images, located.masks
-        self.table, self._numbers = self._named(classes)
-        self.classes = list(self.table.names)
+        self.class_table, self._numbers = self._named(classes)
+        self.classes = list(self.class_table.names)
         self.num_classes = len(self.classes)
         self._entries, self._left_out = entries_of(located, split, self._title)
         self.ids = [entry.id for entry in self._entries]
@@ -103,14 +103,13 @@ class SegmentationFolder:
                 return read_classes(path), None
             except DataError as error:
                 raise DataError(f"{self._title}: {error}") from error
-        own, numbers = self._form.classes, self._form.numbers
-        if own is None:
+        found, numbers = self._form.own_classes(self.root), self._form.numbers
+        if found is None:
             raise DataError(
                 f"{self._title}: what the classes of {self.root} are called is not known; name"
                 " them in a file classes.txt there, one a line and the background first, or by"
                 " --classes background,NAME,..."
             )
-        found = own if isinstance(own, Classes) else own(self.root)
         return found, None if numbers is None else dict(numbers)
 
     @property
@@ -122,7 +121,7 @@ class SegmentationFolder:
                 f"note: the masks of split {self.split!r} are black and white; white is read as"
                 f" {self.classes[1]!r}"
             )
-        notes = (self.table.note, self._left_out, white, self._remark)
+        notes = (self.class_table.note, self._left_out, white, self._remark)
         return "\n".join(text for text in notes if text)
 
     def __len__(self) -> int:
@@ -243,7 +242,7 @@ class SegmentationFolder:
     def _read_mask(self, path: Path, white: int, name: str) -> np.ndarray:
         try:
             self._refuse_missing(path, self._masks, name)
-            return read_mask(path, self.table, self._numbers, white)
+            return read_mask(path, self.class_table, self._numbers, white)
         except DataError as error:
             raise self._titled(error) from error
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from minideconv.data.classes import Classes
+from minideconv.data.classes import Classes, read_classes
 from minideconv.data.layouts import LAYOUTS, Located, locate
 from minideconv.data.segmentation_folder import SegmentationFolder
 from minideconv.errors import DataError
+from minideconv.settings.run import DataSettings
 
-__all__ = ["VOCSegmentation", "find_voc"]
+__all__ = ["VOCSegmentation", "find_voc", "open_folder"]
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 _PLACES = LAYOUTS["voc"].places
@@ -77,3 +78,18 @@ class VOCSegmentation(SegmentationFolder):
 
     def _locate(self, root: Path, split: str) -> Located:
         return locate(find_voc(root), split, self._form)
+
+
+def open_folder(settings: DataSettings, split: str, cache_mb: float = 512) -> SegmentationFolder:
+    """Open the image list `split` of the folder that settings name.
+
+    Raises
+    ------
+    DataError
+        If the folder is not in the layout, or has no such list.
+    """
+    root = Path(settings.data_root or "")
+    classes = None if settings.classes is None else read_classes(settings.classes)
+    if settings.data == "voc":  # whose folder may be one further up
+        return VOCSegmentation(root, split, cache_mb, classes)
+    return SegmentationFolder(root, split, settings.data, classes, cache_mb)

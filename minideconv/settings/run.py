@@ -37,8 +37,8 @@ __all__ = [
     "data_of",
 ]
 
-DATA: dict[str, Any] = {"shapes": None}
-"""What ``--data`` may be: drawn pictures, and layouts of folders, which `data.layouts` enters."""
+DATA: dict[str, Any] = {"auto": None, "shapes": None}
+"""What ``--data`` may be; `data.layouts` enters the layouts of folders."""
 DEFAULT_MODEL = "deconvnet"
 MODELS: dict[str, Any] = {}
 """The networks that there are by name; `models.register` enters them."""
@@ -56,10 +56,10 @@ class DataSettings(Settings):
 
     group: ClassVar[str] = "data"
 
-    data: str | None = setting(
-        None,
-        "shapes: pictures drawn by this program; voc and others: the layout of --data-root "
-        "(default: the one that fits; without --data-root shapes)",
+    data: str = setting(
+        "auto",
+        "shapes: pictures drawn by this program; voc and others: the layout of --data-root; auto: "
+        "the one that fits, without --data-root shapes",
         choices=DATA,
     )
     data_root: str | None = setting(
@@ -129,7 +129,7 @@ class DataSettings(Settings):
         """Find the layout and the names of the classes; refuse photographs without their folder."""
         object.__setattr__(self, "data", data_of(self.data, self.data_root))
         super().check()
-        layout = DATA[str(self.data)]
+        layout = DATA[self.data]
         if layout is None:
             return
         if self.data_root is None:
@@ -149,16 +149,18 @@ class DataSettings(Settings):
         object.__setattr__(self, "classes", found)
 
 
-def data_of(data: str | None, root: str | None) -> str:
-    """Return what the data is: as given, or the layout that a folder has, or drawn pictures.
+def data_of(data: str, root: str | None) -> str:
+    """Return what the data is: as given, or for "auto" a folder's layout, or drawn pictures.
 
     Raises
     ------
     SettingError
         If the folder has none of the layouts.
     """
-    if data is not None or root is None:
-        return data or "shapes"
+    if data != "auto":
+        return data
+    if root is None:
+        return "shapes"
     fitting = [name for name, layout in DATA.items() if layout is not None and layout.fits(root)]
     if fitting:
         return fitting[0]

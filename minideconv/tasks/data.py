@@ -13,8 +13,8 @@ import numpy as np
 
 from minideconv import data
 from minideconv.data import transforms
-from minideconv.data.classes import Classes, read_classes
 from minideconv.data.shard import Subset
+from minideconv.data.voc import open_folder
 from minideconv.errors import DataError
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
@@ -47,20 +47,11 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         return choose(config, shapes, split, count) if sampled else shapes
     root = Path(config.data_root or "")
     try:
-        classes = None if config.classes is None else read_classes(config.classes)
-        found = _open_folder(root, split, str(config.data), classes, cache_limit(config, 512))
+        found = open_folder(config, split, cache_limit(config, 512))
     except DataError as error:
         raise bad_root(root, error) from error
     found.check_objects(0 if config.sample_images else count)
     return choose(config, found, split, count)
-
-
-def _open_folder(
-    root: Path, split: str, layout: str, classes: Classes | None, cache_mb: float
-) -> data.SegmentationFolder:
-    if layout == "voc":  # whose root may be a folder further up
-        return data.VOCSegmentation(root, split, cache_mb, classes)
-    return data.SegmentationFolder(root, split, layout, classes, cache_mb)
 
 
 def bad_root(root: Path, error: DataError) -> Exception:

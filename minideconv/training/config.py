@@ -167,7 +167,7 @@ class TrainConfig(RunConfig):
                 f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
                 "know; it was written by another version"
             )
-        kind = data_of(values.get("data"), values.get("data_root"))
+        kind = data_of(values.get("data", "auto"), values.get("data_root"))
         unused = [name for name, _ in unused_settings(known, {**values, "data": kind})]
         return cls(**{name: v for name, v in values.items() if name not in unused})
 

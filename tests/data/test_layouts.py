@@ -90,7 +90,7 @@ def test_cityscapes(tmp_path):
     assert first_rows(dataset, 0, 4) == [0, 18, VOID, 13]
     assert dataset[0][1][0, 25] == VOID
     assert (dataset.classes[0], dataset.classes[13]) == ("road", "car")
-    assert dataset.table.colours[13].tolist() == [0, 0, 142]
+    assert dataset.class_table.colours[13].tolist() == [0, 0, 142]
     assert len(SegmentationFolder(tmp_path, "train")) == 1
     mask(dataset.mask_path(0), 34)
     with pytest.raises(DataError, match=r"^Cityscapes: mask \S* holds the values 34 in 60 pixels"):

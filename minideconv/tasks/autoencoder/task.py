@@ -51,7 +51,7 @@ class Autoencode(Task):
         root = Path(config.data_root or "")
         try:
             found = data.Photographs(
-                root, split, config.val_split, cache_limit(config, 512), str(config.data)
+                root, split, config.val_split, cache_limit(config, 512), config.data
             )
         except DataError as error:
             raise bad_root(root, error) from error

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from minideconv.data.classes import Classes
 from minideconv.data.shard import spread
-from minideconv.data.voc_colors import VOID, voc_palette
+from minideconv.data.voc_colors import VOID
 from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import ReportSections, RunRecord
 from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
@@ -34,11 +35,11 @@ def style() -> str:
     return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
-def legend(names: Sequence[str]) -> str:
+def legend(classes: Classes) -> str:
     """Return the colours of the classes, and of void."""
-    colour, palette = read_templates(_HERE / "report.html")["colour"], voc_palette()
+    colour, palette = read_templates(_HERE / "report.html")["colour"], classes.palette()
     spans = ""
-    for index, name in [*enumerate(names), (VOID, "void (not counted)")]:
+    for index, name in [*enumerate(classes.names), (VOID, "void (not counted)")]:
         red, green, blue = palette[index]
         spans += colour.substitute(red=red, green=green, blue=blue, name=escape(name))
     return f'<div class="legend">{spans}</div>'
@@ -103,7 +104,7 @@ class _Page:
                 rows = "".join(map(self._sample, samples))
                 html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
-            return "\n".join([html[0], legend(self.names), *html[1:]])
+            return "\n".join([html[0], legend(Classes.from_dict(self.evaluation)), *html[1:]])
         boards = sorted(self.pictures.glob("epoch_*.png"))
         if not boards:
             return ""
