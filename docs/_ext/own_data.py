@@ -44,10 +44,11 @@ def write_all(folder: Path = DOCS / "generated") -> None:
             )
             if done.returncode:
                 raise RuntimeError(f"{name} of docs/your_own_data.md failed:\n{done.stderr}")
-            write(folder / f"own-data-{name}.txt", done.stdout)
-        (folder / "own-data-sheet.png").write_bytes((place / "sheet.png").read_bytes())
+            if name != "train":  # a line an epoch, with times that differ at every build
+                write(folder / f"own-data-{name}.txt", done.stdout)
         photographs = [place / each for each in commands["predict"] if each.endswith(".jpg")]
         _rows(place, photographs).save(folder / "own-data-predicted.png")
+        (folder / "own-data-sheet.png").write_bytes((place / "sheet.png").read_bytes())
 
 
 def _rows(place: Path, photographs: list[Path]) -> Image.Image:
@@ -61,13 +62,17 @@ def _rows(place: Path, photographs: list[Path]) -> Image.Image:
         ]
         for path in photographs
     ]
-    step = _CELL + _GAP
-    sheet = Image.new("RGB", (4 * step - _GAP, len(rows) * step - _GAP), "white")
-    for row, files in enumerate(rows):
-        for column, path in enumerate(files):
-            with Image.open(path) as file:
-                picture = file.convert("RGB")
-            size = [round(side * _CELL / max(picture.size)) for side in picture.size]
-            picture = picture.resize(size, Image.Resampling.NEAREST)
-            sheet.paste(picture, (column * step, row * step))
+    shown = [[_scaled(path) for path in files] for files in rows]
+    heights = [max(picture.height for picture in row) + _GAP for row in shown]
+    sheet = Image.new("RGB", (4 * (_CELL + _GAP) - _GAP, sum(heights) - _GAP), "white")
+    for number, row in enumerate(shown):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * (_CELL + _GAP), sum(heights[:number])))
     return sheet
+
+
+def _scaled(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    height = round(picture.height * _CELL / picture.width)
+    return picture.resize((_CELL, height), Image.Resampling.NEAREST)
