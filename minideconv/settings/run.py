@@ -128,18 +128,16 @@ class DataSettings(Settings):
     def check(self) -> None:
         """Find the layout and the names of the classes; refuse photographs without their folder."""
         object.__setattr__(self, "data", data_of(self.data, self.data_root))
-        super().check()
         layout = DATA[self.data]
-        if layout is None:
-            return
-        if self.data_root is None:
+        if layout is not None and self.data_root is None:
             raise refusal(
                 lambda name: (
                     f"{name('data')} {self.data} needs {name('data_root')} DIR, the folder that"
                     f" holds {layout.holds}"
                 )
             )
-        if getattr(self, "task", "segmentation") == "autoencode":
+        super().check()
+        if layout is None or getattr(self, "task", "segmentation") == "autoencode":
             return
         try:
             found = layout.class_text(self.classes, self.data_root)

@@ -229,9 +229,8 @@ def test_white_is_void_where_a_mask_shows_the_class(tmp_path):
 def test_a_folder_without_a_layout(tmp_path):
     text(tmp_path / "readme.md", "")
     photograph(tmp_path / "pictures" / "a.jpg")
-    with pytest.raises(
-        DataError, match=r"has none of the layouts voc, .*; it holds pictures, read"
-    ):
+    message = r"is in no layout that is known: it holds pictures, readme\.md; a set is"
+    with pytest.raises(UsageError, match=message):
         infer_layout(tmp_path)
     with pytest.raises(UsageError, match="nowhere is not a folder"):
         infer_layout(tmp_path / "nowhere")
