@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from minideconv.data.classes import Classes, find_classes, read_classes
@@ -14,6 +15,7 @@ from minideconv.data.convert.json_files import read_json
 from minideconv.data.convert.labelme import is_labelme, read_labelme
 from minideconv.data.convert.mask_files import read_mask_files
 from minideconv.data.convert.photographs import PhotographFiles, files_below
+from minideconv.data.lists import MASK_SUFFIXES
 from minideconv.errors import DataError, UsageError, some
 
 __all__ = ["FORMATS", "find_format", "read_source"]
@@ -38,7 +40,7 @@ def find_format(source: Path) -> str:
         If it seems to have none; the message tells what is there.
     """
     files = [source] if source.is_file() else list(files_below(source, (".json",)))
-    masks = None if source.is_file() else _folder(source, _MASKS)
+    masks = None if source.is_file() else _mask_folder(source)
     if masks is not None:
         named = find_classes(source)
         if named is not None and named.name == "labelmap.txt":
@@ -56,7 +58,7 @@ def find_format(source: Path) -> str:
             return "labelme"
         if is_coco(content):
             return "coco"
-    if masks is not None and any(files_below(masks, (".png",))):
+    if masks is not None:
         return "rgb"
     if broken and source.is_dir():
         return "labelme"
@@ -107,7 +109,7 @@ def read_source(
         # COCO's own folder has files of captions and of key points beside those of outlines.
         instances = [path for path in files if path.name.startswith("instances_")]
         return read_coco(instances or files, photographs, faults)
-    masks = _folder(root, _MASKS)
+    masks = _mask_folder(root)
     if source.is_file() or masks is None:
         raise UsageError(f"{source} holds no folder of masks; legal names are {some(_MASKS, 9)}")
     folder = images or _folder(root, _PHOTOGRAPHS)
@@ -117,9 +119,8 @@ def read_source(
             " one"
         )
     own = _own_classes(root, format_, classes)
-    return read_mask_files(
-        root, masks, own, PhotographFiles([folder]), faults, format_ != "labelme-masks"
-    )
+    by_colour = format_ != "labelme-masks" and own.chosen
+    return read_mask_files(root, masks, own, PhotographFiles([folder]), faults, by_colour)
 
 
 def _own_classes(root: Path, format_: str, classes: Classes | None) -> Classes:
@@ -136,8 +137,14 @@ def _own_classes(root: Path, format_: str, classes: Classes | None) -> Classes:
     return classes
 
 
-def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
+def _folder(root: Path, names: Sequence[str]) -> Path | None:
     return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _mask_folder(root: Path) -> Path | None:
+    """Return the folder of masks; one of that name may hold JSON files instead."""
+    held = [name for name in _MASKS if any(files_below(root / name, MASK_SUFFIXES))]
+    return _folder(root, held)
 
 
 def _root(file: Path) -> Path:

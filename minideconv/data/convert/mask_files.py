@@ -52,7 +52,8 @@ def read_mask_files(
     classes : Classes
         Their names and colours.
     by_colour : bool
-        Whether a mask's colours say what its classes are; else its indices do.
+        Whether a mask's colours say what its classes are, whatever its mode; else `read_mask` is
+        certain of each label or refuses.
     """
     files = ListedFiles(masks, MASK_SUFFIXES)
     splits = _splits(root, files, faults)

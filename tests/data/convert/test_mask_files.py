@@ -187,6 +187,42 @@ def test_exported_indices_of_labelme(source, convert):
     assert "of labelme-masks" in out
 
 
+@pytest.mark.parametrize("by", ["numbers", "VOC's colours"])
+def test_classes_without_colours(source, convert, by):
+    (source / "classes.txt").write_text("background\ncell\nrod\n")
+    for name in "ab":
+        content = made_up.png(LABELS)
+        if by != "numbers":
+            content = made_up.png(coloured((0, 0, 0), (128, 0, 0), (0, 128, 0)))
+        (source / "masks" / f"{name}.png").write_bytes(content)
+    mask, out = convert()
+    np.testing.assert_array_equal(mask, LABELS)
+    assert "of rgb" in out
+
+
+def test_a_folder_of_masks_may_hold_json(source, convert):
+    """COCO's folder is called annotations, and somebody has put a labels.txt beside it."""
+    (source / "masks").rename(source / "elsewhere")
+    (source / "classes.txt").rename(source / "labels.txt")
+    square = [1, 1, 5, 1, 5, 5, 1, 5]
+    content = {
+        "images": [
+            {"id": k, "file_name": f"{name}.png", "height": 8, "width": 10}
+            for k, name in enumerate("ab")
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [
+            {"image_id": k, "category_id": 1, "segmentation": [square]} for k in (0, 1)
+        ],
+    }
+    made_up.write(source / "annotations" / "x.json", content)
+    for path in (source / "elsewhere").iterdir():
+        path.unlink()
+    mask, out = convert()
+    assert mask.sum() == 16
+    assert "of coco" in out
+
+
 def test_exported_indices_that_are_no_class(source, convert):
     made_up.write(source / "masks" / "a.png", made_up.png(LABELS * 2))
     made_up.write(source / "masks" / "b.png", made_up.png(LABELS))
