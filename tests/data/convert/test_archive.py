@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 
 import labelled_exports as made_up
+import numpy as np
 import pytest
+from PIL import Image
 
 from minideconv.data.__main__ import main
 from minideconv.data.convert import archive as module
@@ -148,3 +151,15 @@ def test_cut_off_or_something_else(tmp_path, capsys):
         path.write_bytes(content)
         assert main(["convert", str(path), "--output", str(tmp_path / "out")]) == 1
         assert "cvat.zip cannot be unpacked: it is damaged, cut off" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["labelme", "labelme-masks", "rgb", "coco", "coco-text"])
+def test_every_format_may_be_zipped(kind, tmp_path):
+    scenes = made_up.scenes(4)
+    source = made_up.EXPORTS[kind](tmp_path / "source", scenes)
+    path = shutil.make_archive(str(tmp_path / "export"), "zip", source.parent, source.name)
+    assert main(["convert", path, "--output", str(tmp_path / "out")]) == 0
+    for scene in scenes:
+        name = scene.name.replace(" ", "_")
+        with Image.open(tmp_path / "out" / "SegmentationClass" / f"{name}.png") as mask:
+            np.testing.assert_array_equal(np.array(mask), made_up.true_mask(scene))
