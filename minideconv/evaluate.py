@@ -73,7 +73,7 @@ def _main(arguments: Sequence[str]) -> int:
         **given_options(options, tasks.inference_settings()),
     )
     changes = given_options(options, ("data", "data_root"))
-    images, what = evaluation_data(trained, options.split, changes)
+    images, what = evaluation_data(trained, options.split, changes, options.limit)
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
         return _evaluate(options, trained, images, what)
 

@@ -109,8 +109,11 @@ def test_binary_masks_are_refused_before_training(devkit, tmp_path, capsys, stag
         options[place : place + 4] = ["--stage", stage]
     assert train.main(options) == 1
     error = capsys.readouterr().err
-    assert error.startswith("minideconv.train: VOC: none of the 5 masks of split 'train' shows a")
-    assert len(error.splitlines()) == 1
+    first, train_list, val_list, command = error.splitlines()
+    assert first == "minideconv.train: 2 faults were found, and nothing was begun:"
+    assert "none of the 5 masks of split 'train' shows a class" in train_list
+    assert "none of the 3 masks of split 'val' shows a class" in val_list
+    assert command.endswith(f"python -m minideconv.data check {devkit} --split train val")
     assert not (tmp_path / "run").exists()
 
 
@@ -119,7 +122,7 @@ def test_a_list_whose_truth_is_void_gets_no_figures(devkit, tmp_path, capsys):
     make_binary(devkit, "2007_000005")
     assert evaluate.main([str(tmp_path / "run"), "--limit", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "note: 1 of 3 masks looked at in split 'val' hold 255 (void) and no class" in printed
+    assert "none of the 1 masks of split 'val' shows a class; they hold 0 (background)" in printed
     assert f"{'classes in the truth':<22}  1 of 21" in printed
     assert "note: the truth of val shows background alone, so these metrics do not tell" in printed
     make_binary(devkit)

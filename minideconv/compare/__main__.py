@@ -129,7 +129,7 @@ def _main(arguments: Sequence[str]) -> int:
         load_members(paths, machine.device, options.which, _BATCH, **alone) for paths in groups
     ]
     first = members[0][0]
-    data, what = evaluation_data(first.trained, None, given_options(options, _DATA))
+    data, what = evaluation_data(first.trained, None, given_options(options, _DATA), options.limit)
     chosen = spread(len(data), options.limit or len(data))
     shown = spread(len(chosen), options.shown)
     with (

@@ -1,4 +1,4 @@
-"""``python -m minideconv.data``: download PASCAL VOC, carve a small set out of it, show data."""
+"""``python -m minideconv.data``: check, show, download and carve data sets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.data.check import command as check_command
 from minideconv.data.convert import command as convert_command
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
@@ -19,7 +20,6 @@ from minideconv.data.shard import Subset
 from minideconv.data.show import grid, is_own, save_png
 from minideconv.data.subset import carve_subset
 from minideconv.data.voc import VOCSegmentation, open_folder
-from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import Distinct, HelpFormatter, natural, positive, run_program
@@ -33,6 +33,7 @@ _EPILOG = """\
 examples:
   python -m minideconv.data show --data shapes --output shapes.png
   python -m minideconv.data show --data voc --data-root VOCdevkit --stage 1 --output objects.png
+  python -m minideconv.data check VOCdevkit --sheet sheet.png
   python -m minideconv.data download voc2012 --data-root data
   python -m minideconv.data subset --data-root data --output small --per-class 10
   python -m minideconv.data convert labelled --output data/cells
@@ -42,10 +43,10 @@ Exit codes: 0 done, 1 bad data, 2 wrong usage.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all three commands."""
+    """Return the parser of all commands."""
     parser = program_parser(
         "data",
-        "Download PASCAL VOC, carve a small set out of it, show data as a picture.",
+        "Check a data set, show it as a picture, download PASCAL VOC, carve a small set out of it.",
         epilog=_EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -74,6 +75,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="image lists",
     )
+
+    check = command("check", "look at every file of a data set; say all that is wrong with it")
+    check_command.add_options(check)
 
     show = command("show", "draw samples with their masks in one picture")
     settings = DataSettings.settings()
@@ -111,6 +115,8 @@ def _main(arguments: Sequence[str]) -> int:
         folder = download_voc(options.name, options.data_root)
         for split in ("train", "val"):
             print(f"  {split}: {len(VOCSegmentation(folder, split))} images with masks")
+    elif options.command == "check":
+        return check_command.run(options)
     elif options.command == "subset":
         _subset(options)
     elif options.command == "convert":
@@ -130,12 +136,12 @@ def _open_voc(root: str, split: str) -> VOCSegmentation:
 
 def _subset(options: argparse.Namespace) -> None:
     for split in options.splits:
-        _open_voc(options.data_root, split)
+        classes = _open_voc(options.data_root, split).classes
     counts = carve_subset(
         options.data_root, options.output, options.per_class, options.seed, options.splits
     )
     for split, count in counts.items():
-        scarce = [VOC_CLASSES[k] for k in np.flatnonzero(count < options.per_class)]
+        scarce = [classes[k] for k in np.flatnonzero(count < options.per_class)]
         print(f"{options.output}: {count[0]} images in {split}")
         if scarce:
             print(f"  fewer than {options.per_class} images show: {', '.join(scarce)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from minideconv.data.classes import VOC, Classes, find_classes, read_classes
+from minideconv.data.classes import CLASS_FILES, VOC, Classes, find_classes, read_classes
 from minideconv.data.layout_classes import (
     ADE20K_NUMBERS,
     CAMVID,
@@ -22,9 +22,10 @@ from minideconv.data.layout_classes import (
 )
 from minideconv.data.lists import IMAGE_SUFFIXES, MASK_SUFFIXES, ListedFiles
 from minideconv.errors import DataError, some
+from minideconv.files.inside import refuse_outside
 from minideconv.settings.run import DATA, data_of
 
-__all__ = ["LAYOUTS", "Form", "Layout", "Located", "infer_layout", "locate"]
+__all__ = ["LAYOUTS", "Form", "Layout", "Located", "infer_layout", "locate", "split_names"]
 
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 
@@ -226,6 +227,7 @@ def locate(root: Path, split: str, layout: Layout) -> Located:
     """
     if not root.is_dir():
         raise DataError(f"{layout.title}: {root} is not a folder")
+    refuse_outside(split, f"{layout.title}: the split")
     base, form = next(layout.found(root), (root, None))
     if form is None:
         first, more = layout.forms[0], len(layout.forms) - 1
@@ -259,6 +261,31 @@ def locate(root: Path, split: str, layout: Layout) -> Located:
         listed,
         drawn=listed is None and "{split}" not in form.images,
     )
+
+
+def split_names(root: Path, layout: Layout) -> list[str]:
+    """Return the names of the splits that a folder has: those of its lists, or of its folders.
+
+    Raises
+    ------
+    DataError
+        If it has none.
+    """
+    base, form = next(layout.found(root), (root, None))
+    names = {path.stem for folder in layout.lists for path in (base / folder).glob("*.txt")}
+    names -= {path.stem for path in (base / name for name in CLASS_FILES)}
+    if form is None or "{split}" in form.images:
+        images = form.images if form is not None else layout.forms[0].images
+        names = {
+            name
+            for name, folders in {**layout.splits, "test": ("test",)}.items()
+            if any((base / images.replace("{split}", folder)).is_dir() for folder in folders)
+        }
+    elif layout.draws and not names & layout.splits.keys():
+        names = set(layout.splits)
+    if not names:
+        raise DataError(f"{layout.title}: {base} has no image list; it holds {contents(base)}")
+    return sorted(names)
 
 
 def contents(folder: Path, most: int = 6) -> str:

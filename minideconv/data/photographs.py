@@ -61,14 +61,14 @@ class Photographs:
     ) -> None:
         self.split, self._title = split, LAYOUTS[layout].title
         self.classes: list[str] = []
-        self.note = ""
+        self._left_out = self.remark = ""
         if layout == "voc":
             self.root = find_voc(root, ("JPEGImages",))
             self._entries = self._of_voc(split, held_out)
         else:
             located = locate(Path(root), split, LAYOUTS[layout])
             self.root = located.root
-            self._entries, self.note = entries_of(located, split, self._title)
+            self._entries, self._left_out = entries_of(located, split, self._title)
         self.ids = [entry.id for entry in self._entries]
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
 
@@ -88,12 +88,17 @@ class Photographs:
         else:
             tenth = every[::_TENTH]
             names = tenth if split == held_out else sorted(set(every) - set(tenth))
-            self.note = (
+            self._left_out = (
                 f"note: {self.root} has no image lists, so every tenth photograph is for validation"
             )
         if not names:
             raise DataError(f"VOC: {images.folder} holds too few photographs (*.jpg)")
         return [Entry(name, images.path(name)) for name in names]
+
+    @property
+    def note(self) -> str:
+        """What is legal but seldom meant; `remark` is the part that a check of the files sets."""
+        return "\n".join(text for text in (self._left_out, self.remark) if text)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,6 +109,16 @@ class Photographs:
     def name(self, index: int) -> str:
         """Return the image's id, e.g. 2007_000032."""
         return self.ids[index].replace("/", "_")
+
+    def image_path(self, index: int) -> Path:
+        """Return the path of item `index`'s photograph."""
+        return self._entries[index].image
+
+    def mask_path(self, index: int) -> None:
+        """Return None: there are no masks."""
+
+    reading = "photographs alone"
+    """All that decides how the files are understood."""
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) uint8 RGB and a map (H, W) uint8 of zeros; read-only."""
@@ -116,7 +131,7 @@ class Photographs:
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
-            image = read_image(self._entries[index].image)
+            image = read_image(self.image_path(index))
         except DataError as error:
             raise DataError(f"{self._title}: {error}") from error
         return image, np.zeros(image.shape[:2], np.uint8)

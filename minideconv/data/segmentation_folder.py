@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from minideconv.data.pictures import read_upright, rgb
 from minideconv.data.shown_classes import check_objects, white_is_an_object
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import DataError, UsageError
+from minideconv.files.inside import inside, refuse_outside
 
 __all__ = ["SegmentationFolder", "entries_of"]
 
@@ -50,6 +50,8 @@ class SegmentationFolder:
     ids : list of str
     note : str
         What is legal but seldom meant, in a sentence.
+    remark : str
+        The part of the note that a check of the files sets.
 
     Raises
     ------
@@ -87,7 +89,7 @@ class SegmentationFolder:
         self._entries, self._left_out = entries_of(located, split, self._title)
         self.ids = [entry.id for entry in self._entries]
         self._white: int | None = None if self.num_classes == 2 else VOID
-        self._remark = ""
+        self.remark = ""
         self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
 
     def _locate(self, root: Path, split: str) -> Located:
@@ -121,7 +123,7 @@ class SegmentationFolder:
                 f"note: the masks of split {self.split!r} are black and white; white is read as"
                 f" {self.classes[1]!r}"
             )
-        notes = (self.class_table.note, self._left_out, white, self._remark)
+        notes = (self.class_table.note, self._left_out, white, self.remark)
         return "\n".join(text for text in notes if text)
 
     @property
@@ -158,6 +160,15 @@ class SegmentationFolder:
         index = int(index) % len(self)
         return self._cache.get(index, lambda: self._read(index))
 
+    def instance_path(self, index: int) -> Path:
+        """Return where item `index`'s instance mask is, if there is one."""
+        return inside(self.root / "SegmentationObject", self.ids[index], ".png")
+
+    @property
+    def reading(self) -> str:
+        """All that decides how the files are understood."""
+        return repr((self.layout, self.class_table.text(), self._numbers, self._white_is()))
+
     def mask(self, index: int) -> np.ndarray:
         """Read the class mask alone: much faster than the pair, for counting classes."""
         return self._read_mask(self.mask_path(index), self._white_is(), self.ids[index])
@@ -167,8 +178,7 @@ class SegmentationFolder:
 
         Read from SegmentationObject where it is there, else the connected regions of the mask.
         """
-        path = self.root / "SegmentationObject" / f"{self.ids[index]}.png"
-        mask = self[index][1]
+        path, mask = self.instance_path(index), self[index][1]
         if not path.is_file():
             return connected_components(mask)
         try:
@@ -197,29 +207,15 @@ class SegmentationFolder:
 
         try:
             what = f"split {self.split!r}"
-            self._remark = check_objects(paths, read, what, self.num_classes)
+            self.remark = check_objects(paths, read, what, self.num_classes)
         except DataError as error:
             raise self._titled(error) from error
 
     def validate(self) -> list[str]:
         """Read every pair of the split; return one sentence for each file that is bad."""
-        problems = []
-        for index in range(len(self)):
-            try:
-                self._read(index)
-            except DataError as error:
-                problems.append(str(error))
-        for name, count in Counter(self.ids).items():
-            if count > 1:
-                problems.append(
-                    f"{self._title}: the list of split {self.split!r} names {name} twice"
-                )
-        if not problems:
-            try:
-                self.check_objects()
-            except DataError as error:
-                problems.append(str(error))
-        return problems
+        from minideconv.data.check import examine  # it is not needed to read images
+
+        return [fault.text for fault in examine({self.split: self}).faults]
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         path = self.image_path(index)
@@ -287,6 +283,8 @@ def entries_of(located: Located, split: str, title: str) -> tuple[list[Entry], s
             raise DataError(f"{title}: {error}") from error
         found = [entry_of(line, images, masks, places) for line in lines]
         entries = [entry for entry in found if entry is not None]
+        for entry in entries:
+            refuse_outside(entry.id, f"{title}: {located.list}")
         if not entries:
             raise DataError(f"{title}: {located.list} lists no image")
         return entries, ""

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from minideconv.data.check.findings import examine
+from minideconv.data.check.training import refuse
+from minideconv.data.classes import VOC
 from minideconv.data.voc import VOCSegmentation
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import DataError, UsageError
+from minideconv.files.inside import inside
 
 __all__ = ["carve_subset", "choose_balanced"]
-
-_FOLDERS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"), ("SegmentationObject", "png"))
 
 
 def choose_balanced(
@@ -65,15 +67,15 @@ def carve_subset(
 
     Returns
     -------
-    For every split, in how many of its images each of the 21 classes occurs.
+    For every split, in how many of its images each class occurs.
 
     Raises
     ------
     UsageError
         If `per_class` is below 1 or `output` exists.
     DataError
-        If a file that is needed is missing or broken, or no mask of a split shows an object;
-        nothing is left behind.
+        If a file of a split is missing or broken, with a line for each, or no mask of a split
+        shows an object; nothing is left behind.
     """
     if per_class < 1:
         raise UsageError(f"subset: per_class is {per_class}; it must be at least 1")
@@ -81,14 +83,15 @@ def carve_subset(
     if output.exists():
         raise UsageError(f"subset: {output} exists already; give a new folder")
     sets = {split: VOCSegmentation(root, split, cache_mb=0) for split in splits}
+    report = examine(sets)
+    refuse([fault for fault in report.faults if fault.kind in ("file", "objects")])
     chosen, counts = {}, {}
-    for number, (split, dataset) in enumerate(sets.items()):
-        dataset.check_objects()
-        present = [_classes(dataset.mask(index)) for index in range(len(dataset))]
+    for number, split in enumerate(sets):
+        present = [sorted(set(look.pixels or {}) - {0, VOID}) for look in report.looks[split]]
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
         chosen[split] = choose_balanced(present, per_class, rng)
         shown = [label for index in chosen[split] for label in (0, *present[index])]
-        counts[split] = np.bincount(shown, minlength=dataset.num_classes)
+        counts[split] = np.bincount(shown, minlength=sets[split].num_classes)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".subset-", dir=output.parent) as scratch:
@@ -100,28 +103,41 @@ def carve_subset(
     return counts
 
 
-def _classes(mask: np.ndarray) -> list[int]:
-    return [int(label) for label in np.unique(mask) if label not in (0, VOID)]
-
-
 def _write(folder: Path, sets: dict[str, VOCSegmentation], chosen: dict[str, list[int]]) -> None:
     lists = folder / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
+    copied: dict[Path, Path] = {}
     everything: set[str] = set()
     for split, dataset in sets.items():
         names = [dataset.ids[index] for index in chosen[split]]
-        for index in chosen[split]:
-            dataset[index]  # a broken photograph is found here, and named
         everything |= set(names)
-        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
-        for kind, ending in _FOLDERS:
-            source = dataset.root / kind
-            if not source.is_dir():
-                continue
-            (folder / kind).mkdir(exist_ok=True)
-            for name in names:
-                if (source / f"{name}.{ending}").is_file():
-                    shutil.copyfile(source / f"{name}.{ending}", folder / kind / f"{name}.{ending}")
+        _write_list(inside(lists, split, ".txt"), names)
+        for index, name in zip(chosen[split], names, strict=True):
+            files = {
+                "JPEGImages": dataset.image_path(index),
+                "SegmentationClass": dataset.mask_path(index),
+                "SegmentationObject": dataset.instance_path(index),
+            }
+            for kind, file in files.items():
+                if file.is_file():
+                    _copy(file, inside(folder / kind, name, file.suffix), copied)
+        if dataset.class_table != VOC:
+            (folder / "classes.txt").write_text(dataset.class_table.text(), encoding="utf-8")
     if "trainval" not in sets:
-        lines = "".join(f"{name}\n" for name in sorted(everything))
-        (lists / "trainval.txt").write_text(lines)
+        _write_list(lists / "trainval.txt", sorted(everything))
+
+
+def _write_list(path: Path, names: Sequence[str]) -> None:
+    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def _copy(file: Path, copy: Path, copied: dict[Path, Path]) -> None:
+    """Copy a file, once; refuse two that have one name, as paths in lists may have."""
+    if copied.setdefault(copy, file) != file:
+        raise DataError(
+            f"subset: {copied[copy]} and {file} would both be copied to {copy.name}; give them"
+            " different names"
+        )
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)

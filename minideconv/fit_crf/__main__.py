@@ -86,7 +86,8 @@ def _main(arguments: Sequence[str]) -> int:
         raise UsageError(f"{trained.path} is of the task {trained.task.name}, which has no CRF")
     check_run_header(trained.header, trained.path)
     split = options.split or trained.header["config"]["train_split"]
-    images, what = evaluation_data(trained, split, given_options(options, ("data", "data_root")))
+    changes = given_options(options, ("data", "data_root"))
+    images, what = evaluation_data(trained, split, changes, options.limit)
     chosen = spread(len(images), options.limit)
     progress = make_progress(options.quiet)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minideconv.errors import DataError, UsageError
+from minideconv.files.caches import cache_folder
 from minideconv.files.download import digest_of, download
 from minideconv.interop.conventions import CAFFE, InputConvention
 
@@ -141,13 +141,6 @@ KNOWN: dict[str, KnownFile] = {
     ),
 }  # fmt: skip
 """Published files by what to call them here."""
-
-
-def cache_folder() -> Path:
-    """Return where files are kept that a program fetches: MINIDECONV_CACHE, or the user's cache."""
-    if chosen := os.environ.get("MINIDECONV_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
 
 
 def fetch(name: str, folder: str | Path, say: Callable[[str], None] = print) -> Path:

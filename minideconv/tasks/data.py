@@ -6,6 +6,8 @@ which the fields about data, batches, the network's input and memory are read.
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from minideconv import data
 from minideconv.data import transforms
+from minideconv.data.layouts import LAYOUTS, infer_layout
 from minideconv.data.shard import Subset
 from minideconv.data.voc import open_folder
 from minideconv.errors import DataError
@@ -20,7 +23,15 @@ from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
 from minideconv.settings.sizes import parse_size
 
-__all__ = ["bad_root", "cache_limit", "choose", "dataset", "loader", "normalization_to_dict"]
+__all__ = [
+    "bad_root",
+    "cache_limit",
+    "check_images",
+    "choose",
+    "dataset",
+    "loader",
+    "normalization_to_dict",
+]
 
 _CHOICE = 1  # a stream of random numbers of its own
 
@@ -32,8 +43,6 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
     ------
     UsageError
         If the data root is missing, is not in the layout, or has no such image list.
-    DataError
-        If no mask of the list shows an object.
     """
     if config.data == "shapes":
         sampled = config.sample_images and split == config.train_split
@@ -50,8 +59,43 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         found = open_folder(config, split, cache_limit(config, 512))
     except DataError as error:
         raise bad_root(root, error) from error
-    found.check_objects(0 if config.sample_images else count)
     return choose(config, found, split, count)
+
+
+def check_images(
+    config: RunConfig,
+    lists: Mapping[str, Any],
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Look at all files of image lists before they are used: every bad one is named at once.
+
+    What was found is kept in the user's cache, so that the next time takes as long as it takes to
+    see that no file has changed. Remarks are put into the data sets' ``note``.
+
+    Parameters
+    ----------
+    config : RunConfig
+    lists : mapping of str to data set
+        By the names of their image lists.
+    say : callable
+        Takes a line about what takes long.
+
+    Raises
+    ------
+    DataError
+        If files cannot be used, or no mask of a list shows an object.
+    """
+    if config.data == "shapes":
+        return
+    from minideconv.data.check import check_before_use  # not for drawn pictures
+
+    root = config.data_root or ""
+    command = ["python", "-m", "minideconv.data", "check", root, "--split", *lists]
+    if config.data != infer_layout(root):
+        command += ["--data", str(config.data)]
+    if config.classes != LAYOUTS[str(config.data)].class_text(None, root):
+        command += ["--classes", str(config.classes)]
+    check_before_use(lists, config.train_split, shlex.join(command), say)
 
 
 def bad_root(root: Path, error: DataError) -> Exception:

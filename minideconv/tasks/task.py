@@ -38,6 +38,7 @@ from minideconv.tasks.trained import Trained
 
 __all__ = ["Save", "Task", "Trained"]
 
+Say = Callable[[str], None]
 Save = Callable[[str, bytes], None]
 """Writes a file, by its name, into the run's folder of pictures."""
 
@@ -104,6 +105,11 @@ class Task(ABC):
     def dataset(cls, config: RunConfig, split: str, count: int = 0) -> Any:
         """Build an image list of the run's data, or its first `count` images."""
         return image_data.dataset(config, split, count)
+
+    @classmethod
+    def check_images(cls, config: RunConfig, lists: Mapping[str, Any], say: Say) -> None:
+        """Look at all files of image lists before they are used; see `tasks.data.check_images`."""
+        image_data.check_images(config, lists, say)
 
     def samples(self, config: RunConfig, data: Any, stage: str) -> Any:
         """Return what a stage of the curriculum trains on.

@@ -134,6 +134,10 @@ class Trainer:
             train_data = kind.dataset(config, config.train_split, config.train_images)
         if val_data is None:
             val_data = kind.dataset(config, config.val_split, config.val_images)
+        lists = {config.train_split: train_data, config.val_split: val_data}
+        if len(lists) == 1:  # one list, of which each takes a part
+            lists = {config.train_split: max(train_data, val_data, key=len)}
+        kind.check_images(config, lists, self.show.message)
         self.train_data, self.val_data = train_data, val_data
         self.task = kind.from_config(config, train_data)
         random.manual_seed(config.seed)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from minideconv.data import Photographs
 from minideconv.data.__main__ import main
 from minideconv.data.shapes import Shapes
 from minideconv.data.show import grid, save_png
@@ -89,6 +90,46 @@ def test_a_broken_file_leaves_nothing_behind(full, tmp_path, capsys):
     assert main(order) == 1
     assert "t18.jpg is not a picture that can be read" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["../../../x", "../x", "a/../../x", "/tmp/x", "..\\x"])
+def test_ids_that_lead_out_of_the_folder_are_refused(full, tmp_path, tree, capsys, name):
+    """A list comes from somebody else; what it names must not be copied to anywhere."""
+    lists = full / "ImageSets" / "Segmentation"
+    tree.make(full, {"t00": tree.mask(8)}, "evil")
+    for folder, ending in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        target = full / folder / f"{name}.{ending}"
+        if ".." in name and "\\" not in name:  # the files that it means are there
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (full / folder / "a").mkdir(exist_ok=True)
+            target.write_bytes((full / folder / f"t00.{ending}").read_bytes())
+    (lists / "evil.txt").write_text(f"t00\n{name}\n")
+    before = sorted(tmp_path.parent.rglob("*"))
+    order = ["subset", "--data-root", str(full), "--output", str(tmp_path / "deep" / "small")]
+    assert main([*order, "--splits", "evil"]) == 2
+    error = capsys.readouterr().err
+    assert f"evil.txt: {name!r} is no name of a file inside of a folder" in error
+    assert sorted(tmp_path.parent.rglob("*")) == before
+    with pytest.raises(DataError, match="is no name of a file inside"):
+        Photographs(full, "evil")
+
+
+def test_a_list_is_not_looked_for_or_written_outside(full, tmp_path, capsys):
+    (full / "evil.txt").write_text("t00\n")
+    order = ["subset", "--data-root", str(full), "--output", str(tmp_path / "small")]
+    assert main([*order, "--splits", "../../evil"]) == 2
+    assert "'../../evil' is no name of a file inside of a folder" in capsys.readouterr().err
+
+
+def test_names_with_folders_keep_them(full, tmp_path, tree):
+    tree.make(full, {"t00": tree.mask(8)}, "deep")
+    for folder, ending in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        (full / folder / "city").mkdir()
+        file = full / folder / f"t00.{ending}"
+        file.rename(full / folder / "city" / file.name)
+    (full / "ImageSets" / "Segmentation" / "deep.txt").write_text("city/t00\n")
+    carve_subset(full, tmp_path / "small", 1, splits=["deep"])
+    assert VOCSegmentation(tmp_path / "small", "deep")[0][1].max() == 255
 
 
 def test_subset_of_nothing(full, tmp_path, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minideconv.errors import DataError, UsageError
 from minideconv.files.atomic import replace_file
+from minideconv.files.inside import inside, refuse_outside
 from minideconv.files.outputs import check_outputs, refuse_same_folder
 
 __all__ = ["MaskFiles", "masks_folder"]
@@ -56,8 +57,9 @@ class MaskFiles:
         read: Iterable[Path] = (),
         folders: Mapping[str, Path] | None = None,
     ) -> None:
+        refuse_outside(split, "--split")
         self.folder = root / masks_folder(split)
-        self._paths = {index: self.folder / f"{name}.png" for index, name in names.items()}
+        self._paths = {index: inside(self.folder, name, ".png") for index, name in names.items()}
         every = list(self._paths.values())
         refuse_same_folder("--save-masks", self.folder, folders or {})
         check_outputs(every, self.folder, overwrite, list(read), "--save-masks")
@@ -76,6 +78,7 @@ class MaskFiles:
         """
         path = self._paths[index]
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)  # of a name that has a folder in it
             replace_file(path, content)
         except OSError as error:
             raise DataError(f"{path}: {error.strerror or error}") from error

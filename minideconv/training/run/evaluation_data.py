@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from minideconv.data.shard import Subset, spread
 from minideconv.errors import UsageError
 from minideconv.tasks import Trained
 from minideconv.training.config import TrainConfig
@@ -14,7 +15,7 @@ __all__ = ["evaluation_data"]
 
 
 def evaluation_data(
-    trained: Trained, split: str | None, changes: Mapping[str, Any]
+    trained: Trained, split: str | None, changes: Mapping[str, Any], limit: int | None = None
 ) -> tuple[Any, str]:
     """Build an image list for a trained network; what is not given is as in its run.
 
@@ -25,6 +26,8 @@ def evaluation_data(
         The list's name; None for the run's validation list.
     changes : mapping
         Settings that are not those of the run, ``data`` and ``data_root`` for example.
+    limit : int, optional
+        How many of the images are used, those of `data.shard.spread`; all if left out.
 
     Returns
     -------
@@ -38,6 +41,8 @@ def evaluation_data(
         If there is no such data, or the network was trained for something else.
     CheckpointError
         If its checkpoint is not of a training run, and so does not say on which data.
+    DataError
+        If files of the images that are used cannot be; see `Task.check_images`.
     """
     check_run_header(trained.header, trained.path)
     own = trained.header["config"]
@@ -53,4 +58,6 @@ def evaluation_data(
     images = trained.task.dataset(config, split, count.get(split, 0) if same else 0)
     if problem := trained.task.data_mismatch(images):
         raise UsageError(f"{trained.path} {problem}")
+    used = Subset(images, spread(len(images), limit)) if limit else images
+    trained.task.check_images(config, {split: used}, lambda line: None)
     return images, f"{config.data} {split}"
