@@ -5,6 +5,7 @@
 - ``generated/export-listing.txt``: what is in a small ONNX file;
 - ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
 - ``generated/inside-*``: what a small network computes inside (see `inside`);
+- ``generated/own-data-*``: the page about one's own data, run (see `own_data`);
 - other files of ``generated``: what was measured (see `stored_results`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
@@ -25,6 +26,7 @@ from typing import Any
 import autoencoder_pictures
 import house
 import inside
+import own_data
 import stored_results
 from pages import DOCS, ROOT, write
 
@@ -46,6 +48,7 @@ ROOMS = [
     ("minideconv.models", "models", "Networks as tables of layers."),
     ("minideconv.data", "data", "Data sets, crops and the loader."),
     ("minideconv.data.transforms", "data.transforms", "Callables (image, mask, rng)."),
+    ("minideconv.data.convert", "data.convert", "What programs for labelling export."),
     ("minideconv.segmentation", "segmentation", "From scores to masks, and metrics."),
     (
         "minideconv.segmentation.proposals",
@@ -84,7 +87,7 @@ ROOMS = [
     ("minideconv.errors", "errors", "What is raised, and the exit codes."),
 ]
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
-PROGRAMS += ["few_labels", "visualize", "report", "data", "weights"]
+PROGRAMS += ["few_labels", "visualize", "report", "data", "data convert", "weights"]
 PROGRAMS += ["sparse_coding", "sparse_coding learn", "sparse_coding hierarchy"]
 PROGRAMS += ["data check"]
 
@@ -217,6 +220,7 @@ def setup(app: Any) -> dict[str, bool]:
     stored_results.write_all()
     autoencoder_pictures.write_all()
     inside.write_pictures(DOCS / "generated")
+    own_data.write_all()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.data.check import command as check_command
+from minideconv.data.convert import command as convert_command
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
 from minideconv.data.shapes import Shapes
@@ -35,6 +36,7 @@ examples:
   python -m minideconv.data check VOCdevkit --sheet sheet.png
   python -m minideconv.data download voc2012 --data-root data
   python -m minideconv.data subset --data-root data --output small --per-class 10
+  python -m minideconv.data convert labelled --output data/cells
 
 Exit codes: 0 done, 1 bad data, 2 wrong usage.
 """
@@ -96,6 +98,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the PNG to write; an earlier one is replaced",
     )
+
+    convert = command("convert", "make a VOCdevkit folder of what a program for labelling exports")
+    convert_command.add_options(convert)
     return parser
 
 
@@ -114,6 +119,8 @@ def _main(arguments: Sequence[str]) -> int:
         return check_command.run(options)
     elif options.command == "subset":
         _subset(options)
+    elif options.command == "convert":
+        convert_command.run(options)
     else:
         _show(options)
     return 0

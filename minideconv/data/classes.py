@@ -31,7 +31,16 @@ from minideconv.data.class_files import (
 from minideconv.data.voc_colors import VOC_CLASSES, VOID, voc_palette
 from minideconv.errors import DataError
 
-__all__ = ["CLASS_FILES", "VOC", "Classes", "find_classes", "parse_classes", "read_classes"]
+__all__ = [
+    "CLASS_FILES",
+    "VOC",
+    "Classes",
+    "find_classes",
+    "is_background",
+    "is_ignored",
+    "parse_classes",
+    "read_classes",
+]
 
 _MOST = VOID
 CLASS_FILES = ("classes.txt", "labelmap.txt", "class_names.txt", "labels.txt", "class_dict.csv")
@@ -232,6 +241,16 @@ def _hex(colour: Sequence[int], name: str = "") -> str:
 
 VOC = Classes(VOC_CLASSES, voc_palette()[: len(VOC_CLASSES)])
 """The classes of PASCAL VOC: 20 and the background."""
+
+
+def is_background(name: str) -> bool:
+    """Whether programs call the background so: ``background``, labelme's ``_background_``."""
+    return name.lower() in _BACKGROUND
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a label means void: labelme's ``__ignore__``."""
+    return name.lower() in _IGNORED
 
 
 # -- Files and texts ----------------------------------------------------------------------------

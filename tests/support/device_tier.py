@@ -42,6 +42,7 @@ CPU_ONLY = {
     "test_train_voc.py": "data sets on the host",
     "test_tutorials.py": "notebooks",
     "test_weights_cli.py": "files are read on the host",
+    "test_your_own_data.py": "data sets on the host",
     "testing": "the checks themselves, on functions made up for it",
 }
 """Folders and files of tests about the CPU alone, and what they are about."""
