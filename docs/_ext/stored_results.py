@@ -39,7 +39,7 @@ from benchmarks import (
 from minideconv.ablate.picture import draw
 from minideconv.ablate.results import markdown
 from minideconv.compare.results import markdown as comparison_tables
-from minideconv.data.voc_colors import VOC_CLASSES
+from minideconv.data.classes import VOC
 from minideconv.few_labels.picture import draw as draw_few_labels
 from minideconv.tasks.segmentation.report import legend
 
@@ -119,7 +119,7 @@ def write_photographs() -> None:
     found = stored(ensembles.RESULTS)
     settings = shown(found, lambda f: ensembles.table(f) + f"\nMade on {f['date']}.\n")
     write(DOCS / "generated" / "photographs-ensembles.md", settings)
-    write(DOCS / "generated" / "voc-legend.html", legend(VOC_CLASSES))
+    write(DOCS / "generated" / "voc-legend.html", legend(VOC))
     masks = stored(DOCS / "images" / "photographs-masks.json")
     write(DOCS / "generated" / "photographs-masks.md", gallery_table(masks))
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from minideconv.ablate.variants import DECIDED, configurations, equal_updates
 from minideconv.errors import UsageError
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
+from minideconv.settings.run import data_of
 from minideconv.settings.setting import Setting
 from minideconv.training.config import TrainConfig
 from minideconv.training.run.lock import run_lock
@@ -100,7 +101,7 @@ def _main(arguments: Sequence[str]) -> int:
             folder.write_set(planned)
         else:
             folder = Folder(options.output or "runs/ablations")
-            base = TrainConfig(**{**_DEFAULTS, **given, "stage": "whole"})
+            base = TrainConfig(**{**_defaults(given), **given, "stage": "whole"})
             names = _in_order(options.only or ABLATIONS)
             planned = RunSet(base, names, _seeds(options.seeds or 3))
             held.enter_context(folder.new(planned))
@@ -120,6 +121,12 @@ def _resumed(folder: Folder, options: argparse.Namespace, given: dict[str, Any])
             asked[name] = (getattr(planned.base, name), value)
     folder.refuse_changes(asked)
     return dataclasses.replace(planned, seeds=folder.seeds_of(planned, options.seeds))
+
+
+def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the set's own defaults, without the size of drawn pictures where none are drawn."""
+    drawn = data_of(given.get("data", "auto"), given.get("data_root")) == "shapes"
+    return {name: v for name, v in _DEFAULTS.items() if drawn or name != "image_size"}
 
 
 def _in_order(names: Collection[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from minideconv.compare.members import BUDGET
 from minideconv.errors import UsageError
 from minideconv.files.reading import read_json
 from minideconv.nn.costs import multiply_accumulates
+from minideconv.settings.run import data_of
 from minideconv.settings.setting import by_setting_names, option_name
 from minideconv.training.config import TrainConfig, read_config
 from minideconv.training.run.checkpoint import find_checkpoint
@@ -62,7 +63,7 @@ def network_configs(
     for item in networks:
         own = {"model": item} if item in models.MODELS else _read(item)
         values = {**own, **given}
-        drawn = values.get("data", "shapes") == "shapes"
+        drawn = data_of(values.get("data", "auto"), values.get("data_root")) == "shapes"
         name = item if item in models.MODELS else Path(item).stem
         if name in found:
             raise UsageError(f"--networks: two networks are called {name}; name files apart")

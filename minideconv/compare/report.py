@@ -9,7 +9,9 @@ from typing import Any
 from minideconv._version import __version__
 from minideconv.compare import results
 from minideconv.compare.measure import Measured
+from minideconv.data.classes import Classes
 from minideconv.segmentation.object_sizes import SIZES
+from minideconv.tasks.segmentation.pictures import palette_of
 from minideconv.tasks.segmentation.report import legend, style
 from minideconv.training.run.report import page_style
 from minideconv.visualize.boards import png_bytes, sample_row
@@ -75,7 +77,7 @@ class _Page:
             sizes=self.size_chart(),
             cost_note=results.about_budget(found),
             cost=self.table(results.COST_HEADS, results.cost_table(found)),
-            legend=legend(found["classes"]),
+            legend=legend(Classes.from_dict(found)),
             boards=self.boards(shown),
             classes_note=results.ABOUT_CLASSES,
             classes=self.classes(),
@@ -190,7 +192,9 @@ class _Page:
         index = self.measured.images[place]
         image, truth = self.data[index]
         name, kinds = self.data.name(index), ("image", "truth", row, f"{row} on the image")
-        pictures = sample_row(image, truth, self.measured.labels[place][row], _SIDE)
+        pictures = sample_row(
+            image, truth, self.measured.labels[place][row], _SIDE, palette_of(self.data)
+        )
         return [
             self.fill("figure", picture=embedded(png_bytes(picture), f"{kind}: {name}"))
             for picture, kind in zip(pictures, kinds, strict=True)

@@ -12,6 +12,7 @@ from minideconv.compare.bootstrap import CONFIDENCE, RESAMPLES
 from minideconv.compare.measure import Measured, Row
 from minideconv.compare.members import Member, not_in_common
 from minideconv.compare.rows import differences, row_metrics
+from minideconv.data.classes import Classes
 from minideconv.tasks.results import format_number
 from minideconv.visualize.html import percent
 
@@ -57,7 +58,7 @@ def results(
     }
     return {
         "minideconv": _version.__version__,
-        "classes": list(dataset.classes),
+        **getattr(dataset, "class_table", Classes(dataset.classes)).to_dict(),
         "images": len(first.images),
         "class_images": _class_images(next(iter(first.rows.values()))),
         "networks": [member.facts() for group in members for member in group],

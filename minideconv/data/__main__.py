@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ import numpy as np
 
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
 from minideconv.data.download import ARCHIVES, download_voc
-from minideconv.data.shapes import DIFFICULTIES, Shapes
+from minideconv.data.shapes import Shapes
 from minideconv.data.shard import Subset
 from minideconv.data.show import grid, is_own, save_png
 from minideconv.data.subset import carve_subset
-from minideconv.data.voc import VOCSegmentation
+from minideconv.data.voc import VOCSegmentation, open_folder
 from minideconv.data.voc_colors import VOC_CLASSES
 from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_foreign_file
 from minideconv.settings.command_line import Distinct, HelpFormatter, natural, positive, run_program
 from minideconv.settings.command_line import make_parser as program_parser
+from minideconv.settings.options import add_options, given_options
+from minideconv.settings.run import DataSettings
 
 __all__ = ["main"]
 
@@ -71,13 +74,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     show = command("show", "draw samples with their masks in one picture")
-    show.add_argument("--data", choices=("shapes", "voc"), default="shapes")
-    show.add_argument("--data-root", metavar="DIR", help="a VOCdevkit folder (for --data voc)")
+    settings = DataSettings.settings()
+    data = {name: settings[name] for name in ("data", "data_root", "classes", "difficulty")}
+    add_options(show, data | {"difficulty": replace(data["difficulty"], default="normal")})
     show.add_argument("--split", default="train", metavar="NAME", help="which images")
     show.add_argument(
         "--stage", choices=("1", "2"), help="the crops of a training stage instead of whole images"
     )
-    show.add_argument("--difficulty", choices=tuple(DIFFICULTIES), default="normal")
     show.add_argument("--size", type=positive, default=64, metavar="PIXELS", help="of shapes")
     show.add_argument("--count", type=positive, default=24, metavar="N", help="how many samples")
     show.add_argument("--columns", type=positive, default=4, metavar="N")
@@ -110,10 +113,8 @@ def _main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _open_voc(root: str | None, split: str) -> VOCSegmentation:
+def _open_voc(root: str, split: str) -> VOCSegmentation:
     """Open a folder that an option names: what is wrong with the option is wrong usage."""
-    if root is None:
-        raise UsageError("--data voc needs --data-root DIR, a VOCdevkit folder")
     try:
         return VOCSegmentation(root, split)
     except DataError as error:
@@ -136,10 +137,16 @@ def _subset(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     refuse_foreign_file("--output", Path(options.output), is_own)
     dataset: Any
-    if options.data == "voc":
-        dataset = _open_voc(options.data_root, options.split)
+    given = given_options(options, DataSettings.settings())
+    settings = DataSettings(**given)
+    if settings.data == "shapes":
+        difficulty = given.get("difficulty", "normal")
+        dataset = Shapes(options.split, size=options.size, difficulty=difficulty)
     else:
-        dataset = Shapes(options.split, size=options.size, difficulty=options.difficulty)
+        try:
+            dataset = open_folder(settings, options.split)
+        except DataError as error:
+            raise UsageError(f"--data-root {options.data_root}: {error}") from error
     # Crops are made of as many images as can be shown, not of the whole set: that takes long.
     rng = np.random.default_rng(options.seed)
     chosen = rng.permutation(len(dataset))[: options.count].tolist()

@@ -6,20 +6,26 @@ the map is zeros. No mask is read, and none need be there.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minideconv.data.cache import ItemCache
+from minideconv.data.layouts import LAYOUTS, Form, locate
+from minideconv.data.lists import IMAGE_SUFFIXES, Entry, ListedFiles
 from minideconv.data.pictures import read_image
-from minideconv.data.voc import find_voc, image_list
+from minideconv.data.segmentation_folder import entries_of
+from minideconv.data.voc import find_voc
 from minideconv.errors import DataError
 
 __all__ = ["Photographs", "WithoutMasks"]
 
 EVERY = "photographs"
 _TENTH = 10
+# VOC's layout, of which the masks need not be there.
+PHOTOGRAPHS = dataclasses.replace(LAYOUTS["voc"], forms=(Form("JPEGImages", "JPEGImages"),))
 
 
 class Photographs:
@@ -27,11 +33,12 @@ class Photographs:
 
     Parameters
     ----------
-    root : VOC2012 itself, VOCdevkit, or the folder around it.
+    root : VOC2012 itself, VOCdevkit, or the folder around it; or a folder in another layout.
     split : name of a list in ImageSets/Segmentation, or "photographs": every one in JPEGImages,
         with a mask or without, that is not in the list `held_out`.
     held_out : name of a list whose photographs are for validation.
     cache_mb : decoded files are kept in memory, up to so many MiB.
+    layout : a name among `LAYOUTS`. Of layouts other than VOC's, photographs with masks are taken.
 
     Notes
     -----
@@ -45,29 +52,48 @@ class Photographs:
     """
 
     def __init__(
-        self, root: str | Path, split: str, held_out: str = "val", cache_mb: float = 512
+        self,
+        root: str | Path,
+        split: str,
+        held_out: str = "val",
+        cache_mb: float = 512,
+        layout: str = "voc",
     ) -> None:
-        self.root, self.split = find_voc(root, ("JPEGImages",)), split
+        self.split, self._title = split, LAYOUTS[layout].title
         self.classes: list[str] = []
         self.note = ""
+        if layout == "voc":
+            self.root = find_voc(root, ("JPEGImages",))
+            self._entries = self._of_voc(split, held_out)
+        else:
+            located = locate(Path(root), split, LAYOUTS[layout])
+            self.root = located.root
+            self._entries, self.note = entries_of(located, split, self._title)
+        self.ids = [entry.id for entry in self._entries]
+        self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
+
+    def _of_voc(self, split: str, held_out: str) -> list[Entry]:
+        images = ListedFiles(self.root / "JPEGImages", IMAGE_SUFFIXES)
         lists = self.root / "ImageSets" / "Segmentation"
-        if not lists.is_dir():
-            every = self._every()
+        every = images.names()
+
+        def listed(name: str) -> list[Entry]:
+            located = locate(self.root, name, PHOTOGRAPHS)
+            return entries_of(located, name, self._title)[0]
+
+        if lists.is_dir() and (split != EVERY or (lists / f"{EVERY}.txt").exists()):
+            return listed(split)
+        if lists.is_dir():
+            names = sorted(set(every) - {entry.id for entry in listed(held_out)})
+        else:
             tenth = every[::_TENTH]
-            self.ids = tenth if split == held_out else sorted(set(every) - set(tenth))
+            names = tenth if split == held_out else sorted(set(every) - set(tenth))
             self.note = (
                 f"note: {self.root} has no image lists, so every tenth photograph is for validation"
             )
-        elif split == EVERY and not (lists / f"{EVERY}.txt").exists():
-            self.ids = sorted(set(self._every()) - set(image_list(self.root, held_out)))
-        else:
-            self.ids = image_list(self.root, split)
-        if not self.ids:
-            raise DataError(f"VOC: {self.root / 'JPEGImages'} holds too few photographs (*.jpg)")
-        self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
-
-    def _every(self) -> list[str]:
-        return sorted(path.stem for path in (self.root / "JPEGImages").glob("*.jpg"))
+        if not names:
+            raise DataError(f"VOC: {images.folder} holds too few photographs (*.jpg)")
+        return [Entry(name, images.path(name)) for name in names]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,20 +103,22 @@ class Photographs:
 
     def name(self, index: int) -> str:
         """Return the image's id, e.g. 2007_000032."""
-        return self.ids[index]
+        return self.ids[index].replace("/", "_")
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) uint8 RGB and a map (H, W) uint8 of zeros; read-only."""
         if not -len(self) <= index < len(self):
-            raise IndexError(f"VOC: index {index} is outside this split of {len(self)} images")
+            raise IndexError(
+                f"{self._title}: index {index} is outside this split of {len(self)} images"
+            )
         index = int(index) % len(self)
         return self._cache.get(index, lambda: self._read(index))
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
-            image = read_image(self.root / "JPEGImages" / f"{self.ids[index]}.jpg")
+            image = read_image(self._entries[index].image)
         except DataError as error:
-            raise DataError(f"VOC: {error}") from error
+            raise DataError(f"{self._title}: {error}") from error
         return image, np.zeros(image.shape[:2], np.uint8)
 
 

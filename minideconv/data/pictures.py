@@ -10,20 +10,27 @@ https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf, section 4.6.
 
 from __future__ import annotations
 
+import io
+import stat
 import struct
+import warnings
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from minideconv.data.png import png_damage
 from minideconv.errors import DataError, UsageError
 
 __all__ = [
     "SIDEWAYS",
     "UNREADABLE",
     "Picture",
+    "formats",
+    "picture_bytes",
     "picture_files",
     "read_image",
     "read_upright",
@@ -42,10 +49,18 @@ UNREADABLE = (
 )
 """What Pillow raises for a file that is missing, damaged or no picture."""
 
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+
+# Of more than 89 million pixels Pillow warns on every reading, of more than 179 million it refuses
+# to decode them. The one limit is enough: photographs of 100 million pixels are made by cameras.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that exchange width and height."""
 
-_ENDINGS = (".jpg", ".jpeg", ".png")
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+_LARGEST_FILE = 1 << 30
+_STRIP = 1 << 22
 _ORIENTATION = 274
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,29 +73,97 @@ _TURNS = {
 }
 
 
+@cache
+def formats() -> tuple[str, ...]:
+    """Return the formats that are read, whatever a file is called, for ``Image.open``.
+
+    Not all that Pillow knows: some of them start other programs, an EPS Ghostscript.
+    """
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
 class Picture(NamedTuple):
-    """A decoded file: its pixels upright, the orientation it was stored in, its format."""
+    """A decoded file: its pixels upright, the orientation it was stored in, format and bytes."""
 
     upright: Image.Image
     orientation: int
     format: str
+    content: bytes
 
 
-def read_upright(path: Path) -> Picture:
+def read_upright(path: Path, every_bit: bool = False) -> Picture:
     """Decode a file and turn it as its camera noted.
+
+    Parameters
+    ----------
+    path : Path
+    every_bit : bool
+        Whether a changed bit would be a wrong value, as in a mask: then the checksum of a PNG's
+        pixels is compared too, and not only those of its parts.
 
     Raises
     ------
-    One of UNREADABLE
-        If it cannot be decoded.
+    DataError
+        If the file is missing, is no picture, is damaged or is too large; the message names it.
     """
-    with Image.open(path) as file:
-        file.load()
-        # Pillow itself turns a TIFF while it loads it.
-        noted = 1 if file.format == "TIFF" else _orientation(file)
-        turn = _TURNS.get(noted)
-        upright = file.copy() if turn is None else file.transpose(turn)
-        return Picture(upright, noted, file.format or "")
+    content = picture_bytes(path)
+    if wrong := png_damage(content, every_bit):
+        raise _damaged(path, wrong)
+    try:
+        with Image.open(io.BytesIO(content), formats=formats()) as file:
+            file.load()
+            # Pillow itself turns a TIFF while it loads it.
+            noted = 1 if file.format == "TIFF" else _orientation(file)
+            turn = _TURNS.get(noted)
+            upright: Image.Image = file if turn is None else file.transpose(turn)
+            if upright.mode == "I" and file.format == "PNG":  # of 16 bits: Pillow before 11.0
+                upright = upright.convert("I;16")
+            return Picture(upright, noted, file.format or "", content)
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{path} is not a picture that can be read; JPEG, PNG, WebP and TIFF are read"
+        ) from error
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise DataError(
+            f"{path} has too many pixels: they are limited by the memory, and to"
+            f" {2 * (Image.MAX_IMAGE_PIXELS or 0):,}"
+        ) from error
+    except Exception as error:  # a decoder that meets damage may raise anything
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> DataError:
+    text = " ".join(reason.split()).rstrip(".")
+    why = f" ({text})" if text else ""
+    return DataError(f"{path} cannot be read: the picture is damaged or cut off{why}")
+
+
+def picture_bytes(path: Path) -> bytes:
+    """Return the content of a file, of which it is sure that it is one.
+
+    Opening a pipe waits for somebody to write into it, and a device need not end.
+
+    Raises
+    ------
+    DataError
+        If it is missing, empty, larger than 1 GiB, no file, or may not be read.
+    """
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise DataError(f"{path} is a folder, not a picture")
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path} is a pipe or a device, not a picture")
+        if found.st_size == 0:
+            raise DataError(f"{path} is empty")
+        if found.st_size > _LARGEST_FILE:
+            raise DataError(f"{path} is larger than 1 GiB; it is no picture that can be read")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _orientation(file: Image.Image) -> int:
@@ -95,17 +178,30 @@ def _orientation(file: Image.Image) -> int:
 def rgb(path: Path, picture: Image.Image) -> np.ndarray:
     """Return a decoded picture as (H, W, 3) uint8 RGB.
 
+    Of 16 bits a channel the upper 8 are taken: 0 is black and 65535 white, as PNG has it.
+
     Raises
     ------
     DataError
-        If its pixels are numbers of more than 8 bits: Pillow would cut them off at 255.
+        If its pixels are numbers of more bits: Pillow would cut them off at 255.
     """
+    if picture.mode.startswith("I;16"):
+        deep = np.asarray(picture).astype(np.uint16)
+        return np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if picture.mode == "F" or picture.mode.startswith("I"):
         raise DataError(
             f"{path} has mode {picture.mode}, grey levels of more than 8 bits; "
             "save it as an 8-bit picture"
         )
-    return np.array(picture.convert("RGB"))
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    # In strips: at once, Pillow makes two more copies of all pixels on the way.
+    found = np.empty((picture.height, picture.width, 3), np.uint8)
+    rows = max(1, _STRIP // max(1, picture.width))
+    for top in range(0, picture.height, rows):
+        bottom = min(top + rows, picture.height)
+        found[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)))
+    return found
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -114,25 +210,13 @@ def read_image(path: Path) -> np.ndarray:
     Raises
     ------
     DataError
-        If the file is missing or is no picture; the message names it.
+        If the file is missing, is no picture, or cannot be read; the message names it.
     """
-    try:
-        return rgb(path, read_upright(path).upright)
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder, not a picture") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not a picture that can be read") from error
-    except UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or "the picture is damaged or cut off"
-        raise DataError(f"{path} cannot be read: {reason}") from error
+    return rgb(path, read_upright(path).upright)
 
 
 def picture_files(folder: Path, what: str = "folder") -> list[Path]:
-    """Return the JPEG and PNG files of a folder, by name.
+    """Return the JPEG, PNG and WebP files of a folder, by name.
 
     Parameters
     ----------
@@ -149,5 +233,5 @@ def picture_files(folder: Path, what: str = "folder") -> list[Path]:
         raise UsageError(f"{what} {folder}: there is no such folder")
     files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _ENDINGS)
     if not files:
-        raise UsageError(f"{what} {folder}: no JPEG or PNG file is in it")
+        raise UsageError(f"{what} {folder}: no JPEG, PNG or WebP file is in it")
     return files

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from minideconv.data.pictures import UNREADABLE
+from minideconv.data.pictures import read_upright
 from minideconv.data.resize import resize_image, resize_mask
 from minideconv.data.voc_colors import colorize, overlay
 from minideconv.data.windows import cut_pair, whole_image_window
@@ -35,17 +35,21 @@ def grid(dataset: Any, indices: list[int], cell: int = 128, columns: int = 4) ->
     rows = -(-len(indices) // columns)
     columns = min(columns, len(indices))
     step_x, step_y = 3 * cell + 2 + 2 * _GAP, cell + 2 * _GAP
+    table = getattr(dataset, "class_table", None)
+    palette = None if table is None else table.palette()
     sheet = np.full((rows * step_y, columns * step_x, 3), _PAPER, dtype=np.uint8)
     for position, index in enumerate(indices):
         y = (position // columns) * step_y + _GAP
         x = (position % columns) * step_x + _GAP
-        for part, picture in enumerate(_panels(dataset[index], cell)):
+        for part, picture in enumerate(_panels(dataset[index], cell, palette)):
             left = x + part * (cell + 1)
             sheet[y : y + cell, left : left + cell] = picture
     return sheet
 
 
-def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray, ...]:
+def _panels(
+    pair: tuple[np.ndarray, np.ndarray], cell: int, palette: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
     image, mask = cut_pair(*pair, whole_image_window(*pair[1].shape))
     size = (cell, cell)
     if cell >= len(mask):
@@ -54,7 +58,7 @@ def _panels(pair: tuple[np.ndarray, np.ndarray], cell: int) -> tuple[np.ndarray,
     else:
         image = resize_image(image, size)
     mask = resize_mask(mask, size)
-    return image, colorize(mask), overlay(image, mask)
+    return image, colorize(mask, palette), overlay(image, mask, palette=palette)
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> None:
@@ -79,7 +83,7 @@ def save_png(path: str | Path, picture: np.ndarray) -> None:
 def is_own(path: Path) -> bool:
     """Whether a file is a picture that `save_png` wrote."""
     try:
-        with Image.open(path) as file:
-            return file.info.get("Software") == _SIGNATURE
-    except UNREADABLE:
+        file = read_upright(path).upright
+    except DataError:
         return False
+    return file.info.get("Software") == _SIGNATURE

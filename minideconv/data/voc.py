@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from minideconv.data import voc_files
-from minideconv.data.cache import ItemCache
-from minideconv.data.components import connected_components
-from minideconv.data.voc_colors import VOC_CLASSES
+from minideconv.data.classes import Classes, read_classes
+from minideconv.data.layouts import LAYOUTS, Located, locate
+from minideconv.data.segmentation_folder import SegmentationFolder
 from minideconv.errors import DataError
+from minideconv.settings.run import DataSettings
 
-__all__ = ["VOCSegmentation", "find_voc", "image_list"]
+__all__ = ["VOCSegmentation", "find_voc", "open_folder"]
 
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
-_PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")
+_PLACES = LAYOUTS["voc"].places
 
 
 def find_voc(root: str | Path, folders: Sequence[str] = _FOLDERS) -> Path:
@@ -54,131 +51,45 @@ def find_voc(root: str | Path, folders: Sequence[str] = _FOLDERS) -> Path:
     )
 
 
-def image_list(root: Path, split: str) -> list[str]:
-    """Return the ids that a list in ImageSets/Segmentation names.
-
-    Raises
-    ------
-    DataError
-        If there is no such list, or it cannot be read or is empty; the message names those that
-        there are.
-    """
-    lists = root / "ImageSets" / "Segmentation"
-    path = lists / f"{split}.txt"
-    if not path.is_file():
-        there = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
-        raise DataError(f"VOC: no split {split!r} ({path} is missing); the splits are: {there}")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"VOC: {path} cannot be read as text: {error}") from error
-    ids = [line.split()[0] for line in lines if line.strip()]
-    if not ids:
-        raise DataError(f"VOC: {path} lists no image")
-    return ids
-
-
-class VOCSegmentation:
-    """Photographs and class masks of PASCAL VOC, or of any set laid out and labelled like it.
+class VOCSegmentation(SegmentationFolder):
+    """Photographs and class masks of PASCAL VOC, or of any set laid out like it.
 
     Parameters
     ----------
     root : VOC2012 itself, VOCdevkit, or the folder around it (see `find_voc`).
     split : name of a list in ImageSets/Segmentation: "train", "val", "trainval", ...
     cache_mb : decoded files are kept in memory, up to so many MiB; 0 decodes at each access.
+    classes : if left out, those of a file in the folder (`find_classes`), or else VOC's own.
 
     Notes
     -----
-    Masks are palette PNGs whose *index* is the class, 0 background, 1..20 the classes of
-    `VOC_CLASSES`, 255 void. Greyscale PNGs of the same indices are read as well. Photographs are
-    turned upright as EXIF has it (`pictures`), and a mask is of the upright photograph. A file that
-    is missing, broken, of another size than its partner or labelled otherwise is a `DataError` that
-    names it, when it is read; `validate()` reads them all. `check_objects()` is about whether the
-    masks show objects at all.
+    Masks are palette PNGs whose *index* is the class, of VOC's own 0 background, 1..20 the classes
+    of `VOC_CLASSES`, 255 void; see `SegmentationFolder` for all else.
     """
 
-    def __init__(self, root: str | Path, split: str = "train", cache_mb: float = 512) -> None:
-        self.root = find_voc(root)
-        self.split = split
-        self.classes = list(VOC_CLASSES)
-        self.num_classes = len(self.classes)  # 21, with the background
-        self.ids = image_list(self.root, split)
-        self.note = ""
-        self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        cache_mb: float = 512,
+        classes: Classes | None = None,
+    ) -> None:
+        super().__init__(root, split, "voc", classes, cache_mb)
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    def _locate(self, root: Path, split: str) -> Located:
+        return locate(find_voc(root), split, self._form)
 
-    def __repr__(self) -> str:
-        return f"VOCSegmentation({str(self.root)!r}, {self.split!r}, {len(self)} images)"
 
-    def name(self, index: int) -> str:
-        """Return the image's id, e.g. 2007_000032."""
-        return self.ids[index]
+def open_folder(settings: DataSettings, split: str, cache_mb: float = 512) -> SegmentationFolder:
+    """Open the image list `split` of the folder that settings name.
 
-    def image_path(self, index: int) -> Path:
-        """Return the path of item `index`'s photograph."""
-        return self.root / "JPEGImages" / f"{self.ids[index]}.jpg"
-
-    def mask_path(self, index: int) -> Path:
-        """Return the path of item `index`'s class mask."""
-        return self.root / "SegmentationClass" / f"{self.ids[index]}.png"
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) uint8 RGB and mask (H, W) uint8 of class indices, 255 void; read-only."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"VOC: index {index} is outside this split of {len(self)} images")
-        index = int(index) % len(self)
-        return self._cache.get(index, lambda: self._read(index))
-
-    def mask(self, index: int) -> np.ndarray:
-        """Read the class mask alone: much faster than the pair, for counting classes."""
-        return voc_files.read_mask(self.mask_path(index))
-
-    def instances(self, index: int) -> np.ndarray:
-        """Return (H, W) uint8: 0 background, 1, 2, ... the objects, 255 void.
-
-        Read from SegmentationObject where it is there, else the connected regions of the mask.
-        """
-        path = self.root / "SegmentationObject" / f"{self.ids[index]}.png"
-        mask = self[index][1]
-        if not path.is_file():
-            return connected_components(mask)
-        instances = voc_files.read_indices(path)
-        voc_files.refuse_other_size(path, instances.shape, self.mask_path(index), mask.shape)
-        return instances
-
-    def check_objects(self, count: int = 0) -> None:
-        """Refuse a list, or its first `count` items, in whose masks no object is drawn.
-
-        Reads some of the masks, all of them only before it refuses; see `voc_files.check_objects`.
-        What is legal but seldom meant is put into `note`.
-
-        Raises
-        ------
-        DataError
-            If no mask shows a class beside the background.
-        """
-        paths = [self.mask_path(index) for index in range(min(count or len(self), len(self)))]
-        self.note = voc_files.check_objects(paths, f"split {self.split!r}")
-
-    def validate(self) -> list[str]:
-        """Read every pair of the split; return one sentence for each file that is bad."""
-        problems = []
-        for index in range(len(self)):
-            try:
-                self._read(index)
-            except DataError as error:
-                problems.append(str(error))
-        for name, count in Counter(self.ids).items():
-            if count > 1:
-                problems.append(f"VOC: the list of split {self.split!r} names {name} twice")
-        if not problems:
-            try:
-                self.check_objects()
-            except DataError as error:
-                problems.append(str(error))
-        return problems
-
-    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return voc_files.read_pair(self.image_path(index), self.mask_path(index))
+    Raises
+    ------
+    DataError
+        If the folder is not in the layout, or has no such list.
+    """
+    root = Path(settings.data_root or "")
+    classes = None if settings.classes is None else read_classes(settings.classes)
+    if settings.data == "voc":  # whose folder may be one further up
+        return VOCSegmentation(root, split, cache_mb, classes)
+    return SegmentationFolder(root, split, settings.data, classes, cache_mb)

@@ -55,8 +55,14 @@ def voc_palette() -> np.ndarray:
     return palette
 
 
-def colorize(mask: np.ndarray) -> np.ndarray:
-    """Show a mask in VOC's colours: (..., H, W) -> (..., H, W, 3) uint8; 255 (void) is cream.
+def colorize(mask: np.ndarray, palette: np.ndarray | None = None) -> np.ndarray:
+    """Show a mask in colours: (..., H, W) -> (..., H, W, 3) uint8.
+
+    Parameters
+    ----------
+    mask : array of integers
+    palette : (256, 3) uint8, optional
+        The colour of each index; VOC's if left out, where 255 (void) is cream.
 
     Raises
     ------
@@ -71,12 +77,20 @@ def colorize(mask: np.ndarray) -> np.ndarray:
             f"colorize: mask holds values from {mask.min()} to {mask.max()};"
             " class indices and void lie in 0..255"
         )
-    return voc_palette()[mask.astype(np.uint8)]
+    return (voc_palette() if palette is None else palette)[mask.astype(np.uint8)]
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.55) -> np.ndarray:
-    """Lay the mask's colours over the image (H, W, 3) uint8; background stays as it is."""
-    colours = colorize(mask).astype(np.float32)
+def overlay(
+    image: np.ndarray,
+    mask: np.ndarray,
+    opacity: float = 0.55,
+    palette: np.ndarray | None = None,
+) -> np.ndarray:
+    """Lay the mask's colours over the image (H, W, 3) uint8; index 0, background, stays as it is.
+
+    `palette` is as in `colorize`.
+    """
+    colours = colorize(mask, palette).astype(np.float32)
     blend = (np.asarray(mask) != 0)[..., None] * np.float32(opacity)
     mixed = image.astype(np.float32) * (1 - blend) + colours * blend
     return np.rint(mixed).astype(np.uint8)

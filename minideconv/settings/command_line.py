@@ -24,6 +24,7 @@ from minideconv.errors import MinideconvError, as_usage_error
 from minideconv.settings import starting
 from minideconv.settings.machine import MachineSettings
 from minideconv.settings.options import add_options, given_options
+from minideconv.settings.run import DATA
 from minideconv.settings.setting import Setting
 
 __all__ = [
@@ -155,10 +156,10 @@ def add_data_options(parser: argparse.ArgumentParser, split: str, limit: int | N
     limit : int, optional
         How many images, if it is not given; all if left out.
     """
-    parser.add_argument("--data", choices=("shapes", "voc"), default=argparse.SUPPRESS,
+    parser.add_argument("--data", choices=tuple(DATA), default=argparse.SUPPRESS,
                         help="another data set than the run's")  # fmt: skip
     parser.add_argument("--data-root", metavar="DIR", default=argparse.SUPPRESS,
-                        help="its folder (for voc)")  # fmt: skip
+                        help="its folder; without --data it shows the layout")  # fmt: skip
     parser.add_argument("--split", metavar="NAME", help=split)
     parser.add_argument(
         "--limit",

@@ -8,20 +8,24 @@ default, its legal values and its help.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+from minideconv.errors import DataError, some
 from minideconv.settings.machine import OutputSettings, RunSettings, is_size
 from minideconv.settings.setting import (
     AT_LEAST_0,
     AT_LEAST_1,
     FRACTION,
     POSITIVE,
+    Need,
     Settings,
     refusal,
     setting,
 )
 
 __all__ = [
+    "DATA",
     "DEFAULT_MODEL",
     "MODELS",
     "TASKS",
@@ -30,13 +34,20 @@ __all__ = [
     "NetworkSettings",
     "OptimizationSettings",
     "RunConfig",
+    "data_of",
 ]
 
+DATA: dict[str, Any] = {"auto": None, "shapes": None}
+"""What ``--data`` may be; `data.layouts` enters the layouts of folders."""
 DEFAULT_MODEL = "deconvnet"
 MODELS: dict[str, Any] = {}
 """The networks that there are by name; `models.register` enters them."""
 TASKS = ["segmentation", "autoencode"]
 """The names of the tasks that there are; `tasks.register` adds those of one's own."""
+
+
+_FOLDER = Need("data", lambda data: data != "shapes", "of a folder")
+_DRAWN = Need("data", lambda data: data == "shapes", "shapes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +57,21 @@ class DataSettings(Settings):
     group: ClassVar[str] = "data"
 
     data: str = setting(
-        "shapes",
-        "shapes: pictures drawn by this program; voc: a VOCdevkit folder",
-        choices=("shapes", "voc"),
+        "auto",
+        "shapes: pictures drawn by this program; voc and others: the layout of --data-root; auto: "
+        "the one that fits, without --data-root shapes",
+        choices=DATA,
     )
     data_root: str | None = setting(
-        None, "the folder that holds JPEGImages (for --data voc)", metavar="DIR", resume=True
+        None, "the folder of photographs and masks", metavar="DIR", resume=True, needs=(_FOLDER,)
+    )
+    classes: str | None = setting(
+        None,
+        "a file with the names of the classes, and their colours if masks are in colours; or "
+        "names, background,a,b (default: classes.txt or labelmap.txt in --data-root, or else those "
+        "of the layout)",
+        metavar="FILE|A,B,...",
+        needs=(_FOLDER,),
     )
     train_split: str = setting("train", "image list to train on", metavar="NAME")
     val_split: str = setting("val", "image list to validate on", metavar="NAME")
@@ -69,11 +89,13 @@ class DataSettings(Settings):
         metavar="PIXELS",
         legal=lambda v: v >= 16,
         legal_text=">= 16",
+        needs=(_DRAWN,),
     )
     difficulty: str = setting(
         "easy",
         "how hard the drawn pictures are (for --data shapes)",
         choices=("easy", "normal", "hard"),
+        needs=(_DRAWN,),
     )
     workers: int | None = setting(
         None,
@@ -104,15 +126,57 @@ class DataSettings(Settings):
     )
 
     def check(self) -> None:
-        """Refuse photographs without their folder."""
-        super().check()
-        if self.data == "voc" and self.data_root is None:
+        """Find the layout and the names of the classes; refuse photographs without their folder."""
+        object.__setattr__(self, "data", data_of(self.data, self.data_root))
+        layout = DATA[self.data]
+        if layout is not None and self.data_root is None:
             raise refusal(
                 lambda name: (
-                    f"{name('data')} voc needs {name('data_root')} DIR, the folder that holds "
-                    "JPEGImages, SegmentationClass and ImageSets"
+                    f"{name('data')} {self.data} needs {name('data_root')} DIR, the folder that"
+                    f" holds {layout.holds}"
                 )
             )
+        super().check()
+        if layout is None or getattr(self, "task", "segmentation") == "autoencode":
+            return
+        try:
+            found = layout.class_text(self.classes, self.data_root)
+        except DataError as error:
+            wrong, given = str(error), "data_root" if self.classes is None else "classes"
+            raise refusal(lambda name: f"{name(given)}: {wrong}") from error
+        object.__setattr__(self, "classes", found)
+
+
+def data_of(data: str, root: str | None) -> str:
+    """Return what the data is: as given, or for "auto" a folder's layout, or drawn pictures.
+
+    Raises
+    ------
+    SettingError
+        If the folder has none of the layouts.
+    """
+    if data != "auto":
+        return data
+    if root is None:
+        return "shapes"
+    fitting = [name for name, layout in DATA.items() if layout is not None and layout.fits(root)]
+    if fitting:
+        return fitting[0]
+    wrong = f"{root} {_contents(root)}"
+    raise refusal(
+        lambda name: (
+            f"{name('data_root')} {wrong}; a set is JPEGImages and SegmentationClass, or images and"
+            f" masks, or another layout of {name('data')}"
+        )
+    )
+
+
+def _contents(root: str) -> str:
+    """Return what is in a folder, the end of a sentence."""
+    if not Path(root).is_dir():
+        return "is not a folder"
+    there = sorted(path.name for path in Path(root).iterdir())
+    return f"is in no layout that is known: it holds {some(there, 6) or 'nothing'}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from minideconv.errors import MinideconvError, SettingError, brief
 
@@ -25,12 +25,14 @@ __all__ = [
     "AT_LEAST_1",
     "FRACTION",
     "POSITIVE",
+    "Need",
     "Setting",
     "Settings",
     "by_setting_names",
     "option_name",
     "refusal",
     "setting",
+    "unused_settings",
 ]
 
 POSITIVE: dict[str, Any] = {"legal": lambda v: v > 0, "legal_text": "> 0"}
@@ -40,6 +42,17 @@ FRACTION: dict[str, Any] = {"legal": lambda v: 0 <= v < 1, "legal_text": "in [0,
 
 _KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 _IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+class Need(NamedTuple):
+    """What another setting must be, if one is to make a difference."""
+
+    name: str
+    """The other setting."""
+    fits: Callable[[Any], bool]
+    """Whether it is so."""
+    text: str
+    """What it must be, in words."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,7 @@ class Setting:
     legal: Callable[[Any], bool] | None = None
     legal_text: str = ""
     resume: bool = False
+    needs: tuple[Need, ...] = ()
     kind: type = str
     optional: bool = False
     group: str = ""
@@ -115,6 +129,8 @@ def setting(default: Any, help_: str, **extra: Any) -> Any:
         Short options, such as ``("-b",)``.
     resume : bool
         Whether a run that goes on may change it.
+    needs : tuple of Need
+        What other settings must be; otherwise this one is ignored, and refused if it is given.
     """
     return field(default=default, metadata={"setting": Setting(default, help_, **extra)})
 
@@ -156,6 +172,34 @@ class Settings:
 
     def check(self) -> None:
         """Refuse values that do not go together; each of them is legal."""
+        settings = self.settings()
+        needing = {name: described for name, described in settings.items() if described.needs}
+        others = {need.name for described in needing.values() for need in described.needs}
+        known = {name: settings[name] for name in {*needing, *others} & settings.keys()}
+        values = {name: getattr(self, name) for name in known}
+        if unused := unused_settings(known, values):
+            name, need = unused[0]
+            raise refusal(
+                lambda shown: (
+                    f"{shown(name)} is {values[name]}, but {shown(need.name)} is"
+                    f" {values[need.name]}, which ignores it; it is for {shown(need.name)}"
+                    f" {need.text}"
+                )
+            )
+
+
+def unused_settings(
+    known: Mapping[str, Setting], values: Mapping[str, Any]
+) -> list[tuple[str, Need]]:
+    """Return the settings that are given, but make no difference by what others are."""
+    return [
+        (name, need)
+        for name, described in known.items()
+        for need in described.needs
+        if values.get(name, described.default) != described.default
+        and need.name in known
+        and not need.fits(values.get(need.name, known[need.name].default))
+    ]
 
 
 def option_name(name: str) -> str:

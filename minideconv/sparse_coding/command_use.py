@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from minideconv.backend import Array, Device, as_device, to_cpu, to_device
-from minideconv.data.pictures import UNREADABLE
+from minideconv.data.pictures import read_upright
 from minideconv.errors import DataError, SettingError, UsageError
 from minideconv.files.atomic import replace_file
 from minideconv.files.outputs import plan_outputs, refuse_same_folder
@@ -188,9 +187,8 @@ _COMMANDS = {"code": _code, "denoise": _denoise, "inpaint": _inpaint}
 def _is_color(path: Path) -> bool:
     """Whether a picture is in colour; filters of one channel then restore it channel by channel."""
     try:
-        with Image.open(path) as file:
-            return file.mode not in ("1", "L", "LA")
-    except UNREADABLE:
+        return read_upright(path).upright.mode not in ("1", "L", "LA")
+    except DataError:
         return True  # `read_photograph` says what is wrong
 
 
@@ -202,12 +200,9 @@ def _generator(work: _Work, path: Path) -> np.random.Generator:
 def _read_mask(path: Path, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Read which pixels are known: all that are not black."""
     try:
-        with Image.open(path) as file:
-            mask = np.array(file.convert("L")) > 0
-    except FileNotFoundError as error:
-        raise DataError(f"mask {path} does not exist") from error
-    except UNREADABLE as error:
-        raise DataError(f"mask {path} cannot be read: it is no picture, or damaged") from error
+        mask = np.array(read_upright(path, every_bit=True).upright.convert("L")) > 0
+    except DataError as error:
+        raise DataError(f"mask {error}") from error
     if mask.shape != size:
         there, here = ("x".join(map(str, shape)) for shape in (mask.shape, size))
         raise DataError(f"mask {path} has {there} pixels; its picture has {here}")

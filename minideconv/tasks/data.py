@@ -14,6 +14,7 @@ import numpy as np
 from minideconv import data
 from minideconv.data import transforms
 from minideconv.data.shard import Subset
+from minideconv.data.voc import open_folder
 from minideconv.errors import DataError
 from minideconv.settings.run import RunConfig
 from minideconv.settings.setting import refusal
@@ -30,7 +31,7 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
     Raises
     ------
     UsageError
-        If the data root is missing, is no VOCdevkit folder, or has no such image list.
+        If the data root is missing, is not in the layout, or has no such image list.
     DataError
         If no mask of the list shows an object.
     """
@@ -46,7 +47,7 @@ def dataset(config: RunConfig, split: str, count: int = 0) -> Any:
         return choose(config, shapes, split, count) if sampled else shapes
     root = Path(config.data_root or "")
     try:
-        found = data.VOCSegmentation(root, split, cache_mb=cache_limit(config, 512))
+        found = open_folder(config, split, cache_limit(config, 512))
     except DataError as error:
         raise bad_root(root, error) from error
     found.check_objects(0 if config.sample_images else count)

@@ -60,6 +60,8 @@ class Task(ABC):
     inference : type
         How the network may be applied: a subclass of `InferenceSettings`, whose fields are options
         of `predict` and `evaluate`.
+    data_settings : tuple of str
+        Settings that are about the files of a data set, and so not about another one.
     trainer_attributes : mapping of str to callable
         What a `Trainer` offers besides, while it trains this task: each is called with the trainer.
     """
@@ -69,6 +71,7 @@ class Task(ABC):
     endings: ClassVar[tuple[str, ...]] = (".png",)
     trained: ClassVar[type[Trained]] = Trained
     inference: ClassVar[type[InferenceSettings]] = InferenceSettings
+    data_settings: ClassVar[tuple[str, ...]] = ("classes",)
     trainer_attributes: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     outputs: int
 
@@ -119,6 +122,10 @@ class Task(ABC):
     def loader(self, config: RunConfig, samples: Any, seed: int, **options: Any) -> DataLoader:
         """Build a loader of training batches; see `tasks.data.loader` for the options."""
         return image_data.loader(config, samples, self.normalize, seed, **options)
+
+    def other_data(self, config: RunConfig) -> RunConfig:
+        """Return the settings with which the network is evaluated on a folder not of its run."""
+        return config
 
     def data_mismatch(self, data: Any) -> str:
         """Return why the network cannot be evaluated on `data`: the end of a sentence, or ""."""

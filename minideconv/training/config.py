@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from minideconv import models
+from minideconv.data import layouts  # noqa: F401  # enters what --data may be
 from minideconv.errors import UsageError, some
 from minideconv.settings.options import file_error, read_toml, to_toml
-from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig
-from minideconv.settings.setting import Setting, refusal
+from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig, data_of
+from minideconv.settings.setting import Setting, refusal, unused_settings
 
 __all__ = ["TrainConfig", "check_names", "networks_with", "read_config"]
 
@@ -153,6 +154,8 @@ class TrainConfig(RunConfig):
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """Make the settings that `to_dict` returned, perhaps in an older version: new ones default.
 
+        Those that make no difference, which an older version did not refuse, have their default.
+
         Raises
         ------
         UsageError
@@ -164,7 +167,9 @@ class TrainConfig(RunConfig):
                 f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
                 "know; it was written by another version"
             )
-        return cls(**values)
+        kind = data_of(values.get("data", "auto"), values.get("data_root"))
+        unused = [name for name, _ in unused_settings(known, {**values, "data": kind})]
+        return cls(**{name: v for name, v in values.items() if name not in unused})
 
 
 def check_names(names: Iterable[str], model: str) -> None:

@@ -48,13 +48,21 @@ def fit(image: Image, side: int) -> Image:
 
 
 def sample_row(
-    image: Image, truth: npt.NDArray[Any], prediction: npt.NDArray[Any], side: int = 160
+    image: Image,
+    truth: npt.NDArray[Any],
+    prediction: npt.NDArray[Any],
+    side: int = 160,
+    palette: npt.NDArray[np.uint8] | None = None,
 ) -> list[Image]:
-    """Return the four pictures of one image: itself, truth, prediction, and prediction on top."""
+    """Return the four pictures of one image: itself, truth, prediction, and prediction on top.
+
+    `palette` (256, 3) has the colour of each label; VOC's if left out.
+    """
     shown = fit(image, side)
     size = shown.shape[:2]
     masks = [resize_mask(np.asarray(mask, np.uint8), size) for mask in (truth, prediction)]
-    return [shown, *(colorize(mask) for mask in masks), overlay(shown, masks[1])]
+    colours = [colorize(mask, palette) for mask in masks]
+    return [shown, *colours, overlay(shown, masks[1], palette=palette)]
 
 
 def board(rows: Sequence[Sequence[Image]]) -> Image:

@@ -87,7 +87,7 @@ def test_a_broken_file_leaves_nothing_behind(full, tmp_path, capsys):
     before = sorted(path.name for path in tmp_path.iterdir())
     order = ["subset", "--data-root", str(full), "--output", str(tmp_path / "small")]
     assert main(order) == 1
-    assert "t18.jpg cannot be decoded" in capsys.readouterr().err
+    assert "t18.jpg is not a picture that can be read" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 

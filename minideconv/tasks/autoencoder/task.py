@@ -50,7 +50,9 @@ class Autoencode(Task):
             return data.WithoutMasks(labelled(config, split, count))
         root = Path(config.data_root or "")
         try:
-            found = data.Photographs(root, split, config.val_split, cache_limit(config, 512))
+            found = data.Photographs(
+                root, split, config.val_split, cache_limit(config, 512), config.data
+            )
         except DataError as error:
             raise bad_root(root, error) from error
         return choose(config, found, split, count)

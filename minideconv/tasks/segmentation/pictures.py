@@ -23,9 +23,15 @@ from minideconv.visualize.boards import (
 )
 from minideconv.visualize.layers import decoder_layers
 
-__all__ = ["SAMPLE_PICTURES", "draw_activations", "draw_board", "draw_samples"]
+__all__ = ["SAMPLE_PICTURES", "draw_activations", "draw_board", "draw_samples", "palette_of"]
 
 SAMPLE_PICTURES = ("image", "truth", "prediction", "overlay")
+
+
+def palette_of(data: Any) -> np.ndarray | None:
+    """Return the colours of a data set's classes, (256, 3) uint8; None: VOC's."""
+    table = getattr(data, "class_table", None)
+    return None if table is None else table.palette()
 
 
 def draw_board(predictor: Segmenter, data: Any, count: int, epoch: int, save: Save) -> None:
@@ -35,7 +41,7 @@ def draw_board(predictor: Segmenter, data: Any, count: int, epoch: int, save: Sa
         images = [data[index] for index in chosen]
         found = predictor.labels_of(image for image, _ in images)
         rows = [
-            sample_row(image, truth, mask)
+            sample_row(image, truth, mask, palette=palette_of(data))
             for (image, truth), mask in zip(images, found, strict=True)
         ]
         name = f"epoch_{epoch:03d}.png"
@@ -55,7 +61,7 @@ def draw_samples(
     for number, (index, prediction) in enumerate(zip(chosen, found, strict=True)):
         image, truth = data[index]
         file = f"{subset}_{number}"
-        row = sample_row(image, truth, prediction, side=256)
+        row = sample_row(image, truth, prediction, 256, palette_of(data))
         for name, picture in zip(SAMPLE_PICTURES, row, strict=True):
             save(f"{file}_{name}.png", png_bytes(picture))
         right = _confusion(data, truth, prediction).compute()["pixel_accuracy"]
@@ -87,7 +93,7 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
         add(name, maps.shape[1:], activation_picture(maps, 224))
     *_, scores = seen.values()  # the last layer's
     labels = to_cpu(scores.argmax(axis=1))[0]
-    add("prediction", labels.shape, fit(colorize(labels), 224))
+    add("prediction", labels.shape, fit(colorize(labels, palette_of(data)), 224))
     save("activations.json", (json.dumps(entries, indent=1) + "\n").encode())
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minideconv.data.classes import Classes
 from minideconv.data.shard import spread
-from minideconv.data.voc_colors import VOID, voc_palette
+from minideconv.data.voc_colors import VOID
 from minideconv.files.reading import read_json
 from minideconv.files.schema import Mismatch
 from minideconv.segmentation.metrics import METRICS
@@ -43,11 +44,11 @@ def style() -> str:
     return (_HERE / "report.css").read_text(encoding="utf-8")
 
 
-def legend(names: Sequence[str]) -> Html:
+def legend(classes: Classes) -> Html:
     """Return the colours of the classes, and of void."""
-    colour, palette = read_templates(_HERE / "report.html")["colour"], voc_palette()
+    colour, palette = read_templates(_HERE / "report.html")["colour"], classes.palette()
     spans = []
-    for index, name in [*enumerate(names), (VOID, "void (not counted)")]:
+    for index, name in [*enumerate(classes.names), (VOID, "void (not counted)")]:
         red, green, blue = palette[index]
         spans.append(colour.fill({"red": red, "green": green, "blue": blue, "name": name}))
     return joined([Html('<div class="legend">'), *spans, Html("</div>")])
@@ -114,7 +115,8 @@ class _Page:
                 rows = joined(map(self._sample, samples))
                 html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
-            return joined([html[0], legend(self.names), *html[1:]], "\n")
+            shown = legend(Classes.from_dict(self.evaluation))
+            return joined([html[0], shown, *html[1:]], "\n")
         boards = epoch_boards(self.pictures)
         if not boards:
             return Html()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -12,12 +14,13 @@ from minideconv import functional as F
 from minideconv.autograd import Tensor
 from minideconv.backend import Array, Device, device_of, get_xp, to_device
 from minideconv.backend.parallel import map_ordered
+from minideconv.data.classes import Classes
 from minideconv.data.crops import StageOneCrops, StageTwoCrops
+from minideconv.data.layouts import LAYOUTS
 from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID, overlay
 from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.errors import some
-from minideconv.files.schema import list_of, text
 from minideconv.nn import Module
 from minideconv.ops.cross_entropy_checks import check_labels
 from minideconv.segmentation import ConfusionMatrix, Predictor
@@ -60,8 +63,8 @@ class Segmentation(Task):
 
     Parameters
     ----------
-    classes : sequence of str
-        Their names.
+    classes : Classes or sequence of str
+        Their names, and their colours in pictures.
     normalize : Normalize, optional
     label_smoothing : float
         Share of the truth spread over all classes, in training.
@@ -79,13 +82,14 @@ class Segmentation(Task):
 
     def __init__(
         self,
-        classes: Sequence[str],
+        classes: Classes | Sequence[str],
         normalize: Normalize | None = None,
         label_smoothing: float = 0.0,
         class_weights: np.ndarray | None = None,
     ) -> None:
         super().__init__(normalize)
-        self.classes = list(classes)
+        self.class_table = classes if isinstance(classes, Classes) else Classes(classes)
+        self.classes = list(self.class_table.names)
         self.outputs = len(self.classes)
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
         self._weights_there: dict[Device, Array] = {}
@@ -96,21 +100,21 @@ class Segmentation(Task):
         weights = None
         if config.class_weights > 0:
             weights = class_weights(data, len(data.classes), config.class_weights)
-        return cls(data.classes, None, config.label_smoothing, weights)
+        classes = getattr(data, "class_table", data.classes)
+        return cls(classes, None, config.label_smoothing, weights)
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
         """Make it for the classes that the header names."""
-        list_of(text, 1, VOID)(header["classes"], "classes")
-        return cls(header["classes"], Normalize(**header["normalization"]))
+        return cls(Classes.from_dict(header), Normalize(**header["normalization"]))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the names of the classes."""
-        return {"classes": self.classes}
+        """Return the names of the classes, and their colours if they were chosen."""
+        return self.class_table.to_dict()
 
     def describe(self) -> str:
-        """Return how many classes there are."""
-        return f"{len(self.classes)} classes"
+        """Return how many classes there are, and the names of a few."""
+        return f"{len(self.classes)} classes ({some(self.classes)})"
 
     # -- Data -----------------------------------------------------------------------------------
 
@@ -123,6 +127,16 @@ class Segmentation(Task):
                 data, per_image=config.windows, balance=config.class_balance, seed=config.seed
             )
         return super().samples(config, data, stage)
+
+    def other_data(self, config: RunConfig) -> RunConfig:
+        """Let masks beside which no names are have the names of this network's classes."""
+        if config.data == "shapes" or config.classes is not None:
+            return config
+        own = LAYOUTS[config.data].own_classes(Path(str(config.data_root)))
+        known = own is not None and own.names == self.class_table.names
+        if known or self.classes[0] != "background":
+            return config
+        return replace(config, classes=self.class_table.text())
 
     def data_mismatch(self, data: Any) -> str:
         """Return which classes differ, if some do."""
@@ -211,7 +225,7 @@ class Segmentation(Task):
 
     def mask(self, outputs: Array) -> bytes:
         """Return the labels as a palette PNG."""
-        return palette_png_bytes(class_labels(outputs))
+        return palette_png_bytes(class_labels(outputs), self.class_table.palette())
 
     def format_metric(self, metrics: Mapping[str, Any]) -> str:
         """Return the mean IoU, and a remark where the truth shows one class alone."""
@@ -267,7 +281,9 @@ class Segmentation(Task):
         shares = np.bincount(labels.ravel(), minlength=len(self.classes)) / labels.size
         order = [index for index in np.argsort(-shares, kind="stable") if shares[index] >= 0.005]
         seen = ", ".join(f"{self.classes[index]} {100 * shares[index]:.0f}%" for index in order)
-        return [palette_png_bytes(labels), png_bytes(overlay(image, labels))], seen
+        palette = self.class_table.palette()
+        shown = overlay(image, labels, palette=palette)
+        return [palette_png_bytes(labels, palette), png_bytes(shown)], seen
 
     # -- Pictures and report --------------------------------------------------------------------
 

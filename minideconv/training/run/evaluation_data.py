@@ -41,7 +41,12 @@ def evaluation_data(
     """
     check_run_header(trained.header, trained.path)
     own = trained.header["config"]
-    config = TrainConfig.from_dict({**own, **changes})
+    elsewhere: dict[str, Any] = {}
+    if "data_root" in changes:  # its layout is that of its files, unless it is given
+        elsewhere = {"data": "auto", **dict.fromkeys(trained.task.data_settings)}
+    config = TrainConfig.from_dict({**own, **elsewhere, **changes})
+    if elsewhere:
+        config = trained.task.other_data(config)
     split = split or config.val_split
     count = {config.train_split: config.train_images, config.val_split: config.val_images}
     same = config.data == own["data"]
