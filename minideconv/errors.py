@@ -8,6 +8,7 @@ traceback).
 from __future__ import annotations
 
 import errno
+import reprlib
 from collections.abc import Sequence
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "as_usage_error",
+    "brief",
     "some",
 ]
 
@@ -93,6 +95,19 @@ def as_usage_error(error: BaseException) -> BaseException:
     if error.errno not in (errno.ENAMETOOLONG, errno.EACCES):
         return error
     return UsageError(f"{error.filename}: {error.strerror}")
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 200
+
+
+def brief(value: object) -> str:
+    """Return ``repr(value)``, shortened: a file may have ten thousand numbers for one.
+
+    >>> brief([0] * 10_000), brief("same")
+    ('[0, 0, 0, 0, 0, 0, ...]', "'same'")
+    """
+    return _BRIEF.repr(value)
 
 
 def some(items: Sequence[object], most: int = 4) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -53,6 +55,40 @@ def test_convolutions_are_bit_equal_for_any_number_of_threads(threads, name):
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert (a == b).all()
+
+
+def test_the_number_may_change_while_others_compute(threads):
+    """More rounds of it: MINIDECONV_TEST_ROUNDS."""
+    x = values((5, 4, 17, 19), seed=0, kind="normal", dtype=np.float32)
+    w = values((6, 4, 3, 2), seed=1, kind="normal", dtype=np.float32)
+    expected = ops.conv2d(x, w, None, (1, 2), (1, 0))
+    rounds = range(int(os.environ.get("MINIDECONV_TEST_ROUNDS") or 40))
+    ended = threading.Event()
+
+    def change(first: int) -> None:
+        count = first
+        while not ended.is_set():
+            count = count % 4 + 1
+            threads(count)
+
+    def compute() -> bool:
+        with ops.workspace_limit(20_000):
+            return all((ops.conv2d(x, w, None, (1, 2), (1, 0)) == expected).all() for _ in rounds)
+
+    with ThreadPoolExecutor(5) as pool:
+        changing = [pool.submit(change, first) for first in (1, 3)]
+        computing = [pool.submit(compute) for _ in range(3)]
+        try:
+            assert [future.result(120) for future in computing] == [True] * 3
+        finally:
+            ended.set()
+        assert [future.result(120) for future in changing] == [None, None]
+
+
+def test_a_worker_may_change_it(threads):
+    threads(2)
+    assert parallel.map_ordered(lambda i: threads(2 + i), range(3)) == [2, 3, 4]
+    assert parallel.map_ordered(lambda i: i, range(9)) == list(range(9))
 
 
 def test_a_number_below_one_is_refused():

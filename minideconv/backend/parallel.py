@@ -17,6 +17,7 @@ makes a fork wait for such a lock.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -27,8 +28,10 @@ __all__ = ["cores", "get_num_threads", "hold_at_fork", "map_ordered", "set_num_t
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_NAME = "minideconv worker"
 _pool: ThreadPoolExecutor | None = None
 _threads = 1
+_changing = threading.RLock()
 
 
 def cores() -> set[int]:
@@ -46,6 +49,8 @@ def set_num_threads(threads: int | None = None) -> int:
     """Use `threads` worker threads (None: one per core) and return how many are used.
 
     The number is 1 where threadpoolctl is missing: workers without it would be slower than none.
+    It may be changed while other threads compute: what they have begun is done by the workers that
+    they began it with, or by themselves, with the same result.
 
     Raises
     ------
@@ -61,16 +66,18 @@ def set_num_threads(threads: int | None = None) -> int:
         from threadpoolctl import threadpool_limits
     except ImportError:
         return _threads
-    threadpool_limits(1)
-    before, _threads = _pool, threads
-    _pool = _workers(threads)
+    with _changing:  # of two threads that change it at once, each ends the workers it replaces
+        threadpool_limits(1)
+        before, _threads = _pool, threads
+        _pool = _workers(threads)
     if before is not None:
-        before.shutdown()
+        # What another thread has handed to them is still done. A worker cannot wait for itself.
+        before.shutdown(wait=not threading.current_thread().name.startswith(_NAME))
     return threads
 
 
 def _workers(threads: int) -> ThreadPoolExecutor | None:
-    return ThreadPoolExecutor(threads, "minideconv") if threads > 1 else None
+    return ThreadPoolExecutor(threads, _NAME) if threads > 1 else None
 
 
 def _after_fork() -> None:
@@ -90,6 +97,7 @@ def hold_at_fork(lock: Any) -> None:
         )
 
 
+hold_at_fork(_changing)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 

@@ -39,7 +39,7 @@ import numpy.typing as npt
 from minideconv.backend import Array, device_of, get_xp, to_device
 from minideconv.backend.dispatch import on_device_of
 from minideconv.engine.cuda import memory
-from minideconv.errors import MinideconvError, UsageError
+from minideconv.errors import MinideconvError, UsageError, brief
 from minideconv.ops.mean_field import mean_field_update
 from minideconv.ops.permutohedral import lattice, lattice_filter
 
@@ -64,7 +64,7 @@ def _number(value: object) -> float:
 
 def _check(name: str, value: object, legal: bool, what: str) -> None:
     if not legal:
-        raise ValueError(f"DenseCRF: {name} is {value!r}; it must be {what}")
+        raise ValueError(f"DenseCRF: {name} is {brief(value)}; it must be {what}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
-from minideconv.errors import MinideconvError, SettingError
+from minideconv.errors import MinideconvError, SettingError, brief
 
 __all__ = [
     "AT_LEAST_0",
@@ -88,15 +88,16 @@ class Setting:
     def _wrong(self, value: Any) -> str:
         right = isinstance(value, self.kind) or (self.kind is float and isinstance(value, int))
         if not right or (self.kind is not bool and isinstance(value, bool)):
-            return f"{value!r}; it must be {_IN_WORDS[self.kind]}"
+            return f"{brief(value)}; it must be {_IN_WORDS[self.kind]}"
         if self.kind is float and not abs(value) < float("inf"):
             return f"{value}; it must be finite"
         if isinstance(value, str) and not _is_unicode(value):
             return f"{value!a}; it must be text in UTF-8, which a file of settings can hold"
         if self.choices and value not in self.choices:
-            return f"{value!r}; it must be one of {', '.join(self.choices)}"
+            return f"{brief(value)}; it must be one of {', '.join(self.choices)}"
         if self.legal is not None and not self.legal(value):
-            return f"{value}; it must be {self.legal_text}"
+            shown = brief(value) if isinstance(value, int) else str(value)[:200]
+            return f"{shown}; it must be {self.legal_text}"
         return ""
 
 

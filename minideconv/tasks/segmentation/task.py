@@ -23,7 +23,6 @@ from minideconv.data.transforms import Normalize
 from minideconv.data.voc_colors import VOID
 from minideconv.engine.cuda import confusion as confusion_on_gpu
 from minideconv.errors import some
-from minideconv.files.schema import list_of, text
 from minideconv.nn import Module
 from minideconv.ops.cross_entropy_checks import check_labels
 from minideconv.segmentation import ConfusionMatrix, Predictor, ScoreMap
@@ -108,7 +107,6 @@ class Segmentation(Task):
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
         """Make it for the classes that the header names."""
-        list_of(text, 1, VOID)(header["classes"], "classes")
         return cls(Classes.from_dict(header), Normalize(**header["normalization"]))
 
     def metadata(self) -> dict[str, Any]:
