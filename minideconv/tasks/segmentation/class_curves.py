@@ -41,8 +41,8 @@ def spark(curve: Curve, first: int, last: int, top: float) -> str:
     parts = ""
     for run in filter(None, runs):
         if len(run) == 1:
-            x, y = run[0].split(",")
-            parts += f'<circle cx="{x}" cy="{y}" r="2" fill="currentColor"/>'
+            at, height = run[0].split(",")
+            parts += f'<circle cx="{at}" cy="{height}" r="2" fill="currentColor"/>'
         else:
             parts += (
                 f'<polyline points="{" ".join(run)}" fill="none" stroke="currentColor"'
