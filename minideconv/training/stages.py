@@ -14,6 +14,7 @@ from typing import Any
 from minideconv.errors import CheckpointError
 from minideconv.optim import GradScaler, WarmUp
 from minideconv.settings.run import OptimizationSettings
+from minideconv.settings.setting import refusal
 from minideconv.tasks import Metrics, Task
 from minideconv.training import build
 from minideconv.training.config import TrainConfig
@@ -53,6 +54,7 @@ class Plan:
         for name, epochs, lr in config.plan:
             if epochs > 0:
                 samples = task.samples(config, data, name)
+                _check_count(config, name, len(samples) * config.repeats)
                 loader = task.loader(config, samples, config.seed, **options)
                 steps = math.ceil(len(loader) / config.accumulate)
                 steps = min(steps, config.epoch_steps or steps)
@@ -80,6 +82,19 @@ class Plan:
                 return number, epoch
             epoch -= stage.epochs
         raise IndexError(f"the plan has {self.epochs} epochs")
+
+
+def _check_count(config: TrainConfig, stage: str, count: int) -> None:
+    if count >= config.batch_size:
+        return
+    where = "" if config.stage == "whole" else f" of stage {stage}"
+    raise refusal(
+        lambda name: (
+            f"{name('batch_size')} is {config.batch_size}, but {count} samples{where} make no full"
+            f" batch of {config.batch_size}; use a smaller one, or more samples by"
+            f" {name('train_images')} or {name('repeats')}"
+        )
+    )
 
 
 @dataclass

@@ -38,6 +38,7 @@ from minideconv.training.computing import loader_workers
 from minideconv.training.config import TrainConfig
 from minideconv.training.data_parallel import data_parallel_for
 from minideconv.training.feature_step import FeatureStep
+from minideconv.training.first_step import check_one_image
 from minideconv.training.gpu.memory import DeviceMemory
 from minideconv.training.gpu.step import DeviceStep
 from minideconv.training.interrupt import Interrupted, StopRequest
@@ -205,6 +206,8 @@ class Trainer:
             )
             if isinstance(self.steps, FeatureStep):
                 self.steps.folder = None if run is None else run.path
+        if config.batch_size == 1 and self.strategy.world_size == 1:
+            check_one_image(self.model, config, self.device)
         self._resumed: dict[str, Any] | None = None
         self._saved: tuple[int, int] | None = None
         self._stage: Stage | None = None

@@ -65,7 +65,9 @@ def check_consistent(folder: Path) -> None:
     if best is not None:
         found = best["progress"]
         assert found["best_epoch"] == found["epoch"]
-        assert epochs[found["epoch"]]["val"]["mean_iou"] == found["best"]
+        validation = epochs[found["epoch"]]["val"]
+        key = "mean_iou" if "mean_iou" in validation else "psnr"
+        assert validation[key] == found["best"]
     if run_folder.last.exists():
         last = read_header(run_folder.last)["progress"]
         if last["best_epoch"]:
@@ -75,10 +77,10 @@ def check_consistent(folder: Path) -> None:
             assert ahead or found["best"] == last["best"]
     if run_folder.config.exists():
         page = report_html(run_folder)
-        named = (
-            best is not None and f"after epoch {found['epoch']}; that network is checkpoints/best"
-        )
-        assert (named in page) if named else "that network is checkpoints/best" not in page
+        words = "that network is checkpoints/best"
+        of_classes = best is not None and "classes" in best
+        assert page.count(words) == of_classes
+        assert not of_classes or f"after epoch {found['epoch']}; {words}" in page
 
 
 def no_leftovers(folder: Path) -> bool:

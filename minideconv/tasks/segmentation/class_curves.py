@@ -43,8 +43,8 @@ def spark(curve: Curve, first: int, last: int, top: float) -> Html:
     parts = ""
     for run in filter(None, runs):
         if len(run) == 1:
-            across_at, down_at = run[0].split(",")
-            parts += f'<circle cx="{across_at}" cy="{down_at}" r="2" fill="currentColor"/>'
+            at, height = run[0].split(",")
+            parts += f'<circle cx="{at}" cy="{height}" r="2" fill="currentColor"/>'
         else:
             parts += (
                 f'<polyline points="{" ".join(run)}" fill="none" stroke="currentColor"'

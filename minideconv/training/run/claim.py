@@ -77,8 +77,8 @@ def existing_run(checkpoint: Path) -> Iterator[RunFolder]:
             )
         )
     with run_lock(run.path):
-        for part in (run.path, run.checkpoints, run.pictures):
-            remove_leftovers(part)  # of a process that was killed: with the lock, ours alone
+        for part in (run.checkpoints, run.pictures):
+            remove_leftovers(part)
         settle(run)
         _refuse_older(checkpoint, run)
         yield run

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minideconv.errors import UsageError
+from minideconv.files.atomic import remove_leftovers
 
 __all__ = ["is_locked", "run_lock"]
 
@@ -80,6 +81,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{folder}: {path.name} cannot be made: {error.strerror}") from error
     try:
+        remove_leftovers(folder)  # half-written files of processes that were killed
         yield
     finally:
         # First the name and then the lock: a process that locks the nameless file notices it.
