@@ -63,7 +63,7 @@ def report_html(run: RunFolder) -> str:
     sections = task.report(tasks.RunRecord(run.pictures, evaluation, epochs))
     return Template((_HERE / "report.html").read_text(encoding="utf-8")).substitute(
         _charts(metrics, epochs, task.main_metric),
-        title=escape(_title(settings.model, settings.data)),
+        title=escape(f"{MODELS[settings.model].title} on {settings.described_data}"),
         run=escape(run.path.name),
         style=page_style() + sections.style,
         facts=" · ".join(_facts(settings, epochs)),
@@ -79,11 +79,6 @@ def report_html(run: RunFolder) -> str:
 def page_style() -> str:
     """Return the style sheet of the page, without what a task adds."""
     return (_HERE / "report.css").read_text(encoding="utf-8")
-
-
-def _title(model: str, data: str) -> str:
-    shown = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
-    return f"{MODELS[model].title} on {shown.get(data, data)}"
 
 
 def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
