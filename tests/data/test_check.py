@@ -64,7 +64,7 @@ def test_a_whole_set_has_no_fault(voc):
     )
     assert look.pixels == {0: 30 * 22 - 120, 8: 80, 255: 40}
     assert texts(report.remarks, "classes") == [
-        "17 of 20 classes are shown by no mask: aeroplane, bicycle, boat, bottle and 13 more"
+        "classes that no mask shows, 17 of 20: aeroplane, bicycle, boat, bottle and 13 more"
     ]
 
 
@@ -122,7 +122,7 @@ def test_an_image_that_is_listed_twice(voc):
 def test_an_image_in_training_and_validation(voc):
     path = voc / "ImageSets" / "Segmentation" / "val.txt"
     path.write_text(path.read_text() + "c\n")
-    assert texts(examine(opened(voc)).faults) == ["1 images are both in train and in val: c"]
+    assert texts(examine(opened(voc)).faults) == ["1 image is both in train and in val: c"]
 
 
 def test_a_copy_in_training_and_validation_is_found_by_its_pixels(voc, tree):
@@ -180,8 +180,8 @@ def test_what_is_in_no_list(voc, tree, capsys):
     (voc / "JPEGImages" / "notes.txt").write_text("no picture")
     assert main(["check", str(voc)]) == 0
     printed = capsys.readouterr().out
-    assert "  1 photographs are in none of the lists: x.jpg\n" in printed
-    assert "  1 masks have no photograph: y.png\n" in printed
+    assert "  1 photograph is in none of the lists: x.jpg\n" in printed
+    assert "  1 mask is without a photograph: y.png\n" in printed
     assert "every photograph and every mask of the lists can be used" in printed
 
 
@@ -303,7 +303,7 @@ def test_what_can_be_used_is_used_and_remarked(voc, tree):
     check_before_use(sets, "train")
     assert sets["train"].note.splitlines()[0] == "note: the list train names a twice"
     assert "note: 1 of 3 masks of val show 255 (void) and no class" in sets["val"].note
-    assert "note: 1 images are both in train and in val: c" in sets["val"].note
+    assert "note: 1 image is both in train and in val: c" in sets["val"].note
 
 
 def test_only_what_a_run_uses_is_checked(voc):
@@ -389,4 +389,4 @@ def test_lists_of_splits_that_are_folders(tmp_path, tree, capsys):
     copy = (tmp_path / "train" / "0001.png").read_bytes()
     (tmp_path / "val" / "0001.png").write_bytes(copy)
     assert main(["check", str(tmp_path)]) == 1
-    assert "1 photographs of val are copies of some of train" in capsys.readouterr().out
+    assert "photographs of val are copies of some of train" in capsys.readouterr().out

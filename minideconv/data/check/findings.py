@@ -15,7 +15,7 @@ from minideconv.data.check.looking import Place, look_at_all, places
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import some
 
-__all__ = ["Finding", "Report", "examine", "pixel_counts", "shown"]
+__all__ = ["Finding", "Report", "are", "examine", "pixel_counts", "shown"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ def examine(
             _shared(report, one, other)
     _about_classes(report, learned, tested)
     return report
+
+
+def are(count: int, noun: str) -> str:
+    """Return "1 mask is" or "2 masks are"."""
+    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
 
 
 def pixel_counts(looks: Sequence[Look]) -> np.ndarray:
@@ -217,13 +222,12 @@ def _shared(report: Report, one: str, other: str) -> None:
         elif item.look.content in contents:
             copies.append((contents[item.look.content], item.name))
     if same:
-        text = f"{len(same)} images are both in {one} and in {other}: {some(same)}"
+        text = f"{are(len(same), 'image')} both in {one} and in {other}: {some(same)}"
         report.faults.append(Finding("shared", (one, other), tuple(same), text))
     if copies:
         pairs = [f"{first} and {second}" for first, second in copies]
         text = (
-            f"{len(copies)} photographs of {other} are copies of some of {one}, under other names:"
-            f" {some(pairs)}"
+            f"photographs of {other} are copies of some of {one}, under other names: {some(pairs)}"
         )
         names = tuple(second for _, second in copies)
         report.faults.append(Finding("shared", (one, other), names, text))
@@ -238,7 +242,7 @@ def _about_classes(report: Report, learned: Sequence[str], tested: Sequence[str]
     nowhere = [k for k in classes if not any(total[k] for total in occurs.values())]
     if nowhere:
         names = tuple(report.classes[k] for k in nowhere)
-        text = f"{len(names)} of {len(classes)} classes are shown by no mask: {some(names)}"
+        text = f"classes that no mask shows, {len(names)} of {len(classes)}: {some(names)}"
         report.remarks.append(Finding("classes", tuple(report.lists), names, text))
     for one in learned:
         for other in tested:

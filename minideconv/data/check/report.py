@@ -14,7 +14,7 @@ from minideconv.data.check.look import Look
 from minideconv.data.check.looking import places
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["is_own_json", "to_json", "to_text"]
+__all__ = ["is_own_json", "made_of_no_others", "to_json", "to_text"]
 
 _MOST_LISTS = 4
 
@@ -106,7 +106,7 @@ def _in_words(kinds: list[tuple[str, int]]) -> str:
 
 def _class_table(report: Report) -> list[str]:
     """Return lines of a table: of each list, masks that show a class and its share of pixels."""
-    names = _apart(report)[:_MOST_LISTS]
+    names = made_of_no_others(report)[:_MOST_LISTS]
     labels = [f"{index:3} {label}" for index, label in _labels(report.classes)]
     columns = [["class", *labels]]
     for name in names:
@@ -126,7 +126,7 @@ def _class_table(report: Report) -> list[str]:
     ]
 
 
-def _apart(report: Report) -> list[str]:
+def made_of_no_others(report: Report) -> list[str]:
     """Return the lists without those that are made of others, such as trainval."""
     files = {
         name: {whole.image_path(index) for whole, index in places(dataset)}
