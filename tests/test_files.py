@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 
 import numpy as np
 import pytest
@@ -123,3 +124,21 @@ def test_leftovers_are_files_that_nobody_writes(tmp_path):
     assert not living.exists()
     assert link.is_symlink()
     assert remove_leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed there anyhow")
+def test_a_file_that_was_taken_for_a_leftover_is_made_again(tmp_path, monkeypatch):
+    """Another process looks just when the file is there and not yet held."""
+    real, looks = tempfile.mkstemp, []
+
+    def and_another_looks(**options):
+        made = real(**options)
+        if len(looks) < 3:
+            looks.append(remove_leftovers(tmp_path))
+        return made
+
+    monkeypatch.setattr(tempfile, "mkstemp", and_another_looks)
+    replace_file(tmp_path / "file", b"whole")
+    assert [len(found) for found in looks] == [1, 1, 1]
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["file"]
