@@ -5,11 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 
 import numpy as np
 import pytest
 
-from minideconv.files.atomic import replace_file, replacing
+from minideconv.files.atomic import (
+    remove_leftovers,
+    replace_by_copy,
+    replace_file,
+    replacing,
+)
 from minideconv.visualize.masks import save_palette_png
 
 
@@ -81,3 +87,58 @@ def test_a_pipe_without_a_name_of_its_own_is_written_to():
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_a_copy_is_a_name_of_the_same_content_and_changes_alone(tmp_path):
+    source, copy = tmp_path / "a", tmp_path / "b"
+    replace_file(source, b"one")
+    replace_by_copy(copy, source)
+    replace_by_copy(copy, source)  # they are one file already
+    assert copy.read_bytes() == b"one"
+    replace_file(source, b"two")
+    assert copy.read_bytes() == b"one"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere/c")
+    replace_by_copy(tmp_path / "link", source)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "elsewhere" / "c").read_bytes() == b"two"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "elsewhere", "link"]
+    with pytest.raises(FileNotFoundError):
+        replace_by_copy(copy, tmp_path / "none")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "elsewhere", "link"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed there anyhow")
+def test_leftovers_are_files_that_nobody_writes(tmp_path):
+    dead, living, link, folder = (
+        tmp_path / f".writing-{name}.tmp" for name in ("dead", "living", "link", "folder")
+    )
+    for path in (dead, tmp_path / ".writing-notes", tmp_path / "writing-x.tmp"):
+        path.write_bytes(b"half")
+    link.symlink_to(tmp_path / "writing-x.tmp")
+    folder.mkdir()
+    with replacing(tmp_path / "file") as file:
+        file.write(b"whole")
+        assert remove_leftovers(tmp_path) == [dead]
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert not living.exists()
+    assert link.is_symlink()
+    assert remove_leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed there anyhow")
+def test_a_file_that_was_taken_for_a_leftover_is_made_again(tmp_path, monkeypatch):
+    """Another process looks just when the file is there and not yet held."""
+    real, looks = tempfile.mkstemp, []
+
+    def and_another_looks(**options):
+        made = real(**options)
+        if len(looks) < 3:
+            looks.append(remove_leftovers(tmp_path))
+        return made
+
+    monkeypatch.setattr(tempfile, "mkstemp", and_another_looks)
+    replace_file(tmp_path / "file", b"whole")
+    assert [len(found) for found in looks] == [1, 1, 1]
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["file"]

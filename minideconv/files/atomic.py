@@ -59,10 +59,9 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
     path = Path(os.path.realpath(path))
     # Beside the file, for only within one file system is a renaming one step; under a name of its
     # own, for another process may be writing the same file.
-    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=path.parent)
+    descriptor, name = _temporary(path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _hold(descriptor)
             yield file
             file.flush()
             if sync:
@@ -77,6 +76,15 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _temporary(folder: Path) -> tuple[int, str]:
+    """Make a temporary file and hold it; return its descriptor and its name."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=folder)
+        if _hold(descriptor) and os.path.exists(name):
+            return descriptor, name
+        os.close(descriptor)  # `remove_leftovers` of another process saw it before it was held
 
 
 def replace_file(path: str | Path, content: bytes) -> None:

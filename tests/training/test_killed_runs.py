@@ -54,7 +54,7 @@ def draw(rng, tiny):
         chosen |= {"train_images": 8, "epochs": 3}
         return chosen
     if kind == "fcn8s":
-        chosen |= {"model": "fcn8s", "depth": 3}
+        chosen |= {"model": "fcn8s", "depth": 3, "fc_kernel": 1}
     if kind == "cached":
         chosen |= {"freeze": 1, "cache_features": "20MB", "views": pick([None, 2])}
     stage = pick(["both", "1", "2", "whole"])
@@ -68,7 +68,7 @@ def killed_until_done(folder, settings, rng, duration, most):
     while True:
         child = in_child(lambda: train(folder, settings))
         if kills < most:
-            time.sleep(float(rng.uniform(0, duration)))
+            time.sleep(float(rng.uniform(0, 0.6 * duration)))
             kill(child)
         code = ended(child)
         check_consistent(folder)

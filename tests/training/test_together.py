@@ -7,11 +7,13 @@ import os
 import pytest
 from killed_runs import check_consistent, ended, in_child
 
-from minideconv import train
+from minideconv import report, train
 from minideconv.ablate import __main__ as ablate
 from minideconv.few_labels import __main__ as few_labels
 from minideconv.sparse_coding import __main__ as sparse_coding
+from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.lock import run_lock
+from minideconv.training.run.report import report_html
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
@@ -100,3 +102,26 @@ def test_no_program_works_where_another_one_does(tmp_path, capsys, program, argu
         assert len(error.splitlines()) == 1
         assert os.listdir(folder) == [".lock"]
     assert os.listdir(folder) == []
+
+
+def test_a_report_that_is_written_all_the_time_ends_no_run(tmp_path):
+    """It has temporary names of its own, and its look at the lock keeps no run from beginning."""
+    folder = tmp_path / "run"
+    assert train.main([*TINY, "--lr-schedule", "constant", "--output-dir", str(folder)]) == 0
+    before = (folder / "report.html").stat().st_ino
+
+    def look():
+        while not (tmp_path / "enough").exists():
+            assert report.main([str(folder)]) == 0
+
+    lookers = [in_child(look) for _ in range(3)]
+    try:
+        for epochs in ("2", "3", "4"):
+            assert train.main(["--resume", str(folder), "--epochs", epochs, "-q"]) == 0
+    finally:
+        (tmp_path / "enough").touch()
+        codes = [ended(looker) for looker in lookers]
+    assert codes == [0, 0, 0]
+    assert (folder / "report.html").stat().st_ino != before
+    assert not list(folder.glob(".writing-*"))
+    assert "<b>stopped:" not in report_html(RunFolder(folder))
