@@ -16,8 +16,8 @@ from minideconv.errors import DataError, MinideconvError, UsageError, as_usage_e
 from minideconv.files.atomic import replacing, write_problem
 from minideconv.files.outputs import plan_outputs
 from minideconv.settings import command_line
-from minideconv.settings.lines import print_line
 from minideconv.settings.options import given_options
+from minideconv.settings.output import output_problem
 from minideconv.training.computing import computing
 from minideconv.training.run.checkpoint import find_checkpoint, read_header
 from minideconv.training.run.trained import load_trained
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    return command_line.run_program("minideconv.predict", _main, arguments)
+    return command_line.run_program("minideconv.predict", _main, arguments, goes_on=True)
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -68,44 +68,38 @@ def _main(arguments: Sequence[str]) -> int:
         ensemble=options.ensemble,
         **given_options(options, tasks.inference_settings()),
     )
-    said = options.quiet or _say(f"{trained.name} on {trained.description}")
+    if not options.quiet:
+        print(f"{trained.name} on {trained.description}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output-dir {folder}: {error.strerror}") from error
     with computing(trained.device, machine.threads, machine.algorithm, machine.precision):
-        failed, printed = _predict_all(trained, plan, options.overwrite, options.quiet)
+        failed = _predict_all(trained, plan, options.overwrite, options.quiet)
     if failed:
-        print_line(f"minideconv.predict: {failed} of {len(plan)} files failed", sys.stderr)
-    return 1 if failed or not (said and printed) else 0
+        print(f"minideconv.predict: {failed} of {len(plan)} files failed", file=sys.stderr)
+    if problem := output_problem(sys.stdout):
+        print(f"minideconv.predict: nothing more could be printed: {problem}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _say(text: str) -> bool:
-    """Print a line; return whether that was possible. If not, pictures are made all the same."""
-    if printed := print_line(text):
-        return printed
-    print_line("minideconv.predict: the output cannot be printed any more", sys.stderr)
-    return printed
-
-
-def _predict_all(
-    trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool
-) -> tuple[int, bool]:
-    """Predict one photograph after the other; return how many failed, and if all was printed.
+def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool) -> int:
+    """Predict one photograph after the other; return how many failed.
 
     Whatever is wrong with one, the others are done: a file may be damaged in ways that nobody has
     thought of, and a network may find nothing but NaN in it.
     """
-    failed, printed = 0, True
+    failed = 0
     for path, outputs in plan.items():
         try:
             text = _predict(trained, path, outputs, overwrite)
         except Exception as error:
             failed += 1
-            print_line(f"minideconv.predict: {_sentence(path, error)}", sys.stderr)
+            print(f"minideconv.predict: {_sentence(path, error)}", file=sys.stderr)
         else:
-            printed = (quiet or _say(text)) and printed
-    return failed, printed
+            if not quiet:
+                print(text, flush=True)
+    return failed
 
 
 def _sentence(path: Path, error: Exception) -> str:

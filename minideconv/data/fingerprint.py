@@ -43,8 +43,9 @@ def fingerprint(data: Any) -> str:
         if named:
             found.update(f"{data.name(place)}\n".encode())
         if filed:
-            for path in (Path(data.image_path(place)), Path(data.mask_path(place))):
-                _add_file(found, path, number in chosen)
+            for path in (data.image_path(place), data.mask_path(place)):
+                if path is not None:  # photographs may have no masks
+                    _add_file(found, Path(path), number in chosen)
         elif number in chosen and not isinstance(data, Shapes):
             for array in map(np.ascontiguousarray, data[place][:2]):
                 found.update(f"{array.shape} {array.dtype}\n".encode())
