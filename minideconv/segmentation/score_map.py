@@ -31,6 +31,7 @@ from minideconv.backend.dispatch import on_device_of
 from minideconv.backend.parallel import map_ordered
 from minideconv.data.resize import nearest_index
 from minideconv.data.windows import Window
+from minideconv.engine.cpu.memory import empty
 from minideconv.errors import DataError
 
 __all__ = ["ArrayMap", "Combined", "Enlarged", "ScoreMap", "class_labels", "not_finite"]
@@ -297,12 +298,21 @@ class _Axis(NamedTuple):
 
 def _between(x: Array, taps: _Taps, axis: int) -> Array:
     """Resize one axis, 0 or 1, of (H, W, C) by two neighbours of each pixel."""
-    xp, device = get_xp(x), device_of(x)
+    device = device_of(x)
     behind = (slice(None), *[None] * (2 - axis))
     near, far = (to_device(each.astype(x.dtype), device)[behind] for each in (taps.near, taps.far))
-    found = xp.take(x, to_device(taps.first, device), axis)
+    found = _taken(x, to_device(taps.first, device), axis)
     found *= near
-    more = xp.take(x, to_device(taps.second, device), axis)
+    more = _taken(x, to_device(taps.second, device), axis)
     more *= far
     found += more
     return found
+
+
+def _taken(x: Array, index: Array, axis: int) -> Array:
+    """Return ``x.take(index, axis)``; on the CPU in memory that the last band has left."""
+    xp = get_xp(x)
+    if xp is not np:
+        return xp.take(x, index, axis)
+    found = empty((*x.shape[:axis], len(index), *x.shape[axis + 1 :]), x.dtype)
+    return np.take(x, index, axis, out=found, mode="clip")  # which needs no buffer
