@@ -67,13 +67,15 @@ class _Stream:
         self.problem = "" if stream is not None else "it was closed from the beginning"
 
     def write(self, text: str) -> int:
-        """Write a text, or nothing if that is no longer possible."""
+        """Write a text, or nothing if that is no longer possible.
+
+        What an ASCII terminal does not have, and bytes of a file's name that are no text, become
+        escapes.
+        """
         if self._stream is not None and not self.problem:
+            shown = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
             try:
-                self._stream.write(text)
-            except UnicodeEncodeError:  # an ASCII terminal
-                encoding = self._stream.encoding or "ascii"
-                self.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                self._stream.write(shown)
             except (OSError, ValueError) as error:  # ValueError: the file object was closed
                 self._lose(error)
         return len(text)
