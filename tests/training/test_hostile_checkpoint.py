@@ -218,6 +218,12 @@ def test_whole_numbers_are_no_weights():
         check_model_state(here, {"w": np.ones(3, np.int64), "n": np.array(2)}, "x.npz")
 
 
+def test_a_variance_is_not_negative():
+    here = {"bn.running_var": np.ones(2, np.float32)}
+    with pytest.raises(CheckpointError, match=r"its bn.running_var, a variance, has numbers below"):
+        check_model_state(here, {"bn.running_var": np.array([1, -1], np.float32)}, "x.npz")
+
+
 RUN = {
     "model": {}, "normalization": {}, "input_size": 16, "progress": {"epoch": 1, "step": 2},
     "config": {"data": "shapes", "val_split": "val", "model": "fcn8s", "seed": 0, "epochs": 1},
