@@ -129,9 +129,8 @@ def _masks(
     split = options.split or trained.header["config"]["val_split"]
     names = {index: images.name(index) for index in chosen}
     read = [Path(name) for name in (options.checkpoint, *options.ensemble)]
-    # Of --data voc; what stands for it is the folder that was found below --data-root.
-    root = getattr(images, "root", None)
-    folders = {} if root is None else {"the true masks": Path(root) / "SegmentationClass"}
+    true_masks = getattr(images, "masks_folder", None)  # of a folder's images
+    folders = {} if true_masks is None else {"the true masks": true_masks}
     return MaskFiles(Path(options.save_masks), split, names, options.overwrite, read, folders)
 
 

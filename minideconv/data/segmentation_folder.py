@@ -124,6 +124,11 @@ class SegmentationFolder:
         notes = (self.class_table.note, self._left_out, white, self._remark)
         return "\n".join(text for text in notes if text)
 
+    @property
+    def masks_folder(self) -> Path:
+        """The folder of the masks, or around those of several folders."""
+        return self._masks.folder
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -125,6 +125,16 @@ class DataSettings(Settings):
         legal_text="in [0, 1]",
     )
 
+    @property
+    def described_data(self) -> str:
+        """What is learned from, for the title of a report."""
+        if self.data == "shapes":
+            return "drawn shapes"
+        layout = DATA[self.data]
+        if self.classes is not None or layout.classes is None:
+            return "photographs"
+        return f"{'PASCAL VOC' if self.data == 'voc' else layout.title} photographs"
+
     def check(self) -> None:
         """Find the layout and the names of the classes; refuse photographs without their folder."""
         object.__setattr__(self, "data", data_of(self.data, self.data_root))

@@ -67,7 +67,7 @@ def report_html(run: RunFolder) -> Html:
     return frame.fill(
         {
             **_charts(metrics, epochs, task.main_metric),
-            "title": _title(settings.model, settings.data),
+            "title": f"{MODELS[settings.model].title} on {settings.described_data}",
             "run": run.path.name,
             "style": Html(page_style() + sections.style),
             "facts": joined(_facts(settings, epochs), " · "),
@@ -97,11 +97,6 @@ def _evaluation(run: RunFolder) -> dict[str, Any]:
 def page_style() -> str:
     """Return the style sheet of the page, without what a task adds."""
     return (_HERE / "report.css").read_text(encoding="utf-8")
-
-
-def _title(model: str, data: str) -> str:
-    shown = {"voc": "PASCAL VOC photographs", "shapes": "drawn shapes"}
-    return f"{MODELS[model].title} on {shown.get(data, data)}"
 
 
 def _facts(config: TrainConfig, epochs: Lines) -> list[str]:
