@@ -6,6 +6,7 @@ names its number: ``-k checkpoint`` and MINIDECONV_TEST_HOSTILE_FIRST repeat it.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,9 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hostile import mutate
+from PIL import Image
 from tampering import bounds, refused, repacked, reshaped, toml_changed
 
 from minideconv import train
+from minideconv.data.masks import read_mask
+from minideconv.data.pictures import read_image
 from minideconv.errors import MinideconvError
 from minideconv.segmentation.crf_file import read_crf
 from minideconv.training import TrainConfig, Trainer, load_checkpoint
@@ -29,6 +33,7 @@ from minideconv.training.run.checkpoint import check_run_state
 from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.report import report_html
 from minideconv.training.run.trained import load_alone
+from minideconv.visualize.masks import palette_png_bytes
 
 pytestmark = [
     pytest.mark.cpu,
@@ -181,6 +186,40 @@ def test_a_tampered_crf(tmp_path):
         said = meet("crf", number, path, lambda: read_crf(path))
         seen["refused" if said else "accepted"] += 1
     assert seen["refused"] > COUNT / 10, seen
+
+
+def _picture(kind: str) -> bytes:
+    """Return a small mask ("mask") or photograph in a format."""
+    rng = np.random.default_rng(0)
+    if kind == "mask":
+        return palette_png_bytes(rng.integers(0, 21, (19, 23)).astype(np.uint8))
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3)).astype(np.uint8))
+    file = io.BytesIO()
+    coarse.resize((46, 38), Image.Resampling.BILINEAR).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what it passes over
+@pytest.mark.parametrize("kind", ["mask", "PNG", "JPEG", "WEBP", "TIFF"])
+def test_a_damaged_picture(tmp_path, kind):
+    """A PNG has checksums: what is accepted is the picture that it was."""
+    read = read_mask if kind == "mask" else read_image
+    content, path, seen = _picture(kind), tmp_path / "a.png", Counter()
+    path.write_bytes(content)
+    whole = read(path)
+    for number, rng in each(f"picture {kind}"):
+        data = bytearray(mutate(content, rng))
+        if number % 2:  # one bit alone
+            data = bytearray(content)
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        path.write_bytes(data)
+        found: list[Any] = []
+        said = meet(f"picture, {kind}", number, path, lambda: found.append(read(path)))  # noqa: B023
+        seen["refused" if said else "accepted"] += 1
+        if not said and kind in ("mask", "PNG"):
+            assert np.array_equal(found[0], whole), number
+    assert seen["refused"] > COUNT / 10, seen
+    print(kind, dict(seen))
 
 
 def test_the_bounds_are_bounds():

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -41,16 +42,21 @@ def _as_nobody() -> list[str]:
     return command if tried.returncode == 0 else []
 
 
+@pytest.fixture
+def place():
+    """A folder that every user may look into; pytest's own are for one user alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("compiled", ["0", "1"])
-def test_training_and_its_use(tmp_path, compiled):
-    locked, output = tmp_path / "locked", tmp_path / "output"
+def test_training_and_its_use(place, compiled):
+    locked, output = place / "locked", place / "output"
     locked.mkdir()
     output.mkdir()
     user = _as_nobody()
     if user:
-        for folder in (output, *tmp_path.parents, tmp_path):
-            if folder.is_relative_to(tmp_path.parents[1]):
-                os.chmod(folder, 0o755)
         os.chown(output, NOBODY, NOBODY)
     locked.chmod(0o555)
     environment = {

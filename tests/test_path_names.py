@@ -79,7 +79,8 @@ def test_predict_goes_on_with_the_other_photographs(run, work, capsys, flag):
     assert predict.main([run, *names, "-o", "out", *flag, "-q"]) == 1
     assert capsys.readouterr().err == (
         f"minideconv.predict: {LONG}.png cannot be read: File name too long\n"
-        f"minideconv.predict: {odd}.png: out/{odd}_overlay.png cannot be written: File name too long\n"
+        f"minideconv.predict: {odd}.png: out/{odd}_overlay.png cannot be written: File name too"
+        " long\n"
         "minideconv.predict: 2 of 3 files failed\n"
     )
     assert sorted(os.listdir("out")) == ["a.png", "a_overlay.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -232,3 +233,90 @@ def test_without_a_best_checkpoint_none_is_named(tmp_path):
     assert "best.npz" not in report_html(run)
     save_checkpoint(run.best, Checkpoint({}, {"progress": {"epoch": "<script>", "best": 1.0}}))
     assert "<script>" not in report_html(run)
+
+
+HOSTILE = "<script>alert(1)</script>\"'&"
+
+
+def test_names_and_texts_cannot_become_a_part_of_the_page(tmp_path):
+    run = make_run(tmp_path / "run", ["background", HOSTILE, "dog"])
+    found = json.loads(run.evaluation.read_text())
+    found["samples"]["val"][0]["name"] = HOSTILE
+    run.evaluation.write_text(json.dumps(found))
+    entry = {"file": "val_0_image.png", "name": HOSTILE, "size": HOSTILE}
+    (run.pictures / "activations.json").write_text(json.dumps([entry]))
+    html = report_html(run)
+    assert "<script" not in html
+    assert Page(html).text.count(HOSTILE) > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "wrong"),
+    [
+        ("evaluation.json", {"epoch": HOSTILE}, "evaluation.json.epoch is '<script>"),
+        ("evaluation.json", {"classes": "abc"}, "evaluation.json.classes is 'abc'"),
+        ("evaluation.json", {"val": []}, "evaluation.json.val is a list of 0"),
+        ("evaluation.json", {"val": {"images": HOSTILE}}, "evaluation.json.val"),
+        ("evaluation.json", {"classes": ["a", "b"]}, "train.class_iou is a list of 3; it must be"),
+        ("evaluation.json", {"samples": [1]}, "evaluation.json.samples is a list of 1"),
+        ("evaluation.json", [], "is no result of an evaluation"),
+        ("metrics.jsonl", {"step": HOSTILE}, "metrics.jsonl, line 1.step is '<script>"),
+        ("metrics.jsonl", {"loss": [1]}, "metrics.jsonl, line 1.loss is a list of 1"),
+        ("metrics.jsonl", {"kind": 5}, "metrics.jsonl, line 1.kind is 5"),
+        ("metrics.jsonl", [1], "metrics.jsonl, line 1 is a list of 1; it must be an object"),
+        ("activations.json", {"a": 1}, "activations.json is an object of"),
+        ("activations.json", [{"file": "a.png", "name": 1, "size": ""}], "[0].name is 1"),
+        ("activations.json", [{"file": "../../a.png", "name": "", "size": ""}], "without folders"),
+        ("activations.json", [{"file": "/etc/passwd", "name": "", "size": ""}], "without folders"),
+    ],
+)
+def test_a_wrong_type_is_one_sentence(tmp_path, capsys, name, change, wrong):
+    run = make_run(tmp_path / "run", ["background", "cat", "dog"])
+    path = run.pictures / name if name == "activations.json" else run.path / name
+    if name == "metrics.jsonl":
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines[0] = {**lines[0], **change} if isinstance(change, dict) else change
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    elif isinstance(change, dict) and name == "evaluation.json":
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    else:
+        path.write_text(json.dumps(change))
+    assert report.main([str(run.path)]) == 1
+    err = capsys.readouterr().err
+    assert wrong in err
+    assert err.count("\n") == 1
+
+
+def test_no_file_from_elsewhere_is_embedded(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat", "dog"])
+    secret = png_bytes(np.full((3, 3, 3), 77, np.uint8))
+    (tmp_path / "secret.png").write_bytes(secret)
+    (tmp_path / "secret.txt").write_text("a password")
+    entries = [
+        {"file": name, "name": name, "size": "1"} for name in ("linked.png", "text.png", "pipe.png")
+    ]
+    (run.pictures / "linked.png").symlink_to(tmp_path / "secret.png")
+    (run.pictures / "text.png").write_text("a password")
+    os.mkfifo(run.pictures / "pipe.png")
+    (run.pictures / "activations.json").write_text(json.dumps(entries))
+    html = report_html(run)
+    for content in (secret, b"a password"):
+        assert base64.b64encode(content).decode()[:-4] not in html
+    for entry in entries:
+        assert f"{entry['file']} is missing" in html
+
+
+def test_other_pictures_of_the_folder_do_no_harm(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat", "dog"], evaluated=False)
+    (run.pictures / "epoch_last.png").write_text("x")
+    (run.pictures / "epoch_10.png").write_bytes(png_bytes(np.zeros((3, 3, 3), np.uint8)))
+    (run.pictures / "epoch_2.png").write_text("x")
+    assert "Validation images after epoch 10" in report_html(run)
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+    run = make_run(tmp_path / "run", ["background", "cat", "dog"])
+    lines = run.metrics.read_text().splitlines(keepends=True)
+    run.metrics.write_text("".join([lines[0], lines[1][:9] + "\n", *lines[2:]]))
+    with pytest.raises(DataError, match=r"metrics.jsonl: line 2 is no JSON"):
+        report_html(run)

@@ -238,6 +238,11 @@ def check_model_state(
                 f"checkpoint {where} is damaged, or of another program: its {name} is of type"
                 f" {found[name].dtype}, but here of {array.dtype}"
             )
+        if name.endswith("running_var") and bool((found[name] < 0).any()):
+            raise CheckpointError(
+                f"checkpoint {where} is damaged, or of another program: its {name}, a variance, has"
+                " numbers below 0"
+            )
     for name, array in found.items():
         if name not in expected:
             raise CheckpointError(
