@@ -152,3 +152,38 @@ def test_the_same_weights_whatever_was_kept(devkit, tmp_path, read):
     assert weights
     for key in weights:
         assert (files[0][key] == files[1][key]).all(), key
+
+
+def test_a_file_that_goes_after_the_check_loses_no_step(devkit, tmp_path, read, capsys):
+    """The validation fails; the run goes on from the step before it, once the file is back."""
+    more = ("--save-every", "1", "--epochs", "2")
+    assert train.main(order(devkit, tmp_path / "whole", *more)) == 0
+    path = devkit / "JPEGImages" / "2007_000007.jpg"
+    real = Trainer.fit
+
+    def without(trainer):
+        path.rename(tmp_path / "away.jpg")
+        real(trainer)
+
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainer, "fit", without)
+        assert train.main(order(devkit, run, *more)) == 1
+    assert "2007_000007.jpg is missing" in capsys.readouterr().err
+    (tmp_path / "away.jpg").rename(path)
+    assert train.main(["--resume", str(run), "-q"]) == 0
+    for name in ("last", "best"):
+        with (
+            np.load(run / "checkpoints" / f"{name}.npz") as resumed,
+            np.load(tmp_path / "whole" / "checkpoints" / f"{name}.npz") as whole,
+        ):
+            for key in (key for key in whole.files if key.startswith("model/")):
+                assert (resumed[key] == whole[key]).all(), key
+
+
+def test_a_run_where_nothing_can_be_kept(devkit, tmp_path, read, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path / "file"))
+    assert train.main(order(devkit, tmp_path / "run")) == 0
+    assert train.main(order(devkit, tmp_path / "other")) == 0
+    assert len(read) == 16

@@ -89,6 +89,7 @@ ROOMS = [
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
 PROGRAMS += ["few_labels", "visualize", "report", "data", "data convert", "weights"]
 PROGRAMS += ["sparse_coding", "sparse_coding learn", "sparse_coding hierarchy"]
+PROGRAMS += ["data check"]
 
 
 def public_names(module: Any) -> list[str]:

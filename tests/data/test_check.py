@@ -64,7 +64,7 @@ def test_a_whole_set_has_no_fault(voc):
     )
     assert look.pixels == {0: 30 * 22 - 120, 8: 80, 255: 40}
     assert texts(report.remarks, "classes") == [
-        "17 of 20 classes are shown by no mask: aeroplane, bicycle, boat, bottle and 13 more"
+        "classes that no mask shows, 17 of 20: aeroplane, bicycle, boat, bottle and 13 more"
     ]
 
 
@@ -122,7 +122,7 @@ def test_an_image_that_is_listed_twice(voc):
 def test_an_image_in_training_and_validation(voc):
     path = voc / "ImageSets" / "Segmentation" / "val.txt"
     path.write_text(path.read_text() + "c\n")
-    assert texts(examine(opened(voc)).faults) == ["1 images are both in train and in val: c"]
+    assert texts(examine(opened(voc)).faults) == ["1 image is both in train and in val: c"]
 
 
 def test_a_copy_in_training_and_validation_is_found_by_its_pixels(voc, tree):
@@ -180,8 +180,8 @@ def test_what_is_in_no_list(voc, tree, capsys):
     (voc / "JPEGImages" / "notes.txt").write_text("no picture")
     assert main(["check", str(voc)]) == 0
     printed = capsys.readouterr().out
-    assert "  1 photographs are in none of the lists: x.jpg\n" in printed
-    assert "  1 masks have no photograph: y.png\n" in printed
+    assert "  1 photograph is in none of the lists: x.jpg\n" in printed
+    assert "  1 mask is without a photograph: y.png\n" in printed
     assert "every photograph and every mask of the lists can be used" in printed
 
 
@@ -303,7 +303,7 @@ def test_what_can_be_used_is_used_and_remarked(voc, tree):
     check_before_use(sets, "train")
     assert sets["train"].note.splitlines()[0] == "note: the list train names a twice"
     assert "note: 1 of 3 masks of val show 255 (void) and no class" in sets["val"].note
-    assert "note: 1 images are both in train and in val: c" in sets["val"].note
+    assert "note: 1 image is both in train and in val: c" in sets["val"].note
 
 
 def test_only_what_a_run_uses_is_checked(voc):
@@ -327,3 +327,66 @@ def test_a_pipe_among_the_photographs_does_not_wait(voc):
     os.mkfifo(path)
     (fault,) = examine(opened(voc)).faults
     assert str(path) in fault.text
+
+
+# -- Other layouts and classes ------------------------------------------------------------------
+
+
+@pytest.fixture
+def cells(tmp_path, tree):
+    """Ten photographs and masks of two classes of one's own, in images/ and masks/."""
+    root = tmp_path / "cells"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        pixels = rng.integers(0, 256, (20, 26, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"cell {number}.png")
+        tree.save(root / "masks" / f"cell {number}.png", tree.mask(1 + number % 2))
+    (root / "classes.txt").write_text("background\ncell #ff8000\nnucleus #0080ff\n")
+    return root
+
+
+def test_a_folder_with_classes_of_its_own(cells, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert main(["check", str(cells), "--sheet", str(sheet)]) == 0
+    printed = capsys.readouterr().out
+    assert "image lists: train (8), val (2)" in printed
+    assert "  1 cell " in printed
+    assert "  2 nucleus " in printed
+    with Image.open(sheet) as file:
+        drawn = np.array(file)
+    for colour in ((255, 128, 0), (0, 128, 255)):  # in the legend
+        assert (drawn == colour).all(axis=2).sum() > 50
+    (cells / "images" / "cell 4.png").write_bytes(b"no picture")
+    assert main(["check", str(cells)]) == 1
+    assert "images/cell 4.png is not a picture" in capsys.readouterr().out
+
+
+def test_classes_and_layout_by_options(cells, capsys):
+    (cells / "classes.txt").unlink()
+    assert main(["check", str(cells)]) == 1
+    assert "classes of" in capsys.readouterr().out
+    order = ["check", str(cells), "--classes", "background,one,two", "--data", "folder"]
+    assert main(order) == 0
+    assert "  2 two" in capsys.readouterr().out
+    assert main([*order[:3], "background,one"]) == 1
+    assert "holds the values 2 in 80 pixels; legal are 0..1" in capsys.readouterr().out
+    assert main(["check", str(cells), "--classes", "one,,two"]) == 2
+    assert "--classes" in capsys.readouterr().err
+
+
+def test_lists_of_splits_that_are_folders(tmp_path, tree, capsys):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / folder).mkdir()
+        pixels = rng.integers(0, 256, (20, 26, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / split / "0001.png")
+        tree.save(tmp_path / f"{split}annot" / "0001.png", tree.mask(3))
+    assert main(["check", str(tmp_path)]) == 0  # one name in both, of two photographs
+    assert "image lists: train (1), val (1)" in capsys.readouterr().out
+    copy = (tmp_path / "train" / "0001.png").read_bytes()
+    (tmp_path / "val" / "0001.png").write_bytes(copy)
+    assert main(["check", str(tmp_path)]) == 1
+    assert "photographs of val are copies of some of train" in capsys.readouterr().out

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from minideconv.data.check.looking import Place, look_at_all, places
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import some
 
-__all__ = ["Finding", "Report", "examine", "pixel_counts", "shown"]
+__all__ = ["Finding", "Report", "are", "examine", "pixel_counts", "shown"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ def examine(
     return report
 
 
+def are(count: int, noun: str) -> str:
+    """Return "1 mask is" or "2 masks are"."""
+    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
+
+
 def pixel_counts(looks: Sequence[Look]) -> np.ndarray:
     """Return how many pixels have each label, (256,) int64, over some masks."""
     total = np.zeros(256, np.int64)
@@ -108,6 +114,19 @@ def shown(looks: Sequence[Look]) -> np.ndarray:
     for look in looks:
         total[list(look.pixels or {})] += 1
     return total
+
+
+class _Item(NamedTuple):
+    """An item of a list: a name may be of several files, in folders of their own; a path is not."""
+
+    path: Path
+    name: str
+    look: Look
+
+
+def _items(report: Report, name: str) -> Iterator[_Item]:
+    for (whole, index), look in zip(places(report.lists[name]), report.looks[name], strict=True):
+        yield _Item(whole.image_path(index), whole.name(index), look)
 
 
 def _bad_files(report: Report) -> None:
@@ -161,17 +180,17 @@ def _nothing(name: str, empty: Sequence[tuple[Place, Mapping[int, int]]], classe
 
 def _repeated(report: Report, name: str) -> None:
     """Find what a list has twice: an id, or one picture under two ids."""
-    dataset, looks = report.lists[name], report.looks[name]
-    names = [dataset.name(index) for index in range(len(dataset))]
-    for image, count in Counter(names).items():
+    items = [*_items(report, name)]
+    names = {item.path: item.name for item in items}
+    for path, count in Counter(item.path for item in items).items():
         if count > 1:
             times = "twice" if count == 2 else f"{count} times"
-            text = f"the list {name} names {image} {times}"
-            report.faults.append(Finding("repeated", (name,), (image,), text))
+            text = f"the list {name} names {names[path]} {times}"
+            report.faults.append(Finding("repeated", (name,), (names[path],), text))
     copies: dict[str, list[str]] = {}
-    for image, look in zip(names, looks, strict=True):
-        if look.content and image not in (known := copies.setdefault(look.content, [])):
-            known.append(image)
+    for item in {item.path: item for item in items}.values():
+        if item.look.content:
+            copies.setdefault(item.look.content, []).append(item.name)
     for same in copies.values():
         if len(same) > 1:
             text = f"{some(same)} of {name} are the same picture"
@@ -193,28 +212,22 @@ def _roles(lists: Mapping[str, Any], training: Sequence[str] | None) -> tuple[li
 
 def _shared(report: Report, one: str, other: str) -> None:
     """Find images of a training list in one for evaluation, under the same id or as a copy."""
-    learned, tested = report.lists[one], report.lists[other]
-    contents = {
-        look.content: learned.name(index)
-        for index, look in enumerate(report.looks[one])
-        if look.content
-    }
-    ids = {learned.name(index) for index in range(len(learned))}
+    learned = [*_items(report, one)]
+    paths = {item.path for item in learned}
+    contents = {item.look.content: item.name for item in learned if item.look.content}
     same, copies = [], []
-    for index, look in enumerate(report.looks[other]):
-        name = tested.name(index)
-        if name in ids:
-            same.append(name)
-        elif look.content in contents:
-            copies.append((contents[look.content], name))
+    for item in _items(report, other):
+        if item.path in paths:
+            same.append(item.name)
+        elif item.look.content in contents:
+            copies.append((contents[item.look.content], item.name))
     if same:
-        text = f"{len(same)} images are both in {one} and in {other}: {some(same)}"
+        text = f"{are(len(same), 'image')} both in {one} and in {other}: {some(same)}"
         report.faults.append(Finding("shared", (one, other), tuple(same), text))
     if copies:
         pairs = [f"{first} and {second}" for first, second in copies]
         text = (
-            f"{len(copies)} photographs of {other} are copies of some of {one}, under other names:"
-            f" {some(pairs)}"
+            f"photographs of {other} are copies of some of {one}, under other names: {some(pairs)}"
         )
         names = tuple(second for _, second in copies)
         report.faults.append(Finding("shared", (one, other), names, text))
@@ -229,7 +242,7 @@ def _about_classes(report: Report, learned: Sequence[str], tested: Sequence[str]
     nowhere = [k for k in classes if not any(total[k] for total in occurs.values())]
     if nowhere:
         names = tuple(report.classes[k] for k in nowhere)
-        text = f"{len(names)} of {len(classes)} classes are shown by no mask: {some(names)}"
+        text = f"classes that no mask shows, {len(names)} of {len(classes)}: {some(names)}"
         report.remarks.append(Finding("classes", tuple(report.lists), names, text))
     for one in learned:
         for other in tested:

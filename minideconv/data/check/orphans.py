@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from minideconv.data.check.findings import Finding
+from minideconv.data.check.findings import Finding, are
 from minideconv.data.check.looking import places
 from minideconv.errors import some
 
@@ -32,7 +32,7 @@ def orphans(lists: Mapping[str, Any]) -> Iterator[Finding]:
     unlisted = sorted(path.name for path in there if path not in images)
     names = tuple(lists)
     if unlisted:
-        text = f"{len(unlisted)} photographs are in none of the lists: {some(unlisted)}"
+        text = f"{are(len(unlisted), 'photograph')} in none of the lists: {some(unlisted)}"
         yield Finding("unlisted", names, tuple(unlisted), text)
     if not masks or any(mask is None or image.stem != mask.stem for image, mask in pairs):
         return
@@ -43,7 +43,7 @@ def orphans(lists: Mapping[str, Any]) -> Iterator[Finding]:
         if path.stem not in photographs and path not in masks
     )
     if lonely:
-        text = f"{len(lonely)} masks have no photograph: {some(lonely)}"
+        text = f"{are(len(lonely), 'mask')} without a photograph: {some(lonely)}"
         yield Finding("orphan", names, tuple(lonely), text)
 
 

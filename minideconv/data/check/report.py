@@ -11,9 +11,10 @@ import numpy as np
 
 from minideconv.data.check.findings import Finding, Report, pixel_counts, shown
 from minideconv.data.check.look import Look
+from minideconv.data.check.looking import places
 from minideconv.data.voc_colors import VOID
 
-__all__ = ["is_own_json", "to_json", "to_text"]
+__all__ = ["is_own_json", "made_of_no_others", "to_json", "to_text"]
 
 _MOST_LISTS = 4
 
@@ -105,7 +106,7 @@ def _in_words(kinds: list[tuple[str, int]]) -> str:
 
 def _class_table(report: Report) -> list[str]:
     """Return lines of a table: of each list, masks that show a class and its share of pixels."""
-    names = _apart(report)[:_MOST_LISTS]
+    names = made_of_no_others(report)[:_MOST_LISTS]
     labels = [f"{index:3} {label}" for index, label in _labels(report.classes)]
     columns = [["class", *labels]]
     for name in names:
@@ -125,15 +126,15 @@ def _class_table(report: Report) -> list[str]:
     ]
 
 
-def _apart(report: Report) -> list[str]:
+def made_of_no_others(report: Report) -> list[str]:
     """Return the lists without those that are made of others, such as trainval."""
-    ids = {
-        name: {dataset.name(index) for index in range(len(dataset))}
+    files = {
+        name: {whole.image_path(index) for whole, index in places(dataset)}
         for name, dataset in report.lists.items()
     }
     found = []
-    for name, own in ids.items():
-        parts = [other for key, other in ids.items() if key != name and other < own]
+    for name, own in files.items():
+        parts = [other for key, other in files.items() if key != name and other < own]
         if not parts or set().union(*parts) != own:
             found.append(name)
     return found

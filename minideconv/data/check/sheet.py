@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from minideconv.data.check.findings import Report
 from minideconv.data.check.look import Look
 from minideconv.data.check.looking import places
+from minideconv.data.check.report import made_of_no_others
 from minideconv.data.resize import resize_image, resize_mask
 from minideconv.data.shard import spread
 from minideconv.data.subset import choose_balanced
@@ -59,8 +60,11 @@ def contact_sheet(report: Report, count: int = 24) -> np.ndarray:
         If no item can be drawn.
     """
     unique: dict[tuple[Path, Path | None], _Item] = {}
-    for name, dataset in report.lists.items():
-        for look, (whole, index) in zip(report.looks[name], places(dataset), strict=True):
+    # Those of trainval are called by their own lists, train and val.
+    for name in dict.fromkeys([*made_of_no_others(report), *report.lists]):
+        for look, (whole, index) in zip(
+            report.looks[name], places(report.lists[name]), strict=True
+        ):
             if not look.faults:
                 paths = whole.image_path(index), whole.mask_path(index)
                 unique.setdefault(paths, _Item(name, look, whole, index))
