@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import minideconv
 from minideconv.data.masks import read_mask
 from minideconv.data.pictures import formats, read_image
 from minideconv.errors import DataError
@@ -31,6 +33,13 @@ def stored(picture, kind, **options):
     memory = io.BytesIO()
     Image.fromarray(picture).save(memory, kind, **options)
     return memory.getvalue()
+
+
+def test_pictures_are_opened_in_one_place():
+    """Elsewhere the list of formats could be forgotten."""
+    package = Path(minideconv.__file__).parent
+    opening = [path for path in package.rglob("*.py") if "Image.open(" in path.read_text("utf-8")]
+    assert [path.name for path in opening] == ["pictures.py"]
 
 
 # -- What is not opened at all ------------------------------------------------------------------
@@ -177,7 +186,7 @@ def mutated(content, rng):
             changed[at : at + 4] = rng.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"])
         else:
             del changed[at:]
-            changed = changed or bytearray(b"\0")
+        changed = changed or bytearray(b"\0")
     return bytes(changed)
 
 
