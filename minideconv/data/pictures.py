@@ -29,6 +29,7 @@ __all__ = [
     "SIDEWAYS",
     "UNREADABLE",
     "Picture",
+    "described",
     "formats",
     "picture_bytes",
     "picture_files",
@@ -175,6 +176,20 @@ def _orientation(file: Image.Image) -> int:
     except Exception:  # damaged notes, of which Pillow raises many kinds; the pixels are whole
         return 1
     return noted if isinstance(noted, int) and noted in _TURNS else 1
+
+
+def described(path: Path) -> tuple[str, int]:
+    """Return format and mode, "JPEG RGB", and orientation of a file; ("", 1) if it is no picture.
+
+    Its header alone is read.
+    """
+    try:
+        if not path.is_file():  # opening a pipe would wait for somebody to write into it
+            return "", 1
+        with Image.open(path, formats=formats()) as file:
+            return f"{file.format} {file.mode}", _orientation(file)
+    except Exception:  # a decoder that meets damage may raise anything; `read_upright` says what
+        return "", 1
 
 
 def rgb(path: Path, picture: Image.Image) -> np.ndarray:

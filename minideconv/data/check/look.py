@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from minideconv.data.pictures import formats
+from minideconv.data.pictures import described
 from minideconv.errors import DataError
 
 __all__ = ["Look", "instance_file", "label_counts", "look_at"]
 
-_DIGEST, _ORIENTATION = 16, 274
+_DIGEST = 16
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def look_at(dataset: Any, index: int) -> Look:
     index : int
     """
     mask_path = dataset.mask_path(index)
-    photograph, turned = _kind(dataset.image_path(index))
-    kind = "" if mask_path is None else _kind(mask_path)[0]
+    photograph, turned = described(dataset.image_path(index))
+    kind = "" if mask_path is None else described(mask_path)[0]
     try:
         image, mask = dataset[index]
         if instance_file(dataset, index) is not None:
@@ -108,17 +107,6 @@ def _noted(faults: list[str]) -> Iterator[None]:
     except DataError as error:
         if str(error) not in faults:
             faults.append(str(error))
-
-
-def _kind(path: Path) -> tuple[str, int]:
-    """Return a file's format and mode, and its orientation; ("", 1) if it is no picture."""
-    try:
-        if not path.is_file():  # opening a pipe would wait for somebody to write into it
-            return "", 1
-        with Image.open(path, formats=formats()) as file:
-            return f"{file.format} {file.mode}", int(file.getexif().get(_ORIENTATION, 1))
-    except Exception:  # whatever Pillow raises for what is damaged; the reading has the sentence
-        return "", 1
 
 
 def _digest(image: np.ndarray) -> str:
