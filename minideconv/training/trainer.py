@@ -377,7 +377,7 @@ class Trainer:
     def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float | None]:
         """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
 
-        The loss is None where nothing counts, such as pixels that are all void.
+        The loss is None where no target counts.
 
         Several processes share the images.
         """
