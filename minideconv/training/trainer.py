@@ -383,7 +383,7 @@ class Trainer:
     def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float | None]:
         """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
 
-        The loss is None where nothing counts.
+        The loss is None where no target counts.
 
         Several processes share the images.
         """
