@@ -11,9 +11,14 @@ import pytest
 
 from minideconv.backend import Device, algorithms, environment, precisions
 from minideconv.backend.choice import ContextValue
-from minideconv.backend.environment import VARIABLES, as_switch, read_switch, read_text
+from minideconv.backend.environment import (
+    VARIABLES,
+    as_switch,
+    cache_folder,
+    read_switch,
+    read_text,
+)
 from minideconv.errors import UsageError
-from minideconv.interop.known import cache_folder
 from minideconv.training import computing
 
 pytestmark = pytest.mark.cpu

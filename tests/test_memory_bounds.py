@@ -108,7 +108,7 @@ def test_a_memory_budget_holds_for_validation_too(tmp_path):
     )  # fmt: skip
     assert peak < 500 * MIB, f"{peak / MIB:.0f} MiB"
     log = (out / "log.txt").read_text()
-    said = re.search(r"the process has at most (\d+) MiB in a step.* validation at most (\d+)", log)
+    said = re.search(r"a step takes at most (\d+) MiB.*; validation at most (\d+)", log)
     assert said is not None, log
     assert max(map(int, said.groups())) * MIB > 0.9 * peak
     assert "more than the memory budget" not in log

@@ -12,7 +12,7 @@ from minideconv.backend import to_cpu
 from minideconv.data.resize import PART, resize_image, size_within
 from minideconv.data.windows import Window, cut, cut_resized
 from minideconv.errors import DataError, UsageError
-from minideconv.nn import Module
+from minideconv.nn import Conv2d, Module, Parameter
 from minideconv.ops.interpolate import interpolation_matrix
 from minideconv.segmentation import (
     CRFSegmenter,
@@ -38,12 +38,13 @@ class Net(Module):
 
     def __init__(self, seed: int = 0, factor: float = 1.0) -> None:
         super().__init__()
+        self.conv = Conv2d(3, CLASSES, 1, bias=False)
         rng = np.random.default_rng(seed)
-        self.table = (factor * rng.standard_normal((3, CLASSES))).astype(np.float32)
+        weight = factor * rng.standard_normal((CLASSES, 3, 1, 1))
+        self.conv.weight = Parameter(weight.astype(np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        numbers = to_cpu(x.data).transpose(0, 2, 3, 1) @ self.table
-        return Tensor(numbers.transpose(0, 3, 1, 2), device=x.device)
+        return self.conv(x)
 
 
 def picture(height, width, seed=0):
@@ -140,7 +141,7 @@ def test_enlarging_is_the_product_with_two_matrices(size, window):
 @pytest.mark.parametrize("name", predictors())
 def test_scores_that_are_no_numbers_are_an_error(name, value):
     net = Net()
-    net.table[1, 2] = value
+    net.conv.weight.data[2, 1] = value
     predictor = predictors()[name]
     for each in [predictor, *getattr(predictor, "members", [])]:
         if isinstance(each, CRFSegmenter):

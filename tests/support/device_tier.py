@@ -35,6 +35,7 @@ CPU_ONLY = {
     "test_examples.py": "scripts that choose their device",
     "test_geometry.py": "whole numbers",
     "test_gpu_probe.py": "made-up CuPy modules",
+    "test_memory_bounds.py": "the memory of the host",
     "test_packaging.py": "files and imports",
     "test_parallel.py": "threads",
     "test_random.py": "numbers drawn on the host",
