@@ -10,11 +10,7 @@ so the budget is kept by looking after each step:
    fit;
 3. validation and drawing, which make arrays of other sizes, begin by giving back what is kept for
    the next step; images go through in batches no larger than in training (`Trainer.predictor`),
-<<<<<<< HEAD
-   and what is large is computed band by band;
-=======
    and their maps are computed some rows at a time (`ScoreMap`);
->>>>>>> h-memory
 4. what is left below the budget is given to `room`, less if a step shows that it was too much.
 
 Source of the estimate: a peak is either that of the end of the forward, when the activations of all
