@@ -164,8 +164,8 @@ class TrainConfig(RunConfig):
         known = cls.settings(values.get("model", DEFAULT_MODEL))
         if unknown := [name for name in values if name not in known]:
             raise UsageError(
-                f"the configuration has a setting {brief(unknown[0])}, which this minideconv does not "
-                "know; it was written by another version"
+                f"the configuration has a setting {brief(unknown[0])}, which this minideconv does"
+                " not know; it was written by another version"
             )
         kind = data_of(values.get("data", "auto"), values.get("data_root"))
         unused = [name for name, _ in unused_settings(known, {**values, "data": kind})]
