@@ -77,7 +77,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             if isinstance(value, dict):
                 collect(value)
             elif name in found:
-                raise file_error(path, f": {name} is set twice")
+                raise file_error(path, f": {name[:200]} is set twice")
             else:
                 found[name] = value
 

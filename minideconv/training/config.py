@@ -15,7 +15,7 @@ from typing import Any
 
 from minideconv import models
 from minideconv.data import layouts  # noqa: F401  # enters what --data may be
-from minideconv.errors import UsageError, some
+from minideconv.errors import UsageError, brief, some
 from minideconv.settings.options import file_error, read_toml, to_toml
 from minideconv.settings.run import DEFAULT_MODEL, NetworkSettings, RunConfig, data_of
 from minideconv.settings.setting import Setting, refusal, unused_settings
@@ -164,8 +164,8 @@ class TrainConfig(RunConfig):
         known = cls.settings(values.get("model", DEFAULT_MODEL))
         if unknown := [name for name in values if name not in known]:
             raise UsageError(
-                f"the configuration has a setting {unknown[0]!r}, which this minideconv does not "
-                "know; it was written by another version"
+                f"the configuration has a setting {brief(unknown[0])}, which this minideconv does"
+                " not know; it was written by another version"
             )
         kind = data_of(values.get("data", "auto"), values.get("data_root"))
         unused = [name for name, _ in unused_settings(known, {**values, "data": kind})]
@@ -194,7 +194,7 @@ def check_names(names: Iterable[str], model: str) -> None:
         )
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"there is no setting {unknown!r}{hint}")
+    raise UsageError(f"there is no setting {brief(unknown)}{hint}")
 
 
 def networks_with(option: str) -> list[str]:
