@@ -184,9 +184,10 @@ def test_a_network_without_its_run_can_be_used_but_not_gone_on_with(
         wrong = "checkpoint net.npz is not of a training run: its header has no 'progress'\n"
         assert capsys.readouterr().err == f"minideconv.{program}: {wrong}"
     save_checkpoint("use.npz", Checkpoint(found.model_state, found.header, {}))
-    longer = ["--resume", "use.npz", "--output-dir", "new", "--epochs", "2", "-q"]
-    assert main_of("train")(longer) == 1
+    forked = ["--resume", "use.npz", "--output-dir", "new", "--epochs", "2", "-q"]
+    assert main_of("train")(forked) == 1
     assert "can be used, but not gone on from: no 'stage' is in its" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 # -----------------------------------------------------------------------------------------------
