@@ -15,7 +15,7 @@ from minideconv.data.layouts import LAYOUTS, Located, infer_layout, locate
 from minideconv.data.lists import Entry, ListedFiles, entry_of, read_lines
 from minideconv.data.masks import read_indices, read_mask, refuse_other_size
 from minideconv.data.pictures import read_upright, rgb
-from minideconv.data.shown_classes import check_objects, white_is_an_object
+from minideconv.data.shown_classes import white_is_an_object
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import DataError, UsageError
 from minideconv.files.inside import inside, refuse_outside
@@ -63,7 +63,7 @@ class SegmentationFolder:
     Photographs are turned upright as EXIF has it (`pictures`), and a mask is of the upright
     photograph. What masks may be is in `masks`. A file that is missing, broken, of another size
     than its partner or not certain is a `DataError` that names it, when it is read; `validate()`
-    reads them all. `check_objects()` is about whether the masks show objects at all.
+    reads them all.
     """
 
     def __init__(
@@ -187,29 +187,6 @@ class SegmentationFolder:
         except DataError as error:
             raise DataError(f"{self._title}: {error}") from error
         return instances
-
-    def check_objects(self, count: int = 0) -> None:
-        """Refuse a list, or its first `count` items, in whose masks no object is drawn.
-
-        Reads some of the masks, all of them only before it refuses; see
-        `shown_classes.check_objects`. What is legal but seldom meant is put into `note`.
-
-        Raises
-        ------
-        DataError
-            If no mask shows a class beside the background.
-        """
-        paths = [self.mask_path(index) for index in range(min(count or len(self), len(self)))]
-        white, names = self._white_is(), dict(zip(paths, self.ids, strict=False))
-
-        def read(path: Path) -> np.ndarray:
-            return self._read_mask(path, white, names[path])
-
-        try:
-            what = f"split {self.split!r}"
-            self.remark = check_objects(paths, read, what, self.num_classes)
-        except DataError as error:
-            raise self._titled(error) from error
 
     def validate(self) -> list[str]:
         """Read every pair of the split; return one sentence for each file that is bad."""

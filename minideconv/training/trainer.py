@@ -39,10 +39,8 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.data_parallel import data_parallel_for
 from minideconv.training.feature_step import FeatureStep
 from minideconv.training.first_step import check_one_image
-from minideconv.training.gpu.memory import DeviceMemory
-from minideconv.training.gpu.step import DeviceStep
+from minideconv.training.images import open_images
 from minideconv.training.interrupt import Interrupted, StopRequest
-from minideconv.training.memory_watch import MemoryWatch
 from minideconv.training.meters import Clock
 from minideconv.training.pretrained import Pretrained, find_weights, load_pretrained
 from minideconv.training.recalibrate import recalibrate_batch_norm
@@ -59,7 +57,7 @@ from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.journal import Journal, RunProgress
 from minideconv.training.run.progress import Progress
 from minideconv.training.stages import Plan, Stage
-from minideconv.training.step import HostStep
+from minideconv.training.steps import memory_and_steps
 
 __all__ = ["Trainer"]
 
@@ -145,18 +143,12 @@ class Trainer:
                     f"which does without; leave it out or give {name('device')} cpu"
                 )
             )
-        kind = tasks.get(config.task)
-        if train_data is None:
-            train_data = kind.dataset(config, config.train_split, config.train_images)
-        if val_data is None:
-            val_data = kind.dataset(config, config.val_split, config.val_images)
-        lists = {config.train_split: train_data, config.val_split: val_data}
-        if len(lists) == 1:  # one list, of which each takes a part
-            lists = {config.train_split: max(train_data, val_data, key=len)}
-        kind.check_images(config, lists, self.show.message)
-        self.train_data, self.val_data = train_data, val_data
-        self._fingerprints = {"train": fingerprint(train_data), "val": fingerprint(val_data)}
-        self.task = kind.from_config(config, train_data)
+        self.train_data, self.val_data = open_images(
+            config, train_data, val_data, self.show.message
+        )
+        train_data = self.train_data
+        self._fingerprints = {"train": fingerprint(train_data), "val": fingerprint(self.val_data)}
+        self.task = tasks.get(config.task).from_config(config, train_data)
         random.manual_seed(config.seed)
         with contextlib.nullcontext() if checkpoint is None else not_much_larger(checkpoint):
             self.model = build.model(config, self.task.outputs)
@@ -188,24 +180,9 @@ class Trainer:
         self.journal = Journal(self.plan, self.task, config.print_freq, run, self.show, self.writes)
         stopping = "stopping after this step (Ctrl-C again stops at once, without saving)"
         self.stop = StopRequest(lambda signal_number: self.show.message(stopping))
-        self.memory: MemoryWatch | DeviceMemory
-        self.steps: HostStep | DeviceStep
-        if on_gpu:
-            self.memory = DeviceMemory(config.memory_budget, self.log)
-            with computing_on(self.device):
-                self.steps = DeviceStep(
-                    self.model, self.task, config, self.journal, self.memory, self.strategy
-                )
-        else:
-            self.memory = MemoryWatch(
-                self.model, config.memory_budget, self.log, self.strategy.all_reduce_max
-            )
-            kind_of_step = HostStep if config.cache_features is None else FeatureStep
-            self.steps = kind_of_step(
-                self.model, self.task, config, self.journal, self.memory, self.strategy
-            )
-            if isinstance(self.steps, FeatureStep):
-                self.steps.folder = None if run is None else run.path
+        self.memory, self.steps = memory_and_steps(
+            self.model, self.task, config, self.journal, self.strategy, self.device
+        )
         if config.batch_size == 1 and self.strategy.world_size == 1:
             check_one_image(self.model, config, self.device)
         self._resumed: dict[str, Any] | None = None
@@ -497,24 +474,12 @@ class Trainer:
         """Refuse other epochs or other data that would harm the run; then take its folder over."""
         header, state, progress = checkpoint.header, checkpoint.state["stage"], self.progress
         saved = TrainConfig.from_dict(header["config"])
+        better = self.task.main_metric.higher_is_better
+        at = (state["number"], progress.epoch, progress.epoch_step, state["lr"])
+        finished = progress.epoch >= self.plan.epochs
         notes = [
-            check_epochs(
-                saved,
-                self.config,
-                self.plan,
-                state["number"],
-                progress.epoch,
-                progress.epoch_step,
-                state["lr"],
-                self.task.main_metric.higher_is_better,
-                reschedule,
-            ),
-            check_data(
-                header.get("fingerprints"),
-                self._fingerprints,
-                progress.epoch >= self.plan.epochs,
-                other_data,
-            ),
+            check_epochs(saved, self.config, self.plan, *at, better, reschedule),
+            check_data(header.get("fingerprints"), self._fingerprints, finished, other_data),
         ]
         if self.run is None:
             return

@@ -201,15 +201,15 @@ def test_black_and_white_masks_of_two_classes(tmp_path):
         photograph(tmp_path / "images" / f"p{k}.jpg")
         mask(tmp_path / "masks" / f"p{k}.png", 255)
     dataset = SegmentationFolder(tmp_path, "train", classes=Classes(("background", "car")))
-    dataset.check_objects()
+    assert dataset.validate() == []
     assert first_rows(dataset, 0) == [1, 0]
     assert dataset.mask(0).max() == 1
     assert dataset.note == (
         "note: the masks of split 'train' are black and white; white is read as 'car'"
     )
     three = SegmentationFolder(tmp_path, "train", classes=OWN)
-    with pytest.raises(DataError, match="none of the 4 masks of split 'train' shows a class"):
-        three.check_objects()
+    (fault,) = three.validate()
+    assert "none of the 4 masks of split 'train' shows a class" in fault
 
 
 def test_white_is_void_where_a_mask_shows_the_class(tmp_path):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from minideconv.data.__main__ import main
+from minideconv.data.check import check_before_use, examine
+from minideconv.data.shard import Subset
 from minideconv.data.voc import VOCSegmentation
 from minideconv.data.voc_colors import voc_palette
 from minideconv.errors import DataError
@@ -29,13 +32,12 @@ def test_binary_masks_of_0_and_255_are_refused(tmp_path, tree, mode):
             Image.fromarray(binary()).save(path)
     dataset = VOCSegmentation(voc)
     message = (
-        r"^VOC: none of the 3 masks of split 'train' shows a class; they hold 0 \(background\) and"
+        r"VOC: none of the 3 masks of split 'train' shows a class; they hold 0 \(background\) and"
         r" 255 \(void\) alone, \S*SegmentationClass/a\.png for one, and the pixels of an object"
-        r" must hold the number of its class, 1\.\.20$"
+        r" must hold the number of its class, 1\.\.20"
     )
-    with pytest.raises(DataError, match=message) as caught:
-        dataset.check_objects()
-    assert dataset.validate() == [str(caught.value)]
+    (fault,) = dataset.validate()
+    assert re.fullmatch(message, fault)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +45,8 @@ def test_binary_masks_of_0_and_255_are_refused(tmp_path, tree, mode):
 )
 def test_masks_of_one_value_are_refused(tmp_path, tree, value, held):
     voc = tree.make(tmp_path, {"a": np.full((20, 26), value)})
-    with pytest.raises(DataError, match=rf"none of the 1 masks .* they hold {held}"):
-        VOCSegmentation(voc).check_objects()
+    (fault,) = VOCSegmentation(voc).validate()
+    assert re.search(rf"none of the 1 masks .* they hold {held}", fault)
 
 
 @pytest.mark.parametrize("place", [0, 1, 70, 149])
@@ -52,19 +54,17 @@ def test_one_mask_with_an_object_is_enough_wherever_it_is(tmp_path, tree, place)
     masks = {f"{k:03d}": binary(4, 8) * 0 for k in range(150)}
     masks[f"{place:03d}"] = np.full((4, 8), 5)
     dataset = VOCSegmentation(tree.make(tmp_path, masks))
-    dataset.check_objects()
-    assert dataset.note == ""
-    if place:
-        with pytest.raises(DataError, match=f"none of the {place} masks"):
-            dataset.check_objects(place)  # the part that a run uses
+    assert dataset.validate() == []
+    if place:  # the part that a run uses
+        (fault,) = examine({"train": Subset(dataset, range(place))}).faults
+        assert f"none of the {place} masks" in fault.text
 
 
 def test_some_masks_with_void_alone_are_remarked(tmp_path, tree):
     dataset = VOCSegmentation(tree.make(tmp_path, {"a": tree.mask(3), "b": binary()}))
-    dataset.check_objects()
-    assert dataset.note == (
-        "note: 1 of 2 masks looked at in split 'train' hold 255 (void) and no class, b.png for one;"
-        " void is not learned"
+    check_before_use({"train": dataset}, "train")
+    assert "1 of 2 masks of train show 255 (void) and no class, which is not learned: b" in (
+        dataset.note
     )
 
 
@@ -108,6 +108,4 @@ def test_void_that_was_dealt_a_class_s_index_is_refused(tmp_path, tree):
 @pytest.mark.voc
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_real_masks_show_objects(voc_subset, split):
-    dataset = VOCSegmentation(voc_subset, split)
-    dataset.check_objects()
-    assert dataset.note == ""
+    assert VOCSegmentation(voc_subset, split).validate() == []

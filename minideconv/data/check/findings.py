@@ -142,7 +142,12 @@ def _bad_files(report: Report) -> None:
 
 
 def _about_objects(report: Report, name: str) -> None:
-    """Find a list in which no mask shows a class, and masks that show none."""
+    """Find a list in which no mask shows a class, and masks that show none.
+
+    A binary mask saved as 0 and 255 is legal pixel by pixel: background and void. But where no
+    mask shows a class, there is nothing to learn, void pixels are left out of loss and metrics, and
+    a network that finds "background" everywhere has a mean IoU of 1.
+    """
     dataset, looks = report.lists[name], report.looks[name]
     masks = [
         (place, look.pixels)
@@ -170,11 +175,12 @@ def _nothing(name: str, empty: Sequence[tuple[Place, Mapping[int, int]]], classe
     """Say that no mask of a list shows a class: the place of each, and its pixels by label."""
     words = {0: "0 (background)", VOID: f"{VOID} (void)"}
     held = sorted({value for _, pixels in empty for value in pixels})
+    legal = "1" if classes == 2 else f"1..{classes - 1}"
     whole, index = next((place for place, pixels in empty if VOID in pixels), empty[0][0])
     return (
         f"VOC: none of the {len(empty)} masks of split {name!r} shows a class; they hold"
         f" {' and '.join(words[value] for value in held)} alone, {whole.mask_path(index)} for one,"
-        f" and the pixels of an object must hold the number of its class, 1..{classes - 1}"
+        f" and the pixels of an object must hold the number of its class, {legal}"
     )
 
 
