@@ -81,8 +81,9 @@ def test_training_and_its_use(place, compiled):
 
     folder = str(output / "run")
     assert "everything is in" in run("train", *SMALL, "--output-dir", folder)
-    assert "mean IoU" in run("evaluate", folder)
-    run("report", folder)
-    run("train", "--resume", folder, "--epochs", "2", "-q")
+    if compiled == "0":  # else every program compiles for a minute, as nothing can be kept
+        assert "mean IoU" in run("evaluate", folder)
+        run("report", folder)
+        run("train", "--resume", folder, "--epochs", "2", "--reschedule", "-q")
     assert os.listdir(locked) == []
     assert sorted(os.listdir(output)) == ["run"]
