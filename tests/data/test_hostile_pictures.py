@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -35,11 +36,14 @@ def stored(picture, kind, **options):
     return memory.getvalue()
 
 
-def test_pictures_are_opened_in_one_place():
-    """Elsewhere the list of formats could be forgotten."""
+def test_no_picture_is_opened_in_whatever_format_it_has():
     package = Path(minideconv.__file__).parent
-    opening = [path for path in package.rglob("*.py") if "Image.open(" in path.read_text("utf-8")]
-    assert [path.name for path in opening] == ["pictures.py"]
+    texts = {path.name: path.read_text("utf-8") for path in package.rglob("*.py")}
+    opening = {name: text for name, text in texts.items() if "Image.open(" in text}
+    assert sorted(opening) == ["labelme.py", "pictures.py"]
+    for text in opening.values():
+        calls = text.count("Image.open(")
+        assert len(re.findall(r"Image\.open\([^\n]*formats=", text)) == calls
 
 
 # -- What is not opened at all ------------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_processes_with_different_settings(start, tmp_path):
         (["--lrr", "1"], "unrecognized arguments: --lrr"),
         (["--device", "gpu:1"], "minideconv.train: --device gpu:1 names one GPU"),
         (["--output-dir", "x" * 300], f"{'x' * 300}: File name too long\n"),
-        (["-b", "1000"], "minideconv.train: DataLoader: 15 samples make no full batch of 1000"),
+        (["-b", "1000"], "minideconv.train: --batch-size is 1000, but 15 samples make no full"),
     ],
 )
 def test_a_wrong_option_is_reported_once(start, tmp_path, options, message):

@@ -31,6 +31,7 @@ from minideconv.data.convert.json_files import kind_of, points_of, read_json, te
 from minideconv.data.convert.photographs import PhotographFiles
 from minideconv.data.convert.polygons import fill_circle, fill_polygon
 from minideconv.data.pictures import UNREADABLE
+from minideconv.data.png import png_damage
 from minideconv.errors import DataError
 
 __all__ = ["is_labelme", "read_labelme"]
@@ -155,6 +156,8 @@ def _embedded_mask(
     (left, top), (right, bottom) = np.rint(points).astype(int).tolist()
     size = (bottom - top + 1, right - left + 1)
     content = _bytes(shape.get("mask"), f"the mask of {what}")
+    if damage := png_damage(content, pixels=True):
+        raise DataError(f"the mask of {what} is damaged: {damage}")
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as file:
             # The size in the header, before anything of that size is made.
