@@ -60,7 +60,7 @@ COMMON = {
     "save_every": (0, 1, 10**9),
     "print_freq": (1, 10**9),
     "recompute": (True,),
-    "memory_budget": ("2GiB",),
+    "memory_budget": ("20GiB",),
     "algorithm": ("fast", "exact", "reference"),
     "precision": ("fp32", "fp16"),
     "sample_images": (True,),

@@ -77,6 +77,8 @@ def test_a_terminal_that_dies_ends_no_run(tmp_path):
         [sys.executable, "-m", "minideconv.train", *TINY, "--output-dir", str(folder)],
         stdin=terminal, stdout=terminal, stderr=terminal,
         env={**environment(), "TERM": "xterm"},
+        # These tests may be run by nohup, which a program obeys.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     os.close(terminal)
     assert os.read(master, 1)
@@ -95,6 +97,8 @@ def test_a_closed_terminal_saves_the_run(tmp_path, number):
          str(folder)],
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
         env={**environment(), "TERM": "xterm"},
+        # These tests may be run by nohup, which a program obeys.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     os.close(terminal)
     end = time.monotonic() + 120

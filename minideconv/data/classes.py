@@ -133,7 +133,7 @@ class Classes:
         return self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return self._key().__hash__()
 
     def _key(self) -> tuple[Any, ...]:
         return self.names, self.colours.tobytes(), self.void

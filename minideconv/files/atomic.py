@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ from typing import IO
 __all__ = ["remove_leftovers", "replace_by_copy", "replace_file", "replacing", "write_problem"]
 
 _PREFIX, _SUFFIX = ".writing-", ".tmp"
+_numbers = itertools.count()
 
 if sys.platform == "win32":
 
@@ -102,9 +103,8 @@ def replace_by_copy(path: str | Path, source: str | Path) -> None:
     path, source = Path(os.path.realpath(path)), Path(os.path.realpath(source))
     if path.exists() and os.path.samefile(path, source):
         return  # renaming one name of a file to another one would do nothing, and keep both
-    name = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{_SUFFIX}")
     try:
-        os.link(source, name)
+        name = _linked(path, source)
     except OSError:  # another file system, or one without links
         with source.open("rb") as content, replacing(path, sync=True) as file:
             shutil.copyfileobj(content, file, 1 << 20)
@@ -115,6 +115,15 @@ def replace_by_copy(path: str | Path, source: str | Path) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _linked(path: Path, source: Path) -> Path:
+    """Give `source` a temporary name beside `path` too; return it."""
+    while True:
+        name = path.with_name(f"{_PREFIX}{os.getpid()}-{next(_numbers)}{_SUFFIX}")
+        with contextlib.suppress(FileExistsError):  # another machine's, with the same number
+            os.link(source, name)
+            return name
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

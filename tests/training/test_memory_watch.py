@@ -116,7 +116,7 @@ def test_without_a_budget_it_only_reports(monkeypatch):
     for _ in range(4):
         machine.step(watch, 8)
     assert machine.messages == [
-        "memory: the process has at most 164 MiB in a step, of which 64 MiB in its arrays"
+        "memory: a step takes at most 164 MiB, of which 64 MiB in its arrays"
     ]
     assert machine.allowed == [None] * 4
     assert not machine.model.recompute
@@ -149,7 +149,7 @@ def test_a_step_above_the_budget_turns_recomputation_on(monkeypatch):
     )
     assert machine.allowed[-1] == (150 - 100 - 24) * MIB
     assert machine.messages[1:] == [
-        "memory: the process has at most 124 MiB in a step, of which 24 MiB in its arrays"
+        "memory: a step takes at most 124 MiB, of which 24 MiB in its arrays"
     ]
 
 
@@ -241,9 +241,9 @@ def test_budget_and_recomputation_change_no_number(tmp_path, capsys):
         states.append({name: array.tobytes() for name, array in state.items()})
         log = (folder / "log.txt").read_text()
         size = r"[\d.]+ [MG]iB"  # of the whole process, hence of all tests before this one
-        line = rf"memory: the process has at most {size} in a step, of which {size} in its"
+        line = rf"memory: a step takes at most {size}, of which {size} in its"
         assert re.search(line, log)
-        assert len(re.findall("the process has at most", log)) == 2  # first steps, and the end
+        assert len(re.findall("a step takes at most", log)) == 2  # first steps, and the end
     assert states[0] == states[1] == states[2]
     assert capsys.readouterr().err == ""
 
