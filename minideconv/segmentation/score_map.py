@@ -214,9 +214,10 @@ class Enlarged(ScoreMap):
 
     def at(self, rows: Chosen, columns: Chosen) -> Array:
         """Enlarge what these rows and columns of the image have of the window."""
-        here, there = self._lines.part(rows), self._columns.part(columns)
         with on_device_of(self.scores):
-            inside = self._inside(here.taps, there.taps)
+            here = self._lines.part(rows, self.scores)
+            there = self._columns.part(columns, self.scores)
+            inside = self._inside(here, there)
             if inside.shape[1:] == (here.length, there.length):
                 return inside
             xp, size = get_xp(self.scores), (here.length, there.length, len(self.scores))
@@ -224,46 +225,42 @@ class Enlarged(ScoreMap):
             found[:, here.inside, there.inside] = inside
             return found
 
-    def _inside(self, lines: _Taps, columns: _Taps) -> Array:
+    def _inside(self, lines: _Part, columns: _Part) -> Array:
         """Return the pixels of these rows and columns of the window."""
-        pixels = self.scores.transpose(1, 2, 0)  # (h, w, C)
+        pixels = self.scores.transpose(1, 2, 0)[lines.used, columns.used]  # (h, w, C)
         if self._columns.new_size >= self._columns.size:
-            lines, used = lines.cropped()
-            found = _between(_between(pixels[used], columns, 1), lines, 0)
+            found = _between(_between(pixels, columns.taps, 1), lines.taps, 0)
         else:
-            found = _between(_between(pixels, lines, 0), columns, 1)
+            found = _between(_between(pixels, lines.taps, 0), columns.taps, 1)
         return found.transpose(2, 0, 1)
 
 
 class _Taps(NamedTuple):
     """Where new pixels lie along one axis: between which two old ones, and these' weights."""
 
-    first: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
-    near: npt.NDArray[np.float64]
-    far: npt.NDArray[np.float64]
-
-    def cropped(self) -> tuple[_Taps, slice]:
-        """Return which old pixels are needed at all, and the taps among those."""
-        if not len(self.first):
-            return self, slice(0, 0)
-        start, stop = int(self.first[0]), int(self.second[-1]) + 1
-        shifted = self._replace(first=self.first - start, second=self.second - start)
-        return shifted, slice(start, stop)
+    first: Array
+    second: Array
+    near: Array
+    far: Array
 
 
 class _Part(NamedTuple):
-    """Some pixels along one axis: how many, which of them are in the window, and where they lie."""
+    """Some pixels along one axis: how many, which of them are in the window, and where they lie.
+
+    `used` are those of the scores that are needed at all, and `taps` lie among these.
+    """
 
     length: int
     inside: slice
+    used: slice
     taps: _Taps
 
 
 class _Axis(NamedTuple):
     """One axis: scores, pixels of the window, those before the image's, and where it is in there.
 
-    `inside` are the pixels of the image that are in the window.
+    `inside` are the pixels of the image that are in the window. Where the scores are on a GPU, all
+    is computed there: nothing that is small travels.
     """
 
     size: int
@@ -278,32 +275,47 @@ class _Axis(NamedTuple):
         stop = max(start, min(last + 1, extent))
         return cls(size, last - first + 1, -first, extent, slice(start, stop))
 
-    def part(self, chosen: Chosen) -> _Part:
-        """Return where some of the image's pixels lie among the scores."""
+    def part(self, chosen: Chosen, like: Array) -> _Part:
+        """Return where some of the image's pixels lie among the scores; on the device of `like`."""
         pixels = np.arange(self.extent)[chosen]
         start, stop = np.searchsorted(pixels, (self.inside.start, self.inside.stop)).tolist()
-        return _Part(len(pixels), slice(start, stop), self._taps(pixels[start:stop] + self.shift))
+        new, used = pixels[start:stop] + self.shift, slice(0, 0)
+        if len(new):
+            ends = self._taps(new[[0, -1]])
+            used = slice(int(ends.first[0]), int(ends.second[1]) + 1)
+        taps = self._taps(_there(new, like))
+        taps = taps._replace(first=taps.first - used.start, second=taps.second - used.start)
+        return _Part(len(pixels), slice(start, stop), used, taps)
 
-    def _taps(self, new: npt.NDArray[Any]) -> _Taps:
+    def _taps(self, new: Array) -> _Taps:
         """Return where pixels of the window lie; see `ops.interpolate.interpolation_matrix`."""
-        source = new.astype(np.float64)
+        xp, source = get_xp(new), new.astype(np.float64)
         if self.size != self.new_size:
             source = (source + 0.5) * (self.size / self.new_size) - 0.5
-        source = np.minimum(np.maximum(source, 0.0), self.size - 1)
-        first = np.floor(source).astype(np.int64)
-        second = np.minimum(first + 1, self.size - 1)
-        far = np.where(second > first, 1 - (second - source), 0.0)
+        source = xp.minimum(xp.maximum(source, 0.0), self.size - 1)
+        first = xp.floor(source).astype(np.int64)
+        second = xp.minimum(first + 1, self.size - 1)
+        far = xp.where(second > first, 1 - (second - source), 0.0)
         return _Taps(first, second, 1 - (source - first), far)
+
+
+def _there(numbers: npt.NDArray[Any], like: Array) -> Array:
+    """Return rising integers on the device of `like`; a range of them is made there."""
+    xp = get_xp(like)
+    if xp is np:
+        return numbers
+    if len(numbers) and int(numbers[-1]) - int(numbers[0]) == len(numbers) - 1:
+        return xp.arange(int(numbers[0]), int(numbers[-1]) + 1)
+    return to_device(numbers, device_of(like))
 
 
 def _between(x: Array, taps: _Taps, axis: int) -> Array:
     """Resize one axis, 0 or 1, of (H, W, C) by two neighbours of each pixel."""
-    device = device_of(x)
     behind = (slice(None), *[None] * (2 - axis))
-    near, far = (to_device(each.astype(x.dtype), device)[behind] for each in (taps.near, taps.far))
-    found = _taken(x, to_device(taps.first, device), axis)
+    near, far = (each.astype(x.dtype)[behind] for each in (taps.near, taps.far))
+    found = _taken(x, taps.first, axis)
     found *= near
-    more = _taken(x, to_device(taps.second, device), axis)
+    more = _taken(x, taps.second, axis)
     more *= far
     found += more
     return found

@@ -275,19 +275,19 @@ class Segmentation(Task):
     ) -> tuple[Tensor, float]:
         """Count all pixels of an image; the loss is that of some 64 x 64 of them."""
         device = device_of(outputs.like)
+        labels = to_device(target, device)  # a byte a pixel, and once
         if get_xp(counts) is np:
             confusion = self.metrics()
             confusion.update(target, outputs.labels())
             counts += confusion.counts
         else:
             for start, stop in outputs.bands():
-                labels = to_device(target[start:stop], device)
-                self.count(counts, outputs.rows(start, stop)[None], image[None], labels[None])
+                rows = outputs.rows(start, stop)[None]
+                self.count(counts, rows, image[None], labels[start:stop][None])
         # The loss is for the curve only: a grid of pixels will do.
         step = slice(None, None, max(1, max(target.shape) // 64))
         some = Tensor(outputs.at(step, step)[None], device=device)
-        labels = to_device(target[step, step][None], device)
-        loss = self._cross_entropy(some, labels, label_smoothing=0.0)
+        loss = self._cross_entropy(some, labels[step, step][None], label_smoothing=0.0)
         return loss, self.weight(target[step, step])
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> tuple[list[Content], str]:
