@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from minideconv.data.png import png_damage
+from minideconv.data.png import png_damage, png_header
 from minideconv.errors import DataError, UsageError
 
 __all__ = [
@@ -65,6 +65,7 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 _LARGEST_FILE = 1 << 30
 _STRIP = 1 << 22
 _ORIENTATION = 274
+_BITS_PER_SAMPLE = 258
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -87,12 +88,16 @@ def formats() -> tuple[str, ...]:
 
 
 class Picture(NamedTuple):
-    """A decoded file: its pixels upright, the orientation it was stored in, format and bytes."""
+    """A decoded file: its pixels upright, the orientation it was stored in, format and bytes.
+
+    ``depth`` is the number of bits of a sample as stored, 0 where the format does not tell.
+    """
 
     upright: Image.Image
     orientation: int
     format: str
     content: bytes
+    depth: int = 0
 
 
 def read_upright(path: Path, every_bit: bool = False) -> Picture:
@@ -118,11 +123,11 @@ def read_upright(path: Path, every_bit: bool = False) -> Picture:
             file.load()
             # Pillow itself turns a TIFF while it loads it.
             noted = 1 if file.format == "TIFF" else _orientation(file)
-            turn = _TURNS.get(noted)
+            turn, depth = _TURNS.get(noted), _depth(file, content)
             upright: Image.Image = file if turn is None else file.transpose(turn)
             if upright.mode == "I" and file.format == "PNG":  # of 16 bits: Pillow before 11.0
                 upright = upright.convert("I;16")
-            return Picture(upright, noted, file.format or "", content)
+            return Picture(upright, noted, file.format or "", content, depth)
     except UnidentifiedImageError as error:
         raise DataError(
             f"{path} is not a picture that can be read; JPEG, PNG, WebP and TIFF are read"
@@ -134,6 +139,14 @@ def read_upright(path: Path, every_bit: bool = False) -> Picture:
         ) from error
     except Exception as error:  # a decoder that meets damage may raise anything
         raise _damaged(path, str(error)) from error
+
+
+def _depth(file: Image.Image, content: bytes) -> int:
+    """Return the bits of a sample as stored, which Pillow makes 8 of in most modes; 0: unknown."""
+    if (header := png_header(content)) is not None:
+        return header.depth
+    bits = getattr(file, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,)) if file.format == "TIFF" else 0
+    return max(bits) if isinstance(bits, tuple) else int(bits)
 
 
 def _damaged(path: Path, reason: str) -> DataError:
