@@ -4,7 +4,8 @@ The class of a pixel is the *index* of a palette PNG, or the grey level of a gre
 
 * colours, where each of them is exactly a class's or void's;
 * grey levels that an RGB picture holds three times, and opaque pictures with an alpha channel;
-* grey PNGs and TIFFs of 1, 2 and 4 bits, whose samples Pillow stretches to 0..255: of 4 bits 1 becomes 17;
+* grey PNGs and TIFFs of 1, 2 and 4 bits, whose samples Pillow stretches to 0..255: of 4 bits 1
+  becomes 17;
 * 16 bits, where the numbers are classes, or such times 257, which is the same level of 16 bits.
 
 Of several channels of 16 bits Pillow drops the lower 8, so that classes 0, 1, 2 become 0: refused.

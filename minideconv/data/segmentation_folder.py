@@ -262,6 +262,11 @@ def entries_of(located: Located, split: str, title: str) -> tuple[list[Entry], s
         entries = [entry for entry in found if entry is not None]
         for entry in entries:
             refuse_outside(entry.id, f"{title}: {located.list}")
+            if masks.folder in entry.image.parents and images.folder not in entry.image.parents:
+                raise DataError(
+                    f"{title}: {located.list} names {entry.image} as a photograph, which is in the"
+                    " folder of the masks; a line names the photograph first"
+                )
         if not entries:
             raise DataError(f"{title}: {located.list} lists no image")
         return entries, ""
