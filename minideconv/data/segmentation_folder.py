@@ -273,7 +273,14 @@ def entries_of(located: Located, split: str, title: str) -> tuple[list[Entry], s
     names = images.names()
     with_mask = [name for name in names if masks.find(name) is not None]
     if not with_mask:
-        why = f"none of the {len(names)} has a mask in {masks.folder}" if names else "it is empty"
+        why = "it is empty"
+        if names:
+            why = f"none of the {len(names)} has a mask in {masks.folder}"
+            if there := masks.names():
+                why += (
+                    f", where {masks.path(there[0]).name} is for one; a mask has the name of its"
+                    f" photograph{f', and {masks.end}' if masks.end else ''}"
+                )
         raise DataError(f"{title}: {images.folder} has no photograph that can be used: {why}")
     without = sorted(set(names) - set(with_mask))
     remark = ""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minideconv.data.classes import VOC
 from minideconv.data.lists import IMAGE_SUFFIXES, MASK_SUFFIXES, ListedFiles, entry_of, read_lines
+from minideconv.data.segmentation_folder import SegmentationFolder
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError
 
@@ -211,3 +213,12 @@ def test_letters_with_accents_are_the_same_in_both_forms(tmp_path, tree):
         found = VOCSegmentation(root, "odd")
         assert found.ids == [one]
         assert found.validate() == []
+
+
+def test_masks_of_other_names_are_named(tmp_path, tree):
+    root = tree.make(tmp_path / "VOC2012", {"a": tree.mask(3)})
+    (root / "JPEGImages").rename(tmp_path / "images")
+    (root / "SegmentationClass").rename(tmp_path / "masks")
+    (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
+    with pytest.raises(DataError, match=r"where a_mask\.png is for one; a mask has the name"):
+        SegmentationFolder(tmp_path, "train", "folder", VOC)
