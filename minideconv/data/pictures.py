@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from minideconv.data.lists import IMAGE_SUFFIXES
 from minideconv.data.png import png_damage, png_header
 from minideconv.errors import DataError, UsageError
 
@@ -61,7 +62,6 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that exchange width and height."""
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 _LARGEST_FILE = 1 << 30
 _STRIP = 1 << 22
 _ORIENTATION = 274
@@ -246,7 +246,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def picture_files(folder: Path, what: str = "folder") -> list[Path]:
-    """Return the JPEG, PNG and WebP files of a folder, by name.
+    """Return the files of a folder that are called like photographs (`IMAGE_SUFFIXES`), by name.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def picture_files(folder: Path, what: str = "folder") -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"{what} {folder}: there is no such folder")
-    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _ENDINGS)
+    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise UsageError(f"{what} {folder}: no JPEG, PNG or WebP file is in it")
+        raise UsageError(f"{what} {folder}: no JPEG, PNG, WebP, TIFF or BMP file is in it")
     return files
