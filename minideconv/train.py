@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minideconv.data.classes import read_classes
 from minideconv.distributed import Communicator, Mpi, on_rank_zero, processes, run_processes
-from minideconv.errors import UsageError
+from minideconv.errors import DataError, UsageError
 from minideconv.files.outputs import refuse_same_folder
 from minideconv.models import MODELS
 from minideconv.settings import command_line
 from minideconv.settings.options import add_options, given_options
-from minideconv.settings.run import DEFAULT_MODEL
+from minideconv.settings.run import DATA, DEFAULT_MODEL, data_of
 from minideconv.settings.setting import option_name
 from minideconv.training.config import TrainConfig, check_names, networks_with, read_config
 from minideconv.training.run.checkpoint import find_checkpoint, read_run_header
@@ -142,7 +143,10 @@ def _new_config(arguments: Sequence[str], first: argparse.Namespace) -> TrainCon
     asked = getattr(first, "model", None)
     from_file = read_config(first.config, asked) if first.config is not None else {}
     model = asked or from_file.get("model", DEFAULT_MODEL)
-    return TrainConfig(**{**from_file, **_given(arguments, model)})
+    given = _given(arguments, model)
+    config = TrainConfig(**{**from_file, **given})
+    config.refuse_ignored(given)
+    return config
 
 
 def _resumed_config(arguments: Sequence[str], resumed: str, checkpoint: Path) -> TrainConfig:
@@ -153,12 +157,35 @@ def _resumed_config(arguments: Sequence[str], resumed: str, checkpoint: Path) ->
     for name, value in given.items():
         if name == "output_dir":
             continue  # another one means that it goes on there
-        if not settings[name].resume and value != saved.get(name):
+        if not settings[name].resume and _meant(
+            name, value, {**saved, **given}, saved
+        ) != saved.get(name):
             raise UsageError(
                 f"--resume {resumed}: {option_name(name)} is {saved.get(name)} in this run "
                 f"and cannot become {value}; start a new run for that"
             )
-    return TrainConfig.from_dict({**saved, **given})
+    same = {
+        name: value
+        for name, value in given.items()
+        if settings[name].resume or name == "output_dir"
+    }
+    return TrainConfig.from_dict({**saved, **same})
+
+
+def _meant(name: str, value: Any, now: Mapping[str, Any], saved: Mapping[str, Any]) -> Any:
+    """Return a setting as a run keeps it: of the data its layout, of the classes their names."""
+    root = now.get("data_root")
+    if name == "data":
+        return data_of(value, root)
+    layout = DATA.get(str(saved.get("data")))
+    if name != "classes" or layout is None:
+        return value
+    try:
+        text, own = layout.class_text(value, root), saved.get("classes")
+        same = own is not None and text is not None and read_classes(text) == read_classes(own)
+        return own if same else value
+    except DataError as error:
+        raise UsageError(f"--classes: {error}") from error
 
 
 def _given(arguments: Sequence[str], model: str) -> dict[str, Any]:

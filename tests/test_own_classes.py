@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from minideconv import evaluate, predict, train
+from minideconv.ablate import __main__ as ablate
 from minideconv.compare import __main__ as compare
 from minideconv.data import __main__ as data
 from minideconv.data.classes import Classes
@@ -213,3 +214,65 @@ def test_a_folder_in_no_layout_says_what_is_there(tmp_path, capsys):
     assert (
         f"--data-root {tmp_path} is in no layout that is known: it holds pictures; a set is" in err
     )
+
+
+def test_the_same_classes_may_be_given_again(run, capsys):
+    """A run goes on with what means the same as its own, however it is written."""
+    again = run.with_name("written otherwise")
+    shutil.copytree(run, again)
+    names = run.with_name("same.txt")
+    names.write_text("# the same\n" + COLOURS.text().replace(" #0a0a0a", " 10 10 10"))
+    ok(train, "--resume", again, "--classes", names, "--data", "auto", "--epochs", 1)
+    names.write_text(COLOURS.text().replace("cell", "seed"))
+    assert train.main(["--resume", str(again), "--classes", str(names)]) == 2
+    assert "cannot become" in capsys.readouterr().err
+    names.unlink()
+    assert train.main(["--resume", str(again), "--classes", str(names)]) == 2
+    assert "is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["cell,nucleus", "cell #ff8000\nnucleus 0 128 255\n"])
+def test_that_a_background_was_put_before_them_is_logged_once(given, folder, tmp_path):
+    if "\n" in given:
+        (tmp_path / "own.txt").write_text(given)
+        given = tmp_path / "own.txt"
+    run = tmp_path / "run"
+    ok(train, "--data-root", folder, "--classes", given, "--output-dir", run, *SMALL)
+    assert (run / "log.txt").read_text().count("so a background was put before it") == 1
+    assert read_header(run / "checkpoints" / "last.npz")["classes"] == NAMES
+    ok(train, "--resume", run, "--classes", given, "--epochs", 1)
+
+
+def test_one_class_beside_a_file_of_its_name(folder, tmp_path, monkeypatch):
+    """What a run keeps of its classes never names a file."""
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    for path in (root / "masks").iterdir():
+        with Image.open(path) as file:
+            Image.fromarray(np.minimum(np.asarray(file), 1)).save(path)
+    (root / "classes.txt").write_text("cell\n")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cell").write_text("another\n")
+    ok(train, "--data-root", root, "--output-dir", tmp_path / "run", *SMALL)
+    assert read_header(tmp_path / "run" / "checkpoints" / "last.npz")["classes"] == NAMES[:2]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (train, ["--difficulty", "easy"]),
+        (train, ["--image-size", "48"]),
+        (train, ["--task", "autoencode", "--model", "autoencoder"]),
+        (data, ["show", "--output", "a.png", "--difficulty", "normal"]),
+        (compare, ["--difficulty", "easy"]),
+        (ablate, ["--difficulty", "easy"]),
+    ],
+)
+def test_options_that_the_data_or_task_ignores(program, arguments, folder, tmp_path, capsys):
+    """Given at their default, too."""
+    given = [*arguments, "--data-root", str(folder), "--classes", "cell,nucleus"]
+    given += [] if program is data else ["--output-dir" if program is train else "--output"]
+    given += [] if program is data else [str(tmp_path / "out")]
+    assert program.main(given) == 2
+    assert "which ignores it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

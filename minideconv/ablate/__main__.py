@@ -102,6 +102,7 @@ def _main(arguments: Sequence[str]) -> int:
         else:
             folder = Folder(options.output or "runs/ablations")
             base = TrainConfig(**{**_defaults(given), **given, "stage": "whole"})
+            base.refuse_ignored(given)
             names = _in_order(options.only or ABLATIONS)
             planned = RunSet(base, names, _seeds(options.seeds or 3))
             held.enter_context(folder.new(planned))

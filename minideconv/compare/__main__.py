@@ -187,6 +187,8 @@ def _runs(
     seeds = options.seeds or (0,)
     own = {**given, **given_options(options, MachineSettings.settings()), "quiet": options.quiet}
     configs = network_configs(options.networks or NETWORKS, own, options.budget or "updates")
+    for config in configs.values():
+        config.refuse_ignored(own)
     return [list(train_networks(configs, seed, folder / "runs")) for seed in seeds]
 
 

@@ -152,6 +152,7 @@ def _show(options: argparse.Namespace) -> None:
     dataset: Any
     given = given_options(options, DataSettings.settings())
     settings = DataSettings(**given)
+    settings.refuse_ignored(given)
     if settings.data == "shapes":
         difficulty = given.get("difficulty", "normal")
         dataset = Shapes(options.split, size=options.size, difficulty=difficulty)

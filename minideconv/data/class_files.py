@@ -50,15 +50,20 @@ def names_and_colours(text: str) -> list[Entry]:
     Raises
     ------
     DataError
-        If a line between two names is empty; the message has its number.
+        If a line between two names is empty, or is no certain name; the message has its number.
     """
     return list(_names_and_colours(_split(text)))
 
 
 def _names_and_colours(lines: Sequence[str]) -> Iterator[Entry]:
     for number, line in enumerate(lines, 1):
-        if re.match(r"\s*#|\s*name,\s*r,\s*g,\s*b\s*$", line):  # a remark; a heading
+        if re.match(r"\s*#(\s|#|$)|\s*name,\s*r,\s*g,\s*b\s*$", line):  # a remark; a heading
             continue
+        if line.lstrip().startswith("#"):
+            raise DataError(
+                f"line {number} is {line.strip()!r}; a name does not begin with #, and a remark"
+                " begins with # and a space"
+            )
         if not line.strip():
             raise DataError(
                 f"line {number} is empty; the lines are counted, and each holds a class"
@@ -71,6 +76,8 @@ def _names_and_colours(lines: Sequence[str]) -> Iterator[Entry]:
             yield " ".join(words[:-3]), _numbers(words[-3:])
         elif len(words) > 3 and _is_colour(words[:3]):
             yield " ".join(words[3:]), _numbers(words[:3])
+        elif re.search(r"\S\s+#[0-9a-fA-F]{3}([0-9a-fA-F]([0-9a-fA-F]{4})?)?\s*$", line):
+            raise DataError(f"line {number} is {line.strip()!r}; a colour has six digits, #rrggbb")
         else:
             yield line.strip(), None
 

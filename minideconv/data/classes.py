@@ -325,8 +325,8 @@ def parse_classes(text: str) -> Classes:
     """Read the content of a ``classes.txt`` or a ``labelmap.txt``.
 
     In a ``classes.txt`` a colour is ``#rrggbb``, or red, green and blue from 0 to 255, behind the
-    name or before it. Lines that begin with ``#`` are not counted. The first name is the
-    background; where it is another class, a background is put before it, and the note says so.
+    name or before it. Lines that begin with ``#`` and a space are not counted. The first name is
+    the background; where it is another class, a background is put before it, and the note says so.
     labelme's ``_background_`` is the background, and its ``__ignore__`` is void, which may have a
     colour as well but is no class.
 
@@ -359,6 +359,10 @@ def _classes(entries: Sequence[Entry]) -> Classes:
             f"note: the first class is {kept[0][0]!r}, so a background was put before it: index 0"
             f" is the background, 1 is {kept[0][0]!r}"
         )
+        if again := [name for name, _ in kept if is_background(name)]:
+            raise DataError(
+                f"{again[0]} is not the first class; index 0 is the background, so it must be"
+            )
         kept.insert(0, ("background", None))
     names, colours = zip(*kept, strict=True)
     given = None if all(colour is None for colour in colours) else list(colours)

@@ -134,8 +134,14 @@ class Layout:
         if source is None:
             return None
         classes = read_classes(source)
-        plain = not classes.chosen and not any("," in name for name in classes.names)
-        return ",".join(classes.names) if plain else classes.text()
+        # A background that was put before them is left out: so it is said wherever they are read.
+        names = classes.names[1:] if classes.note else classes.names
+        if not classes.chosen and len(names) > 1 and not any("," in name for name in names):
+            return ",".join(names)
+        lines = classes.text().splitlines() if classes.chosen else list(names)
+        if classes.chosen and classes.note:
+            lines.remove(next(line for line in lines if line.startswith("background #")))
+        return "".join(f"{line}\n" for line in lines)  # never the name of a file
 
 
 _PAIRS = tuple(

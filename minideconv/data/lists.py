@@ -9,7 +9,8 @@ A list is a text file with an image a line. A line may hold
   and the line is passed over;
 * a photograph and its mask, with a tab, a comma or spaces between them.
 
-Names may hold spaces: what a line means is decided by the files that are there.
+Names may hold spaces: what a line means is decided by the files that are there. Letters with
+accents are the same whether one character or two, as macOS and others write them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -99,7 +101,7 @@ class ListedFiles:
             stem, suffix = os.path.splitext(name)
             if suffix.lower() not in self.suffixes or not stem.endswith(self.end):
                 continue
-            key = stem.removesuffix(self.end)
+            key = unicodedata.normalize("NFC", stem.removesuffix(self.end))
             rank = self.suffixes.index(suffix.lower())
             if key not in ranked or rank < ranked[key][0]:
                 ranked[key] = rank, name
@@ -111,7 +113,7 @@ class ListedFiles:
 
     def find(self, name: str) -> Path | None:
         """Return the picture of a name, or None."""
-        found = self._files.get(name)
+        found = self._files.get(unicodedata.normalize("NFC", name))
         return None if found is None else self.folder / found
 
     def path(self, name: str) -> Path:
@@ -120,6 +122,7 @@ class ListedFiles:
 
     def search(self, text: str) -> str | None:
         """Return the name of the picture that a list means: a name, a file's name or a path."""
+        text = unicodedata.normalize("NFC", text)
         path = PurePosixPath(text.replace("\\", "/"))
         stem = str(path)
         if os.path.splitext(stem)[1].lower() in self.suffixes:

@@ -4,8 +4,11 @@ The class of a pixel is the *index* of a palette PNG, or the grey level of a gre
 
 * colours, where each of them is exactly a class's or void's;
 * grey levels that an RGB picture holds three times, and opaque pictures with an alpha channel;
-* grey PNGs of 1, 2 and 4 bits, whose samples Pillow stretches to 0..255: of 4 bits 1 becomes 17;
+* grey PNGs and TIFFs of 1, 2 and 4 bits, whose samples Pillow stretches to 0..255: of 4 bits 1
+  becomes 17;
 * 16 bits, where the numbers are classes, or such times 257, which is the same level of 16 bits.
+
+Of several channels of 16 bits Pillow drops the lower 8, so that classes 0, 1, 2 become 0: refused.
 
 Where two of these readings are possible and differ, where a program dealt the indices anew, and
 where the file's format changes levels, the mask is refused: `python -m minideconv.data convert`
@@ -23,7 +26,6 @@ import numpy as np
 from minideconv.data.classes import VOC, Classes
 from minideconv.data.label_counts import label_counts
 from minideconv.data.pictures import SIDEWAYS, Picture, read_upright, rgb
-from minideconv.data.png import png_header
 from minideconv.data.voc_colors import VOID
 from minideconv.errors import DataError, some
 
@@ -152,8 +154,7 @@ def _numbers(path: Path, file: Picture, legal: Mapping[int, int]) -> np.ndarray:
     numbers = np.asarray(file.upright)
     if mode == "1":
         numbers = numbers.astype(np.uint8) * 255
-    header = png_header(file.content)
-    depth = header.depth if header is not None and header.grey else 8
+    depth = file.depth or 8
     if mode == "1" or depth < 8:
         step = 255 // (2 ** (1 if mode == "1" else depth) - 1)
         return _certain(path, numbers // step, numbers, legal, 1 if mode == "1" else depth)
@@ -181,7 +182,7 @@ def _certain(
         )
     white = 2**depth - 1
     raise DataError(
-        f"mask {path} is a greyscale PNG of {depth} bits, whose grey level {white} means white,"
+        f"mask {path} is a greyscale picture of {depth} bits, whose grey level {white} means white,"
         f" 255, so its classes may be {some(sorted(as_stored))} or {some(sorted(as_levels))}; save"
         f" it with 8 bits, or as a palette PNG: {_REMEDY}"
     )
@@ -189,6 +190,11 @@ def _certain(
 
 def _opaque(path: Path, file: Picture) -> np.ndarray:
     """Return levels (H, W) or colours (H, W, 3) of a picture no pixel of which is transparent."""
+    if file.depth > 8:
+        raise DataError(
+            f"mask {path} has several channels of {file.depth} bits, of which the upper 8 alone can"
+            f" be read; save it with 8 bits: {_REMEDY}"
+        )
     if file.upright.mode in ("LA", "RGBA"):
         clear = int(np.count_nonzero(np.asarray(file.upright.getchannel("A")) != 255))
         if clear:

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from minideconv.data.png import png_damage
+from minideconv.data.lists import IMAGE_SUFFIXES
+from minideconv.data.png import png_damage, png_header
 from minideconv.errors import DataError, UsageError
 
 __all__ = [
@@ -61,10 +62,10 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that exchange width and height."""
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 _LARGEST_FILE = 1 << 30
 _STRIP = 1 << 22
 _ORIENTATION = 274
+_BITS_PER_SAMPLE = 258
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -87,12 +88,16 @@ def formats() -> tuple[str, ...]:
 
 
 class Picture(NamedTuple):
-    """A decoded file: its pixels upright, the orientation it was stored in, format and bytes."""
+    """A decoded file: its pixels upright, the orientation it was stored in, format and bytes.
+
+    ``depth`` is the number of bits of a sample as stored, 0 where the format does not tell.
+    """
 
     upright: Image.Image
     orientation: int
     format: str
     content: bytes
+    depth: int = 0
 
 
 def read_upright(path: Path, every_bit: bool = False) -> Picture:
@@ -118,11 +123,11 @@ def read_upright(path: Path, every_bit: bool = False) -> Picture:
             file.load()
             # Pillow itself turns a TIFF while it loads it.
             noted = 1 if file.format == "TIFF" else _orientation(file)
-            turn = _TURNS.get(noted)
+            turn, depth = _TURNS.get(noted), _depth(file, content)
             upright: Image.Image = file if turn is None else file.transpose(turn)
             if upright.mode == "I" and file.format == "PNG":  # of 16 bits: Pillow before 11.0
                 upright = upright.convert("I;16")
-            return Picture(upright, noted, file.format or "", content)
+            return Picture(upright, noted, file.format or "", content, depth)
     except UnidentifiedImageError as error:
         raise DataError(
             f"{path} is not a picture that can be read; JPEG, PNG, WebP and TIFF are read"
@@ -134,6 +139,14 @@ def read_upright(path: Path, every_bit: bool = False) -> Picture:
         ) from error
     except Exception as error:  # a decoder that meets damage may raise anything
         raise _damaged(path, str(error)) from error
+
+
+def _depth(file: Image.Image, content: bytes) -> int:
+    """Return the bits of a sample as stored, which Pillow makes 8 of in most modes; 0: unknown."""
+    if (header := png_header(content)) is not None:
+        return header.depth
+    bits = getattr(file, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,)) if file.format == "TIFF" else 0
+    return max(bits) if isinstance(bits, tuple) else int(bits)
 
 
 def _damaged(path: Path, reason: str) -> DataError:
@@ -233,7 +246,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def picture_files(folder: Path, what: str = "folder") -> list[Path]:
-    """Return the JPEG, PNG and WebP files of a folder, by name.
+    """Return the files of a folder that are called like photographs (`IMAGE_SUFFIXES`), by name.
 
     Parameters
     ----------
@@ -248,7 +261,7 @@ def picture_files(folder: Path, what: str = "folder") -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"{what} {folder}: there is no such folder")
-    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _ENDINGS)
+    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise UsageError(f"{what} {folder}: no JPEG, PNG or WebP file is in it")
+        raise UsageError(f"{what} {folder}: no JPEG, PNG, WebP, TIFF or BMP file is in it")
     return files

@@ -262,13 +262,25 @@ def entries_of(located: Located, split: str, title: str) -> tuple[list[Entry], s
         entries = [entry for entry in found if entry is not None]
         for entry in entries:
             refuse_outside(entry.id, f"{title}: {located.list}")
+            if masks.folder in entry.image.parents and images.folder not in entry.image.parents:
+                raise DataError(
+                    f"{title}: {located.list} names {entry.image} as a photograph, which is in the"
+                    " folder of the masks; a line names the photograph first"
+                )
         if not entries:
             raise DataError(f"{title}: {located.list} lists no image")
         return entries, ""
     names = images.names()
     with_mask = [name for name in names if masks.find(name) is not None]
     if not with_mask:
-        why = f"none of the {len(names)} has a mask in {masks.folder}" if names else "it is empty"
+        why = "it is empty"
+        if names:
+            why = f"none of the {len(names)} has a mask in {masks.folder}"
+            if there := masks.names():
+                why += (
+                    f", where {masks.path(there[0]).name} is for one; a mask has the name of its"
+                    f" photograph{f', and {masks.end}' if masks.end else ''}"
+                )
         raise DataError(f"{title}: {images.folder} has no photograph that can be used: {why}")
     without = sorted(set(names) - set(with_mask))
     remark = ""

@@ -156,8 +156,10 @@ def _new(
     values |= {"model": network, "data": data}
     if network == "probe":
         values["freeze"] = values["depth"]
+    base = TrainConfig(**values)
+    base.refuse_ignored(given)
     return FewLabels(
-        TrainConfig(**values),
+        base,
         pretext,
         tuple(options.labels or _LABELS),
         tuple(options.starts or _starts(data)),

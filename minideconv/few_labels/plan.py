@@ -142,6 +142,7 @@ class FewLabels:
         own = {
             "task": "autoencode",
             "model": name,
+            "classes": None,
             "width": base.width,
             "depth": base.depth,
             "noise": chosen.pretext_noise,

@@ -47,6 +47,7 @@ TASKS = ["segmentation", "autoencode"]
 
 
 _FOLDER = Need("data", lambda data: data != "shapes", "of a folder")
+_LABELS = Need("task", lambda task: task != "autoencode", "segmentation")
 _DRAWN = Need("data", lambda data: data == "shapes", "shapes")
 
 
@@ -71,7 +72,7 @@ class DataSettings(Settings):
         "names, background,a,b (default: classes.txt or labelmap.txt in --data-root, or else those "
         "of the layout)",
         metavar="FILE|A,B,...",
-        needs=(_FOLDER,),
+        needs=(_FOLDER, _LABELS),
     )
     train_split: str = setting("train", "image list to train on", metavar="NAME")
     val_split: str = setting("val", "image list to validate on", metavar="NAME")

@@ -172,12 +172,26 @@ class Settings:
 
     def check(self) -> None:
         """Refuse values that do not go together; each of them is legal."""
+        self.refuse_ignored()
+
+    def refuse_ignored(self, given: Collection[str] = ()) -> None:
+        """Refuse settings that make no difference by what others are.
+
+        Parameters
+        ----------
+        given : collection of str
+            The names of those that a user gave: they are refused at their default, too.
+
+        Raises
+        ------
+        SettingError
+        """
         settings = self.settings()
         needing = {name: described for name, described in settings.items() if described.needs}
         others = {need.name for described in needing.values() for need in described.needs}
         known = {name: settings[name] for name in {*needing, *others} & settings.keys()}
         values = {name: getattr(self, name) for name in known}
-        if unused := unused_settings(known, values):
+        if unused := unused_settings(known, values, given):
             name, need = unused[0]
             raise refusal(
                 lambda shown: (
@@ -189,14 +203,14 @@ class Settings:
 
 
 def unused_settings(
-    known: Mapping[str, Setting], values: Mapping[str, Any]
+    known: Mapping[str, Setting], values: Mapping[str, Any], given: Collection[str] = ()
 ) -> list[tuple[str, Need]]:
     """Return the settings that are given, but make no difference by what others are."""
     return [
         (name, need)
         for name, described in known.items()
         for need in described.needs
-        if values.get(name, described.default) != described.default
+        if (name in given or values.get(name, described.default) != described.default)
         and need.name in known
         and not need.fits(values.get(need.name, known[need.name].default))
     ]

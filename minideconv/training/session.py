@@ -157,9 +157,9 @@ def _introduce(trainer: Trainer, resume: Path | None) -> None:
         f"data: {config.data}, {len(trainer.train_data)} training and {len(trainer.val_data)} "
         f"validation images{', ' if what else ''}{what}"
     )
-    for images in (trainer.train_data, trainer.val_data):
-        if note := getattr(images, "note", ""):
-            trainer.log(note)
+    notes = [getattr(each, "note", "") for each in (trainer.train_data, trainer.val_data)]
+    for line in dict.fromkeys(line for note in notes for line in note.splitlines()):
+        trainer.log(line)
     if trainer.pretrained is not None:
         for line in trainer.pretrained.report.splitlines():
             trainer.log(line)

@@ -68,7 +68,7 @@ def test_bad_arguments(runs, tmp_path):
         gallery.main([runs[0], "--output", "a.png"])
     with pytest.raises(UsageError, match=r"--output is a\.jpg; its name must end in \.png"):
         gallery.main([*runs, "--output", "a.jpg"])
-    with pytest.raises(UsageError, match="no JPEG, PNG or WebP file is in it"):
+    with pytest.raises(UsageError, match="no JPEG, PNG, WebP, TIFF or BMP file is in it"):
         gallery.main([*runs, "--photographs", str(tmp_path), "--output", "a.png"])
     missing = ["--photographs", str(tmp_path / "none")]
     with pytest.raises(UsageError, match=r"--photographs .*none: there is no such folder"):

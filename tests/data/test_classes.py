@@ -223,3 +223,18 @@ def test_files_beside_the_lists_are_found_in_an_order(tmp_path):
 def test_headers_that_are_wrong(header, message):
     with pytest.raises(DataError, match=message):
         Classes.from_dict(header)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("background\n#leaf\nstick\n", "line 2 is '#leaf'"),
+        ("background\nleaf #0f0\n", "six digits"),
+        ("background\nleaf #00ff00ff\n", "six digits"),
+        ("leaf,background", "background is not the first class"),
+        ("leaf\n_background_\n", "_background_ is not the first class"),
+    ],
+)
+def test_lines_that_would_give_classes_other_numbers(text, wrong):
+    with pytest.raises(DataError, match=wrong):
+        read_classes(text)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minideconv.data.classes import VOC
 from minideconv.data.lists import IMAGE_SUFFIXES, MASK_SUFFIXES, ListedFiles, entry_of, read_lines
+from minideconv.data.segmentation_folder import SegmentationFolder
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError
 
@@ -189,3 +191,34 @@ def test_long_lists_are_quick(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("".join(f"2007_{k:06d}\r\n" for k in range(20000)))
     assert len(read_lines(path)) == 20000
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["SegmentationClass/a.png", "SegmentationClass/a.png JPEGImages/a.jpg"],
+)
+def test_a_mask_is_no_photograph(voc, line):
+    """A list of masks, or with its columns exchanged, would teach masks from masks."""
+    with pytest.raises(DataError, match="in the folder of the masks"):
+        ids(voc, f"{line}\n")
+
+
+def test_letters_with_accents_are_the_same_in_both_forms(tmp_path, tree):
+    """macOS writes them as two characters, most others as one."""
+    one, two = "bl\u00e4tter", "bla\u0308tter"
+    root = tree.make(tmp_path / "VOC2012", {two: tree.mask(3), "b": tree.mask(3)})
+    (root / "SegmentationClass" / f"{two}.png").rename(root / "SegmentationClass" / f"{one}.png")
+    for name in (one, two, f"{two}.jpg", f"JPEGImages/{one}.jpg"):
+        (root / LISTS / "odd.txt").write_text(f"{name}\n", encoding="utf-8")
+        found = VOCSegmentation(root, "odd")
+        assert found.ids == [one]
+        assert found.validate() == []
+
+
+def test_masks_of_other_names_are_named(tmp_path, tree):
+    root = tree.make(tmp_path / "VOC2012", {"a": tree.mask(3)})
+    (root / "JPEGImages").rename(tmp_path / "images")
+    (root / "SegmentationClass").rename(tmp_path / "masks")
+    (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
+    with pytest.raises(DataError, match=r"where a_mask\.png is for one; a mask has the name"):
+        SegmentationFolder(tmp_path, "train", "folder", VOC)

@@ -329,3 +329,47 @@ def test_interlaced_pixels_are_counted_by_their_passes(width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1)
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     assert png_header(content).stored_bytes() == expected
+
+
+def png_of_channels(values, channels, depth=16):
+    """A PNG of grey and alpha, RGB or RGBA, whose samples but alpha's are `values` themselves."""
+    colour = {2: 4, 3: 2, 4: 6}[channels]
+    samples = np.repeat(values[..., None], channels, axis=2).astype(f">u{depth // 8}")
+    if channels in (2, 4):
+        samples[..., -1] = 2**depth - 1
+    header = struct.pack(">IIBBBBB", values.shape[1], len(values), depth, colour, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in samples)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_channels_of_16_bits_are_refused(tmp_path, channels):
+    """Pillow drops their lower 8 bits, so that classes 0, 1 and 2 would all be background."""
+    values = np.array([[0, 1, 2], [2, 1, 0]])
+    path = write(tmp_path / "a.png", png_of_channels(values, channels, 8))
+    np.testing.assert_array_equal(read_mask(path), values)
+    path = write(tmp_path / "b.png", png_of_channels(values, channels))
+    with pytest.raises(DataError, match="several channels of 16 bits"):
+        read_mask(path)
+
+
+def grey_tiff(values, depth):
+    """A grey TIFF of `depth` bits whose samples are `values` themselves."""
+    bits = (values[..., None] >> np.arange(depth - 1, -1, -1)) & 1
+    rows = np.packbits(bits.astype(np.uint8).reshape(len(values), -1), axis=1).tobytes()
+    height, width = values.shape
+    tags = [(256, width), (257, height), (258, depth), (259, 1), (262, 1), (273, 8)]
+    tags += [(277, 1), (278, height), (279, len(rows))]
+    listed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    padding = b"\0" * (len(rows) % 2)
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(rows + padding))
+    return start + rows + padding + struct.pack("<H", len(tags)) + listed + bytes(4)
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_grey_levels_of_a_tiff_are_numbers(tmp_path, depth):
+    """Pillow stretches them: of 4 bits 1 would become 17, VOC's sheep."""
+    values = np.array([[0, 1, 2, 1], [2, 2, 1, 0]])
+    path = write(tmp_path / "a.tif", grey_tiff(values, depth))
+    np.testing.assert_array_equal(read_mask(path, Classes(["background", "a", "b"])), values)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 
+from minideconv.data.lists import IMAGE_SUFFIXES
 from minideconv.data.masks import read_mask
-from minideconv.data.pictures import read_image
+from minideconv.data.pictures import picture_files, read_image
 from minideconv.data.voc import VOCSegmentation
 from minideconv.errors import DataError
 
@@ -150,3 +151,10 @@ def test_a_damaged_avif_is_named(tmp_path):
     path.write_bytes(content[:start] + b"\xff" * (len(content) - start))
     with pytest.raises(DataError, match=r"photo\.avif cannot be read: the picture is damaged"):
         read_image(path)
+
+
+def test_a_folder_of_pictures_holds_what_training_reads(tmp_path):
+    names = [f"a{k}{suffix}" for k, suffix in enumerate(IMAGE_SUFFIXES)] + ["b.TIF"]
+    for name in [*names, "notes.txt"]:
+        (tmp_path / name).touch()
+    assert [path.name for path in picture_files(tmp_path)] == names

@@ -274,7 +274,7 @@ def test_pictures_that_show_nothing(runs, photographs, tmp_path, capsys):
     )
     empty = tmp_path / "empty"
     empty.mkdir()
-    mistake(capsys, tmp_path, 2, "empty: no JPEG, PNG or WebP file is in it",
+    mistake(capsys, tmp_path, 2, "empty: no JPEG, PNG, WebP, TIFF or BMP file is in it",
             "top9", net, empty, "--layer", "conv1_1")  # fmt: skip
     mistake(capsys, tmp_path, 2, "there is no such folder",
             "top9", net, tmp_path / "absent", "--layer", "conv1_1")  # fmt: skip
