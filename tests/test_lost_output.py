@@ -138,7 +138,8 @@ def test_a_signal_behind_the_last_step_is_answered(tmp_path, monkeypatch, capsys
     finally:
         for other, handler in zip((signal.SIGHUP, signal.SIGTERM), before, strict=True):
             signal.signal(other, handler)
-    stopped = f"stopped in the final evaluation; go on with: python -m minideconv.train --resume {tmp_path}"
+    command = f"python -m minideconv.train --resume {tmp_path}"
+    stopped = f"stopped in the final evaluation; go on with: {command}"
     assert capsys.readouterr().err.splitlines()[-1].endswith(stopped)
     assert f"ended: {stopped}" in (tmp_path / "log.txt").read_text()
     assert_done(tmp_path)
