@@ -55,6 +55,16 @@ def test_evaluate_repeats_the_run_s_own_figures(run, tmp_path, capsys):
     assert f"{expected['pixel_accuracy']:.3f}" in printed
 
 
+def test_a_file_without_a_folder_is_refused_before_the_work(run, tmp_path, capsys):
+    out = tmp_path / "none" / "figures.json"
+    assert evaluate.main([str(run), "--json", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        f"minideconv.evaluate: --json {out}: there is no folder {out.parent}; make it first\n"
+    )
+
+
 def test_evaluate_another_list_and_a_checkpoint_by_name(run, tmp_path, capsys):
     out = tmp_path / "figures.json"
     path = str(run / "checkpoints" / "last.npz")

@@ -13,6 +13,8 @@ import pytest
 
 from minideconv.settings import output
 from minideconv.settings.command_line import run_program
+from minideconv.train import main
+from minideconv.training import session
 from minideconv.training.interrupt import StopRequest
 from minideconv.training.run.checkpoint import load_checkpoint
 
@@ -112,6 +114,39 @@ def test_a_closed_terminal_saves_the_run(tmp_path, number):
     assert 0 < progress["step"] < 8000
     log = (folder / "log.txt").read_text()
     assert f"stopped in epoch {progress['epoch'] + 1}, after step {progress['step']}" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("place", ["_draw", "_finish", "Trainer.evaluate"])
+def test_a_signal_behind_the_last_step_is_answered(tmp_path, monkeypatch, capsys, place, number):
+    """All epochs are saved by then; what is left is done when the run goes on."""
+    owner = session.Trainer if place == "Trainer.evaluate" else session
+    name = place.removeprefix("Trainer.")
+    function, calls = getattr(owner, name), []
+
+    def signalled(*arguments):
+        calls.append(name)
+        if len(calls) == (3 if name == "evaluate" else 2 if name == "_draw" else 1):
+            signal.raise_signal(number)
+        return function(*arguments)
+
+    before = [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGHUP, signal.SIGTERM)]
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, signalled)
+            # A handler of the test's, so that a signal that nobody answers ends no test run.
+            for other in (signal.SIGHUP, signal.SIGTERM):
+                signal.signal(other, lambda n, frame: pytest.fail(f"signal {n} is not answered"))
+            assert main([*TINY, "--output-dir", str(tmp_path)]) == 128 + number
+        assert main(["--resume", str(tmp_path)]) == 0
+    finally:
+        for other, handler in zip((signal.SIGHUP, signal.SIGTERM), before, strict=True):
+            signal.signal(other, handler)
+    command = f"python -m minideconv.train --resume {tmp_path}"
+    stopped = f"stopped in the final evaluation; go on with: {command}"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(stopped)
+    assert f"ended: {stopped}" in (tmp_path / "log.txt").read_text()
+    assert_done(tmp_path)
 
 
 def test_nohup_is_obeyed():

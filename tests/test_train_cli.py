@@ -119,6 +119,8 @@ def test_runs_are_numbered_when_no_folder_is_named(tmp_path, monkeypatch):
         (["--depth", "5"], "--input-size is (16, 16); with --model deconvnet 5 poolings halve"),
         (["--resume", "x", "--config", "y"], "leave --config out"),
         (["-b", "5000"], "samples make no full batch of 5000"),
+        (["--image-size", "100000"], "--image-size is 100000; it must be in 16..16384"),
+        (["--input-size", "100000"], "--input-size is 100000; it must be in 1..16384"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, message, tmp_path, capsys):
@@ -130,6 +132,19 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, message, tmp_pat
     assert message in error
     assert len(error.strip().splitlines()) == 1
     assert not folder.exists()
+
+
+def test_a_network_that_does_not_fit_into_memory_is_wrong_usage(tmp_path, capsys, monkeypatch):
+    def build(*arguments):
+        raise MemoryError("Unable to allocate 335. GiB")
+
+    monkeypatch.setattr("minideconv.models.build", build)
+    assert train.main([*TINY, "--output-dir", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == (
+        "minideconv.train: --model deconvnet does not fit into memory with these settings (Unable "
+        "to allocate 335. GiB); make the network smaller\n"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

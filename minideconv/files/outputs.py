@@ -139,7 +139,9 @@ def refuse_same_folder(option: str, folder: Path, read: Mapping[str, str | Path 
             )
 
 
-def refuse_foreign_file(option: str, path: Path, own: Callable[[Path], bool]) -> None:
+def refuse_foreign_file(
+    option: str, path: Path, own: Callable[[Path], bool], makes_folder: bool = False
+) -> None:
     """Refuse to write to a file that another program wrote; an empty one holds nothing to lose.
 
     Parameters
@@ -150,14 +152,18 @@ def refuse_foreign_file(option: str, path: Path, own: Callable[[Path], bool]) ->
         The file, which need not exist. Devices and pipes are written to as they are.
     own : callable
         Whether a file is an earlier output of the same program.
+    makes_folder : bool
+        Whether the program makes the folder of the file itself.
 
     Raises
     ------
     UsageError
-        If the file is a folder, or holds something else.
+        If the file is a folder, or holds something else, or is in a folder that is not there.
     """
     if path.is_dir():
         raise UsageError(f"{option} {path} is a folder; name a file")
+    if not makes_folder and not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}; make it first")
     if path.is_file() and path.stat().st_size and not own(path):
         raise UsageError(
             f"{option} {path} exists and is no earlier output of this program, so it is not"

@@ -80,7 +80,7 @@ class DenseCRF:
     bilateral_color : float
         s_c, standard deviation in grey levels of 0 to 255, positive.
     iterations : int
-        Updates of all pixels, at least 0.
+        Updates of all pixels, 0 to 1000: after some ten there is hardly a change.
     normalization : {"symmetric", "after", "before", "none"}
         See above.
     method : {"auto", "exact", "lattice"}
@@ -101,8 +101,8 @@ class DenseCRF:
             _check(name, getattr(self, name), _number(getattr(self, name)) > 0, "greater than 0")
         for name in ("bilateral_weight", "spatial_weight"):
             _check(name, getattr(self, name), _number(getattr(self, name)) >= 0, "at least 0")
-        whole = isinstance(self.iterations, int) and _number(self.iterations) >= 0
-        _check("iterations", self.iterations, whole, "a whole number, at least 0")
+        whole = isinstance(self.iterations, int) and 0 <= _number(self.iterations) <= 1000
+        _check("iterations", self.iterations, whole, "a whole number in 0..1000")
         for name, legal in (("normalization", NORMALIZATIONS), ("method", METHODS)):
             value = getattr(self, name)
             _check(name, value, value in legal, "one of " + ", ".join(legal))

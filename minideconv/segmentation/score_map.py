@@ -83,7 +83,7 @@ class ScoreMap(ABC):
         return self.at(slice(None), slice(None))
 
     def sampled(self, size: tuple[int, int]) -> Array:
-        """Return the scores at as many pixels, evenly spread: (C, *size)."""
+        """Return the scores at as many pixels, evenly spread: ``(C, *size)``."""
         height, width = self.shape[1:]
         return self.at(nearest_index(height, size[0]), nearest_index(width, size[1]))
 

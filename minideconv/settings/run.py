@@ -88,8 +88,8 @@ class DataSettings(Settings):
         48,
         "side of the drawn pictures in pixels (for --data shapes)",
         metavar="PIXELS",
-        legal=lambda v: v >= 16,
-        legal_text=">= 16",
+        legal=lambda v: 16 <= v <= 16384,
+        legal_text="in 16..16384",
         needs=(_DRAWN,),
     )
     difficulty: str = setting(
@@ -214,7 +214,11 @@ class NetworkSettings(Settings):
         choices=("caffe", "deconvnet", "torchvision"),
     )
     input_size: int = setting(
-        48, "side of the square input in pixels (the paper: 224)", metavar="PIXELS", **AT_LEAST_1
+        48,
+        "side of the square input in pixels (the paper: 224)",
+        metavar="PIXELS",
+        legal=lambda v: 1 <= v <= 16384,
+        legal_text="in 1..16384",
     )
 
     def check(self) -> None:

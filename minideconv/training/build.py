@@ -29,6 +29,14 @@ def model(config: TrainConfig, outputs: int) -> Any:
         network = models.build(config.model, config.model_arguments(outputs))
     except ValueError as error:
         raise _refused(config, str(error)) from error
+    except MemoryError as error:
+        why = str(error) or "no more is given out"
+        raise refusal(
+            lambda name: (
+                f"{name('model')} {config.model} does not fit into memory with these settings"
+                f" ({why}); make the network smaller"
+            )
+        ) from error
     stages = len(models.stages_of(network))
     if config.freeze > stages:
         raise refusal(

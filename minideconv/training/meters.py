@@ -15,27 +15,31 @@ class LossMeter:
     """Mean loss since the last reading, and since the epoch began."""
 
     def __init__(self) -> None:
-        self._before = 0.0
+        self._before: float | None = None
         self.start_epoch()
 
-    def add(self, loss: float) -> None:
-        """Count the loss of one step."""
+    def add(self, loss: float | None) -> None:
+        """Count the loss of one step; None if no target of it counted, which is in no mean."""
+        if loss is None:
+            self._before = None
+            return
         for total in (self._interval, self._epoch):
             total[0] += loss
             total[1] += 1
 
-    def interval_mean(self) -> float:
+    def interval_mean(self) -> float | None:
         """Return the mean since the last call of `start_interval`.
 
         As long as there is nothing since then, it is that of the interval before: the losses of a
-        GPU are read at an interval's end.
+        GPU are read at an interval's end. None if there was no loss at all.
         """
         total, steps = self._interval
         return total / steps if steps else self._before
 
-    def epoch_mean(self) -> float:
-        """Return the mean since the last call of `start_epoch`."""
-        return self._epoch[0] / max(1, self._epoch[1])
+    def epoch_mean(self) -> float | None:
+        """Return the mean since the last call of `start_epoch`; None if there was no loss."""
+        total, steps = self._epoch
+        return total / steps if steps else None
 
     def start_interval(self) -> None:
         """Forget the interval."""

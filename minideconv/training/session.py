@@ -28,6 +28,7 @@ from minideconv.settings.setting import option_name, refusal
 from minideconv.tasks import Metrics
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
+from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.folder import RunFolder, write_text
 from minideconv.training.run.progress import format_seconds, make_progress
 from minideconv.training.run.report import write_report
@@ -73,7 +74,8 @@ def run_session(
         try:
             _introduce(trainer, resume)
             _fit(trainer)
-            _finish(trainer)
+            with trainer.stop:
+                _finish(trainer)
         except BaseException as error:
             with contextlib.suppress(TrainingError):  # a disk that is full may be the reason
                 trainer.journal.note(_ending(error))
@@ -193,7 +195,11 @@ def _finish(trainer: Trainer) -> None:
     results: dict[str, Any] = {**task.metadata(), "epoch": trainer.progress.epoch}
     metrics: dict[str, Metrics] = {}
     for name, (images, limit) in sets.items():
-        metrics[name], loss = trainer.evaluate(images, limit)
+        try:
+            metrics[name], loss = trainer.evaluate(images, limit)
+        except Interrupted as error:
+            message = f"stopped in the final evaluation; go on with: {trainer.resume_command()}"
+            raise Interrupted(message, error.signal_number) from None
         count = min(limit or len(images), len(images))
         results[name] = {"images": count, "loss": loss, **task.result(metrics[name])}
     if not trainer.writes:

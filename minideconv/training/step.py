@@ -97,7 +97,7 @@ class HostStep(TrainingStep):
         stage.optimizer.step()
         stage.optimizer.zero_grad()  # now, so that the next forward has their memory
         self.memory.end_step(max(1, images // count))
-        stage.loss.add(loss)
+        stage.loss.add(loss if any(counts) else None)
         kind = metrics.counts
         stage.metrics.counts += np.array(counts, kind.dtype).reshape(kind.shape)
 

@@ -188,7 +188,7 @@ class Trainer:
         self._resumed: dict[str, Any] | None = None
         self._saved: tuple[int, int] | None = None
         self._stage: Stage | None = None
-        self._in_step = False
+        self._half_done = False
         self._stopped_at: tuple[dict[str, Any], dict[str, Any]] | None = None
         self.notes: list[str] = []
         if checkpoint is not None and resume is not None:
@@ -221,17 +221,19 @@ class Trainer:
     def fit(self) -> RunProgress:
         """Train to the end of the plan, from the start or from where `resume` put it.
 
-        After `Interrupted`, which a notebook's stop button raises, another call goes on where this
-        one stopped, and ends with the same bytes as one that was not stopped.
+        After `Interrupted`, which a notebook's stop button raises, or an error between two steps,
+        another call goes on where this one stopped, and ends with the same bytes as one that was
+        not stopped.
 
         Raises
         ------
         TrainingError
-            If the loss or a weight stops being finite, or an earlier call ended inside of a step.
+            If the loss or a weight stops being finite, or an earlier call ended inside of a step
+            or of what is written down about it.
         Interrupted
             If SIGINT, SIGTERM or SIGHUP arrived; the state is saved (when there is a run folder).
         """
-        if self._in_step:
+        if self._half_done:
             raise TrainingError(self._cannot_go_on())
         self.journal.clock = Clock(self.progress.elapsed)
         if self._stopped_at is not None and self._stage is not None:
@@ -261,7 +263,7 @@ class Trainer:
         go_on = "make a new Trainer"
         if self.run is not None and self.run.last.exists():
             go_on += f" with resume={str(self.run.last)!r}"
-        return f"fit was ended inside of a step, of which a part is done; {go_on}"
+        return f"fit was ended inside of a step or of its record, a part of which is done; {go_on}"
 
     def _enter(self, number: int) -> Stage:
         """Begin a stage, or go on with the one that was resumed."""
@@ -292,6 +294,9 @@ class Trainer:
                 if self.config.save_every and self.progress.step % self.config.save_every == 0:
                     self.save(stage)
             self._check_stop(stage)
+        except BaseException:
+            self._keep_position(stage)
+            raise
         finally:
             self.steps.end()
         self.steps.read(stage)
@@ -304,14 +309,16 @@ class Trainer:
 
     def _finish_epoch(self, stage: Stage, line: dict[str, Any]) -> None:
         """Write the epoch's line, and save it, also as best.npz if it is the best so far."""
+        self._half_done = True
         better = self.journal.finish_epoch(stage, line)
+        self._half_done = False
         self.save(stage, best=better)
         if "val" in line and self.after_validation is not None and self.writes:
             self.after_validation(self)
 
     def _step(self, stage: Stage) -> None:
         """Take one optimiser step from the next ``accumulate`` batches, or what is left of them."""
-        self._in_step = True
+        self._half_done = True
         done = self.progress.epoch_step * self.config.accumulate
         count = min(self.config.accumulate, len(stage.loader) - done)
         stage.lr = float(stage.optimizer.param_groups[0]["lr"])
@@ -321,10 +328,10 @@ class Trainer:
             stage.schedule.step()
         self.progress.step += 1
         self.progress.epoch_step += 1
-        self._in_step = False
         if self.journal.line_is_due():
             self.steps.read(stage)
         self.journal.step(stage, images)
+        self._half_done = False
 
     # -- Validation -----------------------------------------------------------------------------
 
@@ -392,6 +399,7 @@ class Trainer:
         except BaseException as error:
             # Nothing of a validation cut short may stay: who goes on does all of it again.
             set_buffers(self.model, buffers)
+            self._keep_position(stage)
             if isinstance(error, Interrupted):
                 self._stop_now(stage, error.signal_number)
             raise
@@ -408,8 +416,11 @@ class Trainer:
         if signal_number:
             self._stop_now(stage, signal_number)
 
-    def _stop_now(self, stage: Stage, signal_number: int) -> None:
+    def _keep_position(self, stage: Stage) -> None:
+        """Keep where `fit` is, for its next call; batches that lie ready are prepared again."""
         self._stopped_at = stage.loader_state or stage.loader.state_dict(), random.get_state()
+
+    def _stop_now(self, stage: Stage, signal_number: int) -> None:
         message = f"stopped in epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         if self.run is None:
             raise Interrupted(message, signal_number)

@@ -166,6 +166,33 @@ def test_a_run_that_writes_nothing_leaves_no_folder(tmp_path, monkeypatch):
     assert list((tmp_path / "mine").iterdir()) == []
 
 
+@pytest.mark.parametrize("part", ["checkpoints", "pictures"])
+def test_a_part_of_a_run_is_no_folder_for_another(tmp_path, capsys, part):
+    run = tmp_path / "run"
+    assert train.main([*TINY, "--output-dir", str(run)]) == 0
+    before = sorted(run.rglob("*"))
+    assert train.main([*TINY, "--output-dir", str(run / part)]) == 2
+    message = f"--output-dir {run / part} is a part of the run {run}; name another folder"
+    assert message in capsys.readouterr().err
+    fork = ["--resume", str(run), "--epochs", "2", "-q", "--output-dir", str(run / part)]
+    assert train.main(fork) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(run.rglob("*")) == before
+
+
+def test_a_fork_shares_no_file_with_its_run(tmp_path):
+    """Somebody may copy a file over one of them: other names of it would change, too."""
+    run, fork = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "fork")
+    assert train.main([*TINY, "--output-dir", str(run.path)]) == 0
+    assert train.main(["--resume", str(run.path), "-q", "--output-dir", str(fork.path)]) == 0
+    whole = run.last.read_bytes()
+    assert fork.last.read_bytes() == whole
+    fork.last.write_bytes(b"")
+    fork.best.write_bytes(b"")
+    assert run.last.read_bytes() == whole
+    assert run.best.read_bytes() == whole
+
+
 @pytest.mark.parametrize("name", ["config.json", "log.txt", "report.html", "pictures"])
 def test_files_of_others_are_not_overwritten(tmp_path, capsys, name):
     folder = tmp_path / "work"

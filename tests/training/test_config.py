@@ -100,7 +100,7 @@ WRONG = [
     ({"data_root": 3}, "--data-root is 3; it must be a text"),
     ({"width": 0}, "--width is 0; it must be >= 1"),
     ({"momentum": 1.0}, "--momentum is 1.0; it must be in [0, 1)"),
-    ({"image_size": 8}, "--image-size is 8; it must be >= 16"),
+    ({"image_size": 8}, "--image-size is 8; it must be in 16..16384"),
     ({"epochs": -1}, "--epochs is -1; it must be >= 0"),
     ({"optimizer": "sdg"}, "--optimizer is 'sdg'; it must be one of sgd, adam, adamw"),
     ({"stage": "3"}, "--stage is '3'; it must be one of 1, 2, both, whole"),

@@ -139,3 +139,30 @@ def test_a_run_is_running_while_its_lock_is_held(tmp_path):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / ".lock")
         assert not is_locked(tmp_path)
+
+
+def test_a_step_in_which_no_target_counts_has_no_loss(tmp_path, monkeypatch):
+    """Its gradients are zeros, never NaN; the loss would be a mean of nothing."""
+    folder, real = tmp_path / "run", Trainer._step
+
+    def without_targets(trainer, stage):
+        step, fetch = trainer.progress.step + 1, trainer.steps._fetch
+
+        def void(stage):
+            inputs, targets = fetch(stage)
+            return inputs, np.full_like(targets, 255) if step != 2 else targets
+
+        with monkeypatch.context() as patched:
+            patched.setattr(trainer.steps, "_fetch", void)
+            real(trainer, stage)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", without_targets)
+        assert train.main([*TINY, "--output-dir", str(folder)]) == 0
+    lines = RunFolder(folder).read_metrics()
+    losses = {line["step"]: line["loss"] for line in lines if line["kind"] == "step"}
+    assert [step for step, loss in losses.items() if loss is not None] == [2]
+    first, second = (line["train"]["loss"] for line in lines if line["kind"] == "epoch")
+    assert (first, second) == (losses[2], None)
+    assert re.search(r"epoch 2/2 \(stage whole\)  loss -  train", log_of(folder))
+    assert "nan" not in report_html(RunFolder(folder)).lower()

@@ -148,8 +148,22 @@ def test_loss_means_over_the_interval_and_the_epoch():
     assert (copy.interval_mean(), copy.epoch_mean()) == (4.0, 3.0)
     assert meter.epoch_mean() == 4.0
     meter.start_epoch()
-    assert meter.epoch_mean() == 0.0
+    assert meter.epoch_mean() is None
     assert meter.interval_mean() == 2.0
+
+
+def test_a_step_without_a_target_is_in_no_mean():
+    meter = LossMeter()
+    assert meter.interval_mean() is None
+    meter.add(3.0)
+    meter.add(None)
+    assert (meter.interval_mean(), meter.epoch_mean()) == (3.0, 3.0)
+    meter.start_interval()
+    meter.add(None)
+    assert (meter.interval_mean(), meter.epoch_mean()) == (None, 3.0)
+    meter.start_interval()
+    meter.add(5.0)
+    assert (meter.interval_mean(), meter.epoch_mean()) == (5.0, 4.0)
 
 
 def test_the_clock_measures_the_share_of_the_time_that_batches_took():

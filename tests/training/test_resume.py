@@ -11,6 +11,7 @@ from minideconv.training.config import TrainConfig
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.checkpoint import load_checkpoint
 from minideconv.training.run.folder import RunFolder
+from minideconv.training.run.journal import Journal
 from minideconv.training.trainer import Trainer
 
 pytestmark = pytest.mark.long_on_fakecuda  # tests/cuda/test_training_run.py resumes there
@@ -220,6 +221,56 @@ def test_fit_goes_on_after_a_validation_that_failed(tiny, tmp_path, monkeypatch)
     monkeypatch.undo()
     trainer.fit()
     assert plain(trainer.model.state_dict()) == plain(whole.model.state_dict())
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Trainer, "_step"), (Trainer, "save")])
+def test_fit_goes_on_after_an_error_between_two_steps(tiny, tmp_path, monkeypatch, owner, name):
+    """A second Ctrl-C, or a full disk: the batches that lay ready are not skipped."""
+    settings = {**tiny, "save_every": 2}
+    whole = run(tmp_path / "whole", settings)
+    folder = RunFolder(tmp_path / "part")
+    trainer = Trainer(TrainConfig(**settings), run=folder)
+    folder.create(trainer.config)
+    with monkeypatch.context() as patched:
+        real, calls = getattr(owner, name), []
+
+        def pressed(*arguments, **options):
+            calls.append(name)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return real(*arguments, **options)
+
+        patched.setattr(owner, name, pressed)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit()
+    assert 0 < trainer.progress.epoch_step + trainer.progress.epoch < whole.progress.step
+    trainer.fit()
+    assert plain(trainer.model.state_dict()) == plain(whole.model.state_dict())
+    assert_same_run(tmp_path / "whole", folder.path)
+
+
+@pytest.mark.parametrize("name", ["step", "finish_epoch"])
+def test_fit_does_not_go_on_from_a_half_written_record(tiny, tmp_path, monkeypatch, name):
+    """The step is done and its line is not written, or the other way round."""
+    folder = RunFolder(tmp_path / "run")
+    trainer = Trainer(TrainConfig(**{**tiny, "save_every": 1}), run=folder)
+    folder.create(trainer.config)
+    with monkeypatch.context() as patched:
+        real = getattr(Journal, name)
+
+        def pressed(self, *arguments):
+            if self.progress.step >= 2:
+                raise KeyboardInterrupt
+            return real(self, *arguments)
+
+        patched.setattr(Journal, name, pressed)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit()
+    with pytest.raises(TrainingError, match=r"make a new Trainer with resume='.*last\.npz'"):
+        trainer.fit()
+    run(tmp_path / "whole", {**tiny, "save_every": 1})
+    run(folder.path, {**tiny, "save_every": 1}, resume=True)
+    assert_same_run(tmp_path / "whole", folder.path)
 
 
 def test_fit_does_not_go_on_from_the_middle_of_a_step(tiny, tmp_path, monkeypatch):

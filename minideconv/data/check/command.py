@@ -56,9 +56,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check a data set; return the exit code, 1 if something is wrong with it."""
     if options.sheet is not None:
-        refuse_foreign_file("--sheet", Path(options.sheet), is_own)
+        refuse_foreign_file("--sheet", Path(options.sheet), is_own, makes_folder=True)
     if options.json not in (None, "-"):
-        refuse_foreign_file("--json", Path(options.json), is_own_json)
+        refuse_foreign_file("--json", Path(options.json), is_own_json, makes_folder=True)
     lists, faults = _open(options)
     report = Report({}, {})
     if lists:

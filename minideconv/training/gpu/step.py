@@ -58,7 +58,8 @@ class DeviceStep(TrainingStep):
         choice = self.config.graph if self.strategy.world_size == 1 else "off"
         self._graph_cache = GraphCache(choice, lambda: self.memory.step_bytes, self.journal.log)
         self.memory.recorded = lambda: self._graph_cache.nbytes
-        self._unread: list[tuple[int, float]] = []  # steps and their learning rates
+        # Steps, their learning rates, and whether a target of theirs counts.
+        self._unread: list[tuple[int, float, bool]] = []
         self._gradients: list[Tensor | None] = []
 
     # -- From epoch to epoch --------------------------------------------------------------------
@@ -98,8 +99,10 @@ class DeviceStep(TrainingStep):
             if self.memory.budget is not None and not self._rehearsed:
                 self._rehearse(-(-stage.loader.batch_size // self.strategy.world_size))
                 self._rehearsed = True
+            counted = False
             for number in range(count):
                 block = self.journal.clock.fetch(self._prefetcher)
+                counted = counted or self.task.weight(block.targets) > 0
                 weight = self.strategy.loss_weight(self.task, block.targets, 1.0 / count)
                 self._prefetcher.send(block, np.append(np.float32(weight), numbers))
                 stage.loader_state = block.loader_state
@@ -107,7 +110,7 @@ class DeviceStep(TrainingStep):
                 self._run("gradients", self._add_gradient, block.layout, first, last)
             self.strategy.all_reduce_gradients(stage.optimizer)
             self._run("update", self._update, block.layout)
-        self._unread.append((self.journal.progress.step + 1, stage.lr))
+        self._unread.append((self.journal.progress.step + 1, stage.lr, counted))
         if len(self._unread) == self._metrics.steps:
             self.read(stage)
 
@@ -182,13 +185,15 @@ class DeviceStep(TrainingStep):
             return
         checks.raise_deferred()
         losses, counts = self._metrics.read()
-        losses, unread = self.strategy.all_reduce_sum(losses), self._unread
+        unread = self._unread
+        losses = self.strategy.all_reduce_sum(losses)
+        counted = self.strategy.all_reduce_sum(np.array([float(here) for *_, here in unread]))
         stage.metrics.counts += self.strategy.all_reduce_sum(counts)
         self._unread = []
-        for loss, (step, lr) in zip(losses.tolist(), unread, strict=True):
+        for loss, (step, lr, _), count in zip(losses.tolist(), unread, counted, strict=True):
             if not math.isfinite(loss):
                 raise self.journal.not_finite(f"the loss ({loss})", step, lr)
-            stage.loss.add(loss)
+            stage.loss.add(loss if count else None)
 
     # -- When memory is not enough --------------------------------------------------------------
 

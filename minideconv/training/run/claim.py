@@ -105,11 +105,13 @@ def forked_run(checkpoint: Path, output_dir: str | Path) -> Iterator[RunFolder]:
             try:
                 run.checkpoints.mkdir()
                 best = best_header(source)
+                # Copies, not further names of the files: what becomes of one run's is not to
+                # become of the other's.
                 if progress.get("best_epoch") == progress["epoch"] and not progress["epoch_step"]:
-                    replace_by_copy(run.best, checkpoint)
+                    replace_by_copy(run.best, checkpoint, link=False)
                 elif best is not None and best["progress"]["epoch"] == progress.get("best_epoch"):
-                    replace_by_copy(run.best, source.best)
-                replace_by_copy(run.last, checkpoint)
+                    replace_by_copy(run.best, source.best, link=False)
+                replace_by_copy(run.last, checkpoint, link=False)
                 if source.metrics.exists():
                     shutil.copyfile(source.metrics, run.metrics)
             except OSError as error:
@@ -171,6 +173,15 @@ def _make(folder: Path, made: list[Path]) -> bool:
 def _refuse_taken(run: RunFolder) -> None:
     if run.path.exists() and not run.path.is_dir():
         raise refusal(lambda name: f"{name('output_dir')} {run.path} is a file; name a folder")
+    around = RunFolder(run.path.resolve().parent)
+    own = [path.name for path in (around.checkpoints, around.pictures)]
+    if run.path.resolve().name in own and around.is_run():
+        raise refusal(
+            lambda name: (
+                f"{name('output_dir')} {run.path} is a part of the run {around.path}; name another"
+                " folder"
+            )
+        )
     if run.metrics.exists() or run.last.exists():
         raise refusal(
             lambda name: (

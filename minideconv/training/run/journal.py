@@ -15,7 +15,7 @@ from minideconv.settings.setting import refusal
 from minideconv.tasks import Task
 from minideconv.training.meters import Clock
 from minideconv.training.run.folder import RunFolder
-from minideconv.training.run.progress import Progress, StepInfo
+from minideconv.training.run.progress import Progress, StepInfo, format_loss
 from minideconv.training.run.run_progress import RunProgress
 from minideconv.training.stages import Plan, Stage
 
@@ -113,13 +113,12 @@ class Journal:
         self.progress.epoch += 1
         self.progress.epoch_step = 0
         text = (
-            f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  "
-            f"loss {line['train']['loss']:.4f}  train {self.task.format_metric(line['train'])}"
+            f"epoch {self.progress.epoch}/{self.plan.epochs} (stage {stage.name})  loss "
+            f"{format_loss(line['train']['loss'])}  train {self.task.format_metric(line['train'])}"
         )
         better, val = False, line.get("val")
         if val is not None:
-            loss = "-" if val["loss"] is None else f"{val['loss']:.4f}"
-            text += f"  val loss {loss}  val {self.task.format_metric(val)}"
+            text += f"  val loss {format_loss(val['loss'])}  val {self.task.format_metric(val)}"
             better = self.task.is_better(val, self.progress.best)
             if better:
                 self.progress.best = val[self.task.main_metric.key]

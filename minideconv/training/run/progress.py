@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-__all__ = ["BarProgress", "Progress", "StepInfo", "format_seconds", "make_progress"]
+__all__ = ["BarProgress", "Progress", "StepInfo", "format_loss", "format_seconds", "make_progress"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class StepInfo:
     epochs: int
     step: int
     steps: int
-    loss: float
+    loss: float | None
     metric: Callable[[], str]
     lr: float
     images_per_second: float
@@ -39,7 +39,7 @@ class StepInfo:
     def summary(self) -> str:
         """Return the metrics as one short text."""
         return (
-            f"loss {self.loss:.4f}  {self.metric()}  "
+            f"loss {format_loss(self.loss)}  {self.metric()}  "
             f"{self.images_per_second:.1f} img/s  left {format_seconds(self.seconds_left)}"
         )
 
@@ -62,6 +62,11 @@ def format_seconds(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def format_loss(loss: float | None) -> str:
+    """Return a mean loss as a line shows it: a dash where no target counted."""
+    return "-" if loss is None else f"{loss:.4f}"
 
 
 class Progress:
