@@ -30,11 +30,15 @@ CPU_ONLY = {
     "kernels": "the compiler, and kernels on the host",
     "test_algorithms.py": "the table that chooses, by names",
     "test_backend.py": "made-up CuPy modules",
+    "test_check_before_training.py": "files are read on the host",
     "test_device_guard.py": "a made-up CuPy module",
     "test_docs.py": "pages",
+    "test_drawn_settings.py": "settings, on the CPU",
     "test_examples.py": "scripts that choose their device",
     "test_geometry.py": "whole numbers",
     "test_gpu_probe.py": "made-up CuPy modules",
+    "test_inside.py": "names of files",
+    "test_lost_output.py": "what programs print, on the CPU",
     "test_memory_bounds.py": "the memory of the host",
     "test_packaging.py": "files and imports",
     "test_parallel.py": "threads",
@@ -60,7 +64,7 @@ LIMITS = {
 }
 """What fakecuda answers where it is less than a GPU, and what that means."""
 
-EXAMPLES = 8
+EXAMPLES = 6
 """Hypothesis examples of a test on fakecuda, where an operation takes 10 to 100 times as long."""
 
 
