@@ -148,7 +148,7 @@ def _subset(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    refuse_foreign_file("--output", Path(options.output), is_own)
+    refuse_foreign_file("--output", Path(options.output), is_own, makes_folder=True)
     dataset: Any
     given = given_options(options, DataSettings.settings())
     settings = DataSettings(**given)
