@@ -83,7 +83,11 @@ def test_evaluate_another_list_and_a_checkpoint_by_name(run, tmp_path, capsys):
         (["--split", "nope"], 2, "split is 'nope'"),
         (["--data", "voc"], 2, "--data voc needs --data-root DIR"),
         (["--data", "voc", "--data-root", "/no/such"], 2, "--data-root /no/such"),
-        (["--json", "/no/such/file.json"], 1, "/no/such/file.json could not be written: No such"),
+        (
+            ["--json", "/no/such/file.json"],
+            2,
+            "--json /no/such/file.json: there is no folder /no/such",
+        ),
     ],
 )
 def test_evaluate_reports_what_is_wrong(run, arguments, code, message, capsys):
