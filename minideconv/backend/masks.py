@@ -29,4 +29,5 @@ def selected(values: Array, mask: Array) -> Array:
     >>> selected(np.array([1.5, np.inf, -2.0]), np.array([True, False, True]))
     array([ 1.5,  0. , -2. ])
     """
-    return (bits(values) * mask).view(values.dtype)
+    integers = _INTEGERS[values.itemsize]
+    return (values.view(integers) * mask.astype(integers)).view(values.dtype)
