@@ -98,7 +98,7 @@ def check_labels(
     t = target.reshape(target.shape[0], math.prod(target.shape[1:])).astype("int64")
     counts = t != ignore_index
     t *= counts  # an ignored pixel gets class 0, and a weight of 0 later
-    if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
+    if t.size and int(t.view("uint64").max()) >= classes:  # a negative one is very large there
         wrong = to_cpu(t[(t < 0) | (t >= classes)])
         found = zip(*np.unique(wrong, return_counts=True), strict=True)
         raise wrong_labels(found, classes, ignore_index, caller)
