@@ -5,7 +5,7 @@ Profiles (environment variable HYPOTHESIS_PROFILE; "ci" if CI is set, else "dev"
 ========  ==========================================================================
 dev       50 examples, random, failures remembered in .hypothesis/
 ci        100 examples, the same ones at every run
-again     25 examples at most, the same ones: for suites that run once more, with other settings
+again     15 examples at most, the same ones: for suites that run once more, with other settings
 fresh     100 examples, random, nothing remembered: repeat it to hunt for flaky tests
 hunt      5000 examples, random, failures remembered: a long look for rare failures
 ========  ==========================================================================
@@ -47,7 +47,7 @@ _COMMON = {
 }
 settings.register_profile("dev", max_examples=50, derandomize=False, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_COMMON)
-settings.register_profile("again", max_examples=25, derandomize=True, database=None, **_COMMON)
+settings.register_profile("again", max_examples=15, derandomize=True, database=None, **_COMMON)
 settings.register_profile("fresh", max_examples=100, derandomize=False, database=None, **_COMMON)
 settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMON)
 settings.load_profile(
