@@ -86,7 +86,7 @@ def _main(arguments: Sequence[str]) -> int:
 def _predict_all(trained: Any, plan: dict[Path, list[Path]], overwrite: bool, quiet: bool) -> int:
     """Predict one photograph after the other; return how many failed.
 
-    Whatever is wrong with one, the others are done: a file may be damaged in ways that nobody has
+    Whatever is wrong with one, the others are done: a file may be damaged in ways that were not
     thought of, and a network may find nothing but NaN in it.
     """
     failed = 0

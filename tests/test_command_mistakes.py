@@ -12,6 +12,7 @@ import named_options
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import TINY
 
 from minideconv.settings import command_line
 from minideconv.sparse_coding.dictionary_file import save_dictionary
@@ -22,11 +23,6 @@ pytestmark = pytest.mark.cpu
 PROGRAMS = [
     *("ablate", "compare", "data", "evaluate", "export", "few_labels", "fit_crf", "predict"),
     *("report", "sparse_coding", "train", "visualize", "weights"),
-]
-TINY = [
-    *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),
-    *("--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu", "-b", "2", "--epochs", "1"),
-    *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
 ]
 
 

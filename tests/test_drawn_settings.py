@@ -13,6 +13,7 @@ from minideconv.settings.setting import option_name
 
 ROUNDS = int(os.environ.get("MINIDECONV_TEST_ROUNDS", "40"))
 FIXED = ["--epoch-steps", "1", "--images", "0", "--final-images", "1", "--device", "cpu", "-q"]
+SMALL = ["--train-images", "4", "--input-size", "16", "--width", "2", "--fc", "4", "--depth", "2"]
 OWN = {
     "width": (1, 2, 3, 8),
     "depth": (0, 1, 2, 3, 4, 5, 6),
@@ -133,19 +134,7 @@ def test_a_run_steps_or_is_refused_by_the_name_of_an_option(tmp_path, capsys):
 )
 def test_what_cannot_work_is_refused_before_the_first_step(tmp_path, capsys, arguments, message):
     folder = tmp_path / "run"
-    small = [
-        "--train-images",
-        "4",
-        "--input-size",
-        "16",
-        "--width",
-        "2",
-        "--fc",
-        "4",
-        "--depth",
-        "2",
-    ]
-    assert run([*small, *FIXED, "--output-dir", str(folder), *arguments]) == 2
+    assert run([*SMALL, *FIXED, "--output-dir", str(folder), *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"minideconv.train: {message}")
     assert len(error.splitlines()) == 1
@@ -153,17 +142,5 @@ def test_what_cannot_work_is_refused_before_the_first_step(tmp_path, capsys, arg
 
 
 def test_a_batch_of_one_image_works_where_maps_have_more_than_one_value(tmp_path):
-    small = [
-        "--train-images",
-        "4",
-        "--input-size",
-        "16",
-        "--width",
-        "2",
-        "--fc",
-        "4",
-        "--depth",
-        "2",
-    ]
-    arguments = [*small, *FIXED, "-b", "1", "--fc-kernel", "1"]
+    arguments = [*SMALL, *FIXED, "-b", "1", "--fc-kernel", "1"]
     assert run([*arguments, "--output-dir", str(tmp_path / "run")]) == 0

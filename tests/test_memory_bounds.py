@@ -9,16 +9,12 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import TINY
 
 from minideconv import train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss as Linux has it")
 
-TINY = [
-    *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),
-    *("--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu", "-b", "2", "--epochs", "1"),
-    *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
-]
 MIB = 2**20
 
 

@@ -8,17 +8,13 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import TINY
 
 from minideconv import evaluate, predict, train
 from minideconv.data.__main__ import main as data_main
 from minideconv.settings.command_line import run_program
 
 LONG = "x" * 300
-TINY = [
-    *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),
-    *("--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu", "-b", "2", "--epochs", "1"),
-    *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
-]
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import TINY
 
 from minideconv import predict, train
 from minideconv.files import atomic
 from minideconv.segmentation import Segmenter
 from minideconv.training.run.checkpoint import load_checkpoint, save_checkpoint
 
-TINY = [
-    *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),
-    *("--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu", "-b", "2", "--epochs", "1"),
-    *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
-]
 GOOD = ["first.png", "last.png"]
 
 

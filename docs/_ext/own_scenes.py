@@ -1,4 +1,4 @@
-"""Twelve photographs with objects of three classes, as somebody may have labelled them.
+"""Twelve photographs with objects of three classes, as a user may have labelled them.
 
 Every object is a convex polygon, so that the true masks are known without any code of the
 library's: a point lies inside of one where it is on the same side of all edges. The page about

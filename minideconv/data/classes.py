@@ -106,8 +106,8 @@ class Classes:
                 raise DataError(f"class {index} is called {name!r}; a name must be a line of text")
             if names.index(name) < index:
                 raise DataError(
-                    f"classes {names.index(name)} and {index} are both called {name!r}; names must"
-                    " be different"
+                    f"classes {names.index(name)} and {index} are both called {name!r}; "
+                    "names must be different"
                 )
         given = [None] * len(names) if colours is None else list(colours)
         if len(given) != len(names):

@@ -158,7 +158,7 @@ def _damaged(path: Path, reason: str) -> DataError:
 def picture_bytes(path: Path) -> bytes:
     """Return the content of a file, of which it is sure that it is one.
 
-    Opening a pipe waits for somebody to write into it, and a device need not end.
+    Opening a pipe waits for a writer, and a device need not end.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def described(path: Path) -> tuple[str, int]:
     Its header alone is read.
     """
     try:
-        if not path.is_file():  # opening a pipe would wait for somebody to write into it
+        if not path.is_file():  # opening a pipe would wait for a writer
             return "", 1
         with Image.open(path, formats=formats()) as file:
             return f"{file.format} {file.mode}", _orientation(file)

@@ -41,7 +41,7 @@ def replacing(path: str | Path, sync: bool = False) -> Iterator[IO[bytes]]:
 
     If the block raises, or the disk is full, what was at `path` is there still and no other
     file is left. A link stays a link: the file that it points to is replaced. A device or a pipe
-    cannot be replaced and is written to; a pipe that nobody reads is waited for.
+    cannot be replaced and is written to; a pipe without a reader is waited for.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def replace_file(path: str | Path, content: bytes) -> None:
 def replace_by_copy(path: str | Path, source: str | Path, link: bool = True) -> None:
     """Give `path` the content of `source` in one step; where there are hard links, without a copy.
 
-    Both names are then of one file. As files are replaced here and never changed, that is noticed
-    by nobody: the next `replacing` of one name leaves the other one's content. Other programs do
+    Both names are then of one file. As files are replaced here and never changed, that is never
+    noticed: the next `replacing` of one name leaves the other one's content. Other programs do
     change files, ``cp`` for one: what is to stand on its own is copied, with ``link=False``.
     """
     path, source = Path(os.path.realpath(path)), Path(os.path.realpath(source))

@@ -1,6 +1,6 @@
 """Names that a file gives, joined to a folder: `inside` refuses those that would lead out of it.
 
-An image list, an annotation or an archive comes from somebody else. An id such as ``../../x`` in it
+An image list, an annotation or an archive may come from a stranger. An id such as ``../../x`` in it
 is legal text, and ``folder / id`` would read or write anywhere. Every name that is read from a
 file therefore becomes a path here, or is refused by `refuse_outside` where it is read.
 """

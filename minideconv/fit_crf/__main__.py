@@ -65,8 +65,6 @@ def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     output = Path(options.output)
     refuse_foreign_file("--output", output, _is_crf)
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
     machine = command_line.machine_settings(options)
     given = given_options(options, SegmentationInference.settings())
     start = SegmentationInference(**{"crf": "default", **given}).dense_crf() or DenseCRF()

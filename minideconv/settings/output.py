@@ -94,7 +94,7 @@ class _Stream:
                 self._lose(error)
 
     def isatty(self) -> bool:
-        """Whether somebody is looking."""
+        """Whether it is a terminal."""
         try:
             return self._stream is not None and not self.problem and self._stream.isatty()
         except (OSError, ValueError):

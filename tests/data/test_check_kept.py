@@ -204,10 +204,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(voc, cache, monkeypatch, tmp
     monkeypatch.delenv("MINIDECONV_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
-    def nobody():
+    def no_home():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(kept.Path, "home", nobody)
+    monkeypatch.setattr(kept.Path, "home", no_home)
     assert examine(opened(voc)).faults == []
 
 

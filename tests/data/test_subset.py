@@ -94,7 +94,7 @@ def test_a_broken_file_leaves_nothing_behind(full, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["../../../x", "../x", "a/../../x", "/tmp/x", "..\\x"])
 def test_ids_that_lead_out_of_the_folder_are_refused(full, tmp_path, tree, capsys, name):
-    """A list comes from somebody else; what it names must not be copied to anywhere."""
+    """A list may come from a stranger; what it names must not be copied to anywhere."""
     lists = full / "ImageSets" / "Segmentation"
     tree.make(full, {"t00": tree.mask(8)}, "evil")
     for folder, ending in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_networks import NETWORKS, Function, network
+from tiny_run import TINY
 
 from minideconv import functional as F
 from minideconv import models, nn, train
@@ -19,11 +20,6 @@ from minideconv.interop import read_weights
 from minideconv.training.run.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.cpu
-TINY = [
-    *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),
-    *("--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu", "-b", "2", "--epochs", "1"),
-    *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
-]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tiny_run import TINY
 
 from minideconv import report, train
 from minideconv.errors import UsageError
@@ -19,11 +20,6 @@ from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.lock import run_lock
 
 ROOT = Path(__file__).parents[2]
-TINY = [
-    *("--train-images", "4", "--val-images", "2", "--image-size", "32", "--input-size", "16"),
-    *("--width", "2", "--fc", "4", "--depth", "2", "--device", "cpu", "-b", "2", "--epochs", "1"),
-    *("--recalibrate", "1", "--images", "0", "--fc-kernel", "0", "-q"),
-]
 
 # Prints that it is ready, reads a line, claims its folder, prints which, and reads a line.
 CLAIM = """

@@ -19,7 +19,7 @@ def orphans(lists: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield a remark about photographs that no list names, and one about masks without any.
 
     Photographs and masks are looked for in the folders of those that the lists name. A mask whose
-    photograph is not there can be told only where both have the same name, as in VOC.
+    photograph is not there can be found only where both have the same name, as in VOC.
     """
     pairs = [
         (whole.image_path(index), whole.mask_path(index))

@@ -67,7 +67,7 @@ def convert(
     """Make a folder in VOCdevkit's layout with palette masks and a classes.txt.
 
     The folder appears when it is complete; nothing of the source is changed. Each photograph is
-    decoded and each mask painted, and all that is wrong with any of them is told together.
+    decoded and each mask painted, and all that is wrong with any of them is reported together.
 
     Parameters
     ----------
@@ -129,8 +129,8 @@ def _check(source: Path, output: Path, images: Path | None) -> None:
     for folder in (source, images):
         if folder is not None and output.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
-                f"--output {output} lies in {folder}, which is read and stays as it is; name a"
-                " folder outside"
+                f"--output {output} lies in {folder}, which is read and stays as it is; "
+                "name a folder outside"
             )
 
 

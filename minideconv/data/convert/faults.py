@@ -1,4 +1,4 @@
-"""`Faults`: what is wrong with all files of a source, collected and told in one go."""
+"""`Faults`: what is wrong with all files of a source, collected and reported in one go."""
 
 from __future__ import annotations
 

@@ -115,8 +115,8 @@ def read_source(
     folder = images or _folder(root, _PHOTOGRAPHS)
     if folder is None:
         raise UsageError(
-            f"{source} holds no folder of photographs ({some(_PHOTOGRAPHS, 9)}); --images DIR names"
-            " one"
+            f"{source} holds no folder of photographs ({some(_PHOTOGRAPHS, 9)}); "
+            "--images DIR names one"
         )
     own = _own_classes(root, format_, classes)
     by_colour = format_ != "labelme-masks" and own.chosen
@@ -131,8 +131,8 @@ def _own_classes(root: Path, format_: str, classes: Classes | None) -> Classes:
     if classes is None:
         wanted = "names" if format_ == "labelme-masks" else "names and colours"
         raise UsageError(
-            f"{root} holds no classes.txt and no labelmap.txt; --classes FILE gives the {wanted} of"
-            " the classes"
+            f"{root} holds no classes.txt and no labelmap.txt; "
+            f"--classes FILE gives the {wanted} of the classes"
         )
     return classes
 

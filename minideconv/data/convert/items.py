@@ -37,7 +37,7 @@ class Item:
     name : str
         Relative path without suffix.
     origin : Path
-        The file that a fault in the labels is told of.
+        The file that a fault in the labels is reported for.
     photograph : Path or callable
         The file, or what returns the bytes of one.
     paint : Paint

@@ -143,8 +143,8 @@ def _coloured(path: Path, classes: Classes) -> np.ndarray:
         alpha = np.asarray(picture.upright.convert("RGBA"))[..., 3]
         if (alpha < 255).any():
             raise DataError(
-                "some of its pixels are transparent, so have no certain colour; save it without"
-                " transparency"
+                "some of its pixels are transparent, so have no certain colour; "
+                "save it without transparency"
             )
     return indices_of_colours(np.asarray(picture.upright.convert("RGB")), classes)
 

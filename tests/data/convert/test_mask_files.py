@@ -201,7 +201,7 @@ def test_classes_without_colours(source, convert, by):
 
 
 def test_a_folder_of_masks_may_hold_json(source, convert):
-    """COCO's folder is called annotations, and somebody has put a labels.txt beside it."""
+    """COCO's folder is called annotations, and a labels.txt is beside it."""
     (source / "masks").rename(source / "elsewhere")
     (source / "classes.txt").rename(source / "labels.txt")
     square = [1, 1, 5, 1, 5, 5, 1, 5]
