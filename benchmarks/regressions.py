@@ -7,7 +7,9 @@
 The programs that measure are this checkout's; each version of the package runs in a process of its
 own, with one thread. The two take turns, and a row says how many times as much processor time the
 package here takes as the one in FOLDER: the median over three pairs of processes of the median over
-their turns. A row that is then above the limit (1.03) gets four pairs more, and all seven count.
+their turns. A row that is then above the limit (1.03) gets twelve pairs more, and all fifteen count,
+with the interval that holds their true median with 96 % (order statistics, as in the sign test). Such
+a row is slower if its median is above the limit and its whole interval above 1.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ __all__ = ["LIMIT", "Version", "main", "table"]
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 1.03
-PAIRS, MORE = 3, 4
+PAIRS, MORE = 3, 12
+LOW, HIGH = 3, 11  # the fourth least and the fourth greatest of fifteen: outside with 0.035
 SECTIONS = ("steps", "conv", "memory", "optim", "tape")
 
 
@@ -102,20 +105,24 @@ def measure(folders: Mapping[str, Path], sections: Sequence[str], turns: int) ->
     lives; so a row is the median over several pairs of processes.
     """
     found: dict[str, list[dict[str, float]]] = {}
+    asked: list[str] = []
     for number in range(PAIRS + MORE):
         with ExitStack() as stack:
             versions = {name: stack.enter_context(Version(path)) for name, path in folders.items()}
             if not number:
                 both = set(versions["before"].ask(do="list"))
-                found = {
-                    row: []
+                asked = [
+                    row
                     for row in versions["here"].ask(do="list")
                     if row in both and row.split(":")[0] in sections
-                }
-            for row, got in found.items():
-                if number < PAIRS or joined(row, got)["ratio"] > LIMIT:
-                    got.append(pair(versions, row, turns))
-                    print(f"{number + 1}  {row}: {got[-1]['ratio']:.3f}", flush=True)
+                ]
+                found = {row: [] for row in asked}
+            elif number == PAIRS:
+                # Decided once: a row that were left as soon as it falls below would always fall.
+                asked = [row for row in asked if joined(row, found[row])["ratio"] > LIMIT]
+            for row in asked:
+                found[row].append(pair(versions, row, turns))
+                print(f"{number + 1}  {row}: {found[row][-1]['ratio']:.3f}", flush=True)
     return [joined(row, got) for row, got in found.items()]
 
 
@@ -125,22 +132,37 @@ def joined(row: str, got: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         statistics.median(each[key] for each in got) for key in ("here", "before", "ratio")
     )
     times = {"before": float(f"{1e3 * before:.4g}"), "here": float(f"{1e3 * here:.4g}")}
-    return {"row": row, **times, "ratio": round(ratio, 4), "pairs": len(got)}
+    ratios = sorted(each["ratio"] for each in got)
+    interval = [round(ratios[at], 4) for at in (LOW, HIGH)] if len(got) == PAIRS + MORE else None
+    return {
+        "row": row, **times, "ratio": round(ratio, 4), "pairs": len(got), "interval": interval,
+    }  # fmt: skip
+
+
+def slower(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is slower beyond what the processes differ by."""
+    return row["ratio"] > LIMIT and bool(row["interval"]) and row["interval"][0] > 1
 
 
 def line(row: Mapping[str, Any]) -> str:
     """Return one line of the table."""
-    return f"| {row['row']} | {row['before']:g} | {row['here']:g} | {row['ratio']:.3f} |"
+    interval = "{:.3f} to {:.3f}".format(*row["interval"]) if row["interval"] else ""
+    return (
+        f"| {row['row']} | {row['before']:g} | {row['here']:g} | {row['ratio']:.3f} | {interval} |"
+    )
 
 
-HEAD = "| row | before, ms | here, ms | ratio |\n|---|---|---|---|"
+HEAD = "| row | before, ms | here, ms | ratio | 96 % interval |\n|---|---|---|---|---|"
 
 
 def table(found: Mapping[str, Any]) -> str:
     """Return what was stored as Markdown: a sentence, and a line for each row."""
-    worse = [row["row"] for row in found["rows"] if row["ratio"] > LIMIT]
+    worse = [row["row"] for row in found["rows"] if slower(row)]
+    unsettled = [row["row"] for row in found["rows"] if row["ratio"] > LIMIT and not slower(row)]
     ratios = [row["ratio"] for row in found["rows"]]
-    verdict = f"above {LIMIT}: {', '.join(worse)}" if worse else f"none above {LIMIT}"
+    verdict = f"slower: {', '.join(worse)}" if worse else "none slower"
+    if unsettled:
+        verdict += f"; above {LIMIT} with 1 within the interval: {', '.join(unsettled)}"
     return (
         f"One thread of {found['machine']['cpu'] or 'a machine without a name'}, {found['date']},"
         f" {found['here']} against {found['before']}; {len(ratios)} rows, median"
@@ -158,7 +180,7 @@ def commit(folder: Path) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; 1 if a row is above the limit."""
+    """Run the command line; 1 if a row is slower."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         prog="benchmarks.regressions",
@@ -194,7 +216,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"\n{table(found)}", end="")
-    return int(any(row["ratio"] > LIMIT for row in found["rows"]))
+    return int(any(slower(row) for row in found["rows"]))
 
 
 if __name__ == "__main__":

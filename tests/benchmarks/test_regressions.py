@@ -36,17 +36,34 @@ def test_a_version_is_measured_by_the_programs_from_here(tmp_path):
     assert version.process.poll() is not None
 
 
+FOUND = {"machine": {"cpu": "A machine"}, "date": "2026-11-30", "here": "b+", "before": "a"}
+
+
+def row_of(name, *ratios):
+    return joined(name, [{"here": 2e-3, "before": 1e-3, "ratio": ratio} for ratio in ratios])
+
+
 def test_a_row_is_the_median_over_pairs():
-    pairs = [{"here": 2e-3, "before": 1e-3, "ratio": r} for r in (1.5, 1.0, 1.1)]
-    row = joined("tape: add, forward", pairs)
-    assert row == {"row": "tape: add, forward", "before": 1, "here": 2, "ratio": 1.1, "pairs": 3}
-    found = {
-        "machine": {"cpu": "A machine"}, "date": "2026-11-30", "here": "b+", "before": "a",
-        "rows": [row, {**row, "row": "x", "ratio": 0.9}],
+    row = row_of("tape: add", 1.5, 1.0, 0.9)
+    assert row == {
+        "row": "tape: add", "before": 1, "here": 2, "ratio": 1.0, "pairs": 3, "interval": None,
     }  # fmt: skip
-    text = table(found)
-    assert "A machine, 2026-11-30, b+ against a; 2 rows, median 1.000, above 1.03: tape" in text
-    assert "| x | 1 | 2 | 0.900 |" in text
+    text = table({**FOUND, "rows": [row, row_of("x", 0.9, 0.9, 0.9)]})
+    assert "A machine, 2026-11-30, b+ against a; 2 rows, median 0.950, none slower." in text
+    assert "| x | 1 | 2 | 0.900 |  |" in text
+
+
+def test_a_row_is_slower_if_its_interval_is_above_one():
+    """Of fifteen pairs the fourth from either end; a row that differs both ways is not settled."""
+    slow = row_of("slow", *[0.9] * 3, 1.01, *[1.2] * 11)
+    noise = row_of("noise", *[0.9] * 4, *[1.2] * 11)
+    assert [slow["interval"], noise["interval"]] == [[1.01, 1.2], [0.9, 1.2]]
+    assert regressions.slower(slow)
+    assert not regressions.slower(noise)
+    assert not regressions.slower(row_of("hardly", *[1.02] * 15))
+    text = table({**FOUND, "rows": [slow, noise]})
+    assert "slower: slow; above 1.03 with 1 within the interval: noise." in text
+    assert "| noise | 1 | 2 | 1.200 | 0.900 to 1.200 |" in text
 
 
 def test_a_row_above_the_limit_is_measured_more_often(monkeypatch):
@@ -67,12 +84,14 @@ def test_a_row_above_the_limit_is_measured_more_often(monkeypatch):
 
     def pair(versions, row, turns):
         measured.append(row)
-        return {"here": 1.0, "before": 1.0, "ratio": 1.5 if row.endswith("slower") else 1.0}
+        above = row.endswith("slower") and measured.count(row) <= 3
+        return {"here": 1.0, "before": 1.0, "ratio": 1.5 if above else 1.0}
 
     monkeypatch.setattr(regressions, "Version", Fake)
     monkeypatch.setattr(regressions, "pair", pair)
     rows = regressions.measure({"here": ROOT, "before": ROOT}, ["tape"], 1)
-    assert [(row["row"], row["pairs"]) for row in rows] == [("tape: same", 3), ("tape: slower", 7)]
+    assert [(row["row"], row["pairs"]) for row in rows] == [("tape: same", 3), ("tape: slower", 15)]
+    assert rows[1]["ratio"] == 1, "it is not left as soon as it has fallen"
     assert set(measured) == {"tape: same", "tape: slower"}
 
 
@@ -83,9 +102,16 @@ def test_what_is_no_checkout_is_refused(tmp_path):
 
 
 def test_stored_rows_are_shown(tmp_path, capsys):
-    row = {"row": "tape: add", "before": 1.0, "here": 1.0, "ratio": 1.0, "pairs": 3}
-    found = {"machine": {"cpu": "M"}, "date": "d", "here": "b", "before": "a", "rows": [row]}
+    row = {
+        "row": "tape: add",
+        "before": 1.0,
+        "here": 1.0,
+        "ratio": 1.0,
+        "pairs": 3,
+        "interval": None,
+    }
+    found = {**FOUND, "rows": [row]}
     file = tmp_path / "found.json"
     file.write_text(json.dumps(found), encoding="utf-8")
     assert main(["--table", str(file)]) == 0
-    assert "none above 1.03" in capsys.readouterr().out
+    assert "none slower" in capsys.readouterr().out

@@ -60,7 +60,7 @@ def test_on_ci_importorskip_is_a_failure_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("profile", "asked", "tried"), [("again", 60, 25), ("again", 7, 7), ("ci", 60, 60)]
+    ("profile", "asked", "tried"), [("again", 60, 15), ("again", 7, 7), ("ci", 60, 60)]
 )
 def test_a_session_that_repeats_others_keeps_to_its_profile(monkeypatch, profile, asked, tried):
     numbers = []
