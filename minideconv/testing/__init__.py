@@ -24,6 +24,7 @@ from minideconv.testing.adjoint import (
     check_linear,
 )
 from minideconv.testing.arrays import as_numpy, integer_valued, values
+from minideconv.testing.checking import OperationError, Report, check_op, replay
 from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
 from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
 from minideconv.testing.gradients import GradientError, KinkError, check_gradients
@@ -45,7 +46,9 @@ __all__ = [
     "GradientError",
     "KinkError",
     "LinearityError",
+    "OperationError",
     "PoolGeometry",
+    "Report",
     "as_matrix",
     "as_numpy",
     "batch_norm_geometries",
@@ -53,11 +56,13 @@ __all__ = [
     "check_contract",
     "check_gradients",
     "check_linear",
+    "check_op",
     "check_second_gradients",
     "conv_geometries",
     "integer_valued",
     "noncontiguous",
     "pool_geometries",
+    "replay",
     "seeds",
     "values",
 ]

@@ -7,7 +7,7 @@ compares shapes compares two derivations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["BatchNormGeometry", "ConvGeometry", "Pair", "PoolGeometry"]
 
@@ -74,6 +74,8 @@ class ConvGeometry(_Geometry):
     dilation: Pair = (1, 1)
     groups: int = 1
     output_padding: Pair = None  # type: ignore[assignment]  # filled below
+
+    derived: ClassVar[tuple[str, ...]] = ("output_padding",)
 
     def __post_init__(self) -> None:
         free = _free(self)

@@ -1,15 +1,21 @@
 """Hypothesis strategies for geometries, built forwards: every draw is valid, none is rejected.
 
-One axis is built from what it should *give* (the number of windows) to what it needs (the size of
-the input), so no `assume` and no `filter` is needed. Values are not drawn here: draw `seeds()`
-and call `minideconv.testing.values`, which makes failures shrink to the smallest geometry quickly.
+No `assume` and no `filter` is needed (`minideconv.testing.drawing` says how). Values are not drawn
+here: draw `seeds()` and call `minideconv.testing.values`, which makes failures shrink to the
+smallest geometry quickly.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, Pair, PoolGeometry
+from minideconv.testing.drawing import (
+    Integer,
+    batch_norm_geometry,
+    conv_geometry,
+    pool_geometry,
+)
+from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
 
 try:
     from hypothesis import event
@@ -24,69 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_norm_geometries", "conv_geometries", "pool_geometries", "seeds"]
 
-_Axis = tuple[int, int, int, int, int]  # size, kernel, stride, padding, dilation
 
-
-def _hits(size: int, kernel: int, stride: int, padding: int, dilation: int, out: int) -> list[bool]:
-    """Return for each window whether any of its taps meets the input (not only the padding)."""
-    return [
-        any(0 <= o * stride + t * dilation - padding < size for t in range(kernel))
-        for o in range(out)
-    ]
-
-
-def _axis(
-    draw: DrawFn,
-    avoid: _Axis | None,
-    *,
-    max_kernel: int,
-    max_stride: int,
-    max_dilation: int,
-    max_out: int,
-    pooling: bool,
-    max_padding: int | None = None,
-    overlap: bool | None = None,
-) -> _Axis:
-    """Draw one axis: kernel, dilation, stride, windows, remainder, then padding; so the size.
-
-    `avoid` is the other axis: this one likes to differ from it, because square geometries hide
-    swapped axes. It is a preference (drawn, so it can shrink), not a rule. With `pooling` the
-    padding is at most half the kernel and every window meets the input; else one window does.
-    """
-
-    def number(low: int, high: int, other: int | None) -> int:
-        pick = draw(st.integers(low, high))
-        if other == pick and high > low and draw(st.booleans()):
-            pick = pick + 1 if pick < high else low
-        return pick
-
-    kernel = number(2 if overlap else 1, max_kernel, avoid and avoid[1])
-    dilation = number(1, max_dilation, avoid and avoid[4]) if kernel > 1 else 1
-    extent = dilation * (kernel - 1) + 1
-    low, high = 1, min(max_stride, extent - 1) if overlap else max_stride
-    if overlap is False:
-        low, high = extent, extent + max_stride - 1
-    stride = number(low, high, avoid and avoid[2])
-    out = draw(st.integers(1, max_out))
-    rest = draw(st.integers(0, stride - 1))  # pixels no window reaches: the output_padding
-    full = (out - 1) * stride + extent + rest  # = size + 2 padding
-    most = min(kernel // 2 if pooling else extent - 1, (full - 1) // 2)
-    if max_padding is not None:
-        most = min(most, max_padding)
-    enough = all if pooling else any
-    paddings = [  # 0 is always among them
-        p for p in range(most + 1) if enough(_hits(full - 2 * p, kernel, stride, p, dilation, out))
-    ]
-    padding = draw(st.sampled_from(paddings))
-    return full - 2 * padding, kernel, stride, padding, dilation
-
-
-def _axes(draw: DrawFn, **limits: Any) -> dict[str, Pair]:
-    """Draw height and width within the limits of `_axis`; return them as fields of a geometry."""
-    height = _axis(draw, None, **limits)
-    width = _axis(draw, height, **limits)
-    names = ("size", "kernel", "stride", "padding", "dilation")
-    return dict(zip(names, zip(height, width, strict=True), strict=True))
+def _integer(draw: DrawFn) -> Integer:
+    return lambda low, high: draw(st.integers(low, high))
 
 
 def conv_geometries(
@@ -119,30 +65,16 @@ def conv_geometries(
 
     @st.composite
     def build(draw: DrawFn) -> ConvGeometry:
-        # Whole features are switched off now and then, so that the simple families occur too.
-        strides = max_stride if draw(st.integers(0, 3)) else 1
-        dilations = max_dilation if draw(st.booleans()) else 1
-        groups = draw(st.integers(1, max_groups)) if draw(st.booleans()) else 1
-
-        axes = _axes(
-            draw,
-            max_kernel=max_kernel,
-            max_stride=strides,
-            max_dilation=dilations,
+        geometry = conv_geometry(
+            _integer(draw),
             max_out=max_out,
+            max_kernel=max_kernel,
+            max_stride=max_stride,
+            max_dilation=max_dilation,
             max_padding=max_padding,
-            pooling=False,
-        )
-        inner = draw(st.integers(1, max_channels))
-        outer = draw(st.integers(1, max_channels))
-        if inner == outer and max_channels > 1 and draw(st.booleans()):
-            outer = outer % max_channels + 1
-        geometry = ConvGeometry(
-            batch=draw(st.integers(1, max_batch)),
-            c_in=groups * inner,
-            c_out=groups * outer,
-            groups=groups,
-            **axes,
+            max_batch=max_batch,
+            max_channels=max_channels,
+            max_groups=max_groups,
         )
         event(f"conv: {geometry.family()}")
         return geometry
@@ -181,24 +113,19 @@ def pool_geometries(
 
     @st.composite
     def build(draw: DrawFn) -> PoolGeometry:
-        ceil = draw(st.booleans()) if ceil_mode is None else ceil_mode
-
-        axes = _axes(
-            draw,
+        geometry = pool_geometry(
+            _integer(draw),
+            max_out=max_out,
             max_kernel=max_kernel,
             max_stride=max_stride,
             max_dilation=max_dilation,
-            max_out=max_out,
+            max_batch=max_batch,
+            max_channels=max_channels,
             overlap=overlap,
-            pooling=True,
+            ceil_mode=ceil_mode,
         )
-        geometry = PoolGeometry(
-            batch=draw(st.integers(1, max_batch)),
-            channels=draw(st.integers(1, max_channels)),
-            ceil_mode=ceil,
-            **axes,
-        )
-        event(f"pool: {'overlapping' if geometry.overlaps else 'disjoint'}, ceil_mode={ceil}")
+        kind = "overlapping" if geometry.overlaps else "disjoint"
+        event(f"pool: {kind}, ceil_mode={geometry.ceil_mode}")
         return geometry
 
     return build()
@@ -211,13 +138,8 @@ def batch_norm_geometries(
 
     @st.composite
     def build(draw: DrawFn) -> BatchNormGeometry:
-        height = draw(st.integers(1, max_size))
-        width = draw(st.integers(1, max_size))
-        least = 2 if height * width == 1 else 1
-        return BatchNormGeometry(
-            batch=draw(st.integers(least, max_batch)),
-            channels=draw(st.integers(1, max_channels)),
-            size=(height, width),
+        return batch_norm_geometry(
+            _integer(draw), max_batch=max_batch, max_channels=max_channels, max_size=max_size
         )
 
     return build()

@@ -1,0 +1,98 @@
+"""What a student is told: the likely mistake, the smallest call that shows it, the rule it breaks.
+
+The first 500 characters carry it all, since some platforms cut there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.operations.operation import Array
+
+__all__ = ["Failure"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a check failed.
+
+    Attributes
+    ----------
+    operation : str
+        Name of the operation.
+    family : str
+        Of the case.
+    kind : str
+        ``"value"``, ``"shape"``, ``"dtype"``, ``"changed"``, ``"state"``, ``"strides"``, or the
+        kind of a `StudentFault`.
+    title : str
+        The likely mistake by name, or what the output does; a few words.
+    sentence : str
+        What such code does, and what it should do.
+    call : str
+        The call with its arrays, in the student's own argument names.
+    entry : str
+        The wrong entry and the right one.
+    rule : str
+        The formula that is broken.
+    replay : str
+        A line that shows it again, on any machine.
+    mistakes : tuple of str
+        Names of the mistakes of the bank that explain it; empty if none does.
+    arrays : dict
+        What to draw: ``got`` and ``want``.
+    """
+
+    operation: str
+    family: str
+    kind: str
+    title: str
+    sentence: str = ""
+    call: str = ""
+    entry: str = ""
+    rule: str = ""
+    replay: str = ""
+    mistakes: tuple[str, ...] = ()
+    arrays: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+
+    def text(self) -> str:
+        """Return the message: mistake, entry, call, rule, replay, one a line."""
+        lines = [
+            f"{self.operation}: {self.title}.",
+            self.sentence,
+            self.entry,
+            self.call,
+            f"Rule: {self.rule}" if self.rule else "",
+            f"Again: {self.replay}" if self.replay else "",
+        ]
+        return "\n".join(line for line in lines if line)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that can be stored as JSON."""
+        names = ("operation", "family", "kind", "title", "sentence", "call", "entry", "rule",
+                 "replay", "mistakes")  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+
+def shown(array: Array | None) -> str:
+    """Return a small array on one line, with integers as integers.
+
+    Examples
+    --------
+    >>> shown(np.array([[1.0, 0.5]]))
+    '[[1, 0.5]]'
+    """
+    if array is None:
+        return "None"
+    if array.size > 64:
+        return f"an array of shape {array.shape}"
+
+    def nested(item: Any) -> str:
+        if isinstance(item, list):
+            return f"[{', '.join(nested(part) for part in item)}]"
+        return f"{item:.9g}" if isinstance(item, float) else str(item)
+
+    return nested(np.asarray(array).tolist())

@@ -1,0 +1,13 @@
+"""The mistake bank: wrong implementations, each a plausible error of a student, each with a name.
+
+It serves three times: the kit recognises a student's mistake by it, the kit's own tests must catch
+every one, and a course gives them out as an exercise ("find the bug").
+"""
+
+from __future__ import annotations
+
+# Importing them registers their mistakes.
+from minideconv.testing.mistakes import conv2d  # noqa: F401
+from minideconv.testing.mistakes.bank import Mistake, mistakes
+
+__all__ = ["Mistake", "mistakes"]

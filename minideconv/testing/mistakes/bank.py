@@ -1,0 +1,129 @@
+"""What a mistake is, and the list of all of them.
+
+A mistake gets one output of one operation wrong, and its other outputs right, so that a function
+with two mistakes is recognised by both. It is written as a small change to the kit's naive loops:
+either of the arguments that they are given, or of what they return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.operations.operation import Array, Arrays, Settings
+
+__all__ = ["Mistake", "Right", "mistake", "mistakes", "slip"]
+
+Right = Callable[[Arrays, Settings], Array]
+"""``right(arrays, settings)``: the right values of the output that the mistake gets wrong."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One plausible error of a student.
+
+    Attributes
+    ----------
+    operation, output : str
+        What it gets wrong: ``"conv2d_backward"``, ``"db"``.
+    name : str
+        A few words: ``"kernel flipped"``. Two mistakes of one name are two ways to make it.
+    sentence : str
+        What the code does, and what it should do.
+    values : callable
+        ``values(arrays, settings)`` returns the wrong output; an error where such code fails.
+    change : callable, optional
+        Of a mistake in the arguments alone: ``change(arrays, settings)`` returns those that the
+        right code would have to be given. Such mistakes are recognised in pairs, too.
+    """
+
+    operation: str
+    output: str
+    name: str
+    sentence: str
+    values: Callable[[Arrays, Settings], Array]
+    change: Callable[[Arrays, Settings], tuple[Arrays, Settings]] | None = None
+
+    def implementation(self) -> Callable[..., Any]:
+        """Return the operation as a function of the contract's signature that makes the mistake."""
+        operation = OPERATIONS[self.operation]
+
+        def function(*args: Any, **settings: Any) -> Any:
+            given = dict(zip(operation.arguments, args, strict=False))
+            arrays = {role: given.get(role) for role in operation.arguments}
+            dtype = next(a.dtype for a in arrays.values() if a is not None)
+            outputs = [
+                self.values(arrays, settings)
+                if output == self.output
+                else operation.oracle(arrays, settings)[output].value
+                for output in operation.outputs
+            ]
+            cast = [o.astype(dtype) if o.dtype.kind == "f" else o for o in outputs]
+            return cast[0] if len(cast) == 1 else tuple(cast)
+
+        function.__name__ = self.operation
+        return function
+
+
+_BANK: list[Mistake] = []
+
+
+def mistakes(operation: str | None = None, output: str | None = None) -> tuple[Mistake, ...]:
+    """Return the mistakes of one operation (and output), or all of them."""
+    return tuple(
+        m for m in _BANK if operation in (None, m.operation) and output in (None, m.output)
+    )
+
+
+def right_values(operation: str, output: str) -> Right:
+    """Return the function that gives an output's right values."""
+
+    def right(arrays: Arrays, settings: Settings) -> Array:
+        return OPERATIONS[operation].oracle(arrays, settings)[output].value
+
+    return right
+
+
+def mistake(
+    operation: str, output: str, name: str, sentence: str
+) -> Callable[[Callable[[Arrays, Settings, Right], Array]], Callable[..., Array]]:
+    """Register ``wrong(arrays, settings, right)``, which returns the wrong output."""
+    right = right_values(operation, output)
+
+    def register(wrong: Callable[[Arrays, Settings, Right], Array]) -> Callable[..., Array]:
+        _BANK.append(
+            Mistake(operation, output, name, sentence, lambda a, s: wrong(dict(a), dict(s), right))
+        )
+        return wrong
+
+    return register
+
+
+def slip(
+    operation: str, output: str, name: str, sentence: str
+) -> Callable[[Callable[[Arrays, Settings], None]], Callable[[Arrays, Settings], None]]:
+    """Register a mistake in the arguments: ``wrong`` changes its dictionaries in place."""
+    right = right_values(operation, output)
+
+    def register(wrong: Callable[[Arrays, Settings], None]) -> Callable[[Arrays, Settings], None]:
+        def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
+            arrays, settings = dict(arrays), dict(settings)
+            wrong(arrays, settings)
+            return arrays, settings
+
+        def values(arrays: Arrays, settings: Settings) -> Array:
+            return right(*change(arrays, settings))
+
+        _BANK.append(Mistake(operation, output, name, sentence, values, change))
+        return wrong
+
+    return register
+
+
+def pad(x: Array, top: int, bottom: int, left: int, right: int, mode: Any = "constant") -> Array:
+    """Pad the last two axes."""
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), mode=mode)

@@ -1,0 +1,12 @@
+"""The operations that the kit knows, by their names in the contract."""
+
+from __future__ import annotations
+
+from minideconv.testing.operations.conv import CONV2D, CONV2D_BACKWARD
+from minideconv.testing.operations.operation import Case, Expected, Operation
+
+__all__ = ["OPERATIONS", "Case", "Expected", "Operation"]
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation for operation in (CONV2D, CONV2D_BACKWARD)
+}

@@ -1,0 +1,204 @@
+"""What an operation is to the kit: its arguments, what it must return, and cases to try it on.
+
+An operation is checked by calls alone, wherever the function lives (here, in another process, in
+PyTorch), and against a naive loop of the kit's own, which uses nothing of the library's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from minideconv.testing.arrays import Kind, values
+from minideconv.testing.drawing import Integer
+
+__all__ = ["Array", "Arrays", "Case", "Expected", "Functions", "Geometry", "Operation", "Settings"]
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array | None]
+Settings = dict[str, Any]
+Shapes = Mapping[str, tuple[int, ...]]
+Functions = Mapping[str, Callable[..., Any]]
+"""The functions of an implementation by their names: ``conv2d``, ``conv2d_backward``, ..."""
+
+
+class Geometry(Protocol):
+    """A frozen dataclass of integers and pairs (height, width); what is illegal, it refuses."""
+
+    def __repr__(self) -> str: ...
+
+
+class Expected(NamedTuple):
+    """A right result: its values, and for each the sum of the absolute values of its terms.
+
+    The rounding of a sum is relative to its terms, not to what remains of them: so is each
+    tolerance of the kit.
+    """
+
+    value: Array
+    terms: Array
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: a geometry, and an array for each role (None: an argument left out).
+
+    Attributes
+    ----------
+    geometry : Geometry
+        Sizes, stride, padding, ...
+    arrays : mapping of str to ndarray or None
+        What is free to choose, by role: ``x``, ``w``, ``b``, ``dy``.
+    """
+
+    geometry: Any
+    arrays: Mapping[str, Array | None]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the arrays hold."""
+        return sum(a.size for a in self.arrays.values() if a is not None)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One function that a student writes, as the kit sees it.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the contract: ``"conv2d"``.
+    arguments : tuple of str
+        Roles of its arrays in order: ``("x", "w", "b")``.
+    settings : tuple of str
+        Its keyword arguments: ``("stride", "padding", "dilation", "groups")``.
+    outputs : tuple of str
+        What it returns, in order; one output is returned by itself, several as a tuple.
+    rules : mapping of str to str
+        The formula of each output.
+    families : tuple of str
+        Features of a geometry, from the simplest to the hardest; each is checked by itself.
+    geometry : type
+        The dataclass of its geometries.
+    draw : callable
+        ``draw(integer)`` returns a legal geometry.
+    family : callable
+        ``family(geometry)`` is one of `families`.
+    shapes : callable
+        ``shapes(geometry)`` gives the shape of each array that is free to choose.
+    call_arguments : callable
+        ``call_arguments(case)`` returns (arrays by role, settings): what the function is given.
+    oracle : callable
+        ``oracle(arrays, settings)`` returns an `Expected` for each output, by naive loops.
+    kinds : tuple of str
+        Kinds of `values` that each array is drawn from.
+    run : callable, optional
+        ``run(functions, arrays, settings)`` calls the student's functions where one call is not
+        enough, and returns the outputs in order.
+    needs : tuple of str
+        Other functions that `run` calls.
+    optional : tuple of str
+        Roles of arrays that may be left out (None).
+    exact : bool
+        Whether the results of integers are integers, compared by ``==``.
+    telling : callable
+        ``telling(geometry)``: whether mistakes show in it that hide where sizes are equal or 1.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    settings: tuple[str, ...]
+    outputs: tuple[str, ...]
+    rules: Mapping[str, str]
+    families: tuple[str, ...]
+    geometry: type[Any]
+    draw: Callable[[Integer], Any]
+    family: Callable[[Any], str]
+    shapes: Callable[[Any], Shapes]
+    call_arguments: Callable[[Case], tuple[Arrays, Settings]]
+    oracle: Callable[[Arrays, Settings], dict[str, Expected]]
+    kinds: tuple[Kind, ...] = ("integer",)
+    run: Callable[[Functions, Arrays, Settings], Sequence[Any]] | None = None
+    needs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    exact: bool = True
+    telling: Callable[[Any], bool] = lambda _geometry: True
+
+    def case(
+        self, geometry: Any, seed: int, kind: Kind = "integer", dtype: npt.DTypeLike = np.float64
+    ) -> Case:
+        """Fill a geometry with values that depend on `seed` and `kind` only."""
+        shapes = self.shapes(geometry)
+        arrays: Arrays = {
+            role: values(shape, seed * 31 + number, kind, dtype)
+            for number, (role, shape) in enumerate(shapes.items())
+        }
+        if seed % 3 == 0:
+            arrays |= dict.fromkeys(self.optional)
+        return Case(geometry, arrays)
+
+    def expected(self, case: Case) -> dict[str, Expected]:
+        """Return what the function must return, in float64."""
+        arrays, settings = self.call_arguments(case)
+        wide = {
+            role: a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a
+            for role, a in arrays.items()
+        }
+        return self.oracle(wide, settings)
+
+    def smaller(self, case: Case) -> Iterator[Case]:
+        """Yield simpler cases: an argument left out, a smaller size, a simpler setting."""
+        for role in self.optional:
+            if case.arrays[role] is not None:
+                yield Case(case.geometry, {**case.arrays, role: None})
+        for geometry in simpler(case.geometry):
+            yield Case(geometry, _cut(case.arrays, self.shapes(geometry)))
+
+
+def simpler(geometry: Any) -> Iterator[Any]:
+    """Yield legal geometries that differ from this one in one number, which is nearer its least.
+
+    A number's least is 1, a padding's 0. What does not fit together is left out: the geometry's own
+    constructor refuses it. A field named in its ``derived`` is worked out again.
+    """
+    derived: dict[str, Any] = dict.fromkeys(getattr(geometry, "derived", ()))
+    for field in fields(geometry):
+        if field.name in derived:
+            continue
+        value = getattr(geometry, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        for place, number in enumerate(numbers):
+            for option in _less(number, 0 if "padding" in field.name else 1):
+                changed: Any = option
+                if isinstance(value, tuple):
+                    changed = (*numbers[:place], option, *numbers[place + 1 :])
+                try:
+                    yield replace(geometry, **{**derived, field.name: changed})
+                except ValueError:
+                    continue
+
+
+def _less(number: int, least: int) -> list[int]:
+    """Return smaller numbers to try, the smallest first; of True, False."""
+    if isinstance(number, bool):
+        return [False] if number else []
+    return sorted(n for n in {least, number // 2, number - 1} if least <= n < number)
+
+
+def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:
+    """Cut each array to its new shape; where that is larger, integers follow."""
+    result: Arrays = {}
+    for role, shape in shapes.items():
+        old = arrays[role]
+        if old is None or old.shape == shape:
+            result[role] = old
+            continue
+        new = values(shape, len(role), "integer", old.dtype)
+        overlap = tuple(slice(0, min(a, b)) for a, b in zip(old.shape, shape, strict=True))
+        new[overlap] = old[overlap]
+        result[role] = new
+    return result
