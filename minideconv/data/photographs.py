@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.data.cache import ItemCache
 from minideconv.data.layouts import LAYOUTS, Form, locate
+from minideconv.data.listed_images import ListedImages
 from minideconv.data.lists import IMAGE_SUFFIXES, Entry, ListedFiles
 from minideconv.data.pictures import read_image
 from minideconv.data.segmentation_folder import entries_of
@@ -28,7 +28,7 @@ _TENTH = 10
 PHOTOGRAPHS = dataclasses.replace(LAYOUTS["voc"], forms=(Form("JPEGImages", "JPEGImages"),))
 
 
-class Photographs:
+class Photographs(ListedImages):
     """The photographs of a folder in VOCdevkit's layout, of which JPEGImages alone is needed.
 
     Parameters
@@ -64,13 +64,12 @@ class Photographs:
         self._left_out = self.remark = ""
         if layout == "voc":
             self.root = find_voc(root, ("JPEGImages",))
-            self._entries = self._of_voc(split, held_out)
+            entries = self._of_voc(split, held_out)
         else:
             located = locate(Path(root), split, LAYOUTS[layout])
             self.root = located.root
-            self._entries, self._left_out = entries_of(located, split, self._title)
-        self.ids = [entry.id for entry in self._entries]
-        self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
+            entries, self._left_out = entries_of(located, split, self._title)
+        self._keep(entries, cache_mb)
 
     def _of_voc(self, split: str, held_out: str) -> list[Entry]:
         images = ListedFiles(self.root / "JPEGImages", IMAGE_SUFFIXES)
@@ -100,34 +99,11 @@ class Photographs:
         """What is legal but seldom meant; `remark` is the part that a check of the files sets."""
         return "\n".join(text for text in (self._left_out, self.remark) if text)
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"Photographs({str(self.root)!r}, {self.split!r}, {len(self)} images)"
-
-    def name(self, index: int) -> str:
-        """Return the image's id, e.g. 2007_000032."""
-        return self.ids[index].replace("/", "_")
-
-    def image_path(self, index: int) -> Path:
-        """Return the path of item `index`'s photograph."""
-        return self._entries[index].image
-
     def mask_path(self, index: int) -> None:
         """Return None: there are no masks."""
 
     reading = "photographs alone"
     """All that decides how the files are understood."""
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) uint8 RGB and a map (H, W) uint8 of zeros; read-only."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(
-                f"{self._title}: index {index} is outside this split of {len(self)} images"
-            )
-        index = int(index) % len(self)
-        return self._cache.get(index, lambda: self._read(index))
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         try:

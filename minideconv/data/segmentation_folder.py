@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minideconv.data.cache import ItemCache
 from minideconv.data.classes import Classes, find_classes, read_classes
 from minideconv.data.components import connected_components
 from minideconv.data.layouts import LAYOUTS, Located, infer_layout, locate
+from minideconv.data.listed_images import ListedImages
 from minideconv.data.lists import Entry, ListedFiles, entry_of, read_lines
 from minideconv.data.masks import read_indices, read_mask, refuse_other_size
 from minideconv.data.pictures import read_upright, rgb
@@ -25,7 +25,7 @@ __all__ = ["SegmentationFolder", "entries_of"]
 _VAL_SHARE = 5
 
 
-class SegmentationFolder:
+class SegmentationFolder(ListedImages):
     """Photographs and class masks of a folder.
 
     Parameters
@@ -86,11 +86,10 @@ class SegmentationFolder:
         self.class_table, self._numbers = self._named(classes)
         self.classes = list(self.class_table.names)
         self.num_classes = len(self.classes)
-        self._entries, self._left_out = entries_of(located, split, self._title)
-        self.ids = [entry.id for entry in self._entries]
+        entries, self._left_out = entries_of(located, split, self._title)
+        self._keep(entries, cache_mb)
         self._white: int | None = None if self.num_classes == 2 else VOID
         self.remark = ""
-        self._cache: ItemCache[tuple[np.ndarray, np.ndarray]] = ItemCache(cache_mb)
 
     def _locate(self, root: Path, split: str) -> Located:
         return locate(root, split, self._form)
@@ -131,34 +130,10 @@ class SegmentationFolder:
         """The folder of the masks, or around those of several folders."""
         return self._masks.folder
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        kind = type(self).__name__
-        return f"{kind}({str(self.root)!r}, {self.split!r}, {len(self)} images)"
-
-    def name(self, index: int) -> str:
-        """Return the image's id, e.g. 2007_000032; of one in a folder below, without separators."""
-        return self.ids[index].replace("/", "_")
-
-    def image_path(self, index: int) -> Path:
-        """Return the path of item `index`'s photograph."""
-        return self._entries[index].image
-
     def mask_path(self, index: int) -> Path:
         """Return the path of item `index`'s class mask."""
         entry = self._entries[index]
         return entry.mask or self._masks.path(entry.id)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) uint8 RGB and mask (H, W) uint8 of class indices, 255 void; read-only."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(
-                f"{self._title}: index {index} is outside this split of {len(self)} images"
-            )
-        index = int(index) % len(self)
-        return self._cache.get(index, lambda: self._read(index))
 
     def instance_path(self, index: int) -> Path:
         """Return where item `index`'s instance mask is, if there is one."""
