@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "DivergenceError",
+    "MagnitudeError",
     "MinideconvError",
     "SettingError",
     "TrainingError",
@@ -74,6 +75,10 @@ class TrainingError(MinideconvError, RuntimeError):
 
 class DivergenceError(TrainingError):
     """The loss or a weight is no longer finite."""
+
+
+class MagnitudeError(ValueError):
+    """Numbers are too large for what is to be computed of them in their type."""
 
 
 class AlreadyReported(MinideconvError):

@@ -237,6 +237,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys, monkeypatch):
     assert all(np.isfinite(array).all() for array in saved.model_state.values())
 
 
+@pytest.mark.parametrize("lr", ["1e4", "1e10", "1e30", "1e38"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numbers that overflow
+def test_a_rate_that_is_far_too_high_is_a_sentence(tmp_path, capsys, optimizer, lr):
+    """Whatever overflows first: a loss, a weight, or a variance within batch norm."""
+    settings = [*TINY, "--optimizer", optimizer, "--lr", lr, "--warmup", "0", "--recalibrate", "2"]
+    code = train.main([*settings, "--output-dir", str(tmp_path / "run")])
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert code == ("stopped being finite at step" in error)
+    assert code or lr == "1e4"
+
+
 def test_a_weight_that_is_not_finite_is_not_saved(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "run"
     real = Trainer._finish_epoch

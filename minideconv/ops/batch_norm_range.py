@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.backend import Array
+from minideconv.errors import MagnitudeError
 
 __all__ = ["check_variance", "is_large", "widened"]
 
@@ -43,14 +44,14 @@ def widened(x: Array, mean: Array, var: Array) -> tuple[Array, Array]:
 
 
 def check_variance(var: Array, running_var: Array | None) -> None:
-    """Raise ValueError if `var` is infinite, or more than the running average can hold."""
+    """Raise MagnitudeError if `var` is infinite, or more than the running average can hold."""
     kind = np.dtype(np.float64) if running_var is None else running_var.dtype
     limit = float(np.finfo(kind).max)
     wrong = np.flatnonzero(~(var <= limit) & ~np.isnan(var))
     if wrong.size:
         channel = int(wrong[0])
         holder = "float64" if running_var is None else f"running_var, of {kind},"
-        raise ValueError(
+        raise MagnitudeError(
             f"batch_norm: channel {channel} has the variance {var[channel]:.2g}, and {holder} holds"
             f" {limit:.2g} at most ({wrong.size} of {var.size} channels); make the input smaller,"
             " as with x / 1e10"

@@ -157,7 +157,9 @@ class Adam(Optimizer):
         self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
-        options = (group["betas"], group["eps"], group["weight_decay"], self.decoupled)
+        # As floats: an integer of any size is legal, and compiled code knows those of 64 bits.
+        betas = tuple(float(beta) for beta in group["betas"])
+        options = (betas, float(group["eps"]), float(group["weight_decay"]), self.decoupled)
         step: Any = amsgrad if group["amsgrad"] else adam
         step(weight, grad, *memory, numbers, *options, skip)
 

@@ -15,7 +15,7 @@ def check_range(op: str, name: str, value: Any, low: float = 0.0, below: float =
     """Return `value`, or raise ValueError unless it is a number with ``low <= value < below``."""
     try:
         good = not isinstance(value, bool | str) and low <= float(value) < below
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         good = False
     if not good:
         legal = f"a finite number >= {low:g}" if below == math.inf else f"in [{low:g}, {below:g})"

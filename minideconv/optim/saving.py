@@ -8,6 +8,7 @@ state.N.NAME            what is remembered of parameter N, counted over all grou
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from minideconv.autograd import Tensor
 from minideconv.backend import Array, get_xp, saved_array, to_cpu, to_device
 from minideconv.backend.dispatch import on_device_of
 from minideconv.backend.sums import sum_type
+from minideconv.errors import some
 from minideconv.optim.checks import check_count, check_kind, check_range
 from minideconv.optim.groups import Group
 
@@ -75,10 +77,10 @@ def read(
             part, number, name = key.split(".", 2)
             fields[part].setdefault(int(number), {})[name] = state[key]
         saved = [fields["groups"][g] for g in range(len(fields["groups"]))]
-        there = [int(group["size"]) for group in saved]
+        there = [operator.index(group["size"]) for group in saved]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(
-            f"{kind}: the saved state is not of state_dict(); its keys are {list(state)}"
+            f"{kind}: the saved state is not of state_dict(); its keys are {some(list(state))}"
         ) from None
     here = [len(group["params"]) for group in groups]
     if here != there:

@@ -130,5 +130,6 @@ class SGD(Optimizer):
         self, weight: Array, grad: Array, memory: Arrays, numbers: Numbers, group: Group, skip: Skip
     ) -> None:
         """Change `weight` and `memory` in place; leave `grad` as it is."""
-        options = (group["momentum"], group["weight_decay"], group["nesterov"])
+        # As floats: an integer of any size is legal, and compiled code knows those of 64 bits.
+        options = (float(group["momentum"]), float(group["weight_decay"]), group["nesterov"])
         sgd(weight, grad, memory[0] if memory else None, numbers, *options, skip)

@@ -175,6 +175,7 @@ class Stage:
         if state["number"] == self.number:
             try:
                 self.optimizer.load_state_dict(state["optimizer"])
+                self.schedule.load_state_dict(state["schedule"])
                 self.schedule.load_state_dict(self._in_this_plan(state["schedule"]))
                 if self.scaler is not None and state.get("scaler"):
                     self.scaler.load_state_dict(state["scaler"])
@@ -192,7 +193,7 @@ class Stage:
             self.lr = state["lr"]
 
     def _in_this_plan(self, saved: dict[str, Any]) -> dict[str, Any]:
-        """Return a schedule's state as it is in a run of this many epochs.
+        """Return a schedule's state, which it has taken, as it is in a run of this many epochs.
 
         The warm-up of a short stage is shorter, so what is behind it is at another step there.
         """

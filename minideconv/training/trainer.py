@@ -27,7 +27,7 @@ from minideconv.data.shard import shard_of, spread
 from minideconv.data.transforms import Normalize
 from minideconv.distributed import Communicator, Single, on_rank_zero
 from minideconv.engine.cuda.streams import computing_on
-from minideconv.errors import TrainingError
+from minideconv.errors import MagnitudeError, TrainingError
 from minideconv.nn.utils import get_buffers, set_buffers
 from minideconv.optim import GradScaler
 from minideconv.settings.setting import refusal
@@ -251,6 +251,10 @@ class Trainer:
             except Interrupted:
                 self.stop.signal_number = 0  # it is answered: another call is not stopped by it
                 raise
+            except MagnitudeError as error:
+                assert self._stage is not None
+                step, lr = self.progress.step + 1, self._stage.lr
+                raise self.journal.not_finite("the variance in a layer", step, lr) from error
             finally:
                 self.progress.elapsed = self.journal.clock.elapsed()
                 self.plan.close()
