@@ -12,6 +12,7 @@ from minideconv.engine.cpu.compiled import selections, streams, tiles, transpose
 # compiled anew each time: kernels of the library may come from the disk
 load, load_part, load_taps = vectors.load, vectors.load_part, selections.load_taps
 store, store_part, store_taps = vectors.store, vectors.store_part, selections.store_taps
+store_between = vectors.store_between
 tile_zeros, tile_load, tile_store = tiles.tile_zeros, tiles.tile_load, tiles.tile_store
 tile_add, tile_fma, tile_slide = tiles.tile_add, tiles.tile_fma, tiles.tile_slide
 tile_store_part, tile_stream = tiles.tile_store_part, tiles.tile_stream
@@ -43,9 +44,10 @@ READS = {
 WRITES = {
     "store": lambda a, b, c: store(c, 0, load(a, 0)),
     "store_part": lambda a, b, c: store_part(c, 0, load(a, 0), 3),
+    "store_between": lambda a, b, c: store_between(c, 0, load(a, 0), 1, 3),
     "tile_store": lambda a, b, c: tile_store(2, 1, tile_load(2, 1, a, 0, 16), c, 0, 16),
     "tile_store_part": lambda a, b, c: tile_store_part(
-        2, 1, tile_load(2, 1, a, 0, 16), c, 0, 16, 2, 16
+        2, 1, tile_load(2, 1, a, 0, 16), c, 0, 16, 2, 16, 0, 32
     ),
     "stream": lambda a, b, c: stream(c, 0, splat(np.float32(1))),
     "tile_stream": lambda a, b, c: tile_stream(1, 1, tile_zeros(1, 1), c, 0, 16),

@@ -11,8 +11,11 @@ gemm              exact, fast   1x1 kernels; kernels as large     the image is i
                                 as the image (fc6 and its twin)   one product and no copy
 winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2.25 (m = 4) products
                                 channels (`_tile_size`)           for a pixel in place of 9
-subpixel          exact, fast   input gradient (transposed        the pixels of one stride have the
-                                convolution) of a stride above 1  same inputs: one product, and no
+phases            exact, fast   input gradient (transposed        rows and columns of one remainder
+                                convolution) of a stride above 1  are a convolution of stride 1: no
+                                float32, compiled                 zeros between, nothing added twice
+subpixel          exact, fast   the same without kernels, or      the pixels of one stride have the
+                                in float64                        same inputs: one product, and no
                                                                   overlapping columns to add
 stamps            exact, fast   input gradient of 1 to 3          vectors run along rows of pixels,
                                 channels, from 32 or more         not along the few channels
@@ -91,6 +94,10 @@ def _choose(
             return _row(f"winograd {m}x{m}", winograd, m=m)
     if operation == "input_grad" and window.stride != (1, 1):
         # No longer a convolution of dy with turned kernels.
+        if is_compiled and single and window.dilation == (1, 1):
+            from minideconv.engine.cpu.compiled import phases
+
+            return _row("phases", phases)
         return _row("subpixel", subpixel) if subpixel.fits(window, c, k, dtype) else None
     if operation == "input_grad" and stamps.fits(window, c, k, dtype):
         return _row("stamps", stamps)

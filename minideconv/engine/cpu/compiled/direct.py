@@ -54,7 +54,7 @@ from minideconv.engine.cpu.im2col_blocked import turned
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.ops.im2col import Window
 
-__all__ = ["fits", "forward", "input_grad", "weight_grad"]
+__all__ = ["Place", "fits", "forward", "input_grad", "into", "weight_grad"]
 
 # (R, Q, T): R Q vectors of sums, Q T of weights and one number have to fit into the registers. Each
 # is compiled when first used; the widths of common maps are multiples of some R.
@@ -83,12 +83,13 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
     @kernel(writes="y padded")
-    def convolve(x, w, bias, y, padded, columns, past, window, c, k, band, first, last):
+    def convolve(x, w, bias, y, padded, columns, past, place, window, c, k, band, first, last):
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 
         `columns` is the width of the padded copy, or 0 if none is needed; `past`: y is written
-        past the caches.
+        past the caches. `place` says where in y the sums are (`Place`).
         """
+        begin_y, image_step, line_step, pixel, shift, end = place
         size, taps, stride, padding, dilation, out = window
         (kh, kw), (sh, sw), (dh, dw), (ho, wo) = taps, stride, dilation, out
         runs, length = (1, kw * c) if T == 1 and dw == 1 else (kw, c)
@@ -135,19 +136,40 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
                                         sums = tile_zeros(R, Q)
                         if long:
                             sums = tile_load(R, Q, kept, 0, width)
-                        base = ((image * ho + p) * wo + q) * k + first_k
+                        at = shift + q * pixel + first_k  # in the line
+                        base = begin_y + image * image_step + p * line_step + at
+                        inside = first_k + width <= k and wo >= R
                         if past:
-                            tile_stream(R, Q, sums, y, base, k)
-                        elif first_k + width <= k and wo >= R:
-                            tile_store(R, Q, sums, y, base, k)
-                        else:  # what is behind the last channel or pixel is left out
-                            tile_store_part(R, Q, sums, y, base, k, wo, k - first_k)
+                            tile_stream(R, Q, sums, y, base, pixel)
+                        elif inside and at >= 0 and at + (R - 1) * pixel + width <= end:
+                            tile_store(R, Q, sums, y, base, pixel)
+                        else:  # what is outside of the channels, the pixels, the line is left out
+                            rest = k - first_k
+                            tile_store_part(R, Q, sums, y, base, pixel, wo, rest, at, end)
 
     return convolve
 
 
 # ---------------------------------------------------------------------------------------------
 # How it is called
+
+
+class Place(NamedTuple):
+    """Where in a flat y the output pixels are.
+
+    The channels of pixel (p, q) of an image begin at
+
+        start + image * image_step + p * line_step + shift + q * pixel
+
+    and what is not between 0 and `end`, counted in its line, is not written.
+    """
+
+    start: int
+    image_step: int
+    line_step: int
+    pixel: int
+    shift: int
+    end: int
 
 
 class _Plan(NamedTuple):
@@ -171,12 +193,12 @@ def _cycles(tile: _Tile, wo: int, k: int) -> float:
 @lru_cache(1024)
 def _plan(window: Window, c: int, k: int) -> _Plan:
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.stride, window.dilation
-    (_, w), (ho, wo) = window.size, window.out
+    (h, w), (ho, wo) = window.size, window.out
     tiles = _SLIDING if (kw, sw, dw) == (3, 1, 1) else _PLAIN
     tile = min(tiles, key=lambda tile: _cycles(tile, wo, k))
     width = LANES * tile[1]
     columns = reach(max(wo, tile[0]), kw, sw, dw)
-    if window.padding == (0, 0) and columns <= w:
+    if window.padding == (0, 0) and columns <= w and reach(ho, kh, sh, dh) <= h:
         columns = 0  # every window is inside the image
     band = max(1, min(ho, _BAND // (4 * (columns or w) * c * sh)))
     room = reach(band, kh, sh, dh) * columns * c
@@ -191,7 +213,7 @@ def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Windo
     plan = _plan(window, c, k)
     packed = workspace("weights", (plan.channels * kh * kw * c,))
     pack_weights(w.reshape(-1), kh * kw * c, k, plan.width, packed)
-    return _run(plan, x, packed, bias, window, k)
+    return _result(plan, x, packed, bias, window, k)
 
 
 def input_grad(
@@ -203,24 +225,51 @@ def input_grad(
     plan = _plan(window, k, c)
     packed = workspace("weights", (plan.channels * kh * kw * k,))
     pack_weights_rotated(w.reshape(-1), kh * kw, c, k, plan.width, packed)
-    return _run(plan, dy, packed, bias, window, c)
+    return _result(plan, dy, packed, bias, window, c)
+
+
+def _result(
+    plan: _Plan, x: np.ndarray, packed: np.ndarray, bias: Any, window: Window, k: int
+) -> np.ndarray:
+    ho, wo = window.out
+    y = empty((len(x), ho, wo, k))
+    place = Place(0, ho * wo * k, wo * k, k, 0, wo * k)
+    _run(plan, x, packed, bias, window, k, y, place, plan.thin and streamed(y))
+    return y
+
+
+def into(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window, y: np.ndarray, at: Place
+) -> None:
+    """`forward`, into the places of a larger y; w is (kh kw C, K)."""
+    c, k = x.shape[3], w.shape[1]
+    plan = _plan(window, c, k)
+    packed = workspace("weights", (plan.channels * len(w),))
+    pack_weights(w.reshape(-1), len(w), k, plan.width, packed)
+    _run(plan, x, packed, bias, window, k, y, at, False)
 
 
 def _run(
-    plan: _Plan, x: np.ndarray, packed: np.ndarray, bias: Any, window: Window, k: int
-) -> np.ndarray:
+    plan: _Plan,
+    x: np.ndarray,
+    packed: np.ndarray,
+    bias: Any,
+    window: Window,
+    k: int,
+    y: np.ndarray,
+    place: Place,
+    past: bool,
+) -> None:
     n, c = len(x), x.shape[3]
     start = np.zeros(plan.channels, np.float32)
     if bias is not None:
         start[:k] = bias
-    y = empty((n, *window.out, k))
     convolve = _convolve(*plan.tile, plan.long)
     arrays = (x.reshape(-1), packed, start, y.reshape(-1))
-    options = (plan.columns, plan.thin and streamed(y), shape(window), c, k, plan.band)
+    options = (plan.columns, past, tuple(place), shape(window), c, k, plan.band)
 
     def part(edges: tuple[int, int]) -> None:
         convolve(*arrays, workspace("band", (plan.room,)), *options, *edges)
 
     bands = -(-window.out[0] // plan.band)
     map_ordered(part, cut(n * bands, n, window, c, k))
-    return y

@@ -8,7 +8,8 @@ A tile is R x Q vectors of sums, in R * Q registers; R and Q are constants::
     sums = tile_fma(R, Q, sums, a, i, step, b, j)           one step of a product of matrices
     sums = tile_slide(R, Q, T, sums, a, i, step, b, j, hop) one step of a sliding window
     tile_store(R, Q, sums, c, k, step)
-    tile_store_part(R, Q, sums, c, k, step, rows, count)    what lies inside the result
+    tile_store_part(R, Q, sums, c, k, step, rows, count, place, length)
+                                                            what lies inside the result
     tile_stream(R, Q, sums, c, k, step)                     all, but past the caches
 
 `tile_fma` adds the outer product of R numbers, ``a[i + r * step]``, and Q vectors, ``b[j + 16 q :
@@ -35,7 +36,7 @@ from minideconv.engine.cpu.compiled.operation import (
     repeat,
     tile,
 )
-from minideconv.engine.cpu.compiled.vectors import ZERO, fma, store_part
+from minideconv.engine.cpu.compiled.vectors import ZERO, fma, store_between
 
 __all__ = [
     "tile_add",
@@ -110,11 +111,17 @@ def tile_stream(builder, R, Q, sums, array, index, step):
         array.store(place, value, past=True)
 
 
-@operation(types.void(constant, constant, tile, array, index, index, index, index))
-def tile_store_part(builder, R, Q, sums, array, index, step, rows, count):
-    """Store the first `count` numbers of the first `rows` rows; writes nothing else."""
-    for number, place in enumerate(_places(builder, R, Q, index, step)):
+@operation(types.void(constant, constant, tile, array, index, index, index, index, index, index))
+def tile_store_part(builder, R, Q, sums, array, index, step, rows, count, place, length):
+    """Store the first `count` numbers of the first `rows` rows; writes nothing else.
+
+    Of these, those that are within a line of `length` numbers, in which the tile begins at `place`.
+    """
+    for number, at in enumerate(_places(builder, R, Q, index, step)):
         r, q = divmod(number, Q)
         inside = builder.select(builder.icmp_signed("<", int64(r), rows), count, int64(0))
+        here = builder.add(place, builder.sub(at, index))
+        rest = builder.sub(length, here)
         part = builder.sub(inside, int64(LANES * q))
-        store_part.write(builder, array, place, sums[number], part)
+        part = builder.select(builder.icmp_signed("<", part, rest), part, rest)
+        store_between.write(builder, array, at, sums[number], builder.neg(here), part)

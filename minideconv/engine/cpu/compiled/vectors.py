@@ -4,6 +4,7 @@
     store(a, i, v)                 a[i : i + 16] = v
     v = load_part(a, i, n)         a[i : i + n], n <= 16, and zeros behind
     store_part(a, i, v, n)         a[i : i + n] = v[:n]
+    store_between(a, i, v, m, n)   a[i + m : i + n] = v[m:n]
     s = splat(x)                   the number x, sixteen times
     fma(u, v, w)                   u * v + w, rounded once;  also + - *
     maximum(u, v)                  v if u < v else u
@@ -31,6 +32,7 @@ from minideconv.engine.cpu.compiled.operation import (
     float32,
     index,
     int32,
+    int64,
     lanes,
     operation,
     repeat,
@@ -46,6 +48,7 @@ __all__ = [
     "maximum",
     "splat",
     "store",
+    "store_between",
     "store_part",
     "store_up_to",
     "total",
@@ -84,6 +87,21 @@ def load_part(builder, array, index, count):
 def store_part(builder, array, index, value, count):
     """``array[index : index + count] = value[:count]``, count <= 16; writes nothing else."""
     arguments = (value, array.pointer(index, lanes, writes=True), int32(1), _first(builder, count))
+    call(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), *arguments)
+
+
+@operation(types.void(array, index, vector, index, index))
+def store_between(builder, array, index, value, first, last):
+    """``array[index + first : index + last] = value[first:last]``; writes nothing else.
+
+    `first` may be below 0, and `last` above 16.
+    """
+    numbers = ir.Constant(ir.VectorType(int64, LANES), list(range(LANES)))
+    inside = builder.and_(
+        builder.icmp_signed(">=", numbers, repeat(builder, first)),
+        builder.icmp_signed("<", numbers, repeat(builder, last)),
+    )
+    arguments = (value, array.pointer(index, lanes, writes=True), int32(1), inside)
     call(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), *arguments)
 
 
