@@ -130,6 +130,7 @@ def test_another_folder_without_names_has_those_of_the_network(run, folder, tmp_
     assert "has 3 classes (background, cell, nucleus) but the data has 3 (background, star" in err
 
 
+@pytest.mark.long_on_fakecuda
 def test_compare_has_them(run, tmp_path, folder):
     ok(train, "--data-root", folder, "--classes", COLOURS.text(), "--model", "fcn32s",
        "--output-dir", tmp_path / "fcn", "--width", 2, *ALIKE.split())  # fmt: skip
@@ -148,7 +149,7 @@ def test_show_draws_their_colours(folder, tmp_path):
     assert (128, 0, 0) not in colours
 
 
-@pytest.mark.parametrize("count", [2, 22, 255])
+@pytest.mark.parametrize("count", [2, 22, pytest.param(255, marks=pytest.mark.long_on_fakecuda)])
 def test_any_number_of_classes(folder, tmp_path, count):
     names = ["background", *(f"kind {k}" for k in range(1, count))]
     root = tmp_path / "many"

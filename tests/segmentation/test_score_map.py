@@ -80,7 +80,12 @@ def predictors():
     }
 
 
-@pytest.mark.parametrize("name", predictors())
+def _long(name):
+    """The CRF takes a minute there, and has tests of its own in tests/cuda."""
+    return pytest.param(name, marks=pytest.mark.long_on_fakecuda if name == "crf" else ())
+
+
+@pytest.mark.parametrize("name", map(_long, predictors()))
 @pytest.mark.parametrize("shape", [(40, 61), (61, 40), (1, 50), (50, 1), (9, 9), (200, 30)])
 @pytest.mark.parametrize("rows", [1, 7])
 def test_bands_are_the_whole(monkeypatch, name, shape, rows):
@@ -152,6 +157,7 @@ def test_scores_that_are_no_numbers_are_an_error(name, value):
         predictor.labels(picture(20, 30))
 
 
+@pytest.mark.long_on_fakecuda
 def test_a_small_image_of_a_large_one_for_the_crf(monkeypatch):
     crf = DenseCRF(iterations=2, bilateral_position=5)
     base, image = Segmenter(Net(1), 13), resize_image(picture(9, 12), (90, 120))

@@ -57,7 +57,9 @@ def picture(path):
 
 def same_dictionary(one, two):
     a, b = load_dictionary(one / "state.npz"), load_dictionary(two / "state.npz")
-    assert plain(a.state) == plain(b.state)
+    # Compared before the assertion: pytest would spend minutes on the difference of two long texts.
+    same = plain(a.state) == plain(b.state)
+    assert same, "the states differ"
     assert a.model_state["filters"].tobytes() == b.model_state["filters"].tobytes()
     assert a.header["step"] == b.header["step"]
     np.testing.assert_array_equal(picture(one / "dictionary.png"), picture(two / "dictionary.png"))

@@ -54,6 +54,7 @@ def dying(at: int, work) -> int:
     return ended(in_child(and_die))
 
 
+@pytest.mark.long_on_fakecuda
 @pytest.mark.parametrize("first", [1, 2, 3, 4])
 def test_killed_at_any_change_of_the_disk(short, tmp_path, first):
     """Every fourth such call: together the four tests die at each of them."""
