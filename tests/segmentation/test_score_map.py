@@ -85,7 +85,7 @@ def _long(name):
     return pytest.param(name, marks=pytest.mark.long_on_fakecuda if name == "crf" else ())
 
 
-@pytest.mark.parametrize("name", map(_long, predictors()))
+@pytest.mark.parametrize("name", [_long(name) for name in predictors()])
 @pytest.mark.parametrize("shape", [(40, 61), (61, 40), (1, 50), (50, 1), (9, 9), (200, 30)])
 @pytest.mark.parametrize("rows", [1, 7])
 def test_bands_are_the_whole(monkeypatch, name, shape, rows):
