@@ -7,6 +7,7 @@ A tile is R x Q vectors of sums, in R * Q registers; R and Q are constants::
     sums = tile_add(R, Q, sums, c, k, step)                 sums + these
     sums = tile_fma(R, Q, sums, a, i, step, b, j)           one step of a product of matrices
     sums = tile_slide(R, Q, T, sums, a, i, step, b, j, hop) one step of a sliding window
+    tile_slide_lanes(R, Q, T, ...)                          the same for vectors x: lane by lane
     tile_store(R, Q, sums, c, k, step)
     tile_store_part(R, Q, sums, c, k, step, rows, count, place, length)
                                                             what lies inside the result
@@ -43,6 +44,7 @@ __all__ = [
     "tile_fma",
     "tile_load",
     "tile_slide",
+    "tile_slide_lanes",
     "tile_store",
     "tile_store_part",
     "tile_stream",
@@ -88,6 +90,23 @@ def tile_slide(builder, R, Q, T, sums, a, index, step, b, base, hop):
             for q in range(Q):
                 at = (s - t) * Q + q
                 sums[at] = fma.write(builder, number, vectors[t * Q + q], sums[at])
+    return sums
+
+
+@operation(tile(constant, constant, constant, tile, array, index, index, array, index, index))
+def tile_slide_lanes(builder, R, Q, T, sums, a, index, step, b, base, hop):
+    """Add ``sum_t a[index + (r + t) * step + 16 q : ...] * b[base + t * hop + 16 q : ...]``.
+
+    Lane by lane: each channel has its own weight, and is its own sum.
+    """
+    vectors = [b.load(place) for place in _places(builder, T, Q, base, hop)]
+    places = list(_places(builder, R + T - 1, Q, index, step))
+    for s in range(R + T - 1):
+        for q in range(Q):
+            pixel = a.load(places[s * Q + q])
+            for t in range(max(0, s - R + 1), min(T, s + 1)):
+                at = (s - t) * Q + q
+                sums[at] = fma.write(builder, pixel, vectors[t * Q + q], sums[at])
     return sums
 
 
