@@ -40,7 +40,8 @@ def behaviour(pairs: Pairs) -> list[str]:
     other = [(got, want) for got, want in pairs if got.shape != want.shape]
     words = _shapes(other, some=bool(shaped)) if other else []
     if shaped:
-        words += [statement for statement, q in _questions(shaped) if _holds(q, shaped)]
+        with np.errstate(invalid="ignore"):
+            words += [statement for statement, q in _questions(shaped) if _holds(q, shaped)]
     return words[:2]
 
 
@@ -70,15 +71,18 @@ def _shapes(pairs: Pairs, some: bool) -> list[str]:
     words = []
     for axis in range(ndim):
         steps = {d[axis] for d in differences} - {0}
-        name = _AXES[axis] if ndim == 4 else f"entry along axis {axis}"
+        name, plural = (
+            (_AXES[axis], f"{_AXES[axis]}s") if ndim == 4
+            else (f"entry along axis {axis}", f"entries along axis {axis}")
+        )
         if len(steps) == 1:
             step = steps.pop()
-            count = f"{abs(step)} {name}{'s' if abs(step) > 1 and ndim == 4 else ''}"
+            count = f"{abs(step)} {plural if abs(step) > 1 else name}"
             words.append(f"{count} too {'many' if step > 0 else 'few'}")
         elif steps and (min(steps) > 0 or max(steps) < 0):
-            words.append(f"too {'many' if min(steps) > 0 else 'few'} {name}s")
+            words.append(f"too {'many' if min(steps) > 0 else 'few'} {plural}")
         elif steps:
-            words.append(f"a wrong number of {name}s")
+            words.append(f"a wrong number of {plural}")
     words = [" and ".join(words)]
     if all(_overlap_right(g, w) for g, w in pairs):
         words = [f"{words[0]}, the others are right"]

@@ -14,6 +14,8 @@ Where more than one name would do, none is given. What is not named is described
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,7 +37,7 @@ from minideconv.testing.operations.operation import (
 )
 
 __all__ = ["Diagnosis", "Named", "Probe", "diagnose", "explained", "name_mistakes", "prepared", "probes",
-           "tried"]
+           "recognised", "tried"]
 
 Values = Callable[[Arrays, Settings], Array]
 
@@ -43,6 +45,8 @@ PROBES = 12
 """Probes for each family."""
 LEAST = 3
 """Wrong results that a mistake must explain by their values to be named."""
+SCREEN = 12
+"""Wrong results that every mistake is held against before any is held against all of them."""
 SURE = 6
 """The same, where a mistake is named beside something else, or with another one."""
 
@@ -118,31 +122,49 @@ class Probe:
 
 
 def probes(operation: Operation, count: int | None = None) -> list[Case]:
-    """Return the fixed cases: the families in turn, two of three of them telling ones."""
-    rng = np.random.default_rng(20151213)
+    """Return the fixed cases: the families in turn, two of three of them telling ones.
+
+    Of those that are drawn such are taken as have features that few have so far.
+    """
     families = operation.families
     count = PROBES * len(families) if count is None else count
+    lots = _drawn(operation)
+    seen: Counter[tuple[int, bool]] = Counter()
+    found = []
+    for place in range(count):
+        family, telling = families[place % len(families)], place // len(families) % 3 != 2
+        lot = lots[family, telling] or lots[family, not telling]
+        if not lot:
+            continue
+        # Seeds that are no multiple of 3 leave nothing out; one probe in eight does.
+        seed = 3 * place + (place % 8 != 7)
+        kind = operation.kinds[place % len(operation.kinds)]
+        cases = [operation.case(geometry, seed, kind) for geometry in lot]
+        marks = [[(i, f[2]) for i, f in enumerate(features(case))] for case in cases]
+        best = max(range(len(lot)), key=lambda k: sum(1 / (1 + seen[mark]) for mark in marks[k]))
+        seen.update(marks[best])
+        found.append(cases[best])
+        lot.pop(best)
+    return found
 
-    def integer(low: int, high: int) -> int:
-        return int(rng.integers(low, high + 1))
 
-    open_places = {family: list(range(k, count, len(families))) for k, family in enumerate(families)}
-    found: dict[int, Case] = {}
+def _drawn(operation: Operation) -> dict[tuple[str, bool], list[Any]]:
+    """Draw geometries by their family, and by whether they are telling."""
+    source = random.Random(20151213)
+    lots: dict[tuple[str, bool], list[Any]] = {
+        (family, telling): [] for family in operation.families for telling in (True, False)
+    }
     for attempt in range(20000):
-        if len(found) == count:
+        geometry = operation.draw(source.randint)
+        lot = lots[operation.family(geometry), operation.telling(geometry)]
+        if len(lot) < 3 * PROBES and geometry not in lot:
+            lot.append(geometry)
+        # Simple families are drawn seldom, those of one case never again.
+        if attempt > 3000 and all(
+            len(lots[f, True]) + len(lots[f, False]) >= 2 * PROBES for f in operation.families
+        ):
             break
-        geometry = operation.draw(integer)
-        places = open_places[operation.family(geometry)]
-        wanted = [p for p in places if p // len(families) % 3 == 2 or attempt >= 15000]
-        if operation.telling(geometry):
-            wanted = [p for p in places if p not in wanted] or wanted
-        if wanted:
-            places.remove(wanted[0])
-            # Seeds that are no multiple of 3 leave nothing out; one probe in eight does.
-            seed = 3 * attempt + (wanted[0] % 8 != 7)
-            kind = operation.kinds[attempt % len(operation.kinds)]
-            found[wanted[0]] = operation.case(geometry, seed, kind)
-    return [found[i] for i in sorted(found)]
+    return lots
 
 
 def prepared(operation: Operation, cases: Sequence[Case]) -> list[Probe]:
@@ -250,6 +272,7 @@ class _Question:
     def __init__(self, operation: Operation, output: str, seen: Sequence[Probe]) -> None:
         self.operation, self.output = operation, output
         self.bank = mistakes(operation.name, output)
+        self.place = {id(m): i for i, m in enumerate(self.bank)}
         self.raised = [p for p in seen if p.got is None]
         fine = [p for p in seen if p.got is not None]
         self.wrong = [p for p in fine if not self.equal(p, p.right[output].value)]
@@ -258,10 +281,9 @@ class _Question:
 
     def equal(self, probe: Probe, value: Array | None) -> bool:
         """Return whether a value is the student's."""
-        if value is None:
+        if value is None or value.shape != (got := _got(probe, self.output)).shape:
             return False
-        want = Expected(value, probe.right[self.output].terms)
-        return _equal(_got(probe, self.output), want, self.operation.exact)
+        return _equal(got, Expected(value, probe.right[self.output].terms), self.operation.exact)
 
     def harms(self, probe: Probe, value: Array | None) -> bool:
         """Return whether a mistake's value is wrong."""
@@ -270,30 +292,44 @@ class _Question:
 
     def answer(self) -> Named:
         """Return the mistakes that explain the output, or what it does."""
-        fits = [self.fit(group) for group in _by_name(self.bank)]
+        self.screened = _spread(self.wrong, self.operation.families, SCREEN)
+        self.hits = np.array(
+            [[self.equal(p, p.value(m)) for p in self.screened] for m in self.bank], bool
+        ).reshape(len(self.bank), len(self.screened))
+        fits = [self.fit(group) for group in _by_name(self.bank) if self.may_fit(group)]
         named = self.everywhere(fits) or self.somewhere(fits) or self.together()
         return named or self.besides(fits) or Named(self.output, (), does=self.does())
 
+    def may_fit(self, group: Sequence[Mistake]) -> bool:
+        """Return whether the mistakes of one name explain enough of a part of the probes."""
+        rows = [self.place[id(m)] for m in group]
+        return bool(3 * self.hits[rows].any(0).sum() >= len(self.screened))
+
     def fit(self, group: Sequence[Mistake]) -> _Fit:
         """Compare the mistakes of one name with what the student has on every probe."""
-        fit = _Fit(tuple(group), tuple(m.values for m in group), [], [], [], [], [], [])
+        matched, missed = [], []
+        used = set()
         for probe in self.wrong:
-            hit = any(self.equal(probe, probe.value(m)) for m in group)
-            (fit.matched if hit else fit.missed).append(probe)
-            if len(fit.missed) > len(self.wrong) - LEAST:
-                return fit
+            hits = [k for k, m in enumerate(group) if self.equal(probe, probe.value(m))]
+            (matched if hits else missed).append(probe)
+            used.update(hits)
+        # Ways to make the mistake that are not the student's say nothing of the other probes.
+        ways = [m for k, m in enumerate(group) if k in used]
+        fit = _Fit(tuple(ways), tuple(m.values for m in ways), matched, [], missed, [], [], [])
+        if not ways:
+            return fit
         for probe in self.right:
-            harm = all(self.harms(probe, probe.value(m)) for m in group)
+            harm = all(self.harms(probe, probe.value(m)) for m in ways)
             (fit.spared if harm else fit.harmless).append(probe)
         for probe in self.raised:
-            harm = any(self.harms(probe, probe.value(m)) for m in group)
+            harm = any(self.harms(probe, probe.value(m)) for m in ways)
             (fit.failed if harm else fit.alone).append(probe)
         return fit
 
     def everywhere(self, fits: Sequence[_Fit]) -> Named | None:
         """Return the mistake that explains all."""
         for fit in fits:
-            if fit.missed or fit.spared:
+            if fit.missed or fit.spared or not fit.mistakes:
                 continue
             # A result without numbers is evidence only beside results that are right.
             if fit.evidence >= LEAST or (
@@ -318,21 +354,42 @@ class _Question:
         """Return the two mistakes that explain all."""
         if len(self.wrong) < SURE:
             return None
-        order = [self.wrong[len(self.wrong) // 2], *self.wrong]
         found: dict[frozenset[str], Named] = {}
-        for pair, values in _pairs(self.bank):
-            if all(self.equal(p, _value(values, p.arguments)) for p in order) and not any(
-                self.harms(p, _value(values, p.arguments)) for p in self.right
-            ):
+        for pair, values in self.pairs():
+            if all(
+                self.equal(p, _value(values, p.arguments)) for p in (*self.screened, *self.wrong)
+            ) and not any(self.harms(p, _value(values, p.arguments)) for p in self.right):
                 names = frozenset(m.name for m in pair)
                 found.setdefault(names, Named(self.output, pair, values=(values,)))
         return next(iter(found.values())) if len(found) == 1 else None
+
+    def pairs(self) -> Iterator[tuple[tuple[Mistake, Mistake], Values]]:
+        """Yield the pairs that may explain all.
+
+        Where one of the two does no harm, the other one must explain the result by itself.
+        """
+        harmless = np.array(
+            [[not self.harms(p, p.value(m)) for p in self.screened] for m in self.bank], bool
+        )
+        ways = list(_pairs(self.bank))
+        first = np.array([i for i, _, _ in ways])
+        second = np.array([j for _, j, _ in ways])
+        if not ways:
+            return
+        possible = (
+            (~harmless[first] & ~harmless[second])
+            | (harmless[first] & self.hits[second])
+            | (harmless[second] & self.hits[first])
+        ).all(1)
+        for k in np.flatnonzero(possible):
+            i, j, values = ways[k]
+            yield (self.bank[min(i, j)], self.bank[max(i, j)]), values
 
     def besides(self, fits: Sequence[_Fit]) -> Named | None:
         """Return the mistake that explains all but the cases of a feature, where more is wrong."""
         found: dict[str, Named] = {}
         for fit in fits:
-            if not fit.missed or fit.spared or len(fit.matched) < max(SURE, len(fit.missed)):
+            if not fit.missed or fit.spared or not fit.mistakes or len(fit.matched) < max(SURE, len(fit.missed)):
                 continue
             where = separating(
                 [p.features for p in fit.missed], [p.features for p in fit.matched], pairs=False
@@ -371,19 +428,25 @@ def _by_name(bank: Sequence[Mistake]) -> list[list[Mistake]]:
     return list(groups.values())
 
 
-def _pairs(bank: Sequence[Mistake]) -> Iterator[tuple[tuple[Mistake, Mistake], Values]]:
+def _spread(wrong: Sequence[Probe], families: Sequence[str], count: int) -> list[Probe]:
+    """Return a few probes of every family in turn, the smallest first."""
+    lots = [[p for p in wrong if p.family == family] for family in families]
+    turns = [lot[k] for k in range(max(map(len, lots))) for lot in lots if k < len(lot)]
+    return turns[:count]
+
+
+def _pairs(bank: Sequence[Mistake]) -> Iterator[tuple[int, int, Values]]:
     """Yield two mistakes and what they do together: one in the arguments or with the result."""
     for i, first in enumerate(bank):
         for j, second in enumerate(bank):
-            pair = (first, second) if i < j else (second, first)
             if first.name == second.name:
                 continue
             if second.change is not None and (first.change is None or i < j):
-                yield pair, _changed(first, second)
-            elif first.after is not None and second.change is None and second.after is None:
-                yield pair, _turned(first, second)
-            elif first.after is not None and second.after is not None:
-                yield pair, _turned(first, second)
+                yield i, j, _changed(first, second)
+            elif first.after is not None and (
+                second.after is not None or second.change is None
+            ):
+                yield i, j, _turned(first, second)
 
 
 def _changed(mistake: Mistake, slip: Mistake) -> Values:
@@ -448,8 +511,24 @@ def _equal(got: Array, want: Expected, exact: bool) -> bool:
     value, terms = want
     if got.shape != value.shape:
         return False
+    if (got == value).all():
+        return True
+    if exact:
+        # Only a mistake that divides gives what is no integer, and may be rounded.
+        finite = value[np.isfinite(value)]
+        if (finite == np.rint(finite)).all():
+            return bool(((got == value) | (np.isnan(got) & np.isnan(value))).all())
     if terms.shape != value.shape:
         terms = np.full(value.shape, float(np.max(terms, initial=0)))
-    if exact and value.dtype.kind == "f" and not np.array_equal(value, np.rint(value)):
-        exact = False  # a mistake that divides
-    return first_difference(Expected(value, terms), got, exact=exact) is None
+    return first_difference(Expected(value, terms), got, exact=False) is None
+
+
+def recognised(mistake: Mistake, operation: Operation) -> list[Named]:
+    """Return what the bank makes of an implementation that makes one of its own mistakes."""
+    seen = []
+    for probe in _usual(operation):
+        value = probe.value(mistake)
+        right = {name: expected.value for name, expected in probe.right.items()}
+        got = None if value is None else {**right, mistake.output: value}
+        seen.append(replace(probe, got=got))
+    return explained(operation, seen)

@@ -63,10 +63,10 @@ class Mistake:
             given = dict(zip(operation.arguments, args, strict=False))
             arrays = {role: given.get(role) for role in operation.arguments}
             dtype = next(a.dtype for a in arrays.values() if a is not None)
+            others = [output for output in operation.outputs if output != self.output]
+            right = operation.oracle(arrays, settings) if others else {}
             outputs = [
-                self.values(arrays, settings)
-                if output == self.output
-                else operation.oracle(arrays, settings)[output].value
+                self.values(arrays, settings) if output == self.output else right[output].value
                 for output in operation.outputs
             ]
             cast = [o.astype(dtype) if o.dtype.kind == "f" else o for o in outputs]

@@ -337,9 +337,6 @@ def _group_mistakes(operation: str, output: str, role: str, wrong: Register) -> 
         groups = s.settings["groups"]
         return np.concatenate([sum(np.split(y, groups, axis=1))] * groups, axis=1)
 
-    def summed_small(s: _Stamps) -> Array:
-        return summed(s)[:, : s.w.shape[1]]
-
     def first_only(s: _Stamps) -> Array:
         y = s.stamped()
         y[:, s.w.shape[1] :] = 0
@@ -381,10 +378,9 @@ def _group_mistakes(operation: str, output: str, role: str, wrong: Register) -> 
     ignored = "Every group gets what the first one gets; each has channels of its own."
     for change in (first_everywhere, first_sources, gathered_in_the_first):
         wrong("groups ignored", ignored, change)
-    for change in (summed, summed_small):
-        wrong("the groups' results added up",
-              "The results of the groups are added up; they stand one after the other.",
-              change)  # fmt: skip
+    wrong("the groups' results added up",
+          "The results of the groups are added up; they stand one after the other.",
+          summed)  # fmt: skip
     wrong("first group's weights used for all",
           "Every group uses the kernels of the first one; each has its own.",
           first_weights)  # fmt: skip
