@@ -20,6 +20,7 @@ Pairs = Sequence[tuple[Array, Array]]
 Question = Callable[[Array, Array], bool | None]
 
 _AXES = ("image", "channel", "row", "column")
+_SUBJECTS = ("image", "channel", "row", "column", "border", "times what", "divided")
 
 
 def behaviour(pairs: Pairs) -> list[str]:
@@ -41,8 +42,18 @@ def behaviour(pairs: Pairs) -> list[str]:
     words = _shapes(other, some=bool(shaped)) if other else []
     if shaped:
         with np.errstate(invalid="ignore"):
-            words += [statement for statement, q in _questions(shaped) if _holds(q, shaped)]
+            words += list(_statements(shaped))
     return words[:2]
+
+
+def _statements(pairs: Pairs) -> Iterator[str]:
+    """Yield what holds, once for each subject."""
+    said: set[str] = set()
+    for statement, question in _questions(pairs):
+        subject = next((a for a in _SUBJECTS if a in statement), statement)
+        if subject not in said and _holds(question, pairs):
+            said.add(subject)
+            yield statement
 
 
 def _holds(question: Question, pairs: Pairs) -> bool:
@@ -72,7 +83,8 @@ def _shapes(pairs: Pairs, some: bool) -> list[str]:
     for axis in range(ndim):
         steps = {d[axis] for d in differences} - {0}
         name, plural = (
-            (_AXES[axis], f"{_AXES[axis]}s") if ndim == 4
+            (_AXES[axis], f"{_AXES[axis]}s")
+            if ndim == 4
             else (f"entry along axis {axis}", f"entries along axis {axis}")
         )
         if len(steps) == 1:
@@ -127,8 +139,9 @@ def _questions(pairs: Pairs) -> Iterator[tuple[str, Question]]:
         yield "the same in every image", lambda g, w: _same_along(g, w, 0)
         yield "the same in every channel", lambda g, w: _same_along(g, w, 1)
     yield "all its numbers are right, in wrong places", _in_other_places
-    yield "of the right sign and never too large", lambda g, w: bool(
-        (g * w >= 0).all() and (np.abs(g) <= np.abs(w)).all()
+    yield (
+        "of the right sign and never too large",
+        lambda g, w: bool((g * w >= 0).all() and (np.abs(g) <= np.abs(w)).all()),
     )
 
 
@@ -166,8 +179,9 @@ def _moves() -> Iterator[tuple[str, Question]]:
     yield "mirrored left to right", _turned((3,))
     yield "its images in the opposite order", _turned((0,))
     yield "its channels in the opposite order", _turned((1,))
-    yield "its rows and columns interchanged", lambda g, w: (
-        np.array_equal(g, w.swapaxes(2, 3)) if w.shape[2] == w.shape[3] > 1 else None
+    yield (
+        "its rows and columns interchanged",
+        lambda g, w: np.array_equal(g, w.swapaxes(2, 3)) if w.shape[2] == w.shape[3] > 1 else None,
     )
 
 
@@ -213,6 +227,7 @@ def _places() -> Iterator[tuple[str, Question]]:
     yield "wrong in the bottom row and the right column only", _corner(-1)
     yield "wrong in the top row and the left column only", _corner(0)
     yield "wrong along the border only", _border
+    yield "right along the border", _inside
 
 
 def _only(axis: int, where: Callable[[int, int], bool]) -> Question:
@@ -241,6 +256,12 @@ def _corner(edge: int) -> Question:
 def _border(got: Array, want: Array) -> bool | None:
     inner = (got != want)[:, :, 1:-1, 1:-1]
     return not inner.any() if inner.size else None
+
+
+def _inside(got: Array, want: Array) -> bool | None:
+    wrong = got != want
+    wrong[:, :, 1:-1, 1:-1] = False
+    return not wrong.any() if min(want.shape[2:]) > 2 else None
 
 
 def _same_number(got: Array, want: Array) -> bool | None:

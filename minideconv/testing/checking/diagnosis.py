@@ -36,8 +36,18 @@ from minideconv.testing.operations.operation import (
     Settings,
 )
 
-__all__ = ["Diagnosis", "Named", "Probe", "diagnose", "explained", "name_mistakes", "prepared", "probes",
-           "recognised", "tried"]
+__all__ = [
+    "Diagnosis",
+    "Named",
+    "Probe",
+    "diagnose",
+    "explained",
+    "name_mistakes",
+    "prepared",
+    "probes",
+    "recognised",
+    "tried",
+]
 
 Values = Callable[[Arrays, Settings], Array]
 
@@ -257,8 +267,13 @@ class _Fit:
 
     @property
     def evidence(self) -> int:
-        """How many results with any numbers in them are wrong just as the mistake has it."""
-        return sum(1 for p in self.matched if p.got is not None and _size(p, self) > 0)
+        """How many results with any numbers in them are wrong just as the mistake has it.
+
+        That both fail in the same cases, and the student in no other, counts as one more.
+        """
+        count = sum(1 for p in self.matched if _size(p, self) > 0)
+        together = [p for p in self.failed if any(p.value(m) is None for m in self.mistakes)]
+        return count + (len(together) >= SURE and not self.alone)
 
 
 def _size(probe: Probe, fit: _Fit) -> int:
@@ -307,8 +322,9 @@ class _Question:
 
     def fit(self, group: Sequence[Mistake]) -> _Fit:
         """Compare the mistakes of one name with what the student has on every probe."""
-        matched, missed = [], []
-        used = set()
+        matched: list[Probe] = []
+        missed: list[Probe] = []
+        used: set[int] = set()
         for probe in self.wrong:
             hits = [k for k, m in enumerate(group) if self.equal(probe, probe.value(m))]
             (matched if hits else missed).append(probe)
@@ -389,7 +405,12 @@ class _Question:
         """Return the mistake that explains all but the cases of a feature, where more is wrong."""
         found: dict[str, Named] = {}
         for fit in fits:
-            if not fit.missed or fit.spared or not fit.mistakes or len(fit.matched) < max(SURE, len(fit.missed)):
+            if (
+                not fit.missed
+                or fit.spared
+                or not fit.mistakes
+                or len(fit.matched) < max(SURE, len(fit.missed))
+            ):
                 continue
             where = separating(
                 [p.features for p in fit.missed], [p.features for p in fit.matched], pairs=False
@@ -415,7 +436,8 @@ class _Question:
         if not where and self.right:
             wrong = {p.family for p in self.wrong}
             right = [f for f in self.operation.families if f not in wrong]
-            words += [f"right in the families {', '.join(right)}"] if right else []
+            kind = "family" if len(right) == 1 else "families"
+            words += [f"right in the {kind} {', '.join(right)}"] if right else []
         pairs = [(_got(p, self.output), p.right[self.output].value) for p in self.wrong]
         words += behaviour(pairs)
         return "; ".join(words)
@@ -443,9 +465,7 @@ def _pairs(bank: Sequence[Mistake]) -> Iterator[tuple[int, int, Values]]:
                 continue
             if second.change is not None and (first.change is None or i < j):
                 yield i, j, _changed(first, second)
-            elif first.after is not None and (
-                second.after is not None or second.change is None
-            ):
+            elif first.after is not None and (second.after is not None or second.change is None):
                 yield i, j, _turned(first, second)
 
 

@@ -17,6 +17,9 @@ __all__ = ["Feature", "features", "separating"]
 Feature = tuple[str, str, bool]
 """(words where it holds, words where it does not, whether it holds)."""
 
+ENOUGH = 4
+"""Cases with the one feature but not the other that it takes to say that both are needed."""
+
 _LABELS = {
     "batch": ("there is more than one image", "there is one image"),
     "c_in": ("C_in > 1", "C_in = 1"),
@@ -95,14 +98,16 @@ def separating(
     for i in range(count):
         for side in (True, False):
             if all(f[i][2] is side for f in yes) and all(f[i][2] is not side for f in no):
-                here, there = (0, 1) if side else (1, 0)
-                return yes[0][i][here], yes[0][i][there]
-    if pairs and min(len(yes), len(no)) >= 6:
-        held = [i for i in range(count) if all(f[i][2] for f in yes)]
-        for i, j in combinations(held, 2):
-            if not any(f[i][2] and f[j][2] for f in no):
-                return (
-                    f"{yes[0][i][0]} and {yes[0][j][0]}",
-                    f"{yes[0][i][1]} or {yes[0][j][1]}",
-                )
+                held, fails, _ = yes[0][i]
+                return (held, fails) if side else (fails, held)
+    common = [i for i in range(count) if all(f[i][2] for f in yes)] if pairs else []
+    for i, j in combinations(common, 2):
+        if any(f[i][2] and f[j][2] for f in no):
+            continue
+        # Each of the two must be seen to be needed, often enough that it is no chance.
+        if min(sum(f[i][2] for f in no), sum(f[j][2] for f in no), len(yes)) >= ENOUGH:
+            return (
+                f"{yes[0][i][0]} and {yes[0][j][0]}",
+                f"{yes[0][i][1]} or {yes[0][j][1]}",
+            )
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +89,7 @@ def _setting(
         return
 
     if name != "padding and dilation interchanged":
+
         @slip(operation, output, name, sentence)
         def _everywhere(arrays: Arrays, settings: Settings) -> None:
             settings.update(changed(arrays, settings)[1])
@@ -109,17 +112,17 @@ def _changes(names: Sequence[str]) -> list[tuple[str, str, Change]]:
             (
                 f"{name} swapped",
                 f"The {name}s of height and width are swapped; {name} is (height, width).",
-                lambda s, _k, n=name: s.update({n: s[n][::-1]}),
+                partial(_take, name, (1, 0)),
             ),
             (
                 f"{name}[0] used for both axes",
                 f"The {name} of the height is used for the width, too, which has its own.",
-                lambda s, _k, n=name: s.update({n: (s[n][0],) * 2}),
+                partial(_take, name, (0, 0)),
             ),
             (
                 f"{name}[1] used for both axes",
                 f"The {name} of the width is used for the height, too, which has its own.",
-                lambda s, _k, n=name: s.update({n: (s[n][1],) * 2}),
+                partial(_take, name, (1, 1)),
             ),
         ]
     if "stride" in names:
@@ -166,10 +169,18 @@ def _changes(names: Sequence[str]) -> list[tuple[str, str, Change]]:
                 (
                     f"{first} and {second} interchanged",
                     f"The {first} is taken for the {second} and the other way round.",
-                    lambda s, _k, a=first, b=second: s.update({a: s[b], b: s[a]}),
+                    partial(_interchange, first, second),
                 )
             )
     return found
+
+
+def _take(name: str, places: tuple[int, int], settings: Settings, _kernel: Sequence[int]) -> None:
+    settings[name] = tuple(settings[name][place] for place in places)
+
+
+def _interchange(a: str, b: str, settings: Settings, _kernel: Sequence[int]) -> None:
+    settings[a], settings[b] = settings[b], settings[a]
 
 
 def _plus(pair: tuple[int, int], more: int) -> tuple[int, int]:
@@ -231,7 +242,7 @@ def kernel_slips(operation: str, output: str, why_not_flipped: str, *, outer: in
         ("first column of the kernel left out", (..., slice(0, 1))),
     ):
         weight(name, "The loop over the kernel stops or begins one too early; it visits every tap.",
-               lambda w, place=lost: _zeroed(w, place))  # fmt: skip
+               partial(_zeroed, place=lost))  # fmt: skip
     weight("last row and column of the kernel left out",
            "The loops over the kernel stop one too early; they visit every tap.",
            lambda w: _zeroed(_zeroed(w, (..., slice(-1, None))),
@@ -253,29 +264,34 @@ def kernel_slips(operation: str, output: str, why_not_flipped: str, *, outer: in
         if not summed:
             weight(f"first {kind} channel's kernel used for all",
                    f"One kernel serves every {kind} channel; each has its own.",
-                   lambda w, a=axis: np.repeat(w[along(a, slice(0, 1))], w.shape[a], a),
-                   )  # fmt: skip
+                   partial(_repeated, axis=axis))  # fmt: skip
             continue
         by_group(f"last {kind} channel only",
                  f"Every {kind} channel overwrites the one before (=); they add up (+=).",
-                 lambda w, a=axis: _zeroed(w, along(a, slice(0, -1))), axis)  # fmt: skip
+                 partial(_zeroed, place=along(axis, slice(0, -1))), axis)  # fmt: skip
         by_group(f"first {kind} channel only",
                  f"Only the first {kind} channel counts; the sum runs over all of them.",
-                 lambda w, a=axis: _zeroed(w, along(a, slice(1, None))), axis)  # fmt: skip
+                 partial(_zeroed, place=along(axis, slice(1, None))), axis)  # fmt: skip
         by_group(f"averaged over the {kind} channels",
                  f"The sum over the {kind} channels is divided by their number; it is a sum.",
-                 lambda w, a=axis: w / w.shape[a], axis)  # fmt: skip
+                 partial(_divided, axes=(axis,)), axis)  # fmt: skip
         by_group(f"first {kind} channel's kernel used for all",
                  f"One kernel serves every {kind} channel; each has its own.",
-                 lambda w, a=axis: np.repeat(w[along(a, slice(0, 1))], w.shape[a], a), axis,
-                 )  # fmt: skip
+                 partial(_repeated, axis=axis), axis)  # fmt: skip
         by_group("averaged over taps and channels",
                  "The sum is divided by the number of its terms; it is a sum, not a mean.",
-                 lambda w, a=axis: w / (w.shape[a] * w.shape[2] * w.shape[3]), axis,
-                 )  # fmt: skip
+                 partial(_divided, axes=(axis, 2, 3)), axis)  # fmt: skip
 
 
-def _zeroed(w: Array, place: tuple[object, ...]) -> Array:
+def _repeated(w: Array, axis: int) -> Array:
+    return np.repeat(w.take([0], axis), w.shape[axis], axis)
+
+
+def _divided(w: Array, axes: tuple[int, ...]) -> Array:
+    return w / np.prod([w.shape[axis] for axis in axes])
+
+
+def _zeroed(w: Array, place: Any) -> Array:
     w = w.copy()
     w[place] = 0
     return w
@@ -289,7 +305,7 @@ def _last_tap(w: Array) -> Array:
 
 # Borders ----------------------------------------------------------------------------------------
 
-_BORDERS = (
+_BORDERS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("padded by repeating the border", "edge", {},
      "The border is padded with the nearest pixel; the padding is zeros."),
     ("padded by reflection", "reflect", {},
@@ -306,6 +322,12 @@ _BORDERS = (
 )  # fmt: skip
 
 
+def _padded_by(shares: tuple[int, int], how: dict[str, Any], x: Array, ph: int, pw: int) -> Array:
+    """Pad by so many times the padding at the top and left, and at the bottom and right."""
+    before, after = shares
+    return np.pad(x, ((0, 0), (0, 0), (before * ph, after * ph), (before * pw, after * pw)), **how)
+
+
 def border_mistakes(operation: str, output: str, role: str) -> None:
     """Register wrong ways to pad one array, which the operation pads with zeros."""
 
@@ -317,10 +339,9 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
 
     for name, mode, extra, sentence in _BORDERS:
         padded(name, sentence,
-               lambda x, ph, pw, m=mode, e=extra: np.pad(
-                   x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), mode=m, **e))  # fmt: skip
+               partial(_padded_by, (1, 1), dict(extra, mode=mode)))  # fmt: skip
     if _size_is_given(operation):
-        sides = (
+        sides: tuple[tuple[str, tuple[int, int]], ...] = (
             ("twice the padding at the top and left", (2, 0)),
             ("padded at the bottom and right only", (0, 2)),
         )
@@ -331,10 +352,9 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
             ("padded at the bottom and right only", (0, 2)),
             ("padding counted once, at the bottom and right", (0, 1)),
         )
-    for name, (top, bottom) in sides:
+    for name, shares in sides:
         padded(name, "The padding is on one side; it goes to both sides of each axis.",
-               lambda x, ph, pw, t=top, b=bottom: np.pad(
-                   x, ((0, 0), (0, 0), (t * ph, b * ph), (t * pw, b * pw))))  # fmt: skip
+               partial(_padded_by, shares, {}))  # fmt: skip
     if _size_is_given(operation):
         return
     padded("rows not padded", "Only the width is padded; padding is (height, width).",

@@ -49,10 +49,7 @@ def bias_mistakes(operation: str, *, inner: int) -> None:
         @mistake(operation, "y", name, sentence)
         def _added(arrays: Arrays, settings: Settings, right: Right) -> Array:
             y, b = right({**arrays, "b": None}, settings), arrays["b"]
-            result = y if b is None else add(y, b)
-            if result.shape != y.shape:
-                raise ValueError("the bias does not fit")
-            return result
+            return y if b is None else add(y, b)
 
     added("bias added along the width", "y + b adds b to each row; b[k] belongs to channel k.",
           lambda y, b: y + b)  # fmt: skip

@@ -33,6 +33,4 @@ def _without_remainder(arrays: Arrays, settings: Settings, right: Right) -> Arra
             strict=True,
         )
     ]  # fmt: skip
-    if min(ends) < 1:
-        raise ValueError("nothing is left")
-    return dx[:, :, : ends[0], : ends[1]]
+    return dx[:, :, : max(0, ends[0]), : max(0, ends[1])]

@@ -73,6 +73,7 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
         return loose(arrays, {**settings, "padding": more}, settings)
 
     for places in ("windows", "all"):
+
         @mistake(operation, output, "taps spaced by the stride",
                  "The stride is used inside the window, too; there the taps are dilation apart.",
                  )  # fmt: skip
@@ -83,6 +84,7 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
             return right(arrays, wrong) if everything else loose(arrays, wrong, settings)
 
     for padded_first in (True, False):
+
         @slip(operation, output, "stride taken in the image",
               "Every stride-th pixel of the image is kept and the windows move by one; the windows "
               "move by the stride over all pixels.")  # fmt: skip
@@ -149,17 +151,8 @@ def _group_mistakes(operation: str, output: str, role: str) -> None:
         x = given(arrays, role)
         arrays[role] = x[:, interleaved(x.shape[1], settings["groups"])]
 
-    @mistake(operation, output, "groups interleaved",
-             "Output channel k is given to group k % groups; a group's channels are neighbours.",
-             )  # fmt: skip
-    def _outputs_interleaved(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        order = interleaved(len(given(arrays, "w")), settings["groups"])
-        turned = {**arrays, "w": given(arrays, "w")[order]}
-        if arrays.get("b") is not None:
-            turned["b"] = given(arrays, "b")[order]
-        y = np.empty_like(result := right(turned, settings))
-        y[:, order] = result
-        return y
+    for inputs in (False, True):
+        _dealt_out(operation, output, role, inputs=inputs)
 
     @mistake(operation, output, "the groups' results interleaved",
              "The results of the groups are dealt out in turn; they stand one after the other.",
@@ -188,6 +181,25 @@ def _group_mistakes(operation: str, output: str, role: str) -> None:
         arrays["w"] = np.concatenate([np.zeros_like(w[:last]), w[last:]])
 
 
+def _dealt_out(operation: str, output: str, role: str, *, inputs: bool) -> None:
+    """Register output channels dealt out to the groups in turn, with the input channels or not."""
+
+    @mistake(operation, output, "groups interleaved",
+             "Channel c is given to group c % groups; a group's channels are neighbours.",
+             )  # fmt: skip
+    def _outputs_interleaved(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        w, x, groups = given(arrays, "w"), given(arrays, role), settings["groups"]
+        order = interleaved(len(w), groups)
+        turned = {**arrays, "w": w[order]}
+        if arrays.get("b") is not None:
+            turned["b"] = given(arrays, "b")[order]
+        if inputs:
+            turned[role] = x[:, interleaved(x.shape[1], groups)]
+        y = np.empty_like(result := right(turned, settings))
+        y[:, order] = result
+        return y
+
+
 def _frame_mistakes(operation: str, output: str) -> None:
     """Register results whose size comes out right, or nearly so, by another way."""
 
@@ -206,7 +218,7 @@ def _frame_mistakes(operation: str, output: str) -> None:
     @mistake(operation, output, "padding ignored",
              "The image is taken as it is; padding zeros stand on each side.")  # fmt: skip
     def _unpadded_in_a_frame(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        """The result has the right size, and zeros where windows were missing."""
+        """Leave zeros where windows are missing, so that the size is right."""
         rows, columns = right(arrays, settings).shape[2:]
         y = right(arrays, {**settings, "padding": (0, 0)})
         return pad(y, 0, rows - y.shape[2], 0, columns - y.shape[3])
@@ -231,9 +243,7 @@ def _size_mistakes(
 ) -> None:
     """Register wrong output sizes; what lies outside of the padded image is zero."""
 
-    def sized(
-        name: str, sentence: str, size: Callable[[int, int, int, int, int], int]
-    ) -> None:
+    def sized(name: str, sentence: str, size: Callable[[int, int, int, int, int], int]) -> None:
         @mistake(operation, output, name, sentence)
         def _sized(arrays: Arrays, settings: Settings, right: Right) -> Array:
             x, w = given(arrays, "x"), given(arrays, "w")
@@ -277,11 +287,10 @@ def _size_mistakes(
 
     for other in (0, 1):
         text = ("height", "width")[other]
+
         @mistake(operation, output, f"both output sizes taken from the {text}",
                  f"Height and width of the result are worked out from the {text}.")  # fmt: skip
-        def _square(
-            arrays: Arrays, settings: Settings, right: Right, axis: int = other
-        ) -> Array:
+        def _square(arrays: Arrays, settings: Settings, right: Right, axis: int = other) -> Array:
             count = right(arrays, settings).shape[2 + axis]
             kernel = given(arrays, "w").shape[2:]
             return correlated(arrays, settings, tables(settings, kernel, (count, count)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -40,13 +41,21 @@ def weight_gradient_mistakes(operation: str, image: str, other: str) -> None:
         def _changed(arrays: Arrays, settings: Settings) -> None:
             change(arrays)
 
-    turn = (slice(None), slice(None), slice(None, None, -1), slice(None, None, -1))
     for role in (image, other):
-        changed(f"{role} turned by 180 degrees", f"{role} is flipped before the products; it is not.",
-                lambda a, r=role: a.update({r: given(a, r)[turn]}))  # fmt: skip
+        changed(f"{role} turned by 180 degrees",
+                f"{role} is flipped before the products are taken.",
+                partial(_replaced, role, lambda f: f[:, :, ::-1, ::-1]))  # fmt: skip
         changed(f"{role} ignored", f"The products are taken with ones in place of {role}.",
-                lambda a, r=role: a.update({r: np.ones_like(given(a, r))}))  # fmt: skip
+                partial(_replaced, role, np.ones_like))  # fmt: skip
     _groups(operation, image, other)
+
+
+def _replaced(role: str, change: Callable[[Array], Array], arrays: Arrays) -> None:
+    arrays[role] = change(given(arrays, role))
+
+
+def _summed(gradient: Array, axis: int) -> Array:
+    return np.broadcast_to(gradient.sum(axis, keepdims=True), gradient.shape)
 
 
 def _orders(operation: str) -> None:
@@ -87,7 +96,7 @@ def _orders(operation: str) -> None:
     for axis, text in ((0, "first"), (1, "second")):
         turned(f"gradient summed over its {text} axis",
                f"All channels of dw's {text} axis get the sum over it; each has its own gradient.",
-               lambda g, a=axis: np.broadcast_to(g.sum(a, keepdims=True), g.shape))  # fmt: skip
+               partial(_summed, axis=axis))  # fmt: skip
     turned("gradient averaged over the taps", "dw is divided by kh kw; nothing is averaged.",
            lambda g: g / (g.shape[2] * g.shape[3]))  # fmt: skip
 
@@ -102,7 +111,7 @@ def _sums(operation: str, image: str, other: str) -> None:
          len)  # fmt: skip
     over("averaged over the windows", "dw is divided by the number of windows; it is a sum.",
          lambda f: f.shape[2] * f.shape[3])  # fmt: skip
-    over("averaged over batch and windows", "dw is divided by the number of its terms; it is a sum.",
+    over("averaged over batch and windows", "dw is divided by the number of terms; it is a sum.",
          lambda f: len(f) * f.shape[2] * f.shape[3])  # fmt: skip
 
     def part(name: str, sentence: str, keep: tuple[slice, ...]) -> None:
@@ -227,8 +236,8 @@ def bias_gradient_mistakes(operation: str) -> None:
         axes = tuple(a for a in (0, 2, 3) if a != axis)
         wrong(f"bias gradient not summed over the {text}",
               f"There is a db for each of the {text}; db[k] is one sum over images and pixels.",
-              lambda g, a=axes: g.sum(a))  # fmt: skip
-    wrong("averaged over the batch", "db is divided by the number of images; it is a sum over them.",
+              partial(np.sum, axis=axes))  # fmt: skip
+    wrong("averaged over the batch", "db is divided by the number of images; it is a sum.",
           lambda g: right(g) / len(g))  # fmt: skip
     wrong("averaged over the pixels", "db is divided by the number of pixels; it is a sum.",
           lambda g: right(g) / (g.shape[2] * g.shape[3]))  # fmt: skip
@@ -246,7 +255,7 @@ def bias_gradient_mistakes(operation: str) -> None:
     ):
         wrong(f"bias gradient summed over {text}",
               "The sum runs over the wrong axes; over (0, 2, 3) it leaves the channels.",
-              lambda g, a=axes: g.sum(a))  # fmt: skip
+              partial(np.sum, axis=axes))  # fmt: skip
     for change in (
         lambda g: right(g)[None, :, None, None],
         lambda g: right(g)[:, None],

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.geometry import Pair
 from minideconv.testing.operations.conv import group_channels
 from minideconv.testing.operations.operation import Array, Settings
 
@@ -69,9 +68,7 @@ def forward(x: Array, w: Array, groups: int, where: Tables) -> Array:
     return y
 
 
-def backward_by_x(
-    dy: Array, w: Array, groups: int, where: Tables, size: Sequence[int]
-) -> Array:
+def backward_by_x(dy: Array, w: Array, groups: int, where: Tables, size: Sequence[int]) -> Array:
     """Stamp w, scaled by dy, onto an image: conv2d's dx; conv_transpose2d without its bias."""
     channels = w.shape[1] * groups
     stamps = np.zeros((len(dy), channels, *dy.shape[2:], *w.shape[2:]))
@@ -81,7 +78,7 @@ def backward_by_x(
 
 
 def backward_by_w(dy: Array, x: Array, shape: Sequence[int], groups: int, where: Tables) -> Array:
-    """Correlate windows of x with dy: dw of conv2d; with x and dy changed over, of its transpose."""
+    """Correlate windows of x with dy: dw of conv2d; its transpose changes x and dy over."""
     windows, dw = read(x, where), np.zeros(tuple(shape))
     for cs, ks in group_channels(groups, x.shape[1], shape[0]):
         dw[ks] = np.einsum("nkhw,nchwae->kcae", dy[:, ks], windows[:, cs])

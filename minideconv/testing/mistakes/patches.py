@@ -340,9 +340,7 @@ def _without_remainder(arrays: Arrays, settings: Settings, right: Right) -> Arra
         (n - 1) * s + d * (k - 1) + 1 - 2 * p
         for n, k, s, p, d in zip(count, *(settings[name] for name in NAMES), strict=True)
     ]
-    if min(ends) < 1:
-        raise ValueError("nothing is left")
-    return x[:, :, : ends[0], : ends[1]]
+    return x[:, :, : max(0, ends[0]), : max(0, ends[1])]
 
 
 for _operation, _output, _change in (
@@ -350,6 +348,7 @@ for _operation, _output, _change in (
     ("col2im", "x", lambda y: y.transpose(1, 0, 2, 3).reshape(y.shape)),
     ("col2im", "x", lambda y: y.reshape(*y.shape[:2], *y.shape[:1:-1]).swapaxes(2, 3)),
 ):
+
     @twist(_operation, _output, "axes mixed up by reshape",
            "The result is reshaped where its axes must be transposed.")  # fmt: skip
     def _mixed_up(
@@ -362,5 +361,3 @@ for _operation, _output, _change in (
        "The image is (N, C, W, H); it must be (N, C, H, W).")  # fmt: skip
 def _interchanged(result: Array, arrays: Arrays, settings: Settings) -> Array:
     return result.swapaxes(2, 3)
-
-

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minideconv.testing.geometry import Pair
-from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
+from minideconv.testing.mistakes.bank import Right, given, mistake, pad
 from minideconv.testing.mistakes.common import (
     interleaved,
     kernel_slips,
@@ -136,7 +136,8 @@ def _overlap_mistakes(wrong: Register) -> None:
         return s.stamped() / np.maximum(count, 1)
 
     wrong("divided by the number of overlapping stamps",
-          "The sum of the stamps is divided by how many overlap; it is a sum.", averaged)  # fmt: skip
+          "The sum of the stamps is divided by how many overlap; it is a sum.",
+          averaged)  # fmt: skip
 
     def inverse(s: _Stamps) -> Array:
         units = np.eye(s.source[0].size).reshape(-1, *s.source.shape[1:])
@@ -199,7 +200,7 @@ def _crop_mistakes(wrong: Register) -> None:
     def cropped(name: str, sentence: str, change: Callable[[Array, Pair, Pair], Array]) -> None:
         wrong(name, sentence, lambda s: change(s.canvas, s.settings["padding"], s.size))
 
-    cropped("padding not cropped", "The canvas is returned whole; the padding is cut off its edges.",
+    cropped("padding not cropped", "The whole canvas is returned; padding is cut off its edges.",
             lambda c, p, n: c)  # fmt: skip
     top = "The padding is cut off at the top and left; it is cut off on every side."
     bottom = "The padding is cut off at the bottom and right; it is cut off on every side."
@@ -254,10 +255,11 @@ def _stride_mistakes(wrong: Register) -> None:
         size = s.size[0] + sh - 1, s.size[1] + sw - 1
         return s.stamped((rows + sh - 1, columns + sw - 1), size)
 
-    wrong("zeros put before each pixel", "The stride's zeros stand before each pixel, the first one,"
-          " too; they stand between two.", behind)  # fmt: skip
-    wrong("zeros put before each pixel", "The stride's zeros stand before each pixel, the first one,"
-          " too; they stand between two.",
+    wrong("zeros put before each pixel",
+          "The stride's zeros stand before each pixel, the first one, too; they stand between two.",
+          behind)  # fmt: skip
+    wrong("zeros put before each pixel",
+          "The stride's zeros stand before each pixel, the first one, too; they stand between two.",
           lambda s: behind(s)[:, :, : s.size[0], : s.size[1]])  # fmt: skip
 
     def after(s: _Stamps) -> Array:
@@ -269,11 +271,9 @@ def _stride_mistakes(wrong: Register) -> None:
           after)  # fmt: skip
 
     def complement(s: _Stamps, spread: bool) -> Array:
-        """The stuffed image is correlated with the flipped kernel under another padding."""
+        """Correlate the stuffed image with the flipped kernel, under another padding."""
         pairs = zip(s.w.shape[2:], s.settings["padding"], s.settings["dilation"], strict=True)
-        padding = tuple(
-            p + (d - 1) * (k - 1) if spread else d * (k - 1) - p for k, p, d in pairs
-        )
+        padding = tuple(p + (d - 1) * (k - 1) if spread else d * (k - 1) - p for k, p, d in pairs)
         size = tuple(
             n + 2 * old - 2 * new
             for n, old, new in zip(s.size, s.settings["padding"], padding, strict=True)
@@ -306,7 +306,7 @@ def _stride_mistakes(wrong: Register) -> None:
         return forward(s.source, w, groups, tables(s.settings, w.shape[2:], count))
 
     wrong("ordinary convolution in place of its transpose",
-          "The kernel slides over the image and the result is smaller; it is stamped onto a canvas.",
+          "The kernel slides over the image; it is stamped onto a larger canvas.",
           ordinary)  # fmt: skip
 
 
@@ -361,6 +361,12 @@ def _group_mistakes(operation: str, output: str, role: str, wrong: Register) -> 
         changed = _Stamps(s.source[:, order], s.w[order], s.bias, s.size, s.settings)
         return changed.stamped()
 
+    def interleaved_everywhere(s: _Stamps) -> Array:
+        y = interleaved_with_weights(s)
+        result = np.empty_like(y)
+        result[:, interleaved(y.shape[1], s.settings["groups"])] = y
+        return result
+
     def interleaved_result(s: _Stamps) -> Array:
         y = s.stamped()
         return y[:, interleaved(y.shape[1], s.settings["groups"])]
@@ -386,7 +392,7 @@ def _group_mistakes(operation: str, output: str, role: str, wrong: Register) -> 
           first_weights)  # fmt: skip
     wrong("first group only", "The other groups' results stay zero.", first_only)
     wrong("last group only", "Each group overwrites the results of the others.", last_only)
-    for change in (interleaved_sources, interleaved_with_weights):
+    for change in (interleaved_sources, interleaved_with_weights, interleaved_everywhere):
         wrong("groups interleaved",
               "Channel c is given to group c % groups; a group's channels are neighbours.",
               change)  # fmt: skip

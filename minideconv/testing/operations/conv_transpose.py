@@ -5,9 +5,9 @@
 
     y[n, k, i sh + a dh - ph, j sw + e dw - pw] += x[n, c, i, j] w[c, k, a, e],  then y += b[k]
 
-Every pixel of the input stamps the kernel, scaled, onto a canvas; what overlaps adds up; the padding
-is cropped off all four sides of the canvas. ``output_padding`` makes the canvas larger at the bottom
-and right; it adds no zeros to the result, where stamps reach there.
+Every pixel of the input stamps the kernel, scaled, onto a canvas; what overlaps adds up; the
+padding is cropped off all four sides of the canvas. ``output_padding`` makes the canvas larger at
+the bottom and right; it adds no zeros to the result, where stamps reach there.
 Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, chapter 4.
 """
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from held_out import Submissions
 
-SUBMISSIONS = []
+pytestmark = pytest.mark.cpu
 
-
-def submitted(operation, *names):
-    def keep(function):
-        SUBMISSIONS.append((operation, function, names))
-        return function
-
-    return keep
+submissions = Submissions()
+submitted = submissions.submitted
 
 
 def scatter(x, w, stride, output_padding, groups, dilation):
@@ -114,7 +111,9 @@ def solved_by_least_squares(x, w, b=None, *, stride, padding, output_padding, gr
 def normalised(x, w, b=None, *, stride, padding, output_padding, groups, dilation):
     y = crop(scatter(x, w, stride, output_padding, groups, dilation), padding)
     one = np.ones((1, 1, *x.shape[2:]))
-    times = crop(scatter(one, np.ones((1, 1, *w.shape[2:])), stride, output_padding, 1, dilation), padding)
+    times = crop(
+        scatter(one, np.ones((1, 1, *w.shape[2:])), stride, output_padding, 1, dilation), padding
+    )
     times[times == 0] = 1
     return with_bias(y / times, b)
 
@@ -215,7 +214,9 @@ def backward_noise(dy, x, w, *, stride, padding, output_padding, groups, dilatio
 @submitted("col2im", "windows overwritten")
 def col2im_assigns(columns, output_size, kernel_size, stride, padding, dilation):
     (h, w), (kh, kw) = output_size, kernel_size
-    canvas = np.zeros((len(columns), columns.shape[1] // (kh * kw), h + 2 * padding[0], w + 2 * padding[1]))
+    canvas = np.zeros(
+        (len(columns), columns.shape[1] // (kh * kw), h + 2 * padding[0], w + 2 * padding[1])
+    )
     oh, ow = (
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, p, d, k, s in zip(output_size, padding, dilation, kernel_size, stride, strict=True)
@@ -248,3 +249,12 @@ def col2im_averages(columns, output_size, kernel_size, stride, padding, dilation
             canvas[place] += cols[:, :, :, :, i, j]
             count[place] += 1
     return crop(canvas / np.maximum(count, 1), padding).astype(columns.dtype)
+
+
+@submissions.parametrize
+def test_it_is_caught_and_never_misnamed(submission):
+    submission.check()
+
+
+def test_what_has_a_name_is_named():
+    assert submissions.named() == submissions.nameable()

@@ -7,21 +7,18 @@ right, and any name would be a wrong one.
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from held_out import Submissions
 
-SUBMISSIONS = []
+pytestmark = pytest.mark.cpu
 
-
-def submitted(operation, *names):
-    def keep(function):
-        SUBMISSIONS.append((operation, function, names))
-        return function
-
-    return keep
+submissions = Submissions()
+submitted = submissions.submitted
 
 
 @submitted("conv2d", "kernel flipped")
 def seven_loops_true_convolution(x, w, b=None, *, stride, padding, dilation, groups):
-    N, C, H, W = x.shape
+    N, _, H, W = x.shape
     F, Cg, KH, KW = w.shape
     OH = (H + 2 * padding[0] - dilation[0] * (KH - 1) - 1) // stride[0] + 1
     OW = (W + 2 * padding[1] - dilation[1] * (KW - 1) - 1) // stride[1] + 1
@@ -147,13 +144,17 @@ def ceil_of_the_size(x, w, b=None, *, stride, padding, dilation, groups):
 
     oh = math.ceil((H + 2 * padding[0] - dilation[0] * (kh - 1) - 1) / stride[0]) + 1
     ow = math.ceil((W + 2 * padding[1] - dilation[1] * (kw - 1) - 1) / stride[1]) + 1
-    big = np.zeros((len(x), x.shape[1], H + 2 * padding[0] + stride[0], W + 2 * padding[1] + stride[1]))
+    big = np.zeros(
+        (len(x), x.shape[1], H + 2 * padding[0] + stride[0], W + 2 * padding[1] + stride[1])
+    )
     big[:, :, padding[0] : padding[0] + H, padding[1] : padding[1] + W] = x
     y = np.zeros((len(x), len(w), oh, ow), x.dtype)
     D, K = w.shape[1], len(w) // groups
     for a in range(kh):
         for e in range(kw):
-            part = big[:, :, a * dilation[0] :: stride[0], e * dilation[1] :: stride[1]][:, :, :oh, :ow]
+            part = big[:, :, a * dilation[0] :: stride[0], e * dilation[1] :: stride[1]][
+                :, :, :oh, :ow
+            ]
             for g in range(groups):
                 y[:, g * K : (g + 1) * K] += np.einsum(
                     "nchw,kc->nkhw", part[:, g * D : (g + 1) * D], w[g * K : (g + 1) * K, :, a, e]
@@ -207,7 +208,9 @@ def assignment_in_the_tap_loops(x, w, b=None, *, stride, padding, dilation, grou
         for i in range(w.shape[2]):
             for j in range(w.shape[3]):
                 y[:, g * K : (g + 1) * K] = np.einsum(
-                    "nchw,kc->nkhw", win[:, g * D : (g + 1) * D, :, :, i, j], w[g * K : (g + 1) * K, :, i, j]
+                    "nchw,kc->nkhw",
+                    win[:, g * D : (g + 1) * D, :, :, i, j],
+                    w[g * K : (g + 1) * K, :, i, j],
                 )
     return y if b is None else y + b[:, None, None]
 
@@ -250,7 +253,7 @@ def a_row_of_windows_twice(x, w, b=None, *, stride, padding, dilation, groups):
 def dilated_taps_wrong_with_a_stride(x, w, b=None, *, stride, padding, dilation, groups):
     """The step of a tap is dilation·stride: right where one of them is 1."""
     d = tuple(a * s if a > 1 else a for a, s in zip(dilation, stride, strict=True))
-    N, C, H, W = x.shape
+    N, _, H, W = x.shape
     K, D, kh, kw = w.shape
     oh, ow = (
         (n + 2 * p - a * (k - 1) - 1) // s + 1
@@ -318,7 +321,7 @@ def im2col_taps_first(x, kernel_size, stride, padding, dilation):
 @submitted("im2col", "one window a row")
 def im2col_as_rows(x, kernel_size, stride, padding, dilation):
     win = _patches(x, *kernel_size, stride, padding, dilation)
-    n, c, h, w = win.shape[:4]
+    n, _, h, w = win.shape[:4]
     return win.transpose(0, 2, 3, 1, 4, 5).reshape(n, h * w, -1)
 
 
@@ -326,7 +329,7 @@ def im2col_as_rows(x, kernel_size, stride, padding, dilation):
 def im2col_edge(x, kernel_size, stride, padding, dilation):
     x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2), "edge")
     win = _patches(x, *kernel_size, stride, (0, 0), dilation)
-    n, c, h, w = win.shape[:4]
+    n, _, h, w = win.shape[:4]
     return win.transpose(0, 1, 4, 5, 2, 3).reshape(n, -1, h * w)
 
 
@@ -335,5 +338,14 @@ def im2col_of_every_second_image(x, kernel_size, stride, padding, dilation):
     """Images after the first are negative."""
     x = np.concatenate([x[:1], -x[1:]])
     win = _patches(x, *kernel_size, stride, padding, dilation)
-    n, c, h, w = win.shape[:4]
+    n, _, h, w = win.shape[:4]
     return win.transpose(0, 1, 4, 5, 2, 3).reshape(n, -1, h * w)
+
+
+@submissions.parametrize
+def test_it_is_caught_and_never_misnamed(submission):
+    submission.check()
+
+
+def test_what_has_a_name_is_named():
+    assert submissions.named() == submissions.nameable()
