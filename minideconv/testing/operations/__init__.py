@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from minideconv.testing.operations.conv import CONV2D, CONV2D_BACKWARD
+from minideconv.testing.operations.conv_transpose import (
+    CONV_TRANSPOSE2D,
+    CONV_TRANSPOSE2D_BACKWARD,
+)
 from minideconv.testing.operations.operation import Case, Expected, Operation
+from minideconv.testing.operations.patches import COL2IM, IM2COL
 
 __all__ = ["OPERATIONS", "Case", "Expected", "Operation"]
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (CONV2D, CONV2D_BACKWARD)
+    operation.name: operation
+    for operation in (
+        IM2COL,
+        COL2IM,
+        CONV2D,
+        CONV2D_BACKWARD,
+        CONV_TRANSPOSE2D,
+        CONV_TRANSPOSE2D_BACKWARD,
+    )
 }
