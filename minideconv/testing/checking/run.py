@@ -16,11 +16,11 @@ import numpy as np
 from minideconv.testing.checking.behaviour import relation
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
-from minideconv.testing.checking.diagnosis import Named, name_mistakes
+from minideconv.testing.checking.diagnosis import Named
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
-from minideconv.testing.checking.sizes import name_sized
+from minideconv.testing.checking.sizes import name_all
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
 __all__ = ["Checker", "Outcome"]
@@ -214,9 +214,7 @@ class Checker:
     def named(self) -> list[Named]:
         """Return what the bank explains; worked out once."""
         if self._named is None:
-            self._named = name_mistakes(self.operation, self.call)
-            if not self._named:
-                self._named = name_sized(self.operation, self.call)
+            self._named = name_all(self.operation, self.call)
         return self._named
 
     def written(self, case: Case) -> str:

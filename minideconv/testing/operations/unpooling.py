@@ -120,6 +120,7 @@ MAX_UNPOOL2D = Operation(
     oracle=_forward,
     telling=telling,
     kinds=("distinct",),
+    probes=16,
 )  # fmt: skip
 
 MAX_UNPOOL2D_BACKWARD = Operation(
@@ -138,4 +139,5 @@ MAX_UNPOOL2D_BACKWARD = Operation(
     oracle=_backward,
     telling=telling,
     kinds=("distinct",),
+    probes=16,
 )  # fmt: skip
