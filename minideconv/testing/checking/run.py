@@ -116,9 +116,20 @@ class Checker:
         """Compare with the naive loop on every case."""
         name = f"{self.operation.name}/{family}"
         for number, case in enumerate(cases):
-            if self.wrong(case) is not None:
+            failure = self.wrong(case)
+            if failure is not None:
+                if failure.kind == "raised" and any(n.mistakes for n in self.named()):
+                    case = self._with_result(cases[number:]) or case
                 return Outcome(name, number + 1, self.explain(case, family))
         return Outcome(name, len(cases))
+
+    def _with_result(self, cases: Sequence[Case]) -> Case | None:
+        """Return the first case with a wrong result: it shows a mistake better than an error."""
+        for case in cases:
+            failure = self.wrong(case)
+            if failure is not None and failure.kind != "raised":
+                return case
+        return None
 
     # One case -------------------------------------------------------------------------------
 

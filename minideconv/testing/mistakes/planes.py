@@ -42,12 +42,6 @@ def _swapped(arrays: Arrays, settings: Settings) -> Array:
     return _inside(rows, columns, arrays, settings)
 
 
-def _output_width(arrays: Arrays, settings: Settings) -> Array:
-    switches = given(arrays, "switches")
-    rows, columns = np.divmod(switches, switches.shape[3])
-    return _inside(rows, columns, arrays, settings)
-
-
 def _from_one(arrays: Arrays, settings: Settings) -> Array:
     height, width = _plane(arrays, settings)
     return (given(arrays, "switches") - 1) % (height * width)
@@ -103,9 +97,6 @@ DECODINGS: tuple[tuple[str, str, Decode], ...] = (
     ("row and column of the switches swapped",
      "Row and column are switch % W and switch // W; they are switch // W and switch % W.",
      _swapped),
-    ("switches read with the output's width as the row's length",
-     "Row and column are switch // W' and switch % W'; W is the width of the plane that the "
-     "switches point into.", _output_width),
     ("switches read as counted from 1",
      "The pixel before the switch's is taken; the first pixel has the number 0.", _from_one),
     ("switches ignored: pixel (i, j)",

@@ -191,7 +191,8 @@ class Operation:
             if case.arrays[role] is not None:
                 yield Case(case.geometry, {**case.arrays, role: None})
         for geometry in simpler(case.geometry):
-            yield Case(geometry, _cut(case.arrays, self.shapes(geometry)))
+            for at_end in (False, True):
+                yield Case(geometry, _cut(case.arrays, self.shapes(geometry), at_end))
 
 
 def simpler(geometry: Any) -> Iterator[Any]:
@@ -224,8 +225,8 @@ def _less(number: int, least: int) -> list[int]:
     return sorted(n for n in {least, number // 2, number - 1} if least <= n < number)
 
 
-def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:
-    """Cut each array to its new shape; where that is larger, integers follow."""
+def _cut(arrays: Mapping[str, Array | None], shapes: Shapes, at_end: bool = False) -> Arrays:
+    """Cut each array to its new shape, keeping its beginning or its end; more are integers."""
     result: Arrays = {}
     for role, shape in shapes.items():
         old = arrays[role]
@@ -233,7 +234,12 @@ def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:
             result[role] = old
             continue
         new = values(shape, len(role), "integer", old.dtype)
-        overlap = tuple(slice(0, min(a, b)) for a, b in zip(old.shape, shape, strict=True))
-        new[overlap] = old[overlap]
+        kept = [min(a, b) for a, b in zip(old.shape, shape, strict=True)]
+        if at_end:
+            new[tuple(slice(b - k, None) for b, k in zip(shape, kept, strict=True))] = old[
+                tuple(slice(a - k, None) for a, k in zip(old.shape, kept, strict=True))
+            ]
+        else:
+            new[tuple(map(slice, kept))] = old[tuple(map(slice, kept))]
         result[role] = new
     return result

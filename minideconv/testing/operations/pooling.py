@@ -197,6 +197,7 @@ MAX_POOL2D = Operation(
     telling=telling,
     kind=_kind,
     probes=20,
+    sizes=("large negative", "large mean", "large scale", "tiny scale", "constant"),
 )
 
 MAX_POOL2D_BACKWARD = Operation(
