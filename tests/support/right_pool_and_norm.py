@@ -161,7 +161,7 @@ def taps_unpool_backward(dx, switches):
 
 def strided_pool(x, kernel_size, stride=None, padding=(0, 0)):
     (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride or kernel_size, padding
-    n, c, h, w = x.shape
+    h, w = x.shape[2:]
     rows, columns = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
 
     def windows(planes, fill):
@@ -254,15 +254,11 @@ def two_pass_norm_backward(dy, cache):
     xh, weight, inverse = cache
     dbias, dweight = dy.sum((0, 2, 3)), (dy * xh).sum((0, 2, 3))
     count = dy.size // dy.shape[1]
-    dx = channel(weight * inverse) * (
-        dy - channel(dbias) / count - xh * channel(dweight) / count
-    )
+    dx = channel(weight * inverse) * (dy - channel(dbias) / count - xh * channel(dweight) / count)
     return dx, dweight, dbias
 
 
-def welford_norm(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):
+def welford_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
     """One pass, value by value; loops everywhere."""
     y, kind = np.empty_like(x), x.dtype.type
     means, inverses = [], []
@@ -303,9 +299,7 @@ def welford_norm_backward(dy, cache):
     return dx, dweight, dbias
 
 
-def staged_norm(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):
+def staged_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
     """Step by step over rows of (N H W, C), as courses derive it."""
     n, c, h, w = x.shape
     flat = x.transpose(0, 2, 3, 1).reshape(-1, c)
@@ -348,9 +342,7 @@ def staged_norm_backward(dy, cache):
     return dx.reshape(shape).transpose(0, 3, 1, 2), dweight, dbias
 
 
-def paper_norm(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):
+def paper_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
     """The paper's symbols; its gradient by the variance's power -3/2."""
     axes = (0, 2, 3)
     mean = x.mean(axes, keepdims=True) if training else channel(running_mean)
@@ -379,9 +371,7 @@ def paper_norm_backward(dy, cache):
     return dx, dweight, np.einsum("nchw->c", dy)
 
 
-def wide_norm(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):
+def wide_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
     """E[x^2] - E[x]^2 is right for float32 in float64; the running statistics are returned."""
     wide = x.astype(np.float64)
     mean, var = running_mean.astype(np.float64), running_var.astype(np.float64)
@@ -409,7 +399,7 @@ def wide_norm_backward(dy, cache):
 
 
 def projected_norm_backward(dy, cache):
-    """Take the parts along 1 and along xh out of each channel of dy, with the matrix written out."""
+    """Take the parts along 1 and along xh out of each channel of dy, by a matrix."""
     xh, weight, inverse = cache
     n, c, h, w = dy.shape
     flat = dy.transpose(1, 0, 2, 3).reshape(c, -1)
@@ -424,9 +414,7 @@ def projected_norm_backward(dy, cache):
     return back, (flat * rows).sum(1), flat.sum(1)
 
 
-def plain_norm(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):
+def plain_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
     """Lists of Python numbers for the statistics (float64), arrays for the rest."""
     count = x.size // x.shape[1]
     y, xh, inverses = np.empty_like(x), np.empty_like(x), []
@@ -446,9 +434,7 @@ def plain_norm(
     return y, (xh, weight, np.array(inverses, x.dtype))
 
 
-def ours_norm(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):
+def ours_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
     y, saved = ops.batch_norm(
         x, running_mean, running_var, weight, bias, training, momentum, eps, return_saved=True
     )

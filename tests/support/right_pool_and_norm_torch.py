@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (as everybody names it)
+import torch.nn.functional as F
 
 __all__ = ["STYLES"]
 

@@ -164,7 +164,9 @@ def replay(
         If the text is not a case.
     """
     operation, built = case_from_text(case)
-    checker = Checker(operation, local_call(operation, {**(beside or {}), operation.name: function}))
+    checker = Checker(
+        operation, local_call(operation, {**(beside or {}), operation.name: function})
+    )
     failure = checker.wrong(built)
     if failure is None:
         return f"{operation.name}: the result is right on this case"

@@ -39,9 +39,7 @@ class Taps:
         shape = (*count, kh, kw)
         self.rows = np.broadcast_to(rows[:, None, :, None], shape).reshape(*count, -1)
         self.columns = np.broadcast_to(columns[None, :, None, :], shape).reshape(*count, -1)
-        padded = np.pad(
-            x.astype(float), ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill
-        )
+        padded = np.pad(x.astype(float), ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
         self.pixels = padded[:, :, self.rows + ph, self.columns + pw]
 
     def chosen(self, taps: Array) -> tuple[Array, Array]:
@@ -175,9 +173,7 @@ for _names in (("kernel_size", "stride"), ("kernel_size", "padding"), ("stride",
         f"{_names[0]} and {_names[1]} with height and width swapped",
         f"Height and width of {_names[0]} and of {_names[1]} are swapped.",
     )
-    def _two_swapped(
-        arrays: Arrays, settings: Settings, names: tuple[str, str] = _names
-    ) -> None:
+    def _two_swapped(arrays: Arrays, settings: Settings, names: tuple[str, str] = _names) -> None:
         for name in names:
             settings[name] = settings[name][::-1]
 
@@ -307,9 +303,7 @@ def _sized(
 ) -> tuple[Taps, Array]:
     """Pool with another number of windows on each axis."""
     x = given(arrays, "x")
-    (kh, kw), (sh, sw), (ph, pw) = (
-        settings[name] for name in ("kernel_size", "stride", "padding")
-    )
+    (kh, kw), (sh, sw), (ph, pw) = (settings[name] for name in ("kernel_size", "stride", "padding"))
     h, w = x.shape[2:]
     rows, columns = count(h, kh, sh, ph), count(w, kw, sw, pw)
     # Enlarged by what the last windows reach, and cut to as many as there are.
@@ -442,17 +436,13 @@ for _value in (-9999.0, -1e9):
     @mistake("max_pool2d", "y", "padded with a finite number", "The padding counts as some "
              "negative number, which wins where all pixels are smaller; use -inf.",
              recognise=_padded_with_finite)  # fmt: skip
-    def _padded(
-        arrays: Arrays, settings: Settings, right: Right, value: float = _value
-    ) -> Array:
+    def _padded(arrays: Arrays, settings: Settings, right: Right, value: float = _value) -> Array:
         return _padded_maxima(arrays, settings, value)
 
     @mistake("max_pool2d", "y", "maximum begins at a finite number", "The search for the maximum "
              "starts from some negative number, which stays where all pixels are smaller; start "
              "from -inf or the first pixel.", recognise=_started_from_finite)  # fmt: skip
-    def _started(
-        arrays: Arrays, settings: Settings, right: Right, value: float = _value
-    ) -> Array:
+    def _started(arrays: Arrays, settings: Settings, right: Right, value: float = _value) -> Array:
         return _started_maxima(arrays, settings, value)
 
 

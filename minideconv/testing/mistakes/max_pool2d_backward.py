@@ -58,7 +58,8 @@ _several("largest gradient of a pixel kept", "Where several windows chose one pi
 
 @mistake(OPERATION, "dx", "dy ignored", "The chosen pixels get 1; they get the gradient dy.")
 def _ones(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return (right(arrays, settings | {}) != 0).astype(float)
+    counts = right({**arrays, "dy": np.ones_like(given(arrays, "dy"))}, settings)
+    return np.minimum(counts, 1)
 
 
 @mistake(OPERATION, "dx", "dy ignored", "The chosen pixels get 1; they get the gradient dy.")
@@ -73,7 +74,7 @@ def _copied(arrays: Arrays, settings: Settings, right: Right) -> Array:
 
 
 @mistake(OPERATION, "dx", "gradient shared by the whole window", "The gradient is divided among "
-         "the pixels of the window, as in average pooling; the one that won gets it all.")  # fmt: skip
+         "the pixels of the window, as in average pooling; it is the winner's alone.")  # fmt: skip
 def _shared(arrays: Arrays, settings: Settings, right: Right) -> Array:
     dy = given(arrays, "dy")
     (h, w), (rows, columns) = settings["size"], dy.shape[2:]

@@ -39,7 +39,7 @@ def _several(name: str, sentence: str, how: Callable[[Sequence[float]], float]) 
 
 
 _several("added in place of assigned", "Where several windows chose one pixel their values are "
-         "added; the last one, row by row, stays. (Adding is the backward of pooling.)", sum)  # fmt: skip
+         "added; the last one, row by row, stays. (Adding is for pooling.)", sum)  # fmt: skip
 _several("first value of a pixel kept", "Where several windows chose one pixel the first value "
          "stays; the last one, row by row, does.", lambda values: values[0])  # fmt: skip
 _several("values of a pixel averaged", "Where several windows chose one pixel their values are "
@@ -85,8 +85,8 @@ def _ones(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return right({**arrays, "y": np.ones_like(given(arrays, "y"))}, settings)
 
 
-@mistake(FORWARD, "x", "switches in place of the values", "The chosen pixels get their switch; they "
-         "get the values y.")  # fmt: skip
+@mistake(FORWARD, "x", "switches in place of the values", "The chosen pixels get their switch; "
+         "they get the values y.")  # fmt: skip
 def _switch_values(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return right({**arrays, "y": given(arrays, "switches")}, settings)
 
@@ -104,8 +104,8 @@ def _twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return right(arrays, {"size": (2 * rows, 2 * columns)})
 
 
-@mistake(FORWARD, "x", "planes not told apart", "Switches are used as places in the whole array, so "
-         "that every value lands in the first plane; each image and channel has a plane of its "
+@mistake(FORWARD, "x", "planes not told apart", "Switches are used as places in the whole array, "
+         "so that every value lands in the first plane; each image and channel has a plane of its "
          "own.")  # fmt: skip
 def _first_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
     y, switches = given(arrays, "y"), given(arrays, "switches")
@@ -229,7 +229,7 @@ def _counts(arrays: Arrays) -> Array:
 
 
 @mistake(BACKWARD, "dy", "gradient divided among the values of a pixel", "Where several windows "
-         "chose one pixel they share its gradient; the last one, row by row, gets it all.")  # fmt: skip
+         "chose one pixel they share its gradient; the last one, row by row, has it.")  # fmt: skip
 def _divided(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return _at_switches(given(arrays, "dx"), given(arrays, "switches")) / _counts(arrays)
 
@@ -256,6 +256,8 @@ def _reduced(name: str, sentence: str, how: Callable[[Array], Array]) -> None:
     def _of_blocks(arrays: Arrays, settings: Settings, right: Right) -> Array:
         dx, (n, c, rows, columns) = given(arrays, "dx"), given(arrays, "switches").shape
         down, across = dx.shape[2] // rows, dx.shape[3] // columns
+        if not down * across:
+            raise ValueError("no window has a pixel")
         cut = dx[:, :, : rows * down, : columns * across]
         return how(cut.reshape(n, c, rows, down, columns, across))
 
@@ -264,7 +266,8 @@ _reduced("maximum of the window in place of the switch's pixel", "The gradient i
          "the window; it is that of the pixel at the switch.",
          lambda windows: windows.max((3, 5)))  # fmt: skip
 _reduced("mean of the window in place of the switch's pixel", "The gradient is the window's mean; "
-         "it is that of the pixel at the switch.", lambda windows: windows.mean((3, 5)))  # fmt: skip
+         "it is that of the pixel at the switch.",
+         lambda windows: windows.sum((3, 5)) / (windows.shape[3] * windows.shape[5]))  # fmt: skip
 _reduced("sum of the window in place of the switch's pixel", "The gradient is the window's sum; it "
          "is that of the pixel at the switch.", lambda windows: windows.sum((3, 5)))  # fmt: skip
 

@@ -64,6 +64,8 @@ def corners(arrays: Arrays, settings: Settings, place: str = "top left") -> Arra
     switches = given(arrays, "switches")
     height, width = _plane(arrays, settings)
     down, right = height // switches.shape[2], width // switches.shape[3]
+    if not down * right:
+        raise ValueError("there are more windows than pixels")
     rows, columns = np.indices(switches.shape[2:])
     more = {"top left": (0, 0), "middle": (down // 2, right // 2),
             "bottom right": (down - 1, right - 1)}[place]  # fmt: skip

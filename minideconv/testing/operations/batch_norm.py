@@ -305,7 +305,7 @@ def telling(g: BatchNormCase) -> bool:
 
 def _shapes(g: BatchNormCase) -> dict[str, tuple[int, ...]]:
     each = (g.channels,)
-    roles = ("weight", "bias") if g.affine else ()
+    roles: tuple[str, ...] = ("weight", "bias") if g.affine else ()
     roles += ("running_mean", "running_var") if g.running or g.evaluation else ()
     return {"x": g.x_shape} | dict.fromkeys(roles, each)
 
@@ -319,7 +319,7 @@ def _backward_shapes(g: BatchNormCase) -> dict[str, tuple[int, ...]]:
 def _arguments(case: Case) -> tuple[Arrays, Settings]:
     g, x = case.geometry, given(dict(case.arrays), "x")
     ones, zeros = np.ones(g.channels, x.dtype), np.zeros(g.channels, x.dtype)
-    usual = {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
+    usual: Arrays = {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
     arrays: Arrays = {"x": x} | {r: case.arrays.get(r, a) for r, a in usual.items()}
     arrays["running_var"] = np.abs(given(arrays, "running_var"))
     return arrays, {"training": not g.evaluation, "momentum": g.momentum, "eps": g.eps}
