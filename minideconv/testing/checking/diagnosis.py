@@ -14,18 +14,16 @@ Where more than one name would do, none is given. What is not named is described
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from minideconv.testing.checking.behaviour import behaviour
-from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.compare import first_difference
-from minideconv.testing.checking.features import Feature, features, separating
+from minideconv.testing.checking.features import needed, separating
+from minideconv.testing.checking.probing import Probe, Values, tried, usual_probes, value_of
 from minideconv.testing.mistakes import Mistake, mistakes
 from minideconv.testing.operations.operation import (
     Array,
@@ -39,24 +37,18 @@ from minideconv.testing.operations.operation import (
 __all__ = [
     "Diagnosis",
     "Named",
-    "Probe",
     "diagnose",
     "explained",
     "name_mistakes",
-    "prepared",
-    "probes",
     "recognised",
-    "tried",
 ]
 
-Values = Callable[[Arrays, Settings], Array]
-
-PROBES = 12
-"""Probes for each family."""
 LEAST = 3
 """Wrong results that a mistake must explain by their values to be named."""
 SCREEN = 12
 """Wrong results that every mistake is held against before any is held against all of them."""
+ROUNDED = 1e-9
+"""How far a result of a mistake that divides may be off, in units of the largest sum of terms."""
 SURE = 6
 """The same, where a mistake is named beside something else, or with another one."""
 
@@ -100,7 +92,7 @@ class Named:
         arguments = operation.call_arguments(case)
         return not _equal(got, right, operation.exact) and any(
             value is not None and _equal(got, Expected(value, right.terms), operation.exact)
-            for value in (_value(values, arguments) for values in self.values)
+            for value in (value_of(values, arguments) for values in self.values)
         )
 
 
@@ -112,96 +104,6 @@ class Diagnosis:
     raises: str = ""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A case, what must come out, and what came out of the student's function (None: it raised)."""
-
-    case: Case
-    arguments: tuple[Arrays, Settings]
-    right: Mapping[str, Expected]
-    features: list[Feature]
-    family: str
-    got: Mapping[str, Array] | None = None
-    memo: dict[int, Array | None] = field(default_factory=dict, repr=False)
-
-    def value(self, mistake: Mistake) -> Array | None:
-        """Return what a mistake gives here, worked out once; None if such code fails."""
-        if id(mistake) not in self.memo:
-            self.memo[id(mistake)] = _value(mistake.values, self.arguments)
-        return self.memo[id(mistake)]
-
-
-def probes(operation: Operation, count: int | None = None) -> list[Case]:
-    """Return the fixed cases: the families in turn, two of three of them telling ones.
-
-    Of those that are drawn such are taken as have features that few have so far.
-    """
-    families = operation.families
-    count = PROBES * len(families) if count is None else count
-    lots = _drawn(operation)
-    seen: Counter[tuple[int, bool]] = Counter()
-    found = []
-    for place in range(count):
-        family, telling = families[place % len(families)], place // len(families) % 3 != 2
-        lot = lots[family, telling] or lots[family, not telling]
-        if not lot:
-            continue
-        # Seeds that are no multiple of 3 leave nothing out; one probe in eight does.
-        seed = 3 * place + (place % 8 != 7)
-        kind = operation.kinds[place % len(operation.kinds)]
-        cases = [operation.case(geometry, seed, kind) for geometry in lot]
-        marks = [[(i, f[2]) for i, f in enumerate(features(case))] for case in cases]
-        best = max(range(len(lot)), key=lambda k: sum(1 / (1 + seen[mark]) for mark in marks[k]))
-        seen.update(marks[best])
-        found.append(cases[best])
-        lot.pop(best)
-    return found
-
-
-def _drawn(operation: Operation) -> dict[tuple[str, bool], list[Any]]:
-    """Draw geometries by their family, and by whether they are telling."""
-    source = random.Random(20151213)
-    lots: dict[tuple[str, bool], list[Any]] = {
-        (family, telling): [] for family in operation.families for telling in (True, False)
-    }
-    for attempt in range(20000):
-        geometry = operation.draw(source.randint)
-        lot = lots[operation.family(geometry), operation.telling(geometry)]
-        if len(lot) < 3 * PROBES and geometry not in lot:
-            lot.append(geometry)
-        # Simple families are drawn seldom, those of one case never again.
-        if attempt > 3000 and all(
-            len(lots[f, True]) + len(lots[f, False]) >= 2 * PROBES for f in operation.families
-        ):
-            break
-    return lots
-
-
-def prepared(operation: Operation, cases: Sequence[Case]) -> list[Probe]:
-    """Work out all that does not depend on the student's function."""
-    return [
-        Probe(
-            case,
-            operation.call_arguments(case),
-            operation.expected(case),
-            features(case),
-            operation.family(case.geometry),
-        )
-        for case in cases
-    ]
-
-
-_PREPARED: dict[str, tuple[Operation, list[Probe]]] = {}
-
-
-def _usual(operation: Operation) -> list[Probe]:
-    """Return the fixed probes; the bank's values on them are kept with them."""
-    known = _PREPARED.get(operation.name)
-    if known is None or known[0] is not operation:
-        known = _PREPARED[operation.name] = operation, prepared(operation, probes(operation))
-    return known[1]
-
-
 def name_mistakes(operation: Operation, call: Call) -> list[Named]:
     """Return for each output that is wrong on some probe which mistakes explain it."""
     return list(diagnose(operation, call).named)
@@ -209,25 +111,8 @@ def name_mistakes(operation: Operation, call: Call) -> list[Named]:
 
 def diagnose(operation: Operation, call: Call) -> Diagnosis:
     """Call an implementation on the probes and say what is known of it."""
-    seen = tried(operation, call, _usual(operation))
+    seen = tried(operation, call, usual_probes(operation))
     return Diagnosis(tuple(explained(operation, seen)), raising(seen))
-
-
-def tried(operation: Operation, call: Call, asked: Sequence[Probe]) -> list[Probe]:
-    """Return the probes with what the function makes of them.
-
-    None at all if it does not come back from one, or takes its process with it: once is enough.
-    """
-    seen = []
-    for probe in asked:
-        got: Mapping[str, Array] | None = None
-        try:
-            got = call(*operation.call_arguments(probe.case)).outputs
-        except StudentFault as fault:
-            if fault.kind not in ("raised", "returned"):
-                return []
-        seen.append(replace(probe, got=got))
-    return seen
 
 
 def raising(seen: Sequence[Probe]) -> str:
@@ -373,8 +258,8 @@ class _Question:
         found: dict[frozenset[str], Named] = {}
         for pair, values in self.pairs():
             if all(
-                self.equal(p, _value(values, p.arguments)) for p in (*self.screened, *self.wrong)
-            ) and not any(self.harms(p, _value(values, p.arguments)) for p in self.right):
+                self.equal(p, value_of(values, p.arguments)) for p in (*self.screened, *self.wrong)
+            ) and not any(self.harms(p, value_of(values, p.arguments)) for p in self.right):
                 names = frozenset(m.name for m in pair)
                 found.setdefault(names, Named(self.output, pair, values=(values,)))
         return next(iter(found.values())) if len(found) == 1 else None
@@ -433,14 +318,13 @@ class _Question:
         """Say where the output is wrong, and what is the same about it wherever it is."""
         where = separating([p.features for p in self.wrong], [p.features for p in self.right])
         words = [f"right where {where[1]}, wrong where {where[0]}"] if where else []
-        if not where and self.right:
-            wrong = {p.family for p in self.wrong}
-            right = [f for f in self.operation.families if f not in wrong]
-            kind = "family" if len(right) == 1 else "families"
-            words += [f"right in the {kind} {', '.join(right)}"] if right else []
+        if not where:
+            safe = needed([p.features for p in self.wrong], [p.features for p in self.right])
+            words += [f"right wherever {safe}"] if safe else []
         pairs = [(_got(p, self.output), p.right[self.output].value) for p in self.wrong]
         words += behaviour(pairs)
-        return "; ".join(words)
+        count = len(self.wrong) + len(self.right)
+        return "; ".join(words) or f"in {len(self.wrong)} of {count} cases tried"
 
 
 def _by_name(bank: Sequence[Mistake]) -> list[list[Mistake]]:
@@ -518,15 +402,6 @@ def _got(probe: Probe, output: str) -> Array:
     return probe.got[output]
 
 
-def _value(values: Values, arguments: tuple[Arrays, Settings]) -> Array | None:
-    arrays, settings = arguments
-    try:
-        with np.errstate(all="ignore"):
-            return values(dict(arrays), dict(settings))
-    except Exception:  # where such code fails, so may the student's
-        return None
-
-
 def _equal(got: Array, want: Expected, exact: bool) -> bool:
     value, terms = want
     if got.shape != value.shape:
@@ -538,6 +413,8 @@ def _equal(got: Array, want: Expected, exact: bool) -> bool:
         finite = value[np.isfinite(value)]
         if (finite == np.rint(finite)).all():
             return bool(((got == value) | (np.isnan(got) & np.isnan(value))).all())
+        size = float(np.max(terms, initial=1))
+        return np.allclose(got, value, rtol=0, atol=ROUNDED * size, equal_nan=True)
     if terms.shape != value.shape:
         terms = np.full(value.shape, float(np.max(terms, initial=0)))
     return first_difference(Expected(value, terms), got, exact=False) is None
@@ -546,7 +423,7 @@ def _equal(got: Array, want: Expected, exact: bool) -> bool:
 def recognised(mistake: Mistake, operation: Operation) -> list[Named]:
     """Return what the bank makes of an implementation that makes one of its own mistakes."""
     seen = []
-    for probe in _usual(operation):
+    for probe in usual_probes(operation):
         value = probe.value(mistake)
         right = {name: expected.value for name, expected in probe.right.items()}
         got = None if value is None else {**right, mistake.output: value}

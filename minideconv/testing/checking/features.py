@@ -12,7 +12,7 @@ from itertools import combinations
 
 from minideconv.testing.operations.operation import Case
 
-__all__ = ["Feature", "features", "separating"]
+__all__ = ["Feature", "features", "needed", "separating"]
 
 Feature = tuple[str, str, bool]
 """(words where it holds, words where it does not, whether it holds)."""
@@ -49,7 +49,8 @@ def _features(case: Case) -> Iterator[Feature]:
             yield "the stride leaves a remainder", "the stride leaves no remainder", any(value)
         elif isinstance(value, tuple) and len(value) == 2:
             yield from _pair(name, value)
-    for role, array in case.arrays.items():
+    # Where a geometry says which arrays there are, that is a feature already.
+    for role, array in case.arrays.items() if "affine" not in names else ():
         yield f"{role} is None", f"{role} is given", array is None
     if "c_in" in names:
         yield "C_in ≠ C_out", "C_in = C_out", g.c_in != g.c_out
@@ -82,6 +83,19 @@ def _pair(name: str, value: tuple[int, int]) -> Iterator[Feature]:
         f"{name} = {least} along an axis",
         min(value) > least,
     )
+
+
+def needed(yes: Sequence[Sequence[Feature]], no: Sequence[Sequence[Feature]]) -> str:
+    """Return in words what holds in none of `yes` and in most of `no`, if it does in many."""
+    most, words = 2 * ENOUGH - 1, ""
+    for i in range(len(yes[0])):
+        for side in (True, False):
+            if all(f[i][2] is side for f in yes):
+                spared = sum(f[i][2] is not side for f in no)
+                if spared > most:
+                    held, fails, _ = yes[0][i]
+                    most, words = spared, fails if side else held
+    return words
 
 
 def separating(

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 # Importing them registers their mistakes.
 from minideconv.testing.mistakes import (  # noqa: F401
+    batch_norm,
+    batch_norm_backward,
     conv2d,
     conv2d_backward,
     conv_transpose2d,
     conv_transpose2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_unpool2d,
     patches,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes

@@ -235,6 +235,9 @@ def kernel_slips(operation: str, output: str, why_not_flipped: str, *, outer: in
            "The taps are read in the order (kh, kw, channels); they are stored (channels, kh, kw).",
            lambda w: w.reshape(w.shape[0], *w.shape[2:], w.shape[1]).transpose(0, 3, 1, 2),
            )  # fmt: skip
+    weight("input channels in reverse order",
+           "The kernel of input channel c meets the last channel but c; it meets channel c.",
+           lambda w: np.flip(w, inner))  # fmt: skip
     for name, lost in (
         ("last row of the kernel left out", (slice(None), slice(None), slice(-1, None))),
         ("last column of the kernel left out", (..., slice(-1, None))),

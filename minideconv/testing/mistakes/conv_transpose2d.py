@@ -90,6 +90,18 @@ _on_the_canvas("output_padding at the top and left", _FRONT, front=True, both=Fa
 _on_the_canvas("output_padding on both sides", _BOTH, front=True, both=True)
 
 
+@mistake(OP, "y", "no room for output_padding on the canvas",
+         "The canvas ends with the last stamp: rows of output_padding are there only as far as the "
+         "padding crops them free.")  # fmt: skip
+def _short_canvas(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    b, plain = arrays["b"], {**arrays, "b": None}
+    size = right(plain, settings).shape[2:]
+    canvas = right(plain, {**settings, "padding": (0, 0), "output_padding": (0, 0)})
+    ph, pw = settings["padding"]
+    y = canvas[:, :, ph : ph + size[0], pw : pw + size[1]]
+    return y if b is None else y + b[:, None, None]
+
+
 def _sized(name: str, sentence: str, size: Callable[..., int]) -> None:
     """Register a wrong output size: rows and columns are left out, or stay zero."""
 

@@ -95,6 +95,21 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
                 x, settings["padding"] = pad(x, ph, ph, pw, pw), (0, 0)
             arrays[role] = x[:, :, ::sh, ::sw]
 
+    @mistake(operation, output, "taps repeated in place of spread",
+             "Every tap is repeated dilation times; zeros stand between the taps.")  # fmt: skip
+    def _thick_kernel(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        dh, dw = settings["dilation"]
+        w = given(arrays, "w").repeat(dh, axis=2).repeat(dw, axis=3)
+        w = w[:, :, : w.shape[2] - dh + 1, : w.shape[3] - dw + 1]
+        return right({**arrays, "w": w}, {**settings, "dilation": (1, 1)})
+
+    @mistake(operation, output, "taps repeated in place of spread",
+             "Every tap is repeated dilation times; zeros stand between the taps.")  # fmt: skip
+    def _thicker_kernel(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        dh, dw = settings["dilation"]
+        w = given(arrays, "w").repeat(dh, axis=2).repeat(dw, axis=3)
+        return right({**arrays, "w": w}, {**settings, "dilation": (1, 1)})
+
     @mistake(operation, output, "windows over the padding left out",
              "Windows that reach over the border stay zero; they see zeros there.")  # fmt: skip
     def _inner_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
@@ -143,6 +158,22 @@ def _group_mistakes(operation: str, output: str, role: str) -> None:
            lambda parts: [sum(parts[1:], parts[0])] * len(parts))  # fmt: skip
     blocks("groups in reverse order", "The first group sees the last one's channels.",
            lambda parts: parts[::-1])  # fmt: skip
+
+    @mistake(operation, output, "every group sees all channels",
+             "The kernels are spread over the channels of all groups; a group sees its own ones "
+             "only.")  # fmt: skip
+    def _spread(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        w, groups = given(arrays, "w"), settings["groups"]
+        return right({**arrays, "w": w.repeat(groups, axis=1)}, {**settings, "groups": 1})
+
+    @mistake(operation, output, "last group only", "Each group writes to the first one's channels.")
+    def _at_the_front(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        plain = {**arrays, "b": None} if "b" in arrays else arrays
+        y, b = right(plain, settings), arrays.get("b")
+        count = y.shape[1] // settings["groups"]
+        result = np.zeros_like(y)
+        result[:, :count] = y[:, y.shape[1] - count :]
+        return result if b is None else result + b[:, None, None]
 
     @slip(operation, output, "groups interleaved",
           "Input channel c is given to group c % groups; a group's channels are neighbours.",
@@ -268,6 +299,12 @@ def _size_mistakes(
     sized("dilated kernel taken as dilation·k",
           "A dilated kernel reaches over dilation·(k - 1) + 1 pixels, not dilation·k.",
           lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1)  # fmt: skip
+    sized("1 left out of the dilated kernel's extent",
+          "A dilated kernel reaches over dilation·(k - 1) + 1 pixels, not dilation·(k - 1).",
+          lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) // s + 1)  # fmt: skip
+    sized("1 added before the division in the output size",
+          "The size is (n + 2 padding - k + 1) // s; it is (n + 2 padding - k) // s + 1.",
+          lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) // s)  # fmt: skip
     sized("stride left out of the output size",
           "There is a window for every pixel; there is one for every stride-th.",
           lambda n, k, s, p, d: n + 2 * p - d * (k - 1))  # fmt: skip

@@ -175,6 +175,14 @@ def _groups(operation: str, image: str, other: str) -> None:
             x = given(arrays, r)
             arrays[r] = x[:, interleaved(x.shape[1], settings["groups"])]
 
+    @mistake(operation, "dw", "groups ignored",
+             "Every output channel has a gradient for all input channels; it sees those of its "
+             "group.")  # fmt: skip
+    def _dense(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        w = given(arrays, "w")
+        wide = np.zeros((w.shape[0], w.shape[1] * settings["groups"], *w.shape[2:]))
+        return right({**arrays, "w": wide}, {**settings, "groups": 1})
+
     def sums(name: str, sentence: str, change: Callable[[list[Array]], list[Array]]) -> None:
         @twist(operation, "dw", name, sentence)
         def _sums(result: Array, arrays: Arrays, settings: Settings) -> Array:

@@ -381,6 +381,11 @@ def _group_mistakes(operation: str, output: str, role: str, wrong: Register) -> 
         sources, weights = split(s)
         return blocks(s, sources[::-1], weights)
 
+    def dense(s: _Stamps) -> Array:
+        return backward_by_x(s.source, s.w, 1, s.where, s.size)
+
+    if role == "dy":
+        wrong("groups ignored", "The gradient has the channels of one group only.", dense)
     ignored = "Every group gets what the first one gets; each has channels of its own."
     for change in (first_everywhere, first_sources, gathered_in_the_first):
         wrong("groups ignored", ignored, change)
