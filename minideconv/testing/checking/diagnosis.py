@@ -39,7 +39,7 @@ class Named:
 
 def name_mistakes(operation: Operation, call: Call) -> list[Named]:
     """Return for each output that is wrong on some probe which mistakes explain it."""
-    return explained(operation, tried(operation, call, probes(operation)))
+    return explained(operation, tried(operation, call))
 
 
 def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,18 @@ class Probe:
     case: Case
     right: Mapping[str, Expected]
     got: Mapping[str, Array] | None  # None: it raised
+
+
+_KEPT: dict[tuple[int, str], tuple[Operation, list[Case], list[Mapping[str, Expected]]]] = {}
+
+
+def kept(operation: Operation, sized: bool) -> tuple[list[Case], list[Mapping[str, Expected]]]:
+    """Return the probes of an operation, or the sized ones, and what they must give; made once."""
+    key = (id(operation), "sized" if sized else "usual")
+    if key not in _KEPT:
+        cases = sized_probes(operation) if sized else probes(operation)
+        _KEPT[key] = operation, cases, [operation.expected(case) for case in cases]
+    return _KEPT[key][1:]
 
 
 def probes(operation: Operation, count: int | None = None) -> list[Case]:
@@ -56,13 +68,13 @@ def sized_probes(operation: Operation) -> list[Case]:
     ]
 
 
-def tried(operation: Operation, call: Call, cases: Sequence[Case]) -> list[Probe]:
-    """Call the function on every case."""
+def tried(operation: Operation, call: Call, *, sized: bool = False) -> list[Probe]:
+    """Call the function on every probe, or on every sized one."""
     seen = []
-    for case in cases:
+    for case, right in zip(*kept(operation, sized), strict=True):
         try:
             got: Mapping[str, Array] | None = call(*operation.call_arguments(case)).outputs
         except StudentFault:
             got = None
-        seen.append(Probe(case, operation.expected(case), got))
+        seen.append(Probe(case, right, got))
     return seen

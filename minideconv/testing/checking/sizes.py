@@ -10,7 +10,7 @@ import numpy as np
 
 from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.diagnosis import Named, explained, name_mistakes
-from minideconv.testing.checking.probing import sized_probes, tried
+from minideconv.testing.checking.probing import tried
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.operations.operation import Operation
 
@@ -30,5 +30,5 @@ def name_all(operation: Operation, call: Call) -> list[Named]:
         }
         if named:
             return [n if n.mistakes else known.get(n.output, n) for n in named]
-        sized = tried(operation, call, sized_probes(operation))
+        sized = tried(operation, call, sized=True)
         return list(known.values()) or explained(operation, sized)

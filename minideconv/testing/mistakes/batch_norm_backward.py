@@ -353,7 +353,7 @@ def _weight_unbiased(p: Parts, dy: Array) -> Array:
 
 @differentiates("dweight", "divided by the standard deviation twice", "sum(dy xh) / sqrt(var + "
                 "eps); it is sum(dy xh).")  # fmt: skip
-def _weight_twice(p: Parts, dy: Array) -> Array:
+def _divided_twice(p: Parts, dy: Array) -> Array:
     return total(dy * p.xh / p.std)
 
 
