@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from minideconv.testing import as_numpy, integer_valued, seeds, values
 
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
-KINDS = ("integer", "normal", "distinct", "ties", "onehot", "taps")
+KINDS = (
+    "integer", "normal", "distinct", "ties", "onehot", "taps",
+    "large mean", "large scale", "large negative", "tiny scale", "constant",
+)  # fmt: skip
 
 
 @given(SHAPES, seeds(), st.sampled_from(KINDS), st.sampled_from([np.float32, np.float64]))
@@ -50,6 +53,21 @@ def test_ties_onehot_taps():
     assert all(a.sum() == 1 and a.max() == 1 for a in onehots)
     assert len({int(a.argmax()) for a in onehots}) == 6
     assert np.array_equal(values((2, 2), 9, "taps"), [[1, 2], [3, 4]])
+
+
+def test_numbers_of_unusual_size():
+    means = {float(np.round(values(60, s, "large mean").mean(), -3)) for s in range(60)}
+    assert means == {-2e4, -1e4, -5e3, 5e3, 1e4, 2e4}
+    around = values(60, 1, "large mean")
+    assert set(around - np.round(around.mean(), -3)) == {-3, -2, -1, 0, 1, 2, 3}
+    assert np.array_equal(around, around.astype(np.float32))
+    for kind, scale in (("large scale", 1e10), ("large negative", 1e10), ("tiny scale", 1e-10)):
+        data = values(400, 2, kind)
+        assert 0.8 * scale < np.sqrt((data**2).mean()) < 1.2 * scale
+    assert (values(400, 2, "large negative") < 0).all()
+    constants = {float(values(3, s, "constant")[0]) for s in range(40)}
+    assert len(constants) == 4
+    assert all(len(set(values((2, 3), s, "constant").ravel())) == 1 for s in range(40))
 
 
 def test_unknown_kind_lists_the_known_ones():

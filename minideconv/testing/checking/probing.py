@@ -31,6 +31,7 @@ __all__ = [
     "probes",
     "sized_probes",
     "tried",
+    "unusual_probes",
     "usual_probes",
     "value_of",
 ]
@@ -123,14 +124,25 @@ def prepared(operation: Operation, cases: Sequence[Case]) -> list[Probe]:
     ]
 
 
-_PREPARED: dict[str, tuple[Operation, list[Probe]]] = {}
+_PREPARED: dict[tuple[str, bool], tuple[Operation, list[Probe]]] = {}
 
 
 def usual_probes(operation: Operation) -> list[Probe]:
     """Return the fixed probes; the bank's values on them are kept with them."""
-    known = _PREPARED.get(operation.name)
+    return _kept(operation, sized=False)
+
+
+def unusual_probes(operation: Operation) -> list[Probe]:
+    """Return those with numbers of unusual size."""
+    return _kept(operation, sized=True)
+
+
+def _kept(operation: Operation, sized: bool) -> list[Probe]:
+    key = operation.name, sized
+    known = _PREPARED.get(key)
     if known is None or known[0] is not operation:
-        known = _PREPARED[operation.name] = operation, prepared(operation, probes(operation))
+        cases = sized_probes(operation) if sized else probes(operation)
+        known = _PREPARED[key] = operation, prepared(operation, cases)
     return known[1]
 
 

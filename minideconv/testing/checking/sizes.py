@@ -12,7 +12,7 @@ import numpy as np
 
 from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.diagnosis import Diagnosis, Named, diagnose, explained
-from minideconv.testing.checking.probing import prepared, sized_probes, tried
+from minideconv.testing.checking.probing import tried, unusual_probes
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.operations.operation import Operation
 
@@ -33,6 +33,6 @@ def diagnose_all(operation: Operation, call: Call) -> Diagnosis:
         if found.named:
             named = [n if n.mistakes else known.get(n.output, n) for n in found.named]
         else:
-            sized = tried(operation, call, prepared(operation, sized_probes(operation)))
+            sized = tried(operation, call, unusual_probes(operation))
             named = list(known.values()) or explained(operation, sized)
         return replace(found, named=tuple(named))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.testing.checking.calls import Call
-from minideconv.testing.checking.probing import prepared, probes, sized_probes, tried
+from minideconv.testing.checking.probing import tried, unusual_probes, usual_probes
 from minideconv.testing.mistakes.bank import Right, mistake, pad, slip
 from minideconv.testing.operations import OPERATIONS
 from minideconv.testing.operations.batch_norm import given
@@ -395,8 +395,7 @@ def _wrapped(arrays: Arrays, settings: Settings, right: Right) -> Array:
 
 def _wrong_number(call: Call, values: Callable[[Arrays, Settings, float], Array]) -> float | None:
     """Return the one number that stands in y in place of maxima, if it explains every y."""
-    cases = [*probes(POOLING), *sized_probes(POOLING)]
-    seen = tried(POOLING, call, prepared(POOLING, cases))
+    seen = tried(POOLING, call, [*usual_probes(POOLING), *unusual_probes(POOLING)])
     if any(p.got is None or p.got["y"].shape != p.right["y"].value.shape for p in seen):
         return None
     found = {

@@ -320,7 +320,8 @@ def _arguments(case: Case) -> tuple[Arrays, Settings]:
     g, x = case.geometry, given(dict(case.arrays), "x")
     ones, zeros = np.ones(g.channels, x.dtype), np.zeros(g.channels, x.dtype)
     usual: Arrays = {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
-    arrays: Arrays = {"x": x, **{r: case.arrays.get(r, a) for r, a in usual.items()}}
+    arrays: Arrays = {"x": x}
+    arrays |= {role: case.arrays.get(role, array) for role, array in usual.items()}
     arrays["running_var"] = np.abs(given(arrays, "running_var"))
     return arrays, {"training": not g.evaluation, "momentum": g.momentum, "eps": g.eps}
 
