@@ -183,10 +183,12 @@ class Checker:
         first = self.wrong(case)
         assert first is not None
 
-        named = self._explaining(case)
+        named, families = self._explaining(case), self.operation.families
 
         def fails(other: Case) -> bool:
-            """Whether it fails alike, and for the same reason."""
+            """Whether it fails alike, in no harder family, and for the same reason."""
+            if families.index(self.operation.family(other.geometry)) > families.index(family):
+                return False
             failure = self.wrong(other)
             if failure is None or not self._same(failure, first):
                 return False
@@ -233,6 +235,8 @@ class Checker:
         """Say what a wrong output does where no mistake of the bank explains it."""
         if failure.kind in FAULTS:
             return f"{failure.title} {self.diagnosis().raises}".strip()
+        if failure.kind not in ("value", "shape"):
+            return failure.title
         output = failure.title.split(" ")[0]
         does = next((n.does for n in self.named() if n.output == output), "")
         return f"{failure.title}: {does}" if does else failure.title

@@ -301,8 +301,8 @@ def _normalised(p: Parts, dy: Array) -> Array:
 # dweight ------------------------------------------------------------------------------------
 
 
-@differentiates("dweight", "dweight and dbias interchanged", "dweight is sum(dy), and dbias sum(dy xh); "
-                "it is the other way round.")  # fmt: skip
+@differentiates("dweight", "dweight and dbias interchanged", "dweight is sum(dy), and dbias "
+                "sum(dy xh); it is the other way round.")  # fmt: skip
 def _swapped(p: Parts, dy: Array) -> Array:
     return total(dy)
 
@@ -365,8 +365,8 @@ def _weight_squares(p: Parts, dy: Array) -> Array:
 # dbias --------------------------------------------------------------------------------------
 
 
-@differentiates("dbias", "dweight and dbias interchanged", "dweight is sum(dy), and dbias sum(dy xh); "
-                "it is the other way round.")  # fmt: skip
+@differentiates("dbias", "dweight and dbias interchanged", "dweight is sum(dy), and dbias "
+                "sum(dy xh); it is the other way round.")  # fmt: skip
 def _bias_swapped(p: Parts, dy: Array) -> Array:
     return total(dy * p.xh)
 
