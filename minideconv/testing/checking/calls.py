@@ -5,29 +5,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from minideconv.testing.arrays import as_numpy
+from minideconv.testing.faults import StudentFault
 from minideconv.testing.operations.operation import Array, Arrays, Functions, Operation, Settings
 
 __all__ = ["Call", "Returned", "StudentFault", "local_call"]
-
-
-class StudentFault(Exception):
-    """A call gave no result that could be compared; the text says why, to the student.
-
-    Attributes
-    ----------
-    kind : str
-        ``"missing"``, ``"raised"``, ``"returned"``, and from another process ``"time"``,
-        ``"memory"``, ``"exit"``, ``"crash"``, ``"output"``.
-    """
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,7 @@ def local_call(operation: Operation, functions: Functions) -> Call:
     """
 
     def call(arrays: Arrays, settings: Settings, *, strided: bool = False) -> Returned:
-        missing = [n for n in (operation.name, *operation.needs) if n not in functions]
+        missing = [n for n in operation.calls if n not in functions]
         if missing:
             raise StudentFault("missing", f"there is no function {missing[0]}")
         lend = wide_view if strided else np.copy
@@ -93,7 +80,8 @@ def local_call(operation: Operation, functions: Functions) -> Call:
 def wide_view(array: Array) -> Array:
     """Return a copy that is a view: every second number of a larger array, in column order."""
     wide = np.zeros(tuple(2 * n for n in array.shape), array.dtype, order="F")
-    view = wide[tuple(slice(None, None, 2) for _ in array.shape)]
+    every_second: tuple[Any, ...] = (slice(None, None, 2),) * array.ndim
+    view = wide[(..., *every_second)]
     view[...] = array
     return view
 
@@ -135,6 +123,9 @@ def named_outputs(operation: Operation, result: Any) -> dict[str, Array]:
 
 def _said(name: str, error: Exception) -> str:
     """Return what was raised and in which line of the student's file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    kit = str(Path(__file__).parents[1])
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(kit)
+    ]
     where = f" in line {frames[0].lineno} of {frames[0].name}" if frames else ""
     return f"{name} raised {type(error).__name__}: {str(error)[:200]}{where}"

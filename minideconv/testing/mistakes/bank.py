@@ -16,7 +16,7 @@ import numpy as np
 from minideconv.testing.operations import OPERATIONS
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["Mistake", "Right", "mistake", "mistakes", "slip"]
+__all__ = ["Mistake", "Right", "mistake", "mistakes", "register", "slip"]
 
 Right = Callable[[Arrays, Settings], Array]
 """``right(arrays, settings)``: the right values of the output that the mistake gets wrong."""
@@ -70,6 +70,11 @@ class Mistake:
 
 
 _BANK: list[Mistake] = []
+
+
+def register(mistake: Mistake) -> None:
+    """Add a mistake to the bank."""
+    _BANK.append(mistake)
 
 
 def mistakes(operation: str | None = None, output: str | None = None) -> tuple[Mistake, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from minideconv.testing.operations.conv import CONV2D, CONV2D_BACKWARD
 from minideconv.testing.operations.operation import Case, Expected, Operation
+from minideconv.testing.operations.tape import TAPE
 
 __all__ = ["OPERATIONS", "Case", "Expected", "Operation"]
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (CONV2D, CONV2D_BACKWARD)
+    operation.name: operation for operation in (CONV2D, CONV2D_BACKWARD, TAPE)
 }

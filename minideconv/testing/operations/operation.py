@@ -7,7 +7,7 @@ PyTorch), and against a naive loop of the kit's own, which uses nothing of the l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -103,6 +103,22 @@ class Operation:
         Other functions that `run` calls.
     optional : tuple of str
         Roles of arrays that may be left out (None).
+    called : tuple of str
+        Names of the functions, or classes, of a student's file; by default the operation's own
+        and those that it needs.
+    keeps_dtype : bool
+        Whether results must have the dtype of the arguments.
+    part : callable, optional
+        ``part(geometry, got, want, right)``: of an output of several parts, the name of the first
+        wrong one, what was got (None: nothing) and what must be; ``right(want, got)`` tells.
+    written : callable, optional
+        ``written(words)`` returns the calls that `run` makes as text; each word is ``name=value``.
+    probes : int
+        Number of the fixed cases that tell mistakes apart.
+    long : mapping of str to callable
+        Large cases by what they promise, each tried once; ``long[name]()`` is the case.
+    sentences : mapping of str to str
+        What is said of a fault of each kind.
     exact : bool
         Whether the results of integers are integers, compared by ``==``.
     telling : callable
@@ -127,6 +143,18 @@ class Operation:
     optional: tuple[str, ...] = ()
     exact: bool = True
     telling: Callable[[Any], bool] = lambda _geometry: True
+    called: tuple[str, ...] = ()
+    keeps_dtype: bool = True
+    part: Callable[..., tuple[str, Array | None, Expected]] | None = None
+    written: Callable[[dict[str, str]], str] | None = None
+    probes: int = 12
+    long: Mapping[str, Callable[[], Case]] = field(default_factory=dict)
+    sentences: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """Names that a student's file must have for it."""
+        return self.called or (self.name, *self.needs)
 
     def case(
         self, geometry: Any, seed: int, kind: Kind = "integer", dtype: npt.DTypeLike = np.float64
@@ -165,19 +193,22 @@ def simpler(geometry: Any) -> Iterator[Any]:
     A number's least is 1, a padding's 0. What does not fit together is left out: the geometry's own
     constructor refuses it. A field named in its ``derived`` is worked out again.
     """
+    if hasattr(geometry, "simpler"):
+        yield from geometry.simpler()
+        return
     derived: dict[str, Any] = dict.fromkeys(getattr(geometry, "derived", ()))
-    for field in fields(geometry):
-        if field.name in derived:
+    for member in fields(geometry):
+        if member.name in derived:
             continue
-        value = getattr(geometry, field.name)
+        value = getattr(geometry, member.name)
         numbers = value if isinstance(value, tuple) else (value,)
         for place, number in enumerate(numbers):
-            for option in _less(number, 0 if "padding" in field.name else 1):
+            for option in _less(number, 0 if "padding" in member.name else 1):
                 changed: Any = option
                 if isinstance(value, tuple):
                     changed = (*numbers[:place], option, *numbers[place + 1 :])
                 try:
-                    yield replace(geometry, **{**derived, field.name: changed})
+                    yield replace(geometry, **{**derived, member.name: changed})
                 except ValueError:
                     continue
 
@@ -198,7 +229,8 @@ def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:
             result[role] = old
             continue
         new = values(shape, len(role), "integer", old.dtype)
-        overlap = tuple(slice(0, min(a, b)) for a, b in zip(old.shape, shape, strict=True))
-        new[overlap] = old[overlap]
+        if old.ndim == len(shape):
+            overlap = tuple(slice(0, min(a, b)) for a, b in zip(old.shape, shape, strict=True))
+            new[overlap] = old[overlap]
         result[role] = new
     return result
