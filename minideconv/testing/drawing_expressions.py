@@ -123,9 +123,10 @@ class _Draw:
 
     def tree(self, name: str, *, constants: bool = False, calls: str = "once") -> Expression:
         size = self.pick([2, 3])
-        shape = self.pick([(size,), (2, 3), (3, 2), (size, size)])
-        if name in ("shapes", "matmul", "mixed"):
-            shape = self.pick([(2, 3), (3, 2), (2, 2), (3, 3)])
+        shape = self.pick([(size,), (2, 3), (3, 2), (size, size), (size, size)])
+        if name in ("shapes", "matmul", "reductions", "mixed"):
+            # Where sizes are equal, what is wrong gives wrong numbers and no error.
+            shape = self.pick([(2, 3), (3, 2), (2, 2), (2, 2), (3, 3), (3, 3)])
         x = self.leaf(shape)
         if name in _OPS:
             for op in self.some(_OPS[name]):
@@ -173,13 +174,13 @@ class _Draw:
         if op in ("sum", "mean"):
             if not shape:
                 return self.node("neg", x)
-            option = (self.integer(0, len(shape) - 1), self.integer(0, 1))
+            option = (self.integer(0, len(shape) - 1), self.pick([0, 0, 1]))
             return self.node(op, x, option=option)
         if op == "matmul" and len(shape) == 2:
+            other = self.pick([shape[0], shape[0], shape[1], 1])
             if self.integer(0, 1):
-                other = self.leaf((shape[1], self.pick([shape[0], shape[1], 1])))
-                return self.node("matmul", x, other)
-            return self.node("matmul", self.leaf((self.pick([shape[1], shape[0], 1]), shape[0])), x)
+                return self.node("matmul", x, self.leaf((shape[1], other)))
+            return self.node("matmul", self.leaf((other, shape[0])), x)
         if op == "transpose" and len(shape) == 2:
             return self.node("transpose", x)
         if op == "reshape" and len(shape) == 2:
@@ -191,6 +192,8 @@ class _Draw:
         """Combine with a leaf of another shape that broadcasts with it."""
         shape, op = self.shape[x], self.pick(["add", "sub", "mul"])
         other: Shape = self.pick([
+            shape[1:],
+            shape[1:],
             shape[1:],
             (1, *shape[1:]) if shape else (2,),
             (*shape[:-1], 1) if shape else (1,),
@@ -206,11 +209,11 @@ class _Draw:
         first = x
         for _ in range(self.integer(0, 2)):
             x = self.node(self.pick(["neg", "relu"]), x) if self.integer(0, 1) else (
-                self.join(self.pick(["add", "mul"]), x, self.leaf(self.shape[x]))
+                self.join(self.pick(["add", "add", "mul"]), x, self.leaf(self.shape[x]))
             )  # fmt: skip
-        x = self.join(self.pick(["add", "sub", "mul"]), x, first)
+        x = self.join(self.pick(["add", "add", "sub", "mul"]), x, first)
         if self.integer(0, 1):
-            x = self.join(self.pick(["add", "sub", "mul"]), x, first)
+            x = self.join(self.pick(["add", "add", "sub", "mul"]), x, first)
         if name == "shared" and self.integer(0, 1):
             x = self.node("mul", x, x)
         return x

@@ -276,17 +276,6 @@ class _NotFitted(Right):
         return grad
 
 
-@wrong_tensor(*NOT_SUMMED)
-class _NotFittedInPlace(_NotFitted):
-    """``self.grad = zeros; self.grad += grad`` raises where shapes differ."""
-
-    def receive(self, grad: Any) -> None:
-        if self.requires_grad:
-            total = np.zeros(self.data.shape) if self.grad is None else self.grad
-            total += grad
-            self.grad = total
-
-
 @wrong_tensor(
     "axes of length 1 not summed",
     "Added axes are summed, but not those of length 1 along which an operand was repeated.",

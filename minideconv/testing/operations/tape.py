@@ -210,8 +210,11 @@ class _Counted:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if self.many:
             sys.setprofile(self.before)
-        if kind is RecursionError:
-            raise StudentFault("recursion", "backward() raised RecursionError")
+        if "recursion depth" in str(error):
+            raise StudentFault("recursion", "backward() raised RecursionError") from None
+        if "non-broadcastable output" in str(error):  # of grad += ...
+            text = "gradient of a broadcast operand not summed"
+            raise StudentFault("broadcast", text) from None
 
     def tick(self, frame: Any, event: str, arg: Any) -> None:
         self.count += 1
@@ -244,7 +247,7 @@ def _coded(grad: Array | None, shape: Shape, times: float, *, name: str, constan
 def _part(
     e: Expression, got: Array, want: Expected, right: Callable[[Expected, Array], bool]
 ) -> tuple[str, Array | None, Expected]:
-    """Return the first gradient that is wrong: its name, what was got (None: none), what must be."""
+    """Return the first wrong gradient: its name, what was got (None: none), what must be."""
     start = 0
     for i, shape in enumerate(e.leaves):
         count = int(np.prod(shape, dtype=int))
@@ -381,6 +384,8 @@ TAPE = _Tape(
         "a million paths": _chain("1:add(0,0);sum(1):repeat=20", a=[1.0]),
     },
     sentences={
+        "broadcast": "backward() raised ValueError: it adds a gradient of the result's shape to "
+        "that of an operand that was broadcast; sum it over the repeated axes first.",
         "recursion": "It calls itself once for each operation of a chain: keep a list of the nodes "
         "that are still to be visited instead.",
         "paths": "It visits a node once for each path that leads to it, of which there are 2^n: "
