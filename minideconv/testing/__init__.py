@@ -23,29 +23,39 @@ from minideconv.testing.adjoint import (
     check_adjoint,
     check_linear,
 )
+from minideconv.testing.anchors import AnchorError, check_delta, check_ones, check_pointwise
 from minideconv.testing.arrays import as_numpy, integer_valued, values
 from minideconv.testing.checking import OperationError, Report, check_op, replay
 from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
+from minideconv.testing.expressions import Expression
 from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
 from minideconv.testing.gradients import GradientError, KinkError, check_gradients
+from minideconv.testing.identities import MatrixError, check_matrix, check_trilinear
+from minideconv.testing.networks import NetworkGeometry
 from minideconv.testing.second_gradients import check_second_gradients
 
 if TYPE_CHECKING:
     from minideconv.testing.strategies import (
         batch_norm_geometries,
         conv_geometries,
+        expression_graphs,
+        network_geometries,
         pool_geometries,
         seeds,
     )
 
 __all__ = [
     "AdjointError",
+    "AnchorError",
     "BatchNormGeometry",
     "ContractError",
     "ConvGeometry",
+    "Expression",
     "GradientError",
     "KinkError",
     "LinearityError",
+    "MatrixError",
+    "NetworkGeometry",
     "OperationError",
     "PoolGeometry",
     "Report",
@@ -54,12 +64,19 @@ __all__ = [
     "batch_norm_geometries",
     "check_adjoint",
     "check_contract",
+    "check_delta",
     "check_gradients",
     "check_linear",
+    "check_matrix",
+    "check_ones",
     "check_op",
+    "check_pointwise",
     "check_second_gradients",
+    "check_trilinear",
     "conv_geometries",
+    "expression_graphs",
     "integer_valued",
+    "network_geometries",
     "noncontiguous",
     "pool_geometries",
     "replay",
@@ -67,7 +84,14 @@ __all__ = [
     "values",
 ]
 
-_NEED_HYPOTHESIS = {"batch_norm_geometries", "conv_geometries", "pool_geometries", "seeds"}
+_NEED_HYPOTHESIS = {
+    "batch_norm_geometries",
+    "conv_geometries",
+    "expression_graphs",
+    "network_geometries",
+    "pool_geometries",
+    "seeds",
+}
 
 
 def __getattr__(name: str) -> Any:

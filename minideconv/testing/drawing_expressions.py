@@ -174,7 +174,7 @@ class _Draw:
         if op in ("sum", "mean"):
             if not shape:
                 return self.node("neg", x)
-            option = (self.integer(0, len(shape) - 1), self.pick([0, 0, 1]))
+            option = (self.pick([*range(len(shape)), len(shape) - 1]), self.pick([0, 0, 1]))
             return self.node(op, x, option=option)
         if op == "matmul" and len(shape) == 2:
             other = self.pick([shape[0], shape[0], shape[1], 1])

@@ -100,7 +100,7 @@ class Closures:
         return self.one(self.data.reshape(*shape), lambda g: g.reshape(self.data.shape))
 
     @property
-    def T(self):  # noqa: N802
+    def T(self):
         return self.one(self.data.T, lambda g: g.T)
 
     def backward(self):
@@ -164,7 +164,9 @@ class Listed:
         return self.result(self.data**n, (self, lambda g: g * (n * self.data ** (n - 1))))
 
     def relu(self):
-        return self.result(self.data * (self.data > 0), (self, lambda g: np.where(self.data > 0, g, 0)))
+        return self.result(
+            self.data * (self.data > 0), (self, lambda g: np.where(self.data > 0, g, 0))
+        )
 
     def exp(self):
         return self.result(np.exp(self.data), (self, lambda g: np.exp(self.data) * g))
@@ -224,7 +226,9 @@ class Small:
         return self.new(self.data - o.data, (self, lambda g: g), (o, lambda g: -g))
 
     def __mul__(self, o):
-        return self.new(self.data * o.data, (self, lambda g: g * o.data), (o, lambda g: g * self.data))
+        return self.new(
+            self.data * o.data, (self, lambda g: g * o.data), (o, lambda g: g * self.data)
+        )
 
     def __matmul__(self, o):
         return self.new(
