@@ -313,6 +313,8 @@ def _parts(text: str) -> Parts:
     """Read the text of an expression; ValueError if it is none, or cannot be computed."""
     first, second, *rest = (*text.split(":"), "")
     words = dict(word.split("=", 1) for word in rest if word)
+    if re.fullmatch(r"(-|\d+(x\d+)*)(,(-|\d+(x\d+)*))*", first) is None:
+        raise ValueError(f"Expression: {first!r} is no list of shapes")
     leaves = tuple(
         () if word == "-" else tuple(int(n) for n in word.split("x")) for word in first.split(",")
     )

@@ -134,8 +134,7 @@ class Checker:
             if fault.kind == "absent":  # optional, and not there
                 self.absent += 1
                 return None
-            sentence = self.operation.sentences.get(fault.kind, "")
-            return Failure(self.operation.name, family, fault.kind, str(fault), sentence)
+            return Failure(self.operation.name, family, fault.kind, str(fault))
         want = self.operation.expected(case)
         dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
         for output in self.operation.outputs:

@@ -117,8 +117,6 @@ class Operation:
         Number of the fixed cases that tell mistakes apart.
     long : mapping of str to callable
         Large cases by what they promise, each tried once; ``long[name]()`` is the case.
-    sentences : mapping of str to str
-        What is said of a fault of each kind.
     exact : bool
         Whether the results of integers are integers, compared by ``==``.
     telling : callable
@@ -149,7 +147,6 @@ class Operation:
     written: Callable[[dict[str, str]], str] | None = None
     probes: int = 12
     long: Mapping[str, Callable[[], Case]] = field(default_factory=dict)
-    sentences: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def calls(self) -> tuple[str, ...]:

@@ -192,6 +192,20 @@ def numbers(x: Any, name: str) -> Array | None:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
+_BROADCAST = (
+    "gradient of a broadcast operand not summed: backward() raised ValueError where it adds a "
+    "gradient of the result's shape; sum it over the repeated axes first"
+)
+_RECURSION = (
+    "backward() raised RecursionError: it calls itself once for each operation of a chain; keep a "
+    "list of the nodes that are still to be visited instead"
+)
+_PATHS = (
+    "backward() visits a node once for each path that leads to it, of which there are 2^n; visit "
+    "each node once, after all that use it"
+)
+
+
 class _Counted:
     """Count calls of functions within a block, and stop what visits every path of a graph.
 
@@ -211,16 +225,15 @@ class _Counted:
         if self.many:
             sys.setprofile(self.before)
         if "recursion depth" in str(error):
-            raise StudentFault("recursion", "backward() raised RecursionError") from None
+            raise StudentFault("recursion", _RECURSION) from None
         if "non-broadcastable output" in str(error):  # of grad += ...
-            text = "gradient of a broadcast operand not summed"
-            raise StudentFault("broadcast", text) from None
+            raise StudentFault("broadcast", _BROADCAST) from None
 
     def tick(self, frame: Any, event: str, arg: Any) -> None:
         self.count += 1
         if self.count > _CALLS:
             sys.setprofile(None)
-            raise StudentFault("paths", "backward() goes on and on")
+            raise StudentFault("paths", _PATHS)
 
 
 # Gradients as one array ------------------------------------------------------------------------
@@ -382,13 +395,5 @@ TAPE = _Tape(
     long={
         "a chain of 2000 sums": _chain("1,1:add(0,1);sum(2):repeat=2000", a=[1.0], b=[1.0]),
         "a million paths": _chain("1:add(0,0);sum(1):repeat=20", a=[1.0]),
-    },
-    sentences={
-        "broadcast": "backward() raised ValueError: it adds a gradient of the result's shape to "
-        "that of an operand that was broadcast; sum it over the repeated axes first.",
-        "recursion": "It calls itself once for each operation of a chain: keep a list of the nodes "
-        "that are still to be visited instead.",
-        "paths": "It visits a node once for each path that leads to it, of which there are 2^n: "
-        "visit each node once, after all that use it.",
     },
 )

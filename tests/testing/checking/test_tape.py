@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensors
+import right_tensors as tensors
 from hypothesis import given, settings
 
 from minideconv import Tensor
@@ -54,7 +54,7 @@ def test_what_is_optional_may_be_absent():
     report = check_op(tensors.Small, "tape", examples=10)
     tried = {o.name.removeprefix("tape/"): o.tried for o in report.outcomes}
     absent = {name for name, count in tried.items() if not count}
-    assert absent == {"functions", "reductions", "shapes", "constants"}
+    assert absent - {"mixed"} == {"functions", "reductions", "shapes", "constants"}
     assert "absent tape/functions" in report.text()
 
 
@@ -62,7 +62,7 @@ def test_what_is_required_may_not():
     class NoProduct(tensors.Small):
         __matmul__ = None
 
-    with pytest.raises(OperationError, match=r"tape raised TypeError: .* 'NoProduct'"):
+    with pytest.raises(OperationError, match="tape raised TypeError"):
         check_op(NoProduct, "tape")
 
 
@@ -161,11 +161,12 @@ class EveryPath(Right):
     ],
 )
 def test_long_expressions(tensor, name, message):
-    with pytest.raises(OperationError, match=message) as caught:
+    with pytest.raises(OperationError) as caught:
         check_op(tensor, "tape", examples=5)
     failed = [o for o in caught.value.report.outcomes if not o.passed]
     assert f"tape/{name}" in [o.name for o in failed]
     failure = next(o.failure for o in failed if o.name == f"tape/{name}")
+    assert message in failure.text()
     assert "for _ in range(" in failure.call
     assert len(failure.text()) < 700
 
@@ -186,23 +187,25 @@ class AddsInPlace(Right):
 def test_an_addition_that_does_not_broadcast_is_explained():
     with pytest.raises(OperationError, match="broadcast operand not summed") as caught:
         check_op(AddsInPlace, "tape", examples=5)
-    assert "sum it over the repeated axes first" in str(caught.value)[:500]
+    assert "sum it over the repeated axes first" in str(caught.value)[:300]
+
+
+class Forgetful(tensors.Small):
+    def backward(self):
+        pass
+
+
+class OfText(Forgetful):
+    grad = property(lambda self: "no", lambda self, value: None)
 
 
 @pytest.mark.parametrize(
-    ("grad", "message"),
-    [
-        (lambda self: None, "a.grad is None"),
-        (lambda self: "no", r"grad holds str; it must be an array"),
-    ],
+    ("tensor", "message"),
+    [(Forgetful, r"a\.grad is None"), (OfText, "grad holds str; it must be an array")],
 )
-def test_gradients_that_are_none(grad, message):
-    class Odd(tensors.Small):
-        backward = lambda self: None  # noqa: E731
-        grad = property(grad, lambda self, value: None)
-
+def test_gradients_that_are_none(tensor, message):
     with pytest.raises(OperationError, match=message):
-        check_op(Odd, "tape")
+        check_op(tensor, "tape", examples=5)
 
 
 def test_a_case_is_the_same_after_it_was_text():
@@ -221,7 +224,8 @@ def test_the_probes_hold_every_family():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no operation"),
+        ("", "no list of shapes"),
+        ("2,x:sum(0)", "no list of shapes"),
         ("2", "no operation"),
         ("2:sum(0)x", "no operation"),
         ("2:cos(0);sum(1)", "'cos.0.' is no operation"),

@@ -215,7 +215,7 @@ class Small:
         self.data, self.grad, self.made_by = np.float32(data), None, ()
 
     def new(self, data, *pairs):
-        out = Small(data)
+        out = type(self)(data)
         out.made_by = pairs
         return out
 
