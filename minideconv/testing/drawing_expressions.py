@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from minideconv.testing.drawing import Integer
-from minideconv.testing.expressions import Expression, Node, Shape
+from minideconv.testing.expressions import Expression
+from minideconv.testing.nodes import Node, Shape
 
 __all__ = ["FAMILIES", "expression", "family", "features"]
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from minideconv.testing.expressions import Expression
 from minideconv.testing.mistakes.bank import Mistake, register
+from minideconv.testing.operations.differentiate import differentiate
 from minideconv.testing.operations.operation import Array, Arrays, Settings
-from minideconv.testing.operations.tape import differentiate
 
 __all__ = ["Grads", "Right", "TapeMistake", "wrong_tensor"]
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minideconv.testing.expressions import Expression, Node
+from minideconv.testing.expressions import Expression
+from minideconv.testing.nodes import Node
 from minideconv.testing.operations.operation import Array
 
 __all__ = ["Dual", "evaluate"]

