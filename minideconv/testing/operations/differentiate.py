@@ -44,20 +44,21 @@ def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> 
     given = [_leaf(tensor, leaves[LEAVES[i]], i not in e.constants) for i in range(len(e.leaves))]
     y = _forward(e, given)
     value = numbers(y, "data")
-    calls = 2 if e.calls == "twice" else 1
     with _Counted(e):
         y.backward()
     if e.calls == "rebuilt":
         _forward(e, given).backward()
-    times = 1.0
-    for _ in range(calls - 1):
+    grads = [numbers(x, "grad") for x in given]
+    if e.calls == "twice":
+        once = [None if g is None else 2 * g for g in grads]
         try:
             y.backward()
+            grads = [numbers(x, "grad") for x in given]
         except Exception:  # a tape may free its graph, and say so
-            times = 2.0
+            grads = once
     codes = [
-        coded(numbers(x, "grad"), shape, times, name=LEAVES[i], constant=i in e.constants)
-        for i, (x, shape) in enumerate(zip(given, e.leaves, strict=True))
+        coded(grad, shape, constant=i in e.constants)
+        for i, (grad, shape) in enumerate(zip(grads, e.leaves, strict=True))
     ]
     if value is None:
         raise StudentFault("returned", "y.data is None; it must be the value of y")
@@ -202,7 +203,7 @@ class _Counted:
 # Gradients as one array ------------------------------------------------------------------------
 
 
-def coded(grad: Array | None, shape: Shape, times: float, *, name: str, constant: bool) -> Array:
+def coded(grad: Array | None, shape: Shape, *, constant: bool) -> Array:
     """Return the shape of a gradient, then as many of its numbers as the leaf has.
 
     Thus a gradient of the wrong shape, or none, is a wrong array as any other: comparable.
@@ -216,5 +217,5 @@ def coded(grad: Array | None, shape: Shape, times: float, *, name: str, constant
         head = (grad.ndim, *grad.shape[: HEAD - 1])
         code[: len(head)] = head
         flat = grad.ravel()[:count]
-        code[HEAD : HEAD + flat.size] = times * flat
+        code[HEAD : HEAD + flat.size] = flat
     return code

@@ -96,7 +96,7 @@ def _oracle(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
         here = slice(start, start + count)
         start += count
         grad, constant = times * dual.slope[here].reshape(shape), i in e.constants
-        code = coded(None if constant else grad, shape, 1.0, name=LEAVES[i], constant=constant)
+        code = coded(None if constant else grad, shape, constant=constant)
         bound = np.zeros(code.shape)
         bound[HEAD:] = 0 if constant else times * dual.steepness[here]
         values.append(code)

@@ -50,6 +50,21 @@ def test_right_tapes_pass(name):
     assert all(outcome.tried for outcome in report.outcomes)
 
 
+class Once(Right):
+    """A graph is freed as backward goes along, and a second call stops in the middle of it."""
+
+    def send(self):
+        if self.op == "mul" and not self.option:
+            self.option = "freed"
+        elif self.op == "mul":
+            raise RuntimeError("backward a second time")
+        super().send()
+
+
+def test_a_graph_may_be_freed():
+    assert check_op(Once, "tape", examples=20).passed
+
+
 def test_what_is_optional_may_be_absent():
     report = check_op(tensors.Small, "tape", examples=10)
     tried = {o.name.removeprefix("tape/"): o.tried for o in report.outcomes}
