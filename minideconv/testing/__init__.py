@@ -23,9 +23,11 @@ from minideconv.testing.adjoint import (
     check_adjoint,
     check_linear,
 )
+from minideconv.testing.anchors import AnchorError, check_delta, check_ones, check_pointwise
 from minideconv.testing.arrays import as_numpy, integer_valued, values
 from minideconv.testing.checking import OperationError, Report, check_op, replay
 from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
+from minideconv.testing.expressions import Expression
 from minideconv.testing.geometry import (
     BatchNormGeometry,
     ConvGeometry,
@@ -34,6 +36,8 @@ from minideconv.testing.geometry import (
     TransposedGeometry,
 )
 from minideconv.testing.gradients import GradientError, KinkError, check_gradients
+from minideconv.testing.identities import MatrixError, check_matrix, check_trilinear
+from minideconv.testing.networks import NetworkGeometry
 from minideconv.testing.second_gradients import check_second_gradients
 
 if TYPE_CHECKING:
@@ -41,18 +45,24 @@ if TYPE_CHECKING:
         batch_norm_geometries,
         conv_geometries,
         conv_transpose_geometries,
+        expression_graphs,
+        network_geometries,
         pool_geometries,
         seeds,
     )
 
 __all__ = [
     "AdjointError",
+    "AnchorError",
     "BatchNormGeometry",
     "ContractError",
     "ConvGeometry",
+    "Expression",
     "GradientError",
     "KinkError",
     "LinearityError",
+    "MatrixError",
+    "NetworkGeometry",
     "OperationError",
     "PatchGeometry",
     "PoolGeometry",
@@ -63,13 +73,20 @@ __all__ = [
     "batch_norm_geometries",
     "check_adjoint",
     "check_contract",
+    "check_delta",
     "check_gradients",
     "check_linear",
+    "check_matrix",
+    "check_ones",
     "check_op",
+    "check_pointwise",
     "check_second_gradients",
+    "check_trilinear",
     "conv_geometries",
     "conv_transpose_geometries",
+    "expression_graphs",
     "integer_valued",
+    "network_geometries",
     "noncontiguous",
     "pool_geometries",
     "replay",
@@ -81,6 +98,8 @@ _NEED_HYPOTHESIS = {
     "batch_norm_geometries",
     "conv_geometries",
     "conv_transpose_geometries",
+    "expression_graphs",
+    "network_geometries",
     "pool_geometries",
     "seeds",
 }

@@ -1,4 +1,4 @@
-"""What went wrong in a student's function before there was a result to compare."""
+"""``StudentFault``: why a call of a student's function gave nothing to compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ class StudentFault(Exception):
     Attributes
     ----------
     kind : str
-        ``"missing"``, ``"raised"``, ``"returned"``, and from another process ``"time"``,
+        ``"missing"``, ``"raised"``, ``"returned"``; ``"absent"``: it needs what is optional and not
+        there; ``"recursion"`` and ``"paths"`` of a tape; and from another process ``"time"``,
         ``"memory"``, ``"exit"``, ``"crash"``, ``"output"``.
     """
 

@@ -16,12 +16,16 @@ from minideconv.testing.drawing import (
     conv_transpose_geometry,
     pool_geometry,
 )
+from minideconv.testing.drawing_expressions import expression
+from minideconv.testing.drawing_expressions import family as expression_family
+from minideconv.testing.expressions import Expression
 from minideconv.testing.geometry import (
     BatchNormGeometry,
     ConvGeometry,
     PoolGeometry,
     TransposedGeometry,
 )
+from minideconv.testing.networks import NetworkGeometry, network_geometry
 
 try:
     from hypothesis import event
@@ -38,6 +42,8 @@ __all__ = [
     "batch_norm_geometries",
     "conv_geometries",
     "conv_transpose_geometries",
+    "expression_graphs",
+    "network_geometries",
     "pool_geometries",
     "seeds",
 ]
@@ -197,6 +203,46 @@ def batch_norm_geometries(
         return batch_norm_geometry(
             _integer(draw), max_batch=max_batch, max_channels=max_channels, max_size=max_size
         )
+
+    return build()
+
+
+def expression_graphs(*, family: str | None = None) -> SearchStrategy[Expression]:
+    """Strategy of `Expression`: fan-out, broadcasting, shared parts, several calls of backward.
+
+    Parameters
+    ----------
+    family : str, optional
+        One of ``minideconv.testing.drawing_expressions.FAMILIES``; any by default.
+    """
+
+    @st.composite
+    def build(draw: DrawFn) -> Expression:
+        graph = expression(_integer(draw), family)
+        event(f"expression: {expression_family(graph)}")
+        return graph
+
+    return build()
+
+
+def network_geometries(
+    *, max_layers: int = 5, max_channels: int = 3, max_size: int = 8
+) -> SearchStrategy[NetworkGeometry]:
+    """Strategy of `NetworkGeometry`: small networks of layers whose shapes fit.
+
+    Parameters
+    ----------
+    max_layers, max_channels, max_size : int
+        Largest number of layers, of channels, and height or width of the input (>= 2).
+    """
+
+    @st.composite
+    def build(draw: DrawFn) -> NetworkGeometry:
+        network = network_geometry(
+            _integer(draw), max_layers=max_layers, max_channels=max_channels, max_size=max_size
+        )
+        event(f"network of {len(network.layers)} layers")
+        return network
 
     return build()
 

@@ -17,7 +17,7 @@ from minideconv.ops import (
 )
 from minideconv.testing import batch_norm_geometries, check_contract, seeds, values
 
-EPS = 0.1
+EPS = 1e-5
 
 
 def draw(g, seed):

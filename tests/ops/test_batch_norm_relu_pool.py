@@ -25,7 +25,7 @@ from minideconv.testing import (
     values,
 )
 
-EPS = 0.1
+EPS = 1e-5
 
 
 def draw(g, seed):

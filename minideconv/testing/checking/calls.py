@@ -53,7 +53,7 @@ def local_call(operation: Operation, functions: Functions) -> Call:
     """
 
     def call(arrays: Arrays, settings: Settings, *, strided: bool = False) -> Returned:
-        missing = [n for n in (operation.name, *operation.needs) if n not in functions]
+        missing = [n for n in operation.calls if n not in functions]
         if missing:
             raise StudentFault("missing", f"there is no function {missing[0]}")
         lend = wide_view if strided else np.copy
@@ -82,7 +82,8 @@ def local_call(operation: Operation, functions: Functions) -> Call:
 def wide_view(array: Array) -> Array:
     """Return a copy that is a view: every second number of a larger array, in column order."""
     wide = np.zeros(tuple(2 * n for n in array.shape), array.dtype, order="F")
-    view = wide[tuple(slice(None, None, 2) for _ in array.shape)]
+    every_second: tuple[Any, ...] = (slice(None, None, 2),) * array.ndim
+    view = wide[(..., *every_second)]
     view[...] = array
     return view
 

@@ -40,7 +40,9 @@ class Report:
         """Return the first failure, then a line for each check."""
         failures = [o.failure for o in self.outcomes if o.failure is not None]
         lines = [failures[0].text(), ""] if failures else []
-        lines += [f"{'ok    ' if o.passed else 'WRONG '} {o.name}" for o in self.outcomes]
+        for o in self.outcomes:
+            mark = "WRONG " if not o.passed else "ok    " if o.tried else "absent"
+            lines.append(f"{mark} {o.name}")
         return "\n".join(lines)
 
 
@@ -60,6 +62,7 @@ def check_op(
     function : callable
         Takes and returns plain arrays, with the signature that the contract gives the operation:
         ``conv2d(x, w, b, stride, padding, dilation, groups)``, settings as pairs (height, width).
+        Of the operation ``"tape"`` it is the class ``Tensor``.
     operation : str
         A name of `OPERATIONS`.
     backward : callable, optional
@@ -107,7 +110,7 @@ def check_op(
         known = OPERATIONS[name]
         checker = Checker(
             known,
-            local_call(known, {**(beside or {}), **functions}),
+            local_call(known, {**(beside or {}), **functions, known.calls[0]: functions[name]}),
             examples=examples,
             seed=seed,
             names=argument_names(known, functions[name]),
@@ -165,7 +168,7 @@ def replay(
     """
     operation, built = case_from_text(case)
     checker = Checker(
-        operation, local_call(operation, {**(beside or {}), operation.name: function})
+        operation, local_call(operation, {**(beside or {}), operation.calls[0]: function})
     )
     failure = checker.wrong(built)
     if failure is None:

@@ -68,7 +68,9 @@ def _geometry(operation: Operation, given: dict[str, str]) -> Any:
     for field in fields(operation.geometry):
         if field.name in given:
             word = given.pop(field.name)
-            if word in ("True", "False"):
+            if field.type == "str":
+                values[field.name] = word
+            elif word in ("True", "False"):
                 values[field.name] = word == "True"
             else:
                 numbers = tuple(_number(n) for n in word.split("x"))

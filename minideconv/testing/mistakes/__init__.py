@@ -18,6 +18,8 @@ from minideconv.testing.mistakes import (  # noqa: F401
     max_pool2d_backward,
     max_unpool2d,
     patches,
+    tape,
+    tape_operations,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes
 

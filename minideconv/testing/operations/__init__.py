@@ -11,6 +11,7 @@ from minideconv.testing.operations.conv_transpose import (
 from minideconv.testing.operations.operation import Case, Expected, Operation
 from minideconv.testing.operations.patches import COL2IM, IM2COL
 from minideconv.testing.operations.pooling import MAX_POOL2D, MAX_POOL2D_BACKWARD
+from minideconv.testing.operations.tape import TAPE
 from minideconv.testing.operations.unpooling import MAX_UNPOOL2D, MAX_UNPOOL2D_BACKWARD
 
 __all__ = ["OPERATIONS", "Case", "Expected", "Operation"]
@@ -30,5 +31,6 @@ OPERATIONS: dict[str, Operation] = {
         MAX_UNPOOL2D_BACKWARD,
         BATCH_NORM,
         BATCH_NORM_BACKWARD,
+        TAPE,
     )
 }

@@ -7,7 +7,7 @@ PyTorch), and against a naive loop of the kit's own, which uses nothing of the l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -116,6 +116,16 @@ class Operation:
         ``written(words)`` returns the calls that `run` makes as text; each word is ``name=value``.
     optional : tuple of str
         Roles of arrays that may be left out (None).
+    called : tuple of str
+        Names of the functions, or classes, of a student's file; by default the operation's own
+        and those that it needs.
+    keeps_dtype : bool
+        Whether results must have the dtype of the arguments.
+    part : callable, optional
+        ``part(geometry, got, want, right)``: of an output of several parts, the name of the first
+        wrong one, what was got (None: nothing) and what must be; ``right(want, got)`` tells.
+    long : mapping of str to callable
+        Large cases by what they promise, each tried once; ``long[name]()`` is the case.
     exact : bool
         Whether the results of integers are integers, compared by ``==``.
     telling : callable
@@ -147,6 +157,11 @@ class Operation:
     functions: Callable[[Callable[[Arrays, Settings], Sequence[Array]]], Functions] | None = None
     written: Callable[[dict[str, str]], str] | None = None
 
+    called: tuple[str, ...] = ()
+    keeps_dtype: bool = True
+    part: Callable[..., tuple[str, Array | None, Expected]] | None = None
+    long: Mapping[str, Callable[[], Case]] = field(default_factory=dict)
+
     def kind_for(self, geometry: Any, number: int) -> Kind:
         """Return the kind of numbers of the case of this number."""
         if self.kind is not None:
@@ -156,6 +171,11 @@ class Operation:
     def looks_at(self, geometry: Any) -> Sequence[str]:
         """Return the outputs that the geometry's family compares."""
         return self.outputs if self.watched is None else self.watched(geometry)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """Names that a student's file must have for it."""
+        return self.called or (self.name, *self.needs)
 
     def case(
         self, geometry: Any, seed: int, kind: Kind = "integer", dtype: npt.DTypeLike = np.float64
@@ -201,19 +221,22 @@ def simpler(geometry: Any) -> Iterator[Any]:
     A number's least is 1, a padding's 0. What does not fit together is left out: the geometry's own
     constructor refuses it. A field named in its ``derived`` is worked out again.
     """
+    if hasattr(geometry, "simpler"):
+        yield from geometry.simpler()
+        return
     derived: dict[str, Any] = dict.fromkeys(getattr(geometry, "derived", ()))
-    for field in fields(geometry):
-        if field.name in derived:
+    for member in fields(geometry):
+        if member.name in derived:
             continue
-        value = getattr(geometry, field.name)
+        value = getattr(geometry, member.name)
         numbers = value if isinstance(value, tuple) else (value,)
         for place, number in enumerate(numbers):
-            for option in _less(number, 0 if "padding" in field.name else 1):
+            for option in _less(number, 0 if "padding" in member.name else 1):
                 changed: Any = option
                 if isinstance(value, tuple):
                     changed = (*numbers[:place], option, *numbers[place + 1 :])
                 try:
-                    yield replace(geometry, **{**derived, field.name: changed})
+                    yield replace(geometry, **{**derived, member.name: changed})
                 except ValueError:
                     continue
 
@@ -234,6 +257,9 @@ def _cut(arrays: Mapping[str, Array | None], shapes: Shapes, at_end: bool = Fals
             result[role] = old
             continue
         new = values(shape, len(role), "integer", old.dtype)
+        result[role] = new
+        if old.ndim != len(shape):
+            continue
         kept = [min(a, b) for a, b in zip(old.shape, shape, strict=True)]
         if at_end:
             new[tuple(slice(b - k, None) for b, k in zip(shape, kept, strict=True))] = old[
@@ -241,5 +267,4 @@ def _cut(arrays: Mapping[str, Array | None], shapes: Shapes, at_end: bool = Fals
             ]
         else:
             new[tuple(map(slice, kept))] = old[tuple(map(slice, kept))]
-        result[role] = new
     return result

@@ -1,0 +1,316 @@
+"""Expressions to differentiate, as small values: leaves, nodes, and how backward is called.
+
+An `Expression` is to a tape what a `ConvGeometry` is to a convolution: everything but the numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from minideconv.testing.nodes import BINARY, UNARY, Node, Shape
+
+__all__ = ["LEAVES", "Expression", "Node", "Shape"]
+
+LEAVES = "abcdefgh"
+"""Names of the leaves, in order."""
+
+CALLS = ("once", "rebuilt", "twice")
+
+
+class Parts(NamedTuple):
+    """What an expression is made of."""
+
+    leaves: tuple[Shape, ...]
+    nodes: tuple[Node, ...]
+    constants: tuple[int, ...] = ()
+    calls: str = "once"
+    repeat: int = 1
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A number computed from leaves, and how often it is differentiated.
+
+    Attributes
+    ----------
+    text : str
+        All of it on one line, without a space: the shapes of the leaves, which are called a, b,
+        c, ..., ``2x3,3`` (``-``: a single number); the nodes, of which the last is the result, a
+        single number; then what is unusual: ``constants=0,2`` (leaves that require no gradient),
+        ``calls=rebuilt`` (computed twice from the same leaves, with a backward each) or
+        ``calls=twice`` (backward twice on one graph, which a tape may refuse), ``repeat=9`` (the
+        first node is applied so often: each further time its result takes the place of its first
+        operand).
+
+    Examples
+    --------
+    >>> e = Expression.of(((2,),), (Node("add", (0, 0)), Node("sum", (1,))))
+    >>> e.text
+    '2:add(0,0);sum(1)'
+    >>> e.code({"a": "[1, 2]"})
+    'a = Tensor([1, 2], requires_grad=True); y = (a + a).sum(); y.backward()'
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self.parts  # noqa: B018  # what cannot be, raises
+
+    @classmethod
+    def of(
+        cls,
+        leaves: Sequence[Shape],
+        nodes: Sequence[Node],
+        constants: Sequence[int] = (),
+        calls: str = "once",
+        repeat: int = 1,
+    ) -> Expression:
+        """Return the expression of these parts; ValueError if it cannot be computed."""
+        words = [
+            ",".join("x".join(map(str, s)) or "-" for s in leaves),
+            ";".join(map(str, nodes)),
+        ]
+        if constants:
+            words.append(f"constants={','.join(map(str, constants))}")
+        if calls != "once":
+            words.append(f"calls={calls}")
+        if repeat > 1:
+            words.append(f"repeat={repeat}")
+        return cls(":".join(words))
+
+    @property
+    def parts(self) -> Parts:
+        """Leaves, nodes, constants, calls and repeat."""
+        return _parts(self.text)
+
+    @property
+    def leaves(self) -> tuple[Shape, ...]:
+        """Shapes of the leaves."""
+        return self.parts.leaves
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The operations in order."""
+        return self.parts.nodes
+
+    @property
+    def constants(self) -> tuple[int, ...]:
+        """Numbers of the leaves that require no gradient."""
+        return self.parts.constants
+
+    @property
+    def calls(self) -> str:
+        """``"once"``, ``"rebuilt"`` or ``"twice"``."""
+        return self.parts.calls
+
+    @property
+    def repeat(self) -> int:
+        """How often the first node is applied."""
+        return self.parts.repeat
+
+    def shapes(self) -> list[Shape]:
+        """Return the shapes of leaves and nodes."""
+        shapes = list(self.leaves)
+        for node in self.nodes:
+            shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
+        return shapes
+
+    def uses(self, index: int) -> int:
+        """Return how often a leaf or node is an operand."""
+        return sum(node.inputs.count(index) for node in self.nodes)
+
+    def code(self, arrays: Mapping[str, str]) -> str:
+        """Return the Python code, as a student would write it; `arrays` are the leaves' as text."""
+        lines = [
+            f"{LEAVES[i]} = Tensor({arrays[LEAVES[i]]}"
+            f"{'' if i in self.constants else ', requires_grad=True'})"
+            for i in range(len(self.leaves))
+        ]
+        terms: list[str] = [LEAVES[i] for i in range(len(self.leaves))]
+        body, names = [], iter("uvwstpqr")
+        for number, node in enumerate(self.nodes):
+            index = len(self.leaves) + number
+            operands = [terms[i] for i in node.inputs]
+            if number == 0 and self.repeat > 1:
+                lines.append(f"x = {operands[0]}")
+                looped = _term(
+                    node, ["x" if i == node.inputs[0] else terms[i] for i in node.inputs]
+                )
+                lines.append(f"\nfor _ in range({self.repeat}): x = {_bare(looped)}\n")
+                terms.append("x")
+                continue
+            term = _term(node, operands)
+            if self.uses(index) > 1:
+                name = next(names)
+                body.append(f"{name} = {_bare(term)}")
+                term = name
+            terms.append(term)
+        body.append(f"y = {_bare(terms[-1])}")
+        calls = {
+            "once": [*body, "y.backward()"],
+            "rebuilt": [*body, "y.backward()", *body, "y.backward()"],
+            "twice": [*body, "y.backward()", "y.backward()"],
+        }[self.calls]
+        return re.sub(r"(; )?\n(; )?", "\n", "; ".join([*lines, *calls]))
+
+    # Smaller --------------------------------------------------------------------------------
+
+    def simpler(self) -> Iterator[Expression]:
+        """Yield expressions with less in them; those that cannot be are left out."""
+        for build in (self._without_nodes, self._plainer, self._smaller_leaves):
+            yield from build()
+
+    def _try(self, **changes: Any) -> Iterator[Expression]:
+        try:
+            yield _without_the_unused(self.parts._replace(**changes))
+        except ValueError:
+            return
+
+    def _without_nodes(self) -> Iterator[Expression]:
+        """Put one of its operands, or a leaf, in the place of each node but the last."""
+        first = len(self.leaves)
+        for number, node in enumerate(self.nodes[:-1]):
+            for stand_in in dict.fromkeys((*node.inputs, *range(first))):
+                index = first + number
+                nodes = tuple(
+                    replace(n, inputs=tuple(stand_in if i == index else i for i in n.inputs))
+                    for n in self.nodes
+                )
+                yield from self._try(nodes=nodes)
+        if self.nodes[-1].op == "mean":
+            yield from self._try(nodes=(*self.nodes[:-1], replace(self.nodes[-1], op="sum")))
+
+    def _plainer(self) -> Iterator[Expression]:
+        if self.calls != "once":
+            yield from self._try(calls="once")
+        for constant in self.constants:
+            yield from self._try(constants=tuple(c for c in self.constants if c != constant))
+        r = self.repeat
+        for fewer in sorted({1, r // 2, r * 3 // 4, r * 7 // 8, r - 1}):
+            if 1 <= fewer < r:
+                yield from self._try(repeat=fewer)
+        for number, node in enumerate(self.nodes):
+            for place, operand in enumerate(node.inputs):
+                for leaf in range(min(operand, len(self.leaves))):
+                    inputs = (*node.inputs[:place], leaf, *node.inputs[place + 1 :])
+                    changed = replace(node, inputs=inputs)
+                    yield from self._try(
+                        nodes=(*self.nodes[:number], changed, *self.nodes[number + 1 :])
+                    )
+
+    def _smaller_leaves(self) -> Iterator[Expression]:
+        sizes = sorted({n for shape in self.leaves for n in shape if n > 1}, reverse=True)
+        for old in sizes:  # everywhere at once: operands of equal shape stay so
+            for new in range(1, old):
+                yield from self._try(
+                    leaves=tuple(tuple(new if n == old else n for n in s) for s in self.leaves),
+                    nodes=tuple(
+                        replace(n, option=tuple(new if k == old else k for k in n.option))
+                        if n.op == "reshape"
+                        else n
+                        for n in self.nodes
+                    ),
+                )
+        if max(map(len, self.leaves)) > 1:
+            yield from self._try(leaves=tuple(s[-1:] for s in self.leaves))
+        for leaf, shape in enumerate(self.leaves):
+            for axis, n in enumerate(shape):
+                if n > 1:
+                    smaller = (*shape[:axis], 1, *shape[axis + 1 :])
+                    yield from self._try(
+                        leaves=(*self.leaves[:leaf], smaller, *self.leaves[leaf + 1 :])
+                    )
+
+
+def _without_the_unused(e: Parts) -> Expression:
+    """Return the expression without leaves and nodes that the result does not need."""
+    count = len(e.leaves)
+    needed = {count + len(e.nodes) - 1}
+    for number in range(len(e.nodes) - 1, -1, -1):
+        if count + number in needed:
+            needed.update(e.nodes[number].inputs)
+    kept = sorted(needed)
+    place = {old: new for new, old in enumerate(kept)}
+    return Expression.of(
+        tuple(e.leaves[i] for i in kept if i < count),
+        tuple(
+            replace(e.nodes[i - count], inputs=tuple(place[k] for k in e.nodes[i - count].inputs))
+            for i in kept
+            if i >= count
+        ),
+        tuple(place[i] for i in e.constants if i in needed),
+        e.calls,
+        e.repeat if count in needed else 1,
+    )
+
+
+@lru_cache(maxsize=8192)
+def _parts(text: str) -> Parts:
+    """Read the text of an expression; ValueError if it is none, or cannot be computed."""
+    first, second, *rest = (*text.split(":"), "")
+    words = dict(word.split("=", 1) for word in rest if word)
+    if re.fullmatch(r"(-|\d+(x\d+)*)(,(-|\d+(x\d+)*))*", first) is None:
+        raise ValueError(f"Expression: {first!r} is no list of shapes")
+    leaves = tuple(
+        () if word == "-" else tuple(int(n) for n in word.split("x")) for word in first.split(",")
+    )
+    nodes = []
+    for word in second.split(";"):
+        match = re.fullmatch(r"(\w+)\(([\d,]+)(?:\|([-\d,]+))?\)", word)
+        if match is None or match[1] not in (*BINARY, *UNARY):
+            raise ValueError(f"Expression: {word!r} is no operation")
+        nodes.append(Node(match[1], _integers(match[2]), _integers(match[3])))
+    parts = Parts(
+        leaves,
+        tuple(nodes),
+        _integers(words.get("constants")),
+        words.get("calls", "once"),
+        int(words.get("repeat", "1")),
+    )
+    shapes = list(leaves)
+    for node in nodes:
+        if max(node.inputs) >= len(shapes):
+            raise ValueError(f"Expression: {node} uses what is not computed yet")
+        shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
+    if shapes[-1] != ():
+        raise ValueError("Expression: the last node must be a single number")
+    if parts.repeat > 1 and shapes[len(leaves)] != shapes[nodes[0].inputs[0]]:
+        raise ValueError("Expression: the first node cannot be repeated")
+    if parts.calls not in CALLS or len(leaves) > len(LEAVES):
+        raise ValueError(f"Expression: calls={parts.calls}, {len(leaves)} leaves")
+    if len(parts.constants) >= len(leaves):
+        raise ValueError("Expression: nothing to differentiate")
+    return parts
+
+
+def _integers(word: str | None) -> tuple[int, ...]:
+    return tuple(int(n) for n in word.split(",")) if word else ()
+
+
+def _bare(term: str) -> str:
+    """Return a term without brackets around all of it."""
+    if not (term.startswith("(") and term.endswith(")")):
+        return term
+    depths = [sum(1 if c == "(" else -1 if c == ")" else 0 for c in term[:i])
+              for i in range(1, len(term))]  # fmt: skip
+    return term[1:-1] if all(depth > 0 for depth in depths) else term
+
+
+def _term(node: Node, operands: list[str]) -> str:
+    if node.op in BINARY:
+        return f"({operands[0]} {BINARY[node.op]} {operands[1]})"
+    x = operands[0]
+    if node.op == "neg":
+        return f"(-{x})"
+    if node.op == "pow":
+        return f"({x} ** {node.option[0]})"
+    if node.op == "transpose":
+        return f"{x}.T"
+    inside = ", ".join(map(str, node.option))
+    if node.op in ("sum", "mean") and node.option:
+        inside = f"axis={node.option[0]}" + (", keepdims=True" if node.option[1] else "")
+    return f"{x}.{node.op}({inside})"

@@ -1,0 +1,257 @@
+"""A right class ``Tensor``, and how a mistake of one is registered.
+
+`Right` is the plainest class that is right. A mistake replaces one of its methods, so that two of
+them can be made at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.expressions import Expression
+from minideconv.testing.mistakes.bank import Mistake, register
+from minideconv.testing.operations.differentiate import differentiate
+from minideconv.testing.operations.operation import Array, Arrays, Settings
+
+__all__ = ["Grads", "Right", "TapeMistake", "wrong_tensor"]
+
+Grads = tuple[Any, ...]
+"""Gradients of the operands of a node."""
+
+
+class Right:
+    """A number array that knows how it was made, and hands gradients back to its operands.
+
+    ``d_OP(g, y, option, *operands)`` returns the gradients of the operands of OP, from the gradient
+    g of its result y.
+    """
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data = np.asarray(data)
+        self.requires_grad = requires_grad
+        self.grad: Any = None
+        self.operands: tuple[Any, ...] = ()
+        self.op, self.option = "", ()
+
+    def made(self, op: str, data: Any, *operands: Any, option: Any = ()) -> Any:
+        """Return the result of an operation."""
+        y = type(self)(data, any(x.requires_grad for x in operands))
+        y.op, y.operands, y.option = op, operands, option
+        return y
+
+    # Forward --------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        return self.made("add", self.data + other.data, self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self.made("sub", self.data - other.data, self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self.made("mul", self.data * other.data, self, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.made("div", self.data / other.data, self, other)
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.made("matmul", self.data @ other.data, self, other)
+
+    def __neg__(self) -> Any:
+        return self.made("neg", -self.data, self)
+
+    def __pow__(self, n: int) -> Any:
+        return self.made("pow", self.data**n, self, option=n)
+
+    def relu(self) -> Any:
+        """Return max(x, 0)."""
+        return self.made("relu", np.maximum(self.data, 0), self)
+
+    def exp(self) -> Any:
+        """Return e^x."""
+        return self.made("exp", np.exp(self.data), self)
+
+    def log(self) -> Any:
+        """Return the natural logarithm."""
+        return self.made("log", np.log(self.data), self)
+
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Return the sum over an axis, or over all."""
+        y = self.data.sum(axis=axis, keepdims=keepdims)
+        return self.made("sum", y, self, option=(axis, keepdims))
+
+    def mean(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Return the mean over an axis, or over all."""
+        y = self.data.mean(axis=axis, keepdims=keepdims)
+        return self.made("mean", y, self, option=(axis, keepdims))
+
+    def reshape(self, *shape: Any) -> Any:
+        """Return the same numbers in another shape."""
+        return self.made("reshape", self.data.reshape(*shape), self)
+
+    @property
+    def T(self) -> Any:
+        """The transpose of a matrix."""
+        return self.made("transpose", self.data.T, self)
+
+    # Backward -------------------------------------------------------------------------------
+
+    def seed(self) -> Any:
+        """Return the gradient of the result by itself."""
+        return np.ones_like(self.data)
+
+    def order(self) -> Iterator[Any]:
+        """Yield the nodes from the result back, each after all that use it."""
+        found: list[Any] = []
+        seen: set[int] = set()
+        stack = [(self, False)]
+        while stack:
+            node, finished = stack.pop()
+            if finished:
+                found.append(node)
+            elif id(node) not in seen:
+                seen.add(id(node))
+                stack.append((node, True))
+                stack += [(x, False) for x in node.operands]
+        return reversed(found)
+
+    def begin(self) -> None:
+        """Forget the gradients of intermediate results."""
+        for node in self.order():
+            if node.operands:
+                node.grad = None
+
+    def receive(self, grad: Any) -> None:
+        """Add to the gradient."""
+        if self.requires_grad:
+            self.grad = grad.copy() if self.grad is None else self.grad + grad
+
+    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
+        """Sum a gradient over the axes that broadcasting added or repeated."""
+        grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
+        repeated = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] > 1)
+        return grad.sum(axis=repeated, keepdims=True)
+
+    def send(self) -> None:
+        """Hand the gradient back to the operands."""
+        rule = getattr(self, f"d_{self.op}")
+        grads = rule(self.grad, self, self.option, *self.operands)
+        for x, grad in zip(self.operands, grads, strict=True):
+            if grad is not None:
+                broadcast = self.op in ("add", "sub", "mul", "div")
+                x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
+
+    def backward(self) -> None:
+        """Add the gradients of this number to those of all leaves."""
+        self.begin()
+        self.receive(self.seed())
+        for node in self.order():
+            if node.operands and node.grad is not None:
+                node.send()
+
+    def d_add(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+        """Return the gradients of a + b."""
+        return g, g
+
+    def d_sub(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+        """Return the gradients of a - b."""
+        return g, -g
+
+    def d_mul(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+        """Return the gradients of a * b."""
+        return g * b.data, g * a.data
+
+    def d_div(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+        """Return the gradients of a / b."""
+        return g / b.data, -g * a.data / b.data**2
+
+    def d_matmul(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+        """Return the gradients of a @ b."""
+        return g @ b.data.T, a.data.T @ g
+
+    def d_neg(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of -x."""
+        return (-g,)
+
+    def d_pow(self, g: Any, y: Any, n: Any, x: Any) -> Grads:
+        """Return the gradient of x ** n."""
+        return (g * n * x.data ** (n - 1),)
+
+    def d_relu(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of relu."""
+        return (g * (x.data > 0),)
+
+    def d_exp(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of exp."""
+        return (g * y.data,)
+
+    def d_log(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of log."""
+        return (g / x.data,)
+
+    def spread(self, g: Any, option: Any, x: Any) -> Any:
+        """Repeat a gradient along the axis that was summed over."""
+        axis, keepdims = option
+        if axis is not None and not keepdims:
+            g = np.expand_dims(g, axis)
+        return np.broadcast_to(g, x.data.shape)
+
+    def count(self, option: Any, x: Any) -> Any:
+        """Return how many numbers a mean is over."""
+        return x.data.size if option[0] is None else x.data.shape[option[0]]
+
+    def d_sum(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of a sum."""
+        return (self.spread(g, option, x),)
+
+    def d_mean(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of a mean."""
+        return (self.spread(g, option, x) / self.count(option, x),)
+
+    def d_reshape(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of reshape."""
+        return (g.reshape(x.data.shape),)
+
+    def d_transpose(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of the transpose."""
+        return (g.T,)
+
+
+@dataclass(frozen=True)
+class TapeMistake(Mistake):
+    """A mistake of a class ``Tensor``.
+
+    Attributes
+    ----------
+    tensor : type
+        The class that makes it.
+    """
+
+    tensor: type[Right] = Right
+
+    def implementation(self) -> Callable[..., Any]:
+        """Return the class."""
+        return self.tensor
+
+
+def wrong_tensor(name: str, sentence: str) -> Callable[[type[Right]], type[Right]]:
+    """Register a class derived from `Right`; of two mistakes, one class is derived from both."""
+
+    def register_class(tensor: type[Right]) -> type[Right]:
+        def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
+            return arrays, {**settings, "beside": (*settings.get("beside", ()), tensor)}
+
+        def values(arrays: Arrays, settings: Settings) -> Array:
+            bases: Sequence[type[Right]] = (tensor, *settings.get("beside", ()))
+            both = tensor if len(bases) == 1 else type("Tensor", tuple(bases), {})
+            with np.errstate(all="ignore"):
+                return differentiate(both, arrays, Expression(settings["expression"]))[1]
+
+        tensor.__name__ = "Tensor"
+        register(TapeMistake("tape", "grads", name, sentence, values, change, tensor=tensor))
+        return tensor
+
+    return register_class

@@ -1,0 +1,221 @@
+"""Asking a student's class ``Tensor`` for the gradients of an expression.
+
+Nothing is asked but what a program would: operators, methods, ``backward()``, ``data``, ``grad``.
+So the class may as well live in another process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.arrays import as_numpy
+from minideconv.testing.expressions import LEAVES, Expression
+from minideconv.testing.faults import StudentFault
+from minideconv.testing.nodes import BINARY, Node, Shape
+from minideconv.testing.operations.operation import Array, Arrays
+
+__all__ = ["HEAD", "coded", "differentiate"]
+
+REQUIRED = ("add", "sub", "mul", "matmul", "sum")
+HEAD = 4  # number of axes and up to three sizes, before the numbers of each gradient
+_CALLS = 100_000  # calls of functions in one backward of a small expression
+
+
+def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> tuple[Array, Array]:
+    """Build an expression from a student's class and call backward on it.
+
+    Returns
+    -------
+    y : ndarray of float32, shape ()
+        The result.
+    grads : ndarray of float32
+        The gradients of the leaves, one after the other: `coded` says how.
+
+    Raises
+    ------
+    StudentFault
+        Of kind ``"absent"`` if the class lacks something optional.
+    """
+    given = [_leaf(tensor, leaves[LEAVES[i]], i not in e.constants) for i in range(len(e.leaves))]
+    y = _forward(e, given)
+    value = numbers(y, "data")
+    with _Counted(e):
+        y.backward()
+    if e.calls == "rebuilt":
+        _forward(e, given).backward()
+    grads = [numbers(x, "grad") for x in given]
+    if e.calls == "twice":
+        once = [None if g is None else 2 * g for g in grads]
+        try:
+            y.backward()
+            grads = [numbers(x, "grad") for x in given]
+        except Exception:  # a tape may free its graph, and say so
+            grads = once
+    codes = [
+        coded(grad, shape, constant=i in e.constants)
+        for i, (grad, shape) in enumerate(zip(grads, e.leaves, strict=True))
+    ]
+    if value is None:
+        raise StudentFault("returned", "y.data is None; it must be the value of y")
+    # In float32: a class may keep its numbers, or the 1/n of a mean, in less than it was given.
+    return value.astype(np.float32), np.concatenate(codes).astype(np.float32)
+
+
+def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool) -> Any:
+    assert array is not None
+    if _takes(tensor, "requires_grad"):
+        return tensor(array, requires_grad=requires_grad)
+    if not requires_grad:
+        raise StudentFault("absent", "Tensor takes no requires_grad")
+    return tensor(array)
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Return whether a function takes a keyword argument, as far as its signature tells."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _forward(e: Expression, leaves: list[Any]) -> Any:
+    values = list(leaves)
+    for number, node in enumerate(e.nodes):
+        result = _apply(node, [values[i] for i in node.inputs])
+        for _ in range(e.repeat - 1 if number == 0 else 0):
+            result = _apply(node, [result if i == node.inputs[0] else values[i]
+                                   for i in node.inputs])  # fmt: skip
+        values.append(result)
+    return values[-1]
+
+
+_OPERATORS: Mapping[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "matmul": lambda a, b: a @ b,
+    "neg": lambda a: -a,
+}
+
+
+def _apply(node: Node, operands: list[Any]) -> Any:
+    op, option, x = node.op, node.option, operands[0]
+    if op in _OPERATORS or op == "pow":
+        try:
+            return x ** option[0] if op == "pow" else _OPERATORS[op](*operands)
+        except (StudentFault, TypeError) as fault:
+            if op not in REQUIRED and "operand type" in str(fault):
+                raise StudentFault("absent", f"Tensor has no {BINARY.get(op, op)}") from None
+            raise
+    if op == "transpose":
+        return x.T if hasattr(x, "T") else _method(x, "transpose")()
+    method = _method(x, op)
+    if op in ("sum", "mean") and option:
+        if not _takes(method, "axis"):
+            raise StudentFault("absent", f"{op} takes no axis")
+        return method(axis=option[0], keepdims=bool(option[1]))
+    if op == "reshape":
+        try:
+            return method(option)
+        except (StudentFault, TypeError):  # it takes the sizes one by one
+            return method(*option)
+    return method()
+
+
+def _method(x: Any, name: str) -> Callable[..., Any]:
+    method: Callable[..., Any] | None = getattr(x, name, None)
+    if method is not None:
+        return method
+    if name in REQUIRED:
+        raise StudentFault("missing", f"Tensor has no method {name}")
+    raise StudentFault("absent", f"Tensor has no method {name}")
+
+
+def numbers(x: Any, name: str) -> Array | None:
+    """Return the numbers of ``x.data`` or ``x.grad``, however they are kept; None if it is None."""
+    try:
+        held = getattr(x, name)
+    except AttributeError:
+        if name == "grad":
+            raise StudentFault("returned", "a leaf has no attribute grad") from None
+        held = x.numpy()
+    if held is None:
+        return None
+    if not isinstance(held, (np.ndarray, np.generic, float, int)) and not hasattr(held, "detach"):
+        held = getattr(held, "data", held)  # a Tensor of the student's own
+    array = as_numpy(held)
+    if array.dtype.kind not in "fiub":
+        raise StudentFault("returned", f"{name} holds {type(held).__name__}; it must be an array")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+_BROADCAST = (
+    "gradient of a broadcast operand not summed: backward() raised ValueError where it adds a "
+    "gradient of the result's shape; sum it over the repeated axes first"
+)
+_RECURSION = (
+    "backward() raised RecursionError: it calls itself once for each operation of a chain; keep a "
+    "list of the nodes that are still to be visited instead"
+)
+_PATHS = (
+    "backward() visits a node once for each path that leads to it, of which there are 2^n; visit "
+    "each node once, after all that use it"
+)
+
+
+class _Counted:
+    """Count calls of functions within a block, and stop what visits every path of a graph.
+
+    A chain of 20 sums x + x has a million paths from its end to its beginning.
+    """
+
+    def __init__(self, e: Expression) -> None:
+        self.many = len(set(e.nodes[0].inputs)) == 1 and e.repeat > 1
+        self.count = 0
+
+    def __enter__(self) -> None:
+        if self.many:
+            self.before = sys.getprofile()
+            sys.setprofile(self.tick)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if self.many:
+            sys.setprofile(self.before)
+        if "recursion depth" in str(error):
+            raise StudentFault("recursion", _RECURSION) from None
+        if "non-broadcastable output" in str(error):  # of grad += ...
+            raise StudentFault("broadcast", _BROADCAST) from None
+
+    def tick(self, frame: Any, event: str, arg: Any) -> None:
+        self.count += 1
+        if self.count > _CALLS:
+            sys.setprofile(None)
+            raise StudentFault("paths", _PATHS)
+
+
+# Gradients as one array ------------------------------------------------------------------------
+
+
+def coded(grad: Array | None, shape: Shape, *, constant: bool) -> Array:
+    """Return the shape of a gradient, then as many of its numbers as the leaf has.
+
+    Thus a gradient of the wrong shape, or none, is a wrong array as any other: comparable.
+    """
+    count = int(np.prod(shape, dtype=int))
+    code = np.full(HEAD + count, np.nan)
+    code[:HEAD] = -1
+    if constant and (grad is None or not grad.any()):
+        code[HEAD:] = 0
+    elif grad is not None:
+        head = (grad.ndim, *grad.shape[: HEAD - 1])
+        code[: len(head)] = head
+        flat = grad.ravel()[:count]
+        code[HEAD : HEAD + flat.size] = flat
+    return code

@@ -1,0 +1,307 @@
+"""``check_op(Tensor, "tape")`` accepts right tapes of any style and names the mistake of others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import right_tensors as tensors
+from hypothesis import given, settings
+
+from minideconv import Tensor
+from minideconv.testing import OperationError, check_gradients, check_op, expression_graphs, replay
+from minideconv.testing import seeds as seed_strategy
+from minideconv.testing.checking.calls import local_call
+from minideconv.testing.checking.diagnosis import name_mistakes
+from minideconv.testing.checking.probing import probes
+from minideconv.testing.checking.replay import case_from_text, case_text
+from minideconv.testing.checking.run import Checker
+from minideconv.testing.checking.shrink import largest_axis
+from minideconv.testing.drawing_expressions import FAMILIES
+from minideconv.testing.expressions import Expression
+from minideconv.testing.mistakes import mistakes
+from minideconv.testing.mistakes.tensor import Right
+from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.operations.differentiate import differentiate
+from minideconv.testing.operations.forward_mode import evaluate
+
+pytestmark = pytest.mark.cpu
+
+TAPE = OPERATIONS["tape"]
+BANK = mistakes("tape")
+RIGHT = {
+    "closures": tensors.Closures,
+    "a list": tensors.Listed,
+    "the kit's own": Right,
+    "ours": Tensor,
+    "PyTorch's": None,
+}
+
+
+def right(name):
+    if name == "PyTorch's":
+        pytest.importorskip("torch")
+        return tensors.torch_tensor()
+    return RIGHT[name]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_tapes_pass(name):
+    report = check_op(right(name), "tape", examples=10)
+    assert report.passed
+    assert all(outcome.tried for outcome in report.outcomes)
+
+
+class Once(Right):
+    """A graph is freed as backward goes along, and a second call stops in the middle of it."""
+
+    def send(self):
+        if self.op == "mul" and not self.option:
+            self.option = "freed"
+        elif self.op == "mul":
+            raise RuntimeError("backward a second time")
+        super().send()
+
+
+def test_a_graph_may_be_freed():
+    assert check_op(Once, "tape", examples=20).passed
+
+
+def test_what_is_optional_may_be_absent():
+    report = check_op(tensors.Small, "tape", examples=10)
+    tried = {o.name.removeprefix("tape/"): o.tried for o in report.outcomes}
+    absent = {name for name, count in tried.items() if not count}
+    assert absent - {"mixed"} == {"functions", "reductions", "shapes", "constants"}
+    assert "absent tape/functions" in report.text()
+
+
+def test_what_is_required_may_not():
+    class NoProduct(tensors.Small):
+        __matmul__ = None
+
+    with pytest.raises(OperationError, match="tape raised TypeError"):
+        check_op(NoProduct, "tape")
+
+
+@pytest.mark.parametrize("number", range(len(BANK)), ids=[m.name for m in BANK])
+def test_every_mistake_is_caught_named_and_small(number):
+    mistake = BANK[number]
+    call = local_call(TAPE, {"Tensor": mistake.implementation()})
+    with np.errstate(all="ignore"):
+        failure = next(o.failure for o in Checker(TAPE, call).run() if o.failure)
+        assert failure.mistakes == (mistake.name,)
+        text = failure.text()
+        assert mistake.name in text[:500]
+        assert "y.backward()" in text[:500]
+        _, case = case_from_text(failure.replay)
+        assert largest_axis(case) <= 4
+        assert len(case.geometry.nodes) <= 6
+        again = replay(mistake.implementation(), failure.replay)
+    assert "must be" in again or "raised" in again or "not summed" in again
+
+
+def test_there_are_many_mistakes():
+    assert len({m.name for m in BANK}) >= 40
+
+
+def test_no_right_tape_has_a_mistake():
+    for tensor in (tensors.Closures, tensors.Listed, Right, Tensor):
+        assert name_mistakes(TAPE, local_call(TAPE, {"Tensor": tensor})) == []
+
+
+def test_two_mistakes_are_both_named():
+    class Both(Right):
+        def d_relu(self, g, y, option, x):
+            return (g,)
+
+        def d_pow(self, g, y, n, x):
+            return (g * x.data ** (n - 1),)
+
+    named = name_mistakes(TAPE, local_call(TAPE, {"Tensor": Both}))
+    names = {m.name for n in named for m in n.mistakes}
+    assert names == {"relu passes every gradient", "exponent left out as a factor"}
+
+
+def test_an_unknown_mistake_has_no_name():
+    class Odd(Right):
+        def d_exp(self, g, y, option, x):
+            return (g * y.data + 0.25 * g,)
+
+    with pytest.raises(OperationError, match=r"tape: \w.grad is wrong") as caught:
+        check_op(Odd, "tape")
+    failures = [o.failure for o in caught.value.report.outcomes if o.failure]
+    assert all(f.mistakes == () for f in failures)
+    assert ".exp()" in failures[0].call
+
+
+class Recursive(Right):
+    """The order is found by a function that calls itself for each operand."""
+
+    def order(self):
+        found, seen = [], set()
+
+        def visit(node):
+            if id(node) not in seen:
+                seen.add(id(node))
+                for x in node.operands:
+                    visit(x)
+                found.append(node)
+
+        visit(self)
+        return reversed(found)
+
+
+class EveryPath(Right):
+    """Each node hands back what it received just now, once for every path: right, but slow."""
+
+    def backward(self):
+        self.hand_back(self.seed())
+
+    def hand_back(self, grad):
+        if not self.operands:
+            self.receive(grad)
+            return
+        for x, g in zip(
+            self.operands,
+            getattr(self, f"d_{self.op}")(grad, self, self.option, *self.operands),
+            strict=True,
+        ):
+            fitted = self.op in ("add", "sub", "mul", "div")
+            x.hand_back(x.fit(g, x.data.shape) if fitted else np.asarray(g))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "name", "message"),
+    [
+        (Recursive, "a chain of 2000 sums", "keep a list of the nodes"),
+        (EveryPath, "a million paths", "once for each path"),
+    ],
+)
+def test_long_expressions(tensor, name, message):
+    with pytest.raises(OperationError) as caught:
+        check_op(tensor, "tape", examples=5)
+    failed = [o for o in caught.value.report.outcomes if not o.passed]
+    assert f"tape/{name}" in [o.name for o in failed]
+    failure = next(o.failure for o in failed if o.name == f"tape/{name}")
+    assert message in failure.text()
+    assert "for _ in range(" in failure.call
+    assert len(failure.text()) < 700
+
+
+class AddsInPlace(Right):
+    """Every gradient is an array of zeros, to which numbers are added."""
+
+    def receive(self, grad):
+        if self.requires_grad:
+            total = np.zeros(self.data.shape) if self.grad is None else self.grad
+            total += grad
+            self.grad = total
+
+    def fit(self, grad, shape):
+        return grad
+
+
+def test_an_addition_that_does_not_broadcast_is_explained():
+    with pytest.raises(OperationError, match="broadcast operand not summed") as caught:
+        check_op(AddsInPlace, "tape", examples=5)
+    assert "sum it over the repeated axes first" in str(caught.value)[:300]
+
+
+class Forgetful(tensors.Small):
+    def backward(self):
+        pass
+
+
+class OfText(Forgetful):
+    grad = property(lambda self: "no", lambda self, value: None)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [(Forgetful, r"a\.grad is None"), (OfText, "grad holds str; it must be an array")],
+)
+def test_gradients_that_are_none(tensor, message):
+    with pytest.raises(OperationError, match=message):
+        check_op(tensor, "tape", examples=5)
+
+
+def test_a_case_is_the_same_after_it_was_text():
+    for case in probes(TAPE):
+        text = case_text(TAPE, case)
+        operation, again = case_from_text(text)
+        assert operation is TAPE
+        assert case_text(TAPE, again) == text
+        assert again.geometry == case.geometry
+
+
+def test_the_probes_hold_every_family():
+    assert {TAPE.family(case.geometry) for case in probes(TAPE)} == set(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no list of shapes"),
+        ("2,x:sum(0)", "no list of shapes"),
+        ("2", "no operation"),
+        ("2:sum(0)x", "no operation"),
+        ("2:cos(0);sum(1)", "'cos.0.' is no operation"),
+        ("2:add(0,1);sum(2)", "not computed yet"),  # there is no leaf 1
+        ("2,3:add(0,1);sum(2)", "shape mismatch"),
+        ("2:neg(0)", "a single number"),
+        ("2x2,3x2:matmul(0,1);sum(2)", "no product of matrices"),
+        ("2:sum(0):constants=0", "nothing to differentiate"),
+        ("2:sum(0):calls=thrice", "calls=thrice"),
+        ("2x3:transpose(0);sum(1):repeat=2", "cannot be repeated"),
+        ("2:sum(0|1,0);sum(1)", "over axis 1 of"),
+        ("2x3:reshape(0|5);sum(1)", "does not reshape"),
+    ],
+)
+def test_what_is_no_expression_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        Expression(text)
+
+
+def leaves(e, seed):
+    case = TAPE.case(e, seed)
+    return {role: a for role, a in case.arrays.items() if a is not None}
+
+
+@given(expression_graphs(), seed_strategy())
+@settings(max_examples=200)
+def test_the_oracle_is_our_tape_and_no_smaller_case_is_illegal(e, seed):
+    arrays = leaves(e, seed)
+    dual, defined = evaluate(e, list(arrays.values()))
+    if not defined:
+        return
+    y, grads = differentiate(Tensor, arrays, e)
+    want = TAPE.oracle(arrays, {"expression": e.text})
+    np.testing.assert_allclose(y, dual.value, rtol=1e-6, atol=1e-6 * dual.size)
+    bound = 1e-6 * want["grads"].terms
+    assert (np.abs(grads - want["grads"].value) <= bound).all()
+    for smaller in e.simpler():
+        assert smaller != e
+        assert Expression(smaller.text) == smaller
+
+
+@given(expression_graphs(family="mixed"), seed_strategy())
+@settings(max_examples=50)
+def test_the_oracle_is_the_derivative(e, seed):
+    """Differences know nothing of rules."""
+    if e.constants or e.calls != "once":
+        return
+    arrays = leaves(e, seed)
+    if not evaluate(e, list(arrays.values()))[1]:
+        return
+
+    def function(*values):
+        return evaluate(e, list(values))[0].value
+
+    def backward(dy):
+        slope = evaluate(e, list(arrays.values()))[0].slope
+        ends = np.cumsum([a.size for a in arrays.values()])[:-1]
+        return [
+            dy * part.reshape(a.shape)
+            for part, a in zip(np.split(slope, ends), arrays.values(), strict=True)
+        ]
+
+    check_gradients(function, list(arrays.values()), backward, seed=seed, allow_zero=True)
