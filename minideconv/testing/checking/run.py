@@ -66,6 +66,8 @@ class Checker:
         ``names(role)`` gives the student's own name for an argument.
     replay : str
         How to show a case again, with ``{case}`` in it.
+    spell : callable, optional
+        ``spell(arrays, settings, shown)`` writes a call in another signature than the contract's.
     """
 
     def __init__(
@@ -77,10 +79,11 @@ class Checker:
         seed: int = 0,
         names: Callable[[str], str] = str,
         replay: str = "{case}",
+        spell: Callable[..., str | None] | None = None,
     ) -> None:
         self.operation, self.call = operation, call
         self.examples, self.seed = examples, seed
-        self.names, self.replay = names, replay
+        self.names, self.replay, self.spell = names, replay, spell
         self._named: list[Named] | None = None
 
     def run(self) -> Iterator[Outcome]:
@@ -216,6 +219,8 @@ class Checker:
     def written(self, case: Case) -> str:
         """Return the call as a student would write it, without what has its usual value."""
         arrays, settings = self.operation.call_arguments(case)
+        if self.spell is not None and (text := self.spell(arrays, settings, shown)) is not None:
+            return text
         words = [f"{self.names(r)}={shown(a)}" for r, a in arrays.items() if a is not None]
         usual = {field.name: field.default for field in fields(case.geometry)}
         words += [
