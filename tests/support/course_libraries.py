@@ -1,4 +1,4 @@
-"""Stand-ins for needle and minitorch, as far as the kit's adapters use them: conv2d and its tape."""
+"""Stand-ins for needle and minitorch, as far as the kit's adapters use them: conv2d and a tape."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ def minitorch_conv2d(input, weight, *, mirror=False, wrong_gradient=False):
 
     def back(dy):
         dwide, dw = gradients(dy, wide, w)
-        return [(input, dwide[:, :, : x.shape[2], : x.shape[3]]), (weight, dw * (1 + wrong_gradient))]
+        return [
+            (input, dwide[:, :, : x.shape[2], : x.shape[3]]),
+            (weight, dw * (1 + wrong_gradient)),
+        ]
 
     y = ops.conv2d(wide, w)
     return MinitorchTensor(np.ascontiguousarray(y).ravel(), y.shape, back)

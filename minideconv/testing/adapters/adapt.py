@@ -1,10 +1,9 @@
-"""From a student's functions to what is checked: operations within limits, and functions for them."""
+"""From a student's functions to what is checked: operations within limits, and their functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from minideconv.errors import UsageError
 from minideconv.testing.adapters.cs231n import CS231n
@@ -85,7 +84,7 @@ def adapt(
     made = own.functions(functions, kind)
     subjects = []
     for name, function in functions.items():
-        operation = OPERATIONS[name]
+        operation = own.operation(name, functions)
         if limits is not None or signature is not None:
             operation = within(operation, allowed[name])
         if kind.few_shapes:

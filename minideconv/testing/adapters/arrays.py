@@ -122,8 +122,9 @@ class JaxArrays(ArrayKind):
 
     def __init__(self) -> None:
         import jax
+        import jax.experimental
 
-        self.jax = jax
+        self.jax: Any = jax
 
     def lend(self, array: Array) -> Any:
         return self.jax.numpy.array(array)
@@ -139,11 +140,8 @@ class JaxArrays(ArrayKind):
         # was given a float32 would be float64. So it is on where, and while, it is needed.
         if not any(a.dtype == np.float64 for a in arrays):
             return nullcontext()
-        if hasattr(self.jax, "enable_x64"):
-            return self.jax.enable_x64(True)
-        from jax.experimental import enable_x64  # before JAX 0.8
-
-        return enable_x64(True)
+        place: Any = self.jax if hasattr(self.jax, "enable_x64") else self.jax.experimental
+        return place.enable_x64(True)  # before JAX 0.8 it was experimental
 
     def gradients(
         self, function: Callable[..., Any], inputs: Sequence[Any], cotangent: Any

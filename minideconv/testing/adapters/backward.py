@@ -31,13 +31,13 @@ def with_autograd(
     """Return a forward and its backward, over NumPy arrays, of one function of `kind`.
 
     The backward's outputs ``dx``, ``dw``, ... are the gradients for the forward's arguments ``x``,
-    ``w``, ...; the first of its own arguments is the gradient that it is given.
+    ``w``, ...; the first of its own arguments is the gradient that it is given. A backward that is
+    given no ``x`` to pool again must be one of `given_the_input`.
 
     Raises
     ------
     UsageError
-        If the arrays' library has no autograd, or the backward is not given what the forward
-        needs.
+        If the arrays' library has no autograd.
     """
     if not kind.autograd:
         raise UsageError(
@@ -45,15 +45,15 @@ def with_autograd(
             "arrays='torch', 'jax' or 'tensor'"
         )
     roles = tuple(output.removeprefix("d") for output in backward.outputs)
-    of_numpy = over_numpy(function, kind, outputs=forward.outputs, opaque=(1, 2, 3))
-    first = over_numpy(function, kind, outputs=forward.outputs)
+    first = over_numpy(function, kind, name=forward.name, outputs=forward.outputs,
+                       opaque=(1,) if backward.needs else ())  # fmt: skip
     if backward.needs:  # it is given the forward's cache
 
         def forwards(*args: Any, **settings: Any) -> Any:
             saved = _Saved(tuple(np.copy(a) if isinstance(a, np.ndarray) else a for a in args),
                            dict(settings))  # fmt: skip
-            result = of_numpy(*args, **settings)
-            return (result[0] if isinstance(result, tuple) else result), saved
+            result = first(*args, **settings)
+            return (result[0], saved, *result[2:]) if isinstance(result, tuple) else (result, saved)
 
         def backwards(cotangent: Array, saved: _Saved) -> Any:
             given = dict(zip(forward.arguments, saved.args, strict=False))
@@ -61,16 +61,12 @@ def with_autograd(
 
         return {forward.name: forwards, backward.name: backwards}
 
-    missing = [r for r in forward.arguments if r not in (*backward.arguments, *roles)]
-    if missing or not set(roles) & set(backward.arguments):
-        raise UsageError(
-            f"{backward.name} is not given {', '.join(missing or roles)}, so that autograd cannot "
-            "work it out; give the function itself as backward"
-        )
-
     def from_arguments(*args: Any, **settings: Any) -> Any:
         given: dict[str, Any] = dict(zip(backward.arguments, args, strict=True))
         cotangent = given.pop(backward.arguments[0])
+        if forward.name == "max_unpool2d":  # linear in y: any y will do
+            given["y"] = np.zeros(given["switches"].shape, cotangent.dtype)
+            settings["size"] = cotangent.shape[2:]
         for role in forward.optional:  # a bias: its gradient is the same for every value
             given.setdefault(role, np.zeros(cotangent.shape[1], cotangent.dtype))
         return _gradients(function, given, settings, roles, cotangent, forward, kind)

@@ -6,14 +6,21 @@ not drawn, so that every case of the operation within the limits is one of the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from minideconv.testing.drawing import Integer
-from minideconv.testing.operations.operation import Arrays, Case, Expected, Operation, Settings
+from minideconv.testing.operations.operation import (
+    Arrays,
+    Case,
+    Expected,
+    Functions,
+    Operation,
+    Settings,
+)
 
 __all__ = ["Limits", "few_geometries", "within"]
 
@@ -48,11 +55,17 @@ class Limits:
 
 def within(operation: Operation, limits: Limits) -> Operation:
     """Return an operation whose cases are those within the limits."""
+    outputs = limits.outputs or operation.outputs
+    gone = (*limits.without, *limits.always)
+
+    def narrow(geometry: Any) -> Any | None:
+        narrower = narrowed(geometry, limits)
+        return narrower if narrower is not None and limits.fits(narrower) else None
 
     def draw(integer: Integer) -> Any:
         while True:
-            geometry = narrowed(operation.draw(integer), limits)
-            if geometry is not None and limits.fits(geometry):
+            geometry = narrow(operation.draw(integer))
+            if geometry is not None:
                 return geometry
 
     def shapes(geometry: Any) -> Mapping[str, tuple[int, ...]]:
@@ -66,19 +79,31 @@ def within(operation: Operation, limits: Limits) -> Operation:
         found = operation.oracle(arrays, settings)
         return {output: found[output] for output in outputs}
 
+    def run(functions: Functions, arrays: Arrays, settings: Settings) -> Sequence[Any]:
+        assert operation.run is not None
+        results = operation.run(functions, arrays, settings)
+        if not isinstance(results, (tuple, list)) or len(results) != len(operation.outputs):
+            return results
+        pairs = zip(operation.outputs, results, strict=True)
+        return [result for output, result in pairs if output in outputs]
+
+    def watched(geometry: Any) -> Sequence[str]:
+        return [output for output in operation.looks_at(geometry) if output in outputs]
+
     def telling(geometry: Any) -> bool:
         return _telling(geometry, limits)
 
-    outputs = limits.outputs or operation.outputs
-    gone = (*limits.without, *limits.always)
     return replace(
         operation,
         outputs=outputs,
         families=_families(operation, draw),
         draw=draw,
+        narrow=narrow,
         shapes=shapes,
         call_arguments=call_arguments,
         oracle=oracle,
+        run=None if operation.run is None else run,
+        watched=watched,
         optional=tuple(role for role in operation.optional if role not in gone),
         telling=telling,
     )
@@ -90,34 +115,49 @@ def narrowed(geometry: Any, limits: Limits) -> Any | None:
     A smaller kernel or padding along an axis is made up for by the size of the image.
     """
     names = {f.name for f in fields(geometry)}
+    derived = getattr(geometry, "derived", ())
     new: dict[str, Any] = {k: v for k, v in limits.fixed.items() if k in names}
     for name in set(limits.square) & names:
         pair = getattr(geometry, name)
-        new[name] = (min(pair), min(pair)) if name == "padding" else (pair[0], pair[0])
-    if {"size", "kernel"} <= names:
-        old = {n: getattr(geometry, n) for n in ("kernel", "dilation", "padding") if n in names}
-        now = {**old, **{n: v for n, v in new.items() if n in old}}
-        before, after = _extents(old), _extents(now)
-        size = [
-            n + 2 * p - b + a
-            for n, p, b, a in zip(geometry.size, old["padding"], before, after, strict=True)
-        ]  # that of the padded image
-        most = min(min(a - 1, (n - 1) // 2) for a, n in zip(after, size, strict=True))
-        padding = tuple(min(p, most) if "padding" in new else p for p in now["padding"])
-        new["padding"] = padding
-        new["size"] = tuple(n - 2 * p for n, p in zip(size, padding, strict=True))
-        if min(new["size"]) < 1:
-            return None
-    new |= dict.fromkeys(getattr(geometry, "derived", ()))
+        new[name] = (min(pair), min(pair)) if "padding" in name else (pair[0], pair[0])
+    if "output_padding" in names - {*derived}:
+        now = {n: new.get(n, getattr(geometry, n)) for n in ("stride", "dilation")}
+        most = [max(s, d) - 1 for s, d in zip(*now.values(), strict=True)]
+        if "output_padding" in limits.square:
+            most = [min(most)] * 2
+        extra = new.get("output_padding", geometry.output_padding)
+        new["output_padding"] = tuple(map(min, extra, most))
+    elif {"size", "kernel"} <= names:
+        new |= _same_windows(geometry, new, square="padding" in limits.square)
     try:
-        return replace(geometry, **new)
+        return replace(geometry, **{**dict.fromkeys(derived), **new})
     except ValueError:
         return None
 
 
-def _extents(numbers: Mapping[str, Any]) -> tuple[int, ...]:
-    dilation = numbers.get("dilation", (1, 1))
-    return tuple(d * (k - 1) + 1 for d, k in zip(dilation, numbers["kernel"], strict=True))
+def _same_windows(geometry: Any, new: Mapping[str, Any], *, square: bool) -> dict[str, Any]:
+    """Return size and padding with which the new numbers give as many windows as the old."""
+    old = {n: getattr(geometry, n) for n in ("kernel", "dilation", "padding")}
+    now = {n: new.get(n, value) for n, value in old.items()}
+    extents = _extents(now)
+    padded = [
+        n + 2 * p - before + after
+        for n, p, before, after in zip(
+            geometry.size, old["padding"], _extents(old), extents, strict=True
+        )
+    ]
+    most = [min(e - 1, (n - 1) // 2) for e, n in zip(extents, padded, strict=True)]
+    if square:
+        most = [min(most)] * 2
+    padding = tuple(map(min, now["padding"], most))
+    return {
+        "padding": padding,
+        "size": tuple(n - 2 * p for n, p in zip(padded, padding, strict=True)),
+    }
+
+
+def _extents(numbers: Mapping[str, Any]) -> list[int]:
+    return [d * (k - 1) + 1 for d, k in zip(numbers["dilation"], numbers["kernel"], strict=True)]
 
 
 def _telling(geometry: Any, limits: Limits) -> bool:

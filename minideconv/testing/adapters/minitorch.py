@@ -13,7 +13,7 @@ Source: minitorch, minitorch/fast_conv.py and nn.py, module 4.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,13 +70,15 @@ class Minitorch(Signature):
     """minitorch's functions of module 4."""
 
     name = "minitorch"
-    limits = {"conv2d": Limits(**_CONV, without=("b",)),
+    limits: Mapping[str, Limits] = {"conv2d": Limits(**_CONV, without=("b",)),
               "conv2d_backward": Limits(**_CONV, outputs=("dx", "dw"))}  # fmt: skip
 
     def arrays(self, name: str) -> ArrayKind:
+        """Return the library's own arrays, whatever is asked for."""
         return MinitorchArrays()
 
     def functions(self, given: Functions, kind: ArrayKind) -> dict[str, Function]:
+        """Return conv2d and its backward, which is the library's autograd."""
         own: Any = given["conv2d"]
         if given.get("conv2d_backward", "autograd") != "autograd":
             raise UsageError("minitorch's backward is its autograd: give backward='autograd'")
@@ -105,6 +107,7 @@ class Minitorch(Signature):
     def written(
         self, operation: str, given: Functions, arrays: Arrays, settings: Settings, shown: Shown
     ) -> str | None:
+        """Return a call as a student would write it."""
         x = arrays["x"]
         assert x is not None
         image = shown(_above(x, settings["padding"]))

@@ -12,7 +12,7 @@ Source: CMU 10-714, homework 4, python/needle/ops and tests/hw4/test_conv.py.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,15 @@ class Needle(Signature):
     """needle's operations."""
 
     name = "needle"
-    limits = {"conv2d": Limits(**_LIMITS, without=("b",)),
+    limits: Mapping[str, Limits] = {"conv2d": Limits(**_LIMITS, without=("b",)),
               "conv2d_backward": Limits(**_LIMITS, outputs=("dx", "dw"))}  # fmt: skip
 
     def arrays(self, name: str) -> ArrayKind:
+        """Return the library's own arrays, whatever is asked for."""
         return NeedleArrays()
 
     def functions(self, given: Functions, kind: ArrayKind) -> dict[str, Function]:
+        """Return conv2d and its backward, which is the library's autograd."""
         own: Any = given["conv2d"]
         if given.get("conv2d_backward", "autograd") != "autograd":
             raise UsageError(
@@ -99,6 +101,7 @@ class Needle(Signature):
     def written(
         self, operation: str, given: Functions, arrays: Arrays, settings: Settings, shown: Shown
     ) -> str | None:
+        """Return a call as a student would write it."""
         x, w = arrays["x"], arrays["w"]
         assert x is not None
         assert w is not None

@@ -11,8 +11,9 @@ from minideconv.testing.adapters.arrays import ArrayKind, array_kind
 from minideconv.testing.adapters.backward import with_autograd
 from minideconv.testing.adapters.convert import over_numpy
 from minideconv.testing.adapters.limits import Limits
+from minideconv.testing.adapters.pooled_input import given_the_input
 from minideconv.testing.operations import OPERATIONS
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations.operation import Array, Arrays, Operation, Settings
 
 __all__ = ["Function", "Functions", "Shown", "Signature", "own_names"]
 
@@ -62,7 +63,7 @@ class Signature:
         for name, function in given.items():
             if callable(function):
                 opaque = (1,) if f"{name}_backward" in NEED_THE_CACHE else ()
-                outputs = OPERATIONS[name].outputs
+                outputs = ("y", "cache", *RUNNING) if opaque else OPERATIONS[name].outputs
                 made[name] = over_numpy(function, kind, name=name, outputs=outputs, opaque=opaque)
                 continue
             forward = name.removesuffix("_backward")
@@ -70,8 +71,14 @@ class Signature:
                 raise UsageError(
                     f"backward is {function!r}; it must be a function or 'autograd'"
                 )  # fmt: skip
-            made |= with_autograd(first, OPERATIONS[forward], OPERATIONS[name], kind)
+            made |= with_autograd(first, OPERATIONS[forward], self.operation(name, given), kind)
         return made
+
+    def operation(self, name: str, given: Functions) -> Operation:
+        """Return the operation as such functions are asked for it."""
+        if name == "max_pool2d_backward" and given[name] == "autograd":
+            return given_the_input(OPERATIONS[name])
+        return OPERATIONS[name]
 
     def written(
         self, operation: str, given: Functions, arrays: Arrays, settings: Settings, shown: Shown
@@ -80,6 +87,7 @@ class Signature:
         return None
 
 
+RUNNING = ("running_mean", "running_var")
 NEED_THE_CACHE = {name for name, operation in OPERATIONS.items() if operation.needs}
 
 

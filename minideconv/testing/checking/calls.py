@@ -124,7 +124,7 @@ def named_outputs(operation: Operation, result: Any) -> dict[str, Array]:
 
 def _said(name: str, error: Exception) -> str:
     """Return what was raised and in which line of the student's file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if not frame.filename.startswith(KIT)]
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in every if not frame.filename.startswith(KIT)]
     where = f" in line {frames[0].lineno} of {frames[0].name}" if frames else ""
     return f"{name} raised {type(error).__name__}: {str(error)[:200]}{where}"

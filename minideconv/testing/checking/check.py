@@ -109,7 +109,7 @@ def check_op(
         functions[operation + BACKWARD] = backward
     options = {"arrays": arrays, "signature": signature}
     outcomes: list[Outcome] = []
-    for subject in adapt(functions, **options, limits=limits):
+    for subject in adapt(functions, arrays=arrays, signature=signature, limits=limits):
         outcomes += checker_of(subject, functions, options, examples=examples, seed=seed).run()
     report = Report(tuple(outcomes))
     if not report.passed:
@@ -195,7 +195,8 @@ def replay(
         name = operation.name.removesuffix(BACKWARD)
         functions = {name: function, name + BACKWARD: backward}
     options = {"arrays": arrays, "signature": signature}
-    subjects = {s.operation.name: s for s in adapt(functions, **options)}
+    adapted = adapt(functions, arrays=arrays, signature=signature)
+    subjects = {subject.operation.name: subject for subject in adapted}
     checker = checker_of(subjects[operation.name], functions, options)
     failure = checker.wrong(built)
     if failure is None:

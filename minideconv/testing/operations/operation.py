@@ -110,6 +110,8 @@ class Operation:
     functions : callable, optional
         The reverse of `run`: ``functions(outputs)`` returns the functions of an implementation
         whose outputs are those of ``outputs(arrays, settings)``.
+    narrow : callable
+        ``narrow(geometry)``: the geometry nearest to this one that may be asked for, or None.
     written : callable, optional
         ``written(words)`` returns the calls that `run` makes as text; each word is ``name=value``.
     optional : tuple of str
@@ -143,6 +145,7 @@ class Operation:
     watched: Callable[[Any], Sequence[str]] | None = None
     functions: Callable[[Callable[[Arrays, Settings], Sequence[Array]]], Functions] | None = None
     written: Callable[[dict[str, str]], str] | None = None
+    narrow: Callable[[Any], Any | None] = lambda geometry: geometry
 
     def kind_for(self, geometry: Any, number: int) -> Kind:
         """Return the kind of numbers of the case of this number."""
@@ -187,8 +190,10 @@ class Operation:
         for role in self.optional:
             if case.arrays[role] is not None:
                 yield Case(case.geometry, {**case.arrays, role: None})
-        for geometry in simpler(case.geometry):
-            yield Case(geometry, _cut(case.arrays, self.shapes(geometry)))
+        for simple in simpler(case.geometry):
+            geometry = self.narrow(simple)
+            if geometry not in (None, case.geometry):
+                yield Case(geometry, _cut(case.arrays, self.shapes(geometry)))
 
 
 def simpler(geometry: Any) -> Iterator[Any]:

@@ -24,7 +24,6 @@ from minideconv.testing.operations.conv import pad, taps, windows
 from minideconv.testing.operations.operation import (
     Array,
     Arrays,
-    Case,
     Expected,
     Operation,
     Settings,

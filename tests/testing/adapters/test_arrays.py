@@ -30,6 +30,48 @@ def test_tensors_are_right_with_their_own_backward():
     assert check_op(F.conv2d, "conv2d", "autograd", arrays="tensor", examples=3).passed
 
 
+def torch_max_pool2d(x, *, kernel_size, stride, padding):
+    return torch.nn.functional.max_pool2d(x, kernel_size, stride, padding, return_indices=True)
+
+
+def torch_max_unpool2d(y, switches, *, size):
+    assert switches.dtype == torch.int64
+    x = y.new_zeros((*y.shape[:2], size[0] * size[1]))
+    for window in range(switches[0, 0].numel()):  # in order: the last one wins
+        at = switches.flatten(2)[:, :, window, None]
+        x = x.scatter(2, at, y.flatten(2)[:, :, window, None])
+    return x.reshape(*y.shape[:2], *size)
+
+
+def torch_batch_norm(x, weight, bias, mean, var, *, training, momentum, eps):
+    y = torch.nn.functional.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
+    return y, None
+
+
+def torch_conv_transpose2d(x, w, b=None, *, stride, padding, output_padding, groups, dilation):
+    return torch.nn.functional.conv_transpose2d(
+        x, w, b, stride, padding, output_padding, groups, dilation
+    )
+
+
+@pytest.mark.parametrize(
+    "function", [torch_max_pool2d, torch_max_unpool2d, torch_batch_norm, torch_conv_transpose2d]
+)
+def test_other_operations_in_pytorch_with_autograd(function):
+    name = function.__name__.removeprefix("torch_")
+    report = check_op(function, name, "autograd", arrays="torch", examples=8)
+    assert {o.name.split("/")[0] for o in report.outcomes} == {name, f"{name}_backward"}
+
+
+def test_wrong_pooling_with_autograd():
+    def average(x, *, kernel_size, stride, padding):
+        y, switches = torch_max_pool2d(x, kernel_size=kernel_size, stride=stride, padding=padding)
+        return y + 0 * x.sum() + (x - x.detach()).sum(), switches
+
+    with pytest.raises(OperationError, match=r"(?s)max_pool2d_backward: .*max_pool2d\(x=.*backw"):
+        check_op(average, "max_pool2d", "autograd", arrays="torch", examples=4)
+
+
 def test_an_explicit_backward_in_pytorch():
     def backward(dy, x, w, stride, padding, dilation, groups):
         x, w = x.clone().requires_grad_(), w.clone().requires_grad_()
@@ -177,7 +219,10 @@ def test_jax_in_float64_and_float32():
     [
         ({"arrays": "tensorflow"}, 'arrays is \'tensorflow\'; it must be one of "numpy", "torch"'),
         ({"arrays": "jax:gpu"}, "arrays is 'jax:gpu'"),
-        ({"backward": "autograd"}, "backward='autograd' needs arrays of a library that has one, not a"),
+        (
+            {"backward": "autograd"},
+            "backward='autograd' needs arrays of a library that has one, not a",
+        ),
         ({"backward": "numerical"}, "backward is 'numerical'; it must be a function or 'autograd'"),
         ({"signature": "fastai"}, "signature is 'fastai'; it must be one of \"cs231n\""),
     ],

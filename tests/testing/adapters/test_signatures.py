@@ -12,7 +12,6 @@ from minideconv import ops
 from minideconv.errors import UsageError
 from minideconv.testing import OperationError, check_op, replay
 from minideconv.testing.adapters import adapt
-from minideconv.testing.operations import OPERATIONS
 
 
 def conv_forward_naive(x, w, b, conv_param):
@@ -36,12 +35,106 @@ def test_cs231n():
     )
     assert report.passed
     families = ("unit-stride", "padding", "stride-exact")
-    promises = ("float32", "arguments unchanged", "no state", "any strides")
+    promises = ("numbers of any size", "float32", "arguments unchanged", "no state", "any strides")
     assert [o.name for o in report.outcomes] == [
         f"{name}/{check}"
         for name in ("conv2d", "conv2d_backward")
         for check in (*families, *promises)
     ]
+
+
+def max_pool_forward_naive(x, pool_param):
+    kernel = (pool_param["pool_height"], pool_param["pool_width"])
+    y = ops.max_pool2d(x, kernel, pool_param["stride"])
+    return y, (x, kernel, pool_param)
+
+
+def max_pool_backward_naive(dout, cache):
+    x, (height, width), pool_param = cache
+    stride, dx = pool_param["stride"], np.zeros_like(x)
+    for n, c, i, j in np.ndindex(*dout.shape):
+        window = x[n, c, i * stride : i * stride + height, j * stride : j * stride + width]
+        row, column = np.unravel_index(window.argmax(), window.shape)
+        dx[n, c, i * stride + row, j * stride + column] += dout[n, c, i, j]
+    return dx
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    if bn_param["mode"] == "test":
+        mean, var = bn_param["running_mean"], bn_param["running_var"]
+    else:
+        mean, var = x.mean(0), x.var(0)
+        bn_param["running_mean"] = bn_param["momentum"] * bn_param["running_mean"]
+    xh = (x - mean) / np.sqrt(var + bn_param["eps"])
+    return gamma * xh + beta, (xh, gamma, np.sqrt(var + bn_param["eps"]))
+
+
+def batchnorm_backward(dout, cache):
+    xh, gamma, std = cache
+    dgamma, dbeta = (dout * xh).sum(0), dout.sum(0)
+    return gamma / std * (dout - dbeta / len(dout) - xh * dgamma / len(dout)), dgamma, dbeta
+
+
+def spatial_batchnorm_forward(x, gamma, beta, bn_param):
+    out, cache = batchnorm_forward(x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]), gamma, beta,
+                                   bn_param)  # fmt: skip
+    n, _, h, w = x.shape
+    return out.reshape(n, h, w, -1).transpose(0, 3, 1, 2), cache
+
+
+def spatial_batchnorm_backward(dout, cache):
+    n, c, h, w = dout.shape
+    dx, dgamma, dbeta = batchnorm_backward(dout.transpose(0, 2, 3, 1).reshape(-1, c), cache)
+    return dx.reshape(n, h, w, c).transpose(0, 3, 1, 2), dgamma, dbeta
+
+
+@pytest.mark.parametrize(
+    ("operation", "forward", "backward"),
+    [
+        ("max_pool2d", max_pool_forward_naive, max_pool_backward_naive),
+        ("batch_norm", batchnorm_forward, batchnorm_backward),
+        ("batch_norm", spatial_batchnorm_forward, spatial_batchnorm_backward),
+    ],
+)
+def test_pooling_and_batch_norm_of_cs231n(operation, forward, backward):
+    report = check_op(forward, operation, backward, signature="cs231n", examples=8)
+    assert len(report.outcomes) > 10
+
+
+def all_windows_at_the_first_pixel(dout, cache):
+    dx = max_pool_backward_naive(dout, cache)
+    return np.roll(dx, 1, axis=3)
+
+
+def without_gamma(x, gamma, beta, bn_param):
+    return batchnorm_forward(x, np.ones_like(gamma), beta, bn_param)
+
+
+def no_dbeta(dout, cache):
+    dx, dgamma, dbeta = batchnorm_backward(dout, cache)
+    return dx, dgamma, 2 * dbeta
+
+
+@pytest.mark.parametrize(
+    ("operation", "forward", "backward", "title", "call"),
+    [
+        ("max_pool2d", lambda x, pool_param: (2 * max_pool_forward_naive(x, pool_param)[0], None),
+         None, "max_pool2d: y", "pool_param={'pool_height': 1, 'pool_width': 1, 'stride': 1})"),
+        ("max_pool2d", max_pool_forward_naive, all_windows_at_the_first_pixel,
+         "max_pool2d_backward: ", "cache), where cache is that of max_pool_forward_naive(x=[[[["),
+        ("batch_norm", without_gamma, None, "batch_norm: ", "bn_param={'mode': 'train', 'eps': "),
+        ("batch_norm", batchnorm_forward, no_dbeta, "batch_norm_backward: d",
+         "cache), where cache is that of batchnorm_forward(x=[[[["),
+    ],
+)  # fmt: skip
+def test_wrong_pooling_and_batch_norm_of_cs231n(operation, forward, backward, title, call):
+    with pytest.raises(OperationError) as caught:
+        check_op(forward, operation, backward, signature="cs231n", examples=8)
+    failure = next(o.failure for o in caught.value.report.outcomes if o.failure)
+    assert failure.text().startswith(title)
+    assert call in failure.call
+    text = failure.replay.split("'")[1]
+    assert "must be" in replay(forward, text, backward, signature="cs231n")
 
 
 def flipped(image, kernel, bias, conv_param):
@@ -97,7 +190,7 @@ def test_cs231n_in_pytorch():
 def test_wrong_layers_of_cs231n_are_seen():
     for function in (stride_for_padding, one_result):
         if function is one_result:  # no cache: the backward has nothing to work with
-            with pytest.raises(OperationError, match="conv2d_backward raised"):
+            with pytest.raises(OperationError, match=r"the forward must return .out, cache"):
                 check_op(function, "conv2d", conv_backward_naive, signature="cs231n", examples=2)
         else:
             with pytest.raises(OperationError, match="conv2d: "):
@@ -120,7 +213,7 @@ def _libraries(monkeypatch):
 )
 def test_needle_and_minitorch(signature, function, families):
     report = check_op(function, "conv2d", "autograd", signature=signature, examples=8)
-    assert len(report.outcomes) == 2 * (families + 4)
+    assert len(report.outcomes) == 2 * (families + 5)
 
 
 @pytest.mark.usefixtures("_libraries")
@@ -150,7 +243,6 @@ def test_wrong_functions_of_needle_and_minitorch(signature, function, title, cal
 
 def test_what_a_signature_has_not_is_refused(monkeypatch):
     with pytest.raises(UsageError, match="the signature 'cs231n' has no im2col; it has conv2d, "):
-        monkeypatch.setitem(OPERATIONS, "im2col", OPERATIONS["conv2d"])
         adapt({"im2col": np.sum}, signature="cs231n")
     with pytest.raises(UsageError, match="signature='needle' needs needle to be imported"):
         check_op(course_libraries.needle_conv, "conv2d", signature="needle")
