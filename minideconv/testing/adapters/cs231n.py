@@ -73,6 +73,15 @@ class CS231n(Signature):
         "batch_norm_backward": Limits(),
     }
 
+    names: Mapping[str, tuple[str, ...]] = {
+        "conv2d": ("conv_forward_naive",),
+        "conv2d_backward": ("conv_backward_naive",),
+        "max_pool2d": ("max_pool_forward_naive",),
+        "max_pool2d_backward": ("max_pool_backward_naive",),
+        "batch_norm": ("spatial_batchnorm_forward", "batchnorm_forward"),
+        "batch_norm_backward": ("spatial_batchnorm_backward", "batchnorm_backward"),
+    }
+
     def operation(self, name: str, given: Functions) -> Operation:
         """Return the operation; that of a pooling's backward is given the input."""
         made = OPERATIONS[name]

@@ -66,6 +66,11 @@ class Needle(Signature):
     limits: Mapping[str, Limits] = {"conv2d": Limits(**_LIMITS, without=("b",)),
               "conv2d_backward": Limits(**_LIMITS, outputs=("dx", "dw"))}  # fmt: skip
 
+    names: Mapping[str, tuple[str, ...]] = {
+        "conv2d": ("conv",),
+        "conv2d_backward": ("autograd",),
+    }
+
     def arrays(self, name: str) -> ArrayKind:
         """Return the library's own arrays, whatever is asked for."""
         return NeedleArrays()

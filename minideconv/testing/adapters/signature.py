@@ -32,10 +32,24 @@ class Signature:
         As in ``check_op(..., signature=name)``.
     limits : mapping of str to Limits
         What it can express of each operation; an operation that is not among them it has not.
+    names : mapping of str to tuple of str
+        What a course calls the functions of an operation; ``"autograd"`` is none of its functions.
     """
 
     name = "minideconv"
     limits: Mapping[str, Limits] = {}
+    names: Mapping[str, tuple[str, ...]] = {name: (name,) for name in OPERATIONS}
+
+    def find(self, module: Mapping[str, Any], prefix: str = "") -> dict[str, Function | str]:
+        """Return the operations that a module (its ``vars``) has functions for."""
+        found: dict[str, Function | str] = {}
+        for operation, names in self.names.items():
+            known = [module[prefix + name] for name in names if prefix + name in module]
+            if known:
+                found[operation] = known[0]
+            elif "autograd" in names and operation.removesuffix("_backward") in found:
+                found[operation] = "autograd"
+        return found
 
     def limit(self, operation: str) -> Limits:
         """Return what it can express of an operation.

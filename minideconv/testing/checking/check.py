@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minideconv.testing.adapters import Limits, Subject, adapt
+from minideconv.testing.adapters import Limits, adapt
 from minideconv.testing.adapters.signature import own_names
 from minideconv.testing.checking.calls import local_call
 from minideconv.testing.checking.replay import case_from_text
 from minideconv.testing.checking.run import Checker, Outcome
 from minideconv.testing.operations.operation import Operation
 
-__all__ = ["OperationError", "Report", "check_op", "replay"]
+__all__ = ["OperationError", "Report", "check_op", "checkers", "replay"]
 
 BACKWARD = "_backward"
 
@@ -107,32 +107,43 @@ def check_op(
     functions: dict[str, Callable[..., Any] | str] = {operation: function}
     if backward is not None:
         functions[operation + BACKWARD] = backward
-    options = {"arrays": arrays, "signature": signature}
     outcomes: list[Outcome] = []
-    for subject in adapt(functions, arrays=arrays, signature=signature, limits=limits):
-        outcomes += checker_of(subject, functions, options, examples=examples, seed=seed).run()
+    for checker in checkers(
+        functions, arrays=arrays, signature=signature, limits=limits, examples=examples, seed=seed
+    ):
+        outcomes += checker.run()
     report = Report(tuple(outcomes))
     if not report.passed:
         raise OperationError(report)
     return report
 
 
-def checker_of(
-    subject: Subject,
+def checkers(
     functions: Mapping[str, Callable[..., Any] | str],
-    options: Mapping[str, str | None],
-    **how: int,
-) -> Checker:
-    """Return the checks of one of a student's functions, with its names in the messages."""
-    operation = subject.operation
-    return Checker(
-        operation,
-        local_call(operation, subject.functions),
-        names=argument_names(operation, subject.own),
-        replay=_replay_line(operation, functions, options),
-        spell=subject.written,
-        **how,
-    )
+    *,
+    arrays: str = "numpy",
+    signature: str | None = None,
+    limits: Limits | None = None,
+    examples: int = 25,
+    seed: int = 0,
+) -> list[Checker]:
+    """Return the checks of a student's functions, by the operations that they are.
+
+    The parameters are those of `check_op`; the messages have the student's own names.
+    """
+    options = {"arrays": arrays, "signature": signature}
+    return [
+        Checker(
+            subject.operation,
+            local_call(subject.operation, subject.functions),
+            examples=examples,
+            seed=seed,
+            names=argument_names(subject.operation, subject.own),
+            replay=_replay_line(subject.operation, functions, options),
+            spell=subject.written,
+        )
+        for subject in adapt(functions, arrays=arrays, signature=signature, limits=limits)
+    ]
 
 
 def _replay_line(
@@ -194,10 +205,8 @@ def replay(
     if backward is not None:
         name = operation.name.removesuffix(BACKWARD)
         functions = {name: function, name + BACKWARD: backward}
-    options = {"arrays": arrays, "signature": signature}
-    adapted = adapt(functions, arrays=arrays, signature=signature)
-    subjects = {subject.operation.name: subject for subject in adapted}
-    checker = checker_of(subjects[operation.name], functions, options)
+    made = {c.operation.name: c for c in checkers(functions, arrays=arrays, signature=signature)}
+    checker = made[operation.name]
     failure = checker.wrong(built)
     if failure is None:
         return f"{operation.name}: the result is right on this case"

@@ -23,7 +23,10 @@ from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import name_sized
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
-__all__ = ["Checker", "Outcome"]
+__all__ = ["PROMISES", "Checker", "Outcome"]
+
+PROMISES = ("numbers of any size", "float32", "arguments unchanged", "no state", "any strides")
+"""What every function promises, whatever the family."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,10 @@ class Checker:
             yield outcome
         if right:
             yield from self.promises()
+
+    def outcome_names(self) -> list[str]:
+        """Return the names of what `run` yields for right code."""
+        return [f"{self.operation.name}/{n}" for n in (*self.operation.families, *PROMISES)]
 
     def cases(self) -> dict[str, list[Case]]:
         """Return cases for each family, the smallest first."""
