@@ -53,6 +53,7 @@ def check_op(
     arrays: str = "numpy",
     signature: str | None = None,
     limits: Limits | None = None,
+    beside: Mapping[str, Callable[..., Any]] | None = None,
     examples: int = 25,
     seed: int = 0,
 ) -> Report:
@@ -74,6 +75,9 @@ def check_op(
         A course whose signature it has; None (default) is the contract's.
     limits : Limits, optional
         What a function of the contract's signature cannot do; it is not asked for.
+    beside : mapping of str to callable, optional
+        Functions that are called for the check but not checked: for ``"batch_norm_backward"`` the
+        ``"batch_norm"`` that makes the cache.
     examples : int
         Cases for each family of geometry (>= 1).
     seed : int
@@ -109,8 +113,9 @@ def check_op(
         functions[operation + BACKWARD] = backward
     outcomes: list[Outcome] = []
     for checker in checkers(
-        functions, arrays=arrays, signature=signature, limits=limits, examples=examples, seed=seed
-    ):
+        functions, arrays=arrays, signature=signature, limits=limits, beside=beside,
+        examples=examples, seed=seed,
+    ):  # fmt: skip
         outcomes += checker.run()
     report = Report(tuple(outcomes))
     if not report.passed:
@@ -124,6 +129,7 @@ def checkers(
     arrays: str = "numpy",
     signature: str | None = None,
     limits: Limits | None = None,
+    beside: Mapping[str, Callable[..., Any]] | None = None,
     examples: int = 25,
     seed: int = 0,
 ) -> list[Checker]:
@@ -132,6 +138,7 @@ def checkers(
     The parameters are those of `check_op`; the messages have the student's own names.
     """
     options = {"arrays": arrays, "signature": signature}
+    every = {**(beside or {}), **functions}
     return [
         Checker(
             subject.operation,
@@ -142,7 +149,8 @@ def checkers(
             replay=_replay_line(subject.operation, functions, options),
             spell=subject.written,
         )
-        for subject in adapt(functions, arrays=arrays, signature=signature, limits=limits)
+        for subject in adapt(every, arrays=arrays, signature=signature, limits=limits)
+        if subject.operation.name in functions
     ]
 
 
@@ -178,6 +186,7 @@ def replay(
     *,
     arrays: str = "numpy",
     signature: str | None = None,
+    beside: Mapping[str, Callable[..., Any]] | None = None,
 ) -> str:
     """Call a function on the case of a message, and say what is wrong with its result.
 
@@ -187,7 +196,7 @@ def replay(
         The one that the case is for; with `backward`, the forward.
     case : str
         The text in the message's last line: ``"conv2d size=1x2 kernel=1x2 x=1,0 w=1,0"``.
-    backward, arrays, signature
+    backward, arrays, signature, beside
         As for `check_op`.
 
     Returns
@@ -205,8 +214,8 @@ def replay(
     if backward is not None:
         name = operation.name.removesuffix(BACKWARD)
         functions = {name: function, name + BACKWARD: backward}
-    made = {c.operation.name: c for c in checkers(functions, arrays=arrays, signature=signature)}
-    checker = made[operation.name]
+    made = checkers(functions, arrays=arrays, signature=signature, beside=beside)
+    checker = next(each for each in made if each.operation.name == operation.name)
     failure = checker.wrong(built)
     if failure is None:
         return f"{operation.name}: the result is right on this case"

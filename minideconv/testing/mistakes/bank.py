@@ -118,7 +118,9 @@ def mistake(
         def values(arrays: Arrays, settings: Settings) -> Array:
             return wrong(dict(arrays), dict(settings), right)
 
-        _BANK.append(Mistake(operation, output, name, sentence, values, recognise=recognise))
+        _BANK.append(
+            Mistake(operation, output, name, sentence, values, recognise=recognise)
+        )
         return wrong
 
     return register

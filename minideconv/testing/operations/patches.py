@@ -24,6 +24,7 @@ from minideconv.testing.operations.conv import pad, taps, windows
 from minideconv.testing.operations.operation import (
     Array,
     Arrays,
+    Case,
     Expected,
     Operation,
     Settings,
