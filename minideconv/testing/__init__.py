@@ -16,6 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from minideconv.testing.adapters.limits import Limits
 from minideconv.testing.adjoint import (
     AdjointError,
     LinearityError,
@@ -52,6 +53,7 @@ __all__ = [
     "ConvGeometry",
     "GradientError",
     "KinkError",
+    "Limits",
     "LinearityError",
     "OperationError",
     "PatchGeometry",
