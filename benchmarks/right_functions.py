@@ -30,6 +30,9 @@ class Implementation(NamedTuple):
 def ours() -> Implementation:
     """The array functions of minideconv.ops."""
 
+    def conv_transpose2d_backward(dy, x, w, *, output_padding, **settings):
+        return ops.conv_transpose2d_backward(dy, x, w, **settings)  # it follows from dy
+
     def max_pool2d(x, kernel_size, stride, padding):
         y, switches = ops.max_pool2d(x, kernel_size, stride, padding, return_switches=True)
         return y, switches.indices
@@ -50,7 +53,7 @@ def ours() -> Implementation:
             "conv2d": ops.conv2d,
             "conv2d_backward": ops.conv2d_backward,
             "conv_transpose2d": ops.conv_transpose2d,
-            "conv_transpose2d_backward": ops.conv_transpose2d_backward,
+            "conv_transpose2d_backward": conv_transpose2d_backward,
             "max_pool2d": max_pool2d,
             "max_pool2d_backward": lambda dy, switches, size: ops.max_pool2d_backward(
                 dy, Switches(switches, size)
@@ -93,6 +96,15 @@ def pytorch() -> Implementation:
     def batch_norm(x, weight, bias, mean, var, *, training, momentum, eps):
         return T.batch_norm(x, mean, var, weight, bias, training, momentum, eps), None
 
+    def max_unpool2d(y, switches, size):
+        # The kernel only serves to find a size, which is given; the backward of PyTorch 2.13 raises
+        # where the switches are a strided view.
+        given = switches.contiguous()
+        if tuple(y.shape[2:]) == size:
+            return T.max_unpool2d(y, given, 1, 1, output_size=size)
+        plane = y.new_zeros((*y.shape[:2], size[0] * size[1]))
+        return plane.scatter(2, given.flatten(2), y.flatten(2)).reshape(*y.shape[:2], *size)
+
     functions: dict[str, Any] = {
         "im2col": lambda x, kernel_size, stride, padding, dilation: T.unfold(
             x, kernel_size, dilation, padding, stride
@@ -111,23 +123,14 @@ def pytorch() -> Implementation:
         "max_pool2d": lambda x, kernel_size, stride, padding: T.max_pool2d(
             x, kernel_size, stride, padding, return_indices=True
         ),
-        "max_unpool2d": lambda y, switches, size: (
-            T.max_unpool2d(y, switches, 1, 1, output_size=size)
-            if tuple(y.shape[2:]) == tuple(size)
-            else _scattered(torch, y, switches, size)
-        ),
+        "max_unpool2d": max_unpool2d,
         "batch_norm": batch_norm,
     }
-    # Its own unpooling gives the gradient of a pixel to every window that chose it.
+    # Where several windows chose a pixel, PyTorch gives its gradient to each of them.
     apart = Limits(fits=lambda g: not g.overlaps)
     return Implementation(
         "torch", _with_autograd(functions), {"max_unpool2d": apart, "max_unpool2d_backward": apart}
     )
-
-
-def _scattered(torch, y, switches, size):
-    plane = y.new_zeros((*y.shape[:2], size[0] * size[1]))
-    return plane.scatter(2, switches.flatten(2), y.flatten(2)).reshape(*y.shape[:2], *size)
 
 
 def jax_functions() -> Implementation:
@@ -254,9 +257,8 @@ def scipy_functions() -> Implementation:
     from scipy.signal import convolve2d, correlate2d
 
     def spread(w, dilation):
-        kh, kw = w.shape[2:]
-        wide = np.zeros((*w.shape[:2], *(d * (k - 1) + 1 for d, k in zip(dilation, (kh, kw), strict=True))),
-                        w.dtype)  # fmt: skip
+        size = [d * (k - 1) + 1 for d, k in zip(dilation, w.shape[2:], strict=True)]
+        wide = np.zeros((*w.shape[:2], *size), w.dtype)
         wide[:, :, :: dilation[0], :: dilation[1]] = w
         return wide
 
