@@ -10,6 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from minideconv import ops
+from minideconv.testing.checking.check import checkers
+
 ROOT = Path(__file__).resolve().parents[2]
 STUDENT = """
 from minideconv import ops
@@ -118,3 +121,8 @@ def test_beside_the_tests_of_a_repository(folder):
     done = run(folder, "--minideconv-target=student", "-q")
     assert done.returncode == 0, done.stdout
     assert "12 passed" in done.stdout
+
+
+def test_the_names_of_the_items_are_those_of_the_outcomes():
+    for checker in checkers({"conv2d": ops.conv2d, "im2col": ops.im2col}, examples=1):
+        assert checker.outcome_names() == [outcome.name for outcome in checker.run()]
