@@ -37,9 +37,10 @@ class Targets:
         """Add the items."""
         for target in config.getoption("minideconv_target"):
             try:
-                items += Target.from_parent(session, target=target).collect()
+                node = Target.from_parent(session, target=target)
             except UsageError as error:
                 raise pytest.UsageError(f"--minideconv-target {target}: {error}") from None
+            items += session.genitems(node)
 
 
 class Told(Exception):
@@ -52,10 +53,11 @@ class Target(pytest.Collector):
     def __init__(self, *, target: str, **rest: Any) -> None:
         self.module, _, self.prefix = target.partition(":")
         super().__init__(name=self.module, nodeid=self.module, **rest)
+        self._made = list(self._items())  # here: what pytest catches in `collect` is no usage error
 
     def collect(self) -> Iterable[pytest.Item]:
         """Return an item for each outcome of each operation."""
-        return list(self._items())
+        return self._made
 
     def _items(self) -> Iterator[pytest.Item]:
         if self.module.endswith(".py") or "/" in self.module:
