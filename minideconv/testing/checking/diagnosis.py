@@ -58,18 +58,26 @@ def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
 
 def _explain(operation: Operation, output: str, seen: Sequence[Probe]) -> Named:
     bank = mistakes(operation.name, output)
-    for mistake in bank:
-        if all(_explains(mistake.values, p, output, operation) for p in seen):
-            return Named(output, (mistake,))
+    found = [m for m in bank if all(_explains(m.values, p, output, operation) for p in seen)]
+    if found:
+        return _unless_alike([Named(output, (m,)) for m in found])
     # Right in some families: the mistake shows only in the others.
-    for mistake in bank:
-        when = _only_in(mistake, seen, output, operation)
-        if when:
-            return Named(output, (mistake,), when)
+    partly = [(m, _only_in(m, seen, output, operation)) for m in bank]
+    if any(when for _, when in partly):
+        return _unless_alike([Named(output, (m,), when) for m, when in partly if when])
     for pair in combinations([m for m in bank if m.change is not None], 2):
         if all(_explains(_both(pair), p, output, operation) for p in seen):
             return Named(output, pair)
     return Named(output, ())
+
+
+def _unless_alike(found: Sequence[Named]) -> Named:
+    """Return the first, but without a name where others explain as much.
+
+    In all of an operation's cases no two mistakes look alike; within the limits of a signature some
+    do.
+    """
+    return found[0] if len({n.title for n in found}) == 1 else Named(found[0].output, ())
 
 
 def _only_in(mistake: Mistake, seen: Sequence[Probe], output: str, operation: Operation) -> str:
