@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import sys
 import time
@@ -117,7 +118,7 @@ def run(wanted: int, names: Sequence[str], seed: int) -> tuple[Counts, list[str]
     pairs = [(n, o) for n in made for o in OPERATIONS if o in made[n].functions]
     left_out += [o for o in OPERATIONS if o not in {o for _, o in pairs}]
     share = wanted / len(pairs)
-    gradients = max(1, round(wanted / 500 / len(made)))
+    gradients = max(1, round(wanted / 150 / len(made)))
     for name, operation in pairs:
         turn = 0
         while sum(counts.examples[name, operation, d] for d in ("float64", "float32")) < share:
@@ -153,6 +154,12 @@ def total(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"implementation": "all", "operation": "", **sums}
 
 
+def _others() -> dict[str, str]:
+    """Return the versions of what only this program uses."""
+    there = {d.name for d in importlib.metadata.distributions()}
+    return {n: importlib.metadata.version(n) for n in ("jax", "scipy") if n in there}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -181,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
         result = {
             "date": str(datetime.date.today()),
             "machine": describe(),
-            "versions": versions(),
+            "versions": versions() | _others(),
             "seed": options.seed,
             "seconds": round(seconds),
             "not_checked": left_out,
