@@ -17,7 +17,11 @@ import minideconv
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted(path for path in DOCS.glob("*.md") if "```python\n" in path.read_text("utf-8"))
+PAGES = sorted(
+    p
+    for p in (*DOCS.glob("*.md"), *DOCS.glob("course/*.md"))
+    if "```python\n" in p.read_text("utf-8")
+)
 MODULES = ["minideconv"] + [
     info.name
     for info in pkgutil.walk_packages(minideconv.__path__, "minideconv.")

@@ -24,7 +24,7 @@ VERSION = re.search(r'"(.+)"$', (PACKAGE / "_version.py").read_text().strip()).g
 # Third-party packages a module may import when it is itself imported. Anything else must be
 # imported inside the function that needs it, so that the package works without it.
 HARD_DEPENDENCIES = {"numpy", "PIL"}
-EXTRA_AT_IMPORT = {"testing/strategies": {"hypothesis"}}
+EXTRA_AT_IMPORT = {"testing/strategies": {"hypothesis"}, "testing/pytest_items": {"pytest"}}
 COMPILED = "engine/cpu/compiled/"  # imported only where numba is there
 
 
@@ -154,7 +154,8 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     )
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    plugin = "pytest_minideconv.py"
+    for name in ("pyproject.toml", "README.md", "LICENSE", plugin):
         shutil.copy(ROOT / name, source / name)
     shutil.copytree(PACKAGE, source / "minideconv", ignore=shutil.ignore_patterns("__pycache__"))
     built = list(wheel.WheelBuilder(str(source)).build(directory=str(tmp_path / "dist")))
@@ -164,6 +165,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     assert "minideconv/py.typed" in names
     assert {name.split("/")[0] for name in names} == {
         "minideconv",
+        plugin,  # beside the package, so that pytest imports nothing of it
         f"minideconv-{VERSION}.dist-info",
     }
     shipped = {name for name in names if name.startswith("minideconv/")}

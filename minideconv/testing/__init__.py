@@ -16,6 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from minideconv.testing.adapters.limits import Limits
 from minideconv.testing.adjoint import (
     AdjointError,
     LinearityError,
@@ -60,6 +61,7 @@ __all__ = [
     "Expression",
     "GradientError",
     "KinkError",
+    "Limits",
     "LinearityError",
     "MatrixError",
     "NetworkGeometry",

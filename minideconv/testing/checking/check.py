@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minideconv.errors import UsageError
+from minideconv.testing.adapters import Limits, adapt
+from minideconv.testing.adapters.signature import own_names
 from minideconv.testing.checking.calls import local_call
 from minideconv.testing.checking.replay import case_from_text
 from minideconv.testing.checking.run import Checker, Outcome
-from minideconv.testing.operations import OPERATIONS
-from minideconv.testing.operations.operation import Operation
+from minideconv.testing.operations.operation import Functions, Operation
 
-__all__ = ["OperationError", "Report", "check_op", "replay"]
+__all__ = ["OperationError", "Report", "check_op", "checkers", "replay"]
+
+BACKWARD = "_backward"
 
 
 class OperationError(AssertionError):
@@ -49,8 +50,11 @@ class Report:
 def check_op(
     function: Callable[..., Any],
     operation: str,
-    backward: Callable[..., Any] | None = None,
+    backward: Callable[..., Any] | str | None = None,
     *,
+    arrays: str = "numpy",
+    signature: str | None = None,
+    limits: Limits | None = None,
     beside: Mapping[str, Callable[..., Any]] | None = None,
     examples: int = 25,
     seed: int = 0,
@@ -65,8 +69,15 @@ def check_op(
         Of the operation ``"tape"`` it is the class ``Tensor``.
     operation : str
         A name of `OPERATIONS`.
-    backward : callable, optional
-        Its backward, checked as ``operation + "_backward"``.
+    backward : callable or "autograd", optional
+        Its backward, checked as ``operation + "_backward"``; ``"autograd"``: that of the arrays'
+        own library, through `function`.
+    arrays : {"numpy", "torch", "torch:DEVICE", "jax", "cupy", "tensor"}
+        The arrays that it takes and returns.
+    signature : {"cs231n", "minitorch", "needle"}, optional
+        A course whose signature it has; None (default) is the contract's.
+    limits : Limits, optional
+        What a function of the contract's signature cannot do; it is not asked for.
     beside : mapping of str to callable, optional
         Functions that are called for the check but not checked: for ``"batch_norm_backward"`` the
         ``"batch_norm"`` that makes the cache.
@@ -86,7 +97,7 @@ def check_op(
         The first failure: the likely mistake by name, the wrong entry and the right one, the
         smallest call that shows it, the rule that it breaks.
     UsageError
-        If no operation has that name.
+        If there is no operation, kind of arrays or signature of that name.
 
     Examples
     --------
@@ -100,24 +111,14 @@ def check_op(
     Traceback (most recent call last):
     minideconv.testing.checking.check.OperationError: conv2d: kernel flipped...
     """
-    functions = {operation: function}
+    functions: dict[str, Callable[..., Any] | str] = {operation: function}
     if backward is not None:
-        functions[f"{operation}_backward"] = backward
+        functions[operation + BACKWARD] = backward
     outcomes: list[Outcome] = []
-    for name in functions:
-        if name not in OPERATIONS:
-            raise UsageError(f"no operation is called {name!r}; there are {', '.join(OPERATIONS)}")
-        known = OPERATIONS[name]
-        checker = Checker(
-            known,
-            local_call(known, {**(beside or {}), **functions, known.calls[0]: functions[name]}),
-            examples=examples,
-            seed=seed,
-            names=argument_names(known, functions[name]),
-            replay="minideconv.testing.replay({function}, '{{case}}')".format(
-                function=getattr(functions[name], "__name__", "function")
-            ),
-        )
+    for checker in checkers(
+        functions, arrays=arrays, signature=signature, limits=limits, beside=beside,
+        examples=examples, seed=seed,
+    ):  # fmt: skip
         outcomes += checker.run()
     report = Report(tuple(outcomes))
     if not report.passed:
@@ -125,24 +126,74 @@ def check_op(
     return report
 
 
-def argument_names(operation: Operation, function: Callable[..., Any]) -> Callable[[str], str]:
+def checkers(
+    functions: Mapping[str, Callable[..., Any] | str],
+    *,
+    arrays: str = "numpy",
+    signature: str | None = None,
+    limits: Limits | None = None,
+    beside: Mapping[str, Callable[..., Any]] | None = None,
+    examples: int = 25,
+    seed: int = 0,
+) -> list[Checker]:
+    """Return the checks of a student's functions, by the operations that they are.
+
+    The parameters are those of `check_op`; the messages have the student's own names.
+    """
+    options = {"arrays": arrays, "signature": signature}
+    every = {**(beside or {}), **functions}
+    return [
+        Checker(
+            subject.operation,
+            local_call(subject.operation, called(subject.operation, subject.functions)),
+            examples=examples,
+            seed=seed,
+            names=argument_names(subject.operation, subject.own),
+            replay=_replay_line(subject.operation, functions, options),
+            spell=subject.written,
+        )
+        for subject in adapt(every, arrays=arrays, signature=signature, limits=limits)
+        if subject.operation.name in functions
+    ]
+
+
+def called(operation: Operation, functions: Functions) -> Functions:
+    """Return the functions by the names by which the operation calls them."""
+    return {**functions, operation.calls[0]: functions[operation.name]}
+
+
+def _replay_line(
+    operation: Operation,
+    functions: Mapping[str, Callable[..., Any] | str],
+    options: Mapping[str, str | None],
+) -> str:
+    """Return the line that shows a case again, with ``{case}`` in it."""
+
+    def name(function: Any) -> str:
+        return getattr(function, "__name__", repr(function) if function == "autograd" else "f")
+
+    own, forward = functions[operation.name], operation.name.removesuffix(BACKWARD)
+    words = [name(own), "'{case}'"]
+    both = operation.needs or own == "autograd" or options["signature"] is not None
+    if forward != operation.name and both and forward in functions:
+        words = [name(functions[forward]), "'{case}'", f"backward={name(own)}"]
+    words += [f"{k}={v!r}" for k, v in options.items() if v not in (None, "numpy")]
+    return f"minideconv.testing.replay({', '.join(words)})"
+
+
+def argument_names(operation: Operation, function: Any) -> Callable[[str], str]:
     """Return the student's own names for the arrays: those of the function's signature."""
-    try:
-        own = [
-            p.name
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        own = []
-    names = dict(zip(operation.arguments, own, strict=False))
+    names = dict(zip(operation.arguments, own_names(function, operation.arguments), strict=True))
     return lambda role: names.get(role, role)
 
 
 def replay(
     function: Callable[..., Any],
     case: str,
+    backward: Callable[..., Any] | str | None = None,
     *,
+    arrays: str = "numpy",
+    signature: str | None = None,
     beside: Mapping[str, Callable[..., Any]] | None = None,
 ) -> str:
     """Call a function on the case of a message, and say what is wrong with its result.
@@ -150,10 +201,10 @@ def replay(
     Parameters
     ----------
     function : callable
-        As for `check_op`.
+        The one that the case is for; with `backward`, the forward.
     case : str
         The text in the message's last line: ``"conv2d size=1x2 kernel=1x2 x=1,0 w=1,0"``.
-    beside : mapping of str to callable, optional
+    backward, arrays, signature, beside
         As for `check_op`.
 
     Returns
@@ -167,9 +218,12 @@ def replay(
         If the text is not a case.
     """
     operation, built = case_from_text(case)
-    checker = Checker(
-        operation, local_call(operation, {**(beside or {}), operation.calls[0]: function})
-    )
+    functions: dict[str, Callable[..., Any] | str] = {operation.name: function}
+    if backward is not None:
+        name = operation.name.removesuffix(BACKWARD)
+        functions = {name: function, name + BACKWARD: backward}
+    made = checkers(functions, arrays=arrays, signature=signature, beside=beside)
+    checker = next(each for each in made if each.operation.name == operation.name)
     failure = checker.wrong(built)
     if failure is None:
         return f"{operation.name}: the result is right on this case"

@@ -228,7 +228,8 @@ class _Question:
         return fit
 
     def everywhere(self, fits: Sequence[_Fit]) -> Named | None:
-        """Return the mistake that explains all."""
+        """Return the mistake that explains all; none where several do."""
+        found: dict[str, Named] = {}
         for fit in fits:
             if fit.missed or fit.spared or not fit.mistakes:
                 continue
@@ -236,8 +237,9 @@ class _Question:
             if fit.evidence >= LEAST or (
                 len(fit.matched) >= LEAST and len(fit.harmless) >= LEAST and not self.raised
             ):
-                return self.named(fit)
-        return None
+                named = self.named(fit)
+                found[named.mistakes[0].name] = named
+        return next(iter(found.values())) if len(found) == 1 else None
 
     def somewhere(self, fits: Sequence[_Fit]) -> Named | None:
         """Return the mistake that explains all that is wrong, in the cases of one feature."""

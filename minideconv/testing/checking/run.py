@@ -22,7 +22,11 @@ from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
-__all__ = ["Checker", "Outcome"]
+__all__ = ["PROMISES", "Checker", "Outcome"]
+
+SIZES = "numbers of any size"
+PROMISES = ("float32", SIZES, "arguments unchanged", "no state", "any strides")
+"""What every function promises, whatever the family."""
 
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
@@ -69,6 +73,8 @@ class Checker:
         ``names(role)`` gives the student's own name for an argument.
     replay : str
         How to show a case again, with ``{case}`` in it.
+    spell : callable, optional
+        ``spell(arrays, settings, shown)`` writes a call in another signature than the contract's.
     """
 
     def __init__(
@@ -80,10 +86,11 @@ class Checker:
         seed: int = 0,
         names: Callable[[str], str] = str,
         replay: str = "{case}",
+        spell: Callable[..., str | None] | None = None,
     ) -> None:
         self.operation, self.call = operation, call
         self.examples, self.seed = examples, seed
-        self.names, self.replay = names, replay
+        self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
         self.absent = 0  # cases passed over: they need what is optional and not there
 
@@ -97,6 +104,14 @@ class Checker:
         if right:
             yield from self.promises()
             yield from self.long()
+
+    def outcome_names(self) -> list[str]:
+        """Return the names of what `run` yields for right code."""
+        promises = [p for p in PROMISES if p != SIZES or self.operation.sizes]
+        return [
+            f"{self.operation.name}/{n}"
+            for n in (*self.operation.families, *promises, *self.operation.long)
+        ]
 
     def cases(self) -> dict[str, list[Case]]:
         """Return cases for each family, the smallest first."""
@@ -267,6 +282,8 @@ class Checker:
     def written(self, case: Case) -> str:
         """Return the call as a student would write it, without what has its usual value."""
         arrays, settings = self.operation.call_arguments(case)
+        if self.spell is not None and (text := self.spell(arrays, settings, shown)) is not None:
+            return text
         words = {r: f"{self.names(r)}={shown(a)}" for r, a in arrays.items() if a is not None}
         usual = {field.name: field.default for field in fields(case.geometry)}
         words |= {
@@ -288,7 +305,7 @@ class Checker:
         cases = [case for case in cases if self._is_there(case)]
         for name, check in (
             ("float32", self._float32),
-            ("numbers of any size", self._any_size),
+            (SIZES, self._any_size),
             ("arguments unchanged", self._unchanged),
             ("no state", self._no_state),
             ("any strides", self._any_strides),

@@ -112,6 +112,8 @@ class Operation:
     functions : callable, optional
         The reverse of `run`: ``functions(outputs)`` returns the functions of an implementation
         whose outputs are those of ``outputs(arrays, settings)``.
+    narrow : callable
+        ``narrow(geometry)``: the geometry nearest to this one that may be asked for, or None.
     written : callable, optional
         ``written(words)`` returns the calls that `run` makes as text; each word is ``name=value``.
     optional : tuple of str
@@ -156,6 +158,7 @@ class Operation:
     watched: Callable[[Any], Sequence[str]] | None = None
     functions: Callable[[Callable[[Arrays, Settings], Sequence[Array]]], Functions] | None = None
     written: Callable[[dict[str, str]], str] | None = None
+    narrow: Callable[[Any], Any | None] = lambda geometry: geometry
 
     called: tuple[str, ...] = ()
     keeps_dtype: bool = True
@@ -210,7 +213,10 @@ class Operation:
         for role in self.optional:
             if case.arrays[role] is not None:
                 yield Case(case.geometry, {**case.arrays, role: None})
-        for geometry in simpler(case.geometry):
+        for simple in simpler(case.geometry):
+            geometry = self.narrow(simple)
+            if geometry in (None, case.geometry):
+                continue
             for at_end in (False, True):
                 yield Case(geometry, _cut(case.arrays, self.shapes(geometry), at_end))
 
