@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from dataclasses import replace
@@ -503,3 +504,9 @@ def test_the_library_is_not_imported(submit):
     submission.call()
     assert submission.worker.printed == "False\n"
     assert "minideconv" in sys.modules
+
+
+def test_the_page_about_it_runs():
+    page = (Path(__file__).parents[3] / "docs/course/sandbox.md").read_text("utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(source, {"__name__": "sandbox"})
