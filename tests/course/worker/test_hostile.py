@@ -189,7 +189,8 @@ def test_what_is_printed_is_kept_and_no_fault(body):
     ],
 )
 def test_a_huge_allocation(body, lines):
-    text = body(lines, "import numpy as np").fault(kind="memory")
+    submission = body(lines, "import numpy as np", memory=512 * 2**20, call=60.0)
+    text = submission.fault(kind="memory")
     assert text.startswith("conv2d asked for more memory than it may have in line")
 
 
