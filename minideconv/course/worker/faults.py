@@ -8,7 +8,17 @@ __all__ = ["SAID_INSIDE", "ended_sentence"]
 
 # Kinds of faults that the student's process itself may report; the others are seen from outside.
 SAID_INSIDE = frozenset(
-    {"exit", "forbidden", "memory", "missing", "output", "raised", "returned", "syntax"}
+    {
+        "exit",
+        "forbidden",
+        "memory",
+        "missing",
+        "output",
+        "processes",
+        "raised",
+        "returned",
+        "syntax",
+    }
 )
 SIGNALS = {
     "SIGSEGV": "a segmentation fault",

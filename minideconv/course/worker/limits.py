@@ -33,7 +33,9 @@ class Limits:
     open_files : int
         Files that are open at a time.
     processes : int
-        Processes at a time, the first one included.
+        Processes at a time, the first one included. With 1 the system refuses to start another
+        (Linux; signals to others and connections too); of more the worker keeps count, which a
+        program that starts them fast enough may outrun.
     printed : int
         Bytes that one call or the import may print.
     result : int
@@ -53,7 +55,7 @@ class Limits:
     memory: int = 1024 * MIB
     file_size: int = 16 * MIB
     open_files: int = 64
-    processes: int = 8
+    processes: int = 1
     printed: int = MIB
     result: int = 64 * MIB
     folder: int = 64 * MIB

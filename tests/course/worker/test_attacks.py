@@ -440,11 +440,11 @@ def conv2d(x, w, b=None, **settings):
 USER = """
 import sys, tempfile
 from pathlib import Path
-from minideconv.course.worker import Worker
+from minideconv.course.worker import Limits, Worker
 from minideconv.testing.operations import OPERATIONS
 conv2d = OPERATIONS["conv2d"]
 case = conv2d.case(conv2d.draw(lambda low, high: low), seed=1)
-with Worker(Path(sys.argv[1])) as worker:
+with Worker(Path(sys.argv[1]), limits=Limits(processes=8)) as worker:
     worker.call(conv2d)(*conv2d.call_arguments(case))
 print(worker.printed)
 """

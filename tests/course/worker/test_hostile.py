@@ -311,11 +311,11 @@ def test_a_keeper_that_is_killed_or_stopped_leaves_nothing(body, how):
 GRADER = """
 import sys
 from pathlib import Path
-from minideconv.course.worker import Worker
+from minideconv.course.worker import Limits, Worker
 from minideconv.testing.operations import OPERATIONS
 conv2d = OPERATIONS["conv2d"]
 case = conv2d.case(conv2d.draw(lambda low, high: low), seed=1)
-with Worker(Path(sys.argv[1])) as worker:
+with Worker(Path(sys.argv[1]), limits=Limits(processes=8)) as worker:
     worker.call(conv2d)(*conv2d.call_arguments(case))
 """
 

@@ -13,6 +13,7 @@ import builtins
 __builtins__ = dict(vars(builtins))  # type: ignore[assignment]
 
 import contextlib
+import errno
 import importlib
 import importlib.util
 import inspect
@@ -38,6 +39,11 @@ OPERATORS = {
     if hasattr(operator, name)
 }  # fmt: skip
 MAX_ITEMS = 1000
+# What libraries read beside Python's own files.
+SYSTEM = (
+    "/usr", "/lib", "/lib64", "/bin", "/etc", "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
+    "/sys/devices/system", "/dev/urandom", "/dev/random", "/dev/zero",
+)  # fmt: skip
 
 
 class Fault(Exception):
@@ -66,6 +72,7 @@ def serve(requests: int, replies: int, limits: dict[str, Any]) -> None:
     as_numpy = load("arrays", HERE.parents[2] / "testing").as_numpy
     student = Student(wire, as_numpy, limits["result"])
     limit_process(limits, before_numpy=False)
+    restrict(limits)
     read, write = os.read, os.write
     while True:
         received = wire.receive(lambda count: read(requests, count), 2**40)
@@ -105,6 +112,14 @@ def limit_process(limits: dict[str, Any], *, before_numpy: bool) -> None:
             # Of processor time the soft limit is told apart: its signal has a name of its own.
             more = most + 2 if name == "RLIMIT_CPU" else most
             resource.setrlimit(number, (most, more if hard < 0 else min(more, hard)))
+
+
+def restrict(limits: dict[str, Any]) -> None:
+    """Give up what the system can take from a process for good, where it can (Linux)."""
+    own = [str(HERE), str(limits["numpy"]), sys.prefix, sys.base_prefix]
+    load("file_access", HERE).restrict([*own, *SYSTEM], [limits["home"], os.devnull])
+    if limits["processes"] == 1:
+        load("system_calls", HERE).restrict()
 
 
 class Student:
@@ -302,6 +317,8 @@ class Student:
             return Fault("memory", f"{about} asked for more memory than it may have{where}")
         if isinstance(error, SystemExit):
             return Fault("exit", f"{about} called sys.exit(){where}; it must return its result")
+        if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
+            return Fault("processes", f"{about} starts another process{where}; it must not")
         text = f"{about} raised {type(error).__name__[:100]}: {self.said(error)}{where}"
         if isinstance(error, EOFError):
             text += "; nobody answers input() here"
