@@ -77,7 +77,6 @@ def _axis(
     swapped axes. It is a preference (drawn, so it can shrink), not a rule. With `pooling` the
     padding is at most half the kernel and every window meets the input; else one window does.
     """
-
     kernel = _unlike(integer, 2 if overlap else 1, max_kernel, avoid and avoid[1])
     dilation = _unlike(integer, 1, max_dilation, avoid and avoid[4]) if kernel > 1 else 1
     extent = dilation * (kernel - 1) + 1

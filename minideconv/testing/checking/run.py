@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.checking.behaviour import relation
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
-from minideconv.testing.checking.diagnosis import Named, name_mistakes
+from minideconv.testing.checking.diagnosis import Diagnosis, Named, diagnose
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.operations.operation import Case, Expected, Operation
 
 __all__ = ["Checker", "Outcome"]
+
+FAULTS = ("raised", "returned")
+"""Kinds of failure after which the function can be called again."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Checker:
         self.operation, self.call = operation, call
         self.examples, self.seed = examples, seed
         self.names, self.replay = names, replay
-        self._named: list[Named] | None = None
+        self._diagnosis: Diagnosis | None = None
 
     def run(self) -> Iterator[Outcome]:
         """Yield an outcome for each family, then for each promise; promises only of right code."""
@@ -166,19 +168,22 @@ class Checker:
         first = self.wrong(case)
         assert first is not None
 
+        named = self._explaining(case)
+
         def fails(other: Case) -> bool:
+            """Whether it fails alike, and for the same reason."""
             failure = self.wrong(other)
-            return failure is not None and self._same(failure, first)
+            if failure is None or not self._same(failure, first):
+                return False
+            return not named or self._explaining(other) == named
 
         small = shrink(self.operation, case, fails)
         failure = self.wrong(small) or first
-        named = [n for n in self.named() if n.mistakes]
-        mistakes = tuple(m.name for n in named for m in n.mistakes)
+        mistakes = tuple(dict.fromkeys(m.name for n in named for m in n.mistakes))
         sentence = " ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes))
-        if named:
-            title = "; ".join(dict.fromkeys(n.title for n in named))
-        else:
-            title = self._title(failure, case)
+        title = "; ".join(dict.fromkeys(n.title for n in named)) or self._title(failure)
+        if named and failure.kind in FAULTS:
+            failure = replace(failure, entry=failure.title)
         return replace(
             failure,
             family=family,
@@ -198,20 +203,34 @@ class Checker:
 
         return mark(failure) == mark(first)
 
-    def _title(self, failure: Failure, case: Case) -> str:
+    def _explaining(self, case: Case) -> list[Named]:
+        """Return the mistakes that explain what is wrong in this case."""
+        known = [n for n in self.named() if n.mistakes]
+        if not known:
+            return []
+        try:
+            got = self.call(*self.operation.call_arguments(case)).outputs
+        except StudentFault as fault:
+            return [n for n in known if n.raises and fault.kind in FAULTS]
+        return [n for n in known if n.explains(self.operation, case, got[n.output])]
+
+    def _title(self, failure: Failure) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""
-        if failure.kind != "value":
-            return failure.title
-        arrays = self.wrong(case)
-        assert arrays is not None
-        does = relation(**arrays.arrays) if arrays.arrays else None
+        if failure.kind in FAULTS:
+            return f"{failure.title} {self.diagnosis().raises}".strip()
+        output = failure.title.split(" ")[0]
+        does = next((n.does for n in self.named() if n.output == output), "")
         return f"{failure.title}: {does}" if does else failure.title
 
     def named(self) -> list[Named]:
-        """Return what the bank explains; worked out once."""
-        if self._named is None:
-            self._named = name_mistakes(self.operation, self.call)
-        return self._named
+        """Return what the bank explains, and what it does not."""
+        return list(self.diagnosis().named)
+
+    def diagnosis(self) -> Diagnosis:
+        """Return what is known of the function; worked out once."""
+        if self._diagnosis is None:
+            self._diagnosis = diagnose(self.operation, self.call)
+        return self._diagnosis
 
     def written(self, case: Case) -> str:
         """Return the call as a student would write it, without what has its usual value."""

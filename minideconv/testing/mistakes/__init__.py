@@ -7,7 +7,13 @@ every one, and a course gives them out as an exercise ("find the bug").
 from __future__ import annotations
 
 # Importing them registers their mistakes.
-from minideconv.testing.mistakes import conv2d  # noqa: F401
+from minideconv.testing.mistakes import (  # noqa: F401
+    conv2d,
+    conv2d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+    patches,
+)
 from minideconv.testing.mistakes.bank import Mistake, mistakes
 
 __all__ = ["Mistake", "mistakes"]

@@ -2,7 +2,7 @@
 
 A mistake gets one output of one operation wrong, and its other outputs right, so that a function
 with two mistakes is recognised by both. It is written as a small change to the kit's naive loops:
-either of the arguments that they are given, or of what they return.
+of the arguments that they are given, or of what they return.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import numpy as np
 from minideconv.testing.operations import OPERATIONS
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["Mistake", "Right", "mistake", "mistakes", "slip"]
+__all__ = ["Mistake", "Right", "given", "mistake", "mistakes", "register", "slip", "twist"]
 
 Right = Callable[[Arrays, Settings], Array]
 """``right(arrays, settings)``: the right values of the output that the mistake gets wrong."""
+
+Change = Callable[[Arrays, Settings], tuple[Arrays, Settings]]
+After = Callable[[Array, Arrays, Settings], Array]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Mistake:
         ``values(arrays, settings)`` returns the wrong output; an error where such code fails.
     change : callable, optional
         Of a mistake in the arguments alone: ``change(arrays, settings)`` returns those that the
-        right code would have to be given. Such mistakes are recognised in pairs, too.
+        right code would have to be given. Such mistakes are recognised beside others, too.
+    after : callable, optional
+        Of a mistake made with a result: ``after(result, arrays, settings)`` returns what becomes of
+        it. These, too, are recognised beside others.
     """
 
     operation: str
@@ -46,7 +52,8 @@ class Mistake:
     name: str
     sentence: str
     values: Callable[[Arrays, Settings], Array]
-    change: Callable[[Arrays, Settings], tuple[Arrays, Settings]] | None = None
+    change: Change | None = None
+    after: After | None = None
 
     def implementation(self) -> Callable[..., Any]:
         """Return the operation as a function of the contract's signature that makes the mistake."""
@@ -56,10 +63,10 @@ class Mistake:
             given = dict(zip(operation.arguments, args, strict=False))
             arrays = {role: given.get(role) for role in operation.arguments}
             dtype = next(a.dtype for a in arrays.values() if a is not None)
+            others = [output for output in operation.outputs if output != self.output]
+            right = operation.oracle(arrays, settings) if others else {}
             outputs = [
-                self.values(arrays, settings)
-                if output == self.output
-                else operation.oracle(arrays, settings)[output].value
+                self.values(arrays, settings) if output == self.output else right[output].value
                 for output in operation.outputs
             ]
             cast = [o.astype(dtype) if o.dtype.kind == "f" else o for o in outputs]
@@ -70,6 +77,11 @@ class Mistake:
 
 
 _BANK: list[Mistake] = []
+
+
+def register(mistake: Mistake) -> None:
+    """Put a mistake into the bank."""
+    _BANK.append(mistake)
 
 
 def mistakes(operation: str | None = None, output: str | None = None) -> tuple[Mistake, ...]:
@@ -94,13 +106,13 @@ def mistake(
     """Register ``wrong(arrays, settings, right)``, which returns the wrong output."""
     right = right_values(operation, output)
 
-    def register(wrong: Callable[[Arrays, Settings, Right], Array]) -> Callable[..., Array]:
-        _BANK.append(
+    def put(wrong: Callable[[Arrays, Settings, Right], Array]) -> Callable[..., Array]:
+        register(
             Mistake(operation, output, name, sentence, lambda a, s: wrong(dict(a), dict(s), right))
         )
         return wrong
 
-    return register
+    return put
 
 
 def slip(
@@ -109,7 +121,7 @@ def slip(
     """Register a mistake in the arguments: ``wrong`` changes its dictionaries in place."""
     right = right_values(operation, output)
 
-    def register(wrong: Callable[[Arrays, Settings], None]) -> Callable[[Arrays, Settings], None]:
+    def put(wrong: Callable[[Arrays, Settings], None]) -> Callable[[Arrays, Settings], None]:
         def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
             arrays, settings = dict(arrays), dict(settings)
             wrong(arrays, settings)
@@ -118,10 +130,31 @@ def slip(
         def values(arrays: Arrays, settings: Settings) -> Array:
             return right(*change(arrays, settings))
 
-        _BANK.append(Mistake(operation, output, name, sentence, values, change))
+        register(Mistake(operation, output, name, sentence, values, change))
         return wrong
 
-    return register
+    return put
+
+
+def twist(operation: str, output: str, name: str, sentence: str) -> Callable[[After], After]:
+    """Register a mistake made with the right result: ``wrong(result, arrays, settings)``."""
+    right = right_values(operation, output)
+
+    def put(wrong: After) -> After:
+        def values(arrays: Arrays, settings: Settings) -> Array:
+            return wrong(right(arrays, settings), arrays, settings)
+
+        register(Mistake(operation, output, name, sentence, values, None, wrong))
+        return wrong
+
+    return put
+
+
+def given(arrays: Arrays, role: str) -> Array:
+    """Return an array that is never left out."""
+    array = arrays[role]
+    assert array is not None
+    return array
 
 
 def pad(x: Array, top: int, bottom: int, left: int, right: int, mode: Any = "constant") -> Array:

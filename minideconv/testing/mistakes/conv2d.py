@@ -2,62 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake, pad, slip
+from minideconv.testing.mistakes.bank import Right, given, mistake, slip
+from minideconv.testing.mistakes.correlation import correlation_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__: list[str] = []  # they are reached through the bank
+__all__ = ["bias_mistakes"]
 
 
-def given(arrays: Arrays, role: str) -> Array:
-    """Return an array that is never left out."""
-    array = arrays[role]
-    assert array is not None
-    return array
+def bias_mistakes(operation: str, *, inner: int) -> None:
+    """Register wrong ways to add a bias; `inner` is the axis of the input channels in ``w``."""
+
+    def changed(name: str, sentence: str, change: Callable[[Array, Array], Array]) -> None:
+        @slip(operation, "y", name, sentence)
+        def _changed(arrays: Arrays, settings: Settings) -> None:
+            b, w = arrays["b"], given(arrays, "w")
+            if b is not None:
+                arrays["b"] = change(b, w) if inner else change(b, _group(w, settings["groups"]))
+
+    changed("bias left out", "The bias is not added.", lambda b, w: np.zeros_like(b))
+    changed("bias added twice", "The bias is added twice; once is enough.", lambda b, w: 2 * b)
+    changed("bias subtracted", "The bias is subtracted; it is added.", lambda b, w: -b)
+    changed("bias added with every tap",
+            "The bias is added inside of the loop over the kernel; it is added once.",
+            lambda b, w: b * w.shape[2] * w.shape[3])  # fmt: skip
+    changed("bias added with every row of the kernel",
+            "The bias is added inside of the loop over the kernel's rows; it is added once.",
+            lambda b, w: b * w.shape[2])  # fmt: skip
+    changed("bias added with every input channel",
+            "The bias is added inside of the loop over the input channels; it is added once.",
+            lambda b, w: b * w.shape[inner])  # fmt: skip
+    changed("bias added with every product",
+            "The bias is added inside of the loops over channels and taps; it is added once.",
+            lambda b, w: b * w.shape[inner] * w.shape[2] * w.shape[3])  # fmt: skip
+    changed("first bias used for every channel", "Only b[0] is used; channel k has b[k].",
+            lambda b, w: np.full_like(b, b[0]))  # fmt: skip
+    changed("last bias used for every channel", "Only b[-1] is used; channel k has b[k].",
+            lambda b, w: np.full_like(b, b[-1]))  # fmt: skip
+    changed("biases added up", "Every channel gets the sum of all biases; channel k has b[k].",
+            lambda b, w: np.full_like(b, b.sum()))  # fmt: skip
+
+    def added(name: str, sentence: str, add: Callable[[Array, Array], Array]) -> None:
+        @mistake(operation, "y", name, sentence)
+        def _added(arrays: Arrays, settings: Settings, right: Right) -> Array:
+            y, b = right({**arrays, "b": None}, settings), arrays["b"]
+            return y if b is None else add(y, b)
+
+    added("bias added along the width", "y + b adds b to each row; b[k] belongs to channel k.",
+          lambda y, b: y + b)  # fmt: skip
+    added("bias added along the height", "b[i] is added to row i; b[k] belongs to channel k.",
+          lambda y, b: y + b[:, None])  # fmt: skip
+    added("bias added along the batch", "b[n] is added to image n; b[k] belongs to channel k.",
+          lambda y, b: y + b[:, None, None, None])  # fmt: skip
+    added("bias multiplied", "The result is multiplied with the bias; it is added.",
+          lambda y, b: y * b[:, None, None])  # fmt: skip
+    added("bias added to the first image only", "Every image gets the bias.",
+          lambda y, b: np.concatenate([y[:1] + b[:, None, None], y[1:]]))  # fmt: skip
+    added("bias added at the first pixel only", "Every pixel gets the bias.",
+          lambda y, b: _at_the_corner(y, b))  # fmt: skip
 
 
-@slip("conv2d", "y", "kernel flipped",
-      "The kernel is turned by 180 degrees, as a convolution of signal processing has it; "
-      "conv2d correlates.")  # fmt: skip
-def _kernel_flipped(arrays: Arrays, settings: Settings) -> None:
-    arrays["w"] = given(arrays, "w")[:, :, ::-1, ::-1]
+def _group(w: Array, groups: int) -> Array:
+    return w[: len(w) // groups]
 
 
-@slip("conv2d", "y", "kernel flipped upside down",
-      "The kernel's rows are read from the last to the first; nothing is flipped.")  # fmt: skip
-def _kernel_rows_flipped(arrays: Arrays, settings: Settings) -> None:
-    arrays["w"] = given(arrays, "w")[:, :, ::-1]
+def _at_the_corner(y: Array, b: Array) -> Array:
+    y = y.copy()
+    y[:, :, 0, 0] += b
+    return y
 
 
-@slip("conv2d", "y", "stride swapped",
-      "The strides of height and width are swapped; stride is (height, width).")  # fmt: skip
-def _stride_swapped(arrays: Arrays, settings: Settings) -> None:
-    settings["stride"] = settings["stride"][::-1]
-
-
-@mistake("conv2d", "y", "stride ignored",
-         "Windows move by one pixel whatever the stride is.")  # fmt: skip
-def _stride_ignored(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    y = right(arrays, settings)
-    return right(arrays, {**settings, "stride": (1, 1)})[:, :, : y.shape[2], : y.shape[3]]
-
-
-@slip("conv2d", "y", "bias left out", "The bias is not added.")
-def _bias_missing(arrays: Arrays, settings: Settings) -> None:
-    arrays["b"] = None
-
-
-@mistake("conv2d", "y", "padded by repeating the border",
-         "The border is padded with the nearest pixel; the padding is zeros.")  # fmt: skip
-def _padding_by_edge(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    ph, pw = settings["padding"]
-    x = pad(given(arrays, "x"), ph, ph, pw, pw, "edge")
-    return right({**arrays, "x": x}, {**settings, "padding": (0, 0)})
-
-
-@mistake("conv2d", "y", "first image only",
-         "Every image of the batch gets the first one's result.")  # fmt: skip
-def _first_image_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    y = right(arrays, settings)
-    return np.repeat(y[:1], len(y), axis=0)
+correlation_mistakes("conv2d", "y", "x", outer=0)
+bias_mistakes("conv2d", inner=1)

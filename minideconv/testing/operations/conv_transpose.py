@@ -5,9 +5,9 @@
 
     y[n, k, i sh + a dh - ph, j sw + e dw - pw] += x[n, c, i, j] w[c, k, a, e],  then y += b[k]
 
-Every pixel of the input stamps the kernel, scaled, onto a canvas; what overlaps adds up; the padding
-is cropped off all four sides of the canvas. ``output_padding`` makes the canvas larger at the bottom
-and right; it adds no zeros to the result, where stamps reach there.
+Every pixel of the input stamps the kernel, scaled, onto a canvas; what overlaps adds up; the
+padding is cropped off all four sides of the canvas. ``output_padding`` makes the canvas larger at
+the bottom and right; it adds no zeros to the result, where stamps reach there.
 Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, chapter 4.
 """
 
@@ -104,7 +104,7 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> TransposedGeometry:
     """Draw a small geometry."""
-    return conv_transpose_geometry(integer, max_channels=3, max_groups=2)
+    return conv_transpose_geometry(integer, max_batch=3, max_channels=3, max_groups=2)
 
 
 def _shapes(g: TransposedGeometry) -> dict[str, tuple[int, ...]]:

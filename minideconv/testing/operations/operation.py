@@ -186,7 +186,7 @@ def _less(number: int, least: int) -> list[int]:
     """Return smaller numbers to try, the smallest first; of True, False."""
     if isinstance(number, bool):
         return [False] if number else []
-    return sorted(n for n in {least, number // 2, number - 1} if least <= n < number)
+    return sorted(n for n in {least, number // 2, number - 2, number - 1} if least <= n < number)
 
 
 def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:

@@ -24,7 +24,6 @@ from minideconv.testing.operations.conv import pad, taps, windows
 from minideconv.testing.operations.operation import (
     Array,
     Arrays,
-    Case,
     Expected,
     Operation,
     Settings,
@@ -78,7 +77,7 @@ def _col2im(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> PatchGeometry:
     """Draw a small geometry."""
-    return patch_geometry(integer, max_channels=2)
+    return patch_geometry(integer, max_batch=3, max_channels=3)
 
 
 def _family(geometry: Any) -> str:
