@@ -151,7 +151,7 @@ def taps_unpool(y, switches, size):
 
 
 def taps_unpool_backward(dx, switches):
-    dy = np.zeros_like(switches, dtype=dx.dtype)
+    dy = np.zeros(switches.shape, dx.dtype)
     for plane in np.ndindex(*switches.shape[:2]):
         turned = switches[plane].ravel()[::-1]
         pixels, first = np.unique(turned, return_index=True)
