@@ -10,9 +10,11 @@ from __future__ import annotations
 from minideconv.testing.mistakes import (  # noqa: F401
     batch_norm,
     batch_norm_backward,
+    batch_norm_running,
     conv2d,
     max_pool2d,
     max_pool2d_backward,
+    max_pool2d_switches,
     max_unpool2d,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes
