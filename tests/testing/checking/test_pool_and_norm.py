@@ -117,6 +117,18 @@ def test_right_code_passes(style, name):
     assert all(outcome.tried for outcome in report.outcomes)
 
 
+def test_the_memory_layout_of_the_switches_matters_to_zeros_like():
+    """A mistake that one of our own right versions had: zeros_like keeps the order of the axes."""
+
+    def function(dx, switches):
+        dy = np.zeros_like(switches, dtype=dx.dtype)
+        dy.reshape(-1)[...] = STYLES["loops"]["max_unpool2d_backward"](dx, switches).ravel()
+        return dy
+
+    with pytest.raises(OperationError, match="the memory layout of an argument changes the result"):
+        check_op(function, "max_unpool2d_backward")
+
+
 @pytest.mark.parametrize(("style", "name"), EVERY)
 def test_right_code_is_right_on_every_case(style, name):
     operation = OPERATIONS[name]
@@ -145,7 +157,7 @@ def test_pytorch_is_right():
     functions = OF_TORCH["PyTorch"]
     for name in functions:
         assert check_op(functions[name], name, beside=functions, examples=8).passed
-    # What F.max_unpool2d does with two values of one pixel is not defined; one at a time it is.
+    # What the library does with two values of one pixel is not defined; with one each it is.
     outcomes = Checker(
         OPERATIONS["max_unpool2d"],
         local_call(OPERATIONS["max_unpool2d"], {"max_unpool2d": library_unpool}),

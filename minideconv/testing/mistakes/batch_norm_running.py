@@ -1,0 +1,267 @@
+"""Wrong versions of batch_norm's running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.mistakes.bank import Right, mistake
+from minideconv.testing.mistakes.batch_norm import ALL, OPERATION, Parts
+from minideconv.testing.operations.operation import Array, Arrays, Settings
+
+__all__: list[str] = []  # they are reached through the bank
+
+
+def updates(
+    name: str, sentence: str, *outputs: str
+) -> Callable[[Callable[[Parts, Array, Array], Any]], None]:
+    """Register ``wrong(parts, old, new)``, which returns what a running statistic becomes."""
+
+    def register(wrong: Callable[[Parts, Array, Array], Any]) -> None:
+        for output in outputs or ("running_mean", "running_var"):
+
+            @mistake(OPERATION, output, name, sentence)
+            def _running(
+                arrays: Arrays, settings: Settings, right: Right, output: str = output
+            ) -> Array:
+                p = Parts(arrays, settings)
+                old, new = {
+                    "running_mean": (p.running_mean, p.batch_mean),
+                    "running_var": (p.running_var, p.unbiased),
+                }[output]
+                with np.errstate(all="ignore"):
+                    result = wrong(p, old, new)
+                return np.broadcast_to(result, (1, p.x.shape[1], 1, 1)).reshape(-1)
+
+    return register
+
+
+def follow(p: Parts, old: Array, new: Array) -> Array:
+    """Update a running statistic as it must be."""
+    return (1 - p.momentum) * old + p.momentum * new if p.training else old
+
+
+@updates("running statistics not updated", "They stay as they are (an assignment inside of the "
+         "function changes no array); write to them in place: running_mean[...] = .")  # fmt: skip
+def _not_updated(p: Parts, old: Array, new: Array) -> Array:
+    return old
+
+
+@updates("momentum reversed", "running = momentum running + (1 - momentum) new; momentum is the "
+         "weight of the new statistic.")  # fmt: skip
+def _reversed(p: Parts, old: Array, new: Array) -> Array:
+    return p.momentum * old + (1 - p.momentum) * new if p.training else old
+
+
+@updates("running statistics updated in evaluation", "They follow the batch with training=False, "
+         "too; only training updates them.")  # fmt: skip
+def _in_evaluation(p: Parts, old: Array, new: Array) -> Array:
+    return (1 - p.momentum) * old + p.momentum * new
+
+
+@updates("running statistics updated in evaluation only", "They follow the batch with "
+         "training=False; only training updates them.")  # fmt: skip
+def _in_evaluation_only(p: Parts, old: Array, new: Array) -> Array:
+    return old if p.training else (1 - p.momentum) * old + p.momentum * new
+
+
+@updates("running statistics replaced by the batch's", "The old value is dropped; it is "
+         "(1 - momentum) running + momentum new.")  # fmt: skip
+def _replaced(p: Parts, old: Array, new: Array) -> Array:
+    return new if p.training else old
+
+
+@updates("momentum fixed at 0.1", "The argument momentum is not used.")
+def _fixed(p: Parts, old: Array, new: Array) -> Array:
+    return 0.9 * old + 0.1 * new if p.training else old
+
+
+@updates("momentum fixed at 0.9", "The argument momentum is not used, and 0.9 is the weight of the "
+         "new statistic.")  # fmt: skip
+def _fixed_reversed(p: Parts, old: Array, new: Array) -> Array:
+    return 0.1 * old + 0.9 * new if p.training else old
+
+
+@updates("old running statistic not multiplied by 1 - momentum", "running + momentum new; it is "
+         "(1 - momentum) running + momentum new.")  # fmt: skip
+def _not_faded(p: Parts, old: Array, new: Array) -> Array:
+    return old + p.momentum * new if p.training else old
+
+
+@updates("new statistic not multiplied by the momentum", "(1 - momentum) running + new; it is "
+         "(1 - momentum) running + momentum new.")  # fmt: skip
+def _not_weighted(p: Parts, old: Array, new: Array) -> Array:
+    return (1 - p.momentum) * old + new if p.training else old
+
+
+@updates("old running statistic multiplied by the momentum", "momentum running + momentum new; it "
+         "is (1 - momentum) running + momentum new.")  # fmt: skip
+def _same_weight(p: Parts, old: Array, new: Array) -> Array:
+    return p.momentum * (old + new) if p.training else old
+
+
+@updates("running statistics updated twice", "They follow the batch twice in one call.")
+def _twice(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, follow(p, old, new), new)
+
+
+@updates("running statistics multiplied by 1 - momentum only", "The new statistic is not added; it "
+         "is (1 - momentum) running + momentum new.")  # fmt: skip
+def _only_faded(p: Parts, old: Array, new: Array) -> Array:
+    return (1 - p.momentum) * old if p.training else old
+
+
+@updates("running mean and variance swapped", "The running mean follows the variance, and the "
+         "running variance the mean.", "running_mean")  # fmt: skip
+def _mean_follows_variance(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.unbiased)
+
+
+@updates("running mean and variance swapped", "The running mean follows the variance, and the "
+         "running variance the mean.", "running_mean")  # fmt: skip
+def _mean_follows_biased_variance(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.batch_var)
+
+
+@updates("running mean and variance swapped", "The running mean follows the variance, and the "
+         "running variance the mean.", "running_var")  # fmt: skip
+def _variance_follows_mean(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.batch_mean)
+
+
+@updates("running mean follows y", "The running mean follows the mean of the result; it is that of "
+         "x.", "running_mean")  # fmt: skip
+def _mean_of_y(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.bias)
+
+
+@updates("running mean follows the sum", "The sum is not divided by M.", "running_mean")
+def _mean_of_sum(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.batch_mean * p.count)
+
+
+@updates("running mean of all channels together", "One mean is taken over all channels; each has "
+         "its own.", "running_mean")  # fmt: skip
+def _mean_of_channels(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x.mean())
+
+
+@updates("running variance of all channels together", "One variance is taken over all channels; "
+         "each has its own.", "running_var")  # fmt: skip
+def _variance_of_channels(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x.var())
+
+
+@updates("running mean of one image", "The running mean follows one image; it follows the whole "
+         "batch.", "running_mean")  # fmt: skip
+def _mean_of_first(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x[:1].mean(ALL, keepdims=True))
+
+
+@updates("running mean of one image", "The running mean follows one image; it follows the whole "
+         "batch.", "running_mean")  # fmt: skip
+def _mean_of_last(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x[-1:].mean(ALL, keepdims=True))
+
+
+def variance(name: str, sentence: str) -> Callable[[Callable[[Parts], Array]], None]:
+    """Register ``wrong(parts)``, what the running variance follows."""
+
+    def register(wrong: Callable[[Parts], Array]) -> None:
+        @updates(name, sentence, "running_var")
+        def _follows(p: Parts, old: Array, new: Array) -> Array:
+            return follow(p, old, wrong(p))
+
+    return register
+
+
+@variance("running variance biased", "The running variance follows the variance with M; it follows "
+          "the unbiased one, with M - 1.")  # fmt: skip
+def _biased(p: Parts) -> Array:
+    return p.batch_var
+
+
+@variance("running variance corrected by the number of images", "The unbiased variance is var N / "
+          "(N - 1); a channel has M = N H W values: var M / (M - 1).")  # fmt: skip
+def _corrected_by_images(p: Parts) -> Array:
+    return p.batch_var * len(p.x) / (len(p.x) - 1)
+
+
+@variance("running variance corrected by the number of pixels", "The unbiased variance is var H W "
+          "/ (H W - 1); a channel has M = N H W values: var M / (M - 1).")  # fmt: skip
+def _corrected_by_pixels(p: Parts) -> Array:
+    pixels = p.count // len(p.x)
+    return p.batch_var * pixels / (pixels - 1)
+
+
+@variance("running variance corrected the wrong way", "The variance is multiplied by (M - 1) / M; "
+          "the unbiased one is var M / (M - 1).")  # fmt: skip
+def _corrected_wrongly(p: Parts) -> Array:
+    return p.batch_var * (p.count - 1) / p.count
+
+
+@variance("running variance corrected twice", "The variance is multiplied by M / (M - 1) twice.")
+def _corrected_twice(p: Parts) -> Array:
+    return p.unbiased * p.count / (p.count - 1)
+
+
+@variance("running standard deviation in place of the variance", "The running variance follows the "
+          "standard deviation; it follows the variance.")  # fmt: skip
+def _std(p: Parts) -> Array:
+    return np.sqrt(p.batch_var)
+
+
+@variance("running standard deviation in place of the variance", "The running variance follows the "
+          "standard deviation; it follows the variance.")  # fmt: skip
+def _unbiased_std(p: Parts) -> Array:
+    return np.sqrt(p.unbiased)
+
+
+@variance("running standard deviation in place of the variance", "The running variance follows the "
+          "standard deviation; it follows the variance.")  # fmt: skip
+def _std_with_eps(p: Parts) -> Array:
+    return np.sqrt(p.batch_var + p.eps)
+
+
+@variance("running variance with eps", "eps is in the running variance; it is added where x is "
+          "divided only.")  # fmt: skip
+def _with_eps(p: Parts) -> Array:
+    return p.batch_var + p.eps
+
+
+@variance("running variance with eps", "eps is in the running variance; it is added where x is "
+          "divided only.")  # fmt: skip
+def _unbiased_with_eps(p: Parts) -> Array:
+    return p.unbiased + p.eps
+
+
+@variance("running variance follows 1 / std", "The running variance follows 1 / sqrt(var + eps); "
+          "it follows the variance.")  # fmt: skip
+def _inverse(p: Parts) -> Array:
+    return 1 / np.sqrt(p.batch_var + p.eps)
+
+
+@variance("running variance follows mean(x^2)", "The mean is not subtracted; the variance is "
+          "mean((x - mean)^2).")  # fmt: skip
+def _squares(p: Parts) -> Array:
+    return (p.x**2).mean(ALL, keepdims=True)
+
+
+@variance("running variance follows the sum of squares", "The squares are not divided by M - 1.")
+def _sum(p: Parts) -> Array:
+    return p.batch_var * p.count
+
+
+@variance("running variance about the running mean", "The deviations are from the running mean; "
+          "they are from the batch's.")  # fmt: skip
+def _about_running_mean(p: Parts) -> Array:
+    return ((p.x - p.running_mean) ** 2).mean(ALL, keepdims=True)
+
+
+@variance("running variance about the running mean", "The deviations are from the running mean; "
+          "they are from the batch's.")  # fmt: skip
+def _about_updated_mean(p: Parts) -> Array:
+    mean = follow(p, p.running_mean, p.batch_mean)
+    return ((p.x - mean) ** 2).sum(ALL, keepdims=True) / (p.count - 1)
