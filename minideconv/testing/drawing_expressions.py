@@ -125,9 +125,11 @@ class _Draw:
     def tree(self, name: str, *, constants: bool = False, calls: str = "once") -> Expression:
         size = self.pick([2, 3])
         shape = self.pick([(size,), (2, 3), (3, 2), (size, size), (size, size)])
-        if name in ("shapes", "matmul", "reductions", "mixed"):
+        if name in ("shapes", "mixed"):
+            shape = self.pick([(2, 3), (3, 2), (2, 2), (3, 3)])
+        elif name in ("matmul", "reductions"):
             # Where sizes are equal, what is wrong gives wrong numbers and no error.
-            shape = self.pick([(2, 3), (3, 2), (2, 2), (2, 2), (3, 3), (3, 3)])
+            shape = self.pick([(2, 3), (3, 2), (2, 2), (2, 2), (2, 2), (3, 3), (3, 3)])
         x = self.leaf(shape)
         if name in _OPS:
             for op in self.some(_OPS[name]):
@@ -175,7 +177,7 @@ class _Draw:
         if op in ("sum", "mean"):
             if not shape:
                 return self.node("neg", x)
-            option = (self.pick([*range(len(shape)), len(shape) - 1]), self.pick([0, 0, 1]))
+            option = (self.pick([*range(len(shape)), *[len(shape) - 1] * 2]), self.pick([0, 0, 1]))
             return self.node(op, x, option=option)
         if op == "matmul" and len(shape) == 2:
             other = self.pick([shape[0], shape[0], shape[1], 1])

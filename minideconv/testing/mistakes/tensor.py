@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.expressions import Expression
 from minideconv.testing.mistakes.bank import Mistake, register
-from minideconv.testing.operations.differentiate import differentiate
 from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations.tape import TAPE
 
 __all__ = ["Grads", "Right", "TapeMistake", "wrong_tensor"]
 
@@ -248,7 +247,9 @@ def wrong_tensor(name: str, sentence: str) -> Callable[[type[Right]], type[Right
             bases: Sequence[type[Right]] = (tensor, *settings.get("beside", ()))
             both = tensor if len(bases) == 1 else type("Tensor", tuple(bases), {})
             with np.errstate(all="ignore"):
-                return differentiate(both, arrays, Expression(settings["expression"]))[1]
+                run = TAPE.run
+                assert run is not None
+                return np.asarray(run({"Tensor": both}, arrays, settings)[1])
 
         tensor.__name__ = "Tensor"
         register(TapeMistake("tape", "grads", name, sentence, values, change, tensor=tensor))
