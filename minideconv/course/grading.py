@@ -35,6 +35,10 @@ class StudentCode(Protocol):
         """Return a call of the function of that operation."""
         ...
 
+    def names(self, operation: Operation) -> Callable[[str], str]:
+        """Return the student's own names for its arguments."""
+        ...
+
 
 OpenWorker = Callable[[Path, CourseSettings], AbstractContextManager[StudentCode]]
 Report = Callable[[Result], None]
@@ -181,6 +185,7 @@ def _checks(
             checker = CourseChecker(
                 known,
                 code.call(known),
+                names=code.names(known),
                 examples=settings.hidden_examples if hidden else settings.examples,
                 seed=hidden_seed(settings, operation) if hidden else VISIBLE_SEED,
                 replay=replay,
@@ -211,7 +216,7 @@ def _checks(
             except Ended:
                 pass
             ended[operation] = checker.ended
-            why = clean(checker.ended or "first the families must be right", 300)
+            why = clean(checker.ended or "tried once every kind of geometry is right", 300)
             result = result.with_outcomes(replace(o, title=why) for o in waiting.values())
             if checker.whole:
                 result = replace(result, problems=(clean(checker.ended),))

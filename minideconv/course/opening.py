@@ -13,5 +13,13 @@ __all__ = ["open_worker"]
 
 
 def open_worker(file: Path, settings: CourseSettings) -> AbstractContextManager[StudentCode]:
-    """Return the worker of a file."""
-    return Worker(file, limits=settings.limits, forbid=settings.forbid)
+    """Return the worker of a file.
+
+    Raises
+    ------
+    UsageError
+        If the course's arrays are not installed here.
+    """
+    return Worker(
+        file, limits=settings.limits, forbid=settings.forbid, arrays=settings.backend
+    )

@@ -21,6 +21,7 @@ DEFAULT = Path(__file__).resolve().parent / "course.toml"
 """The file that is used where no other is named."""
 VISIBILITIES = ("hidden", "after_due_date", "after_published", "visible")
 VISIBLE_SEED = 0
+TORCH_MEMORY = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ class CourseSettings:
 def read_course(path: Path = DEFAULT, *, backend: str | None = None) -> CourseSettings:
     """Read a course's settings; what the file leaves out is as in `DEFAULT`.
 
+    Parameters
+    ----------
+    path : Path
+    backend : str, optional
+        In the place of the file's.
+
     Raises
     ------
     DataError
@@ -88,12 +95,14 @@ def read_course(path: Path = DEFAULT, *, backend: str | None = None) -> CourseSe
         found[table] = {**usual[table], **given}
     values = {**usual, **found}
     hidden = values["hidden"]
-    try:
-        limits = Limits(**values["limits"])
-    except SettingError as error:
-        raise DataError(f"{where}: {error}") from None
     if values["backend"] not in BACKENDS:
         raise DataError(f"{where}: backend must be one of {', '.join(BACKENDS)}")
+    backend = backend or values["backend"]
+    usual_limits = {"memory": TORCH_MEMORY} if backend == "torch" else {}
+    try:
+        limits = Limits(**usual_limits | values["limits"])
+    except SettingError as error:
+        raise DataError(f"{where}: {error}") from None
     forbid = values["forbid"]
     if not isinstance(forbid, list) or not all(isinstance(name, str) for name in forbid):
         raise DataError(f"{where}: forbid must be a list of names of modules")
@@ -105,7 +114,7 @@ def read_course(path: Path = DEFAULT, *, backend: str | None = None) -> CourseSe
     return CourseSettings(
         title=_text(values["title"], f"{where}: title"),
         term=_text(values["term"], f"{where}: term"),
-        backend=backend or values["backend"],
+        backend=backend,
         examples=int(_number(values["examples"], 1, 1000, f"{where}: examples")),
         seconds=_number(values["seconds"], 1, 3600, f"{where}: seconds"),
         forbid=tuple(forbid),

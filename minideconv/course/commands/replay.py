@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     settings = read_course(course_file(options.course, Path()))
     with open_worker(file, settings) as code:
         call = code.call(operation)
-        checker = CourseChecker(operation, call)
+        checker = CourseChecker(operation, call, names=code.names(operation))
         print(checker.written(case))
         try:
             failure = checker.wrong(case)

@@ -29,25 +29,25 @@ __all__ = ["add_options", "read_submission", "run"]
 _OUTCOME = table(
     {
         **dict.fromkeys(
-            ("name", "kind", "title", "sentence", "entry", "call", "rule", "replay"), text()
+            ("name", "kind", "title", "sentence", "entry", "call", "rule", "replay"), text
         ),
-        "hidden": flag(),
+        "hidden": flag,
         "status": choice("passed", "failed", "not run"),
         "tried": whole(low=0),
-        "mistakes": list_of(text()),
+        "mistakes": list_of(text),
         **dict.fromkeys(("points", "max_points", "seconds"), number(low=0)),
     }
 )
 _RESULT = table(
     {
-        **dict.fromkeys(("grader", "unit", "title", "student"), text()),
+        **dict.fromkeys(("grader", "unit", "title", "student"), text),
         "version": whole(low=VERSION, high=VERSION),
         "state": choice("running", "done", "fault"),
         **dict.fromkeys(("points", "max_points", "seconds"), number(low=0)),
-        "problems": list_of(text()),
-        "faults": list_of(text()),
-        "seed": anything(),
-        "versions": mapping_of(text()),
+        "problems": list_of(text),
+        "faults": list_of(text),
+        "seed": anything,
+        "versions": mapping_of(text),
         "outcomes": list_of(_OUTCOME),
     }
 )

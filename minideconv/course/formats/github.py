@@ -50,7 +50,7 @@ def _mark(outcome: OutcomeResult) -> str:
 def _inline(text: str) -> str:
     """Return a text that Markdown shows as it is, on one line."""
     line = escape(" ".join(text.split()))
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$@:-])", lambda m: f"&#{ord(m[1])};", line)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$@:])", lambda m: f"&#{ord(m[1])};", line)
 
 
 def _fenced(text: str) -> str:
