@@ -17,12 +17,13 @@ from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.run import Checker, Outcome
 from minideconv.testing.operations.operation import Arrays, Case, Operation, Settings
 
-__all__ = ["CourseChecker", "Ended", "Stop", "right_call"]
+__all__ = ["TOO_LONG", "CourseChecker", "Ended", "Stop", "right_call"]
 
 HARMLESS = ("raised", "returned")
 """Kinds of fault after which the student's process goes on."""
 WHOLE = ("syntax", "forbidden")
 """Kinds of fault that are about the whole file."""
+TOO_LONG = "the checks of this unit took too long altogether"
 STRIKES = 2
 """Faults that ended the process, after which an operation is not called any more."""
 
@@ -93,7 +94,7 @@ class CourseChecker(Checker):
 
     def _guarded(self, arrays: Arrays, settings: Settings, *, strided: bool = False) -> Returned:
         if time.monotonic() > self._end:
-            raise Stop("time", "the checks of this unit took too long altogether")
+            raise Stop("time", TOO_LONG)
         try:
             return self._call(arrays, settings, strided=strided)
         except StudentFault as fault:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from minideconv._version import __version__
-from minideconv.course.checker import CourseChecker, Ended, Stop, right_call
+from minideconv.course.checker import TOO_LONG, CourseChecker, Ended, Stop, right_call
 from minideconv.course.results import OutcomeResult, Result, clean
 from minideconv.course.settings import VISIBLE_SEED, CourseSettings, hidden_seed
 from minideconv.course.submission import unusable
@@ -190,7 +190,7 @@ def _checks(
                 seed=hidden_seed(settings, operation) if hidden else VISIBLE_SEED,
                 replay=replay,
                 end=end,
-                ended=ended.get(operation, ""),
+                ended=ended.get(operation) or (TOO_LONG if time.monotonic() > end else ""),
             )
             since = time.monotonic()
             try:
