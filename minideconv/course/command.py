@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from minideconv.course.commands import (
@@ -14,9 +15,10 @@ from minideconv.course.commands import (
     start,
     stats,
 )
-from minideconv.settings.command_line import HelpFormatter, make_parser, run_program
+from minideconv.settings.command_line import HelpFormatter, run_program
+from minideconv.settings.command_line import make_parser as program_parser
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 _EPILOG = """\
 examples:
@@ -36,7 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    parser = make_parser(
+    options = make_parser().parse_args(arguments)
+    return int(options.run(options))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = program_parser(
         "course", "Check, grade and count students' own layers.", epilog=_EPILOG
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -48,5 +56,4 @@ def _main(arguments: Sequence[str]) -> int:
         )
         module.add_options(options)
         options.set_defaults(run=module.run)
-    options = parser.parse_args(arguments)
-    return options.run(options)
+    return parser

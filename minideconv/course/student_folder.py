@@ -100,7 +100,7 @@ def student_files(units: Sequence[Unit], backend: str, course: Path) -> dict[str
             f"| {unit.title} | [handout](handouts/{unit.name}/handout.md) | `{unit.file}` |"
         )
     public = public_text(read_text(course), str(course))
-    public = re.sub(r"(?m)^backend = .*$", f'backend = "{backend}"', public)
+    public = f'backend = "{backend}"\n' + re.sub(r"(?m)^backend *=.*\n", "", public)
     title = re.search(r'(?m)^title = "(.*)"', public)
     files["course.toml"] = public.encode()
     files[".gitignore"] = _GITIGNORE.encode()

@@ -103,7 +103,7 @@ def read_submission(path: Path) -> Submission:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     except Mismatch as error:
-        raise DataError(f"{path} is no result of `grade --format json`: {error}") from None
+        raise DataError(f"{path} is no result that `grade` wrote as json: {error}") from None
     # Of a folder for each student, the folder has the name.
     stem = path.resolve().parent.name if path.stem in ("result", "results") else path.stem
     return Submission(found["student"] or stem, found)
