@@ -42,6 +42,8 @@ def ended_sentence(why: str, number: int, about: str, seconds: float) -> tuple[s
     if why == "exit":
         how = f" with exit status {number}" if number >= 0 else ""
         return "exit", f"{about} ended the Python process{how}; it must return its result"
+    if why == "closed":
+        return "protocol", f"{about} closed files that it did not open: the grader's connection"
     if why == "signal":
         return _signalled(number, about)
     return "protocol", f"{about} sent the grader something else than a result"

@@ -46,7 +46,7 @@ class Ended(Exception):
     ----------
     why : str
         ``"time"``, ``"output"``, ``"protocol"``, ``"exit"``, ``"signal"``, ``"processes"``,
-        ``"memory"``.
+        ``"memory"``, ``"closed"``.
     number : int
         The exit status, the signal, or the limit.
     """
@@ -89,7 +89,10 @@ class Process:
             thread.start()
 
     def _start(self) -> None:
-        limits = asdict(self.limits) | {"numpy": str(Path(np.__file__).parents[1])}
+        limits = asdict(self.limits) | {
+            "numpy": str(Path(np.__file__).parents[1]),
+            "home": str(self.home),
+        }
         command = [sys.executable, "-s", "-P", "-u", str(KEEPER), json.dumps(limits)]
         environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
         environment |= dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(self.home))
@@ -187,22 +190,35 @@ class Process:
         """
         if self._over is not None:
             return self._over
-        ended = Ended("exit", -1)
-        if self._control is not None:
-            with contextlib.suppress(OSError, ValueError):
-                if not wait:
-                    self._control.shutdown(socket.SHUT_WR)
-                self._control.settimeout(1.0 if wait else 6.0)
-                ended = _ended(self._control.recv(4096))
+        ended = Ended("closed") if wait else Ended("exit", -1)
+        report = self._report(3.0) if wait else None
+        if report is None and self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_WR)
+            self._report(2.0)
         try:
-            self._keeper.wait(6.0 if self._control is not None and not wait else 1.0)
+            self._keeper.wait(1.0)
         except subprocess.TimeoutExpired:
             tree.end_below(self._keeper.pid)
             self._keeper.kill()
             self._keeper.wait()
-        self._over = ended
+        if self._keeper.returncode != 0:  # the student's process killed it
+            ended = Ended("exit", -1)
+            tree.end(tree.marked(self._keeper.pid, str(self.home)))
+        self._over = ended = report or ended
         self._close()
         return ended
+
+    def _report(self, seconds: float) -> Ended | None:
+        """Wait for the keeper's report, which it sends when all has ended."""
+        if self._control is None:
+            return None
+        with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+            self._control.settimeout(seconds)
+            ((why, number),) = json.loads(self._control.recv(4096)).items()
+            if why in ("exit", "signal", "processes", "memory") and type(number) is int:
+                return Ended(why, number)
+        return None
 
     def _close(self) -> None:
         self._requests.put(None)
@@ -215,14 +231,3 @@ class Process:
             with contextlib.suppress(OSError):
                 stream.close()
         shutil.rmtree(self.home, ignore_errors=True)
-
-
-def _ended(line: bytes) -> Ended:
-    """Return the keeper's report; one that is none says nothing."""
-    try:
-        ((why, number),) = json.loads(line).items()
-    except (ValueError, AttributeError, RecursionError):
-        return Ended("exit", -1)
-    if why not in ("exit", "signal", "processes", "memory") or type(number) is not int:
-        return Ended("exit", -1)
-    return Ended(why, number)

@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-__all__ = ["below", "end_below", "resident"]
+__all__ = ["below", "end", "end_below", "marked", "resident"]
 
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -35,6 +35,20 @@ def _children(pid: int) -> list[int]:
     return [int(child) for text in lists for child in text.split()]
 
 
+def marked(session: int, home: str) -> set[int]:
+    """Return the processes of a session, and those whose environment names a folder.
+
+    For what is left when the process above them was killed, so that they are below it no more.
+    """
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        with contextlib.suppress(OSError):
+            own = os.getsid(int(pid)) == session
+            if own or home.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.add(int(pid))
+    return found - {os.getpid()}
+
+
 def resident(pids: set[int]) -> int:
     """Return how many bytes of memory processes hold; shared pages count in each."""
     pages = 0
@@ -58,8 +72,13 @@ def end_below(pid: int, seconds: float = 5.0) -> None:
         for child in new:
             _signal(child, "SIGSTOP")
         stopped |= new
-    for child in stopped | below(pid):
-        _signal(child, "SIGKILL")
+    end(stopped | below(pid))
+
+
+def end(pids: set[int]) -> None:
+    """Kill processes."""
+    for pid in pids:
+        _signal(pid, "SIGKILL")
 
 
 def _signal(pid: int, name: str) -> None:
