@@ -8,29 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minideconv.course.results import GRADER, clean, number
+from minideconv.course.stored import Submission
 from minideconv.visualize.html import Html, joined, read_templates
 
-__all__ = ["Submission", "page"]
+__all__ = ["page"]
 
 _MARKS = {"passed": ("good", "✓"), "failed": ("bad", "✗"), "not run": ("none", "·")}
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A student's name and result, in the form of `Result.as_json`."""
-
-    student: str
-    result: dict[str, Any]
-
-    @property
-    def outcomes(self) -> list[dict[str, Any]]:
-        """The checks."""
-        return list(self.result["outcomes"])
 
 
 def page(submissions: Sequence[Submission], anonymous: bool = False) -> str:

@@ -20,6 +20,4 @@ def open_worker(file: Path, settings: CourseSettings) -> AbstractContextManager[
     UsageError
         If the course's arrays are not installed here.
     """
-    return Worker(
-        file, limits=settings.limits, forbid=settings.forbid, arrays=settings.backend
-    )
+    return Worker(file, limits=settings.limits, forbid=settings.forbid, arrays=settings.backend)

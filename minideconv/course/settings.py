@@ -156,7 +156,7 @@ def hidden_seed(settings: CourseSettings, operation: str) -> int:
     """
     if not settings.secret:
         raise UsageError(
-            "hidden checks need a secret: write [secret] and hidden = \"...\" into a course.toml of"
+            'hidden checks need a secret: write [secret] and hidden = "..." into a course.toml of'
             " your own, and name it by --course"
         )
     words = json.dumps([settings.secret, settings.term, operation])

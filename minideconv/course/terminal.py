@@ -24,9 +24,7 @@ class Painter:
 
     def __init__(self, stream: TextIO) -> None:
         self.colours = (
-            stream.isatty()
-            and not os.environ.get("NO_COLOR")
-            and os.environ.get("TERM") != "dumb"
+            stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         )
 
     def paint(self, text: str, colour: str) -> str:

@@ -68,9 +68,7 @@ def trials(units: Sequence[Unit], course: Path) -> list[Trial]:
             for kind in ("reference", "skeleton"):
                 label = f"{kind} {unit.name} in {backend}"
                 found.append(Trial(kind, unit.name, backend, str(course), label))
-        found.append(
-            Trial("repeat", unit.name, BACKENDS[0], str(course), f"repeat of {unit.name}")
-        )
+        found.append(Trial("repeat", unit.name, BACKENDS[0], str(course), f"repeat of {unit.name}"))
     operations = {name for unit in units for name in unit.operations}
     found += [
         Trial("mistake", str(place), "", str(course), f"{m.operation}, {m.output}: {m.name}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -76,7 +74,16 @@ def test_a_folder_may_have_other_files(course, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
-    arguments = ["start", str(folder), "--course", str(course), "--units", "1", "--backend", "torch"]
+    arguments = [
+        "start",
+        str(folder),
+        "--course",
+        str(course),
+        "--units",
+        "1",
+        "--backend",
+        "torch",
+    ]
     assert main(arguments) == 0
     assert "import torch" in (folder / "conv.py").read_text()
     assert 'backend = "torch"' in (folder / "course.toml").read_text()

@@ -23,7 +23,7 @@ SCHEMAS = Path(formats.__file__).parent / "schemas"
 HOSTILE = [
     "plain",
     "",
-    '"quotes" and \\backslashes\\ \'single\'',
+    "\"quotes\" and \\backslashes\\ 'single'",
     "lines\nof\r\ntext\rand\ttabs",
     "]]> <![CDATA[ <script>alert(1)</script> &amp; <!-- -->",
     "\x00\x01\x1b[2J\x7f\x9b control",
@@ -217,9 +217,7 @@ def test_github_golden():
     assert lines[0] == "## Convolution"
     assert "| ✓ | conv2d/unit-stride | 3 / 3 |" in lines
     error, hidden, notice = github.annotations(result(), "conv.py")
-    assert error.startswith(
-        "::error file=conv.py,title=conv2d/padding::conv2d: kernel flipped.%0A"
-    )
+    assert error.startswith("::error file=conv.py,title=conv2d/padding::conv2d: kernel flipped.%0A")
     assert "title=conv2d/padding (hidden cases)::" in hidden
     assert notice == "::notice title=points::3 of 7.3333 points"
 

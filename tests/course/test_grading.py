@@ -233,7 +233,9 @@ def test_what_hangs_in_one_kind_of_geometry_has_the_points_of_the_others(course,
 def test_a_unit_that_takes_too_long_ends_with_what_it_has(course, tmp_path):
     settings = replace(read_course(course), seconds=4.0, examples=40)
     file = tmp_path / "conv.py"
-    file.write_text(small_course.NUMPY.replace("y = 0\n", "y = 0\n    import time; time.sleep(0.03)\n", 1))
+    file.write_text(
+        small_course.NUMPY.replace("y = 0\n", "y = 0\n    import time; time.sleep(0.03)\n", 1)
+    )
     begin = time.monotonic()
     found = grade(units_of(course)["01_conv"], file, settings, open_worker)
     assert time.monotonic() - begin < 8
@@ -279,9 +281,7 @@ def test_what_cannot_be_graded_is_said_before_any_code_runs(course, tmp_path, ca
     assert command(course, tmp_path, *arguments, "prairielearn") == 0
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["gradable"] is False
-    assert document["format_errors"] == [
-        "There is no file conv.py; what was handed in: conv_1.py."
-    ]
+    assert document["format_errors"] == ["There is no file conv.py; what was handed in: conv_1.py."]
     (folder / "conv.py").symlink_to("/etc/passwd")
     assert command(course, tmp_path, *arguments, "gradescope") == 0
     assert "conv.py is a link" in json.loads((tmp_path / "out.json").read_text())["output"]

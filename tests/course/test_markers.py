@@ -35,7 +35,9 @@ z = 1
 
 
 def test_the_solution_becomes_an_error_of_the_right_indentation():
-    assert strip_solution(GOOD, "f.py") == """\
+    assert (
+        strip_solution(GOOD, "f.py")
+        == """\
 def f(x):
     \"\"\"Say it.\"\"\"
     raise NotImplementedError("write this part")
@@ -49,6 +51,7 @@ class A:
 
 z = 1
 """
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,10 @@ z = 1
         ("x = 1  # BEGIN SOLUTION\n", "line 1: a marker stands on a line of its own"),
         ("# BEGIN SOLUTION here\n", "line 1: a marker stands on a line of its own"),
         ("x = 1\n", "no part is marked as solution"),
-        ("if x:\n# BEGIN SOLUTION\n    y\n# END SOLUTION\n", "without its solution it is no Python"),
+        (
+            "if x:\n# BEGIN SOLUTION\n    y\n# END SOLUTION\n",
+            "without its solution it is no Python",
+        ),
     ],
 )
 def test_wrong_markers_are_refused(source, message):

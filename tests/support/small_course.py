@@ -102,7 +102,9 @@ examples = 4
 hidden = "nobody knows that"
 """
 
-FLIPPED = NUMPY.replace("# BEGIN SOLUTION\n    p = padded", "w = w[:, :, ::-1, ::-1]\n    p = padded", 1)
+FLIPPED = NUMPY.replace(
+    "# BEGIN SOLUTION\n    p = padded", "w = w[:, :, ::-1, ::-1]\n    p = padded", 1
+)
 
 
 def write_course(folder: Path) -> Path:

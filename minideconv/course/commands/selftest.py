@@ -65,5 +65,3 @@ def _table(verdicts: list[Verdict]) -> str:
         seconds = [v.seconds for v in these]
         lines.append(f"{kind:24} {right:>9} {sum(seconds):8.1f} {max(seconds):8.1f}")
     return "\n".join(lines)
-
-

@@ -32,12 +32,12 @@ name = "{operation}"
 points = {points}
 '''
 
-_CASE = '''
+_CASE = """
 
 @test_case(name="{name}", points={points}, hidden={hidden})
 def test_{place}(env):
     require(env, "{name}"{seed})
-'''
+"""
 
 _README = """\
 tests/ holds a test file for each function of the unit {title}. With otter installed:

@@ -47,7 +47,9 @@ def files(pack: Pack) -> dict[str, bytes]:
     """Return the archive's files by name: a folder for ``questions/``."""
     unit = pack.unit
     info = {
-        "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"minideconv/{pack.settings.title}/{unit.name}")),
+        "uuid": str(
+            uuid.uuid5(uuid.NAMESPACE_URL, f"minideconv/{pack.settings.title}/{unit.name}")
+        ),
         "title": unit.title,
         "topic": "Convolutional networks",
         "type": "v3",
