@@ -46,9 +46,8 @@ def right_call(operation: Operation) -> Call:
     def call(arrays: Arrays, settings: Settings, *, strided: bool = False) -> Returned:
         dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
         values = {name: e.value for name, e in operation.oracle(arrays, settings).items()}
-        return Returned(
-            {n: v.astype(dtype) if v.dtype.kind == "f" else v for n, v in values.items()}
-        )
+        cast = {n: v.astype(dtype) if v.dtype.kind == "f" else v for n, v in values.items()}
+        return Returned(cast)
 
     return call
 

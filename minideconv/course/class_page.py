@@ -64,8 +64,9 @@ def _unit(templates: Any, unit: str, submissions: Sequence[Submission]) -> Html:
     names = list(dict.fromkeys(_label(o) for s in judged for o in s.outcomes))
     most = max((s.result["max_points"] for s in judged), default=0)
     mean = sum(s.result["points"] for s in judged) / len(judged) if judged else 0.0
+    why = {"fault": "the grader failed", "running": "grading has not ended"}
     left_out = [
-        f"{clean(s.student, 80)} ({'the grader failed' if s.result['state'] == 'fault' else 'not ended'})"
+        f"{clean(s.student, 80)} ({why[s.result['state']]})"
         for s in submissions
         if s.result["state"] != "done"
     ]

@@ -146,7 +146,8 @@ def grade(
             result = _unrun(replace(result, problems=(clean(problem),)), "the file cannot be run")
         else:
             with open_worker(file, settings) as code:
-                for result in _checks(unit, code, settings, result, replay, begin):
+                for found in _checks(unit, code, settings, result, replay, begin):
+                    result = found
                     report(replace(result, seconds=time.monotonic() - begin))
         result = replace(result, state="done", seconds=time.monotonic() - begin)
     except Exception as error:  # whatever it is, it is no fault of the student's

@@ -127,10 +127,10 @@ class OutcomeResult:
 
     def failed(self, failure: Failure) -> OutcomeResult:
         """Return it as failed, with the texts of a failure, made harmless."""
-        texts = {name: clean(str(getattr(failure, name))) for name in _TEXTS}
-        mistakes = tuple(clean(name, 200) for name in failure.mistakes)
-        arrays = {name: failure.arrays.get(name) for name in ("got", "want")}
-        return replace(self, status="failed", mistakes=mistakes, **texts, **arrays)
+        given: dict[str, Any] = {name: clean(str(getattr(failure, name))) for name in _TEXTS}
+        given["mistakes"] = tuple(clean(name, 200) for name in failure.mistakes)
+        given |= {name: failure.arrays.get(name) for name in ("got", "want")}
+        return replace(self, status="failed", **given)
 
     def text(self, case: bool = True) -> str:
         """Return the message to the student.

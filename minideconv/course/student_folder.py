@@ -58,7 +58,7 @@ python -m minideconv.course replay {file} 'CASE'   # the last line of a message:
 ```
 
 A failed check names the likely mistake, and shows the smallest call that goes wrong.
-Points are given for each kind of geometry, so a function that is right at stride 1 alone earns its part.
+Points are given for each kind of geometry: what is right at stride 1 alone earns its part.
 """
 
 

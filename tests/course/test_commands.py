@@ -1,4 +1,4 @@
-"""start, check, replay, release, stats, selftest: what they write and print, and what they refuse."""
+"""The commands: what they write and print, and what they refuse."""
 
 from __future__ import annotations
 
@@ -344,8 +344,10 @@ def test_selftest_sees_what_is_wrong(course, capsys, monkeypatch):
     solution = course.parent / "units" / "01_conv" / "solution_numpy.py"
     (course.parent / "units" / "01_conv" / "solution_torch.py").unlink()
     plain = small_course.NUMPY.replace("# BEGIN SOLUTION", "#").replace("# END SOLUTION", "#")
-    solution.write_text(plain.replace("return y if b is None", "return y if b is b") + "if True:\n    x = 1\n"
-                        + "    # BEGIN SOLUTION\n    # END SOLUTION\n")  # fmt: skip
+    unbiased = plain.replace("return y if b is None", "return y if b is b")
+    solution.write_text(
+        f"{unbiased}if True:\n    x = 1\n    # BEGIN SOLUTION\n    # END SOLUTION\n"
+    )
     arguments = ["selftest", "--course", str(course), "--units", "1", "--processes", "1", "-q"]
     assert main(arguments) == 1
     out = capsys.readouterr().out

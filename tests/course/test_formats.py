@@ -118,11 +118,11 @@ def check_github(name: str, content: str, found: Result) -> None:
     assert "](" not in outside
     assert outside.count("<") == 1  # our own comment at the end
     assert not re.search(r"(?m)^# ", outside)
-    for line in github.annotations(found, "a,b:c\n::x.py"):
+    for line in github.annotation_lines(found, "a,b:c\n::x.py"):
         assert re.fullmatch(r"::(error|warning|notice) [^\n]*", line)
         properties = line[2:].partition("::")[0]
         assert "%0A%3A%3Ax.py" in properties or "file" not in properties
-    assert len(github.annotations(found, "conv.py")) <= 10
+    assert len(github.annotation_lines(found, "conv.py")) <= 10
 
 
 def check_nbgrader(name: str, content: str, found: Result) -> None:
@@ -153,7 +153,7 @@ def test_hidden_cases_are_not_shown(name):
     found = replace(result(), outcomes=(outcome,))
     content = write(found, name).decode()
     if name == "github":
-        content += "\n".join(github.annotations(found, "conv.py"))
+        content += "\n".join(github.annotation_lines(found, "conv.py"))
     assert "kernel flipped" in content
     for secret in ("x=[7]", "must be 2", "x=7"):
         assert secret not in content
@@ -216,7 +216,7 @@ def test_github_golden():
     lines = write(result(), "github").decode().splitlines()
     assert lines[0] == "## Convolution"
     assert "| ✓ | conv2d/unit-stride | 3 / 3 |" in lines
-    error, hidden, notice = github.annotations(result(), "conv.py")
+    error, hidden, notice = github.annotation_lines(result(), "conv.py")
     assert error.startswith("::error file=conv.py,title=conv2d/padding::conv2d: kernel flipped.%0A")
     assert "title=conv2d/padding (hidden cases)::" in hidden
     assert notice == "::notice title=points::3 of 7.3333 points"

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", metavar="N", type=positive,
                         help="cases for each kind of geometry [as the course says]")  # fmt: skip
     parser.add_argument("--picture", metavar="DIR",
-                        help="draw each wrong result beside the right one, as SVG files")  # fmt: skip
+                        help="draw wrong results beside the right ones, as SVG files")  # fmt: skip
     parser.add_argument("--course", metavar="FILE", help="[course.toml of this folder]")
 
 

@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 from minideconv.course.formats import FORMATS, write
-from minideconv.course.formats.github import annotations
+from minideconv.course.formats.github import annotation_lines
 from minideconv.course.grading import grade
 from minideconv.course.opening import open_worker
 from minideconv.course.places import course_file, units_of
@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submission", metavar="SUBMISSION", help="a file, or a folder with it")
     parser.add_argument("--format", choices=tuple(FORMATS), required=True, help="of the result")
     parser.add_argument("-o", "--output", metavar="FILE", required=True,
-                        help="the result; written before the first check and after each")  # fmt: skip
+                        help="the result; whole before the first check, after each")  # fmt: skip
     parser.add_argument("--unit", metavar="NAME", help="[that of the file's name]")
     parser.add_argument("--hidden", action="store_true",
                         help="run the hidden checks too; the course needs a secret")  # fmt: skip
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
             error.exit_code = 3
         raise
     if options.format == "github":
-        for line in annotations(result, unit.file):
+        for line in annotation_lines(result, unit.file):
             print(line)
     else:
         print(clean(f"{output}: {result.headline()}"))

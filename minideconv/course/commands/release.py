@@ -56,7 +56,8 @@ def survivors(unit: Unit, backend: str, files: Mapping[str, bytes]) -> list[tupl
 
     Lines that the skeleton has outside of the markers, and short ones, give nothing away.
     """
-    inside, outside = set(), set()
+    inside: set[str] = set()
+    outside: set[str] = set()
     deep = False
     for line in read_text(unit.solution(backend)).splitlines():
         word = line.strip()

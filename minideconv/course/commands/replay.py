@@ -69,7 +69,7 @@ def _rows(array: Array) -> str:
     """Return an array, each row of its last axis on a line of its own."""
     if array.ndim < 2 or array.size > 256:
         return f"  {shown(array)}"
-    lines = []
+    lines: list[str] = []
     for place in np.ndindex(array.shape[:-1]):
         if place[-1] == 0 and lines:
             lines.append("")

@@ -18,7 +18,7 @@ __all__ = ["add_options", "run"]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("results", metavar="RESULTS", nargs="+",
-                        help="files of `grade --format json`, or folders with such files")  # fmt: skip
+                        help="files of `grade --format json`, or folders of them")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", default="class.html",
                         help="the page [class.html]")  # fmt: skip
     parser.add_argument("--anonymous", action="store_true",

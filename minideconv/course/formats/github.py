@@ -13,7 +13,7 @@ from html import escape
 
 from minideconv.course.results import GRADER, OutcomeResult, Result, number
 
-__all__ = ["annotations", "write"]
+__all__ = ["annotation_lines", "write"]
 
 MOST = 1_000_000
 """Bytes of a summary."""
@@ -60,7 +60,7 @@ def _fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def annotations(result: Result, file: str) -> list[str]:
+def annotation_lines(result: Result, file: str) -> list[str]:
     """Return lines to print, each of which is one annotation.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Gradescope's autograder archive: ``setup.sh`` when the image is built, ``run_autograder`` then."""
+"""Gradescope's archive: ``setup.sh`` runs when the image is built, ``run_autograder`` then."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from minideconv.files.reading import read_text
 __all__ = ["files"]
 
 _README = """\
-source/{name}/{name}.ipynb is an assignment: put the folder into your course's source/ and release it.
+source/{name}/{name}.ipynb is an assignment: put the folder into your course's source/ and release
+it.
 minideconv has to be installed where students work and where you grade; its wheel lies in wheels/:
 
     python -m pip install --no-index --no-deps wheels/{wheel}
