@@ -46,7 +46,8 @@ class Submission:
     """A student's file in a folder of its own, and a worker of it."""
 
     def __init__(self, folder, source, name, limits, options):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        self.folder = folder
         self.file = folder / name
         self.file.write_bytes(
             source if isinstance(source, bytes) else textwrap.dedent(source).encode()

@@ -22,6 +22,7 @@ from minideconv.course.worker import wire
 from minideconv.course.worker.inside import tree
 from minideconv.course.worker.limits import Limits
 from minideconv.course.worker.submission import copy_folder
+from minideconv.course.worker.user import give, own_user
 
 __all__ = ["KEPT_OUTPUT", "Ended", "Process"]
 
@@ -65,6 +66,15 @@ class Process:
         The student's file.
     limits : Limits
         What the process may use.
+
+    Attributes
+    ----------
+    home : Path
+        Its folder; the copy is below it.
+    user : int, optional
+        The user that it runs as; None: the grader's.
+    output : bytearray
+        The first of what it printed.
     """
 
     def __init__(self, file: Path, limits: Limits) -> None:
@@ -76,6 +86,9 @@ class Process:
         self.home = Path(tempfile.mkdtemp(prefix="student-"))
         try:
             copy_folder(file, self.home / "submission", limits.folder)
+            self.user = own_user((KEEPER, self.home.parent))
+            if self.user is not None:
+                give(self.home, self.user)
             self._start()
         except BaseException:
             shutil.rmtree(self.home, ignore_errors=True)
@@ -92,6 +105,7 @@ class Process:
         limits = asdict(self.limits) | {
             "numpy": str(Path(np.__file__).parents[1]),
             "home": str(self.home),
+            "user": self.user,
         }
         command = [sys.executable, "-s", "-P", "-u", str(KEEPER), json.dumps(limits)]
         environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ}

@@ -8,6 +8,7 @@ function writes to them is written to the arrays here.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -38,6 +39,7 @@ class Lender:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.arrays: list[Array] = []
+        self.fault: StudentFault | None = None  # the process has ended, and its objects with it
         self._numbers: dict[int, int] = {}
 
     def described(self, value: Any, new: list[dict[str, Any]], blobs: list[bytes]) -> Any:
@@ -96,7 +98,7 @@ class Lender:
         elif "kept" in tree:
             number, kind = tree["kept"], tree.get("type")
             if type(number) is int and isinstance(kind, str):
-                return _kept_class(kind)(self.ask, number)
+                return _kept_class(kind)(self.ask, number, _signature(tree.get("parameters")))
         else:
             for name, kind_of in (("tuple", tuple), ("list", list)):
                 items = tree.get(name)
@@ -137,15 +139,13 @@ class Functions(Mapping[str, Callable[..., Any]]):
     ask : Ask
         Sends requests.
     public : callable
-        ``public()`` returns the names in the file; of each, the names of its arguments or, if it
-        is no function, its type. It imports the file where that has not been done.
+        ``public()`` returns the names in the file; of each, its parameters or, if it is no
+        function, its type. It imports the file where that has not been done.
     file : str
         The file's name, for sentences.
     """
 
-    def __init__(
-        self, ask: Ask, public: Callable[[], Mapping[str, list[str] | str]], file: str
-    ) -> None:
+    def __init__(self, ask: Ask, public: Callable[[], Mapping[str, Any]], file: str) -> None:
         self._ask, self._public, self._file = ask, public, file
 
     def __contains__(self, name: object) -> bool:
@@ -162,6 +162,7 @@ class Functions(Mapping[str, Callable[..., Any]]):
             return self._ask("function", *args, name=name, about=name, words=words)
 
         function.__name__ = name
+        function.__signature__ = _signature(self._public()[name])  # type: ignore[attr-defined]
         return function
 
     def __iter__(self) -> Iterator[str]:
@@ -174,13 +175,14 @@ class Functions(Mapping[str, Callable[..., Any]]):
 class Kept:
     """An object in the student's process."""
 
-    __slots__ = ("_ask", "_number")
+    __slots__ = ("_ask", "_number", "_signature")
     __array_ufunc__ = None  # NumPy's arrays leave operators to it
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, ask: Ask, number: int) -> None:
+    def __init__(self, ask: Ask, number: int, signature: inspect.Signature | None) -> None:
         object.__setattr__(self, "_ask", ask)
         object.__setattr__(self, "_number", number)
+        object.__setattr__(self, "_signature", signature)
 
     def _do(self, do: str, *args: Any, name: str = "", words: Mapping[str, Any] = {}) -> Any:
         ask: Ask = object.__getattribute__(self, "_ask")
@@ -188,6 +190,8 @@ class Kept:
         return ask(do, *args, name=name, about=about, words=words)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__signature__" and (signature := object.__getattribute__(self, "_signature")):
+            return signature
         if name.startswith("__"):
             raise AttributeError(name)
         return self._do("get", self, name=name)
@@ -241,6 +245,17 @@ class Kept:
 
     def __getitem__(self, index: Any) -> Any:
         return self._do("operator", self, index, name="getitem")
+
+
+def _signature(parameters: object) -> inspect.Signature | None:
+    """Return a signature from the names of its parameters and the numbers of their kinds."""
+    if not isinstance(parameters, list):
+        return None
+    kinds = list(inspect._ParameterKind)
+    try:
+        return inspect.Signature([inspect.Parameter(n, kinds[k]) for n, k in parameters])
+    except (TypeError, ValueError, IndexError):
+        return None
 
 
 def _kept_class(name: str) -> type[Kept]:

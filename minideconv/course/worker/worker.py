@@ -21,6 +21,7 @@ from minideconv.course.worker.process import KEPT_OUTPUT, Ended, Process
 from minideconv.course.worker.remote import Functions, Lender
 from minideconv.errors import UsageError
 from minideconv.testing.checking.calls import Call, Returned, StudentFault, local_call
+from minideconv.testing.checking.check import argument_names
 from minideconv.testing.operations.operation import Arrays, Operation, Settings
 
 __all__ = ["Worker"]
@@ -87,7 +88,7 @@ class Worker:
         self.file, self.limits = Path(file), limits or Limits()
         self.forbid, self.arrays = tuple(forbid), arrays
         self._process: Process | None = None
-        self._public: Mapping[str, list[str] | str] = {}
+        self._public: Mapping[str, list[Any] | str] = {}
         self._load_fault: StudentFault | None = None
         self._printed = bytearray()
         self._number = 0
@@ -124,11 +125,10 @@ class Worker:
 
         Of a file that cannot be imported, the roles themselves.
         """
-        own: list[str] | str | None = []
         with contextlib.suppress(StudentFault):
-            own = self._loaded().get(operation.name)
-        names = dict(zip(operation.arguments, own if isinstance(own, list) else (), strict=False))
-        return lambda role: names.get(role, role)
+            if operation.name in self.functions:
+                return argument_names(operation, self.functions[operation.name])
+        return lambda role: role
 
     def call(self, operation: Operation) -> Call:
         """Return the calls of the student's function for an operation.
@@ -181,7 +181,7 @@ class Worker:
 
     # Requests -------------------------------------------------------------------------------
 
-    def _loaded(self) -> Mapping[str, list[str] | str]:
+    def _loaded(self) -> Mapping[str, list[Any] | str]:
         """Import the file if no process has it; return its names."""
         if self._load_fault is not None:
             raise StudentFault(self._load_fault.kind, str(self._load_fault))
@@ -205,7 +205,9 @@ class Worker:
         request = {"do": "begin", "file": name, "forbid": self.forbid, "arrays": self.arrays}
         reply, _ = self._exchange(request | {"about": about}, [], self.limits.load)
         public = reply.get("functions")
-        if not isinstance(public, dict) or not all(map(_is_kind, public.values())):
+        if not isinstance(public, dict) or not all(
+            isinstance(kind, str | list) for kind in public.values()
+        ):
             raise self._protocol(about)
         self._public = public
 
@@ -213,10 +215,12 @@ class Worker:
         self, do: str, *args: Any, name: str = "", about: str = "", words: Mapping[str, Any] = {}
     ) -> Any:
         """Send one request of a call; return its result."""
+        lender = self._lender
+        if lender.fault is not None:
+            raise lender.fault
         self._loaded()
         new: list[dict[str, Any]] = []
         blobs: list[bytes] = []
-        lender = self._lender
         request = {
             "do": do,
             "name": name,
@@ -250,8 +254,9 @@ class Worker:
             reply, body = self._process.ask(request | {"number": self._number}, blobs, seconds)
         except Ended as ended:
             self._end()
-            kind, sentence = ended_sentence(ended.why, ended.number, about, seconds)
-            raise StudentFault(kind, sentence) from None
+            fault = StudentFault(*ended_sentence(ended.why, ended.number, about, seconds))
+            self._lender.fault = fault
+            raise fault from None
         if reply.get("number") != self._number:
             raise self._protocol(about)
         if "fault" in reply:
@@ -271,20 +276,14 @@ class Worker:
     def _protocol(self, about: str) -> StudentFault:
         """End a process that sent what it should not."""
         self.close()
-        return StudentFault(*ended_sentence("protocol", 0, about, 0))
+        self._lender.fault = StudentFault(*ended_sentence("protocol", 0, about, 0))
+        return self._lender.fault
 
     def _end(self) -> None:
         assert self._process is not None
         self._process.end()
         self._printed = (self._printed + self._process.output)[:KEPT_OUTPUT]
         self._process = None
-
-
-def _is_kind(kind: object) -> bool:
-    """Return whether it is a type's name, or the names of a function's arguments."""
-    if isinstance(kind, list):
-        return all(isinstance(name, str) and name.isidentifier() for name in kind)
-    return isinstance(kind, str)
 
 
 def _arrays(specs: object, body: bytes) -> list[np.ndarray[Any, Any]]:

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 from submissions import Submission, processes_of, within
@@ -15,12 +16,14 @@ from minideconv.course.worker.inside import tree
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    # Not tmp_path, which no other user may enter: a process of another user works here.
+    folder = Path(tempfile.mkdtemp(prefix="worker-tests-"))
+    folder.chmod(0o711)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
     before = tree.below(os.getpid())
     yield
-    assert not list(folder.iterdir())
+    folder.rmdir()  # which must be empty
     if sys.platform == "linux":
         within(5, lambda: not (tree.below(os.getpid()) - before))
         assert not tree.below(os.getpid()) - before

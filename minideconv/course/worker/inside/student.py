@@ -179,10 +179,10 @@ class Student:
             code = compile(source, self.path, "exec", dont_inherit=True)
         except SyntaxError as error:
             line = f"line {error.lineno}: " if error.lineno else ""
-            text = f"{about} is no Python that can be read: {line}{error.msg}"
+            text = f"{name} is no Python that can be read: {line}{error.msg}"
             raise Fault("syntax", text) from None
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-            text = f"{about} is no Python that can be read: {str(error)[:200]}"
+            text = f"{name} is no Python that can be read: {str(error)[:200]}"
             raise Fault("syntax", text) from None
         self.run(about, exec, code, self.module.__dict__)
         return {name: self.signature(value) for name, value in self.public()}
@@ -193,13 +193,13 @@ class Student:
         return [(n, vars(self.module)[n]) for n in names[:MAX_ITEMS]]
 
     @staticmethod
-    def signature(value: Any) -> list[str] | str:
-        """Return the names of a function's arguments; of what is none, its type."""
+    def signature(value: Any) -> list[list[Any]] | str:
+        """Return names and kinds of a function's parameters; of what is none, its type."""
         if not callable(value):
             return type(value).__name__[:100]
         try:
             parameters = inspect.signature(value).parameters.values()
-            return [p.name for p in parameters if p.kind.name.startswith("POSITIONAL")][:100]
+            return [[p.name, int(p.kind)] for p in parameters][:100]
         except BaseException:
             return []
 
@@ -363,7 +363,10 @@ class Student:
                 return self.array_tree(array)
         number = len(self.kept)
         self.kept[number] = value
-        return {"kept": number, "type": kind.__name__[:100]}
+        description: dict[str, Any] = {"kept": number, "type": kind.__name__[:100]}
+        if callable(value):
+            description["parameters"] = self.signature(value)
+        return description
 
     def few(self, items: Any) -> bool:
         """Return whether a result stays short with these items too."""
