@@ -43,11 +43,11 @@ def im2col(x, kernel_size, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
     # END SOLUTION
 
 
-def col2im(cols, size, kernel_size, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
+def col2im(cols, output_size, kernel_size, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
     """Add every column back to where its window was: (N, C*kh*kw, H'*W') -> (N, C, H, W).
 
     This is the transpose of `im2col`, not its inverse: a pixel that several windows saw gets the
-    sum of what they bring. `size` is (H, W), which the columns alone do not tell.
+    sum of what they bring. `output_size` is (H, W), which the columns alone do not tell.
 
         x[n, c, i*sh + a*dh - ph, j*sw + e*dw - pw] += cols[n, (c, a, e), (i, j)]
 
@@ -55,8 +55,9 @@ def col2im(cols, size, kernel_size, stride=(1, 1), padding=(0, 0), dilation=(1, 
     cut the padding off at the end.
     """
     # BEGIN SOLUTION
-    (h, w), (kh, kw), (sh, sw), (ph, pw), (dh, dw) = size, kernel_size, stride, padding, dilation
-    rows, columns = out_size(size, kernel_size, stride, padding, dilation)
+    (h, w), (kh, kw), (ph, pw) = output_size, kernel_size, padding
+    (sh, sw), (dh, dw) = stride, dilation
+    rows, columns = out_size(output_size, kernel_size, stride, padding, dilation)
     n, c = cols.shape[0], cols.shape[1] // (kh * kw)
     cols = cols.reshape(n, c, kh, kw, rows, columns)
     padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw), cols.dtype)
