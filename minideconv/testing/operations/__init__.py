@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from minideconv.testing.operations.conv import CONV2D, CONV2D_BACKWARD
 from minideconv.testing.operations.conv_matrix import CONV_MATRIX
+from minideconv.testing.operations.conv_transpose import (
+    CONV_TRANSPOSE2D,
+    CONV_TRANSPOSE2D_BACKWARD,
+)
 from minideconv.testing.operations.deconvnet import (
     CROSS_ENTROPY,
     DECONVNET,
@@ -11,15 +15,20 @@ from minideconv.testing.operations.deconvnet import (
     TRAIN,
 )
 from minideconv.testing.operations.operation import Case, Expected, Operation
+from minideconv.testing.operations.patches import COL2IM, IM2COL
 
 __all__ = ["OPERATIONS", "Case", "Expected", "Operation"]
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
+        IM2COL,
+        COL2IM,
         CONV2D,
         CONV2D_BACKWARD,
         CONV_MATRIX,
+        CONV_TRANSPOSE2D,
+        CONV_TRANSPOSE2D_BACKWARD,
         DECONVNET,
         DECONVNET_BACKWARD,
         CROSS_ENTROPY,
