@@ -26,7 +26,13 @@ from minideconv.testing.adjoint import (
 from minideconv.testing.arrays import as_numpy, integer_valued, values
 from minideconv.testing.checking import OperationError, Report, check_op, replay
 from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
-from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
+from minideconv.testing.geometry import (
+    BatchNormGeometry,
+    ConvGeometry,
+    PatchGeometry,
+    PoolGeometry,
+    TransposedGeometry,
+)
 from minideconv.testing.gradients import GradientError, KinkError, check_gradients
 from minideconv.testing.second_gradients import check_second_gradients
 
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from minideconv.testing.strategies import (
         batch_norm_geometries,
         conv_geometries,
+        conv_transpose_geometries,
         pool_geometries,
         seeds,
     )
@@ -47,8 +54,10 @@ __all__ = [
     "KinkError",
     "LinearityError",
     "OperationError",
+    "PatchGeometry",
     "PoolGeometry",
     "Report",
+    "TransposedGeometry",
     "as_matrix",
     "as_numpy",
     "batch_norm_geometries",
@@ -59,6 +68,7 @@ __all__ = [
     "check_op",
     "check_second_gradients",
     "conv_geometries",
+    "conv_transpose_geometries",
     "integer_valued",
     "noncontiguous",
     "pool_geometries",
@@ -67,12 +77,18 @@ __all__ = [
     "values",
 ]
 
-_NEED_HYPOTHESIS = {"batch_norm_geometries", "conv_geometries", "pool_geometries", "seeds"}
+_NEED_HYPOTHESIS = {
+    "batch_norm_geometries",
+    "conv_geometries",
+    "conv_transpose_geometries",
+    "pool_geometries",
+    "seeds",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _NEED_HYPOTHESIS:
         return getattr(import_module(".strategies", __name__), name)
-    if name in {"strategies", "mutants"}:
+    if name in {"strategies", "mistakes"}:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

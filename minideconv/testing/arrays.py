@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["KINDS", "Kind", "as_numpy", "integer_valued", "values"]
 
-Kind = Literal["integer", "normal", "distinct", "ties", "onehot", "taps"]
-KINDS = ("integer", "normal", "distinct", "ties", "onehot", "taps")
+Kind = Literal[
+    "integer",
+    "normal",
+    "distinct",
+    "ties",
+    "onehot",
+    "taps",
+    "large mean",
+    "large scale",
+    "tiny scale",
+    "constant",
+]
+KINDS = get_args(Kind)
 
 
 def values(
@@ -29,15 +40,21 @@ def values(
     seed : int
         Non-negative seed. The global random state is neither read nor changed.
     kind : str
-        ==========  ========================================================================
-        "integer"   small integers -3..3 without 0: sums of products are exact, so tests use ``==``
-        "normal"    standard normal
-        "distinct"  non-zero integers, all different, in random order (gap >= 1): no ties, and
-                    no kink of max or ReLU within reach of a finite difference
-        "ties"      drawn from {-1, 0, 1}: most windows hold their maximum more than once
-        "onehot"    one 1 at a random place, else 0: the result shows one column of a linear map
-        "taps"      1, 2, 3, ... in row-major order: each entry names its own position
-        ==========  ========================================================================
+        =============  =====================================================================
+        "integer"      small integers -3..3 without 0: sums of products are exact, so tests
+                       use ``==``
+        "normal"       standard normal
+        "distinct"     non-zero integers, all different, in random order (gap >= 1): no ties, and
+                       no kink of max or ReLU within reach of a finite difference
+        "ties"         drawn from {-1, 0, 1}: most windows hold their maximum more than once
+        "onehot"       one 1 at a random place, else 0: the result shows one column of a linear map
+        "taps"         1, 2, 3, ... in row-major order: each entry names its own position
+        "large mean"   small integers around 5,000, 10,000 or 20,000 or minus that: squares are
+                       beyond what float32 holds exactly
+        "large scale"  standard normal times 10^10
+        "tiny scale"   standard normal times 10^-10
+        "constant"     one number everywhere
+        =============  =====================================================================
     dtype : dtype
         Type of the result.
 
@@ -73,6 +90,13 @@ def values(
             data[rng.integers(size)] = 1
     elif kind == "taps":
         data = np.arange(1, size + 1)
+    elif kind == "large mean":
+        mean = rng.choice((5e3, 1e4, 2e4)) * rng.choice((-1, 1))
+        data = mean + rng.integers(-3, 4, size)
+    elif kind in ("large scale", "tiny scale"):
+        data = rng.standard_normal(size) * (1e10 if kind == "large scale" else 1e-10)
+    elif kind == "constant":
+        data = np.full(size, rng.choice((-3.0, 0.0, 1 / 3, 1000.1)))
     else:
         raise ValueError(f"values: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
     return data.reshape(dims).astype(dtype)

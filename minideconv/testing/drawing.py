@@ -11,9 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, Pair, PoolGeometry
+from minideconv.testing.geometry import (
+    BatchNormGeometry,
+    ConvGeometry,
+    Pair,
+    PatchGeometry,
+    PoolGeometry,
+    TransposedGeometry,
+)
 
-__all__ = ["Integer", "batch_norm_geometry", "conv_geometry", "pool_geometry"]
+__all__ = [
+    "Integer",
+    "batch_norm_geometry",
+    "conv_geometry",
+    "conv_transpose_geometry",
+    "patch_geometry",
+    "pool_geometry",
+]
 
 Integer = Callable[[int, int], int]
 """``integer(low, high)``: an integer of that range, both ends included."""
@@ -27,6 +41,14 @@ def _boolean(integer: Integer) -> bool:
 
 def _one_of(integer: Integer, choices: Sequence[int]) -> int:
     return choices[integer(0, len(choices) - 1)]
+
+
+def _unlike(integer: Integer, low: int, high: int, other: int | None) -> int:
+    """Draw an integer of the range that likes to differ from `other`."""
+    pick = integer(low, high)
+    if other == pick and high > low and _boolean(integer):
+        pick = pick + 1 if pick < high else low
+    return pick
 
 
 def _hits(size: int, kernel: int, stride: int, padding: int, dilation: int, out: int) -> list[bool]:
@@ -56,19 +78,13 @@ def _axis(
     padding is at most half the kernel and every window meets the input; else one window does.
     """
 
-    def number(low: int, high: int, other: int | None) -> int:
-        pick = integer(low, high)
-        if other == pick and high > low and _boolean(integer):
-            pick = pick + 1 if pick < high else low
-        return pick
-
-    kernel = number(2 if overlap else 1, max_kernel, avoid and avoid[1])
-    dilation = number(1, max_dilation, avoid and avoid[4]) if kernel > 1 else 1
+    kernel = _unlike(integer, 2 if overlap else 1, max_kernel, avoid and avoid[1])
+    dilation = _unlike(integer, 1, max_dilation, avoid and avoid[4]) if kernel > 1 else 1
     extent = dilation * (kernel - 1) + 1
     low, high = 1, min(max_stride, extent - 1) if overlap else max_stride
     if overlap is False:
         low, high = extent, extent + max_stride - 1
-    stride = number(low, high, avoid and avoid[2])
+    stride = _unlike(integer, low, high, avoid and avoid[2])
     out = integer(1, max_out)
     rest = integer(0, stride - 1)  # pixels no window reaches: the output_padding
     full = (out - 1) * stride + extent + rest  # = size + 2 padding
@@ -128,6 +144,68 @@ def conv_geometry(
         groups=groups,
         **axes,
     )
+
+
+def conv_transpose_geometry(
+    integer: Integer,
+    *,
+    max_size: int = 3,
+    max_kernel: int = 3,
+    max_stride: int = 3,
+    max_dilation: int = 2,
+    max_batch: int = 2,
+    max_channels: int = 3,
+    max_groups: int = 3,
+) -> TransposedGeometry:
+    """Draw a `TransposedGeometry` within the limits that `conv_transpose_geometries` explains."""
+    strides = max_stride if integer(0, 3) else 1
+    dilations = max_dilation if _boolean(integer) else 1
+    extras = _boolean(integer)
+    groups = integer(1, max_groups) if _boolean(integer) else 1
+    axes: list[tuple[int, ...]] = []
+    for _ in range(2):
+        other = axes[0] if axes else (None,) * 6
+        kernel = _unlike(integer, 1, max_kernel, other[1])
+        dilation = _unlike(integer, 1, dilations, other[5]) if kernel > 1 else 1
+        stride = _unlike(integer, 1, strides, other[2])
+        size = _unlike(integer, 1, max_size, other[0])
+        extra = _unlike(integer, 0, max(stride, dilation) - 1, other[4]) if extras else 0
+        extent = dilation * (kernel - 1) + 1
+        full = (size - 1) * stride + extent + extra  # = size of the result + 2 padding
+        padding = integer(0, min(extent - 1, (full - 1) // 2))
+        axes.append((size, kernel, stride, padding, extra, dilation))
+    inner = integer(1, max_channels)
+    names = ("size", "kernel", "stride", "padding", "output_padding", "dilation")
+    pairs: dict[str, Any] = dict(zip(names, zip(*axes, strict=True), strict=True))
+    return TransposedGeometry(
+        batch=integer(1, max_batch),
+        c_in=groups * inner,
+        c_out=groups * _unlike(integer, 1, max_channels, inner),
+        groups=groups,
+        **pairs,
+    )
+
+
+def patch_geometry(
+    integer: Integer,
+    *,
+    max_out: int = 3,
+    max_kernel: int = 3,
+    max_stride: int = 3,
+    max_dilation: int = 2,
+    max_batch: int = 2,
+    max_channels: int = 3,
+) -> PatchGeometry:
+    """Draw a `PatchGeometry`."""
+    axes = _axes(
+        integer,
+        max_kernel=max_kernel,
+        max_stride=max_stride if integer(0, 3) else 1,
+        max_dilation=max_dilation if _boolean(integer) else 1,
+        max_out=max_out,
+        pooling=False,
+    )
+    return PatchGeometry(batch=integer(1, max_batch), channels=integer(1, max_channels), **axes)
 
 
 def pool_geometry(

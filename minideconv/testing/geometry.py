@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-__all__ = ["BatchNormGeometry", "ConvGeometry", "Pair", "PoolGeometry"]
+__all__ = [
+    "BatchNormGeometry",
+    "ConvGeometry",
+    "Pair",
+    "PatchGeometry",
+    "PoolGeometry",
+    "TransposedGeometry",
+]
 
 Pair = tuple[int, int]
 
@@ -19,7 +26,7 @@ def _extent(kernel: int, dilation: int) -> int:
     return dilation * (kernel - 1) + 1
 
 
-def _free(geometry: ConvGeometry | PoolGeometry) -> Pair:
+def _free(geometry: ConvGeometry | PoolGeometry | PatchGeometry) -> Pair:
     """Return how many pixels the window can move over the padded input, (down, right)."""
     g = geometry
     down, right = (
@@ -152,6 +159,147 @@ class ConvGeometry(_Geometry):
             return "dilation"
         if max(self.stride) > 1:
             return "stride-remainder" if any(self.output_padding) else "stride-exact"
+        return "padding" if any(self.padding) else "unit-stride"
+
+
+@dataclass(frozen=True, slots=True)
+class TransposedGeometry(_Geometry):
+    """Everything but the numbers of one transposed convolution, seen from its own input.
+
+    ``output_padding`` is anything legal, 0 .. max(stride, dilation) - 1 along each axis; a
+    `ConvGeometry` has only the one that brings its own transpose back.
+
+    Examples
+    --------
+    >>> g = TransposedGeometry(1, 2, 3, size=(2, 3), kernel=(3, 2), stride=(2, 3), padding=(1, 0))
+    >>> g.x_shape, g.w_shape, g.y_shape
+    ((1, 2, 2, 3), (2, 3, 3, 2), (1, 3, 3, 8))
+    """
+
+    batch: int
+    c_in: int
+    c_out: int
+    size: Pair
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    output_padding: Pair = (0, 0)
+    groups: int = 1
+    dilation: Pair = (1, 1)
+
+    def __post_init__(self) -> None:
+        for extra, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True):
+            if not 0 <= extra < max(s, d):
+                raise ValueError(
+                    f"TransposedGeometry: output_padding={self.output_padding} must be in "
+                    f"0 .. max(stride, dilation) - 1 along each axis: {self}"
+                )
+        if min(self.out_size) < 1:
+            raise ValueError(f"TransposedGeometry: the padding crops everything: {self}")
+        if self.c_in % self.groups or self.c_out % self.groups:
+            raise ValueError(
+                f"TransposedGeometry: groups={self.groups} must divide c_in={self.c_in} "
+                f"and c_out={self.c_out}"
+            )
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the input, (N, C_in, H, W)."""
+        return (self.batch, self.c_in, *self.size)
+
+    @property
+    def w_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the weight, (C_in, C_out / groups, kh, kw)."""
+        return (self.c_in, self.c_out // self.groups, *self.kernel)
+
+    @property
+    def out_size(self) -> Pair:
+        """(H', W') of the result."""
+        rows, columns = (
+            (n - 1) * s + _extent(k, d) - 2 * p + extra
+            for n, s, k, d, p, extra in zip(
+                self.size,
+                self.stride,
+                self.kernel,
+                self.dilation,
+                self.padding,
+                self.output_padding,
+                strict=True,
+            )
+        )
+        return rows, columns
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the result, (N, C_out, H', W')."""
+        return (self.batch, self.c_out, *self.out_size)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of `conv_transpose2d`."""
+        names = ("stride", "padding", "output_padding", "groups", "dilation")
+        return {name: getattr(self, name) for name in names}
+
+    def family(self) -> str:
+        """Name the hardest feature of the geometry, under which a mistake would be reported."""
+        if self.groups > 1:
+            return "groups"
+        if max(self.dilation) > 1:
+            return "dilation"
+        if any(self.output_padding):
+            return "output-padding"
+        if max(self.stride) > 1:
+            return "stride"
+        return "padding" if any(self.padding) else "unit-stride"
+
+
+@dataclass(frozen=True, slots=True)
+class PatchGeometry(_Planes):
+    """Everything but the numbers of one `im2col` or `col2im`.
+
+    Examples
+    --------
+    >>> g = PatchGeometry(1, 2, size=(5, 6), kernel=(3, 2), stride=(2, 3))
+    >>> g.x_shape, g.columns_shape
+    ((1, 2, 5, 6), (1, 12, 4))
+    """
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    def __post_init__(self) -> None:
+        if min(_free(self)) < 0:
+            raise ValueError(
+                f"PatchGeometry: the kernel does not fit into the padded input: {self}"
+            )
+
+    @property
+    def out_size(self) -> Pair:
+        """(H', W'): how many windows there are along each axis."""
+        rows, columns = (free // s + 1 for free, s in zip(_free(self), self.stride, strict=True))
+        return rows, columns
+
+    @property
+    def columns_shape(self) -> tuple[int, int, int]:
+        """Shape of the columns, (N, C kh kw, H' W')."""
+        (kh, kw), (rows, columns) = self.kernel, self.out_size
+        return self.batch, self.channels * kh * kw, rows * columns
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of `im2col`."""
+        names = ("stride", "padding", "dilation")
+        return {"kernel_size": self.kernel} | {name: getattr(self, name) for name in names}
+
+    def family(self) -> str:
+        """Name the hardest feature of the geometry, under which a mistake would be reported."""
+        if max(self.dilation) > 1:
+            return "dilation"
+        if max(self.stride) > 1:
+            rest = any(free % s for free, s in zip(_free(self), self.stride, strict=True))
+            return "stride-remainder" if rest else "stride-exact"
         return "padding" if any(self.padding) else "unit-stride"
 
 

@@ -13,9 +13,15 @@ from minideconv.testing.drawing import (
     Integer,
     batch_norm_geometry,
     conv_geometry,
+    conv_transpose_geometry,
     pool_geometry,
 )
-from minideconv.testing.geometry import BatchNormGeometry, ConvGeometry, PoolGeometry
+from minideconv.testing.geometry import (
+    BatchNormGeometry,
+    ConvGeometry,
+    PoolGeometry,
+    TransposedGeometry,
+)
 
 try:
     from hypothesis import event
@@ -28,7 +34,13 @@ except ImportError as error:  # pragma: no cover - depends on the environment
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-__all__ = ["batch_norm_geometries", "conv_geometries", "pool_geometries", "seeds"]
+__all__ = [
+    "batch_norm_geometries",
+    "conv_geometries",
+    "conv_transpose_geometries",
+    "pool_geometries",
+    "seeds",
+]
 
 
 def _integer(draw: DrawFn) -> Integer:
@@ -77,6 +89,50 @@ def conv_geometries(
             max_groups=max_groups,
         )
         event(f"conv: {geometry.family()}")
+        return geometry
+
+    return build()
+
+
+def conv_transpose_geometries(
+    *,
+    max_size: int = 3,
+    max_kernel: int = 3,
+    max_stride: int = 3,
+    max_dilation: int = 2,
+    max_batch: int = 2,
+    max_channels: int = 3,
+    max_groups: int = 3,
+) -> SearchStrategy[TransposedGeometry]:
+    """Strategy of `TransposedGeometry`: every legal output_padding, also without a stride.
+
+    Parameters
+    ----------
+    max_size, max_kernel, max_stride, max_dilation : int
+        Largest input size, kernel size, stride and dilation on an axis (>= 1). The padding never
+        reaches the kernel's extent, and leaves something of the result.
+    max_batch, max_channels, max_groups : int
+        Largest batch, channels *per group*, and number of groups (1: none).
+
+    Returns
+    -------
+    SearchStrategy[TransposedGeometry]
+        A `ConvGeometry` reaches only the output_padding that comes back to its own input.
+    """
+
+    @st.composite
+    def build(draw: DrawFn) -> TransposedGeometry:
+        geometry = conv_transpose_geometry(
+            _integer(draw),
+            max_size=max_size,
+            max_kernel=max_kernel,
+            max_stride=max_stride,
+            max_dilation=max_dilation,
+            max_batch=max_batch,
+            max_channels=max_channels,
+            max_groups=max_groups,
+        )
+        event(f"conv_transpose: {geometry.family()}")
         return geometry
 
     return build()

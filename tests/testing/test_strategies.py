@@ -15,8 +15,10 @@ from minideconv.testing import (
     BatchNormGeometry,
     ConvGeometry,
     PoolGeometry,
+    TransposedGeometry,
     batch_norm_geometries,
     conv_geometries,
+    conv_transpose_geometries,
     pool_geometries,
     seeds,
 )
@@ -181,3 +183,48 @@ except ImportError as error:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
     )
     assert "need Hypothesis; pip install 'minideconv[test]'" in done.stdout
+
+
+@given(conv_transpose_geometries())
+def test_conv_transpose_geometries_are_valid(g):
+    assert g.out_size == shapes.conv_transpose_output_size(
+        g.size, g.kernel, g.stride, g.padding, g.output_padding, g.dilation
+    )
+    assert g.y_shape == (g.batch, g.c_out, *g.out_size)
+    assert g.w_shape == (g.c_in, g.c_out // g.groups, *g.kernel)
+    assert eval(g.code()) == g
+
+
+def test_conv_transpose_geometries_have_every_output_padding():
+    features = {
+        "unit-stride": lambda g: g.family() == "unit-stride",
+        "padding": lambda g: g.family() == "padding",
+        "stride": lambda g: g.family() == "stride",
+        "output-padding": lambda g: g.family() == "output-padding",
+        "dilation": lambda g: g.family() == "dilation",
+        "groups": lambda g: g.family() == "groups",
+        "the most": lambda g: (
+            max(g.stride) > 1 and g.output_padding[0] == max(g.stride[0], g.dilation[0]) - 1
+        ),
+        "without a stride": lambda g: any(
+            r and s == 1 for r, s in zip(g.output_padding, g.stride, strict=True)
+        ),
+        "H != W": lambda g: g.size[0] != g.size[1],
+        "kh != kw": lambda g: g.kernel[0] != g.kernel[1],
+        "C_in != C_out": lambda g: g.c_in != g.c_out,
+    }
+    shares = _shares(conv_transpose_geometries(), features)
+    assert {n: s for n, s in shares.items() if s < 0.02} == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"output_padding": (0, 1)}, "output_padding=.0, 1. must be in 0 .. max.stride, dilation."),
+        ({"padding": (2, 0)}, "the padding crops everything"),
+        ({"groups": 2}, "groups=2 must divide c_in=3"),
+    ],
+)
+def test_what_is_no_transposed_geometry(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TransposedGeometry(1, 3, 2, size=(1, 1), kernel=(3, 3), **arguments)

@@ -5,29 +5,18 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from minideconv.testing.arrays import as_numpy
+from minideconv.testing.faults import StudentFault
 from minideconv.testing.operations.operation import Array, Arrays, Functions, Operation, Settings
 
 __all__ = ["Call", "Returned", "StudentFault", "local_call"]
 
-
-class StudentFault(Exception):
-    """A call gave no result that could be compared; the text says why, to the student.
-
-    Attributes
-    ----------
-    kind : str
-        ``"missing"``, ``"raised"``, ``"returned"``, and from another process ``"time"``,
-        ``"memory"``, ``"exit"``, ``"crash"``, ``"output"``.
-    """
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
+KIT = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True)
@@ -135,6 +124,7 @@ def named_outputs(operation: Operation, result: Any) -> dict[str, Array]:
 
 def _said(name: str, error: Exception) -> str:
     """Return what was raised and in which line of the student's file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in frames if not frame.filename.startswith(KIT)]
     where = f" in line {frames[0].lineno} of {frames[0].name}" if frames else ""
     return f"{name} raised {type(error).__name__}: {str(error)[:200]}{where}"

@@ -27,7 +27,7 @@ def first_difference(want: Expected, got: Array, *, exact: bool) -> tuple[int, .
         else:
             eps = np.finfo(got.dtype).eps if got.dtype.kind == "f" else 0.0
             error = np.abs(got.astype(np.float64) - value)
-            wrong = ~(error <= SAFETY * float(eps) * want.terms)
+            wrong = ~((error <= SAFETY * float(eps) * want.terms) | (got == value))
         wrong &= ~(np.isnan(got.astype(np.float64)) & np.isnan(value.astype(np.float64)))
     if not wrong.any():
         return None

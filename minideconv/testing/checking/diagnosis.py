@@ -64,19 +64,30 @@ def probes(operation: Operation, count: int = 12) -> list[Case]:
             continue
         if attempt < 2000 and not operation.telling(geometry):
             continue
-        found[place] = operation.case(geometry, 3 * attempt + 1)
+        kind = operation.kind_for(geometry, place // len(operation.families))
+        found[place] = operation.case(geometry, 3 * attempt + 1, kind)
     return [found[i] for i in sorted(found)]
 
 
 def name_mistakes(operation: Operation, call: Call) -> list[Named]:
     """Return for each output that is wrong on some probe which mistakes explain it."""
+    return explained(operation, tried(operation, call, probes(operation)))
+
+
+def tried(operation: Operation, call: Call, cases: Sequence[Case]) -> list[Probe]:
+    """Call the function on every case."""
     seen = []
-    for case in probes(operation):
+    for case in cases:
         try:
             got: Mapping[str, Array] | None = call(*operation.call_arguments(case)).outputs
         except StudentFault:
             got = None
         seen.append(Probe(case, operation.expected(case), got))
+    return seen
+
+
+def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
+    """Return for each output that is wrong on some probe which mistakes explain it."""
     if all(probe.got is None for probe in seen):
         return []
     named = []

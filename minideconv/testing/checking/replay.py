@@ -71,6 +71,11 @@ def _geometry(operation: Operation, given: dict[str, str]) -> Any:
             if word in ("True", "False"):
                 values[field.name] = word == "True"
             else:
-                numbers = tuple(int(n) for n in word.split("x"))
+                numbers = tuple(_number(n) for n in word.split("x"))
                 values[field.name] = numbers if len(numbers) > 1 else numbers[0]
     return operation.geometry(**values)
+
+
+def _number(word: str) -> float:
+    """Return an integer where the word is one."""
+    return int(word) if word.lstrip("-").isdigit() else float(word)

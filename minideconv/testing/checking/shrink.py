@@ -13,6 +13,8 @@ from minideconv.testing.operations.operation import Case, Operation
 __all__ = ["shrink"]
 
 Fails = Callable[[Case], bool]
+SIMPLE = (0.0, 1.0, -1.0, 2.0, -2.0)
+"""Numbers from the simplest to the least simple."""
 
 
 def shrink(operation: Operation, case: Case, fails: Fails, *, seconds: float = 1.5) -> Case:
@@ -44,14 +46,13 @@ def _descend(
 
 
 def simpler_numbers(case: Case) -> Iterator[Case]:
-    """Yield the case with one number made 0 or 1, the last ones first."""
+    """Yield the case with one number made 0, or else a small integer, the last ones first."""
     for role, array in case.arrays.items():
         if array is None or array.dtype.kind != "f":
             continue
-        for value in (0.0, 1.0):
+        for rank, value in enumerate(SIMPLE):
             for place in range(array.size - 1, -1, -1):
-                old = array.flat[place]
-                if old in (0, value):
+                if array.flat[place] in SIMPLE[: rank + 1]:
                     continue
                 changed = array.copy()
                 changed.flat[place] = value

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minideconv.testing.operations import OPERATIONS
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations.operation import Array, Arrays, Functions, Settings
+
+if TYPE_CHECKING:
+    from minideconv.testing.checking.calls import Call
 
 __all__ = ["Mistake", "Right", "mistake", "mistakes", "slip"]
 
@@ -39,6 +42,9 @@ class Mistake:
     change : callable, optional
         Of a mistake in the arguments alone: ``change(arrays, settings)`` returns those that the
         right code would have to be given. Such mistakes are recognised in pairs, too.
+    recognise : callable, optional
+        Of a mistake that shows in the rounding alone, where no two implementations are equal:
+        ``recognise(call)`` tries the function on numbers of its own, and says whether it is this.
     """
 
     operation: str
@@ -47,26 +53,36 @@ class Mistake:
     sentence: str
     values: Callable[[Arrays, Settings], Array]
     change: Callable[[Arrays, Settings], tuple[Arrays, Settings]] | None = None
+    recognise: Callable[[Call], bool] | None = None
 
     def implementation(self) -> Callable[..., Any]:
         """Return the operation as a function of the contract's signature that makes the mistake."""
+        return self.functions()[self.operation]
+
+    def functions(self) -> Functions:
+        """Return the function that makes the mistake, and those that it needs beside it."""
         operation = OPERATIONS[self.operation]
 
-        def function(*args: Any, **settings: Any) -> Any:
-            given = dict(zip(operation.arguments, args, strict=False))
-            arrays = {role: given.get(role) for role in operation.arguments}
+        def outputs(arrays: Arrays, settings: Settings) -> list[Array]:
             dtype = next(a.dtype for a in arrays.values() if a is not None)
-            outputs = [
+            values = [
                 self.values(arrays, settings)
                 if output == self.output
                 else operation.oracle(arrays, settings)[output].value
                 for output in operation.outputs
             ]
-            cast = [o.astype(dtype) if o.dtype.kind == "f" else o for o in outputs]
-            return cast[0] if len(cast) == 1 else tuple(cast)
+            return [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]
+
+        if operation.functions is not None:
+            return operation.functions(outputs)
+
+        def function(*args: Any, **settings: Any) -> Any:
+            given = dict(zip(operation.arguments, args, strict=False))
+            result = outputs({role: given.get(role) for role in operation.arguments}, settings)
+            return result[0] if len(result) == 1 else tuple(result)
 
         function.__name__ = self.operation
-        return function
+        return {self.operation: function}
 
 
 _BANK: list[Mistake] = []
@@ -89,14 +105,21 @@ def right_values(operation: str, output: str) -> Right:
 
 
 def mistake(
-    operation: str, output: str, name: str, sentence: str
+    operation: str,
+    output: str,
+    name: str,
+    sentence: str,
+    recognise: Callable[[Call], bool] | None = None,
 ) -> Callable[[Callable[[Arrays, Settings, Right], Array]], Callable[..., Array]]:
     """Register ``wrong(arrays, settings, right)``, which returns the wrong output."""
     right = right_values(operation, output)
 
     def register(wrong: Callable[[Arrays, Settings, Right], Array]) -> Callable[..., Array]:
+        def values(arrays: Arrays, settings: Settings) -> Array:
+            return wrong(dict(arrays), dict(settings), right)
+
         _BANK.append(
-            Mistake(operation, output, name, sentence, lambda a, s: wrong(dict(a), dict(s), right))
+            Mistake(operation, output, name, sentence, values, recognise=recognise)
         )
         return wrong
 

@@ -27,7 +27,15 @@ from minideconv.testing.operations.operation import (
     Settings,
 )
 
-__all__ = ["CONV2D", "CONV2D_BACKWARD", "FAMILIES", "windows"]
+__all__ = [
+    "CONV2D",
+    "CONV2D_BACKWARD",
+    "FAMILIES",
+    "group_channels",
+    "pad",
+    "taps",
+    "windows",
+]
 
 FAMILIES = ("unit-stride", "padding", "stride-exact", "stride-remainder", "dilation", "groups")
 SETTINGS = ("stride", "padding", "dilation", "groups")
@@ -42,15 +50,16 @@ def windows(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pai
     return rows, columns
 
 
-def _pad(x: Array, padding: Pair) -> Array:
+def pad(x: Array, padding: Pair) -> Array:
+    """Put zeros around each image."""
     (ph, pw), (n, c, h, w) = padding, x.shape
     padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw))
     padded[:, :, ph : ph + h, pw : pw + w] = x
     return padded
 
 
-def _taps(i: int, j: int, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[slice, slice]:
-    """Return where window (i, j) lies in the padded image."""
+def taps(i: int, j: int, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[slice, slice]:
+    """Return the rows and columns of the padded image that window (i, j) reads."""
     rows, columns = (
         slice(o * s, o * s + d * (k - 1) + 1, d)
         for o, k, s, d in zip((i, j), kernel, stride, dilation, strict=True)
@@ -58,19 +67,26 @@ def _taps(i: int, j: int, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[s
     return rows, columns
 
 
+def group_channels(groups: int, c_in: int, c_out: int) -> list[tuple[slice, slice]]:
+    """Return for each group the input channels and the output channels that belong to it."""
+    inner, outer = c_in // groups, c_out // groups
+    return [
+        (slice(g * inner, (g + 1) * inner), slice(g * outer, (g + 1) * outer))
+        for g in range(groups)
+    ]
+
+
 def _correlate(x: Array, w: Array, settings: Settings) -> Array:
     stride, padding, dilation, groups = (settings[name] for name in SETTINGS)
     (n, c), (k, _, *kernel) = x.shape[:2], w.shape
     size = windows(x.shape[2:], tuple(kernel), stride, padding, dilation)
-    padded, y = _pad(x, padding), np.zeros((n, k, *size))
-    for image in range(n):
-        for channel in range(k):
-            first = channel // (k // groups) * (c // groups)
-            group = padded[image, first : first + c // groups]
-            for i in range(size[0]):
-                for j in range(size[1]):
-                    rows, columns = _taps(i, j, tuple(kernel), stride, dilation)
-                    y[image, channel, i, j] = (group[:, rows, columns] * w[channel]).sum()
+    padded, y = pad(x, padding), np.zeros((n, k, *size))
+    for i in range(size[0]):
+        for j in range(size[1]):
+            rows, columns = taps(i, j, tuple(kernel), stride, dilation)
+            for cs, ks in group_channels(groups, c, k):
+                window = padded[:, cs, rows, columns]
+                y[:, ks, i, j] = np.einsum("ncae,kcae->nk", window, w[ks])
     return y
 
 
@@ -90,19 +106,17 @@ def _forward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 def _gradients(dy: Array, x: Array, w: Array, settings: Settings) -> tuple[Array, Array]:
     """Add each product of the forward sum to the gradients of its two factors."""
     stride, padding, dilation, groups = (settings[name] for name in SETTINGS)
-    (n, c, h, wide), (k, _, *kernel) = x.shape, w.shape
-    padded = _pad(x, padding)
+    (_, c, h, wide), (k, _, *kernel) = x.shape, w.shape
+    padded = pad(x, padding)
     dpadded, dw = np.zeros(padded.shape), np.zeros(w.shape)
-    for image in range(n):
-        for channel in range(k):
-            first = channel // (k // groups) * (c // groups)
-            group = slice(first, first + c // groups)
-            for i in range(dy.shape[2]):
-                for j in range(dy.shape[3]):
-                    rows, columns = _taps(i, j, tuple(kernel), stride, dilation)
-                    slope = dy[image, channel, i, j]
-                    dpadded[image, group, rows, columns] += slope * w[channel]
-                    dw[channel] += slope * padded[image, group, rows, columns]
+    for i in range(dy.shape[2]):
+        for j in range(dy.shape[3]):
+            rows, columns = taps(i, j, tuple(kernel), stride, dilation)
+            for cs, ks in group_channels(groups, c, k):
+                slope = dy[:, ks, i, j]
+                window = padded[:, cs, rows, columns]
+                dpadded[:, cs, rows, columns] += np.einsum("nk,kcae->ncae", slope, w[ks])
+                dw[ks] += np.einsum("nk,ncae->kcae", slope, window)
     ph, pw = padding
     return dpadded[:, :, ph : ph + h, pw : pw + wide], dw
 
@@ -123,7 +137,7 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> ConvGeometry:
     """Draw a small geometry."""
-    return conv_geometry(integer, max_channels=2, max_groups=2)
+    return conv_geometry(integer, max_channels=3, max_groups=2)
 
 
 def _shapes(g: ConvGeometry) -> dict[str, tuple[int, ...]]:
@@ -143,7 +157,7 @@ def telling(g: ConvGeometry) -> bool:
     pairs = [g.size, g.kernel]
     pairs += [p for p, least in ((g.stride, 1), (g.padding, 0), (g.dilation, 1)) if max(p) > least]
     several = g.batch > 1 and g.c_in > g.groups and g.c_out > g.groups and min(g.out_size) > 1
-    return several and all(a != b for a, b in pairs)
+    return several and g.c_in != g.c_out and all(a != b for a, b in pairs)
 
 
 def _family(geometry: Any) -> str:

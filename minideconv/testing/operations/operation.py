@@ -96,11 +96,22 @@ class Operation:
         ``oracle(arrays, settings)`` returns an `Expected` for each output, by naive loops.
     kinds : tuple of str
         Kinds of `values` that each array is drawn from.
+    kind : callable, optional
+        ``kind(geometry)`` is the kind that a geometry's family needs, in place of `kinds`.
+    sizes : tuple of str
+        Kinds of numbers of unusual size that the first array is drawn from, in float32.
+    watched : callable, optional
+        ``watched(geometry)``: the outputs that its family compares; all of them by default.
     run : callable, optional
         ``run(functions, arrays, settings)`` calls the student's functions where one call is not
         enough, and returns the outputs in order.
     needs : tuple of str
         Other functions that `run` calls.
+    functions : callable, optional
+        The reverse of `run`: ``functions(outputs)`` returns the functions of an implementation
+        whose outputs are those of ``outputs(arrays, settings)``.
+    written : callable, optional
+        ``written(words)`` returns the calls that `run` makes as text; each word is ``name=value``.
     optional : tuple of str
         Roles of arrays that may be left out (None).
     exact : bool
@@ -127,6 +138,21 @@ class Operation:
     optional: tuple[str, ...] = ()
     exact: bool = True
     telling: Callable[[Any], bool] = lambda _geometry: True
+    kind: Callable[[Any], Kind] | None = None
+    sizes: tuple[Kind, ...] = ("large mean", "large scale", "tiny scale", "constant")
+    watched: Callable[[Any], Sequence[str]] | None = None
+    functions: Callable[[Callable[[Arrays, Settings], Sequence[Array]]], Functions] | None = None
+    written: Callable[[dict[str, str]], str] | None = None
+
+    def kind_for(self, geometry: Any, number: int) -> Kind:
+        """Return the kind of numbers of the case of this number."""
+        if self.kind is not None:
+            return self.kind(geometry)
+        return self.kinds[number % len(self.kinds)]
+
+    def looks_at(self, geometry: Any) -> Sequence[str]:
+        """Return the outputs that the geometry's family compares."""
+        return self.outputs if self.watched is None else self.watched(geometry)
 
     def case(
         self, geometry: Any, seed: int, kind: Kind = "integer", dtype: npt.DTypeLike = np.float64
@@ -140,6 +166,12 @@ class Operation:
         if seed % 3 == 0:
             arrays |= dict.fromkeys(self.optional)
         return Case(geometry, arrays)
+
+    def sized_case(self, geometry: Any, seed: int, size: Kind) -> Case:
+        """Fill a geometry with float32 numbers, those of the first array of an unusual size."""
+        case = self.case(geometry, seed, self.kind_for(geometry, seed), np.float32)
+        role, shape = next(iter(self.shapes(geometry).items()))
+        return replace(case, arrays={**case.arrays, role: values(shape, seed, size, np.float32)})
 
     def expected(self, case: Case) -> dict[str, Expected]:
         """Return what the function must return, in float64."""

@@ -1,0 +1,108 @@
+"""The units of the course: solutions right, skeletons empty, handouts that run, fresh pictures."""
+
+from __future__ import annotations
+
+import re
+
+import draw_units
+import pytest
+import sheet
+import units
+
+from minideconv.testing import OperationError, check_op
+from minideconv.testing.operations import OPERATIONS
+
+BACKENDS = ("numpy", "torch")
+
+
+def functions(modules, unit, backend):
+    own = {name: getattr(modules[unit], name) for name in units.about(unit)["operations"]}
+    return {name: units.on_numpy(f) if backend == "torch" else f for name, f in own.items()}
+
+
+def blocks(unit):
+    """The Python blocks of a handout: line, mistake that it makes (or None), source."""
+    text = (units.UNITS / unit / "handout.md").read_text(encoding="utf-8")
+    found = re.finditer(
+        r"(?:^<!-- bug: (.+?) -->\n)?^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+    )
+    return [(text[: match.start(2)].count("\n"), match[1], match[2]) for match in found]
+
+
+def test_there_are_units():
+    assert units.NAMES
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("unit", units.NAMES)
+def test_solutions_are_right(unit, backend, monkeypatch):
+    if backend == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed (group oracles)")
+    modules = units.all_imported(backend, monkeypatch)
+    for name, function in functions(modules, unit, backend).items():
+        if name in OPERATIONS:
+            check_op(function, name, examples=10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("unit", units.NAMES)
+def test_skeletons_compile_and_say_what_is_missing(unit, backend, monkeypatch):
+    if backend == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed (group oracles)")
+    modules = units.all_imported("numpy", monkeypatch)
+    source = (units.UNITS / unit / f"solution_{backend}.py").read_text(encoding="utf-8")
+    skeleton = units.stripped(source)
+    assert "SOLUTION" not in skeleton
+    assert "HIDDEN" not in skeleton
+    exec(compile(skeleton, unit, "exec"), vars(modules[unit]))
+    for name, function in functions(modules, unit, "numpy").items():
+        if name in OPERATIONS:
+            with pytest.raises(OperationError, match="NotImplementedError: write this part"):
+                check_op(function, name, examples=1)
+
+
+@pytest.mark.parametrize("unit", units.NAMES)
+def test_code_of_a_handout_runs_and_each_bug_has_its_name(unit, monkeypatch):
+    modules = units.all_imported("numpy", monkeypatch)
+    space = {"__name__": unit}
+    bugs = 0
+    for line, mistake, source in blocks(unit):
+        exec(compile("\n" * line + source, f"{unit}/handout.md", "exec"), space)
+        if mistake is None:
+            continue
+        bugs += 1
+        name = re.findall(r"^def (\w+)", source, re.MULTILINE)[-1]
+        with pytest.raises(OperationError) as error:
+            check_op(space[name], name)
+        assert error.value.report.text().startswith(f"{name}: "), line
+        space[name] = getattr(modules[unit], name)  # the next block has the right one again
+    assert bugs == 3
+
+
+@pytest.mark.parametrize("name", draw_units.PICTURES)
+def test_pictures_are_those_of_the_present_code(name):
+    drawn = draw_units.PICTURES[name]().hash
+    assert sheet.stored_hash(units.UNITS / name) == drawn, "run docs/_ext/draw_units.py"
+    assert (units.UNITS / name).stat().st_size < 60_000
+
+
+def test_every_picture_of_a_handout_is_there_and_has_words_for_who_cannot_see_it():
+    shown = set()
+    for unit in units.NAMES:
+        text = (units.UNITS / unit / "handout.md").read_text(encoding="utf-8")
+        for words, file in re.findall(r"!\[(.*?)\]\((.+?)\)", text, re.DOTALL):
+            assert len(words) > 40
+            shown.add(f"{unit}/{file}")
+    assert shown == set(draw_units.PICTURES)
+
+
+@pytest.mark.parametrize("unit", units.NAMES)
+def test_a_unit_names_checks_that_there_are(unit):
+    about = units.about(unit)
+    assert about.keys() == {"title", "operations", "file", "weights"}
+    for check, points in about["weights"].items():
+        operation, family = check.split("/")
+        assert operation in about["operations"]
+        assert points > 0
+        if operation in OPERATIONS and family != "*":
+            assert family in OPERATIONS[operation].families
