@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import tempfile
 import time
@@ -88,26 +89,26 @@ def attempt(trial: Trial) -> Verdict:
     return Verdict(trial, right, text, time.monotonic() - begin)
 
 
-def _graded(trial: Trial, source: str, unit: Unit, folder: Path) -> Result:
-    file = folder / unit.file
-    file.write_text(source, encoding="utf-8")
-    settings = read_course(Path(trial.course), backend=trial.backend)
-    return grade(unit, file, settings, open_worker)
-
-
 def _of_unit(trial: Trial, kind: str) -> tuple[list[Result], str]:
     """Return the results of a unit's reference or skeleton, graded once, or twice for a repeat."""
-    unit = units_of(Path(trial.course))[trial.subject]
+    course = Path(trial.course)
+    units = units_of(course)
+    unit = units[trial.subject]
     if not unit.solution(trial.backend).is_file():
         return [], f"there is no solution in {trial.backend}"
     if trial.backend == "torch" and importlib.util.find_spec("torch") is None:
         return [], "left out: PyTorch is not installed"
-    source = unit.solution(trial.backend).read_text(encoding="utf-8")
-    if kind != "reference":
-        source = skeleton(unit, trial.backend)
-    with tempfile.TemporaryDirectory() as folder:
+    settings = read_course(course, backend=trial.backend)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for other in units.values():  # a unit may build on the files of others
+            with contextlib.suppress(OSError):
+                (folder / other.file).write_bytes(other.solution(trial.backend).read_bytes())
+        if kind != "reference":
+            text = skeleton(unit, trial.backend)
+            (folder / unit.file).write_text(text, encoding="utf-8")
         runs = 2 if kind == "repeat" else 1
-        return [_graded(trial, source, unit, Path(folder)) for _ in range(runs)], ""
+        return [grade(unit, folder, settings, open_worker) for _ in range(runs)], ""
 
 
 def _reference(trial: Trial) -> tuple[bool, str]:
