@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from sheet import AMBER, BLUE, GREEN, GREY, PALE, RED, WHITE, Sheet
+from sheet import AMBER, BLUE, GREY, WHITE, Sheet
 
 UNITS = Path(__file__).resolve().parents[2] / "minideconv" / "course" / "units"
 
