@@ -22,16 +22,18 @@ FIRST, MANY = 61184, 4000
 _next = count(os.getpid() * 7)
 
 
-def own_user(needed: Iterable[Path]) -> int | None:
+def own_user(read: Iterable[Path], home: Path) -> int | None:
     """Return the number of a user that no other process has; None if there can be none.
 
-    There is none if the grader is not root, or if Python, NumPy or a file that is needed lies in
-    a folder that others may not enter.
+    There is none if the grader is not root, or if Python, NumPy, a file that is read or the
+    process's home lies in a folder that others may not enter.
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
     python = (Path(sys.executable), Path(os.__file__).parent, Path(np.__file__).parent)
-    if not all(_open_to_all(path.resolve()) for path in (*python, *needed)):
+    if not all(_open_to_all(path.resolve()) for path in (*python, *read)):
+        return None
+    if not _entered(home.resolve().parents):
         return None
     return FIRST + next(_next) % MANY
 
@@ -41,9 +43,14 @@ def _open_to_all(path: Path) -> bool:
     try:
         if not path.stat().st_mode & stat.S_IROTH:
             return False
-        return all(p.stat().st_mode & stat.S_IXOTH for p in (path, *path.parents) if p.is_dir())
+        return _entered((path, *path.parents) if path.is_dir() else path.parents)
     except OSError:
         return False
+
+
+def _entered(folders: Iterable[Path]) -> bool:
+    """Return whether every user can reach what is in these folders."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 
 
 def give(folder: Path, user: int) -> None:

@@ -117,7 +117,10 @@ class Worker:
     @property
     def printed(self) -> str:
         """What the student's code printed, the first 64 KB."""
-        now = self._printed if self._process is None else self._printed + self._process.output
+        now = self._printed
+        if self._process is not None:
+            self._process.settle()
+            now = now + self._process.output
         return bytes(now[:KEPT_OUTPUT]).decode("utf-8", "replace")
 
     def names(self, operation: Operation) -> Callable[[str], str]:
