@@ -53,7 +53,10 @@ def on_numpy(function: Any) -> Any:
     import torch
 
     def there(value: Any) -> Any:
-        return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+        if not isinstance(value, np.ndarray):
+            return value
+        # Shared, so that what is changed in place is changed for the caller, too.
+        return torch.from_numpy(value if min(value.strides, default=0) >= 0 else value.copy())
 
     def back(value: Any) -> Any:
         if isinstance(value, tuple):

@@ -7,7 +7,7 @@ every one, and a course gives them out as an exercise ("find the bug").
 from __future__ import annotations
 
 # Importing them registers their mistakes.
-from minideconv.testing.mistakes import conv2d  # noqa: F401
+from minideconv.testing.mistakes import conv2d, conv_matrix, deconvnet  # noqa: F401
 from minideconv.testing.mistakes.bank import Mistake, mistakes
 
 __all__ = ["Mistake", "mistakes"]
