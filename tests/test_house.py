@@ -37,6 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "models": NETS - {"models"} | {"settings"},
     "data": BASE | {"files", "settings"},
     "testing": ARRAYS | {"autograd"},
+    "course": {"errors", "files", "settings", "testing", "_version", "visualize"},
     "distributed": {"errors", "backend"},
     "segmentation": NETS | {"data", "files"},
     "visualize": NETS | {"files", "data", "segmentation"},

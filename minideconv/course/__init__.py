@@ -1,0 +1,1 @@
+"""The course kit: students' code, checked and graded."""
