@@ -19,6 +19,7 @@ Kind = Literal[
     "taps",
     "large mean",
     "large scale",
+    "large negative",
     "tiny scale",
     "constant",
 ]
@@ -40,21 +41,23 @@ def values(
     seed : int
         Non-negative seed. The global random state is neither read nor changed.
     kind : str
-        =============  =====================================================================
-        "integer"      small integers -3..3 without 0: sums of products are exact, so tests
-                       use ``==``
-        "normal"       standard normal
-        "distinct"     non-zero integers, all different, in random order (gap >= 1): no ties, and
-                       no kink of max or ReLU within reach of a finite difference
-        "ties"         drawn from {-1, 0, 1}: most windows hold their maximum more than once
-        "onehot"       one 1 at a random place, else 0: the result shows one column of a linear map
-        "taps"         1, 2, 3, ... in row-major order: each entry names its own position
-        "large mean"   small integers around 5,000, 10,000 or 20,000 or minus that: squares are
-                       beyond what float32 holds exactly
-        "large scale"  standard normal times 10^10
-        "tiny scale"   standard normal times 10^-10
-        "constant"     one number everywhere
-        =============  =====================================================================
+        ================  ==================================================================
+        "integer"         small integers -3..3 without 0: sums of products are exact, so tests
+                          use ``==``
+        "normal"          standard normal
+        "distinct"        non-zero integers, all different, in random order (gap >= 1): no ties,
+                          and no kink of max or ReLU within reach of a finite difference
+        "ties"            drawn from {-1, 0, 1}: most windows hold their maximum more than once
+        "onehot"          one 1 at a random place, else 0: the result shows one column of a linear
+                          map
+        "taps"            1, 2, 3, ... in row-major order: each entry names its own position
+        "large mean"      integers within 3 of 5,000, 10,000 or 20,000 or minus that: float32 does
+                          not hold their squares exactly
+        "large scale"     standard normal times 10^10
+        "large negative"  minus the absolute values of "large scale"
+        "tiny scale"      standard normal times 10^-10
+        "constant"        one number everywhere
+        ================  ==================================================================
     dtype : dtype
         Type of the result.
 
@@ -95,6 +98,8 @@ def values(
         data = mean + rng.integers(-3, 4, size)
     elif kind in ("large scale", "tiny scale"):
         data = rng.standard_normal(size) * (1e10 if kind == "large scale" else 1e-10)
+    elif kind == "large negative":
+        data = -1e10 * np.abs(rng.standard_normal(size))
     elif kind == "constant":
         data = np.full(size, rng.choice((-3.0, 0.0, 1 / 3, 1000.1)))
     else:

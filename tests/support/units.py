@@ -53,15 +53,16 @@ def on_numpy(function: Any) -> Any:
     import torch
 
     def there(value: Any) -> Any:
-        return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+        if not isinstance(value, np.ndarray):
+            return value
+        # Shared, so that what is changed in place is changed for the caller, too.
+        return torch.from_numpy(value if min(value.strides, default=0) >= 0 else value.copy())
 
     def back(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(back(each) for each in value)
         return value.detach().numpy() if isinstance(value, torch.Tensor) else value
 
     def call(*args: Any, **settings: Any) -> Any:
-        given = {name: there(value) for name, value in settings.items()}
-        return back(function(*map(there, args), **given))
+        result = function(*map(there, args), **settings)
+        return tuple(map(back, result)) if isinstance(result, tuple) else back(result)
 
     return call

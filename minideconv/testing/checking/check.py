@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ def check_op(
     operation: str,
     backward: Callable[..., Any] | None = None,
     *,
+    beside: Mapping[str, Callable[..., Any]] | None = None,
     examples: int = 25,
     seed: int = 0,
 ) -> Report:
@@ -63,6 +64,9 @@ def check_op(
         A name of `OPERATIONS`.
     backward : callable, optional
         Its backward, checked as ``operation + "_backward"``.
+    beside : mapping of str to callable, optional
+        Functions that are called for the check but not checked: for ``"batch_norm_backward"`` the
+        ``"batch_norm"`` that makes the cache.
     examples : int
         Cases for each family of geometry (>= 1).
     seed : int
@@ -103,7 +107,7 @@ def check_op(
         known = OPERATIONS[name]
         checker = Checker(
             known,
-            local_call(known, functions),
+            local_call(known, {**(beside or {}), **functions}),
             examples=examples,
             seed=seed,
             names=argument_names(known, functions[name]),
@@ -132,7 +136,12 @@ def argument_names(operation: Operation, function: Callable[..., Any]) -> Callab
     return lambda role: names.get(role, role)
 
 
-def replay(function: Callable[..., Any], case: str) -> str:
+def replay(
+    function: Callable[..., Any],
+    case: str,
+    *,
+    beside: Mapping[str, Callable[..., Any]] | None = None,
+) -> str:
     """Call a function on the case of a message, and say what is wrong with its result.
 
     Parameters
@@ -141,6 +150,8 @@ def replay(function: Callable[..., Any], case: str) -> str:
         As for `check_op`.
     case : str
         The text in the message's last line: ``"conv2d size=1x2 kernel=1x2 x=1,0 w=1,0"``.
+    beside : mapping of str to callable, optional
+        As for `check_op`.
 
     Returns
     -------
@@ -153,7 +164,7 @@ def replay(function: Callable[..., Any], case: str) -> str:
         If the text is not a case.
     """
     operation, built = case_from_text(case)
-    checker = Checker(operation, local_call(operation, {operation.name: function}))
+    checker = Checker(operation, local_call(operation, {**(beside or {}), operation.name: function}))
     failure = checker.wrong(built)
     if failure is None:
         return f"{operation.name}: the result is right on this case"

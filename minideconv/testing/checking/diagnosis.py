@@ -6,17 +6,18 @@ every value of an output on every probe; nothing looks at the code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.probing import Probe, probes, tried
 from minideconv.testing.mistakes import Mistake, mistakes
-from minideconv.testing.operations.operation import Array, Case, Expected, Operation
+from minideconv.testing.operations.operation import Array, Expected, Operation
 
 __all__ = ["Named", "name_mistakes", "probes"]
 
@@ -36,54 +37,9 @@ class Named:
         return f"{names} {self.when}".strip()
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A case with the right result and what the student's function made of it."""
-
-    case: Case
-    right: Mapping[str, Expected]
-    got: Mapping[str, Array] | None  # None: it raised
-
-
-def probes(operation: Operation, count: int = 12) -> list[Case]:
-    """Return the fixed cases: the families in turn, all with more than one image and channel."""
-    rng = np.random.default_rng(20151213)
-
-    def integer(low: int, high: int) -> int:
-        return int(rng.integers(low, high + 1))
-
-    wanted = [operation.families[i % len(operation.families)] for i in range(count)]
-    found: dict[int, Case] = {}
-    for attempt in range(4000):
-        if len(found) == count:
-            break
-        geometry = operation.draw(integer)
-        family = operation.family(geometry)
-        place = next((i for i, f in enumerate(wanted) if f == family and i not in found), None)
-        if place is None:
-            continue
-        if attempt < 2000 and not operation.telling(geometry):
-            continue
-        kind = operation.kind_for(geometry, place // len(operation.families))
-        found[place] = operation.case(geometry, 3 * attempt + 1, kind)
-    return [found[i] for i in sorted(found)]
-
-
 def name_mistakes(operation: Operation, call: Call) -> list[Named]:
     """Return for each output that is wrong on some probe which mistakes explain it."""
     return explained(operation, tried(operation, call, probes(operation)))
-
-
-def tried(operation: Operation, call: Call, cases: Sequence[Case]) -> list[Probe]:
-    """Call the function on every case."""
-    seen = []
-    for case in cases:
-        try:
-            got: Mapping[str, Array] | None = call(*operation.call_arguments(case)).outputs
-        except StudentFault:
-            got = None
-        seen.append(Probe(case, operation.expected(case), got))
-    return seen
 
 
 def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
@@ -92,7 +48,9 @@ def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
         return []
     named = []
     for output in operation.outputs:
-        if all(_equal(p, output, p.right[output].value, operation) for p in seen):
+        # Which output failed where the function raised is unknown; it is wrong if some result is.
+        results = [p for p in seen if p.got is not None]
+        if all(_equal(p, output, p.right[output].value, operation) for p in results):
             continue
         named.append(_explain(operation, output, seen))
     return named

@@ -16,11 +16,11 @@ import numpy as np
 from minideconv.testing.checking.behaviour import relation
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
-from minideconv.testing.checking.diagnosis import Named, name_mistakes
+from minideconv.testing.checking.diagnosis import Named
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
-from minideconv.testing.checking.sizes import name_sized
+from minideconv.testing.checking.sizes import name_all
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
 __all__ = ["Checker", "Outcome"]
@@ -116,9 +116,20 @@ class Checker:
         """Compare with the naive loop on every case."""
         name = f"{self.operation.name}/{family}"
         for number, case in enumerate(cases):
-            if self.wrong(case) is not None:
+            failure = self.wrong(case)
+            if failure is not None:
+                if failure.kind == "raised" and any(n.mistakes for n in self.named()):
+                    case = self._with_result(cases[number:]) or case
                 return Outcome(name, number + 1, self.explain(case, family))
         return Outcome(name, len(cases))
+
+    def _with_result(self, cases: Sequence[Case]) -> Case | None:
+        """Return the first case with a wrong result: it shows a mistake better than an error."""
+        for case in cases:
+            failure = self.wrong(case)
+            if failure is not None and failure.kind != "raised":
+                return case
+        return None
 
     # One case -------------------------------------------------------------------------------
 
@@ -214,9 +225,7 @@ class Checker:
     def named(self) -> list[Named]:
         """Return what the bank explains; worked out once."""
         if self._named is None:
-            self._named = name_mistakes(self.operation, self.call)
-            if not self._named:
-                self._named = name_sized(self.operation, self.call)
+            self._named = name_all(self.operation, self.call)
         return self._named
 
     def written(self, case: Case) -> str:

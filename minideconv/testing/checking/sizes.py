@@ -1,6 +1,6 @@
-"""Which mistake it is that shows in numbers of unusual size only.
+"""Which mistake it is: of the bank's, and of those that show in numbers of unusual size only.
 
-The usual probes are small numbers in float64, on which such a function is right. Here it is given
+The usual probes are small numbers in float64. Where a function is right on them, it is given
 float32 numbers of large mean, of large and of tiny scale, and constants.
 """
 
@@ -9,28 +9,26 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.testing.checking.calls import Call
-from minideconv.testing.checking.diagnosis import Named, explained, probes, tried
+from minideconv.testing.checking.diagnosis import Named, explained, name_mistakes
+from minideconv.testing.checking.probing import sized_probes, tried
 from minideconv.testing.mistakes import mistakes
-from minideconv.testing.operations.operation import Case, Operation
+from minideconv.testing.operations.operation import Operation
 
-__all__ = ["name_sized"]
+__all__ = ["name_all"]
 
 
-def name_sized(operation: Operation, call: Call) -> list[Named]:
-    """Return which mistakes explain a function that is right on the usual probes."""
+def name_all(operation: Operation, call: Call) -> list[Named]:
+    """Return for each output that is wrong on some probe which mistakes explain it."""
     with np.errstate(all="ignore"):
-        known = [
-            Named(m.output, (m,))
+        named = name_mistakes(operation, call)
+        if named and all(n.mistakes for n in named):
+            return named
+        known = {
+            m.output: Named(m.output, (m,))
             for m in mistakes(operation.name)
             if m.recognise is not None and m.recognise(call)
-        ]
-        return known or explained(operation, tried(operation, call, sized_probes(operation)))
-
-
-def sized_probes(operation: Operation) -> list[Case]:
-    """Return the geometries of the usual probes with numbers of each unusual size."""
-    return [
-        operation.sized_case(case.geometry, number, size)
-        for number, case in enumerate(probes(operation))
-        for size in operation.sizes
-    ]
+        }
+        if named:
+            return [n if n.mistakes else known.get(n.output, n) for n in named]
+        sized = tried(operation, call, sized_probes(operation))
+        return list(known.values()) or explained(operation, sized)

@@ -7,7 +7,16 @@ every one, and a course gives them out as an exercise ("find the bug").
 from __future__ import annotations
 
 # Importing them registers their mistakes.
-from minideconv.testing.mistakes import conv2d  # noqa: F401
+from minideconv.testing.mistakes import (  # noqa: F401
+    batch_norm,
+    batch_norm_backward,
+    conv2d,
+    conv_matrix,
+    deconvnet,
+    max_pool2d,
+    max_pool2d_backward,
+    max_unpool2d,
+)
 from minideconv.testing.mistakes.bank import Mistake, mistakes
 
 __all__ = ["Mistake", "mistakes"]

@@ -1,7 +1,7 @@
 """A tiny DeconvNet and its training: naive loops, formulas, families.
 
-    x (N, 3, H, W)
-    conv 3 x 3, w1 (A, 3, 3, 3), b1; ReLU; pool 2 x 2 with switches s1
+    x (N, C, H, W)
+    conv 3 x 3, w1 (A, C, 3, 3), b1; ReLU; pool 2 x 2 with switches s1
     conv 3 x 3, w2 (B, A, 3, 3), b2; ReLU; pool 2 x 2 with switches s2
     unpool at s2; transposed conv 3 x 3, v2 (B, A, 3, 3), c2; ReLU
     unpool at s1; transposed conv 3 x 3, v1 (A, K, 3, 3), c1  ->  scores (N, K, H, W)
@@ -16,13 +16,15 @@ Source: Noh, Hong and Han, Learning deconvolution network for semantic segmentat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minideconv.testing.arrays import as_numpy
 from minideconv.testing.drawing import Integer
+from minideconv.testing.faults import StudentFault
 from minideconv.testing.geometry import Pair
 from minideconv.testing.operations.operation import (
     Array,
@@ -43,8 +45,14 @@ __all__ = [
     "Forward",
     "TinyGeometry",
     "backward",
+    "convolved",
     "entropy",
     "forward",
+    "gather",
+    "in_one",
+    "pooled",
+    "scatter",
+    "transposed",
 ]
 
 PARAMETERS = ("w1", "b1", "w2", "b2", "v2", "c2", "v1", "c1")
@@ -56,6 +64,7 @@ class TinyGeometry:
     """Sizes of one call; what pooling twice would leave nothing of is refused."""
 
     batch: int
+    channels: int
     size: Pair
     first: int
     second: int
@@ -68,10 +77,10 @@ class TinyGeometry:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the image and of the parameters."""
-        a, b, k = self.first, self.second, self.classes
+        c, a, b, k = self.channels, self.first, self.second, self.classes
         return {
-            "x": (self.batch, 3, *self.size),
-            "w1": (a, 3, 3, 3), "b1": (a,), "w2": (b, a, 3, 3), "b2": (b,),
+            "x": (self.batch, c, *self.size),
+            "w1": (a, c, 3, 3), "b1": (a,), "w2": (b, a, 3, 3), "b2": (b,),
             "v2": (b, a, 3, 3), "c2": (a,), "v1": (a, k, 3, 3), "c1": (k,),
         }  # fmt: skip
 
@@ -84,7 +93,8 @@ class TinyGeometry:
 # The layers, window by window ---------------------------------------------------------------
 
 
-def _conv(x: Array, w: Array, b: Array) -> Array:
+def convolved(x: Array, w: Array, b: Array) -> Array:
+    """Convolve with 3 x 3 kernels and padding 1."""
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     y = np.zeros((len(x), len(w), *x.shape[2:]))
     for i, j in np.ndindex(*x.shape[2:]):
@@ -102,7 +112,8 @@ def _conv_gradients(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
     return dpadded[:, :, 1:-1, 1:-1], dw, dy.sum((0, 2, 3))
 
 
-def _transposed(x: Array, w: Array, b: Array) -> Array:
+def transposed(x: Array, w: Array, b: Array) -> Array:
+    """Convolve transposed with 3 x 3 kernels and padding 1."""
     n, _, h, wide = x.shape
     padded = np.zeros((n, w.shape[1], h + 2, wide + 2))
     for i, j in np.ndindex(h, wide):
@@ -120,23 +131,25 @@ def _transposed_gradients(dy: Array, x: Array, w: Array) -> tuple[Array, Array, 
     return dx, dw, dy.sum((0, 2, 3))
 
 
-def _pool(x: Array) -> tuple[Array, Array]:
+def pooled(x: Array) -> tuple[Array, Array]:
+    """Return the maxima of windows of 2 x 2, and their switches."""
     n, c, h, w = x.shape
     switches = np.zeros((n, c, h // 2, w // 2), np.int64)
     for i, j in np.ndindex(h // 2, w // 2):
         first = x[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].reshape(n, c, 4).argmax(2)
         switches[:, :, i, j] = (2 * i + first // 2) * w + 2 * j + first % 2
-    return _gather(x, switches), switches
+    return gather(x, switches), switches
 
 
-def _gather(x: Array, switches: Array) -> Array:
+def gather(x: Array, switches: Array) -> Array:
+    """Return the pixels at the switches."""
     flat = np.take_along_axis(
         x.reshape(*x.shape[:2], -1), switches.reshape(*switches.shape[:2], -1), 2
     )
     return flat.reshape(switches.shape)
 
 
-def _scatter(y: Array, switches: Array, size: Sequence[int]) -> Array:
+def scatter(y: Array, switches: Array, size: Sequence[int]) -> Array:
     """Put each value at its switch; windows of 2 x 2 do not overlap, so none meets another."""
     flat = np.zeros((*y.shape[:2], size[0] * size[1]))
     np.put_along_axis(flat, switches.reshape(*y.shape[:2], -1), y.reshape(*y.shape[:2], -1), axis=2)
@@ -161,18 +174,18 @@ class Forward(NamedTuple):
 def forward(a: Arrays, chosen: Forward | None = None) -> Forward:
     """Return what the layers give; with `chosen`, its masks and switches are used."""
     x, w1, b1, w2, b2, v2, c2, v1, c1 = (_given(a, role) for role in ("x", *PARAMETERS))
-    e1 = _conv(x, w1, b1)
+    e1 = convolved(x, w1, b1)
     mask1 = e1 > 0 if chosen is None else chosen.mask1
-    switches1 = _pool(e1 * mask1)[1] if chosen is None else chosen.switches1
-    p1 = _gather(e1 * mask1, switches1)
-    e2 = _conv(p1, w2, b2)
+    switches1 = pooled(e1 * mask1)[1] if chosen is None else chosen.switches1
+    p1 = gather(e1 * mask1, switches1)
+    e2 = convolved(p1, w2, b2)
     mask2 = e2 > 0 if chosen is None else chosen.mask2
-    switches2 = _pool(e2 * mask2)[1] if chosen is None else chosen.switches2
-    u2 = _scatter(_gather(e2 * mask2, switches2), switches2, e2.shape[2:])
-    d2 = _transposed(u2, v2, c2)
+    switches2 = pooled(e2 * mask2)[1] if chosen is None else chosen.switches2
+    u2 = scatter(gather(e2 * mask2, switches2), switches2, e2.shape[2:])
+    d2 = transposed(u2, v2, c2)
     mask3 = d2 > 0 if chosen is None else chosen.mask3
-    u1 = _scatter(d2 * mask3, switches1, x.shape[2:])
-    scores = _transposed(u1, v1, c1)
+    u1 = scatter(d2 * mask3, switches1, x.shape[2:])
+    scores = transposed(u1, v1, c1)
     return Forward(x, mask1, switches1, p1, mask2, switches2, u2, mask3, u1, scores)
 
 
@@ -180,11 +193,11 @@ def backward(dscores: Array, a: Arrays, f: Forward) -> tuple[Array, ...]:
     """Return the gradients of the parameters, in order."""
     w2, v2, v1 = (_given(a, role) for role in ("w2", "v2", "v1"))
     du1, dv1, dc1 = _transposed_gradients(dscores, f.u1, v1)
-    dd2 = _gather(du1, f.switches1) * f.mask3
+    dd2 = gather(du1, f.switches1) * f.mask3
     du2, dv2, dc2 = _transposed_gradients(dd2, f.u2, v2)
-    de2 = _scatter(_gather(du2, f.switches2), f.switches2, f.mask2.shape[2:]) * f.mask2
+    de2 = scatter(gather(du2, f.switches2), f.switches2, f.mask2.shape[2:]) * f.mask2
     dp1, dw2, db2 = _conv_gradients(de2, f.p1, w2)
-    de1 = _scatter(dp1, f.switches1, f.mask1.shape[2:]) * f.mask1
+    de1 = scatter(dp1, f.switches1, f.mask1.shape[2:]) * f.mask1
     _, dw1, db1 = _conv_gradients(de1, f.x, _given(a, "w1"))
     return dw1, db1, dw2, db2, dv2, dc2, dv1, dc1
 
@@ -192,10 +205,10 @@ def backward(dscores: Array, a: Arrays, f: Forward) -> tuple[Array, ...]:
 def entropy(scores: Array, labels: Array) -> tuple[float, Array]:
     """Return the mean cross entropy and its gradient."""
     shifted = scores - scores.max(axis=1, keepdims=True)
-    p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     right = labels[:, None] == np.arange(scores.shape[1])[:, None, None]
     count = labels.size
-    return float(-np.log(p[right.nonzero()]).sum() / count), (p - right) / count
+    return float(-logs[right.nonzero()].sum() / count), (np.exp(logs) - right) / count
 
 
 def _given(arrays: Arrays, role: str) -> Array:
@@ -247,10 +260,28 @@ def _trained(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
         _, dscores = entropy(right.scores, _given(arrays, "labels"))
         for name, gradient in zip(PARAMETERS, backward(dscores, now, right), strict=True):
             now[name] = _given(now, name) - settings["rate"] * gradient
-    return {
-        name: Expected(_given(now, name), _LATER * (np.abs(_given(now, name)) + 1))
-        for name in PARAMETERS
-    }
+    parameters = in_one(_given(now, name) for name in PARAMETERS)
+    return {"parameters": Expected(parameters, _LATER * (np.abs(parameters) + 1))}
+
+
+def in_one(parameters: Iterable[Any]) -> Array:
+    """Return the numbers of all parameters, in order, in one array without further axes."""
+    return np.concatenate([as_numpy(each).ravel() for each in parameters])
+
+
+def _run_training(functions: Functions, arrays: Arrays, settings: Settings) -> Sequence[Any]:
+    result = functions["train"](*(arrays[role] for role in TRAIN.arguments), **settings)
+    names = f"({', '.join(PARAMETERS)})"
+    if not isinstance(result, (tuple, list)) or len(result) != len(PARAMETERS):
+        what = (
+            f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
+        )
+        raise StudentFault("returned", f"train returned {what}; it must return {names}")
+    for name, each in zip(PARAMETERS, result, strict=True):
+        shape = _given(arrays, name).shape
+        if tuple(getattr(each, "shape", ())) != shape:
+            raise StudentFault("returned", f"train returned {name} of another shape than {shape}")
+    return (in_one(result),)
 
 
 def _run_entropy(functions: Functions, arrays: Arrays, settings: Settings) -> Sequence[Any]:
@@ -261,12 +292,27 @@ def _run_entropy(functions: Functions, arrays: Arrays, settings: Settings) -> Se
     return pair
 
 
+def _training_functions(outputs: Callable[[Arrays, Settings], Sequence[Array]]) -> Functions:
+    """Return what has the contract's signature and gives these outputs."""
+
+    def train(*args: Array, **settings: Any) -> tuple[Array, ...]:
+        arrays: Arrays = dict(zip(TRAIN.arguments, args, strict=True))
+        (flat,) = outputs(arrays, settings)
+        shapes = [_given(arrays, name).shape for name in PARAMETERS]
+        ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1]
+        parts = np.split(flat, ends)
+        return tuple(part.reshape(s) for part, s in zip(parts, shapes, strict=True))
+
+    return {"train": train}
+
+
 def draw(integer: Integer) -> TinyGeometry:
     """Draw small sizes."""
     exact = integer(0, 1) == 0
     height = 4 * integer(1, 2) if exact else integer(4, 7)
     width = 4 * integer(1, 2) if exact else integer(4, 7)
-    return TinyGeometry(integer(1, 2), (height, width), *(integer(1, 2) for _ in "ab"), 2)
+    batch, channels, first, second = (integer(1, 2) for _ in range(4))
+    return TinyGeometry(batch, channels, (height, width), first, second, classes=2)
 
 
 def family(g: TinyGeometry) -> str:
@@ -276,7 +322,7 @@ def family(g: TinyGeometry) -> str:
 
 def telling(g: TinyGeometry) -> bool:
     """Return whether no two numbers that could be mistaken for each other are equal."""
-    return g.batch > 1 and g.first > 1 and g.second > 1 and g.size[0] != g.size[1]
+    return min(g.batch, g.channels, g.first, g.second) > 1 and g.size[0] != g.size[1]
 
 
 def _plain(case: Case) -> tuple[Arrays, Settings]:
@@ -317,6 +363,8 @@ _COMMON: dict[str, Any] = {
     "draw": draw,
     "family": family,
     "telling": telling,
+    # Rounding may decide which of two nearly equal pixels a pooling takes; all then differs.
+    "sizes": (),
 }
 
 DECONVNET = Operation(
@@ -355,14 +403,16 @@ CROSS_ENTROPY = Operation(
     run=_run_entropy,
     kinds=("normal",),
     exact=False,
-    **_COMMON,
+    **{**_COMMON, "sizes": ("large mean", "large scale", "tiny scale", "constant")},
 )
 
 TRAIN = Operation(
     name="train",
     arguments=("x", "labels", *PARAMETERS),
-    outputs=PARAMETERS,
-    rules=dict.fromkeys(PARAMETERS, "parameter = parameter − rate·gradient, `steps` times"),
+    outputs=("parameters",),
+    rules={"parameters": "parameter = parameter − rate·gradient, `steps` times"},
+    run=_run_training,
+    functions=_training_functions,
     shapes=lambda g: {"draws": g.scores, **g.shapes},
     call_arguments=_train_arguments,
     oracle=_trained,

@@ -98,6 +98,8 @@ class Operation:
         Kinds of `values` that each array is drawn from.
     kind : callable, optional
         ``kind(geometry)`` is the kind that a geometry's family needs, in place of `kinds`.
+    probes : int
+        Number of the fixed cases that tell mistakes apart.
     sizes : tuple of str
         Kinds of numbers of unusual size that the first array is drawn from, in float32.
     watched : callable, optional
@@ -139,6 +141,7 @@ class Operation:
     exact: bool = True
     telling: Callable[[Any], bool] = lambda _geometry: True
     kind: Callable[[Any], Kind] | None = None
+    probes: int = 12
     sizes: tuple[Kind, ...] = ("large mean", "large scale", "tiny scale", "constant")
     watched: Callable[[Any], Sequence[str]] | None = None
     functions: Callable[[Callable[[Arrays, Settings], Sequence[Array]]], Functions] | None = None
@@ -188,7 +191,8 @@ class Operation:
             if case.arrays[role] is not None:
                 yield Case(case.geometry, {**case.arrays, role: None})
         for geometry in simpler(case.geometry):
-            yield Case(geometry, _cut(case.arrays, self.shapes(geometry)))
+            for at_end in (False, True):
+                yield Case(geometry, _cut(case.arrays, self.shapes(geometry), at_end))
 
 
 def simpler(geometry: Any) -> Iterator[Any]:
@@ -221,8 +225,8 @@ def _less(number: int, least: int) -> list[int]:
     return sorted(n for n in {least, number // 2, number - 1} if least <= n < number)
 
 
-def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:
-    """Cut each array to its new shape; where that is larger, integers follow."""
+def _cut(arrays: Mapping[str, Array | None], shapes: Shapes, at_end: bool = False) -> Arrays:
+    """Cut each array to its new shape, keeping its beginning or its end; more are integers."""
     result: Arrays = {}
     for role, shape in shapes.items():
         old = arrays[role]
@@ -230,7 +234,12 @@ def _cut(arrays: Mapping[str, Array | None], shapes: Shapes) -> Arrays:
             result[role] = old
             continue
         new = values(shape, len(role), "integer", old.dtype)
-        overlap = tuple(slice(0, min(a, b)) for a, b in zip(old.shape, shape, strict=True))
-        new[overlap] = old[overlap]
+        kept = [min(a, b) for a, b in zip(old.shape, shape, strict=True)]
+        if at_end:
+            new[tuple(slice(b - k, None) for b, k in zip(shape, kept, strict=True))] = old[
+                tuple(slice(a - k, None) for a, k in zip(old.shape, kept, strict=True))
+            ]
+        else:
+            new[tuple(map(slice, kept))] = old[tuple(map(slice, kept))]
         result[role] = new
     return result

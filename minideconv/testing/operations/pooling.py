@@ -115,7 +115,10 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> MaxPoolGeometry:
     """Draw a small geometry."""
-    g = pool_geometry(integer, max_dilation=1, ceil_mode=False, max_channels=2)
+    overlap = True if integer(0, 2) == 0 else None
+    g = pool_geometry(
+        integer, max_dilation=1, ceil_mode=False, max_channels=2, max_kernel=4, overlap=overlap
+    )
     sizes = (g.size, g.kernel, g.stride)
     # Padding hides what overlap and remainders show by themselves: it is often left out.
     padded = any(g.padding) and integer(0, 1) == 0
@@ -193,6 +196,8 @@ MAX_POOL2D = Operation(
     oracle=_forward,
     telling=telling,
     kind=_kind,
+    probes=20,
+    sizes=("large negative", "large mean", "large scale", "tiny scale", "constant"),
 )
 
 MAX_POOL2D_BACKWARD = Operation(
@@ -210,4 +215,6 @@ MAX_POOL2D_BACKWARD = Operation(
     call_arguments=_backward_arguments,
     oracle=_backward,
     telling=telling,
+    kinds=("distinct",),
+    probes=16,
 )  # fmt: skip

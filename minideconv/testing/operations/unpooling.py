@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.testing.drawing import Integer
-from minideconv.testing.geometry import Pair
+from minideconv.testing.drawing import Integer, pool_geometry
+from minideconv.testing.geometry import Pair, PoolGeometry
 from minideconv.testing.operations.operation import (
     Array,
     Arrays,
@@ -72,7 +72,17 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> MaxPoolGeometry:
     """Draw the geometry of the pooling that made the switches."""
-    g = draw_pooling(integer)
+    g: PoolGeometry = draw_pooling(integer)
+    if integer(0, 1) == 0:  # windows that overlap on both axes choose one pixel in any order
+        g = pool_geometry(
+            integer,
+            max_stride=1 + integer(0, 1),
+            max_dilation=1,
+            max_out=4,
+            max_channels=2,
+            overlap=True,
+            ceil_mode=False,
+        )
     return MaxPoolGeometry(g.batch, g.channels, g.size, g.kernel, g.stride, g.padding)
 
 
@@ -120,6 +130,7 @@ MAX_UNPOOL2D = Operation(
     oracle=_forward,
     telling=telling,
     kinds=("distinct",),
+    probes=16,
 )  # fmt: skip
 
 MAX_UNPOOL2D_BACKWARD = Operation(
@@ -138,4 +149,5 @@ MAX_UNPOOL2D_BACKWARD = Operation(
     oracle=_backward,
     telling=telling,
     kinds=("distinct",),
+    probes=16,
 )  # fmt: skip

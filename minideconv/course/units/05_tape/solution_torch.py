@@ -4,6 +4,8 @@ Write the parts that raise an error; all else is given. No operation may change 
 The arrays are PyTorch tensors, whose own gradients (requires_grad, torch.autograd) you do not use.
 """
 
+import itertools
+
 import torch
 
 
@@ -28,18 +30,24 @@ class Tensor:
     """An array that knows which Tensors it was made of.
 
     Attributes:
-        data      the array
-        grad      the gradient that `backward` found, an array of the same shape; None before
-        parents   the Tensors that it was computed from; empty if it was not computed
-        rule      a function: from the gradient of this Tensor to those of its parents, a tuple
+        data           the array
+        requires_grad  whether it gets a gradient; a result does if any of its parents does
+        grad           the gradient that `backward` found, an array of the same shape; None before
+        parents        the Tensors that it was computed from; empty if it was not computed
+        rule           a function: from the gradient of this Tensor to those of its parents, a tuple
+        number         a Tensor that was made later has a larger one
 
     """
 
-    def __init__(self, data, parents=(), rule=None):
+    made = itertools.count()
+
+    def __init__(self, data, requires_grad=False, parents=(), rule=None):
         data = torch.as_tensor(data)
         self.data = data if data.is_floating_point() else data.double()
-        self.grad = None
         self.parents, self.rule = tuple(parents), rule
+        self.requires_grad = requires_grad or any(p.requires_grad for p in self.parents)
+        self.grad = None
+        self.number = next(Tensor.made)
 
     @property
     def shape(self):
@@ -50,12 +58,17 @@ class Tensor:
         """Return the value itself if it is a Tensor, else a Tensor of it."""
         return value if isinstance(value, Tensor) else Tensor(value)
 
+    @classmethod
+    def computed(cls, value, parents, rule):
+        """Return the result of an operation. This function is given."""
+        return cls(value, parents=parents, rule=rule)
+
     # Each operation computes a value and returns a Tensor with its parents and its rule. This one
     # is given as the example: c = a + b, so a change of a changes c by as much, and so for b.
 
     def __add__(self, other):
         other = Tensor.of(other)
-        return Tensor(
+        return self.computed(
             self.data + other.data,
             (self, other),
             lambda grad: (unbroadcast(grad, self.shape), unbroadcast(grad, other.shape)),
@@ -65,7 +78,7 @@ class Tensor:
         """a * b, entry by entry; shapes may broadcast. To do: the rule has a factor for each."""
         # BEGIN SOLUTION
         other = Tensor.of(other)
-        return Tensor(
+        return self.computed(
             self.data * other.data,
             (self, other),
             lambda grad: (
@@ -78,7 +91,7 @@ class Tensor:
     def __pow__(self, number):
         """a ** number, entry by entry; number is an int or float, no Tensor."""
         # BEGIN SOLUTION
-        return Tensor(
+        return self.computed(
             self.data**number,
             (self,),
             lambda grad: (grad * number * self.data ** (number - 1),),
@@ -89,7 +102,7 @@ class Tensor:
         """a @ b for matrices: (m, k) @ (k, n) -> (m, n). To do: da = dc @ b.T, db = a.T @ dc."""
         # BEGIN SOLUTION
         other = Tensor.of(other)
-        return Tensor(
+        return self.computed(
             self.data @ other.data,
             (self, other),
             lambda grad: (grad @ other.data.T, self.data.T @ grad),
@@ -100,20 +113,20 @@ class Tensor:
         """Return a where it is positive, else 0. To do: the gradient is 0 wherever a is not."""
         # BEGIN SOLUTION
         positive = self.data > 0
-        return Tensor(self.data * positive, (self,), lambda grad: (grad * positive,))
+        return self.computed(self.data * positive, (self,), lambda grad: (grad * positive,))
         # END SOLUTION
 
     def exp(self):
         """Return e to the power of each entry."""
         # BEGIN SOLUTION
         value = torch.exp(self.data)
-        return Tensor(value, (self,), lambda grad: (grad * value,))
+        return self.computed(value, (self,), lambda grad: (grad * value,))
         # END SOLUTION
 
     def log(self):
         """Return the natural logarithm of each entry."""
         # BEGIN SOLUTION
-        return Tensor(torch.log(self.data), (self,), lambda grad: (grad / self.data,))
+        return self.computed(torch.log(self.data), (self,), lambda grad: (grad / self.data,))
         # END SOLUTION
 
     def sum(self, axis=None, keepdims=False):
@@ -126,7 +139,7 @@ class Tensor:
         def rule(grad):
             return (grad.reshape(kept).expand(self.shape).clone(),)
 
-        return Tensor(value, (self,), rule)
+        return self.computed(value, (self,), rule)
         # END SOLUTION
 
     def reshape(self, *shape):
@@ -134,7 +147,7 @@ class Tensor:
         # BEGIN SOLUTION
         shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         value = self.data.reshape(shape)
-        return Tensor(value, (self,), lambda grad: (grad.reshape(self.shape),))
+        return self.computed(value, (self,), lambda grad: (grad.reshape(self.shape),))
         # END SOLUTION
 
     def transpose(self, *axes):
@@ -146,7 +159,7 @@ class Tensor:
         axes = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
         axes = axes or tuple(range(len(self.shape)))[::-1]
         back = torch.argsort(torch.tensor(axes)).tolist()
-        return Tensor(self.data.permute(axes), (self,), lambda grad: (grad.permute(back),))
+        return self.computed(self.data.permute(axes), (self,), lambda grad: (grad.permute(back),))
         # END SOLUTION
 
     def backward(self, grad=None):
@@ -154,29 +167,29 @@ class Tensor:
 
         `grad` is the gradient of this Tensor itself; None means ones.
 
-        To do, in two steps. First an order in which every Tensor comes before its parents. Then in
-        that order: take the gradient that has come together for a Tensor, add it to its `grad`, and
-        give its parents what its rule says. A Tensor may be the parent of several others, or twice
-        of one: what comes from all of them is added before it is passed on.
+        To do, in two steps. First find all Tensors that this one was computed from, itself among
+        them (a list of those that wait to be looked at; no function that calls itself, as there may
+        be thousands of them in a chain). Then go through them from the newest to the oldest: take
+        the gradient that has come together for a Tensor, add it to its `grad`, and give its parents
+        what its rule says. A Tensor may be the parent of several others, or twice of one: what
+        comes from all of them is added before it is passed on. What requires no gradient gets none.
         """
         # BEGIN SOLUTION
-        order, seen = [], set()
-
-        def visit(tensor):
-            if id(tensor) not in seen:
-                seen.add(id(tensor))
-                for parent in tensor.parents:
-                    visit(parent)
-                order.append(tensor)
-
-        visit(self)
+        found, waiting = {}, [self]
+        while waiting:
+            tensor = waiting.pop()
+            if tensor.requires_grad and id(tensor) not in found:
+                found[id(tensor)] = tensor
+                waiting.extend(tensor.parents)
         grads = {id(self): torch.ones_like(self.data) if grad is None else torch.as_tensor(grad)}
-        for tensor in reversed(order):
+        for tensor in sorted(found.values(), key=lambda t: t.number, reverse=True):
             grad = grads.pop(id(tensor))
             tensor.grad = grad if tensor.grad is None else tensor.grad + grad
             if tensor.rule is not None:
                 for parent, part in zip(tensor.parents, tensor.rule(grad)):
-                    grads[id(parent)] = grads[id(parent)] + part if id(parent) in grads else part
+                    if parent.requires_grad:
+                        before = grads.get(id(parent))
+                        grads[id(parent)] = part if before is None else before + part
         # END SOLUTION
 
     # What can be made of the operations above needs no rule of its own.

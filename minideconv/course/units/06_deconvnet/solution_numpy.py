@@ -3,10 +3,10 @@
 Your files conv.py, conv_transpose.py, pooling.py and tape.py lie beside this one. `convolve`,
 `deconvnet` and `deconvnet_backward` are given; write the parts that raise an error.
 
-The network, with the shapes of what leaves each layer (A, B and K are numbers of channels):
+The network, with the shapes of what leaves each layer (C, A, B and K are numbers of channels):
 
-    x                                                   (N, 3, H, W)
-    convolve, w1 (A, 3, 3, 3), b1 (A,); ReLU            (N, A, H, W)
+    x                                                   (N, C, H, W)
+    convolve, w1 (A, C, 3, 3), b1 (A,); ReLU            (N, A, H, W)
     pool, which gives switches 1                        (N, A, H/2, W/2)
     convolve, w2 (B, A, 3, 3), b2 (B,); ReLU            (N, B, H/2, W/2)
     pool, which gives switches 2                        (N, B, H/4, W/4)
@@ -18,19 +18,6 @@ The network, with the shapes of what leaves each layer (A, B and K are numbers o
 
 import numpy as np
 
-# BEGIN HIDDEN
-# The reference uses those of the units before; a student's files lie beside this one.
-import importlib.util
-import sys
-from pathlib import Path
-
-for _unit in ("01_conv", "02_conv_transpose", "03_pooling", "05_tape"):
-    _file = Path(__file__).resolve().parents[1] / _unit / Path(__file__).name
-    if _unit[3:] not in sys.modules and _file.exists():
-        _spec = importlib.util.spec_from_file_location(_unit[3:], _file)
-        sys.modules[_unit[3:]] = importlib.util.module_from_spec(_spec)
-        _spec.loader.exec_module(sys.modules[_unit[3:]])
-# END HIDDEN
 from conv import conv2d, conv2d_backward
 from conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from pooling import max_pool2d, max_pool2d_backward, max_unpool2d, max_unpool2d_backward
@@ -44,7 +31,9 @@ def convolve(x, w, b):
     gradient into theirs.
     """
     y = conv2d(x.data, w.data, b.data, padding=(1, 1))
-    return Tensor(y, (x, w, b), lambda dy: conv2d_backward(dy, x.data, w.data, padding=(1, 1)))
+    return Tensor.computed(
+        y, (x, w, b), lambda dy: conv2d_backward(dy, x.data, w.data, padding=(1, 1))
+    )
 
 
 def convolve_transposed(x, w, b):
@@ -55,7 +44,7 @@ def convolve_transposed(x, w, b):
     def rule(dy):
         return conv_transpose2d_backward(dy, x.data, w.data, padding=(1, 1))
 
-    return Tensor(y, (x, w, b), rule)
+    return Tensor.computed(y, (x, w, b), rule)
     # END SOLUTION
 
 
@@ -64,7 +53,7 @@ def pool(x):
     # BEGIN SOLUTION
     y, switches = max_pool2d(x.data, (2, 2))
     size = x.data.shape[2:]
-    return Tensor(y, (x,), lambda dy: (max_pool2d_backward(dy, switches, size),)), switches
+    return Tensor.computed(y, (x,), lambda dy: (max_pool2d_backward(dy, switches, size),)), switches
     # END SOLUTION
 
 
@@ -72,7 +61,7 @@ def unpool(y, switches, size):
     """Unpool to size (H, W), on the tape."""
     # BEGIN SOLUTION
     x = max_unpool2d(y.data, switches, size)
-    return Tensor(x, (y,), lambda dx: (max_unpool2d_backward(dx, switches),))
+    return Tensor.computed(x, (y,), lambda dx: (max_unpool2d_backward(dx, switches),))
     # END SOLUTION
 
 
@@ -101,7 +90,7 @@ def deconvnet(x, w1, b1, w2, b2, v2, c2, v1, c1):
 
 def deconvnet_backward(dscores, x, w1, b1, w2, b2, v2, c2, v1, c1):
     """Return the gradients of the eight parameters, in order. This function is given."""
-    parameters = [Tensor(p) for p in (w1, b1, w2, b2, v2, c2, v1, c1)]
+    parameters = [Tensor(p, requires_grad=True) for p in (w1, b1, w2, b2, v2, c2, v1, c1)]
     network(Tensor(x), *parameters).backward(dscores)
     return tuple(p.grad for p in parameters)
 

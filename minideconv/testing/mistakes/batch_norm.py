@@ -1,0 +1,650 @@
+"""Wrong versions of batch_norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.checking.calls import Call
+from minideconv.testing.checking.rounding import squares_cancel
+from minideconv.testing.mistakes.bank import Right, mistake, slip
+from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.operations.operation import Array, Arrays, Settings
+
+__all__ = ["Parts", "each"]
+
+OPERATION = "batch_norm"
+ALL = (0, 2, 3)
+
+
+def each(per_channel: Array) -> Array:
+    """(C,) -> (C, 1, 1), to broadcast over images, rows and columns."""
+    return per_channel[:, None, None]
+
+
+class Parts:
+    """What a batch norm works with, in float64 and by NumPy: x, weight, bias, mean, var, eps."""
+
+    def __init__(self, arrays: Arrays, settings: Settings) -> None:
+        self.x = given(arrays, "x").astype(np.float64)
+        self.weight, self.bias, self.running_mean, self.running_var = (
+            each(given(arrays, role).astype(np.float64))
+            for role in ("weight", "bias", "running_mean", "running_var")
+        )
+        self.training, self.momentum, self.eps = (
+            settings[name] for name in ("training", "momentum", "eps")
+        )
+        self.count = self.x.size // self.x.shape[1]
+        self.batch_mean = self.x.mean(ALL, keepdims=True)
+        self.batch_var = self.x.var(ALL, keepdims=True)
+        self.unbiased = self.batch_var * self.count / (self.count - 1)
+        self.mean = self.batch_mean if self.training else self.running_mean
+        self.var = self.batch_var if self.training else self.running_var
+
+    @property
+    def centred(self) -> Array:
+        """The deviations from the mean."""
+        return self.x - self.mean
+
+    @property
+    def std(self) -> Array:
+        """The root of var + eps."""
+        return np.sqrt(self.var + self.eps)
+
+    @property
+    def xh(self) -> Array:
+        """The normalised x."""
+        return self.centred / self.std
+
+
+def normalises(name: str, sentence: str) -> Callable[[Callable[[Parts], Array]], None]:
+    """Register ``wrong(parts)``, which returns y."""
+
+    def register(wrong: Callable[[Parts], Array]) -> None:
+        @mistake(OPERATION, "y", name, sentence)
+        def _y(arrays: Arrays, settings: Settings, right: Right) -> Array:
+            with np.errstate(all="ignore"):
+                return wrong(Parts(arrays, settings))
+
+    return register
+
+
+def affine(p: Parts, xh: Array) -> Array:
+    """Scale and shift."""
+    return p.weight * xh + p.bias
+
+
+# What is divided by -------------------------------------------------------------------------
+
+
+@normalises("normalised with the unbiased variance", "The batch is divided by the variance with "
+            "M - 1; it is the one with M. (The running variance has M - 1.)")  # fmt: skip
+def _unbiased(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt((p.unbiased if p.training else p.var) + p.eps))
+
+
+@normalises("eps outside of the root", "The divisor is sqrt(var) + eps; it is sqrt(var + "
+            "eps).")  # fmt: skip
+def _eps_outside(p: Parts) -> Array:
+    return affine(p, p.centred / (np.sqrt(p.var) + p.eps))
+
+
+@normalises("eps outside of the root", "The factor is 1 / sqrt(var) + eps; it is 1 / sqrt(var + "
+            "eps).")  # fmt: skip
+def _eps_added_last(p: Parts) -> Array:
+    return affine(p, p.centred * (1 / np.sqrt(p.var) + p.eps))
+
+
+@normalises("eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
+def _no_eps(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(p.var))
+
+
+@normalises("eps squared", "The divisor is sqrt(var + eps^2); it is sqrt(var + eps).")
+def _eps_squared(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(p.var + p.eps**2))
+
+
+@normalises("eps fixed at 1e-5", "The argument eps is not used.")
+def _eps_fixed(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(p.var + 1e-5))
+
+
+@normalises("eps as a lower bound", "The divisor is sqrt(max(var, eps)); it is sqrt(var + "
+            "eps).")  # fmt: skip
+def _eps_bound(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(np.maximum(p.var, p.eps)))
+
+
+@normalises("eps subtracted", "The divisor is sqrt(var - eps); it is sqrt(var + eps).")
+def _eps_subtracted(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(p.var - p.eps))
+
+
+@normalises("divided by the variance", "The root is missing: the divisor is var + eps; it is "
+            "sqrt(var + eps).")  # fmt: skip
+def _by_variance(p: Parts) -> Array:
+    return affine(p, p.centred / (p.var + p.eps))
+
+
+@normalises("standard deviation taken for the variance", "The root is taken twice: the divisor is "
+            "sqrt(std + eps); it is sqrt(var + eps).")  # fmt: skip
+def _std_as_variance(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(np.sqrt(p.var) + p.eps))
+
+
+@normalises("multiplied by the standard deviation", "x - mean is multiplied by sqrt(var + eps); it "
+            "is divided by it.")  # fmt: skip
+def _multiplied(p: Parts) -> Array:
+    return affine(p, p.centred * p.std)
+
+
+@normalises("not divided by the standard deviation", "Only the mean is subtracted.")
+def _only_centred(p: Parts) -> Array:
+    return affine(p, p.centred)
+
+
+@normalises("mean not subtracted", "x is divided by sqrt(var + eps) without x - mean.")
+def _not_centred(p: Parts) -> Array:
+    return affine(p, p.x / p.std)
+
+
+@normalises("mean added", "x + mean is divided; it is x - mean.")
+def _mean_added(p: Parts) -> Array:
+    return affine(p, (p.x + p.mean) / p.std)
+
+
+@normalises("variance without the mean subtracted", "The variance is mean(x^2); it is "
+            "mean((x - mean)^2).")  # fmt: skip
+def _second_moment(p: Parts) -> Array:
+    second = (p.x**2).mean(ALL, keepdims=True)
+    return affine(p, p.centred / np.sqrt((second if p.training else p.var) + p.eps))
+
+
+@normalises("mean absolute deviation in place of the standard deviation", "The spread is "
+            "mean(|x - mean|); it is the root of mean((x - mean)^2).")  # fmt: skip
+def _absolute(p: Parts) -> Array:
+    deviation = np.abs(p.centred).mean(ALL, keepdims=True) + p.eps
+    return affine(p, p.centred / (deviation if p.training else p.std))
+
+
+@normalises("sum of squares in place of the variance", "The squares are not divided by M.")
+def _sum_of_squares(p: Parts) -> Array:
+    total = (p.var * p.count) if p.training else p.var
+    return affine(p, p.centred / np.sqrt(total + p.eps))
+
+
+@normalises("variance divided by the number of images", "The squares are divided by N; a channel "
+            "has M = N H W values.")  # fmt: skip
+def _by_images(p: Parts) -> Array:
+    total = (p.var * p.count / len(p.x)) if p.training else p.var
+    return affine(p, p.centred / np.sqrt(total + p.eps))
+
+
+@normalises("scaled to the range 0..1", "x is scaled by its least and largest value; it is scaled "
+            "by mean and standard deviation.")  # fmt: skip
+def _min_max(p: Parts) -> Array:
+    low, high = p.x.min(ALL, keepdims=True), p.x.max(ALL, keepdims=True)
+    return affine(p, (p.x - low) / (high - low + p.eps) if p.training else p.xh)
+
+
+# Whose statistics ---------------------------------------------------------------------------
+
+AXES = (
+    ("statistics of each image", "Mean and variance are taken over each image by itself (instance "
+     "norm); they are the whole batch's.", (2, 3)),
+    ("statistics of each pixel", "Mean and variance are taken over the batch for each pixel by "
+     "itself; they are those of all pixels of a channel.", (0,)),
+    ("statistics of all channels together", "One mean and one variance are taken over all "
+     "channels; each channel has its own.", (0, 1, 2, 3)),
+    ("statistics over channels and pixels of each image", "Mean and variance are taken over all "
+     "channels of each image (layer norm); they are those of a channel in the whole batch.",
+     (1, 2, 3)),
+    ("statistics over the channels", "Mean and variance are taken over the channels of each pixel; "
+     "they are those of a channel in the whole batch.", (1,)),
+    ("statistics over batch and rows only", "Mean and variance are taken over N and H; the axes "
+     "are N, H and W: (0, 2, 3).", (0, 2)),
+    ("statistics over batch and columns only", "Mean and variance are taken over N and W; the axes "
+     "are N, H and W: (0, 2, 3).", (0, 3)),
+    ("statistics over batch and channels", "Mean and variance are taken over N and C; the axes are "
+     "N, H and W: (0, 2, 3).", (0, 1)),
+    ("statistics over batch, channels and rows", "Mean and variance are taken over the axes "
+     "(0, 1, 2), as if channels were last; channels are axis 1: (0, 2, 3).", (0, 1, 2)),
+    ("statistics of each row", "Mean and variance are taken over W; the axes are N, H and W: "
+     "(0, 2, 3).", (3,)),
+)  # fmt: skip
+
+
+def _over(name: str, sentence: str, axes: tuple[int, ...]) -> None:
+    @normalises(name, sentence)
+    def _wrong_axes(p: Parts) -> Array:
+        if not p.training:
+            return affine(p, p.xh)
+        mean, var = p.x.mean(axes, keepdims=True), p.x.var(axes, keepdims=True)
+        return affine(p, (p.x - mean) / np.sqrt(var + p.eps))
+
+
+for _name, _sentence, _axes in AXES:
+    _over(_name, _sentence, _axes)
+
+
+@normalises("variance of each image", "The mean is the whole batch's, the variance each image's "
+            "own; both are the whole batch's.")  # fmt: skip
+def _variance_of_image(p: Parts) -> Array:
+    var = p.x.var((2, 3), keepdims=True) if p.training else p.var
+    return affine(p, p.centred / np.sqrt(var + p.eps))
+
+
+@normalises("statistics of the first image only", "Mean and variance are the first image's; they "
+            "are the whole batch's.")  # fmt: skip
+def _of_first_image(p: Parts) -> Array:
+    if not p.training:
+        return affine(p, p.xh)
+    first = p.x[:1]
+    mean, var = first.mean(ALL, keepdims=True), first.var(ALL, keepdims=True)
+    return affine(p, (p.x - mean) / np.sqrt(var + p.eps))
+
+
+@normalises("batch statistics in evaluation", "With training=False the batch's own mean and "
+            "variance are used; the running ones are.")  # fmt: skip
+def _batch_in_evaluation(p: Parts) -> Array:
+    return affine(p, (p.x - p.batch_mean) / np.sqrt(p.batch_var + p.eps))
+
+
+@normalises("batch mean in evaluation", "With training=False the batch's own mean is used with the "
+            "running variance; both are the running ones.")  # fmt: skip
+def _mean_in_evaluation(p: Parts) -> Array:
+    return affine(p, (p.x - p.batch_mean) / p.std)
+
+
+@normalises("batch variance in evaluation", "With training=False the batch's own variance is used "
+            "with the running mean; both are the running ones.")  # fmt: skip
+def _variance_in_evaluation(p: Parts) -> Array:
+    return affine(p, p.centred / np.sqrt(p.batch_var + p.eps))
+
+
+@normalises("running statistics in training", "With training=True the running mean and variance "
+            "are used; the batch's own are.")  # fmt: skip
+def _running_in_training(p: Parts) -> Array:
+    return affine(p, (p.x - p.running_mean) / np.sqrt(p.running_var + p.eps))
+
+
+@normalises("running statistics in training", "With training=True the updated running mean and "
+            "variance are used; the batch's own are.")  # fmt: skip
+def _updated_in_training(p: Parts) -> Array:
+    if not p.training:
+        return affine(p, p.xh)
+    mean = (1 - p.momentum) * p.running_mean + p.momentum * p.mean
+    var = (1 - p.momentum) * p.running_var + p.momentum * p.unbiased
+    return affine(p, (p.x - mean) / np.sqrt(var + p.eps))
+
+
+@normalises("training and evaluation swapped", "The batch's statistics are used in evaluation, the "
+            "running ones in training.")  # fmt: skip
+def _modes_swapped(p: Parts) -> Array:
+    if p.training:
+        return affine(p, (p.x - p.running_mean) / np.sqrt(p.running_var + p.eps))
+    return affine(p, (p.x - p.batch_mean) / np.sqrt(p.batch_var + p.eps))
+
+
+@normalises("running variance taken for a standard deviation", "In evaluation x - mean is divided "
+            "by the running variance; it is divided by its root.")  # fmt: skip
+def _running_variance_not_rooted(p: Parts) -> Array:
+    return affine(p, p.xh if p.training else p.centred / (p.running_var + p.eps))
+
+
+@normalises("x not normalised in evaluation", "In evaluation only weight and bias are applied.")
+def _plain_in_evaluation(p: Parts) -> Array:
+    return affine(p, p.xh if p.training else p.x)
+
+
+@normalises("bias correction of the running variance in evaluation", "In evaluation the running "
+            "variance is multiplied by M / (M - 1) once more; it holds that already.")  # fmt: skip
+def _corrected_again(p: Parts) -> Array:
+    var = p.var if p.training else p.var * p.count / (p.count - 1)
+    return affine(p, p.centred / np.sqrt(var + p.eps))
+
+
+# Scale and shift ----------------------------------------------------------------------------
+
+
+@slip(OPERATION, "y", "weight and bias swapped", "The normalised x is multiplied by bias and "
+      "weight is added; it is weight xh + bias.")  # fmt: skip
+def _swapped(arrays: Arrays, settings: Settings) -> None:
+    arrays["weight"], arrays["bias"] = arrays["bias"], arrays["weight"]
+
+
+@slip(OPERATION, "y", "weight left out", "The normalised x is not multiplied by weight.")
+def _no_weight(arrays: Arrays, settings: Settings) -> None:
+    arrays["weight"] = np.ones_like(given(arrays, "weight"))
+
+
+@slip(OPERATION, "y", "bias left out", "The bias is not added.")
+def _no_bias(arrays: Arrays, settings: Settings) -> None:
+    arrays["bias"] = np.zeros_like(given(arrays, "bias"))
+
+
+@slip(OPERATION, "y", "bias subtracted", "The bias is subtracted; it is added.")
+def _minus_bias(arrays: Arrays, settings: Settings) -> None:
+    arrays["bias"] = -given(arrays, "bias")
+
+
+@normalises("weight and bias left out", "The normalised x is returned as it is; it is "
+            "weight xh + bias.")  # fmt: skip
+def _no_affine(p: Parts) -> Array:
+    return p.xh
+
+
+@normalises("bias added before the weight", "y = weight (xh + bias); it is weight xh + bias.")
+def _bias_first(p: Parts) -> Array:
+    return p.weight * (p.xh + p.bias)
+
+
+@normalises("weight added", "y = xh + weight + bias; it is weight xh + bias.")
+def _weight_added(p: Parts) -> Array:
+    return p.xh + p.weight + p.bias
+
+
+@normalises("weight and bias before the normalisation", "weight x + bias is normalised; x is, and "
+            "then weight xh + bias.")  # fmt: skip
+def _affine_first(p: Parts) -> Array:
+    x = p.weight * p.x + p.bias
+    if not p.training:
+        return (x - p.mean) / p.std
+    return (x - x.mean(ALL, keepdims=True)) / np.sqrt(x.var(ALL, keepdims=True) + p.eps)
+
+
+@normalises("divided by the weight", "y = xh / weight + bias; it is weight xh + bias.")
+def _by_weight(p: Parts) -> Array:
+    return p.xh / p.weight + p.bias
+
+
+@normalises("first channel's weight and bias for all", "Every channel gets the first one's weight "
+            "and bias; each has its own.")  # fmt: skip
+def _first_weight(p: Parts) -> Array:
+    return p.weight[:1] * p.xh + p.bias[:1]
+
+
+@normalises("weight and bias in evaluation left out", "In evaluation the normalised x is returned "
+            "as it is; it is weight xh + bias.")  # fmt: skip
+def _no_affine_in_evaluation(p: Parts) -> Array:
+    return affine(p, p.xh) if p.training else p.xh
+
+
+# Running statistics -------------------------------------------------------------------------
+
+
+def updates(
+    name: str, sentence: str, *outputs: str
+) -> Callable[[Callable[[Parts, Array, Array], Any]], None]:
+    """Register ``wrong(parts, old, new)``, which returns what a running statistic becomes."""
+
+    def register(wrong: Callable[[Parts, Array, Array], Any]) -> None:
+        for output in outputs or ("running_mean", "running_var"):
+
+            @mistake(OPERATION, output, name, sentence)
+            def _running(
+                arrays: Arrays, settings: Settings, right: Right, output: str = output
+            ) -> Array:
+                p = Parts(arrays, settings)
+                old, new = {
+                    "running_mean": (p.running_mean, p.batch_mean),
+                    "running_var": (p.running_var, p.unbiased),
+                }[output]
+                with np.errstate(all="ignore"):
+                    result = wrong(p, old, new)
+                return np.broadcast_to(result, (1, p.x.shape[1], 1, 1)).reshape(-1)
+
+    return register
+
+
+def follow(p: Parts, old: Array, new: Array) -> Array:
+    """Update a running statistic as it must be."""
+    return (1 - p.momentum) * old + p.momentum * new if p.training else old
+
+
+@updates("running statistics not updated", "They stay as they are (an assignment inside of the "
+         "function changes no array); write to them in place: running_mean[...] = .")  # fmt: skip
+def _not_updated(p: Parts, old: Array, new: Array) -> Array:
+    return old
+
+
+@updates("momentum reversed", "running = momentum running + (1 - momentum) new; momentum is the "
+         "weight of the new statistic.")  # fmt: skip
+def _reversed(p: Parts, old: Array, new: Array) -> Array:
+    return p.momentum * old + (1 - p.momentum) * new if p.training else old
+
+
+@updates("running statistics updated in evaluation", "They follow the batch with training=False, "
+         "too; only training updates them.")  # fmt: skip
+def _in_evaluation(p: Parts, old: Array, new: Array) -> Array:
+    return (1 - p.momentum) * old + p.momentum * new
+
+
+@updates("running statistics updated in evaluation only", "They follow the batch with "
+         "training=False; only training updates them.")  # fmt: skip
+def _in_evaluation_only(p: Parts, old: Array, new: Array) -> Array:
+    return old if p.training else (1 - p.momentum) * old + p.momentum * new
+
+
+@updates("running statistics replaced by the batch's", "The old value is dropped; it is "
+         "(1 - momentum) running + momentum new.")  # fmt: skip
+def _replaced(p: Parts, old: Array, new: Array) -> Array:
+    return new if p.training else old
+
+
+@updates("momentum fixed at 0.1", "The argument momentum is not used.")
+def _fixed(p: Parts, old: Array, new: Array) -> Array:
+    return 0.9 * old + 0.1 * new if p.training else old
+
+
+@updates("momentum fixed at 0.9", "The argument momentum is not used, and 0.9 is the weight of the "
+         "new statistic.")  # fmt: skip
+def _fixed_reversed(p: Parts, old: Array, new: Array) -> Array:
+    return 0.1 * old + 0.9 * new if p.training else old
+
+
+@updates("old running statistic not multiplied by 1 - momentum", "running + momentum new; it is "
+         "(1 - momentum) running + momentum new.")  # fmt: skip
+def _not_faded(p: Parts, old: Array, new: Array) -> Array:
+    return old + p.momentum * new if p.training else old
+
+
+@updates("new statistic not multiplied by the momentum", "(1 - momentum) running + new; it is "
+         "(1 - momentum) running + momentum new.")  # fmt: skip
+def _not_weighted(p: Parts, old: Array, new: Array) -> Array:
+    return (1 - p.momentum) * old + new if p.training else old
+
+
+@updates("old running statistic multiplied by the momentum", "momentum running + momentum new; it "
+         "is (1 - momentum) running + momentum new.")  # fmt: skip
+def _same_weight(p: Parts, old: Array, new: Array) -> Array:
+    return p.momentum * (old + new) if p.training else old
+
+
+@updates("running statistics updated twice", "They follow the batch twice in one call.")
+def _twice(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, follow(p, old, new), new)
+
+
+@updates("running statistics multiplied by 1 - momentum only", "The new statistic is not added; it "
+         "is (1 - momentum) running + momentum new.")  # fmt: skip
+def _only_faded(p: Parts, old: Array, new: Array) -> Array:
+    return (1 - p.momentum) * old if p.training else old
+
+
+@updates("running mean and variance swapped", "The running mean follows the variance, and the "
+         "running variance the mean.", "running_mean")  # fmt: skip
+def _mean_follows_variance(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.unbiased)
+
+
+@updates("running mean and variance swapped", "The running mean follows the variance, and the "
+         "running variance the mean.", "running_mean")  # fmt: skip
+def _mean_follows_biased_variance(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.batch_var)
+
+
+@updates("running mean and variance swapped", "The running mean follows the variance, and the "
+         "running variance the mean.", "running_var")  # fmt: skip
+def _variance_follows_mean(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.batch_mean)
+
+
+@updates("running mean follows y", "The running mean follows the mean of the result; it is that of "
+         "x.", "running_mean")  # fmt: skip
+def _mean_of_y(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.bias)
+
+
+@updates("running mean follows the sum", "The sum is not divided by M.", "running_mean")
+def _mean_of_sum(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.batch_mean * p.count)
+
+
+@updates("running mean of all channels together", "One mean is taken over all channels; each has "
+         "its own.", "running_mean")  # fmt: skip
+def _mean_of_channels(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x.mean())
+
+
+@updates("running variance of all channels together", "One variance is taken over all channels; "
+         "each has its own.", "running_var")  # fmt: skip
+def _variance_of_channels(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x.var())
+
+
+@updates("running mean of one image", "The running mean follows one image; it follows the whole "
+         "batch.", "running_mean")  # fmt: skip
+def _mean_of_first(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x[:1].mean(ALL, keepdims=True))
+
+
+@updates("running mean of one image", "The running mean follows one image; it follows the whole "
+         "batch.", "running_mean")  # fmt: skip
+def _mean_of_last(p: Parts, old: Array, new: Array) -> Array:
+    return follow(p, old, p.x[-1:].mean(ALL, keepdims=True))
+
+
+def variance(name: str, sentence: str) -> Callable[[Callable[[Parts], Array]], None]:
+    """Register ``wrong(parts)``, what the running variance follows."""
+
+    def register(wrong: Callable[[Parts], Array]) -> None:
+        @updates(name, sentence, "running_var")
+        def _follows(p: Parts, old: Array, new: Array) -> Array:
+            return follow(p, old, wrong(p))
+
+    return register
+
+
+@variance("running variance biased", "The running variance follows the variance with M; it follows "
+          "the unbiased one, with M - 1.")  # fmt: skip
+def _biased(p: Parts) -> Array:
+    return p.batch_var
+
+
+@variance("running variance corrected by the number of images", "The unbiased variance is var N / "
+          "(N - 1); a channel has M = N H W values: var M / (M - 1).")  # fmt: skip
+def _corrected_by_images(p: Parts) -> Array:
+    return p.batch_var * len(p.x) / (len(p.x) - 1)
+
+
+@variance("running variance corrected by the number of pixels", "The unbiased variance is var H W "
+          "/ (H W - 1); a channel has M = N H W values: var M / (M - 1).")  # fmt: skip
+def _corrected_by_pixels(p: Parts) -> Array:
+    pixels = p.count // len(p.x)
+    return p.batch_var * pixels / (pixels - 1)
+
+
+@variance("running variance corrected the wrong way", "The variance is multiplied by (M - 1) / M; "
+          "the unbiased one is var M / (M - 1).")  # fmt: skip
+def _corrected_wrongly(p: Parts) -> Array:
+    return p.batch_var * (p.count - 1) / p.count
+
+
+@variance("running variance corrected twice", "The variance is multiplied by M / (M - 1) twice.")
+def _corrected_twice(p: Parts) -> Array:
+    return p.unbiased * p.count / (p.count - 1)
+
+
+@variance("running standard deviation in place of the variance", "The running variance follows the "
+          "standard deviation; it follows the variance.")  # fmt: skip
+def _std(p: Parts) -> Array:
+    return np.sqrt(p.batch_var)
+
+
+@variance("running standard deviation in place of the variance", "The running variance follows the "
+          "standard deviation; it follows the variance.")  # fmt: skip
+def _unbiased_std(p: Parts) -> Array:
+    return np.sqrt(p.unbiased)
+
+
+@variance("running standard deviation in place of the variance", "The running variance follows the "
+          "standard deviation; it follows the variance.")  # fmt: skip
+def _std_with_eps(p: Parts) -> Array:
+    return np.sqrt(p.batch_var + p.eps)
+
+
+@variance("running variance with eps", "eps is in the running variance; it is added where x is "
+          "divided only.")  # fmt: skip
+def _with_eps(p: Parts) -> Array:
+    return p.batch_var + p.eps
+
+
+@variance("running variance with eps", "eps is in the running variance; it is added where x is "
+          "divided only.")  # fmt: skip
+def _unbiased_with_eps(p: Parts) -> Array:
+    return p.unbiased + p.eps
+
+
+@variance("running variance follows 1 / std", "The running variance follows 1 / sqrt(var + eps); "
+          "it follows the variance.")  # fmt: skip
+def _inverse(p: Parts) -> Array:
+    return 1 / np.sqrt(p.batch_var + p.eps)
+
+
+@variance("running variance follows mean(x^2)", "The mean is not subtracted; the variance is "
+          "mean((x - mean)^2).")  # fmt: skip
+def _squares(p: Parts) -> Array:
+    return (p.x**2).mean(ALL, keepdims=True)
+
+
+@variance("running variance follows the sum of squares", "The squares are not divided by M - 1.")
+def _sum(p: Parts) -> Array:
+    return p.batch_var * p.count
+
+
+@variance("running variance about the running mean", "The deviations are from the running mean; "
+          "they are from the batch's.")  # fmt: skip
+def _about_running_mean(p: Parts) -> Array:
+    return ((p.x - p.running_mean) ** 2).mean(ALL, keepdims=True)
+
+
+@variance("running variance about the running mean", "The deviations are from the running mean; "
+          "they are from the batch's.")  # fmt: skip
+def _about_updated_mean(p: Parts) -> Array:
+    mean = follow(p, p.running_mean, p.batch_mean)
+    return ((p.x - mean) ** 2).sum(ALL, keepdims=True) / (p.count - 1)
+
+
+# Rounding -----------------------------------------------------------------------------------
+
+
+def _recognise(call: Call) -> bool:
+    return squares_cancel(call)
+
+
+@mistake(OPERATION, "y", "variance as E[x²] − E[x]²", "Where the mean is large both terms are "
+         "nearly equal and their difference is nothing but rounding errors; use "
+         "mean((x - mean)²).", recognise=_recognise)  # fmt: skip
+def _cancels(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    if not settings["training"]:
+        return right(arrays, settings)
+    x, eps = given(arrays, "x"), settings["eps"]
+    weight, bias = (each(given(arrays, role)) for role in ("weight", "bias"))
+    mean = x.mean(ALL, keepdims=True)
+    var = (x * x).mean(ALL, keepdims=True) - mean * mean
+    with np.errstate(all="ignore"):
+        return np.asarray(weight * (x - mean) / np.sqrt(var + x.dtype.type(eps)) + bias)

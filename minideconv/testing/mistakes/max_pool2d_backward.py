@@ -1,0 +1,149 @@
+"""Wrong versions of max_pool2d_backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minideconv.testing.mistakes.bank import Right, mistake, slip
+from minideconv.testing.mistakes.planes import DECODINGS, Decode, blocks
+from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.operations.operation import Array, Arrays, Settings
+
+__all__ = ["combined"]
+
+OPERATION = "max_pool2d_backward"
+
+
+def _register(name: str, sentence: str, decode: Decode) -> None:
+    @slip(OPERATION, "dx", name, sentence)
+    def _decoded(arrays: Arrays, settings: Settings) -> None:
+        arrays["switches"] = decode(arrays, settings)
+
+
+for _name, _sentence, _decode in DECODINGS:
+    _register(_name, _sentence, _decode)
+
+
+def combined(
+    values: Array, switches: Array, size: tuple[int, int], how: Callable[[Sequence[float]], float]
+) -> Array:
+    """Return planes in which each pixel holds ``how`` of the values that chose it, in order."""
+    n, c = values.shape[:2]
+    planes = np.zeros((n, c, size[0] * size[1]))
+    for image, channel in np.ndindex(n, c):
+        flat, pixels = values[image, channel].ravel(), switches[image, channel].ravel()
+        for pixel in set(pixels.tolist()):
+            planes[image, channel, pixel] = how(flat[pixels == pixel].tolist())
+    return planes.reshape(n, c, *size)
+
+
+def _several(name: str, sentence: str, how: Callable[[Sequence[float]], float]) -> None:
+    @mistake(OPERATION, "dx", name, sentence)
+    def _combined(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        return combined(given(arrays, "dy"), given(arrays, "switches"), settings["size"], how)
+
+
+_several("assigned in place of added", "Where several windows chose one pixel only the last "
+         "gradient stays (=, or += with an array of indices, which adds once); they add up: "
+         "np.add.at.", lambda values: values[-1])  # fmt: skip
+_several("only the first gradient of a pixel kept", "Where several windows chose one pixel only "
+         "the first gradient is used; they add up.", lambda values: values[0])  # fmt: skip
+_several("gradients of a pixel averaged", "Where several windows chose one pixel their gradients "
+         "are averaged; they add up.", lambda values: sum(values) / len(values))  # fmt: skip
+_several("largest gradient of a pixel kept", "Where several windows chose one pixel only the "
+         "largest gradient is used; they add up.", max)  # fmt: skip
+
+
+@mistake(OPERATION, "dx", "dy ignored", "The chosen pixels get 1; they get the gradient dy.")
+def _ones(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return (right(arrays, settings | {}) != 0).astype(float)
+
+
+@mistake(OPERATION, "dx", "dy ignored", "The chosen pixels get 1; they get the gradient dy.")
+def _counts(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return right({**arrays, "dy": np.ones_like(given(arrays, "dy"))}, settings)
+
+
+@mistake(OPERATION, "dx", "gradient copied to the whole window", "Every pixel of a window gets the "
+         "gradient; only the one that won does.")  # fmt: skip
+def _copied(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return blocks(given(arrays, "dy"), settings["size"])
+
+
+@mistake(OPERATION, "dx", "gradient shared by the whole window", "The gradient is divided among "
+         "the pixels of the window, as in average pooling; the one that won gets it all.")  # fmt: skip
+def _shared(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dy = given(arrays, "dy")
+    (h, w), (rows, columns) = settings["size"], dy.shape[2:]
+    return blocks(dy, (h, w)) / max((h // rows) * (w // columns), 1)
+
+
+@slip(OPERATION, "dx", "size swapped", "Height and width of dx are swapped; size is "
+      "(height, width).")  # fmt: skip
+def _size_swapped(arrays: Arrays, settings: Settings) -> None:
+    settings["size"] = settings["size"][::-1]
+
+
+@mistake(OPERATION, "dx", "planes not told apart", "Switches are used as places in the whole "
+         "array, so that every gradient lands in the first plane; each image and channel has a "
+         "plane of its own.")  # fmt: skip
+def _first_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dx = right(arrays, settings)
+    result = np.zeros_like(dx)
+    result[0, 0] = dx.sum((0, 1))
+    return result
+
+
+@mistake(OPERATION, "dx", "channels added together", "Every channel gets the gradients of all.")
+def _channels(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dx = right(arrays, settings)
+    return np.repeat(dx.sum(1, keepdims=True), dx.shape[1], 1)
+
+
+@mistake(OPERATION, "dx", "images added together", "Every image gets the gradients of all.")
+def _images(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dx = right(arrays, settings)
+    return np.repeat(dx.sum(0, keepdims=True), len(dx), 0)
+
+
+@mistake(OPERATION, "dx", "first image only", "The other images of the batch get no gradient.")
+def _first_image_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dx = right(arrays, settings)
+    dx[1:] = 0
+    return dx
+
+
+@mistake(OPERATION, "dx", "first channel only", "The other channels get no gradient.")
+def _first_channel_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dx = right(arrays, settings)
+    dx[:, 1:] = 0
+    return dx
+
+
+@mistake(OPERATION, "dx", "size ignored: twice dy's", "dx is made twice as large as dy; its size "
+         "is given.")  # fmt: skip
+def _twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    rows, columns = given(arrays, "dy").shape[2:]
+    return right(arrays, {"size": (2 * rows, 2 * columns)})
+
+
+@mistake(OPERATION, "dx", "left flat", "dx has the shape (N, C, H W); it has (N, C, H, W).")
+def _flat(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dx = right(arrays, settings)
+    return dx.reshape(*dx.shape[:2], -1)
+
+
+@mistake(OPERATION, "dx", "dy read column by column", "The gradients are taken column by column, "
+         "the switches row by row.")  # fmt: skip
+def _transposed(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    dy = given(arrays, "dy")
+    return right({**arrays, "dy": dy.swapaxes(2, 3).reshape(dy.shape)}, settings)
+
+
+@mistake(OPERATION, "dx", "windows counted twice", "A pixel's gradient is multiplied by the number "
+         "of windows that chose it.")  # fmt: skip
+def _times_count(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return combined(given(arrays, "dy"), given(arrays, "switches"), settings["size"],
+                    lambda values: sum(values) * len(values))  # fmt: skip

@@ -1,0 +1,120 @@
+"""Wrong ways to find the pixel of a switch, which pooling's backward and unpooling share.
+
+Each changes the arguments ``switches`` and ``size``: what is right of the changed ones is what such
+code gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.operations.operation import Array, Arrays, Settings
+
+__all__ = ["DECODINGS", "blocks", "corners"]
+
+Decode = Callable[[Arrays, Settings], Array]
+
+
+def _plane(arrays: Arrays, settings: Settings) -> tuple[int, int]:
+    """Return (H, W): of the setting, or of the planes where they are given."""
+    height, width = settings["size"] if "size" in settings else given(arrays, "dx").shape[2:]
+    return height, width
+
+
+def _inside(rows: Array, columns: Array, arrays: Arrays, settings: Settings) -> Array:
+    """Return the numbers of the pixels; IndexError if one is none, as indexing gives."""
+    height, width = _plane(arrays, settings)
+    if max(rows.max() - height, columns.max() - width) >= 0:
+        raise IndexError("a switch is outside of the plane")
+    return rows * width + columns
+
+
+def _columns_first(arrays: Arrays, settings: Settings) -> Array:
+    columns, rows = np.divmod(given(arrays, "switches"), _plane(arrays, settings)[0])
+    return _inside(rows, columns, arrays, settings)
+
+
+def _swapped(arrays: Arrays, settings: Settings) -> Array:
+    columns, rows = np.divmod(given(arrays, "switches"), _plane(arrays, settings)[1])
+    return _inside(rows, columns, arrays, settings)
+
+
+def _from_one(arrays: Arrays, settings: Settings) -> Array:
+    height, width = _plane(arrays, settings)
+    return (given(arrays, "switches") - 1) % (height * width)
+
+
+def _window_number(arrays: Arrays, settings: Settings) -> Array:
+    switches = given(arrays, "switches")
+    rows, columns = np.indices(switches.shape[2:])
+    return np.broadcast_to(rows * _plane(arrays, settings)[1] + columns, switches.shape)
+
+
+def _running_number(arrays: Arrays, settings: Settings) -> Array:
+    switches = given(arrays, "switches")
+    flat = np.arange(switches.shape[2] * switches.shape[3]).reshape(switches.shape[2:])
+    return np.broadcast_to(flat, switches.shape)
+
+
+def corners(arrays: Arrays, settings: Settings, place: str = "top left") -> Array:
+    """Return one fixed pixel of each block of H // H' x W // W' pixels."""
+    switches = given(arrays, "switches")
+    height, width = _plane(arrays, settings)
+    down, right = height // switches.shape[2], width // switches.shape[3]
+    rows, columns = np.indices(switches.shape[2:])
+    more = {"top left": (0, 0), "middle": (down // 2, right // 2),
+            "bottom right": (down - 1, right - 1)}[place]  # fmt: skip
+    pixels = (rows * down + more[0]) * width + columns * right + more[1]
+    return np.broadcast_to(pixels, switches.shape)
+
+
+def blocks(values: Array, size: tuple[int, int]) -> Array:
+    """Repeat each value over its block of H // H' x W // W' pixels; 0 where no block reaches."""
+    down, right = size[0] // values.shape[2], size[1] // values.shape[3]
+    wide = values.repeat(down, 2).repeat(right, 3)
+    filled = np.zeros((*values.shape[:2], *size))
+    filled[:, :, : wide.shape[2], : wide.shape[3]] = wide
+    return filled
+
+
+def _first_channel(arrays: Arrays, settings: Settings) -> Array:
+    switches = given(arrays, "switches")
+    return np.repeat(switches[:, :1], switches.shape[1], 1)
+
+
+def _first_image(arrays: Arrays, settings: Settings) -> Array:
+    switches = given(arrays, "switches")
+    return np.repeat(switches[:1], len(switches), 0)
+
+
+DECODINGS: tuple[tuple[str, str, Decode], ...] = (
+    ("switches read column by column",
+     "Row and column are switch % H and switch // H; they are switch // W and switch % W.",
+     _columns_first),
+    ("row and column of the switches swapped",
+     "Row and column are switch % W and switch // W; they are switch // W and switch % W.",
+     _swapped),
+    ("switches read as counted from 1",
+     "The pixel before the switch's is taken; the first pixel has the number 0.", _from_one),
+    ("switches ignored: pixel (i, j)",
+     "Window (i, j) is taken to have chosen pixel (i, j) of the plane.", _window_number),
+    ("switches ignored: pixels in order",
+     "The windows are taken to have chosen the plane's first pixels, one after the other.",
+     _running_number),
+    ("switches ignored: the windows' top left pixel",
+     "A fixed corner of each window is used in place of the pixel that won.", corners),
+    ("switches ignored: the windows' middle pixel",
+     "The middle of each window is used in place of the pixel that won.",
+     lambda a, s: corners(a, s, "middle")),
+    ("switches ignored: the windows' bottom right pixel",
+     "A fixed corner of each window is used in place of the pixel that won.",
+     lambda a, s: corners(a, s, "bottom right")),
+    ("switches of the first channel used for all",
+     "Every channel uses the first one's switches; each has its own.", _first_channel),
+    ("switches of the first image used for all",
+     "Every image uses the first one's switches; each has its own.", _first_image),
+)  # fmt: skip
+"""Name, sentence and what the switches are taken for."""
