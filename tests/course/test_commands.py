@@ -330,7 +330,6 @@ def test_selftest_of_the_small_course(course, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert re.search(r"reference +2/2", out)
     assert re.search(r"skeleton +2/2", out)
-    assert re.search(r"repeat +1/1", out)
     assert re.search(r"mistake +3/3", out)
 
 
