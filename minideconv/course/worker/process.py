@@ -73,7 +73,7 @@ class Process:
     ----------
     home : Path
         Its folder; the copy is below it.
-    user : int, optional
+    user : User, optional
         The user that it runs as; None: the grader's.
     output : bytearray
         The first of what it printed.
@@ -90,7 +90,7 @@ class Process:
             copy_folder(file, self.home / "submission", limits.folder)
             self.user = own_user((KEEPER, KEEPER.parents[3] / "testing"), self.home)
             if self.user is not None:
-                give(self.home, self.user)
+                give(self.home, self.user.number)
             self._start()
         except BaseException:
             shutil.rmtree(self.home, ignore_errors=True)

@@ -268,11 +268,11 @@ class Worker:
 
     def _said(self, fault: object, do: str, about: str) -> Exception:
         """Return the fault that the student's process reports."""
-        if isinstance(fault, list) and len(fault) == 2:
+        if isinstance(fault, list) and len(fault) == 2 and all(isinstance(p, str) for p in fault):
             kind, text = fault
             if kind == "attribute" and do == "get":
-                return AttributeError(str(text)[:200])
-            if kind in SAID_INSIDE and isinstance(text, str):
+                return AttributeError(text[:200])
+            if kind in SAID_INSIDE:
                 return StudentFault(kind, text[:1000])
         return self._protocol(about)
 
