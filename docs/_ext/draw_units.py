@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from sheet import AMBER, BLUE, GREY, WHITE, Sheet
+from sheet import AMBER, BLUE, GREEN, GREY, PALE, RED, WHITE, Sheet
 
 UNITS = Path(__file__).resolve().parents[2] / "minideconv" / "course" / "units"
 

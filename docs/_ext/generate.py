@@ -26,6 +26,7 @@ from typing import Any
 
 import autoencoder_pictures
 import course_formats
+import course_pages
 import house
 import inside
 import own_data
@@ -224,6 +225,7 @@ def setup(app: Any) -> dict[str, bool]:
     inside.write_pictures(DOCS / "generated")
     own_data.write_all()
     course_formats.write_all()
+    course_pages.write_all()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}
