@@ -30,7 +30,6 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture
 def folder(course, tmp_path, capsys, monkeypatch):
     """A student's folder, as `start` makes it; the working folder."""
-    monkeypatch.setattr("minideconv.course.places.UNITS", course.parent / "units")
     path = tmp_path / "mine"
     assert main(["start", str(path), "--course", str(course)]) == 0
     capsys.readouterr()
@@ -325,7 +324,6 @@ def test_selftest_of_the_small_course(course, capsys, monkeypatch):
     few = [m for m in mistakes() if m.operation == "conv2d"][:3]
     monkeypatch.setattr(trials, "mistakes", lambda: tuple(few))
     arguments = ["selftest", "--course", str(course), "--units", "01_conv", "--processes", "1"]
-    monkeypatch.setattr("minideconv.course.places.UNITS", course.parent / "units")
     assert main(arguments) == 0, capsys.readouterr().out
     out = capsys.readouterr().out
     assert re.search(r"reference +2/2", out)
@@ -339,7 +337,6 @@ def test_selftest_sees_what_is_wrong(course, capsys, monkeypatch):
 
     named = [m for m in mistakes() if m.operation == "conv2d"][:1]
     monkeypatch.setattr(trials, "mistakes", lambda: tuple(replace(m, name="x") for m in named))
-    monkeypatch.setattr("minideconv.course.places.UNITS", course.parent / "units")
     solution = course.parent / "units" / "01_conv" / "solution_numpy.py"
     (course.parent / "units" / "01_conv" / "solution_torch.py").unlink()
     plain = small_course.NUMPY.replace("# BEGIN SOLUTION", "#").replace("# END SOLUTION", "#")

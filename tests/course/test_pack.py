@@ -244,7 +244,6 @@ def test_an_nbgrader_notebook(course, tmp_path, capsys, monkeypatch):
     assert "nobody knows that" not in (home / "course.toml").read_text()
     # The grading cells, run as a notebook would.
     monkeypatch.chdir(home)
-    monkeypatch.setattr("minideconv.course.places.UNITS", course.parent / "units")
     for text, values in ((small_course.NUMPY, [12, 5]), (small_course.FLIPPED, [0, 5])):
         Path("conv.py").write_text(text)
         found = []
