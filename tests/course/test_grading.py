@@ -35,7 +35,8 @@ SCHEMA = json.loads(
 
 def graded(course, tmp_path, source, **options):
     settings = read_course(course, backend=options.pop("backend", None))
-    settings = replace(settings, limits=replace(settings.limits, call=1.0, load=8.0))
+    call = options.pop("call", 20.0)  # seconds, on a machine that has other work as well
+    settings = replace(settings, limits=replace(settings.limits, call=call))
     folder = tmp_path / "submission"
     folder.mkdir(exist_ok=True)
     (folder / "conv.py").write_text(source, encoding="utf-8")
@@ -173,7 +174,7 @@ def test_an_answer_that_knows_the_visible_cases_fails_the_hidden_ones(course, tm
 CONV = "def conv2d(x, w, b=None, **settings):\n    "
 HOSTILE = {
     "hang": (CONV + "while True: pass", "did not return within 1 s"),
-    "hang at import": ("while True: pass", "did not return within 8 s"),
+    "hang at import": ("while True: pass", "did not return within 20 s"),
     "exit": (CONV + "import os; os._exit(0)", "ended|exit"),
     "exit at import": ("import sys; sys.exit(0)", "exit"),
     "crash": (CONV + "import os; os.abort()", "crash|ended|signal"),
@@ -205,7 +206,7 @@ def test_a_hostile_file_is_a_result_and_a_sentence(course, tmp_path, name):
     jsonschema = pytest.importorskip("jsonschema", reason="not installed (group oracles)")
     source, words = HOSTILE[name]
     begin = time.monotonic()
-    found = graded(course, tmp_path, source, hidden=True)
+    found = graded(course, tmp_path, source, hidden=True, call=1.0)
     assert time.monotonic() - begin < 60
     assert found.state == "done", found.faults
     assert found.points == 0
@@ -224,7 +225,7 @@ def test_what_hangs_in_one_kind_of_geometry_has_the_points_of_the_others(course,
     source = small_course.NUMPY.replace(
         "p = padded(x, padding)", "p = padded(x, padding)\n    while dilation != (1, 1): pass", 1
     )
-    found = graded(course, tmp_path, source)
+    found = graded(course, tmp_path, source, call=1.0)
     assert "conv2d/unit-stride" in names(found, "passed")
     assert "conv2d/dilation" in names(found, "failed")
     failure = next(o for o in found.failures() if o.name == "conv2d/dilation")
