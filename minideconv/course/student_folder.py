@@ -13,7 +13,7 @@ from minideconv.errors import DataError, UsageError, some
 from minideconv.files.atomic import replace_file, write_problem
 from minideconv.files.reading import read_bytes, read_text
 
-__all__ = ["skeleton", "student_files", "write_new"]
+__all__ = ["public_course", "skeleton", "student_files", "write_new"]
 
 _GITIGNORE = """\
 __pycache__/
@@ -99,8 +99,7 @@ def student_files(units: Sequence[Unit], backend: str, course: Path) -> dict[str
         rows.append(
             f"| {unit.title} | [handout](handouts/{unit.name}/handout.md) | `{unit.file}` |"
         )
-    public = public_text(read_text(course), str(course))
-    public = f'backend = "{backend}"\n' + re.sub(r"(?m)^backend *=.*\n", "", public)
+    public = public_course(course, backend)
     title = re.search(r'(?m)^title = "(.*)"', public)
     files["course.toml"] = public.encode()
     files[".gitignore"] = _GITIGNORE.encode()
@@ -110,6 +109,12 @@ def student_files(units: Sequence[Unit], backend: str, course: Path) -> dict[str
         title=title[1] if title else "Course", table="\n".join(rows), file=units[0].file
     ).encode()
     return files
+
+
+def public_course(course: Path, backend: str) -> str:
+    """Return ``course.toml`` without its secret, for a backend."""
+    public = public_text(read_text(course), str(course))
+    return f'backend = "{backend}"\n' + re.sub(r"(?m)^backend *=.*\n", "", public)
 
 
 def write_new(folder: Path, files: Mapping[str, bytes]) -> None:

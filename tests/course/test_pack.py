@@ -287,6 +287,15 @@ def test_wheels_of_a_wheelhouse_go_in(course, tmp_path):
     assert (folder / "wheels" / "numpy-9-py3-none-any.whl").read_bytes() == b"PK"
 
 
+def test_an_archive_is_for_the_arrays_that_it_was_packed_for(course, tmp_path):
+    _, folder = packed(course, tmp_path, "gradescope", "--backend", "torch")
+    assert " --backend torch " in (folder / "run_autograder").read_text()
+    _, folder = packed(course, tmp_path, "nbgrader", "--backend", "torch")
+    home = folder / "source" / "01_conv"
+    assert 'backend = "torch"' in (home / "course.toml").read_text()
+    assert "import torch" in (home / "01_conv.ipynb").read_text()
+
+
 def test_hidden_checks_are_not_given_to_students(course, tmp_path, capsys):
     for platform in ("otter", "nbgrader"):
         words = ["pack", "--for", platform, "--unit", "1", "--output", str(tmp_path / "a.zip")]

@@ -80,5 +80,6 @@ class Pack:
         hidden = " --hidden" if self.hidden else ""
         return (
             f'"$PYTHON" -m minideconv.course grade {submission} --unit {self.unit.name}'
-            f" --format {form} --output {output} --course {course}{hidden}"
+            f" --backend {self.settings.backend} --format {form} --output {output}"
+            f" --course {course}{hidden}"
         )

@@ -11,7 +11,7 @@ from typing import Any
 from minideconv.course.grading import planned
 from minideconv.course.packing.contents import Pack
 from minideconv.course.results import number
-from minideconv.course.student_folder import skeleton
+from minideconv.course.student_folder import public_course, skeleton
 from minideconv.files.reading import read_text
 
 __all__ = ["files"]
@@ -60,9 +60,7 @@ def files(pack: Pack) -> dict[str, bytes]:
     }
     wheels = pack.wheels()
     readme = _README.format(name=unit.name, wheel=next(iter(wheels)))
-    from minideconv.course.settings import public_text
-
-    public = public_text(read_text(pack.course), str(pack.course))
+    public = public_course(pack.course, settings.backend)
     return {
         f"source/{unit.name}/{unit.name}.ipynb": (json.dumps(notebook, indent=1) + "\n").encode(),
         f"source/{unit.name}/course.toml": public.encode(),

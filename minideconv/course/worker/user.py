@@ -35,9 +35,10 @@ class User(NamedTuple):
 def own_user(read: Iterable[Path], home: Path) -> User | None:
     """Return a user that no other process has; None if there can be none.
 
-    There is none if the grader is not root, or root of a namespace without such numbers. If Python, NumPy, a file that is `read` or `home` lies
-    in a folder that others may not enter, the user keeps the right to read every file; where the
-    grader has not got that right itself, as in many containers, there is none.
+    There is none if the grader is not root, or root of a namespace without such numbers. If Python,
+    NumPy, a file that is `read` or `home` lies in a folder that others may not enter, the user
+    keeps the right to read every file; where the grader has not got that right itself, as in many
+    containers, there is none.
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or not _known(FIRST + MANY):
         return None
