@@ -21,7 +21,17 @@ from minideconv.training.run.checkpoint import Checkpoint, load_checkpoint, save
 pytestmark = pytest.mark.cpu
 
 PROGRAMS = [
-    *("ablate", "compare", "data", "evaluate", "export", "few_labels", "fit_crf", "predict"),
+    *(
+        "ablate",
+        "compare",
+        "course",
+        "data",
+        "evaluate",
+        "export",
+        "few_labels",
+        "fit_crf",
+        "predict",
+    ),
     *("report", "sparse_coding", "train", "visualize", "weights"),
 ]
 

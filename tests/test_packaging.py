@@ -29,8 +29,8 @@ COMPILED = "engine/cpu/compiled/"  # imported only where numba is there
 
 
 def modules() -> list[Path]:
-    """Every module of the package."""
-    return sorted(PACKAGE.rglob("*.py"))
+    """Every module of the package; what is in a folder without ``__init__.py`` is data."""
+    return sorted(p for p in PACKAGE.rglob("*.py") if (p.parent / "__init__.py").exists())
 
 
 def test_every_module_names_what_it_offers():

@@ -5,6 +5,7 @@
 - ``generated/export-listing.txt``: what is in a small ONNX file;
 - ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
 - ``generated/inside-*``: what a small network computes inside (see `inside`);
+- ``generated/course-*``: what a graded submission looks like (see `course_formats`);
 - ``generated/own-data-*``: the page about one's own data, run (see `own_data`);
 - other files of ``generated``: what was measured (see `stored_results`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import autoencoder_pictures
+import course_formats
+import course_pages
 import house
 import inside
 import own_data
@@ -89,7 +92,7 @@ ROOMS = [
 PROGRAMS = ["train", "evaluate", "predict", "fit_crf", "compare", "ablate", "export"]
 PROGRAMS += ["few_labels", "visualize", "report", "data", "data convert", "weights"]
 PROGRAMS += ["sparse_coding", "sparse_coding learn", "sparse_coding hierarchy"]
-PROGRAMS += ["data check"]
+PROGRAMS += ["data check", "course"]
 
 
 def public_names(module: Any) -> list[str]:
@@ -221,6 +224,8 @@ def setup(app: Any) -> dict[str, bool]:
     autoencoder_pictures.write_all()
     inside.write_pictures(DOCS / "generated")
     own_data.write_all()
+    course_formats.write_all()
+    course_pages.write_all()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

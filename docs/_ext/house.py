@@ -20,9 +20,14 @@ PACKAGE = Path(__file__).resolve().parents[2] / "minideconv"
 
 
 def modules(package: Path = PACKAGE) -> dict[str, Path]:
-    """Return every module of the package by its dotted name."""
+    """Return every module of the package by its dotted name.
+
+    Files in a folder without ``__init__.py`` are data: the course's solutions.
+    """
     found = {}
     for path in sorted(package.rglob("*.py")):
+        if not (path.parent / "__init__.py").exists():
+            continue
         parts = (package.name, *path.relative_to(package).with_suffix("").parts)
         found[".".join(parts).removesuffix(".__init__")] = path
     return found

@@ -35,11 +35,12 @@ class User(NamedTuple):
 def own_user(read: Iterable[Path], home: Path) -> User | None:
     """Return a user that no other process has; None if there can be none.
 
-    There is none if the grader is not root. If Python, NumPy, a file that is `read` or `home` lies
-    in a folder that others may not enter, the user keeps the right to read every file; where the
-    grader has not got that right itself, as in many containers, there is none.
+    There is none if the grader is not root, or root of a namespace without such numbers. If Python,
+    NumPy, a file that is `read` or `home` lies in a folder that others may not enter, the user
+    keeps the right to read every file; where the grader has not got that right itself, as in many
+    containers, there is none.
     """
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or not _known(FIRST + MANY):
         return None
     needed = (Path(sys.executable), Path(os.__file__).parent, Path(np.__file__).parent, *read)
     reads = all(_open_to_all(path.resolve()) for path in needed) and _entered(
@@ -48,6 +49,16 @@ def own_user(read: Iterable[Path], home: Path) -> User | None:
     if not reads and not _has(CAP_DAC_READ_SEARCH):
         return None
     return User(FIRST + next(_next) % MANY, not reads)
+
+
+def _known(number: int) -> bool:
+    """Return whether this process's namespace has a user of that number."""
+    try:
+        lines = Path("/proc/self/uid_map").read_text("ascii").splitlines()
+        ranges = [tuple(map(int, line.split())) for line in lines]
+    except (OSError, ValueError):
+        return False
+    return any(first <= number < first + length for first, _, length in ranges)
 
 
 def _open_to_all(path: Path) -> bool:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from minideconv.testing.operations.batch_norm import BATCH_NORM, BATCH_NORM_BACKWARD
 from minideconv.testing.operations.conv import CONV2D, CONV2D_BACKWARD
+from minideconv.testing.operations.conv_matrix import CONV_MATRIX
 from minideconv.testing.operations.conv_transpose import (
     CONV_TRANSPOSE2D,
     CONV_TRANSPOSE2D_BACKWARD,
+)
+from minideconv.testing.operations.deconvnet import (
+    CROSS_ENTROPY,
+    DECONVNET,
+    DECONVNET_BACKWARD,
+    TRAIN,
 )
 from minideconv.testing.operations.operation import Case, Expected, Operation
 from minideconv.testing.operations.patches import COL2IM, IM2COL
@@ -23,6 +30,7 @@ OPERATIONS: dict[str, Operation] = {
         COL2IM,
         CONV2D,
         CONV2D_BACKWARD,
+        CONV_MATRIX,
         CONV_TRANSPOSE2D,
         CONV_TRANSPOSE2D_BACKWARD,
         MAX_POOL2D,
@@ -32,5 +40,9 @@ OPERATIONS: dict[str, Operation] = {
         BATCH_NORM,
         BATCH_NORM_BACKWARD,
         TAPE,
+        DECONVNET,
+        DECONVNET_BACKWARD,
+        CROSS_ENTROPY,
+        TRAIN,
     )
 }

@@ -1,0 +1,108 @@
+"""``check``: check your own files; what is wrong is shown by the smallest call."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from minideconv.course.grading import grade
+from minideconv.course.opening import open_worker
+from minideconv.course.picture import svg
+from minideconv.course.places import course_file, units_of
+from minideconv.course.results import Result
+from minideconv.course.settings import read_course
+from minideconv.course.terminal import Painter
+from minideconv.course.unit import Unit, unit_named
+from minideconv.errors import UsageError
+from minideconv.files.atomic import replace_file, write_problem
+from minideconv.settings.command_line import positive
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("what", metavar="UNIT|FILE", nargs="*",
+                        help="units or files [all whose files are in this folder]")  # fmt: skip
+    parser.add_argument("--examples", metavar="N", type=positive,
+                        help="cases for each kind of geometry [as the course says]")  # fmt: skip
+    parser.add_argument("--picture", metavar="DIR",
+                        help="draw wrong results beside the right ones, as SVG files")  # fmt: skip
+    parser.add_argument("--course", metavar="FILE", help="[course.toml of this folder]")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    course = course_file(options.course, Path())
+    settings = read_course(course)
+    if options.examples:
+        settings = replace(settings, examples=options.examples)
+    painter = Painter(sys.stdout)
+    worst = 0
+    for unit, file in _targets(options.what, units_of(course)):
+        print(painter.paint(f"{unit.title} ({file})", "bold"))
+        result = grade(
+            unit,
+            file,
+            settings,
+            open_worker,
+            replay=f"python -m minideconv.course replay {shlex.quote(str(file))} '{{case}}'",
+            report=_Lines(painter),
+        )
+        print(painter.total(result))
+        messages = painter.messages(result)
+        if messages:
+            print(f"\n{messages}\n")
+        if options.picture and result.failures():
+            _draw(Path(options.picture), result)
+        worst = max(worst, 3 if result.state == "fault" else 0 if result.passed else 1)
+    return worst
+
+
+def _targets(words: list[str], units: dict[str, Unit]) -> list[tuple[Unit, Path]]:
+    """Return what is to be checked: units with the files to look at."""
+    if not words:
+        found = [(unit, Path(unit.file)) for unit in units.values() if Path(unit.file).exists()]
+        if not found:
+            files = ", ".join(unit.file for unit in units.values())
+            raise UsageError(f"none of the course's files is in this folder: {files}")
+        return found
+    targets = []
+    for word in words:
+        path = Path(word)
+        unit = unit_named(path.name, units)
+        file = path if path.name == unit.file else Path(unit.file)
+        if not file.exists():
+            raise UsageError(f"there is no file {file}; `start` makes it")
+        targets.append((unit, file))
+    return targets
+
+
+class _Lines:
+    """Prints each check as soon as it is over."""
+
+    def __init__(self, painter: Painter) -> None:
+        self.painter, self.done = painter, 0
+
+    def __call__(self, result: Result) -> None:
+        for outcome in result.outcomes[self.done :]:
+            if outcome.status == "not run" and not outcome.title:
+                break
+            print(self.painter.line(outcome), flush=True)
+            self.done += 1
+
+
+def _draw(folder: Path, result: Result) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for outcome in result.failures():
+            drawing = svg(outcome.got, outcome.want)
+            if drawing:
+                path = folder / f"{outcome.name.replace('/', '-').replace(' ', '-')}.svg"
+                replace_file(path, drawing.encode())
+                print(f"{path}: yours, what must be, the difference")
+    except OSError as error:
+        raise UsageError(f"--picture {folder}: {write_problem(error)}") from error

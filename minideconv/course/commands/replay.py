@@ -1,0 +1,77 @@
+"""``replay``: show one case of a message again: the call, your result, the right one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from minideconv.course.checker import CourseChecker, Stop
+from minideconv.course.opening import open_worker
+from minideconv.course.places import course_file
+from minideconv.course.results import clean
+from minideconv.course.settings import read_course
+from minideconv.course.submission import refuse_unreadable
+from minideconv.testing.checking.calls import StudentFault
+from minideconv.testing.checking.failure import shown
+from minideconv.testing.checking.replay import case_from_text
+from minideconv.testing.operations.operation import Array
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("file", metavar="FILE", help="your file")
+    parser.add_argument("case", metavar="CASE", help="the case in the last line of a message")
+    parser.add_argument("--course", metavar="FILE", help="[course.toml of this folder]")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    file = Path(options.file)
+    refuse_unreadable(file)
+    operation, case = case_from_text(options.case)
+    settings = read_course(course_file(options.course, Path()))
+    with open_worker(file, settings) as code:
+        call = code.call(operation)
+        checker = CourseChecker(operation, call, names=code.names(operation))
+        print(checker.written(case))
+        try:
+            failure = checker.wrong(case)
+            if failure is not None and not failure.arrays:
+                print(clean(failure.entry or failure.title))
+                return 1
+            got = call(*operation.call_arguments(case)).outputs
+        except (Stop, StudentFault) as fault:
+            print(clean(str(fault)))
+            return 1
+    for output, want in operation.expected(case).items():
+        print(f"\n{output}, what must be:\n{_rows(want.value)}")
+        if got[output].shape == want.value.shape and np.array_equal(got[output], want.value):
+            print(f"{output}, yours: the same")
+            continue
+        print(f"{output}, yours:\n{_rows(got[output])}")
+        if got[output].shape == want.value.shape:
+            difference = got[output].astype(float) - want.value.astype(float)
+            print(f"difference:\n{_rows(difference)}")
+    if failure is None:
+        print("\nThe result is right on this case.")
+        return 0
+    print(f"\n{clean(failure.entry)}")
+    if failure.rule:
+        print(f"Rule: {failure.rule}")
+    return 1
+
+
+def _rows(array: Array) -> str:
+    """Return an array, each row of its last axis on a line of its own."""
+    if array.ndim < 2 or array.size > 256:
+        return f"  {shown(array)}"
+    lines: list[str] = []
+    for place in np.ndindex(array.shape[:-1]):
+        if place[-1] == 0 and lines:
+            lines.append("")
+        lines.append("  " + " ".join(f"{shown(number):>6}" for number in array[place]))
+    return "\n".join(lines)
