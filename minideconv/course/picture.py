@@ -11,7 +11,8 @@ from minideconv.testing.operations.operation import Array
 
 __all__ = ["svg"]
 
-CELL, GAP = 44, 28
+CELL, GAP = 48, 28
+SMALL = ' class="small"'
 MOST = 256
 """Numbers that are drawn at most."""
 
@@ -53,7 +54,7 @@ def svg(got: Array | None, want: Array | None) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {max(total, 300)} {tall}"'
         f' width="{max(total, 300)}" height="{tall}"><title>{escape(title)}</title><style>'
         "svg{background:#fff}text{font:13px sans-serif;fill:#222;text-anchor:middle}"
-        ".name{text-anchor:start;font-weight:bold}rect{fill:#f4f6f8;stroke:#9aa5b1}"
+        ".small{font-size:10px}.name{text-anchor:start;font-weight:bold}rect{fill:#f4f6f8;stroke:#9aa5b1}"
         ".wrong{fill:#fde3cf;stroke:#b3400a;stroke-width:3}</style>" + "".join(parts) + "</svg>\n"
     )
 
@@ -64,9 +65,13 @@ def _plane(numbers: Array, wrong: Array, left: int, top: int) -> list[str]:
     for row, column in sorted(np.ndindex(numbers.shape), key=lambda place: bool(wrong[place])):
         x, y = left + column * CELL, top + row * CELL
         kind = ' class="wrong"' if wrong[row, column] else ""
-        text = shown(np.asarray(numbers[row, column]))[:7]
+        text = shown(np.asarray(numbers[row, column]))
+        small = len(text) > 5
+        if len(text) > 7:
+            text = f"{numbers[row, column]:.2g}"
         cells.append(
             f'<rect{kind} x="{x}" y="{y}" width="{CELL}" height="{CELL}"/>'
-            f'<text x="{x + CELL // 2}" y="{y + CELL // 2 + 5}">{escape(text)}</text>'
+            f'<text{SMALL if small else ""} x="{x + CELL // 2}" y="{y + CELL // 2 + 5}">'
+            f"{escape(text)}</text>"
         )
     return cells

@@ -32,7 +32,7 @@ class Trial:
 
     Attributes
     ----------
-    kind : {"reference", "skeleton", "repeat", "mistake"}
+    kind : {"reference", "skeleton", "mistake"}
         What is tried.
     subject : str
         A unit's name, or the number of a mistake in the bank.
@@ -69,7 +69,6 @@ def trials(units: Sequence[Unit], course: Path) -> list[Trial]:
             for kind in ("reference", "skeleton"):
                 label = f"{kind} {unit.name} in {backend}"
                 found.append(Trial(kind, unit.name, backend, str(course), label))
-        found.append(Trial("repeat", unit.name, BACKENDS[0], str(course), f"repeat of {unit.name}"))
     operations = {name for unit in units for name in unit.operations}
     found += [
         Trial("mistake", str(place), "", str(course), f"{m.operation}, {m.output}: {m.name}")
@@ -90,7 +89,7 @@ def attempt(trial: Trial) -> Verdict:
 
 
 def _of_unit(trial: Trial, kind: str) -> tuple[list[Result], str]:
-    """Return the results of a unit's reference or skeleton, graded once, or twice for a repeat."""
+    """Return the result of a unit's reference; or those of its skeleton, graded twice in NumPy."""
     course = Path(trial.course)
     units = units_of(course)
     unit = units[trial.subject]
@@ -107,7 +106,7 @@ def _of_unit(trial: Trial, kind: str) -> tuple[list[Result], str]:
         if kind != "reference":
             text = skeleton(unit, trial.backend)
             (folder / unit.file).write_text(text, encoding="utf-8")
-        runs = 2 if kind == "repeat" else 1
+        runs = 2 if kind == "skeleton" and trial.backend == BACKENDS[0] else 1
         return [grade(unit, folder, settings, open_worker) for _ in range(runs)], ""
 
 
@@ -128,15 +127,11 @@ def _skeleton(trial: Trial) -> tuple[bool, str]:
         return note.startswith("left out"), note
     result = found[0]
     right = result.state == "done" and result.points == 0 and result.max_points > 0
-    return right, "" if right else f"{number(result.points)} points, state {result.state}"
-
-
-def _repeat(trial: Trial) -> tuple[bool, str]:
-    found, note = _of_unit(trial, "repeat")
-    if not found:
-        return note.startswith("left out"), note
-    first, second = (_timeless(result) for result in found)
-    return first == second, "" if first == second else "two results of one file differ"
+    if not right:
+        return False, f"{number(result.points)} points, state {result.state}"
+    if any(_timeless(other) != _timeless(result) for other in found):
+        return False, "graded again, the result is another one"
+    return True, ""
 
 
 def _timeless(result: Result) -> dict[str, Any]:
@@ -156,13 +151,11 @@ def _mistake(trial: Trial) -> tuple[bool, str]:
 
 def call_of(mistake: Mistake) -> Call:
     """Return a call of a wrong implementation, in this process."""
-    functions = {mistake.operation: mistake.implementation()}
-    return local_call(OPERATIONS[mistake.operation], functions)
+    return local_call(OPERATIONS[mistake.operation], mistake.functions())
 
 
 _KINDS = {
     "reference": _reference,
     "skeleton": _skeleton,
-    "repeat": _repeat,
     "mistake": _mistake,
 }

@@ -127,8 +127,8 @@ def _bare_python():
 
 
 SUBMISSIONS = [
-    (small_course.NUMPY, 17, ""),
-    (small_course.FLIPPED, 5, "kernel flipped"),
+    (small_course.NUMPY, small_course.total(), ""),
+    (small_course.FLIPPED, small_course.total("conv2d_backward"), "kernel flipped"),
     ("import os\nos._exit(0)\n", 0, "conv2d"),
 ]
 
@@ -183,7 +183,7 @@ def test_a_prairielearn_question_grades_in_a_clean_folder(course, tmp_path, alon
         alone(root / "tests" / "run.sh", GRADE_ROOT=root)
         document = json.loads((root / "results" / "results.json").read_text())
         jsonschema.validate(document, schema)
-        assert document["score"] == pytest.approx(score / 17, abs=1e-5)
+        assert document["score"] == pytest.approx(score / small_course.total(), abs=1e-5)
 
 
 # -----------------------------------------------------------------------------------------------
@@ -211,13 +211,14 @@ def test_otter_test_files(course, tmp_path, monkeypatch):
     exec(small_course.NUMPY, student)
     exec(small_course.FLIPPED, wrong)
     assert len(list((folder / "files").glob("minideconv-*.whl"))) == 1
-    for operation, total in (("conv2d", 12), ("conv2d_backward", 5)):
+    for operation in ("conv2d", "conv2d_backward"):
         space = {}
         exec(compile((folder / "tests" / f"{operation}.py").read_text(), operation, "exec"), space)
         assert space["OK_FORMAT"] is False
         assert space["name"] == operation
         cases = [value for value in space.values() if isinstance(value, Case)]
-        assert sum(case.about["points"] for case in cases) == space["points"] == total
+        assert sum(case.about["points"] for case in cases) == space["points"]
+        assert space["points"] == small_course.total(operation)
         for case in cases:
             case.function(student)
             if operation == "conv2d":
@@ -233,8 +234,9 @@ def test_an_nbgrader_notebook(course, tmp_path, capsys, monkeypatch):
     notebook = json.loads((home / "01_conv.ipynb").read_text())
     assert notebook["nbformat"] == 4
     cells = notebook["cells"]
+    totals = [small_course.total(name) for name in ("conv2d", "conv2d_backward")]
     graded = [cell for cell in cells if cell["metadata"]["nbgrader"]["grade"]]
-    assert [cell["metadata"]["nbgrader"]["points"] for cell in graded] == [12, 5]
+    assert [cell["metadata"]["nbgrader"]["points"] for cell in graded] == totals
     assert len({cell["metadata"]["nbgrader"]["grade_id"] for cell in cells}) == len(cells)
     own = next(cell for cell in cells if cell["metadata"]["nbgrader"]["solution"])
     magic, _, source = "".join(own["source"]).partition("\n")
@@ -244,8 +246,7 @@ def test_an_nbgrader_notebook(course, tmp_path, capsys, monkeypatch):
     assert "nobody knows that" not in (home / "course.toml").read_text()
     # The grading cells, run as a notebook would.
     monkeypatch.chdir(home)
-    monkeypatch.setattr("minideconv.course.places.UNITS", course.parent / "units")
-    for text, values in ((small_course.NUMPY, [12, 5]), (small_course.FLIPPED, [0, 5])):
+    for text, values in ((small_course.NUMPY, totals), (small_course.FLIPPED, [0, totals[1]])):
         Path("conv.py").write_text(text)
         found = []
         for cell in graded:

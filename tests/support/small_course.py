@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minideconv.course.grading import outcome_names
+from minideconv.course.results import number
+
 NUMPY = '''\
 """Unit 1: convolution."""
 
@@ -105,6 +108,17 @@ hidden = "nobody knows that"
 FLIPPED = NUMPY.replace(
     "# BEGIN SOLUTION\n    p = padded", "w = w[:, :, ::-1, ::-1]\n    p = padded", 1
 )
+
+
+def total(operation: str = "") -> float | int:
+    """Return the points of an operation, or of both; the kit may get more checks."""
+    names = [name for each in ("conv2d", "conv2d_backward") for name in outcome_names(each)]
+    points = {"conv2d/unit-stride": 3.0}
+    return number(sum(
+        points.get(name, 1.0 if name.startswith("conv2d/") else 0.5)
+        for name in names
+        if name.partition("/")[0] in (operation or "conv2d", operation or "conv2d_backward")
+    ))  # fmt: skip
 
 
 def write_course(folder: Path) -> Path:

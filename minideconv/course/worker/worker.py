@@ -117,7 +117,10 @@ class Worker:
     @property
     def printed(self) -> str:
         """What the student's code printed, the first 64 KB."""
-        now = self._printed if self._process is None else self._printed + self._process.output
+        now = self._printed
+        if self._process is not None:
+            self._process.settle()
+            now = now + self._process.output
         return bytes(now[:KEPT_OUTPUT]).decode("utf-8", "replace")
 
     def names(self, operation: Operation) -> Callable[[str], str]:
@@ -265,11 +268,11 @@ class Worker:
 
     def _said(self, fault: object, do: str, about: str) -> Exception:
         """Return the fault that the student's process reports."""
-        if isinstance(fault, list) and len(fault) == 2:
+        if isinstance(fault, list) and len(fault) == 2 and all(isinstance(p, str) for p in fault):
             kind, text = fault
             if kind == "attribute" and do == "get":
-                return AttributeError(str(text)[:200])
-            if kind in SAID_INSIDE and isinstance(text, str):
+                return AttributeError(text[:200])
+            if kind in SAID_INSIDE:
                 return StudentFault(kind, text[:1000])
         return self._protocol(about)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from submissions import CONV2D, RIGHT, gone, numbered, within
 
+from minideconv.course.worker import StudentFault, process
 from minideconv.testing.operations import OPERATIONS
 
 pytestmark = [
@@ -62,20 +64,21 @@ def test_after_three_calls_that_hang_the_rest_is_refused_at_once(body):
     assert text == "conv2d is not called any more: 3 of its calls did not return in time"
     # What is known is said again.
     assert "within 0.2 s" in submission.fault(numbered(1), kind="time")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_many_slow_calls_end_with_the_time_of_the_operation(body):
-    submission = body("time.sleep(0.1); return x", "import time", operation=0.25)
-    for _ in range(3):
+    submission = body("time.sleep(0.3); return x", "import time", operation=0.5)
+    submission.call()
+    with contextlib.suppress(StudentFault):  # already refused on a machine that is busy
         submission.call()
     text = submission.fault(kind="refused")
-    assert text == "conv2d is not called any more: its calls took more than 0.25 s together"
+    assert text == "conv2d is not called any more: its calls took more than 0.5 s together"
 
 
 def test_a_hanging_backward_does_not_stop_the_forward(submit):
     backward = "\ndef conv2d_backward(dy, x, w, **settings):\n    while True: pass\n"
-    submission = submit(RIGHT + backward, call=0.2)
+    submission = submit(RIGHT + backward, call=0.7)
     operation = OPERATIONS["conv2d_backward"]
     for seed in range(4):
         case = numbered(seed, operation)
@@ -123,11 +126,10 @@ def test_processor_time_is_limited_too(body):
         ("ctypes.string_at(0)", "crash", "crashed the Python process: a segmentation fault"),
         ("os.execv('/bin/true', ['true'])", "exit", "ended the Python process with exit status 0"),
         ("raise KeyboardInterrupt", "raised", "raised KeyboardInterrupt"),
-        ("os.kill(os.getppid(), 9); time.sleep(20)", "exit", "ended the Python process"),
     ],
 )  # fmt: skip
 def test_a_process_that_ends(body, lines, kind, said):
-    submission = body(f"{lines}\nreturn x", "import ctypes, os, sys, time")
+    submission = body(f"{lines}\nreturn x", "import ctypes, os, sys")
     assert said in submission.fault(kind=kind)
 
 
@@ -230,7 +232,8 @@ def test_a_fork_bomb(body):
     assert text == "conv2d started more than 7 other processes"
 
 
-def test_a_fork_bomb_of_daemons(body):
+@pytest.mark.parametrize("own", [False, True])
+def test_a_fork_bomb_of_daemons(body, own, monkeypatch):
     """Each in a session of its own, its parent gone: still below the keeper."""
     lines = """
     for _ in range(20):
@@ -242,6 +245,8 @@ def test_a_fork_bomb_of_daemons(body):
             os._exit(0)
     time.sleep(60)
     """
+    if not own:
+        monkeypatch.setattr(process, "own_user", lambda *_: None)
     body(lines, "import os, time").fault(kind="processes")
 
 
@@ -263,6 +268,29 @@ def test_processes_that_outlive_the_call_end_with_the_worker(body):
     assert within(5, lambda: all(map(gone, pids)))
 
 
+def test_a_fork_bomb_that_doubles(body):
+    """2 to the power of 9 processes, if nothing stopped it."""
+    lines = "for _ in range(9):\n    os.fork()\ntime.sleep(60)"
+    submission = body(lines, "import os, time")
+    with pytest.raises(StudentFault) as caught:
+        submission.call()
+    # Where the system counts a user's processes, one of them may be refused first.
+    assert caught.value.kind in ("processes", "raised")
+
+
+@pytest.fixture
+def as_the_graders_user(monkeypatch):
+    """Run the process as the user who grades, also where that is root."""
+    monkeypatch.setattr(process, "own_user", lambda *_: None)
+
+
+@pytest.mark.usefixtures("as_the_graders_user")
+def test_the_first_process_that_a_student_may_kill(body):
+    submission = body("os.kill(os.getppid(), 9); time.sleep(20)", "import os, time")
+    assert "ended the Python process" in submission.fault(kind="exit")
+
+
+@pytest.mark.usefixtures("as_the_graders_user")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
 def test_a_keeper_that_is_killed_or_stopped_leaves_nothing(body, how):
     lines = f"""

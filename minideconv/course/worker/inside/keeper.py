@@ -23,8 +23,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
-PROCESSES = 128  # of a user of its own, and its threads
+# Numbers of Linux: prctl(2), capabilities(7).
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 8, 36, 38
+CAP_DAC_READ_SEARCH = 2
+TASKS = 128  # processes and threads that the system allows; fewer are counted, see `_watch`
 INTERVAL = 0.03  # seconds between two counts
 
 
@@ -55,7 +57,8 @@ def main() -> None:
     if child == 0:
         keeper = os.getppid()
         if limits["user"] is not None:
-            _become(limits["user"])
+            _become(*limits["user"])
+        _limit_processes(own=limits["user"] is not None)
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.close(control)
         os.setsid()  # to kill its own group is not to kill the keeper
@@ -69,7 +72,7 @@ def main() -> None:
     tree = load("tree")
     report = _watch(tree, child, control, limits)
     if limits["user"] is not None:
-        _end_all_of(limits["user"])
+        _end_all_of(limits["user"][0])
     tree.end_below(os.getpid())
     _reap(time.monotonic() + 5)
     shutil.rmtree(limits["home"], ignore_errors=True)  # the grader may be gone
@@ -78,16 +81,41 @@ def main() -> None:
     os._exit(0)
 
 
-def _become(user: int) -> None:
-    """Give up being root, for good."""
+def _become(user: int, reads_all: bool) -> None:
+    """Give up being root, for good; with `reads_all`, keep the right to read every file."""
+    if reads_all:
+        _prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
+    if reads_all:
+        _capset(1 << CAP_DAC_READ_SEARCH)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    import resource  # not on Windows
 
-    with contextlib.suppress(OSError, ValueError):  # this user's alone; threads count
-        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
+
+def _capset(rights: int) -> None:
+    """Keep these of root's rights."""
+    version = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # effective, permitted, inheritable: of rights 0 to 31, then of the others
+    sets = (ctypes.c_uint32 * 6)(rights, rights, 0, 0, 0, 0)
+    if ctypes.CDLL(None).capset(version, sets) != 0:
+        raise OSError("capset")
+
+
+def _limit_processes(own: bool) -> None:
+    """Let the system refuse more processes and threads, which stops a fork bomb for certain.
+
+    The system counts all of a user's. Of a user that is not this process's alone, as many as run
+    on the whole machine are allowed for; root it does not count.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
+        import resource  # not on Windows
+
+        others = (
+            0 if own else int(Path("/proc/loadavg").read_text("ascii").split()[3].split("/")[1])
+        )
+        most = others + TASKS
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def _end_all_of(user: int) -> None:
@@ -95,7 +123,7 @@ def _end_all_of(user: int) -> None:
     child = os.fork()
     if child == 0:
         with contextlib.suppress(OSError):
-            _become(user)
+            _become(user, reads_all=False)
             if os.getuid() == os.geteuid() == user != 0:
                 os.kill(-1, signal.SIGKILL)
         os._exit(0)
