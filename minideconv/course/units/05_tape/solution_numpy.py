@@ -59,7 +59,14 @@ class Tensor:
     @classmethod
     def computed(cls, value, parents, rule):
         """Return the result of an operation. This function is given."""
-        return cls(value, parents=parents, rule=rule)
+
+        def tuple_of(grad):
+            parts = rule(grad)
+            if not isinstance(parts, tuple) or len(parts) != len(parents):
+                raise TypeError(f"a rule returns a tuple of {len(parents)}: a gradient a parent")
+            return parts
+
+        return cls(value, parents=parents, rule=tuple_of)
 
     # Each operation computes a value and returns a Tensor with its parents and its rule. This one
     # is given as the example: c = a + b, so a change of a changes c by as much, and so for b.
