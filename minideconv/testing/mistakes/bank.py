@@ -64,7 +64,7 @@ class Mistake:
 
     def implementation(self) -> Callable[..., Any]:
         """Return the operation as a function of the contract's signature that makes the mistake."""
-        return self.functions()[self.operation]
+        return self.functions()[OPERATIONS[self.operation].calls[0]]
 
     def functions(self) -> Functions:
         """Return the function that makes the mistake, and those that it needs beside it."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Mistake, register
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations.operation import Array, Arrays, Functions, Settings
 from minideconv.testing.operations.tape import TAPE
 
 __all__ = ["Grads", "Right", "TapeMistake", "wrong_tensor"]
@@ -231,9 +231,9 @@ class TapeMistake(Mistake):
 
     tensor: type[Right] = Right
 
-    def implementation(self) -> Callable[..., Any]:
-        """Return the class."""
-        return self.tensor
+    def functions(self) -> Functions:
+        """Return the class, by its name."""
+        return {"Tensor": self.tensor}
 
 
 def wrong_tensor(name: str, sentence: str) -> Callable[[type[Right]], type[Right]]:

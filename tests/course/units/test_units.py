@@ -19,8 +19,6 @@ BACKENDS = ("numpy", "torch")
 def functions(modules, unit, backend):
     """The functions that a unit asks for, or classes, by the names that they have in the file."""
     asked = units.about(unit)["operations"]
-    if not set(asked) <= OPERATIONS.keys():
-        pytest.skip(f"the kit does not know {', '.join(set(asked) - OPERATIONS.keys())}")
     names = [name for op in asked for name in getattr(OPERATIONS[op], "called", ()) or (op,)]
     own = {name: getattr(modules[unit], name) for name in names}
     return {name: units.on_numpy(f) if backend == "torch" else f for name, f in own.items()}

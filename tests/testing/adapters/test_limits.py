@@ -11,7 +11,8 @@ from minideconv.testing import OperationError, check_op
 from minideconv.testing.adapters import SIGNATURES, Limits, within
 from minideconv.testing.adapters.limits import few_geometries
 from minideconv.testing.checking.calls import Returned
-from minideconv.testing.checking.diagnosis import name_mistakes, probes
+from minideconv.testing.checking.diagnosis import name_mistakes
+from minideconv.testing.checking.probing import probes
 from minideconv.testing.faults import StudentFault
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.operations import OPERATIONS
