@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from minideconv.testing.adapters.arrays import ArrayKind
 from minideconv.testing.adapters.convert import over_numpy
 from minideconv.testing.adapters.limits import Limits
 from minideconv.testing.adapters.signature import Function, Functions, Shown, Signature
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations.operation import Array, Arrays, Operation, Settings
 
 __all__ = ["Minitorch"]
 
@@ -81,6 +82,10 @@ class Minitorch(Signature):
     def arrays(self, name: str) -> ArrayKind:
         """Return the library's own arrays, whatever is asked for."""
         return MinitorchArrays()
+
+    def operation(self, name: str, given: Functions) -> Operation:
+        """Return the operation; the library computes in float32."""
+        return replace(super().operation(name, given), double=False)
 
     def functions(self, given: Functions, kind: ArrayKind) -> dict[str, Function]:
         """Return conv2d and its backward, which is the library's autograd."""

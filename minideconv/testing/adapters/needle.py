@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from minideconv.testing.adapters.arrays import ArrayKind
 from minideconv.testing.adapters.convert import over_numpy
 from minideconv.testing.adapters.limits import Limits
 from minideconv.testing.adapters.signature import Function, Functions, Shown, Signature, own_names
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations.operation import Array, Arrays, Operation, Settings
 
 __all__ = ["Needle"]
 
@@ -74,6 +75,10 @@ class Needle(Signature):
     def arrays(self, name: str) -> ArrayKind:
         """Return the library's own arrays, whatever is asked for."""
         return NeedleArrays()
+
+    def operation(self, name: str, given: Functions) -> Operation:
+        """Return the operation; the library computes in float32."""
+        return replace(super().operation(name, given), double=False)
 
     def functions(self, given: Functions, kind: ArrayKind) -> dict[str, Function]:
         """Return conv2d and its backward, which is the library's autograd."""

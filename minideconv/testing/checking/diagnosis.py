@@ -134,7 +134,24 @@ def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
             continue
         if any(not _equal(_got(p, output), p.right[output], operation.exact) for p in fine):
             named.append(_Question(operation, output, seen).answer())
-    return named
+    return named or _by_failures(operation, seen)
+
+
+def _by_failures(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
+    """Return the mistake that fails just where the function does, which is right elsewhere."""
+    raised = [p for p in seen if p.got is None]
+    if len(raised) < LEAST:
+        return []
+    found: dict[str, Named] = {}
+    for mistake in mistakes(operation.name):
+        if any(p.value(mistake) is not None for p in raised):
+            continue
+        question = _Question(operation, mistake.output, seen)
+        if not any(question.harms(p, p.value(mistake)) for p in question.right):
+            found[mistake.name] = Named(
+                mistake.output, (mistake,), raises=True, values=(mistake.values,)
+            )
+    return list(found.values()) if len(found) == 1 else []
 
 
 @dataclass
@@ -197,8 +214,15 @@ class _Question:
             [[self.equal(p, p.value(m)) for p in self.screened] for m in self.bank], bool
         ).reshape(len(self.bank), len(self.screened))
         fits = [self.fit(group) for group in _by_name(self.bank) if self.may_fit(group)]
-        named = self.everywhere(fits) or self.somewhere(fits) or self.together()
-        return named or self.besides(fits) or Named(self.output, (), does=self.does())
+        # Within the limits of a signature, two mistakes may look alike.
+        if all_of_it := self.everywhere(fits):
+            return all_of_it[0] if len(all_of_it) == 1 else self.unknown()
+        named = self.somewhere(fits) or self.together() or self.besides(fits)
+        return named or self.unknown()
+
+    def unknown(self) -> Named:
+        """Return what the output does."""
+        return Named(self.output, (), does=self.does())
 
     def may_fit(self, group: Sequence[Mistake]) -> bool:
         """Return whether the mistakes of one name explain enough of a part of the probes."""
@@ -227,8 +251,8 @@ class _Question:
             (fit.failed if harm else fit.alone).append(probe)
         return fit
 
-    def everywhere(self, fits: Sequence[_Fit]) -> Named | None:
-        """Return the mistake that explains all; none where several do."""
+    def everywhere(self, fits: Sequence[_Fit]) -> list[Named]:
+        """Return the mistakes each of which explains all."""
         found: dict[str, Named] = {}
         for fit in fits:
             if fit.missed or fit.spared or not fit.mistakes:
@@ -239,7 +263,7 @@ class _Question:
             ):
                 named = self.named(fit)
                 found[named.mistakes[0].name] = named
-        return next(iter(found.values())) if len(found) == 1 else None
+        return list(found.values())
 
     def somewhere(self, fits: Sequence[_Fit]) -> Named | None:
         """Return the mistake that explains all that is wrong, in the cases of one feature."""

@@ -7,12 +7,13 @@ A failing case is made small, and named by the bank of mistakes where one explai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
@@ -25,7 +26,7 @@ from minideconv.testing.operations.operation import Array, Case, Expected, Opera
 __all__ = ["PROMISES", "Checker", "Outcome"]
 
 SIZES = "numbers of any size"
-PROMISES = ("float32", SIZES, "arguments unchanged", "no state", "any strides")
+PROMISES = ("float64", "float32", SIZES, "arguments unchanged", "no state", "any strides")
 """What every function promises, whatever the family."""
 
 FAULTS = ("raised", "returned")
@@ -107,7 +108,8 @@ class Checker:
 
     def outcome_names(self) -> list[str]:
         """Return the names of what `run` yields for right code."""
-        promises = [p for p in PROMISES if p != SIZES or self.operation.sizes]
+        left_out = {SIZES: not self.operation.sizes, "float64": not self.operation.double}
+        promises = [p for p in PROMISES if not left_out.get(p)]
         return [
             f"{self.operation.name}/{n}"
             for n in (*self.operation.families, *promises, *self.operation.long)
@@ -157,6 +159,8 @@ class Checker:
         """Return what is wrong with the result of one case, in raw form; None if nothing is."""
         arrays, settings = self.operation.call_arguments(case)
         family = self.operation.family(case.geometry)
+        want = self.operation.expected(case)
+        _spoil_free_memory(want.values())
         try:
             returned = self.call(arrays, settings)
         except StudentFault as fault:
@@ -164,17 +168,25 @@ class Checker:
                 self.absent += 1
                 return None
             return Failure(self.operation.name, family, fault.kind, str(fault))
-        want = self.operation.expected(case)
         dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
+        given = [a for a in arrays.values() if a is not None]
+        exact = self.operation.exact and dtype == np.float64 and integer_valued(*given)
         for output in self.operation.looks_at(case.geometry):
             part = want[output], returned.outputs[output]
-            failure = self._output(output, *part, dtype, case.geometry)
+            failure = self._output(output, *part, dtype, case.geometry, exact=exact)
             if failure is not None:
                 return replace(failure, family=family)
         return None
 
     def _output(
-        self, output: str, want: Expected, got: Any, dtype: np.dtype[Any], geometry: Any
+        self,
+        output: str,
+        want: Expected,
+        got: Any,
+        dtype: np.dtype[Any],
+        geometry: Any,
+        *,
+        exact: bool,
     ) -> Failure | None:
         name, rule = self.operation.name, self.operation.rules[output]
         if self.operation.part is not None and want.value.ndim:
@@ -186,7 +198,6 @@ class Checker:
         if got.shape != value.shape:
             entry = f"{output} has shape {got.shape}, must be {value.shape}"
             return Failure(name, "", "shape", f"{output} has the wrong shape", entry=entry)
-        exact = self.operation.exact and dtype == np.float64
         index = first_difference(want, got, exact=exact)
         if index is not None:
             place = f"[{', '.join(map(str, index))}]" if index else ""
@@ -209,14 +220,12 @@ class Checker:
     def explain(self, case: Case, family: str) -> Failure:
         """Make a failing case small, and say which mistake it is."""
         first = self.wrong(case)
-        assert first is not None
-
-        named, families = self._explaining(case), self.operation.families
+        if first is None or self.keeps_state(case):
+            return self._state(case)
+        named = self._explaining(case)
 
         def fails(other: Case) -> bool:
-            """Whether it fails alike, in no harder family, and for the same reason."""
-            if families.index(self.operation.family(other.geometry)) > families.index(family):
-                return False
+            """Whether it fails alike, and for the same reason."""
             failure = self.wrong(other)
             if failure is None or not self._same(failure, first):
                 return False
@@ -304,6 +313,7 @@ class Checker:
         ]
         cases = [case for case in cases if self._is_there(case)]
         for name, check in (
+            ("float64", self._float64),
             ("float32", self._float32),
             (SIZES, self._any_size),
             ("arguments unchanged", self._unchanged),
@@ -311,7 +321,7 @@ class Checker:
             ("any strides", self._any_strides),
         ):
             tried = self._sized_cases(cases) if check == self._any_size else cases
-            if not tried:
+            if not tried or (check == self._float64 and not self.operation.double):
                 continue
             failure = next((f for case in tried if (f := check(case)) is not None), None)
             yield Outcome(f"{self.operation.name}/{name}", len(tried), failure)
@@ -367,6 +377,24 @@ class Checker:
             return failure
         return replace(failure, title=f"{failure.title} in float32")
 
+    def _float64(self, case: Case) -> Failure | None:
+        """Numbers that round: what is computed in float32 in between shows."""
+        kind = self.operation.kind_for(case.geometry, 0)
+        if kind != "integer":
+            return None
+        drawn = self.operation.case(case.geometry, case.numbers, "normal")
+        failure = self.wrong(drawn)
+        if failure is None or failure.kind != "value":
+            return failure
+        return replace(
+            failure,
+            title=f"{failure.title} in float64, by rounding",
+            sentence="Something on the way is of a smaller type, float32 or float16.",
+            call=self.written(drawn),
+            replay=self.replay.format(case=case_text(self.operation, drawn)),
+            mistakes=("computed in a smaller type",),
+        )
+
     def _unchanged(self, case: Case) -> Failure | None:
         returned = self.call(*self.operation.call_arguments(case))
         if not returned.changed:
@@ -377,15 +405,35 @@ class Checker:
             "changed",
             f"it changes its argument {role}",
             "Arrays are lent to a function: it must make its own copy to write to.",
+            "argument changed in place",
         )
 
     def _no_state(self, case: Case) -> Failure | None:
-        arguments = self.operation.call_arguments(case)
-        first, second = self.call(*arguments), self.call(*arguments)
-        if self._same_outputs(case, first.outputs, second.outputs):
-            return None
-        return self._promise(case, "state", "two calls with equal arguments differ",
-                             "Something is kept between calls, or drawn at random.")  # fmt: skip
+        return self._state(case) if self.keeps_state(case) else None
+
+    def keeps_state(self, case: Case) -> bool:
+        """Whether a result depends on an earlier call, or on chance."""
+        other = self.operation.case(case.geometry, 1, self.operation.kind_for(case.geometry, 0))
+        try:
+            first = self.call(*self.operation.call_arguments(case)).outputs
+            self.call(*self.operation.call_arguments(other))
+            second = self.call(*self.operation.call_arguments(case)).outputs
+        except StudentFault:
+            return False
+        return not all(
+            first[o].shape == second[o].shape
+            and np.allclose(first[o], second[o], rtol=1e-5, atol=0, equal_nan=True)
+            for o in self.operation.outputs
+        )
+
+    def _state(self, case: Case) -> Failure:
+        return self._promise(
+            case,
+            "state",
+            "state kept between calls",
+            "Two calls with equal arguments differ: something is kept, or drawn at random.",
+            "state kept between calls",
+        )
 
     def _same_outputs(self, case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
         """Whether two results agree: to the last bit, or where sums are rounded, but for that."""
@@ -412,9 +460,10 @@ class Checker:
             "strides",
             "the memory layout of an argument changes the result",
             "A sliced or transposed array holds the same numbers as a copy of it.",
+            "memory layout of an argument assumed",
         )
 
-    def _promise(self, case: Case, kind: str, title: str, sentence: str) -> Failure:
+    def _promise(self, case: Case, kind: str, title: str, sentence: str, mistake: str) -> Failure:
         return Failure(
             self.operation.name,
             self.operation.family(case.geometry),
@@ -423,8 +472,18 @@ class Checker:
             sentence,
             call=self.written(case),
             replay=self.replay.format(case=case_text(self.operation, case)),
+            mistakes=(mistake,),
         )
 
 
 def _right(want: Expected, got: Array) -> bool:
     return first_difference(want, got, exact=False) is None
+
+
+def _spoil_free_memory(expected: Iterable[Expected]) -> None:
+    """Fill memory of the sizes of the results and free it: what np.empty gives is no zeros then."""
+    held = []
+    for value, _ in expected:
+        dtype = value.dtype if value.dtype.kind == "f" else np.float64
+        held += [np.full(value.size, np.nan, dtype) for _ in range(8)]
+    del held  # all at once: blocks that are freed one by one are one block

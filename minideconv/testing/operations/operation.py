@@ -121,6 +121,8 @@ class Operation:
     called : tuple of str
         Names of the functions, or classes, of a student's file; by default the operation's own
         and those that it needs.
+    double : bool
+        Whether results of float64 numbers must have their precision.
     keeps_dtype : bool
         Whether results must have the dtype of the arguments.
     part : callable, optional
@@ -162,6 +164,7 @@ class Operation:
 
     called: tuple[str, ...] = ()
     keeps_dtype: bool = True
+    double: bool = True
     part: Callable[..., tuple[str, Array | None, Expected]] | None = None
     long: Mapping[str, Callable[[], Case]] = field(default_factory=dict)
 

@@ -43,7 +43,10 @@ def failure_of(operation, functions):
 
 
 @pytest.mark.parametrize("mistake", [
-    pytest.param(m, id=f"{m.operation} {m.output} {m.name}") for m in BANK
+    pytest.param(
+        m, id=f"{m.operation} {m.output} {m.name}", marks=() if k % 5 == 0 else pytest.mark.slow
+    )
+    for k, m in enumerate(BANK)
 ])  # fmt: skip
 def test_every_mistake_is_caught_named_and_shown_small(mistake):
     failure, head = failure_of(mistake.operation, mistake.functions())
