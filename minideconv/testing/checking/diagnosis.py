@@ -49,6 +49,10 @@ SCREEN = 12
 """Wrong results that every mistake is held against before any is held against all of them."""
 ROUNDED = 1e-9
 """How far a result of a mistake that divides may be off, in units of the largest sum of terms."""
+APART = ("b is", "groups", "a group", "there is", "C_in", "C_out")
+"""Features that have nothing to do with where a window lies: beside those, its mistakes are known.
+
+A kernel that is read the wrong way round looks as if the padding were, too, where that is even."""
 SURE = 6
 """The same, where a mistake is named beside something else, or with another one."""
 
@@ -326,7 +330,7 @@ class _Question:
             where = separating(
                 [p.features for p in fit.missed], [p.features for p in fit.matched], pairs=False
             )
-            if where is not None:
+            if where is not None and where[0].startswith(APART):
                 named = self.named(fit, f"and something else where {where[0]}")
                 found[named.mistakes[0].name] = named
         return next(iter(found.values())) if len(found) == 1 else None

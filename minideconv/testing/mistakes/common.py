@@ -346,8 +346,9 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
     if _size_is_given(operation):
         sides: tuple[tuple[str, tuple[int, int]], ...] = (
             ("twice the padding at the top and left", (2, 0)),
-            ("padded at the bottom and right only", (0, 2)),
         )
+        padded("padding ignored", "Windows begin at the first pixel; they begin in the padding.",
+               partial(_padded_by, (0, 2), {}))  # fmt: skip
     else:
         sides = (
             ("padded at the top and left only", (2, 0)),

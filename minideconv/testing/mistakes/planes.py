@@ -42,6 +42,11 @@ def _swapped(arrays: Arrays, settings: Settings) -> Array:
     return _inside(rows, columns, arrays, settings)
 
 
+def _by_height(arrays: Arrays, settings: Settings) -> Array:
+    rows, columns = np.divmod(given(arrays, "switches"), _plane(arrays, settings)[0])
+    return _inside(rows, columns, arrays, settings)
+
+
 def _from_one(arrays: Arrays, settings: Settings) -> Array:
     height, width = _plane(arrays, settings)
     return (given(arrays, "switches") - 1) % (height * width)
@@ -99,6 +104,9 @@ DECODINGS: tuple[tuple[str, str, Decode], ...] = (
     ("row and column of the switches swapped",
      "Row and column are switch % W and switch // W; they are switch // W and switch % W.",
      _swapped),
+    ("switches read with the height as the row's length",
+     "Row and column are switch // H and switch % H; they are switch // W and switch % W.",
+     _by_height),
     ("switches read as counted from 1",
      "The pixel before the switch's is taken; the first pixel has the number 0.", _from_one),
     ("switches ignored: pixel (i, j)",
