@@ -136,9 +136,10 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_what_has_a_faster_way_and_what_has_none():
     window = conv_window("test", (20, 20), (3, 3), (1, 1), (1, 1), (1, 1))
     fits = lambda *shape: grouped.fits("forward", window, *shape, np.float32)  # noqa: E731
-    assert fits(2, 64, 64, 64)
-    assert fits(2, 64, 32, 4)
-    assert not fits(2, 64, 128, 64), "two outputs for each channel: a call for each costs more"
-    assert not fits(2, 8, 8, 4)
+    with md.algorithm("exact"):
+        assert fits(2, 64, 64, 64)
+        assert fits(2, 64, 32, 4)
+        assert not fits(2, 64, 128, 64), "two outputs for each channel: a call for each costs more"
+        assert not fits(2, 8, 8, 4)
     with md.algorithm("reference"):
         assert not fits(2, 64, 32, 4)
