@@ -18,7 +18,10 @@ FORWARD, BACKWARD = "max_unpool2d", "max_unpool2d_backward"
 
 
 def _register(name: str, sentence: str, decode: Decode) -> None:
-    for operation, output in ((FORWARD, "x"), (BACKWARD, "dy")):
+    places = [(FORWARD, "x"), (BACKWARD, "dy")]
+    if "height" in name:  # backward only large planes show it
+        places.pop()
+    for operation, output in places:
 
         @slip(operation, output, name, sentence)
         def _decoded(arrays: Arrays, settings: Settings) -> None:
