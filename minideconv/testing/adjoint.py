@@ -59,7 +59,7 @@ def check_adjoint(
         forward(x), adjoint(y) are integer-valued and the sums stay below 2**53.
     safety : float
         The tolerance is ``safety * eps * (|Ax| |y| + |x| |A*y|)`` with eps of the least precise
-        of the four dtypes; where that fails, with the size of the terms, |A| |x| |y|, on top.
+        of the four dtypes; where that fails, with the size of the terms, ``|A| |x| |y|``, on top.
 
     Raises
     ------

@@ -139,7 +139,8 @@ def channels_last(a: np.ndarray) -> np.ndarray:
 def both_convolutions(x: np.ndarray, w: np.ndarray, **options: Any) -> tuple[Any, ...]:
     y = ops.conv2d(x, w, f32(len(w)), **options)
     gradients = ops.conv2d_backward(y, x, w, **options)
-    return y, *gradients, ops.conv_transpose2d(y, w, f32(w.shape[1]), **options)
+    channels = w.shape[1] * options.get("groups", 1)
+    return y, *gradients, ops.conv_transpose2d(y, w, f32(channels), **options)
 
 
 def direct() -> tuple[Any, ...]:
@@ -151,6 +152,16 @@ def direct() -> tuple[Any, ...]:
 def winograd() -> tuple[Any, ...]:
     with algorithm("fast"):
         return both_convolutions(f32(2, 16, 9, 8), f32(40, 16, 3, 3), padding=1)
+
+
+def strided() -> tuple[Any, ...]:
+    return both_convolutions(f32(2, 20, 9, 8), f32(33, 20, 4, 3), padding=1, stride=(2, 3))
+
+
+def depthwise() -> tuple[Any, ...]:
+    sliding = both_convolutions(f32(2, 20, 9, 8), f32(20, 1, 3, 3), padding=1, groups=20)
+    options = {"stride": 2, "padding": 1, "groups": 20}
+    return sliding + both_convolutions(f32(2, 20, 9, 8), f32(20, 1, 3, 2), **options)
 
 
 def few_rows() -> tuple[Any, ...]:
@@ -210,8 +221,8 @@ def proposals() -> tuple[Any, ...]:
 
 
 OPERATIONS = (
-    direct, winograd, few_rows, batch_norm, cross_entropy, pooling, shrinking, steps, dense_crf,
-    proposals,
+    direct, winograd, strided, depthwise, few_rows, batch_norm, cross_entropy, pooling, shrinking,
+    steps, dense_crf, proposals,
 )  # fmt: skip
 
 

@@ -119,5 +119,6 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
                     total[i, j] += np.einsum("pqc,pqc->c", pixels, block)
         return total
 
-    parts = map_ordered(part, ranges(len(bands), _PARTS))
-    return np.sum(parts, axis=0, dtype=x.dtype)
+    dw = empty((kh, kw, c), x.dtype)
+    dw[...] = np.sum(map_ordered(part, ranges(len(bands), _PARTS)), axis=0)
+    return dw
