@@ -7,8 +7,8 @@
 The programs that measure are this checkout's; each version of the package runs in a process of its
 own, with one thread. The two take turns, and a row says how many times as much processor time the
 package here takes as the one in FOLDER: the median over three pairs of processes of the median over
-their turns. A row that is then above the limit (1.03) gets twelve pairs more. All fifteen count, and
-the interval that holds their true median with 96 % is given (order statistics, as in a sign test).
+their turns. A row that is then above the limit (1.03) gets twelve more. All fifteen count, with
+the interval that holds their true median with 96 % (order statistics, as in a sign test).
 Such a row is slower if its median is above the limit and its whole interval above 1.
 """
 
