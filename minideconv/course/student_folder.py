@@ -128,8 +128,8 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> None:
     there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
     if there:
         raise UsageError(
-            f"{folder} holds {some(there)} already, and nothing is ever overwritten; name another"
-            " folder"
+            f"{folder} holds {some(there)} already, and nothing is ever overwritten;"
+            " name another folder"
         )
     try:
         for name, content in files.items():

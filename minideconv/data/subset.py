@@ -135,8 +135,8 @@ def _copy(file: Path, copy: Path, copied: dict[Path, Path]) -> None:
     """Copy a file, once; refuse two that have one name, as paths in lists may have."""
     if copied.setdefault(copy, file) != file:
         raise DataError(
-            f"subset: {copied[copy]} and {file} would both be copied to {copy.name}; give them"
-            " different names"
+            f"subset: {copied[copy]} and {file} would both be copied to {copy.name};"
+            " give them different names"
         )
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)

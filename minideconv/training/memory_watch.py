@@ -140,8 +140,8 @@ class MemoryWatch:
             if over and self.budget is not None:
                 self.log(
                     f"memory: validation took {format_size(peak)}, more than the memory budget of"
-                    f" {format_size(self.budget)}; smaller images or a smaller --batch-size take"
-                    " less"
+                    f" {format_size(self.budget)};"
+                    " smaller images or a smaller --batch-size take less"
                 )
 
     def peaks(self) -> dict[str, int]:

@@ -178,8 +178,8 @@ def _refuse_taken(run: RunFolder) -> None:
     if run.path.resolve().name in own and around.is_run():
         raise refusal(
             lambda name: (
-                f"{name('output_dir')} {run.path} is a part of the run {around.path}; name another"
-                " folder"
+                f"{name('output_dir')} {run.path} is a part of the run {around.path};"
+                " name another folder"
             )
         )
     if run.metrics.exists() or run.last.exists():
