@@ -181,6 +181,9 @@ class _Plan(NamedTuple):
     band: int  # output rows that are made from it
     long: bool  # sums of so many products that they are made in pieces
     thin: bool  # whole tiles of so few products that writing y takes longer
+    # Calls of small images are quicker where nothing has to be made of these two:
+    shape: tuple[tuple[int, int], ...]
+    place: tuple[int, ...]  # of all pixels of a y of their own (`Place`)
 
 
 def _cycles(tile: _Tile, wo: int, k: int) -> float:
@@ -204,7 +207,9 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     room = reach(band, kh, sh, dh) * columns * c
     thin = kh * kw * c <= _THIN and k % width == 0 and wo >= tile[0]
     long = kh * kw * c > _LONG
-    return _Plan(tile, width, -(-k // width) * width, columns, room, band, long, thin)
+    channels = -(-k // width) * width
+    place = tuple(Place(0, ho * wo * k, wo * k, k, 0, wo * k))
+    return _Plan(tile, width, channels, columns, room, band, long, thin, shape(window), place)
 
 
 def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
@@ -233,8 +238,7 @@ def _result(
 ) -> np.ndarray:
     ho, wo = window.out
     y = empty((len(x), ho, wo, k))
-    place = Place(0, ho * wo * k, wo * k, k, 0, wo * k)
-    _run(plan, x, packed, bias, window, k, y, place, plan.thin and streamed(y))
+    _run(plan, x, packed, bias, window, k, y, plan.place, plan.thin and streamed(y))
     return y
 
 
@@ -246,7 +250,7 @@ def into(
     plan = _plan(window, c, k)
     packed = workspace("weights", (plan.channels * len(w),))
     pack_weights(w.reshape(-1), len(w), k, plan.width, packed)
-    _run(plan, x, packed, bias, window, k, y, at, False)
+    _run(plan, x, packed, bias, window, k, y, tuple(at), False)
 
 
 def _run(
@@ -257,7 +261,7 @@ def _run(
     window: Window,
     k: int,
     y: np.ndarray,
-    place: Place,
+    place: tuple[int, ...],
     past: bool,
 ) -> None:
     n, c = len(x), x.shape[3]
@@ -266,7 +270,7 @@ def _run(
         start[:k] = bias
     convolve = _convolve(*plan.tile, plan.long)
     arrays = (x.reshape(-1), packed, start, y.reshape(-1))
-    options = (plan.columns, past, tuple(place), shape(window), c, k, plan.band)
+    options = (plan.columns, past, place, plan.shape, c, k, plan.band)
 
     def part(edges: tuple[int, int]) -> None:
         convolve(*arrays, workspace("band", (plan.room,)), *options, *edges)
