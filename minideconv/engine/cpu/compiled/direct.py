@@ -38,7 +38,7 @@ from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.compiled.copies import copy_band, pack_weights, pack_weights_rotated
 from minideconv.engine.cpu.compiled.direct_weight import weight_grad
 from minideconv.engine.cpu.compiled.kernel import kernel
-from minideconv.engine.cpu.compiled.plan import WIDE, cut, reach, shape
+from minideconv.engine.cpu.compiled.plan import WIDE, cut, operations, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch, streamed
 from minideconv.engine.cpu.compiled.tiles import (
     tile_add,
@@ -181,9 +181,10 @@ class _Plan(NamedTuple):
     band: int  # output rows that are made from it
     long: bool  # sums of so many products that they are made in pieces
     thin: bool  # whole tiles of so few products that writing y takes longer
-    # Calls of small images are quicker where nothing has to be made of these two:
+    # What small images are called with is made once, not at each call:
     shape: tuple[tuple[int, int], ...]
     place: tuple[int, ...]  # of all pixels of a y of their own (`Place`)
+    operations: float  # for an image
 
 
 def _cycles(tile: _Tile, wo: int, k: int) -> float:
@@ -209,7 +210,8 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     long = kh * kw * c > _LONG
     channels = -(-k // width) * width
     place = tuple(Place(0, ho * wo * k, wo * k, k, 0, wo * k))
-    return _Plan(tile, width, channels, columns, room, band, long, thin, shape(window), place)
+    calls = (shape(window), place, operations(window, c, k))
+    return _Plan(tile, width, channels, columns, room, band, long, thin, *calls)
 
 
 def forward(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, window: Window) -> np.ndarray:
@@ -276,4 +278,4 @@ def _run(
         convolve(*arrays, workspace("band", (plan.room,)), *options, *edges)
 
     bands = -(-window.out[0] // plan.band)
-    map_ordered(part, cut(n * bands, n, window, c, k))
+    map_ordered(part, cut(n * bands, n * plan.operations))

@@ -27,7 +27,7 @@ import numpy as np
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.compiled.copies import copy, copy_band, widen
 from minideconv.engine.cpu.compiled.kernel import kernel
-from minideconv.engine.cpu.compiled.plan import WIDE, cut, reach, shape
+from minideconv.engine.cpu.compiled.plan import WIDE, cut, operations, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch
 from minideconv.engine.cpu.compiled.tiles import tile_fma, tile_store, tile_zeros
 from minideconv.engine.cpu.compiled.vectors import LANES, load, store
@@ -161,6 +161,8 @@ class _Plan(NamedTuple):
     room: int  # numbers in both copies
     band: int  # output rows in a unit
     together: int  # whole images in a unit, if they are small
+    shape: tuple[tuple[int, int], ...]
+    operations: float  # for an image
 
 
 def _runs(window: Window, c: int) -> tuple[int, int]:
@@ -200,7 +202,8 @@ def _plan(window: Window, c: int, k: int) -> _Plan:
     behind = together * reach(band, kh, sh, dh) * columns * c + max(r, width)
     size = taps * blocks * -(-numbers // r) * r * width
     room = behind + together * band * wo * lanes
-    return _Plan(tile, crossed, size, columns, lanes, room, band, together)
+    calls = (shape(window), operations(window, c, k))
+    return _Plan(tile, crossed, size, columns, lanes, room, band, together, *calls)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
@@ -208,11 +211,11 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     n, c, k = len(x), x.shape[3], dy.shape[3]
     plan = _plan(window, c, k)
     bands = -(-window.out[0] // plan.band)
-    edges = cut(-(-n // plan.together) * bands, n, window, c, k)
+    edges = cut(-(-n // plan.together) * bands, n * plan.operations)
     totals = workspace("totals", (len(edges), plan.size))
     correlate = _correlate(*plan.tile)
     x, dy = x.reshape(-1), dy.reshape(-1)
-    options = (plan.columns, plan.lanes, plan.crossed, shape(window), n, c, k)
+    options = (plan.columns, plan.lanes, plan.crossed, plan.shape, n, c, k)
     unit = (plan.band, plan.together)
 
     def part(number: int) -> None:

@@ -7,7 +7,7 @@ from llvmlite import binding
 from minideconv.engine.cpu.parts import ranges
 from minideconv.ops.im2col import Window
 
-__all__ = ["WIDE", "cut", "reach", "shape"]
+__all__ = ["WIDE", "cut", "operations", "reach", "shape"]
 
 # AVX-512: 32 registers of 16 numbers. Without it, a vector of 16 takes two of 16 registers, or four
 # of 32, and a tile can hold six at most.
@@ -28,8 +28,14 @@ def shape(window: Window) -> tuple[tuple[int, int], ...]:
     return (w.size, w.kernel, w.stride, w.padding, w.dilation, w.out)
 
 
-def cut(units: int, n: int, window: Window, c: int, k: int) -> list[tuple[int, int]]:
-    """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone."""
+def operations(window: Window, c: int, k: int) -> float:
+    """Return how many floating point operations one image's convolution takes."""
     (kh, kw), (ho, wo) = window.kernel, window.out
-    operations = 2.0 * n * ho * wo * kh * kw * c * k
-    return ranges(units, max((p for p in _PARTS if p * _SMALL <= operations), default=1))
+    return 2.0 * ho * wo * kh * kw * c * k
+
+
+def cut(units: int, operations: float) -> list[tuple[int, int]]:
+    """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone."""
+    if operations < _PARTS[0] * _SMALL:  # said first, since small convolutions are called often
+        return [(0, units)]
+    return ranges(units, max(p for p in _PARTS if p * _SMALL <= operations))
