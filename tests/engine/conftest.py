@@ -10,7 +10,12 @@ import pytest
 from minideconv import ops
 from minideconv.backend import parallel
 from minideconv.backend.algorithms import algorithm
-from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
+from minideconv.engine.layout import (
+    from_channels_last,
+    taps_first,
+    to_channels_last,
+    with_taps_first,
+)
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import values
 
@@ -96,6 +101,46 @@ def adjoint(exact, g, seed, dtype=np.float32):
     assert inner(w, exact.weight_grad(x, y, window)) == form
 
 
+def close_to_float64(layer, kernel, **options):
+    """Compare all three passes with the reference in float64: within 1e-5 of the rms, as "fast" promises.
+
+    A layer is (N, C, K, size); the passes are computed by the algorithm and the kernels that are
+    chosen when this is called, in the engine's layout.
+    """
+    n, c, k, size = layer
+    kh, kw = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    x, w, b, bc = (
+        values(shape, seed, "normal", np.float32)
+        for seed, shape in enumerate(((n, c, *size), (k, c, kh, kw), (k,), (c,)), 1)
+    )
+    wide = [array.astype(np.float64) for array in (x, w, b, bc)]
+    with algorithm("reference"):
+        y = ops.conv2d(*wide[:3], **options)
+        dy = values(y.shape, 5, "normal", np.float32)
+        dx = ops.conv_transpose2d(dy.astype(np.float64), wide[1], wide[3], **options)
+        dw = ops.conv2d_weight_grad(wide[0], dy.astype(np.float64), (kh, kw), **options)
+    x, dy = (from_channels_last(to_channels_last(array)) for array in (x, dy))
+    w = with_taps_first(w)
+    _close(ops.conv2d(x, w, b, **options), y, "y")
+    _close(ops.conv_transpose2d(dy, w, bc, **options), dx, "dx")
+    _close(ops.conv2d_weight_grad(x, dy, (kh, kw), **options), dw, "dw")
+
+
+def _close(found, expected, what):
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    error = np.abs(found - expected).max() / np.sqrt(np.mean(expected**2))
+    assert error < 1e-5, f"{what}: {error:.1e} of the rms"
+
+
+def reject(right, g):
+    """Require that each wrong version of an algorithm fails one of the comparisons."""
+    for wrong in wrong_versions(right):
+        with pytest.raises(AssertionError):
+            for compare in (forward, input_grad, weight_grad):
+                compare(wrong, g, 0)
+
+
 def wrong_versions(right):
     """Return wrong algorithms: each must fail one of the comparisons above."""
 
@@ -139,4 +184,6 @@ def conv():
         threads_do_not_matter=threads_do_not_matter,
         adjoint=adjoint,
         wrong_versions=wrong_versions,
+        reject=reject,
+        close_to_float64=close_to_float64,
     )

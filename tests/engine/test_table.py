@@ -51,38 +51,13 @@ def nhwc(array):
     return from_channels_last(np.ascontiguousarray(array.transpose(0, 2, 3, 1)))
 
 
-def assert_close(found, expected, what):
-    """Within 1e-5 of the root mean square, which is what "fast" promises."""
-    assert found.shape == expected.shape
-    assert found.dtype == expected.dtype
-    rms = np.sqrt(np.mean(expected.astype(np.float64) ** 2))
-    error = np.abs(found - expected).max() / rms
-    assert error < 1e-5, f"{what}: {error:.1e} of the rms"
-
-
 @pytest.mark.parametrize("compiled", COMPILED, indirect=True)
 @pytest.mark.parametrize("name", ["exact", "fast"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_every_layer_equals_the_reference_in_float64(layer, name, compiled):
+def test_every_layer_equals_the_reference_in_float64(conv, layer, name, compiled):
     n, c, k, size, kernel, padding = layer
-    x = values((n, c, *size), seed=1, kind="normal", dtype=np.float32)
-    w = values((k, c, *kernel), seed=2, kind="normal", dtype=np.float32)
-    b = values((k,), seed=3, kind="normal", dtype=np.float32)
-    bc = values((c,), seed=5, kind="normal", dtype=np.float32)
-    wide = [array.astype(np.float64) for array in (x, w, b, bc)]
-    with md.algorithm("reference"):
-        y = ops.conv2d(*wide[:3], padding=padding)
-        dy = values(y.shape, seed=4, kind="normal", dtype=np.float32)
-        dy64 = dy.astype(np.float64)
-        dx = ops.conv_transpose2d(dy64, wide[1], wide[3], padding=padding)
-        dw = ops.conv2d_weight_grad(wide[0], dy64, kernel, padding=padding)
     with md.algorithm(name):
-        x, w, dy = nhwc(x), with_taps_first(w), nhwc(dy)
-        assert_close(ops.conv2d(x, w, b, padding=padding), y.astype(np.float32), "y")
-        found = ops.conv_transpose2d(dy, w, bc, padding=padding)
-        assert_close(found, dx.astype(np.float32), "dx")
-        found = ops.conv2d_weight_grad(x, dy, kernel, padding=padding)
-        assert_close(found, dw.astype(np.float32), "dw")
+        conv.close_to_float64((n, c, k, size), kernel, padding=padding)
 
 
 def geometries():

@@ -11,6 +11,10 @@ gemm              exact, fast   1x1 kernels; kernels as large     the image is i
                                 as the image (fc6 and its twin)   one product and no copy
 winograd          fast          3x3, stride 1, float32, many      4 (m = 2) or 2.25 (m = 4) products
                                 channels (`_tile_size`)           for a pixel in place of 9
+winograd, dilated fast          3x3 with gaps, stride 1, where    the phases of both images are a
+                                its phases are large enough       batch of convolutions without gaps
+winograd, pieces  fast          4x4 and larger, stride 1, many    a sum of 3x3 pieces: 9 products a
+                                channels (`pieces.pays`)          pixel for a 5x5 kernel, not 25
 phases            exact, fast   input gradient (transposed        rows and columns of one remainder
                                 convolution) of a stride above 1  are a convolution of stride 1: no
                                 float32, compiled                 zeros between, nothing added twice
@@ -29,33 +33,25 @@ im2col_blocked    exact, fast   the rest                          the reference 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from minideconv.backend.algorithms import compiled, get_algorithm
-from minideconv.engine.cpu import gemm, im2col_blocked, stamps, subpixel, winograd
+from minideconv.engine.cpu import (
+    dilated,
+    gemm,
+    im2col_blocked,
+    pieces,
+    stamps,
+    subpixel,
+    winograd,
+)
+from minideconv.engine.cpu.algorithm import Algorithm
 from minideconv.ops.im2col import Window
 
 __all__ = ["Algorithm", "choose"]
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """One way to compute a convolution and its two gradients; arrays are channels last.
-
-    What an algorithm has not is None: the table does not name it for that.
-
-    ``forward(x, w, bias, window)``, ``input_grad(dy, w, bias, window)`` and ``weight_grad(x, dy,
-    window)``, with w as (kh, kw, C, K).
-    """
-
-    name: str
-    forward: Any
-    input_grad: Any
-    weight_grad: Any
 
 
 def choose(
@@ -92,6 +88,10 @@ def _choose(
             return _row("winograd 4x4", kernels)
         if m:
             return _row(f"winograd {m}x{m}", winograd, m=m)
+    if algorithm == "fast" and single:
+        found = _as_3x3(operation, window, n, c, k, dtype, algorithm, is_compiled)
+        if found is not None and found.name.startswith("winograd"):
+            return found
     if operation == "input_grad" and window.stride != (1, 1):
         # No longer a convolution of dy with turned kernels.
         if is_compiled and single and window.dilation == (1, 1):
@@ -106,6 +106,21 @@ def _choose(
 
         return _row("direct", direct)
     return _row("im2col_blocked", im2col_blocked)
+
+
+def _as_3x3(
+    operation: str, window: Window, n: int, c: int, k: int, *chosen_by: Any
+) -> Algorithm | None:
+    """Return the algorithm for an equal convolution of 3x3 without gaps, if there is one."""
+    if dilated.fits(window, c, k, chosen_by[0]):
+        images = n * window.dilation[0] * window.dilation[1]
+        by = _choose(operation, dilated.dense(window), images, c, k, *chosen_by)
+        return by and _row(f"{by.name}, dilated", dilated, by=by)
+    if pieces.fits(window, c, k, chosen_by[0]) and pieces.pays(window, c, k):
+        more, others = min(c, k) * pieces.count(window), max(c, k)
+        by = _choose(operation, pieces.of_pieces(window), n, more, others, *chosen_by)
+        return by and _row(f"{by.name}, pieces", pieces, by=by)
+    return None
 
 
 def _row(name: str, module: Any, **options: Any) -> Algorithm:
