@@ -66,7 +66,8 @@ def test_the_table_names_it_where_it_pays(operation):
         with md.algorithm(algorithm):
             return str(getattr(choose(operation, window, 2, c, k, dtype), "name", None))
 
-    assert "winograd" in name() and "pieces" in name()
+    assert name().startswith("winograd")
+    assert name().endswith("pieces")
     assert "pieces" in name(kernel=7, c=128, k=128)
     for other in (
         name(c=3),

@@ -2,8 +2,8 @@
 
     y[p] = sum_i x[p + i d - ph] W[i]          along one axis, stride 1
 
-Rows p with the same remainder r = p mod d look only at rows of x of one remainder. With ph = d q + e
-and p = d a + r,
+Rows p with the same remainder r = p mod d look only at rows of x of one remainder. With
+ph = d q + e and p = d a + r,
 
     y[d a + r] = sum_i x[d (a + i - q) + (r - e)] W[i]
 
