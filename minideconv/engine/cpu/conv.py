@@ -8,13 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.engine.cpu import grouped
+from minideconv.engine.cpu.order import taps_first, to_channels_last
 from minideconv.engine.cpu.table import choose
-from minideconv.engine.layout import (
-    contiguous,
-    from_channels_last,
-    taps_first,
-    to_channels_last,
-)
+from minideconv.engine.layout import contiguous, from_channels_last
 from minideconv.ops import conv as ops
 from minideconv.ops.im2col import Window
 

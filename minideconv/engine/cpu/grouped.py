@@ -17,9 +17,10 @@ import numpy as np
 
 from minideconv.backend.algorithms import compiled, get_algorithm
 from minideconv.engine.cpu import depthwise
+from minideconv.engine.cpu.algorithm import Algorithm
 from minideconv.engine.cpu.memory import empty
-from minideconv.engine.cpu.table import Algorithm, choose
-from minideconv.engine.layout import taps_first
+from minideconv.engine.cpu.order import taps_first
+from minideconv.engine.cpu.table import choose
 from minideconv.ops.im2col import Window
 
 __all__ = ["fits", "forward", "input_grad", "weight_grad"]
