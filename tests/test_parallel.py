@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -94,3 +96,53 @@ def test_a_worker_may_change_it(threads):
 def test_a_number_below_one_is_refused():
     with pytest.raises(ValueError, match="threads is 0; it must be at least 1"):
         parallel.set_num_threads(0)
+
+
+def test_of_several_errors_the_first_items_is_raised(threads):
+    threads(3)
+    gate = threading.Barrier(2)
+
+    def fail(i: int) -> None:
+        if i < 2:
+            gate.wait(10)
+            raise (KeyError if i else ValueError)(i)
+
+    with pytest.raises(ValueError, match="0"):
+        parallel.map_ordered(fail, range(3))
+
+
+def test_nothing_is_begun_after_an_error(threads):
+    threads(2)
+    begun = []
+
+    def fail(i: int) -> None:
+        begun.append(i)
+        raise ValueError(i)
+
+    with pytest.raises(ValueError, match="0"):
+        parallel.map_ordered(fail, range(100))
+    assert len(begun) <= 2
+
+
+def test_an_item_may_be_shared_out_itself(threads):
+    threads(2)
+
+    def square(i: int) -> list[int]:
+        return parallel.map_ordered(lambda j: i * j, range(3))
+
+    assert parallel.map_ordered(square, range(4)) == [[i * j for j in range(3)] for i in range(4)]
+
+
+def test_workers_keep_nothing_of_what_they_did(threads):
+    threads(3)
+
+    class Large:
+        pass
+
+    result = parallel.map_ordered(lambda _: Large(), range(6))
+    kept = [weakref.ref(each) for each in result]
+    del result
+    deadline = time.monotonic() + 10  # a worker that came too late has yet to drop its request
+    while any(each() for each in kept) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(each() for each in kept)
