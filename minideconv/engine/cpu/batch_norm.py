@@ -62,7 +62,7 @@ __all__ = [
     "normalize",
 ]
 
-PART = 1 << 20  # numbers in a part: some tenths of a millisecond
+PART = 1 << 18  # numbers in a part: some tenths of a millisecond
 SAMPLE = 64  # pixels that give the rough mean
 SMALL = 8192  # numbers below which the reference is as fast
 

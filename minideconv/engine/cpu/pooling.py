@@ -35,7 +35,7 @@ from minideconv.ops.unpooling import gather_taps, scatter_taps
 
 __all__ = ["gather", "pool", "scatter"]
 
-PART = 1 << 20  # pixels' numbers in a part for a thread
+PART = 1 << 18  # pixels' numbers in a part for a thread
 BLOCK = 1 << 16  # and in a block that NumPy works on
 
 

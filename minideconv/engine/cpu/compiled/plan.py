@@ -14,7 +14,7 @@ __all__ = ["WIDE", "cut", "operations", "reach", "shape"]
 WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 
 _PARTS = (2, 4, 8)  # fixed, so that results do not depend on the number of threads
-_SMALL = 5e7  # floating point operations that are not worth handing to a worker
+_SMALL = 2e7  # floating point operations that are not worth handing to a worker
 
 
 def reach(count: int, kernel: int, stride: int, dilation: int) -> int:

@@ -38,7 +38,7 @@ __all__ = ["fits", "forward", "input_grad", "weight_grad"]
 _TILES = 112  # of a block: 8 times the 14 that fill the registers; V leaves the cache, as it must
 _FEW_TILES = 56  # where there are so few channels that V can stay in it
 _PARTS = 4  # of the sum over tiles, where there are enough of them
-_SMALL = 1e8  # floating point operations that are not worth handing to a worker
+_SMALL = 2e7  # floating point operations that are not worth handing to a worker
 _LARGE_PAGE = 2 << 20
 _NO_BIAS = np.empty(0, np.float32)
 
