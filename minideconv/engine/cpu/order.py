@@ -12,13 +12,15 @@ from minideconv.engine.layout import TAPS_FIRST, assign
 
 __all__ = ["taps_first", "to_channels_last"]
 
+_SMALL = 1 << 11  # numbers that NumPy has copied before it is clear who could do it faster
+
 
 def to_channels_last(x: np.ndarray) -> np.ndarray:
     """(N, C, H, W) in any order -> (N, H, W, C), contiguous; a view if `x` is channels last."""
     y = x.transpose(0, 2, 3, 1)
     if y.flags.c_contiguous:
         return y
-    if compiled():
+    if x.size > _SMALL and compiled():
         from minideconv.engine.cpu.compiled import reorder
 
         if reorder.fits(x, x.shape[1]):
@@ -31,6 +33,8 @@ def taps_first(weight: np.ndarray) -> np.ndarray:
     w = weight.transpose(TAPS_FIRST)
     if w.flags.c_contiguous:
         return w
+    if weight.size <= _SMALL:
+        return np.ascontiguousarray(w)
     if compiled():
         from minideconv.engine.cpu.compiled import reorder
 

@@ -45,6 +45,7 @@ from minideconv.engine.cpu.compiled.tiles import (
     tile_load,
     tile_slide,
     tile_store,
+    tile_store_between,
     tile_store_part,
     tile_stream,
     tile_zeros,
@@ -138,14 +139,18 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
                             sums = tile_load(R, Q, kept, 0, width)
                         at = shift + q * pixel + first_k  # in the line
                         base = begin_y + image * image_step + p * line_step + at
-                        inside = first_k + width <= k and wo >= R
+                        pixels, channels = min(R, wo), min(width, k - first_k)
+                        within = at >= 0 and at + (pixels - 1) * pixel + channels <= end
                         if past:
                             tile_stream(R, Q, sums, y, base, pixel)
-                        elif inside and at >= 0 and at + (R - 1) * pixel + width <= end:
+                        elif not within:  # of the line, as only the phases of a stride have it
+                            tile_store_between(
+                                R, Q, sums, y, base, pixel, pixels, channels, at, end
+                            )
+                        elif pixels == R and channels == width:
                             tile_store(R, Q, sums, y, base, pixel)
-                        else:  # what is outside of the channels, the pixels, the line is left out
-                            rest = k - first_k
-                            tile_store_part(R, Q, sums, y, base, pixel, wo, rest, at, end)
+                        else:
+                            tile_store_part(R, Q, sums, y, base, pixel, pixels, channels)
 
     return convolve
 

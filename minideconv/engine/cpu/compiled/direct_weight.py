@@ -211,7 +211,7 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     n, c, k = len(x), x.shape[3], dy.shape[3]
     plan = _plan(window, c, k)
     bands = -(-window.out[0] // plan.band)
-    edges = cut(-(-n // plan.together) * bands, n * plan.operations)
+    edges = cut(-(-n // plan.together) * bands, n * plan.operations, adds=True)
     totals = workspace("totals", (len(edges), plan.size))
     correlate = _correlate(*plan.tile)
     x, dy = x.reshape(-1), dy.reshape(-1)

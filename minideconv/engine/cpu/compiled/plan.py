@@ -15,6 +15,7 @@ WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 
 _PARTS = (2, 4, 8)  # fixed, so that results do not depend on the number of threads
 _SMALL = 2e7  # floating point operations that are not worth handing to a worker
+_SMALL_SUM = 5e7  # where the parts' results have to be added up as well
 
 
 def reach(count: int, kernel: int, stride: int, dilation: int) -> int:
@@ -34,8 +35,12 @@ def operations(window: Window, c: int, k: int) -> float:
     return 2.0 * ho * wo * kh * kw * c * k
 
 
-def cut(units: int, operations: float) -> list[tuple[int, int]]:
-    """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone."""
-    if operations < _PARTS[0] * _SMALL:  # said first, since small convolutions are called often
+def cut(units: int, operations: float, adds: bool = False) -> list[tuple[int, int]]:
+    """Cut `units` pieces of a convolution's work into parts (first, last), by its size alone.
+
+    `adds`: the results of the parts have to be added up.
+    """
+    small = _SMALL_SUM if adds else _SMALL
+    if operations < _PARTS[0] * small:  # said first, since small convolutions are called often
         return [(0, units)]
-    return ranges(units, max(p for p in _PARTS if p * _SMALL <= operations))
+    return ranges(units, max(p for p in _PARTS if p * small <= operations))

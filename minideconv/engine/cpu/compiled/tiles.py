@@ -9,8 +9,9 @@ A tile is R x Q vectors of sums, in R * Q registers; R and Q are constants::
     sums = tile_slide(R, Q, T, sums, a, i, step, b, j, hop) one step of a sliding window
     tile_slide_lanes(R, Q, T, ...)                          the same for vectors x: lane by lane
     tile_store(R, Q, sums, c, k, step)
-    tile_store_part(R, Q, sums, c, k, step, rows, count, place, length)
-                                                            what lies inside the result
+    tile_store_part(R, Q, sums, c, k, step, rows, count)    what lies inside the result
+    tile_store_between(R, Q, sums, c, k, step, rows, count, place, length)
+                                                            and inside a line of it
     tile_stream(R, Q, sums, c, k, step)                     all, but past the caches
 
 `tile_fma` adds the outer product of R numbers, ``a[i + r * step]``, and Q vectors, ``b[j + 16 q :
@@ -37,7 +38,7 @@ from minideconv.engine.cpu.compiled.operation import (
     repeat,
     tile,
 )
-from minideconv.engine.cpu.compiled.vectors import ZERO, fma, store_between
+from minideconv.engine.cpu.compiled.vectors import ZERO, fma, store_between, store_part
 
 __all__ = [
     "tile_add",
@@ -46,6 +47,7 @@ __all__ = [
     "tile_slide",
     "tile_slide_lanes",
     "tile_store",
+    "tile_store_between",
     "tile_store_part",
     "tile_stream",
     "tile_zeros",
@@ -130,11 +132,21 @@ def tile_stream(builder, R, Q, sums, array, index, step):
         array.store(place, value, past=True)
 
 
-@operation(types.void(constant, constant, tile, array, index, index, index, index, index, index))
-def tile_store_part(builder, R, Q, sums, array, index, step, rows, count, place, length):
-    """Store the first `count` numbers of the first `rows` rows; writes nothing else.
+@operation(types.void(constant, constant, tile, array, index, index, index, index))
+def tile_store_part(builder, R, Q, sums, array, index, step, rows, count):
+    """Store the first `count` numbers of the first `rows` rows; writes nothing else."""
+    for number, at in enumerate(_places(builder, R, Q, index, step)):
+        r, q = divmod(number, Q)
+        inside = builder.select(builder.icmp_signed("<", int64(r), rows), count, int64(0))
+        part = builder.sub(inside, int64(LANES * q))
+        store_part.write(builder, array, at, sums[number], part)
 
-    Of these, those that are within a line of `length` numbers, in which the tile begins at `place`.
+
+@operation(types.void(constant, constant, tile, array, index, index, index, index, index, index))
+def tile_store_between(builder, R, Q, sums, array, index, step, rows, count, place, length):
+    """`tile_store_part`, and of that only what is within a line of `length` numbers.
+
+    The tile begins at `place` of the line, which may be before it.
     """
     for number, at in enumerate(_places(builder, R, Q, index, step)):
         r, q = divmod(number, Q)

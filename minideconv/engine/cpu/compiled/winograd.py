@@ -39,6 +39,7 @@ _TILES = 112  # of a block: 8 times the 14 that fill the registers; V leaves the
 _FEW_TILES = 56  # where there are so few channels that V can stay in it
 _PARTS = 4  # of the sum over tiles, where there are enough of them
 _SMALL = 2e7  # floating point operations that are not worth handing to a worker
+_SMALL_SUM = 1e8  # where the parts' results have to be added up as well
 _LARGE_PAGE = 2 << 20
 _NO_BIAS = np.empty(0, np.float32)
 
@@ -94,7 +95,7 @@ def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:
     """(N, H, W, C), (N, H', W', K) -> (3, 3, C, K)."""
     (n, *size, c), k, out = x.shape, dy.shape[3], window.out
     grid, tiles, step = _blocks(n, out, _FEW_TILES if c + k <= 256 else _TILES)
-    large = _operations(tiles, c, k) > _SMALL
+    large = _operations(tiles, c, k) > _SMALL_SUM
     spans = ranges(tiles, _PARTS if large and tiles >= 2 * _PARTS * step else 1, step)
     shares = [empty((3, 3, c, k)) for _ in spans]
     flat_x, flat_dy = x.reshape(-1), dy.reshape(-1)
