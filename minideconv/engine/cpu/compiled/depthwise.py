@@ -28,6 +28,7 @@ from minideconv.engine.cpu.compiled.tiles import (
     tile_load,
     tile_slide_lanes,
     tile_store,
+    tile_store_between,
     tile_store_part,
 )
 from minideconv.engine.cpu.compiled.vectors import LANES
@@ -79,11 +80,15 @@ def _convolve(R: int, Q: int, T: int) -> Callable[..., None]:
                                 )
                         at = shift + q * pixel + first_c
                         base = begin_y + image * image_step + p * line_step + at
-                        inside = first_c + width <= c and wo >= R
-                        if inside and at >= 0 and at + (R - 1) * pixel + width <= end:
+                        pixels, channels = min(R, wo), min(width, c - first_c)
+                        if at < 0 or at + (pixels - 1) * pixel + channels > end:
+                            tile_store_between(
+                                R, Q, sums, y, base, pixel, pixels, channels, at, end
+                            )
+                        elif pixels == R and channels == width:
                             tile_store(R, Q, sums, y, base, pixel)
                         else:
-                            tile_store_part(R, Q, sums, y, base, pixel, wo, c - first_c, at, end)
+                            tile_store_part(R, Q, sums, y, base, pixel, pixels, channels)
 
     return convolve
 
