@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.right_fourier import FUNCTIONS
 from minideconv import functional as F
 from minideconv import ops
 from minideconv.ops.switches import Switches
@@ -375,5 +376,6 @@ IMPLEMENTATIONS: dict[str, Callable[[], Implementation]] = {
     "loops": loops,
     "scipy.signal": scipy_functions,
     "numba": compiled_loops,
+    "FFT": lambda: Implementation("numpy", FUNCTIONS, {}),
 }
 """The implementations by their names; each imports what it needs when it is called."""
