@@ -53,6 +53,7 @@ def ours() -> Implementation:
             "col2im": lambda columns, **settings: ops.col2im(columns, **settings),
             "conv2d": ops.conv2d,
             "conv2d_backward": ops.conv2d_backward,
+            "conv_matrix": lambda w, size, **settings: ops.conv_matrix(w, size, **settings),
             "conv_transpose2d": ops.conv_transpose2d,
             "conv_transpose2d_backward": conv_transpose2d_backward,
             "max_pool2d": max_pool2d,
@@ -72,7 +73,7 @@ def ours() -> Implementation:
 
 def tensors() -> Implementation:
     """minideconv's Tensors: each backward is that of the tape."""
-    from minideconv import no_grad
+    from minideconv import Tensor, no_grad
 
     def batch_norm(x, weight, bias, mean, var, *, training, momentum, eps):
         with no_grad():
@@ -84,7 +85,7 @@ def tensors() -> Implementation:
         "conv_transpose2d": F.conv_transpose2d,
         "batch_norm": batch_norm,
     }
-    return Implementation("tensor", _with_autograd(functions), {})
+    return Implementation("tensor", {**_with_autograd(functions), "tape": Tensor}, {})
 
 
 def pytorch() -> Implementation:
@@ -96,6 +97,11 @@ def pytorch() -> Implementation:
 
     def batch_norm(x, weight, bias, mean, var, *, training, momentum, eps):
         return T.batch_norm(x, mean, var, weight, bias, training, momentum, eps), None
+
+    def conv_matrix(w, size, stride, padding):
+        pixels = w.shape[1] * size[0] * size[1]
+        each = torch.eye(pixels, dtype=w.dtype).reshape(pixels, w.shape[1], *size)
+        return T.conv2d(each, w, None, stride, padding).reshape(pixels, -1).T
 
     def max_unpool2d(y, switches, size):
         # The kernel only serves to find a size, which is given; the backward of PyTorch 2.13 raises
@@ -116,6 +122,7 @@ def pytorch() -> Implementation:
         "conv2d": lambda x, w, b=None, *, stride, padding, dilation, groups: T.conv2d(
             x, w, b, stride, padding, dilation, groups
         ),
+        "conv_matrix": conv_matrix,
         "conv_transpose2d": (
             lambda x, w, b=None, *, stride, padding, output_padding, groups, dilation: (
                 T.conv_transpose2d(x, w, b, stride, padding, output_padding, groups, dilation)
