@@ -31,6 +31,7 @@ from minideconv.segmentation.proposals import Proposals
 from minideconv.segmentation.score_map import ArrayMap, Enlarged
 
 CLASSES = 5
+SHAPES = [(1, 50), (50, 1), (9, 9), (40, 61), (61, 40), (200, 30)]
 
 
 class Net(Module):
@@ -86,8 +87,16 @@ def _long(name):
 
 
 @pytest.mark.parametrize("name", [_long(name) for name in predictors()])
-@pytest.mark.parametrize("shape", [(40, 61), (61, 40), (1, 50), (50, 1), (9, 9), (200, 30)])
-@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize(
+    ("rows", "shape"),
+    [
+        # Each band is a kernel of its own, of which the emulated device makes thirty a second.
+        *(pytest.param(1, shape, marks=pytest.mark.long_on_fakecuda) for shape in SHAPES[3:]),
+        *((1, shape) for shape in SHAPES[:3]),
+        *((7, shape) for shape in SHAPES),
+    ],
+    ids=str,
+)
 def test_bands_are_the_whole(monkeypatch, name, shape, rows):
     predictor, image = predictors()[name], picture(*shape)
     scores = to_cpu(next(predictor.maps_of([image])).whole())
