@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.goals import evaluate, ratio
+from benchmarks.goals import LAYOUTS, evaluate, ratio
 from benchmarks.modes import OURS
 from benchmarks.store import Results, floors, record_of, rows_of, threads_of
 
@@ -18,11 +18,14 @@ Row = dict[str, Any]
 SECTIONS = {
     "floors": "What the machine can do",
     "steps": "Whole training steps",
+    "networks": "Whole networks, trained and used",
     "growth": "How the small step grows; start-up",
     "conv": "Convolutions",
+    "strided": "Strided, dilated and grouped convolutions",
     "memory": "Memory-bound ops",
     "optim": "Optimisers",
     "tape": "Microseconds of Python per op",
+    "systems": "Inner loops outside of networks",
 }
 TITLES = {
     "fast": "ours",
@@ -37,6 +40,12 @@ TITLES = {
     "tuned_channels_last": "tuned cl",
     "torch_default": "torch default",
     "torch_fused": "torch fused",
+    "plan": "ours, plan",
+    "fast_one": "ours, 1 thread",
+    "tuned_channels_last_one": "tuned cl, 1 thread",
+    "compile": "torch.compile",
+    "onnxruntime": "ONNX Runtime",
+    "peer": "theirs",
 }
 
 
@@ -81,14 +90,14 @@ def _time(name: str) -> Column:
 
 
 def _mine(row: Row) -> str:
-    return "fast" if "fast" in row["times"] else "numpy"
+    return next(name for name in ("plan", "fast", "numpy") if name in row["times"])
 
 
 def _against(title: str, *theirs: str) -> Column:
     def cell(row: Row, rates: Floors) -> str:
         return _compared(row, theirs)
 
-    return Column(title, cell)
+    return Column(title, cell, max(9, len(title) + 1))
 
 
 def _compared(row: Row, theirs: tuple[str, ...]) -> str:
@@ -97,8 +106,19 @@ def _compared(row: Row, theirs: tuple[str, ...]) -> str:
 
 
 def _best_of_torch(row: Row, rates: Floors) -> str:
-    theirs = tuple(name for name in row["times"] if name not in OURS)
-    return _compared(row, theirs)
+    return _compared(row, tuple(name for name in row["times"] if name not in OURS))
+
+
+def _goal(row: Row, rates: Floors) -> str:
+    return _ratio(row["goal"])
+
+
+def _error(name: str, title: str) -> Column:
+    def cell(row: Row, rates: Floors) -> str:
+        error = row["errors"].get(name)
+        return "-" if error is None else f"{error:.0e}"
+
+    return Column(title, cell, 12)
 
 
 def _floor(row: Row, rates: Floors) -> str:
@@ -166,6 +186,20 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _against("/ NCHW", "nchw"),
         *_FLOOR,
     ),
+    "strided": (
+        _text("name", "convolution", 34),
+        _text("shape", "shape", 36),
+        _text("pass", "pass", 19),
+        Column(
+            "algorithm", lambda row, rates: row["algorithms"].get(_mine(row)) or "-", 30, text=True
+        ),
+        *map(_time, ("fast", "numpy", "nchw", "channels_last")),
+        Column("/ better", _best_of_torch),
+        Column("goal", _goal, 5),
+        *_FLOOR,
+        _error("fast", "error"),
+        _error("nchw", "PyTorch's"),
+    ),
     "optim": (
         _text("name", "update", 8),
         _text("what", "parameters", 18),
@@ -183,6 +217,28 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _against("/ tuned", "tuned_nchw", "tuned_channels_last"),
         Column("quiet", _quiet, 8),
         Column("peak memory, GiB", _peaks, 18, text=True),
+    ),
+    "networks": (
+        _text("name", "network", 16),
+        _text("pass", "pass", 34),
+        Column("batch", lambda row, rates: str(row["batch"]), 6),
+        Column("pixels", lambda row, rates: str(row["input_size"]), 7),
+        *map(_time, ("plan", "fast", "numpy", "default_nchw", "tuned_channels_last", "compile")),
+        *map(_time, ("onnxruntime", "fast_one", "tuned_channels_last_one")),
+        _against("/ default", "default_nchw"),
+        _against("/ tuned", "tuned_channels_last"),
+        _against("/ compile", "compile"),
+        _against("/ ONNX Runtime", "onnxruntime"),
+        _against("/ 1 thread", "fast_one"),
+        Column("quiet", _quiet, 8),
+    ),
+    "systems": (
+        _text("name", "loop", 28),
+        _text("shape", "on", 40),
+        _text("peer", "beside", 12),
+        *map(_time, ("fast", "peer")),
+        _against("/ theirs", "peer"),
+        Column("quiet", _quiet, 8),
     ),
     "tape": (
         _text("name", "op", 34),
@@ -220,17 +276,17 @@ def console(section: str, row: Row | None, rates: Floors) -> str:
 # Markdown
 
 
-def render(results: Results) -> str:
+def render(results: Results, title: str = "CPU results") -> str:
     """Return all results as a Markdown page."""
     goals = f"<!-- goals -->\n\n{_goals(results)}\n\n<!-- end of goals -->"
-    parts = [_introduction(results), f"## Goals\n\n{goals}"]
-    for section, title in SECTIONS.items():
+    parts = [f"# {title}", _introduction(results), f"## Goals\n\n{goals}"]
+    for section, name in SECTIONS.items():
         threads = threads_of(results, section)
         if threads:
-            parts.append(f"## {title}")
+            parts.append(f"## {name}")
         for count in threads:
             if len(threads) > 1:
-                parts.append(f"### {title}, {count} thread{'s' if count > 1 else ''}")
+                parts.append(f"### {name}, {count} thread{'s' if count > 1 else ''}")
             parts.append(_section(results, section, count))
     return "\n\n".join(parts) + "\n"
 
@@ -241,8 +297,6 @@ def _introduction(results: Results) -> str:
     versions = sorted({_join(record["versions"]) for record in records})
     caches = _join(machine["caches"])
     lines = [
-        "# CPU results",
-        "",
         f"Machine: {machine['cpu']} ({machine['family']}), {machine['cores']} cores, {caches},"
         f" {machine['memory_gib']} GiB, {machine['system']}, {' '.join(machine['vectors'])}.",
         f"Measured: {', '.join(dates)}, with {'; and '.join(versions)}.",
@@ -268,6 +322,8 @@ def _goals(results: Results) -> str:
     header = ["goal", "at most", "beyond", "threads", "measured", "worst at", "verdict"]
     rows = []
     for v in evaluate(results):
+        if not threads_of(results, v.goal.section):
+            continue  # the file is about something else
         if v.measured is None and any(
             other.measured is not None for other in evaluate(results) if other.goal is v.goal
         ):
@@ -295,15 +351,45 @@ def _section(results: Results, section: str, threads: int) -> str:
         groups.setdefault(row.get("group", ""), []).append(row)
     parts = []
     for group, rows in groups.items():
-        cells = [[column.cell(row, rates) for column in columns] for row in rows]
-        used = [i for i in range(len(columns)) if any(line[i] != "-" for line in cells)]
-        table = _markdown(
-            [columns[i].title for i in used],
-            [[line[i] for i in used] for line in cells],
-            [columns[i].text for i in used],
-        )
+        table = _table(columns, rows, rates)
         parts.append(f"{group}:\n\n{table}" if group else table)
+    if section == "strided":
+        parts += _numpy_alone(rows_of(results, section, threads), rates)
     return "\n\n".join(parts)
+
+
+def _numpy_alone(rows: list[Row], rates: Floors) -> list[str]:
+    """The same rows without compiled kernels, the worst first."""
+    found = [(ratio(row["times"], "numpy", LAYOUTS), row) for row in rows]
+    ordered = sorted(
+        ((compared.value, row) for compared, row in found if compared is not None),
+        key=lambda pair: -pair[0],
+    )
+    alone = [
+        row
+        | {
+            "times": {k: t for k, t in row["times"].items() if k != "fast"},
+            "errors": {"fast": row["errors"]["numpy"], "nchw": row["errors"]["nchw"]},
+        }
+        for _, row in ordered
+    ]
+    if not alone:
+        return []
+    return [
+        "NumPy alone (`MINIDECONV_COMPILED=0`), the worst row first:",
+        _table(COLUMNS["strided"], alone, rates),
+    ]
+
+
+def _table(columns: tuple[Column, ...], rows: list[Row], rates: Floors) -> str:
+    """Return rows as Markdown, without the columns in which there is nothing."""
+    cells = [[column.cell(row, rates) for column in columns] for row in rows]
+    used = [i for i in range(len(columns)) if any(line[i] != "-" for line in cells)]
+    return _markdown(
+        [columns[i].title for i in used],
+        [[line[i] for i in used] for line in cells],
+        [columns[i].text for i in used],
+    )
 
 
 def _markdown(header: list[str], rows: list[list[str]], text: list[bool]) -> str:
