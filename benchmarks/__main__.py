@@ -1,7 +1,7 @@
 """``python -m benchmarks``: measure on the CPU, show what was stored as a table, draw it.
 
     python -m benchmarks cpu [--threads 1 2] [--only SECTION ...] [--quick] [--out FILE]
-    python -m benchmarks table FILE [--out PAGE.md] [--title TEXT]
+    python -m benchmarks table FILE [--out PAGE.md]
     python -m benchmarks plot FILE --out FOLDER
 
 Exit codes: 0 done, 1 a measurement failed, 2 wrong usage, 130 stopped by Ctrl-C.
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.command == "cpu":
         _cpu(options)
     elif options.command == "table":
-        _table(options.results, options.out, options.title)
+        _table(options.results, options.out)
     else:
         _plot(options.results, options.out)
     return 0
@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="show stored results as Markdown")
     table.add_argument("results", type=Path)
     table.add_argument("--out", type=Path, metavar="PAGE", help="write there instead of printing")
-    table.add_argument("--title", default="CPU results", help="the page's heading [CPU results]")
     plot = commands.add_parser("plot", help="draw stored results")
     plot.add_argument("results", type=Path)
     plot.add_argument("--out", type=Path, required=True, metavar="FOLDER")
@@ -91,10 +90,10 @@ def _default_out(quick: bool) -> Path:
     return ROOT / "benchmarks" / "results" / f"{name}-{datetime.date.today().isoformat()}.json"
 
 
-def _table(results: Path, out: Path | None, title: str) -> None:
+def _table(results: Path, out: Path | None) -> None:
     from benchmarks import store, tables
 
-    text = tables.render(store.load(results), title)
+    text = tables.render(store.load(results))
     if out is None:
         sys.stdout.write(text)
     else:

@@ -233,6 +233,24 @@ def _twin(name: str, network: nn.Module, images: np.ndarray) -> tuple[Any, Any]:
     return _channels_last(twin), _channels_last(x)
 
 
+def _folded(twin: Any) -> Any:
+    """Fold each batch normalisation of a graph in evaluation mode into the convolution before."""
+    torch = the_torch()
+    for node in list(twin.graph.nodes):
+        before = node.args[0] if node.op == "call_module" else None
+        if getattr(before, "op", "") != "call_module" or len(before.users) > 1:
+            continue
+        layer, norm = (twin.get_submodule(n.target) for n in (before, node))
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            transposed = isinstance(layer, torch.nn.ConvTranspose2d)
+            folded = torch.nn.utils.fusion.fuse_conv_bn_eval(layer, norm, transposed)
+            twin.set_submodule(before.target, folded)
+            node.replace_all_uses_with(before)
+            twin.graph.erase_node(node)
+    twin.recompile()
+    return twin
+
+
 def _channels_last(found: Any) -> Any:
     torch = the_torch()
     if isinstance(found, torch.Tensor):
@@ -269,9 +287,7 @@ def _torch_scores(name: str, network: nn.Module, images: Any, labels: Any) -> Ca
     network.eval()
     twin, x = _twin(name, network, images)
     if name != "default_nchw":
-        from torch.fx.experimental.optimization import fuse
-
-        twin = _channels_last(fuse(twin))
+        twin = _channels_last(_folded(twin))
     forward = torch.compile(twin) if name == "compile" else twin
 
     def run() -> Any:

@@ -10,7 +10,7 @@ from benchmarks.goals import LAYOUTS, evaluate, ratio
 from benchmarks.modes import OURS
 from benchmarks.store import Results, floors, record_of, rows_of, threads_of
 
-__all__ = ["SECTIONS", "TITLES", "console", "floor_ms", "render"]
+__all__ = ["SECTIONS", "TITLES", "body", "console", "floor_ms", "render"]
 
 Floors = dict[str, float]
 Row = dict[str, Any]
@@ -276,10 +276,15 @@ def console(section: str, row: Row | None, rates: Floors) -> str:
 # Markdown
 
 
-def render(results: Results, title: str = "CPU results") -> str:
+def render(results: Results) -> str:
     """Return all results as a Markdown page."""
+    return f"# CPU results\n\n{body(results)}"
+
+
+def body(results: Results) -> str:
+    """Return the page without its heading."""
     goals = f"<!-- goals -->\n\n{_goals(results)}\n\n<!-- end of goals -->"
-    parts = [f"# {title}", _introduction(results), f"## Goals\n\n{goals}"]
+    parts = [_introduction(results), f"## Goals\n\n{goals}"]
     for section, name in SECTIONS.items():
         threads = threads_of(results, section)
         if threads:

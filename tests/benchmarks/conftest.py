@@ -67,7 +67,7 @@ def tiny(net):
         pooled=((2, 4, 8, 8),),
         wholes=(
             Whole(
-                "U", "unet", 8, 1, "training step", {"num_classes": 3, "width": 2}, False, OTHERS
+                "U", "unet", 8, 2, "training step", {"num_classes": 3, "width": 2}, False, OTHERS
             ),
             Whole(
                 "F",

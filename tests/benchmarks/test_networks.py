@@ -19,7 +19,7 @@ from minideconv import Tensor
 UNET = Whole("U", "unet", 16, 2, "inference", {"num_classes": 3, "width": 2, "stages": 2})
 FCN = Whole("F", "fcn8s", 16, 1, "inference", {"num_classes": 3, "width": 2, "fc": 4, "dropout": 0})
 DECONVNET = Whole(
-    "D", "deconvnet", 8, 1, "inference",
+    "D", "deconvnet", 8, 2, "inference",
     {"num_classes": 3, "width": 2, "input_size": 8, "fc": 4, "stages": 2},
 )  # fmt: skip
 
@@ -73,6 +73,17 @@ def test_what_the_tape_does_not_learn_pytorch_does_not_learn(torch):
     twin, _ = networks._twin("default_nchw", network, np.zeros((1, 3, 16, 16), np.float32))
     frozen = {name for name, p in twin.named_parameters() if not p.requires_grad}
     assert frozen == {"upscore2.weight", "upscore_pool4.weight", "upscore8.weight"}
+
+
+def test_what_is_tuned_has_no_batch_normalisation_of_its_own(torch):
+    network = networks.network_of(DECONVNET).eval()
+    twin, _ = networks._twin("tuned_channels_last", network, np.zeros((2, 3, 8, 8), np.float32))
+    kinds = [type(twin.get_submodule(n.target)) for n in networks._folded(twin).graph.nodes
+             if n.op == "call_module"]  # fmt: skip
+    assert torch.nn.ConvTranspose2d in kinds
+    assert torch.nn.BatchNorm2d not in kinds
+    in_place = [node for node in twin.graph.nodes if node.target is torch.relu_]
+    assert len(in_place) == len(kinds) - 1  # all but the scores
 
 
 def test_torch_compile_computes_the_same(torch):
