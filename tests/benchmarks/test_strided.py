@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import strided, tables
+from benchmarks import strided
+from benchmarks.columns import floor_ms
 from benchmarks.geometries import GEOMETRIES, QUICK_GEOMETRIES, Geometry
 from benchmarks.modes import BenchmarkError, available
 from minideconv import ops
@@ -80,7 +81,7 @@ def test_every_row_has_times_floors_and_errors(tiny):
     for row in rows:
         assert row["times"].keys() == row["errors"].keys() == contenders
         assert all(0 <= error < 1e-5 for error in row["errors"].values()), row["errors"]
-        assert tables.floor_ms(row, {"multiply-add": 1.0, "read": 1.0}) > 0
+        assert floor_ms(row, {"multiply-add": 1.0, "read": 1.0}) > 0
     forward, both = rows[:2]
     assert both["flop"] == 3 * forward["flop"]
     assert forward["read"] == 4 * (2 * 6 * 25 + 6 * 4 * 16)
