@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import strided
+from benchmarks import store, strided, tables
 from benchmarks.columns import floor_ms
 from benchmarks.geometries import GEOMETRIES, QUICK_GEOMETRIES, Geometry
 from benchmarks.modes import BenchmarkError, available
+from benchmarks.plans import FULL
 from minideconv import ops
 
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "strided.json"
 SMALL = [
     Geometry("conv", False, 6, 4, 9, 5, 0.9, stride=2, padding=1, dilation=2, groups=2, batch=2),
     Geometry("transposed", True, 6, 4, 5, 3, 0.8, stride=2, padding=1, output_padding=1, batch=2),
@@ -124,3 +127,21 @@ def test_errors_are_the_largest_difference_over_the_root_mean_square():
     found = strided.errors((np.array([3.5, -4.0]), np.array([1.0, 1.1])), exact)
     assert found == pytest.approx(0.5 / math.sqrt(12.5), rel=0.05)
     assert math.isnan(strided.errors((np.array([3.0, np.nan]), exact[1]), exact))
+
+
+def test_the_stored_results_have_every_row():
+    if not RESULTS.exists():
+        pytest.skip(f"{RESULTS.name} has not been measured yet")
+    results = store.load(RESULTS)
+    assert not any(record["quick"] for record in results["records"])
+    assert store.threads_of(results, "strided") == store.threads_of(results, "networks") == [1, 2]
+    passes = {(g.name, p) for g in GEOMETRIES for p in strided.PASSES if not g.plain or "+" in p}
+    for threads in (1, 2):
+        found = {(row["name"], row["pass"]) for row in store.rows_of(results, "strided", threads)}
+        assert passes < found
+        networks = store.rows_of(results, "networks", threads)
+        assert {(w.name, w.what) for w in FULL.wholes} <= {(r["name"], r["pass"]) for r in networks}
+        assert store.floors(results, threads)
+    peers = {row["peer"] for row in store.rows_of(results, "systems", 1)}
+    assert peers == {"pydensecrf2", "sporco", "OpenCV", "Pillow"}
+    assert "NumPy alone" in tables.body(results)
