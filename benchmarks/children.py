@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.modes import BenchmarkError
-from benchmarks.plans import Net
+from benchmarks.plans import Net, Whole
 from benchmarks.timing import Sample, alternate
 
 __all__ = ["Child", "available_bytes", "race"]
@@ -24,7 +24,7 @@ GIB = 2**30
 class Child:
     """One contender: calling it makes its process take a step and gives the `Sample`."""
 
-    def __init__(self, contender: str, net: Net, threads: int) -> None:
+    def __init__(self, contender: str, net: Net | Whole, threads: int) -> None:
         self.what = f"{contender}, {net.name}, batch {net.batch}"
         wanted = {"contender": contender, "net": asdict(net), "threads": threads}
         self.process = subprocess.Popen(
@@ -36,7 +36,8 @@ class Child:
         )
         self.peak = 0
         try:
-            self.parameters = self._answer()["parameters"]
+            answer = self._answer()
+            self.parameters, self.loss = answer["parameters"], answer["loss"]
         except BaseException:
             self.stop()
             raise
@@ -93,12 +94,17 @@ def available_bytes() -> float:
 
 
 def race(
-    contenders: list[str], net: Net, threads: int, rounds: int
+    contenders: list[str],
+    net: Net | Whole,
+    threads: int,
+    rounds: int,
+    agree: float | None = None,
 ) -> tuple[dict[str, list[Sample]], dict[str, int], int]:
     """Let processes take turns; return each one's samples and peak bytes, and the parameters.
 
     As many as memory holds live at once. The first contender stays through all such groups, so that
-    its own times in each show whether the machine stayed the same.
+    its own times in each show whether the machine stayed the same. Where the first losses have to
+    `agree`, one that is further from the first contender's raises BenchmarkError.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     peaks: dict[str, int] = {}
@@ -108,8 +114,10 @@ def race(
     try:
         while waiting or not samples[first]:
             while waiting and (len(children) == 1 or _room_for_one_more(children)):
-                children[waiting[0]] = Child(waiting[0], net, threads)
-                waiting.pop(0)
+                name = waiting.pop(0)
+                children[name] = Child(name, net, threads)
+                if agree is not None:
+                    _check_agree(children[first], children[name], agree)
             for name, got in alternate(children, rounds, threads).items():
                 samples[name] += got
                 peaks[name] = children[name].peak
@@ -119,6 +127,12 @@ def race(
         for child in children.values():
             child.stop()
     return samples, peaks, parameters
+
+
+def _check_agree(first: Child, other: Child, agree: float) -> None:
+    apart = abs(other.loss - first.loss) / abs(first.loss)
+    if not apart <= agree:
+        raise BenchmarkError(f"{other.what}: its first result is {apart:.1e} from the others'")
 
 
 def _room_for_one_more(children: dict[str, Child]) -> bool:

@@ -16,9 +16,12 @@ from benchmarks import (
     growth,
     machine,
     memory_bound,
+    networks,
     optimizers,
     steps,
     store,
+    strided,
+    systems,
     tables,
     tape,
 )
@@ -35,13 +38,17 @@ Rows = Iterator[dict[str, Any]]
 SECTIONS: dict[str, Callable[[Plan, int], Rows]] = {
     "floors": machine.rows,
     "steps": steps.rows,
+    "networks": networks.rows,
     "growth": growth.rows,
     "conv": convolutions.rows,
+    "strided": strided.rows,
     "memory": memory_bound.rows,
     "optim": optimizers.rows,
     "tape": tape.rows,
+    "systems": systems.rows,
 }
 ONCE = ("growth", "tape")  # with the smallest number of threads only
+ONE_THREAD = ("systems",)  # what it compares with has one
 
 
 def run(
@@ -60,6 +67,8 @@ def run(
     for section in (name for name in SECTIONS if name in sections):
         for count in sorted(threads):
             if section in ONCE and count != min(threads):
+                continue
+            if section in ONE_THREAD and count != 1:
                 continue
             store.merge(results, _measure(section, plan, count, quick, results))
             store.save(out, results)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +33,7 @@ from minideconv.errors import UsageError
 from minideconv.segmentation import DenseCRF
 from minideconv.settings.command_line import HelpFormatter, positive, run_program
 
-__all__ = ["SETTINGS", "main", "table"]
+__all__ = ["SETTINGS", "main", "measured", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "crf.json"
 HEIGHT, WIDTH = 375, 500
@@ -52,17 +52,30 @@ def run(
     images: Mapping[str, np.ndarray], rounds: int, size: tuple[int, int] = (HEIGHT, WIDTH)
 ) -> list[dict[str, Any]]:
     """Measure all settings on the drawn picture and on other images; print a line for each."""
+    found = []
+    for row in measured(images, rounds, size, tuple(SETTINGS)):
+        found.append(row)
+        print(_line(row), flush=True)
+    return found
+
+
+def measured(
+    images: Mapping[str, np.ndarray],
+    rounds: int,
+    size: tuple[int, int],
+    settings: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """Yield what each of these settings took on the drawn picture and on other images."""
     theirs = _pydensecrf()
     set_our_threads(1)
     switches = ours(("fast",))
     if not switches:
         raise UsageError("this measures compiled functions: pip install minideconv[fast]")
     probabilities, drawn = picture(*size)
-    rows = []
     for what, image in {"drawn": drawn, **images}.items():
         resized = np.ascontiguousarray(resize_image(image, size))
-        for name, setting in SETTINGS.items():
-            calls = _calls(theirs, probabilities, resized, setting)
+        for name in settings:
+            calls = _calls(theirs, probabilities, resized, SETTINGS[name])
             turns = {
                 "ours": Timed(calls["ours"], switches["fast"]),
                 "pydensecrf2": Timed(calls["pydensecrf2"]),
@@ -72,9 +85,7 @@ def run(
                 raise BenchmarkError(f"{what}, {name}: the mean difference of Q is {apart:.1e}")
             samples = alternate(turns, rounds, 1)
             times = {who: summary(got, 1) for who, got in samples.items()}
-            rows.append({"picture": what, "setting": name, "mean_difference": apart, **times})
-            print(_line(rows[-1]), flush=True)
-    return rows
+            yield {"picture": what, "setting": name, "mean_difference": apart, **times}
 
 
 def _pydensecrf() -> ModuleType:

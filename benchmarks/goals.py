@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from benchmarks.geometries import GEOMETRIES, POOLED, POOLING_GOAL
 from benchmarks.store import Results, rows_of, threads_of
 
-__all__ = ["GOALS", "Goal", "Ratio", "Verdict", "evaluate", "ratio"]
+__all__ = ["GOALS", "LAYOUTS", "Goal", "Ratio", "Verdict", "evaluate", "ratio"]
 
 LAYOUTS = ("nchw", "channels_last")
 DEFAULT = ("default_nchw",)
+DEFAULT_NETWORK = "default network"
 TUNED = ("tuned_nchw", "tuned_channels_last")
 
 
@@ -37,6 +39,7 @@ class Goal:
     goal: float
     beyond: float | None
     measure: Callable[[Results, int], Ratios]
+    section: str
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,32 @@ def _optimizer(name: str) -> Callable[[Results, int], Ratios]:
     return measure
 
 
+def _strided(name: str) -> Callable[[Results, int], Ratios]:
+    def measure(results: Results, threads: int) -> Ratios:
+        found = {
+            row["pass"]: ratio(row["times"], "fast", LAYOUTS)
+            for row in rows_of(results, "strided", threads)
+            if row["name"] == name
+        }
+        return _present(found)
+
+    return measure
+
+
+def _network(what: str, *theirs: str) -> Callable[[Results, int], Ratios]:
+    """The default network; ours is the recorded plan where there is one."""
+
+    def measure(results: Results, threads: int) -> Ratios:
+        found = {
+            row["pass"]: ratio(row["times"], "plan" if "plan" in row["times"] else "fast", theirs)
+            for row in rows_of(results, "networks", threads)
+            if row["name"] == DEFAULT_NETWORK and row["pass"].startswith(what)
+        }
+        return _present(found)
+
+    return measure
+
+
 def _present(found: dict[str, Ratio | None]) -> Ratios:
     return {key: value for key, value in found.items() if value is not None}
 
@@ -180,6 +209,7 @@ GOALS: tuple[Goal, ...] = (
             goal,
             beyond,
             _step("DeconvNet", batch, ours, theirs),
+            "steps",
         )
         for ours, how, limits in (
             ("fast", "compiled", ((0.28, 0.22), (0.62, 0.52))),
@@ -194,28 +224,58 @@ GOALS: tuple[Goal, ...] = (
         "default network's step, compiled / PyTorch default",
         0.95,
         0.8,
-        _step("default network", 8, "fast", DEFAULT),
+        _step(DEFAULT_NETWORK, 8, "fast", DEFAULT),
+        "steps",
     ),
     Goal(
         "default network's step, compiled / PyTorch tuned channels_last",
         1.25,
         1.0,
-        _step("default network", 8, "fast", TUNED[1:]),
+        _step(DEFAULT_NETWORK, 8, "fast", TUNED[1:]),
+        "steps",
     ),
     *(
-        Goal(f"3x3, >= 256 channels, map >= 28: {which}", 0.55, 0.45, _conv(which, _wide))
+        Goal(f"3x3, >= 256 channels, map >= 28: {which}", 0.55, 0.45, _conv(which, _wide), "conv")
         for which in ("forward", "input gradient", "weight gradient")
     ),
     *(
-        Goal(f"3x3, 64 channels at 224: {which}", 0.75, 0.6, _conv(which, _at_224))
+        Goal(f"3x3, 64 channels at 224: {which}", 0.75, 0.6, _conv(which, _at_224), "conv")
         for which in ("forward", "input gradient", "weight gradient")
     ),
-    Goal("BN + ReLU forward", 0.4, None, _memory("BN + ReLU forward")),
-    Goal("BN + ReLU backward", 0.8, None, _memory("BN + ReLU backward")),
-    Goal("pool", 0.5, None, _memory("pool")),
-    Goal("unpool", 0.4, None, _memory("unpool")),
-    Goal("unpool backward", 0.5, None, _memory("unpool backward")),
-    Goal("SGD / PyTorch fused", 1.0, None, _optimizer("SGD")),
-    Goal("Adam / PyTorch fused", 1.0, None, _optimizer("Adam")),
-    Goal("peak memory of DeconvNet's step, batch 2 / PyTorch default", 1.0, 0.8, _peak),
+    Goal("BN + ReLU forward", 0.4, None, _memory("BN + ReLU forward"), "memory"),
+    Goal("BN + ReLU backward", 0.8, None, _memory("BN + ReLU backward"), "memory"),
+    Goal("pool", 0.5, None, _memory("pool"), "memory"),
+    Goal("unpool", 0.4, None, _memory("unpool"), "memory"),
+    Goal("unpool backward", 0.5, None, _memory("unpool backward"), "memory"),
+    Goal("SGD / PyTorch fused", 1.0, None, _optimizer("SGD"), "optim"),
+    Goal("Adam / PyTorch fused", 1.0, None, _optimizer("Adam"), "optim"),
+    Goal("peak memory of DeconvNet's step, batch 2 / PyTorch default", 1.0, 0.8, _peak, "steps"),
+    *(
+        Goal(f"{name} / PyTorch's better layout", goal, None, _strided(name), "strided")
+        for name, goal in (
+            *((geometry.name, geometry.goal) for geometry in GEOMETRIES),
+            (POOLED, POOLING_GOAL),
+        )
+    ),
+    Goal(
+        "default network, one image / ONNX Runtime",
+        1.0,
+        None,
+        _network("inference", "onnxruntime"),
+        "networks",
+    ),
+    Goal(
+        "default network, one image / torch.compile",
+        0.8,
+        None,
+        _network("inference", "compile"),
+        "networks",
+    ),
+    Goal(
+        "default network's step, all threads / one",
+        0.65,
+        None,
+        _network("training step", "fast_one"),
+        "networks",
+    ),
 )

@@ -20,7 +20,7 @@ from minideconv import ops
 from minideconv.backend import get_xp
 from minideconv.engine.layout import from_channels_last
 
-__all__ = ["CPU", "Case", "Place", "Shape", "cases", "rows"]
+__all__ = ["CPU", "Case", "Place", "Shape", "cases", "pooling", "rows"]
 
 Shape = tuple[int, int, int, int]
 MODES = ("fast", "numpy")  # "exact" is the same here
@@ -65,7 +65,7 @@ def cases(
 ) -> Iterator[tuple[Shape, Case]]:
     """Yield every op with the shape of its array, one after the other."""
     for shape in maps:
-        for case in (*_batch_norm(shape, place), *_pooling(shape, place)):
+        for case in (*_batch_norm(shape, place), *pooling(shape, place)):
             yield shape, case
     for shape in scores:
         yield shape, _cross_entropy(shape, place)
@@ -146,7 +146,7 @@ def _batch_norm(shape: Shape, place: Place) -> Iterator[Case]:
     )
 
 
-def _pooling(shape: Shape, place: Place) -> Iterator[Case]:
+def pooling(shape: Shape, place: Place) -> Iterator[Case]:
     """Max pooling 2x2 with switches and unpooling, and both backwards, of images behind a ReLU."""
     torch = the_torch()
     functional, size = torch.nn.functional, _bytes(shape)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from benchmarks.geometries import GEOMETRIES, QUICK_GEOMETRIES, Geometry
 from minideconv.training.config import TrainConfig
 
-__all__ = ["FULL", "QUICK", "Big", "Net", "Plan"]
+__all__ = ["FULL", "QUICK", "WHOLE_CONTENDERS", "Big", "Net", "Plan", "Whole"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,26 @@ class Big:
     every_thread_number: bool = True  # False: only with the largest one, to save an hour
 
 
+WHOLE_CONTENDERS = (
+    *("fast", "plan", "numpy"),
+    *("default_nchw", "tuned_channels_last", "compile", "onnxruntime"),
+)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole network of any kind, and what is done with it; see section `networks`."""
+
+    name: str
+    model: str  # a name in `networks.CLASSES`
+    size: int
+    batch: int
+    what: str  # "training step" or "inference"
+    arguments: dict[str, Any]
+    processes: bool = False  # each contender in a process of its own, because it is large
+    contenders: tuple[str, ...] = WHOLE_CONTENDERS
+
+
 @dataclass(frozen=True)
 class Plan:
     """The sizes of everything in a run."""
@@ -55,6 +76,11 @@ class Plan:
     tape_repeats: int
     growth: dict[str, tuple[int, ...]]
     imports: int
+    geometries: tuple[Geometry, ...] = GEOMETRIES
+    pooled: tuple[tuple[int, int, int, int], ...] = ((2, 64, 224, 224),)
+    wholes: tuple[Whole, ...] = ()
+    photograph: tuple[int, int] = (375, 500)  # height and width, as most of VOC's
+    coded: tuple[int, int] = (256, 32)  # the side of an image, and how many filters
     layers: tuple[str, ...] = ()  # empty: all of them
     most_threads: int = 1  # the largest number in this run
 
@@ -73,6 +99,21 @@ def _default_net() -> Net:
 DEFAULT = _default_net()
 SMALL = Net("small network", 16, width=16, input_size=64, fc=256, stages=3)
 PAPER = Net("DeconvNet", 2)
+
+_UNET = Whole("small U-Net", "unet", 128, 4, "inference", {"num_classes": 21, "width": 16})
+_FCN8S = Whole(
+    "FCN-8s", "fcn8s", 224, 1, "inference", {"num_classes": 21, "dropout": 0.0}, processes=True
+)
+_SMALLEST = Whole(
+    DEFAULT.name, "deconvnet", DEFAULT.input_size, 1, "inference", DEFAULT.arguments()
+)
+WHOLES = (
+    _SMALLEST,
+    _UNET,
+    replace(_UNET, what="training step"),
+    _FCN8S,
+    replace(_FCN8S, what="training step"),
+)
 
 # The first one meets all others in the same minutes; the order decides who meets whom where memory
 # does not hold all at once.
@@ -114,8 +155,10 @@ FULL = Plan(
         "width": (8, 16, 32, 48, 64),
     },
     imports=9,
+    wholes=WHOLES,
 )
 
+_NOT_COMPILED = tuple(name for name in WHOLE_CONTENDERS if name != "compile")
 _QUICK_BIG = Net("quarter-size DeconvNet", 2, width=16, input_size=64, fc=256)
 
 QUICK = replace(
@@ -132,5 +175,19 @@ QUICK = replace(
     floor_bytes=2**27,
     tape_repeats=50,
     growth={"input_size": (16, 32), "batch": (2, 4), "width": (4, 8)},
+    geometries=QUICK_GEOMETRIES,
+    photograph=(90, 120),  # no pixel centre falls between two, where OpenCV takes the other one
+    coded=(64, 8),
+    wholes=(
+        _SMALLEST,
+        replace(_UNET, what="training step", size=64, batch=2, contenders=_NOT_COMPILED),
+        replace(
+            _FCN8S,
+            name="narrow FCN-8s",
+            size=64,
+            arguments={**_FCN8S.arguments, "width": 8, "fc": 64},
+            contenders=_NOT_COMPILED,
+        ),
+    ),
     imports=3,
 )

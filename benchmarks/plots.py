@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.columns import TITLES
 from benchmarks.goals import LAYOUTS, ratio
 from benchmarks.store import Results, floors, rows_of, threads_of
-from benchmarks.tables import TITLES
 from minideconv.errors import UsageError
 
 __all__ = ["PICTURES", "draw_all"]

@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +34,7 @@ from minideconv.settings.command_line import HelpFormatter, positive, run_progra
 from minideconv.sparse_coding import Admm, BatchLearner, Fista, Problem
 from minideconv.sparse_coding.dictionary import random_filters
 
-__all__ = ["CASES", "main", "table"]
+__all__ = ["CASES", "TURN", "main", "measured", "table"]
 
 RESULTS = Path(__file__).parent / "results" / "sparse_coding.json"
 CASES = [(256, 32), (256, 64), (256, 100), (512, 32), (512, 100)]
@@ -115,12 +115,21 @@ def run(
     keep: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> list[dict[str, Any]]:
     """Measure all algorithms in all cases; print a line for each, and call `keep` after each."""
+    rows: list[dict[str, Any]] = []
+    for row in measured(cases, rounds):
+        rows.append(row)
+        print(_line(row), flush=True)
+        keep(rows)
+    return rows
+
+
+def measured(cases: Sequence[tuple[int, int]], rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield what each algorithm took in each case."""
     _sporco()
     set_our_threads(1)
     switches = ours(("fast",))
     if not switches:
         raise UsageError("this measures compiled functions: pip install minideconv[fast]")
-    rows: list[dict[str, Any]] = []
     for side, count in cases:
         problem = Problem(picture(side), LAMBDA)
         filters = random_filters(count, 1, KERNEL, np.random.default_rng(0), np.float32)
@@ -145,12 +154,9 @@ def run(
             }
             samples = alternate(turns, rounds, 1)
             times = {who: summary(got, 1) for who, got in samples.items()}
-            rows.append(
-                {"algorithm": algorithm, "side": side, "filters": count, "apart": apart, **times}
-            )
-            print(_line(rows[-1]), flush=True)
-            keep(rows)
-    return rows
+            yield {
+                "algorithm": algorithm, "side": side, "filters": count, "apart": apart, **times
+            }  # fmt: skip
 
 
 def _sporco() -> None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from benchmarks.contenders import step
 from benchmarks.modes import OURS, set_our_threads, the_torch
-from benchmarks.plans import Net
+from benchmarks.plans import Net, Whole
 from benchmarks.timing import measure
 
 __all__ = ["peak_bytes"]
@@ -46,23 +49,37 @@ def main(specification: str) -> None:
 
     try:
         wanted = json.loads(specification)
-        if wanted["contender"] in OURS:  # whose process has no PyTorch in its memory
-            set_our_threads(wanted["threads"])
-        else:
-            the_torch().set_num_threads(wanted["threads"])
-        run, parameters = step(wanted["contender"], Net(**wanted["net"]))
-        losses = [run()]
-        answer(parameters=parameters, loss=losses[0], peak=peak_bytes())
+        run, parameters = _contender(**wanted)
+        found = [run()]
+        answer(parameters=parameters, loss=_number(found[0]), peak=peak_bytes())
         for command in sys.stdin:
             if command.strip() == "quit":
                 return
-            sample = measure(lambda: losses.append(run()))
-            answer(**vars(sample), loss=losses[-1], peak=peak_bytes())
+            found.clear()
+            sample = measure(lambda: found.append(run()))
+            answer(**vars(sample), loss=_number(found[0]), peak=peak_bytes())
     except MemoryError as error:
         answer(error=f"out of memory: {error}")
     except Exception as error:
         answer(error=f"{type(error).__name__}: {error}")
         raise
+
+
+def _contender(contender: str, threads: int, net: dict[str, Any]) -> tuple[Callable[[], Any], int]:
+    if contender in (*OURS, "plan"):  # whose process has no PyTorch in its memory
+        set_our_threads(threads)
+    elif contender != "onnxruntime":
+        the_torch().set_num_threads(threads)
+    if "model" not in net:
+        return step(contender, Net(**net))
+    from benchmarks.networks import task
+
+    return task(contender, Whole(**net), threads)
+
+
+def _number(found: Any) -> float:
+    """Return a loss, or a number that shows whether scores are those of another contender."""
+    return found if isinstance(found, float) else float(np.abs(found).mean(dtype=np.float64))
 
 
 if __name__ == "__main__":

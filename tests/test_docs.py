@@ -17,10 +17,11 @@ import minideconv
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SKETCHED = ("engine/gpu.md", "engine/index.md")  # excerpts of the code, cut short
 PAGES = sorted(
     p
-    for p in (*DOCS.glob("*.md"), *DOCS.glob("course/*.md"))
-    if "```python\n" in p.read_text("utf-8")
+    for p in (*DOCS.glob("*.md"), *DOCS.glob("course/*.md"), *DOCS.glob("engine/*.md"))
+    if "```python\n" in p.read_text("utf-8") and p.relative_to(DOCS).as_posix() not in SKETCHED
 )
 MODULES = ["minideconv"] + [
     info.name

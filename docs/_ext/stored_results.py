@@ -7,6 +7,7 @@
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
 - ``generated/proposals*``: what networks gain by proposals, from results/proposals;
+- ``generated/strided-results.md``: strided.json, beside PyTorch and others;
 - ``generated/sparse-*`` and ``generated/hierarchy-*``: sparse coding.
 
 Where nothing is stored, the page says so.
@@ -33,6 +34,7 @@ from benchmarks import (
     proposals,
     sparse_coding,
     sparse_restoration,
+    tables,
     voc_recipe,
     voc_rows,
 )
@@ -71,6 +73,7 @@ def write_all() -> None:
     write_photographs()
     write_proposals()
     write_sparse_coding()
+    write_strided()
 
 
 def write_ablations() -> None:
@@ -172,3 +175,9 @@ def write_sparse_coding() -> None:
         path = DOCS / "generated" / name
         if not path.exists() or path.read_bytes() != picture:
             path.write_bytes(picture)
+
+
+def write_strided() -> None:
+    """Write what `benchmarks cpu` measured of strided convolutions, networks and other loops."""
+    found = stored(RESULTS / "strided.json")
+    write(DOCS / "generated" / "strided-results.md", shown(found, tables.body))

@@ -15,6 +15,7 @@ from minideconv.backend import parallel
 from minideconv.backend.algorithms import compiled, get_algorithm, set_algorithm, use_compiled
 
 ROOT = Path(__file__).resolve().parents[2]
+OTHERS = ("fast", "numpy", "default_nchw", "tuned_channels_last")  # no compiler, in seconds
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
@@ -39,7 +40,8 @@ def net():
 @pytest.fixture(scope="session")
 def tiny(net):
     """A plan of which every section takes seconds."""
-    from benchmarks.plans import Big, Plan
+    from benchmarks.geometries import Geometry
+    from benchmarks.plans import Big, Plan, Whole
 
     return Plan(
         rounds=1,
@@ -57,6 +59,29 @@ def tiny(net):
         tape_repeats=1,
         growth={"batch": (2,)},
         imports=1,
+        geometries=(
+            Geometry("transposed", True, 6, 4, 5, 4, 0.8, stride=2, padding=1, batch=2),
+            Geometry("grouped", False, 8, 8, 7, 3, 1.0, padding=1, groups=2, batch=1),
+            Geometry("plain", False, 4, 4, 6, 3, 1.0, padding=1, batch=2, plain=True),
+        ),
+        pooled=((2, 4, 8, 8),),
+        wholes=(
+            Whole(
+                "U", "unet", 8, 2, "training step", {"num_classes": 3, "width": 2}, False, OTHERS
+            ),
+            Whole(
+                "F",
+                "fcn8s",
+                16,
+                1,
+                "inference",
+                {"num_classes": 3, "width": 2, "fc": 4},
+                True,
+                ("numpy", "default_nchw"),
+            ),
+        ),
+        photograph=(60, 80),
+        coded=(48, 8),
     )
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from benchmarks import store, tables
+from benchmarks.columns import floor_ms
 from benchmarks.goals import GOALS, evaluate
 from minideconv.errors import UsageError
 
@@ -149,6 +150,95 @@ def test_optimisers_and_peak_memory():
     assert (peak.measured, peak.verdict) == (0.75, "beyond")
 
 
+def strided(name, which, ours, nchw, channels_last, numpy=None):
+    found = times(fast=ours, nchw=nchw, channels_last=channels_last)
+    return {
+        "name": name,
+        "pass": which,
+        "shape": "made up",
+        "goal": 0.8,
+        "flop": 4_000_000,
+        "read": 1_000_000,
+        "written": 1_000_000,
+        "algorithms": {"fast": "phases", "numpy": "subpixel"},
+        "errors": {"fast": 2e-6, "numpy": 1e-6, "nchw": 3e-6},
+        "times": found | (times(numpy=numpy) if numpy else {}),
+    }
+
+
+def test_every_strided_convolution_is_judged_in_both_passes():
+    rows = [
+        strided("transposed 4x4 s2", "forward", 7.0, 10.0, 20.0),
+        strided("transposed 4x4 s2", "forward + backward", 9.0, 20.0, 10.0),
+        strided("5x5", "forward", 8.0, 10.0, 20.0),
+    ]
+    made = results(record("strided", rows))
+    transposed = verdict(made, "transposed 4x4 s2 / PyTorch's better layout")
+    assert (transposed.measured, transposed.worst) == (0.9, "forward + backward")
+    assert transposed.verdict == "missed (1 of 2 meet it)"
+    assert verdict(made, "5x5 / PyTorch's better layout").verdict == "met"
+    assert verdict(made, "7x7 s2 / PyTorch's better layout").verdict == "not measured"
+
+
+def test_the_page_has_numpy_alone_with_its_worst_row_first():
+    rows = [
+        strided("transposed 4x4 s2", "forward", 7.0, 10.0, 20.0, numpy=11.0),
+        strided("5x5", "forward", 8.0, 10.0, 20.0, numpy=30.0),
+        strided("7x7 s2", "forward", 8.0, 10.0, 20.0),
+    ]
+    page = tables.render(results(record("strided", rows)))
+    ours, numpy = page.split("NumPy alone")
+    assert [line.split(" | ")[0] for line in numpy.splitlines() if " forward " in line] == [
+        "| 5x5", "| transposed 4x4 s2",
+    ]  # fmt: skip
+    assert "subpixel" in numpy
+    assert "phases" in ours
+    assert "| 3.00 | 0.80 |" in numpy  # its ratio to the better layout, and the goal
+    assert "| 0.80 | 0.80 |" in ours
+    assert "2e-06 | 3e-06" in ours
+    assert "1e-06 | 3e-06" in numpy
+
+
+def network(which, name="default network", **milliseconds):
+    return {
+        "name": name,
+        "pass": which,
+        "batch": 1,
+        "input_size": 48,
+        "parameters": 1,
+        "times": times(**milliseconds),
+    }
+
+
+def test_the_default_network_is_judged_by_its_plan_where_there_is_one():
+    peers = {"onnxruntime": 1.0, "compile": 2.0}
+    other = network("inference", "FCN-8s", fast=9.0, **peers)
+    planned = network("inference", plan=0.9, fast=3.0, **peers)
+    made = results(record("networks", [network("inference", fast=3.0, **peers), other]))
+    assert verdict(made, "default network, one image / ONNX Runtime").measured == 3.0
+    assert verdict(made, "default network, one image / torch.compile").measured == 1.5
+    made = results(record("networks", [other, planned]))
+    assert verdict(made, "default network, one image / ONNX Runtime").verdict == "met"
+    assert verdict(made, "default network, one image / torch.compile").measured == 0.45
+
+
+def test_a_second_thread_is_judged_where_it_was_used():
+    row = network("training step, 2 threads and one", fast=7.0, fast_one=10.0)
+    made = results(record("networks", [], 1), record("networks", [row], 2))
+    name = "default network's step, all threads / one"
+    assert verdict(made, name, 1).verdict == "not measured"
+    assert (verdict(made, name, 2).measured, verdict(made, name, 2).verdict) == (0.7, "missed")
+
+
+def test_the_page_has_the_goals_of_its_sections_alone():
+    made = results(record("networks", [network("inference", fast=3.0, onnxruntime=1.0)]))
+    page = tables.render(made)
+    assert "| default network, one image / ONNX Runtime | 1.00 | - | 1 | 3.00 |" in page
+    assert "| default network, one image / torch.compile | 0.80 | - | - | - |" in page
+    assert "BN + ReLU" not in page
+    assert page == f"# CPU results\n\n{tables.body(made)}"
+
+
 def test_each_number_of_threads_is_judged_by_itself():
     slow, fast = step(fast=50.0, default_nchw=100.0), step(fast=10.0, default_nchw=100.0)
     made = results(record("steps", [slow], 1), record("steps", [fast], 2))
@@ -203,7 +293,7 @@ def test_the_page_shows_goals_floors_and_a_missed_goal_in_bold(tmp_path):
     assert "0.67" in line
     assert "**missed**" in line
     # 4 million operations at 2 billion a second: 2 ms; 2 MB at 8 GB/s take 0.25 ms
-    assert tables.floor_ms(row, store.floors(made, 1)) == pytest.approx(2.0)
+    assert floor_ms(row, store.floors(made, 1)) == pytest.approx(2.0)
     layer = next(line for line in page.splitlines() if line.startswith("| conv3_2"))
     assert [cell.strip() for cell in layer.split("|")][-4:-1] == ["2", "2.00", "21/21"]
     assert "quick run" not in page
@@ -211,7 +301,7 @@ def test_the_page_shows_goals_floors_and_a_missed_goal_in_bold(tmp_path):
 
 
 def test_a_floor_needs_both_rates():
-    assert tables.floor_ms(conv("a", "forward", 1.0, 1.0, 1.0), {"multiply-add": 1.0}) is None
+    assert floor_ms(conv("a", "forward", 1.0, 1.0, 1.0), {"multiply-add": 1.0}) is None
 
 
 @pytest.mark.parametrize("number", [0, -1.0, None, "3", float("nan")])
