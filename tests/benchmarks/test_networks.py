@@ -86,6 +86,7 @@ def test_what_is_tuned_has_no_batch_normalisation_of_its_own(torch):
     assert len(in_place) == len(kinds) - 1  # all but the scores
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of its own code
 def test_torch_compile_computes_the_same(torch):
     if "compile" not in present(UNET):
         pytest.skip("torch.compile needs g++")
