@@ -25,6 +25,6 @@ from minideconv.testing.mistakes import (  # noqa: F401
     tape,
     tape_operations,
 )
-from minideconv.testing.mistakes.bank import Mistake, mistakes
+from minideconv.testing.mistakes.bank import Mistake, mistakes, ways
 
-__all__ = ["Mistake", "mistakes"]
+__all__ = ["Mistake", "mistakes", "ways"]

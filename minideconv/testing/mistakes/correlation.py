@@ -8,15 +8,11 @@ import numpy as np
 
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
-from minideconv.testing.mistakes.common import (
-    border_mistakes,
-    interleaved,
-    kernel_slips,
-    layout_twists,
-    scale_twists,
-    settings_mistakes,
-)
-from minideconv.testing.mistakes.indices import Tables, forward, read, tables
+from minideconv.testing.mistakes.borders import border_mistakes
+from minideconv.testing.mistakes.indices import Tables, forward, interleaved, read, tables
+from minideconv.testing.mistakes.kernels import kernel_slips
+from minideconv.testing.mistakes.results import layout_twists, scale_twists
+from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 

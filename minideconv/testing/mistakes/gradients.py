@@ -8,14 +8,11 @@ from functools import partial
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
-from minideconv.testing.mistakes.common import (
-    border_mistakes,
-    interleaved,
-    kernel_misread,
-    scale_twists,
-    settings_mistakes,
-)
-from minideconv.testing.mistakes.indices import backward_by_w, tables
+from minideconv.testing.mistakes.borders import border_mistakes
+from minideconv.testing.mistakes.indices import backward_by_w, interleaved, tables
+from minideconv.testing.mistakes.kernels import kernel_misread
+from minideconv.testing.mistakes.results import scale_twists
+from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["bias_gradient_mistakes", "stale_gradients", "weight_gradient_mistakes"]

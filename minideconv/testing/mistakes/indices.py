@@ -15,7 +15,16 @@ import numpy as np
 from minideconv.testing.operations.conv import group_channels
 from minideconv.testing.operations.operation import Array, Settings
 
-__all__ = ["backward_by_w", "backward_by_x", "forward", "read", "tables", "write"]
+__all__ = [
+    "Tables",
+    "backward_by_w",
+    "backward_by_x",
+    "forward",
+    "interleaved",
+    "read",
+    "tables",
+    "write",
+]
 
 Tables = tuple[Array, Array]
 """For rows and for columns: shape (windows, kernel)."""
@@ -83,3 +92,8 @@ def backward_by_w(dy: Array, x: Array, shape: Sequence[int], groups: int, where:
     for cs, ks in group_channels(groups, x.shape[1], shape[0]):
         dw[ks] = np.einsum("nkhw,nchwae->kcae", dy[:, ks], windows[:, cs])
     return dw
+
+
+def interleaved(channels: int, groups: int) -> Array:
+    """Return the channel order in which channel c belongs to group c % groups."""
+    return np.arange(channels).reshape(channels // groups, groups).T.ravel()

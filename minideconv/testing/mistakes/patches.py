@@ -8,8 +8,10 @@ import numpy as np
 
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
-from minideconv.testing.mistakes.common import border_mistakes, scale_twists, settings_mistakes
+from minideconv.testing.mistakes.borders import border_mistakes
 from minideconv.testing.mistakes.indices import Tables, read, tables, write
+from minideconv.testing.mistakes.results import scale_twists
+from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 

@@ -9,14 +9,17 @@ import numpy as np
 
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad
-from minideconv.testing.mistakes.common import (
+from minideconv.testing.mistakes.indices import (
+    Tables,
+    backward_by_x,
+    forward,
     interleaved,
-    kernel_slips,
-    layout_twists,
-    scale_twists,
-    settings_mistakes,
+    tables,
+    write,
 )
-from minideconv.testing.mistakes.indices import Tables, backward_by_x, forward, tables, write
+from minideconv.testing.mistakes.kernels import kernel_slips
+from minideconv.testing.mistakes.results import layout_twists, scale_twists
+from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["stamping_mistakes"]

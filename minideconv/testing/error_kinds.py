@@ -1,0 +1,35 @@
+"""Kinds of errors: where two functions fail alike, they fail for the same reason."""
+
+from __future__ import annotations
+
+__all__ = ["ANY", "INDEX", "OTHER", "SHAPE", "TRUTH", "Fails", "error_kind"]
+
+INDEX, SHAPE, TRUTH, OTHER = "index", "shape", "truth", "other"
+ANY = (INDEX, SHAPE, TRUTH, OTHER)
+
+_WORDS = (
+    (TRUTH, ("truth value", "ambiguous")),
+    (INDEX, ("indexerror", "out of bounds", "out of range")),
+    (SHAPE, ("broadcast", "shape", "operand", "dimension", "size of tensor", "mismatch", "aligned",
+             "negative values", "same number of")),
+)  # fmt: skip
+
+
+def error_kind(said: str) -> str:
+    """Return of which kind an error is: its type and what it says, in NumPy's or PyTorch's words.
+
+    Examples
+    --------
+    >>> error_kind("conv2d raised IndexError: index 3 is out of bounds for axis 2 with size 3")
+    'index'
+    """
+    low = said.lower()
+    return next((kind for kind, words in _WORDS if any(word in low for word in words)), OTHER)
+
+
+class Fails(Exception):
+    """Such code raises here: an error of one of these kinds."""
+
+    def __init__(self, *kinds: str) -> None:
+        super().__init__(*kinds)
+        self.kinds = kinds
