@@ -8,11 +8,13 @@ INDEX, SHAPE, TRUTH, OTHER = "index", "shape", "truth", "other"
 ANY = (INDEX, SHAPE, TRUTH, OTHER)
 
 _WORDS = (
-    (TRUTH, ("truth value", "ambiguous")),
-    (INDEX, ("indexerror", "out of bounds", "out of range")),
-    (SHAPE, ("broadcast", "shape", "operand", "dimension", "size of tensor", "mismatch", "aligned",
-             "negative values", "same number of")),
+    (TRUTH, ("truth value", "is ambiguous")),
+    (INDEX, ("indexerror",)),
+    (SHAPE, ("broadcast", "cannot reshape", "shape-mismatch", "core dimension", "not aligned",
+             "negative dimensions", "negative values", "size of tensor", "for input of size",
+             "cannot be multiplied", "expanded size")),
 )  # fmt: skip
+"""Words of NumPy's errors and of PyTorch's."""
 
 
 def error_kind(said: str) -> str:

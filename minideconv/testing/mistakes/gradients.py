@@ -9,6 +9,7 @@ import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
 from minideconv.testing.mistakes.borders import border_mistakes
+from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
 from minideconv.testing.mistakes.indices import backward_by_w, interleaved, tables
 from minideconv.testing.mistakes.kernels import kernel_misread
 from minideconv.testing.mistakes.results import scale_twists
@@ -21,13 +22,14 @@ __all__ = ["bias_gradient_mistakes", "stale_gradients", "weight_gradient_mistake
 def weight_gradient_mistakes(operation: str, image: str, other: str) -> None:
     """Register the mistakes of dw, which sums windows of `image` times the array `other`."""
 
-    def loose(arrays: Arrays, wrong: Settings, settings: Settings) -> Array:
+    def loose(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
         w, factor = given(arrays, "w"), given(arrays, other)
         where = tables(wrong, w.shape[2:], factor.shape[2:])
+        where = edge(where, given(arrays, image).shape[2:], wrong["padding"])
         return backward_by_w(factor, given(arrays, image), w.shape, settings["groups"], where)
 
     names = ("stride", "padding", "dilation")
-    settings_mistakes(operation, "dw", names, lambda a, _s: given(a, "w").shape[2:], loose)
+    settings_mistakes(operation, "dw", names, lambda a, _s: given(a, "w").shape[2:], loose, READING)
     border_mistakes(operation, "dw", image)
     scale_twists(operation, "dw")
     _orders(operation)

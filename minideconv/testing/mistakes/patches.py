@@ -9,7 +9,9 @@ import numpy as np
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
 from minideconv.testing.mistakes.borders import border_mistakes
+from minideconv.testing.mistakes.edges import READING, WRITING, Edge, as_it_is
 from minideconv.testing.mistakes.indices import Tables, read, tables, write
+from minideconv.testing.mistakes.output_sizes import conv_size_mistakes
 from minideconv.testing.mistakes.results import scale_twists
 from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.operations.conv import windows
@@ -40,12 +42,13 @@ NAMES = ("kernel_size", "stride", "padding", "dilation")
 # im2col -----------------------------------------------------------------------------------------
 
 
-def _read(arrays: Arrays, wrong: Settings, settings: Settings) -> Array:
+def _read(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
     x, kernel = given(arrays, "x"), wrong["kernel_size"]
-    return _columns(read(x, tables(wrong, kernel, _count(x.shape[2:], settings))))
+    where = tables(wrong, kernel, _count(x.shape[2:], settings))
+    return _columns(read(x, edge(where, x.shape[2:], wrong["padding"])))
 
 
-settings_mistakes("im2col", "columns", NAMES, lambda _a, s: s["kernel_size"], _read)
+settings_mistakes("im2col", "columns", NAMES, lambda _a, s: s["kernel_size"], _read, READING)
 border_mistakes("im2col", "columns", "x")
 scale_twists("im2col", "columns")
 
@@ -133,27 +136,21 @@ _laid_out("last row and column of the kernel left out",
           )  # fmt: skip
 
 
-def _sized(name: str, sentence: str, size: Callable[[int, int, int, int, int], int]) -> None:
-    @mistake("im2col", "columns", name, sentence)
-    def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        x, kernel = given(arrays, "x"), settings["kernel_size"]
-        counts = [
-            max(0, size(*numbers))
-            for numbers in zip(x.shape[2:], *(settings[name] for name in NAMES), strict=True)
-        ]
-        return _columns(read(x, tables(settings, kernel, counts)))
+def _of_size(arrays: Arrays, settings: Settings, counts: Pair, edge: Edge) -> Array:
+    x = given(arrays, "x")
+    where = tables(settings, settings["kernel_size"], counts)
+    return _columns(read(x, edge(where, x.shape[2:], settings["padding"])))
 
 
-_sized("output size rounded up", "A last window hangs over the edge; the number is rounded down.",
-       lambda n, k, s, p, d: -(-(n + 2 * p - d * (k - 1) - 1) // s) + 1)  # fmt: skip
-_sized("padding left out of the output size", "The number of windows counts the padding, twice.",
-       lambda n, k, s, p, d: (n - d * (k - 1) - 1) // s + 1)  # fmt: skip
-_sized("dilation left out of the output size",
-       "A dilated kernel reaches over dilation·(k - 1) + 1 pixels, not k.",
-       lambda n, k, s, p, d: (n + 2 * p - k) // s + 1)  # fmt: skip
-_sized("dilated kernel taken as dilation·k",
-       "A dilated kernel reaches over dilation·(k - 1) + 1 pixels, not dilation·k.",
-       lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1)  # fmt: skip
+def _numbers(arrays: Arrays, settings: Settings) -> dict[str, Pair]:
+    height, width = given(arrays, "x").shape[2:]
+    names = ("stride", "padding", "dilation")
+    return {"image": (height, width), "kernel": settings["kernel_size"]} | {
+        name: settings[name] for name in names
+    }
+
+
+conv_size_mistakes("im2col", "columns", _numbers, _of_size)
 
 
 @mistake("im2col", "columns", "padding multiplied by the stride",
@@ -173,14 +170,14 @@ def _spread(arrays: Arrays, settings: Settings, right: Right) -> Array:
 # col2im -----------------------------------------------------------------------------------------
 
 
-def _placed(arrays: Arrays, wrong: Settings, settings: Settings) -> Array:
+def _placed(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
     kernel, size = settings["kernel_size"], settings["output_size"]
     count = _count(size, settings)
     parts = _windows(given(arrays, "columns"), kernel, count)
-    return write(parts, tables(wrong, kernel, count), size)
+    return write(parts, edge(tables(wrong, kernel, count), size, wrong["padding"]), size)
 
 
-settings_mistakes("col2im", "x", NAMES[1:], lambda _a, s: s["kernel_size"], _placed)
+settings_mistakes("col2im", "x", NAMES[1:], lambda _a, s: s["kernel_size"], _placed, WRITING)
 scale_twists("col2im", "x")
 
 

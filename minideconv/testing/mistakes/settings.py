@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from minideconv.testing.mistakes.bank import Mistake, register, slip
+from minideconv.testing.mistakes.bank import Mistake, register, slip, vary
+from minideconv.testing.mistakes.edges import Edge, as_it_is
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["Change", "Kernel", "Loose", "settings_mistakes", "size_is_given"]
 
 Kernel = Callable[[Arrays, Settings], Sequence[int]]
-Loose = Callable[[Arrays, Settings, Settings], Array]
-"""``loose(arrays, wrong, settings)``: the output with windows placed after the settings `wrong`, of
-the size that the right settings give."""
+Loose = Callable[[Arrays, Settings, Settings, Edge], Array]
+"""``loose(arrays, wrong, settings, edge)``: the output with windows placed after the settings
+`wrong`, of the size that the right settings give."""
 Change = Callable[[Settings, Sequence[int]], None]
 
 _SIZES = ("padding ignored", "padding doubled", "padding halved", "padding one too large")
@@ -27,16 +28,22 @@ _ALSO_LOOSE = (
 
 
 def settings_mistakes(
-    operation: str, output: str, names: Iterable[str], kernel: Kernel, loose: Loose
+    operation: str,
+    output: str,
+    names: Iterable[str],
+    kernel: Kernel,
+    loose: Loose,
+    edges: Sequence[Edge],
 ) -> None:
     """Register what goes wrong with pairs (height, width) and with their meaning.
 
-    Each in two ways: everything follows the wrong settings, or only the place of the windows does.
+    Each in two ways: everything follows the wrong settings, or only the place of the windows does,
+    and then with each of `edges` where they reach over the edge.
     """
     for name, sentence, change in _changes(tuple(names)):
         if name == "padding ignored" and operation == "conv_transpose2d":
             continue  # "padding not cropped" is its name there
-        _setting(operation, output, name, sentence, change, kernel, loose)
+        _setting(operation, output, name, sentence, change, kernel, loose, edges)
 
 
 def _setting(
@@ -47,19 +54,23 @@ def _setting(
     change: Change,
     kernel: Kernel,
     loose: Loose,
+    edges: Sequence[Edge],
 ) -> None:
     def changed(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
         wrong = dict(settings)
         change(wrong, kernel(arrays, settings))
         return arrays, wrong
 
-    def windows_only(arrays: Arrays, settings: Settings) -> Array:
-        return loose(arrays, changed(arrays, settings)[1], settings)
+    def windows_only(arrays: Arrays, settings: Settings, edge: Edge = as_it_is) -> Array:
+        return loose(arrays, changed(arrays, settings)[1], settings, edge)
+
+    others = [partial(windows_only, edge=edge) for edge in edges]
 
     if size_is_given(operation):
         # The windows have their number: what does not fit falls outside of the image.
         if name not in _SIZES:
             register(Mistake(operation, output, name, sentence, windows_only, changed))
+            vary(operation, output, name, *others)
         return
 
     if name != "padding and dilation interchanged":
@@ -72,6 +83,8 @@ def _setting(
     # output_padding moves no window.
     if not name.startswith(("output_padding", "padding")) or name in _ALSO_LOOSE:
         register(Mistake(operation, output, name, sentence, windows_only))
+    if not name.startswith("output_padding") and name not in _SIZES[1:]:
+        vary(operation, output, name, *others)
 
 
 def size_is_given(operation: str) -> bool:
@@ -103,6 +116,11 @@ def _changes(names: Sequence[str]) -> list[tuple[str, str, Change]]:
         found += [
             ("stride ignored", "Windows move by one pixel whatever the stride is.",
              lambda s, _k: s.update(stride=(1, 1))),
+            ("stride ignored along the height", "Windows move down by one pixel.",
+             lambda s, _k: s.update(stride=(1, s["stride"][1]))),
+            ("stride ignored along the width",
+             "Windows move to the right by one pixel.",
+             lambda s, _k: s.update(stride=(s["stride"][0], 1))),
             ("stride one too large", "Windows move by stride + 1; the stride is the whole step.",
              lambda s, _k: s.update(stride=_plus(s["stride"], 1))),
             ("stride taken as the kernel's size",
@@ -113,6 +131,10 @@ def _changes(names: Sequence[str]) -> list[tuple[str, str, Change]]:
         found += [
             ("dilation ignored", "The taps stand next to each other; they are dilation apart.",
              lambda s, _k: s.update(dilation=(1, 1))),
+            ("dilation ignored along the height", "The taps of a column stand next to each other.",
+             lambda s, _k: s.update(dilation=(1, s["dilation"][1]))),
+            ("dilation ignored along the width", "The taps of a row stand next to each other.",
+             lambda s, _k: s.update(dilation=(s["dilation"][0], 1))),
             ("dilation one too large",
              "There are dilation zeros between two taps; there are dilation - 1.",
              lambda s, _k: s.update(dilation=_plus(s["dilation"], 1))),

@@ -9,6 +9,7 @@ import numpy as np
 
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad
+from minideconv.testing.mistakes.edges import WRITING, Edge, as_it_is
 from minideconv.testing.mistakes.indices import (
     Tables,
     backward_by_x,
@@ -99,14 +100,17 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
             )  # fmt: skip
         return rows, columns
 
-    def loose(arrays: Arrays, other: Settings, settings: Settings) -> Array:
+    def loose(arrays: Arrays, other: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
         source, w, b = given(arrays, role), given(arrays, "w"), arrays.get("b")
-        where = tables(other, w.shape[2:], source.shape[2:])
-        y = backward_by_x(source, w, settings["groups"], where, size(arrays, settings))
+        where, shape = tables(other, w.shape[2:], source.shape[2:]), size(arrays, settings)
+        where = edge(where, shape, other["padding"])
+        y = backward_by_x(source, w, settings["groups"], where, shape)
         return y if b is None else y + b[:, None, None]
 
     names = ["stride", "padding", "dilation"] + ["output_padding"] * (role == "x")
-    settings_mistakes(operation, output, names, lambda a, _s: given(a, "w").shape[2:], loose)
+    settings_mistakes(
+        operation, output, names, lambda a, _s: given(a, "w").shape[2:], loose, WRITING
+    )
     why = "every stamp is the kernel as it is." if role == "x" else (
         "dx[...] += dy·w takes it as it is: only a correlation of dy needs it flipped."
     )  # fmt: skip
