@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from minideconv.testing.mistakes.bank import Right, given, mistake
-from minideconv.testing.mistakes.gradients import (
-    bias_gradient_mistakes,
-    stale_gradients,
-    weight_gradient_mistakes,
-)
+from minideconv.testing.mistakes.bias_gradients import bias_gradient_mistakes
+from minideconv.testing.mistakes.gradients import stale_gradients, weight_gradient_mistakes
 from minideconv.testing.mistakes.stamping import stamping_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 

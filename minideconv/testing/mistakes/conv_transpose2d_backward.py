@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from minideconv.testing.mistakes.bias_gradients import bias_gradient_mistakes
 from minideconv.testing.mistakes.correlation import correlation_mistakes
-from minideconv.testing.mistakes.gradients import (
-    bias_gradient_mistakes,
-    stale_gradients,
-    weight_gradient_mistakes,
-)
+from minideconv.testing.mistakes.gradients import stale_gradients, weight_gradient_mistakes
 
 __all__: list[str] = []  # they are reached through the bank
 

@@ -10,10 +10,13 @@ from minideconv.testing.mistakes.borders import border_mistakes
 from minideconv.testing.mistakes.correlation_groups import group_mistakes
 from minideconv.testing.mistakes.correlation_sizes import frame_mistakes, size_mistakes
 from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
+from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import Tables, forward, read, tables
 from minideconv.testing.mistakes.kernels import kernel_slips
+from minideconv.testing.mistakes.lines import lines_left_out
 from minideconv.testing.mistakes.results import layout_twists, scale_twists
 from minideconv.testing.mistakes.settings import settings_mistakes
+from minideconv.testing.mistakes.square_kernels import square_kernels
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -61,7 +64,10 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
         "dx correlates dy with the kernel as it is."
     )  # fmt: skip
     kernel_slips(operation, output, why, outer=outer)
+    square_kernels(operation, output, sized=role == "x")
+    lines_left_out(operation, output, role)
     border_mistakes(operation, output, role)
+    indexing_mistakes(operation, output, loose, writes=False)
     layout_twists(operation, output)
     scale_twists(operation, output)
 

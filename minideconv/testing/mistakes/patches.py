@@ -10,6 +10,7 @@ from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
 from minideconv.testing.mistakes.borders import border_mistakes
 from minideconv.testing.mistakes.edges import READING, WRITING, Edge, as_it_is
+from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import Tables, read, tables, write
 from minideconv.testing.mistakes.output_sizes import conv_size_mistakes
 from minideconv.testing.mistakes.results import scale_twists
@@ -50,6 +51,7 @@ def _read(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_i
 
 settings_mistakes("im2col", "columns", NAMES, lambda _a, s: s["kernel_size"], _read, READING)
 border_mistakes("im2col", "columns", "x")
+indexing_mistakes("im2col", "columns", _read, writes=False)
 scale_twists("im2col", "columns")
 
 
@@ -179,6 +181,7 @@ def _placed(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as
 
 settings_mistakes("col2im", "x", NAMES[1:], lambda _a, s: s["kernel_size"], _placed, WRITING)
 scale_twists("col2im", "x")
+indexing_mistakes("col2im", "x", _placed, writes=True)
 
 
 @slip("col2im", "x", "output_size swapped",

@@ -10,6 +10,7 @@ import numpy as np
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad
 from minideconv.testing.mistakes.edges import WRITING, Edge, as_it_is
+from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import (
     Tables,
     backward_by_x,
@@ -19,8 +20,10 @@ from minideconv.testing.mistakes.indices import (
     write,
 )
 from minideconv.testing.mistakes.kernels import kernel_slips
+from minideconv.testing.mistakes.lines import lines_left_out
 from minideconv.testing.mistakes.results import layout_twists, scale_twists
 from minideconv.testing.mistakes.settings import settings_mistakes
+from minideconv.testing.mistakes.square_kernels import square_kernels
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["stamping_mistakes"]
@@ -115,7 +118,10 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
         "dx[...] += dy·w takes it as it is: only a correlation of dy needs it flipped."
     )  # fmt: skip
     kernel_slips(operation, output, why, outer=outer)
+    square_kernels(operation, output, sized=role == "x")
+    lines_left_out(operation, output, role)
     layout_twists(operation, output)
+    indexing_mistakes(operation, output, loose, writes=True)
     scale_twists(operation, output)
     _overlap_mistakes(wrong)
     _crop_mistakes(wrong)
