@@ -20,6 +20,7 @@ from dataclasses import replace
 
 from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.features import needed, separating
+from minideconv.testing.checking.history import remembers
 from minideconv.testing.checking.named import Diagnosis, Named, got_of, is_equal
 from minideconv.testing.checking.probing import Probe, tried, usual_probes
 from minideconv.testing.checking.question import LEAST, SURE, Question
@@ -44,7 +45,9 @@ def name_mistakes(operation: Operation, call: Call) -> list[Named]:
 def diagnose(operation: Operation, call: Call) -> Diagnosis:
     """Call an implementation on the probes and say what is known of it."""
     seen = tried(operation, call, usual_probes(operation))
-    return Diagnosis(tuple(explained(operation, seen)), raising(seen))
+    named = tuple(explained(operation, seen))
+    unknown = bool(named) and not any(n.mistakes for n in named)
+    return Diagnosis(named, raising(seen), unknown and remembers(operation, call))
 
 
 def raising(seen: Sequence[Probe]) -> str:

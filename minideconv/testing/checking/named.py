@@ -62,10 +62,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known of an implementation: each output that is wrong, and where it fails."""
+    """What is known of an implementation: each output that is wrong, and where it fails.
+
+    ``remembers``: whether it takes what it kept of a call for that of another one.
+    """
 
     named: tuple[Named, ...] = ()
     raises: str = ""
+    remembers: bool = False
 
 
 def got_of(probe: Probe, output: str) -> Array:

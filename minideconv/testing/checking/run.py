@@ -223,6 +223,8 @@ class Checker:
         if first is None or self.keeps_state(case):
             return self._state(case)
         named = self._explaining(case)
+        if self.diagnosis().remembers:
+            return self._state(case)
 
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""

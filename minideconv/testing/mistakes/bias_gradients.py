@@ -91,8 +91,6 @@ def bias_gradient_mistakes(operation: str) -> None:
           lambda g: right(g[..., :-1]))  # fmt: skip
     wrong("last image left out", "The loop over the images stops one too early.",
           lambda g: right(g[:-1]))  # fmt: skip
-    wrong("first image only", "Only the first image counts; the sum runs over the batch.",
-          lambda g: right(g[:1]))  # fmt: skip
     wrong("accumulator not reset", "A sum goes on from the channel before; each begins with 0.",
           lambda g: right(g).cumsum())  # fmt: skip
     _of_groups(operation)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
-from minideconv.testing.mistakes.conv2d import bias_mistakes
+from minideconv.testing.mistakes.conv2d import bias_mistakes, weights_read_the_other_way
 from minideconv.testing.mistakes.edges import WRITING, Edge
 from minideconv.testing.mistakes.indices import backward_by_x, tables
 from minideconv.testing.mistakes.output_sizes import Numbers, size_mistake, swapped_sizes
@@ -21,6 +21,7 @@ OP = "conv_transpose2d"
 
 stamping_mistakes(OP, "y", "x", outer=1)
 bias_mistakes(OP, inner=0)
+weights_read_the_other_way(OP, outer=1)
 
 
 @slip(OP, "y", "output_padding ignored",
@@ -53,8 +54,9 @@ def _extra(name: str, sentence: str, change: Extra, *, bias_last: bool = True) -
     @mistake(OP, "y", name, sentence)
     def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
         b, plain = arrays["b"], {**arrays, "b": None} if bias_last else arrays
+        (rh, rw), size = settings["output_padding"], right(plain, settings).shape[2:]
         y = right(plain, {**settings, "output_padding": (0, 0)})
-        y = change(y, *settings["output_padding"])
+        y = change(y[:, :, : max(0, size[0] - rh), : max(0, size[1] - rw)], rh, rw)
         return y + b[:, None, None] if bias_last and b is not None else y
 
 
@@ -190,6 +192,17 @@ def _bias_under_stamps(arrays: Arrays, settings: Settings, right: Right) -> Arra
     if b is None:
         return y
     return y + b[:, None, None] * (_counts(arrays, settings, right) > 0)
+
+
+@mistake(OP, "y", "no bias on the rows of output_padding",
+         "The bias is added before output_padding makes the result larger; every pixel gets "
+         "it.")  # fmt: skip
+def _bias_before(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    y, b = right({**arrays, "b": None}, settings), arrays["b"]
+    if b is not None:
+        rh, rw = settings["output_padding"]
+        y[:, :, : y.shape[2] - rh, : y.shape[3] - rw] += b[:, None, None]
+    return y
 
 
 def _counts(arrays: Arrays, settings: Settings, right: Right) -> Array:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from minideconv.testing.geometry import Pair
-from minideconv.testing.mistakes.bank import Right, given, mistake, pad
+from minideconv.testing.mistakes.bank import Right, given, mistake, pad, right_values, vary
 from minideconv.testing.mistakes.edges import Edge
 from minideconv.testing.mistakes.indices import Tables, tables
+from minideconv.testing.mistakes.kernels import zeroed
 from minideconv.testing.mistakes.output_sizes import conv_size_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -20,6 +22,24 @@ NAMES = ("stride", "padding", "dilation")
 
 def frame_mistakes(operation: str, output: str) -> None:
     """Register results whose size comes out right, or nearly so, by another way."""
+    right_one = right_values(operation, output)
+
+    def without_exact(
+        axes: Sequence[int], biased: bool, arrays: Arrays, settings: Settings
+    ) -> Array:
+        """Leave the last window out where it ends with the image: range(0, n - k, s)."""
+        b = arrays["b"] if biased else None
+        y = right_one({**arrays, "b": None} if biased else arrays, settings)
+        numbers = [settings[name] for name in NAMES]
+        shapes = given(arrays, "x").shape[2:], given(arrays, "w").shape[2:]
+        for axis, (n, k, s, p, d) in enumerate(zip(*shapes, *numbers, strict=True)):
+            if axis in axes and (n + 2 * p - d * (k - 1) - 1) % s == 0:
+                y = zeroed(y, (slice(None),) * (2 + axis) + (slice(-1, None),))
+        return y if b is None else y + b[:, None, None]
+
+    for what, axes in (("row", (0,)), ("column", (1,)), ("row and column", (0, 1))):
+        vary(operation, output, f"zeros in the last {what}",
+             *(partial(without_exact, axes, biased) for biased in (True, False)))  # fmt: skip
 
     def plain(arrays: Arrays) -> tuple[Arrays, Array]:
         b = arrays["b"]
