@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+
+import numpy as np
 
 from minideconv.testing.checking.probing import Values
-from minideconv.testing.mistakes import Mistake
+from minideconv.testing.mistakes import Mistake, ways
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["paired"]
+__all__ = ["pairs_of"]
+
+
+@cache
+def pairs_of(operation: str, output: str) -> tuple[Array, Array, list[Values]]:
+    """Return two lists of numbers of ways to make mistakes, and what each two do together."""
+    found = list(paired(ways(operation, output)))
+    first, second = (np.array([pair[k] for pair in found], int) for k in (0, 1))
+    return first, second, [values for _, _, values in found]
 
 
 def paired(bank: Sequence[Mistake]) -> Iterator[tuple[int, int, Values]]:

@@ -10,7 +10,7 @@ import numpy as np
 from minideconv.testing.checking.behaviour import behaviour
 from minideconv.testing.checking.features import needed, separating
 from minideconv.testing.checking.named import Named, got_of, is_equal
-from minideconv.testing.checking.pairs import paired
+from minideconv.testing.checking.pairs import pairs_of
 from minideconv.testing.checking.probing import Probe, Values, value_of
 from minideconv.testing.mistakes import Mistake, ways
 from minideconv.testing.operations.operation import Array, Expected, Operation
@@ -193,23 +193,20 @@ class Question:
     def pairs(self) -> Iterator[tuple[tuple[Mistake, Mistake], Values]]:
         """Yield the pairs that may explain all.
 
-        Where one of the two does no harm, the other one must explain the result by itself.
+        Where one of the two does no harm, the other one must explain the result by itself: in most
+        results, for one may do no harm to zeros and yet change what the other makes of them.
         """
         harmless = np.array(
             [[not self.harms(p, p.value(m)) for p in self.screened] for m in self.bank], bool
         )
-        ways = list(paired(self.bank))
-        first = np.array([i for i, _, _ in ways])
-        second = np.array([j for _, j, _ in ways])
-        if not ways:
-            return
+        first, second, both = pairs_of(self.operation.name, self.output)
         possible = (
             (~harmless[first] & ~harmless[second])
             | (harmless[first] & self.hits[second])
             | (harmless[second] & self.hits[first])
-        ).all(1)
+        ).sum(1) >= 0.75 * len(self.screened)
         for k in np.flatnonzero(possible):
-            i, j, values = ways[k]
+            i, j, values = first[k], second[k], both[k]
             yield (self.bank[min(i, j)], self.bank[max(i, j)]), values
 
     def besides(self, fits: Sequence[Fit]) -> Named | None:

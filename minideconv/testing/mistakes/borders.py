@@ -67,8 +67,8 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
                partial(_padded_by, shares, {}))  # fmt: skip
     if size_is_given(operation):
         return
-    padded("padding pairs misread", "Each axis is padded by padding[0] before and padding[1] after; "
-           "padding[0] stands on both sides of the rows.",
+    padded("padding pairs misread", "Each axis is padded by padding[0] before and padding[1] "
+           "after; padding[0] stands on both sides of the rows.",
            lambda x, ph, pw: np.pad(x, ((0, 0), (0, 0), (ph, pw), (ph, pw))))  # fmt: skip
     padded("rows not padded", "Only the width is padded; padding is (height, width).",
            lambda x, _ph, pw: np.pad(x, ((0, 0), (0, 0), (0, 0), (pw, pw))))  # fmt: skip

@@ -66,16 +66,23 @@ def _cut_taps(table: Array, begin: int, end: int) -> Array:
     return np.where((left == 1)[None, :], table[:1], table)
 
 
-def wrapped(where: Tables, size: Sequence[int], padding: Sequence[int]) -> Tables:
-    """Count negative indices from the end; what is beyond it is zero."""
-    rows, columns = (_wrapped(table, n) for table, n in zip(where, size, strict=True))
-    return rows, columns
+def wrapped(
+    where: Tables, size: Sequence[int], axes: Sequence[int], low: bool = False, high: bool = False
+) -> Tables:
+    """Count negative indices of some axes from the end; raise below that if `low`.
 
-
-def _wrapped(table: Array, size: int) -> Array:
-    if (table < -size).any():
+    What is beyond the end is zero; with `high` it raises, too.
+    """
+    if high and any((table >= n).any() for table, n in zip(where, size, strict=True)):
         raise Fails(INDEX)
-    return np.where(table < 0, table + size, table)
+    turned = []
+    for axis, (table, n) in enumerate(zip(where, size, strict=True)):
+        if axis in axes:
+            if low and (table < -n).any():
+                raise Fails(INDEX)
+            table = np.where(table < 0, table + n, table)
+        turned.append(table)
+    return turned[0], turned[1]
 
 
 strict = _both(_strict)

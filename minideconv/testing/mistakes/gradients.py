@@ -99,6 +99,10 @@ def _orders(operation: str) -> None:
            lambda g: g[:, :, ::-1])  # fmt: skip
     turned("gradient flipped left to right", "dw's columns stand in reverse order.",
            lambda g: g[:, :, :, ::-1])  # fmt: skip
+    for axis, text in enumerate(("first", "second")):
+        turned(f"gradient's {text} axis in reverse order",
+               f"dw's {text} axis belongs to that of w from the first channel on.",
+               partial(np.flip, axis=axis))  # fmt: skip
     turned("gradient transposed", "dw is (.., kw, kh); it must be (.., kh, kw), as w.",
            lambda g: g.swapaxes(2, 3))  # fmt: skip
     turned("gradient written column by column", "The taps are written as (kw, kh), not (kh, kw).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +42,9 @@ def indexing_mistakes(operation: str, output: str, loose: Loose, *, writes: bool
     wrong("negative indices wrap around",
           "An index below 0 counts from the end of the axis, which NumPy allows; the padding is "
           "zeros, and what is cropped is dropped.",
-          *(same(partial(_wrapped, axes=some, all_in=all_in))
-            for all_in in (False, True) for some in axes))  # fmt: skip
+          *(same(partial(_wrapped, some, raises))
+            for raises in ((False, False), (True, False), (True, True)) for some in axes),
+          )  # fmt: skip
     wrong("columns checked against the height",
           "The test of the bounds compares columns with the height of the image.",
           same(partial(_checked, bounds=(0, 0))))  # fmt: skip
@@ -71,14 +73,9 @@ def indexing_mistakes(operation: str, output: str, loose: Loose, *, writes: bool
 
 
 def _wrapped(
-    where: Tables, size: Sequence[int], padding: Sequence[int], axes: Sequence[int], all_in: bool
+    axes: Sequence[int], raises: tuple[bool, bool], where: Tables, size: Sequence[int], _: Any
 ) -> Tables:
-    """Count negative indices of some axes from the end; of `all_in`, none may be beyond it."""
-    if all_in and any((t >= n).any() for t, n in zip(where, size, strict=True)):
-        raise Fails(INDEX)
-    turned = wrapped(where, size, padding)
-    rows, columns = (turned[axis] if axis in axes else where[axis] for axis in (0, 1))
-    return rows, columns
+    return wrapped(where, size, axes, *raises)
 
 
 def _checked(
