@@ -59,6 +59,9 @@ class Outcome:
         return self.failure is None
 
 
+_DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
+
+
 class Checker:
     """The checks of one operation on one implementation.
 
@@ -118,7 +121,14 @@ class Checker:
         ]
 
     def cases(self) -> dict[str, list[Case]]:
-        """Return cases for each family, the smallest first."""
+        """Return cases for each family, the smallest first; drawn once for every function."""
+        key = self.operation.name, self.examples, self.seed
+        known = _DRAWN.get(key)
+        if known is None or known[0] is not self.operation:
+            known = _DRAWN[key] = self.operation, self._draw()
+        return known[1]
+
+    def _draw(self) -> dict[str, list[Case]]:
         rng = np.random.default_rng([self.seed, len(self.operation.name)])
 
         def integer(low: int, high: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip
-from minideconv.testing.mistakes.indices import interleaved
+from minideconv.testing.mistakes.indices import dense, interleaved
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["group_mistakes"]
@@ -41,6 +41,31 @@ def group_mistakes(operation: str, output: str, role: str) -> None:
     def _spread(arrays: Arrays, settings: Settings, right: Right) -> Array:
         w, groups = given(arrays, "w"), settings["groups"]
         return right({**arrays, "w": w.repeat(groups, axis=1)}, {**settings, "groups": 1})
+
+    for name, sentence, begin in (
+        ("groups' inputs counted by their outputs",
+         "Group g's input channels begin at g times its output channels.",
+         lambda k, outer, inner, groups: k // outer * outer),
+        ("group taken as channel // groups",
+         "Channel k belongs to group k // (channels // groups).",
+         lambda k, outer, inner, groups: k // groups * inner),
+    ):  # fmt: skip
+
+        @mistake(operation, output, name, sentence)
+        def _begins(
+            arrays: Arrays, settings: Settings, right: Right, begin: Callable[..., int] = begin
+        ) -> Array:
+            w, groups = given(arrays, "w"), settings["groups"]
+            numbers = len(w) // groups, w.shape[1], groups
+            wide = dense(w, groups, [begin(k, *numbers) for k in range(len(w))])
+            return right({**arrays, "w": wide}, {**settings, "groups": 1})
+
+    @slip(operation, output, "groups' kernels counted by their inputs",
+          "Group g's kernels begin at g times its input channels.")  # fmt: skip
+    def _kernels(arrays: Arrays, settings: Settings) -> None:
+        w, groups = given(arrays, "w"), settings["groups"]
+        outer = len(w) // groups
+        arrays["w"] = w[[k // outer * w.shape[1] + k % outer for k in range(len(w))]]
 
     @mistake(operation, output, "last group only", "Each group writes to the first one's channels.")
     def _at_the_front(arrays: Arrays, settings: Settings, right: Right) -> Array:

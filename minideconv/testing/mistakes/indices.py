@@ -19,6 +19,7 @@ __all__ = [
     "Tables",
     "backward_by_w",
     "backward_by_x",
+    "dense",
     "forward",
     "interleaved",
     "read",
@@ -97,3 +98,17 @@ def backward_by_w(dy: Array, x: Array, shape: Sequence[int], groups: int, where:
 def interleaved(channels: int, groups: int) -> Array:
     """Return the channel order in which channel c belongs to group c % groups."""
     return np.arange(channels).reshape(channels // groups, groups).T.ravel()
+
+
+def dense(w: Array, groups: int, begins: Sequence[int]) -> Array:
+    """Return the weight without groups of which row k sees the channels from ``begins[k]`` on.
+
+    IndexError if there are too few.
+    """
+    inner = w.shape[1]
+    wide = np.zeros((len(w), inner * groups, *w.shape[2:]))
+    if max(begins) + inner > wide.shape[1]:
+        raise IndexError("there is no such channel")
+    for k, begin in enumerate(begins):
+        wide[k, begin : begin + inner] = w[k]
+    return wide

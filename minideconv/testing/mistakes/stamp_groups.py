@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from minideconv.testing.mistakes.indices import backward_by_x, interleaved
+from minideconv.testing.mistakes.indices import backward_by_x, dense, interleaved
 from minideconv.testing.mistakes.stamps import Register, Stamps
 from minideconv.testing.operations.operation import Array
 
@@ -84,11 +87,11 @@ def stamp_group_mistakes(role: str, wrong: Register) -> None:
         sources, weights = split(s)
         return blocks(s, sources[::-1], weights)
 
-    def dense(s: Stamps) -> Array:
+    def ungrouped(s: Stamps) -> Array:
         return backward_by_x(s.source, s.w, 1, s.where, s.size)
 
     if role == "dy":
-        wrong("groups ignored", "The gradient has the channels of one group only.", dense)
+        wrong("groups ignored", "The gradient has the channels of one group only.", ungrouped)
     ignored = "Every group gets what the first one gets; each has channels of its own."
     for change in (first_everywhere, first_sources, gathered_in_the_first):
         wrong("groups ignored", ignored, change)
@@ -110,3 +113,29 @@ def stamp_group_mistakes(role: str, wrong: Register) -> None:
               change)  # fmt: skip
     wrong("groups in reverse order", "The first group is given the last one's channels.",
           reversed_sources)  # fmt: skip
+
+    def placed(s: Stamps, begin: Callable[[int, int, int, int], int]) -> Array:
+        """Add the stamps of each channel to those channels of the result that begin there."""
+        groups = s.settings["groups"]
+        numbers = len(s.w) // groups, s.w.shape[1], groups
+        wide = dense(s.w, groups, [begin(c, *numbers) for c in range(len(s.w))])
+        return backward_by_x(s.source, wide, 1, s.where, s.size)
+
+    def misread(s: Stamps) -> Array:
+        """Take the source's channels of a group where those of the result begin."""
+        outer = len(s.w) // s.settings["groups"]
+        order = [c // outer * s.w.shape[1] + c % outer for c in range(len(s.w))]
+        return s.stamped(source=s.source[:, order])
+
+    inputs, outputs = ("inputs", "outputs") if role == "x" else ("outputs", "inputs")
+    wrong(f"groups' {inputs} counted by their {outputs}",
+          "The first channel of group g is worked out with the wrong number of channels.",
+          misread)  # fmt: skip
+    wrong(f"groups' {outputs} counted by their {inputs}",
+          "The first channel of group g is worked out with the wrong number of channels.",
+          partial(placed, begin=lambda c, outer, inner, groups: c // outer * outer),
+          )  # fmt: skip
+    wrong("group taken as channel // groups",
+          "Channel c belongs to group c // (channels // groups).",
+          partial(placed, begin=lambda c, outer, inner, groups: c // groups * inner),
+          )  # fmt: skip
