@@ -169,11 +169,10 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
     wrong("padding beyond the kernel's reach fails",
           "dilation·(k - 1) - padding may be negative: then the stuffed image is cropped.",
           within_reach)  # fmt: skip
-    first, *others = (partial(reach_at_most, sized=sized) for sized in ((True, False) if role == "x"
-                      else (False,)))  # fmt: skip
+    sizes = (True, False) if role == "x" else (False,)
     wrong("padding beyond the kernel's reach left out",
           "A negative dilation·(k - 1) - padding is taken as 0: then the stuffed image is cropped.",
-          first, *others)  # fmt: skip
+          *(partial(reach_at_most, sized=sized) for sized in sizes))  # fmt: skip
 
     def ordinary(s: Stamps) -> Array:
         groups = s.settings["groups"]
