@@ -1,4 +1,4 @@
-"""Wrong versions of im2col and col2im."""
+"""Wrong versions of col2im."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ import numpy as np
 
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
-from minideconv.testing.mistakes.borders import border_mistakes
-from minideconv.testing.mistakes.edges import READING, WRITING, Edge, as_it_is
+from minideconv.testing.mistakes.edges import WRITING, Edge, as_it_is
+from minideconv.testing.mistakes.im2col import NAMES, ORDER, window_count
 from minideconv.testing.mistakes.indexing import indexing_mistakes
-from minideconv.testing.mistakes.indices import Tables, read, tables, write
-from minideconv.testing.mistakes.output_sizes import conv_size_mistakes
+from minideconv.testing.mistakes.indices import Tables, tables, write
 from minideconv.testing.mistakes.results import scale_twists
 from minideconv.testing.mistakes.settings import settings_mistakes
-from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
-
-
-def _columns(seen: Array) -> Array:
-    """Lay windows (N, C, H', W', kh, kw) out as columns (N, C kh kw, H' W')."""
-    n, c, rows, columns, kh, kw = seen.shape
-    return seen.transpose(0, 1, 4, 5, 2, 3).reshape(n, c * kh * kw, rows * columns)
 
 
 def _windows(columns: Array, kernel: Pair, count: Pair) -> Array:
@@ -33,148 +25,9 @@ def _windows(columns: Array, kernel: Pair, count: Pair) -> Array:
     return parts.transpose(0, 1, 4, 5, 2, 3)
 
 
-def _count(size: tuple[int, ...], settings: Settings) -> Pair:
-    names = ("kernel_size", "stride", "padding", "dilation")
-    return windows((size[0], size[1]), *(settings[name] for name in names))
-
-
-NAMES = ("kernel_size", "stride", "padding", "dilation")
-
-# im2col -----------------------------------------------------------------------------------------
-
-
-def _read(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
-    x, kernel = given(arrays, "x"), wrong["kernel_size"]
-    where = tables(wrong, kernel, _count(x.shape[2:], settings))
-    return _columns(read(x, edge(where, x.shape[2:], wrong["padding"])))
-
-
-settings_mistakes("im2col", "columns", NAMES, lambda _a, s: s["kernel_size"], _read, READING)
-border_mistakes("im2col", "columns", "x")
-indexing_mistakes("im2col", "columns", _read, writes=False)
-scale_twists("im2col", "columns")
-
-
-def _laid_out(name: str, sentence: str, change: Callable[[Array], Array]) -> None:
-    """Register columns that are made of the right windows in another order."""
-
-    @mistake("im2col", "columns", name, sentence)
-    def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        x = given(arrays, "x")
-        where = tables(settings, settings["kernel_size"], _count(x.shape[2:], settings))
-        return change(read(x, where))
-
-
-def _order(*axes: int) -> Callable[[Array], Array]:
-    """Lay windows out with the kernel and channel axes in another order."""
-
-    def change(seen: Array) -> Array:
-        n, _, rows, columns = seen.shape[:4]
-        return seen.transpose(0, *axes, 2, 3).reshape(n, -1, rows * columns)
-
-    return change
-
-
-_ROWS = "A row of the columns is (channel, kernel row, kernel column), the last one fastest."
-_laid_out("rows in the order (kh, kw, C)", _ROWS, _order(4, 5, 1))
-_laid_out("rows in the order (C, kw, kh)", _ROWS, _order(1, 5, 4))
-_laid_out("rows in the order (kh, C, kw)", _ROWS, _order(4, 1, 5))
-_laid_out("rows in the order (kw, kh, C)", _ROWS, _order(5, 4, 1))
-_laid_out("windows in column-major order",
-          "The windows are numbered down the columns; they are numbered along the rows.",
-          lambda v: v.transpose(0, 1, 4, 5, 3, 2).reshape(len(v), -1, v.shape[2] * v.shape[3]),
-          )  # fmt: skip
-_laid_out("one window a row", "Each row is a window; each column must be one.",
-          lambda v: _columns(v).swapaxes(1, 2))  # fmt: skip
-_BATCH = "The windows of all images stand in one matrix; the first axis is the image."
-_laid_out("one matrix for the whole batch", _BATCH,
-          lambda v: _columns(v).transpose(1, 0, 2).reshape(-1, len(v) * v.shape[2] * v.shape[3]),
-          )  # fmt: skip
-_laid_out("one matrix for the whole batch", _BATCH,
-          lambda v: _columns(v).transpose(1, 2, 0).reshape(-1, len(v) * v.shape[2] * v.shape[3]),
-          )  # fmt: skip
-_laid_out("one matrix for the whole batch", _BATCH,
-          lambda v: _columns(v).transpose(0, 2, 1).reshape(-1, _columns(v).shape[1]))  # fmt: skip
-_laid_out("axes not merged", "The result has 6 axes; it must have 3: (N, C kh kw, H' W').",
-          lambda v: v.transpose(0, 1, 4, 5, 2, 3))  # fmt: skip
-_laid_out("axes not merged", "The result has 6 axes; it must have 3: (N, C kh kw, H' W').",
-          lambda v: v)  # fmt: skip
-for _change in (
-    lambda v: v.reshape(len(v), -1, v.shape[2] * v.shape[3]),
-    lambda v: _columns(v).transpose(1, 0, 2).reshape(_columns(v).shape),
-    lambda v: _columns(v).swapaxes(1, 2).reshape(_columns(v).shape),
-    lambda v: v.transpose(0, 2, 3, 1, 4, 5).reshape(_columns(v).shape),
-    lambda v: _columns(v).transpose(1, 2, 0).reshape(_columns(v).shape),
-):
-    _laid_out("axes mixed up by reshape",
-              "The windows are reshaped where their axes must be transposed.", _change)  # fmt: skip
-_laid_out("kernel flipped", "The pixels of a window are read from the last to the first.",
-          lambda v: _columns(v[..., ::-1, ::-1]))  # fmt: skip
-_laid_out("kernel flipped upside down", "The rows of a window are read from the last to the first.",
-          lambda v: _columns(v[..., ::-1, :]))  # fmt: skip
-_laid_out("kernel flipped left to right",
-          "The columns of a window are read from the last to the first.",
-          lambda v: _columns(v[..., ::-1]))  # fmt: skip
-_laid_out("first channel only", "The other channels are left out.",
-          lambda v: _columns(v[:, :1]))  # fmt: skip
-_laid_out("first channel only", "Every channel gets the first one's pixels.",
-          lambda v: _columns(np.repeat(v[:, :1], v.shape[1], 1)))  # fmt: skip
-_laid_out("summed over the channels", "The channels are added up; each has rows of its own.",
-          lambda v: _columns(v.sum(1, keepdims=True)))  # fmt: skip
-_laid_out("first image only", "Every image of the batch gets the first one's windows.",
-          lambda v: _columns(np.repeat(v[:1], len(v), 0)))  # fmt: skip
-_laid_out("first image only", "The other images are left out.", lambda v: _columns(v)[0])
-_laid_out("first image only", "The other images are left out.", lambda v: _columns(v[:1]))
-_laid_out("last image only", "Every image of the batch gets the last one's windows.",
-          lambda v: _columns(np.repeat(v[-1:], len(v), 0)))  # fmt: skip
-_laid_out("the channels in reverse order", "The last channel's rows come first.",
-          lambda v: _columns(v[:, ::-1]))  # fmt: skip
-_laid_out("without the last row and column of windows",
-          "The output size is one too small: (n - k) // s + 1 windows fit.",
-          lambda v: _columns(v[:, :, :-1, :-1]))  # fmt: skip
-_laid_out("last row and column of the kernel left out",
-          "The loops over the kernel stop one too early; the rows stay zero.",
-          lambda v: _columns(v * np.outer(*(np.arange(n) < n - 1 for n in v.shape[4:]))),
-          )  # fmt: skip
-
-
-def _of_size(arrays: Arrays, settings: Settings, counts: Pair, edge: Edge) -> Array:
-    x = given(arrays, "x")
-    where = tables(settings, settings["kernel_size"], counts)
-    return _columns(read(x, edge(where, x.shape[2:], settings["padding"])))
-
-
-def _numbers(arrays: Arrays, settings: Settings) -> dict[str, Pair]:
-    height, width = given(arrays, "x").shape[2:]
-    names = ("stride", "padding", "dilation")
-    return {"image": (height, width), "kernel": settings["kernel_size"]} | {
-        name: settings[name] for name in names
-    }
-
-
-conv_size_mistakes("im2col", "columns", _numbers, _of_size)
-
-
-@mistake("im2col", "columns", "padding multiplied by the stride",
-         "Window i begins at (i - padding)·stride; it begins at i·stride - padding.")  # fmt: skip
-def _scaled_padding(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    more = tuple(p * s for p, s in zip(settings["padding"], settings["stride"], strict=True))
-    return _read(arrays, {**settings, "padding": more}, settings)
-
-
-@mistake("im2col", "columns", "taps spaced by the stride",
-         "The stride is used inside the window, too; there the taps are dilation apart.",
-         )  # fmt: skip
-def _spread(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return _read(arrays, {**settings, "dilation": settings["stride"]}, settings)
-
-
-# col2im -----------------------------------------------------------------------------------------
-
-
 def _placed(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
     kernel, size = settings["kernel_size"], settings["output_size"]
-    count = _count(size, settings)
+    count = window_count(size, settings)
     parts = _windows(given(arrays, "columns"), kernel, count)
     return write(parts, edge(tables(wrong, kernel, count), size, wrong["padding"]), size)
 
@@ -197,7 +50,7 @@ Change = Callable[[Array, Settings, Pair], Array]
 def _image(name: str, sentence: str, change: Change) -> None:
     @mistake("col2im", "x", name, sentence)
     def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        count = _count(settings["output_size"], settings)
+        count = window_count(settings["output_size"], settings)
         return change(given(arrays, "columns"), settings, count)
 
 
@@ -215,12 +68,12 @@ def _channels(columns: Array, kernel: Pair) -> int:
     return columns.shape[1] // (kernel[0] * kernel[1])
 
 
-_reordered("rows in the order (kh, kw, C)", _ROWS,
+_reordered("rows in the order (kh, kw, C)", ORDER,
            lambda c, k, n: c.reshape(len(c), *k, -1, *n).transpose(0, 3, 4, 5, 1, 2))  # fmt: skip
-_reordered("rows in the order (C, kw, kh)", _ROWS,
+_reordered("rows in the order (C, kw, kh)", ORDER,
            lambda c, k, n: c.reshape(len(c), -1, *k[::-1], *n).transpose(0, 1, 4, 5, 3, 2),
            )  # fmt: skip
-_reordered("rows in the order (kh, C, kw)", _ROWS,
+_reordered("rows in the order (kh, C, kw)", ORDER,
            lambda c, k, n: c.reshape(len(c), k[0], -1, k[1], *n).transpose(0, 2, 4, 5, 1, 3),
            )  # fmt: skip
 _reordered("windows in column-major order",
@@ -337,7 +190,7 @@ _cropped("cropped with [p:-p], which is empty without padding",
          )  # fmt: skip
 def _without_remainder(arrays: Arrays, settings: Settings, right: Right) -> Array:
     x = right(arrays, settings)
-    count = _count(settings["output_size"], settings)
+    count = window_count(settings["output_size"], settings)
     ends = [
         (n - 1) * s + d * (k - 1) + 1 - 2 * p
         for n, k, s, p, d in zip(count, *(settings[name] for name in NAMES), strict=True)
@@ -345,13 +198,12 @@ def _without_remainder(arrays: Arrays, settings: Settings, right: Right) -> Arra
     return x[:, :, : max(0, ends[0]), : max(0, ends[1])]
 
 
-for _operation, _output, _change in (
-    ("im2col", "columns", lambda y: y.transpose(1, 0, 2).reshape(y.shape)),
-    ("col2im", "x", lambda y: y.transpose(1, 0, 2, 3).reshape(y.shape)),
-    ("col2im", "x", lambda y: y.reshape(*y.shape[:2], *y.shape[:1:-1]).swapaxes(2, 3)),
+for _change in (
+    lambda y: y.transpose(1, 0, 2, 3).reshape(y.shape),
+    lambda y: y.reshape(*y.shape[:2], *y.shape[:1:-1]).swapaxes(2, 3),
 ):
 
-    @twist(_operation, _output, "axes mixed up by reshape",
+    @twist("col2im", "x", "axes mixed up by reshape",
            "The result is reshaped where its axes must be transposed.")  # fmt: skip
     def _mixed_up(
         result: Array, arrays: Arrays, settings: Settings, change: Callable[..., Array] = _change
