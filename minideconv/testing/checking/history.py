@@ -28,7 +28,8 @@ def remembers(operation: Operation, call: Call) -> bool:
     """Whether the first call with a geometry is right, and the next, with other numbers, wrong."""
     source = random.Random(20151214)
     seen = [probe.case.geometry for probe in usual_probes(operation)]
-    first, second = [], []
+    first: list[bool] = []
+    second: list[bool] = []
     while len(first) < TRIED:
         geometry = operation.draw(source.randint)
         if geometry in seen or not operation.telling(geometry):

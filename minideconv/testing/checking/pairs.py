@@ -8,16 +8,16 @@ from functools import cache
 import numpy as np
 
 from minideconv.testing.checking.probing import Values
-from minideconv.testing.mistakes import Mistake, ways
+from minideconv.testing.mistakes import Mistake
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["pairs_of"]
 
 
 @cache
-def pairs_of(operation: str, output: str) -> tuple[Array, Array, list[Values]]:
+def pairs_of(bank: tuple[Mistake, ...]) -> tuple[Array, Array, list[Values]]:
     """Return two lists of numbers of ways to make mistakes, and what each two do together."""
-    found = list(paired(ways(operation, output)))
+    found = list(paired(bank))
     first, second = (np.array([pair[k] for pair in found], int) for k in (0, 1))
     return first, second, [values for _, _, values in found]
 

@@ -199,7 +199,7 @@ class Question:
         harmless = np.array(
             [[not self.harms(p, p.value(m)) for p in self.screened] for m in self.bank], bool
         )
-        first, second, both = pairs_of(self.operation.name, self.output)
+        first, second, both = pairs_of(self.bank)
         possible = (
             (~harmless[first] & ~harmless[second])
             | (harmless[first] & self.hits[second])

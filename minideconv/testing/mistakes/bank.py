@@ -124,6 +124,7 @@ _BANK: list[Mistake] = []
 def register(mistake: Mistake) -> None:
     """Put a mistake into the bank."""
     _BANK.append(mistake)
+    ways.cache_clear()
 
 
 def vary(operation: str, output: str, name: str, *variants: Values) -> None:
@@ -135,6 +136,7 @@ def vary(operation: str, output: str, name: str, *variants: Values) -> None:
     )
     known = _BANK[place]
     _BANK[place] = replace(known, variants=(*known.variants, *variants))
+    ways.cache_clear()
 
 
 @cache
