@@ -46,7 +46,7 @@ def diagnose(operation: Operation, call: Call) -> Diagnosis:
     """Call an implementation on the probes and say what is known of it."""
     seen = tried(operation, call, usual_probes(operation))
     named = tuple(explained(operation, seen))
-    unknown = not any(n.mistakes for n in named)
+    unknown = bool(seen) and not any(n.mistakes for n in named)
     return Diagnosis(named, raising(seen), unknown and remembers(operation, call))
 
 

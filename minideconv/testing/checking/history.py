@@ -30,7 +30,7 @@ def remembers(operation: Operation, call: Call) -> bool:
     seen = [probe.case.geometry for probe in usual_probes(operation)]
     first: list[bool] = []
     second: list[bool] = []
-    while len(first) < TRIED:
+    for _ in range(50 * TRIED):  # some operations have few geometries
         geometry = operation.draw(source.randint)
         if geometry in seen or not operation.telling(geometry):
             continue
@@ -43,8 +43,10 @@ def remembers(operation: Operation, call: Call) -> bool:
             return False
         first.append(right[0])
         second.append(right[1])
-    fresh = np.array(first)
-    return bool(fresh.sum() >= LEAST and not np.array(second)[fresh].any())
+        if len(first) == TRIED:
+            break
+    fresh = np.array(first, bool)
+    return bool(fresh.sum() >= LEAST and not np.array(second, bool)[fresh].any())
 
 
 def _right(operation: Operation, call: Call, case: Case) -> bool:
