@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __all__ = ["ANY", "INDEX", "OTHER", "SHAPE", "TRUTH", "Fails", "error_kind"]
 
 INDEX, SHAPE, TRUTH, OTHER = "index", "shape", "truth", "other"
@@ -35,3 +37,15 @@ class Fails(Exception):
     def __init__(self, *kinds: str) -> None:
         super().__init__(*kinds)
         self.kinds = kinds
+
+    def error(self) -> Exception:
+        """Return such an error, as code that is handed in would raise it."""
+        return _ERRORS[self.kinds[0]]()
+
+
+_ERRORS: dict[str, Callable[[], Exception]] = {
+    INDEX: lambda: IndexError("index is out of bounds"),
+    SHAPE: lambda: ValueError("operands could not be broadcast together"),
+    TRUTH: lambda: ValueError("the truth value of an array is ambiguous"),
+    OTHER: lambda: ValueError("this case is not allowed for"),
+}

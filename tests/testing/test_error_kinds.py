@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minideconv.testing.error_kinds import INDEX, OTHER, SHAPE, TRUTH, error_kind
+from minideconv.testing.error_kinds import ANY, INDEX, OTHER, SHAPE, TRUTH, Fails, error_kind
 
 pytestmark = pytest.mark.cpu
 
@@ -53,3 +53,9 @@ def test_what_numpy_says(fails, kind):
 )
 def test_what_pytorch_says(said, kind):
     assert error_kind(f"f raised {said}") == kind
+
+
+@pytest.mark.parametrize("kind", ANY)
+def test_a_mistake_of_the_bank_raises_an_error_of_its_kind(kind):
+    error = Fails(kind).error()
+    assert error_kind(f"f raised {type(error).__name__}: {error}") == kind

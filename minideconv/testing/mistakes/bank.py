@@ -100,8 +100,12 @@ class Mistake:
             dtype = next(a.dtype for a in arrays.values() if a is not None)
             others = [output for output in operation.outputs if output != self.output]
             right = operation.oracle(arrays, settings) if others else {}
+            try:
+                wrong = self.values(arrays, settings)
+            except Fails as failure:
+                raise failure.error() from None
             values = [
-                self.values(arrays, settings) if output == self.output else right[output].value
+                wrong if output == self.output else right[output].value
                 for output in operation.outputs
             ]
             return [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]
