@@ -70,12 +70,14 @@ def _axis(
     pooling: bool,
     max_padding: int | None = None,
     overlap: bool | None = None,
+    beyond: bool = False,
 ) -> _Axis:
     """Draw one axis: kernel, dilation, stride, windows, remainder, then padding; so the size.
 
     `avoid` is the other axis: this one likes to differ from it, because square geometries hide
     swapped axes. It is a preference (drawn, so it can shrink), not a rule. With `pooling` the
     padding is at most half the kernel and every window meets the input; else one window does.
+    With `beyond` some windows may lie in the padding altogether.
     """
     kernel = _unlike(integer, 2 if overlap else 1, max_kernel, avoid and avoid[1])
     dilation = _unlike(integer, 1, max_dilation, avoid and avoid[4]) if kernel > 1 else 1
@@ -87,7 +89,7 @@ def _axis(
     out = integer(1, max_out)
     rest = integer(0, stride - 1)  # pixels no window reaches: the output_padding
     full = (out - 1) * stride + extent + rest  # = size + 2 padding
-    most = min(kernel // 2 if pooling else extent - 1, (full - 1) // 2)
+    most = min(kernel // 2 if pooling else extent - 1 + beyond, (full - 1) // 2)
     if max_padding is not None:
         most = min(most, max_padding)
     enough = all if pooling else any
@@ -117,8 +119,12 @@ def conv_geometry(
     max_batch: int = 2,
     max_channels: int = 3,
     max_groups: int = 3,
+    beyond: bool = False,
 ) -> ConvGeometry:
-    """Draw a `ConvGeometry` within the limits that `conv_geometries` explains."""
+    """Draw a `ConvGeometry` within the limits that `conv_geometries` explains.
+
+    With `beyond` the padding may be larger than the kernel's reach.
+    """
     # Whole features are switched off now and then, so that the simple families occur too.
     strides = max_stride if integer(0, 3) else 1
     dilations = max_dilation if _boolean(integer) else 1
@@ -131,6 +137,7 @@ def conv_geometry(
         max_out=max_out,
         max_padding=max_padding,
         pooling=False,
+        beyond=beyond,
     )
     inner = integer(1, max_channels)
     outer = integer(1, max_channels)
@@ -155,8 +162,12 @@ def conv_transpose_geometry(
     max_batch: int = 2,
     max_channels: int = 3,
     max_groups: int = 3,
+    beyond: bool = False,
 ) -> TransposedGeometry:
-    """Draw a `TransposedGeometry` within the limits that `conv_transpose_geometries` explains."""
+    """Draw a `TransposedGeometry` within the limits that `conv_transpose_geometries` explains.
+
+    With `beyond` the padding may be larger than the kernel's reach.
+    """
     strides = max_stride if integer(0, 3) else 1
     dilations = max_dilation if _boolean(integer) else 1
     extras = _boolean(integer)
@@ -171,7 +182,7 @@ def conv_transpose_geometry(
         extra = _unlike(integer, 0, max(stride, dilation) - 1, other[4]) if extras else 0
         extent = dilation * (kernel - 1) + 1
         full = (size - 1) * stride + extent + extra  # = size of the result + 2 padding
-        padding = integer(0, min(extent - 1, (full - 1) // 2))
+        padding = integer(0, min(extent - 1 + beyond, (full - 1) // 2))
         axes.append((size, kernel, stride, padding, extra, dilation))
     inner = integer(1, max_channels)
     names = ("size", "kernel", "stride", "padding", "output_padding", "dilation")

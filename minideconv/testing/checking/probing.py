@@ -12,6 +12,7 @@ import numpy as np
 
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.features import Feature, features
+from minideconv.testing.error_kinds import Fails, error_kind
 from minideconv.testing.operations.operation import (
     Array,
     Arrays,
@@ -44,7 +45,10 @@ PROBES = 12
 
 @dataclass(frozen=True)
 class Probe:
-    """A case, what must come out, and what came out of the student's function (None: it raised)."""
+    """A case, what must come out, and what came out of the student's function.
+
+    ``got`` is None where it raised, ``error`` is then the kind of error.
+    """
 
     case: Case
     arguments: tuple[Arrays, Settings]
@@ -52,12 +56,23 @@ class Probe:
     features: list[Feature]
     family: str
     got: Mapping[str, Array] | None = None
-    memo: dict[int, Array | None] = field(default_factory=dict, repr=False)
+    error: str = ""
+    memo: dict[int, Array | Sequence[str]] = field(default_factory=dict, repr=False)
 
     def value(self, mistake: Mistake) -> Array | None:
-        """Return what a mistake gives here, worked out once; None if such code fails."""
+        """Return what a mistake gives here; None if such code fails."""
+        result = self._result(mistake)
+        return result if isinstance(result, np.ndarray) else None
+
+    def fault(self, mistake: Mistake) -> Sequence[str]:
+        """Return the kinds of error with which such code may fail here; none if it does not."""
+        result = self._result(mistake)
+        return () if isinstance(result, np.ndarray) else result
+
+    def _result(self, mistake: Mistake) -> Array | Sequence[str]:
+        """Work out what a mistake does here, once."""
         if id(mistake) not in self.memo:
-            self.memo[id(mistake)] = value_of(mistake.values, self.arguments)
+            self.memo[id(mistake)] = result_of(mistake.values, self.arguments)
         return self.memo[id(mistake)]
 
 
@@ -163,6 +178,7 @@ def tried(operation: Operation, call: Call, asked: Sequence[Probe]) -> list[Prob
     seen = []
     for probe in asked:
         got: Mapping[str, Array] | None = None
+        error = ""
         try:
             got = call(*operation.call_arguments(probe.case)).outputs
         except StudentFault as fault:
@@ -170,15 +186,24 @@ def tried(operation: Operation, call: Call, asked: Sequence[Probe]) -> list[Prob
                 continue
             if fault.kind not in ("raised", "returned"):
                 return []
-        seen.append(replace(probe, got=got))
+            error = error_kind(str(fault))
+        seen.append(replace(probe, got=got, error=error))
     return seen
 
 
 def value_of(values: Values, arguments: tuple[Arrays, Settings]) -> Array | None:
     """Return what a mistake gives for these arguments; None where such code fails."""
+    result = result_of(values, arguments)
+    return result if isinstance(result, np.ndarray) else None
+
+
+def result_of(values: Values, arguments: tuple[Arrays, Settings]) -> Array | Sequence[str]:
+    """Return what a mistake gives for these arguments, or the kinds of error that it may raise."""
     arrays, settings = arguments
     try:
         with np.errstate(all="ignore"):
-            return values(dict(arrays), dict(settings))
-    except Exception:
-        return None
+            return np.asarray(values(dict(arrays), dict(settings)))
+    except Fails as failure:
+        return failure.kinds
+    except Exception as error:
+        return (error_kind(f"{type(error).__name__}: {error}"),)

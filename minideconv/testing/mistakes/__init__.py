@@ -11,20 +11,21 @@ from minideconv.testing.mistakes import (  # noqa: F401
     batch_norm,
     batch_norm_backward,
     batch_norm_running,
+    col2im,
     conv2d,
     conv2d_backward,
     conv_matrix,
     conv_transpose2d,
     conv_transpose2d_backward,
     deconvnet,
+    im2col,
     max_pool2d,
     max_pool2d_backward,
     max_pool2d_switches,
     max_unpool2d,
-    patches,
     tape,
     tape_operations,
 )
-from minideconv.testing.mistakes.bank import Mistake, mistakes
+from minideconv.testing.mistakes.bank import Mistake, mistakes, ways
 
-__all__ = ["Mistake", "mistakes"]
+__all__ = ["Mistake", "mistakes", "ways"]

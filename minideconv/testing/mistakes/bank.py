@@ -7,23 +7,40 @@ of the arguments that they are given, or of what they return.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minideconv.testing.error_kinds import Fails
 from minideconv.testing.operations import OPERATIONS
 from minideconv.testing.operations.operation import Array, Arrays, Functions, Settings
 
 if TYPE_CHECKING:
     from minideconv.testing.checking.calls import Call
 
-__all__ = ["Mistake", "Right", "given", "mistake", "mistakes", "register", "slip", "twist"]
+__all__ = [
+    "Fails",
+    "Mistake",
+    "Right",
+    "Values",
+    "given",
+    "mistake",
+    "mistakes",
+    "register",
+    "slip",
+    "twist",
+    "vary",
+    "ways",
+]
 
 Right = Callable[[Arrays, Settings], Array]
 """``right(arrays, settings)``: the right values of the output that the mistake gets wrong."""
 
+Values = Callable[[Arrays, Settings], Array]
 Change = Callable[[Arrays, Settings], tuple[Arrays, Settings]]
 After = Callable[[Array, Arrays, Settings], Array]
 
@@ -51,6 +68,9 @@ class Mistake:
     recognise : callable, optional
         Of a mistake that shows in the rounding alone, where no two implementations are equal:
         ``recognise(call)`` tries the function on numbers of its own, and says whether it is this.
+    variants : tuple of callable
+        ``values`` of the same mistake in code of another kind: where windows reach over the edge of
+        an array, a loop raises, a slice is cut off, and a test of the bounds reads zeros.
     """
 
     operation: str
@@ -61,6 +81,12 @@ class Mistake:
     change: Change | None = None
     after: After | None = None
     recognise: Callable[[Call], bool] | None = None
+    variants: tuple[Values, ...] = ()
+
+    @property
+    def loose(self) -> bool:
+        """Whether a mistake in the arguments has values where the right code would fail."""
+        return self.change is not None and not getattr(self.values, "plain", False)
 
     def implementation(self) -> Callable[..., Any]:
         """Return the operation as a function of the contract's signature that makes the mistake."""
@@ -74,8 +100,12 @@ class Mistake:
             dtype = next(a.dtype for a in arrays.values() if a is not None)
             others = [output for output in operation.outputs if output != self.output]
             right = operation.oracle(arrays, settings) if others else {}
+            try:
+                wrong = self.values(arrays, settings)
+            except Fails as failure:
+                raise failure.error() from None
             values = [
-                self.values(arrays, settings) if output == self.output else right[output].value
+                wrong if output == self.output else right[output].value
                 for output in operation.outputs
             ]
             return [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]
@@ -98,6 +128,29 @@ _BANK: list[Mistake] = []
 def register(mistake: Mistake) -> None:
     """Put a mistake into the bank."""
     _BANK.append(mistake)
+    ways.cache_clear()
+
+
+def vary(operation: str, output: str, name: str, *variants: Values) -> None:
+    """Add variants to the mistake of this name, the last one if there are several."""
+    place = max(
+        i
+        for i, m in enumerate(_BANK)
+        if (m.operation, m.output, m.name) == (operation, output, name)
+    )
+    known = _BANK[place]
+    _BANK[place] = replace(known, variants=(*known.variants, *variants))
+    ways.cache_clear()
+
+
+@cache
+def ways(operation: str, output: str) -> tuple[Mistake, ...]:
+    """Return the mistakes of one output, and each of their variants as one more."""
+    return tuple(
+        way
+        for m in mistakes(operation, output)
+        for way in (m, *(replace(m, values=v, change=None, after=None) for v in m.variants))
+    )
 
 
 def mistakes(operation: str | None = None, output: str | None = None) -> tuple[Mistake, ...]:
@@ -111,9 +164,26 @@ def right_values(operation: str, output: str) -> Right:
     """Return the function that gives an output's right values."""
 
     def right(arrays: Arrays, settings: Settings) -> Array:
-        return OPERATIONS[operation].oracle(arrays, settings)[output].value
+        return _oracle(operation, arrays, settings)[output].copy()
 
     return right
+
+
+_KEPT: OrderedDict[Any, tuple[Arrays, dict[str, Array]]] = OrderedDict()
+KEEP = 512
+"""Right results that are kept: many mistakes begin with the same one."""
+
+
+def _oracle(operation: str, arrays: Arrays, settings: Settings) -> dict[str, Array]:
+    """Return the right values of all outputs; those of the same arrays are worked out once."""
+    key = operation, tuple((r, id(a)) for r, a in arrays.items()), repr(settings)
+    if key not in _KEPT:
+        results = OPERATIONS[operation].oracle(arrays, settings)
+        # The arrays are kept, too: their ids are no one else's then.
+        _KEPT[key] = dict(arrays), {name: result.value for name, result in results.items()}
+        if len(_KEPT) > KEEP:
+            _KEPT.popitem(last=False)
+    return _KEPT[key][1]
 
 
 def mistake(
@@ -151,6 +221,7 @@ def slip(
         def values(arrays: Arrays, settings: Settings) -> Array:
             return right(*change(arrays, settings))
 
+        values.plain = True  # type: ignore[attr-defined]  # nothing but the changed arguments
         register(Mistake(operation, output, name, sentence, values, change))
         return wrong
 

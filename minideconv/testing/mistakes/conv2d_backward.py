@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from minideconv.testing.mistakes.bank import Right, given, mistake
-from minideconv.testing.mistakes.gradients import (
-    bias_gradient_mistakes,
-    stale_gradients,
-    weight_gradient_mistakes,
-)
+from minideconv.testing.mistakes.bias_gradients import bias_gradient_mistakes
+from minideconv.testing.mistakes.conv2d import conv_parts, remainder_rejected
+from minideconv.testing.mistakes.gradients import stale_gradients, weight_gradient_mistakes
 from minideconv.testing.mistakes.stamping import stamping_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -19,6 +17,7 @@ stamping_mistakes(OP, "dx", "dy", outer=0)
 stale_gradients(OP)
 weight_gradient_mistakes(OP, "x", "dy")
 bias_gradient_mistakes(OP)
+remainder_rejected(OP, "dx", conv_parts)
 
 
 @mistake(OP, "dx", "pixels that no window reached left out",

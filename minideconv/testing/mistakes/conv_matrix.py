@@ -4,24 +4,64 @@ from __future__ import annotations
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake, slip
+from minideconv.testing.mistakes.bank import Right, mistake, slip, twist
+from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
+from minideconv.testing.mistakes.indices import tables
+from minideconv.testing.mistakes.kernels import kernel_slips
+from minideconv.testing.mistakes.settings import settings_mistakes
+from minideconv.testing.mistakes.square_kernels import square_kernels
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
 
 
-@slip("conv_matrix", "A", "kernel flipped",
-      "The kernel is turned by 180 degrees; this is the matrix of conv2d, which does not turn "
-      "it.")  # fmt: skip
-def _kernel_flipped(arrays: Arrays, settings: Settings) -> None:
-    arrays["w"] = _weight(arrays)[:, :, ::-1, ::-1]
+def _matrix(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
+    """Return the matrix of windows placed after the settings `wrong`."""
+    w, size = _weight(arrays), settings["size"]
+    k, c, kh, kw = w.shape
+    count = windows(size, (kh, kw), settings["stride"], settings["padding"], (1, 1))
+    rows, columns = edge(
+        tables({**wrong, "dilation": (1, 1)}, (kh, kw), count), size, wrong["padding"]
+    )
+    matrix = np.zeros((k, *count, c, *size), w.dtype)
+    for i, j, a, e in np.ndindex(*count, kh, kw):
+        row, column = rows[i, a], columns[j, e]
+        if 0 <= row < size[0] and 0 <= column < size[1]:
+            matrix[:, i, j, :, row, column] += w[:, :, a, e]
+    return matrix.reshape(k * count[0] * count[1], c * size[0] * size[1])
 
 
-@slip("conv_matrix", "A", "stride swapped",
-      "The strides of height and width are swapped; stride is (height, width).")  # fmt: skip
-def _stride_swapped(arrays: Arrays, settings: Settings) -> None:
-    settings["stride"] = settings["stride"][::-1]
+settings_mistakes("conv_matrix", "A", ("stride", "padding"),
+                  lambda arrays, _s: _weight(arrays).shape[2:], _matrix, READING)  # fmt: skip
+kernel_slips("conv_matrix", "A", "this is the matrix of conv2d, which does not turn it.")
+square_kernels("conv_matrix", "A", sized=True)
+
+
+def _numbered(name: str, sentence: str, order: tuple[int, ...]) -> None:
+    """Register rows and columns numbered in another order of (k, i, j, c, row, column)."""
+
+    @twist("conv_matrix", "A", name, sentence)
+    def _wrong(result: Array, arrays: Arrays, settings: Settings) -> Array:
+        w, size = _weight(arrays), settings["size"]
+        kernel = (w.shape[2], w.shape[3])
+        count = windows(size, kernel, settings["stride"], settings["padding"], (1, 1))
+        parts = result.reshape(len(w), *count, w.shape[1], *size)
+        return parts.transpose(order).reshape(result.shape)
+
+
+_ROWS = "A row of A is (channel, row, column) of the output, the last one fastest."
+_COLUMNS = "A column of A is (channel, row, column) of the image, the last one fastest."
+_numbered("outputs numbered with the channel last", _ROWS, (1, 2, 0, 3, 4, 5))
+_numbered("outputs numbered column by column", _ROWS, (0, 2, 1, 3, 4, 5))
+_numbered("inputs numbered with the channel last", _COLUMNS, (0, 1, 2, 4, 5, 3))
+_numbered("inputs numbered column by column", _COLUMNS, (0, 1, 2, 3, 5, 4))
+
+
+@slip("conv_matrix", "A", "size swapped",
+      "Height and width of the image are swapped; size is (height, width).")  # fmt: skip
+def _size_swapped(arrays: Arrays, settings: Settings) -> None:
+    settings["size"] = settings["size"][::-1]
 
 
 @mistake("conv_matrix", "A", "transposed",

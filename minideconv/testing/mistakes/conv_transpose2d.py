@@ -6,8 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
-from minideconv.testing.mistakes.conv2d import bias_mistakes
+from minideconv.testing.mistakes.conv2d import bias_mistakes, weights_read_the_other_way
+from minideconv.testing.mistakes.edges import WRITING, Edge
+from minideconv.testing.mistakes.indices import backward_by_x, tables
+from minideconv.testing.mistakes.output_sizes import Numbers, size_mistake, swapped_sizes
 from minideconv.testing.mistakes.stamping import stamping_mistakes
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -17,6 +21,7 @@ OP = "conv_transpose2d"
 
 stamping_mistakes(OP, "y", "x", outer=1)
 bias_mistakes(OP, inner=0)
+weights_read_the_other_way(OP, outer=1)
 
 
 @slip(OP, "y", "output_padding ignored",
@@ -49,8 +54,9 @@ def _extra(name: str, sentence: str, change: Extra, *, bias_last: bool = True) -
     @mistake(OP, "y", name, sentence)
     def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
         b, plain = arrays["b"], {**arrays, "b": None} if bias_last else arrays
+        (rh, rw), size = settings["output_padding"], right(plain, settings).shape[2:]
         y = right(plain, {**settings, "output_padding": (0, 0)})
-        y = change(y, *settings["output_padding"])
+        y = change(y[:, :, : max(0, size[0] - rh), : max(0, size[1] - rw)], rh, rw)
         return y + b[:, None, None] if bias_last and b is not None else y
 
 
@@ -102,25 +108,50 @@ def _short_canvas(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return y if b is None else y + b[:, None, None]
 
 
-def _sized(name: str, sentence: str, size: Callable[..., int]) -> None:
-    """Register a wrong output size: rows and columns are left out, or stay zero."""
+PARTS = ("image", "kernel", "stride", "padding", "output_padding", "dilation")
 
-    @mistake(OP, "y", name, sentence)
-    def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        x, w, b = given(arrays, "x"), given(arrays, "w"), arrays["b"]
-        names = ("stride", "padding", "output_padding", "dilation")
-        counts = [
-            size(*numbers)
-            for numbers in zip(x.shape[2:], w.shape[2:], *(settings[n] for n in names), strict=True)
-        ]
-        if min(counts) < 1:
-            raise ValueError("no size")
-        plain = {**arrays, "b": None}
-        more = [max(0, c) for c in counts]
-        large = right(plain, {**settings, "output_padding": tuple(
-            r + m for r, m in zip(settings["output_padding"], more, strict=True))})  # fmt: skip
-        y = large[:, :, : counts[0], : counts[1]]
-        return y if b is None else y + b[:, None, None]
+
+def _numbers(arrays: Arrays, settings: Settings) -> dict[str, Pair]:
+    image, kernel = given(arrays, "x").shape[2:], given(arrays, "w").shape[2:]
+    return {"image": image, "kernel": kernel} | {name: settings[name] for name in PARTS[2:]}
+
+
+def _formula(known: Numbers) -> Pair:
+    rows, columns = (
+        (n - 1) * s - 2 * p + d * (k - 1) + r + 1
+        for n, k, s, p, r, d in zip(*(known[name] for name in PARTS), strict=True)
+    )
+    return rows, columns
+
+
+def _of_size(arrays: Arrays, settings: Settings, size: Pair, edge: Edge) -> Array:
+    """Leave rows and columns out, or add such as the stamps reach."""
+    x, w, b = given(arrays, "x"), given(arrays, "w"), arrays["b"]
+    where = edge(tables(settings, w.shape[2:], x.shape[2:]), size, settings["padding"])
+    y = backward_by_x(x, w, settings["groups"], where, size)
+    return y if b is None else y + b[:, None, None]
+
+
+swapped_sizes(
+    OP,
+    "y",
+    ("image", "kernel", "stride", "padding", "dilation"),
+    _numbers,
+    _formula,
+    _of_size,
+    WRITING,
+)
+
+
+def _sized(name: str, sentence: str, size: Callable[..., int]) -> None:
+    """Register a wrong formula for the output size."""
+
+    def counts(arrays: Arrays, settings: Settings) -> Pair:
+        known = _numbers(arrays, settings)
+        rows, columns = (size(*axis) for axis in zip(*(known[name] for name in PARTS), strict=True))
+        return rows, columns
+
+    size_mistake(OP, "y", name, sentence, counts, _of_size, WRITING)
 
 
 _sized("output size taken as size·stride",
@@ -161,6 +192,17 @@ def _bias_under_stamps(arrays: Arrays, settings: Settings, right: Right) -> Arra
     if b is None:
         return y
     return y + b[:, None, None] * (_counts(arrays, settings, right) > 0)
+
+
+@mistake(OP, "y", "no bias on the rows of output_padding",
+         "The bias is added before output_padding makes the result larger; every pixel gets "
+         "it.")  # fmt: skip
+def _bias_before(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    y, b = right({**arrays, "b": None}, settings), arrays["b"]
+    if b is not None:
+        rh, rw = settings["output_padding"]
+        y[:, :, : y.shape[2] - rh, : y.shape[3] - rw] += b[:, None, None]
+    return y
 
 
 def _counts(arrays: Arrays, settings: Settings, right: Right) -> Array:

@@ -4,34 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import permutations
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
-from minideconv.testing.mistakes.common import (
-    border_mistakes,
-    interleaved,
-    kernel_misread,
-    scale_twists,
-    settings_mistakes,
+from minideconv.testing.mistakes.bank import (
+    Right,
+    Values,
+    given,
+    mistake,
+    right_values,
+    slip,
+    twist,
+    vary,
 )
-from minideconv.testing.mistakes.indices import backward_by_w, tables
+from minideconv.testing.mistakes.borders import border_mistakes
+from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
+from minideconv.testing.mistakes.indexing import indexing_mistakes
+from minideconv.testing.mistakes.indices import backward_by_w, interleaved, tables
+from minideconv.testing.mistakes.kernels import kernel_misread
+from minideconv.testing.mistakes.lines import lines_left_out
+from minideconv.testing.mistakes.results import (
+    flattened,
+    in_the_first,
+    run_on,
+    scale_twists,
+    unflattened,
+)
+from minideconv.testing.mistakes.settings import settings_mistakes
+from minideconv.testing.mistakes.square_kernels import square_gradient
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["bias_gradient_mistakes", "stale_gradients", "weight_gradient_mistakes"]
+__all__ = ["stale_gradients", "weight_gradient_mistakes"]
 
 
 def weight_gradient_mistakes(operation: str, image: str, other: str) -> None:
     """Register the mistakes of dw, which sums windows of `image` times the array `other`."""
 
-    def loose(arrays: Arrays, wrong: Settings, settings: Settings) -> Array:
+    def loose(arrays: Arrays, wrong: Settings, settings: Settings, edge: Edge = as_it_is) -> Array:
         w, factor = given(arrays, "w"), given(arrays, other)
         where = tables(wrong, w.shape[2:], factor.shape[2:])
+        where = edge(where, given(arrays, image).shape[2:], wrong["padding"])
         return backward_by_w(factor, given(arrays, image), w.shape, settings["groups"], where)
 
     names = ("stride", "padding", "dilation")
-    settings_mistakes(operation, "dw", names, lambda a, _s: given(a, "w").shape[2:], loose)
+    settings_mistakes(operation, "dw", names, lambda a, _s: given(a, "w").shape[2:], loose, READING)
     border_mistakes(operation, "dw", image)
+    indexing_mistakes(operation, "dw", loose, writes=False)
     scale_twists(operation, "dw")
     _orders(operation)
     _sums(operation, image, other)
@@ -48,6 +67,8 @@ def weight_gradient_mistakes(operation: str, image: str, other: str) -> None:
         changed(f"{role} ignored", f"The products are taken with ones in place of {role}.",
                 partial(_replaced, role, np.ones_like))  # fmt: skip
     _groups(operation, image, other)
+    lines_left_out(operation, "dw", image)
+    square_gradient(operation)
 
 
 def _replaced(role: str, change: Callable[[Array], Array], arrays: Arrays) -> None:
@@ -58,7 +79,15 @@ def _summed(gradient: Array, axis: int) -> Array:
     return np.broadcast_to(gradient.sum(axis, keepdims=True), gradient.shape)
 
 
+def _after(
+    operation: str, change: Callable[[Array], Array], arrays: Arrays, settings: Settings
+) -> Array:
+    return change(right_values(operation, "dw")(arrays, settings))
+
+
 def _orders(operation: str) -> None:
+    mixed: list[Values] = []
+
     def turned(name: str, sentence: str, change: Callable[[Array], Array]) -> None:
         @twist(operation, "dw", name, sentence)
         def _turned(result: Array, arrays: Arrays, settings: Settings) -> Array:
@@ -70,6 +99,10 @@ def _orders(operation: str) -> None:
            lambda g: g[:, :, ::-1])  # fmt: skip
     turned("gradient flipped left to right", "dw's columns stand in reverse order.",
            lambda g: g[:, :, :, ::-1])  # fmt: skip
+    for axis, text in enumerate(("first", "second")):
+        turned(f"gradient's {text} axis in reverse order",
+               f"dw's {text} axis belongs to that of w from the first channel on.",
+               partial(np.flip, axis=axis))  # fmt: skip
     turned("gradient transposed", "dw is (.., kw, kh); it must be (.., kh, kw), as w.",
            lambda g: g.swapaxes(2, 3))  # fmt: skip
     turned("gradient written column by column", "The taps are written as (kw, kh), not (kh, kw).",
@@ -91,6 +124,28 @@ def _orders(operation: str) -> None:
         turned("gradient written with its channels last",
                "The taps are written in the order (kh, kw, channels); w has (channels, kh, kw).",
                change)  # fmt: skip
+    known = ((0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 3, 1), (0, 1, 3, 2))
+    for order in [order for order in permutations(range(4)) if order not in known]:
+        sentence = "dw is reshaped where its axes must be transposed."
+        if order == (2, 3, 1, 0):
+            turned("gradient's axes mixed up by reshape", sentence, partial(flattened, order=order))
+        others = (partial(flattened, order=order), partial(unflattened, order=order))
+        mixed += [partial(_after, operation, change) for change in others]
+    vary(operation, "dw", "gradient's axes mixed up by reshape", *mixed)
+    turned("accumulator not reset",
+           "A sum goes on from the tap or channel before; each begins with 0.",
+           partial(run_on, last=2))  # fmt: skip
+    vary(operation, "dw", "accumulator not reset",
+         *(partial(_after, operation, partial(run_on, last=last)) for last in (1, 3, 4)),
+         *(partial(_after, operation, partial(np.cumsum, axis=axis)) for axis in (0, 1)),
+         )  # fmt: skip
+    for axis, text in enumerate(("first", "second")):
+        turned(f"everything written to the first place of the {text} axis",
+               "The index of the result is fixed; the others stay zero.",
+               partial(in_the_first, axis=axis, add=True))  # fmt: skip
+        vary(operation, "dw", f"everything written to the first place of the {text} axis",
+             partial(_after, operation, partial(in_the_first, axis=axis, add=False)),
+             )  # fmt: skip
     turned("gradient flattened", "dw is a matrix; it must have the shape of w.",
            lambda g: g.reshape(len(g), -1))  # fmt: skip
     for axis, text in ((0, "first"), (1, "second")):
@@ -135,6 +190,11 @@ def _sums(operation: str, image: str, other: str) -> None:
     part("last row of windows only",
          "Every row of windows overwrites the one before (=); they add up (+=).",
          (every, every, last))  # fmt: skip
+    part("without the last row of windows", "The loop over the rows stops one too early.",
+         (every, every, slice(0, -1)))  # fmt: skip
+    part("without the last column of windows", "The loop over the columns stops one too early.",
+         (every, every, every, slice(0, -1)))  # fmt: skip
+    part("last image left out", "The loop over the images stops one too early.", (slice(0, -1),))
     part("without the last row and column of windows",
          "The loops over the windows stop one too early.",
          (every, every, slice(0, -1), slice(0, -1)))  # fmt: skip
@@ -217,77 +277,3 @@ def stale_gradients(operation: str) -> None:
     @twist(operation, "dx", "added to x", "dx has x in it; it is the gradient alone.")
     def _plus_x(result: Array, arrays: Arrays, settings: Settings) -> Array:
         return result + given(arrays, "x")
-
-
-def bias_gradient_mistakes(operation: str) -> None:
-    """Register the mistakes of db, the sum of dy over images and pixels."""
-
-    def wrong(name: str, sentence: str, change: Callable[[Array], Array]) -> None:
-        @mistake(operation, "db", name, sentence)
-        def _wrong(arrays: Arrays, settings: Settings, right: Right) -> Array:
-            return np.asarray(change(given(arrays, "dy")))
-
-    def right(g: Array) -> Array:
-        return g.sum((0, 2, 3))
-
-    for change in (lambda g: g.sum((2, 3)), lambda g: g.sum((2, 3))[0]):
-        wrong("bias gradient not summed over the batch",
-              "There is a db for every image; db[k] is one sum over images and pixels.",
-              change)  # fmt: skip
-    wrong("last image only", "Every image overwrites the one before (=); they add up (+=).",
-          lambda g: g[-1].sum((1, 2)))  # fmt: skip
-    for change in (lambda g: g.sum(0), lambda g: g.sum(0)[:, 0, 0]):
-        wrong("bias gradient not summed over the pixels",
-              "There is a db for every pixel; db[k] is one sum over images and pixels.",
-              change)  # fmt: skip
-    for axis, text in ((2, "rows"), (3, "columns")):
-        axes = tuple(a for a in (0, 2, 3) if a != axis)
-        wrong(f"bias gradient not summed over the {text}",
-              f"There is a db for each of the {text}; db[k] is one sum over images and pixels.",
-              partial(np.sum, axis=axes))  # fmt: skip
-    wrong("averaged over the batch", "db is divided by the number of images; it is a sum.",
-          lambda g: right(g) / len(g))  # fmt: skip
-    wrong("averaged over the pixels", "db is divided by the number of pixels; it is a sum.",
-          lambda g: right(g) / (g.shape[2] * g.shape[3]))  # fmt: skip
-    wrong("averaged over batch and pixels", "db is the mean of dy; it is its sum.",
-          lambda g: g.mean((0, 2, 3)))  # fmt: skip
-    wrong("bias gradient summed over the channels, too",
-          "db is one number; it has one for each channel.", lambda g: g.sum())  # fmt: skip
-    wrong("bias gradient summed over the channels, too",
-          "Every channel gets the sum of all; each has its own.",
-          lambda g: np.full(g.shape[1], g.sum()))  # fmt: skip
-    for axes, text in (
-        ((1, 2, 3), "channels and pixels"),
-        ((0, 1, 2), "all but the columns"),
-        ((0, 1, 3), "all but the rows"),
-    ):
-        wrong(f"bias gradient summed over {text}",
-              "The sum runs over the wrong axes; over (0, 2, 3) it leaves the channels.",
-              partial(np.sum, axis=axes))  # fmt: skip
-    for change in (
-        lambda g: right(g)[None, :, None, None],
-        lambda g: right(g)[:, None],
-        lambda g: right(g)[None],
-        lambda g: right(g)[:, None, None],
-    ):
-        wrong("axes of length 1 kept", "db must have one axis, (C_out,).", change)
-    wrong("dy ignored", "db counts the pixels: ones in place of dy.",
-          lambda g: right(np.ones_like(g)))  # fmt: skip
-    wrong("dy ignored", "db is ones; it is a sum of dy.", lambda g: np.ones(g.shape[1]))
-    wrong("zeros returned", "db is made, but never written to.", lambda g: np.zeros(g.shape[1]))
-    wrong("wrong sign", "db is -1 times what it must be.", lambda g: -right(g))
-    wrong("twice as large", "db is counted twice.", lambda g: 2 * right(g))
-    wrong("half as large", "db is halved; there is no factor 1/2.", lambda g: right(g) / 2)
-    wrong("maximum in place of the sum", "db is the largest dy of a channel; it is the sum.",
-          lambda g: g.max((0, 2, 3)))  # fmt: skip
-    wrong("absolute values summed", "The signs are lost; db is the sum of dy.",
-          lambda g: np.abs(g).sum((0, 2, 3)))  # fmt: skip
-    wrong("squares summed", "dy is squared; db is the sum of dy.", lambda g: (g * g).sum((0, 2, 3)))
-    wrong("last pixel only", "Every pixel overwrites the one before (=); they add up (+=).",
-          lambda g: g[-1, :, -1, -1])  # fmt: skip
-    wrong("last pixel only", "Every pixel overwrites the one before (=); they add up (+=).",
-          lambda g: g[:, :, -1, -1].sum(0))  # fmt: skip
-    wrong("without the last row and column", "The loops over the pixels stop one too early.",
-          lambda g: right(g[:, :, :-1, :-1]))  # fmt: skip
-    wrong("the channels in reverse order", "db[k] belongs to channel k.",
-          lambda g: right(g)[::-1])  # fmt: skip

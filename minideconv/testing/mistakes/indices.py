@@ -15,7 +15,17 @@ import numpy as np
 from minideconv.testing.operations.conv import group_channels
 from minideconv.testing.operations.operation import Array, Settings
 
-__all__ = ["backward_by_w", "backward_by_x", "forward", "read", "tables", "write"]
+__all__ = [
+    "Tables",
+    "backward_by_w",
+    "backward_by_x",
+    "dense",
+    "forward",
+    "interleaved",
+    "read",
+    "tables",
+    "write",
+]
 
 Tables = tuple[Array, Array]
 """For rows and for columns: shape (windows, kernel)."""
@@ -83,3 +93,22 @@ def backward_by_w(dy: Array, x: Array, shape: Sequence[int], groups: int, where:
     for cs, ks in group_channels(groups, x.shape[1], shape[0]):
         dw[ks] = np.einsum("nkhw,nchwae->kcae", dy[:, ks], windows[:, cs])
     return dw
+
+
+def interleaved(channels: int, groups: int) -> Array:
+    """Return the channel order in which channel c belongs to group c % groups."""
+    return np.arange(channels).reshape(channels // groups, groups).T.ravel()
+
+
+def dense(w: Array, groups: int, begins: Sequence[int]) -> Array:
+    """Return the weight without groups of which row k sees the channels from ``begins[k]`` on.
+
+    IndexError if there are too few.
+    """
+    inner = w.shape[1]
+    wide = np.zeros((len(w), inner * groups, *w.shape[2:]))
+    if max(begins) + inner > wide.shape[1]:
+        raise IndexError("there is no such channel")
+    for k, begin in enumerate(begins):
+        wide[k, begin : begin + inner] = w[k]
+    return wide

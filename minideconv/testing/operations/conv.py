@@ -148,7 +148,7 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> ConvGeometry:
     """Draw a small geometry."""
-    return conv_geometry(integer, max_batch=3, max_channels=3, max_groups=2)
+    return conv_geometry(integer, max_batch=3, max_channels=3, max_groups=2, beyond=True)
 
 
 def _shapes(g: ConvGeometry) -> dict[str, tuple[int, ...]]:

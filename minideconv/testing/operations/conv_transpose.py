@@ -104,7 +104,7 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> TransposedGeometry:
     """Draw a small geometry."""
-    return conv_transpose_geometry(integer, max_batch=3, max_channels=3, max_groups=2)
+    return conv_transpose_geometry(integer, max_batch=3, max_channels=3, max_groups=2, beyond=True)
 
 
 def _shapes(g: TransposedGeometry) -> dict[str, tuple[int, ...]]:

@@ -98,8 +98,6 @@ class Operation:
         Kinds of `values` that each array is drawn from.
     kind : callable, optional
         ``kind(geometry)`` is the kind that a geometry's family needs, in place of `kinds`.
-    probes : int
-        Number of the fixed cases that tell mistakes apart.
     sizes : tuple of str
         Kinds of numbers of unusual size that the first array is drawn from, in float32.
     watched : callable, optional
@@ -155,7 +153,6 @@ class Operation:
     exact: bool = True
     telling: Callable[[Any], bool] = lambda _geometry: True
     kind: Callable[[Any], Kind] | None = None
-    probes: int = 12
     sizes: tuple[Kind, ...] = ("large mean", "large scale", "tiny scale", "constant")
     watched: Callable[[Any], Sequence[str]] | None = None
     functions: Callable[[Callable[[Arrays, Settings], Sequence[Array]]], Functions] | None = None

@@ -196,7 +196,6 @@ MAX_POOL2D = Operation(
     oracle=_forward,
     telling=telling,
     kind=_kind,
-    probes=20,
     sizes=("large negative", "large mean", "large scale", "tiny scale", "constant"),
 )
 
@@ -216,5 +215,4 @@ MAX_POOL2D_BACKWARD = Operation(
     oracle=_backward,
     telling=telling,
     kinds=("distinct",),
-    probes=16,
 )  # fmt: skip

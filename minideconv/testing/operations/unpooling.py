@@ -130,7 +130,6 @@ MAX_UNPOOL2D = Operation(
     oracle=_forward,
     telling=telling,
     kinds=("distinct",),
-    probes=16,
 )  # fmt: skip
 
 MAX_UNPOOL2D_BACKWARD = Operation(
@@ -149,5 +148,4 @@ MAX_UNPOOL2D_BACKWARD = Operation(
     oracle=_backward,
     telling=telling,
     kinds=("distinct",),
-    probes=16,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from minideconv.testing.checking.diagnosis import name_mistakes, recognised
 from minideconv.testing.checking.probing import probes
 from minideconv.testing.checking.replay import case_from_text
 from minideconv.testing.checking.shrink import largest_axis
-from minideconv.testing.mistakes import mistakes
+from minideconv.testing.mistakes import mistakes, ways
 from minideconv.testing.operations import OPERATIONS
 from minideconv.testing.operations.deconvnet import TinyGeometry
 
@@ -100,6 +100,24 @@ def test_mistakes_of_different_names_differ_on_the_probes(operation, output):
     assert not wrong
 
 
+VARIED = sorted({(m.operation, m.output) for m in BANK if m.variants})
+
+
+@pytest.mark.parametrize(("operation", "output"), VARIED)
+def test_no_variant_of_a_mistake_is_misnamed(operation, output):
+    """Few of them are not told from others, where next to all cases raise."""
+    wrong, unnamed = {}, []
+    every = ways(operation, output)
+    for way in every:
+        titles = [n.title for n in recognised(way, OPERATIONS[operation])]
+        if titles in ([], [""]):
+            unnamed.append(way.name)
+        elif titles != [way.name]:
+            wrong[way.name] = titles
+    assert not wrong
+    assert len(unnamed) <= len(every) / 50, unnamed
+
+
 def test_a_mistake_is_recognised_by_calls_as_it_is_by_its_values():
     for mistake in BANK[::120]:
         operation = OPERATIONS[mistake.operation]
@@ -161,6 +179,12 @@ def nothing_with_groups(x, w, b=None, *, groups, **settings):
     return ops.conv2d(x, w, b, groups=groups, **settings)
 
 
+def nothing_dilated_with_groups(x, w, b=None, *, groups, dilation, **settings):
+    if groups > 1 and dilation[0] > 1 and len(x) > 1:
+        raise NotImplementedError("no dilation")
+    return ops.conv2d(x, w, b, groups=groups, dilation=dilation, **settings)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -176,11 +200,71 @@ def nothing_with_groups(x, w, b=None, *, groups, **settings):
             "right where dilation = 1, wrong where dilation > 1; 2 columns too many, the others",
         ),
         (nothing_with_groups, "no groups in line .* only where groups > 1"),
+        (nothing_dilated_with_groups, "no dilation in line .* never where groups = 1"),
     ],
 )
 def test_an_unknown_mistake_is_described(wrong, message):
     with pytest.raises(OperationError, match=message):
         check_op(wrong, "conv2d")
+
+
+def windows_in_a_loop_of_the_wrong_length(x, w, b=None, *, stride, padding, dilation, groups):
+    """The size leaves out the dilation: in every dilated case an index is out of bounds."""
+    right = ops.conv2d(x, w, b, stride, padding, dilation, groups)
+    size = [(n + 2 * p - k) // s + 1 for n, p, k, s in
+            zip(x.shape[2:], padding, w.shape[2:], stride, strict=True)]  # fmt: skip
+    for axis in (0, 1):
+        right.take(range(size[axis]), 2 + axis)
+    return right
+
+
+def any_error_where_dilated(x, w, b=None, *, dilation, **settings):
+    if max(dilation) > 1:
+        raise ArithmeticError("no")
+    return ops.conv2d(x, w, b, dilation=dilation, **settings)
+
+
+def a_bias_asked_for_its_truth(x, w, b=None, **settings):
+    return ops.conv2d(x, w, b if b else None, **settings)
+
+
+def test_a_mistake_is_named_by_where_it_raises_and_how():
+    for wrong, name in (
+        (windows_in_a_loop_of_the_wrong_length, "dilation left out of the output size"),
+        (a_bias_asked_for_its_truth, "truth of an array asked"),
+        (any_error_where_dilated, None),
+    ):
+        with pytest.raises(OperationError) as caught:
+            check_op(wrong, "conv2d")
+        found = {m for o in caught.value.report.outcomes if o.failure for m in o.failure.mistakes}
+        assert found == ({name} if name else set())
+
+
+def columns_kept_by_shape():
+    kept = {}
+
+    def function(x, w, b=None, **settings):
+        key = (x.shape, repr(settings))
+        return ops.conv2d(kept.setdefault(key, x.copy()), w, b, **settings)
+
+    return function
+
+
+def test_what_is_kept_of_a_call_with_the_same_shapes_is_found():
+    with pytest.raises(OperationError, match="conv2d: state kept between calls"):
+        check_op(columns_kept_by_shape(), "conv2d")
+
+
+def padding_within_the_kernel(x, w, b=None, *, padding, dilation, **settings):
+    reach = [d * (k - 1) for d, k in zip(dilation, w.shape[2:], strict=True)]
+    x = np.pad(x, [(0, 0), (0, 0), *[(r - p, 0) for r, p in zip(reach, padding, strict=True)]])
+    x = x[:, :, reach[0] - padding[0] :, reach[1] - padding[1] :]
+    return ops.conv_transpose2d(x, w, b, padding=padding, dilation=dilation, **settings)
+
+
+def test_paddings_go_beyond_the_kernel():
+    with pytest.raises(OperationError, match="padding beyond the kernel's reach fails"):
+        check_op(padding_within_the_kernel, "conv_transpose2d")
 
 
 def flipped_with_a_dilation(x, w, b=None, **settings):

@@ -1,0 +1,97 @@
+"""What is known of an implementation: which mistakes explain each of its wrong outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.probing import Probe, Values, value_of
+from minideconv.testing.mistakes import Mistake
+from minideconv.testing.operations.operation import Array, Case, Expected, Operation
+
+__all__ = ["Diagnosis", "Named", "got_of", "is_equal"]
+
+ROUNDED = 1e-9
+"""How far a result of a mistake that divides may be off, in units of the largest sum of terms."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """The mistakes that explain one output, none if none does.
+
+    Attributes
+    ----------
+    output : str
+        Which one.
+    mistakes : tuple of Mistake
+        Together they explain it.
+    when : str
+        Where they show: ``"only where stride > 1"``; empty if wherever they can.
+    does : str
+        What the output does, where nothing explains it.
+    raises : bool
+        Whether the function raises in some cases where the mistakes show, and in no other.
+    """
+
+    output: str
+    mistakes: tuple[Mistake, ...]
+    when: str = ""
+    does: str = ""
+    raises: bool = False
+    values: tuple[Values, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def title(self) -> str:
+        """The names, joined."""
+        names = " and ".join(dict.fromkeys(m.name for m in self.mistakes))
+        return f"{names} ({self.when})" if self.when else names
+
+    def explains(self, operation: Operation, case: Case, got: Array) -> bool:
+        """Return whether this output is wrong in a case, just as the mistakes have it."""
+        if not self.values:
+            return True  # they were recognised in another way
+        right = operation.expected(case)[self.output]
+        arguments = operation.call_arguments(case)
+        return not is_equal(got, right, operation.exact) and any(
+            value is not None and is_equal(got, Expected(value, right.terms), operation.exact)
+            for value in (value_of(values, arguments) for values in self.values)
+        )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of an implementation: each output that is wrong, and where it fails.
+
+    ``remembers``: whether it takes what it kept of a call for that of another one.
+    """
+
+    named: tuple[Named, ...] = ()
+    raises: str = ""
+    remembers: bool = False
+
+
+def got_of(probe: Probe, output: str) -> Array:
+    """Return an output of a probe on which the function did not raise."""
+    assert probe.got is not None
+    return probe.got[output]
+
+
+def is_equal(got: Array, want: Expected, exact: bool) -> bool:
+    """Return whether a result is a value: of integers to the last bit, but where it divides."""
+    value, terms = want
+    if got.shape != value.shape:
+        return False
+    if (got == value).all():
+        return True
+    if exact:
+        # Only a mistake that divides gives what is no integer, and may be rounded.
+        finite = value[np.isfinite(value)]
+        if (finite == np.rint(finite)).all():
+            return bool(((got == value) | (np.isnan(got) & np.isnan(value))).all())
+        size = float(np.max(terms, initial=1))
+        return np.allclose(got, value, rtol=0, atol=ROUNDED * size, equal_nan=True)
+    if terms.shape != value.shape:
+        terms = np.full(value.shape, float(np.max(terms, initial=0)))
+    return first_difference(Expected(value, terms), got, exact=False) is None

@@ -1,0 +1,265 @@
+"""Which mistakes of the bank explain one output of a function on the probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minideconv.testing.checking.behaviour import behaviour
+from minideconv.testing.checking.features import needed, separating
+from minideconv.testing.checking.named import Named, got_of, is_equal
+from minideconv.testing.checking.pairs import pairs_of
+from minideconv.testing.checking.probing import Probe, Values, value_of
+from minideconv.testing.mistakes import Mistake, ways
+from minideconv.testing.operations.operation import Array, Expected, Operation
+
+__all__ = ["LEAST", "SURE", "Question"]
+
+LEAST = 3
+"""Wrong results that a mistake must explain by their values to be named."""
+SURE = 6
+"""The same, where a mistake is named beside something else, or with another one."""
+SCREEN = 12
+"""Wrong results that every mistake is held against before any is held against all of them."""
+APART = ("b is", "groups", "a group", "there is", "C_in", "C_out")
+"""Features that have nothing to do with where a window lies: beside those, its mistakes are known.
+
+A kernel that is read the wrong way round looks as if the padding were, too, where that is even."""
+
+
+@dataclass
+class Fit:
+    """How the mistakes of one name fit: by the numbers of probes."""
+
+    mistakes: tuple[Mistake, ...]
+    values: tuple[Values, ...]
+    matched: list[Probe]  # wrong as the mistake has it
+    harmless: list[Probe]  # right, and the mistake does no harm there
+    missed: list[Probe]  # wrong, but not so
+    spared: list[Probe]  # right, but the mistake would show
+    failed: list[Probe]  # raised where the mistake would show
+    alone: list[Probe]  # raised where the mistake does no harm
+
+    @property
+    def evidence(self) -> int:
+        """How many results with any numbers in them are wrong just as the mistake has it.
+
+        That both fail in the same cases, and the student in no other, counts as one more.
+        """
+        count = sum(1 for p in self.matched if _size(p, self) > 0)
+        together = [p for p in self.failed if any(p.value(m) is None for m in self.mistakes)]
+        return count + (len(together) >= SURE and not self.alone)
+
+
+def _size(probe: Probe, fit: Fit) -> int:
+    assert probe.got is not None
+    return probe.got[fit.mistakes[0].output].size
+
+
+class Question:
+    """Which mistake explains one output on the probes."""
+
+    def __init__(self, operation: Operation, output: str, seen: Sequence[Probe]) -> None:
+        self.operation, self.output = operation, output
+        self.bank = ways(operation.name, output)
+        self.place = {id(m): i for i, m in enumerate(self.bank)}
+        self.raised = [p for p in seen if p.got is None]
+        fine = [p for p in seen if p.got is not None]
+        self.wrong = [p for p in fine if not self.equal(p, p.right[output].value)]
+        self.right = [p for p in fine if self.equal(p, p.right[output].value)]
+        self.wrong.sort(key=lambda p: p.case.numbers)
+
+    def equal(self, probe: Probe, value: Array | None) -> bool:
+        """Return whether a value is the student's."""
+        if value is None or value.shape != (got := got_of(probe, self.output)).shape:
+            return False
+        return is_equal(got, Expected(value, probe.right[self.output].terms), self.operation.exact)
+
+    def harms(self, probe: Probe, value: Array | None) -> bool:
+        """Return whether a mistake's value is wrong."""
+        right = probe.right[self.output]
+        return value is None or not is_equal(value, right, self.operation.exact)
+
+    def answer(self) -> Named:
+        """Return the mistakes that explain the output, or what it does."""
+        self.screened = _spread(self.wrong, self.operation.families, SCREEN)
+        self.hits = np.array(
+            [[self.equal(p, p.value(m)) for p in self.screened] for m in self.bank], bool
+        ).reshape(len(self.bank), len(self.screened))
+        fits = [self.fit(group) for group in _by_name(self.bank) if self.may_fit(group)]
+        # Within the limits of a signature, two mistakes may look alike.
+        if self.raised and len(exact := self.exact(LEAST)) == 1:
+            return exact[0]
+        if all_of_it := self.everywhere(fits):
+            return all_of_it[0] if len(all_of_it) == 1 else self.unknown()
+        named = self.somewhere(fits) or self.together() or self.besides(fits)
+        return named or self.unknown()
+
+    def unknown(self) -> Named:
+        """Return what the output does."""
+        return Named(self.output, (), does=self.does())
+
+    def may_fit(self, group: Sequence[Mistake]) -> bool:
+        """Return whether the mistakes of one name explain enough of a part of the probes."""
+        rows = [self.place[id(m)] for m in group]
+        return bool(3 * self.hits[rows].any(0).sum() >= len(self.screened))
+
+    def fit(self, group: Sequence[Mistake]) -> Fit:
+        """Compare the mistakes of one name with what the student has on every probe."""
+        matched: list[Probe] = []
+        missed: list[Probe] = []
+        used: set[int] = set()
+        for probe in self.wrong:
+            hits = [k for k, m in enumerate(group) if self.equal(probe, probe.value(m))]
+            (matched if hits else missed).append(probe)
+            used.update(hits)
+        # Ways to make the mistake that are not the student's say nothing of the other probes.
+        ways = [m for k, m in enumerate(group) if k in used]
+        fit = Fit(tuple(ways), tuple(m.values for m in ways), matched, [], missed, [], [], [])
+        if not ways:
+            return fit
+        for probe in self.right:
+            harm = all(self.harms(probe, probe.value(m)) for m in ways)
+            (fit.spared if harm else fit.harmless).append(probe)
+        for probe in self.raised:
+            harm = any(self.harms(probe, probe.value(m)) for m in ways)
+            (fit.failed if harm else fit.alone).append(probe)
+        return fit
+
+    def exact(self, least: int) -> list[Named]:
+        """Return the mistakes of which one way explains all: what is wrong, right, and raised.
+
+        An error is explained where such code fails with one of the same kind.
+        """
+        found: dict[str, Named] = {}
+        for way in self.bank:
+            if way.name not in found and self.accounts_for(way) >= least:
+                raises = bool(self.raised)
+                found[way.name] = Named(self.output, (way,), raises=raises, values=(way.values,))
+        return list(found.values())
+
+    def accounts_for(self, way: Mistake) -> int:
+        """Return how many results a way explains, if all of them; 0 if not."""
+        if not all(self.equal(p, p.value(way)) for p in self.wrong):
+            return 0
+        if not all(p.error in p.fault(way) for p in self.raised):
+            return 0
+        if any(self.harms(p, p.value(way)) for p in self.right):
+            return 0
+        numbers = sum(1 for p in self.wrong if p.got is not None and p.got[self.output].size)
+        return numbers + len(self.raised)
+
+    def everywhere(self, fits: Sequence[Fit]) -> list[Named]:
+        """Return the mistakes each of which explains all."""
+        found: dict[str, Named] = {}
+        for fit in fits:
+            if fit.missed or fit.spared or not fit.mistakes:
+                continue
+            # A result without numbers is evidence only beside results that are right.
+            if fit.evidence >= LEAST or (
+                len(fit.matched) >= LEAST and len(fit.harmless) >= LEAST and not self.raised
+            ):
+                named = self.named(fit)
+                found[named.mistakes[0].name] = named
+        return list(found.values())
+
+    def somewhere(self, fits: Sequence[Fit]) -> Named | None:
+        """Return the mistake that explains all that is wrong, in the cases of one feature."""
+        found: dict[str, Named] = {}
+        for fit in fits:
+            if fit.missed or not fit.spared or fit.evidence < LEAST:
+                continue
+            where = separating([p.features for p in fit.matched], [p.features for p in fit.spared])
+            if where is not None:
+                named = self.named(fit, f"only where {where[0]}")
+                found[named.mistakes[0].name] = named
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def together(self) -> Named | None:
+        """Return the two mistakes that explain all."""
+        if len(self.wrong) < SURE:
+            return None
+        found: dict[frozenset[str], Named] = {}
+        for pair, values in self.pairs():
+            if all(
+                self.equal(p, value_of(values, p.arguments)) for p in (*self.screened, *self.wrong)
+            ) and not any(self.harms(p, value_of(values, p.arguments)) for p in self.right):
+                names = frozenset(m.name for m in pair)
+                found.setdefault(names, Named(self.output, pair, values=(values,)))
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def pairs(self) -> Iterator[tuple[tuple[Mistake, Mistake], Values]]:
+        """Yield the pairs that may explain all.
+
+        Where one of the two does no harm, the other one must explain the result by itself: in most
+        results, for one may do no harm to zeros and yet change what the other makes of them.
+        """
+        harmless = np.array(
+            [[not self.harms(p, p.value(m)) for p in self.screened] for m in self.bank], bool
+        )
+        first, second, both = pairs_of(self.bank)
+        possible = (
+            (~harmless[first] & ~harmless[second])
+            | (harmless[first] & self.hits[second])
+            | (harmless[second] & self.hits[first])
+        ).sum(1) >= 0.75 * len(self.screened)
+        for k in np.flatnonzero(possible):
+            i, j, values = first[k], second[k], both[k]
+            yield (self.bank[min(i, j)], self.bank[max(i, j)]), values
+
+    def besides(self, fits: Sequence[Fit]) -> Named | None:
+        """Return the mistake that explains all but the cases of a feature, where more is wrong."""
+        found: dict[str, Named] = {}
+        for fit in fits:
+            if (
+                not fit.missed
+                or fit.spared
+                or not fit.mistakes
+                or len(fit.missed) < LEAST
+                or len(fit.matched) < max(SURE, len(fit.missed))
+            ):
+                continue
+            where = separating(
+                [p.features for p in fit.missed], [p.features for p in fit.matched], pairs=False
+            )
+            if where is not None and where[0].startswith(APART):
+                named = self.named(fit, f"and something else where {where[0]}")
+                found[named.mistakes[0].name] = named
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def named(self, fit: Fit, when: str = "") -> Named:
+        """Name the mistake by that of its ways that explains most."""
+        best = max(
+            fit.mistakes,
+            key=lambda m: sum(self.equal(p, p.value(m)) for p in fit.matched),
+        )
+        raises = bool(fit.failed) and not fit.alone
+        return Named(self.output, (best,), when, raises=raises, values=fit.values)
+
+    def does(self) -> str:
+        """Say where the output is wrong, and what is the same about it wherever it is."""
+        where = separating([p.features for p in self.wrong], [p.features for p in self.right])
+        words = [f"right where {where[1]}, wrong where {where[0]}"] if where else []
+        if not where:
+            safe = needed([p.features for p in self.wrong], [p.features for p in self.right])
+            words += [f"right wherever {safe}"] if safe else []
+        pairs = [(got_of(p, self.output), p.right[self.output].value) for p in self.wrong]
+        words += behaviour(pairs)
+        count = len(self.wrong) + len(self.right)
+        return "; ".join(words) or f"in {len(self.wrong)} of {count} cases tried"
+
+
+def _by_name(bank: Sequence[Mistake]) -> list[list[Mistake]]:
+    groups: dict[str, list[Mistake]] = {}
+    for mistake in bank:
+        groups.setdefault(mistake.name, []).append(mistake)
+    return list(groups.values())
+
+
+def _spread(wrong: Sequence[Probe], families: Sequence[str], count: int) -> list[Probe]:
+    """Return a few probes of every family in turn, the smallest first."""
+    lots = [[p for p in wrong if p.family == family] for family in families]
+    turns = [lot[k] for k in range(max(map(len, lots))) for lot in lots if k < len(lot)]
+    return turns[:count]
