@@ -27,6 +27,7 @@ from minideconv.testing.mistakes import (  # noqa: F401
     max_pool2d_switches,
     max_unpool2d,
     max_unpool2d_backward,
+    one_byte,
     patches,
     tape,
     tape_operations,

@@ -17,8 +17,8 @@ __all__: list[str] = []  # they are reached through the bank
 
 # Numbers of channels along the width --------------------------------------------------------
 
-WIDTH = ("channels' numbers broadcast along the width", "An array (C,) meets (N, C, H, W) along its "
-         "last axis, the width, or fails; give it the shape (C, 1, 1).")  # fmt: skip
+WIDTH = ("channels' numbers broadcast along the width", "An array (C,) meets (N, C, H, W) along "
+         "its last axis, the width, or fails; give it the shape (C, 1, 1).")  # fmt: skip
 
 
 def flat(per_channel: Array) -> Array:

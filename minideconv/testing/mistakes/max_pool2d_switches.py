@@ -57,8 +57,8 @@ def _in_cut_window(taps: Taps, which: Array, rows: Array, columns: Array) -> Arr
     return _in_cut(taps, rows, columns)[0]
 
 
-CUT = ("place in the cut window decoded as in a whole one", "At the border a window is cut, and the "
-       "place in what is left is taken for one in the whole window.")  # fmt: skip
+CUT = ("place in the cut window decoded as in a whole one", "At the border a window is cut, and "
+       "the place in what is left is taken for one in the whole window.")  # fmt: skip
 
 
 @encoded(*CUT)
@@ -209,8 +209,8 @@ def _whole_image(taps: Taps, which: Array, rows: Array, columns: Array) -> Array
     return (channels * taps.size[0] + rows) * taps.size[1] + columns
 
 
-@encoded("switches count through the images", "A switch is the pixel's place in its channel's plane "
-         "plus n H W; it is its place in the plane alone.")  # fmt: skip
+@encoded("switches count through the images", "A switch is the pixel's place in its channel's "
+         "plane plus n H W; it is its place in the plane alone.")  # fmt: skip
 def _with_image(taps: Taps, which: Array, rows: Array, columns: Array) -> Array:
     images = np.arange(which.shape[0]).reshape(-1, 1, 1, 1)
     return (images * taps.size[0] + rows) * taps.size[1] + columns

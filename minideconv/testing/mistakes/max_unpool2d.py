@@ -37,8 +37,7 @@ def _register(name: str, sentence: str, decode: Decode) -> None:
 
 
 for _name, _sentence, _decode in DECODINGS:
-    if "windows' number" not in _name or "flat" in _decode.__name__:  # else it fails everywhere
-        _register(_name, _sentence, _decode)
+    _register(_name, _sentence, _decode)
 
 
 # Several values of one pixel ----------------------------------------------------------------

@@ -24,8 +24,7 @@ def _register(name: str, sentence: str, decode: Decode) -> None:
 
 
 for _name, _sentence, _decode in DECODINGS:
-    if "row's length" not in _name or "flat" in _decode.__name__:  # else it fails everywhere
-        _register(_name, _sentence, _decode)
+    _register(_name, _sentence, _decode)
 
 
 # Several windows that chose one pixel -------------------------------------------------------
@@ -176,8 +175,8 @@ zeros_twist(BACKWARD, "dy")
 one_place_twists(BACKWARD, "dy", "gradient")
 
 
-@twist(BACKWARD, "dy", "values in reverse order", "dy is written from the last window to the first: "
-       "a place that was found in reversed switches is not turned back.")  # fmt: skip
+@twist(BACKWARD, "dy", "values in reverse order", "dy is written from the last window to the "
+       "first: a place that was found in reversed switches is not turned back.")  # fmt: skip
 def _turned(result: Array, arrays: Arrays, settings: Settings) -> Array:
     return result[:, :, ::-1, ::-1]
 

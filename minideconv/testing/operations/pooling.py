@@ -13,11 +13,13 @@ numbers are. Where windows overlap, several may choose one pixel, and their grad
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from minideconv.testing.arrays import values
 from minideconv.testing.drawing import Integer, pool_geometry
 from minideconv.testing.geometry import Pair, PoolGeometry
 from minideconv.testing.operations.conv import windows
@@ -32,10 +34,12 @@ from minideconv.testing.operations.operation import (
 
 __all__ = [
     "FAMILIES",
+    "LARGE_PLANE",
     "MAX_POOL2D",
     "MAX_POOL2D_BACKWARD",
     "MaxPoolGeometry",
     "draw_given",
+    "large",
     "max_pool",
 ]
 
@@ -194,6 +198,20 @@ def _backward_arguments(case: Case) -> tuple[Arrays, Settings]:
     return {"dy": case.arrays["dy"], "switches": switches}, {"size": case.geometry.size}
 
 
+LARGE = MaxPoolGeometry(1, 1, (20, 20), kernel=(5, 4), stride=(5, 4))
+
+
+def large(shapes: Callable[[Any], dict[str, tuple[int, ...]]]) -> Callable[[], Case]:
+    """Return what makes the case of a plane whose last pixels have numbers beyond 255."""
+    return lambda: Case(LARGE, {
+        role: values(shape, number, "distinct") for number, (role, shape) in
+        enumerate(shapes(LARGE).items())
+    })  # fmt: skip
+
+
+LARGE_PLANE = "a plane of 400 pixels"
+
+
 def _kind(g: Any) -> Any:
     return "ties" if g.ties else "distinct"
 
@@ -219,6 +237,7 @@ MAX_POOL2D = Operation(
     kind=_kind,
     probes=20,
     sizes=("large negative", "large mean", "large scale", "tiny scale", "constant"),
+    long={LARGE_PLANE: large(_shapes)},
 )
 
 MAX_POOL2D_BACKWARD = Operation(
@@ -238,4 +257,5 @@ MAX_POOL2D_BACKWARD = Operation(
     telling=telling,
     kinds=("distinct",),
     probes=16,
+    long={LARGE_PLANE: large(_backward_shapes)},
 )  # fmt: skip

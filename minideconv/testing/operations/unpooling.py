@@ -27,7 +27,14 @@ from minideconv.testing.operations.operation import (
     Operation,
     Settings,
 )
-from minideconv.testing.operations.pooling import MaxPoolGeometry, draw_given, max_pool, telling
+from minideconv.testing.operations.pooling import (
+    LARGE_PLANE,
+    MaxPoolGeometry,
+    draw_given,
+    large,
+    max_pool,
+    telling,
+)
 
 __all__ = ["FAMILIES", "MAX_UNPOOL2D", "MAX_UNPOOL2D_BACKWARD", "last_windows"]
 
@@ -140,6 +147,7 @@ MAX_UNPOOL2D = Operation(
     telling=telling,
     kind=lambda g: "ties" if g.ties else "distinct",
     probes=16,
+    long={LARGE_PLANE: large(_shapes)},
 )  # fmt: skip
 
 MAX_UNPOOL2D_BACKWARD = Operation(
@@ -159,4 +167,5 @@ MAX_UNPOOL2D_BACKWARD = Operation(
     telling=telling,
     kinds=("distinct",),
     probes=16,
+    long={LARGE_PLANE: large(_backward_shapes)},
 )  # fmt: skip
