@@ -30,6 +30,9 @@ from minideconv.testing.operations.operation import Case, Operation
 
 __all__ = ["Checker", "Outcome"]
 
+KEPT = 20
+"""Of so many operations the drawn cases are kept."""
+
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
 
@@ -115,21 +118,7 @@ class Checker:
 
     def cases(self) -> dict[str, list[Case]]:
         """Return cases for each family, the smallest first."""
-        rng = np.random.default_rng([self.seed, len(self.operation.name)])
-
-        def integer(low: int, high: int) -> int:
-            return int(rng.integers(low, high + 1))
-
-        found: dict[str, list[Case]] = {family: [] for family in self.operation.families}
-        for attempt in range(60 * self.examples * len(found)):
-            geometry = self.operation.draw(integer)
-            cases = found[self.operation.family(geometry)]
-            if len(cases) < self.examples:
-                kind = self.operation.kind_for(geometry, attempt)
-                cases.append(self.operation.case(geometry, int(rng.integers(2**16)), kind))
-            if all(len(cases) == self.examples for cases in found.values()):
-                break
-        return {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
+        return _cases(self.operation, self.examples, self.seed)
 
     def family(self, family: str, cases: Sequence[Case]) -> Outcome:
         """Compare with the naive loop on every case."""
@@ -302,3 +291,33 @@ class Checker:
                     replay=self.replay.format(case=case_text(self.operation, small)),
                 )
             yield Outcome(f"{self.operation.name}/{name}", 1, failure)
+
+
+_DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
+
+
+def _cases(operation: Operation, examples: int, seed: int) -> dict[str, list[Case]]:
+    """Return cases for each family; those of the last few operations are kept."""
+    key = operation.name, examples, seed
+    known = _DRAWN.get(key)
+    if known is not None and known[0] is operation:
+        return known[1]
+    rng = np.random.default_rng([seed, len(operation.name)])
+
+    def integer(low: int, high: int) -> int:
+        return int(rng.integers(low, high + 1))
+
+    found: dict[str, list[Case]] = {family: [] for family in operation.families}
+    for attempt in range(60 * examples * len(found)):
+        geometry = operation.draw(integer)
+        cases = found[operation.family(geometry)]
+        if len(cases) < examples:
+            kind = operation.kind_for(geometry, attempt)
+            cases.append(operation.case(geometry, int(rng.integers(2**16)), kind))
+        if all(len(cases) == examples for cases in found.values()):
+            break
+    drawn = {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
+    while len(_DRAWN) >= KEPT:
+        del _DRAWN[next(iter(_DRAWN))]
+    _DRAWN[key] = operation, drawn
+    return drawn

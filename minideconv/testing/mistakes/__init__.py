@@ -31,6 +31,7 @@ from minideconv.testing.mistakes import (  # noqa: F401
     patches,
     tape,
     tape_operations,
+    tape_values,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes
 

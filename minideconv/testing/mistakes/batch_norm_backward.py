@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
+from minideconv.testing.mistakes.bank import (
+    Mistake,
+    Right,
+    given,
+    mistake,
+    register,
+    right_values,
+    slip,
+    twist,
+)
 from minideconv.testing.mistakes.batch_norm import ALL, Parts
 from minideconv.testing.mistakes.parts import zeros_twist
-from minideconv.testing.operations.batch_norm import next_batch
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.operations.batch_norm import ARGUMENTS, next_batch
+from minideconv.testing.operations.operation import Array, Arrays, Functions, Settings
 
 __all__ = ["OPERATION", "assembled", "differentiates", "mean", "total"]
 
@@ -293,13 +304,42 @@ LATEST = ("cache of the latest forward", "What the latest forward left in a glob
           "used, not the cache that is given: another forward came in between.")  # fmt: skip
 
 
+_LATEST: list[tuple[Arrays, Settings]] = []  # what such code has as a global variable
+
+
+@dataclass(frozen=True)
+class CacheMistake(Mistake):
+    """The forward puts its cache into a variable, which the backward reads."""
+
+    def functions(self) -> Functions:
+        """Return both."""
+        operation = OPERATIONS[OPERATION]
+
+        def batch_norm(*args: Array, **settings: Any) -> tuple[Array, Any]:
+            arrays: Arrays = {r: a.copy() for r, a in zip(ARGUMENTS, args, strict=True)}
+            _LATEST[:] = [(arrays, settings)]
+            y = OPERATIONS["batch_norm"].oracle({**arrays}, settings)["y"].value
+            return y.astype(args[0].dtype), _LATEST[0]
+
+        def batch_norm_backward(dy: Array, cache: Any) -> tuple[Array, ...]:
+            right, wrong = (
+                operation.oracle({"dy": dy, **arrays}, settings) for arrays, settings in
+                (cache, _LATEST[0])
+            )  # fmt: skip
+            found = ((wrong if o == self.output else right)[o] for o in operation.outputs)
+            return tuple(expected.value.astype(dy.dtype) for expected in found)
+
+        return {"batch_norm": batch_norm, "batch_norm_backward": batch_norm_backward}
+
+
 def cached(output: str) -> None:
     """Register the use of the cache of a forward that came in between."""
+    right = right_values(OPERATION, output)
 
-    @slip(OPERATION, output, *LATEST)
-    def _of_next(arrays: Arrays, settings: Settings) -> None:
-        if settings.get("between"):
-            arrays.update(next_batch(arrays))
+    def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
+        return (next_batch(arrays) if settings.get("between") else arrays), settings
+
+    register(CacheMistake(OPERATION, output, *LATEST, lambda a, s: right(*change(a, s)), change))
 
 
 cached("dx")

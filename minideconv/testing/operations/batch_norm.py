@@ -50,6 +50,7 @@ from minideconv.testing.operations.operation import (
 )
 
 __all__ = [
+    "ARGUMENTS",
     "BACKWARD_FAMILIES",
     "BATCH_NORM",
     "BATCH_NORM_BACKWARD",
