@@ -320,6 +320,11 @@ def _no_weight(arrays: Arrays, settings: Settings) -> None:
     arrays["weight"] = np.ones_like(given(arrays, "weight"))
 
 
+@slip(OPERATION, "y", "weight used twice", "The normalised x is multiplied by weight twice.")
+def _weight_twice(arrays: Arrays, settings: Settings) -> None:
+    arrays["weight"] = given(arrays, "weight") ** 2
+
+
 @slip(OPERATION, "y", "bias left out", "The bias is not added.")
 def _no_bias(arrays: Arrays, settings: Settings) -> None:
     arrays["bias"] = np.zeros_like(given(arrays, "bias"))

@@ -66,10 +66,34 @@ def assembled(p: Parts, dy: Array, **other: Any) -> Array:
 # dx -----------------------------------------------------------------------------------------
 
 
-@differentiates("dx", "gradient through the mean left out", "The mean depends on x, too: "
-                "- mean(dy) is missing.")  # fmt: skip
-def _no_mean(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=0.0)
+def other_mean(name: str, sentence: str, change: Callable[[Parts, Array], Any]) -> None:
+    """Register ``change(parts, mean of dy)``, which stands for mean(dy).
+
+    It is made with the result, so that it is recognised beside mistakes in the other term.
+    """
+
+    @twist(OPERATION, "dx", name, sentence)
+    def _other(result: Array, arrays: Arrays, settings: Settings) -> Array:
+        p, right = Parts(arrays, settings), mean(given(arrays, "dy").astype(np.float64))
+        with np.errstate(all="ignore"):
+            return np.asarray(result + p.weight / p.std * (right - change(p, right)))
+
+
+other_mean("gradient through the mean left out", "The mean depends on x, too: - mean(dy) is "
+           "missing.", lambda p, right: 0.0)  # fmt: skip
+other_mean("mean's gradient of the wrong sign", "+ mean(dy); it is - mean(dy).",
+           lambda p, right: -right)  # fmt: skip
+other_mean("sum of dy in place of its mean", "sum(dy) is not divided by M.",
+           lambda p, right: right * p.count)  # fmt: skip
+for _what, _letter in (("images", "N"), ("pixels", "H W")):
+    other_mean(f"sum of dy divided by the number of {_what}", f"sum(dy) is divided by {_letter}; a "
+               "channel has M = N H W values.",
+               lambda p, right, what=_what: right * (  # type: ignore[misc]
+                   p.count / len(p.x) if what == "images" else len(p.x)))  # fmt: skip
+for _power, _name in ((1, "not divided"), (-1, "divided twice")):
+    other_mean(f"mean's gradient {_name} by the standard deviation",
+               "dy is divided by sqrt(var + eps), and so is mean(dy): once.",
+               lambda p, right, power=_power: right * p.std**power)  # type: ignore[misc]  # fmt: skip
 
 
 @differentiates("dx", "gradient through the variance left out", "The variance depends on x, too: "
@@ -216,11 +240,6 @@ def _sign_second(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, second=-p.xh * mean(dy * p.xh))
 
 
-@differentiates("dx", "mean's gradient of the wrong sign", "+ mean(dy); it is - mean(dy).")
-def _sign_first(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=-mean(dy))
-
-
 @differentiates("dx", "mean's and variance's gradients of the wrong sign", "+ mean(dy) + "
                 "xh mean(dy xh); both are subtracted.")  # fmt: skip
 def _sign_both(p: Parts, dy: Array) -> Array:
@@ -271,14 +290,6 @@ for _power, _factor in (
                     "xh: the term is (x - mean) mean(dy (x - mean)) / (var + eps).")  # fmt: skip
     def _power_of_variance(p: Parts, dy: Array, power: int = _power) -> Array:
         return assembled(p, dy, second=p.xh * mean(dy * p.xh) * p.std**power)
-
-
-for _power, _name in ((1, "not divided"), (-1, "divided twice")):
-
-    @differentiates("dx", f"mean's gradient {_name} by the standard deviation",
-                    "dy is divided by sqrt(var + eps), and so is mean(dy): once.")  # fmt: skip
-    def _power_in_mean(p: Parts, dy: Array, power: int = _power) -> Array:
-        return assembled(p, dy, first=mean(dy) * p.std**power)
 
 
 @differentiates("dx", "y in place of the normalised x", "- y mean(dy y); it is "

@@ -54,11 +54,6 @@ def _sums(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, first=mean(dy) * p.count, second=p.xh * mean(dy * p.xh) * p.count)
 
 
-@differentiates("dx", "sum of dy in place of its mean", "sum(dy) is not divided by M.")
-def _sum_first(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=mean(dy) * p.count)
-
-
 @differentiates("dx", "sum of dy xh in place of its mean", "sum(dy xh) is not divided by M.")
 def _sum_second(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, second=p.xh * mean(dy * p.xh) * p.count)
@@ -77,8 +72,6 @@ def _shares(name: str, sentence: str, first: str, second: str) -> None:
 for _what, _letter in (("images", "N"), ("pixels", "H W")):
     _shares(f"sums divided by the number of {_what}", f"The sums are divided by {_letter}; a "
             "channel has M = N H W values.", _letter, _letter)  # fmt: skip
-    _shares(f"sum of dy divided by the number of {_what}", f"sum(dy) is divided by {_letter}; a "
-            "channel has M = N H W values.", _letter, "M")  # fmt: skip
     _shares(f"sum of dy xh divided by the number of {_what}", f"sum(dy xh) is divided by "
             f"{_letter}; a channel has M = N H W values.", "M", _letter)  # fmt: skip
 

@@ -135,11 +135,14 @@ for _title, _said, _how in (
     ("summed over the axes (0, 1, 2)", "is summed as if channels were last; channels are axis 1: "
      "(0, 2, 3)", lambda a: a.sum((0, 1, 2))),
     ("of the wrong sign", "is -1 times what it must be", lambda a: -a.sum(ALL)),
-    ("left zero", "is made, but never written to", lambda a: np.zeros(a.shape[1])),
+    ("is 0", "is never written to, or is a sum that is 0, such as that of dx",
+     lambda a: np.zeros(a.shape[1])),
     ("divided by the number of pixels", "is divided by H W; it is a sum",
      lambda a: a.sum(ALL) / (a.shape[2] * a.shape[3])),
     ("of the last image only", "is summed over the last image; the axes are N, H and W: "
      "(0, 2, 3)", lambda a: a[-1].sum((1, 2))),
+    ("summed over the axes (1, 2, 3)", "is summed over all but the images; the axes are N, H and "
+     "W: (0, 2, 3)", lambda a: a.sum((1, 2, 3))),
     ("of the first image only", "is summed over the first image; the axes are N, H and W: "
      "(0, 2, 3)", lambda a: a[0].sum((1, 2))),
     ("kept in four dimensions", "has the shape (1, C, 1, 1); it has (C,)",

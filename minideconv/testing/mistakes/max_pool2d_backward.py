@@ -8,6 +8,7 @@ import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
 from minideconv.testing.mistakes.parts import (
+    first_used,
     one_place_twists,
     reversed_slip,
     windows_left_out,
@@ -171,7 +172,14 @@ def _by_images(result: Array, arrays: Arrays, settings: Settings) -> Array:
     return result / len(result)
 
 
+@twist(OPERATION, "dx", "divided by the number of windows", "dx is a mean over the windows; "
+       "gradients add up.")  # fmt: skip
+def _by_windows(result: Array, arrays: Arrays, settings: Settings) -> Array:
+    return result / given(arrays, "dy")[0, 0].size
+
+
 zeros_twist(OPERATION, "dx")
+first_used(OPERATION, "dx", "dy", "gradients")
 one_place_twists(OPERATION, "dx", "gradient")
 windows_left_out(OPERATION, "dx", "dy")
 reversed_slip(OPERATION, "dx", "dy")

@@ -9,6 +9,7 @@ import numpy as np
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip
 from minideconv.testing.mistakes.max_pool2d_backward import combined
 from minideconv.testing.mistakes.parts import (
+    first_used,
     one_place_twists,
     reversed_slip,
     windows_left_out,
@@ -62,6 +63,9 @@ _several("smallest value of a pixel kept", "Where several windows chose one pixe
          "value stays; the last one, row by row, does.", min)  # fmt: skip
 
 
+_several("value farthest from 0 kept", "Where several windows chose one pixel the value farthest "
+         "from 0 stays; the last one, row by row, does.",
+         lambda values: max(values, key=abs))  # fmt: skip
 _several("zeros left out", "A value of 0 is not written (`if v:`), so that an earlier one of its "
          "pixel stays; the last one, row by row, does.",
          lambda values: next((v for v in reversed(values) if v), 0.0))  # fmt: skip
@@ -185,6 +189,7 @@ def _flat(arrays: Arrays, settings: Settings, right: Right) -> Array:
 
 
 zeros_twist(FORWARD, "x")
+first_used(FORWARD, "x", "y", "values")
 one_place_twists(FORWARD, "x", "value")
 windows_left_out(FORWARD, "x", "y")
 reversed_slip(FORWARD, "x", "y")

@@ -10,7 +10,7 @@ import numpy as np
 from minideconv.testing.mistakes.bank import given, slip, twist
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["one_place_twists", "reversed_slip", "windows_left_out", "zeros_twist"]
+__all__ = ["first_used", "one_place_twists", "reversed_slip", "windows_left_out", "zeros_twist"]
 
 
 def zeros_twist(operation: str, output: str) -> None:
@@ -80,3 +80,13 @@ def reversed_slip(operation: str, output: str, role: str) -> None:
           "the first, the switches from the first to the last.")  # fmt: skip
     def _reversed(arrays: Arrays, settings: Settings) -> None:
         arrays[role] = given(arrays, role)[:, :, ::-1, ::-1]
+
+
+def first_used(operation: str, output: str, role: str, what: str) -> None:
+    """Register code that reads the first channel's or image's numbers for all of them."""
+    for axis, part in ((1, "channel"), (0, "image")):
+
+        @slip(operation, output, f"{what} of the first {part} used for all",
+              f"Every {part} is given the first one's {role}; each has its own.")  # fmt: skip
+        def _first(arrays: Arrays, settings: Settings, axis: int = axis) -> None:
+            arrays[role] = repeated(axis, 0)(given(arrays, role))
