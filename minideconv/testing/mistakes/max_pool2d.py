@@ -117,7 +117,17 @@ def _interchanged(settings: Settings) -> None:
 
 
 windows("padding ignored", "The image is not padded.",
-        partial(_set, "padding", lambda _: (0, 0)), "places")  # fmt: skip
+        partial(_set, "padding", lambda _: (0, 0)))  # fmt: skip
+
+
+@mistake("max_pool2d", "y", "windows begin at the image's first pixel",
+         "Window (0, 0) begins at pixel (0, 0), and all of the padding lies behind the image; it "
+         "begins in the padding, at (-ph, -pw).")  # fmt: skip
+def _from_first_pixel(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    settings = spelled_out(settings)
+    return _seen(arrays, settings, {**settings, "padding": (0, 0)}).pixels.max(-1)
+
+
 windows("stride ignored", "Windows move by one pixel whatever the stride is.",
         partial(_set, "stride", lambda _: (1, 1)), "places")  # fmt: skip
 windows("kernel_size taken as the stride", "Windows move by their own size, so that they never "
@@ -174,6 +184,21 @@ def refuses(name: str, sentence: str, what: Callable[[tuple[int, int], Settings]
             if what((h, w), spelled_out(settings)):
                 raise ValueError("cannot reshape array")
             return right(arrays, settings)
+
+
+def refuses_none(output: str) -> None:
+    """Register code that fails without a stride."""
+
+    @mistake("max_pool2d", output, "stride=None refused", "Without a stride the code fails; "
+             "windows move by their own size then.")  # fmt: skip
+    def _refused(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        if settings["stride"] is None:
+            raise TypeError("cannot unpack non-iterable NoneType object")
+        return right(arrays, settings)
+
+
+for _output in ("y", "switches"):
+    refuses_none(_output)
 
 
 def _rest(size: tuple[int, int], settings: Settings) -> bool:

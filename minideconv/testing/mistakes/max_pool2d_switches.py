@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, twist
-from minideconv.testing.mistakes.taps import Taps, index, laid_out
+from minideconv.testing.mistakes.taps import Taps, index, laid_out, spelled_out
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
@@ -142,6 +143,39 @@ def _by_padding(number: Array, padding: int, start: Array) -> Array:
 def _unpadded(number: Array, padding: int, start: Array) -> Array:
     return start + padding
 
+
+def placed(name: str, sentence: str, change: Callable[[Settings], Any]) -> None:
+    """Register windows whose maximum is right, and whose place is taken by other settings."""
+
+    @twist("max_pool2d", "switches", name, sentence)
+    def _placed(result: Array, arrays: Arrays, settings: Settings) -> Array:
+        settings = spelled_out(settings)
+        taps = laid_out(arrays, settings)
+        rows, columns = np.divmod(result, taps.size[1])
+        change(settings)
+        (sh, sw), (ph, pw) = settings["stride"], settings["padding"]
+        rows = rows - taps.starts[0][:, None] + np.arange(len(taps.starts[0]))[:, None] * sh - ph
+        columns = columns - taps.starts[1] + np.arange(len(taps.starts[1])) * sw - pw
+        return rows * taps.size[1] + columns
+
+
+def _set(name: str, places: tuple[int, int], settings: Settings) -> None:
+    settings[name] = tuple(settings[name][place] for place in places)
+
+
+def _by_kernel(settings: Settings) -> None:
+    settings["stride"] = settings["kernel_size"]
+
+
+for _setting in ("stride", "padding"):
+    for _name, _places in ((f"{_setting} swapped", (1, 0)),
+                           (f"{_setting} of the height used for both axes", (0, 0)),
+                           (f"{_setting} of the width used for both axes", (1, 1))):  # fmt: skip
+        placed(_name, f"Height and width of the {_setting} are mixed up where a switch is worked "
+               f"out; {_setting} is (height, width).",
+               partial(_set, _setting, _places))  # fmt: skip
+placed("kernel_size taken as the stride", "Switches are worked out as if windows moved by their "
+       "own size; they move by the stride.", _by_kernel)  # fmt: skip
 
 for _rows, _columns, _what in (
     (True, True, "row and column"), (True, False, "row"), (False, True, "column")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,22 @@ class MaxPoolGeometry(PoolGeometry):
 
 
 def max_pool(x: Array, settings: Settings) -> tuple[Array, Array]:
-    """Return the maxima and the switches."""
-    (kh, kw), stride, (ph, pw) = (settings[name] for name in SETTINGS)
-    sh, sw = (kh, kw) if stride is None else stride
-    n, c, h, w = x.shape
+    """Return the maxima and the switches; those of the last few images are kept."""
+    kernel, stride, padding = (settings[name] for name in SETTINGS)
+    y, switches = _max_pool(
+        x.astype(np.float64).tobytes(), x.shape, tuple(kernel),
+        tuple(kernel if stride is None else stride), tuple(padding),
+    )  # fmt: skip
+    return y.copy(), switches.copy()
+
+
+@lru_cache(maxsize=512)
+def _max_pool(
+    numbers: bytes, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
+) -> tuple[Array, Array]:
+    x = np.frombuffer(numbers).reshape(shape)
+    (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
+    n, c, h, w = shape
     rows, columns = windows((h, w), (kh, kw), (sh, sw), (ph, pw), (1, 1))
     y = np.full((n, c, rows, columns), -np.inf)
     switches = np.zeros(y.shape, np.int64)
