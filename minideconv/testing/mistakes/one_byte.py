@@ -50,10 +50,10 @@ def _recognise(operation: str, output: str) -> Callable[[Call], bool]:
             case = make()
             arguments = known.call_arguments(case)
             try:
-                got = call(*arguments).outputs[output]
+                got = call(*arguments).outputs.get(output)
             except StudentFault:
                 continue
-            if np.array_equal(got, known.expected(case)[output].value):
+            if got is None or np.array_equal(got, known.expected(case)[output].value):
                 continue
             cut = [value_of(way, arguments) for way in ways]
             if any(value is not None and np.array_equal(got, value) for value in cut):

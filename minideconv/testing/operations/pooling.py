@@ -211,7 +211,7 @@ def _backward_arguments(case: Case) -> tuple[Arrays, Settings]:
     return {"dy": case.arrays["dy"], "switches": switches}, {"size": case.geometry.size}
 
 
-LARGE = MaxPoolGeometry(1, 1, (20, 20), kernel=(5, 4), stride=(5, 4))
+LARGE = MaxPoolGeometry(1, 1, (20, 20), kernel=(5, 5), stride=(5, 5))
 
 
 def large(shapes: Callable[[Any], dict[str, tuple[int, ...]]]) -> Callable[[], Case]:
