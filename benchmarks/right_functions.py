@@ -171,7 +171,8 @@ def loops() -> Implementation:
     """Loops over pixels and taps in the arrays' own dtype."""
 
     def max_pool2d(x, kernel_size, stride, padding):
-        (n, c, h, w), (kh, kw), (sh, sw), (ph, pw) = x.shape, kernel_size, stride, padding
+        (n, c, h, w), (kh, kw), (ph, pw) = x.shape, kernel_size, padding
+        sh, sw = kernel_size if stride is None else stride
         size = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
         y, switches = np.zeros((n, c, *size), x.dtype), np.zeros((n, c, *size), np.int64)
         for place in np.ndindex(*y.shape):

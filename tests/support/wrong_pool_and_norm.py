@@ -171,7 +171,7 @@ def strides_the_other_way(x, kernel_size, stride=None, padding=(0, 0)):
     return views_pool(x, kernel_size, (sh, sw), padding)
 
 
-@student("max_pool2d")
+@student("max_pool2d", "float64 in place of integers")
 def float_switches(x, kernel_size, stride=None, padding=(0, 0)):
     from right_pool_and_norm import views_pool
 
@@ -516,3 +516,62 @@ def uses_y(dy, cache):
     xh, weight, _ = cache
     dx, _, dbias = two_pass_norm_backward(dy, cache)
     return dx, (dy * (xh * four(weight))).sum((0, 2, 3)), dbias
+
+
+@student("batch_norm_backward", "cache of the latest forward")
+def reads_a_global(dy, cache):
+    return two_pass_norm_backward(dy, LATEST["cache"])
+
+
+LATEST = {}
+
+
+def remembers(*args, **settings):
+    y, LATEST["cache"] = two_pass_norm(*args, **settings)
+    return y, LATEST["cache"]
+
+
+WRONG[-1][1]["batch_norm"] = remembers
+
+
+@student("batch_norm_backward", "weight left out", "sums divided by the number of images")
+def two_at_once(dy, cache):
+    xh, _, inverse = cache
+    _, dweight, dbias = two_pass_norm_backward(dy, cache)
+    return (
+        four(inverse) * (dy - four(dbias) / len(dy) - xh * four(dweight) / len(dy)),
+        dweight,
+        dbias,
+    )
+
+
+@student("batch_norm_backward", "gradient through the mean left out",
+         "variance's gradient of the wrong sign")  # fmt: skip
+def two_terms(dy, cache):
+    xh, weight, inverse = cache
+    _, dweight, dbias = two_pass_norm_backward(dy, cache)
+    m = dy.size // dy.shape[1]
+    return four(weight * inverse) * (dy + xh * four(dweight) / m), dweight, dbias
+
+
+@student("batch_norm_backward", "channels' numbers broadcast along the width")
+def means_along_the_width(dy, cache):
+    xh, weight, inverse = cache
+    _, dweight, dbias = two_pass_norm_backward(dy, cache)
+    m = dy.size // dy.shape[1]
+    return four(weight * inverse) * (dy - dbias / m - xh * dweight / m), dweight, dbias
+
+
+@student("batch_norm", "channels' numbers broadcast along the width")
+def weight_along_the_width(
+    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
+):
+    ones, zeros = np.ones_like(weight), np.zeros_like(bias)
+    xh, cache = two_pass_norm(x, ones, zeros, running_mean, running_var, training, momentum, eps)
+    return weight * xh + bias, cache
+
+
+@student("batch_norm", "momentum reversed", "running variance biased")
+def as_elsewhere(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
+    return normed(x, weight, bias, running_mean, running_var, training, 1 - momentum, eps,
+                  unbias=False)  # fmt: skip

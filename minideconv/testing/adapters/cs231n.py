@@ -54,7 +54,7 @@ _CONV: dict[str, Any] = {
 }
 _POOL: dict[str, Any] = {
     "square": ("stride",),
-    "fixed": {"padding": (0, 0)},
+    "fixed": {"padding": (0, 0), "default_stride": False},
     "fits": _no_pixel_left,
 }
 BACKWARD = "_backward"

@@ -93,6 +93,9 @@ def within(operation: Operation, limits: Limits) -> Operation:
     def telling(geometry: Any) -> bool:
         return _telling(geometry, limits)
 
+    def fits(case: Case) -> bool:
+        return bool(narrow(case.geometry) == case.geometry)
+
     return replace(
         operation,
         outputs=outputs,
@@ -106,6 +109,7 @@ def within(operation: Operation, limits: Limits) -> Operation:
         watched=watched,
         optional=tuple(role for role in operation.optional if role not in gone),
         telling=telling,
+        long={name: make for name, make in operation.long.items() if fits(make())},
     )
 
 

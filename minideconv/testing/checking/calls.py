@@ -11,12 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from minideconv.testing.arrays import as_numpy
+from minideconv.testing.checking.result import spoil_free_memory
 from minideconv.testing.faults import StudentFault
 from minideconv.testing.operations.operation import Array, Arrays, Functions, Operation, Settings
 
 __all__ = ["Call", "Returned", "StudentFault", "local_call"]
 
 KIT = str(Path(__file__).parents[1])
+LARGE = 2**16
+"""Results of so many bytes come from fresh memory, of which there is nothing to fill."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,10 @@ def local_call(operation: Operation, functions: Functions) -> Call:
     StudentFault
         If the function is missing, raises, or does not return the arrays that it should.
     """
+    sizes: set[int] = set()  # of the last results, in bytes
 
     def call(arrays: Arrays, settings: Settings, *, strided: bool = False) -> Returned:
+        spoil_free_memory(sizes)
         missing = [n for n in operation.calls if n not in functions]
         if missing:
             raise StudentFault("missing", f"there is no function {missing[0]}")
@@ -69,6 +74,8 @@ def local_call(operation: Operation, functions: Functions) -> Call:
         except Exception as error:
             raise StudentFault("raised", _said(operation.name, error)) from error
         outputs = named_outputs(operation, result)
+        sizes.clear()
+        sizes.update(array.nbytes for array in outputs.values() if array.nbytes < LARGE)
         changed = tuple(
             role
             for role, a in arrays.items()

@@ -26,6 +26,8 @@ _LABELS = {
     "c_out": ("C_out > 1", "C_out = 1"),
     "channels": ("there is more than one channel", "there is one channel"),
     "groups": ("groups > 1", "groups = 1"),
+    "default_stride": ("stride=None", "a stride is given"),
+    "between": ("another forward comes in between", "no other forward comes in between"),
 }
 
 
@@ -41,7 +43,8 @@ def _features(case: Case) -> Iterator[Feature]:
     for name in names:
         value = getattr(g, name)
         if isinstance(value, bool):
-            yield f"{name}=True", f"{name}=False", value
+            yes, no = _LABELS.get(name, (f"{name}=True", f"{name}=False"))
+            yield yes, no, value
         elif isinstance(value, int):
             yes, no = _LABELS.get(name, (f"{name} > 1", f"{name} = 1"))
             yield yes, no, value > 1

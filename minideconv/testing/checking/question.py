@@ -46,11 +46,12 @@ class Fit:
     def evidence(self) -> int:
         """How many results with any numbers in them are wrong just as the mistake has it.
 
-        That both fail in the same cases, and the student in no other, counts as one more.
+        That both fail in the same cases, and the student in no other, counts as one more, and in
+        many cases as two.
         """
         count = sum(1 for p in self.matched if _size(p, self) > 0)
         together = [p for p in self.failed if any(p.value(m) is None for m in self.mistakes)]
-        return count + (len(together) >= SURE and not self.alone)
+        return count + (min(len(together) // SURE, 2) if count and not self.alone else 0)
 
 
 def _size(probe: Probe, fit: Fit) -> int:

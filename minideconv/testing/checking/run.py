@@ -7,30 +7,32 @@ A failing case is made small, and named by the bank of mistakes where one explai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
 from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.calls import Call, StudentFault
-from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import Failure, shown
+from minideconv.testing.checking.promises import keeps_state, promised, promises, stateful
 from minideconv.testing.checking.replay import case_text
+from minideconv.testing.checking.result import (
+    NEVER_WRITTEN,
+    never_written,
+    spoil_free_memory,
+    wrong_result,
+)
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
-from minideconv.testing.operations.operation import Array, Case, Expected, Operation
+from minideconv.testing.operations.operation import Case, Operation
 
-__all__ = ["PROMISES", "Checker", "Outcome"]
+__all__ = ["Checker", "Outcome"]
 
-SIZES = "numbers of any size"
-PROMISES = ("float64", "float32", SIZES, "arguments unchanged", "no state", "any strides")
-"""What every function promises, whatever the family."""
+KEPT = 20
+"""Of so many operations the drawn cases are kept."""
 
-COARSE = 16 * 2.0**-10
-"""Rounding errors of a result in float16, in units of the sum of its terms' sizes."""
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
 
@@ -57,9 +59,6 @@ class Outcome:
     def passed(self) -> bool:
         """Whether nothing was wrong."""
         return self.failure is None
-
-
-_DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
 
 
 class Checker:
@@ -108,42 +107,18 @@ class Checker:
             right = right and outcome.passed
             yield outcome
         if right:
-            yield from self.promises()
+            for promise, tried, failure in promises(self):
+                yield Outcome(f"{self.operation.name}/{promise}", tried, failure)
             yield from self.long()
 
     def outcome_names(self) -> list[str]:
         """Return the names of what `run` yields for right code."""
-        left_out = {SIZES: not self.operation.sizes, "float64": not self.operation.double}
-        promises = [p for p in PROMISES if not left_out.get(p)]
-        return [
-            f"{self.operation.name}/{n}"
-            for n in (*self.operation.families, *promises, *self.operation.long)
-        ]
+        names = (*self.operation.families, *promised(self), *self.operation.long)
+        return [f"{self.operation.name}/{name}" for name in names]
 
     def cases(self) -> dict[str, list[Case]]:
-        """Return cases for each family, the smallest first; drawn once for every function."""
-        key = self.operation.name, self.examples, self.seed
-        known = _DRAWN.get(key)
-        if known is None or known[0] is not self.operation:
-            known = _DRAWN[key] = self.operation, self._draw()
-        return known[1]
-
-    def _draw(self) -> dict[str, list[Case]]:
-        rng = np.random.default_rng([self.seed, len(self.operation.name)])
-
-        def integer(low: int, high: int) -> int:
-            return int(rng.integers(low, high + 1))
-
-        found: dict[str, list[Case]] = {family: [] for family in self.operation.families}
-        for attempt in range(60 * self.examples * len(found)):
-            geometry = self.operation.draw(integer)
-            cases = found[self.operation.family(geometry)]
-            if len(cases) < self.examples:
-                kind = self.operation.kind_for(geometry, attempt)
-                cases.append(self.operation.case(geometry, int(rng.integers(2**16)), kind))
-            if all(len(cases) == self.examples for cases in found.values()):
-                break
-        return {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
+        """Return cases for each family, the smallest first."""
+        return _cases(self.operation, self.examples, self.seed)
 
     def family(self, family: str, cases: Sequence[Case]) -> Outcome:
         """Compare with the naive loop on every case."""
@@ -172,7 +147,11 @@ class Checker:
         arrays, settings = self.operation.call_arguments(case)
         family = self.operation.family(case.geometry)
         want = self.operation.expected(case)
-        _spoil_free_memory(want.values())
+        given = [a for a in arrays.values() if a is not None]
+        dtype = next(a.dtype for a in given if a.dtype.kind == "f")
+        spoil_free_memory(
+            {e.value.size * size for e in want.values() for size in (8, dtype.itemsize)}
+        )
         try:
             returned = self.call(arrays, settings)
         except StudentFault as fault:
@@ -180,51 +159,14 @@ class Checker:
                 self.absent += 1
                 return None
             return Failure(self.operation.name, family, fault.kind, str(fault))
-        dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
-        given = [a for a in arrays.values() if a is not None]
         exact = self.operation.exact and dtype == np.float64 and integer_valued(*given)
         for output in self.operation.looks_at(case.geometry):
-            part = want[output], returned.outputs[output]
-            failure = self._output(output, *part, dtype, case.geometry, exact=exact)
+            failure = wrong_result(
+                self.operation, output, want[output], returned.outputs[output], dtype,
+                case.geometry, exact=exact,
+            )  # fmt: skip
             if failure is not None:
                 return replace(failure, family=family)
-        return None
-
-    def _output(
-        self,
-        output: str,
-        want: Expected,
-        got: Any,
-        dtype: np.dtype[Any],
-        geometry: Any,
-        *,
-        exact: bool,
-    ) -> Failure | None:
-        name, rule = self.operation.name, self.operation.rules[output]
-        if self.operation.part is not None and want.value.ndim:
-            output, got, want = self.operation.part(geometry, got, want, _right)
-        value = want.value
-        if got is None:
-            entry = f"{output} is None, must be {shown(value)}"
-            return Failure(name, "", "value", f"{output} is None", entry=entry, rule=rule)
-        if got.shape != value.shape:
-            entry = f"{output} has shape {got.shape}, must be {value.shape}"
-            return Failure(name, "", "shape", f"{output} has the wrong shape", entry=entry)
-        index = first_difference(want, got, exact=exact)
-        if index is not None:
-            place = f"[{', '.join(map(str, index))}]" if index else ""
-            right = shown(value[index] if value[index].ndim == 0 else value)
-            entry = f"{output}{place} is {shown(np.asarray(got[index]))}, must be {right}"
-            return Failure(
-                name, "", "value", f"{output} is wrong", entry=entry,
-                rule=rule, arrays={"got": got, "want": value},
-            )  # fmt: skip
-        if value.dtype.kind == "f" and got.dtype != dtype and self.operation.keeps_dtype:
-            entry = f"{output} is {got.dtype} for {dtype} arguments, must be {dtype}"
-            return Failure(name, "", "dtype", f"{output} has the wrong dtype", entry=entry)
-        if value.dtype.kind in "iu" and got.dtype.kind not in "iu":
-            entry = f"{output} is {got.dtype}, must be integers"
-            return Failure(name, "", "dtype", f"{output} has the wrong dtype", entry=entry)
         return None
 
     # Why ------------------------------------------------------------------------------------
@@ -232,11 +174,11 @@ class Checker:
     def explain(self, case: Case, family: str) -> Failure:
         """Make a failing case small, and say which mistake it is."""
         first = self.wrong(case)
-        if first is None or self.keeps_state(case):
-            return self._state(case)
+        if first is None or keeps_state(self, case):
+            return stateful(self, case)
         named = self._explaining(case)
         if self.diagnosis().remembers:
-            return self._state(case)
+            return stateful(self, case)
 
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""
@@ -247,19 +189,27 @@ class Checker:
 
         small = shrink(self.operation, case, fails)
         failure = self.wrong(small) or first
-        mistakes = tuple(dict.fromkeys(m.name for n in named for m in n.mistakes))
-        sentence = " ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes))
-        title = "; ".join(dict.fromkeys(n.title for n in named)) or self._title(failure)
-        if named and failure.kind in FAULTS:
+        return replace(
+            self._with_names(failure, named),
+            family=family,
+            call=self.written(small),
+            replay=self.replay.format(case=case_text(self.operation, small)),
+        )
+
+    def _with_names(self, failure: Failure, named: Sequence[Named]) -> Failure:
+        """Return the failure with the names of what explains it, or with what the output does."""
+        if not named:
+            if "got" in failure.arrays and never_written(failure.arrays["got"]):
+                title, sentence = NEVER_WRITTEN
+                return replace(failure, title=title, sentence=sentence, mistakes=(title,))
+            return replace(failure, title=self._title(failure))
+        if failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
         return replace(
             failure,
-            family=family,
-            title=title,
-            sentence=sentence,
-            mistakes=mistakes,
-            call=self.written(small),
-            replay=self.replay.format(case=case_text(self.operation, small)),
+            title="; ".join(dict.fromkeys(n.title for n in named)),
+            sentence=" ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes)),
+            mistakes=tuple(dict.fromkeys(m.name for n in named for m in n.mistakes)),
         )
 
     @staticmethod
@@ -287,7 +237,7 @@ class Checker:
         if failure.kind in FAULTS:
             return f"{failure.title} {self.diagnosis().raises}".strip()
         if failure.kind not in ("value", "shape"):
-            return failure.title
+            return failure.title  # a wrong dtype, say, which is its own name
         output = failure.title.split(" ")[0]
         does = next((n.does for n in self.named() if n.output == output), "")
         return f"{failure.title}: {does}" if does else failure.title
@@ -318,46 +268,7 @@ class Checker:
             return self.operation.written(words)
         return f"{self.operation.name}({', '.join(words.values())})"
 
-    # Promises -------------------------------------------------------------------------------
-
-    def promises(self) -> Iterator[Outcome]:
-        """Yield an outcome for each promise of every function."""
-        cases = [
-            case for cases in self.cases().values() for case in cases[:: max(1, len(cases) // 3)]
-        ]
-        cases = [case for case in cases if self._is_there(case)]
-        for name, check in (
-            ("float64", self._float64),
-            ("float32", self._float32),
-            (SIZES, self._any_size),
-            ("arguments unchanged", self._unchanged),
-            ("no state", self._no_state),
-            ("any strides", self._any_strides),
-        ):
-            tried = self._sized_cases(cases) if check == self._any_size else cases
-            if not tried or (check == self._float64 and not self.operation.double):
-                continue
-            failure = next((f for case in tried if (f := check(case)) is not None), None)
-            yield Outcome(f"{self.operation.name}/{name}", len(tried), failure)
-
-    def _sized_cases(self, cases: Sequence[Case]) -> list[Case]:
-        """Return cases of the same geometries with numbers of unusual size."""
-        return [
-            self.operation.sized_case(case.geometry, number, size)
-            for number, case in enumerate(cases)
-            for size in self.operation.sizes
-        ]
-
-    def _any_size(self, case: Case) -> Failure | None:
-        failure = self.wrong(case)
-        if failure is None or failure.kind == "dtype":  # the dtype is the check float32's affair
-            return None
-        return self.explain(case, self.operation.family(case.geometry))
-
-    def _is_there(self, case: Case) -> bool:
-        """Whether the implementation has what a case needs."""
-        before = self.absent
-        return self.wrong(case) is not None or self.absent == before
+    # Large cases ----------------------------------------------------------------------------
 
     def long(self) -> Iterator[Outcome]:
         """Yield an outcome for each of the operation's large cases."""
@@ -372,144 +283,43 @@ class Checker:
                     return failure is not None and failure.kind == kind
 
                 small = shrink(self.operation, case, fails)
+                failure = self.wrong(small) or failure
+                if kind == "value":
+                    failure = self._with_names(failure, self._explaining(small))
                 failure = replace(
-                    self.wrong(small) or failure,
+                    failure,
                     family=name,
                     call=self.written(small),
                     replay=self.replay.format(case=case_text(self.operation, small)),
                 )
             yield Outcome(f"{self.operation.name}/{name}", 1, failure)
 
-    def _float32(self, case: Case) -> Failure | None:
-        case = Case(case.geometry, {
-            role: None if a is None else a.astype(np.float32) for role, a in case.arrays.items()
-        })  # fmt: skip
-        if self.wrong(case) is None:
-            return None
-        failure = self.explain(case, self.operation.family(case.geometry))
-        if failure.mistakes:
-            return failure
-        return replace(failure, title=f"{failure.title} in float32")
 
-    def _float64(self, case: Case) -> Failure | None:
-        """Numbers that round: what is computed in float32 in between shows."""
-        kind = self.operation.kind_for(case.geometry, 0)
-        if kind != "integer":
-            return None
-        drawn = self.operation.case(case.geometry, case.numbers, "normal")
-        failure = self.wrong(drawn)
-        if failure is None or failure.kind != "value":
-            return failure
-        if not self._rounds(drawn):
-            return self.explain(drawn, self.operation.family(case.geometry))
-        return replace(
-            failure,
-            title=f"{failure.title} in float64, by rounding",
-            sentence="Something on the way is of a smaller type, float32 or float16.",
-            call=self.written(drawn),
-            replay=self.replay.format(case=case_text(self.operation, drawn)),
-            mistakes=("computed in a smaller type",),
-        )
-
-    def _rounds(self, case: Case) -> bool:
-        """Whether a wrong result is off by no more than the rounding of float16."""
-        got = self.call(*self.operation.call_arguments(case)).outputs
-        want = self.operation.expected(case)
-        return all(
-            got[o].shape == want[o].value.shape
-            and bool((np.abs(got[o] - want[o].value) <= COARSE * want[o].terms).all())
-            for o in self.operation.looks_at(case.geometry)
-        )
-
-    def _unchanged(self, case: Case) -> Failure | None:
-        returned = self.call(*self.operation.call_arguments(case))
-        if not returned.changed:
-            return None
-        role = self.names(returned.changed[0])
-        return self._promise(
-            case,
-            "changed",
-            f"it changes its argument {role}",
-            "Arrays are lent to a function: it must make its own copy to write to.",
-            "argument changed in place",
-        )
-
-    def _no_state(self, case: Case) -> Failure | None:
-        return self._state(case) if self.keeps_state(case) else None
-
-    def keeps_state(self, case: Case) -> bool:
-        """Whether a result depends on an earlier call, or on chance."""
-        other = self.operation.case(case.geometry, 1, self.operation.kind_for(case.geometry, 0))
-        try:
-            first = self.call(*self.operation.call_arguments(case)).outputs
-            self.call(*self.operation.call_arguments(other))
-            second = self.call(*self.operation.call_arguments(case)).outputs
-        except StudentFault:
-            return False
-        return not all(
-            first[o].shape == second[o].shape
-            and np.allclose(first[o], second[o], rtol=1e-5, atol=0, equal_nan=True)
-            for o in self.operation.outputs
-        )
-
-    def _state(self, case: Case) -> Failure:
-        return self._promise(
-            case,
-            "state",
-            "state kept between calls",
-            "Two calls with equal arguments differ: something is kept, or drawn at random.",
-            "state kept between calls",
-        )
-
-    def _same_outputs(self, case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
-        """Whether two results agree: to the last bit, or where sums are rounded, but for that."""
-        if self.operation.exact:
-            return all(np.array_equal(a[o], b[o]) for o in self.operation.outputs)
-        want = self.operation.expected(case)
-        return all(
-            a[o].shape == b[o].shape == want[o].terms.shape
-            and first_difference(Expected(a[o], want[o].terms), b[o], exact=False) is None
-            for o in self.operation.outputs
-        )
-
-    def _any_strides(self, case: Case) -> Failure | None:
-        arguments = self.operation.call_arguments(case)
-        plain = self.call(*arguments).outputs
-        try:
-            other = self.call(*arguments, strided=True).outputs
-            if self._same_outputs(case, plain, other):
-                return None
-        except StudentFault:
-            pass
-        return self._promise(
-            case,
-            "strides",
-            "the memory layout of an argument changes the result",
-            "A sliced or transposed array holds the same numbers as a copy of it.",
-            "memory layout of an argument assumed",
-        )
-
-    def _promise(self, case: Case, kind: str, title: str, sentence: str, mistake: str) -> Failure:
-        return Failure(
-            self.operation.name,
-            self.operation.family(case.geometry),
-            kind,
-            title,
-            sentence,
-            call=self.written(case),
-            replay=self.replay.format(case=case_text(self.operation, case)),
-            mistakes=(mistake,),
-        )
+_DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
 
 
-def _right(want: Expected, got: Array) -> bool:
-    return first_difference(want, got, exact=False) is None
+def _cases(operation: Operation, examples: int, seed: int) -> dict[str, list[Case]]:
+    """Return cases for each family; those of the last few operations are kept."""
+    key = operation.name, examples, seed
+    known = _DRAWN.get(key)
+    if known is not None and known[0] is operation:
+        return known[1]
+    rng = np.random.default_rng([seed, len(operation.name)])
 
+    def integer(low: int, high: int) -> int:
+        return int(rng.integers(low, high + 1))
 
-def _spoil_free_memory(expected: Iterable[Expected]) -> None:
-    """Fill memory of the sizes of the results and free it: what np.empty gives is no zeros then."""
-    held = []
-    for value, _ in expected:
-        dtype = value.dtype if value.dtype.kind == "f" else np.float64
-        held += [np.full(value.size, np.nan, dtype) for _ in range(8)]
-    del held  # all at once: blocks that are freed one by one are one block
+    found: dict[str, list[Case]] = {family: [] for family in operation.families}
+    for attempt in range(60 * examples * len(found)):
+        geometry = operation.draw(integer)
+        cases = found[operation.family(geometry)]
+        if len(cases) < examples:
+            kind = operation.kind_for(geometry, attempt)
+            cases.append(operation.case(geometry, int(rng.integers(2**16)), kind))
+        if all(len(cases) == examples for cases in found.values()):
+            break
+    drawn = {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
+    while len(_DRAWN) >= KEPT:
+        del _DRAWN[next(iter(_DRAWN))]
+    _DRAWN[key] = operation, drawn
+    return drawn

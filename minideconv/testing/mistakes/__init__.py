@@ -10,7 +10,10 @@ from __future__ import annotations
 from minideconv.testing.mistakes import (  # noqa: F401
     batch_norm,
     batch_norm_backward,
+    batch_norm_counts,
+    batch_norm_layout,
     batch_norm_running,
+    batch_norm_sums,
     col2im,
     conv2d,
     conv2d_backward,
@@ -21,10 +24,15 @@ from minideconv.testing.mistakes import (  # noqa: F401
     im2col,
     max_pool2d,
     max_pool2d_backward,
+    max_pool2d_maxima,
+    max_pool2d_sizes,
     max_pool2d_switches,
     max_unpool2d,
+    max_unpool2d_backward,
+    one_byte,
     tape,
     tape_operations,
+    tape_values,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes, ways
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.rounding import squares_cancel
-from minideconv.testing.mistakes.bank import Right, mistake, slip
-from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.mistakes.bank import Right, given, mistake, slip
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["Parts", "each"]
+__all__ = ["ALL", "AXES", "OPERATION", "Parts", "affine", "each", "normalises"]
 
 OPERATION = "batch_norm"
 ALL = (0, 2, 3)
@@ -96,30 +95,26 @@ def _eps_added_last(p: Parts) -> Array:
     return affine(p, p.centred * (1 / np.sqrt(p.var) + p.eps))
 
 
-@normalises("eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
-def _no_eps(p: Parts) -> Array:
-    return affine(p, p.centred / np.sqrt(p.var))
+def epsilon(name: str, sentence: str, change: Callable[[float], float]) -> None:
+    """Register another eps: such a mistake is recognised beside others, too."""
+
+    @slip(OPERATION, "y", name, sentence)
+    def _other_eps(arrays: Arrays, settings: Settings) -> None:
+        settings["eps"] = change(settings["eps"])
 
 
-@normalises("eps squared", "The divisor is sqrt(var + eps^2); it is sqrt(var + eps).")
-def _eps_squared(p: Parts) -> Array:
-    return affine(p, p.centred / np.sqrt(p.var + p.eps**2))
-
-
-@normalises("eps fixed at 1e-5", "The argument eps is not used.")
-def _eps_fixed(p: Parts) -> Array:
-    return affine(p, p.centred / np.sqrt(p.var + 1e-5))
+epsilon("eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).", lambda eps: 0.0)
+epsilon("eps squared", "The divisor is sqrt(var + eps^2); it is sqrt(var + eps).",
+        lambda eps: eps**2)  # fmt: skip
+epsilon("eps fixed at 1e-5", "The argument eps is not used.", lambda eps: 1e-5)
+epsilon("eps subtracted", "The divisor is sqrt(var - eps); it is sqrt(var + eps).",
+        lambda eps: -eps)  # fmt: skip
 
 
 @normalises("eps as a lower bound", "The divisor is sqrt(max(var, eps)); it is sqrt(var + "
             "eps).")  # fmt: skip
 def _eps_bound(p: Parts) -> Array:
     return affine(p, p.centred / np.sqrt(np.maximum(p.var, p.eps)))
-
-
-@normalises("eps subtracted", "The divisor is sqrt(var - eps); it is sqrt(var + eps).")
-def _eps_subtracted(p: Parts) -> Array:
-    return affine(p, p.centred / np.sqrt(p.var - p.eps))
 
 
 @normalises("divided by the variance", "The root is missing: the divisor is var + eps; it is "
@@ -236,6 +231,15 @@ def _variance_of_image(p: Parts) -> Array:
     return affine(p, p.centred / np.sqrt(var + p.eps))
 
 
+for _over_axes, _what in (((2, 3), "image"), ((0,), "pixel")):
+
+    @normalises(f"variance of each {_what} averaged", f"The variance is the mean of each {_what}'s "
+                "own; it is that of all values of a channel about their mean.")  # fmt: skip
+    def _variance_averaged(p: Parts, axes: tuple[int, ...] = _over_axes) -> Array:
+        var = p.x.var(axes, keepdims=True).mean(ALL, keepdims=True) if p.training else p.var
+        return affine(p, p.centred / np.sqrt(var + p.eps))
+
+
 @normalises("statistics of the first image only", "Mean and variance are the first image's; they "
             "are the whole batch's.")  # fmt: skip
 def _of_first_image(p: Parts) -> Array:
@@ -246,10 +250,20 @@ def _of_first_image(p: Parts) -> Array:
     return affine(p, (p.x - mean) / np.sqrt(var + p.eps))
 
 
-@normalises("batch statistics in evaluation", "With training=False the batch's own mean and "
-            "variance are used; the running ones are.")  # fmt: skip
-def _batch_in_evaluation(p: Parts) -> Array:
-    return affine(p, (p.x - p.batch_mean) / np.sqrt(p.batch_var + p.eps))
+def mode(name: str, sentence: str, change: Callable[[bool], bool]) -> None:
+    """Register another mode than the one that is asked for."""
+
+    @slip(OPERATION, "y", name, sentence)
+    def _other_mode(arrays: Arrays, settings: Settings) -> None:
+        settings["training"] = change(settings["training"])
+
+
+mode("batch statistics in evaluation", "With training=False the batch's own mean and variance are "
+     "used; the running ones are.", lambda training: True)  # fmt: skip
+mode("running statistics in training", "With training=True the running mean and variance are used; "
+     "the batch's own are.", lambda training: False)  # fmt: skip
+mode("training and evaluation swapped", "The batch's statistics are used in evaluation, the "
+     "running ones in training.", lambda training: not training)  # fmt: skip
 
 
 @normalises("batch mean in evaluation", "With training=False the batch's own mean is used with the "
@@ -264,12 +278,6 @@ def _variance_in_evaluation(p: Parts) -> Array:
     return affine(p, p.centred / np.sqrt(p.batch_var + p.eps))
 
 
-@normalises("running statistics in training", "With training=True the running mean and variance "
-            "are used; the batch's own are.")  # fmt: skip
-def _running_in_training(p: Parts) -> Array:
-    return affine(p, (p.x - p.running_mean) / np.sqrt(p.running_var + p.eps))
-
-
 @normalises("running statistics in training", "With training=True the updated running mean and "
             "variance are used; the batch's own are.")  # fmt: skip
 def _updated_in_training(p: Parts) -> Array:
@@ -278,14 +286,6 @@ def _updated_in_training(p: Parts) -> Array:
     mean = (1 - p.momentum) * p.running_mean + p.momentum * p.mean
     var = (1 - p.momentum) * p.running_var + p.momentum * p.unbiased
     return affine(p, (p.x - mean) / np.sqrt(var + p.eps))
-
-
-@normalises("training and evaluation swapped", "The batch's statistics are used in evaluation, the "
-            "running ones in training.")  # fmt: skip
-def _modes_swapped(p: Parts) -> Array:
-    if p.training:
-        return affine(p, (p.x - p.running_mean) / np.sqrt(p.running_var + p.eps))
-    return affine(p, (p.x - p.batch_mean) / np.sqrt(p.batch_var + p.eps))
 
 
 @normalises("running variance taken for a standard deviation", "In evaluation x - mean is divided "
@@ -318,6 +318,11 @@ def _swapped(arrays: Arrays, settings: Settings) -> None:
 @slip(OPERATION, "y", "weight left out", "The normalised x is not multiplied by weight.")
 def _no_weight(arrays: Arrays, settings: Settings) -> None:
     arrays["weight"] = np.ones_like(given(arrays, "weight"))
+
+
+@slip(OPERATION, "y", "weight used twice", "The normalised x is multiplied by weight twice.")
+def _weight_twice(arrays: Arrays, settings: Settings) -> None:
+    arrays["weight"] = given(arrays, "weight") ** 2
 
 
 @slip(OPERATION, "y", "bias left out", "The bias is not added.")

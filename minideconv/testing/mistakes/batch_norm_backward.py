@@ -1,18 +1,30 @@
-"""Wrong versions of batch_norm_backward."""
+"""Wrong versions of batch_norm_backward's dx."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake
-from minideconv.testing.mistakes.batch_norm import ALL, AXES, Parts
-from minideconv.testing.operations.batch_norm import given
-from minideconv.testing.operations.operation import Array, Arrays, Settings
+from minideconv.testing.mistakes.bank import (
+    Mistake,
+    Right,
+    given,
+    mistake,
+    register,
+    right_values,
+    slip,
+    twist,
+)
+from minideconv.testing.mistakes.batch_norm import ALL, Parts
+from minideconv.testing.mistakes.parts import zeros_twist
+from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.operations.batch_norm import ARGUMENTS, next_batch
+from minideconv.testing.operations.operation import Array, Arrays, Functions, Settings
 
-__all__: list[str] = []  # they are reached through the bank
+__all__ = ["OPERATION", "assembled", "differentiates", "mean", "total"]
 
 OPERATION = "batch_norm_backward"
 
@@ -54,10 +66,34 @@ def assembled(p: Parts, dy: Array, **other: Any) -> Array:
 # dx -----------------------------------------------------------------------------------------
 
 
-@differentiates("dx", "gradient through the mean left out", "The mean depends on x, too: "
-                "- mean(dy) is missing.")  # fmt: skip
-def _no_mean(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=0.0)
+def other_mean(name: str, sentence: str, change: Callable[[Parts, Array], Any]) -> None:
+    """Register ``change(parts, mean of dy)``, which stands for mean(dy).
+
+    It is made with the result, so that it is recognised beside mistakes in the other term.
+    """
+
+    @twist(OPERATION, "dx", name, sentence)
+    def _other(result: Array, arrays: Arrays, settings: Settings) -> Array:
+        p, right = Parts(arrays, settings), mean(given(arrays, "dy").astype(np.float64))
+        with np.errstate(all="ignore"):
+            return np.asarray(result + p.weight / p.std * (right - change(p, right)))
+
+
+other_mean("gradient through the mean left out", "The mean depends on x, too: - mean(dy) is "
+           "missing.", lambda p, right: 0.0)  # fmt: skip
+other_mean("mean's gradient of the wrong sign", "+ mean(dy); it is - mean(dy).",
+           lambda p, right: -right)  # fmt: skip
+other_mean("sum of dy in place of its mean", "sum(dy) is not divided by M.",
+           lambda p, right: right * p.count)  # fmt: skip
+for _what, _letter in (("images", "N"), ("pixels", "H W")):
+    other_mean(f"sum of dy divided by the number of {_what}", f"sum(dy) is divided by {_letter}; a "
+               "channel has M = N H W values.",
+               lambda p, right, what=_what: right * (  # type: ignore[misc]
+                   p.count / len(p.x) if what == "images" else len(p.x)))  # fmt: skip
+for _power, _name in ((1, "not divided"), (-1, "divided twice")):
+    other_mean(f"mean's gradient {_name} by the standard deviation",
+               "dy is divided by sqrt(var + eps), and so is mean(dy): once.",
+               lambda p, right, power=_power: right * p.std**power)  # type: ignore[misc]  # fmt: skip
 
 
 @differentiates("dx", "gradient through the variance left out", "The variance depends on x, too: "
@@ -78,26 +114,83 @@ def _running(p: Parts, dy: Array) -> Array:
     return p.weight / np.sqrt(p.running_var + p.eps) * dy
 
 
-@differentiates("dx", "weight left out", "The gradient is not multiplied by weight.")
-def _no_weight(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=1 / p.std)
+for _updated in (True, False):
+    for _all in (True, False):
+
+        @differentiates("dx", "running variance in place of the batch's", "The gradient is divided "
+                        "by the root of the running variance; in training it is the "
+                        "batch's.")  # fmt: skip
+        def _running_variance(
+            p: Parts, dy: Array, updated: bool = _updated, everywhere: bool = _all
+        ) -> Array:
+            follows = (1 - p.momentum) * p.running_var + p.momentum * p.unbiased
+            std = np.sqrt((follows if updated else p.running_var) + p.eps)
+            xh = p.centred / std if everywhere else p.xh
+            return assembled(p, dy, scale=p.weight / std, xh=xh)
 
 
-@differentiates("dx", "weight used twice", "The gradient is multiplied by weight twice.")
-def _weight_twice(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.weight**2 / p.std)
+# Such mistakes are recognised beside others, too: they are made in the arguments.
 
 
-@differentiates("dx", "bias in place of the weight", "The gradient is multiplied by bias; it is "
-                "multiplied by weight.")  # fmt: skip
-def _bias(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.bias / p.std)
+def weighted(name: str, sentence: str, change: Callable[[Array, Array], Array]) -> None:
+    """Register ``change(weight, bias)``, which stands for the weight."""
+
+    @slip(OPERATION, "dx", name, sentence)
+    def _other_weight(arrays: Arrays, settings: Settings) -> None:
+        arrays["weight"] = change(given(arrays, "weight"), given(arrays, "bias"))
+
+
+weighted("weight left out", "The gradient is not multiplied by weight.",
+         lambda weight, bias: np.ones_like(weight))  # fmt: skip
+weighted("weight used twice", "The gradient is multiplied by weight twice.",
+         lambda weight, bias: weight**2)  # fmt: skip
+weighted("bias in place of the weight", "The gradient is multiplied by bias; it is multiplied by "
+         "weight.", lambda weight, bias: bias)  # fmt: skip
+weighted("divided by the weight", "The gradient is divided by weight; it is multiplied by it.",
+         lambda weight, bias: 1 / weight)  # fmt: skip
+
+
+def _parts_of_weight(name: str, sentence: str, first: bool, second: bool) -> None:
+    @differentiates("dx", name, sentence)
+    def _unweighted(p: Parts, dy: Array) -> Array:
+        slope = p.weight * dy
+        one = mean(dy if first else slope)
+        two = p.xh * mean((dy if second else slope) * p.xh)
+        return np.asarray((slope - one - two) / p.std)
+
+
+_parts_of_weight("weight left out of both means", "dy is multiplied by weight, mean(dy) and "
+                 "mean(dy xh) are not; all three are.", True, True)  # fmt: skip
+_parts_of_weight("weight left out of mean(dy)", "dy and mean(dy xh) are multiplied by weight, "
+                 "mean(dy) is not; all three are.", True, False)  # fmt: skip
+_parts_of_weight("weight left out of mean(dy xh)", "dy and mean(dy) are multiplied by weight, "
+                 "mean(dy xh) is not; all three are.", False, True)  # fmt: skip
+
+
+@slip(OPERATION, "dx", "eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
+def _without_eps(arrays: Arrays, settings: Settings) -> None:
+    settings["eps"] = 0.0
+
+
+@slip(OPERATION, "dx", "eps fixed at 1e-5", "The forward's eps is not used.")
+def _eps_fixed(arrays: Arrays, settings: Settings) -> None:
+    settings["eps"] = 1e-5
 
 
 @differentiates("dx", "eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
-def _no_eps(p: Parts, dy: Array) -> Array:
-    xh = p.centred / np.sqrt(p.var)
-    return assembled(p, dy, xh=xh, scale=p.weight / np.sqrt(p.var))
+def _no_eps_in_scale(p: Parts, dy: Array) -> Array:
+    return assembled(p, dy, scale=p.weight / np.sqrt(p.var))
+
+
+@differentiates("dx", "eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
+def _no_eps_in_xh(p: Parts, dy: Array) -> Array:
+    return assembled(p, dy, xh=p.centred / np.sqrt(p.var))
+
+
+@differentiates("dx", "eps outside of the root", "The divisor is sqrt(var) + eps; it is sqrt(var + "
+                "eps).")  # fmt: skip
+def _eps_outside_of_scale(p: Parts, dy: Array) -> Array:
+    return assembled(p, dy, scale=p.weight / (np.sqrt(p.var) + p.eps))
 
 
 @differentiates("dx", "eps outside of the root", "The divisor is sqrt(var) + eps; it is sqrt(var + "
@@ -116,101 +209,35 @@ def _eps_outside_and_derived(p: Parts, dy: Array) -> Array:
     return p.weight / std * (dy - mean(dy) - through)
 
 
-@differentiates("dx", "eps fixed at 1e-5", "The forward's eps is not used.")
-def _eps_fixed(p: Parts, dy: Array) -> Array:
-    std = np.sqrt(p.var + 1e-5)
-    return assembled(p, dy, xh=p.centred / std, scale=p.weight / std)
+def scaled(name: str, sentence: str, factor: Callable[[Parts], Any]) -> None:
+    """Register a wrong factor of the whole gradient."""
+
+    @twist(OPERATION, "dx", name, sentence)
+    def _times(result: Array, arrays: Arrays, settings: Settings) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(result * factor(Parts(arrays, settings)))
 
 
-@differentiates("dx", "not divided by the standard deviation", "The factor 1 / sqrt(var + eps) is "
-                "missing.")  # fmt: skip
-def _no_std(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.weight)
-
-
-@differentiates("dx", "divided by the variance", "The factor is weight / (var + eps); it is "
-                "weight / sqrt(var + eps).")  # fmt: skip
-def _by_variance(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.weight / p.std**2)
-
-
-@differentiates("dx", "multiplied by the standard deviation", "The factor is weight sqrt(var + "
-                "eps); it is weight / sqrt(var + eps).")  # fmt: skip
-def _times_std(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.weight * p.std)
-
-
-@differentiates("dx", "gradient of the unbiased variance", "The variance is taken with M - 1; the "
-                "batch is normalised with M.")  # fmt: skip
-def _unbiased(p: Parts, dy: Array) -> Array:
-    std = np.sqrt(p.unbiased + p.eps)
-    xh = p.centred / std
-    second = xh * mean(dy * xh) * p.count / (p.count - 1)
-    return assembled(p, dy, scale=p.weight / std, second=second)
-
-
-@differentiates("dx", "gradient of the unbiased variance", "The variance is taken with M - 1; the "
-                "batch is normalised with M.")  # fmt: skip
-def _unbiased_std(p: Parts, dy: Array) -> Array:
-    std = np.sqrt(p.unbiased + p.eps)
-    return assembled(p, dy, scale=p.weight / std, xh=p.centred / std)
-
-
-@differentiates("dx", "variance's gradient divided by M - 1", "mean(dy xh) divides by M - 1; it "
-                "divides by M.")  # fmt: skip
-def _second_less(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, second=p.xh * mean(dy * p.xh) * p.count / (p.count - 1))
-
-
-@differentiates("dx", "means divided by M - 1", "mean(dy) and mean(dy xh) divide by M - 1; they "
-                "divide by M.")  # fmt: skip
-def _both_less(p: Parts, dy: Array) -> Array:
-    more = p.count / (p.count - 1)
-    return assembled(p, dy, first=mean(dy) * more, second=p.xh * mean(dy * p.xh) * more)
-
-
-@differentiates("dx", "sums in place of means", "sum(dy) and sum(dy xh) are not divided by M.")
-def _sums(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=mean(dy) * p.count, second=p.xh * mean(dy * p.xh) * p.count)
-
-
-@differentiates("dx", "sum of dy in place of its mean", "sum(dy) is not divided by M.")
-def _sum_first(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=mean(dy) * p.count)
-
-
-@differentiates("dx", "sum of dy xh in place of its mean", "sum(dy xh) is not divided by M.")
-def _sum_second(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, second=p.xh * mean(dy * p.xh) * p.count)
-
-
-@differentiates("dx", "sums divided by the number of images", "The sums are divided by N; a "
-                "channel has M = N H W values.")  # fmt: skip
-def _by_images(p: Parts, dy: Array) -> Array:
-    more = p.count / len(p.x)
-    return assembled(p, dy, first=mean(dy) * more, second=p.xh * mean(dy * p.xh) * more)
-
-
-@differentiates("dx", "dx not divided by M", "M dy - sum(dy) - xh sum(dy xh) is the gradient times "
-                "M.")  # fmt: skip
-def _times_count(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy) * p.count
-
-
-@differentiates("dx", "dx divided by M twice", "The gradient is divided by M once more.")
-def _by_count(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy) / p.count
+scaled("not divided by the standard deviation", "The factor 1 / sqrt(var + eps) is missing.",
+       lambda p: p.std)  # fmt: skip
+scaled("divided by the variance", "The factor is weight / (var + eps); it is weight / sqrt(var + "
+       "eps).", lambda p: 1 / p.std)  # fmt: skip
+scaled("multiplied by the standard deviation", "The factor is weight sqrt(var + eps); it is "
+       "weight / sqrt(var + eps).", lambda p: p.std**2)  # fmt: skip
+scaled("dx not divided by M", "M dy - sum(dy) - xh sum(dy xh) is the gradient times M.",
+       lambda p: p.count)  # fmt: skip
+scaled("dx divided by M twice", "The gradient is divided by M once more.",
+       lambda p: 1 / p.count)  # fmt: skip
+scaled("divided by the number of images", "The gradient is divided by N once more.",
+       lambda p: 1 / len(p.x))  # fmt: skip
+scaled("wrong sign", "dx is -1 times what it must be.", lambda p: -1)
+zeros_twist(OPERATION, "dx")
 
 
 @differentiates("dx", "variance's gradient of the wrong sign", "+ xh mean(dy xh); it is "
                 "- xh mean(dy xh).")  # fmt: skip
 def _sign_second(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, second=-p.xh * mean(dy * p.xh))
-
-
-@differentiates("dx", "mean's gradient of the wrong sign", "+ mean(dy); it is - mean(dy).")
-def _sign_first(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, first=-mean(dy))
 
 
 @differentiates("dx", "mean's and variance's gradients of the wrong sign", "+ mean(dy) + "
@@ -243,48 +270,32 @@ def _mean_of_dy(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, second=p.xh * mean(dy))
 
 
-@differentiates("dx", "x in place of the normalised x", "- x mean(dy x); it is "
-                "- xh mean(dy xh).")  # fmt: skip
-def _plain_x(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, second=p.x * mean(dy * p.x))
+for _inner, _outer in ((True, True), (True, False), (False, True)):
+
+    @differentiates("dx", "x in place of the normalised x", "x stands for xh in - xh "
+                    "mean(dy xh).")  # fmt: skip
+    def _plain_x(p: Parts, dy: Array, inner: bool = _inner, outer: bool = _outer) -> Array:
+        second = (p.x if outer else p.xh) * mean(dy * (p.x if inner else p.xh))
+        return assembled(p, dy, second=second)
 
 
-@differentiates("dx", "x - mean in place of the normalised x", "- (x - mean) mean(dy (x - mean)); "
-                "it is - xh mean(dy xh).")  # fmt: skip
-def _centred(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, second=p.centred * mean(dy * p.centred))
+for _power, _factor in (
+    (2, "1 / (var + eps)"), (1, "1 / sqrt(var + eps)"), (-1, ""), (-2, ""), (3, "")
+):  # fmt: skip
+
+    @differentiates("dx",
+                    f"variance's gradient without its {_factor}" if _factor else
+                    "wrong power of the variance in its gradient",
+                    "The power of (var + eps) is wrong in its gradient, or x - mean stands for "
+                    "xh: the term is (x - mean) mean(dy (x - mean)) / (var + eps).")  # fmt: skip
+    def _power_of_variance(p: Parts, dy: Array, power: int = _power) -> Array:
+        return assembled(p, dy, second=p.xh * mean(dy * p.xh) * p.std**power)
 
 
 @differentiates("dx", "y in place of the normalised x", "- y mean(dy y); it is "
                 "- xh mean(dy xh).")  # fmt: skip
 def _plain_y(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, xh=p.weight * p.xh + p.bias)
-
-
-def _over(name: str, sentence: str, axes: tuple[int, ...]) -> None:
-    @differentiates("dx", name, sentence)
-    def _wrong_axes(p: Parts, dy: Array) -> Array:
-        x_mean, var = p.x.mean(axes, keepdims=True), p.x.var(axes, keepdims=True)
-        std = np.sqrt(var + p.eps)
-        xh = (p.x - x_mean) / std
-        slope = dy * p.weight
-        first = slope.mean(axes, keepdims=True)
-        second = xh * (slope * xh).mean(axes, keepdims=True)
-        return (slope - first - second) / std
-
-    if name != "statistics over the channels" and "rows" not in name:
-
-        @differentiates("dx", name.replace("statistics", "means of dy"),
-                        "mean(dy) and mean(dy xh) are taken over other values than the forward's "
-                        "mean; they are those of a channel in the whole batch.")  # fmt: skip
-        def _wrong_means(p: Parts, dy: Array) -> Array:
-            first = dy.mean(axes, keepdims=True)
-            second = p.xh * (dy * p.xh).mean(axes, keepdims=True)
-            return assembled(p, dy, first=first, second=second)
-
-
-for _name, _sentence, _axes in AXES:
-    _over(_name, _sentence, _axes)
 
 
 @differentiates("dx", "dy returned", "The gradient is passed on unchanged.")
@@ -298,132 +309,49 @@ def _normalised(p: Parts, dy: Array) -> Array:
     return p.weight * (dy - mean(dy)) / np.sqrt(dy.var(ALL, keepdims=True) + p.eps)
 
 
-# dweight ------------------------------------------------------------------------------------
+# The cache ----------------------------------------------------------------------------------
+
+LATEST = ("cache of the latest forward", "What the latest forward left in a global variable is "
+          "used, not the cache that is given: another forward came in between.")  # fmt: skip
 
 
-@differentiates("dweight", "dweight and dbias interchanged", "dweight is sum(dy), and dbias "
-                "sum(dy xh); it is the other way round.")  # fmt: skip
-def _swapped(p: Parts, dy: Array) -> Array:
-    return total(dy)
+_LATEST: list[tuple[Arrays, Settings]] = []  # what such code has as a global variable
 
 
-@differentiates("dweight", "x in place of the normalised x", "sum(dy x); it is sum(dy xh).")
-def _weight_x(p: Parts, dy: Array) -> Array:
-    return total(dy * p.x)
+@dataclass(frozen=True)
+class CacheMistake(Mistake):
+    """The forward puts its cache into a variable, which the backward reads."""
+
+    def functions(self) -> Functions:
+        """Return both."""
+        operation = OPERATIONS[OPERATION]
+
+        def batch_norm(*args: Array, **settings: Any) -> tuple[Array, Any]:
+            arrays: Arrays = {r: a.copy() for r, a in zip(ARGUMENTS, args, strict=True)}
+            _LATEST[:] = [(arrays, settings)]
+            y = OPERATIONS["batch_norm"].oracle({**arrays}, settings)["y"].value
+            return y.astype(args[0].dtype), _LATEST[0]
+
+        def batch_norm_backward(dy: Array, cache: Any) -> tuple[Array, ...]:
+            right, wrong = (
+                operation.oracle({"dy": dy, **arrays}, settings) for arrays, settings in
+                (cache, _LATEST[0])
+            )  # fmt: skip
+            found = ((wrong if o == self.output else right)[o] for o in operation.outputs)
+            return tuple(expected.value.astype(dy.dtype) for expected in found)
+
+        return {"batch_norm": batch_norm, "batch_norm_backward": batch_norm_backward}
 
 
-@differentiates("dweight", "x - mean in place of the normalised x", "sum(dy (x - mean)); it is "
-                "sum(dy xh).")  # fmt: skip
-def _weight_centred(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred)
+def cached(output: str) -> None:
+    """Register the use of the cache of a forward that came in between."""
+    right = right_values(OPERATION, output)
+
+    def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
+        return (next_batch(arrays) if settings.get("between") else arrays), settings
+
+    register(CacheMistake(OPERATION, output, *LATEST, lambda a, s: right(*change(a, s)), change))
 
 
-@differentiates("dweight", "y in place of the normalised x", "sum(dy y); it is sum(dy xh).")
-def _weight_y(p: Parts, dy: Array) -> Array:
-    return total(dy * (p.weight * p.xh + p.bias))
-
-
-@differentiates("dweight", "weight in dweight", "sum(dy xh) weight; it is sum(dy xh).")
-def _weight_times_weight(p: Parts, dy: Array) -> Array:
-    return total(dy * p.xh * p.weight)
-
-
-@differentiates("dweight", "eps left out", "xh is (x - mean) / sqrt(var); it is (x - mean) / "
-                "sqrt(var + eps).")  # fmt: skip
-def _weight_no_eps(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / np.sqrt(p.var))
-
-
-@differentiates("dweight", "eps outside of the root", "xh is (x - mean) / (sqrt(var) + eps); it is "
-                "(x - mean) / sqrt(var + eps).")  # fmt: skip
-def _weight_eps_outside(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / (np.sqrt(p.var) + p.eps))
-
-
-@differentiates("dweight", "eps fixed at 1e-5", "The forward's eps is not used.")
-def _weight_eps_fixed(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / np.sqrt(p.var + 1e-5))
-
-
-@differentiates("dweight", "normalised x of the unbiased variance", "The variance is taken with "
-                "M - 1; the batch is normalised with M.")  # fmt: skip
-def _weight_unbiased(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / np.sqrt(p.unbiased + p.eps))
-
-
-@differentiates("dweight", "divided by the standard deviation twice", "sum(dy xh) / sqrt(var + "
-                "eps); it is sum(dy xh).")  # fmt: skip
-def _divided_twice(p: Parts, dy: Array) -> Array:
-    return total(dy * p.xh / p.std)
-
-
-@differentiates("dweight", "sum of the squares", "sum(dy xh^2); it is sum(dy xh).")
-def _weight_squares(p: Parts, dy: Array) -> Array:
-    return total(dy * p.xh**2)
-
-
-# dbias --------------------------------------------------------------------------------------
-
-
-@differentiates("dbias", "dweight and dbias interchanged", "dweight is sum(dy), and dbias "
-                "sum(dy xh); it is the other way round.")  # fmt: skip
-def _bias_swapped(p: Parts, dy: Array) -> Array:
-    return total(dy * p.xh)
-
-
-@differentiates("dbias", "weight in dbias", "sum(dy) weight; it is sum(dy).")
-def _bias_times_weight(p: Parts, dy: Array) -> Array:
-    return total(dy * p.weight)
-
-
-@differentiates("dbias", "divided by the standard deviation", "sum(dy) / sqrt(var + eps); it is "
-                "sum(dy).")  # fmt: skip
-def _bias_by_std(p: Parts, dy: Array) -> Array:
-    return total(dy / p.std)
-
-
-@differentiates("dbias", "x in place of dy", "sum(x); it is sum(dy).")
-def _bias_of_x(p: Parts, dy: Array) -> Array:
-    return total(p.x)
-
-
-# Both sums ----------------------------------------------------------------------------------
-
-
-def both(name: str, weight: str, bias: str, how: Callable[[Array], Array]) -> None:
-    """Register another way to sum for dweight and for dbias."""
-
-    @differentiates("dweight", f"dweight {name}", weight)
-    def _weight(p: Parts, dy: Array) -> Array:
-        return how(dy * p.xh)
-
-    @differentiates("dbias", f"dbias {name}", bias)
-    def _bias(p: Parts, dy: Array) -> Array:
-        return how(dy)
-
-
-for _title, _said, _how in (
-    ("averaged", "is a mean; it is a sum", lambda a: a.mean(ALL)),
-    ("divided by the number of images", "is divided by N; it is a sum",
-     lambda a: a.sum(ALL) / len(a)),
-    ("summed over the batch only", "is summed over N; the axes are N, H and W: (0, 2, 3)",
-     lambda a: a.sum(0)),
-    ("not summed over the batch", "is summed over the pixels only; the axes are N, H and W: "
-     "(0, 2, 3)", lambda a: a.sum((2, 3))),
-    ("not summed over the columns", "is summed over N and H only; the axes are N, H and W: "
-     "(0, 2, 3)", lambda a: a.sum((0, 2))),
-    ("not summed over the rows", "is summed over N and W only; the axes are N, H and W: (0, 2, 3)",
-     lambda a: a.sum((0, 3))),
-    ("of all channels together", "is one sum over all channels; each has its own",
-     lambda a: a.sum() * np.ones(a.shape[1])),
-    ("of all channels together", "is one sum over all channels; each has its own",
-     lambda a: a.sum()),
-    ("summed over the axes (0, 1, 2)", "is summed as if channels were last; channels are axis 1: "
-     "(0, 2, 3)", lambda a: a.sum((0, 1, 2))),
-    ("of the first image only", "is summed over the first image; the axes are N, H and W: "
-     "(0, 2, 3)", lambda a: a[0].sum((1, 2))),
-    ("kept in four dimensions", "has the shape (1, C, 1, 1); it has (C,)",
-     lambda a: a.sum(ALL, keepdims=True)),
-    ("not summed", "has the shape of dy; it is summed over N, H and W", lambda a: a),
-):  # fmt: skip
-    both(_title, f"dweight {_said}.", f"dbias {_said}.", _how)
+cached("dx")
+cached("dweight")

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake
+from minideconv.testing.mistakes.bank import Right, mistake, slip
 from minideconv.testing.mistakes.batch_norm import ALL, OPERATION, Parts
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__: list[str] = []  # they are reached through the bank
+__all__ = ["follow", "updates"]
 
 
 def updates(
@@ -49,10 +49,22 @@ def _not_updated(p: Parts, old: Array, new: Array) -> Array:
     return old
 
 
-@updates("momentum reversed", "running = momentum running + (1 - momentum) new; momentum is the "
-         "weight of the new statistic.")  # fmt: skip
-def _reversed(p: Parts, old: Array, new: Array) -> Array:
-    return p.momentum * old + (1 - p.momentum) * new if p.training else old
+def weighed(name: str, sentence: str, change: Callable[[float], float]) -> None:
+    """Register another momentum: such a mistake is recognised beside others, too."""
+    for output in ("running_mean", "running_var"):
+
+        @slip(OPERATION, output, name, sentence)
+        def _other_momentum(arrays: Arrays, settings: Settings) -> None:
+            settings["momentum"] = change(settings["momentum"])
+
+
+weighed("momentum reversed", "running = momentum running + (1 - momentum) new; momentum is the "
+        "weight of the new statistic.", lambda momentum: 1 - momentum)  # fmt: skip
+weighed("running statistics replaced by the batch's", "The old value is dropped; it is (1 - "
+        "momentum) running + momentum new.", lambda momentum: 1.0)  # fmt: skip
+weighed("momentum fixed at 0.1", "The argument momentum is not used.", lambda momentum: 0.1)
+weighed("momentum fixed at 0.9", "The argument momentum is not used, and 0.9 is the weight of the "
+        "new statistic.", lambda momentum: 0.9)  # fmt: skip
 
 
 @updates("running statistics updated in evaluation", "They follow the batch with training=False, "
@@ -65,23 +77,6 @@ def _in_evaluation(p: Parts, old: Array, new: Array) -> Array:
          "training=False; only training updates them.")  # fmt: skip
 def _in_evaluation_only(p: Parts, old: Array, new: Array) -> Array:
     return old if p.training else (1 - p.momentum) * old + p.momentum * new
-
-
-@updates("running statistics replaced by the batch's", "The old value is dropped; it is "
-         "(1 - momentum) running + momentum new.")  # fmt: skip
-def _replaced(p: Parts, old: Array, new: Array) -> Array:
-    return new if p.training else old
-
-
-@updates("momentum fixed at 0.1", "The argument momentum is not used.")
-def _fixed(p: Parts, old: Array, new: Array) -> Array:
-    return 0.9 * old + 0.1 * new if p.training else old
-
-
-@updates("momentum fixed at 0.9", "The argument momentum is not used, and 0.9 is the weight of the "
-         "new statistic.")  # fmt: skip
-def _fixed_reversed(p: Parts, old: Array, new: Array) -> Array:
-    return 0.1 * old + 0.9 * new if p.training else old
 
 
 @updates("old running statistic not multiplied by 1 - momentum", "running + momentum new; it is "
@@ -207,22 +202,43 @@ def _corrected_twice(p: Parts) -> Array:
     return p.unbiased * p.count / (p.count - 1)
 
 
-@variance("running standard deviation in place of the variance", "The running variance follows the "
-          "standard deviation; it follows the variance.")  # fmt: skip
-def _std(p: Parts) -> Array:
-    return np.sqrt(p.batch_var)
+STD = ("running standard deviation in place of the variance", "The running variance follows the "
+       "standard deviation; it follows the variance.")  # fmt: skip
 
 
-@variance("running standard deviation in place of the variance", "The running variance follows the "
-          "standard deviation; it follows the variance.")  # fmt: skip
-def _unbiased_std(p: Parts) -> Array:
-    return np.sqrt(p.unbiased)
+def _follows_std(with_eps: bool, corrected: float) -> None:
+    @variance(*STD)
+    def _std(p: Parts) -> Array:
+        more = (p.count / (p.count - 1)) ** corrected
+        return np.sqrt(p.batch_var + p.eps * with_eps) * more
 
 
-@variance("running standard deviation in place of the variance", "The running variance follows the "
-          "standard deviation; it follows the variance.")  # fmt: skip
-def _std_with_eps(p: Parts) -> Array:
-    return np.sqrt(p.batch_var + p.eps)
+for _corrected in (0, 0.5, 1):
+    _follows_std(False, _corrected)
+    _follows_std(True, _corrected)
+
+
+@variance(*STD)
+def _unbiased_std_with_eps(p: Parts) -> Array:
+    return np.sqrt(p.unbiased + p.eps)
+
+
+for _axes, _what in (((2, 3), "image"), ((0,), "pixel")):
+    for _more in (False, True):
+
+        @variance(f"running variance of each {_what} averaged", f"The running variance follows the "
+                  f"mean of each {_what}'s own; it follows that of all values of a "
+                  "channel.")  # fmt: skip
+        def _averaged(p: Parts, axes: tuple[int, ...] = _axes, more: bool = _more) -> Array:
+            mean = p.x.var(axes, keepdims=True).mean(ALL, keepdims=True)
+            return mean * p.count / (p.count - 1) if more else mean
+
+
+@updates("whole running variance corrected", "The updated running variance is multiplied by M / (M "
+         "- 1), the old value with it; only the new variance is.", "running_var")  # fmt: skip
+def _all_corrected(p: Parts, old: Array, new: Array) -> Array:
+    updated = follow(p, old, p.batch_var)
+    return updated * p.count / (p.count - 1) if p.training else old
 
 
 @variance("running variance with eps", "eps is in the running variance; it is added where x is "

@@ -1,444 +1,215 @@
-"""Wrong versions of max_pool2d: of both outputs, and of the maxima."""
+"""Wrong versions of max_pool2d: settings that are taken for others, so that windows are wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from minideconv.testing.checking.calls import Call
-from minideconv.testing.checking.probing import tried, unusual_probes, usual_probes
-from minideconv.testing.mistakes.bank import Right, mistake, pad, slip
-from minideconv.testing.operations import OPERATIONS
-from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.mistakes.bank import Right, given, mistake
+from minideconv.testing.mistakes.taps import Taps, both_slips, index, laid_out, spelled_out
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["Taps", "index", "laid_out"]
+__all__: list[str] = []  # they are reached through the bank
 
-POOLING = OPERATIONS["max_pool2d"]
+SETTINGS = ("kernel_size", "stride", "padding")
+Change = Callable[[Settings], None]
 
 
-class Taps:
-    """The pixels under each window: (N, C, H', W', kh kw), with the row and column of each.
+def windows(name: str, sentence: str, change: Change, parts: str = "") -> None:
+    """Register settings taken for others: all through, and in the `parts` of such code alone.
 
-    What lies in the padding is `fill`; rows and columns are those of the image, negative above and
-    left of it.
+    Code may take them for others where windows begin ("places"), and not in the size of the output,
+    or in the size alone ("sizes").
     """
 
-    def __init__(self, x: Array, settings: Settings, fill: float = -np.inf) -> None:
-        (kh, kw), (sh, sw), (ph, pw) = (
-            settings[name] for name in ("kernel_size", "stride", "padding")
-        )
-        self.size = h, w = x.shape[2:]
-        self.kernel, self.padding = (kh, kw), (ph, pw)
-        count = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
-        self.starts = np.arange(count[0]) * sh - ph, np.arange(count[1]) * sw - pw
-        rows = self.starts[0][:, None] + np.arange(kh)  # (H', kh)
-        columns = self.starts[1][:, None] + np.arange(kw)
-        shape = (*count, kh, kw)
-        self.rows = np.broadcast_to(rows[:, None, :, None], shape).reshape(*count, -1)
-        self.columns = np.broadcast_to(columns[None, :, None, :], shape).reshape(*count, -1)
-        padded = np.pad(x.astype(float), ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
-        self.pixels = padded[:, :, self.rows + ph, self.columns + pw]
+    @both_slips(name, sentence)
+    def _all_through(arrays: Arrays, settings: Settings) -> None:
+        change(settings)
 
-    def chosen(self, taps: Array) -> tuple[Array, Array]:
-        """Return row and column of one tap of each window, (N, C, H', W')."""
-        where = taps[..., None]
-        shape = self.pixels.shape
-        rows = np.take_along_axis(np.broadcast_to(self.rows, shape), where, -1)
-        columns = np.take_along_axis(np.broadcast_to(self.columns, shape), where, -1)
-        return rows[..., 0], columns[..., 0]
-
-    def values(self, taps: Array) -> Array:
-        """Return the pixel of one tap of each window."""
-        return np.take_along_axis(self.pixels, taps[..., None], -1)[..., 0]
-
-
-def laid_out(arrays: Arrays, settings: Settings, fill: float = -np.inf) -> Taps:
-    """Return what every window sees."""
-    return Taps(given(arrays, "x"), settings, fill)
-
-
-def index(taps: Taps, which: Array) -> Array:
-    """Return ``row W + column`` of one tap of each window."""
-    rows, columns = taps.chosen(which)
-    return rows * taps.size[1] + columns
-
-
-# Both outputs -------------------------------------------------------------------------------
-# A window in the wrong place gives wrong maxima and wrong switches: one name for both.
-
-
-def both_slips(name: str, sentence: str) -> Callable[[Callable[[Arrays, Settings], None]], None]:
-    """Register a mistake in the arguments for y and for the switches."""
-
-    def register(wrong: Callable[[Arrays, Settings], None]) -> None:
-        for output in ("y", "switches"):
-            slip("max_pool2d", output, name, sentence)(wrong)
-
-    return register
-
-
-Pools = Callable[[Arrays, Settings], tuple[Taps, Array]]
-
-
-def both(name: str, sentence: str) -> Callable[[Pools], None]:
-    """Register a mistake that chooses other taps: ``wrong`` returns what it sees and chooses."""
-
-    def register(wrong: Pools) -> None:
-        @mistake("max_pool2d", "y", name, sentence)
-        def _y(arrays: Arrays, settings: Settings, right: Right) -> Array:
-            taps, which = wrong(arrays, settings)
-            return taps.values(which)
-
+    if "kernel_size" in name or "padding" in name:
+        # Of a window of nothing but padding the switch is the first place, or 0.
         @mistake("max_pool2d", "switches", name, sentence)
-        def _switches(arrays: Arrays, settings: Settings, right: Right) -> Array:
-            taps, which = wrong(arrays, settings)
-            return index(taps, which)
+        def _first_place(arrays: Arrays, settings: Settings, right: Right) -> Array:
+            settings = spelled_out(settings)
+            change(settings)
+            taps = laid_out(arrays, settings)
+            return index(taps, taps.pixels.argmax(-1))
 
-    return register
+    if "kernel_size" in name and "stride" not in name:
+        # A stride that is left out is the kernel's size, before the change or after it.
+        @both_slips(name, sentence)
+        def _followed(arrays: Arrays, settings: Settings) -> None:
+            tiles = settings["stride"] == settings["kernel_size"]
+            change(settings)
+            settings["stride"] = settings["kernel_size"] if tiles else settings["stride"]
 
+    if "places" in parts:
 
-@both_slips("stride swapped", "The strides of height and width are swapped; stride is "
-            "(height, width).")  # fmt: skip
-def _stride_swapped(arrays: Arrays, settings: Settings) -> None:
-    settings["stride"] = settings["stride"][::-1]
+        @mistake("max_pool2d", "y", name, sentence)
+        def _places(arrays: Arrays, settings: Settings, right: Right) -> Array:
+            settings = spelled_out(settings)
+            return _seen(arrays, settings, changed(settings)).pixels.max(-1)
 
+    if "sizes" in parts:
 
-@both_slips("kernel_size swapped", "The window's height and width are swapped; kernel_size is "
-            "(height, width).")  # fmt: skip
-def _kernel_swapped(arrays: Arrays, settings: Settings) -> None:
-    settings["kernel_size"] = settings["kernel_size"][::-1]
+        @mistake("max_pool2d", "y", name, sentence)
+        def _sizes(arrays: Arrays, settings: Settings, right: Right) -> Array:
+            settings = spelled_out(settings)
+            return _seen(arrays, changed(settings), settings).pixels.max(-1)
 
-
-@both_slips("padding swapped", "The paddings of height and width are swapped; padding is "
-            "(height, width).")  # fmt: skip
-def _padding_swapped(arrays: Arrays, settings: Settings) -> None:
-    settings["padding"] = settings["padding"][::-1]
-
-
-@both_slips("padding ignored", "The image is not padded.")
-def _padding_ignored(arrays: Arrays, settings: Settings) -> None:
-    settings["padding"] = (0, 0)
-
-
-@both_slips("stride ignored", "Windows move by one pixel whatever the stride is.")
-def _stride_ignored(arrays: Arrays, settings: Settings) -> None:
-    settings["stride"] = (1, 1)
-
-
-@both("stride ignored", "Windows move by one pixel whatever the stride is.")
-def _stride_ignored_in_size(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    rows, columns = laid_out(arrays, settings).rows.shape[:2]
-    taps = laid_out(arrays, {**settings, "stride": (1, 1)})
-    taps.rows, taps.columns = taps.rows[:rows, :columns], taps.columns[:rows, :columns]
-    taps.pixels = taps.pixels[:, :, :rows, :columns]
-    return taps, taps.pixels.argmax(-1)
+    def changed(settings: Settings) -> Settings:
+        settings = dict(settings)
+        change(settings)
+        return settings
 
 
-@both_slips("kernel_size taken as the stride", "Windows move by their own size, so that they never "
-            "overlap; they move by the stride.")  # fmt: skip
-def _stride_is_kernel(arrays: Arrays, settings: Settings) -> None:
-    settings["stride"] = settings["kernel_size"]
+def _seen(arrays: Arrays, sizes: Settings, places: Settings) -> Taps:
+    """Return what windows of `places` see where `sizes` say how many there are."""
+    x, tables = given(arrays, "x"), []
+    for axis, n in enumerate(x.shape[2:]):
+        k, s, p = (sizes[name][axis] for name in SETTINGS)
+        count = max((n + 2 * p - k) // s + 1, 0)
+        k, s, p = (places[name][axis] for name in SETTINGS)
+        tables.append((np.arange(count) * s - p)[:, None] + np.arange(k))
+    return Taps(x, tables[0], tables[1])
 
 
-@both_slips("stride taken as the kernel_size", "Windows are as large as the stride.")
-def _kernel_is_stride(arrays: Arrays, settings: Settings) -> None:
-    settings["kernel_size"] = settings["stride"]
+# Height and width ---------------------------------------------------------------------------
 
 
-@both_slips("kernel_size and stride swapped", "The window's size is taken as the stride, and the "
-            "stride as its size.")  # fmt: skip
-def _kernel_and_stride(arrays: Arrays, settings: Settings) -> None:
-    settings["kernel_size"], settings["stride"] = settings["stride"], settings["kernel_size"]
-
-
-for _place, _axis, _other in ((0, "height", "width"), (1, "width", "height")):
-    for _setting in ("kernel_size", "stride", "padding"):
-
-        @both_slips(
-            f"{_setting} of the {_axis} used for both axes",
-            f"The {_setting} of the {_axis} is used for the {_other}, too.",
-        )
-        def _one_for_both(
-            arrays: Arrays, settings: Settings, place: int = _place, setting: str = _setting
-        ) -> None:
-            settings[setting] = (settings[setting][place],) * 2
-
-
-for _names in (("kernel_size", "stride"), ("kernel_size", "padding"), ("stride", "padding")):
-
-    @both_slips(
-        f"{_names[0]} and {_names[1]} with height and width swapped",
-        f"Height and width of {_names[0]} and of {_names[1]} are swapped.",
-    )
-    def _two_swapped(arrays: Arrays, settings: Settings, names: tuple[str, str] = _names) -> None:
-        for name in names:
-            settings[name] = settings[name][::-1]
-
-
-@both_slips("height and width swapped", "Height and width of kernel_size, stride and padding are "
-            "swapped.")  # fmt: skip
-def _all_swapped(arrays: Arrays, settings: Settings) -> None:
-    for name in ("kernel_size", "stride", "padding"):
+def _swap(names: tuple[str, ...], settings: Settings) -> None:
+    for name in names:
         settings[name] = settings[name][::-1]
 
 
-@both("minimum in place of the maximum", "Each window's smallest pixel is taken.")
-def _minimum(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings, np.inf)
-    return taps, taps.pixels.argmin(-1)
+def _one(name: str, place: int, settings: Settings) -> None:
+    settings[name] = (settings[name][place],) * 2
 
-
-@both("minimum in place of the maximum", "Each window's smallest pixel is taken.")
-def _minimum_of_zeros(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings, 0)
-    return taps, taps.pixels.argmin(-1)
 
+for _name, _what in (("stride", "The strides"), ("kernel_size", "The window's sides"),
+                     ("padding", "The paddings")):  # fmt: skip
+    windows(f"{_name} swapped", f"{_what} of height and width are swapped; {_name} is (height, "
+            "width).", partial(_swap, (_name,)), "places sizes")  # fmt: skip
+    for _place, _axis, _other in ((0, "height", "width"), (1, "width", "height")):
+        windows(f"{_name} of the {_axis} used for both axes",
+                f"The {_name} of the {_axis} is used for the {_other}, too.",
+                partial(_one, _name, _place), "places sizes")  # fmt: skip
 
-@both("padded with zeros", "The padding counts as pixels of 0, which win where all pixels are "
-      "negative; padding never wins (-inf).")  # fmt: skip
-def _padded_with_zeros(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings, 0)
-    return taps, taps.pixels.argmax(-1)
+for _two in (("kernel_size", "stride"), ("kernel_size", "padding"), ("stride", "padding")):
+    windows(f"{_two[0]} and {_two[1]} with height and width swapped",
+            f"Height and width of {_two[0]} and of {_two[1]} are swapped.",
+            partial(_swap, _two))  # fmt: skip
+windows("height and width swapped", "Height and width of kernel_size, stride and padding are "
+        "swapped.", partial(_swap, SETTINGS))  # fmt: skip
 
 
-@both("largest absolute value", "The pixel farthest from 0 is taken, not the largest.")
-def _largest_absolute(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings, 0)
-    return taps, np.abs(taps.pixels).argmax(-1)
-
-
-@both("first pixel of each window", "The window's top left pixel is taken, not its largest.")
-def _first_pixel(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings)
-    return taps, np.zeros(taps.pixels.shape[:-1], int)
-
-
-@both("first row of each window only", "Only the window's top row is searched.")
-def _first_row(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings)
-    return taps, taps.pixels[..., : taps.kernel[1]].argmax(-1)
-
-
-@both("first column of each window only", "Only the window's left column is searched.")
-def _first_column(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings)
-    return taps, taps.pixels[..., :: taps.kernel[1]].argmax(-1) * taps.kernel[1]
-
-
-@both("last row and column of each window left out", "The window is a pixel too small on both "
-      "axes: a range or slice ends one too early.")  # fmt: skip
-def _window_too_small(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings)
-    tap = np.arange(taps.kernel[0] * taps.kernel[1]).reshape(taps.kernel)
-    inner = tap[: max(taps.kernel[0] - 1, 1), : max(taps.kernel[1] - 1, 1)].ravel()
-    return taps, inner[taps.pixels[..., inner].argmax(-1)]
+# One setting for another --------------------------------------------------------------------
 
 
-@both("maximum over all channels", "A window spans all channels of the image; each channel is "
-      "pooled by itself.")  # fmt: skip
-def _over_channels(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings)
-    taps.pixels = np.broadcast_to(taps.pixels.max(1, keepdims=True), taps.pixels.shape)
-    return taps, taps.pixels.argmax(-1)
+def _set(name: str, value: Callable[[Settings], tuple[int, int]], settings: Settings) -> None:
+    settings[name] = value(settings)
 
 
-@both("first channel only", "Every channel gets the first one's result.")
-def _first_channel(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    x = given(arrays, "x")
-    taps = laid_out({"x": np.repeat(x[:, :1], x.shape[1], 1)}, settings)
-    return taps, taps.pixels.argmax(-1)
+def _interchanged(settings: Settings) -> None:
+    settings["kernel_size"], settings["stride"] = settings["stride"], settings["kernel_size"]
 
 
-@both("first image only", "Every image of the batch gets the first one's result.")
-def _first_image(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    x = given(arrays, "x")
-    taps = laid_out({"x": np.repeat(x[:1], len(x), 0)}, settings)
-    return taps, taps.pixels.argmax(-1)
+windows("padding ignored", "The image is not padded.",
+        partial(_set, "padding", lambda _: (0, 0)))  # fmt: skip
 
 
-@both("windows moved into the image", "A window that begins in the padding is moved to the image's "
-      "border; it must be cut there.")  # fmt: skip
-def _moved_inside(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    taps = laid_out(arrays, settings)
-    (h, w), (kh, kw) = taps.size, taps.kernel
-    rows = np.maximum(taps.starts[0], 0)[:, None, None] + np.arange(kh).repeat(kw)
-    columns = np.maximum(taps.starts[1], 0)[:, None] + np.tile(np.arange(kw), kh)
-    taps.rows = np.broadcast_to(rows, taps.rows.shape)
-    taps.columns = np.broadcast_to(columns, taps.rows.shape)
-    x = pad(given(arrays, "x").astype(float), 0, kh, 0, kw)
-    outside = (taps.rows >= h) | (taps.columns >= w)
-    taps.pixels = np.where(outside, -np.inf, x[:, :, taps.rows, taps.columns])
-    return taps, taps.pixels.argmax(-1)
+@mistake("max_pool2d", "y", "windows begin at the image's first pixel",
+         "Window (0, 0) begins at pixel (0, 0), and all of the padding lies behind the image; it "
+         "begins in the padding, at (-ph, -pw).")  # fmt: skip
+def _from_first_pixel(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    settings = spelled_out(settings)
+    return _seen(arrays, settings, {**settings, "padding": (0, 0)}).pixels.max(-1)
 
 
-def _padded_on(arrays: Arrays, settings: Settings, before: int) -> tuple[Taps, Array]:
-    """Pad one side of each axis only; `before`: 1 for top and left, 0 for bottom and right."""
-    ph, pw = settings["padding"]
-    x = pad(given(arrays, "x").astype(float), ph * before, ph - ph * before,
-            pw * before, pw - pw * before, "constant")  # fmt: skip
-    filled = np.full(x.shape, -np.inf)
-    h, w = given(arrays, "x").shape[2:]
-    filled[:, :, ph * before : ph * before + h, pw * before : pw * before + w] = given(arrays, "x")
-    taps = Taps(filled, {**settings, "padding": (0, 0)})
-    taps.rows, taps.columns = taps.rows - ph * before, taps.columns - pw * before
-    taps.size = h, w
-    return taps, taps.pixels.argmax(-1)
+windows("stride ignored", "Windows move by one pixel whatever the stride is.",
+        partial(_set, "stride", lambda _: (1, 1)), "places")  # fmt: skip
+windows("kernel_size taken as the stride", "Windows move by their own size, so that they never "
+        "overlap; they move by the stride.",
+        partial(_set, "stride", lambda s: s["kernel_size"]), "places sizes")  # fmt: skip
+windows("stride taken as the kernel_size", "Windows are as large as the stride.",
+        partial(_set, "kernel_size", lambda s: s["stride"]), "places")  # fmt: skip
+windows("kernel_size and stride swapped", "The window's size is taken as the stride, and the "
+        "stride as its size.", _interchanged)  # fmt: skip
 
 
-@both("padded at the top and left only", "Bottom and right are not padded.")
-def _padded_before(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    return _padded_on(arrays, settings, 1)
+# A stride that is left out ------------------------------------------------------------------
 
 
-@both("padded at the bottom and right only", "Top and left are not padded.")
-def _padded_behind(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    return _padded_on(arrays, settings, 0)
+def left_out(name: str, sentence: str, value: Callable[[Settings], tuple[int, int]]) -> None:
+    """Register what stride=None is taken for."""
 
+    def taken(arrays: Arrays, settings: Settings) -> Taps:
+        settings = {**settings, "stride": settings["stride"] or value(settings)}
+        return laid_out(arrays, settings)
 
-def _sized(
-    arrays: Arrays, settings: Settings, count: Callable[[int, int, int, int], int]
-) -> tuple[Taps, Array]:
-    """Pool with another number of windows on each axis."""
-    x = given(arrays, "x")
-    (kh, kw), (sh, sw), (ph, pw) = (settings[name] for name in ("kernel_size", "stride", "padding"))
-    h, w = x.shape[2:]
-    rows, columns = count(h, kh, sh, ph), count(w, kw, sw, pw)
-    # Enlarged by what the last windows reach, and cut to as many as there are.
-    more = (max(rows * sh + kh, h), max(columns * sw + kw, w))
-    filled = np.full((*x.shape[:2], *more), -np.inf)
-    filled[:, :, :h, :w] = x
-    taps = Taps(filled, settings)
-    taps.size = h, w
-    taps.rows, taps.columns = taps.rows[:rows, :columns], taps.columns[:rows, :columns]
-    taps.pixels = taps.pixels[:, :, :rows, :columns]
-    return taps, taps.pixels.argmax(-1)
+    @mistake("max_pool2d", "y", name, sentence)
+    def _y(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        return taken(arrays, settings).pixels.max(-1)
 
+    @mistake("max_pool2d", "switches", name, sentence)
+    def _switches(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        taps = taken(arrays, settings)
+        return index(taps, taps.pixels.argmax(-1))
 
-@both("output size rounded up", "A last window that hangs over the edge is kept; the size is "
-      "rounded down.")  # fmt: skip
-def _rounded_up(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    return _sized(arrays, settings, lambda n, k, s, p: -((n + 2 * p - k) // -s) + 1)
 
+for _number in (1, 2):
+    left_out(f"stride=None taken as {_number}", f"Without a stride windows move by {_number}; they "
+             "move by their own size.",
+             lambda _, number=_number: (number, number))  # type: ignore[misc]  # fmt: skip
+left_out("stride=None taken as the kernel's height", "Without a stride windows move by their "
+         "height along both axes; they move by their own size.",
+         lambda s: (s["kernel_size"][0],) * 2)  # fmt: skip
+left_out("stride=None taken as the kernel's width", "Without a stride windows move by their "
+         "width along both axes; they move by their own size.",
+         lambda s: (s["kernel_size"][1],) * 2)  # fmt: skip
 
-@both("last window left out", "The output has a row and a column too few: the + 1 is missing in "
-      "floor((H + 2 ph - kh) / sh) + 1.")  # fmt: skip
-def _last_window(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    return _sized(arrays, settings, lambda n, k, s, p: (n + 2 * p - k) // s)
 
+# Code that raises ---------------------------------------------------------------------------
 
-@both("output size without the padding", "The padding is missing in the output's size "
-      "floor((H + 2 ph - kh) / sh) + 1.")  # fmt: skip
-def _size_without_padding(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    return _sized(arrays, settings, lambda n, k, s, p: (n - k) // s + 1)
 
+def refuses(name: str, sentence: str, what: Callable[[tuple[int, int], Settings], bool]) -> None:
+    """Register code that raises for some calls and is right for all others."""
+    for output in ("y", "switches"):
 
-@both("output size is H / stride", "The output's size is H / sh; it is floor((H + 2 ph - kh) / sh) "
-      "+ 1.")  # fmt: skip
-def _size_by_stride(arrays: Arrays, settings: Settings) -> tuple[Taps, Array]:
-    return _sized(arrays, settings, lambda n, k, s, p: n // s)
+        @mistake("max_pool2d", output, name, sentence)
+        def _refused(arrays: Arrays, settings: Settings, right: Right) -> Array:
+            h, w = given(arrays, "x").shape[2:]
+            if what((h, w), spelled_out(settings)):
+                raise ValueError("cannot reshape array")
+            return right(arrays, settings)
 
 
-# The maxima ---------------------------------------------------------------------------------
+def refuses_none(output: str) -> None:
+    """Register code that fails without a stride."""
 
+    @mistake("max_pool2d", output, "stride=None refused", "Without a stride the code fails; "
+             "windows move by their own size then.")  # fmt: skip
+    def _refused(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        if settings["stride"] is None:
+            raise TypeError("cannot unpack non-iterable NoneType object")
+        return right(arrays, settings)
 
-def _mean(arrays: Arrays, settings: Settings, divisor: str) -> Array:
-    taps = laid_out(arrays, settings, 0)
-    seen = np.isfinite(laid_out(arrays, settings).pixels).sum(-1)
-    return taps.pixels.sum(-1) / (seen if divisor == "pixels" else taps.pixels.shape[-1])
 
+for _output in ("y", "switches"):
+    refuses_none(_output)
 
-@mistake("max_pool2d", "y", "mean in place of the maximum", "Each window's mean is taken.")
-def _mean_of_pixels(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return _mean(arrays, settings, "pixels")
 
+def _rest(size: tuple[int, int], settings: Settings) -> bool:
+    kernel = settings["kernel_size"]
+    return any(n % k for n, k in zip(size, kernel, strict=True))
 
-@mistake("max_pool2d", "y", "mean in place of the maximum", "Each window's mean is taken.")
-def _mean_with_padding(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return _mean(arrays, settings, "window")
 
+def _tiles(settings: Settings) -> bool:
+    return settings["stride"] == settings["kernel_size"] and settings["padding"] == (0, 0)
 
-@mistake("max_pool2d", "y", "sum in place of the maximum", "Each window's sum is taken.")
-def _sum(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return laid_out(arrays, settings, 0).pixels.sum(-1)
 
-
-@mistake("max_pool2d", "y", "absolute value of the pixel farthest from 0",
-         "The largest absolute value is returned, not the largest pixel.")  # fmt: skip
-def _absolute(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return np.abs(laid_out(arrays, settings, 0).pixels).max(-1)
-
-
-@mistake("max_pool2d", "y", "maximum begins at 0", "The search for the maximum starts from 0, so "
-         "that a window of negative pixels gives 0.")  # fmt: skip
-def _begins_at_zero(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return np.maximum(right(arrays, settings), 0)
-
-
-@mistake("max_pool2d", "y", "padded by reflection", "The padding repeats pixels of the image in "
-         "reverse; padding holds no pixels.")  # fmt: skip
-def _reflected(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    ph, pw = settings["padding"]
-    x = pad(given(arrays, "x"), ph, ph, pw, pw, "reflect")
-    return right({"x": x}, {**settings, "padding": (0, 0)})
-
-
-@mistake("max_pool2d", "y", "padded by wrapping around", "The padding holds the pixels of the "
-         "opposite border; padding holds no pixels.")  # fmt: skip
-def _wrapped(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    ph, pw = settings["padding"]
-    x = pad(given(arrays, "x"), ph, ph, pw, pw, "wrap")
-    return right({"x": x}, {**settings, "padding": (0, 0)})
-
-
-def _wrong_number(call: Call, values: Callable[[Arrays, Settings, float], Array]) -> float | None:
-    """Return the one number that stands in y in place of maxima, if it explains every y."""
-    seen = tried(POOLING, call, [*usual_probes(POOLING), *unusual_probes(POOLING)])
-    if any(p.got is None or p.got["y"].shape != p.right["y"].value.shape for p in seen):
-        return None
-    found = {
-        float(number)
-        for p in seen
-        if p.got is not None
-        for number in p.got["y"][p.got["y"] != p.right["y"].value]
-    }
-    if len(found) != 1:
-        return None
-    number = found.pop()
-    for p in seen:
-        arrays, settings = POOLING.call_arguments(p.case)
-        if p.got is None or not np.array_equal(p.got["y"], values(arrays, settings, number)):
-            return None
-    return number
-
-
-def _padded_maxima(arrays: Arrays, settings: Settings, value: float) -> Array:
-    return laid_out(arrays, settings, value).pixels.max(-1)
-
-
-def _started_maxima(arrays: Arrays, settings: Settings, value: float) -> Array:
-    return np.maximum(laid_out(arrays, settings).pixels.max(-1), value)
-
-
-def _padded_with_finite(call: Call) -> bool:
-    return _wrong_number(call, _padded_maxima) is not None
-
-
-def _started_from_finite(call: Call) -> bool:
-    return _wrong_number(call, _started_maxima) is not None
-
-
-for _value in (-9999.0, -1e9):
-
-    @mistake("max_pool2d", "y", "padded with a finite number", "The padding counts as some "
-             "negative number, which wins where all pixels are smaller; use -inf.",
-             recognise=_padded_with_finite)  # fmt: skip
-    def _padded(arrays: Arrays, settings: Settings, right: Right, value: float = _value) -> Array:
-        return _padded_maxima(arrays, settings, value)
-
-    @mistake("max_pool2d", "y", "maximum begins at a finite number", "The search for the maximum "
-             "starts from some negative number, which stays where all pixels are smaller; start "
-             "from -inf or the first pixel.", recognise=_started_from_finite)  # fmt: skip
-    def _started(arrays: Arrays, settings: Settings, right: Right, value: float = _value) -> Array:
-        return _started_maxima(arrays, settings, value)
+refuses("only sizes that are multiples of the kernel", "The image is reshaped into windows, which "
+        "fails where its size is no multiple of theirs; what is left over is cut off.",
+        lambda size, s: _tiles(s) and _rest(size, s))  # fmt: skip

@@ -6,9 +6,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake, slip
-from minideconv.testing.mistakes.planes import DECODINGS, Decode, blocks
-from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
+from minideconv.testing.mistakes.parts import (
+    first_used,
+    one_place_twists,
+    reversed_slip,
+    windows_left_out,
+    zeros_twist,
+)
+from minideconv.testing.mistakes.planes import (
+    DECODINGS,
+    PLANES,
+    Decode,
+    Place,
+    blocks,
+    decoded,
+    scattered,
+)
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["combined"]
@@ -19,7 +33,7 @@ OPERATION = "max_pool2d_backward"
 def _register(name: str, sentence: str, decode: Decode) -> None:
     @slip(OPERATION, "dx", name, sentence)
     def _decoded(arrays: Arrays, settings: Settings) -> None:
-        arrays["switches"] = decode(arrays, settings)
+        decoded(decode, arrays, settings)
 
 
 for _name, _sentence, _decode in DECODINGS:
@@ -87,14 +101,15 @@ def _size_swapped(arrays: Arrays, settings: Settings) -> None:
     settings["size"] = settings["size"][::-1]
 
 
-@mistake(OPERATION, "dx", "planes not told apart", "Switches are used as places in the whole "
-         "array, so that every gradient lands in the first plane; each image and channel has a "
-         "plane of its own.")  # fmt: skip
-def _first_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = right(arrays, settings)
-    result = np.zeros_like(dx)
-    result[0, 0] = dx.sum((0, 1))
-    return result
+def _planes(name: str, sentence: str, place: Place) -> None:
+    @mistake(OPERATION, "dx", name, sentence)
+    def _elsewhere(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        dy, switches = given(arrays, "dy"), given(arrays, "switches")
+        return scattered(dy, switches, settings["size"], place, add=True)
+
+
+for _name, _sentence, _place in PLANES:
+    _planes(_name, _sentence, _place)
 
 
 @mistake(OPERATION, "dx", "channels added together", "Every channel gets the gradients of all.")
@@ -107,20 +122,6 @@ def _channels(arrays: Arrays, settings: Settings, right: Right) -> Array:
 def _images(arrays: Arrays, settings: Settings, right: Right) -> Array:
     dx = right(arrays, settings)
     return np.repeat(dx.sum(0, keepdims=True), len(dx), 0)
-
-
-@mistake(OPERATION, "dx", "first image only", "The other images of the batch get no gradient.")
-def _first_image_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = right(arrays, settings)
-    dx[1:] = 0
-    return dx
-
-
-@mistake(OPERATION, "dx", "first channel only", "The other channels get no gradient.")
-def _first_channel_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = right(arrays, settings)
-    dx[:, 1:] = 0
-    return dx
 
 
 @mistake(OPERATION, "dx", "size ignored: twice dy's", "dx is made twice as large as dy; its size "
@@ -148,3 +149,37 @@ def _transposed(arrays: Arrays, settings: Settings, right: Right) -> Array:
 def _times_count(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return combined(given(arrays, "dy"), given(arrays, "switches"), settings["size"],
                     lambda values: sum(values) * len(values))  # fmt: skip
+
+
+@mistake(OPERATION, "dx", "np.bincount without minlength", "np.bincount ends with the last pixel "
+         "that was chosen, so that a plane is too short unless that is its last; give it "
+         "minlength = H W.")  # fmt: skip
+def _too_short(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    area = settings["size"][0] * settings["size"][1]
+    if (given(arrays, "switches").max((2, 3)) < area - 1).any():
+        raise ValueError("cannot reshape array")
+    return right(arrays, settings)
+
+
+@twist(OPERATION, "dx", "wrong sign", "dx is -1 times what it must be.")
+def _negative(result: Array, arrays: Arrays, settings: Settings) -> Array:
+    return -result
+
+
+@twist(OPERATION, "dx", "divided by the number of images", "dx is a mean over the batch; each "
+       "image has its own.")  # fmt: skip
+def _by_images(result: Array, arrays: Arrays, settings: Settings) -> Array:
+    return result / len(result)
+
+
+@twist(OPERATION, "dx", "divided by the number of windows", "dx is a mean over the windows; "
+       "gradients add up.")  # fmt: skip
+def _by_windows(result: Array, arrays: Arrays, settings: Settings) -> Array:
+    return result / given(arrays, "dy")[0, 0].size
+
+
+zeros_twist(OPERATION, "dx")
+first_used(OPERATION, "dx", "dy", "gradients")
+one_place_twists(OPERATION, "dx", "gradient")
+windows_left_out(OPERATION, "dx", "dy")
+reversed_slip(OPERATION, "dx", "dy")

@@ -1,4 +1,4 @@
-"""Wrong versions of max_unpool2d and of its backward."""
+"""Wrong versions of max_unpool2d."""
 
 from __future__ import annotations
 
@@ -6,33 +6,42 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake, slip
+from minideconv.testing.mistakes.bank import Right, given, mistake, slip
 from minideconv.testing.mistakes.max_pool2d_backward import combined
-from minideconv.testing.mistakes.planes import DECODINGS, Decode, blocks
-from minideconv.testing.operations.batch_norm import given
+from minideconv.testing.mistakes.parts import (
+    first_used,
+    one_place_twists,
+    reversed_slip,
+    windows_left_out,
+    zeros_twist,
+)
+from minideconv.testing.mistakes.planes import (
+    DECODINGS,
+    PLANES,
+    Decode,
+    Place,
+    blocks,
+    decoded,
+    scattered,
+)
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
 
-FORWARD, BACKWARD = "max_unpool2d", "max_unpool2d_backward"
+FORWARD = "max_unpool2d"
 
 
 def _register(name: str, sentence: str, decode: Decode) -> None:
-    places = [(FORWARD, "x"), (BACKWARD, "dy")]
-    if "height" in name:  # backward only large planes show it
-        places.pop()
-    for operation, output in places:
-
-        @slip(operation, output, name, sentence)
-        def _decoded(arrays: Arrays, settings: Settings) -> None:
-            arrays["switches"] = decode(arrays, settings)
+    @slip(FORWARD, "x", name, sentence)
+    def _decoded(arrays: Arrays, settings: Settings) -> None:
+        decoded(decode, arrays, settings)
 
 
 for _name, _sentence, _decode in DECODINGS:
     _register(_name, _sentence, _decode)
 
 
-# Forward ------------------------------------------------------------------------------------
+# Several values of one pixel ----------------------------------------------------------------
 
 
 def _several(name: str, sentence: str, how: Callable[[Sequence[float]], float]) -> None:
@@ -52,6 +61,19 @@ _several("largest value of a pixel kept", "Where several windows chose one pixel
          "stays; the last one, row by row, does.", max)  # fmt: skip
 _several("smallest value of a pixel kept", "Where several windows chose one pixel the smallest "
          "value stays; the last one, row by row, does.", min)  # fmt: skip
+
+
+_several("value farthest from 0 kept", "Where several windows chose one pixel the value farthest "
+         "from 0 stays; the last one, row by row, does.",
+         lambda values: max(values, key=abs))  # fmt: skip
+_several("zeros left out", "A value of 0 is not written (`if v:`), so that an earlier one of its "
+         "pixel stays; the last one, row by row, does.",
+         lambda values: next((v for v in reversed(values) if v), 0.0))  # fmt: skip
+_several("negative values left out", "Only values above 0 are put back (`if v > 0:`); all are.",
+         lambda values: next((v for v in reversed(values) if v > 0), 0.0))  # fmt: skip
+_several("negative values left out", "The largest of a pixel's values and the 0 that it begins "
+         "with is kept (np.maximum); the last one, row by row, is.",
+         lambda values: max(0.0, *values))  # fmt: skip
 
 
 @mistake(FORWARD, "x", "last value column by column kept", "Where several windows chose one pixel "
@@ -107,24 +129,15 @@ def _twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return right(arrays, {"size": (2 * rows, 2 * columns)})
 
 
-@mistake(FORWARD, "x", "planes not told apart", "Switches are used as places in the whole array, "
-         "so that every value lands in the first plane; each image and channel has a plane of its "
-         "own.")  # fmt: skip
-def _first_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    y, switches = given(arrays, "y"), given(arrays, "switches")
-    x = np.zeros((*y.shape[:2], *settings["size"]))
-    x.reshape(-1)[switches.ravel()] = y.ravel()
-    return x
+def _planes(name: str, sentence: str, place: Place) -> None:
+    @mistake(FORWARD, "x", name, sentence)
+    def _elsewhere(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        y, switches = given(arrays, "y"), given(arrays, "switches")
+        return scattered(y, switches, settings["size"], place, add=False)
 
 
-@mistake(FORWARD, "x", "channels not told apart", "Switches are used as places in the whole image, "
-         "so that every value lands in the first channel's plane.")  # fmt: skip
-def _first_channel_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    y, switches = given(arrays, "y"), given(arrays, "switches")
-    x = np.zeros((*y.shape[:2], *settings["size"]))
-    for image in range(len(y)):
-        x[image].reshape(-1)[switches[image].ravel()] = y[image].ravel()
-    return x
+for _name, _sentence, _place in PLANES:
+    _planes(_name, _sentence, _place)
 
 
 @mistake(FORWARD, "x", "planes not emptied in between", "Values of one plane are left in the next "
@@ -156,20 +169,6 @@ _filled("smallest value where no window chose the pixel", "Pixels that no window
         "smallest value; they are 0.", lambda y: float(y.min()))  # fmt: skip
 
 
-@mistake(FORWARD, "x", "first image only", "The other images of the batch are left 0.")
-def _first_image_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    x = right(arrays, settings)
-    x[1:] = 0
-    return x
-
-
-@mistake(FORWARD, "x", "first channel only", "The other channels are left 0.")
-def _first_channel_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    x = right(arrays, settings)
-    x[:, 1:] = 0
-    return x
-
-
 @mistake(FORWARD, "x", "negative values left out", "Only values above 0 are put back: a 0 is taken "
          "for no value, or a maximum is begun at 0.")  # fmt: skip
 def _positive_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
@@ -189,143 +188,8 @@ def _flat(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return x.reshape(*x.shape[:2], -1)
 
 
-# Backward -----------------------------------------------------------------------------------
-
-
-def _at_switches(planes: Array, switches: Array) -> Array:
-    """Take the pixel of every switch."""
-    flat = planes.reshape(*planes.shape[:2], -1)
-    chosen = switches.reshape(*switches.shape[:2], -1)
-    return np.take_along_axis(flat, chosen, 2).reshape(switches.shape)
-
-
-@mistake(BACKWARD, "dy", "overwritten values get a gradient", "Where several windows chose one "
-         "pixel each gets its gradient (as in PyTorch's backward); only the last value, row by "
-         "row, is in x, so the others get 0.")  # fmt: skip
-def _all_of_them(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return _at_switches(given(arrays, "dx"), given(arrays, "switches"))
-
-
-def _winners(name: str, sentence: str, turn: tuple[slice, ...], transposed: bool = False) -> None:
-    @mistake(BACKWARD, "dy", name, sentence)
-    def _other_winner(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        switches = given(arrays, "switches")
-        if transposed:
-            return right({**arrays, "switches": switches.swapaxes(2, 3)}, settings).swapaxes(2, 3)
-        return right({**arrays, "switches": switches[turn]}, settings)[turn]
-
-
-_ALL, _BACK = slice(None), slice(None, None, -1)
-_winners("gradient to the first value of a pixel", "Where several windows chose one pixel the "
-         "first gets the gradient; the last one, row by row, is in x.",
-         (_ALL, _ALL, _BACK, _BACK))  # fmt: skip
-_winners("gradient to the last value column by column", "Where several windows chose one pixel the "
-         "last one column by column gets the gradient; it is the last row by row.", (),
-         transposed=True)  # fmt: skip
-
-
-def _counts(arrays: Arrays) -> Array:
-    """Return for each window how many chose its pixel."""
-    switches, size = given(arrays, "switches"), given(arrays, "dx").shape[2:]
-    counts = combined(np.ones(switches.shape), switches, (size[0], size[1]), sum)
-    return _at_switches(counts, switches)
-
-
-@mistake(BACKWARD, "dy", "gradient divided among the values of a pixel", "Where several windows "
-         "chose one pixel they share its gradient; the last one, row by row, has it.")  # fmt: skip
-def _divided(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return _at_switches(given(arrays, "dx"), given(arrays, "switches")) / _counts(arrays)
-
-
-@mistake(BACKWARD, "dy", "no gradient where several chose one pixel", "Where several windows chose "
-         "one pixel none gets a gradient; the last one, row by row, does.")  # fmt: skip
-def _none_of_them(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return np.where(_counts(arrays) > 1, 0.0, right(arrays, settings))
-
-
-@mistake(BACKWARD, "dy", "dx ignored", "Every value gets the gradient 1; it gets its pixel's.")
-def _ignored(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return np.ones(given(arrays, "switches").shape)
-
-
-@mistake(BACKWARD, "dy", "switches in place of the gradients", "Every value gets its switch; it "
-         "gets the gradient of the pixel at the switch.")  # fmt: skip
-def _switches_returned(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return given(arrays, "switches").astype(float)
-
-
-def _reduced(name: str, sentence: str, how: Callable[[Array], Array]) -> None:
-    @mistake(BACKWARD, "dy", name, sentence)
-    def _of_blocks(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        dx, (n, c, rows, columns) = given(arrays, "dx"), given(arrays, "switches").shape
-        down, across = dx.shape[2] // rows, dx.shape[3] // columns
-        if not down * across:
-            raise ValueError("no window has a pixel")
-        cut = dx[:, :, : rows * down, : columns * across]
-        return how(cut.reshape(n, c, rows, down, columns, across))
-
-
-_reduced("maximum of the window in place of the switch's pixel", "The gradient is the largest of "
-         "the window; it is that of the pixel at the switch.",
-         lambda windows: windows.max((3, 5)))  # fmt: skip
-_reduced("mean of the window in place of the switch's pixel", "The gradient is the window's mean; "
-         "it is that of the pixel at the switch.",
-         lambda windows: windows.sum((3, 5)) / (windows.shape[3] * windows.shape[5]))  # fmt: skip
-_reduced("sum of the window in place of the switch's pixel", "The gradient is the window's sum; it "
-         "is that of the pixel at the switch.", lambda windows: windows.sum((3, 5)))  # fmt: skip
-
-
-@mistake(BACKWARD, "dy", "gradients from the first plane only", "Switches are used as places in "
-         "the whole array; each image and channel has a plane of its own.")  # fmt: skip
-def _from_first_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = given(arrays, "dx")
-    return right({**arrays, "dx": np.broadcast_to(dx[:1, :1], dx.shape)}, settings)
-
-
-@mistake(BACKWARD, "dy", "gradients from the first plane only", "Switches are used as places in "
-         "the whole array; each image and channel has a plane of its own.")  # fmt: skip
-def _all_from_first_plane(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = given(arrays, "dx")
-    return _at_switches(np.broadcast_to(dx[:1, :1], dx.shape), given(arrays, "switches"))
-
-
-@mistake(BACKWARD, "dy", "gradients from the first channel only", "Every channel gets the first "
-         "one's gradients; each has its own.")  # fmt: skip
-def _from_first_channel(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = given(arrays, "dx")
-    return right({**arrays, "dx": np.broadcast_to(dx[:, :1], dx.shape)}, settings)
-
-
-@mistake(BACKWARD, "dy", "gradients from the first image only", "Every image gets the first one's "
-         "gradients; each has its own.")  # fmt: skip
-def _from_first_image(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx = given(arrays, "dx")
-    return right({**arrays, "dx": np.broadcast_to(dx[:1], dx.shape)}, settings)
-
-
-@mistake(BACKWARD, "dy", "scattered in place of gathered", "The result has the shape of dx; dy has "
-         "a value for each switch.")  # fmt: skip
-def _masked(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dx, switches = given(arrays, "dx"), given(arrays, "switches")
-    size = (dx.shape[2], dx.shape[3])
-    return dx * combined(np.ones(switches.shape), switches, size, max)
-
-
-@mistake(BACKWARD, "dy", "left flat", "dy has the shape (N, C, H' W'); it has (N, C, H', W').")
-def _flat_gradient(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dy = right(arrays, settings)
-    return dy.reshape(*dy.shape[:2], -1)
-
-
-@mistake(BACKWARD, "dy", "first image only", "The other images of the batch get no gradient.")
-def _first_image_gradient(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dy = right(arrays, settings)
-    dy[1:] = 0
-    return dy
-
-
-@mistake(BACKWARD, "dy", "first channel only", "The other channels get no gradient.")
-def _first_channel_gradient(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    dy = right(arrays, settings)
-    dy[:, 1:] = 0
-    return dy
+zeros_twist(FORWARD, "x")
+first_used(FORWARD, "x", "y", "values")
+one_place_twists(FORWARD, "x", "value")
+windows_left_out(FORWARD, "x", "y")
+reversed_slip(FORWARD, "x", "y")

@@ -276,6 +276,17 @@ class _NotFitted(Right):
         return grad
 
 
+def _not_fitted_by(op: str) -> None:
+    @wrong_tensor(*NOT_SUMMED)
+    class _NotFittedByOne(Right):
+        def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
+            return grad if self.op == op else super().fit(grad, shape)
+
+
+for _op in ("add", "mul"):
+    _not_fitted_by(_op)
+
+
 @wrong_tensor(
     "axes of length 1 not summed",
     "Added axes are summed, but not those of length 1 along which an operand was repeated.",

@@ -236,23 +236,33 @@ class TapeMistake(Mistake):
         return {"Tensor": self.tensor}
 
 
-def wrong_tensor(name: str, sentence: str) -> Callable[[type[Right]], type[Right]]:
-    """Register a class derived from `Right`; of two mistakes, one class is derived from both."""
+def wrong_tensor(name: str, sentence: str, *outputs: str) -> Callable[[type[Right]], type[Right]]:
+    """Register a class derived from `Right`; of two mistakes, one class is derived from both.
+
+    It is known by its gradients, or by all the `outputs` that it gets wrong.
+    """
 
     def register_class(tensor: type[Right]) -> type[Right]:
         def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
             return arrays, {**settings, "beside": (*settings.get("beside", ()), tensor)}
 
-        def values(arrays: Arrays, settings: Settings) -> Array:
+        def results(arrays: Arrays, settings: Settings) -> Sequence[Array]:
             bases: Sequence[type[Right]] = (tensor, *settings.get("beside", ()))
             both = tensor if len(bases) == 1 else type("Tensor", tuple(bases), {})
             with np.errstate(all="ignore"):
                 run = TAPE.run
                 assert run is not None
-                return np.asarray(run({"Tensor": both}, arrays, settings)[1])
+                found: Sequence[Array] = run({"Tensor": both}, arrays, settings)
+                return found
+
+        def of(output: str) -> Callable[[Arrays, Settings], Array]:
+            place = TAPE.outputs.index(output)
+            return lambda arrays, settings: np.asarray(results(arrays, settings)[place])
 
         tensor.__name__ = "Tensor"
-        register(TapeMistake("tape", "grads", name, sentence, values, change, tensor=tensor))
+        for output in outputs or ("grads",):
+            known = TapeMistake("tape", output, name, sentence, of(output), change, tensor=tensor)
+            register(known)
         return tensor
 
     return register_class

@@ -13,7 +13,8 @@ In evaluation mean and var are the running ones, which stay as they are. The run
 updated in place: the contract returns ``(y, cache)`` only. Where arrays cannot be written to (JAX),
 ``(y, cache, running_mean, running_var)`` is taken as well. What the cache holds is the student's
 own affair: the backward is given the cache of the student's own forward. It is checked in training,
-since a forward in evaluation need not keep anything.
+since a forward in evaluation need not keep anything; sometimes with another forward in between, as
+every network with two such layers has it.
 
 With xh = (x - mean) / sqrt(var + eps), and means over the channel's M values:
 
@@ -30,7 +31,7 @@ Source: Ioffe and Szegedy, Batch normalization, 2015, algorithm 1 and section 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ from minideconv.testing.operations.operation import (
 )
 
 __all__ = [
+    "ARGUMENTS",
     "BACKWARD_FAMILIES",
     "BATCH_NORM",
     "BATCH_NORM_BACKWARD",
@@ -57,6 +59,7 @@ __all__ = [
     "Channel",
     "channels",
     "given",
+    "next_batch",
 ]
 
 FAMILIES = ("no-affine", "affine", "eps", "running-statistics", "evaluation")
@@ -70,7 +73,8 @@ class BatchNormCase(BatchNormGeometry):
     """Everything but the numbers of one call.
 
     Without ``affine`` weight is 1 and bias 0. ``running``: the running statistics are looked at,
-    too; else they begin with 0 and 1.
+    too; else they begin with 0 and 1. ``between``: before the backward another batch goes through
+    the forward.
     """
 
     affine: bool = False
@@ -78,6 +82,7 @@ class BatchNormCase(BatchNormGeometry):
     evaluation: bool = False
     momentum: float = 0.1
     eps: float = 1e-5
+    between: bool = False
 
 
 class Channel(NamedTuple):
@@ -192,6 +197,7 @@ def _called(functions: Functions, arrays: Arrays, settings: Settings) -> tuple[A
     """Call the student's forward; return y, its cache and the running statistics afterwards."""
     x, weight, bias = (arrays[role] for role in ARGUMENTS[:3])
     mean, var = (_lent(given(arrays, role)) for role in ARGUMENTS[3:])
+    settings = {name: settings[name] for name in SETTINGS}
     result = functions["batch_norm"](x, weight, bias, mean, var, **settings)
     if not isinstance(result, (tuple, list)) or len(result) not in (2, 4):
         raise StudentFault("returned", f"batch_norm returned {_what(result)}; it must return "
@@ -214,8 +220,16 @@ def _run(functions: Functions, arrays: Arrays, settings: Settings) -> Sequence[A
     return y, mean, var
 
 
+def next_batch(arrays: Arrays) -> Arrays:
+    """Return the arguments of a forward that comes between another one and its backward."""
+    x, weight = given(arrays, "x"), given(arrays, "weight")
+    return {**arrays, "x": 2 * x[::-1] + 1, "weight": weight + 1}
+
+
 def _run_backward(functions: Functions, arrays: Arrays, settings: Settings) -> Sequence[Any]:
     _, cache, _, _ = _called(functions, arrays, settings)
+    if settings.get("between"):
+        _called(functions, next_batch(arrays), settings)
     gradients: Sequence[Any] = functions["batch_norm_backward"](arrays["dy"], cache)
     return gradients
 
@@ -276,7 +290,8 @@ def draw(integer: Integer) -> BatchNormCase:
 
 
 def _draw_backward(integer: Integer) -> BatchNormCase:
-    return _draw(integer, BACKWARD_FAMILIES)
+    g = _draw(integer, BACKWARD_FAMILIES)
+    return replace(g, between=True) if g.affine and integer(0, 2) == 0 else g
 
 
 def family(g: BatchNormCase) -> str:
@@ -328,12 +343,15 @@ def _arguments(case: Case) -> tuple[Arrays, Settings]:
 
 def _backward_arguments(case: Case) -> tuple[Arrays, Settings]:
     arrays, settings = _arguments(case)
-    return {"dy": case.arrays["dy"], **arrays}, settings
+    between = {"between": True} if case.geometry.between else {}
+    return {"dy": case.arrays["dy"], **arrays}, settings | between
 
 
 def _written(words: dict[str, str]) -> str:
     dy = words.pop("dy")
-    return f"_, cache = batch_norm({', '.join(words.values())}); batch_norm_backward({dy}, cache)"
+    other = " batch_norm(...) of another batch;" if words.pop("between", "") else ""
+    first = f"_, cache = batch_norm({', '.join(words.values())});"
+    return f"{first}{other} batch_norm_backward({dy}, cache)"
 
 
 BATCH_NORM = Operation(

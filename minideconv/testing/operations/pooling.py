@@ -7,17 +7,20 @@
     switches[n, c, i, j] = row W + column of that pixel; the first, row by row, of several
     dx[n, c, row, column] = sum of dy[n, c, i, j] over the windows with switch row W + column
 
-Padding holds no pixels, so it never wins, whatever the numbers are. Where windows overlap, several
-may choose one pixel, and their gradients add up there.
+A stride of None is the kernel's size. Padding holds no pixels, so it never wins, whatever the
+numbers are. Where windows overlap, several may choose one pixel, and their gradients add up there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from minideconv.testing.arrays import values
 from minideconv.testing.drawing import Integer, pool_geometry
 from minideconv.testing.geometry import Pair, PoolGeometry
 from minideconv.testing.operations.conv import windows
@@ -30,9 +33,18 @@ from minideconv.testing.operations.operation import (
     Settings,
 )
 
-__all__ = ["FAMILIES", "MAX_POOL2D", "MAX_POOL2D_BACKWARD", "MaxPoolGeometry", "max_pool"]
+__all__ = [
+    "FAMILIES",
+    "LARGE_PLANE",
+    "MAX_POOL2D",
+    "MAX_POOL2D_BACKWARD",
+    "MaxPoolGeometry",
+    "draw_given",
+    "large",
+    "max_pool",
+]
 
-FAMILIES = ("disjoint", "remainder", "overlapping", "padding", "ties")
+FAMILIES = ("disjoint", "remainder", "overlapping", "padding", "ties", "default-stride")
 SETTINGS = ("kernel_size", "stride", "padding")
 
 
@@ -40,12 +52,16 @@ SETTINGS = ("kernel_size", "stride", "padding")
 class MaxPoolGeometry(PoolGeometry):
     """A pooling of the student's contract: no dilation, the output's size rounded down.
 
-    With ``ties`` most windows hold their maximum more than once.
+    With ``ties`` most windows hold their maximum more than once; with ``default_stride`` the
+    function is given stride=None, which means the kernel's size.
     """
 
     ties: bool = False
+    default_stride: bool = False
 
     def __post_init__(self) -> None:
+        if self.default_stride:
+            object.__setattr__(self, "stride", self.kernel)
         PoolGeometry.__post_init__(self)
         if min(self.out_size) < 1:
             raise ValueError(f"MaxPoolGeometry: no window fits: {self}")
@@ -55,7 +71,8 @@ class MaxPoolGeometry(PoolGeometry):
     @property
     def settings(self) -> Settings:
         """Keyword arguments of the student's max_pool2d."""
-        return {"kernel_size": self.kernel, "stride": self.stride, "padding": self.padding}
+        stride = None if self.default_stride else self.stride
+        return {"kernel_size": self.kernel, "stride": stride, "padding": self.padding}
 
     @property
     def remainder(self) -> Pair:
@@ -68,16 +85,30 @@ class MaxPoolGeometry(PoolGeometry):
 
 
 def max_pool(x: Array, settings: Settings) -> tuple[Array, Array]:
-    """Return the maxima and the switches."""
-    (kh, kw), (sh, sw), (ph, pw) = (settings[name] for name in SETTINGS)
-    n, c, h, w = x.shape
+    """Return the maxima and the switches; those of the last few images are kept."""
+    kernel, stride, padding = (settings[name] for name in SETTINGS)
+    y, switches = _max_pool(
+        x.astype(np.float64).tobytes(), x.shape, tuple(kernel),
+        tuple(kernel if stride is None else stride), tuple(padding),
+    )  # fmt: skip
+    return y.copy(), switches.copy()
+
+
+@lru_cache(maxsize=512)
+def _max_pool(
+    numbers: bytes, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
+) -> tuple[Array, Array]:
+    x = np.frombuffer(numbers).reshape(shape)
+    (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
+    n, c, h, w = shape
     rows, columns = windows((h, w), (kh, kw), (sh, sw), (ph, pw), (1, 1))
     y = np.full((n, c, rows, columns), -np.inf)
     switches = np.zeros(y.shape, np.int64)
     for i in range(rows):
         for j in range(columns):
             top, left = max(i * sh - ph, 0), max(j * sw - pw, 0)
-            window = x[:, :, top : i * sh - ph + kh, left : j * sw - pw + kw]  # clipped at the end
+            bottom, end = max(i * sh - ph + kh, 0), max(j * sw - pw + kw, 0)
+            window = x[:, :, top:bottom, left:end]  # clipped at the end
             if window.size == 0:  # only a wrong geometry has a window of nothing but padding
                 continue
             pixels = window.reshape(n, c, -1)
@@ -115,6 +146,12 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> MaxPoolGeometry:
     """Draw a small geometry."""
+    g = draw_given(integer)
+    return replace(g, default_stride=True, ties=False) if integer(0, 5) == 0 else g
+
+
+def draw_given(integer: Integer) -> MaxPoolGeometry:
+    """Draw a geometry whose stride is given."""
     overlap = True if integer(0, 2) == 0 else None
     g = pool_geometry(
         integer, max_dilation=1, ceil_mode=False, max_channels=2, max_kernel=4, overlap=overlap
@@ -131,12 +168,13 @@ def draw(integer: Integer) -> MaxPoolGeometry:
 
 
 def _draw_without_ties(integer: Integer) -> MaxPoolGeometry:
-    g = draw(integer)
-    return MaxPoolGeometry(g.batch, g.channels, g.size, g.kernel, g.stride, g.padding)
+    return replace(draw_given(integer), ties=False)
 
 
 def family(g: MaxPoolGeometry) -> str:
     """Name the hardest feature of a geometry."""
+    if g.default_stride:
+        return "default-stride"
     if g.ties:
         return "ties"
     if any(g.padding):
@@ -173,6 +211,20 @@ def _backward_arguments(case: Case) -> tuple[Arrays, Settings]:
     return {"dy": case.arrays["dy"], "switches": switches}, {"size": case.geometry.size}
 
 
+LARGE = MaxPoolGeometry(1, 1, (20, 20), kernel=(5, 5), stride=(5, 5))
+
+
+def large(shapes: Callable[[Any], dict[str, tuple[int, ...]]]) -> Callable[[], Case]:
+    """Return what makes the case of a plane whose last pixels have numbers beyond 255."""
+    return lambda: Case(LARGE, {
+        role: values(shape, number, "distinct") for number, (role, shape) in
+        enumerate(shapes(LARGE).items())
+    })  # fmt: skip
+
+
+LARGE_PLANE = "a plane of 400 pixels"
+
+
 def _kind(g: Any) -> Any:
     return "ties" if g.ties else "distinct"
 
@@ -197,6 +249,7 @@ MAX_POOL2D = Operation(
     telling=telling,
     kind=_kind,
     sizes=("large negative", "large mean", "large scale", "tiny scale", "constant"),
+    long={LARGE_PLANE: large(_shapes)},
 )
 
 MAX_POOL2D_BACKWARD = Operation(
@@ -206,7 +259,7 @@ MAX_POOL2D_BACKWARD = Operation(
     outputs=("dx",),
     rules={"dx": "dx[n,c,row,column] = Σ dy[n,c,i,j] over all i, j with switches[n,c,i,j] = "
            "row·W + column"},
-    families=FAMILIES[:-1],
+    families=FAMILIES[:4],
     geometry=MaxPoolGeometry,
     draw=_draw_without_ties,
     family=family,
@@ -215,4 +268,5 @@ MAX_POOL2D_BACKWARD = Operation(
     oracle=_backward,
     telling=telling,
     kinds=("distinct",),
+    long={LARGE_PLANE: large(_backward_shapes)},
 )  # fmt: skip

@@ -13,6 +13,8 @@ gradient all the same, which is not the transpose of what its forward did.)
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from minideconv.testing.drawing import Integer, pool_geometry
@@ -25,8 +27,14 @@ from minideconv.testing.operations.operation import (
     Operation,
     Settings,
 )
-from minideconv.testing.operations.pooling import MaxPoolGeometry, max_pool, telling
-from minideconv.testing.operations.pooling import draw as draw_pooling
+from minideconv.testing.operations.pooling import (
+    LARGE_PLANE,
+    MaxPoolGeometry,
+    draw_given,
+    large,
+    max_pool,
+    telling,
+)
 
 __all__ = ["FAMILIES", "MAX_UNPOOL2D", "MAX_UNPOOL2D_BACKWARD", "last_windows"]
 
@@ -72,7 +80,7 @@ def _backward(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
 
 def draw(integer: Integer) -> MaxPoolGeometry:
     """Draw the geometry of the pooling that made the switches."""
-    g: PoolGeometry = draw_pooling(integer)
+    g: PoolGeometry = draw_given(integer)
     if integer(0, 1) == 0:  # windows that overlap on both axes choose one pixel in any order
         g = pool_geometry(
             integer,
@@ -86,8 +94,16 @@ def draw(integer: Integer) -> MaxPoolGeometry:
     return MaxPoolGeometry(g.batch, g.channels, g.size, g.kernel, g.stride, g.padding)
 
 
+def _draw_values(integer: Integer) -> MaxPoolGeometry:
+    """Draw a geometry; with ``ties`` the values are -1, 0 and 1."""
+    g = draw(integer)
+    return replace(g, ties=integer(0, 2) == 0 and g.overlaps)
+
+
 def family(g: MaxPoolGeometry) -> str:
-    """Say whether two windows can have chosen one pixel."""
+    """Say whether two windows can have chosen one pixel, and whether some values are 0."""
+    if g.ties:
+        return "zeros"
     return "overlapping" if g.overlaps else "disjoint"
 
 
@@ -121,15 +137,16 @@ MAX_UNPOOL2D = Operation(
     outputs=("x",),
     rules={"x": "x[n,c,row,column] = y[n,c,i,j] of the last i, j (row by row) with "
            "switches[n,c,i,j] = row·W + column, else 0"},
-    families=FAMILIES,
+    families=(*FAMILIES, "zeros"),
     geometry=MaxPoolGeometry,
-    draw=draw,
+    draw=_draw_values,
     family=family,
     shapes=_shapes,
     call_arguments=_arguments,
     oracle=_forward,
     telling=telling,
-    kinds=("distinct",),
+    kind=lambda g: "ties" if g.ties else "distinct",
+    long={LARGE_PLANE: large(_shapes)},
 )  # fmt: skip
 
 MAX_UNPOOL2D_BACKWARD = Operation(
@@ -148,4 +165,5 @@ MAX_UNPOOL2D_BACKWARD = Operation(
     oracle=_backward,
     telling=telling,
     kinds=("distinct",),
+    long={LARGE_PLANE: large(_backward_shapes)},
 )  # fmt: skip

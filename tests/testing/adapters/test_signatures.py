@@ -12,7 +12,7 @@ from minideconv import ops
 from minideconv.errors import UsageError
 from minideconv.testing import OperationError, check_op, replay
 from minideconv.testing.adapters import adapt
-from minideconv.testing.checking.run import PROMISES
+from minideconv.testing.checking.promises import PROMISES
 
 
 def conv_forward_naive(x, w, b, conv_param):

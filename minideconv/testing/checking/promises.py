@@ -1,0 +1,269 @@
+"""What every function promises, whatever the geometry, and how each promise is tried.
+
+It is tried on functions that are right on integers: arguments left alone, no state, the precision
+and the dtype of the arguments, numbers of any size, arrays of any strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.failure import Failure
+from minideconv.testing.checking.replay import case_text
+from minideconv.testing.checking.result import NEVER_WRITTEN, never_written
+from minideconv.testing.operations.operation import Array, Case, Expected, Operation
+
+__all__ = ["PROMISES", "keeps_state", "promised", "promises", "stateful"]
+
+SIZES = "numbers of any size"
+PROMISES = ("arguments unchanged", "no state", "float64", "float32", SIZES, "any strides")
+"""What every function promises, in the order in which it is tried."""
+
+SMALLER = 2.0**-9
+"""How far results may be off, in units of their terms, that were rounded to float16 on the way."""
+
+
+class Checker(Protocol):
+    """The checks of one operation on one implementation, as far as promises need them.
+
+    ``absent`` counts cases that were passed over, since they need what is optional.
+    """
+
+    operation: Operation
+    call: Call
+    names: Callable[[str], str]
+    replay: str
+    absent: int
+
+    def cases(self) -> dict[str, list[Case]]:
+        """Return cases for each family."""
+        ...
+
+    def wrong(self, case: Case) -> Failure | None:
+        """Return what is wrong with the result of one case."""
+        ...
+
+    def explain(self, case: Case, family: str) -> Failure:
+        """Return what is wrong with a small case like this one, and which mistake it is."""
+        ...
+
+    def written(self, case: Case) -> str:
+        """Return the call as text."""
+        ...
+
+
+def promised(checker: Checker) -> list[str]:
+    """Return the promises that there are for an operation."""
+    left_out = {SIZES: not checker.operation.sizes, "float64": not checker.operation.double}
+    return [promise for promise in PROMISES if not left_out.get(promise)]
+
+
+def promises(checker: Checker) -> Iterator[tuple[str, int, Failure | None]]:
+    """Yield of each promise its name, how many cases were tried, and what is wrong."""
+    cases = [
+        case for cases in checker.cases().values() for case in cases[:: max(1, len(cases) // 3)]
+    ]
+    cases = [case for case in cases if _is_there(checker, case)]
+    checks = dict(zip(
+        PROMISES, (_unchanged, _no_state, _float64, _float32, _any_size, _any_strides), strict=True
+    ))  # fmt: skip
+    for name in promised(checker):
+        tried = _sized_cases(checker, cases) if name == SIZES else cases
+        if tried:
+            found = (checks[name](checker, case) for case in tried)
+            yield name, len(tried), next((f for f in found if f is not None), None)
+
+
+def _sized_cases(checker: Checker, cases: Sequence[Case]) -> list[Case]:
+    """Return cases of the same geometries with numbers of unusual size."""
+    return [
+        checker.operation.sized_case(case.geometry, number, size)
+        for number, case in enumerate(cases)
+        for size in checker.operation.sizes
+    ]
+
+
+def _is_there(checker: Checker, case: Case) -> bool:
+    """Whether the implementation has what a case needs."""
+    before = checker.absent
+    return checker.wrong(case) is not None or checker.absent == before
+
+
+# Arguments and state ----------------------------------------------------------------------------
+
+
+def _unchanged(checker: Checker, case: Case) -> Failure | None:
+    returned = checker.call(*checker.operation.call_arguments(case))
+    if not returned.changed:
+        return None
+    role = checker.names(returned.changed[0])
+    return _broken(
+        checker,
+        case,
+        "changed",
+        f"it changes its argument {role}",
+        "Arrays are lent to a function: it must make its own copy to write to.",
+        "argument changed in place",
+    )
+
+
+def _no_state(checker: Checker, case: Case) -> Failure | None:
+    return stateful(checker, case) if keeps_state(checker, case) else None
+
+
+def _three_calls(checker: Checker, case: Case) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+    """Return the results of two calls with equal arguments, and another call between them."""
+    operation = checker.operation
+    other = operation.case(case.geometry, 1, operation.kind_for(case.geometry, 0))
+    first = checker.call(*operation.call_arguments(case)).outputs
+    checker.call(*operation.call_arguments(other))
+    return first, checker.call(*operation.call_arguments(case)).outputs
+
+
+def keeps_state(checker: Checker, case: Case) -> bool:
+    """Whether a result depends on an earlier call, or on chance."""
+    try:
+        first, second = _three_calls(checker, case)
+    except StudentFault:
+        return False
+    return not all(
+        first[o].shape == second[o].shape
+        and np.allclose(first[o], second[o], rtol=1e-5, atol=0, equal_nan=True)
+        for o in checker.operation.outputs
+    )
+
+
+def stateful(checker: Checker, case: Case) -> Failure:
+    """Say that two calls with equal arguments differ, and why if memory tells."""
+    try:
+        results = _three_calls(checker, case)
+    except StudentFault:
+        results = {}, {}
+    if any(never_written(array) for outputs in results for array in outputs.values()):
+        return _broken(checker, case, "state", *NEVER_WRITTEN, NEVER_WRITTEN[0])
+    return _broken(
+        checker,
+        case,
+        "state",
+        "state kept between calls",
+        "Two calls with equal arguments differ: something is kept, or drawn at random.",
+        "state kept between calls",
+    )
+
+
+# Numbers ----------------------------------------------------------------------------------------
+
+
+def _float64(checker: Checker, case: Case) -> Failure | None:
+    """Numbers that round: what is computed in float32 in between, or cut to integers, shows."""
+    operation = checker.operation
+    if operation.kind_for(case.geometry, 0) not in ("integer", "distinct"):
+        return None
+    drawn = operation.case(case.geometry, case.numbers, "normal")
+    failure = checker.wrong(drawn)
+    if failure is None or failure.kind != "value":
+        return failure
+    failure = replace(
+        failure,
+        call=checker.written(drawn),
+        replay=checker.replay.format(case=case_text(operation, drawn)),
+    )
+    output = failure.title.split(" ")[0]
+    if output in operation.outputs and "got" in failure.arrays:
+        got, want = failure.arrays["got"], operation.expected(drawn)[output]
+        if (np.abs(got - want.value) <= SMALLER * want.terms).all():
+            return replace(
+                failure,
+                title=f"{failure.title} in float64, by rounding",
+                sentence="Something on the way is of a smaller type, float32 or float16.",
+                mistakes=("computed in a smaller type",),
+            )
+        if (got == np.rint(got)).all() and (want.value != np.rint(want.value)).any():
+            return replace(
+                failure,
+                title=f"{output} is cut to integers",
+                sentence="It is kept in an array of integers on the way, such as one that takes "
+                "its dtype from indices; it must have the dtype of the arguments.",
+                mistakes=("cut to integers",),
+            )
+    failure = checker.explain(drawn, operation.family(case.geometry))
+    if failure.mistakes:
+        return failure
+    return replace(failure, title=f"{failure.title} for numbers that are no integers")
+
+
+def _float32(checker: Checker, case: Case) -> Failure | None:
+    case = Case(case.geometry, {
+        role: None if a is None else a.astype(np.float32) for role, a in case.arrays.items()
+    })  # fmt: skip
+    if checker.wrong(case) is None:
+        return None
+    failure = checker.explain(case, checker.operation.family(case.geometry))
+    if failure.mistakes:
+        return failure
+    return replace(failure, title=f"{failure.title} in float32")
+
+
+def _any_size(checker: Checker, case: Case) -> Failure | None:
+    failure = checker.wrong(case)
+    if failure is None or failure.kind == "dtype":  # the dtype is the check float32's affair
+        return None
+    return checker.explain(case, checker.operation.family(case.geometry))
+
+
+# Memory -----------------------------------------------------------------------------------------
+
+
+def _any_strides(checker: Checker, case: Case) -> Failure | None:
+    arguments = checker.operation.call_arguments(case)
+    plain = checker.call(*arguments).outputs
+    try:
+        other = checker.call(*arguments, strided=True).outputs
+        if _same_outputs(checker, case, plain, other):
+            return None
+    except StudentFault:
+        pass
+    return _broken(
+        checker,
+        case,
+        "strides",
+        "the memory layout of an argument changes the result",
+        "A sliced or transposed array holds the same numbers as a copy of it.",
+        "memory layout of an argument assumed",
+    )
+
+
+def _same_outputs(
+    checker: Checker, case: Case, a: Mapping[str, Array], b: Mapping[str, Array]
+) -> bool:
+    """Whether two results agree: to the last bit, or where sums are rounded, but for that."""
+    operation = checker.operation
+    if operation.exact:
+        return all(np.array_equal(a[o], b[o]) for o in operation.outputs)
+    want = operation.expected(case)
+    return all(
+        a[o].shape == b[o].shape == want[o].terms.shape
+        and first_difference(Expected(a[o], want[o].terms), b[o], exact=False) is None
+        for o in operation.outputs
+    )
+
+
+def _broken(
+    checker: Checker, case: Case, kind: str, title: str, sentence: str, mistake: str
+) -> Failure:
+    return Failure(
+        checker.operation.name,
+        checker.operation.family(case.geometry),
+        kind,
+        title,
+        sentence,
+        call=checker.written(case),
+        replay=checker.replay.format(case=case_text(checker.operation, case)),
+        mistakes=(mistake,),
+    )

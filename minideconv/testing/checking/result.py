@@ -1,0 +1,97 @@
+"""What is wrong with one result of a function, beside the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.failure import Failure, shown
+from minideconv.testing.operations.operation import Array, Expected, Operation
+
+__all__ = ["NEVER_WRITTEN", "never_written", "spoil_free_memory", "wrong_result"]
+
+NEVER_WRITTEN = (
+    "entries never written to",
+    "They hold what was in memory before (np.empty): write every entry, or begin with np.zeros.",
+)
+"""Name and sentence of a mistake that shows by what is in free memory."""
+
+BYTES = np.float32(-2.71828e38).view(np.uint32)
+"""What free memory is filled with: read as a number of any type, it is far from all results."""
+
+
+def wrong_result(
+    operation: Operation,
+    output: str,
+    want: Expected,
+    got: Any,
+    dtype: np.dtype[Any],
+    geometry: Any,
+    *,
+    exact: bool,
+) -> Failure | None:
+    """Return what is wrong with one output for arguments of `dtype`; None if nothing is.
+
+    With `exact` its entries are compared by ``==``, else relative to their terms.
+    """
+    name, rule = operation.name, operation.rules[output]
+    if operation.part is not None and want.value.ndim:
+        output, got, want = operation.part(geometry, got, want, _right)
+    value = want.value
+    if got is None:
+        entry = f"{output} is None, must be {shown(value)}"
+        return Failure(name, "", "value", f"{output} is None", entry=entry, rule=rule)
+    if got.shape != value.shape:
+        entry = f"{output} has shape {got.shape}, must be {value.shape}"
+        return Failure(name, "", "shape", f"{output} has the wrong shape", entry=entry)
+    # A result of another type than its arguments is no more precise than they are.
+    narrow = got.dtype.kind == dtype.kind == "f" and got.dtype.itemsize > dtype.itemsize
+    index = first_difference(want, got.astype(dtype) if narrow else got, exact=exact)
+    if index is not None:
+        place = f"[{', '.join(map(str, index))}]" if index else ""
+        right = shown(value[index] if value[index].ndim == 0 else value)
+        entry = f"{output}{place} is {shown(np.asarray(got[index]))}, must be {right}"
+        return Failure(
+            name, "", "value", f"{output} is wrong", entry=entry,
+            rule=rule, arrays={"got": got, "want": value},
+        )  # fmt: skip
+    wanted = dtype if value.dtype.kind == "f" else value.dtype
+    if value.dtype.kind == "f" and got.dtype != dtype and operation.keeps_dtype:
+        entry = f"{output} is {got.dtype} for {dtype} arguments, must be {dtype}"
+        return _of_other_type(name, output, entry, f"{got.dtype} in place of {wanted}")
+    if value.dtype.kind in "iu" and got.dtype.kind not in "iu":
+        entry = f"{output} is {got.dtype}, must be integers"
+        return _of_other_type(name, output, entry, f"{got.dtype} in place of integers")
+    return None
+
+
+def _of_other_type(name: str, output: str, entry: str, mistake: str) -> Failure:
+    title = f"{output} has the wrong dtype, {mistake}"
+    return Failure(name, "", "dtype", title, entry=entry, mistakes=(mistake,))
+
+
+def _right(want: Expected, got: Array) -> bool:
+    return first_difference(want, got, exact=False) is None
+
+
+# Memory that is not written to ------------------------------------------------------------------
+
+
+def spoil_free_memory(sizes: Iterable[int]) -> None:
+    """Fill memory of so many bytes and free it: what np.empty gives is no zeros then."""
+    held = [np.full(-(-size // 4), BYTES) for size in sizes for _ in range(8)]
+    del held  # all at once: blocks that are freed one by one are one block
+
+
+def never_written(got: Array) -> bool:
+    """Return whether a result holds what free memory was filled with, or next to it."""
+    if got.dtype.kind not in "fiu" or got.dtype.itemsize not in (4, 8):
+        return False
+    known = np.full(got.dtype.itemsize // 4, BYTES).view(got.dtype)[0]
+    if got.dtype.kind != "f":
+        return bool((got == known).any())
+    with np.errstate(all="ignore"):
+        return bool((np.abs(got / known - 1) < 1e-3).any())
