@@ -49,13 +49,15 @@ class Algorithm:
     What an algorithm has not is None: the table does not name it for that.
 
     ``forward(x, w, bias, window)``, ``input_grad(dy, w, bias, window)`` and ``weight_grad(x, dy,
-    window)``, with w as (kh, kw, C, K).
+    window)``, with w as (kh, kw, C, K). ``frozen(w, bias, window, n, transposed, low)`` is for weights
+    that do not change; see `compiled.frozen`.
     """
 
     name: str
     forward: Any
     input_grad: Any
     weight_grad: Any
+    frozen: Any = None
 
 
 def choose(
@@ -109,7 +111,8 @@ def _choose(
 
 
 def _row(name: str, module: Any, **options: Any) -> Algorithm:
-    functions = [getattr(module, each, None) for each in ("forward", "input_grad", "weight_grad")]
+    names = ("forward", "input_grad", "weight_grad", "frozen")
+    functions = [getattr(module, each, None) for each in names]
     return Algorithm(name, *(each and partial(each, **options) for each in functions))
 
 
