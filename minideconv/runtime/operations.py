@@ -136,7 +136,9 @@ def unknown(name: str, title: str) -> UsageError:
     return UsageError(f"inference: {title} has the operation {name}, which no plan can have yet")
 
 
-def resolved(option: Any, shape_of: Callable[[Value], Shape], array_of: Callable[[Value], Any]) -> Any:
+def resolved(
+    option: Any, shape_of: Callable[[Value], Shape], array_of: Callable[[Value], Any]
+) -> Any:
     """Return an option of a graph with numbers for lengths, and arrays for values."""
     if isinstance(option, Length):
         return option.times * shape_of(option.value)[option.axis] + option.plus

@@ -16,7 +16,7 @@ has a hook, which is to see each call; and inside `detect_anomaly` or another tr
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ from minideconv.runtime.watch import Watch
 __all__ = ["InferencePlan", "inference"]
 
 
-def inference(network: Module, plans: int = 4) -> InferencePlan:
+def inference(network: Module, plans: int = 4, after: int = 0) -> InferencePlan:
     """Return a network's inference plan: called, it gives the scores of ``network.eval()``.
 
     Parameters
@@ -50,13 +50,16 @@ def inference(network: Module, plans: int = 4) -> InferencePlan:
         too, and may be used and trained meanwhile.
     plans : int
         For how many shapes of input a plan is kept; the one that was not used for longest goes.
+    after : int
+        How many calls with a shape are the network's own forward before its plan is made. To make
+        one takes about as long as three images do: with 3 it is made for a shape that comes often.
 
     Raises
     ------
     TypeError
         If `network` is no Module.
     ValueError
-        If `plans` is below 1.
+        If `plans` is below 1, or `after` below 0.
 
     Examples
     --------
@@ -72,7 +75,8 @@ def inference(network: Module, plans: int = 4) -> InferencePlan:
     if not isinstance(network, Module):
         raise TypeError(f"inference: network is {shown(network)}; it must be a Module")
     check_integer("inference", "plans", plans, 1)
-    return InferencePlan(network, plans)
+    check_integer("inference", "after", after, 0)
+    return InferencePlan(network, plans, after)
 
 
 class InferencePlan:
@@ -97,9 +101,9 @@ class InferencePlan:
     Several threads may call one plan at once; each has arrays of its own.
     """
 
-    def __init__(self, network: Module, plans: int = 4) -> None:
+    def __init__(self, network: Module, plans: int = 4, after: int = 0) -> None:
         self.network, self.reason = network, ""
-        self._most = plans
+        self._most, self._after = plans, after
         self._changing = threading.RLock()
         hold_at_fork(self._changing)
         self.forget()
@@ -107,6 +111,10 @@ class InferencePlan:
     def __repr__(self) -> str:
         shapes = ", ".join(str(key[0]) for key in self._programs) or "none yet"
         return f"InferencePlan of {type(self.network).__name__}: {shapes}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle the network, which makes its plans where it is."""
+        return InferencePlan, (self.network, self._most, self._after)
 
     def __call__(self, x: Tensor | Array) -> Any:
         """Return the network's scores of `x`, in evaluation mode.
@@ -139,6 +147,7 @@ class InferencePlan:
             self._watch: Watch | None = None
             self._graphs: dict[Any, Any] = {}
             self._programs: OrderedDict[Any, Program | str] = OrderedDict()
+            self._calls: Counter[Any] = Counter()
 
     def listing(self, shape: tuple[int, int, int, int], dtype: Any = np.float32) -> str:
         """Return the steps for inputs of a shape, one a line, with what each of them is made of.
@@ -148,7 +157,7 @@ class InferencePlan:
         UsageError
             If there can be no plan; the message says why.
         """
-        program = self._program(np.zeros(shape, dtype))
+        program = self._program(np.zeros(shape, dtype), at_once=True)
         if program is None:
             raise UsageError(f"inference: there is no plan: {self.reason}")
         return listing(program)
@@ -171,7 +180,7 @@ class InferencePlan:
         y = self._forward(wrap(x))
         return y.data if isinstance(y, Tensor) else y
 
-    def _program(self, x: np.ndarray) -> Program | None:
+    def _program(self, x: np.ndarray, at_once: bool = False) -> Program | None:
         """Return the program for an input, or None, with the reason, if there can be none."""
         now = mode.now()
         if now.anomaly or now.calls is not None:
@@ -186,6 +195,8 @@ class InferencePlan:
         key = (x.shape, x.dtype, get_algorithm(), compiled())
         found = None if watch is None else self._programs.get(key)
         if watch is None or found is None:
+            if not at_once and self._too_few_calls(key):
+                return None
             with self._changing:
                 found, watch = self._made(key, x)
         elif len(self._programs) > 1:
@@ -198,6 +209,16 @@ class InferencePlan:
             self.reason = found
             return None
         return found
+
+    def _too_few_calls(self, key: Any) -> bool:
+        """Count a call without a plan, and return whether there shall be more of them."""
+        if self._after:
+            with self._changing:
+                self._calls[key] += 1
+                if self._calls[key] <= self._after:
+                    self.reason = f"a plan is made after {self._after} calls with a shape"
+                    return True
+        return False
 
     def _made(self, key: Any, x: np.ndarray) -> tuple[Program | str, Watch | None]:
         """Make the program for a key, and keep it; or why there is none."""
@@ -232,7 +253,10 @@ class InferencePlan:
         place = x.shape[1:]
         if place not in self._graphs:
             graph = trace(self.network, x.shape[2:], in_channels=x.shape[1])
-            self._graphs = {**dict(list(self._graphs.items())[1 - self._most :]), place: (graph.input, *fused(graph))}
+            self._graphs = {
+                **dict(list(self._graphs.items())[1 - self._most :]),
+                place: (graph.input, *fused(graph)),
+            }
         image, steps, output, constants = self._graphs[place]
         if image.dtype != x.dtype:
             raise UsageError(f"inference: x is {x.dtype}, and the network's numbers {image.dtype}")

@@ -121,7 +121,9 @@ class Program:
         """Find places for what kernels write, and for the input if a kernel reads it."""
         first: dict[Key, int] = {}
         last: dict[Key, int] = {self.output: len(self.steps)}
-        for i, (step, kernel) in reversed(list(enumerate(zip(self.steps, self.kernels, strict=True)))):
+        for i, (step, kernel) in reversed(
+            list(enumerate(zip(self.steps, self.kernels, strict=True)))
+        ):
             # What a call returns may be a view of what it was given.
             end = i if kernel else max(i, last.get(step.result, i))
             for x in step.inputs:
@@ -137,7 +139,9 @@ class Program:
                 first[taps] = i
         first.pop(self.output, None)  # an array of its own, for each call
         self.last = last
-        lives = [Life(self.size_of(key), start, last.get(key, start)) for key, start in first.items()]
+        lives = [
+            Life(self.size_of(key), start, last.get(key, start)) for key, start in first.items()
+        ]
         places, self.nbytes = arrange(lives)
         self.places = dict(zip(first, places, strict=True))
 
@@ -250,7 +254,9 @@ class _Lane:
         }
 
         def compute(*arrays: Any) -> Array:
-            given = options if step.pool is None else {**options, "switches": self.values[step.pool]}
+            given = (
+                options if step.pool is None else {**options, "switches": self.values[step.pool]}
+            )
             tensors = [None if array is None else wrap(array) for array in arrays]
             made: Array = carry(tensors, given).data
             return made

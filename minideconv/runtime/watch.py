@@ -9,9 +9,9 @@ what it was:
 * the version of every parameter, which optimisers, `load_state_dict` and changes of a tensor in
   place count up (`Tensor.bump_version`);
 * the numbers themselves, because ``p.data -= lr * g`` counts nothing: all of them in arrays of up
-  to `FEW`, as biases and running statistics are, and some `SOME` of each larger one.
+  to `FEW`, as biases and running statistics are, and two runs of `SOME` in each larger one.
 
-What can go unnoticed is a change, in the array itself, of a few numbers of a large weight.
+What can go unnoticed is a change, in the array itself, of some numbers of a large weight.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from minideconv.nn import Module
 __all__ = ["Watch"]
 
 FEW = 1024  # numbers
-SOME = 32
+SOME = 256
 
 
 class Watch:
@@ -58,8 +58,8 @@ class Watch:
         self._versions: list[Version] = [p._version for p in self._parameters]
         self._counts = [version[0] for version in self._versions]
         buffers = [value for value in self._held if isinstance(value, np.ndarray)]
-        self._looked_at = [looked_at(array) for array in (*self._arrays, *buffers)]
-        self._seen = [view.tobytes() for view in self._looked_at]
+        self._runs = [run for array in (*self._arrays, *buffers) for run in runs_of(array)]
+        self._seen = b"".join(self._runs)
         self._find_hooks()
 
     def _find_hooks(self) -> None:
@@ -74,7 +74,7 @@ class Watch:
         """Return whether the network is still what it was; mode and hooks do not count."""
         try:
             return (
-                [view.tobytes() for view in self._looked_at] == self._seen
+                b"".join(self._runs) == self._seen
                 and [version[0] for version in self._versions] == self._counts
                 and all(map(is_, [p.data for p in self._parameters], self._arrays))
                 and all(map(is_, [own[name] for own, name in self._places], self._held))
@@ -98,11 +98,14 @@ def _counting(attributes: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in attributes.items() if k not in ("training", "_hooks")}
 
 
-def looked_at(array: Any) -> np.ndarray:
-    """Return a view of the numbers of an array that are looked at before each call."""
-    if array.size <= FEW:
-        return np.asarray(array)
+def runs_of(array: np.ndarray) -> list[memoryview]:
+    """Return the numbers of an array that are looked at before each call: some runs of them."""
     flat = array.ravel(order="K")
-    if not np.may_share_memory(flat, array):  # with gaps: some of the first axis, in full
-        return np.asarray(array[:: -(-len(array) // 4)])
-    return np.asarray(flat[:: len(flat) // SOME])
+    if not np.may_share_memory(flat, array):  # with gaps: single numbers
+        places = np.linspace(0, array.size - 1, min(16, array.size), dtype=int)
+        indices = zip(*np.unravel_index(places, array.shape), strict=True)
+        return [memoryview(array[tuple(slice(i, i + 1) for i in index)]) for index in indices]
+    if flat.size <= FEW:
+        return [memoryview(flat)]
+    middle = flat.size // 2
+    return [memoryview(flat[start : start + SOME]) for start in (0, middle)]

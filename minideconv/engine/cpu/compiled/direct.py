@@ -85,9 +85,7 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
     @kernel(writes="y padded")
-    def convolve(
-        x, w, bias, y, padded, columns, past, low, place, window, c, k, band, first, last
-    ):
+    def convolve(x, w, bias, y, padded, columns, past, low, place, window, c, k, band, first, last):
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 
         `columns` is the width of the padded copy, or 0 if none is needed; `past`: y is written

@@ -236,9 +236,7 @@ def transform(w, c, k, turned, pitch, ready, work):
     for first_k in range(0, k, PANEL):
         for first_c in range(0, c, CHUNK):
             last_c, u = min(first_c + CHUNK, c), ready[i : i + block]
-            _transform_weights(
-                w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square
-            )
+            _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square)
             i += block
 
 
