@@ -144,6 +144,8 @@ class _Fuser:
     def _append(
         self, operation: Operation, inputs: tuple[Value | None, ...], constants: dict[str, Any]
     ) -> None:
+        if len(inputs) == 2 and None in inputs and operation.name not in CONVOLUTIONS:
+            operation.operands(lambda value: value)  # raises if one is neither Tensor nor number
         step = Step(operation.name, inputs, operation.options, operation.result, constants)
         step.modules.append(operation.module)
         if operation.name == "max_unpool2d":

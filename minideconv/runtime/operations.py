@@ -29,13 +29,8 @@ def _function(function: Callable[..., Any]) -> Carry:
 
 
 def _operands(inputs: Sequence[Any], options: dict[str, Any]) -> list[Any]:
-    """Return both operands: arrays, or numbers among the options."""
-    found = [options.get(k) if x is None else x for k, x in zip("ab", inputs, strict=True)]
-    if any(operand is None for operand in found):
-        raise UsageError(
-            "inference: one operand is an array and no Tensor, of which a trace keeps nothing"
-        )
-    return found
+    """Return both operands: Tensors, or numbers among the options."""
+    return [options[k] if x is None else x for k, x in zip("ab", inputs, strict=True)]
 
 
 def _binary(function: Callable[..., Any]) -> Carry:

@@ -90,8 +90,8 @@ class InferencePlan:
 
     Notes
     -----
-    The result is a Tensor for a Tensor, and an array for an array. It has no gradient, and memory of
-    its own, which no later call changes. Dropout does nothing and batch normalisation uses the
+    The result is a Tensor for a Tensor, and an array for an array. It has no gradient, and memory
+    of its own, which no later call changes. Dropout does nothing and batch normalisation uses the
     running statistics, whatever mode the network is in.
 
     The first call with a shape of image traces three images and makes the plan. If the network has

@@ -44,7 +44,7 @@ class Watch:
         modules = list(network.modules())
         self._attributes = [vars(module) for module in modules]
         self._kept = [dict(own) for own in self._attributes]
-        # A parameter or a buffer of one number may be equal to the one in its place.
+        # One of one number may be equal to another in its place.
         held = [
             (own, name, value)
             for own in self._attributes

@@ -127,10 +127,6 @@ def fold_without(name):
 FOLD = fusing.fold_arrays
 
 
-def no_relu(step):
-    step.relu = False
-
-
 def overlapping(lives):
     places, size = ARRANGE(lives)
     return [0] * len(places), size
@@ -147,16 +143,12 @@ WRONG = {
         f"folded without {name}": (fusing, "fold_arrays", fold_without(name))
         for name in ("bias", "mean", "var", "scale", "shift", "eps")
     },
-    "folded as a plain convolution": (
-        fusing, "fold_arrays", lambda *a: FOLD(*a[:7], False, a[8]) if a[0].shape[0] != 32
-        or a[0].shape[1] == 32 else FOLD(a[0], *a[1:7], True, a[8]),
-    ),
     "one place for all arrays": (program, "arrange", overlapping),
     "lives that end at once": (program, "arrange", too_short),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in WRONG if "plain" not in name])
+@pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_plan_is_rejected(name, monkeypatch):
     pytest.importorskip("numba", reason="kernels that write where they are told to are compiled")
     module, attribute, wrong = WRONG[name]

@@ -43,7 +43,8 @@ def test_arrays_that_are_needed_at_once_do_not_overlap(found):
 
 def test_the_check_would_notice():
     found = [Life(100, 0, 1), Life(100, 1, 2)]
-    assert overlapping(found, [0, 64]) and overlapping(found, [0, 0])
+    assert overlapping(found, [0, 64])
+    assert overlapping(found, [0, 0])
     assert not overlapping(found, [0, 128])
 
 

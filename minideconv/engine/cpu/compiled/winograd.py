@@ -10,8 +10,8 @@ of output channels. Tiles do not depend on each other, nor do output channels, s
 depend on the number of threads and the results do not; only the gradient by the weight is a sum
 over tiles, and is cut there in a way that depends on its size alone.
 
-Nothing transformed is kept from one call to the next, but for `frozen` weights, if they are few. The
-weights are transformed anew for every block anyhow (see `winograd_blocks`), and to transform an
+Nothing transformed is kept from one call to the next, but for `frozen` weights if they are few.
+The weights are transformed anew for every block anyhow (see `winograd_blocks`), and to transform an
 image again, in the cache, costs less than to fetch 2.25 times the image from memory.
 """
 
