@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib.metadata
 import json
 import statistics
 import sys
@@ -43,7 +44,7 @@ from minideconv.nn.folding import fold_batch_norm_
 from minideconv.runtime import program
 from minideconv.settings import command_line
 
-__all__ = ["NETWORKS", "RESULTS", "contenders", "main", "measure", "table"]
+__all__ = ["NETWORKS", "RESULTS", "contenders", "main", "measure", "table", "tables"]
 
 RESULTS = Path(__file__).parent / "results" / "inference.json"
 
@@ -165,6 +166,13 @@ def _torch(network: nn.Module, x: np.ndarray, _: Path, compiled: bool = False) -
     return call
 
 
+def _more_versions() -> dict[str, str]:
+    try:
+        return {"onnxruntime": importlib.metadata.version("onnxruntime")}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+
+
 def measure(name: str, rounds: int, names: Sequence[str] = CONTENDERS) -> dict[str, Any]:
     """Return each contender's times in milliseconds, and its ratio to those of the plan.
 
@@ -204,6 +212,17 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tables(found: dict[str, Any]) -> str:
+    """Return what a results file holds as Markdown: when, on what, and a table a network."""
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items() if v != "missing")
+    head = (
+        f"One image, one thread, processor time, medians of interleaved turns; {found['date']}, "
+        f"{found['machine']['cpu']} ({', '.join(found['machine']['vectors'])}), {versions}. "
+        "`python -m benchmarks.inference` prints and stores it.\n"
+    )
+    return "\n\n".join([head.strip(), *map(table, found["networks"])]) + "\n"
+
+
 def _parser() -> argparse.ArgumentParser:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
@@ -229,7 +248,7 @@ def main(arguments: Sequence[str]) -> int:
     found: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": machine.describe(),
-        "versions": machine.versions(),
+        "versions": machine.versions() | _more_versions(),
         "networks": [],
     }
     for name in given.networks:
