@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ from minideconv.runtime.watch import Watch
 
 __all__ = ["InferencePlan", "inference"]
 
+_MOST = 1 << 28
+"""Bytes of the arrays of all plans of one network together; one may have more."""
+
+_HOOKED = "a module has a hook, which is to see each call"
+
 
 def inference(network: Module, plans: int = 4, after: int = 0) -> InferencePlan:
     """Return a network's inference plan: called, it gives the scores of ``network.eval()``.
@@ -49,7 +55,8 @@ def inference(network: Module, plans: int = 4, after: int = 0) -> InferencePlan:
         Its forward takes one Tensor (N, C, H, W) and returns one. It is left as it is, its mode
         too, and may be used and trained meanwhile.
     plans : int
-        For how many shapes of input a plan is kept; the one that was not used for longest goes.
+        For how many shapes of input a plan is kept, or fewer if their arrays take more than 256
+        MiB; the one that was not used for longest goes.
     after : int
         How many calls with a shape are the network's own forward before its plan is made. To make
         one takes about as long as three images do: with 3 it is made for a shape that comes often.
@@ -129,7 +136,9 @@ class InferencePlan:
             If `x` is neither.
         """
         array = x.data if isinstance(x, Tensor) else x
-        if type(array) is np.ndarray:
+        if not isinstance(array, np.ndarray):
+            self.reason = "the input is on a GPU"
+        else:
             program = self._program(array)
             if program is not None:
                 try:
@@ -204,7 +213,7 @@ class InferencePlan:
                 if key in self._programs:
                     self._programs.move_to_end(key)
         if watch is not None and watch.hooked:
-            found = "a module has a hook, which is to see each call"
+            found = _HOOKED
         if isinstance(found, str):
             self.reason = found
             return None
@@ -226,19 +235,27 @@ class InferencePlan:
             return "the network is on a GPU", None
         if self._watch is None:
             self._watch = Watch(self.network)
+        if self._watch.hooked:
+            return _HOOKED, self._watch
         found = self._programs.get(key)
         if found is None:
             try:
                 found = self._recorded(x)
             except UsageError as error:
                 found = str(error)
+            # It may take drawn images for bad ones, or have no memory for two of them.
+            except Exception as error:
+                what = f"{type(self.network).__name__} cannot be traced"
+                found = f"inference: {what}: {' '.join(str(error).split())}"
             self._keep(key, found)
         return found, self._watch
 
     def _keep(self, key: Any, found: Program | str) -> None:
-        self._programs[key] = found
-        while len(self._programs) > self._most:
-            self._programs.popitem(last=False)
+        """Keep what is used last, as much as may be kept."""
+        kept = self._programs
+        kept[key] = found
+        while len(kept) > 1 and (len(kept) > self._most or _nbytes(kept.values()) > _MOST):
+            kept.popitem(last=False)
 
     def _recorded(self, x: np.ndarray) -> Program:
         """Return the program for an input.
@@ -261,3 +278,7 @@ class InferencePlan:
         if image.dtype != x.dtype:
             raise UsageError(f"inference: x is {x.dtype}, and the network's numbers {image.dtype}")
         return Program(steps, image, output, constants, len(x))
+
+
+def _nbytes(programs: Iterable[Program | str]) -> int:
+    return sum(each.nbytes for each in programs if isinstance(each, Program))

@@ -44,6 +44,8 @@ JOINS: tuple[Join, ...] = ("max", "sum")
 
 MOST = 1 << 29
 """Bytes of the scores of all windows of one image that are kept."""
+_LARGE = 1 << 26
+"""Parameters from which on a network has no inference plan: 67 million, 256 MiB."""
 _READ_AHEAD = 1 << 24
 """Pixels of images that go through at once: 16 million, of photographs in VOC's size 80."""
 
@@ -218,9 +220,12 @@ class Segmenter(MapPredictor):
     def _network(self) -> Callable[[Tensor], Tensor]:
         """Return what computes scores: a plan for a network that is in evaluation mode for good.
 
-        One that is being trained changes between two evaluations, and is called itself.
+        One that is being trained changes between two evaluations, and is called itself; so is a
+        large one, where products take all the time, and a plan has weights of its own.
         """
         if not isinstance(self.model, Module) or self.model.training:
+            return self.model
+        if self._plan is None and self.model.num_parameters() > _LARGE:
             return self.model
         if self._plan is None or self._plan.network is not self.model:
             self._plan = inference(self.model, after=3)

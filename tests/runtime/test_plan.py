@@ -366,6 +366,43 @@ def test_hooks_see_each_call():
         assert not ON_CPU or not plan.reason
 
 
+def test_a_hook_sees_no_call_that_only_records():
+    net, seen = small(), []
+    net[1].register_forward_hook(lambda module, args, y: seen.append(y.shape))
+    inference(net)(Tensor(drawn(3, 3, 8, 9)))
+    assert seen == [(3, 16, 8, 9)]
+
+
+@pytest.mark.cpu
+def test_a_network_that_refuses_drawn_images_is_called_itself():
+    def positive(module, x):
+        if x.data.min() < 0:
+            raise RuntimeError("a negative number\nin an image")
+        return x * 2
+
+    net = Function(positive)
+    plan, x = inference(net), np.abs(drawn(1, 3, 4, 5))
+    np.testing.assert_array_equal(plan(x), x * 2)
+    assert plan.reason == "inference: Function cannot be traced: a negative number in an image"
+    with pytest.raises(RuntimeError, match="negative"):
+        plan(-x)
+
+
+@pytest.mark.cpu
+def test_no_more_memory_is_kept_than_may_be(monkeypatch):
+    from minideconv.runtime import plan as module
+
+    net = small()
+    plan = inference(net)
+    for count in (1, 2, 3):
+        plan(drawn(count, 3, 20, 20))
+    assert len(plan._programs) == 3
+    monkeypatch.setattr(module, "_MOST", 100_000)
+    for count in (4, 5):
+        check(plan, net, drawn(count, 3, 20, 20))
+        assert len(plan._programs) == 1
+
+
 def test_an_operation_that_is_looked_at_is_carried_out():
     net, x = small(), drawn(1, 3, 8, 9)
     plan = inference(net)

@@ -77,3 +77,13 @@ def test_one_photograph_makes_no_plan():
     segmenter = Segmenter(network().eval(), 32)
     segmenter.labels(images()[0])
     assert not segmenter._plan._programs
+
+
+def test_a_large_network_has_no_plan(monkeypatch):
+    from minideconv.segmentation import inference
+
+    monkeypatch.setattr(inference, "_LARGE", 10)
+    segmenter = Segmenter(network().eval(), 32, batch_size=1)
+    for _ in segmenter.scores_of(images()):
+        pass
+    assert segmenter._plan is None
