@@ -173,7 +173,7 @@ class _Fuser:
         if options["training"] or not self._all_constant(inputs[1:]):
             raise unknown(f"{operation.name} by statistics of its own batch", self.graph.title)
         scale, shift = (None if x is None else self.constants[x] for x in inputs[1:])
-        mean, var = (x.array if isinstance(x, Value) else x for x in statistics)
+        mean, var = (_array(x) if isinstance(x, Value) else x for x in statistics)
         if before is None or before.name not in CONVOLUTIONS:
             constants = {"weight": scale, "bias": shift, "mean": mean, "var": var}
             self._append(operation, inputs[:1], constants)

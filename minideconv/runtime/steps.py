@@ -87,7 +87,7 @@ def _convolution(step: Step, x: Shape) -> Kernel | None:
         return None
     window, operation = _window(step, x), "input_grad" if transposed else "forward"
     k, c = weight.shape[:2]
-    found = choose(operation, window, x[0], c, k, np.float32)
+    found = choose(operation, window, x[0], c, k, np.dtype(np.float32))
     if found is None or found.frozen is None:
         return None
     bias, low = step.constants["bias"], 0.0 if step.relu else -np.inf

@@ -104,8 +104,8 @@ def runs_of(array: np.ndarray) -> list[memoryview]:
     if not np.may_share_memory(flat, array):  # with gaps: single numbers
         places = np.linspace(0, array.size - 1, min(16, array.size), dtype=int)
         indices = zip(*np.unravel_index(places, array.shape), strict=True)
-        return [memoryview(array[tuple(slice(i, i + 1) for i in index)]) for index in indices]
+        return [array[tuple(slice(i, i + 1) for i in index)].data for index in indices]
     if flat.size <= FEW:
-        return [memoryview(flat)]
+        return [flat.data]
     middle = flat.size // 2
-    return [memoryview(flat[start : start + SOME]) for start in (0, middle)]
+    return [flat[start : start + SOME].data for start in (0, middle)]
