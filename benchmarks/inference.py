@@ -198,7 +198,15 @@ def measure(name: str, rounds: int, names: Sequence[str] = CONTENDERS) -> dict[s
     for key, found in samples.items():
         ratios = [a / b.cpu for a, b in zip(ours, found, strict=True)]
         rows[key] = {**summary(found, 1), "plan_ratio": round(statistics.median(ratios), 3)}
-    return {"network": name, "side": x.shape[2], "rounds": rounds, "contenders": rows}
+    return {
+        "network": name,
+        "side": x.shape[2],
+        "date": date.today().isoformat(),
+        "machine": machine.describe(),
+        "versions": machine.versions() | _more_versions(),
+        "rounds": rounds,
+        "contenders": rows,
+    }
 
 
 def table(found: dict[str, Any]) -> str:
@@ -213,14 +221,18 @@ def table(found: dict[str, Any]) -> str:
 
 
 def tables(found: dict[str, Any]) -> str:
-    """Return what a results file holds as Markdown: when, on what, and a table a network."""
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items() if v != "missing")
+    """Return what a results file holds as Markdown: for each network a table, when and on what."""
     head = (
-        f"One image, one thread, processor time, medians of interleaved turns; {found['date']}, "
-        f"{found['machine']['cpu']} ({', '.join(found['machine']['vectors'])}), {versions}. "
-        "`python -m benchmarks.inference` prints and stores it.\n"
+        "One image, one thread, processor time, medians of interleaved turns, as"
+        " `python -m benchmarks.inference` prints and stores them."
     )
-    return "\n\n".join([head.strip(), *map(table, found["networks"])]) + "\n"
+    return "\n\n".join([head, *map(_described, found["networks"])]) + "\n"
+
+
+def _described(found: dict[str, Any]) -> str:
+    where = f"{found['machine']['cpu']} ({', '.join(found['machine']['vectors'])})"
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items() if v != "missing")
+    return f"{table(found)}\n\n{found['date']}, {where}, {found['rounds']} turns; {versions}."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -237,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=command_line.positive, default=25, metavar="N",
                         help="turns of each contender [25]")  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE.json",
-                        help="where the results go")  # fmt: skip
+                        help="results; those of other networks stay there")  # fmt: skip
     return parser
 
 
@@ -245,16 +257,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line."""
     given = _parser().parse_args(arguments)
     set_our_threads(1)
-    found: dict[str, Any] = {
-        "date": date.today().isoformat(),
-        "machine": machine.describe(),
-        "versions": machine.versions() | _more_versions(),
-        "networks": [],
-    }
+    kept: dict[str, Any] = {}
+    if given.out.exists():
+        kept = {each["network"]: each for each in json.loads(given.out.read_text())["networks"]}
     for name in given.networks:
-        found["networks"].append(measure(name, given.rounds, {"plan", *given.contenders}))
-        print(table(found["networks"][-1]), flush=True)
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        kept[name] = measure(name, given.rounds, {"plan", *given.contenders})
+        print(table(kept[name]), flush=True)
+        found = {"networks": [kept[key] for key in NETWORKS if key in kept]}
+        given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -33,8 +33,19 @@ def test_it_prints_and_stores_a_table(tmp_path, capsys):
     assert list(row["contenders"]) == OURS
     assert row["contenders"]["plan"]["plan_ratio"] == 1
     page = inference.tables(found)
-    assert found["date"] in page
+    assert row["date"] in page
     assert printed.strip() in page
+
+
+def test_results_of_other_networks_stay(tmp_path, monkeypatch):
+    out = tmp_path / "found.json"
+    other = {**inference.NETWORKS, "other": inference.NETWORKS["small"]}
+    monkeypatch.setattr(inference, "NETWORKS", other)
+    for name in ("other", "small", "other"):
+        arguments = ["--rounds", "1", "--contenders", "plan", "--out", str(out)]
+        assert inference.main(["--networks", name, *arguments]) == 0
+    found = json.loads(out.read_text())["networks"]
+    assert [row["network"] for row in found] == ["small", "other"]
 
 
 def test_calls_is_a_plan_without_kernels_and_the_next_one_has_them(tmp_path):
