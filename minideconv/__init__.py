@@ -60,6 +60,7 @@ from minideconv.backend.precisions import get_precision, precision, set_precisio
 from minideconv.functional import log_softmax, relu, sigmoid, softmax, tanh
 from minideconv.ops.switches import Switches
 from minideconv.random import manual_seed
+from minideconv.runtime import inference
 
 cat = concatenate
 
@@ -90,6 +91,7 @@ __all__ = [
     "get_precision",
     "get_xp",
     "grad",
+    "inference",
     "is_grad_enabled",
     "linspace",
     "log_softmax",

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "minideconv"
 BASE = {"errors", "backend", "random"}
 ARRAYS = BASE | {"ops", "engine"}
 NETS = ARRAYS | {"autograd", "functional", "nn", "models"}
-ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version"}
+ENGINE = NETS | {"files", "optim", "data", "segmentation", "visualize", "_version", "runtime"}
 PROGRAM = ENGINE | {"distributed", "settings", "tasks", "training"}
 ROOMS: dict[str, set[str]] = {
     "_version": set(),
@@ -34,12 +34,13 @@ ROOMS: dict[str, set[str]] = {
     "functional": ARRAYS | {"autograd"},
     "nn": ARRAYS | {"autograd", "functional"},
     "optim": ARRAYS | {"autograd", "functional", "nn"},
+    "runtime": ARRAYS | {"autograd", "functional", "nn"},
     "models": NETS - {"models"} | {"settings"},
     "data": BASE | {"files", "settings"},
     "testing": ARRAYS | {"autograd"},
     "course": {"errors", "files", "settings", "testing", "_version", "visualize"},
     "distributed": {"errors", "backend"},
-    "segmentation": NETS | {"data", "files"},
+    "segmentation": NETS | {"data", "files", "runtime"},
     "visualize": NETS | {"files", "data", "segmentation"},
     "tasks": ENGINE | {"settings"},
     "interop": {"errors", "files", "nn", "backend"},

@@ -49,6 +49,7 @@ ROOMS = [
     ("minideconv.nn.utils", "nn.utils", "Gradient clipping."),
     ("minideconv.nn.trace", "nn.trace", "A network's forward as a list of operations."),
     ("minideconv.nn.graph", "nn.graph", "What such a list consists of."),
+    ("minideconv.runtime", "runtime: inference plans", "A network that is only used."),
     ("minideconv.optim", "optim", "Optimisers and learning-rate schedules."),
     ("minideconv.models", "models", "Networks as tables of layers."),
     ("minideconv.data", "data", "Data sets, crops and the loader."),

@@ -3,6 +3,7 @@
 - ``generated/ablations*``: ablations.json;
 - ``generated/compare-drawn.md``: compare_drawn.json, what comparing on drawn pictures gave;
 - ``generated/few-labels-*``: few_labels.json;
+- ``generated/inference-plan.md``: inference.json, the latency of one image;
 - ``generated/inside-vgg16.md``: images/inside-vgg16.json, of the picture beside it;
 - ``generated/photographs-*``: the rows of `benchmarks.voc_recipe`, their results and commands, and
   the colours of VOC's classes;
@@ -30,6 +31,7 @@ from benchmarks import (
     ensembles,
     few_labels,
     hierarchy,
+    inference,
     inside,
     proposals,
     sparse_coding,
@@ -69,6 +71,7 @@ def write_all() -> None:
     write_ablations()
     write_drawn_comparison()
     write_few_labels()
+    write_inference()
     write_units()
     write_photographs()
     write_proposals()
@@ -88,6 +91,12 @@ def write_drawn_comparison() -> None:
     """Write the tables of a comparison on drawn pictures."""
     found = stored(RESULTS / "compare_drawn.json")
     write(DOCS / "generated" / "compare-drawn.md", shown(found, without_chapters))
+
+
+def write_inference() -> None:
+    """Write the tables of inference plans beside others."""
+    found = stored(RESULTS / "inference.json")
+    write(DOCS / "generated" / "inference-plan.md", shown(found, inference.tables))
 
 
 def write_few_labels() -> None:

@@ -16,7 +16,7 @@ section 3.2, equations 1 and 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 from itertools import islice
 from typing import Literal
@@ -33,6 +33,7 @@ from minideconv.errors import UsageError
 from minideconv.nn import Module
 from minideconv.nn.mode import evaluating
 from minideconv.nn.utils import device_of_module
+from minideconv.runtime import InferencePlan, inference
 from minideconv.segmentation.predictor import Image, Labels, MapPredictor
 from minideconv.segmentation.score_map import ArrayMap, Combined, Enlarged, ScoreMap
 
@@ -43,6 +44,8 @@ JOINS: tuple[Join, ...] = ("max", "sum")
 
 MOST = 1 << 29
 """Bytes of the scores of all windows of one image that are kept."""
+_LARGE = 1 << 26
+"""Parameters from which on a network has no inference plan: 67 million, 256 MiB."""
 _READ_AHEAD = 1 << 24
 """Pixels of images that go through at once: 16 million, of photographs in VOC's size 80."""
 
@@ -79,6 +82,7 @@ class Segmenter(MapPredictor):
         if batch_size < 1:
             raise ValueError(f"Segmenter: batch_size is {batch_size}; it must be at least 1")
         self.flip, self.batch_size = flip, batch_size
+        self._plan: InferencePlan | None = None
 
     def scores(
         self,
@@ -203,15 +207,29 @@ class Segmenter(MapPredictor):
 
     def _forward(self, squares: Image) -> Array:
         """(N, S, S, 3) uint8 -> scores (N, C, S, S), in evaluation mode and without a tape."""
-        device = device_of_module(self.model)
+        device, network = device_of_module(self.model), self._network()
         x = normalized_on(device, squares, self.normalize)
         with evaluating(), no_grad(), on_device_of(x):
-            scores: Array = self.model(Tensor(x, device=device)).data
+            scores: Array = network(Tensor(x, device=device)).data
             if self.flip:
                 flipped = get_xp(x).ascontiguousarray(x[..., ::-1])
-                mirrored = self.model(Tensor(flipped, device=device)).data
+                mirrored = network(Tensor(flipped, device=device)).data
                 scores = (scores + mirrored[..., ::-1]) * 0.5
         return scores
+
+    def _network(self) -> Callable[[Tensor], Tensor]:
+        """Return what computes scores: a plan for a network that is in evaluation mode for good.
+
+        One that is being trained changes between two evaluations, and is called itself; so is a
+        large one, where products take all the time, and a plan has weights of its own.
+        """
+        if not isinstance(self.model, Module) or self.model.training:
+            return self.model
+        if self._plan is None and self.model.num_parameters() > _LARGE:
+            return self.model
+        if self._plan is None or self._plan.network is not self.model:
+            self._plan = inference(self.model, after=3)
+        return self._plan
 
 
 def normalized_on(device: Device, images: Image, normalize: Normalize) -> Array:

@@ -92,7 +92,8 @@ METHODS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 NEW: dict[str, tuple[Any, ...]] = {
     "Tensor": ([1.0],), "arange": (3,), "cat": ([half(2)],), "empty": (2,), "eye": (2,),
-    "full": ((2,), 1.0), "full_like": (half(2), 1.0), "linspace": (0, 1, 3), "manual_seed": (0,),
+    "full": ((2,), 1.0), "full_like": (half(2), 1.0), "inference": (nn.ReLU(),),
+    "linspace": (0, 1, 3), "manual_seed": (0,),
     "ones": (2,), "ones_like": (half(2),), "rand": (2,), "rand_like": (half(2),), "randint": (3,),
     "randn": (2,), "randn_like": (half(2),), "stack": ([half(2)],), "zeros": (2,),
     "zeros_like": (half(2),),

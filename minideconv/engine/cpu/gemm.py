@@ -31,13 +31,14 @@ from minideconv.engine.cpu.memory import empty
 from minideconv.engine.cpu.parts import slices
 from minideconv.ops.im2col import Window
 
-__all__ = ["fits", "forward", "input_grad", "weight_grad"]
+__all__ = ["fits", "forward", "frozen", "input_grad", "weight_grad"]
 
 _PARTS = 8  # fixed, so that results do not depend on the number of threads
 _SMALL = 1e8  # floating point operations that are not worth handing to a worker
 _FEW = 16  # rows: below, BLAS is faster with the large matrix on the left
 _BLOCK = 64  # rows of dW that stay in the cache while a few rows of X are multiplied
 _THIN = 1 << 13  # weights: up to here, the direct kernels are faster than BLAS
+_PACKED = 1 << 18  # and to here, if they need not be packed first
 
 
 def fits(window: Window, c: int, k: int, dtype: Any) -> bool:
@@ -105,6 +106,25 @@ def input_grad(
         dx = kernels.input_grad(rows, matrix) if kernels else _product(rows, matrix.T)
         add_bias(dx.reshape(-1, c), bias)
     return dx.reshape(len(dy), *window.size, c)
+
+
+def frozen(
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    window: Window,
+    n: int,
+    transposed: bool = False,
+    low: float = -np.inf,
+) -> Any:
+    """Return a `Frozen` for weights that do not change, or None where a product is as quick."""
+    c, k = w.shape[2:]
+    rows = n * window.size[0] * window.size[1]
+    few = rows <= _FEW or c * k > _PACKED
+    if few or w.dtype != np.float32 or not (compiled() and _is_pixelwise(window)):
+        return None
+    from minideconv.engine.cpu.compiled import direct
+
+    return direct.frozen(w, bias, _grid(rows), 1, transposed, low)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:

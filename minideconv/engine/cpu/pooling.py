@@ -21,6 +21,8 @@ time, for float64, fewer than 16 channels, or without numba. Ties and NaN: see `
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ from minideconv.ops.geometry import Window
 from minideconv.ops.pooling import max_pool2d_core
 from minideconv.ops.unpooling import gather_taps, scatter_taps
 
-__all__ = ["gather", "pool", "scatter"]
+__all__ = ["bindable", "bound", "gather", "pool", "scatter"]
 
 PART = 1 << 18  # pixels' numbers in a part for a thread
 BLOCK = 1 << 16  # and in a block that NumPy works on
@@ -85,15 +87,48 @@ def gather(planes: np.ndarray, taps: np.ndarray, window: Window) -> np.ndarray |
 
 def fits(x: np.ndarray, window: Window) -> bool:
     """Whether windows of 2x2 tile the plane, and `x` is stored channels last."""
-    halves = (window.size[0] // 2, window.size[1] // 2)
     return (
         type(x) is np.ndarray
-        and (window.kernel, window.stride, window.dilation) == ((2, 2), (2, 2), (1, 1))
-        and window.padding == (0, 0)
-        and window.out == halves
+        and _tiles(window)
         and x.dtype in (np.float32, np.float64)
         and x.transpose(0, 2, 3, 1).flags.c_contiguous
     )
+
+
+def _tiles(window: Window) -> bool:
+    """Whether windows of 2x2 tile the plane."""
+    return (
+        (window.kernel, window.stride, window.dilation) == ((2, 2), (2, 2), (1, 1))
+        and window.padding == (0, 0)
+        and window.out == (window.size[0] // 2, window.size[1] // 2)
+    )
+
+
+def bindable(window: Window, c: int) -> bool:
+    """Whether `bound` can, of float32 with `c` channels, where kernels are compiled."""
+    return _tiles(window) and c >= 16
+
+
+def bound(name: str, x: np.ndarray, y: np.ndarray, taps: np.ndarray) -> Callable[[], Any]:
+    """Return a function without arguments that does "pool" or "scatter" on these arrays.
+
+    They are stored channels last: x (N, H, W, C), y and taps (N, H // 2, W // 2, C).
+    """
+    n, h, w, c = x.shape
+    odd = [x[:, h // 2 * 2 :], x[:, :, w // 2 * 2 :]] if h % 2 or w % 2 else []
+
+    def walk() -> None:
+        if name == "scatter":
+            for rest in odd:
+                rest[...] = 0
+        _walk(name, None, x, y, taps, y if name == "pool" else x)
+
+    if odd or n * h * w * c > 2 * PART:
+        return walk
+    from minideconv.engine.cpu.compiled import pooling as kernels
+
+    flat = [array.reshape(-1) for array in (x, y, taps)]
+    return partial(getattr(kernels, name), *flat, 0, n * (h // 2), h, w, c, False)
 
 
 def _walk(

@@ -124,7 +124,8 @@ def _as_3x3(
 
 
 def _row(name: str, module: Any, **options: Any) -> Algorithm:
-    functions = [getattr(module, each, None) for each in ("forward", "input_grad", "weight_grad")]
+    names = ("forward", "input_grad", "weight_grad", "frozen")
+    functions = [getattr(module, each, None) for each in names]
     return Algorithm(name, *(each and partial(each, **options) for each in functions))
 
 

@@ -29,7 +29,7 @@ architectures" (SC 2018), section II.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +37,13 @@ import numpy as np
 from minideconv.backend.parallel import map_ordered
 from minideconv.engine.cpu.compiled.copies import copy_band, pack_weights, pack_weights_rotated
 from minideconv.engine.cpu.compiled.direct_weight import weight_grad
+from minideconv.engine.cpu.compiled.frozen import ANY, Frozen
 from minideconv.engine.cpu.compiled.kernel import kernel
 from minideconv.engine.cpu.compiled.plan import WIDE, cut, operations, reach, shape
 from minideconv.engine.cpu.compiled.streams import prefetch, streamed
 from minideconv.engine.cpu.compiled.tiles import (
     tile_add,
+    tile_at_least,
     tile_load,
     tile_slide,
     tile_store,
@@ -55,7 +57,7 @@ from minideconv.engine.cpu.im2col_blocked import turned
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.ops.im2col import Window
 
-__all__ = ["Place", "fits", "forward", "input_grad", "into", "weight_grad"]
+__all__ = ["Place", "fits", "forward", "frozen", "input_grad", "into", "weight_grad"]
 
 # (R, Q, T): R Q vectors of sums, Q T of weights and one number have to fit into the registers. Each
 # is compiled when first used; the widths of common maps are multiples of some R.
@@ -84,11 +86,12 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
     width = LANES * Q
 
     @kernel(writes="y padded")
-    def convolve(x, w, bias, y, padded, columns, past, place, window, c, k, band, first, last):
+    def convolve(x, w, bias, y, padded, columns, past, low, place, window, c, k, band, first, last):
         """Compute the bands `first` to `last`; a band is `band` output rows of one image.
 
         `columns` is the width of the padded copy, or 0 if none is needed; `past`: y is written
-        past the caches. `place` says where in y the sums are (`Place`).
+        past the caches. `place` says where in y the sums are (`Place`); they are raised to `low`,
+        which is -inf, or 0 for a ReLU.
         """
         begin_y, image_step, line_step, pixel, shift, end = place
         size, taps, stride, padding, dilation, out = window
@@ -137,6 +140,7 @@ def _convolve(R: int, Q: int, T: int, long: bool) -> Callable[..., None]:
                                         sums = tile_zeros(R, Q)
                         if long:
                             sums = tile_load(R, Q, kept, 0, width)
+                        sums = tile_at_least(R, Q, sums, low)
                         at = shift + q * pixel + first_k  # in the line
                         base = begin_y + image * image_step + p * line_step + at
                         pixels, channels = min(R, wo), min(width, k - first_k)
@@ -272,15 +276,56 @@ def _run(
     past: bool,
 ) -> None:
     n, c = len(x), x.shape[3]
-    start = np.zeros(plan.channels, np.float32)
-    if bias is not None:
-        start[:k] = bias
+    start = _start(plan, bias, k)
     convolve = _convolve(*plan.tile, plan.long)
     arrays = (x.reshape(-1), packed, start, y.reshape(-1))
-    options = (plan.columns, past, place, plan.shape, c, k, plan.band)
+    options = (plan.columns, past, ANY, place, plan.shape, c, k, plan.band)
 
     def part(edges: tuple[int, int]) -> None:
         convolve(*arrays, workspace("band", (plan.room,)), *options, *edges)
 
     bands = -(-window.out[0] // plan.band)
     map_ordered(part, cut(n * bands, n * plan.operations))
+
+
+def _start(plan: _Plan, bias: Any, k: int) -> np.ndarray:
+    """Return what the sums begin with."""
+    start = np.zeros(plan.channels, np.float32)
+    if bias is not None:
+        start[:k] = bias
+    return start
+
+
+def frozen(
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    window: Window,
+    n: int,
+    transposed: bool = False,
+    low: float = ANY,
+) -> Frozen:
+    """Return `forward`, or `input_grad` if `transposed`, of `n` images with these weights."""
+    kh, kw, c, k = w.shape
+    if transposed:
+        c, k, window = k, c, turned(window)
+    plan = _plan(window, c, k)
+    packed = empty((plan.channels * kh * kw * c,))
+    if transposed:
+        pack_weights_rotated(w.reshape(-1), kh * kw, k, c, plan.width, packed)
+    else:
+        pack_weights(w.reshape(-1), kh * kw * c, k, plan.width, packed)
+    start, convolve = _start(plan, bias, k), _convolve(*plan.tile, plan.long)
+    parts = cut(n * -(-window.out[0] // plan.band), n * plan.operations)
+
+    def bind(x: np.ndarray, y: np.ndarray, scratch: np.ndarray) -> Any:
+        options = (plan.columns, plan.thin and streamed(y), low, plan.place, plan.shape)
+        rest = (*options, c, k, plan.band)
+        if len(parts) == 1:
+            return partial(convolve, x, packed, start, y, scratch, *rest, *parts[0])
+
+        def part(edges: tuple[int, int]) -> None:
+            convolve(x, packed, start, y, workspace("band", (plan.room,)), *rest, *edges)
+
+        return partial(map_ordered, part, parts)
+
+    return Frozen(plan.room, bind)

@@ -5,6 +5,7 @@ A tile is R x Q vectors of sums, in R * Q registers; R and Q are constants::
     sums = tile_zeros(R, Q)
     sums = tile_load(R, Q, c, k, step)                      c[k + r * step + 16 q : ... + 16]
     sums = tile_add(R, Q, sums, c, k, step)                 sums + these
+    sums = tile_at_least(R, Q, sums, low)                   no less than the number `low`
     sums = tile_fma(R, Q, sums, a, i, step, b, j)           one step of a product of matrices
     sums = tile_slide(R, Q, T, sums, a, i, step, b, j, hop) one step of a sliding window
     tile_slide_lanes(R, Q, T, ...)                          the same for vectors x: lane by lane
@@ -38,10 +39,17 @@ from minideconv.engine.cpu.compiled.operation import (
     repeat,
     tile,
 )
-from minideconv.engine.cpu.compiled.vectors import ZERO, fma, store_between, store_part
+from minideconv.engine.cpu.compiled.vectors import (
+    ZERO,
+    fma,
+    maximum,
+    store_between,
+    store_part,
+)
 
 __all__ = [
     "tile_add",
+    "tile_at_least",
     "tile_fma",
     "tile_load",
     "tile_slide",
@@ -79,6 +87,13 @@ def tile_add(builder, R, Q, sums, array, index, step):
     """Add ``array[index + r * step + 16 q : ... + 16]`` to the sums (r, q)."""
     pairs = zip(sums, _places(builder, R, Q, index, step), strict=True)
     return [builder.fadd(value, array.load(place)) for value, place in pairs]
+
+
+@operation(tile(constant, constant, tile, types.float32))
+def tile_at_least(builder, R, Q, sums, low):
+    """Return ``low if sum < low else sum`` for each: with 0 a ReLU, with -inf the sums."""
+    least = repeat(builder, low)
+    return [maximum.write(builder, value, least) for value in sums]
 
 
 @operation(tile(constant, constant, constant, tile, array, index, index, array, index, index))

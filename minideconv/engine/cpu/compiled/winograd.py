@@ -10,30 +10,35 @@ of output channels. Tiles do not depend on each other, nor do output channels, s
 depend on the number of threads and the results do not; only the gradient by the weight is a sum
 over tiles, and is cut there in a way that depends on its size alone.
 
-Nothing transformed is kept from one call to the next. The weights are transformed anew for every
-block anyhow (see `winograd_blocks`), and to transform an image again, in the cache, costs
-less than to fetch 2.25 times the image from memory.
+Nothing transformed is kept from one call to the next, but for `frozen` weights if they are few.
+The weights are transformed anew for every block anyhow (see `winograd_blocks`), and to transform an
+image again, in the cache, costs less than to fetch 2.25 times the image from memory.
 """
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from minideconv.backend.parallel import get_num_threads, map_ordered
 from minideconv.engine.cpu import winograd
+from minideconv.engine.cpu.compiled.frozen import ANY, Frozen
 from minideconv.engine.cpu.compiled.winograd_blocks import (
     convolve,
     convolve_plan,
     correlate,
     correlate_plan,
+    transform,
 )
-from minideconv.engine.cpu.compiled.winograd_products import PANEL
+from minideconv.engine.cpu.compiled.winograd_products import CHUNK, PANEL
 from minideconv.engine.cpu.memory import empty, workspace
 from minideconv.engine.cpu.parts import ranges
 from minideconv.ops.geometry import Pair
 from minideconv.ops.im2col import Window
 
-__all__ = ["fits", "forward", "input_grad", "weight_grad"]
+__all__ = ["fits", "forward", "frozen", "input_grad", "weight_grad"]
 
 _TILES = 112  # of a block: 8 times the 14 that fill the registers; V leaves the cache, as it must
 _FEW_TILES = 56  # where there are so few channels that V can stay in it
@@ -41,7 +46,8 @@ _PARTS = 4  # of the sum over tiles, where there are enough of them
 _SMALL = 2e7  # floating point operations that are not worth handing to a worker
 _SMALL_SUM = 1e8  # where the parts' results have to be added up as well
 _LARGE_PAGE = 2 << 20
-_NO_BIAS = np.empty(0, np.float32)
+_NONE = np.empty(0, np.float32)
+_READY = 1 << 20  # numbers of transformed weights that are kept: 4 MB, some of a third-level cache
 
 Range = tuple[int, int]
 
@@ -75,20 +81,67 @@ def _convolve(
     (n, *size, c), k = x.shape, w.shape[2 if turned else 3]
     y = empty((n, *out, k))
     grid, tiles, step = _blocks(n, out, _FEW_TILES if c <= 64 else _TILES)
-    blocks = -(-tiles // step)
     flat_x, flat_w, flat_y = x.reshape(-1), w.reshape(-1), y.reshape(-1)
-    added = _NO_BIAS if bias is None else bias
+    added = _NONE if bias is None else bias
     plan, count = convolve_plan(step, c, k)
     shape = (tuple(size), c, padding, out, k, grid)
 
     def compute(part: tuple[Range, Range]) -> None:
-        convolve(flat_x, flat_w, turned, added, flat_y, _work(count), plan, *shape, *part)
+        arrays = (flat_x, flat_w, turned, _NONE, added, ANY, flat_y, _work(count))
+        convolve(*arrays, plan, *shape, *part)
 
+    map_ordered(compute, _cut(tiles, step, c, k))
+    return y
+
+
+def _cut(tiles: int, step: int, c: int, k: int) -> list[tuple[Range, Range]]:
+    """Return the parts, each of tiles and of output channels, for as many threads as there are."""
     threads = get_num_threads() if _operations(tiles, c, k) > _SMALL else 1
+    blocks = -(-tiles // step)
     spans = ranges(tiles, 4 * threads if threads > 1 else 1, step)
     pieces = 1 if blocks % threads == 0 or blocks >= 4 * threads else threads
-    map_ordered(compute, [(s, p) for s in spans for p in ranges(k, pieces, PANEL)])
-    return y
+    return [(s, p) for s in spans for p in ranges(k, pieces, PANEL)]
+
+
+def frozen(
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    window: Window,
+    n: int,
+    transposed: bool = False,
+    low: float = ANY,
+) -> Frozen:
+    """Return `forward`, or `input_grad` if `transposed`, of `n` images with these weights.
+
+    They are transformed now, unless that makes so many numbers that to fetch them from memory takes
+    longer than to transform the weights anew.
+    """
+    c, k = (w.shape[3], w.shape[2]) if transposed else w.shape[2:]
+    (ph, pw), size, out = window.padding, window.size, window.out
+    if transposed:
+        (ph, pw), size, out = (2 - ph, 2 - pw), out, size
+    grid, tiles, step = _blocks(n, out, _FEW_TILES if c <= 64 else _TILES)
+    plan, count = convolve_plan(step, c, k)
+    panels, chunks, pitch = -(-k // PANEL), -(-c // CHUNK), plan[2]
+    weights, ready = w.reshape(-1), _NONE
+    if (transformed := panels * chunks * 36 * pitch * PANEL) <= _READY:
+        ready = np.zeros(transformed, np.float32)
+        transform(weights, c, k, transposed, pitch, ready, _work(count))
+    added = _NONE if bias is None else bias
+    shape = (size, c, (ph, pw), out, k, grid)
+    alone = _operations(tiles, c, k) <= _SMALL
+
+    def bind(x: np.ndarray, y: np.ndarray, scratch: np.ndarray) -> Any:
+        arrays = (x, weights, transposed, ready, added, low, y)
+        if alone:
+            return partial(convolve, *arrays, scratch, plan, *shape, (0, tiles), (0, k))
+
+        def compute(part: tuple[Range, Range]) -> None:
+            convolve(*arrays, _work(count), plan, *shape, *part)
+
+        return lambda: map_ordered(compute, _cut(tiles, step, c, k))
+
+    return Frozen(count if alone else 0, bind)
 
 
 def weight_grad(x: np.ndarray, dy: np.ndarray, window: Window) -> np.ndarray:

@@ -15,7 +15,8 @@ channels, multiplied while they are warm, and the finished panel of M is transfo
         y                      this panel of these tiles
 
 Recomputing U for every block costs about as much as the products of nine tiles, and it saves the
-traffic of four times the weights. Only where U is small (`_KEPT`) it stays for the next block.
+traffic of four times the weights. Only where U is small (`_KEPT`) it stays for the next block; and
+where weights stay the same from call to call, `transform` makes it once for all.
 
 What is stored where (numbers of float32; t is a tile, p a plane, c and k channels)::
 
@@ -59,7 +60,7 @@ from minideconv.engine.cpu.compiled.winograd_tiles import (
     planes_to_output,
 )
 
-__all__ = ["convolve", "convolve_plan", "correlate", "correlate_plan"]
+__all__ = ["convolve", "convolve_plan", "correlate", "correlate_plan", "transform"]
 
 _BUFFERS = SCRATCH + 9 * 256  # a tile between its two steps; a tile, or 16 x 16 kernels, cut out
 _KEPT = 64 * 64  # kernels: their U, 0.6 MB, stays in the second cache beside V and M
@@ -156,9 +157,12 @@ def _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scra
 
 
 @kernel(writes="y scratch tile")
-def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch, tile):
-    """Transform a panel of M to pixels, add the bias, leave out what sticks out of the image."""
-    (h, w), (th, tw) = size, grid
+def _place_output(m, rows, first_k, bias, low, y, size, k, grid, first, last, scratch, tile):
+    """Transform a panel of M to pixels, add the bias, leave out what sticks out of the image.
+
+    What is below `low`, -inf or the 0 of a ReLU, becomes that.
+    """
+    (h, w), (th, tw), least = size, grid, splat(low)
     plane = rows * PANEL
     for t in range(first, last):
         image, r, s = t // (th * tw), t // tw % th, t % tw
@@ -166,26 +170,29 @@ def _place_output(m, rows, first_k, bias, y, size, k, grid, first, last, scratch
         for b in range(0, min(PANEL, k - first_k), 16):
             base = ((image * h + 4 * r) * w + 4 * s) * k + first_k + b
             i, lanes = (t - first) * PANEL + b, min(16, k - first_k - b)
-            if bias.size == 0 and high == 4 and wide == 4 and lanes == 16:
-                planes_to_output(m, i, plane, scratch, y, base, w * k, k)
-                continue
-            planes_to_output(m, i, plane, scratch, tile, 0, 64, 16)
             added = load_part(bias, first_k + b, lanes if bias.size else 0)
+            if high == 4 and wide == 4 and lanes == 16:
+                planes_to_output(m, i, plane, scratch, y, base, w * k, k, added, least)
+                continue
+            planes_to_output(m, i, plane, scratch, tile, 0, 64, 16, added, least)
             for i in range(high):
                 for j in range(wide):
-                    pixel = load(tile, (4 * i + j) * 16) + added
-                    store_up_to(y, base + (i * w + j) * k, pixel, lanes)
+                    store_up_to(y, base + (i * w + j) * k, load(tile, (4 * i + j) * 16), lanes)
 
 
 @kernel(writes="y work")
-def convolve(x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, tiles, panels):
+def convolve(
+    x, w, turned, ready, bias, low, y, work, plan, size, c, origin, out, k, grid, tiles, panels
+):
     """Compute output channels ``panels[0] : panels[1]`` of the tiles ``tiles[0] : tiles[1]``.
 
     x is (N, *size, C), w (3, 3, C, K), y (N, *out, K), all flat; `turned`: w is (3, 3, K, C) and
     its taps are to be reversed. `grid` counts an image's tiles; the first begins at the pixel
-    -origin. An empty `bias` is none. `plan` is from `convolve_plan`.
+    -origin. An empty `bias` is none; y is at least `low`. `plan` is from `convolve_plan`. `ready`
+    is what `transform` has made of w, or empty.
     """
     step, rows, pitch, kept = plan
+    chunks = (c + CHUNK - 1) // CHUNK
     end_of_m, end_of_v = 36 * rows * PANEL, 36 * rows * (PANEL + (c + 15) // 16 * 16)
     scratch, tile, planes = work[:SCRATCH], work[SCRATCH:_BUFFERS], work[_BUFFERS:]
     m, v, us = planes[:end_of_m], planes[end_of_m:end_of_v], planes[end_of_v:]
@@ -198,13 +205,15 @@ def convolve(x, w, turned, bias, y, work, plan, size, c, origin, out, k, grid, t
             u, thin = us[first_k // PANEL * 36 * pitch * PANEL if kept else 0 :], first_k + 16 >= k
             for first_c in range(0, c, CHUNK):
                 last_c = min(first_c + CHUNK, c)
-                if first == tiles[0] or not kept:
+                if ready.size:
+                    u = ready[(first_k // PANEL * chunks + first_c // CHUNK) * 36 * pitch * PANEL :]
+                elif first == tiles[0] or not kept:
                     _transform_weights(
                         w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, tile
                     )
                 fresh = first_c == 0
                 multiply(v, rows, last - first, first_c, last_c, u, pitch, m, fresh, thin)
-            _place_output(m, rows, first_k, bias, y, out, k, grid, first, last, scratch, tile)
+            _place_output(m, rows, first_k, bias, low, y, out, k, grid, first, last, scratch, tile)
 
 
 def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool], int]:
@@ -217,6 +226,18 @@ def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool]
     panels = -(-k // PANEL) if kept else 1
     count = _BUFFERS + 36 * (rows * (PANEL + -(-c // 16) * 16) + panels * pitch * PANEL)
     return (step, rows, pitch, kept), count
+
+
+@kernel(writes="ready work")
+def transform(w, c, k, turned, pitch, ready, work):
+    """Transform all kernels: `ready` is U, for each panel the chunks of input channels."""
+    scratch, square, block = work[:SCRATCH], work[SCRATCH:_BUFFERS], 36 * pitch * PANEL
+    i = 0
+    for first_k in range(0, k, PANEL):
+        for first_c in range(0, c, CHUNK):
+            last_c, u = min(first_c + CHUNK, c), ready[i : i + block]
+            _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scratch, square)
+            i += block
 
 
 # ---------------------------------------------------------------------------------------------
