@@ -19,7 +19,7 @@ from minideconv.testing.operations.operation import Arrays, Case, Operation, Set
 
 __all__ = ["TOO_LONG", "CourseChecker", "Ended", "Stop", "right_call"]
 
-HARMLESS = ("raised", "returned")
+HARMLESS = ("raised", "returned", "absent")
 """Kinds of fault after which the student's process goes on."""
 WHOLE = ("syntax", "forbidden")
 """Kinds of fault that are about the whole file."""
@@ -112,12 +112,20 @@ class CourseChecker(Checker):
         return failure
 
     def family(self, family: str, cases: Sequence[Case]) -> Outcome:
-        """As `Checker.family`; a fault that ended the process is an outcome, too."""
+        """As `Checker.family`; a fault that ended the process is an outcome, too.
+
+        What is optional elsewhere stands in the skeletons of a course: if no case could be tried
+        without it, the check has failed.
+        """
         if self.ended:
             raise Ended
         self._seen = None
         try:
-            return super().family(family, cases)
+            outcome = super().family(family, cases)
+            if not outcome.absent:
+                return outcome
+            why = f"nothing could be tried: {outcome.absent}"
+            return replace(outcome, failure=Failure(self.operation.name, family, "absent", why))
         except Stop as stop:
             self._count(stop)
             failure = self._seen

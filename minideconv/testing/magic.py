@@ -23,6 +23,7 @@ from minideconv.errors import UsageError
 from minideconv.testing.adapters import SIGNATURES
 from minideconv.testing.adapters.signature import Signature
 from minideconv.testing.checking.check import Report, checkers
+from minideconv.testing.checking.run import Outcome
 from minideconv.testing.operations import OPERATIONS
 
 __all__ = ["Shown", "load_ipython_extension"]
@@ -79,11 +80,19 @@ class Shown:
             parts += [f"<p><strong>{escape(title)}</strong></p>",
                       f'<pre style="white-space: pre-wrap">{text}</pre>']  # fmt: skip
         rows = (
-            f"<li>{'✓' if o.passed else '✗'} {escape(o.name)}{'' if o.passed else ': wrong'}</li>"
+            f"<li>{mark} {escape(o.name)}{escape(note)}</li>"
             for o in self.report.outcomes
+            for mark, note in [_mark(o)]
         )
         parts.append(f'<ul style="list-style: none; padding-left: 0">{"".join(rows)}</ul>')
         return f"<div>{''.join(parts)}</div>"
+
+
+def _mark(outcome: Outcome) -> tuple[str, str]:
+    """Return the mark of a check, and what is said of it."""
+    if outcome.failure is not None:
+        return "✗", ": wrong"
+    return ("–", f": not tried, {outcome.absent}") if outcome.absent else ("✓", "")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -42,8 +42,8 @@ class Report:
         failures = [o.failure for o in self.outcomes if o.failure is not None]
         lines = [failures[0].text(), ""] if failures else []
         for o in self.outcomes:
-            mark = "WRONG " if not o.passed else "ok    " if o.tried else "absent"
-            lines.append(f"{mark} {o.name}")
+            mark = "WRONG " if not o.passed else "absent" if o.absent else "ok    "
+            lines.append(f"{mark} {o.name}{': ' if o.absent else ''}{o.absent}")
         return "\n".join(lines)
 
 

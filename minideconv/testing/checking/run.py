@@ -45,11 +45,14 @@ class Outcome:
         Number of cases.
     failure : Failure, optional
         None if it passed.
+    absent : str
+        Where no case could be tried: what they all need, and the implementation lacks.
     """
 
     name: str
     tried: int
     failure: Failure | None = None
+    absent: str = ""
 
     @property
     def passed(self) -> bool:
@@ -94,6 +97,7 @@ class Checker:
         self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
         self.absent = 0  # cases passed over: they need what is optional and not there
+        self.lacking = ""  # what the last of them needed
 
     def run(self) -> Iterator[Outcome]:
         """Yield an outcome for each family, then for each promise; promises only of right code."""
@@ -143,7 +147,9 @@ class Checker:
                 if failure.kind == "raised" and any(n.mistakes for n in self.named()):
                     case = self._with_result(cases[number:]) or case
                 return Outcome(name, number + 1, self.explain(case, family))
-        return Outcome(name, len(cases) - self.absent)
+        tried = len(cases) - self.absent
+        lacking = self.lacking or "there is no such case within its limits"
+        return Outcome(name, tried, absent="" if tried else lacking)
 
     def _with_result(self, cases: Sequence[Case]) -> Case | None:
         """Return the first case with a wrong result: it shows a mistake better than an error."""
@@ -166,6 +172,7 @@ class Checker:
         except StudentFault as fault:
             if fault.kind == "absent":  # optional, and not there
                 self.absent += 1
+                self.lacking = str(fault)
                 return None
             return Failure(self.operation.name, family, fault.kind, str(fault))
         dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
@@ -348,7 +355,7 @@ class Checker:
     def long(self) -> Iterator[Outcome]:
         """Yield an outcome for each of the operation's large cases."""
         for name, make in self.operation.long.items():
-            case = make()
+            case, before = make(), self.absent
             failure = self.wrong(case)
             if failure is not None:
                 kind = failure.kind
@@ -364,7 +371,8 @@ class Checker:
                     call=self.written(small),
                     replay=self.replay.format(case=case_text(self.operation, small)),
                 )
-            yield Outcome(f"{self.operation.name}/{name}", 1, failure)
+            tried, lacking = (0, self.lacking) if self.absent > before else (1, "")
+            yield Outcome(f"{self.operation.name}/{name}", tried, failure, lacking)
 
     def _float32(self, case: Case) -> Failure | None:
         case = Case(case.geometry, {

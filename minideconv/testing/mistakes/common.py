@@ -359,12 +359,21 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
     for name, shares in sides:
         padded(name, "The padding is on one side; it goes to both sides of each axis.",
                partial(_padded_by, shares, {}))  # fmt: skip
+    padded("image put into [p:-p], which is empty without padding",
+           "A slice [0:-0] is empty; put the image into [p:p + size].", _put_between)  # fmt: skip
     if _size_is_given(operation):
         return
     padded("rows not padded", "Only the width is padded; padding is (height, width).",
            lambda x, _ph, pw: np.pad(x, ((0, 0), (0, 0), (0, 0), (pw, pw))))  # fmt: skip
     padded("columns not padded", "Only the height is padded; padding is (height, width).",
            lambda x, ph, _pw: np.pad(x, ((0, 0), (0, 0), (ph, ph), (0, 0))))  # fmt: skip
+
+
+def _put_between(x: Array, ph: int, pw: int) -> Array:
+    """Pad with zeros, but put the image into a slice that is empty where the padding is 0."""
+    padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * ph, x.shape[3] + 2 * pw))
+    padded[:, :, ph:-ph, pw:-pw] = x
+    return padded
 
 
 # Results ----------------------------------------------------------------------------------------
