@@ -6,13 +6,14 @@ import argparse
 import shlex
 import sys
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from minideconv.course.grading import grade
 from minideconv.course.opening import open_worker
 from minideconv.course.picture import svg
 from minideconv.course.places import course_file, units_of
-from minideconv.course.results import Result
+from minideconv.course.results import OutcomeResult, Result
 from minideconv.course.settings import read_course
 from minideconv.course.terminal import Painter
 from minideconv.course.unit import Unit, unit_named
@@ -88,11 +89,15 @@ class _Lines:
         self.painter, self.done = painter, 0
 
     def __call__(self, result: Result) -> None:
-        for outcome in result.outcomes[self.done :]:
-            if outcome.status == "not run" and not outcome.title:
-                break
-            print(self.painter.line(outcome), flush=True)
-            self.done += 1
+        width = max(len(outcome.label) for outcome in result.outcomes)
+        over = list(takewhile(_is_over, result.outcomes[self.done :]))
+        for line in self.painter.lines(over, width):
+            print(line, flush=True)
+        self.done += len(over)
+
+
+def _is_over(outcome: OutcomeResult) -> bool:
+    return outcome.status != "not run" or bool(outcome.title)
 
 
 def _draw(folder: Path, result: Result) -> None:
