@@ -111,10 +111,10 @@ class CourseChecker(Checker):
                 raise
             raise Stop(fault.kind, str(fault)) from None
 
-    def wrong(self, case: Case) -> Failure | None:
+    def wrong(self, case: Case, only: str = "") -> Failure | None:
         """As `Checker.wrong`; keeps in mind which case it was, and the first failure."""
         self._case = case
-        failure = super().wrong(case)
+        failure = super().wrong(case, only)
         if failure is not None and self._seen is None:
             self._refuse_unwritten(failure)
             self._seen = self._with_case(failure, case)

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
                 print(clean(failure.entry or failure.title))
                 return 1
             got = call(*operation.call_arguments(case)).outputs
+            broken = None if failure is not None else checker.broken_promise(case)
         except (Stop, StudentFault) as fault:
             print(clean(str(fault)))
             return 1
@@ -58,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
             print(f"difference:\n{_rows(difference)}")
     if failure is None:
         print("\nThe result is right on this case.")
-        return 0
+        if broken is None:
+            return 0
+        print(clean("\n".join(filter(None, (f"But {broken.title}.", broken.entry)))))
+        return 1
     print(f"\n{clean(failure.entry)}")
     if failure.rule:
         print(f"Rule: {failure.rule}")

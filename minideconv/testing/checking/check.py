@@ -227,6 +227,10 @@ def replay(
     made = checkers(functions, arrays=arrays, signature=signature, beside=beside)
     checker = next(each for each in made if each.operation.name == operation.name)
     failure = checker.wrong(built)
+    if failure is None and (broken := checker.broken_promise(built)) is not None:
+        lines = (f"{operation.name}: the result is right on this case, but {broken.title}",
+                 broken.entry, checker.written(built))  # fmt: skip
+        return "\n".join(filter(None, lines))
     if failure is None:
         return f"{operation.name}: the result is right on this case"
     return f"{failure.entry or failure.title}\n{checker.written(built)}"

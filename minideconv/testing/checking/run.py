@@ -29,6 +29,7 @@ SIZES = "numbers of any size"
 PROMISES = ("float64", "float32", SIZES, "arguments unchanged", "no state", "any strides")
 """What every function promises, whatever the family."""
 
+OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
 
@@ -143,13 +144,17 @@ class Checker:
         self.absent = 0
         for number, case in enumerate(cases):
             failure = self.wrong(case)
-            if failure is not None:
+            if failure is not None and not self._promised(failure):
                 if failure.kind == "raised" and any(n.mistakes for n in self.named()):
                     case = self._with_result(cases[number:]) or case
                 return Outcome(name, number + 1, self.explain(case, family))
         tried = len(cases) - self.absent
         lacking = self.lacking or "there is no such case within its limits"
         return Outcome(name, tried, absent="" if tried else lacking)
+
+    def _promised(self, failure: Failure) -> bool:
+        """Whether only the precision of right numbers is wrong: the promise float64 is of that."""
+        return failure.kind == "dtype" and self.operation.double and "integers" not in failure.entry
 
     def _with_result(self, cases: Sequence[Case]) -> Case | None:
         """Return the first case with a wrong result: it shows a mistake better than an error."""
@@ -161,8 +166,11 @@ class Checker:
 
     # One case -------------------------------------------------------------------------------
 
-    def wrong(self, case: Case) -> Failure | None:
-        """Return what is wrong with the result of one case, in raw form; None if nothing is."""
+    def wrong(self, case: Case, only: str = "") -> Failure | None:
+        """Return what is wrong with the result of one case, in raw form; None if nothing is.
+
+        `only` is the one output that is looked at; "": all that the family looks at.
+        """
         arrays, settings = self.operation.call_arguments(case)
         family = self.operation.family(case.geometry)
         want = self.operation.expected(case)
@@ -178,7 +186,7 @@ class Checker:
         dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
         given = [a for a in arrays.values() if a is not None]
         exact = self.operation.exact and dtype == np.float64 and integer_valued(*given)
-        for output in self.operation.looks_at(case.geometry):
+        for output in [only] if only else self.operation.looks_at(case.geometry):
             part = want[output], returned.outputs[output]
             failure = self._output(output, *part, dtype, case.geometry, exact=exact)
             if failure is not None:
@@ -216,7 +224,9 @@ class Checker:
             )  # fmt: skip
         if value.dtype.kind == "f" and got.dtype != dtype and self.operation.keeps_dtype:
             entry = f"{output} is {got.dtype} for {dtype} arguments, must be {dtype}"
-            return Failure(name, "", "dtype", f"{output} has the wrong dtype", entry=entry)
+            return Failure(
+                name, "", "dtype", f"{output} has the wrong dtype", OWN_DTYPE, entry=entry
+            )
         if value.dtype.kind in "iu" and got.dtype.kind not in "iu":
             entry = f"{output} is {got.dtype}, must be integers"
             return Failure(name, "", "dtype", f"{output} has the wrong dtype", entry=entry)
@@ -239,21 +249,27 @@ class Checker:
             return not named or self._explaining(other) == named
 
         small = shrink(self.operation, case, fails)
-        failure = self.wrong(small) or first
+        failure = self._of_output(small, named) or self.wrong(small) or first
         mistakes = tuple(dict.fromkeys(m.name for n in named for m in n.mistakes))
         sentence = " ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes))
-        title = "; ".join(dict.fromkeys(n.title for n in named)) or self._title(failure)
+        title = "; ".join(_titles(named)) or self._title(failure)
         if named and failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
         return replace(
             failure,
             family=family,
             title=title,
-            sentence=sentence,
+            sentence=sentence or failure.sentence,
             mistakes=mistakes,
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
         )
+
+    def _of_output(self, case: Case, named: Sequence[Named]) -> Failure | None:
+        """Return what is wrong with the output that is named first."""
+        for output in [n.output for n in named[:1] if n.output in self.operation.outputs]:
+            return self.wrong(case, only=output)
+        return None
 
     @staticmethod
     def _same(failure: Failure, first: Failure) -> bool:
@@ -282,7 +298,12 @@ class Checker:
         if failure.kind not in ("value", "shape"):
             return failure.title
         output = failure.title.split(" ")[0]
-        does = next((n.does for n in self.named() if n.output == output), "")
+        found = next((n for n in self.named() if n.output == output), None)
+        if found is not None and found.mistakes:
+            return f"{failure.title}, and not only by this: {found.title}"
+        does = "" if found is None else found.does
+        if failure.kind == "shape":
+            does = does.replace("where its shape is wrong, ", "")
         return f"{failure.title}: {does}" if does else failure.title
 
     def named(self) -> list[Named]:
@@ -387,6 +408,9 @@ class Checker:
 
     def _float64(self, case: Case) -> Failure | None:
         """Numbers that round: what is computed in float32 in between shows."""
+        failure = self.wrong(case)
+        if failure is not None:
+            return self.explain(case, self.operation.family(case.geometry))
         kind = self.operation.kind_for(case.geometry, 0)
         if kind != "integer":
             return None
@@ -408,13 +432,26 @@ class Checker:
         if not returned.changed:
             return None
         role = self.names(returned.changed[0])
+        small = shrink(self.operation, case, lambda other: self._changes(other, returned.changed))
         return self._promise(
-            case,
+            small,
             "changed",
             f"it changes its argument {role}",
             "Arrays are lent to a function: it must make its own copy to write to.",
             "argument changed in place",
         )
+
+    def _changes(self, case: Case, roles: Sequence[str]) -> bool:
+        try:
+            changed = self.call(*self.operation.call_arguments(case)).changed
+        except StudentFault:
+            return False
+        return tuple(changed) == tuple(roles)
+
+    def broken_promise(self, case: Case) -> Failure | None:
+        """Return which promise a call whose result is right does not keep."""
+        checks = (self._unchanged, self._no_state, self._any_strides)
+        return next((f for check in checks if (f := check(case)) is not None), None)
 
     def _no_state(self, case: Case) -> Failure | None:
         return self._state(case) if self.keeps_state(case) else None
@@ -455,21 +492,32 @@ class Checker:
         )
 
     def _any_strides(self, case: Case) -> Failure | None:
-        arguments = self.operation.call_arguments(case)
-        plain = self.call(*arguments).outputs
-        try:
-            other = self.call(*arguments, strided=True).outputs
-            if self._same_outputs(case, plain, other):
-                return None
-        except StudentFault:
-            pass
-        return self._promise(
-            case,
+        if self._in_any_layout(case) is None:
+            return None
+        small = shrink(self.operation, case, lambda other: self._in_any_layout(other) is not None)
+        failure = self._promise(
+            small,
             "strides",
             "the memory layout of an argument changes the result",
             "A sliced or transposed array holds the same numbers as a copy of it.",
             "memory layout of an argument assumed",
         )
+        return replace(failure, entry=self._in_any_layout(small) or "")
+
+    def _in_any_layout(self, case: Case) -> str | None:
+        """Return how a call with views differs from one with copies; None if it does not."""
+        arguments = self.operation.call_arguments(case)
+        try:
+            plain = self.call(*arguments).outputs
+        except StudentFault:
+            return None
+        try:
+            other = self.call(*arguments, strided=True).outputs
+        except StudentFault as fault:
+            return f"With views in place of copies: {fault}"
+        if self._same_outputs(case, plain, other):
+            return None
+        return "With views in place of copies the numbers are others."
 
     def _promise(self, case: Case, kind: str, title: str, sentence: str, mistake: str) -> Failure:
         return Failure(
@@ -482,6 +530,12 @@ class Checker:
             replay=self.replay.format(case=case_text(self.operation, case)),
             mistakes=(mistake,),
         )
+
+
+def _titles(named: Sequence[Named]) -> list[str]:
+    """Return the titles; one that another one says with more words is left out."""
+    titles = dict.fromkeys(n.title for n in named)
+    return [t for t in titles if not any(other.startswith(f"{t} (") for other in titles)]
 
 
 def _right(want: Expected, got: Array) -> bool:
