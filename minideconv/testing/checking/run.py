@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
-from minideconv.testing.checking.failure import Failure, shown
+from minideconv.testing.checking.failure import MOST, Failure, shown
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
@@ -30,6 +31,10 @@ PROMISES = ("float64", "float32", SIZES, "arguments unchanged", "no state", "any
 """What every function promises, whatever the family."""
 
 OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
+LONGEST_CALL = 140
+"""Characters of a call that is shown, if leaving arrays out makes it so short."""
+FEW = 4
+"""Numbers of an array that is shown in any case."""
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
 
@@ -317,7 +322,19 @@ class Checker:
         return self._diagnosis
 
     def written(self, case: Case) -> str:
-        """Return the call as a student would write it, without what has its usual value."""
+        """Return the call as a student would write it, without what has its usual value.
+
+        Of a long one the largest arrays are left out: the line that shows it again has all.
+        """
+        text = self._written(case, shown)
+        sizes = {a.size for a in case.arrays.values() if a is not None and a.size > FEW}
+        for most in (MOST, *sorted(sizes, reverse=True)):
+            if len(text) <= LONGEST_CALL:
+                break
+            text = self._written(case, partial(shown, most=most - 1))
+        return text
+
+    def _written(self, case: Case, shown: Callable[[Array | None], str]) -> str:
         arrays, settings = self.operation.call_arguments(case)
         if self.spell is not None and (text := self.spell(arrays, settings, shown)) is not None:
             return text

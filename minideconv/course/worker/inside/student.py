@@ -339,8 +339,9 @@ class Student:
             own = [f for f in frames if f.filename.startswith(self.folder + os.sep)]
             if not own:
                 return ""
-            inside = own[-1].name
-            name = os.path.basename(own[-1].filename) if inside == "<module>" else inside
+            file, inside = os.path.basename(own[-1].filename), own[-1].name
+            elsewhere = f" ({file})" if own[-1].filename != self.path else ""
+            name = file if inside == "<module>" else f"{inside}{elsewhere}"
             return f" in line {own[-1].lineno} of {name}"
         except BaseException:
             return ""
