@@ -124,8 +124,9 @@ def test_check_says_what_is_right_and_what_is_wrong(folder, capsys):
     assert "  WRONG conv2d/unit-stride" in out
     assert out.count("conv2d: kernel flipped.") == 1
     pictures = list((folder / "pictures").iterdir())
-    assert len(pictures) == 6
-    for picture in pictures:
+    drawings = [picture for picture in pictures if picture.suffix == ".svg"]
+    assert len(drawings) == 6
+    for picture in drawings:
         ElementTree.fromstring(picture.read_text())
     (folder / "conv.py").write_text(small_course.NUMPY)
     assert main(["check", "conv.py"]) == 0
@@ -352,3 +353,22 @@ def test_selftest_sees_what_is_wrong(course, capsys, monkeypatch):
     assert "skeleton 01_conv in numpy: 0 points" not in out
     assert "there is no solution in torch" in out
     assert f"conv2d, y: x: it is called {named[0].name!r}" in out
+
+
+def test_a_convolution_is_drawn_as_a_matrix(folder, capsys, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra viz)")
+    (folder / "conv.py").write_text(small_course.FLIPPED)
+    assert main(["check", "--examples", "2", "--picture", "pictures"]) == 1
+    out = capsys.readouterr().out
+    (drawn,) = (folder / "pictures").glob("conv2d-*.png")
+    assert "The matrix that takes x to y in your conv2d, beside the right one" in out
+    case = "conv2d batch=1 c_in=1 c_out=1 size=1x2 kernel=1x2 x=1,0 w=1,0"
+    assert main(["replay", "conv.py", case, "--picture", "again"]) == 1
+    drawings = {path.name for path in (folder / "again").iterdir()}
+    assert drawings == {"conv2d-y.svg", "conv2d-matrix.png"}
+    assert drawn.read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.setattr("minideconv.course.pictures.matplotlib_is_there", lambda: False)
+    capsys.readouterr()
+    assert main(["check", "--examples", "2", "--picture", "none"]) == 1
+    assert capsys.readouterr().out.count("a picture needs matplotlib: python -m pip install") == 1
+    assert {path.suffix for path in (folder / "none").iterdir()} == {".svg"}

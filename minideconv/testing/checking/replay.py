@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from itertools import groupby
 from typing import Any
@@ -12,7 +13,7 @@ from minideconv.errors import UsageError
 from minideconv.testing.operations import OPERATIONS
 from minideconv.testing.operations.operation import Array, Case, Operation
 
-__all__ = ["case_from_text", "case_text"]
+__all__ = ["case_from_text", "case_in", "case_text"]
 
 
 def case_text(operation: Operation, case: Case) -> str:
@@ -31,6 +32,18 @@ def case_text(operation: Operation, case: Case) -> str:
     if dtypes == {"float32"}:
         words.append("dtype=float32")
     return " ".join(words)
+
+
+def case_in(line: str) -> str:
+    """Return the case in a message's last line: the text in quotes that begins with an operation.
+
+    >>> case_in(
+    ...     "minideconv.testing.replay(f, 'conv2d size=1x2 kernel=1x2 x=0 w=0', arrays='torch')"
+    ... )
+    'conv2d size=1x2 kernel=1x2 x=0 w=0'
+    """
+    quoted = re.findall(r"'([^']*)'", line)
+    return next((text for text in quoted if text.partition(" ")[0] in OPERATIONS), "")
 
 
 def _numbers(array: Array) -> str:
