@@ -31,6 +31,7 @@ PROMISES = ("float64", "float32", SIZES, "arguments unchanged", "no state", "any
 """What every function promises, whatever the family."""
 
 OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
+_CASES: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
 LONGEST_CALL = 140
 """Characters of a call that is shown, if leaving arrays out makes it so short."""
 FEW = 4
@@ -126,7 +127,14 @@ class Checker:
         ]
 
     def cases(self) -> dict[str, list[Case]]:
-        """Return cases for each family, the smallest first."""
+        """Return cases for each family, the smallest first; drawn once."""
+        key = self.operation.name, self.seed, self.examples
+        known = _CASES.get(key)
+        if known is None or known[0] is not self.operation:
+            known = _CASES[key] = self.operation, self._drawn()
+        return known[1]
+
+    def _drawn(self) -> dict[str, list[Case]]:
         rng = np.random.default_rng([self.seed, len(self.operation.name)])
 
         def integer(low: int, high: int) -> int:

@@ -73,9 +73,9 @@ class Mistake:
         def outputs(arrays: Arrays, settings: Settings) -> list[Array]:
             dtype = next(a.dtype for a in arrays.values() if a is not None)
             others = [output for output in operation.outputs if output != self.output]
-            right = operation.oracle(arrays, settings) if others else {}
+            right = right_outputs(operation.name, arrays, settings) if others else {}
             values = [
-                self.values(arrays, settings) if output == self.output else right[output].value
+                self.values(arrays, settings) if output == self.output else right[output].copy()
                 for output in operation.outputs
             ]
             return [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]
@@ -111,9 +111,28 @@ def right_values(operation: str, output: str) -> Right:
     """Return the function that gives an output's right values."""
 
     def right(arrays: Arrays, settings: Settings) -> Array:
-        return OPERATIONS[operation].oracle(arrays, settings)[output].value
+        return right_outputs(operation, arrays, settings)[output].copy()
 
     return right
+
+
+_RIGHT: dict[Any, dict[str, Array]] = {}
+_MOST_RIGHT = 4096
+
+
+def right_outputs(operation: str, arrays: Arrays, settings: Settings) -> dict[str, Array]:
+    """Return the right outputs; those of the same numbers are wanted for many mistakes."""
+    numbers = (
+        (role, None if a is None else (a.dtype.str, a.shape, a.tobytes()))
+        for role, a in arrays.items()
+    )
+    key = operation, repr(sorted(settings.items())), tuple(numbers)
+    if key not in _RIGHT:
+        if len(_RIGHT) >= _MOST_RIGHT:
+            del _RIGHT[next(iter(_RIGHT))]
+        outputs = OPERATIONS[operation].oracle(arrays, settings)
+        _RIGHT[key] = {output: expected.value for output, expected in outputs.items()}
+    return _RIGHT[key]
 
 
 def mistake(
