@@ -30,18 +30,18 @@ def im2col(x, kernel_size, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
     # BEGIN SOLUTION
     n, c, h, w = x.shape
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = kernel_size, stride, padding, dilation
-    rows, columns = out_size((h, w), kernel_size, stride, padding, dilation)
+    down, across = out_size((h, w), kernel_size, stride, padding, dilation)
     padded = x.new_zeros((n, c, h + 2 * ph, w + 2 * pw))
     padded[:, :, ph : ph + h, pw : pw + w] = x
-    columns = x.new_zeros((n, c, kh, kw, rows, columns))
+    columns = x.new_zeros((n, c, kh, kw, down, across))
     for a in range(kh):
         for e in range(kw):
             under_tap = (
-                slice(a * dh, a * dh + sh * (rows - 1) + 1, sh),
-                slice(e * dw, e * dw + sw * (columns - 1) + 1, sw),
+                slice(a * dh, a * dh + sh * (down - 1) + 1, sh),
+                slice(e * dw, e * dw + sw * (across - 1) + 1, sw),
             )
             columns[:, :, a, e] = padded[:, :, *under_tap]
-    return columns.reshape(n, c * kh * kw, rows * columns)
+    return columns.reshape(n, c * kh * kw, down * across)
     # END SOLUTION
 
 
@@ -59,15 +59,15 @@ def col2im(columns, output_size, kernel_size, stride=(1, 1), padding=(0, 0), dil
     # BEGIN SOLUTION
     (h, w), (kh, kw), (ph, pw) = output_size, kernel_size, padding
     (sh, sw), (dh, dw) = stride, dilation
-    rows, columns = out_size(output_size, kernel_size, stride, padding, dilation)
+    down, across = out_size(output_size, kernel_size, stride, padding, dilation)
     n, c = columns.shape[0], columns.shape[1] // (kh * kw)
-    columns = columns.reshape(n, c, kh, kw, rows, columns)
+    columns = columns.reshape(n, c, kh, kw, down, across)
     padded = columns.new_zeros((n, c, h + 2 * ph, w + 2 * pw))
     for a in range(kh):
         for e in range(kw):
             under_tap = (
-                slice(a * dh, a * dh + sh * (rows - 1) + 1, sh),
-                slice(e * dw, e * dw + sw * (columns - 1) + 1, sw),
+                slice(a * dh, a * dh + sh * (down - 1) + 1, sh),
+                slice(e * dw, e * dw + sw * (across - 1) + 1, sw),
             )
             padded[:, :, *under_tap] += columns[:, :, a, e]
     return padded[:, :, ph : ph + h, pw : pw + w]
@@ -87,11 +87,11 @@ def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=
     """
     # BEGIN SOLUTION
     n, k = x.shape[0], w.shape[0]
-    rows, columns = out_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    down, across = out_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     columns = im2col(x, w.shape[2:], stride, padding, dilation)
-    columns = columns.reshape(n, groups, -1, rows * columns)
+    columns = columns.reshape(n, groups, -1, down * across)
     y = w.reshape(groups, k // groups, -1) @ columns
-    y = y.reshape(n, k, rows, columns)
+    y = y.reshape(n, k, down, across)
     return y if b is None else y + b[:, None, None]
     # END SOLUTION
 
