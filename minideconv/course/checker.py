@@ -1,29 +1,37 @@
 """The checks of an operation on code that may end its own process: they are not tried for ever.
 
 A fault that ended the process (too long, too much memory, an exit) is slow to meet, so the case is
-shown as it is and not made smaller, and an operation that was met so twice is not called again.
+shown as it is and not made smaller, and an operation that was met so twice is not called again. Nor
+is one that is still as the skeleton has it.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from minideconv.course.markers import NOT_WRITTEN
 from minideconv.testing.checking.calls import Call, Returned, StudentFault
 from minideconv.testing.checking.failure import Failure
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.run import Checker, Outcome
 from minideconv.testing.operations.operation import Arrays, Case, Operation, Settings
 
-__all__ = ["TOO_LONG", "CourseChecker", "Ended", "Stop", "right_call"]
+__all__ = ["TOO_LONG", "UNWRITTEN", "CourseChecker", "Ended", "Stop", "right_call"]
 
-HARMLESS = ("raised", "returned")
+HARMLESS = ("raised", "returned", "absent")
 """Kinds of fault after which the student's process goes on."""
 WHOLE = ("syntax", "forbidden")
 """Kinds of fault that are about the whole file."""
+UNWRITTEN = "unwritten"
+"""Kind of a failure for want of a part of the skeleton that is not written yet."""
+_UNWRITTEN = re.compile(rf"raised NotImplementedError: {NOT_WRITTEN}(?: in line \d+ of (.+))?$")
 TOO_LONG = "the checks of this unit took too long altogether"
+WITHOUT_CASE = ("missing", UNWRITTEN)
+"""Kinds of fault that any call would meet."""
 STRIKES = 2
 """Faults that ended the process, after which an operation is not called any more."""
 
@@ -103,31 +111,55 @@ class CourseChecker(Checker):
                 raise
             raise Stop(fault.kind, str(fault)) from None
 
-    def wrong(self, case: Case) -> Failure | None:
+    def wrong(self, case: Case, only: str = "") -> Failure | None:
         """As `Checker.wrong`; keeps in mind which case it was, and the first failure."""
         self._case = case
-        failure = super().wrong(case)
+        failure = super().wrong(case, only)
         if failure is not None and self._seen is None:
+            self._refuse_unwritten(failure)
             self._seen = self._with_case(failure, case)
         return failure
 
+    def _refuse_unwritten(self, failure: Failure) -> None:
+        """Raise if what failed is not written yet."""
+        found = _UNWRITTEN.search(failure.title)
+        if found is None:
+            return
+        name = self.operation.calls[0]
+        if found[1] in (None, name):
+            self.ended = f"{name} is not written yet"
+            raise Stop(UNWRITTEN, self.ended)
+        raise Stop(UNWRITTEN, f"{name} needs {found[1]}, which is not written yet")
+
     def family(self, family: str, cases: Sequence[Case]) -> Outcome:
-        """As `Checker.family`; a fault that ended the process is an outcome, too."""
+        """As `Checker.family`; a fault that ended the process is an outcome, too.
+
+        What is optional elsewhere stands in the skeletons of a course: if no case could be tried
+        without it, the check has failed.
+        """
         if self.ended:
             raise Ended
         self._seen = None
         try:
-            return super().family(family, cases)
+            outcome = super().family(family, cases)
+            if not outcome.absent:
+                return outcome
+            why = f"nothing could be tried: {outcome.absent}"
+            return replace(outcome, failure=Failure(self.operation.name, family, "absent", why))
         except Stop as stop:
             self._count(stop)
+            if stop.kind == UNWRITTEN and self.ended:
+                raise Ended from None
             failure = self._seen
             if failure is None:
                 failure = Failure(self.operation.name, family, stop.kind, str(stop))
-                if self._case is not None and not self.whole and stop.kind != "missing":
+                if self._case is not None and not self.whole and stop.kind not in WITHOUT_CASE:
                     failure = self._with_case(failure, self._case)
             return Outcome(f"{self.operation.name}/{family}", 1, failure)
 
     def _count(self, stop: Stop) -> None:
+        if stop.kind == UNWRITTEN:
+            return
         self._strikes += 1
         self.whole = stop.kind in WHOLE
         once = self.whole or stop.kind == "missing" or time.monotonic() > self._end

@@ -11,7 +11,10 @@ import re
 
 from minideconv.errors import DataError
 
-__all__ = ["is_marker", "strip_solution"]
+__all__ = ["NOT_WRITTEN", "is_marker", "strip_solution"]
+
+NOT_WRITTEN = "write this part"
+"""What the NotImplementedError of a skeleton says."""
 
 _MARKER = re.compile(r"^(?P<indent>[ \t]*)#+\s*(?P<word>BEGIN|END)\s+(?P<kind>\w+)\s*$")
 _LIKE = re.compile(r"#.*\b(BEGIN|END)\s+(SOLUTION|HIDDEN)\b")
@@ -60,7 +63,7 @@ def strip_solution(source: str, name: str) -> str:
         else:
             if kind == "SOLUTION":
                 solutions += 1
-                kept.append(f'{opened[1]}raise NotImplementedError("write this part")')
+                kept.append(f'{opened[1]}raise NotImplementedError("{NOT_WRITTEN}")')
             opened = None
     if opened is not None:
         raise DataError(f"{name}, line {opened[2]}: BEGIN {opened[0]} is never ended")

@@ -22,6 +22,7 @@ DEFAULT = Path(__file__).resolve().parent / "course.toml"
 VISIBILITIES = ("hidden", "after_due_date", "after_published", "visible")
 VISIBLE_SEED = 0
 TORCH_MEMORY = 8 << 30
+NUMPY_LOAD, TORCH_LOAD = 20.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def read_course(path: Path = DEFAULT, *, backend: str | None = None) -> CourseSe
     if values["backend"] not in BACKENDS:
         raise DataError(f"{where}: backend must be one of {', '.join(BACKENDS)}")
     backend = backend or values["backend"]
-    usual_limits = {"memory": TORCH_MEMORY} if backend == "torch" else {}
+    usual_limits: dict[str, Any] = {"load": NUMPY_LOAD}
+    if backend == "torch":
+        usual_limits = {"memory": TORCH_MEMORY, "load": TORCH_LOAD}
     try:
         limits = Limits(**usual_limits | values["limits"])
     except SettingError as error:

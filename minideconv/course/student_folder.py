@@ -48,17 +48,26 @@ _README = """\
 {table}
 
 Each sheet says what to write; what to write stands in the file, as functions that raise
-`NotImplementedError`. Then:
+`NotImplementedError`. Write them from the top to the bottom, and check after each; all commands are
+for a terminal in this folder:
 
 ```sh
-python -m minideconv.course check                  # all files
-python -m minideconv.course check {file}           # one of them
-python -m minideconv.course check {file} --picture pictures
-python -m minideconv.course replay {file} 'CASE'   # the last line of a message: one case again
+python -m minideconv.course check {file}
+python -m minideconv.course check         # all files
 ```
 
-A failed check names the likely mistake, and shows the smallest call that goes wrong.
-Points are given for each kind of geometry: what is right at stride 1 alone earns its part.
+A failed check names the likely mistake, and shows the smallest call that goes wrong. Its last line,
+`Again: ...`, is a command: it shows this call with your result beside the right one.
+`check {file} --picture pictures` draws them, too. Mend from the top: what is below may be right
+then. Points are given for each kind of geometry: what is right at stride 1 alone earns its part.
+
+The sheets have short programs in Python. Paste them into `python`, in this folder, in their order;
+an `assert` that says nothing was right.{note}
+"""
+
+_TORCH_NOTE = """
+They are written for NumPy: give your functions `torch.from_numpy(x)` in the place of an array `x`.
+A new tensor of the type of `x` is `x.new_zeros(shape)`; `torch.zeros(shape)` is float32.
 """
 
 
@@ -104,9 +113,10 @@ def student_files(units: Sequence[Unit], backend: str, course: Path) -> dict[str
     files["course.toml"] = public.encode()
     files[".gitignore"] = _GITIGNORE.encode()
     torch = " torch" if backend == "torch" else ""
+    note = _TORCH_NOTE if torch else ""
     files[".github/workflows/check.yml"] = _WORKFLOW.format(torch=torch).encode()
     files["README.md"] = _README.format(
-        title=title[1] if title else "Course", table="\n".join(rows), file=units[0].file
+        title=title[1] if title else "Course", table="\n".join(rows), file=units[0].file, note=note
     ).encode()
     return files
 

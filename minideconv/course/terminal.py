@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TextIO
 
 from minideconv.course.results import OutcomeResult, Result, number
@@ -31,21 +33,47 @@ class Painter:
         """Return a text in a colour."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colours else text
 
-    def line(self, outcome: OutcomeResult) -> str:
-        """Return one line about a check."""
+    def lines(self, outcomes: Sequence[OutcomeResult], width: int) -> Iterator[str]:
+        """Yield a line about each check; those that were not run for one reason share theirs.
+
+        Parameters
+        ----------
+        outcomes : sequence of OutcomeResult
+        width : int
+            Of the column of names.
+        """
+        for (status, operation, title), group in groupby(
+            outcomes, key=lambda o: (o.status, o.operation, o.title)
+        ):
+            together = list(group)
+            if status == "not run" and len(together) > 1:
+                label = f"{operation}: {len(together)} checks"
+                points = sum(o.max_points for o in together)
+                yield self._line("not run", label, 0, points, title, width)
+                continue
+            for o in together:
+                note = title if status != "passed" else ""
+                yield self._line(status, o.label, o.points, o.max_points, note, width)
+
+    def _line(
+        self, status: str, label: str, points: float, most: float, note: str, width: int
+    ) -> str:
         mark, colour = {"passed": ("ok", "green"), "failed": ("WRONG", "red")}.get(
-            outcome.status, ("-", "yellow")
+            status, ("-", "yellow")
         )
-        points = f"{number(outcome.points)}/{number(outcome.max_points)}"
-        note = outcome.title if outcome.status != "passed" else ""
-        return f"  {self.paint(f'{mark:6}', colour)}{outcome.label:36} {points:>7}  {note}".rstrip()
+        earned = f"{number(points)}/{number(most)}"
+        return f"  {self.paint(f'{mark:6}', colour)}{label:{width}} {earned:>7}  {note}".rstrip()
 
     def messages(self, result: Result) -> str:
-        """Return the whole message of each mistake, once."""
+        """Return the whole message of each mistake, once.
+
+        Of failures of a function that have no name the first is shown: the next ones may be gone
+        when it is mended. What has no case is said in its line already.
+        """
         shown, parts = set(), []
         for outcome in result.failures():
-            key = (outcome.operation, outcome.title)
-            if key not in shown:
+            key = (outcome.operation, outcome.title if outcome.mistakes else "")
+            if key not in shown and outcome.call:
                 shown.add(key)
                 first, _, rest = outcome.text().partition("\n")
                 parts.append(f"{self.paint(first, 'bold')}\n{rest}".rstrip())

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minideconv.course.grading import grade
 from minideconv.course.opening import open_worker
 from minideconv.course.places import units_of
@@ -98,6 +100,9 @@ def _of_unit(trial: Trial, kind: str) -> tuple[list[Result], str]:
     if trial.backend == "torch" and importlib.util.find_spec("torch") is None:
         return [], "left out: PyTorch is not installed"
     settings = read_course(course, backend=trial.backend)
+    # What is tried is the kit, and not how busy the machine is.
+    patient = replace(settings.limits, call=60.0, load=300.0, operation=600.0)
+    settings = replace(settings, seconds=600.0, limits=patient)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for other in units.values():  # a unit may build on the files of others
@@ -142,10 +147,11 @@ def _timeless(result: Result) -> dict[str, Any]:
 def _mistake(trial: Trial) -> tuple[bool, str]:
     mistake = mistakes()[int(trial.subject)]
     operation = OPERATIONS[mistake.operation]
-    for outcome in Checker(operation, call_of(mistake)).run():
-        if outcome.failure is not None:
-            right = outcome.failure.mistakes == (mistake.name,)
-            return right, "" if right else f"it is called {outcome.failure.title!r}"
+    with np.errstate(all="ignore"):
+        for outcome in Checker(operation, call_of(mistake)).run():
+            if outcome.failure is not None:
+                right = outcome.failure.mistakes == (mistake.name,)
+                return right, "" if right else f"it is called {outcome.failure.title!r}"
     return False, "it passes every check"
 
 

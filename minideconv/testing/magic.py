@@ -6,14 +6,16 @@
 
 runs the cell and checks the function that it defines. Several operations may be named; a function
 of another name is given as ``%%check conv2d=my_conv``. ``--arrays``, ``--signature``, ``--backward
-autograd``, ``--examples`` and ``--seed`` are those of `check_op`. A cell that raises shows its own
-traceback, and nothing is checked.
+autograd``, ``--examples`` and ``--seed`` are those of `check_op`. ``--picture`` draws the matrix of
+a wrong convolution beside the right one. A cell that raises shows its own traceback, and nothing is
+checked.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -23,7 +25,10 @@ from minideconv.errors import UsageError
 from minideconv.testing.adapters import SIGNATURES
 from minideconv.testing.adapters.signature import Signature
 from minideconv.testing.checking.check import Report, checkers
+from minideconv.testing.checking.replay import case_from_text, case_in
+from minideconv.testing.checking.run import Checker, Outcome
 from minideconv.testing.operations import OPERATIONS
+from minideconv.testing.tap_matrix import MISSING, matplotlib_is_there, png, tap_matrix
 
 __all__ = ["Shown", "load_ipython_extension"]
 
@@ -38,6 +43,8 @@ def load_ipython_extension(ipython: Any) -> None:
             options = _parser().parse_args(shlex.split(line))
         except UsageError as error:
             return Shown(str(error))
+        if options.picture and not matplotlib_is_there():
+            return Shown(MISSING)
         if not ipython.run_cell(cell).success:
             return None  # IPython has shown the traceback
         try:
@@ -48,7 +55,14 @@ def load_ipython_extension(ipython: Any) -> None:
             )  # fmt: skip
         except UsageError as error:
             return Shown(str(error))
-        return Shown(Report(tuple(outcome for checker in made for outcome in checker.run())))
+        outcomes: list[Outcome] = []
+        pictures: list[tuple[bytes, str]] = []
+        for checker in made:
+            found = list(checker.run())
+            outcomes += found
+            if options.picture:
+                pictures += _pictures(checker, found)
+        return Shown(Report(tuple(outcomes)), pictures)
 
     ipython.register_magic_function(check, "cell", "check")
 
@@ -60,10 +74,12 @@ class Shown:
     ----------
     report : Report or str
         What is shown.
+    pictures : sequence of (bytes, str)
+        PNG files, each with its words, that are shown below.
     """
 
-    def __init__(self, report: Report | str) -> None:
-        self.report = report
+    def __init__(self, report: Report | str, pictures: Sequence[tuple[bytes, str]] = ()) -> None:
+        self.report, self.pictures = report, pictures
 
     def __repr__(self) -> str:
         return self.report if isinstance(self.report, str) else self.report.text()
@@ -78,12 +94,33 @@ class Shown:
             text = escape("\n".join(lines))
             parts += [f"<p><strong>{escape(title)}</strong></p>",
                       f'<pre style="white-space: pre-wrap">{text}</pre>']  # fmt: skip
+        for image, words in self.pictures:
+            source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
+            parts.append(f'<p><img src="{source}" alt="{escape(words)}"></p>')
         rows = (
-            f"<li>{'✓' if o.passed else '✗'} {escape(o.name)}{'' if o.passed else ': wrong'}</li>"
+            f"<li>{mark} {escape(o.name)}{escape(note)}</li>"
             for o in self.report.outcomes
+            for mark, note in [_mark(o)]
         )
         parts.append(f'<ul style="list-style: none; padding-left: 0">{"".join(rows)}</ul>')
         return f"<div>{''.join(parts)}</div>"
+
+
+def _pictures(checker: Checker, outcomes: Sequence[Outcome]) -> list[tuple[bytes, str]]:
+    """Return the matrix of the first mistake, if there is one to draw."""
+    lines = [o.failure.replay for o in outcomes if o.failure is not None]
+    text = case_in(lines[0]) if lines else ""
+    if not text:
+        return []
+    matrix = tap_matrix(checker.operation, checker.call, case_from_text(text)[1])
+    return [] if matrix is None else [(png(matrix), matrix.words)]
+
+
+def _mark(outcome: Outcome) -> tuple[str, str]:
+    """Return the mark of a check, and what is said of it."""
+    if outcome.failure is not None:
+        return "✗", ": wrong"
+    return ("–", f": not tried, {outcome.absent}") if outcome.absent else ("✓", "")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,6 +136,7 @@ def _parser() -> _Parser:
     parser.add_argument("--backward", choices=["autograd"])
     parser.add_argument("--examples", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", action="store_true")
     return parser
 
 

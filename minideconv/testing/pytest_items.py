@@ -160,6 +160,8 @@ class OutcomeItem(pytest.Item):
             pytest.skip("checked when all families of geometry are right")
         if outcome.failure is not None:
             raise Wrong(outcome.failure)
+        if outcome.absent:
+            pytest.skip(f"not tried: {outcome.absent}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the message in place of a traceback."""

@@ -79,3 +79,20 @@ def test_a_wrong_line_is_a_sentence(shell, line, message):
     shown = shell.run_cell_magic("check", line, "pass")
     assert repr(shown).startswith(message)
     assert shown._repr_html_().startswith("<p>")
+
+
+def test_a_picture_of_the_matrix(shell, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra viz)")
+    cell = CELL.format(name="conv2d", turn=FLIPPED)
+    html = check(shell, "conv2d --picture", cell)._repr_html_()
+    assert '<img src="data:image/png;base64,iVBOR' in html
+    assert 'alt="The matrix that takes x to y in your conv2d, beside the right one' in html
+    monkeypatch.setattr("minideconv.testing.magic.matplotlib_is_there", lambda: False)
+    assert "a picture needs matplotlib" in repr(check(shell, "conv2d --picture", cell))
+
+
+def test_what_could_not_be_tried_has_a_mark_of_its_own(shell):
+    cell = "import right_tensors\nTensor = right_tensors.Small"
+    html = shell.run_cell_magic("check", "tape=Tensor --examples 10", cell)._repr_html_()
+    assert "<li>– tape/functions: not tried, Tensor has no " in html
+    assert "<li>✓ tape/matmul</li>" in html

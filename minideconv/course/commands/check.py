@@ -6,19 +6,21 @@ import argparse
 import shlex
 import sys
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
-from minideconv.course.grading import grade
+from minideconv.course.grading import StudentCode, grade
 from minideconv.course.opening import open_worker
-from minideconv.course.picture import svg
+from minideconv.course.pictures import Pictures
 from minideconv.course.places import course_file, units_of
-from minideconv.course.results import Result
+from minideconv.course.results import OutcomeResult, Result
 from minideconv.course.settings import read_course
 from minideconv.course.terminal import Painter
 from minideconv.course.unit import Unit, unit_named
 from minideconv.errors import UsageError
-from minideconv.files.atomic import replace_file, write_problem
 from minideconv.settings.command_line import positive
+from minideconv.testing.checking.replay import case_from_text, case_in
+from minideconv.testing.tap_matrix import LINEAR
 
 __all__ = ["add_options", "run"]
 
@@ -30,7 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", metavar="N", type=positive,
                         help="cases for each kind of geometry [as the course says]")  # fmt: skip
     parser.add_argument("--picture", metavar="DIR",
-                        help="draw wrong results beside the right ones, as SVG files")  # fmt: skip
+                        help="draw wrong results beside the right ones (SVG), and convolutions as "
+                        "matrices (PNG, with matplotlib)")  # fmt: skip
     parser.add_argument("--course", metavar="FILE", help="[course.toml of this folder]")
 
 
@@ -57,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
         if messages:
             print(f"\n{messages}\n")
         if options.picture and result.failures():
-            _draw(Path(options.picture), result)
+            with open_worker(file, settings) as code:
+                _draw(Pictures(options.picture), result, code)
         worst = max(worst, 3 if result.state == "fault" else 0 if result.passed else 1)
     return worst
 
@@ -88,21 +92,25 @@ class _Lines:
         self.painter, self.done = painter, 0
 
     def __call__(self, result: Result) -> None:
-        for outcome in result.outcomes[self.done :]:
-            if outcome.status == "not run" and not outcome.title:
-                break
-            print(self.painter.line(outcome), flush=True)
-            self.done += 1
+        width = max(len(outcome.label) for outcome in result.outcomes)
+        over = list(takewhile(_is_over, result.outcomes[self.done :]))
+        for line in self.painter.lines(over, width):
+            print(line, flush=True)
+        self.done += len(over)
 
 
-def _draw(folder: Path, result: Result) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for outcome in result.failures():
-            drawing = svg(outcome.got, outcome.want)
-            if drawing:
-                path = folder / f"{outcome.name.replace('/', '-').replace(' ', '-')}.svg"
-                replace_file(path, drawing.encode())
-                print(f"{path}: yours, what must be, the difference")
-    except OSError as error:
-        raise UsageError(f"--picture {folder}: {write_problem(error)}") from error
+def _is_over(outcome: OutcomeResult) -> bool:
+    return outcome.status != "not run" or bool(outcome.title)
+
+
+def _draw(pictures: Pictures, result: Result, code: StudentCode) -> None:
+    """Draw each wrong result, and the matrix of each mistake once."""
+    drawn = set()
+    for outcome in result.failures():
+        pictures.result(outcome.name, outcome.got, outcome.want)
+        mistake = outcome.operation, outcome.title
+        text = case_in(outcome.replay)
+        if outcome.operation in LINEAR and text and mistake not in drawn:
+            drawn.add(mistake)
+            operation, case = case_from_text(text)
+            pictures.matrix(outcome.name, operation, code.call(operation), case)

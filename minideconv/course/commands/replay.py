@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
 from minideconv.course.checker import CourseChecker, Stop
 from minideconv.course.opening import open_worker
+from minideconv.course.pictures import Pictures
 from minideconv.course.places import course_file
 from minideconv.course.results import clean
 from minideconv.course.settings import read_course
 from minideconv.course.submission import refuse_unreadable
-from minideconv.testing.checking.calls import StudentFault
+from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.failure import shown
 from minideconv.testing.checking.replay import case_from_text
-from minideconv.testing.operations.operation import Array
+from minideconv.testing.operations.operation import Array, Case, Operation
 
 __all__ = ["add_options", "run"]
 
@@ -25,6 +27,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("file", metavar="FILE", help="your file")
     parser.add_argument("case", metavar="CASE", help="the case in the last line of a message")
+    parser.add_argument("--picture", metavar="DIR",
+                        help="draw a wrong result beside the right one (SVG), and a convolution as "
+                        "a matrix (PNG, with matplotlib)")  # fmt: skip
     parser.add_argument("--course", metavar="FILE", help="[course.toml of this folder]")
 
 
@@ -38,12 +43,15 @@ def run(options: argparse.Namespace) -> int:
         call = code.call(operation)
         checker = CourseChecker(operation, call, names=code.names(operation))
         print(checker.written(case))
+        if options.picture:
+            _draw(Pictures(options.picture), operation, call, case)
         try:
             failure = checker.wrong(case)
             if failure is not None and not failure.arrays:
                 print(clean(failure.entry or failure.title))
                 return 1
             got = call(*operation.call_arguments(case)).outputs
+            broken = None if failure is not None else checker.broken_promise(case)
         except (Stop, StudentFault) as fault:
             print(clean(str(fault)))
             return 1
@@ -58,11 +66,23 @@ def run(options: argparse.Namespace) -> int:
             print(f"difference:\n{_rows(difference)}")
     if failure is None:
         print("\nThe result is right on this case.")
-        return 0
+        if broken is None:
+            return 0
+        print(clean("\n".join(filter(None, (f"But {broken.title}.", broken.entry)))))
+        return 1
     print(f"\n{clean(failure.entry)}")
     if failure.rule:
         print(f"Rule: {failure.rule}")
     return 1
+
+
+def _draw(pictures: Pictures, operation: Operation, call: Call, case: Case) -> None:
+    with contextlib.suppress(StudentFault):  # said where the case is called again
+        outputs = call(*operation.call_arguments(case)).outputs
+        for output, want in operation.expected(case).items():
+            if not np.array_equal(outputs[output], want.value):
+                pictures.result(f"{operation.name}-{output}", outputs[output], want.value)
+    pictures.matrix(operation.name, operation, call, case)
 
 
 def _rows(array: Array) -> str:

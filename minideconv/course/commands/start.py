@@ -31,5 +31,6 @@ def run(options: argparse.Namespace) -> int:
     write_new(folder, student_files(units, backend, course))
     for unit in units:
         print(f"{folder / unit.file}: {unit.title}")
-    print(f"begin with {folder / 'README.md'}; check with: python -m minideconv.course check")
+    print(f"begin with {folder / 'README.md'}; to check, from within the folder {folder}:")
+    print(f"    python -m minideconv.course check {units[0].file}")
     return 0

@@ -194,7 +194,13 @@ class Kept:
             return signature
         if name.startswith("__"):
             raise AttributeError(name)
-        return self._do("get", self, name=name)
+        value = self._do("get", self, name=name)
+        if isinstance(value, Kept) and type(value).__name__ == "method":
+            # Sentences are about Tensor.sum, and not about "method".
+            ask, number, signature = (object.__getattribute__(value, n) for n in Kept.__slots__)
+            kind = type(f"{type(self).__name__}.{name}", (Kept,), {"__slots__": ()})
+            return kind(ask, number, signature)
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._do("set", self, value, name=name)

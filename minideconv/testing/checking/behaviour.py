@@ -20,6 +20,8 @@ Pairs = Sequence[tuple[Array, Array]]
 Question = Callable[[Array, Array], bool | None]
 
 _AXES = ("image", "channel", "row", "column")
+_WHOLE = ("not finite", "all zeros")
+"""After these there is nothing more to say."""
 _SUBJECTS = ("image", "channel", "row", "column", "border", "times what", "divided")
 
 
@@ -54,6 +56,8 @@ def _statements(pairs: Pairs) -> Iterator[str]:
         if subject not in said and _holds(question, pairs):
             said.add(subject)
             yield statement
+            if statement in _WHOLE:
+                return
 
 
 def _holds(question: Question, pairs: Pairs) -> bool:

@@ -42,8 +42,8 @@ class Report:
         failures = [o.failure for o in self.outcomes if o.failure is not None]
         lines = [failures[0].text(), ""] if failures else []
         for o in self.outcomes:
-            mark = "WRONG " if not o.passed else "ok    " if o.tried else "absent"
-            lines.append(f"{mark} {o.name}")
+            mark = "WRONG " if not o.passed else "absent" if o.absent else "ok    "
+            lines.append(f"{mark} {o.name}{': ' if o.absent else ''}{o.absent}")
         return "\n".join(lines)
 
 
@@ -227,6 +227,10 @@ def replay(
     made = checkers(functions, arrays=arrays, signature=signature, beside=beside)
     checker = next(each for each in made if each.operation.name == operation.name)
     failure = checker.wrong(built)
+    if failure is None and (broken := checker.broken_promise(built)) is not None:
+        lines = (f"{operation.name}: the result is right on this case, but {broken.title}",
+                 broken.entry, checker.written(built))  # fmt: skip
+        return "\n".join(filter(None, lines))
     if failure is None:
         return f"{operation.name}: the result is right on this case"
     return f"{failure.entry or failure.title}\n{checker.written(built)}"

@@ -12,7 +12,10 @@ import numpy as np
 
 from minideconv.testing.operations.operation import Array
 
-__all__ = ["Failure"]
+__all__ = ["Failure", "shown"]
+
+FIRST = 500
+"""Characters of a message that every platform shows."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,22 @@ class Failure:
     arrays: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def text(self) -> str:
-        """Return the message: mistake, entry, call, rule, replay, one a line."""
-        lines = [
-            f"{self.operation}: {self.title}.",
-            self.sentence,
+        """Return the message: mistake, entry, call, rule, replay, one a line.
+
+        What the mistake is stands behind its name, or at the end where the rest would not be within
+        the first characters then.
+        """
+        first = f"{self.operation}: {self.title}."
+        rest = [
             self.entry,
             self.call,
             f"Rule: {self.rule}" if self.rule else "",
             f"Again: {self.replay}" if self.replay else "",
         ]
-        return "\n".join(line for line in lines if line)
+        text = "\n".join(line for line in [first, self.sentence, *rest] if line)
+        if len(text) <= FIRST:
+            return text
+        return "\n".join(line for line in [first, *rest, self.sentence] if line)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that can be stored as JSON."""
@@ -77,18 +86,32 @@ class Failure:
         return {name: getattr(self, name) for name in names}
 
 
-def shown(array: Array | None) -> str:
+MOST = 64
+"""Numbers of an array that is written."""
+
+
+def shown(array: Array | None, most: int = MOST) -> str:
     """Return a small array on one line, with integers as integers.
+
+    Parameters
+    ----------
+    array : ndarray, optional
+    most : int
+        Numbers that are written; of an array with more the shape is. With fewer than usual, zeros
+        are written without theirs.
 
     Examples
     --------
     >>> shown(np.array([[1.0, 0.5]]))
     '[[1, 0.5]]'
+    >>> shown(np.zeros((1, 1, 3, 3)))
+    'zeros 1x1x3x3'
     """
     if array is None:
         return "None"
-    if array.size > 64:
-        return f"an array of shape {array.shape}"
+    if array.size > min(4, most) and (not array.any() or array.size > most):
+        shape = "x".join(map(str, array.shape))
+        return f"<{shape}>" if array.any() else f"zeros {shape}" if most == MOST else "zeros"
 
     def nested(item: Any) -> str:
         if isinstance(item, list):

@@ -17,9 +17,10 @@ from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.failure import Failure
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.result import NEVER_WRITTEN, never_written
+from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
-__all__ = ["PROMISES", "keeps_state", "promised", "promises", "stateful"]
+__all__ = ["PROMISES", "broken_promise", "keeps_state", "promised", "promises", "stateful"]
 
 SIZES = "numbers of any size"
 PROMISES = ("arguments unchanged", "no state", "float64", "float32", SIZES, "any strides")
@@ -103,14 +104,25 @@ def _unchanged(checker: Checker, case: Case) -> Failure | None:
     if not returned.changed:
         return None
     role = checker.names(returned.changed[0])
+    small = shrink(
+        checker.operation, case, lambda other: _changes(checker, other, returned.changed)
+    )
     return _broken(
         checker,
-        case,
+        small,
         "changed",
         f"it changes its argument {role}",
         "Arrays are lent to a function: it must make its own copy to write to.",
         "argument changed in place",
     )
+
+
+def _changes(checker: Checker, case: Case, roles: Sequence[str]) -> bool:
+    try:
+        changed = checker.call(*checker.operation.call_arguments(case)).changed
+    except StudentFault:
+        return False
+    return tuple(changed) == tuple(roles)
 
 
 def _no_state(checker: Checker, case: Case) -> Failure | None:
@@ -163,6 +175,8 @@ def stateful(checker: Checker, case: Case) -> Failure:
 def _float64(checker: Checker, case: Case) -> Failure | None:
     """Numbers that round: what is computed in float32 in between, or cut to integers, shows."""
     operation = checker.operation
+    if checker.wrong(case) is not None:  # its dtype, where all numbers are right
+        return checker.explain(case, operation.family(case.geometry))
     if operation.kind_for(case.geometry, 0) not in ("integer", "distinct"):
         return None
     drawn = operation.case(case.geometry, case.numbers, "normal")
@@ -221,22 +235,36 @@ def _any_size(checker: Checker, case: Case) -> Failure | None:
 
 
 def _any_strides(checker: Checker, case: Case) -> Failure | None:
-    arguments = checker.operation.call_arguments(case)
-    plain = checker.call(*arguments).outputs
-    try:
-        other = checker.call(*arguments, strided=True).outputs
-        if _same_outputs(checker, case, plain, other):
-            return None
-    except StudentFault:
-        pass
-    return _broken(
+    if _in_any_layout(checker, case) is None:
+        return None
+    small = shrink(
+        checker.operation, case, lambda other: _in_any_layout(checker, other) is not None
+    )
+    failure = _broken(
         checker,
-        case,
+        small,
         "strides",
         "the memory layout of an argument changes the result",
         "A sliced or transposed array holds the same numbers as a copy of it.",
         "memory layout of an argument assumed",
     )
+    return replace(failure, entry=_in_any_layout(checker, small) or "")
+
+
+def _in_any_layout(checker: Checker, case: Case) -> str | None:
+    """Return how a call with views differs from one with copies; None if it does not."""
+    arguments = checker.operation.call_arguments(case)
+    try:
+        plain = checker.call(*arguments).outputs
+    except StudentFault:
+        return None
+    try:
+        other = checker.call(*arguments, strided=True).outputs
+    except StudentFault as fault:
+        return f"With views in place of copies: {fault}"
+    if _same_outputs(checker, case, plain, other):
+        return None
+    return "With views in place of copies the numbers are others."
 
 
 def _same_outputs(
@@ -252,6 +280,12 @@ def _same_outputs(
         and first_difference(Expected(a[o], want[o].terms), b[o], exact=False) is None
         for o in operation.outputs
     )
+
+
+def broken_promise(checker: Checker, case: Case) -> Failure | None:
+    """Return which promise a call whose result is right does not keep."""
+    checks = (_unchanged, _no_state, _any_strides)
+    return next((f for check in checks if (f := check(checker, case)) is not None), None)
 
 
 def _broken(

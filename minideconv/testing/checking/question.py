@@ -76,7 +76,10 @@ class Question:
         """Return whether a value is the student's."""
         if value is None or value.shape != (got := got_of(probe, self.output)).shape:
             return False
-        return is_equal(got, Expected(value, probe.right[self.output].terms), self.operation.exact)
+        terms = probe.right[self.output].terms
+        if not self.operation.exact:  # what a mistake makes larger is rounded more
+            terms = np.maximum(terms, np.max(np.abs(value[np.isfinite(value)]), initial=0))
+        return is_equal(got, Expected(value, terms), self.operation.exact)
 
     def harms(self, probe: Probe, value: Array | None) -> bool:
         """Return whether a mistake's value is wrong."""

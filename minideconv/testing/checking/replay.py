@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from minideconv.errors import UsageError
 from minideconv.testing.operations import OPERATIONS
-from minideconv.testing.operations.operation import Case, Operation
+from minideconv.testing.operations.operation import Array, Case, Operation
 
-__all__ = ["case_from_text", "case_text"]
+__all__ = ["case_from_text", "case_in", "case_text"]
 
 
 def case_text(operation: Operation, case: Case) -> str:
@@ -25,12 +27,38 @@ def case_text(operation: Operation, case: Case) -> str:
             words.append(f"{field.name}={'x'.join(map(str, value)) if pair else value}")
     for role, array in case.arrays.items():
         if array is not None:
-            numbers = ",".join(f"{n:.17g}" for n in array.ravel().tolist())
-            words.append(f"{role}={numbers}")
+            words.append(f"{role}={_numbers(array)}")
     dtypes = {a.dtype.name for a in case.arrays.values() if a is not None}
     if dtypes == {"float32"}:
         words.append("dtype=float32")
     return " ".join(words)
+
+
+def case_in(line: str) -> str:
+    """Return the case in a message's last line: the text in quotes that begins with an operation.
+
+    >>> case_in(
+    ...     "minideconv.testing.replay(f, 'conv2d size=1x2 kernel=1x2 x=0 w=0', arrays='torch')"
+    ... )
+    'conv2d size=1x2 kernel=1x2 x=0 w=0'
+    """
+    quoted = re.findall(r"'([^']*)'", line)
+    return next((text for text in quoted if text.partition(" ")[0] in OPERATIONS), "")
+
+
+def _numbers(array: Array) -> str:
+    """Return the numbers in row-major order, so that they are read back as they are.
+
+    Runs of more than three equal ones are shortened: ``0*16,1``; if all are equal, to one.
+    """
+    runs = [
+        (f"{number:.{9 if array.dtype == np.float32 else 17}g}", len(list(run)))
+        for number, run in groupby(array.ravel().tolist())
+    ]
+    if len(runs) == 1:
+        return runs[0][0]
+    return ",".join(f"{word}*{count}" if count > 3 else ",".join([word] * count)
+                    for word, count in runs)  # fmt: skip
 
 
 def case_from_text(text: str) -> tuple[Operation, Case]:
@@ -52,8 +80,10 @@ def case_from_text(text: str) -> tuple[Operation, Case]:
         shapes = operation.shapes(geometry)
         arrays: dict[str, Any] = dict.fromkeys(shapes)
         for role, numbers in given.items():
-            flat = np.array([float(n) for n in numbers.split(",")], dtype)
-            arrays[role] = flat.reshape(shapes[role])
+            runs = [word.partition("*") for word in numbers.split(",")]
+            each = [float(n) for n, _, times in runs for _ in range(int(times or 1))]
+            whole = each * int(np.prod(shapes[role])) if len(each) == 1 else each
+            arrays[role] = np.array(whole, dtype).reshape(shapes[role])
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the case {text!r} cannot be read: {error}") from None
     missing = [r for r, a in arrays.items() if a is None and r not in operation.optional]

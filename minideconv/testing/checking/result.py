@@ -19,6 +19,8 @@ NEVER_WRITTEN = (
 )
 """Name and sentence of a mistake that shows by what is in free memory."""
 
+OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
+
 BYTES = np.float32(-2.71828e38).view(np.uint32)
 """What free memory is filled with: read as a number of any type, it is far from all results."""
 
@@ -70,7 +72,8 @@ def wrong_result(
 
 def _of_other_type(name: str, output: str, entry: str, mistake: str) -> Failure:
     title = f"{output} has the wrong dtype, {mistake}"
-    return Failure(name, "", "dtype", title, entry=entry, mistakes=(mistake,))
+    sentence = "" if mistake.endswith("integers") else OWN_DTYPE
+    return Failure(name, "", "dtype", title, sentence, entry=entry, mistakes=(mistake,))
 
 
 def _right(want: Expected, got: Array) -> bool:

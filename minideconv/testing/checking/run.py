@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
 from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
-from minideconv.testing.checking.failure import Failure, shown
-from minideconv.testing.checking.promises import keeps_state, promised, promises, stateful
+from minideconv.testing.checking.failure import MOST, Failure, shown
+from minideconv.testing.checking.promises import (
+    broken_promise,
+    keeps_state,
+    promised,
+    promises,
+    stateful,
+)
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.result import (
     NEVER_WRITTEN,
@@ -26,9 +33,15 @@ from minideconv.testing.checking.result import (
 )
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
-from minideconv.testing.operations.operation import Case, Operation
+from minideconv.testing.operations.operation import Array, Case, Operation
 
 __all__ = ["Checker", "Outcome"]
+
+LONGEST_CALL = 140
+"""Characters of a call that is shown, if leaving arrays out makes it so short."""
+
+FEW = 4
+"""Numbers of an array that is shown in any case."""
 
 KEPT = 20
 """Of so many operations the drawn cases are kept."""
@@ -49,11 +62,14 @@ class Outcome:
         Number of cases.
     failure : Failure, optional
         None if it passed.
+    absent : str
+        Where no case could be tried: what they all need, and the implementation lacks.
     """
 
     name: str
     tried: int
     failure: Failure | None = None
+    absent: str = ""
 
     @property
     def passed(self) -> bool:
@@ -98,6 +114,7 @@ class Checker:
         self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
         self.absent = 0  # cases passed over: they need what is optional and not there
+        self.lacking = ""  # what the last of them needed
 
     def run(self) -> Iterator[Outcome]:
         """Yield an outcome for each family, then for each promise; promises only of right code."""
@@ -126,11 +143,17 @@ class Checker:
         self.absent = 0
         for number, case in enumerate(cases):
             failure = self.wrong(case)
-            if failure is not None:
+            if failure is not None and not self._promised(failure):
                 if failure.kind == "raised" and any(n.mistakes for n in self.named()):
                     case = self._with_result(cases[number:]) or case
                 return Outcome(name, number + 1, self.explain(case, family))
-        return Outcome(name, len(cases) - self.absent)
+        tried = len(cases) - self.absent
+        lacking = self.lacking or "there is no such case within its limits"
+        return Outcome(name, tried, absent="" if tried else lacking)
+
+    def _promised(self, failure: Failure) -> bool:
+        """Whether only the precision of right numbers is wrong: the promise float64 is of that."""
+        return failure.kind == "dtype" and self.operation.double and "integers" not in failure.entry
 
     def _with_result(self, cases: Sequence[Case]) -> Case | None:
         """Return the first case with a wrong result: it shows a mistake better than an error."""
@@ -142,8 +165,11 @@ class Checker:
 
     # One case -------------------------------------------------------------------------------
 
-    def wrong(self, case: Case) -> Failure | None:
-        """Return what is wrong with the result of one case, in raw form; None if nothing is."""
+    def wrong(self, case: Case, only: str = "") -> Failure | None:
+        """Return what is wrong with the result of one case, in raw form; None if nothing is.
+
+        `only` is the one output that is looked at; "": all that the family looks at.
+        """
         arrays, settings = self.operation.call_arguments(case)
         family = self.operation.family(case.geometry)
         want = self.operation.expected(case)
@@ -157,10 +183,11 @@ class Checker:
         except StudentFault as fault:
             if fault.kind == "absent":  # optional, and not there
                 self.absent += 1
+                self.lacking = str(fault)
                 return None
             return Failure(self.operation.name, family, fault.kind, str(fault))
         exact = self.operation.exact and dtype == np.float64 and integer_valued(*given)
-        for output in self.operation.looks_at(case.geometry):
+        for output in [only] if only else self.operation.looks_at(case.geometry):
             failure = wrong_result(
                 self.operation, output, want[output], returned.outputs[output], dtype,
                 case.geometry, exact=exact,
@@ -188,13 +215,19 @@ class Checker:
             return not named or self._explaining(other) == named
 
         small = shrink(self.operation, case, fails)
-        failure = self.wrong(small) or first
+        failure = self._of_output(small, named) or self.wrong(small) or first
         return replace(
             self._with_names(failure, named),
             family=family,
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
         )
+
+    def _of_output(self, case: Case, named: Sequence[Named]) -> Failure | None:
+        """Return what is wrong with the output that is named first."""
+        for output in [n.output for n in named[:1] if n.output in self.operation.outputs]:
+            return self.wrong(case, only=output)
+        return None
 
     def _with_names(self, failure: Failure, named: Sequence[Named]) -> Failure:
         """Return the failure with the names of what explains it, or with what the output does."""
@@ -207,7 +240,7 @@ class Checker:
             failure = replace(failure, entry=failure.title)
         return replace(
             failure,
-            title="; ".join(dict.fromkeys(n.title for n in named)),
+            title="; ".join(_titles(named)),
             sentence=" ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes)),
             mistakes=tuple(dict.fromkeys(m.name for n in named for m in n.mistakes)),
         )
@@ -239,7 +272,12 @@ class Checker:
         if failure.kind not in ("value", "shape"):
             return failure.title  # a wrong dtype, say, which is its own name
         output = failure.title.split(" ")[0]
-        does = next((n.does for n in self.named() if n.output == output), "")
+        found = next((n for n in self.named() if n.output == output), None)
+        if found is not None and found.mistakes:
+            return f"{failure.title}, and not only by this: {found.title}"
+        does = "" if found is None else found.does
+        if failure.kind == "shape":
+            does = does.replace("where its shape is wrong, ", "")
         return f"{failure.title}: {does}" if does else failure.title
 
     def named(self) -> list[Named]:
@@ -253,7 +291,19 @@ class Checker:
         return self._diagnosis
 
     def written(self, case: Case) -> str:
-        """Return the call as a student would write it, without what has its usual value."""
+        """Return the call as a student would write it, without what has its usual value.
+
+        Of a long one the largest arrays are left out: the line that shows it again has all.
+        """
+        text = self._written(case, shown)
+        sizes = {a.size for a in case.arrays.values() if a is not None and a.size > FEW}
+        for most in (MOST, *sorted(sizes, reverse=True)):
+            if len(text) <= LONGEST_CALL:
+                break
+            text = self._written(case, partial(shown, most=most - 1))
+        return text
+
+    def _written(self, case: Case, shown: Callable[[Array | None], str]) -> str:
         arrays, settings = self.operation.call_arguments(case)
         if self.spell is not None and (text := self.spell(arrays, settings, shown)) is not None:
             return text
@@ -273,7 +323,7 @@ class Checker:
     def long(self) -> Iterator[Outcome]:
         """Yield an outcome for each of the operation's large cases."""
         for name, make in self.operation.long.items():
-            case = make()
+            case, before = make(), self.absent
             failure = self.wrong(case)
             if failure is not None:
                 kind = failure.kind
@@ -292,7 +342,18 @@ class Checker:
                     call=self.written(small),
                     replay=self.replay.format(case=case_text(self.operation, small)),
                 )
-            yield Outcome(f"{self.operation.name}/{name}", 1, failure)
+            tried, lacking = (0, self.lacking) if self.absent > before else (1, "")
+            yield Outcome(f"{self.operation.name}/{name}", tried, failure, lacking)
+
+    def broken_promise(self, case: Case) -> Failure | None:
+        """Return which promise a call whose result is right does not keep."""
+        return broken_promise(self, case)
+
+
+def _titles(named: Sequence[Named]) -> list[str]:
+    """Return the titles; one that another one says with more words is left out."""
+    titles = dict.fromkeys(n.title for n in named)
+    return [t for t in titles if not any(other.startswith(f"{t} (") for other in titles)]
 
 
 _DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}

@@ -46,7 +46,8 @@ def _descend(
 
 
 def simpler_numbers(case: Case) -> Iterator[Case]:
-    """Yield the case with one number made 0, or else a small integer, the last ones first."""
+    """Yield the case with many numbers made 0, then one made 0, or else a small integer."""
+    yield from _many_zeros(case)
     for role, array in case.arrays.items():
         if array is None or array.dtype.kind != "f":
             continue
@@ -56,6 +57,21 @@ def simpler_numbers(case: Case) -> Iterator[Case]:
                     continue
                 changed = array.copy()
                 changed.flat[place] = value
+                yield replace(case, arrays={**case.arrays, role: changed})
+
+
+def _many_zeros(case: Case) -> Iterator[Case]:
+    """Yield the case with all numbers of an array made 0, then halves, then quarters of them."""
+    for role, array in case.arrays.items():
+        if array is None or array.dtype.kind != "f":
+            continue
+        places = np.flatnonzero(array)
+        for parts in (1, 2, 4):
+            if len(places) < 2 * parts:
+                break
+            for part in np.array_split(places, parts):
+                changed = array.copy()
+                changed.flat[part] = 0
                 yield replace(case, arrays={**case.arrays, role: changed})
 
 

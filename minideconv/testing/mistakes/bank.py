@@ -7,7 +7,6 @@ of the arguments that they are given, or of what they return.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -99,13 +98,13 @@ class Mistake:
         def outputs(arrays: Arrays, settings: Settings) -> list[Array]:
             dtype = next(a.dtype for a in arrays.values() if a is not None)
             others = [output for output in operation.outputs if output != self.output]
-            right = operation.oracle(arrays, settings) if others else {}
+            right = right_outputs(operation.name, arrays, settings) if others else {}
             try:
                 wrong = self.values(arrays, settings)
             except Fails as failure:
                 raise failure.error() from None
             values = [
-                wrong if output == self.output else right[output].value
+                wrong if output == self.output else right[output].copy()
                 for output in operation.outputs
             ]
             return [v.astype(dtype) if v.dtype.kind == "f" else v for v in values]
@@ -164,26 +163,28 @@ def right_values(operation: str, output: str) -> Right:
     """Return the function that gives an output's right values."""
 
     def right(arrays: Arrays, settings: Settings) -> Array:
-        return _oracle(operation, arrays, settings)[output].copy()
+        return right_outputs(operation, arrays, settings)[output].copy()
 
     return right
 
 
-_KEPT: OrderedDict[Any, tuple[Arrays, dict[str, Array]]] = OrderedDict()
-KEEP = 512
-"""Right results that are kept: many mistakes begin with the same one."""
+_RIGHT: dict[Any, dict[str, Array]] = {}
+_MOST_RIGHT = 4096
 
 
-def _oracle(operation: str, arrays: Arrays, settings: Settings) -> dict[str, Array]:
-    """Return the right values of all outputs; those of the same arrays are worked out once."""
-    key = operation, tuple((r, id(a)) for r, a in arrays.items()), repr(settings)
-    if key not in _KEPT:
-        results = OPERATIONS[operation].oracle(arrays, settings)
-        # The arrays are kept, too: their ids are no one else's then.
-        _KEPT[key] = dict(arrays), {name: result.value for name, result in results.items()}
-        if len(_KEPT) > KEEP:
-            _KEPT.popitem(last=False)
-    return _KEPT[key][1]
+def right_outputs(operation: str, arrays: Arrays, settings: Settings) -> dict[str, Array]:
+    """Return the right outputs; those of the same numbers are wanted for many mistakes."""
+    numbers = (
+        (role, None if a is None else (a.dtype.str, a.shape, a.tobytes()))
+        for role, a in arrays.items()
+    )
+    key = operation, repr(sorted(settings.items())), tuple(numbers)
+    if key not in _RIGHT:
+        if len(_RIGHT) >= _MOST_RIGHT:
+            del _RIGHT[next(iter(_RIGHT))]
+        outputs = OPERATIONS[operation].oracle(arrays, settings)
+        _RIGHT[key] = {output: expected.value for output, expected in outputs.items()}
+    return _RIGHT[key]
 
 
 def mistake(

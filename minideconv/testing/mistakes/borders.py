@@ -37,6 +37,13 @@ def _padded_by(shares: tuple[int, int], how: dict[str, Any], x: Array, ph: int, 
     return np.pad(x, ((0, 0), (0, 0), (before * ph, after * ph), (before * pw, after * pw)), **how)
 
 
+def _put_between(x: Array, ph: int, pw: int) -> Array:
+    """Pad with zeros, but put the image into a slice that is empty where the padding is 0."""
+    padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * ph, x.shape[3] + 2 * pw))
+    padded[:, :, ph:-ph, pw:-pw] = x
+    return padded
+
+
 def border_mistakes(operation: str, output: str, role: str) -> None:
     """Register wrong ways to pad one array, which the operation pads with zeros."""
 
@@ -65,6 +72,8 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
     for name, shares in sides:
         padded(name, "The padding is on one side; it goes to both sides of each axis.",
                partial(_padded_by, shares, {}))  # fmt: skip
+    padded("image put into [p:-p], which is empty without padding",
+           "A slice [0:-0] is empty; put the image into [p:p + size].", _put_between)  # fmt: skip
     if size_is_given(operation):
         return
     padded("padding pairs misread", "Each axis is padded by padding[0] before and padding[1] "

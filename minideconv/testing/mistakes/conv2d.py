@@ -158,3 +158,38 @@ correlation_mistakes("conv2d", "y", "x", outer=0)
 bias_mistakes("conv2d", inner=1)
 weights_read_the_other_way("conv2d", outer=0)
 remainder_rejected("conv2d", "y", conv_parts)
+
+
+def _groups_before_images(array: Array, groups: int) -> Array:
+    """Reshape (N, C, ...) to (groups, N, C / groups, ...), which mixes images, and put N first."""
+    n, c = array.shape[:2]
+    mixed = array.reshape(groups, n, c // groups, *array.shape[2:]).swapaxes(0, 1)
+    return mixed.reshape(array.shape)
+
+
+def _images_after_groups(array: Array, groups: int) -> Array:
+    """Put the groups first and reshape to (N, C, ...): the reverse."""
+    n, c = array.shape[:2]
+    parted = array.reshape(n, groups, c // groups, *array.shape[2:]).swapaxes(0, 1)
+    return parted.reshape(array.shape)
+
+
+for _at_first, _at_last in ((True, True), (True, False), (False, True)):
+
+    @mistake("conv2d", "y", "images and groups mixed up by reshape",
+             "An array (N, C, ...) is reshaped to (groups, N, ...) or back; its axes must be "
+             "transposed.")  # fmt: skip
+    def _mixed_up(
+        arrays: Arrays,
+        settings: Settings,
+        right: Right,
+        at_first: bool = _at_first,
+        at_last: bool = _at_last,
+    ) -> Array:
+        x, b, groups = given(arrays, "x"), arrays["b"], settings["groups"]
+        if at_first:
+            x = _groups_before_images(x, groups)
+        y = right({**arrays, "x": x, "b": None}, settings)
+        if at_last:
+            y = _images_after_groups(y, groups)
+        return y if b is None else y + b[:, None, None]

@@ -91,6 +91,25 @@ def _repeated(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return _network(arrays, unpool=unpool)
 
 
+def _relu_passes_at_zero(place: int) -> None:
+    @mistake("deconvnet_backward", f"d{PARAMETERS[place]}", "ReLU passes the gradient at 0",
+             "The slope of ReLU at 0 is taken to be 1; its gradient is 0 wherever the input is not "
+             "positive.")  # fmt: skip
+    def _passes(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        f = forward(arrays)
+        w1, b1, w2, b2, v2, c2 = (_given(arrays, role) for role in PARAMETERS[:6])
+        open_at_zero = f._replace(
+            mask1=convolved(f.x, w1, b1) >= 0,
+            mask2=convolved(f.p1, w2, b2) >= 0,
+            mask3=transposed(f.u2, v2, c2) >= 0,
+        )
+        return backward(_given(arrays, "dscores"), arrays, open_at_zero)[place]
+
+
+for _place in range(2):  # the inputs of the other two are never 0 on the probes
+    _relu_passes_at_zero(_place)
+
+
 # The loss -----------------------------------------------------------------------------------
 
 

@@ -353,8 +353,8 @@ def _rule(name: str) -> str:
 
 
 _NETWORK = (
-    "p1,s1 = pool(relu(conv(x,w1,b1))); p2,s2 = pool(relu(conv(p1,w2,b2))); "
-    "d2 = relu(convᵀ(unpool(p2,s2),v2,c2)); scores = convᵀ(unpool(d2,s1),v1,c1)"
+    "p1,s1 = pool relu conv1 x; p2,s2 = pool relu conv2 p1; "
+    "scores = conv1ᵀ unpool(relu conv2ᵀ unpool(p2,s2), s1)"
 )
 _COMMON: dict[str, Any] = {
     "settings": (),

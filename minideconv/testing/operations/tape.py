@@ -49,7 +49,8 @@ from minideconv.testing.operations.operation import (
 __all__ = ["TAPE"]
 
 RULE = (
-    "da = Σ over all uses u of a: du·∂u/∂a (they add up; axes that a was repeated along are summed)"
+    "da = Σ over all uses u of a: du·∂u/∂a (they add up; axes that a was repeated along are "
+    "summed); a.grad stays None where a requires no gradient"
 )
 
 

@@ -63,7 +63,7 @@ class Tensor:
         def tuple_of(grad):
             parts = rule(grad)
             if not isinstance(parts, tuple) or len(parts) != len(parents):
-                raise TypeError(f"a rule returns a tuple of {len(parents)}: a gradient a parent")
+                raise TypeError(f"a rule returns a tuple, here with {len(parents)} gradients")
             return parts
 
         return cls(value, parents=parents, rule=tuple_of)

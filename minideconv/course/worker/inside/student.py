@@ -22,7 +22,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from math import ceil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,11 +38,6 @@ OPERATORS = {
     if hasattr(operator, name)
 }  # fmt: skip
 MAX_ITEMS = 1000
-# What libraries read beside Python's own files.
-SYSTEM = (
-    "/usr", "/lib", "/lib64", "/bin", "/etc", "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
-    "/sys/devices/system", "/dev/urandom", "/dev/random", "/dev/zero",
-)  # fmt: skip
 
 
 class Fault(Exception):
@@ -63,7 +57,8 @@ def load(name: str, folder: Path) -> ModuleType:
 
 def serve(requests: int, replies: int, limits: dict[str, Any]) -> None:
     """Answer requests until there are no more."""
-    limit_process(limits, before_numpy=True)
+    own = load("own_limits", HERE)
+    own.limit_process(limits, before_numpy=True)
     try:
         import numpy  # noqa: F401
     except ImportError:
@@ -71,8 +66,8 @@ def serve(requests: int, replies: int, limits: dict[str, Any]) -> None:
     wire = load("wire", HERE.parent)
     as_numpy = load("arrays", HERE.parents[2] / "testing").as_numpy
     student = Student(wire, as_numpy, limits["result"])
-    limit_process(limits, before_numpy=False)
-    restrict(limits)
+    own.limit_process(limits, before_numpy=False)
+    own.restrict(limits, load)
     read, write = os.read, os.write
     while True:
         received = wire.receive(lambda count: read(requests, count), 2**40)
@@ -85,41 +80,6 @@ def serve(requests: int, replies: int, limits: dict[str, Any]) -> None:
         rest = memoryview(answer)
         while rest:
             rest = rest[write(replies, rest) :]
-
-
-def limit_process(limits: dict[str, Any], *, before_numpy: bool) -> None:
-    """Set the limits that the system keeps, where it has them."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    if before_numpy:
-        wanted = {
-            "RLIMIT_CORE": 0,
-            "RLIMIT_CPU": ceil(limits["cpu"]),
-            "RLIMIT_FSIZE": limits["file_size"],
-            "RLIMIT_NOFILE": limits["open_files"],
-        }
-    else:
-        wanted = {"RLIMIT_AS": limits["memory"]}
-    for name, most in wanted.items():
-        number = getattr(resource, name, None)
-        if number is None:
-            continue
-        hard = resource.getrlimit(number)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with contextlib.suppress(OSError, ValueError):  # macOS knows no limit of address space
-            # Of processor time the soft limit is told apart: its signal has a name of its own.
-            more = most + 2 if name == "RLIMIT_CPU" else most
-            resource.setrlimit(number, (most, more if hard < 0 else min(more, hard)))
-
-
-def restrict(limits: dict[str, Any]) -> None:
-    """Give up what the system can take from a process for good, where it can (Linux)."""
-    own = [str(HERE), str(limits["numpy"]), sys.prefix, sys.base_prefix]
-    load("file_access", HERE).restrict([*own, *SYSTEM], [limits["home"], os.devnull])
-    if limits["processes"] == 1:
-        load("system_calls", HERE).restrict()
 
 
 class Student:
@@ -339,8 +299,9 @@ class Student:
             own = [f for f in frames if f.filename.startswith(self.folder + os.sep)]
             if not own:
                 return ""
-            inside = own[-1].name
-            name = os.path.basename(own[-1].filename) if inside == "<module>" else inside
+            file, inside = os.path.basename(own[-1].filename), own[-1].name
+            elsewhere = f" ({file})" if own[-1].filename != self.path else ""
+            name = file if inside == "<module>" else f"{inside}{elsewhere}"
             return f" in line {own[-1].lineno} of {name}"
         except BaseException:
             return ""
