@@ -281,4 +281,4 @@ class InferencePlan:
 
 
 def _nbytes(programs: Iterable[Program | str]) -> int:
-    return sum(each.nbytes for each in programs if isinstance(each, Program))
+    return sum(0 if isinstance(each, str) else each.nbytes for each in programs)

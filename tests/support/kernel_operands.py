@@ -20,6 +20,7 @@ import numpy as np
 from minideconv import ops
 from minideconv.backend.algorithms import algorithm
 from minideconv.ops import mean_field, permutohedral, shrinkage
+from minideconv.ops.im2col import conv_window
 from minideconv.optim import adam, sgd
 from minideconv.segmentation import edge_boxes
 from minideconv.testing import values
@@ -154,6 +155,24 @@ def winograd() -> tuple[Any, ...]:
         return both_convolutions(f32(2, 16, 9, 8), f32(40, 16, 3, 3), padding=1)
 
 
+def frozen() -> tuple[Any, ...]:
+    from minideconv.engine.cpu.compiled import direct, winograd
+
+    window = conv_window("test", (9, 8), 3, 1, 1, 1)
+    # The plan asks the table for native float32 alone.
+    x, w, b = (
+        f32(*shape).astype(np.float32, copy=False)
+        for shape in ((2, 9, 8, 16), (3, 3, 16, 40), (40,))
+    )
+    found = []
+    for kernels in (direct, winograd):
+        made = kernels.frozen(w, b, window, len(x), low=0.0)
+        y = np.empty((2, 9, 8, 40), np.float32)
+        made.bind(x.reshape(-1), y.reshape(-1), np.empty(made.scratch, np.float32))()
+        found.append(y)
+    return tuple(found)
+
+
 def strided() -> tuple[Any, ...]:
     return both_convolutions(f32(2, 20, 9, 8), f32(33, 20, 4, 3), padding=1, stride=(2, 3))
 
@@ -221,8 +240,8 @@ def proposals() -> tuple[Any, ...]:
 
 
 OPERATIONS = (
-    direct, winograd, strided, depthwise, few_rows, batch_norm, cross_entropy, pooling, shrinking,
-    steps, dense_crf, proposals,
+    direct, winograd, frozen, strided, depthwise, few_rows, batch_norm, cross_entropy, pooling,
+    shrinking, steps, dense_crf, proposals,
 )  # fmt: skip
 
 
