@@ -23,7 +23,7 @@ from minideconv.testing.checking.features import needed, separating
 from minideconv.testing.checking.history import remembers
 from minideconv.testing.checking.named import Diagnosis, Named, got_of, is_equal
 from minideconv.testing.checking.probing import Probe, tried, usual_probes
-from minideconv.testing.checking.question import LEAST, SURE, Question
+from minideconv.testing.checking.question import LEAST, Question
 from minideconv.testing.mistakes import Mistake
 from minideconv.testing.operations.operation import Array, Arrays, Operation, Settings
 
@@ -81,7 +81,7 @@ def _by_failures(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
     found: dict[str, Named] = {}
     if any(p.got is None for p in seen):
         for output in operation.outputs:
-            for named in Question(operation, output, seen).exact(SURE):
+            for named in Question(operation, output, seen).exact(LEAST):
                 found.setdefault(named.title, named)
     return list(found.values()) if len(found) == 1 else []
 

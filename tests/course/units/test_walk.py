@@ -136,7 +136,7 @@ def test_what_breaks_a_promise_is_small_and_shown_again():
         f"{conv2d.__code__.co_firstlineno + 2} of conv2d"
     )
     case = failure.replay.split("'")[1]
-    assert case == "conv2d batch=1 c_in=1 c_out=1 size=2x1 kernel=1x1 x=0 w=0"
+    assert case == "conv2d batch=1 c_in=1 c_out=1 size=1x2 kernel=1x1 x=0 w=0"
     assert "but the memory layout of an argument changes the result" in replay(conv2d, case)
 
 
