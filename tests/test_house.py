@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluate": PROGRAM,
     "predict": PROGRAM,
     "fit_crf": {"backend", "data", "segmentation"},
-    "report": PROGRAM,
+    "report": PROGRAM | {"interop"},
     "run_sets": PROGRAM,
     "ablate": PROGRAM | {"run_sets"},
     "few_labels": PROGRAM | {"run_sets"},

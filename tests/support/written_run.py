@@ -17,7 +17,7 @@ from minideconv.visualize.layer_strips import strip_png
 
 LOG = """\
 2026-11-23 10:00:00+00:00: began: python -m minideconv.train --lr 0.25
-2026-11-23 10:00:01+00:00: process 7 on host, Linux-6.1, 2 cores, Python 3.11, NumPy 2.4, minideconv 0.1
+2026-11-23 10:00:01+00:00: process 7 on host, Linux, 2 cores, Python 3.11, NumPy 2.4, minideconv 0.1
 minideconv 0.1: deconvnet with 3 parameters, input 48x48, on cpu (fast, 2 threads)
 2026-11-23 10:02:00+00:00: ended: done
 """

@@ -31,7 +31,7 @@ function readChart(chart) {
   readout.className = "readout";
   readout.setAttribute("aria-live", "polite");
   chart.after(readout);
-  const cursor = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  const cursor = document.createElementNS(chart.namespaceURI, "path");
   cursor.setAttribute("class", "cursor");
   chart.append(cursor);
   chart.tabIndex = 0;
