@@ -39,7 +39,7 @@ def difference(
 
     Wrong ones are vermilion, void ones light blue.
     """
-    grey = 150 + shown.mean(axis=2, keepdims=True) * 0.4
+    grey = 110 + shown.mean(axis=2, keepdims=True) * 0.4
     picture = np.rint(np.broadcast_to(grey, shown.shape)).astype(np.uint8)
     picture[(truth != prediction) & (truth != VOID)] = _WRONG
     picture[truth == VOID] = _UNCOUNTED

@@ -12,7 +12,7 @@ from minideconv.visualize.html import Html, PictureRoom, attributes, image, join
 
 __all__ = ["layer_slider"]
 
-_GIVEN = {"image": "image", "truth": "label", "prediction": "prediction"}
+_GIVEN = ("image", "truth", "prediction")
 
 
 def layer_slider(pictures: Path, room: PictureRoom) -> Html:
@@ -55,9 +55,9 @@ def layer_slider(pictures: Path, room: PictureRoom) -> Html:
     for number, one in enumerate(found):
         given = [
             templates["given"].fill(
-                {"what": what, "picture": shown(one[key], f"{what} of {one['name']}")}
+                {"what": what, "picture": shown(one[what], f"{what} of {one['name']}")}
             )
-            for key, what in _GIVEN.items()
+            for what in _GIVEN
         ]
         layers = [layer(one["name"], place, each) for place, each in enumerate(one["layers"])]
         parts = {"number": number, "pictures": joined(given), "layers": joined(layers)}
