@@ -8,7 +8,7 @@ RUN``. The frame is page.html beside this file; the run's task fills in its sect
 While the run goes on, the page looks every two seconds at live.js beside it (see `run.live`) and
 loads itself anew when it was written anew. The page of a run that has ended looks at nothing.
 
-A page has a bound: pictures of 16 MiB together (22 MB as text), 400 points a curve, 64 classes
+A page has a bound: pictures of 16 MiB together (22 MB as text), 400 points a curve, 64 rows
 in a table.
 """
 
