@@ -216,6 +216,8 @@ class _Page:
 
     def class_history(self) -> Html:
         """Lay out the IoU of each class over the validations: a curve and a row of numbers."""
+        if self.sets and len(self.validated) < 2:
+            return Html()  # one validation is no history, and the final metrics follow
         return class_table(self.validated, self.names)
 
     def extremes(self) -> Html:
