@@ -64,4 +64,4 @@ def test_a_pace_keeps_its_share_of_the_time(share):
     while now[0] < 200:
         pace.do(do)
         now[0] += 0.01
-    assert 0.7 * share < work[0] / now[0] <= share
+    assert 0.7 * share < (work[0] - 0.03) / now[0] <= share  # the first is done at once
