@@ -136,7 +136,16 @@ def test_dependencies_and_extras():
     assert "numpy>=2.0" in project["dependencies"], "no upper cap on numpy"
     extras = project["optional-dependencies"]
     gpu = {"gpu", "gpu-cuda13", "distributed"}
-    assert extras.keys() == gpu | {"viz", "proposals", "cli", "fast", "h5", "test", "all"}
+    assert extras.keys() == gpu | {
+        "viz",
+        "proposals",
+        "cli",
+        "fast",
+        "h5",
+        "tensorboard",
+        "test",
+        "all",
+    }
     assert extras["all"] == ["minideconv[viz,cli,fast,h5,test]"]
     assert extras["gpu"][0].startswith("cupy-cuda12x")
     assert extras["gpu-cuda13"][0].startswith("cupy-cuda13x")

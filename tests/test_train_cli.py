@@ -52,6 +52,7 @@ def test_a_run_leaves_its_folder_behind(tmp_path, capsys):
         "checkpoints",
         "pictures",
         "report.html",
+        "live.js",
     }
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.npz", "last.npz"]
     assert (folder / "pictures" / "epoch_002.png").exists()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minideconv.segmentation import ScoreMap
+from minideconv.visualize.html import PictureRoom
 
 __all__ = [
     "Details",
@@ -77,6 +78,8 @@ class RunRecord:
     """The epochs' lines of metrics.jsonl."""
     best: dict[str, Any] = field(default_factory=dict)
     """The header of checkpoints/best.npz; empty as long as there is none."""
+    room: PictureRoom = field(default_factory=PictureRoom)
+    """How much the page's pictures may take."""
 
 
 @dataclass(frozen=True)

@@ -313,6 +313,13 @@ class Task(ABC):
         loss = self.loss(Tensor(outputs[None], device=device), inputs, targets)
         return loss, self.weight(target[None])
 
+    def image_quality(self, outputs: ScoreMap, target: np.ndarray) -> float | None:
+        """Return how good the maps of one image are, the higher the better; None: no saying.
+
+        By this the report chooses the worst and the best images.
+        """
+        return None
+
     @abstractmethod
     def predict(self, predictor: Any, image: np.ndarray) -> tuple[Sequence[Content], str]:
         """Return the files to write for an image, one for each of `endings`, and what to print.
@@ -332,6 +339,16 @@ class Task(ABC):
         self, predictor: Any, sets: Mapping[str, Any], count: int, save: Save
     ) -> dict[str, Any]:
         """Draw the finished network's pictures; return what evaluation.json has about them."""
+        return {}
+
+    def draw_extremes(
+        self, predictor: Any, data: Any, worst: Sequence[int], best: Sequence[int], save: Save
+    ) -> dict[str, Any]:
+        """Draw the images of `data` of the lowest and the highest quality, those at the ends first.
+
+        Return what evaluation.json has about them. Nothing is drawn of a task without
+        `image_quality`.
+        """
         return {}
 
     @classmethod

@@ -28,8 +28,10 @@ from minideconv.settings.setting import option_name, refusal
 from minideconv.tasks import Metrics
 from minideconv.training.computing import computing
 from minideconv.training.config import TrainConfig
+from minideconv.training.extremes import extremes
 from minideconv.training.interrupt import Interrupted
 from minideconv.training.run.folder import RunFolder, write_text
+from minideconv.training.run.pace import Pace
 from minideconv.training.run.progress import format_seconds, make_progress
 from minideconv.training.run.report import write_report
 from minideconv.training.trainer import Trainer
@@ -49,6 +51,7 @@ def run_session(
     With several processes `comm`, every one of them calls this with the same arguments. `allowed`
     are the trainer's `reschedule` and `other_data`.
     """
+    pace = Pace(share=0.005)
     comm, device = connect(comm or Single(), config.device, config.communication)
     _check_same(comm, config)
     with (
@@ -60,7 +63,7 @@ def run_session(
             config,
             run,
             progress,
-            after_validation=_draw,
+            after_validation=lambda trainer: _draw(trainer, pace),
             comm=comm,
             device=device,
             resume=resume,
@@ -79,8 +82,10 @@ def run_session(
         except BaseException as error:
             with contextlib.suppress(TrainingError):  # a disk that is full may be the reason
                 trainer.journal.note(_ending(error))
+            trainer.journal.end("stopped")
             raise
         trainer.journal.note("ended: done")
+        trainer.journal.end("done")
     return 0
 
 
@@ -132,8 +137,11 @@ def _check_same(comm: Communicator, config: TrainConfig) -> None:
     check_same(comm, {"minideconv": _version.__version__, "NumPy": np.__version__, **options})
 
 
-def _draw(trainer: Trainer) -> None:
-    """Draw predictions and bring the report up to date, so that a run can be watched."""
+def _draw(trainer: Trainer, pace: Pace) -> None:
+    """Draw predictions and bring the report up to date, so that a run can be watched.
+
+    The report is left as it is where it would take more than its share of the time.
+    """
     assert trainer.run is not None
     trainer.task.draw_epoch(
         trainer.predictor(),
@@ -142,7 +150,8 @@ def _draw(trainer: Trainer) -> None:
         trainer.progress.epoch,
         trainer.run.add_picture,
     )
-    write_report(trainer.run)
+    run = trainer.run
+    pace.do(lambda: write_report(run))
 
 
 def _introduce(trainer: Trainer, resume: Path | None) -> None:
@@ -194,9 +203,11 @@ def _finish(trainer: Trainer) -> None:
         del sets["train"]
     results: dict[str, Any] = {**task.metadata(), "epoch": trainer.progress.epoch}
     metrics: dict[str, Metrics] = {}
+    qualities: dict[int, float] = {}
     for name, (images, limit) in sets.items():
         try:
-            metrics[name], loss = trainer.evaluate(images, limit)
+            each = qualities if name == "val" else None
+            metrics[name], loss = trainer.evaluate(images, limit, each)
         except Interrupted as error:
             message = f"stopped in the final evaluation; go on with: {trainer.resume_command()}"
             raise Interrupted(message, error.signal_number) from None
@@ -205,7 +216,10 @@ def _finish(trainer: Trainer) -> None:
     if not trainer.writes:
         return
     drawn = {"val": trainer.val_data, "train": trainer.train_data}
-    results |= task.draw_final(trainer.predictor(), drawn, config.images, run.add_picture)
+    predictor = trainer.predictor()
+    results |= task.draw_final(predictor, drawn, config.images, run.add_picture)
+    ends = extremes(qualities, config.images)
+    results |= task.draw_extremes(predictor, trainer.val_data, *ends, run.add_picture)
     write_text(run.evaluation, json.dumps(results) + "\n")
     write_report(run)
     trainer.log(task.table(metrics))

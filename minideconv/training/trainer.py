@@ -368,10 +368,13 @@ class Trainer:
         with computing_on(self.device):
             recalibrate_batch_norm(self.model, inputs, forward)
 
-    def evaluate(self, data: Any, limit: int = 0) -> tuple[Metrics, float | None]:
+    def evaluate(
+        self, data: Any, limit: int = 0, qualities: dict[int, float] | None = None
+    ) -> tuple[Metrics, float | None]:
         """Return the task's metrics and mean loss of `limit` images (0: all), spread over `data`.
 
-        The loss is None where no target counts.
+        The loss is None where no target counts. `qualities` is filled with the
+        `Task.image_quality` of each image, by its number.
 
         Several processes share the images.
         """
@@ -384,14 +387,24 @@ class Trainer:
         chosen = spread(len(data), limit or len(data))
         mine = shard_of(range(len(chosen)), self.strategy.rank, self.strategy.world_size)
         metrics, loss, terms = self.task.metrics(), 0.0, 0.0
+        known = np.zeros((2, len(data)))  # qualities, and whether there is one
+
+        def seen(index: int, outputs: Any, target: np.ndarray) -> None:
+            if qualities is not None:
+                found = self.task.image_quality(outputs, target)
+                known[:, index] = (0, 0) if found is None else (found, 1)
+
         watch = self.memory.validation()
         with contextlib.suppress(Interrupted), computing_on(self.device), watch:
             predictor, shard = self.predictor(), chosen[mine.start : mine.stop]
-            metrics, loss, terms = self.task.evaluate(predictor, data, shard, each)
+            metrics, loss, terms = self.task.evaluate(predictor, data, shard, each, seen)
         if stopped := self.strategy.all_reduce_max(self.stop.signal_number):
             raise Interrupted("stopped while validating", stopped)
         metrics.counts = self.strategy.all_reduce_sum(metrics.counts)
         loss, terms = self.strategy.all_reduce_sum(np.array([loss, terms])).tolist()
+        if qualities is not None:
+            known = self.strategy.all_reduce_sum(known)
+            qualities.update((int(at), float(known[0, at])) for at in np.flatnonzero(known[1]))
         return metrics, loss / terms if terms else None
 
     def _validate(self, stage: Stage) -> dict[str, Any]:

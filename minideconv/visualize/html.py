@@ -20,6 +20,7 @@ from minideconv.files.reading import read_bytes
 __all__ = [
     "Html",
     "HtmlTemplate",
+    "PictureRoom",
     "attributes",
     "embedded",
     "epoch_boards",
@@ -74,10 +75,35 @@ def read_templates(path: Path) -> dict[str, HtmlTemplate]:
     }
 
 
-def image(path: Path, description: str, kind: str = "", within: Path | None = None) -> Html:
+class PictureRoom:
+    """How much more the pictures of a page may take, so that no page grows without a bound.
+
+    Parameters
+    ----------
+    bytes_left : int
+    """
+
+    def __init__(self, bytes_left: int = 16 << 20) -> None:
+        self.bytes_left = bytes_left
+
+    def take(self, size: int) -> bool:
+        """Take the room of a picture; return False, and take none, if there is too little."""
+        fits = size <= self.bytes_left
+        self.bytes_left -= size if fits else 0
+        return fits
+
+
+def image(
+    path: Path,
+    description: str,
+    kind: str = "",
+    within: Path | None = None,
+    room: PictureRoom | None = None,
+) -> Html:
     """Return a PNG file as an ``<img>`` element that holds it; a note where there is none.
 
-    A file that is no PNG is none, nor is one to which a link leads out of the folder `within`.
+    A file that is no PNG is none, nor is one to which a link leads out of the folder `within`. One
+    for which there is no `room` is named.
     """
     content = b""
     with contextlib.suppress(OSError):
@@ -85,10 +111,13 @@ def image(path: Path, description: str, kind: str = "", within: Path | None = No
             content = read_bytes(path, _MOST_PICTURE)
     if not content.startswith(_PNG):
         return _MISSING.fill({"name": path.name})
+    if room is not None and not room.take(len(content)):
+        return _TOO_LARGE.fill({"name": path.name})
     return embedded(content, description, kind)
 
 
 _MISSING = HtmlTemplate('<p class="empty">$name is missing</p>')
+_TOO_LARGE = HtmlTemplate('<p class="empty">$name is left out: the page would be too large</p>')
 _IMAGE = HtmlTemplate(
     '<img class="$kind" alt="$description" loading="lazy" src="data:image/png;base64,$data">'
 )

@@ -25,8 +25,7 @@ def options_of(program: str, arguments: Sequence[str]) -> set[str]:
     module = importlib.import_module(name)
     if not hasattr(module, "make_parser"):
         module = importlib.import_module(f"{name}.__main__")
-    # The one program whose parser is no function of its own has no options.
-    makers = {"report": [], "train": [lambda m=m: module.make_parser(m) for m in MODELS]}
+    makers = {"train": [lambda m=m: module.make_parser(m) for m in MODELS]}
     makers["few_labels"] = [
         lambda n=n, d=d: module.make_parser(n, d)
         for n in ("deconvnet", "probe")

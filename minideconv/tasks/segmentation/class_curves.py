@@ -51,4 +51,6 @@ def spark(curve: Curve, first: int, last: int, top: float) -> Html:
                 ' stroke-width="1.5" vector-effect="non-scaling-stroke"/>'
             )
     size = f"0 0 {_WIDTH} {_HEIGHT}"
-    return Html(f'<svg viewBox="{size}" preserveAspectRatio="none">{parts}</svg>')
+    return Html(
+        f'<svg viewBox="{size}" preserveAspectRatio="none" aria-hidden="true">{parts}</svg>'
+    )

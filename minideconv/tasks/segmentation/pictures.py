@@ -24,7 +24,14 @@ from minideconv.visualize.boards import (
 )
 from minideconv.visualize.layers import decoder_layers
 
-__all__ = ["SAMPLE_PICTURES", "draw_activations", "draw_board", "draw_samples", "palette_of"]
+__all__ = [
+    "SAMPLE_PICTURES",
+    "draw_activations",
+    "draw_board",
+    "draw_samples",
+    "palette_of",
+    "representative",
+]
 
 SAMPLE_PICTURES = ("image", "truth", "prediction", "overlay")
 
@@ -70,12 +77,15 @@ def draw_samples(
     return samples
 
 
-def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
-    """Save one picture per layer of the decoder, and activations.json that lists them."""
+def draw_activations(segmenter: Segmenter, data: Any, chosen: int, save: Save) -> None:
+    """Save one picture per layer of the decoder, and activations.json that lists them.
+
+    They are of the image with the number `chosen`.
+    """
     model: Any = segmenter.model
     if not hasattr(model, "activations") or len(data) == 0:
         return
-    image, _ = data[_representative(segmenter, data)]
+    image, _ = data[chosen]
     window = whole_image_window(*image.shape[:2])
     x = to_device(segmenter.network_input(image, window)[None], device_of_module(model))
     with evaluating():
@@ -99,8 +109,8 @@ def draw_activations(segmenter: Segmenter, data: Any, save: Save) -> None:
     save("activations.json", (json.dumps(entries, indent=1) + "\n").encode())
 
 
-def _representative(segmenter: Segmenter, data: Any) -> int:
-    """Choose the image, of a dozen, that the network segments best."""
+def representative(segmenter: Segmenter, data: Any) -> int:
+    """Choose the image, of a dozen, that the network segments best; 0 if there is none."""
     chosen = spread(len(data), 12)
     found = segmenter.labels_of(data[index][0] for index in chosen)
     quality = {}
@@ -108,7 +118,7 @@ def _representative(segmenter: Segmenter, data: Any) -> int:
         objects = _confusion(data, data[index][1], prediction).iou[1:]  # an empty scene is easy
         known = objects[~np.isnan(objects)]
         quality[index] = float(known.mean()) if known.size else -1.0
-    return max(quality, key=lambda index: quality[index])
+    return max(quality, key=lambda index: quality[index], default=0)
 
 
 def _confusion(data: Any, truth: np.ndarray, prediction: np.ndarray) -> ConfusionMatrix:

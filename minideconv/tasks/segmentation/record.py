@@ -20,7 +20,7 @@ from minideconv.files.schema import (
 from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import RunRecord
 
-__all__ = ["check_activations", "check_record"]
+__all__ = ["check_activations", "check_layers", "check_record"]
 
 _SHARE = optional(number(0, 1))
 _METRICS: Kind = table(
@@ -35,6 +35,7 @@ def _file(value: Any, where: str) -> None:
 
 
 _SAMPLE = table({"name": text, "file": _file, "pixel_accuracy": _SHARE})
+_EXTREMES = list_of(table({"name": text, "file": _file, "mean_iou": _SHARE}), most=100)
 _SET = table(
     {"images": whole(), "class_iou": list_of(_SHARE), "confusion": list_of(list_of(whole()))}
 )
@@ -44,11 +45,27 @@ _EVALUATION = table(
         "epoch": whole(),
         "classes": list_of(text),
         "samples": mapping_of(list_of(_SAMPLE)),
+        "extremes": table({"worst": _EXTREMES, "best": _EXTREMES}),
         "train": _SET,
         "val": _SET,
     },
 )
 _ACTIVATIONS = list_of(table({"file": _file, "name": text, "size": text}), most=1000)
+_LAYER = table(
+    {
+        **{"name": text, "file": _file, "maps": list_of(whole(), most=100)},
+        **{"channels": whole(), "height": whole(), "width": whole()},
+    }
+)
+_LAYERS = list_of(
+    table(
+        {
+            **{"name": text, "image": _file, "truth": _file, "prediction": _file},
+            "layers": list_of(_LAYER, most=100),
+        }
+    ),
+    most=20,
+)
 
 
 def check_record(record: RunRecord) -> None:
@@ -73,3 +90,8 @@ def check_record(record: RunRecord) -> None:
 def check_activations(found: Any) -> None:
     """Raise `Mismatch` unless it is the content of activations.json."""
     _ACTIVATIONS(found, "activations.json")
+
+
+def check_layers(found: Any) -> None:
+    """Raise `Mismatch` unless it is the content of layers.json."""
+    _LAYERS(found, "layers.json")

@@ -13,7 +13,9 @@ from minideconv.files.reading import read_json
 from minideconv.files.schema import Mismatch
 from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import ReportSections, RunRecord
-from minideconv.tasks.segmentation.class_curves import class_curves, spark
+from minideconv.tasks.segmentation.class_table import class_table
+from minideconv.tasks.segmentation.extremes import EXTREME_PICTURES
+from minideconv.tasks.segmentation.layer_slider import layer_slider
 from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
 from minideconv.tasks.segmentation.record import check_activations, check_record
 from minideconv.visualize.html import (
@@ -29,14 +31,16 @@ from minideconv.visualize.html import (
 __all__ = ["legend", "sections", "style"]
 
 _HERE = Path(__file__).parent
+_MOST_SAMPLES = 12  # of each set
+_MOST_CLASSES = 64  # in a matrix
 _SETS = {"train": "training", "val": "validation"}
 
 
 def sections(record: RunRecord) -> ReportSections:
     """Return the metrics, and below the curves pictures, classes and confusions."""
     page = _Page(record)
-    parts = [page.samples(), page.learning(), page.activations()]
-    parts += [page.classes(), page.curves(), page.confusions()]
+    parts = [page.class_history(), page.classes(), page.confusions(), page.extremes()]
+    parts += [page.layers() or page.activations(), page.samples(), page.learning()]
     body = joined([section for section in parts if section], "\n")
     return ReportSections(page.summary(), body, style())
 
@@ -60,7 +64,7 @@ class _Page:
     def __init__(self, record: RunRecord) -> None:
         check_record(record)
         self.pictures, self.evaluation = record.pictures, record.evaluation
-        self._folder = record.pictures.parent
+        self._folder, self._room = record.pictures.parent, record.room
         self._header = record.best
         self.best: dict[str, Any] | None = record.best.get("progress")
         self.validated = [line for line in record.epochs if "val" in line]
@@ -115,7 +119,7 @@ class _Page:
         for subset in ("val", "train"):
             samples = self.evaluation.get("samples", {}).get(subset, [])
             if samples:
-                rows = joined(map(self._sample, samples))
+                rows = joined(map(self._sample, samples[:_MOST_SAMPLES]))
                 html.append(self.fill("samples", title=_SETS[subset].capitalize(), samples=rows))
         if html:
             return joined([html[0], legend(self._classes()), *html[1:]], "\n")
@@ -141,7 +145,7 @@ class _Page:
         return self.fill("sample", name=name, right=right, pictures=joined(pictures))
 
     def _image(self, path: Path, description: str, kind: str = "") -> Html:
-        return image(path, description, kind, within=self._folder)
+        return image(path, description, kind, self._folder, self._room)
 
     def _figure(self, path: Path, description: str) -> Html:
         return joined([Html("<figure>"), self._image(path, description), Html("</figure>")])
@@ -210,23 +214,35 @@ class _Page:
             bars.append(self.fill("bar", subset=subset, value=percent(value), width=width))
         return joined(bars)
 
-    def curves(self) -> Html:
-        """Draw the IoU of each class over the validations."""
-        curves = class_curves(self.validated, len(self.names))
-        top = max((v for curve in curves for _, v in curve if v is not None), default=0.0)
-        if top <= 0:
-            return Html()
-        first, last = curves[0][0][0], curves[0][-1][0]
-        shown = joined(
-            self.fill(
-                "curve",
-                name=name,
-                value=percent(curve[-1][1]),
-                picture=spark(curve, first, last, top),
+    def class_history(self) -> Html:
+        """Lay out the IoU of each class over the validations: a curve and a row of numbers."""
+        if self.sets and len(self.validated) < 2:
+            return Html()  # one validation is no history, and the final metrics follow
+        return class_table(self.validated, self.names)
+
+    def extremes(self) -> Html:
+        """Show the images of the validation set that are segmented worst and best."""
+        found = self.evaluation.get("extremes", {})
+        kinds = [
+            self.fill("extremes", title=title, samples=joined(map(self._extreme, found[kind])))
+            for kind, title in (("worst", "worst"), ("best", "best"))
+            if found.get(kind)
+        ]
+        return self.fill("extremes_section", kinds=joined(kinds)) if kinds else Html()
+
+    def _extreme(self, sample: dict[str, Any]) -> Html:
+        pictures = [
+            self._figure(
+                self.pictures / f"{sample['file']}_{kind}.png", f"{kind} of {sample['name']}"
             )
-            for name, curve in zip(self.names, curves, strict=True)
-        )
-        return self.fill("curves", first=first, last=last, top=percent(top), curves=shown)
+            for kind in EXTREME_PICTURES
+        ]
+        iou = percent(sample["mean_iou"])
+        return self.fill("extreme", name=sample["name"], iou=iou, pictures=joined(pictures))
+
+    def layers(self) -> Html:
+        """Make the slider through the layers of the decoder."""
+        return layer_slider(self.pictures, self._room)
 
     def confusions(self) -> Html:
         html = []
@@ -238,6 +254,8 @@ class _Page:
 
     def _matrix(self, subset: str) -> Html:
         counts: Sequence[Sequence[int]] = self.evaluation[subset]["confusion"]
+        if len(counts) > _MOST_CLASSES:
+            return self.fill("matrix_too_large", classes=len(counts), most=_MOST_CLASSES)
         rows = []
         for i, row in enumerate(counts):
             cells = joined(self._cell(i, j, row) for j in range(len(row)))
@@ -250,7 +268,7 @@ class _Page:
         share = row[j] / sum(row) if sum(row) else 0.0
         return self.fill(
             "cell",
-            kinds=" ".join(["self"] * (i == j) + ["strong"] * (share > 0.55)),
+            kinds="self" if i == j else "",
             hint=f"{self.names[i]} taken for {self.names[j]}: {row[j]:,} pixels",
             share=f"{share:.3f}",
             text=f"{100 * share:.0f}" if share >= 0.005 else "",

@@ -34,8 +34,15 @@ from minideconv.tasks.registry import register
 from minideconv.tasks.results import MainMetric, Metrics, text_table
 from minideconv.tasks.segmentation.class_weights import class_weights
 from minideconv.tasks.segmentation.details import SegmentationDetails
+from minideconv.tasks.segmentation.extremes import draw_extremes, image_iou
 from minideconv.tasks.segmentation.inference import SegmentationInference
-from minideconv.tasks.segmentation.pictures import draw_activations, draw_board, draw_samples
+from minideconv.tasks.segmentation.layers import draw_layers
+from minideconv.tasks.segmentation.pictures import (
+    draw_activations,
+    draw_board,
+    draw_samples,
+    representative,
+)
 from minideconv.tasks.segmentation.predictors import all_networks, single_network
 from minideconv.tasks.segmentation.report import sections
 from minideconv.tasks.task import Content, Save, Task, Trained
@@ -302,7 +309,9 @@ class Segmentation(Task):
 
     # -- Pictures and report --------------------------------------------------------------------
 
+    image_quality = staticmethod(image_iou)
     draw_epoch = staticmethod(draw_board)
+    draw_extremes = staticmethod(draw_extremes)
     report = staticmethod(sections)
 
     def draw_final(
@@ -310,5 +319,7 @@ class Segmentation(Task):
     ) -> dict[str, Any]:
         """Draw samples of both sets, and what the layers of the decoder show."""
         samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}
-        draw_activations(predictor, sets["val"], save)
+        chosen = representative(predictor, sets["val"])
+        draw_activations(predictor, sets["val"], chosen, save)
+        draw_layers(predictor, sets["val"], chosen, save)
         return {"samples": samples}

@@ -77,7 +77,7 @@ def existing_run(checkpoint: Path) -> Iterator[RunFolder]:
             )
         )
     with run_lock(run.path):
-        for part in (run.checkpoints, run.pictures):
+        for part in (run.path, run.checkpoints, run.pictures):
             remove_leftovers(part)
         settle(run)
         _refuse_older(checkpoint, run)

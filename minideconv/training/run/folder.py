@@ -11,6 +11,7 @@
       checkpoints/        last.npz, best.npz
       pictures/           predictions as training goes
       report.html         all of it on one page
+      live.js             how far it is, for that page
 
 `claim` decides which process may write to it.
 """
@@ -29,6 +30,7 @@ from minideconv.files.atomic import replace_file, write_problem
 from minideconv.files.reading import read_json, read_text
 from minideconv.settings.setting import refusal
 from minideconv.training.config import TrainConfig
+from minideconv.training.run.live import Live
 
 __all__ = ["RunFolder", "write_bytes", "write_text"]
 
@@ -50,12 +52,13 @@ class RunFolder:
         self.best = self.checkpoints / "best.npz"
         self.pictures = self.path / "pictures"
         self.report = self.path / "report.html"
+        self.live = Live(self.path / "live.js")
         self.metrics_lines = 0
 
     def files(self) -> list[str]:
         """Return the names of what is there of all that a run writes."""
         own = (self.config, self.config_toml, self.metrics, self.log, self.evaluation)
-        paths = (*own, self.checkpoints, self.pictures, self.report)
+        paths = (*own, self.checkpoints, self.pictures, self.report, self.live.path)
         return [path.name for path in paths if os.path.lexists(path)]
 
     def is_run(self) -> bool:

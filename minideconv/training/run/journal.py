@@ -74,6 +74,7 @@ class Journal:
             seconds_left=self.clock.left(self.plan.steps - self.progress.step),
         )
         self.show.step(info)
+        self._tell(info)
         if self.line_is_due():
             self._add_metrics(
                 {
@@ -110,6 +111,7 @@ class Journal:
         """Write the epoch's line; return whether its validation is the best so far."""
         line["elapsed"] = round(self.clock.elapsed(), 2)
         self._add_metrics(line)
+        self._tell_epoch(line)
         self.progress.epoch += 1
         self.progress.epoch_step = 0
         text = (
@@ -126,6 +128,30 @@ class Journal:
                 text += "  best so far"
         self.log(text + f"  (waited {line['data_wait']:.1%} of the time for data)")
         return better
+
+    def end(self, state: str) -> None:
+        """Let open pages of the report know that the run has ended: "done" or "stopped"."""
+        if self.run is not None and self.writes:
+            self.run.live.end(state)
+
+    def _tell(self, info: StepInfo) -> None:
+        """Let open pages of the report know about a step."""
+        if self.run is None or not self.writes:
+            return
+        total = self.plan.steps
+        self.run.live.tell(
+            lambda: {
+                "text": f"{info.where()}, step {info.step} of {info.steps} · {info.summary()}",
+                "share": round(self.progress.step / total, 4) if total else 1.0,
+            }
+        )
+
+    def _tell_epoch(self, line: dict[str, Any]) -> None:
+        """Let open pages of the report know that an epoch is over."""
+        if self.run is not None and self.writes:
+            text = f"epoch {line['epoch']} of {self.plan.epochs} is over, stage {line['stage']}"
+            share = round(line["step"] / self.plan.steps, 4) if self.plan.steps else 1.0
+            self.run.live.tell(lambda: {"text": text, "share": share}, at_once=True)
 
     def _training_metrics(self, stage: Stage) -> dict[str, Any]:
         return self.task.training_metrics(stage.metrics.compute())

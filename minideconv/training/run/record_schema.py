@@ -27,7 +27,7 @@ def check_lines(lines: Sequence[Any], main_metric: str) -> None:
         "step": table({**_LINE, "loss": _NUMBER, "lr": _NUMBER}, {"images_per_second": _NUMBER}),
         "epoch": table(
             {**_LINE, "train": means, "elapsed": number(0, 1e12)},
-            {"val": means, "memory": optional(mapping_of(_NUMBER))},
+            {"val": means, "memory": optional(mapping_of(_NUMBER)), "data_wait": _NUMBER},
         ),
     }
     any_kind = table({"kind": text, **_LINE})
