@@ -1,6 +1,9 @@
 """Pictures: figures with alt texts, boards of masks, charts, and what a network looks at."""
 
 from minideconv.nn.inspection import activations
+from minideconv.visualize.animation.files import animation_gif, animation_page
+from minideconv.visualize.animation.frames import Frame, frames
+from minideconv.visualize.animation.geometry import ARITHMETIC, Geometry, geometry
 from minideconv.visualize.attribution import (
     grad_cam,
     gradient_times_input,
@@ -14,7 +17,10 @@ from minideconv.visualize.figures.picture import Picture, side_by_side
 from minideconv.visualize.figures.save import save_picture
 from minideconv.visualize.figures.show import figure_html, show
 from minideconv.visualize.figures.stamps import single_stamps, stamps, zero_stuffing
+from minideconv.visualize.figures.strips import feature_strip, mask_overlay, training_curves
 from minideconv.visualize.figures.style import contrast, ink_on, tap_colour, use_style
+from minideconv.visualize.figures.switch_map import switch_map
+from minideconv.visualize.figures.tape import graph
 from minideconv.visualize.figures.taps import (
     kernel_picture,
     lit_matrix,
@@ -29,25 +35,35 @@ from minideconv.visualize.receptive_field import Box, receptive_field
 from minideconv.visualize.relu_rules import RELU_RULES, relu_rule
 
 __all__ = [
+    "ARITHMETIC",
     "RELU_RULES",
     "Box",
+    "Frame",
+    "Geometry",
     "Line",
     "Picture",
     "activation_picture",
     "activations",
+    "animation_gif",
+    "animation_page",
     "at_unit",
     "board",
     "contrast",
     "decoder_layers",
+    "feature_strip",
     "figure_html",
     "forward_to",
+    "frames",
+    "geometry",
     "grad_cam",
     "gradient_times_input",
+    "graph",
     "ink_on",
     "integrated_gradients",
     "kernel_picture",
     "line_chart",
     "lit_matrix",
+    "mask_overlay",
     "numbered_taps",
     "overlap_counts",
     "overlap_grid",
@@ -63,9 +79,11 @@ __all__ = [
     "side_by_side",
     "single_stamps",
     "stamps",
+    "switch_map",
     "tap_colour",
     "tap_matrix",
     "taps_picture",
+    "training_curves",
     "use_style",
     "zero_stuffing",
 ]
