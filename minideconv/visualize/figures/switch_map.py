@@ -14,6 +14,7 @@ from minideconv.visualize.figures.picture import Picture
 from minideconv.visualize.figures.style import (
     ACCENT,
     HUES,
+    INK,
     LEAST_TEXT,
     MUTED,
     PAGE_WIDTH,
@@ -102,8 +103,9 @@ def _windows(
         return
     for row, column in np.ndindex(pooled.shape):
         corner = left + column * step[1] * cell, _TOP + row * step[0] * cell
-        picture.box(*corner, kernel[1] * cell, kernel[0] * cell, stroke=INK, line=2.2 if cell >= 14 else 1.0,
-                    about=f"window {row},{column}")  # fmt: skip
+        size = kernel[1] * cell, kernel[0] * cell
+        thick = 2.2 if cell >= 14 else 1.0
+        picture.box(*corner, *size, stroke=INK, line=thick, about=f"window {row},{column}")
 
 
 def _numbers(
