@@ -5,6 +5,7 @@
 - ``generated/export-listing.txt``: what is in a small ONNX file;
 - ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
 - ``generated/inside-*``: what a small network computes inside (see `inside`);
+- ``gallery.md``, ``generated/gallery-*``: one picture of each kind (see `gallery`);
 - ``generated/course-*``: what a graded submission looks like (see `course_formats`);
 - ``generated/own-data-*``: the page about one's own data, run (see `own_data`);
 - other files of ``generated``: what was measured (see `stored_results`);
@@ -27,6 +28,7 @@ from typing import Any
 import autoencoder_pictures
 import course_formats
 import course_pages
+import gallery
 import house
 import inside
 import own_data
@@ -226,6 +228,7 @@ def setup(app: Any) -> dict[str, bool]:
     own_data.write_all()
     course_formats.write_all()
     course_pages.write_all()
+    gallery.write_all()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}
