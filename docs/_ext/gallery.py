@@ -1,12 +1,13 @@
 """The gallery: one picture of each kind, and the code that made it, run here.
 
 Each entry is a heading, a sentence, the code, and the alt text; the code leaves a picture in
-`picture`. The page is made of these, so code and picture cannot part.
+`picture`. The page is made of these and of gallery_page.md, so code and picture cannot part.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pages import DOCS, write
 
@@ -50,7 +51,8 @@ ENTRIES = [
     Entry(
         "column",
         "A column of the transpose is a stamp",
-        "The same numbers, read the other way: what a transposed convolution lays down for pixel 1.",
+        "The same numbers, read the other way: what a transposed convolution lays down for"
+        " pixel 1.",
         "picture = visualize.lit_matrix(size=(1, 7), kernel=(1, 3), stride=(1, 2), output=1,\n"
         "                               transpose=True)",
         "A matrix of 7 rows and 3 columns with the taps 1, 2, 3 in each column, two rows lower"
@@ -167,40 +169,8 @@ ENTRIES = [
     ),
 ]
 
-_HEAD = """# Gallery
-
-<!-- Written by docs/_ext/gallery.py: change that file. -->
-
-One picture of each kind that `minideconv.visualize` draws, with the code that drew it. All of it begins with
-
-```python
-import numpy as np
-import minideconv as md
-from minideconv import data, functional as F, visualize
-```
-
-In a notebook `visualize.show(picture, alt="...")` displays a picture, or a figure of matplotlib; the text for readers who do not see it cannot be left out. `visualize.save_picture(picture, "a.svg",
-alt="...")` writes a file, also `.png`. `visualize.use_style()` gives matplotlib's figures the same look. At a page's width of 720 pixels no text is smaller than 10; text has a contrast of at least
-4.5:1, lines 3:1 (`visualize.contrast`); colours are Okabe and Ito's, which stay apart for colour-blind readers.
-"""
-_ANIMATION = """
-## Animations of any geometry
-
-```sh
-python -m minideconv.visualize animate conv --size 5 --kernel 3 --stride 2 --padding 1 --out conv.gif
-python -m minideconv.visualize animate conv_transpose --size 3 --kernel 3 --stride 2 --padding 1 --output-padding 1 --out stamps.html
-python -m minideconv.visualize animate all --out arithmetic      # the fifteen cases of Dumoulin and Visin's guide
-```
-
-Sizes are one number, or two: height and width. A geometry that the operation refuses is refused with its own sentence. A GIF repeats; an HTML page is played and stopped with the space bar and
-stepped with the arrow keys, and needs nothing but itself.
-
-![The window moves over the padded 5 by 5 image in steps of two, and the 3 by 3 output is filled in](generated/gallery-conv.gif)
-
-![Each of the 3 by 3 input pixels stamps the kernel onto the output, whose sums grow; the dashed border is cut off](generated/gallery-stamps.gif)
-
-{download}`The second one as a page <generated/gallery-stamps.html>`.
-"""
+_PAGE = Path(__file__).with_name("gallery_page.md")
+_HERE = "<!-- pictures -->\n"
 
 
 def draw(entry: Entry) -> Picture:
@@ -220,13 +190,13 @@ def draw(entry: Entry) -> Picture:
 
 def page() -> str:
     """Return the gallery as Markdown."""
-    parts = [_HEAD]
+    parts = []
     for entry in ENTRIES:
         parts.append(
-            f"\n## {entry.title}\n\n{entry.text}\n\n```python\n{entry.code}\n```\n\n"
+            f"## {entry.title}\n\n{entry.text}\n\n```python\n{entry.code}\n```\n\n"
             f"![{entry.alt}](generated/gallery-{entry.name}.svg)\n"
         )
-    return "".join([*parts, _ANIMATION])
+    return _PAGE.read_text(encoding="utf-8").replace(_HERE, "\n".join(parts))
 
 
 def write_all() -> None:
