@@ -310,9 +310,8 @@ for ax, image, title in (
 plt.tight_layout()
 show(
     figure,
-    alt="A ring with a bar, of 24 by 24 pixels; its convolution of 12 by 12; the "
-    "transpose of that, which has larger values and a grid in it; and the "
-    "pseudo-inverse, smooth and of the right size of values",
+    alt="A ring with a bar, of 24 by 24 pixels; its convolution of 12 by 12; the transpose of that, "
+    "with values up to 0.4 and a grid in it; and the pseudo-inverse, with values up to 1.7",
 )
 
 print("numbers in x:", B.shape[1], "   rank of A:", np.linalg.matrix_rank(B))

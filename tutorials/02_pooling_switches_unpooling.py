@@ -219,9 +219,8 @@ for ax, rule in ((axes[2], "assign"), (axes[3], "add")):
 plt.tight_layout()
 show(
     figure,
-    alt="A 5 by 5 plane whose middle wins three of four overlapping windows; the "
-    "values 1 to 4 to be sent back; with assign the middle receives the last of "
-    "them, with add their sum",
+    alt="A 5 by 5 plane whose middle wins all four overlapping windows; the values 1 to 4 to be "
+    "sent back; with assign the middle receives the last of them, 4, with add their sum, 10",
 )
 
 # %% [markdown]

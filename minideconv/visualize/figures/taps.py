@@ -151,8 +151,8 @@ def tap_matrix(
             raise ValueError(
                 f"tap_matrix: {name} has {outside[0]}; the matrix has {name} 0..{length - 1}"
             )
-    what = ("output pixel", "pixel of x") if not transpose else ("pixel of x", "output pixel")
-    below = f"{matrix.shape[0]} rows: one per {what[0]}; {matrix.shape[1]} columns: {what[1]}"
+    what = ("pixels of x", "output pixels") if transpose else ("output pixels", "pixels of x")
+    below = f"{matrix.shape[0]} rows: {what[0]}; {matrix.shape[1]} columns: {what[1]}"
     return taps_picture(
         matrix, width=taps.shape[3], title=title, below=below, beside="row",
         rows=rows, columns=columns, room=room,
