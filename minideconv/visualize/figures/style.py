@@ -99,7 +99,7 @@ def tap_colour(tap: int, width: int = 3) -> str:
     Examples
     --------
     >>> tap_colour(1), tap_colour(3), tap_colour(4)
-    ('#0072b2', '#9fcbe3', '#d55e00')
+    ('#0072b2', '#9ec9e2', '#d55e00')
     """
     row, column = divmod(tap - 1, width)
     share = 1.0 - 0.62 * column / max(1, width - 1)

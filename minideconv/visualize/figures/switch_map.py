@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ def switch_map(
     kernel_size: IntPair,
     stride: IntPair | None = None,
     *,
-    duplicates: str = "assign",
+    duplicates: Literal["assign", "add"] = "assign",
 ) -> Picture:
     """Draw an image with the winner of each pooling window, the pooled map and the unpooled one.
 
