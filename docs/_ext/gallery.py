@@ -53,8 +53,8 @@ ENTRIES = [
         "A column of the transpose is a stamp",
         "The same numbers, read the other way: what a transposed convolution lays down for"
         " pixel 1.",
-        "picture = visualize.lit_matrix(size=(1, 7), kernel=(1, 3), stride=(1, 2), output=1,\n"
-        "                               transpose=True)",
+        "picture = visualize.lit_matrix(size=(1, 7), kernel=(1, 3), stride=(1, 2), output=1,"
+        " transpose=True)",
         "A matrix of 7 rows and 3 columns with the taps 1, 2, 3 in each column, two rows lower"
         " every time; column 1 is framed, and beside it stands the stamp",
     ),
@@ -110,7 +110,7 @@ ENTRIES = [
         "switches-drawing",
         "Switches on a picture",
         "The same on a drawing's brightness.",
-        "image, _ = data.Shapes('val', size=64)[1]\n"
+        'image, _ = data.Shapes("val", size=64)[1]\n'
         "picture = visualize.switch_map(image.mean(axis=2)[8:40, 8:40], kernel_size=2)",
         "A part of a drawing with a red dot at the brightest pixel of each window, its pooled"
         " version, and the unpooled one, three quarters of which are empty",
@@ -121,11 +121,11 @@ ENTRIES = [
         "The most active map of some layers of an untrained network.",
         "md.manual_seed(0)\n"
         "net = md.models.deconvnet(num_classes=4, width=8, input_size=32, fc=16, stages=2)\n"
-        "image, _ = data.Shapes('val', size=32)[1]\n"
-        "x = image.transpose(2, 0, 1)[None].astype('float32') / 255\n"
+        'image, _ = data.Shapes("val", size=32)[1]\n'
+        'x = image.transpose(2, 0, 1)[None].astype("float32") / 255\n'
         "maps = net.eval().activations(x)\n"
-        "names = ['conv1_2', 'pool1', 'pool2', 'fc7', 'unpool2', 'deconv2_1', 'unpool1',\n"
-        "         'deconv1_1']\n"
+        'names = ["conv1_2", "pool1", "pool2", "fc7", "unpool2", "deconv2_1", "unpool1",'
+        ' "deconv1_1"]\n'
         "picture = visualize.feature_strip({name: maps[name][0] for name in names})",
         "Eight maps of layers from conv1_2 of 32 by 32 pixels down to fc7 of one pixel and up to"
         " deconv1_1 of 32 by 32 again",
@@ -134,7 +134,7 @@ ENTRIES = [
         "overlay",
         "A mask with its legend",
         "The classes that are there, by name.",
-        "scenes = data.Shapes('val', size=96)\n"
+        'scenes = data.Shapes("val", size=96)\n'
         "image, mask = scenes[1]\n"
         "picture = visualize.mask_overlay(image, mask, scenes.classes)",
         "A drawing with its shapes tinted in the colours of their classes, and a legend of the"
@@ -147,8 +147,8 @@ ENTRIES = [
         "steps = np.arange(0, 141, 5)\n"
         "train = list(zip(steps, 2 / (1 + steps / 30)))\n"
         "validation = list(zip(steps[::4], 2.2 / (1 + steps[::4] / 40)))\n"
-        "picture = visualize.training_curves({'train': train, 'validation': validation},\n"
-        "                                    y_axis='cross entropy (made up)')",
+        "picture = visualize.training_curves(\n"
+        '    {"train": train, "validation": validation}, y_axis="cross entropy (made up)"\n)',
         "Two falling curves over 140 steps, a full line for training below a dashed one for"
         " validation",
     ),
@@ -163,7 +163,7 @@ ENTRIES = [
         "h.retain_grad()\n"
         "loss = (F.relu(h) * h).sum() + (w**2).sum()\n"
         "loss.backward(retain_graph=True)\n"
-        "picture = visualize.graph(loss, names={'x': x, 'w': w, 'h': h, 'loss': loss})",
+        'picture = visualize.graph(loss, names={"x": x, "w": w, "h": h, "loss": loss})',
         "A graph from the leaves x and w through matmul, relu, mul and two sums to the loss, with"
         " the gradient of each leaf in its box",
     ),
