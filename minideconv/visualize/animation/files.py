@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from minideconv.visualize.animation.frames import Frame
 from minideconv.visualize.figures.raster import raster
+from minideconv.visualize.figures.style import LEAST_TEXT
 from minideconv.visualize.figures.svg import svg_text
 from minideconv.visualize.html import Html, joined, read_templates
 
@@ -55,5 +57,13 @@ def animation_page(frames: Sequence[Frame], title: str) -> Html:
         )
         for number, frame in enumerate(frames)
     ]  # fmt: skip
-    values = {"title": title, "last": len(frames), "frames": joined(shown, "\n")}
+    picture = frames[0].picture
+    values = {
+        "title": title,
+        "last": len(frames),
+        "frames": joined(shown, "\n"),
+        # On a narrow screen it shrinks as far as its text can be read.
+        "width": round(picture.width),
+        "least": math.ceil(picture.width * LEAST_TEXT / picture.smallest_text),
+    }
     return templates["page"].fill(values)

@@ -1,4 +1,4 @@
-"""Every picture of the documentation has an alt text; pages that are generated are not looked at."""
+"""Every picture of the documentation has an alt text; generated pages are not looked at."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from minideconv.visualize.figures.alt import alt_fault
 
 ROOT = Path(__file__).resolve().parents[3]
 MADE = {"generated", "tutorials", "api", "_build"}
-PAGES = [ROOT / "README.md"] + sorted(
+WRITTEN = [
     page
-    for page in (ROOT / "docs").rglob("*.md")
+    for page in sorted((ROOT / "docs").rglob("*.md"))
     if not MADE & set(page.relative_to(ROOT / "docs").parts)
-)
+]
+PAGES = [ROOT / "README.md", *WRITTEN]
 
 
 def faults(text):
