@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "course": {"errors", "files", "settings", "testing", "_version", "visualize"},
     "distributed": {"errors", "backend"},
     "segmentation": NETS | {"data", "files", "runtime"},
-    "visualize": NETS | {"files", "data", "segmentation"},
+    "visualize": NETS | {"files", "data", "segmentation", "settings"},
     "tasks": ENGINE | {"settings"},
     "interop": {"errors", "files", "nn", "backend"},
     # how to train, whatever it is that is learned

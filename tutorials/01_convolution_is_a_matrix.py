@@ -36,8 +36,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from minideconv import ops
+from minideconv.visualize import ink_on, show, tap_colour, use_style
 
-plt.rcParams["figure.dpi"] = 110
+use_style()
 
 # %% [markdown]
 # ## 1. A picture of the matrix
@@ -47,28 +48,19 @@ plt.rcParams["figure.dpi"] = 110
 # them the values 1 to 9: from here on a number *is* the name of a tap. The colour says the same
 # thing: the hue is the row of the kernel, the shade is the column.
 
+
 # %% tags=["hide-input"]
-HUES = [(0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.00, 0.62, 0.45)]  # blue, orange, green
-
-
-def tap_colour(tap, width=3):
-    """The colour of tap 1, 2, 3, ... of a kernel that is `width` columns wide."""
-    row, column = divmod(int(tap) - 1, width)
-    mix = 0.25 + 0.75 * (width - column) / width
-    return tuple(1 - mix * (1 - c) for c in HUES[row % 3])
-
-
 def show_taps(ax, matrix, title="", width=3, xlabel="", ylabel=""):
     """Draw a matrix whose entries are tap numbers: zeros are blank, taps are coloured squares."""
     rows, columns = matrix.shape
     for r in range(rows):
         for c in range(columns):
             tap = matrix[r, c]
-            face = tap_colour(tap, width) if tap else "white"
-            ax.add_patch(Rectangle((c, r), 1, 1, facecolor=face, edgecolor="0.8", linewidth=0.6))
+            face = tap_colour(int(tap), width) if tap else "#ffffff"
+            ax.add_patch(Rectangle((c, r), 1, 1, facecolor=face, edgecolor="0.5", linewidth=0.6))
             if tap:
-                ink = "white" if (int(tap) - 1) % width == 0 else "black"
-                ax.text(c + 0.5, r + 0.53, f"{tap:g}", color=ink, ha="center", va="center", size=8)
+                ink = ink_on(face)
+                ax.text(c + 0.5, r + 0.53, f"{tap:g}", color=ink, ha="center", va="center", size=9)
     ax.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal", title=title)
     ax.set(xlabel=xlabel, ylabel=ylabel, xticks=[], yticks=[])
 
@@ -76,7 +68,7 @@ def show_taps(ax, matrix, title="", width=3, xlabel="", ylabel=""):
 taps = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)  # (C_out, C_in, kh, kw)
 A = ops.conv_matrix(taps, input_size=(4, 4))
 
-figure, axes = plt.subplots(1, 5, figsize=(9.5, 2.3), width_ratios=[3, 4, 4, 4, 4])
+figure, axes = plt.subplots(1, 5, figsize=(7.5, 2.1), width_ratios=[3, 4, 4, 4, 4])
 show_taps(axes[0], taps[0, 0], "the kernel")
 for position, ax in enumerate(axes[1:]):
     top, left = divmod(position, 2)
@@ -84,13 +76,17 @@ for position, ax in enumerate(axes[1:]):
     image[top : top + 3, left : left + 3] = taps[0, 0]
     show_taps(ax, image, f"output pixel {position}")
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="A 3 by 3 kernel with its taps numbered 1 to 9, then four images of 4 by 4 "
+    "pixels: the kernel lies in each of its four places",
+)
 
 # %% [markdown]
 # Now unroll each of those four pictures into one row of 16 numbers, and stack the rows.
 
 # %%
-figure, ax = plt.subplots(figsize=(8.5, 2.8))
+figure, ax = plt.subplots(figsize=(7.5, 2.6))
 show_taps(
     ax,
     A,
@@ -100,7 +96,11 @@ show_taps(
 )
 ax.set_yticks([0.5, 1.5, 2.5, 3.5], ["0", "1", "2", "3"])
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="The matrix A: 4 rows and 16 columns; every row holds the taps 1 to 9 in "
+    "three groups of three, each row shifted to other columns",
+)
 
 # %% [markdown]
 # That is all a convolution is. Every row holds the same nine weights, moved; most entries are zero.
@@ -159,18 +159,23 @@ check("my_shape", my_shape, ops.conv_matrix(taps, (5, 7), stride=2, padding=1).s
 pixels = np.arange(16.0).reshape(1, 1, 4, 4)
 columns = ops.im2col(pixels, (3, 3))[0]
 
-figure, axes = plt.subplots(1, 3, figsize=(8.5, 3.4), width_ratios=[4, 9, 4])
+figure, axes = plt.subplots(1, 3, figsize=(7.5, 3.4), width_ratios=[4, 9, 4])
 show_taps(axes[1], taps.reshape(1, 9), "the kernel as one row")
 for ax, numbers, title in (
     (axes[0], pixels[0, 0], "image (pixel numbers)"),
     (axes[2], columns, "im2col: a column\nper output pixel"),
 ):
-    ax.imshow(numbers, cmap="cividis", vmin=-4, vmax=19)
+    ax.imshow(numbers, cmap="Blues", vmin=-4, vmax=40)
     for (r, c), number in np.ndenumerate(numbers):
-        ax.text(c, r, f"{number:g}", ha="center", va="center", color="white", fontsize=8)
+        ax.text(c, r, f"{number:g}", ha="center", va="center", color="black", fontsize=9)
     ax.set(title=title, xticks=[], yticks=[])
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="Left an image of 16 numbered pixels, in the middle the kernel as one row of "
+    "nine taps, right the im2col matrix: nine rows and a column for each of the "
+    "four output pixels",
+)
 
 product = taps.reshape(1, 9) @ ops.im2col(x, (3, 3))[0]
 assert np.array_equal(product.ravel(), ops.conv2d(x, taps).ravel())
@@ -193,7 +198,11 @@ for ax, size, stride in ((axes[0], 4, 1), (axes[1], 7, 2)):
         title=f"windows that see each pixel\n3 × 3 kernel, stride {stride}", xticks=[], yticks=[]
     )
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="How many 3 by 3 windows see each pixel. Stride 1 on 4 by 4 pixels: 1 in the "
+    "corners, 4 in the middle. Stride 2 on 7 by 7: a checkerboard of 1, 2 and 4",
+)
 
 # %% [markdown]
 # ### Your turn
@@ -217,13 +226,17 @@ check("my_round_trip", my_round_trip, ops.col2im(ops.im2col(x, (3, 3)), (4, 4), 
 # place.
 
 # %% tags=["hide-input"]
-figure, axes = plt.subplots(1, 5, figsize=(9.5, 4.6), width_ratios=[4, 4, 4, 4, 4])
+figure, axes = plt.subplots(1, 5, figsize=(7.5, 5.6), width_ratios=[4, 4, 4, 4, 4])
 show_taps(axes[0], A.T, "Aᵀ", xlabel="input pixel", ylabel="output pixel 0 … 15 (row by row)")
 axes[0].set_xticks([0.5, 1.5, 2.5, 3.5], ["0", "1", "2", "3"])
 for pixel, ax in enumerate(axes[1:]):
     show_taps(ax, A.T[:, pixel].reshape(4, 4), f"column {pixel},\nas an image")
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="The transposed matrix of 16 rows and 4 columns; beside it each of its "
+    "columns as a 4 by 4 image: the whole kernel, laid down at one of four places",
+)
 
 # %% [markdown]
 # So a transposed convolution **stamps**: every input pixel lays the kernel, multiplied by the
@@ -284,18 +297,22 @@ small = B @ picture.ravel()
 back = B.T @ small
 least = np.linalg.lstsq(B, small, rcond=None)[0]
 
-figure, axes = plt.subplots(1, 4, figsize=(9.5, 2.8))
+figure, axes = plt.subplots(2, 2, figsize=(7.5, 6.6))
 for ax, image, title in (
-    (axes[0], picture, "x, 24 × 24"),
-    (axes[1], small.reshape(12, 12), "A x, 12 × 12"),
-    (axes[2], back.reshape(24, 24), "Aᵀ A x"),
-    (axes[3], least.reshape(24, 24), "A⁺ A x"),
+    (axes[0, 0], picture, "x, 24 × 24"),
+    (axes[0, 1], small.reshape(12, 12), "A x, 12 × 12"),
+    (axes[1, 0], back.reshape(24, 24), "Aᵀ A x"),
+    (axes[1, 1], least.reshape(24, 24), "A⁺ A x"),
 ):
     shown = ax.imshow(image, cmap="cividis")
     figure.colorbar(shown, ax=ax, fraction=0.046)
     ax.set(title=title, xticks=[], yticks=[])
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="A ring with a bar, of 24 by 24 pixels; its convolution of 12 by 12; the transpose of that, "
+    "with values up to 0.4 and a grid in it; and the pseudo-inverse, with values up to 1.7",
+)
 
 print("numbers in x:", B.shape[1], "   rank of A:", np.linalg.matrix_rank(B))
 
@@ -322,7 +339,11 @@ for ax, width in zip(axes, (5, 6), strict=True):
     matrix = ops.conv_matrix(row_taps, (1, width), stride=(1, 2))
     show_taps(ax, matrix, f"{width} pixels in, {matrix.shape[0]} out")
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="Two matrices of two rows with the taps 1, 2, 3 at stride 2: one has five "
+    "columns, the other six, of which the last is empty",
+)
 
 for width in (5, 6):
     x_row = np.zeros((1, 1, 1, width))
@@ -385,7 +406,11 @@ show_taps(axes[1], mine, "the recipe")
 axes[2].imshow(mine != true, cmap="Reds", vmin=0, vmax=1.4, aspect="equal")
 axes[2].set(title="where they differ", xticks=[], yticks=[])
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="The transposed matrix, that of the recipe, and where the two differ: at "
+    "every tap but the middle one, while the kernel is not turned",
+)
 
 # %% [markdown]
 # Only tap 5, the centre, is right: a turn by 180° leaves it in place. One more lesson hides here. Had
@@ -401,7 +426,7 @@ plt.show()
 #
 # ```python
 # padded = ops.conv_matrix(taps, (5, 5), stride=2, padding=1)
-# figure, ax = plt.subplots(figsize=(8, 3))
+# figure, ax = plt.subplots(figsize=(7.5, 3))
 # show_taps(ax, padded, "stride 2, padding 1")
 # assert [int(n) for n in (padded != 0).sum(axis=1)] == [4, 6, 4, 6, 9, 6, 4, 6, 4]
 # ```

@@ -38,8 +38,9 @@ from matplotlib.patches import Rectangle
 
 from minideconv import ops
 from minideconv.data import Shapes
+from minideconv.visualize import show, use_style
 
-plt.rcParams["figure.dpi"] = 110
+use_style()
 
 # %% [markdown]
 # ## 1. A map of the switches
@@ -72,7 +73,7 @@ def numbers(ax, plane, title, faint=None, cells=1, circles=()):
     for (r, c), value in np.ndenumerate(plane):
         ghost = faint is not None and value == 0
         shown = faint[r, c] if ghost else value
-        ax.text(c, r, f"{shown:g}", ha="center", va="center", color="0.75" if ghost else "black")
+        ax.text(c, r, f"{shown:g}", ha="center", va="center", color="0.42" if ghost else "black")
     for r in range(0, height, cells):
         for c in range(0, width, cells):
             box = Rectangle((c - 0.5, r - 0.5), cells, cells, fill=False, edgecolor="0.3")
@@ -83,13 +84,18 @@ def numbers(ax, plane, title, faint=None, cells=1, circles=()):
     ax.set(title=title, xticks=[], yticks=[])
 
 
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), width_ratios=[6, 3, 6])
+figure, axes = plt.subplots(1, 3, figsize=(7.5, 3.3), width_ratios=[6, 3, 6])
 winners = switches.indices.ravel()
 numbers(axes[0], x[0, 0], "x and its switches", cells=2, circles=winners)
 numbers(axes[1], y[0, 0], "max_pool2d(x)")
 numbers(axes[2], z[0, 0], "max_unpool2d", faint=x[0, 0], cells=2, circles=winners)
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="6 by 6 numbers in windows of 2 by 2, the largest of each window in a circle; "
+    "the 3 by 3 maxima; and the unpooled plane, in which each maximum stands in "
+    "its circle again and the other numbers are ghosts",
+)
 
 # %% [markdown]
 # A switch is stored as one number: `row * width + column` in the plane that was pooled. The shape of
@@ -138,17 +144,21 @@ check("my_switch", my_switch, switches.indices[0, 0, 2, 1])
 G = np.zeros((9, 36))
 G[np.arange(9), winners] = 1
 
-figure, axes = plt.subplots(1, 2, figsize=(8.5, 5), width_ratios=[36, 12])
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 5), width_ratios=[36, 12])
 for ax, matrix, title in ((axes[0], G, "G (pooling)"), (axes[1], G.T, "Gᵀ (unpooling)")):
     ax.imshow(matrix, cmap="Oranges", vmin=0, vmax=1.3)
     ax.set_xticks(np.arange(-0.5, matrix.shape[1]), minor=True)
     ax.set_yticks(np.arange(-0.5, matrix.shape[0]), minor=True)
-    ax.grid(which="minor", color="0.9", linewidth=0.5)
+    ax.grid(which="minor", color="0.6", linewidth=0.4)
     ax.tick_params(which="both", length=0)
     ax.set(title=title, xticks=[], yticks=[])
 axes[0].set(xlabel="pixel of x", ylabel="pixel of y")
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="The matrix of the gather, 9 rows with a single 1 each, and its transpose, "
+    "the matrix of unpooling, 9 columns with a single 1 each",
+)
 
 assert np.array_equal(G @ x.ravel(), y.ravel())  # pooling
 assert np.array_equal(G.T @ y.ravel(), z.ravel())  # unpooling
@@ -174,7 +184,12 @@ figure, axes = plt.subplots(1, 2, figsize=(5.5, 2.9), width_ratios=[6, 3])
 numbers(axes[0], flat[0, 0], "ties everywhere", cells=2, circles=flat_switches.indices.ravel())
 numbers(axes[1], pooled[0, 0], "pooled")
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="A plane of zeros with two fives on a diagonal, in windows of 2 by 2: every "
+    "switch is in the top left corner of its window, or at the first of the two "
+    "fives; beside it the pooled plane",
+)
 
 rng = np.random.default_rng(0)
 activations = np.maximum(rng.standard_normal((1, 64, 64, 64)), 0)  # ReLU of noise
@@ -195,13 +210,18 @@ x[0, 0, 0, 0], x[0, 0, 4, 3] = 3, 5
 y, switches = ops.max_pool2d(x, 3, stride=2, return_switches=True)
 marks = np.array([1.0, 2, 3, 4]).reshape(1, 1, 2, 2)  # recognisable values to send back
 
-figure, axes = plt.subplots(1, 4, figsize=(9.5, 3.3), width_ratios=[5, 2, 5, 5])
+figure, axes = plt.subplots(2, 2, figsize=(6, 6))
+axes = axes.ravel()
 numbers(axes[0], x[0, 0], "x and its switches", circles=switches.indices.ravel())
 numbers(axes[1], marks[0, 0], "send back")
 for ax, rule in ((axes[2], "assign"), (axes[3], "add")):
     numbers(ax, ops.max_unpool2d(marks, switches, duplicates=rule)[0, 0], f'"{rule}"')
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="A 5 by 5 plane whose middle wins all four overlapping windows; the values 1 to 4 to be "
+    "sent back; with assign the middle receives the last of them, 4, with add their sum, 10",
+)
 
 # %% [markdown]
 # Which rule is right? It depends on the question, and here are the two questions. *Decide before you run
@@ -283,7 +303,7 @@ unpooled = unpool_twice(y, s1, s2)
 stamp = np.outer([1.0, 4, 6, 4, 1], [1.0, 4, 6, 4, 1]).reshape(1, 1, 5, 5) / 36  # 1 in the middle
 filled = ops.conv_transpose2d(unpooled, stamp, padding=2)
 
-figure, axes = plt.subplots(2, 3, figsize=(9, 6.4))
+figure, axes = plt.subplots(2, 3, figsize=(7.5, 5.6))
 for ax, shown, title in zip(
     axes.ravel(),
     (image, x[0, 0], y[0, 0], bilinear[0, 0], unpooled[0, 0], filled[0, 0]),
@@ -300,7 +320,12 @@ for ax, shown, title in zip(
     ax.imshow(shown, cmap="magma", vmin=0, vmax=0.8 * x.max())
     ax.set(title=title, xticks=[], yticks=[])
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="A drawn picture, its edges, the edges pooled twice to 24 by 24 pixels, and "
+    "three ways back: bilinear upsampling blurs the outlines, unpooling gives "
+    "dots on them, and a 5 by 5 stamp at each dot makes them lines",
+)
 
 # %% [markdown]
 # Bilinear upsampling smears 24 × 24 numbers over the picture: the lines are four pixels thick and more.
@@ -323,7 +348,8 @@ other_image, other_x = edges(OTHER)
 _, other1, other2 = pool_twice(other_x)
 wrong = unpool_twice(y, other1, other2)
 
-figure, axes = plt.subplots(1, 4, figsize=(10, 3))
+figure, axes = plt.subplots(2, 2, figsize=(6.5, 7))
+axes = axes.ravel()
 for ax, shown, title in (
     (axes[0], image, "values from here"),
     (axes[1], other_image, "switches from here"),
@@ -333,7 +359,12 @@ for ax, shown, title in (
     ax.imshow(shown, cmap="magma", vmin=0, vmax=0.8 * x.max())
     ax.set(title=title, xticks=[], yticks=[])
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="The picture whose values are used, the picture whose switches are used, the "
+    "outlines drawn with its own switches, and those with the other picture's, "
+    "which are broken up",
+)
 
 for title, planes in (("its own", unpooled), ("the other's", wrong)):
     kept = np.mean(planes[planes > 0] == x[planes > 0])

@@ -40,8 +40,9 @@ from matplotlib.patches import Rectangle
 from minideconv import Tensor, data, manual_seed, models, nn, no_grad, optim
 from minideconv import functional as F
 from minideconv.segmentation import ConfusionMatrix
+from minideconv.visualize import show, use_style
 
-plt.rcParams["figure.dpi"] = 110
+use_style()
 SIZE = 48
 
 # %% [markdown]
@@ -79,7 +80,7 @@ scene = data.Difficulty(
 train_set = data.Shapes("train", length=2000, size=SIZE, difficulty=scene)
 val_set = data.Shapes("val", length=100, size=SIZE, difficulty=scene)
 
-figure, axes = plt.subplots(3, 6, figsize=(9, 4.8))
+figure, axes = plt.subplots(3, 5, figsize=(7.5, 4.8))
 for number, column in enumerate(axes.T):
     image, mask = val_set[number]
     seen, labels = head_start(image, mask, None)
@@ -93,7 +94,12 @@ for ax, title in zip(
 ):
     ax.set_ylabel(title)
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="Five drawn pictures with coloured shapes on them; below each what the "
+    "network sees, the distance from the median colour; and the truth, white "
+    "where an object is",
+)
 
 # %% [markdown]
 # ## 2. The network
@@ -111,7 +117,7 @@ nothing = np.zeros((1, 3, SIZE, SIZE), np.float32)
 shapes = {name: maps.shape for name, maps in model.activations(nothing).items()}
 
 # %% tags=["hide-input"]
-figure, ax = plt.subplots(figsize=(10, 3.6))
+figure, ax = plt.subplots(figsize=(7.5, 3.9))
 left = 0.0
 for name, (_, channels, high, _) in shapes.items():
     colour = next(
@@ -132,7 +138,11 @@ for name, (_, channels, high, _) in shapes.items():
 ax.set(xlim=(-1, left), ylim=(-SIZE / 2 - 20, SIZE / 2 + 2))
 ax.axis("off")
 ax.set_title(f"{model.num_parameters():,} parameters, {SIZE} pixels down to 1 and back")
-plt.show()
+show(
+    figure,
+    alt="The layers of the network as boxes from left to right: they shrink from 48 "
+    "pixels to 1 at fc6 and fc7, and grow again to 48 in mirror image",
+)
 
 # %% [markdown]
 # ### Your turn
@@ -187,15 +197,19 @@ while len(losses) < STEPS:
 print(f"{STEPS} steps in {time.perf_counter() - start:.0f} s")
 
 smooth = np.convolve(losses, np.ones(10) / 10, mode="valid")
-figure, ax = plt.subplots(figsize=(6.5, 2.8))
-ax.plot(losses, color="0.8", label="each batch")
+figure, ax = plt.subplots(figsize=(7.5, 3))
+ax.plot(losses, color="0.55", label="each batch")
 ax.plot(np.arange(len(smooth)) + 5, smooth, color="tab:blue", label="mean of ten")
 ax.set(xlabel="step", ylabel="cross entropy", ylim=(0, None))
 ax.legend(frameon=False)
 for side in ("top", "right"):
     ax.spines[side].set_visible(False)
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="The cross entropy of each batch, and the mean of ten of them, falling over "
+    "the steps of the training",
+)
 
 # %% [markdown]
 # The measure of segmentation is *intersection over union*: the pixels that both truth and prediction call
@@ -226,21 +240,24 @@ images, masks = next(iter(data.DataLoader(val_set, batch_size=8, transform=head_
 labels = predict(images)
 
 
-def board(rows):
-    """Pictures in a grid; `rows` is a list of (title, pictures)."""
-    figure, axes = plt.subplots(len(rows), len(labels), figsize=(10, 1.35 * len(rows)))
+def board(rows, alt, count=5):
+    """The first pictures in a grid; `rows` is a list of (title, pictures)."""
+    figure, axes = plt.subplots(len(rows), count, figsize=(7.5, 1.5 * len(rows)))
     for line, (title, pictures) in zip(axes, rows, strict=True):
         line[0].set_ylabel(title)
-        for ax, picture in zip(line, pictures, strict=True):
+        for ax, picture in zip(line, pictures[:count], strict=True):
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
     plt.tight_layout()
-    plt.show()
+    show(figure, alt=alt)
 
 
 pictures = [val_set[number][0] for number in range(8)]
 truth = np.where(masks == 255, 0.5, masks)
-board([("picture", pictures), ("truth", truth), ("prediction", labels)])
+board(
+    [("picture", pictures), ("truth", truth), ("prediction", labels)],
+    alt="Five pictures, where their objects are, and where the trained network says they are",
+)
 
 # %% [markdown]
 # ## 4. Watching it draw
@@ -267,17 +284,22 @@ def best_channel(maps, wanted):
     return maps[0, int(np.argmax(scores))]
 
 
-figure, axes = plt.subplots(2, 7, figsize=(11, 4.3))
+figure, axes = plt.subplots(4, 4, figsize=(7.5, 8.8))
 for ax in axes.ravel():
     ax.axis("off")
 axes[0, 0].imshow(pictures[NUMBER])
-axes[0, 0].set_title("picture", size=9)
+axes[0, 0].set_title("picture")
 for ax, name in zip(axes.ravel()[1:], LAYERS, strict=False):
     shown = best_channel(seen[name], labels[NUMBER].astype(float))
     ax.imshow(shown, cmap="magma", vmax=np.quantile(shown, 0.995))
-    ax.set_title(f"{name}\n{shown.shape[0]} × {shown.shape[1]}", size=9)
+    ax.set_title(f"{name}\n{shown.shape[0]} × {shown.shape[1]}")
 plt.tight_layout()
-plt.show()
+show(
+    figure,
+    alt="Maps of the decoder from fc6_deconv, a coarse guess of a few pixels, to the "
+    "full size: each unpooling leaves holes and each deconvolution fills them, "
+    "until the object's outline stands",
+)
 
 # %% [markdown]
 # Read it from left to right. `fc6_deconv` is a coarse guess, a few pixels wide. Then the same two steps three times
@@ -309,7 +331,10 @@ for name, unpool in remembered.items():
     model.set_submodule(name, unpool)
 
 print(f"IoU of objects with its switches {trained_iou[1]:.2f}, without them {forgetful_iou[1]:.2f}")
-board([("truth", truth), ("with\nswitches", labels), ("without", forgetful)])
+board(
+    [("truth", truth), ("with\nswitches", labels), ("without", forgetful)],
+    alt="The truth, the prediction with switches, and without: there the outlines are lost",
+)
 
 # %% [markdown]
 # The objects are still found, roughly: *that* they are there went through the 64 numbers of `fc7`. Their outlines are gone:

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import alt_texts
+
 HERE = Path(__file__).resolve().parent
 LIMIT = 60.0  # seconds of processor time that one notebook may take
 _STUCK = 10  # a cell that takes so many times the limit by the clock hangs
@@ -84,7 +86,10 @@ def _children_seconds() -> float:
 
 
 def run(names: list[str], out: Path | None, limit: float) -> int:
-    """Execute notebooks, each in a kernel of its own; return how many failed or were too slow."""
+    """Execute notebooks, each in a kernel of its own; return how many failed or were too slow.
+
+    One with a figure that has no alt text, or is too wide for a page, has failed too.
+    """
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -116,6 +121,8 @@ def run(names: list[str], out: Path | None, limit: float) -> int:
         seconds, used = time.perf_counter() - start, _children_seconds() - used
         if verdict == "ok" and used > limit:
             verdict = f"FAILED: more than {limit:g} s of processor time"
+        if verdict == "ok" and (silent := alt_texts.faults(made)):
+            verdict = "FAILED: " + "; ".join(silent)
         wrong += verdict != "ok"
         print(f"{script.stem:40s} {seconds:6.1f} s ({used:.1f} s of it computing)  {verdict}")
         if out is not None:

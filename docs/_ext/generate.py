@@ -5,6 +5,7 @@
 - ``generated/export-listing.txt``: what is in a small ONNX file;
 - ``generated/autoencoders*``, ``what-where.png``: see `autoencoder_pictures`;
 - ``generated/inside-*``: what a small network computes inside (see `inside`);
+- ``gallery.md``, ``generated/gallery-*``: one picture of each kind (see `gallery`);
 - ``generated/course-*``: what a graded submission looks like (see `course_formats`);
 - ``generated/phases*``: which taps meet which pixels (see `draw_phases`);
 - ``generated/own-data-*``: the page about one's own data, run (see `own_data`);
@@ -29,6 +30,7 @@ import autoencoder_pictures
 import course_formats
 import course_pages
 import draw_phases
+import gallery
 import house
 import inside
 import own_data
@@ -230,6 +232,7 @@ def setup(app: Any) -> dict[str, bool]:
     course_formats.write_all()
     course_pages.write_all()
     draw_phases.write_all()
+    gallery.write_all()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}

@@ -25,6 +25,7 @@ from minideconv.training.run.folder import write_bytes
 from minideconv.training.run.progress import Progress, make_progress
 from minideconv.training.run.subject import WEIGHTS_SIZE, load_subject
 from minideconv.visualize import activation_maps, saliency_board, unit_boards
+from minideconv.visualize.animation.command import add_animate, animate
 from minideconv.visualize.boards import enlarged, png_bytes
 from minideconv.visualize.relu_rules import RELU_RULES
 from minideconv.visualize.slider import slider_page
@@ -33,9 +34,9 @@ from minideconv.visualize.subject import Subject
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Look inside a network. NETWORK is a run folder, a checkpoint, a file with VGG-16's weights of any
-program, or the name of a known one (`python -m minideconv.weights list`); of a weight file the
-convolutions can be looked at, and fc6 and fc7 if it has them.
+Look inside a network, or animate a convolution. NETWORK is a run folder, a checkpoint, a file with
+VGG-16's weights of any program, or the name of a known one (`python -m minideconv.weights list`);
+of a weight file the convolutions can be looked at, and fc6 and fc7 if it has them.
 """
 
 _EPILOG = """\
@@ -44,6 +45,7 @@ examples:
   python -m minideconv.visualize units vgg16-trunk-onnx photograph.jpg --layer conv4_3
   python -m minideconv.visualize top9 vgg16-trunk-onnx photographs --layer conv5_3 --units 3,88
   python -m minideconv.visualize saliency runs/shapes-1 photograph.jpg --methods guided,grad-cam
+  python -m minideconv.visualize animate conv --size 5 --kernel 3 --stride 2 --padding 1 -o a.gif
 
 No file is replaced without --overwrite. Exit codes: 0 done, 1 a file that cannot be read, 2 wrong
 usage.
@@ -51,7 +53,7 @@ usage.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all four commands."""
+    """Return the parser of all commands."""
     parser = command_line.make_parser("visualize", _DESCRIPTION, epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     activations = _command(
@@ -94,13 +96,14 @@ def make_parser() -> argparse.ArgumentParser:
                           help="whose maps Grad-CAM shows [the last convolution]")  # fmt: skip
     saliency.add_argument("--steps", type=command_line.positive, metavar="N", default=32,
                           help="points of the integral of integrated gradients [32]")  # fmt: skip
+    add_animate(commands)
     return parser
 
 
 def _command(
     commands: Any, name: str, help_: str, argument: tuple[str, str]
 ) -> argparse.ArgumentParser:
-    """Add a command with what all four have."""
+    """Add a command that looks into a network, with what these four have in common."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=help_, description=f"Draw {help_}.", allow_abbrev=False,
         formatter_class=command_line.HelpFormatter,
@@ -129,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
+    if options.command == "animate":
+        return animate(options)
     machine = command_line.machine_settings(options)
     device = as_device(machine.device)
     if options.command == "top9":

@@ -1,0 +1,1 @@
+"""Animations of a convolution or a transposed convolution of any geometry."""
