@@ -8,6 +8,7 @@
 - ``generated/course-*``: what a graded submission looks like (see `course_formats`);
 - ``generated/own-data-*``: the page about one's own data, run (see `own_data`);
 - other files of ``generated``: what was measured (see `stored_results`);
+- ``generated/site/playground.html``: the page to play with, in one file (see `play_page`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -30,6 +31,7 @@ import course_pages
 import house
 import inside
 import own_data
+import play_page
 import stored_results
 from pages import DOCS, ROOT, write
 
@@ -226,6 +228,7 @@ def setup(app: Any) -> dict[str, bool]:
     own_data.write_all()
     course_formats.write_all()
     course_pages.write_all()
+    play_page.build()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}
