@@ -27,7 +27,17 @@ from minideconv import functional as F
 from minideconv.files.atomic import replacing
 from minideconv.segmentation import ConfusionMatrix
 
-__all__ = ["corners", "evaluate", "exported", "folded", "forward", "main", "read", "read_floats", "train"]
+__all__ = [
+    "corners",
+    "evaluate",
+    "exported",
+    "folded",
+    "forward",
+    "main",
+    "read",
+    "read_floats",
+    "train",
+]
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "play" / "weights.js"
 NAME = "const NETWORK = "

@@ -2,8 +2,8 @@
 
     python docs/_ext/play_page.py playground.html
 
-docs/play/index.html works from the folder as well; one file can be sent, and put on a site. Links to
-pages of the documentation, `../NAME.md` there, become those of the site beside it, `NAME.html`.
+docs/play/index.html works from the folder as well; one file can be sent, and put on a site. Links
+to pages of the documentation, `../NAME.md` there, become those of the site, `NAME.html`.
 """
 
 from __future__ import annotations

@@ -68,6 +68,8 @@
     state = { g, size, kernel, x, y, list, all: meetings(g), overlaps: overlaps(list, outputs) };
     const large = g.padding; // of the border around the larger picture
     const [around, outside] = g.transposed ? [0, large] : [large, 0];
+    byId("conv-input-note").hidden = !around;
+    byId("conv-output-note").hidden = !outside;
     input.reserve(g.size[1] + 2 * around);
     for (const grid of [output, counts]) grid.reserve(size[1] + 2 * outside);
     input.draw(g.size, around, (i) => x[i], "input pixel");

@@ -24,7 +24,7 @@ class Grid {
 
   // Ask for room for so many columns, before anything beside this grid is drawn.
   reserve(columns) {
-    this.element.closest(".panel").style.flexBasis = `${Math.max(columns * 34 + 8, 150)}px`;
+    this.element.closest(".panel").style.flexBasis = `${Math.max(columns * 42 + 10, 150)}px`;
   }
 
   // Draw height x width pixels, with a border of padding. `text(index)` is what stands in a pixel.
@@ -33,7 +33,8 @@ class Grid {
     const room = this.element.parentElement.clientWidth || 320;
     const side = Math.max(22, Math.min(44, Math.floor((room - 2) / columns)));
     this.element.style.setProperty("--cell", `${side}px`);
-    this.element.classList.toggle("roomy", side >= 36);
+    this.element.style.setProperty("--digits", `${Math.max(10, Math.min(15, 0.4 * side))}px`);
+    this.element.classList.toggle("roomy", side >= 30);
     const shape = [height, width, padding].join();
     if (shape !== this.shape) this.build(height, width, padding);
     this.shape = shape;

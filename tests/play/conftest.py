@@ -9,6 +9,7 @@ from pathlib import Path
 import play_page
 import pytest
 
+PATIENCE = 180_000  # milliseconds: a busy machine is not a failure
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -18,14 +19,19 @@ def chromium():
     api = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed (group browser)"
     )
-    found = os.environ.get("MINIDECONV_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), "")
+    there = filter(None, map(shutil.which, NAMES))
+    found = os.environ.get("MINIDECONV_CHROMIUM") or next(there, "")
     if not found:
         pytest.skip(
             "no Chromium on this machine: install the system's package chromium, or name the"
             " program in MINIDECONV_CHROMIUM"
         )
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=found,
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+            timeout=PATIENCE,
+        )
         yield browser
         browser.close()
 
@@ -46,6 +52,7 @@ def open_page(chromium):
     def opened(path: Path, **options):
         context = chromium.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         context.set_offline(True)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))

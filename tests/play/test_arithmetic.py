@@ -23,7 +23,8 @@ COMPUTE = """(cases) => cases.map(({ g, kernel, x, u, whole }) => {
   const turned = list.map((e) => ({ tap: e.tap, input: e.output, output: e.input }));
   const back = multiply(turned, kernel, u.slice(0, pixels), x.length);
   const cells = whole ? list.map((e) => [e.output, e.input, e.tap]) : [];
-  return { size, y: multiply(list, kernel, x, pixels), back, cells, counts: overlaps(list, pixels) };
+  const y = multiply(list, kernel, x, pixels);
+  return { size, y, back, cells, counts: overlaps(list, pixels) };
 })"""
 
 
@@ -54,21 +55,21 @@ def geometries(page, transposed):
             }
 
 
-def by_library(case, transposed_arguments, transposed):
-    """What the library makes of a case: output, transpose of a cotangent, overlap counts."""
+def by_library(case, arguments, transposed):
+    """Output, transpose of a cotangent, and overlap counts of a case."""
     g = case["g"]
     x = np.array(case["x"], float).reshape(1, 1, *g["size"])
     kernel = np.array(case["kernel"], float).reshape(1, 1, *g["kernel"])
     ones = np.ones_like(kernel)
     if transposed:
-        y = ops.conv_transpose2d(x, kernel, **transposed_arguments)
-        counts = ops.conv_transpose2d(np.ones_like(x), ones, **transposed_arguments)
+        y = ops.conv_transpose2d(x, kernel, **arguments)
+        counts = ops.conv_transpose2d(np.ones_like(x), ones, **arguments)
     else:
-        y = ops.conv2d(x, kernel, **transposed_arguments)
-        counts = ops.conv2d(np.ones_like(x), ones, **transposed_arguments)
+        y = ops.conv2d(x, kernel, **arguments)
+        counts = ops.conv2d(np.ones_like(x), ones, **arguments)
     u = np.array(case["u"], float)[: y.size].reshape(y.shape)
     backward = ops.conv_transpose2d_backward if transposed else ops.conv2d_backward
-    back = backward(u, x, kernel, needs=(True, False, False), **transposed_arguments)[0]
+    back = backward(u, x, kernel, needs=(True, False, False), **arguments)[0]
     return y, back, counts
 
 
@@ -156,7 +157,8 @@ def test_every_pooling(page, highest):
                   back(switches, "assign"), back(switches, "add"), own.ties.map((t) => t.length)];
         })"""
         flat = [array.reshape(20, -1).tolist() for array in (pictures, others)]
-        answers = [np.array(column) for column in zip(*page.evaluate(script, [*flat, kernel, stride]), strict=True)]
+        rows = page.evaluate(script, [*flat, kernel, stride])
+        answers = [np.array(column) for column in zip(*rows, strict=True)]
         expected = [y, switches.indices]
         for which in (switches, from_others):
             expected += [ops.max_unpool2d(y, which, how) for how in ("assign", "add")]

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.cpu
 
-# Every text with its size, and its contrast with what is behind it (WCAG 2.2, success criterion 1.4.3).
-TEXTS = """() => {
-  const rgba = (colour) => {
-    const parts = colour.match(/[\\d.]+/g).map(Number);
-    const scale = colour.startsWith("color(") ? 255 : 1;
-    return [...parts.slice(0, 3).map((v) => v * scale), parts[3] ?? 1];
-  };
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = rgba(getComputedStyle(at).backgroundColor);
-      if (colour[3] > 0.99) return colour;
-    }
-    return [255, 255, 255, 1];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const element = node.parentElement;
-    if (!node.data.trim() || !element.checkVisibility() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
-    const style = getComputedStyle(element);
-    const svg = element.namespaceURI.endsWith("svg");
-    const [a, b] = [light(rgba(svg ? style.fill : style.color)), light(behind(element))];
-    const contrast = svg ? 21 : (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    found.push([node.data.trim().slice(0, 40), parseFloat(style.fontSize), contrast]);
-  }
-  return found;
-}"""
-
-# Elements whose content does not fit; boxes that scroll may hold more.
-CLIPPED = """() => [...document.querySelectorAll("body *")].filter((e) => {
-  if (!e.checkVisibility() || e.closest("svg") || e.closest(".room, .scroll")) return false;
-  const box = e.getBoundingClientRect();
-  return box.right > document.documentElement.clientWidth + 1 || box.left < -1;
-}).map((e) => e.tagName + "#" + e.id + "." + e.className)"""
+LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 
 STATES = {
     "convolution": [],
@@ -56,22 +21,25 @@ STATES = {
 @pytest.mark.parametrize("width", [390, 768, 1280, 1920])
 def test_nothing_is_clipped_and_all_can_be_read(open_page, one_file, width, scheme):
     page = open_page(one_file, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.evaluate(LOOK)
     for name, clicks in STATES.items():
         for selector in clicks:
             page.check(selector)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert page.evaluate(CLIPPED) == [], name
-        texts = page.evaluate(TEXTS)
+        assert page.evaluate("look.clipped()") == [], name
+        texts = page.evaluate("look.texts()")
         assert len(texts) > 200
         small = [found for found in texts if found[1] < 10]
         pale = [found for found in texts if found[2] < 4.5]
         assert not small, name
         assert not pale, name
+    assert min(page.evaluate("look.taps()")) > 7
 
 
 @pytest.mark.parametrize("width", [390, 1920])
 def test_the_largest_geometry_fits(open_page, one_file, width):
     page = open_page(one_file, viewport={"width": width, "height": 900})
+    page.evaluate(LOOK)
     for kind in ("conv", "transposed"):
         page.check(f"#conv-controls [value={kind}]")
         for slider in page.locator("#conv-controls input[type=range]").all():
@@ -79,7 +47,7 @@ def test_the_largest_geometry_fits(open_page, one_file, width):
                 slider.fill(slider.get_attribute("max"))
         assert page.locator("#conv-output").is_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate(CLIPPED) == []
+        assert page.evaluate("look.clipped()") == []
 
 
 def test_everything_that_is_operated_has_a_name(page):

@@ -22,6 +22,12 @@ def cell(page, grid, index):
     return page.locator(f"#{grid} .cell[data-index='{index}']")
 
 
+def box_of(place):
+    """Where an element is on the screen, once it is there."""
+    place.scroll_into_view_if_needed()
+    return place.bounding_box()
+
+
 def taps(page, grid):
     """Of the cells that are lit: index (None in the border), and number of the tap."""
     script = "cells => cells.map(c => [c.dataset.index ?? null, Number(c.dataset.tap)])"
@@ -94,7 +100,7 @@ def test_a_tap_is_typed_and_dragged(page):
     slide(page, "kernelWidth", 1)
     first.fill("3")
     assert numbers(page, "conv-output") == [3 * v for v in numbers(page, "conv-input")]
-    box = first.bounding_box()
+    box = box_of(first)
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
@@ -119,7 +125,7 @@ def test_arrow_keys_walk_and_tab_leaves(page):
 
 
 def test_a_matrix_row_is_reached_through_the_matrix(page):
-    box = page.locator("#conv-matrix svg").bounding_box()
+    box = box_of(page.locator("#conv-matrix svg"))
     page.mouse.move(box["x"] + 40, box["y"] + box["height"] * 7.5 / 9)
     assert marked(page, "conv-matrix") == ("row", 7)
     assert "Output pixel (row 2, column 1)" in text(page, "#conv-readout")
@@ -139,7 +145,7 @@ def test_overlap_counts_show_the_checkerboard(page):
 def test_a_dragged_pixel_makes_the_switch_jump(page):
     before = numbers(page, "pool-picture")
     assert before[:2] == [3, 7]
-    box = cell(page, "pool-picture", 0).bounding_box()
+    box = box_of(cell(page, "pool-picture", 0))
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
@@ -184,7 +190,8 @@ def test_unpooling_by_another_pictures_switches(page):
 
 def drawn(page):
     """Wait until what is drawn has been computed."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    frame = "await new Promise(requestAnimationFrame);"
+    page.evaluate(f"async () => {{ {frame} {frame} }}")
     found = text(page, "#net-readout").removeprefix("Pixels: ").removesuffix(".")
     return {name: int(count) for name, count in (part.split() for part in found.split(", "))}
 
@@ -200,7 +207,7 @@ def test_the_network_knows_the_examples(page, shape):
 
 def test_a_drawn_rectangle_is_filled_in(page):
     page.click("#net-clear")
-    box = page.locator("#net-ink").bounding_box()
+    box = box_of(page.locator("#net-ink"))
     corners = [(0.25, 0.3), (0.75, 0.3), (0.75, 0.7), (0.25, 0.7), (0.25, 0.3)]
     points = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in corners]
     page.mouse.move(*points[0])
@@ -228,7 +235,12 @@ def test_keys_draw(page):
 
 def test_fc7_and_switches_are_switched_off(page):
     shown = [drawn(page)]
-    for name, value in (("fc7", "mean"), ("fc7", "own"), ("switches", "corner"), ("switches", "other")):
+    for name, value in (
+        ("fc7", "mean"),
+        ("fc7", "own"),
+        ("switches", "corner"),
+        ("switches", "other"),
+    ):
         page.check(f"#net-controls [name={name}][value={value}]")
         shown.append(drawn(page))
     assert shown[0] == shown[2]
@@ -251,7 +263,7 @@ def test_every_layer_is_shown(page):
     names = page.evaluate("NETWORK.steps.map((step) => step.name)")
     assert len(names) > 20
     for name in names:
-        box = page.locator(f"#layer-{name} canvas").bounding_box()
+        box = box_of(page.locator(f"#layer-{name} canvas"))
         assert box["width"] > 10
         assert box["height"] > 10
 
@@ -261,7 +273,6 @@ def test_fingers_do_what_the_mouse_does(open_page, one_file):
     page = open_page(one_file, **phone)
     cell(page, "conv-output", 4).tap()
     assert marked(page, "conv-matrix") == ("row", 4)
-    cell(page, "pool-picture", 0).scroll_into_view_if_needed()
     cell(page, "pool-picture", 0).tap()
     page.locator("#pool-more").tap()
     assert numbers(page, "pool-picture")[0] == 4
@@ -277,14 +288,12 @@ def test_fingers_do_what_the_mouse_does(open_page, one_file):
             touch("touchMove", point)
         touch("touchEnd")
 
-    cell(page, "pool-picture", 0).scroll_into_view_if_needed()
-    box = cell(page, "pool-picture", 0).bounding_box()
+    box = box_of(cell(page, "pool-picture", 0))
     x, y = box["x"] + 10, box["y"] + 10
     stroke((x, y), (x, y - 16), (x, y - 32))
     assert numbers(page, "pool-picture")[0] == 8
     page.locator("#net-clear").tap()
-    page.locator("#net-ink").scroll_into_view_if_needed()
-    box = page.locator("#net-ink").bounding_box()
+    box = box_of(page.locator("#net-ink"))
     empty = page.evaluate("() => document.querySelector('#net-ink').toDataURL()")
     stroke((box["x"] + 50, box["y"] + 50), (box["x"] + 150, box["y"] + 150))
     drawn(page)
