@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import play_page
@@ -71,3 +73,32 @@ def open_page(chromium):
 def page(open_page, one_file):
     """Open the page in one file, on a desktop."""
     return open_page(one_file, viewport={"width": 1280, "height": 900})
+
+
+def called(page, function, argument):
+    """Call a function of a page's language with one argument, both ways as one text.
+
+    Playwright wraps every single number of an array, which takes minutes here.
+    """
+    script = f"(text) => JSON.stringify(({function})(JSON.parse(text)))"
+    return json.loads(page.evaluate(script, json.dumps(argument)))
+
+
+@pytest.fixture
+def call(page):
+    """Call a function in the page."""
+    return partial(called, page)
+
+
+@pytest.fixture
+def call_wrong(open_page, tmp_path):
+    """Call a function where only arithmetic.js is, one text in it replaced by another."""
+
+    def opened(right, wrong):
+        source = (play_page.SOURCE / "arithmetic.js").read_text(encoding="utf-8")
+        assert source.count(right) >= 1
+        path = tmp_path / "wrong.html"
+        path.write_text(f"<script>{source.replace(right, wrong)}</script>", encoding="utf-8")
+        return partial(called, open_page(path))
+
+    return opened

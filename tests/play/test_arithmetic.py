@@ -83,49 +83,86 @@ def matrix_by_library(g, kernel, arguments):
     return ops.conv_transpose2d(units, weight, **arguments).reshape(pixels, -1).T
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_every_geometry(page, transposed):
+def cases_of(all_geometries):
+    """Whole numbers for each geometry; of small pictures the whole matrix is wanted."""
     rng = np.random.default_rng(0)
-    cases = []
-    for g in geometries(page, transposed):
+    for g in all_geometries:
         pixels, taps = g["size"][0] * g["size"][1], g["kernel"][0] * g["kernel"][1]
-        case = {
+        yield {
             "g": g,
             "kernel": rng.integers(-9, 10, taps).tolist(),
             "x": rng.integers(-3, 4, pixels).tolist(),
             "u": rng.integers(-3, 4, 400).tolist(),
             "whole": g["size"][0] <= 3 and g["size"][1] <= 2,
         }
-        cases.append(case)
-    answers = page.evaluate(COMPUTE, cases)
-    compared = impossible = matrices = 0
+
+
+def compared(cases, answers):
+    """Compare every case; return how many were equal, refused by both, and whole matrices."""
+    equal = refused = matrices = 0
     with algorithm("reference"):
         for case, answer in zip(cases, answers, strict=True):
             g = case["g"]
             arguments = {name: g[name] for name in ("stride", "padding", "dilation")}
-            if transposed:
+            if g["transposed"]:
                 arguments["output_padding"] = g["outputPadding"]
             if "problem" in answer:
                 with pytest.raises(ValueError, match=r"spans|would be"):
-                    by_library(case, arguments, transposed)
-                impossible += 1
+                    by_library(case, arguments, g["transposed"])
+                refused += 1
                 continue
-            y, back, counts = by_library(case, arguments, transposed)
+            y, back, counts = by_library(case, arguments, g["transposed"])
             assert answer["size"] == list(y.shape[2:]), g
             assert answer["y"] == y.ravel().tolist(), g
             assert answer["back"] == back.ravel().tolist(), g
             assert answer["counts"] == counts.ravel().tolist(), g
-            compared += 1
+            equal += 1
             if case["whole"]:
                 dense = np.zeros((y.size, len(case["x"])))
                 for output, pixel, tap in answer["cells"]:
                     dense[output, pixel] += case["kernel"][tap]
                 assert np.array_equal(dense, matrix_by_library(g, case["kernel"], arguments)), g
                 matrices += 1
-    print(f"{compared} geometries equal, {impossible} refused by both, {matrices} whole matrices")
-    assert compared > 5000
-    assert impossible > 0
+    return equal, refused, matrices
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_geometry(page, call, transposed):
+    cases = list(cases_of(geometries(page, transposed)))
+    equal, refused, matrices = compared(cases, call(COMPUTE, cases))
+    print(f"{equal} geometries equal, {refused} refused by both, {matrices} whole matrices")
+    assert equal > 5000
+    assert refused > 0
     assert matrices > 300
+
+
+FLIPPED = "tap: (g.kernel[0] - 1 - i) * g.kernel[1] + g.kernel[1] - 1 - j"
+MISTAKES = {
+    "the kernel is flipped": ("tap: i * g.kernel[1] + j", FLIPPED),
+    "the kernel's sides are exchanged": ("tap: i * g.kernel[1] + j", "tap: j * g.kernel[0] + i"),
+    "padding on one side": ("2 * g.padding", "g.padding"),
+    "padding enlarges the transpose": ("- 2 * g.padding", "+ 2 * g.padding"),
+    "dilation is forgotten": ("+ i * g.dilation", "+ i"),
+    "stride and dilation are exchanged": ("r * g.stride", "r * g.dilation"),
+    "stamps overwrite": ("y[e.output] +=", "y[e.output] ="),
+    "output padding is forgotten": (" + g.outputPadding", ""),
+    "rounded up": ("Math.floor((n + 2", "Math.ceil((n + 2"),
+    "the border counts as covered": ("meeting.inside)", "true)"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(call_wrong, mistake):
+    sides = {"size": [4, 3], "kernel": [3, 2]}
+    some = [
+        {**sides, "transposed": t, "stride": s, "padding": p, "dilation": d, "outputPadding": t * 1}
+        for t, s, p, d in product((False, True), (1, 2, 3), (0, 1), (1, 2))
+        if max(s, d) > 1
+    ]
+    cases = list(cases_of(some))
+    with pytest.raises((AssertionError, IndexError, pytest.fail.Exception)):
+        compared(cases, call_wrong(*MISTAKES[mistake])(COMPUTE, cases))
+    compared(cases, call_wrong("taps", "taps")(COMPUTE, cases))
 
 
 def test_the_slider_of_output_padding_has_exactly_the_legal_values(page):
@@ -140,7 +177,7 @@ def test_the_slider_of_output_padding_has_exactly_the_legal_values(page):
 
 
 @pytest.mark.parametrize("highest", [1, 3, 20])
-def test_every_pooling(page, highest):
+def test_every_pooling(page, call, highest):
     """Few values make many ties."""
     rng = np.random.default_rng(highest)
     found = ranges(page, "pool-controls", ["kernel", "stride"])
@@ -157,7 +194,7 @@ def test_every_pooling(page, highest):
                   back(switches, "assign"), back(switches, "add"), own.ties.map((t) => t.length)];
         })"""
         flat = [array.reshape(20, -1).tolist() for array in (pictures, others)]
-        rows = page.evaluate(script, [*flat, kernel, stride])
+        rows = call(script, [*flat, kernel, stride])
         answers = [np.array(column) for column in zip(*rows, strict=True)]
         expected = [y, switches.indices]
         for which in (switches, from_others):

@@ -35,7 +35,7 @@ FORWARD = """([ink, fc7, switches, other]) => {
 
 @pytest.mark.parametrize("fc7", [False, True])
 @pytest.mark.parametrize("switches", ["own", "corner", "other"])
-def test_the_page_computes_what_the_library_computes(page, fc7, switches):
+def test_the_page_computes_what_the_library_computes(call, fc7, switches):
     """Every layer to 1e-4, on drawings that training has not seen."""
     found = network()
     steps = play_network.read(found)
@@ -47,7 +47,7 @@ def test_the_page_computes_what_the_library_computes(page, fc7, switches):
             chosen = switches_of(steps, ink[:1])
         right = play_network.forward(steps, image[None], mean, chosen)
         others = ink[0].ravel().tolist() if switches == "other" else None
-        answer = page.evaluate(FORWARD, [image.ravel().tolist(), fc7, switches, others])
+        answer = call(FORWARD, [image.ravel().tolist(), fc7, switches, others])
         assert answer.keys() == right.keys()
         for name, array in right.items():
             assert np.abs(np.array(answer[name]) - array.ravel()).max() < 1e-4, name
