@@ -211,7 +211,7 @@
         `Input pixel ${place(index, g.size)} is ${x[index]}. Its stamp reaches ${reached} output ` +
         `pixel${reached === 1 ? "" : "s"}, each by the tap shown there` +
         `${outside ? `; ${outside} more are cut off by the padding` : ""}. ` +
-        `It is column ${index} of the matrix, and row ${index} of the transpose.`
+        `Column ${index} of the matrix holds its weights, and row ${index} of the transpose.`
       );
     }
     function windowText() {
@@ -221,7 +221,7 @@
       return (
         `Output pixel ${place(index, size)}: ${products} = ${y[index]}` +
         `${padded ? `; ${padded} taps of its window meet padding, which is 0` : ""}. ` +
-        `It is row ${index} of the matrix: the first factors, at the pixels of the second.`
+        `Row ${index} of the matrix holds the first factors.`
       );
     }
   }

@@ -68,6 +68,7 @@ def by_library(case, arguments, transposed):
         y = ops.conv2d(x, kernel, **arguments)
         counts = ops.conv2d(np.ones_like(x), ones, **arguments)
     u = np.array(case["u"], float)[: y.size].reshape(y.shape)
+    arguments = {k: v for k, v in arguments.items() if k != "output_padding"}
     backward = ops.conv_transpose2d_backward if transposed else ops.conv2d_backward
     back = backward(u, x, kernel, needs=(True, False, False), **arguments)[0]
     return y, back, counts
