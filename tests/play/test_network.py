@@ -28,39 +28,55 @@ FORWARD = """([ink, fc7, switches, other]) => {
   const steps = decodeNetwork(NETWORK);
   const options = { fc7: fc7 ? decodeFloats(NETWORK.fc7_mean) : null, switches };
   if (other) options.switches = forwardPass(steps, other).switches;
-  const { outputs } = forwardPass(steps, ink, options);
-  return Object.fromEntries(Object.entries(outputs).map(([name, map]) => [name, [...map.data]]));
+  const found = forwardPass(steps, ink, options);
+  const arrays = (named) => Object.entries(named).map(([name, map]) => [name, [...map]]);
+  const data = Object.entries(found.outputs).map(([name, map]) => [name, map.data]);
+  return { outputs: Object.fromEntries(arrays(Object.fromEntries(data))),
+           own: Object.fromEntries(arrays(found.switches)),
+           used: Object.fromEntries(arrays(other ? options.switches : found.switches)) };
 }"""
+BEFORE_POOLING = {1: "conv1_2", 2: "conv2_2", 3: "conv3_3"}
+
+
+def plane_switches(indices, like):
+    """The library's switches from the page's, which count over all channels of a map."""
+    _, channels, height, width = like.shape
+    plane = np.array(indices).reshape(1, channels, height // 2, width // 2) % (height * width)
+    return ops.Switches(plane, (height, width))
 
 
 @pytest.mark.parametrize("fc7", [False, True])
 @pytest.mark.parametrize("switches", ["own", "corner", "other"])
 def test_the_page_computes_what_the_library_computes(call, fc7, switches):
-    """Every layer to 1e-4, on drawings that training has not seen."""
+    """Every layer to 1e-4, on drawings that training has not seen; and every switch.
+
+    Where two pixels of a window are equal but for rounding, the order of sums decides which one
+    wins. So the library unpools by the page's switches, and these are compared with what its
+    pooling finds in the page's own maps.
+    """
     found = network()
     steps = play_network.read(found)
     mean = play_network.read_floats(found["fc7_mean"]) if fc7 else None
     ink, _ = drawings(seed=5, count=3)
+    others = ink[0].ravel().tolist() if switches == "other" else None
     for image in ink[1:]:
-        chosen = switches
-        if switches == "other":
-            chosen = switches_of(steps, ink[:1])
-        right = play_network.forward(steps, image[None], mean, chosen)
-        others = ink[0].ravel().tolist() if switches == "other" else None
         answer = call(FORWARD, [image.ravel().tolist(), fc7, switches, others])
-        assert answer.keys() == right.keys()
+        shapes = play_network.forward(steps, image[None])
+        used = "corner"
+        if switches != "corner":
+            used = {
+                level: plane_switches(answer["used"][str(level)], shapes[name])
+                for level, name in BEFORE_POOLING.items()
+            }
+        right = play_network.forward(steps, image[None], mean, used)
+        assert answer["outputs"].keys() == right.keys()
         for name, array in right.items():
-            assert np.abs(np.array(answer[name]) - array.ravel()).max() < 1e-4, name
-
-
-def switches_of(steps, ink):
-    """The switches that a drawing's own poolings find."""
-    outputs = play_network.forward(steps, ink)
-    before = {1: "conv1_2", 2: "conv2_2", 3: "conv3_3"}
-    return {
-        level: ops.max_pool2d(outputs[name], 2, return_switches=True)[1]
-        for level, name in before.items()
-    }
+            assert np.abs(np.array(answer["outputs"][name]) - array.ravel()).max() < 1e-4, name
+        for level, name in BEFORE_POOLING.items():
+            pixels = np.array(answer["outputs"][name], np.float32).reshape(shapes[name].shape)
+            _, expected = ops.max_pool2d(pixels, 2, return_switches=True)
+            own = plane_switches(answer["own"][str(level)], pixels)
+            assert np.array_equal(own.indices, expected.indices), name
 
 
 def random_network(rng):
