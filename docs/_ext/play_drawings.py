@@ -32,11 +32,11 @@ def drawing(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     mask = Image.new("L", canvas.size)
     taken: list[tuple[np.ndarray, float]] = []
     pen = rng.uniform(1.5, 3.0)
-    for _ in range(rng.integers(1, 4)):
-        placed = _place(rng, taken, rng.uniform(6, 15))
+    for _ in range(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])):
+        placed = _place(rng, taken, rng.uniform(7, 16))
         if placed is not None:
             _shape(rng, canvas, mask, *placed, pen)
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         placed = _place(rng, taken, rng.uniform(4, 8))
         if placed is not None:
             _scribble(rng, canvas, *placed, pen)
@@ -68,7 +68,7 @@ def _shape(
     """Draw one shape of a random class, as an outline or filled, and note its pixels."""
     label = int(rng.integers(1, len(CLASSES)))
     corners = {1: _circle, 2: _triangle, 3: _rectangle}[label](rng)
-    turn = rng.uniform(-np.pi, np.pi) if rng.random() < 0.25 else rng.normal(0, 0.2)
+    turn = rng.uniform(-np.pi, np.pi) if rng.random() < 0.1 else rng.normal(0, 0.2)
     outline = _wobble(rng, _resampled(corners)) @ _rotation(turn).T * radius + centre
     fine = outline * _FINE
     width = round(pen * _FINE)

@@ -42,7 +42,7 @@ __all__ = [
 WEIGHTS = Path(__file__).resolve().parents[1] / "play" / "weights.js"
 NAME = "const NETWORK = "
 STAGES, LEVELS = 3, 127  # poolings; the largest stored byte
-UPDATES, BATCH, RATE = 500, 24, 4e-3
+UPDATES, BATCH, RATE = 1200, 24, 3e-3
 TRAIN, TEST = (0, 4000), (1, 400)  # seed and number of drawings
 
 Step = dict[str, Any]

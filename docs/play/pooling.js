@@ -42,7 +42,7 @@
     if (useOther) others.switches.forEach((pixel) => other.cell(pixel).classList.add("winner"));
     picture.forEach((_, i) => unpooled.cell(i).classList.toggle("empty", !switches.includes(i)));
     for (const pixel of twice(switches)) unpooled.cell(pixel).classList.add("twice");
-    if (jump) byId("pool-jump").textContent = jump;
+    if (jump) byId("pool-jump").textContent = jump; // the last one stays to be read
     chosen.index = Math.min(chosen.index, (chosen.side === "window" ? own.values : picture).length - 1);
     choose(chosen.side, chosen.index);
   }
@@ -57,7 +57,7 @@
       .map((pixel, i) => [state.own.switches[i], pixel, i])
       .filter(([before, after]) => before !== after)
       .map(([before, after, i]) => `The switch of window ${place(i, now.size)} jumped from ${place(before, SIZE)} to ${place(after, SIZE)}.`);
-    return lines.join(" ") || (byId("pool-jump").textContent ? "No switch jumped." : "");
+    return lines.join(" ");
   }
 
   function place(i, [, width]) {
