@@ -57,6 +57,7 @@ default_role = "code"  # a name in single backquotes is code, not a link that ma
 html_theme = "pydata_sphinx_theme"
 html_title = "minideconv"
 html_static_path = ["_static"]
+html_extra_path = ["generated/site"]  # whole pages of their own
 html_css_files = ["minideconv.css"]
 html_show_sourcelink = False
 html_sidebars = {"*": [], "changelog": []}  # pages of their own have no section to list

@@ -10,6 +10,7 @@
 - ``generated/phases*``: which taps meet which pixels (see `draw_phases`);
 - ``generated/own-data-*``: the page about one's own data, run (see `own_data`);
 - other files of ``generated``: what was measured (see `stored_results`);
+- ``generated/site/playground.html``: the page to play with, in one file (see `play_page`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
 - ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
   folder that holds them.
@@ -34,6 +35,7 @@ import gallery
 import house
 import inside
 import own_data
+import play_page
 import stored_results
 from pages import DOCS, ROOT, write
 
@@ -233,6 +235,7 @@ def setup(app: Any) -> dict[str, bool]:
     course_pages.write_all()
     draw_phases.write_all()
     gallery.write_all()
+    play_page.build()
     write(DOCS / "generated" / "house.svg", house.draw())
     write_tutorials()
     return {"parallel_read_safe": True}
