@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minideconv.backend import to_cpu
 from minideconv.data.voc_colors import VOID, overlay, voc_palette
 from minideconv.visualize.boards import activation_picture
 from minideconv.visualize.charts import nice_ticks
@@ -36,7 +37,7 @@ def feature_strip(
     width = min(len(maps), columns) * (side + gap) - gap
     picture = Picture(width, rows * (side + 40))
     for place, (name, array) in enumerate(maps.items()):
-        channels = np.asarray(array, float)
+        channels = np.asarray(to_cpu(array), float)
         channels = channels[None] if channels.ndim == 2 else channels
         row, column = divmod(place, columns)
         x, y = column * (side + gap), row * (side + 40)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minideconv.backend import to_cpu
 from minideconv.ops import max_pool2d, max_unpool2d
 from minideconv.ops.geometry import IntPair, pair
 from minideconv.visualize.boards import heat
@@ -53,7 +54,7 @@ def switch_map(
     ValueError, TypeError
         If the operations refuse the geometry.
     """
-    plane = np.asarray(plane, float)
+    plane = np.asarray(to_cpu(plane), float)
     pooled, switches = max_pool2d(plane[None, None], kernel_size, stride, return_switches=True)
     unpooled = max_unpool2d(pooled, switches, duplicates=duplicates)[0, 0]
     pooled = pooled[0, 0]
