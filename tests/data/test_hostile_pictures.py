@@ -38,9 +38,12 @@ def stored(picture, kind, **options):
 
 def test_no_picture_is_opened_in_whatever_format_it_has():
     package = Path(minideconv.__file__).parent
-    texts = {path.name: path.read_text("utf-8") for path in package.rglob("*.py")}
+    texts = {
+        path.relative_to(package).as_posix(): path.read_text("utf-8")
+        for path in package.rglob("*.py")
+    }
     opening = {name: text for name, text in texts.items() if "Image.open(" in text}
-    assert sorted(opening) == ["labelme.py", "pictures.py"]
+    assert sorted(opening) == ["data/convert/labelme.py", "data/pictures.py"]
     for text in opening.values():
         calls = text.count("Image.open(")
         assert len(re.findall(r"Image\.open\([^\n]*formats=", text)) == calls

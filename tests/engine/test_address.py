@@ -15,7 +15,8 @@ store, store_part, store_taps = vectors.store, vectors.store_part, selections.st
 store_between = vectors.store_between
 tile_zeros, tile_load, tile_store = tiles.tile_zeros, tiles.tile_load, tiles.tile_store
 tile_add, tile_fma, tile_slide = tiles.tile_add, tiles.tile_fma, tiles.tile_slide
-tile_store_part, tile_stream = tiles.tile_store_part, tiles.tile_stream
+tile_store_part, tile_store_between = tiles.tile_store_part, tiles.tile_store_between
+tile_stream = tiles.tile_stream
 stream, splat, turn = streams.stream, vectors.splat, transpose.transpose
 
 # from a, or from a and b
@@ -47,6 +48,9 @@ WRITES = {
     "store_between": lambda a, b, c: store_between(c, 0, load(a, 0), 1, 3),
     "tile_store": lambda a, b, c: tile_store(2, 1, tile_load(2, 1, a, 0, 16), c, 0, 16),
     "tile_store_part": lambda a, b, c: tile_store_part(
+        2, 1, tile_load(2, 1, a, 0, 16), c, 0, 16, 2, 16
+    ),
+    "tile_store_between": lambda a, b, c: tile_store_between(
         2, 1, tile_load(2, 1, a, 0, 16), c, 0, 16, 2, 16, 0, 32
     ),
     "stream": lambda a, b, c: stream(c, 0, splat(np.float32(1))),
