@@ -15,7 +15,7 @@ import numpy as np
 
 from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.calls import Call, StudentFault
-from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.compare import first_difference, narrowed
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.checking.replay import case_text
@@ -33,6 +33,11 @@ COARSE = 16 * 2.0**-10
 """Rounding errors of a result in float16, in units of the sum of its terms' sizes."""
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
+
+CHANGED = "argument changed in place"
+LENT = "Arrays are lent to a function: it must make its own copy to write to."
+MARKS = (2.0**20, 2.0**30)
+"""Numbers left in free memory, far from those of any right result."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Checker:
         self.examples, self.seed = examples, seed
         self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
+        self._unset: bool | None = None  # whether it reads memory that it has not written
         self.absent = 0  # cases passed over: they need what is optional and not there
 
     def run(self) -> Iterator[Outcome]:
@@ -210,7 +216,7 @@ class Checker:
         if got.shape != value.shape:
             entry = f"{output} has shape {got.shape}, must be {value.shape}"
             return Failure(name, "", "shape", f"{output} has the wrong shape", entry=entry)
-        index = first_difference(want, got, exact=exact)
+        index = first_difference(want, narrowed(got, dtype), exact=exact)
         if index is not None:
             place = f"[{', '.join(map(str, index))}]" if index else ""
             right = shown(value[index] if value[index].ndim == 0 else value)
@@ -232,11 +238,13 @@ class Checker:
     def explain(self, case: Case, family: str) -> Failure:
         """Make a failing case small, and say which mistake it is."""
         first = self.wrong(case)
-        if first is None or self.keeps_state(case):
+        if first is None or self.reads_free_memory(case) or self.keeps_state(case):
             return self._state(case)
         named = self._explaining(case)
         if self.diagnosis().remembers:
             return self._state(case)
+        if first.kind == "dtype":
+            return self._dtype(case, family)
 
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""
@@ -252,12 +260,58 @@ class Checker:
         title = "; ".join(dict.fromkeys(n.title for n in named)) or self._title(failure)
         if named and failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
+        if not named and failure.kind == "returned":
+            mistakes = ("None returned" if " None " in failure.title else "no array returned",)
+        for role in self._changes(case):
+            title += f"; it changes its argument {role}"
+            sentence = f"{sentence} {LENT}".strip()
+            mistakes += (CHANGED,)
         return replace(
             failure,
             family=family,
             title=title,
             sentence=sentence,
             mistakes=mistakes,
+            call=self.written(small),
+            replay=self.replay.format(case=case_text(self.operation, small)),
+        )
+
+    def _changes(self, case: Case) -> tuple[str, ...]:
+        """Return the argument, by the student's name, that the function changes; none mostly."""
+        try:
+            changed = self.call(*self.operation.call_arguments(case)).changed
+        except StudentFault:
+            return ()
+        return tuple(map(self.names, changed[:1]))
+
+    def _dtype(self, case: Case, family: str) -> Failure:
+        """Make a case small whose results are of the wrong dtype only."""
+
+        def fails(other: Case) -> bool:
+            failure = self.wrong(other)
+            return failure is not None and failure.kind == "dtype"
+
+        small = shrink(self.operation, case, fails)
+        arrays, settings = self.operation.call_arguments(small)
+        got, want = self.call(arrays, settings).outputs, self.operation.expected(small)
+        dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
+        every = [o for o in self.operation.outputs if want[o].value.dtype.kind == "f"]
+        wide = [o for o in every if got[o].dtype != dtype]
+        if not wide:  # those that must be integers
+            every = [o for o in self.operation.outputs if o not in every]
+            wide = [o for o in every if got[o].dtype.kind not in "iu"]
+        what = "result" if every == wide == list(self.operation.outputs)[:1] else (
+            "results" if wide == every else " and ".join(wide)
+        )  # fmt: skip
+        title = f"{what} in {got[wide[0]].dtype}"
+        return replace(
+            self.wrong(small) or Failure(self.operation.name, family, "dtype", title),
+            family=family,
+            title=title,
+            sentence="A result has the dtype of the arguments; np.zeros(shape) is float64."
+            if got[wide[0]].dtype == np.float64 and wide[0] in want and dtype == np.float32
+            else "A result has the dtype that the arguments have, integers excepted.",
+            mistakes=(title,),
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
         )
@@ -430,8 +484,8 @@ class Checker:
             case,
             "changed",
             f"it changes its argument {role}",
-            "Arrays are lent to a function: it must make its own copy to write to.",
-            "argument changed in place",
+            LENT,
+            CHANGED,
         )
 
     def _no_state(self, case: Case) -> Failure | None:
@@ -452,7 +506,38 @@ class Checker:
             for o in self.operation.outputs
         )
 
+    def reads_free_memory(self, case: Case) -> bool:
+        """Whether results follow the numbers that freed memory is left with: np.empty, added to."""
+        want = self.operation.expected(case)
+        for mark in MARKS:
+            _spoil_free_memory(want.values(), mark)
+            try:
+                got = self.call(*self.operation.call_arguments(case)).outputs
+            except StudentFault:
+                return False
+            with np.errstate(all="ignore"):
+                off = max(
+                    float(np.max(np.abs(got[o] - want[o].value), initial=0))
+                    for o in self.operation.looks_at(case.geometry)
+                    if got[o].shape == want[o].value.shape
+                ) if all(got[o] is not None for o in got) else 0.0  # fmt: skip
+            if not mark / 2 < off < 64 * mark:
+                return False
+        return True
+
     def _state(self, case: Case) -> Failure:
+        if self._unset is None:
+            few = [c for cases in self.cases().values() for c in cases[:6]]
+            self._unset = any(map(self.reads_free_memory, (case, *few)))
+        if self._unset:
+            return self._promise(
+                case,
+                "state",
+                "memory not set to zero",
+                "np.empty leaves whatever numbers were in its memory; what is added to, or written "
+                "to in some places only, begins as np.zeros.",
+                "memory not set to zero",
+            )
         return self._promise(
             case,
             "state",
@@ -506,10 +591,10 @@ def _right(want: Expected, got: Array) -> bool:
     return first_difference(want, got, exact=False) is None
 
 
-def _spoil_free_memory(expected: Iterable[Expected]) -> None:
+def _spoil_free_memory(expected: Iterable[Expected], mark: float = np.nan) -> None:
     """Fill memory of the sizes of the results and free it: what np.empty gives is no zeros then."""
     held = []
     for value, _ in expected:
         dtype = value.dtype if value.dtype.kind == "f" else np.float64
-        held += [np.full(value.size, np.nan, dtype) for _ in range(8)]
+        held += [np.full(value.size, mark, dtype) for _ in range(8)]
     del held  # all at once: blocks that are freed one by one are one block
