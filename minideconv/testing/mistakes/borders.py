@@ -63,8 +63,13 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
             ("padding counted once, at the bottom and right", (0, 1)),
         )
     for name, shares in sides:
-        padded(name, "The padding is on one side; it goes to both sides of each axis.",
-               partial(_padded_by, shares, {}))  # fmt: skip
+        sentence = "The padding is on one side; it goes to both sides of each axis."
+        if "once" in name:
+            sentence = (
+                "The image is padded on one side, or the output size counts one side only; "
+                "padding goes to both sides of each axis."
+            )
+        padded(name, sentence, partial(_padded_by, shares, {}))
     if size_is_given(operation):
         return
     padded("padding pairs misread", "Each axis is padded by padding[0] before and padding[1] "

@@ -17,6 +17,7 @@ from minideconv.testing.mistakes.lines import lines_left_out
 from minideconv.testing.mistakes.results import layout_twists, scale_twists
 from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.mistakes.square_kernels import square_kernels
+from minideconv.testing.mistakes.weight_orders import weight_orders
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -139,6 +140,7 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
         return np.stack(parts, 1) + bias(arrays)
 
     group_mistakes(operation, output, role)
+    weight_orders(operation, output)
     if role == "x":
         size_mistakes(operation, output, correlated)
         frame_mistakes(operation, output)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from minideconv.testing.mistakes.bank import Mistake, register, slip, vary
-from minideconv.testing.mistakes.edges import Edge, as_it_is
+from minideconv.testing.mistakes.edges import Edge, as_it_is, asked_at, counted
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["Change", "Kernel", "Loose", "settings_mistakes", "size_is_given"]
@@ -64,7 +64,12 @@ def _setting(
     def windows_only(arrays: Arrays, settings: Settings, edge: Edge = as_it_is) -> Array:
         return loose(arrays, changed(arrays, settings)[1], settings, edge)
 
+    def asked_elsewhere(then: Edge, arrays: Arrays, settings: Settings) -> Array:
+        wrong = changed(arrays, settings)[1]
+        return loose(arrays, wrong, settings, asked_at(settings, then))
+
     others = [partial(windows_only, edge=edge) for edge in edges]
+    others += [partial(asked_elsewhere, then) for then in (as_it_is, counted)]
 
     if size_is_given(operation):
         # The windows have their number: what does not fit falls outside of the image.
