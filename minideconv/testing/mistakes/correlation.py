@@ -9,6 +9,7 @@ from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
 from minideconv.testing.mistakes.borders import border_mistakes
 from minideconv.testing.mistakes.correlation_groups import group_mistakes
 from minideconv.testing.mistakes.correlation_sizes import frame_mistakes, size_mistakes
+from minideconv.testing.mistakes.correlation_styles import style_mistakes
 from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
 from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import Tables, forward, read, tables
@@ -144,3 +145,4 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
     if role == "x":
         size_mistakes(operation, output, correlated)
         frame_mistakes(operation, output)
+        style_mistakes(operation, output)

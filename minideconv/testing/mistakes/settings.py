@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from minideconv.testing.mistakes.bank import Mistake, register, slip, vary
+from minideconv.testing.mistakes.correlation_styles import slid_over
 from minideconv.testing.mistakes.edges import Edge, as_it_is, asked_at, counted
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -76,6 +77,9 @@ def _setting(
         if name not in _SIZES:
             register(Mistake(operation, output, name, sentence, windows_only, changed))
             vary(operation, output, name, *others)
+        elif name == "padding ignored":  # a test of the bounds makes another mistake of it
+            register(Mistake(operation, output, name, sentence, others[0],
+                             variants=tuple(others[1 : len(edges)])))  # fmt: skip
         return
 
     if name != "padding and dilation interchanged":
@@ -90,6 +94,8 @@ def _setting(
         register(Mistake(operation, output, name, sentence, windows_only))
     if not name.startswith("output_padding") and name not in _SIZES[1:]:
         vary(operation, output, name, *others)
+    if operation == "conv2d" and name.startswith(("dilation", "padding", "stride and")):
+        vary(operation, output, name, lambda a, s: slid_over(*changed(a, s)))
 
 
 def size_is_given(operation: str) -> bool:
