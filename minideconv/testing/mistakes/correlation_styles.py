@@ -99,7 +99,7 @@ def _transformed(arrays: Arrays, settings: Settings, conjugate: bool, sized: boo
         fy[:, ks] = np.einsum("nchw,kchw->nkhw", fx[:, cs], kernels)
     y = np.fft.irfft2(fy, s=x.shape[2:]) if sized else np.fft.irfft2(fy)
     rows, columns = (n - e + 1 for n, e in zip(x.shape[2:], extent, strict=True))
-    return _strided(np.round(y[:, :, :rows, :columns], 9), arrays, settings)
+    return _strided(y[:, :, :rows, :columns], arrays, settings)
 
 
 def _in_mode(

@@ -259,9 +259,7 @@ def _groups(operation: str, image: str, other: str) -> None:
         @twist(operation, "dw", "the groups' gradients interleaved",
                "The gradients of the groups are dealt out in turn; they stand one after the other.",
                )  # fmt: skip
-        def _dealt(
-            result: Array, arrays: Arrays, settings: Settings, back: bool = back
-        ) -> Array:
+        def _dealt(result: Array, arrays: Arrays, settings: Settings, back: bool = back) -> Array:
             order = interleaved(len(result), settings["groups"])
             return result[np.argsort(order) if back else order]
 
