@@ -18,6 +18,7 @@ from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference, narrowed
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import Failure, shown
+from minideconv.testing.checking.history import remembers
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
@@ -238,13 +239,14 @@ class Checker:
     def explain(self, case: Case, family: str) -> Failure:
         """Make a failing case small, and say which mistake it is."""
         first = self.wrong(case)
-        if first is None or self.reads_free_memory(case) or self.keeps_state(case):
+        if first is None or self.unset() or self.keeps_state(case):
             return self._state(case)
+        if first.kind == "dtype":
+            kept = remembers(self.operation, self.call)
+            return self._state(case) if kept else self._dtype(case, family)
         named = self._explaining(case)
         if self.diagnosis().remembers:
             return self._state(case)
-        if first.kind == "dtype":
-            return self._dtype(case, family)
 
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""
@@ -258,6 +260,8 @@ class Checker:
         mistakes = tuple(dict.fromkeys(m.name for n in named for m in n.mistakes))
         sentence = " ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes))
         title = "; ".join(dict.fromkeys(n.title for n in named)) or self._title(failure)
+        for other in self.named() if named else ():
+            title += "" if other.mistakes else f"; {other.output} is wrong, too"
         if named and failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
         if not named and failure.kind == "returned":
@@ -295,22 +299,26 @@ class Checker:
         arrays, settings = self.operation.call_arguments(small)
         got, want = self.call(arrays, settings).outputs, self.operation.expected(small)
         dtype = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
-        every = [o for o in self.operation.outputs if want[o].value.dtype.kind == "f"]
-        wide = [o for o in every if got[o].dtype != dtype]
-        if not wide:  # those that must be integers
-            every = [o for o in self.operation.outputs if o not in every]
-            wide = [o for o in every if got[o].dtype.kind not in "iu"]
-        what = "result" if every == wide == list(self.operation.outputs)[:1] else (
-            "results" if wide == every else " and ".join(wide)
-        )  # fmt: skip
-        title = f"{what} in {got[wide[0]].dtype}"
+        every = self.operation.outputs
+        wide = [
+            o
+            for o in every
+            if (got[o].dtype != dtype if want[o].value.dtype.kind == "f"
+                else got[o].dtype.kind not in "iu")
+        ]  # fmt: skip
+        found = got[wide[0]].dtype
+        what = " and ".join(wide) if len(wide) < len(every) else "results"
+        title = f"{'result' if len(every) == 1 else what} in {found}"
+        sentence = "A result has the dtype of the arguments, switches that of integers."
+        if found == np.float64:
+            sentence = "A result has the dtype of the arguments; np.zeros(shape) is float64."
+        elif found.kind in "iu":
+            sentence = "An array of integers cuts fractions off; make it of the arguments' dtype."
         return replace(
             self.wrong(small) or Failure(self.operation.name, family, "dtype", title),
             family=family,
             title=title,
-            sentence="A result has the dtype of the arguments; np.zeros(shape) is float64."
-            if got[wide[0]].dtype == np.float64 and wide[0] in want and dtype == np.float32
-            else "A result has the dtype that the arguments have, integers excepted.",
+            sentence=sentence,
             mistakes=(title,),
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
@@ -506,6 +514,13 @@ class Checker:
             for o in self.operation.outputs
         )
 
+    def unset(self) -> bool:
+        """Whether it reads memory that it has not written, in any of a few cases."""
+        if self._unset is None:
+            few = [c for cases in self.cases().values() for c in cases[:6]]
+            self._unset = any(map(self.reads_free_memory, few))
+        return self._unset
+
     def reads_free_memory(self, case: Case) -> bool:
         """Whether results follow the numbers that freed memory is left with: np.empty, added to."""
         want = self.operation.expected(case)
@@ -526,10 +541,7 @@ class Checker:
         return True
 
     def _state(self, case: Case) -> Failure:
-        if self._unset is None:
-            few = [c for cases in self.cases().values() for c in cases[:6]]
-            self._unset = any(map(self.reads_free_memory, (case, *few)))
-        if self._unset:
+        if self.unset():
             return self._promise(
                 case,
                 "state",
