@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minideconv.testing.operations.operation import Array, Expected
 
-__all__ = ["first_difference"]
+__all__ = ["first_difference", "narrowed"]
 
 SAFETY = 16
 """Rounding errors that an entry may carry, in units of eps times the sum of its terms' sizes.
@@ -32,3 +34,11 @@ def first_difference(want: Expected, got: Array, *, exact: bool) -> tuple[int, .
     if not wrong.any():
         return None
     return tuple(int(i) for i in np.argwhere(wrong)[0])
+
+
+def narrowed(got: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a result in the dtype of the arguments, if its own is wider: it rounds as they do."""
+    if got.dtype.kind != "f" or dtype.kind != "f" or got.dtype.itemsize <= dtype.itemsize:
+        return got
+    with np.errstate(over="ignore"):
+        return got.astype(dtype)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.compare import narrowed
 from minideconv.testing.checking.features import Feature, features
 from minideconv.testing.error_kinds import Fails, error_kind
 from minideconv.testing.operations.operation import (
@@ -180,7 +181,10 @@ def tried(operation: Operation, call: Call, asked: Sequence[Probe]) -> list[Prob
         got: Mapping[str, Array] | None = None
         error = ""
         try:
-            got = call(*operation.call_arguments(probe.case)).outputs
+            arrays, settings = operation.call_arguments(probe.case)
+            given = next(a.dtype for a in arrays.values() if a is not None and a.dtype.kind == "f")
+            outputs = call(arrays, settings).outputs
+            got = {name: narrowed(value, given) for name, value in outputs.items()}
         except StudentFault as fault:
             if fault.kind == "absent":
                 continue

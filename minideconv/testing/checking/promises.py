@@ -20,7 +20,15 @@ from minideconv.testing.checking.result import NEVER_WRITTEN, never_written
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
-__all__ = ["PROMISES", "broken_promise", "keeps_state", "promised", "promises", "stateful"]
+__all__ = [
+    "PROMISES",
+    "broken_promise",
+    "keeps_state",
+    "promised",
+    "promises",
+    "stateful",
+    "unchanged",
+]
 
 SIZES = "numbers of any size"
 PROMISES = ("arguments unchanged", "no state", "float64", "float32", SIZES, "any strides")
@@ -28,6 +36,14 @@ PROMISES = ("arguments unchanged", "no state", "float64", "float32", SIZES, "any
 
 SMALLER = 2.0**-9
 """How far results may be off, in units of their terms, that were rounded to float16 on the way."""
+
+
+UNSET = (
+    "memory not set to zero",
+    "np.empty leaves whatever numbers were in its memory; what is added to, or written to in some "
+    "places only, begins as np.zeros.",
+)
+"""Name and sentence of a mistake that shows where freed memory holds other numbers."""
 
 
 class Checker(Protocol):
@@ -58,6 +74,10 @@ class Checker(Protocol):
         """Return the call as text."""
         ...
 
+    def unset(self) -> bool:
+        """Return whether it reads memory that it has not written."""
+        ...
+
 
 def promised(checker: Checker) -> list[str]:
     """Return the promises that there are for an operation."""
@@ -72,7 +92,7 @@ def promises(checker: Checker) -> Iterator[tuple[str, int, Failure | None]]:
     ]
     cases = [case for case in cases if _is_there(checker, case)]
     checks = dict(zip(
-        PROMISES, (_unchanged, _no_state, _float64, _float32, _any_size, _any_strides), strict=True
+        PROMISES, (unchanged, _no_state, _float64, _float32, _any_size, _any_strides), strict=True
     ))  # fmt: skip
     for name in promised(checker):
         tried = _sized_cases(checker, cases) if name == SIZES else cases
@@ -99,8 +119,12 @@ def _is_there(checker: Checker, case: Case) -> bool:
 # Arguments and state ----------------------------------------------------------------------------
 
 
-def _unchanged(checker: Checker, case: Case) -> Failure | None:
-    returned = checker.call(*checker.operation.call_arguments(case))
+def unchanged(checker: Checker, case: Case) -> Failure | None:
+    """Return which argument a call changes, and a small case of it."""
+    try:
+        returned = checker.call(*checker.operation.call_arguments(case))
+    except StudentFault:
+        return None
     if not returned.changed:
         return None
     role = checker.names(returned.changed[0])
@@ -153,6 +177,8 @@ def keeps_state(checker: Checker, case: Case) -> bool:
 
 def stateful(checker: Checker, case: Case) -> Failure:
     """Say that two calls with equal arguments differ, and why if memory tells."""
+    if checker.unset():
+        return _broken(checker, case, "state", *UNSET, UNSET[0])
     try:
         results = _three_calls(checker, case)
     except StudentFault:
@@ -284,7 +310,7 @@ def _same_outputs(
 
 def broken_promise(checker: Checker, case: Case) -> Failure | None:
     """Return which promise a call whose result is right does not keep."""
-    checks = (_unchanged, _no_state, _any_strides)
+    checks = (unchanged, _no_state, _any_strides)
     return next((f for check in checks if (f := check(checker, case)) is not None), None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -21,6 +22,8 @@ LEAST = 3
 """Wrong results that a mistake must explain by their values to be named."""
 SURE = 6
 """The same, where a mistake is named beside something else, or with another one."""
+MOST = 10000
+"""Pairs of mistakes that are held against the results: about a second's work."""
 SCREEN = 12
 """Wrong results that every mistake is held against before any is held against all of them."""
 APART = ("b is", "groups", "a group", "there is", "C_in", "C_out")
@@ -186,7 +189,7 @@ class Question:
         if len(self.wrong) < SURE:
             return None
         found: dict[frozenset[str], Named] = {}
-        for pair, values in self.pairs():
+        for pair, values in islice(self.pairs(), MOST):
             if all(
                 self.equal(p, value_of(values, p.arguments)) for p in (*self.screened, *self.wrong)
             ) and not any(self.harms(p, value_of(values, p.arguments)) for p in self.right):
@@ -198,18 +201,17 @@ class Question:
         """Yield the pairs that may explain all.
 
         Where one of the two does no harm, the other one must explain the result by itself: in most
-        results, for one may do no harm to zeros and yet change what the other makes of them.
+        results, for one may do no harm to zeros and yet change what the other makes of them. Those
+        come first of which that is seen most often.
         """
         harmless = np.array(
             [[not self.harms(p, p.value(m)) for p in self.screened] for m in self.bank], bool
         )
         first, second, both = pairs_of(self.bank)
-        possible = (
-            (~harmless[first] & ~harmless[second])
-            | (harmless[first] & self.hits[second])
-            | (harmless[second] & self.hits[first])
-        ).sum(1) >= 0.75 * len(self.screened)
-        for k in np.flatnonzero(possible):
+        alone = (harmless[first] & self.hits[second]) | (harmless[second] & self.hits[first])
+        together = ~harmless[first] & ~harmless[second]
+        possible = np.flatnonzero((together | alone).sum(1) >= 0.75 * len(self.screened))
+        for k in possible[np.argsort(-alone[possible].sum(1), kind="stable")]:
             i, j, values = first[k], second[k], both[k]
             yield (self.bank[min(i, j)], self.bank[max(i, j)]), values
 

@@ -7,17 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.compare import first_difference, narrowed
 from minideconv.testing.checking.failure import Failure, shown
-from minideconv.testing.operations.operation import Array, Expected, Operation
+from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
-__all__ = ["NEVER_WRITTEN", "never_written", "spoil_free_memory", "wrong_result"]
+__all__ = [
+    "NEVER_WRITTEN",
+    "never_written",
+    "reads_free_memory",
+    "spoil_free_memory",
+    "wrong_result",
+]
 
 NEVER_WRITTEN = (
     "entries never written to",
     "They hold what was in memory before (np.empty): write every entry, or begin with np.zeros.",
 )
 """Name and sentence of a mistake that shows by what is in free memory."""
+
+MARKS = (2.0**20, 2.0**30)
+"""Numbers left in free memory, far from those of any right result."""
 
 OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
 
@@ -49,9 +59,7 @@ def wrong_result(
     if got.shape != value.shape:
         entry = f"{output} has shape {got.shape}, must be {value.shape}"
         return Failure(name, "", "shape", f"{output} has the wrong shape", entry=entry)
-    # A result of another type than its arguments is no more precise than they are.
-    narrow = got.dtype.kind == dtype.kind == "f" and got.dtype.itemsize > dtype.itemsize
-    index = first_difference(want, got.astype(dtype) if narrow else got, exact=exact)
+    index = first_difference(want, narrowed(got, dtype), exact=exact)
     if index is not None:
         place = f"[{', '.join(map(str, index))}]" if index else ""
         right = shown(value[index] if value[index].ndim == 0 else value)
@@ -83,10 +91,31 @@ def _right(want: Expected, got: Array) -> bool:
 # Memory that is not written to ------------------------------------------------------------------
 
 
-def spoil_free_memory(sizes: Iterable[int]) -> None:
+def spoil_free_memory(sizes: Iterable[int], mark: Any = BYTES) -> None:
     """Fill memory of so many bytes and free it: what np.empty gives is no zeros then."""
-    held = [np.full(-(-size // 4), BYTES) for size in sizes for _ in range(8)]
+    size_of = np.asarray(mark).itemsize
+    held = [np.full(-(-size // size_of), mark) for size in sizes for _ in range(8)]
     del held  # all at once: blocks that are freed one by one are one block
+
+
+def reads_free_memory(operation: Operation, call: Call, case: Case) -> bool:
+    """Return whether results follow the numbers in freed memory: np.empty, and then added to."""
+    want = operation.expected(case)
+    for mark in MARKS:
+        spoil_free_memory({8 * e.value.size for e in want.values()}, mark)
+        try:
+            got = call(*operation.call_arguments(case)).outputs
+        except StudentFault:
+            return False
+        with np.errstate(all="ignore"):
+            off = [
+                float(np.max(np.abs(got[o] - want[o].value), initial=0))
+                for o in operation.looks_at(case.geometry)
+                if o in got and got[o].shape == want[o].value.shape
+            ]
+        if not off or not mark / 2 < max(off) < 64 * mark:
+            return False
+    return True
 
 
 def never_written(got: Array) -> bool:

@@ -23,11 +23,13 @@ from minideconv.testing.checking.promises import (
     promised,
     promises,
     stateful,
+    unchanged,
 )
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.result import (
     NEVER_WRITTEN,
     never_written,
+    reads_free_memory,
     spoil_free_memory,
     wrong_result,
 )
@@ -113,6 +115,7 @@ class Checker:
         self.examples, self.seed = examples, seed
         self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
+        self._unset: bool | None = None  # whether it reads memory that it has not written
         self.absent = 0  # cases passed over: they need what is optional and not there
         self.lacking = ""  # what the last of them needed
 
@@ -201,7 +204,7 @@ class Checker:
     def explain(self, case: Case, family: str) -> Failure:
         """Make a failing case small, and say which mistake it is."""
         first = self.wrong(case)
-        if first is None or keeps_state(self, case):
+        if first is None or self.unset() or keeps_state(self, case):
             return stateful(self, case)
         named = self._explaining(case)
         if self.diagnosis().remembers:
@@ -217,7 +220,7 @@ class Checker:
         small = shrink(self.operation, case, fails)
         failure = self._of_output(small, named) or self.wrong(small) or first
         return replace(
-            self._with_names(failure, named),
+            self._and_changed(self._with_names(failure, named), case),
             family=family,
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
@@ -232,6 +235,9 @@ class Checker:
     def _with_names(self, failure: Failure, named: Sequence[Named]) -> Failure:
         """Return the failure with the names of what explains it, or with what the output does."""
         if not named:
+            if failure.kind == "returned":
+                none = "None returned" if " None " in failure.title else "no array returned"
+                return replace(failure, mistakes=(none,))
             if "got" in failure.arrays and never_written(failure.arrays["got"]):
                 title, sentence = NEVER_WRITTEN
                 return replace(failure, title=title, sentence=sentence, mistakes=(title,))
@@ -240,10 +246,32 @@ class Checker:
             failure = replace(failure, entry=failure.title)
         return replace(
             failure,
-            title="; ".join(_titles(named)),
+            title="; ".join([*_titles(named), *self._wrong_too()]),
             sentence=" ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes)),
             mistakes=tuple(dict.fromkeys(m.name for n in named for m in n.mistakes)),
         )
+
+    def _wrong_too(self) -> list[str]:
+        """Say which outputs are wrong for another reason, which is not known."""
+        return [f"{n.output} is wrong, too" for n in self.named() if not n.mistakes]
+
+    def _and_changed(self, failure: Failure, case: Case) -> Failure:
+        """Return the failure with the argument, if any, that the function changes besides."""
+        if (broken := unchanged(self, case)) is None:
+            return failure
+        return replace(
+            failure,
+            title=f"{failure.title}; {broken.title}",
+            sentence=f"{failure.sentence} {broken.sentence}".strip(),
+            mistakes=(*failure.mistakes, *broken.mistakes),
+        )
+
+    def unset(self) -> bool:
+        """Whether it reads memory that it has not written, in any of a few cases."""
+        if self._unset is None:
+            few = [case for cases in self.cases().values() for case in cases[:6]]
+            self._unset = any(reads_free_memory(self.operation, self.call, case) for case in few)
+        return self._unset
 
     @staticmethod
     def _same(failure: Failure, first: Failure) -> bool:

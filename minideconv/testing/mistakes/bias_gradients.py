@@ -24,10 +24,11 @@ def bias_gradient_mistakes(operation: str) -> None:
     def right(g: Array) -> Array:
         return g.sum((0, 2, 3))
 
-    for change in (lambda g: g.sum((2, 3)), lambda g: g.sum((2, 3))[0]):
-        wrong("bias gradient not summed over the batch",
-              "There is a db for every image; db[k] is one sum over images and pixels.",
-              change)  # fmt: skip
+    wrong("bias gradient not summed over the batch",
+          "There is a db for every image; db[k] is one sum over images and pixels.",
+          lambda g: g.sum((2, 3)))  # fmt: skip
+    wrong("first image only", "Only the first image counts; the sum runs over the batch.",
+          lambda g: g[0].sum((1, 2)))  # fmt: skip
     wrong("last image only", "Every image overwrites the one before (=); they add up (+=).",
           lambda g: g[-1].sum((1, 2)))  # fmt: skip
     for change in (lambda g: g.sum(0), lambda g: g.sum(0)[:, 0, 0]):

@@ -70,8 +70,13 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
             ("padding counted once, at the bottom and right", (0, 1)),
         )
     for name, shares in sides:
-        padded(name, "The padding is on one side; it goes to both sides of each axis.",
-               partial(_padded_by, shares, {}))  # fmt: skip
+        sentence = "The padding is on one side; it goes to both sides of each axis."
+        if "once" in name:
+            sentence = (
+                "The image is padded on one side, or the output size counts one side only; "
+                "padding goes to both sides of each axis."
+            )
+        padded(name, sentence, partial(_padded_by, shares, {}))
     padded("image put into [p:-p], which is empty without padding",
            "A slice [0:-0] is empty; put the image into [p:p + size].", _put_between)  # fmt: skip
     if size_is_given(operation):

@@ -60,8 +60,14 @@ def _added(parts: Array, settings: Settings, count: Pair) -> Array:
 
 def _reordered(name: str, sentence: str, change: Callable[[Array, Pair, Pair], Array]) -> None:
     """Register columns whose rows are read in another order."""
-    _image(name, sentence,
-           lambda c, s, n: _added(change(c, s["kernel_size"], n), s, n))  # fmt: skip
+
+    @slip("col2im", "x", name, sentence)
+    def _turned(arrays: Arrays, settings: Settings) -> None:
+        count = window_count(settings["output_size"], settings)
+        parts = change(given(arrays, "columns"), settings["kernel_size"], count)
+        n, c, rows, columns, kh, kw = parts.shape
+        flat = parts.transpose(0, 1, 4, 5, 2, 3).reshape(n, c * kh * kw, rows * columns)
+        arrays["columns"] = flat
 
 
 def _channels(columns: Array, kernel: Pair) -> int:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, mistake, slip, twist
+from minideconv.testing.error_kinds import INDEX, Fails
+from minideconv.testing.mistakes.bank import (
+    Mistake,
+    Right,
+    Values,
+    mistake,
+    register,
+    right_values,
+    slip,
+    twist,
+    vary,
+)
 from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
 from minideconv.testing.mistakes.indices import tables
 from minideconv.testing.mistakes.kernels import kernel_slips
 from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.mistakes.square_kernels import square_kernels
+from minideconv.testing.mistakes.weight_orders import weight_orders
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -36,6 +50,7 @@ settings_mistakes("conv_matrix", "A", ("stride", "padding"),
                   lambda arrays, _s: _weight(arrays).shape[2:], _matrix, READING)  # fmt: skip
 kernel_slips("conv_matrix", "A", "this is the matrix of conv2d, which does not turn it.")
 square_kernels("conv_matrix", "A", sized=True)
+weight_orders("conv_matrix", "A")
 
 
 def _numbered(name: str, sentence: str, order: tuple[int, ...]) -> None:
@@ -85,6 +100,61 @@ def _wrapped(arrays: Arrays, settings: Settings, right: Right) -> Array:
         if -h * wide <= pixel < h * wide:
             matrix[:, i, j, :, pixel] = w[:, :, a, e]
     return matrix.reshape(k * rows * columns, c * h * wide)
+
+
+def _flat(added: bool, rows_checked: bool, whole: bool) -> Values:
+    """Return the matrix of taps whose pixel has a number, if not a place, in the image."""
+
+    def values(arrays: Arrays, settings: Settings) -> Array:
+        w = _weight(arrays)
+        (k, c, kh, kw), (h, wide) = w.shape, settings["size"]
+        (sh, sw), (ph, pw) = settings["stride"], settings["padding"]
+        rows, columns = windows((h, wide), (kh, kw), (sh, sw), (ph, pw), (1, 1))
+        matrix = np.zeros((k, rows, columns, c * h * wide), w.dtype)
+        for i, j, m, a, e in np.ndindex(rows, columns, c, kh, kw):
+            row, pixel = i * sh + a - ph, (i * sh + a - ph) * wide + j * sw + e - pw
+            place = m * h * wide + pixel
+            if (rows_checked and not 0 <= row < h) or not (
+                0 <= place < c * h * wide if whole else 0 <= pixel < h * wide
+            ):
+                continue
+            matrix[:, i, j, place] = w[:, m, a, e] + matrix[:, i, j, place] * added
+        return matrix.reshape(k * rows * columns, c * h * wide)
+
+    return values
+
+
+vary("conv_matrix", "A", "taps on the padding not left out", *(
+    _flat(added, rows_checked, whole)
+    for added in (True, False) for rows_checked in (True, False) for whole in (True, False)
+))  # fmt: skip
+
+
+def _numbered_by_the_image(clipped: bool, added: bool, arrays: Arrays, settings: Settings) -> Array:
+    """Return the matrix whose rows are numbered with the width of the image."""
+    w, (h, wide) = _weight(arrays), settings["size"]
+    kernel = (w.shape[2], w.shape[3])
+    count = windows((h, wide), kernel, settings["stride"], settings["padding"], (1, 1))
+    right = right_values("conv_matrix", "A")(arrays, settings)
+    parts, wrong = right.reshape(len(w), *count, -1), np.zeros_like(right)
+    for k, i, j in np.ndindex(len(w), *count):
+        row = k * count[0] * count[1] + i * wide + j
+        if row >= len(wrong) and not clipped:
+            raise Fails(INDEX)
+        row, new = min(row, len(wrong) - 1), parts[k, i, j]
+        if added:
+            wrong[row] += new
+        else:
+            wrong[row] = np.where(new == 0, wrong[row], new)
+    return wrong
+
+
+for _first in (True, False):
+    _ways = [partial(_numbered_by_the_image, clipped, _first) for clipped in (False, True)]
+    for _way in _ways:
+        register(Mistake("conv_matrix", "A", "rows numbered with the image's width",
+                         "Row i·W' + j of A belongs to window (i, j): W' is the output's width, "
+                         "not the image's.", _way))  # fmt: skip
 
 
 @mistake("conv_matrix", "A", "padding of one side only",

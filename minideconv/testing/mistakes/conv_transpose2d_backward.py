@@ -61,6 +61,14 @@ def _inner_bias(arrays: Arrays, settings: Settings) -> None:
     arrays["dy"] = dy[:, :, : dy.shape[2] - rh, : dy.shape[3] - rw]
 
 
+@mistake(OP, "db", "summed over x's rows and columns only",
+         "The sum stops at the height and width of x; it runs over all pixels of dy.",
+         )  # fmt: skip
+def _over_the_source(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    height, width = given(arrays, "x").shape[2:]
+    return given(arrays, "dy")[:, :, :height, :width].sum((0, 2, 3))
+
+
 @mistake(OP, "dx", "a gradient for every window that fits",
          "dx has an entry for every window of dy; it has the shape of x, which may be smaller.",
          )  # fmt: skip

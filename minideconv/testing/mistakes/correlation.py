@@ -9,6 +9,7 @@ from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
 from minideconv.testing.mistakes.borders import border_mistakes
 from minideconv.testing.mistakes.correlation_groups import group_mistakes
 from minideconv.testing.mistakes.correlation_sizes import frame_mistakes, size_mistakes
+from minideconv.testing.mistakes.correlation_styles import style_mistakes
 from minideconv.testing.mistakes.edges import READING, Edge, as_it_is
 from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import Tables, forward, read, tables
@@ -17,6 +18,7 @@ from minideconv.testing.mistakes.lines import lines_left_out
 from minideconv.testing.mistakes.results import layout_twists, scale_twists
 from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.mistakes.square_kernels import square_kernels
+from minideconv.testing.mistakes.weight_orders import weight_orders
 from minideconv.testing.operations.conv import windows
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -139,6 +141,8 @@ def correlation_mistakes(operation: str, output: str, role: str, *, outer: int) 
         return np.stack(parts, 1) + bias(arrays)
 
     group_mistakes(operation, output, role)
+    weight_orders(operation, output)
     if role == "x":
         size_mistakes(operation, output, correlated)
         frame_mistakes(operation, output)
+        style_mistakes(operation, output)

@@ -10,7 +10,7 @@ from minideconv.testing.mistakes.bank import Right, given, mistake, slip
 from minideconv.testing.mistakes.indices import dense, interleaved
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
-__all__ = ["group_mistakes"]
+__all__ = ["group_mistakes", "kernels_interleaved"]
 
 
 def group_mistakes(operation: str, output: str, role: str) -> None:
@@ -86,12 +86,25 @@ def group_mistakes(operation: str, output: str, role: str) -> None:
     for inputs in (False, True):
         _dealt_out(operation, output, role, inputs=inputs)
 
-    @mistake(operation, output, "the groups' results interleaved",
-             "The results of the groups are dealt out in turn; they stand one after the other.",
-             )  # fmt: skip
-    def _stacked(arrays: Arrays, settings: Settings, right: Right) -> Array:
-        y = right(arrays, settings)
-        return y[:, interleaved(y.shape[1], settings["groups"])]
+    for back, with_bias in ((False, True), (True, True), (False, False), (True, False)):
+
+        @mistake(operation, output, "the groups' results interleaved",
+                 "The results of the groups are dealt out in turn; they stand one after the other.",
+                 )  # fmt: skip
+        def _stacked(
+            arrays: Arrays,
+            settings: Settings,
+            right: Right,
+            back: bool = back,
+            with_bias: bool = with_bias,
+        ) -> Array:
+            b = None if with_bias else arrays.get("b")
+            y = right(arrays if b is None else {**arrays, "b": None}, settings)
+            order = interleaved(y.shape[1], settings["groups"])
+            y = y[:, np.argsort(order) if back else order]
+            return y if b is None else y + b[:, None, None]
+
+    kernels_interleaved(operation, output)
 
     @slip(operation, output, "first group's weights used for all",
           "Every group uses the kernels of the first one; each has its own.")  # fmt: skip
@@ -111,6 +124,19 @@ def group_mistakes(operation: str, output: str, role: str) -> None:
         w = given(arrays, "w")
         last = len(w) - len(w) // settings["groups"]
         arrays["w"] = np.concatenate([np.zeros_like(w[:last]), w[last:]])
+
+
+def kernels_interleaved(operation: str, output: str) -> None:
+    """Register a weight's first axis dealt out to the groups in turn, and nothing else."""
+    for back in (False, True):
+
+        @slip(operation, output, "the groups' kernels interleaved",
+              "The kernels are dealt out to the groups in turn; a group's stand side by side in w.",
+              )  # fmt: skip
+        def _kernels(arrays: Arrays, settings: Settings, back: bool = back) -> None:
+            w = given(arrays, "w")
+            order = interleaved(len(w), settings["groups"])
+            arrays["w"] = w[np.argsort(order) if back else order]
 
 
 def _dealt_out(operation: str, output: str, role: str, *, inputs: bool) -> None:

@@ -12,10 +12,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minideconv.testing.error_kinds import INDEX, SHAPE, Fails
-from minideconv.testing.mistakes.indices import Tables
-from minideconv.testing.operations.operation import Array
+from minideconv.testing.mistakes.indices import Tables, tables
+from minideconv.testing.operations.operation import Array, Settings
 
-__all__ = ["READING", "WRITING", "Edge", "as_it_is", "strict", "wrapped"]
+__all__ = [
+    "NOWHERE",
+    "READING",
+    "WRITING",
+    "Edge",
+    "as_it_is",
+    "asked_at",
+    "counted",
+    "strict",
+    "wrapped",
+]
+
+NOWHERE = -(10**6)
+"""An index that is outside of every image: nothing is read or written there."""
 
 Edge = Callable[[Tables, Sequence[int], Sequence[int]], Tables]
 """``edge(where, size, padding)``: the indices that such code uses in an image of this size and
@@ -83,6 +96,25 @@ def wrapped(
             table = np.where(table < 0, table + n, table)
         turned.append(table)
     return turned[0], turned[1]
+
+
+def counted(where: Tables, size: Sequence[int], padding: Sequence[int]) -> Tables:
+    """Index as NumPy does: from the end if negative; raise beyond that."""
+    return wrapped(where, size, (0, 1), low=True, high=True)
+
+
+def asked_at(settings: Settings, then: Edge) -> Edge:
+    """Test the bounds of the right place, but take the other one, by `then`."""
+
+    def edge(where: Tables, size: Sequence[int], padding: Sequence[int]) -> Tables:
+        numbers, taps = ([table.shape[axis] for table in where] for axis in (0, 1))
+        right = tables({"dilation": (1, 1), **settings}, taps, numbers)
+        inside = [(t >= 0) & (t < n) for t, n in zip(right, size, strict=True)]
+        rows, columns = (np.where(i, t, 0) for i, t in zip(inside, where, strict=True))
+        rows, columns = then((rows, columns), size, padding)
+        return np.where(inside[0], rows, NOWHERE), np.where(inside[1], columns, NOWHERE)
+
+    return edge
 
 
 strict = _both(_strict)

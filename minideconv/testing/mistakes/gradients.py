@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import permutations
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from minideconv.testing.mistakes.results import (
 )
 from minideconv.testing.mistakes.settings import settings_mistakes
 from minideconv.testing.mistakes.square_kernels import square_gradient
+from minideconv.testing.mistakes.weight_orders import UNKNOWN_ORDERS, by_group
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["stale_gradients", "weight_gradient_mistakes"]
@@ -85,6 +85,12 @@ def _after(
     return change(right_values(operation, "dw")(arrays, settings))
 
 
+def _after_groups(
+    operation: str, change: Callable[[Array], Array], arrays: Arrays, settings: Settings
+) -> Array:
+    return by_group(change, right_values(operation, "dw")(arrays, settings), settings["groups"])
+
+
 def _orders(operation: str) -> None:
     mixed: list[Values] = []
 
@@ -124,13 +130,13 @@ def _orders(operation: str) -> None:
         turned("gradient written with its channels last",
                "The taps are written in the order (kh, kw, channels); w has (channels, kh, kw).",
                change)  # fmt: skip
-    known = ((0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 3, 1), (0, 1, 3, 2))
-    for order in [order for order in permutations(range(4)) if order not in known]:
+    for order in UNKNOWN_ORDERS:
         sentence = "dw is reshaped where its axes must be transposed."
         if order == (2, 3, 1, 0):
             turned("gradient's axes mixed up by reshape", sentence, partial(flattened, order=order))
         others = (partial(flattened, order=order), partial(unflattened, order=order))
         mixed += [partial(_after, operation, change) for change in others]
+        mixed += [partial(_after_groups, operation, change) for change in others]
     vary(operation, "dw", "gradient's axes mixed up by reshape", *mixed)
     turned("accumulator not reset",
            "A sum goes on from the tap or channel before; each begins with 0.",
@@ -247,6 +253,15 @@ def _groups(operation: str, image: str, other: str) -> None:
         @twist(operation, "dw", name, sentence)
         def _sums(result: Array, arrays: Arrays, settings: Settings) -> Array:
             return np.concatenate(change(np.split(result, settings["groups"])))
+
+    for back in (False, True):
+
+        @twist(operation, "dw", "the groups' gradients interleaved",
+               "The gradients of the groups are dealt out in turn; they stand one after the other.",
+               )  # fmt: skip
+        def _dealt(result: Array, arrays: Arrays, settings: Settings, back: bool = back) -> Array:
+            order = interleaved(len(result), settings["groups"])
+            return result[np.argsort(order) if back else order]
 
     sums("groups ignored", "Every group gets the first one's gradient; each has its own.",
          lambda parts: parts[:1] * len(parts))  # fmt: skip

@@ -11,15 +11,12 @@ import numpy as np
 from minideconv.testing.error_kinds import INDEX, SHAPE, Fails
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Mistake, register
-from minideconv.testing.mistakes.edges import Edge, wrapped
+from minideconv.testing.mistakes.edges import NOWHERE, Edge, wrapped
 from minideconv.testing.mistakes.indices import Tables
 from minideconv.testing.mistakes.settings import Loose
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["indexing_mistakes"]
-
-NOWHERE = -(10**6)
-"""An index that is outside of every image: nothing is read or written there."""
 
 Cut = Callable[[Array, int, int], Array]
 """``cut(table, stride, dilation)``: the indices of one axis that such a slice gives."""

@@ -50,9 +50,20 @@ def kernel_slips(operation: str, output: str, why_not_flipped: str, *, outer: in
     weight("kernel transposed",
            "Rows and columns of the kernel are interchanged; the kernel is (kh, kw).",
            lambda w: w.swapaxes(2, 3))  # fmt: skip
-    weight("kernel read column by column",
-           "The taps are read as (kw, kh); they are stored (kh, kw), row by row.",
-           kernel_misread)  # fmt: skip
+    for change in (kernel_misread, lambda w: w.swapaxes(2, 3).reshape(w.shape)):
+        weight("kernel read column by column",
+               "The taps are read in column order, or as if they stood so; they stand row by row.",
+               change)  # fmt: skip
+
+    if operation != "conv_matrix":
+
+        @slip(operation, output, "kernel transposed",
+              "Rows and columns of the dilated kernel are interchanged; the kernel is (kh, kw).",
+              )  # fmt: skip
+        def _dilated_transposed(arrays: Arrays, settings: Settings) -> None:
+            arrays["w"] = given(arrays, "w").swapaxes(2, 3)
+            settings["dilation"] = settings["dilation"][::-1]
+
     axes = "(C_out, C_in)" if outer else "(C_in, C_out)"
     must = "(C_in, C_out)" if outer else "(C_out, C_in)"
     for change in (
@@ -92,8 +103,8 @@ def kernel_slips(operation: str, output: str, why_not_flipped: str, *, outer: in
         return tuple(place if a == axis else slice(None) for a in range(4))
 
     kinds = ("input", inner), ("output", outer)
-    for kind, axis in kinds if output in ("y", "dx") else ():
-        summed = (kind == "input") == (output == "y")
+    for kind, axis in kinds if output in ("y", "dx", "A") else ():
+        summed = (kind == "input") == (output == "y") and output != "A"
         if not summed:
             weight(f"first {kind} channel's kernel used for all",
                    f"One kernel serves every {kind} channel; each has its own.",

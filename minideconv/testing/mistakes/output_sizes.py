@@ -101,6 +101,9 @@ def conv_size_mistakes(operation: str, output: str, numbers: Reading, result: Re
     sized("output size rounded up",
           "A last window hangs over the edge; the size is rounded down.",
           lambda n, k, s, p, d: -(-(n + 2 * p - d * (k - 1) - 1) // s) + 1)  # fmt: skip
+    sized("window that ends at the border left out",
+          "The loop over the windows ends before the one whose last pixel is the image's last.",
+          lambda n, k, s, p, d: -(-(n + 2 * p - d * (k - 1) - 1) // s))  # fmt: skip
     sized("padding left out of the output size",
           "The size is worked out without the padding: (n + 2 padding - k) // s + 1.",
           lambda n, k, s, p, d: (n - d * (k - 1) - 1) // s + 1)  # fmt: skip

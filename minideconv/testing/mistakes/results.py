@@ -67,7 +67,9 @@ def layout_twists(operation: str, output: str) -> None:
            "The result is reshaped where its axes must be transposed: its numbers are those of "
            "other images and channels.",
            *(partial(flattened, order=order) for order in far),
-           *(partial(unflattened, order=order) for order in far))  # fmt: skip
+           *(partial(unflattened, order=order) for order in far),
+           *(partial(_reread, written=a, read=b) for a, b in permutations(_PRODUCTS, 2)),
+           )  # fmt: skip
     turned("rows and columns mixed up by reshape",
            "The result is reshaped to (W, H) and turned, which scrambles the pixels.",
            partial(unflattened, order=(0, 1, 3, 2)),
@@ -136,6 +138,16 @@ def flattened(y: Array, order: Sequence[int]) -> Array:
 def unflattened(y: Array, order: Sequence[int]) -> Array:
     """Take the numbers for those of an array with the axes in another order."""
     return y.reshape([y.shape[axis] for axis in order]).transpose(np.argsort(order))
+
+
+_PRODUCTS = ((1, 0, 2, 3), (1, 2, 3, 0), (0, 2, 3, 1), (2, 3, 0, 1))
+"""Orders of (N, C, H, W) in which a product of matrices has its rows and columns."""
+
+
+def _reread(y: Array, written: Sequence[int], read: Sequence[int]) -> Array:
+    """Write the numbers in one order of the axes and read them in another one."""
+    memory = y.transpose(written).reshape([y.shape[axis] for axis in read])
+    return memory.transpose(np.argsort(read))
 
 
 def run_on(y: Array, last: int) -> Array:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from minideconv.testing.mistakes.bank import Mistake, register, slip, vary
-from minideconv.testing.mistakes.edges import Edge, as_it_is
+from minideconv.testing.mistakes.correlation_styles import slid_over
+from minideconv.testing.mistakes.edges import Edge, as_it_is, asked_at, counted
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["Change", "Kernel", "Loose", "settings_mistakes", "size_is_given"]
@@ -64,13 +65,21 @@ def _setting(
     def windows_only(arrays: Arrays, settings: Settings, edge: Edge = as_it_is) -> Array:
         return loose(arrays, changed(arrays, settings)[1], settings, edge)
 
+    def asked_elsewhere(then: Edge, arrays: Arrays, settings: Settings) -> Array:
+        wrong = changed(arrays, settings)[1]
+        return loose(arrays, wrong, settings, asked_at(settings, then))
+
     others = [partial(windows_only, edge=edge) for edge in edges]
+    others += [partial(asked_elsewhere, then) for then in (as_it_is, counted)]
 
     if size_is_given(operation):
         # The windows have their number: what does not fit falls outside of the image.
         if name not in _SIZES:
             register(Mistake(operation, output, name, sentence, windows_only, changed))
             vary(operation, output, name, *others)
+        elif name == "padding ignored":  # a test of the bounds makes another mistake of it
+            register(Mistake(operation, output, name, sentence, others[0],
+                             variants=tuple(others[1 : len(edges)])))  # fmt: skip
         return
 
     if name != "padding and dilation interchanged":
@@ -85,6 +94,8 @@ def _setting(
         register(Mistake(operation, output, name, sentence, windows_only))
     if not name.startswith("output_padding") and name not in _SIZES[1:]:
         vary(operation, output, name, *others)
+    if operation == "conv2d" and name.startswith(("dilation", "padding", "stride and")):
+        vary(operation, output, name, lambda a, s: slid_over(*changed(a, s)))
 
 
 def size_is_given(operation: str) -> bool:

@@ -92,9 +92,12 @@ def stamp_group_mistakes(role: str, wrong: Register) -> None:
 
     if role == "dy":
         wrong("groups ignored", "The gradient has the channels of one group only.", ungrouped)
-    ignored = "Every group gets what the first one gets; each has channels of its own."
-    for change in (first_everywhere, first_sources, gathered_in_the_first):
+    ignored = "Every group is given the first one's channels; each has channels of its own."
+    for change in (first_everywhere, first_sources):
         wrong("groups ignored", ignored, change)
+    wrong("groups ignored",
+          "Every group adds to the channels of the first one; each has channels of its own.",
+          gathered_in_the_first)  # fmt: skip
     wrong("the groups' results added up",
           "The results of the groups are added up; they stand one after the other.",
           summed)  # fmt: skip

@@ -66,7 +66,7 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
           "The stride's zeros stand after every pixel, the last one, too; they stand between two.",
           after)  # fmt: skip
 
-    def complement(s: Stamps, spread: bool) -> Array:
+    def complement(s: Stamps, spread: bool, empties: bool = False) -> Array:
         """Correlate the stuffed image with the flipped kernel, under another padding."""
         pairs = zip(s.w.shape[2:], s.settings["padding"], s.settings["dilation"], strict=True)
         padding = tuple(p + (d - 1) * (k - 1) if spread else d * (k - 1) - p for k, p, d in pairs)
@@ -75,7 +75,11 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
             for n, old, new in zip(s.size, s.settings["padding"], padding, strict=True)
         )
         if min(size) < 1:
-            raise ValueError("nothing is left")
+            pads = s.settings["padding"]
+            if not empties or any(n + 2 * p < 1 for n, p in zip(size, pads, strict=True)):
+                raise Fails(*ANY)
+            channels = s.w.shape[1] * s.settings["groups"]
+            return np.zeros((len(s.source), channels, *(max(0, n) for n in size)))
         where = tables({**s.settings, "padding": padding}, s.w.shape[2:], s.source.shape[2:])
         return s.stamped(where, (size[0], size[1]))
 
@@ -111,7 +115,9 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
         return loosely(s, {**s.settings, "padding": padding})
 
     smaller = partial(complement, spread=True)
-    first, *others = (smaller, short_canvas, ahead) if role == "x" else (short_canvas, ahead)
+    emptied = partial(complement, spread=True, empties=True)
+    both = (short_canvas, ahead)
+    first, *others = (smaller, emptied, *both) if role == "x" else both
     wrong("dilation left out of k - 1 - padding",
           "The stuffed image is padded by k - 1 - padding; it takes dilation·(k - 1) - padding.",
           first, *others)  # fmt: skip

@@ -18,6 +18,7 @@ from minideconv.testing.mistakes.bank import (
     right_values,
     vary,
 )
+from minideconv.testing.mistakes.correlation_groups import kernels_interleaved
 from minideconv.testing.mistakes.edges import WRITING, Edge, as_it_is
 from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import (
@@ -33,6 +34,7 @@ from minideconv.testing.mistakes.square_kernels import square_kernels
 from minideconv.testing.mistakes.stamp_groups import stamp_group_mistakes
 from minideconv.testing.mistakes.stamp_strides import stamp_stride_mistakes
 from minideconv.testing.mistakes.stamps import Parts, Register, Stamps
+from minideconv.testing.mistakes.weight_orders import weight_orders
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__ = ["stamping_mistakes"]
@@ -115,6 +117,8 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
     _crop_mistakes(wrong)
     stamp_stride_mistakes(role, wrong)
     stamp_group_mistakes(role, wrong)
+    kernels_interleaved(operation, output)
+    weight_orders(operation, output)
 
 
 def _overlap_mistakes(wrong: Register) -> None:

@@ -295,6 +295,32 @@ def test_a_mistake_is_named_with_where_it_shows(wrong, message):
         check_op(wrong, "conv2d")
 
 
+def test_a_known_mistake_does_not_hide_another_output_that_is_wrong():
+    def wrong(dy, x, w, **settings):
+        dx, dw, db = our_conv2d_backward(dy, x, w, **settings)
+        return 7 * dx, dw, 2 * db
+
+    with pytest.raises(OperationError, match="twice as large; dx is wrong, too"):
+        check_op(wrong, "conv2d_backward")
+
+
+def test_results_of_another_dtype_are_told_by_their_names():
+    def wide(dy, x, w, **settings):
+        dx, dw, db = our_conv2d_backward(dy, x, w, **settings)
+        return dx.astype(np.float64), dw.astype(np.float64), db
+
+    def whole(x, w, b=None, **settings):
+        return ops.conv2d(x, w, b, **settings).astype(int)
+
+    with pytest.raises(OperationError, match="conv2d_backward: dx and dw in float64") as caught:
+        check_op(wide, "conv2d_backward")
+    assert [o.name for o in caught.value.report.outcomes if not o.passed] == [
+        "conv2d_backward/float32"
+    ]
+    with pytest.raises(OperationError, match="conv2d: result in int64"):
+        check_op(whole, "conv2d")
+
+
 def test_results_in_another_order_are_named():
     def wrong(dy, x, w, **settings):
         dx, dw, db = our_conv2d_backward(dy, x, w, **settings)
@@ -332,7 +358,10 @@ def test_shapes_alone_are_no_evidence():
         (lambda x, w, b=None, **_: (x, w), "returned 2 values; it must return y"),
         (lambda x, w, b=None, **_: "y", "returned str for y; it must be an array"),
         (lambda x: x, "conv2d raised TypeError"),
-        (lambda x, w, b=None, **k: ops.conv2d(x, w, b, **k).astype(np.float32), "wrong dtype"),
+        (
+            lambda x, w, b=None, **k: ops.conv2d(x, w, b, **k).astype(np.float32),
+            "result in float32",
+        ),
     ],
 )
 def test_what_gives_no_result_is_said(function, message):
@@ -356,12 +385,26 @@ def in_float64(x, w, b=None, **settings):
     return ops.conv2d(x, w, b, **settings).astype(np.float64)
 
 
+def into_unset_memory(x, w, b=None, **settings):
+    right = ops.conv2d(x, w, b, **settings)
+    y = np.empty(right.shape, right.dtype)
+    y += right
+    return y
+
+
+def twice_in_place(x, w, b=None, **settings):
+    x *= 2
+    return ops.conv2d(x, w, None if b is None else 2 * b, **settings)
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
         (changes_x, "it changes its argument x"),
         (reads_memory, "the memory layout of an argument changes the result"),
         (in_float64, "y has the wrong dtype, float64 in place of float32"),
+        (into_unset_memory, "conv2d: memory not set to zero"),
+        (twice_in_place, "conv2d: twice as large; it changes its argument x"),
     ],
 )
 def test_broken_promises(function, message):
