@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minideconv.testing.arrays import as_numpy
-from minideconv.testing.checking.result import spoil_free_memory
+from minideconv.testing.checking.memory import spoil_free_memory
 from minideconv.testing.faults import StudentFault
 from minideconv.testing.operations.operation import Array, Arrays, Functions, Operation, Settings
 

@@ -15,9 +15,10 @@ import numpy as np
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.failure import Failure
+from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written
 from minideconv.testing.checking.replay import case_text
-from minideconv.testing.checking.result import NEVER_WRITTEN, never_written
 from minideconv.testing.checking.shrink import shrink
+from minideconv.testing.checking.unset import UNSET
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
 __all__ = [
@@ -36,14 +37,6 @@ PROMISES = ("arguments unchanged", "no state", "float64", "float32", SIZES, "any
 
 SMALLER = 2.0**-9
 """How far results may be off, in units of their terms, that were rounded to float16 on the way."""
-
-
-UNSET = (
-    "memory not set to zero",
-    "np.empty leaves whatever numbers were in its memory; what is added to, or written to in some "
-    "places only, begins as np.zeros.",
-)
-"""Name and sentence of a mistake that shows where freed memory holds other numbers."""
 
 
 class Checker(Protocol):

@@ -17,6 +17,7 @@ from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import MOST, Failure, shown
+from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written, spoil_free_memory
 from minideconv.testing.checking.promises import (
     broken_promise,
     keeps_state,
@@ -26,15 +27,10 @@ from minideconv.testing.checking.promises import (
     unchanged,
 )
 from minideconv.testing.checking.replay import case_text
-from minideconv.testing.checking.result import (
-    NEVER_WRITTEN,
-    never_written,
-    reads_free_memory,
-    spoil_free_memory,
-    wrong_result,
-)
+from minideconv.testing.checking.result import wrong_result
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
+from minideconv.testing.checking.unset import reads_free_memory
 from minideconv.testing.operations.operation import Array, Case, Operation
 
 __all__ = ["Checker", "Outcome"]
