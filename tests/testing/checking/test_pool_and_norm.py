@@ -47,7 +47,7 @@ def failure_of(operation, functions):
     "mistake",
     [
         pytest.param(m, id=f"{m.operation} {m.output} {m.name}")
-        for m in BANK[:: 1 if os.environ.get("MINIDECONV_TEST_BANK") else 5]
+        for m in BANK[:: 1 if os.environ.get("MINIDECONV_TEST_BANK") else 10]
     ],
 )
 def test_every_mistake_is_caught_named_and_shown_small(mistake):
