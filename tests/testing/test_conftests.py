@@ -83,4 +83,4 @@ def test_profiles(name):
     assert profile.report_multiple_bugs is False
     assert profile.print_blob
     assert profile.derandomize == (name == "ci")
-    assert profile.max_examples == {"dev": 50, "ci": 100, "fresh": 100, "hunt": 5000}[name]
+    assert profile.max_examples == {"dev": 50, "ci": 60, "fresh": 100, "hunt": 5000}[name]
