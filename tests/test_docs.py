@@ -17,7 +17,8 @@ import minideconv
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SKETCHED = ("engine/gpu.md", "engine/index.md")  # excerpts of the code, cut short
+# Excerpts of the code, cut short, and what is for a GPU.
+SKETCHED = ("engine/gpu.md", "engine/gpu_implicit_gemm.md", "engine/index.md")
 PAGES = sorted(
     p
     for p in (*DOCS.glob("*.md"), *DOCS.glob("course/*.md"), *DOCS.glob("engine/*.md"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -21,10 +20,9 @@ BYTES = np.float32(-2.71828e38).view(np.uint32)
 """What free memory is filled with: read as a number of any type, it is far from all results."""
 
 
-def spoil_free_memory(sizes: Iterable[int], mark: Any = BYTES) -> None:
+def spoil_free_memory(sizes: Iterable[int]) -> None:
     """Fill memory of so many bytes and free it: what np.empty gives is no zeros then."""
-    size_of = np.asarray(mark).itemsize
-    held = [np.full(-(-size // size_of), mark) for size in sizes for _ in range(8)]
+    held = [np.full(-(-size // 4), BYTES) for size in sizes for _ in range(8)]
     del held  # all at once: blocks that are freed one by one are one block
 
 

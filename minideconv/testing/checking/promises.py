@@ -18,7 +18,6 @@ from minideconv.testing.checking.failure import Failure
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
-from minideconv.testing.checking.unset import UNSET
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
 __all__ = [
@@ -65,10 +64,6 @@ class Checker(Protocol):
 
     def written(self, case: Case) -> str:
         """Return the call as text."""
-        ...
-
-    def unset(self) -> bool:
-        """Return whether it reads memory that it has not written."""
         ...
 
 
@@ -170,8 +165,6 @@ def keeps_state(checker: Checker, case: Case) -> bool:
 
 def stateful(checker: Checker, case: Case) -> Failure:
     """Say that two calls with equal arguments differ, and why if memory tells."""
-    if checker.unset():
-        return _broken(checker, case, "state", *UNSET, UNSET[0])
     try:
         results = _three_calls(checker, case)
     except StudentFault:

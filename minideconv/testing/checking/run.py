@@ -30,7 +30,6 @@ from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.result import wrong_result
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
-from minideconv.testing.checking.unset import reads_free_memory
 from minideconv.testing.operations.operation import Array, Case, Operation
 
 __all__ = ["Checker", "Outcome"]
@@ -111,7 +110,6 @@ class Checker:
         self.examples, self.seed = examples, seed
         self.names, self.replay, self.spell = names, replay, spell
         self._diagnosis: Diagnosis | None = None
-        self._unset: bool | None = None  # whether it reads memory that it has not written
         self.absent = 0  # cases passed over: they need what is optional and not there
         self.lacking = ""  # what the last of them needed
 
@@ -200,7 +198,7 @@ class Checker:
     def explain(self, case: Case, family: str) -> Failure:
         """Make a failing case small, and say which mistake it is."""
         first = self.wrong(case)
-        if first is None or self.unset() or keeps_state(self, case):
+        if first is None or keeps_state(self, case):
             return stateful(self, case)
         named = self._explaining(case)
         if self.diagnosis().remembers:
@@ -261,13 +259,6 @@ class Checker:
             sentence=f"{failure.sentence} {broken.sentence}".strip(),
             mistakes=(*failure.mistakes, *broken.mistakes),
         )
-
-    def unset(self) -> bool:
-        """Whether it reads memory that it has not written, in any of a few cases."""
-        if self._unset is None:
-            few = [case for cases in self.cases().values() for case in cases[:6]]
-            self._unset = any(reads_free_memory(self.operation, self.call, case) for case in few)
-        return self._unset
 
     @staticmethod
     def _same(failure: Failure, first: Failure) -> bool:

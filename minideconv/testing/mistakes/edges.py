@@ -23,7 +23,6 @@ __all__ = [
     "as_it_is",
     "asked_at",
     "counted",
-    "strict",
     "wrapped",
 ]
 
