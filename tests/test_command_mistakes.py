@@ -72,7 +72,8 @@ def test_options_that_a_program_has_not_are_noticed():
     sentence = "x is there; give --overwrite or another --output"
     assert found("minideconv.sparse_coding", sentence, ["learn", "x"]) == ["--overwrite"]
     assert found("minideconv.sparse_coding", sentence, ["code", "x"]) == ["--output"]
-    assert found("minideconv.report", sentence, []) == ["--output", "--overwrite"]
+    assert found("minideconv.report", sentence, []) == ["--overwrite"]
+    assert found("minideconv.weights", sentence, ["show"]) == ["--output", "--overwrite"]
     assert found("minideconv.few_labels", "--pretrained: no", []) == ["--pretrained"]
     assert found("minideconv.train", "--skip-scale or --noise", []) == []
     other = "go on with: python -m minideconv.train --resume x; or give --size"
