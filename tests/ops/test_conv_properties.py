@@ -229,7 +229,8 @@ def rejects(check, function):
     @given(small, seeds())
     def passes(g, seed):
         try:
-            check(function, g, seed)
+            with np.errstate(all="ignore"):  # of a mistake with infinities
+                check(function, g, seed)
         except (ValueError, IndexError, ZeroDivisionError, Fails):
             CRASHED.add(function)  # no challenge: it must be caught by what it returns, if anything
 
