@@ -8,8 +8,7 @@ from hypothesis import given, settings
 
 from minideconv import ops
 from minideconv.backend import parallel
-from minideconv.backend.algorithms import compiled
-from minideconv.backend.algorithms import algorithm
+from minideconv.backend.algorithms import algorithm, compiled
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 from minideconv.testing import ConvGeometry, conv_geometries, seeds, values
