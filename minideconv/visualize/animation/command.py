@@ -88,8 +88,8 @@ def animate(options: argparse.Namespace) -> int:
 def _pair(name: str, numbers: list[int]) -> tuple[int, int]:
     if len(numbers) > 2:
         raise UsageError(
-            f"--{name.replace('_', '-')} has {len(numbers)} numbers; it takes one, or two: height"
-            " and width"
+            f"--{name.replace('_', '-')} has {len(numbers)} numbers;"
+            " it takes one, or two: height and width"
         )
     return numbers[0], numbers[-1]
 

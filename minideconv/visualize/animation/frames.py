@@ -65,8 +65,8 @@ def frames(
     steps = x.size if shape.transposed else shape.out[0] * shape.out[1]
     if steps > MOST_FRAMES:
         raise ValueError(
-            f"animate: there would be {steps} frames; at most {MOST_FRAMES} are drawn, so use a"
-            " smaller size"
+            f"animate: there would be {steps} frames;"
+            f" at most {MOST_FRAMES} are drawn, so use a smaller size"
         )
     stage = _Stage(shape, x, weight)
     make = _stamp_frame if shape.transposed else _gather_frame

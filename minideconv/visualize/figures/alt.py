@@ -39,7 +39,7 @@ def checked_alt(alt: object) -> str:
     """
     if fault := alt_fault(alt):
         raise ValueError(
-            f"alt is {alt!r}, which {fault}; say in a sentence what a reader is to see in the"
-            " picture"
+            f"alt is {alt!r}, which {fault};"
+            " say in a sentence what a reader is to see in the picture"
         )
     return " ".join(str(alt).split())

@@ -69,8 +69,8 @@ def graph(
     """
     if not tensor.requires_grad:
         raise ValueError(
-            "graph: the tensor was not recorded: nothing that it was computed from requires"
-            " gradients"
+            "graph: the tensor was not recorded:"
+            " nothing that it was computed from requires gradients"
         )
     steps = steps_of(tensor)
     if len(steps) > most:
