@@ -25,6 +25,7 @@ from minideconv.testing.adjoint import (
     check_linear,
 )
 from minideconv.testing.anchors import AnchorError, check_delta, check_ones, check_pointwise
+from minideconv.testing.answers import check_answer
 from minideconv.testing.arrays import as_numpy, integer_valued, values
 from minideconv.testing.checking import OperationError, Report, check_op, replay
 from minideconv.testing.contracts import ContractError, check_contract, noncontiguous
@@ -74,6 +75,7 @@ __all__ = [
     "as_numpy",
     "batch_norm_geometries",
     "check_adjoint",
+    "check_answer",
     "check_contract",
     "check_delta",
     "check_gradients",

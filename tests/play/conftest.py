@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from functools import partial
 from pathlib import Path
 
 import play_page
 import pytest
-
-PATIENCE = 180_000  # milliseconds: a busy machine is not a failure
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from browser import PATIENCE, started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser, or a skip that says what is missing."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed (group browser)"
-    )
-    there = filter(None, map(shutil.which, NAMES))
-    found = os.environ.get("MINIDECONV_CHROMIUM") or next(there, "")
-    if not found:
-        pytest.skip(
-            "no Chromium on this machine: install the system's package chromium, or name the"
-            " program in MINIDECONV_CHROMIUM"
-        )
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found,
-            args=["--no-sandbox", "--disable-dev-shm-usage"],
-            timeout=PATIENCE,
-        )
+    """Start a browser, or skip."""
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from browser import opened
 from written_run import epoch_line, write_run
@@ -108,3 +110,9 @@ _SMALLEST = """Math.min(...[...document.querySelectorAll("body *")].map((one) =>
   const svg = one.ownerSVGElement, size = parseFloat(getComputedStyle(one).fontSize);
   return svg ? size * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : size;
 }))"""
+
+
+def test_nothing_of_a_closed_browser_keeps_running(run):
+    with opened(run.report):
+        pass
+    assert asyncio.run(asyncio.sleep(0, "an event loop of our own")) == "an event loop of our own"

@@ -1,8 +1,13 @@
-"""A page in headless Chromium with the network blocked, for tests of what pages do."""
+"""Headless Chromium with the network blocked, for tests of what pages do.
+
+Playwright keeps an event loop running in the thread that started it, in which ``asyncio.run``,
+notebooks and a second Playwright are refused: a browser is closed before another module's tests.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,33 +15,45 @@ from typing import Any
 
 import pytest
 
+PATIENCE = 180_000  # milliseconds: a busy machine is not a failure
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @contextlib.contextmanager
-def opened(path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
-    """Open a file as Playwright's page; any error of a script, or a look at the network, fails.
-
-    Skips where there is no browser, or no Playwright.
-    """
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the group browser")
-    executable = next(filter(None, map(shutil.which, _NAMES)), None)
-    if executable is None:
-        pytest.skip("needs Chromium: none of its names is on the path")
-    wrong: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-dev-shm-usage"]
+def started() -> Iterator[Any]:
+    """Start a browser; skip, saying what is missing, where there is none."""
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed (group browser)"
+    )
+    found = os.environ.get("MINIDECONV_CHROMIUM") or next(
+        filter(None, map(shutil.which, _NAMES)), None
+    )
+    if not found:
+        pytest.skip(
+            "no Chromium on this machine: install the system's package chromium, or name the"
+            " program in MINIDECONV_CHROMIUM"
         )
-        try:
-            context = browser.new_context(
-                viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
-            )
-            page = context.new_page()
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("request", lambda one: wrong.extend([one.url] * one.url.startswith("http")))
-            page.goto(path.resolve().as_uri())
-            yield page
-        finally:
-            browser.close()
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found,
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+            timeout=PATIENCE,
+        )
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
+    """Open a file as Playwright's page; any error of a script, or a look at the network, fails."""
+    wrong: list[str] = []
+    with started() as browser:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda one: wrong.extend([one.url] * one.url.startswith("http")))
+        page.goto(path.resolve().as_uri())
+        yield page
     assert not wrong, wrong
