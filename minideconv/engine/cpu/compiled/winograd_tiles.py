@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.engine.cpu.compiled.kernel import kernel
-from minideconv.engine.cpu.compiled.vectors import fma, load, maximum, splat, store
+from minideconv.engine.cpu.compiled.vectors import fma, load, splat, store
 from minideconv.engine.cpu.winograd_matrices import matrices
 
 __all__ = [
@@ -89,33 +89,15 @@ def _gradient(a, i, s, b, j, t):
     store(b, j + 5 * t, y3)
 
 
-@kernel
-def _outputs(a, i, s):
-    m1, m2, m3, m4 = load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s), load(a, i + 4 * s)
-    even, odd, even2, odd2 = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    first = load(a, i) + even + even2
-    second = fma(splat(_A11), odd, splat(_A31) * odd2)
-    third = fma(splat(_A12), even, splat(_A32) * even2)
-    last = fma(splat(_A33), odd2, load(a, i + 5 * s))
-    return first, second, third, fma(splat(_A13), odd, last)
-
-
 @kernel(writes="b")
 def _output(a, i, s, b, j, t):
-    y0, y1, y2, y3 = _outputs(a, i, s)
-    store(b, j, y0)
-    store(b, j + t, y1)
-    store(b, j + 2 * t, y2)
-    store(b, j + 3 * t, y3)
-
-
-@kernel(writes="b")
-def _shifted_output(a, i, s, b, j, t, added, least):
-    y0, y1, y2, y3 = _outputs(a, i, s)
-    store(b, j, maximum(y0 + added, least))
-    store(b, j + t, maximum(y1 + added, least))
-    store(b, j + 2 * t, maximum(y2 + added, least))
-    store(b, j + 3 * t, maximum(y3 + added, least))
+    m1, m2, m3, m4 = load(a, i + s), load(a, i + 2 * s), load(a, i + 3 * s), load(a, i + 4 * s)
+    even, odd, even2, odd2 = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    store(b, j, load(a, i) + even + even2)
+    store(b, j + t, fma(splat(_A11), odd, splat(_A31) * odd2))
+    store(b, j + 2 * t, fma(splat(_A12), even, splat(_A32) * even2))
+    last = fma(splat(_A33), odd2, load(a, i + 5 * s))
+    store(b, j + 3 * t, fma(splat(_A13), odd, last))
 
 
 @kernel(writes="b")
@@ -160,15 +142,12 @@ def gradient_to_planes(dy, i, row, column, scratch, z, j, plane):
 
 
 @kernel(writes="scratch y")
-def planes_to_output(m, i, plane, scratch, y, j, row, column, added, least):
-    """m[i + p * plane] -> 4 x 4 pixels at y[j + r * row + s * column].
-
-    Each is ``maximum(pixel + added, least)``.
-    """
+def planes_to_output(m, i, plane, scratch, y, j, row, column):
+    """m[i + p * plane] -> 4 x 4 pixels at y[j + r * row + s * column]."""
     for s in range(6):
         _output(m, i + s * plane, 6 * plane, scratch, 16 * s, 96)
     for r in range(4):
-        _shifted_output(scratch, 96 * r, 16, y, j + r * row, column, added, least)
+        _output(scratch, 96 * r, 16, y, j + r * row, column)
 
 
 @kernel(writes="scratch dw")
