@@ -148,9 +148,9 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("kernels")  # only they write where they are told to
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_plan_is_rejected(name, monkeypatch):
-    pytest.importorskip("numba", reason="kernels that write where they are told to are compiled")
     module, attribute, wrong = WRONG[name]
     net = make()
     x = np.random.default_rng(2).standard_normal((2, 3, 18, 16)).astype(np.float32)

@@ -57,8 +57,8 @@ WAYS = [("reference", False), ("exact", False), ("fast", False), ("exact", True)
 def way(request):
     name, kernels = request.param
     before = compiled()
-    if kernels and not before:
-        pytest.skip("compiled kernels need numba")
+    if kernels:
+        pytest.importorskip("numba", reason="compiled kernels need numba")
     use_compiled(kernels)
     with algorithm(name):
         yield
@@ -321,6 +321,7 @@ NO_PLAN = {
 
 
 @pytest.mark.cpu
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", NO_PLAN)
 def test_a_network_that_no_plan_can_have_is_called_itself(name):
     function, sentence = NO_PLAN[name]
@@ -389,6 +390,7 @@ def test_a_network_that_refuses_drawn_images_is_called_itself():
 
 
 @pytest.mark.cpu
+@pytest.mark.usefixtures("kernels")
 def test_no_more_memory_is_kept_than_may_be(monkeypatch):
     from minideconv.runtime import plan as module
 
