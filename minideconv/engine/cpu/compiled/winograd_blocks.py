@@ -39,7 +39,6 @@ from minideconv.engine.cpu.compiled.vectors import (
     load,
     load_part,
     load_up_to,
-    maximum,
     splat,
     store,
     store_part,
@@ -59,6 +58,7 @@ from minideconv.engine.cpu.compiled.winograd_tiles import (
     kernel_to_planes,
     planes_to_kernel_grad,
     planes_to_output,
+    planes_to_shifted_output,
 )
 
 __all__ = ["convolve", "convolve_plan", "correlate", "correlate_plan", "transform"]
@@ -158,9 +158,13 @@ def _transform_weights(w, c, k, first_c, last_c, first_k, turned, u, pitch, scra
 
 
 @kernel(writes="y scratch tile")
-def _place_output(m, rows, first_k, y, size, k, grid, first, last, scratch, tile):
-    """Transform a panel of M to pixels, leave out what sticks out of the image."""
-    (h, w), (th, tw) = size, grid
+def _place_output(m, rows, first_k, bias, low, y, size, k, grid, first, last, scratch, tile):
+    """Transform a panel of M to pixels, add the bias, leave out what sticks out of the image.
+
+    What is below `low`, -inf or the 0 of a ReLU, becomes that.
+    """
+    (h, w), (th, tw), least = size, grid, splat(low)
+    plain = bias.size == 0 and low == -np.inf  # the gradients: one addition less for each number
     plane = rows * PANEL
     for t in range(first, last):
         image, r, s = t // (th * tw), t // tw % th, t % tw
@@ -168,28 +172,18 @@ def _place_output(m, rows, first_k, y, size, k, grid, first, last, scratch, tile
         for b in range(0, min(PANEL, k - first_k), 16):
             base = ((image * h + 4 * r) * w + 4 * s) * k + first_k + b
             i, lanes = (t - first) * PANEL + b, min(16, k - first_k - b)
-            if high == 4 and wide == 4 and lanes == 16:
+            whole = high == 4 and wide == 4 and lanes == 16
+            if whole and plain:
                 planes_to_output(m, i, plane, scratch, y, base, w * k, k)
                 continue
-            planes_to_output(m, i, plane, scratch, tile, 0, 64, 16)
+            added = load_part(bias, first_k + b, lanes if bias.size else 0)
+            if whole:
+                planes_to_shifted_output(m, i, plane, scratch, y, base, w * k, k, added, least)
+                continue
+            planes_to_shifted_output(m, i, plane, scratch, tile, 0, 64, 16, added, least)
             for i in range(high):
                 for j in range(wide):
                     store_up_to(y, base + (i * w + j) * k, load(tile, (4 * i + j) * 16), lanes)
-
-
-@kernel(writes="y")
-def _shift_output(first_k, bias, low, y, size, k, grid, first, last):
-    """Add the bias to a panel of pixels; what is below `low`, the 0 of a ReLU, becomes that."""
-    (h, w), (th, tw), least = size, grid, splat(low)
-    for b in range(first_k, min(first_k + PANEL, k), 16):
-        lanes = min(16, k - b)
-        added = load_part(bias, b, lanes if bias.size else 0)
-        for t in range(first, last):
-            image, r, s = t // (th * tw), t // tw % th, t % tw
-            for i in range(4 * r, min(4 * r + 4, h)):
-                for j in range(4 * s, min(4 * s + 4, w)):
-                    at = ((image * h + i) * w + j) * k + b
-                    store_up_to(y, at, maximum(load_up_to(y, at, lanes) + added, least), lanes)
 
 
 @kernel(writes="y work")
@@ -225,9 +219,7 @@ def convolve(
                     )
                 fresh = first_c == 0
                 multiply(v, rows, last - first, first_c, last_c, u, pitch, m, fresh, thin)
-            _place_output(m, rows, first_k, y, out, k, grid, first, last, scratch, tile)
-            if bias.size or low > -np.inf:
-                _shift_output(first_k, bias, low, y, out, k, grid, first, last)
+            _place_output(m, rows, first_k, bias, low, y, out, k, grid, first, last, scratch, tile)
 
 
 def convolve_plan(step: int, c: int, k: int) -> tuple[tuple[int, int, int, bool], int]:
