@@ -46,7 +46,7 @@ def for_notebook(text: str) -> str:
 
 def linked_files() -> list[str]:
     """Return the files of the package that a page or a notebook links to, without ``.py``."""
-    texts = [*DOCS.rglob("*.md"), *(ROOT / "tutorials").glob("*.py")]
+    texts = [*DOCS.rglob("*.md"), *(ROOT / "tutorials").glob("[0-9]*.py")]
     found = (_CODE.finditer(path.read_text(encoding="utf-8")) for path in texts)
     return sorted({match["file"] for matches in found for match in matches})
 
