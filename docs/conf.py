@@ -64,9 +64,10 @@ html_static_path = ["_static"]
 html_extra_path = ["generated/site"]  # whole pages of their own
 html_css_files = ["minideconv.css"]
 html_show_sourcelink = False
-html_sidebars = {"*": [], "changelog": []}  # pages of their own have no section to list
+html_sidebars = {"index": [], "play": [], "install": [], "source/**": [], "_modules/**": []}
 html_theme_options = {
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
