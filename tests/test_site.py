@@ -51,7 +51,7 @@ def site():
     folder = os.environ.get("MINIDECONV_SITE")
     if not folder:
         pytest.skip(
-            "no built site: name its folder in MINIDECONV_SITE, as .ci/run's step docs does"
+            "no built site: MINIDECONV_SITE names none (a step of .ci/run builds it)"
         )
     return Path(folder)
 
@@ -132,7 +132,8 @@ WRONG = {
     '<img src="data:,">': "is missing",
     '<img src="data:," alt="_images/a.png">': "is a file name",
 }
-RIGHT = """<p id="here"><a href="b.html#there">b</a> <a href="#here">a</a> <a href="sub/c.html">c</a>
+RIGHT = """<p id="here"><a href="b.html#there">b</a> <a href="#here">a</a>
+<a href="sub/c.html">c</a>
 <a href="https://arxiv.org/abs/1505.04366">paper</a> <a href="#">top</a> <a name="old"></a>
 <a href="#old">old</a> <img src="data:," alt="The nine taps of a kernel"> <!-- <a href="no"> -->
 <script>text = '<a href="no">'</script></p>"""
