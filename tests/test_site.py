@@ -101,6 +101,34 @@ def test_no_page_is_closed_to_a_reader(site, pages, chromium, width, scheme):
     assert not found, "\n".join(found)
 
 
+CLOSED = """<html lang="en"><title>x</title><main><h1>x</h1><p style="color:#aaa">Pale</p>
+<img src="data:,"><button></button></main>"""
+
+
+def test_what_closes_a_page_is_found(tmp_path):
+    api = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe-playwright-python is not installed (group browser)",
+    )
+    (tmp_path / "a.html").write_text(CLOSED)
+    with browser.started() as chromium:
+        page = opened(chromium, 1280, "light").new_page()
+        page.goto((tmp_path / "a.html").as_uri())
+        found = {fault["id"] for fault in api.Axe().run(page).response["violations"]}
+    assert found >= {"color-contrast", "image-alt", "button-name"}
+
+
+def test_what_is_cut_off_is_found(tmp_path):
+    wide = '<i style="display:block;width:{}px">x</i>'
+    scrolled = f'<b style="display:block;overflow-x:auto">{wide.format(900)}</b>'
+    (tmp_path / "a.html").write_text(f"<article>{wide.format(900)}{scrolled}{wide.format(90)}")
+    with browser.started() as chromium:
+        page = opened(chromium, 390, "light").new_page()
+        page.goto((tmp_path / "a.html").as_uri())
+        (found,) = page.evaluate(CUT_OFF)
+    assert found.startswith("<i")
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_nothing_is_cut_off(site, pages, chromium, width):
     context = opened(chromium, width, "light")
