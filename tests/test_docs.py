@@ -105,7 +105,8 @@ def test_how_to_pages_are_reached():
     """Every page of docs/ is named in the table of its section, not in the side bar alone."""
     for section in ("howto", "explanation", "reference"):
         text = (DOCS / f"{section}.md").read_text(encoding="utf-8")
-        listed = re.search(r":hidden:\n\n(.*?)```", text, re.DOTALL).group(1).split()
+        inside = re.search(r":hidden:\n\n(.*?)```", text, re.DOTALL).group(1)
+        listed = re.findall(r"([\w/]+)>?$", inside, re.MULTILINE)
         table = text[: text.index("```{toctree}")]
         missing = [name for name in listed if not re.search(rf"`{name}`|<{name}>`", table)]
         assert not missing, f"{section}.md does not say what is on {missing}"

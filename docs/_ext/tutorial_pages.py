@@ -122,5 +122,7 @@ def _cards(titles: dict[str, str], pictures: dict[str, str]) -> str:
     known = {number for about in GROUPS.values() for number in about}
     if unknown := sorted(by_number.keys() - known):
         raise ValueError(f"{Path(__file__).name} puts no group to tutorials {', '.join(unknown)}")
-    lines += ["```{toctree}", ":hidden:", "", *sorted(titles), "```", ""]
+    lines += ["```{toctree}", ":hidden:", ""]
+    lines += [f"{int(stem[:2])}. {title} <{stem}>" for stem, title in sorted(titles.items())]
+    lines += ["```", ""]
     return "\n".join(lines)
