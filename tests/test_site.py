@@ -50,9 +50,7 @@ TEXT_WIDTH = "() => document.querySelector('article p').getBoundingClientRect().
 def site():
     folder = os.environ.get("MINIDECONV_SITE")
     if not folder:
-        pytest.skip(
-            "no built site: MINIDECONV_SITE names none (a step of .ci/run builds it)"
-        )
+        pytest.skip("no built site: MINIDECONV_SITE names none (a step of .ci/run builds it)")
     return Path(folder)
 
 
