@@ -30,15 +30,15 @@ KINDS = [
 # What is shown on the left edge of the page, or scrolls in a box of its own, cuts nothing off.
 CUT_OFF = """() => {
   const wide = innerWidth + 1;
+  const article = document.querySelector('article') || document.body;
   const held = element => {
-    for (let box = element.parentElement; box; box = box.parentElement) {
+    for (let box = element.parentElement; box && box !== article; box = box.parentElement) {
       const way = getComputedStyle(box).overflowX;
       if (['auto', 'scroll', 'hidden'].includes(way) && box.getBoundingClientRect().right <= wide)
         return true;
     }
     return false;
   };
-  const article = document.querySelector('article') || document.body;
   return [...article.querySelectorAll('*')]
     .filter(element => element.getBoundingClientRect().right > wide && !held(element))
     .map(element => element.outerHTML.slice(0, 80));

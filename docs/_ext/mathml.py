@@ -15,13 +15,30 @@ from latex2mathml.converter import convert
 
 __all__ = ["mathml", "setup"]
 
+# Browsers draw letters with a `mathvariant` in italics, each as a variable of its own.
+_RUN = re.compile(r'(?:<m[in] mathvariant="(?P<kind>monospace|sans-serif|normal)">[^<]+</m[in]>)+')
+# In most fonts a prime stands high by itself.
+_PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>(&#x0203[2-4];)</mi></msup>")
+_PRIME_AND_INDEX = re.compile(
+    r"<msubsup>(<mi>[^<]*</mi>)(<m[in]>[^<]*</m[in]>)<mi>(&#x0203[2-4];)</mi></msubsup>"
+)
+
 
 def mathml(formula: str, *, display: bool = False) -> str:
     """Return a formula of LaTeX as a ``<math>`` element."""
-    formula = formula.strip()
-    if display and (r"\\" in formula or "&" in formula) and not formula.startswith(r"\begin"):
-        formula = rf"\begin{{aligned}}{formula}\end{{aligned}}"
-    return convert(re.sub(r"\s+", " ", formula), display="block" if display else "inline")
+    formula = re.sub(r"\s+", " ", formula.strip())
+    formula = re.sub(r"\\(begin|end)\{(aligned|gathered)\}", r"\\\1{align*}", formula)
+    if display and r"\\" in formula and r"\begin" not in formula:
+        formula = rf"\begin{{align*}}{formula}\end{{align*}}"
+    made = convert(formula, display="block" if display else "inline")
+    made = _RUN.sub(_word, made)
+    made = _PRIME.sub(r"<mrow>\1<mo lspace='0' rspace='0'>\2</mo></mrow>", made)
+    return _PRIME_AND_INDEX.sub(r"<mrow><msub>\1\2</msub><mo lspace='0'>\3</mo></mrow>", made)
+
+
+def _word(match: re.Match[str]) -> str:
+    """Return letters of one kind as one word."""
+    return f'<mtext class="{match["kind"]}">{re.sub("<[^>]*>", "", match[0])}</mtext>'
 
 
 def _visit_inline(writer: Any, node: Any) -> None:
@@ -30,10 +47,7 @@ def _visit_inline(writer: Any, node: Any) -> None:
 
 
 def _visit_display(writer: Any, node: Any) -> None:
-    writer.body.append(
-        f'<div class="math" tabindex="0" role="group" aria-label="Formula">'
-        f"{mathml(node.astext(), display=True)}</div>\n"
-    )
+    writer.body.append(f'<div class="math">{mathml(node.astext(), display=True)}</div>\n')
     raise nodes.SkipNode
 
 
