@@ -1,7 +1,7 @@
 """Sphinx configuration. Build: ``python -m sphinx -W -b html docs docs/_build/html``.
 
-Nothing is fetched while building. MathJax is loaded by the reader's browser from Sphinx's default
-address; everything else is in the pages.
+Nothing is fetched while building, and nothing when the pages are read: formulas are MathML
+(docs/_ext/mathml.py), fonts and scripts are in the folder.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ copyright = "2026, The minideconv authors"
 version = release = minideconv.__version__
 
 extensions = [
-    "generate",  # docs/_ext/generate.py: API pages, --help pages, notebooks
+    # Ours, in docs/_ext: API pages, --help pages and notebooks; formulas; links; pages with code.
+    "generate",
+    "mathml",
+    "site_links",
+    "source_pages",
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
@@ -39,7 +42,7 @@ extensions = [
 exclude_patterns = ["_build", "_ext", "generated"]  # generated: pieces that pages include
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath", "attrs_inline"]
 myst_heading_anchors = 3
 
 # CI executes the notebooks first and shows them as they came out; otherwise Sphinx executes them.
@@ -54,15 +57,17 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 default_role = "code"  # a name in single backquotes is code, not a link that may not resolve
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "minideconv"
 html_static_path = ["_static"]
 html_extra_path = ["generated/site"]  # whole pages of their own
 html_css_files = ["minideconv.css"]
 html_show_sourcelink = False
-html_sidebars = {"*": [], "changelog": []}  # pages of their own have no section to list
+html_sidebars = {"index": [], "play": [], "install": [], "source/**": [], "_modules/**": []}
 html_theme_options = {
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

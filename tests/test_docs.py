@@ -81,6 +81,44 @@ def test_blocks_of_a_page_run(page):
     run_blocks(page)
 
 
+COMING_FROM = (DOCS / "coming_from.md").read_text(encoding="utf-8")
+
+
+def test_coming_from_has_four_tables():
+    assert re.findall(r"^## (\S+)", COMING_FROM, re.MULTILINE) == [
+        "PyTorch",
+        "Chainer",
+        "Caffe",
+        "cs231n",
+    ]
+    rows = [line for line in COMING_FROM.splitlines() if line.startswith("| ")]
+    named = [line for line in rows if re.match(r"\| .+ \| `minideconv(\.\w+)+` \| .*\|$", line)]
+    assert len(rows) == len(named) + 4, "a row does not say what it is called here"
+
+
+@pytest.mark.parametrize("name", re.findall(r"\| `(minideconv\.[\w.]+)` \|", COMING_FROM))
+def test_a_name_of_coming_from_exists(name):
+    assert pkgutil.resolve_name(name) is not None
+
+
+def test_how_to_pages_are_reached():
+    """Every page of docs/ is named in the table of its section, not in the side bar alone."""
+    for section in ("howto", "explanation", "reference"):
+        text = (DOCS / f"{section}.md").read_text(encoding="utf-8")
+        inside = re.search(r":hidden:\n\n(.*?)```", text, re.DOTALL).group(1)
+        listed = re.findall(r"([\w/]+)>?$", inside, re.MULTILINE)
+        table = text[: text.index("```{toctree}")]
+        missing = [name for name in listed if not re.search(rf"`{name}`|<{name}>`", table)]
+        assert not missing, f"{section}.md does not say what is on {missing}"
+
+
+def test_pictures_of_the_readme_are_what_their_script_draws():
+    import readme_pictures
+
+    assert (readme_pictures.FOLDER / "stamps.gif").stat().st_size < 300_000
+    assert not readme_pictures.stale(), "run python docs/_ext/readme_pictures.py"
+
+
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name
 )

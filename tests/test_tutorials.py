@@ -1,7 +1,7 @@
-"""The tutorials: notebooks equal to their scripts, and answers that are right.
+"""The tutorials: notebooks equal to their scripts, of one form, with links that lead somewhere.
 
-The notebooks themselves are executed by ``python tutorials/notebooks.py run`` (a step of .ci/run).
-Here the first two scripts, which take seconds, run together with their folded answers.
+The notebooks themselves, with their folded answers, are executed by ``python tutorials/notebooks.py
+run`` (a step of .ci/run). Here some scripts that take seconds run together with their answers.
 """
 
 from __future__ import annotations
@@ -10,55 +10,208 @@ import importlib
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
+ROOT = Path(__file__).resolve().parents[1]
+TUTORIALS = ROOT / "tutorials"
 SCRIPTS = sorted(TUTORIALS.glob("[0-9][0-9]_*.py"))
 IDS = [script.stem for script in SCRIPTS]
-_FOUND = importlib.util.spec_from_file_location("alt_texts", TUTORIALS / "alt_texts.py")
-alt_texts = importlib.util.module_from_spec(_FOUND)
-_FOUND.loader.exec_module(alt_texts)
-QUICK = [script for script in SCRIPTS if script.stem[:2] in {"01", "02"}]
+QUICK = [script for script in SCRIPTS if script.stem[:2] in {"01", "03", "05"}]
+GLOSSARY = ROOT / "docs" / "glossary.md"
 
 
-def cells(script: Path) -> list[tuple[str, str]]:
-    """Kind ("markdown" or "code") and text of every cell of a percent script."""
-    parts = re.split(r"^# %%(.*)\n", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found = []
-    for head, body in zip(parts[1::2], parts[2::2], strict=True):
-        if "[markdown]" in head:
-            body = "\n".join(re.sub(r"^# ?", "", line) for line in body.splitlines())
-            found.append(("markdown", body))
-        else:
-            found.append(("code", body))
-    return found
+def tool(name: str):
+    """A module of tutorials/."""
+    found = importlib.util.spec_from_file_location(name, TUTORIALS / f"{name}.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
-def answers(script: Path) -> list[str]:
-    """The Python blocks inside the folded answers."""
-    text = "\n".join(body for kind, body in cells(script) if kind == "markdown")
-    folded = re.findall(r"<details>.*?</details>", text, re.DOTALL)
-    return [
-        source
-        for part in folded
-        for source in re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
-    ]
+alt_texts, code_links, first_cell, scripts = map(
+    tool, ["alt_texts", "code_links", "first_cell", "scripts"]
+)
+cells, answers = scripts.cells, scripts.answers
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=IDS)
 def test_shape_of_a_tutorial(script):
     parts = cells(script)
     text = "\n".join(body for kind, body in parts if kind == "markdown")
+    code = [body for kind, body in parts if kind == "code"]
     assert parts[0][0] == "markdown"
     assert parts[0][1].lstrip().startswith("# ")
-    first_code = next(body for kind, body in parts if kind == "code")
-    assert "except ModuleNotFoundError" in first_code, "the first cell installs what is missing"
-    assert "Break it" in text
+    for heading in ("Break it", "What the paper says", "Exercises", "In the library"):
+        assert len(re.findall(rf"^## .*{heading}", text, re.MULTILINE)) == 1, heading
     assert text.count("<details>") == text.count("</details>") == 3, "three exercises with answers"
-    assert any("check(" in body for kind, body in parts if kind == "code"), "nothing to write"
+    assert re.search(r"What the paper says.*?\]\(https://", text, re.DOTALL), "no link to the paper"
+    assert code_links.LINK.search(text[text.index("In the library") :]), "no link to the library"
+    assert 2 <= len(re.findall(r"^#+ .*Your turn", text, re.MULTILINE)) <= 3
+    checks = "\n".join(code)
+    assert re.search(r"= None\b", checks), "nothing to write"
+    assert re.search(r"check_answer\(|check_op\(", checks), "nothing tells whether it is right"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=IDS)
+def test_first_cell_is_the_common_one(script):
+    first_code = next(body for kind, body in cells(script) if kind == "code")
+    assert first_code.startswith(first_cell.text(first_cell.address(ROOT / "pyproject.toml")))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=IDS)
+def test_links_of_a_tutorial_lead_somewhere(script):
+    text = "\n".join(body for kind, body in cells(script) if kind == "markdown")
+    assert not code_links.faults(text, ROOT), "run python tutorials/notebooks.py write"
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    for target, anchor in re.findall(r"\]\(([^)#\s:]+)(?:#([^)\s]+))?\)", prose):
+        file = (TUTORIALS / target).resolve()
+        assert file.exists(), target
+        if file == GLOSSARY:
+            assert anchor in glossary_anchors(), f"the glossary has no {anchor}"
+
+
+def glossary_anchors() -> set[str]:
+    """The anchors that a code host and the site give the terms."""
+    terms = re.findall(r"^### (.+)$", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)
+    return {term.lower().replace(" ", "-") for term in terms}
+
+
+def test_every_term_of_the_glossary_is_explained_and_names_its_tutorial():
+    text = GLOSSARY.read_text(encoding="utf-8")
+    entries = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    assert len(entries) == len(glossary_anchors()) >= 80
+    for entry in entries:
+        term, _, body = entry.partition("\n")
+        body = re.sub(r"^## .*", "", body, flags=re.MULTILINE)
+        assert len(body.split()) >= 6, term
+        assert re.search(r"\]\((\.\./tutorials/\w+\.ipynb|engine/\w+\.md)\)", body), term
+    order = [entry.partition("\n")[0].lower() for entry in entries]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in (ROOT / "docs").rglob("*.md") if "generated" not in page.parts],
+    ids=lambda page: page.relative_to(ROOT / "docs").as_posix(),
+)
+def test_links_of_a_page_to_glossary_and_code(page):
+    text = page.read_text(encoding="utf-8")
+    anchors = re.findall(r"glossary\.md#([\w-]+)", text)
+    if page == GLOSSARY:
+        anchors += re.findall(r"\]\(#([\w-]+)\)", text)
+    assert set(anchors) <= glossary_anchors()
+    assert not code_links.faults(text, ROOT), "run python tutorials/notebooks.py write"
+    for match in code_links.LINK.finditer(text):
+        assert (page.parent / match["up"] / match["file"]).exists()
+
+
+def run_first_cell(folder, monkeypatch, *, missing, source=None):
+    """Run the cell where packages are missing; return what it gave to pip."""
+    asked = []
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MINIDECONV_SOURCE", raising=False)
+    if source:
+        monkeypatch.setenv("MINIDECONV_SOURCE", source)
+
+    def install(command, check):
+        assert command[1:5] == ["-m", "pip", "install", "--quiet"]
+        assert check
+        asked.extend(command[5:])
+        monkeypatch.undo()  # now they are there
+
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(subprocess, "run", install)
+    exec(first_cell.text(""), {})
+    return asked
+
+
+BOTH = ["minideconv", "matplotlib", "matplotlib.pyplot"]
+
+
+def test_first_cell_installs_the_checkout_it_is_in(monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra viz)")
+    assert run_first_cell(TUTORIALS, monkeypatch, missing=()) == []
+    assert run_first_cell(TUTORIALS, monkeypatch, missing=BOTH) == ["matplotlib>=3.8", ".."]
+    assert run_first_cell(TUTORIALS, monkeypatch, missing=BOTH[1:]) == ["matplotlib>=3.8"]
+
+
+def test_first_cell_works_where_the_notebook_is_alone(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra viz)")
+    with pytest.raises(ModuleNotFoundError, match="build a wheel") as caught:
+        run_first_cell(tmp_path, monkeypatch, missing=BOTH[:1])
+    assert str(caught.value).count(". ") == 0, "one sentence"
+    monkeypatch.undo()
+    (tmp_path / "minideconv-0.1-py3-none-any.whl").touch()
+    asked = run_first_cell(tmp_path, monkeypatch, missing=BOTH)
+    assert asked == ["matplotlib>=3.8", "minideconv-0.1-py3-none-any.whl"]
+    asked = run_first_cell(tmp_path, monkeypatch, missing=BOTH, source="git+https://a.example/m")
+    assert asked == ["matplotlib>=3.8", "git+https://a.example/m"]
+
+
+def test_first_cell_knows_the_address_that_the_project_states(tmp_path):
+    file = tmp_path / "pyproject.toml"
+    file.write_text('[project]\nname = "minideconv"\n')
+    assert first_cell.address(file) == ""
+    file.write_text('[project]\n[project.urls]\nSource = "https://a.example/minideconv"\n')
+    assert first_cell.address(file) == "git+https://a.example/minideconv"
+    assert '*wheels, "git+https://a.example/minideconv"]' in first_cell.text(
+        "git+https://a.example/minideconv"
+    )
+
+
+SCRIPT = """# %% [markdown]
+# # Title
+
+# %%
+try:
+    import minideconv
+except ImportError:
+    pass
+
+import numpy as np
+
+# %%
+try: 1/0
+except: pass
+"""
+
+
+def test_first_cell_is_put_in_place_of_another():
+    made = first_cell.put_in(SCRIPT, "")
+    old = SCRIPT[SCRIPT.index("try") : SCRIPT.index("\nimport n")]
+    assert made == SCRIPT.replace(old, first_cell.text(""))
+    assert first_cell.put_in(made, "") == made
+    without = SCRIPT.replace(old, "import minideconv\n")
+    with pytest.raises(ValueError, match="must begin with"):
+        first_cell.put_in(without, "")
+
+
+def test_links_to_code_are_refreshed(tmp_path):
+    folder = tmp_path / "minideconv" / "ops"
+    folder.mkdir(parents=True)
+    lines = ["K = 1", "", "def f():", "    pass", "", "class A:", "    def f(self): ..."]
+    (folder / "conv.py").write_text("\n".join(lines))
+    link = "[`minideconv.{}`](../minideconv/ops/conv.py{})"
+    right = {"ops.conv.f": 3, "ops.A": 6, "ops.A.f": 7, "ops.conv.K": 1}
+    for name, line in right.items():
+        expected = link.format(name, f"#L{line}")
+        for stale in ("", "#L1", "#L99"):
+            assert code_links.refreshed(link.format(name, stale), tmp_path) == expected
+        assert not code_links.faults(expected, tmp_path)
+    wrong = {
+        link.format("ops.conv.f", "#L4"): "begins on line 3",
+        link.format("ops.conv.g", "#L4"): "defines no g",
+        link.format("ops.conv.f", "").replace("conv.py", "pool.py"): "no file pool.py",
+        "[conv](../minideconv/ops/conv.py)": "not of the form",
+    }
+    for text, sentence in wrong.items():
+        (fault,) = code_links.faults(text, tmp_path)
+        assert sentence in fault
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=IDS)

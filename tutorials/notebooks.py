@@ -1,11 +1,13 @@
 """Keep the notebooks equal to their percent scripts, and run them.
 
-    python tutorials/notebooks.py write            make every NAME.ipynb from NAME.py
+    python tutorials/notebooks.py write            mend the scripts, make every NAME.ipynb from NAME.py
     python tutorials/notebooks.py check            fail if one is stale or holds outputs
     python tutorials/notebooks.py run [--out DIR] [--limit SECONDS] [NAME ...]
 
 The scripts are the source: they are what is reviewed, linted and edited. The notebooks are what a
 reader opens; they are written by this file, byte for byte the same each time, and hold no outputs.
+Two things of a script are not written by hand: the beginning of its first cell (`first_cell`), and
+the line numbers in its links to the library (`code_links`), which those of the pages in docs/ have, too.
 Needs the dependency group ``docs``.
 """
 
@@ -21,15 +23,23 @@ from pathlib import Path
 from typing import Any
 
 import alt_texts
+import code_links
+import first_cell
+from scripts import answers
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 60.0  # seconds of processor time that one notebook may take
 _STUCK = 10  # a cell that takes so many times the limit by the clock hangs
 
 
-def scripts() -> list[Path]:
+def all_scripts() -> list[Path]:
     """Return the percent scripts, in order."""
     return sorted(HERE.glob("[0-9][0-9]_*.py"))
+
+
+def pages() -> list[Path]:
+    """Return the pages of docs/, which link to lines of the library, too."""
+    return sorted(HERE.parent.glob("docs/**/*.md"))
 
 
 def notebook(script: Path) -> Any:
@@ -55,17 +65,37 @@ def text(script: Path) -> str:
     return json.dumps(notebook(script), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def mended(source: str) -> str:
+    """Return the text that a script must have: its first cell and its line numbers as they are now."""
+    source = first_cell.put_in(source, first_cell.address(HERE.parent / "pyproject.toml"))
+    return code_links.refreshed(source, HERE.parent)
+
+
 def write() -> int:
-    """Write every notebook."""
-    for script in scripts():
+    """Mend every script, and write its notebook."""
+    for script in all_scripts():
+        source = script.read_text(encoding="utf-8")
+        if (now := mended(source)) != source:
+            script.write_text(now, encoding="utf-8")
         script.with_suffix(".ipynb").write_text(text(script), encoding="utf-8")
+    for page in pages():
+        source = page.read_text(encoding="utf-8")
+        if (now := code_links.refreshed(source, HERE.parent)) != source:
+            page.write_text(now, encoding="utf-8")
     return 0
 
 
 def check() -> int:
-    """Report notebooks that differ from their script, or have none; return how many."""
+    """Report notebooks that differ from their script, or have none, and links; return how many."""
     wrong = 0
-    for script in scripts():
+    for script in all_scripts():
+        source = script.read_text(encoding="utf-8")
+        for fault in code_links.faults(source, HERE.parent):
+            print(f"{script.name}: {fault}")
+            wrong += 1
+        if source != mended(source):
+            print(f"{script.name} is stale: run python tutorials/notebooks.py write")
+            wrong += 1
         file = script.with_suffix(".ipynb")
         if not file.exists() or file.read_text(encoding="utf-8") != text(script):
             print(
@@ -88,7 +118,8 @@ def _children_seconds() -> float:
 def run(names: list[str], out: Path | None, limit: float) -> int:
     """Execute notebooks, each in a kernel of its own; return how many failed or were too slow.
 
-    One with a figure that has no alt text, or is too wide for a page, has failed too.
+    Behind a notebook's cells run its folded answers; they are not part of what is kept. One with a
+    figure that has no alt text, or is too wide for a page, has failed too.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -102,10 +133,12 @@ def run(names: list[str], out: Path | None, limit: float) -> int:
         os.environ[name] = "1"  # the limit is for one core
     os.environ.pop("MPLBACKEND", None)  # the kernel's own one puts the figures into the notebook
     wrong = 0
-    for script in scripts():
+    for script in all_scripts():
         if names and not any(script.stem.startswith(name) for name in names):
             continue
         made = nbformat.from_dict(notebook(script))
+        own = len(made.cells)
+        made.cells += [nbformat.v4.new_code_cell(source) for source in answers(script)]
         client = NotebookClient(
             made,
             timeout=int(_STUCK * limit),
@@ -125,6 +158,7 @@ def run(names: list[str], out: Path | None, limit: float) -> int:
             verdict = "FAILED: " + "; ".join(silent)
         wrong += verdict != "ok"
         print(f"{script.stem:40s} {seconds:6.1f} s ({used:.1f} s of it computing)  {verdict}")
+        del made.cells[own:]
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             nbformat.write(made, out / f"{script.stem}.ipynb")

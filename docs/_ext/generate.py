@@ -12,8 +12,8 @@
 - other files of ``generated``: what was measured (see `stored_results`);
 - ``generated/site/playground.html``: the page to play with, in one file (see `play_page`);
 - ``generated/house.svg``: the rooms of the package and their imports (see `house`);
-- ``tutorials/*.ipynb``: the notebooks, executed ones if ``MINIDECONV_EXECUTED_TUTORIALS`` names a
-  folder that holds them.
+- ``tutorials/*.ipynb``, ``generated/tutorial*``: the notebooks, and the list of them (see
+  `tutorial_pages`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import autoencoder_pictures
@@ -37,6 +36,7 @@ import inside
 import own_data
 import play_page
 import stored_results
+import tutorial_pages
 from pages import DOCS, ROOT, write
 
 from minideconv import models, random
@@ -191,15 +191,6 @@ def write_export() -> None:
     write(DOCS / "generated" / "export-listing.txt", listing(model) + "\n")
 
 
-def write_tutorials() -> None:
-    """Copy the notebooks, executed if there are executed ones."""
-    executed = os.environ.get("MINIDECONV_EXECUTED_TUTORIALS")
-    for notebook in sorted((ROOT / "tutorials").glob("*.ipynb")):
-        source = Path(executed) / notebook.name if executed else notebook
-        source = source if source.exists() else notebook
-        write(DOCS / "tutorials" / notebook.name, source.read_text(encoding="utf-8"))
-
-
 def tidy_docstring(
     app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
@@ -237,5 +228,5 @@ def setup(app: Any) -> dict[str, bool]:
     gallery.write_all()
     play_page.build()
     write(DOCS / "generated" / "house.svg", house.draw())
-    write_tutorials()
+    tutorial_pages.write_all()
     return {"parallel_read_safe": True}

@@ -36,7 +36,7 @@ def slider_page(
         The last picture.
     """
     templates = read_templates(_TEMPLATES)
-    plain = embedded(png_bytes(photograph), "the photograph")
+    plain = embedded(png_bytes(photograph), "the photograph without any marks")
 
     def figure(left: Html, picture: Image, caption: str) -> Html:
         right = embedded(png_bytes(picture), caption)
@@ -46,7 +46,9 @@ def slider_page(
     for panel in panels:
         left = plain
         if panel.switches is not None:
-            left = embedded(png_bytes(panel.switches), f"switches of {panel.layer}")
+            left = embedded(
+                png_bytes(panel.switches), f"the photograph with the switches of {panel.layer}"
+            )
         figures.append(figure(left, panel.map, panel.caption))
     if prediction is not None:
         figures.append(figure(plain, prediction, "prediction"))
