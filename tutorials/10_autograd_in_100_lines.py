@@ -14,7 +14,7 @@
 # A network is trained by its *gradient*: for each of its numbers, how fast the error changes when that
 # number does. Working that out by hand for every new network would be hopeless. The one idea of this notebook:
 # **let every result remember what it was made of, and how to send a gradient back to that. Then one walk
-# backwards finds the gradient of anything.** You build it, in about a hundred lines, and train a network with it.
+# backwards finds the gradient of anything.** That is [autograd](../docs/glossary.md#autograd). You build it, in about a hundred lines, and train a network with it.
 #
 # You need: Python classes, NumPy, and from school the derivatives of $a\,b$, $e^a$ and $\ln a$. It helps to have seen one
 # backward pass by hand ([*Backward of convolution*](07_backward_of_convolution.ipynb), [*Batch norm by
@@ -40,7 +40,7 @@ from dataclasses import replace
 import numpy as np
 
 import minideconv as md
-from minideconv import autograd, ops
+from minideconv import autograd
 from minideconv.testing import OperationError, check_answer, check_op
 from minideconv.visualize import Picture, graph, show, side_by_side, use_style
 
@@ -50,8 +50,8 @@ use_style()
 # ## 1. A result that remembers
 #
 # Here is the calculation that we begin with: $c = a\,b$ and $d = c + a$, for $a = 3$ and $b = 4$. The picture is its
-# *graph*: a box for every number, and an arrow from each number to those that were made of it. (This
-# one was drawn by the library, of its own Tensors. From section 2 on, pictures show *your* class.)
+# *graph*: a box for every number, and an arrow from each number to those that were made of it. (`mul` is short for multiply; shape () is a single number. This
+# graph was drawn by the library, of its own Tensors. From section 3 on, graphs show *your* class.)
 
 # %% tags=["hide-input"]
 a0, b0 = md.Tensor(3.0, requires_grad=True), md.Tensor(4.0, requires_grad=True)
@@ -114,8 +114,8 @@ def add(a, b):
 
 def mul(a, b):
     a, b = tensor(a), tensor(b)
-    rule = lambda g: (g * b.data, g * a.data)  # noqa: E731
-    return Tensor(a.data * b.data, parents=(a, b), rule=rule, name="mul")
+    value = a.data * b.data
+    return Tensor(value, parents=(a, b), rule=lambda g: (g * b.data, g * a.data), name="mul")
 
 
 Tensor.__add__, Tensor.__mul__ = add, mul  # what Python calls for a + b and a * b
@@ -123,7 +123,7 @@ Tensor.__add__, Tensor.__mul__ = add, mul  # what Python calls for a + b and a *
 a, b = Tensor(3.0, requires_grad=True), Tensor(4.0, requires_grad=True)
 c = a * b
 d = c + a
-print(f"d = {d.data:g}, made by {d.name} of two tensors: c {d.parents[0] is c}, a {d.parents[1] is a}")
+print(f"d = {d.data:g}, made by {d.name}; its parents are c and a: {d.parents == (c, a)}")
 print("the rule of c, given 1:", tuple(float(part) for part in c.rule(1.0)))
 
 # %% [markdown]
@@ -193,7 +193,9 @@ def draw(result, names, title="", active=None):
     twins = mirrored(result)
     drawn = graph(twins[result], names={name: twins[t] for name, t in names.items()})
     steps = autograd.tape.graph(twins[result])
-    place = next((i for i, s in enumerate(steps) if active in twins and s is twins[active]._node), -1)
+    place = next(
+        (i for i, s in enumerate(steps) if active in twins and s is twins[active]._node), -1
+    )
     marks = [
         replace(mark, fill="#f7d488")
         if getattr(mark, "about", "").startswith(f"{place} ") and hasattr(mark, "fill")
@@ -335,7 +337,9 @@ picture.grid(10, 34, [[10, 20, 30]], cell=34, fills=[["#9fd0f0"] * 3])
 picture.grid(220, 34, g, cell=34, title="g, the gradient of the sum", fills=[["#f7d488"] * 3] * 4)
 picture.line([(346, 102), (416, 102)], arrow=True)
 picture.words(381, 88, "add up")
-picture.grid(430, 85, [g.sum(axis=0)], cell=34, title="the gradient of row", fills=[["#9fd0f0"] * 3])
+picture.grid(
+    430, 85, [g.sum(axis=0)], cell=34, title="the gradient of row", fills=[["#9fd0f0"] * 3]
+)
 show(
     picture,
     alt="A row of three numbers repeated in four rows; a gradient g of four rows and three columns; "
@@ -394,7 +398,10 @@ unbroadcast = my_unbroadcast if all(agree) else their_unbroadcast
 # %%
 def add(a, b):
     a, b = tensor(a), tensor(b)
-    rule = lambda g: (unbroadcast(g, a.data.shape), unbroadcast(g, b.data.shape))  # noqa: E731
+
+    def rule(g):
+        return unbroadcast(g, a.data.shape), unbroadcast(g, b.data.shape)
+
     return Tensor(a.data + b.data, parents=(a, b), rule=rule, name="add")
 
 
@@ -409,14 +416,17 @@ def mul(a, b):
 
 def matmul(a, b):
     a, b = tensor(a), tensor(b)
-    rule = lambda g: (g @ b.data.T, a.data.T @ g)  # noqa: E731
-    return Tensor(a.data @ b.data, parents=(a, b), rule=rule, name="matmul")
+    value = a.data @ b.data
+    return Tensor(value, parents=(a, b), rule=lambda g: (g @ b.data.T, a.data.T @ g), name="matmul")
 
 
 def total(a, axis=None, keepdims=False):
     value = a.data.sum(axis=axis, keepdims=keepdims)
     kept = a.data.sum(axis=axis, keepdims=True).shape
-    rule = lambda g: (np.broadcast_to(g.reshape(kept), a.data.shape),)  # noqa: E731
+
+    def rule(g):
+        return (np.broadcast_to(g.reshape(kept), a.data.shape),)
+
     return Tensor(value, parents=(a,), rule=rule, name="sum")
 
 
@@ -426,8 +436,8 @@ def relu(a):
 
 
 def reshape(a, shape):
-    rule = lambda g: (g.reshape(a.data.shape),)  # noqa: E731
-    return Tensor(a.data.reshape(shape), parents=(a,), rule=rule, name="reshape")
+    value = a.data.reshape(shape)
+    return Tensor(value, parents=(a,), rule=lambda g: (g.reshape(a.data.shape),), name="reshape")
 
 
 def transposed(a):
@@ -444,7 +454,7 @@ Tensor.__truediv__ = lambda a, b: a * tensor(b) ** -1  # ** is for you to write,
 
 # %% [markdown]
 # Is it right? `check_op` draws hundreds of expressions, with shapes that broadcast and tensors that are used several times, and compares every value and gradient with
-# plain loops. It knows a few hundred wrong tapes by name. "absent" is what the class cannot do yet.
+# plain loops. It knows dozens of wrong tapes by name. "absent" is what the class cannot do yet.
 
 
 # %%
@@ -568,7 +578,9 @@ def train(cls, steps=300, rate=0.05):
 learned, losses = train(Tensor)
 _, theirs = train(md.Tensor)
 print(f"loss at the start {losses[0]:.3f}, at the end {losses[-1]:.3f}")
-print(f"largest difference from the library's losses: {np.abs(np.subtract(losses, theirs)).max():.1e}")
+print(
+    f"largest difference from the library's losses: {np.abs(np.subtract(losses, theirs)).max():.1e}"
+)
 assert np.allclose(losses, theirs, rtol=1e-8)
 
 # %% tags=["hide-input"]
@@ -669,12 +681,15 @@ print(f"gradient of x1: {x1.grad.item():.3f}    of x2: {x2.grad.item():.3f}")
 # ```
 # </details>
 #
-# **3.** Make a convolution an operation of your tape. You have its forward and both backwards:
+# **3.** Make a convolution an operation of your tape. `from minideconv import ops` gives you its forward and both backwards, on arrays:
 # `ops.conv2d(x, w)`, `ops.conv_transpose2d(g, w)` for the image and `ops.conv2d_weight_grad(x, g, kernel_size)` for the kernel.
 #
 # <details><summary>Answer</summary>
 #
 # ```python
+# from minideconv import ops
+#
+#
 # def conv2d(x, w):
 #     def rule(g):
 #         kernel_size = w.data.shape[2:]

@@ -419,7 +419,9 @@ else:
     if same:
         print("my_wrong_layer: ✗ not yet. Its forward is", same[0])
     elif not all(accepts(lambda layer, s=s: adjoint(layer, s), my_wrong_layer) for s in range(5)):
-        print("my_wrong_layer: ✗ not yet. The adjoint test rejects it: the backward is another map's")
+        print(
+            "my_wrong_layer: ✗ not yet. The adjoint test rejects it: the backward is another map's"
+        )
     else:
         print("my_wrong_layer: ✓ wrong, and the adjoint test accepts it")
 
@@ -509,15 +511,24 @@ try_it(one_square_example)
 def geometries(count, seed=0):
     """Draw geometries of a convolution without dilation and groups."""
     rng = np.random.default_rng(seed)
-    integer = lambda low, high: int(rng.integers(low, high + 1))  # noqa: E731
+
+    def integer(low, high):
+        return int(rng.integers(low, high + 1))
+
     return [conv_geometry(integer, max_dilation=1, max_groups=1) for _ in range(count)]
 
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(2, 4, figsize=(7.5, 4.4))
-for ax, g in zip(axes.ravel(), [g for g in geometries(60) if min(*g.size, *g.kernel) > 1], strict=False):
+for ax, g in zip(
+    axes.ravel(), [g for g in geometries(60) if min(*g.size, *g.kernel) > 1], strict=False
+):
     (height, width), (kh, kw), (sh, sw), (ph, pw) = g.size, g.kernel, g.stride, g.padding
-    ax.add_patch(plt.Rectangle((-pw, -ph), width + 2 * pw, height + 2 * ph, fill=False, ls="--", ec="#51606f"))
+    ax.add_patch(
+        plt.Rectangle(
+            (-pw, -ph), width + 2 * pw, height + 2 * ph, fill=False, ls="--", ec="#51606f"
+        )
+    )
     for r in range(height):
         for c in range(width):
             ax.add_patch(plt.Rectangle((c, r), 1, 1, fc="#9fd0f0", ec="white", lw=1))
@@ -562,8 +573,14 @@ try_it(drawn)
 # %%
 def smallest(test, layer, count=400):
     """Return the smallest drawn geometry on which a test rejects a layer."""
-    found = [g for g in geometries(count) if not accepts(lambda l, g=g: test(l, **shapes(g)), layer)]
-    return min(found, key=lambda g: (np.prod(g.size) + np.prod(g.kernel), max(g.padding)), default=None)
+    found = [
+        g
+        for g in geometries(count)
+        if not accepts(lambda each, g=g: test(each, **shapes(g)), layer)
+    ]
+    return min(
+        found, key=lambda g: (np.prod(g.size) + np.prod(g.kernel), max(g.padding)), default=None
+    )
 
 
 for name in ("kernel flipped", "strides swapped", "padding at one side"):
@@ -584,7 +601,9 @@ seen = np.array([[not accepts(test, layer) for test in tests] for layer in mista
 
 figure, ax = plt.subplots(figsize=(7.5, 4.7))
 for (r, c), rejected in np.ndenumerate(seen):
-    ax.add_patch(plt.Rectangle((c, r), 1, 1, fc="#0072b2" if rejected else "#eef2f6", ec="white", lw=2))
+    ax.add_patch(
+        plt.Rectangle((c, r), 1, 1, fc="#0072b2" if rejected else "#eef2f6", ec="white", lw=2)
+    )
     ax.text(c + 0.5, r + 0.5, "✗" if rejected else "–", ha="center", va="center", size=12,
             color="white" if rejected else "#51606f")  # fmt: skip
 names = [test.__name__.replace("_", " ") for test in tests]
@@ -674,7 +693,9 @@ figure, ax = plt.subplots(figsize=(7.5, 3.2))
 bins = np.arange(-12, -2.9, 0.25)
 for errors, name, hue, hatch in ((to_norms, "relative to the norms of the arrays", "#0072b2", ""),
                                  (relative, "relative to the inner product", "#d55e00", "//")):  # fmt: skip
-    ax.hist(np.log10(np.maximum(errors, 1e-12)), bins, color=hue, alpha=0.75, hatch=hatch, label=name)
+    ax.hist(
+        np.log10(np.maximum(errors, 1e-12)), bins, color=hue, alpha=0.75, hatch=hatch, label=name
+    )
 ax.axvline(np.log10(RTOL), color="#1b2733")
 ax.text(np.log10(RTOL) + 0.1, ax.get_ylim()[1] * 0.55, "RTOL")
 ax.set(xlabel="logarithm (base 10) of the difference of the two sides", ylabel="geometries")
@@ -686,7 +707,9 @@ show(
     "layers: relative to the inner product it spreads from 1e-10 to above 1e-5, relative to the norms it ends before 1e-7",
 )
 for name, errors in (("the inner product", relative), ("the norms", to_norms)):
-    print(f"relative to {name}: {np.mean(np.array(errors) > RTOL):.1%} of right layers are called wrong")
+    print(
+        f"relative to {name}: {np.mean(np.array(errors) > RTOL):.1%} of right layers are called wrong"
+    )
 
 # %% [markdown]
 # An inner product can come out near zero because large terms cancel. The rounding of these terms does not cancel, so relative to the sum it can be of any size. Relative to the norms (the root of the sum of squares) it is bounded.
@@ -694,7 +717,7 @@ for name, errors in (("the inner product", relative), ("the norms", to_norms)):
 #
 # ## 7. `check_op` does all this, and names the mistake
 #
-# `minideconv.testing.check_op` has an oracle, drawn geometry, contracts (arguments unchanged, types kept) and a bank of over a thousand planted mistakes. If one of
+# `minideconv.testing.check_op` has an oracle, drawn geometry, contracts (arguments unchanged, types kept) and a bank of planted mistakes, more than two hundred for `conv2d` alone. If one of
 # them gives the same results as your function on every example, you are told its name. Here is "strides swapped", found by its behaviour alone:
 
 
