@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Testing layers
 #
-# You have written a layer, forward and backward. A wrong one trains too, only worse, so nobody tells you. How do you find out?
+# You have written a layer, forward and backward. A wrong one returns numbers too, and raises no error. How do you find out?
 # The one idea of this notebook: **test what must hold for every input, on geometry that is drawn at random; and before you believe
-# a test, give it a wrong layer.** A test that passes right and wrong alike says nothing, and such tests are common.
+# a test, give it a wrong layer.** A test that passes right and wrong alike says nothing, and such tests are easily written.
 #
 # You need: convolution and its backward pass ([*Backward of convolution*](07_backward_of_convolution.ipynb)); batch norm
 # appears once ([*Batch norm by hand*](09_batch_norm_by_hand.ipynb)). It follows [*Autograd in 100
@@ -292,7 +292,7 @@ try_it(gradient_check)
 
 # %% [markdown]
 # It rejects the wrong backwards, and it accepts every wrong forward that has its own derivative. **A gradient check alone** cannot
-# tell a convolution from another function: the first of the tests that cannot fail. Three more come from weakening it, and each has been used in earnest.
+# tell a convolution from another function: the first of the tests that cannot fail. Three more come from weakening it.
 #
 # **A cotangent of ones.** It is tempting to call `y.sum().backward()`: that is $dy = 1$ everywhere. Here is [batch normalisation](../docs/glossary.md#batch-normalisation), with a backward that returns
 # zeros.
@@ -323,7 +323,7 @@ for name, dy in (("ones", np.ones_like(x)), ("random", random_dy)):
 
 # %% [markdown]
 # Batch norm subtracts the mean, so its outputs add up to zero *whatever the input is*: the true gradient of their sum is zero, and "zeros" is the right answer to a question that is empty. The
-# squares do not help: they are divided by the standard deviation, so `(y * y).sum()` is constant too, but for the small `eps`.
+# squares do not help: they are divided by the standard deviation, so `(y * y).sum()` is constant too, but for the small `eps` that is added to the variance so that nothing is divided by zero.
 
 # %%
 tensor = md.Tensor(x, requires_grad=True)
@@ -713,11 +713,11 @@ for name, errors in (("the inner product", relative), ("the norms", to_norms)):
 
 # %% [markdown]
 # An inner product can come out near zero because large terms cancel. The rounding of these terms does not cancel, so relative to the sum it can be of any size. Relative to the norms (the root of the sum of squares) it is bounded.
-# A test that fails at times for right code is not strict, it is noise, and people learn to run it again until it passes. Hence: whole numbers and `==`; or norms.
+# A test that fails at times for right code is not strict; it is noise. Hence: whole numbers and `==`; or norms.
 #
 # ## 7. `check_op` does all this, and names the mistake
 #
-# `minideconv.testing.check_op` has an oracle, drawn geometry, contracts (arguments unchanged, types kept) and a bank of planted mistakes, more than two hundred for `conv2d` alone. If one of
+# `minideconv.testing.check_op` has an oracle (slow loops that are obviously right), drawn geometry, contracts (arguments unchanged, types kept) and a bank of planted mistakes, more than two hundred for `conv2d` alone. If one of
 # them gives the same results as your function on every example, you are told its name. Here is "strides swapped", found by its behaviour alone:
 
 
@@ -810,7 +810,7 @@ is_checked(swapped)
 # ## In the library
 #
 # - [`minideconv.testing.adjoint.check_adjoint`](../minideconv/testing/adjoint.py#L40): section 3, exact on whole numbers, relative to the norms on others.
-# - [`minideconv.testing.gradients.check_gradients`](../minideconv/testing/gradients.py#L40): section 2, with a random cotangent and a second step size that tells a kink from a bug.
+# - [`minideconv.testing.gradients.check_gradients`](../minideconv/testing/gradients.py#L40): section 2, with a random cotangent and a second step size that tells a kink, a point without a slope, from a bug.
 # - [`minideconv.testing.anchors.check_delta`](../minideconv/testing/anchors.py#L33): section 4.
 # - [`minideconv.testing.drawing.conv_geometry`](../minideconv/testing/drawing.py#L111): section 5.
 # - [`minideconv.testing.checking.check.check_op`](../minideconv/testing/checking/check.py#L57): section 7.
