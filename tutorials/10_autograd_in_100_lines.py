@@ -228,6 +228,8 @@ def filling(result, names):
 
 # %%
 steps = filling(d, {"a": a, "b": b, "c": c, "d": d})
+
+# %% tags=["hide-input"]
 show(
     side_by_side(steps),
     alt="The graph of d three times. At the start only d has a gradient, 1. After d has passed on, c "
@@ -263,7 +265,7 @@ Tensor.backward = backward
 # %%
 my_gradients = None  # (that of a, that of b)
 
-# %%
+# %% tags=["hide-input"]
 a1, b1 = md.Tensor(2.0, requires_grad=True), md.Tensor(5.0, requires_grad=True)
 check_answer(
     "my_gradients",
@@ -301,6 +303,8 @@ z = y + w
 Tensor.order = as_found if ORDER == "as found" else order
 steps = filling(z, {"x": x, "y": y, "w": w, "z": z})
 Tensor.order = order
+
+# %% tags=["hide-input"]
 show(
     side_by_side(steps[1:], gap=12),
     alt=f"The graph of z after each tensor has passed on, {ORDER}. "
@@ -359,7 +363,7 @@ show(
 # %%
 my_unbroadcast = None  # replace this line by: def my_unbroadcast(g, shape): ...
 
-# %%
+# %% tags=["hide-input"]
 their_unbroadcast = autograd.broadcasting.unbroadcast
 rng = np.random.default_rng(0)
 agree = []
@@ -496,7 +500,7 @@ my_exp = None  # replace by: def my_exp(a): ...
 my_log = None  # def my_log(a): ...
 my_power = None  # def my_power(a, n): ...
 
-# %%
+# %% tags=["hide-input"]
 written = {"exp": my_exp, "log": my_log, "__pow__": my_power}
 for method, function in written.items():
     if function is not None:
@@ -548,6 +552,8 @@ wanted = np.where(inside, -1.0, 1.0)[:, None]
 small = parameters(Tensor, hidden=2)
 scores, loss = network(Tensor(points[:4]), wanted[:4], *small)
 loss.backward()
+
+# %% tags=["hide-input"]
 show(
     draw(loss, dict(zip(("w1", "b1", "w2", "b2"), small, strict=True)) | {"loss": loss}),
     alt="The graph of the network's loss: the leaves w1, b1, w2 and b2, two matrix products, a relu, "
@@ -578,9 +584,8 @@ def train(cls, steps=300, rate=0.05):
 learned, losses = train(Tensor)
 _, theirs = train(md.Tensor)
 print(f"loss at the start {losses[0]:.3f}, at the end {losses[-1]:.3f}")
-print(
-    f"largest difference from the library's losses: {np.abs(np.subtract(losses, theirs)).max():.1e}"
-)
+apart = np.abs(np.subtract(losses, theirs)).max()
+print(f"largest difference from the library's losses: {apart:.1e}")
 assert np.allclose(losses, theirs, rtol=1e-8)
 
 # %% tags=["hide-input"]
@@ -618,12 +623,14 @@ f = logarithm + product - sine
 for t in (logarithm, product, sine, f):
     t.retain_grad()
 f.backward(retain_graph=True)
+print(f"gradient of x1: {x1.grad.item():.3f}    of x2: {x2.grad.item():.3f}")
+
+# %% tags=["hide-input"]
 show(
     graph(f, names={"x1": x1, "x2": x2, "f": f}),
     alt="The graph of the paper's example: x1 and x2 at the top, log, mul and sin below, then add and "
     "sub; the gradient of x1 is 5.5 and that of x2 is 1.72",
 )
-print(f"gradient of x1: {x1.grad.item():.3f}    of x2: {x2.grad.item():.3f}")
 
 # %% [markdown]
 # We differ in two ways. The paper's boxes are single numbers; ours are arrays, so a graph has a few dozen boxes and not millions. And the paper's section 3.1 explains the *forward* mode too, which needs one walk for each input; the
@@ -717,8 +724,8 @@ print(f"gradient of x1: {x1.grad.item():.3f}    of x2: {x2.grad.item():.3f}")
 # These functions do it for real; they are longer because they free memory as they go, notice arrays that were changed since, and
 # explain errors.
 #
-# - [`minideconv.autograd.record.record`](../minideconv/autograd/record.py#L16): a result, its parents and its rule, as in section 2.
-# - [`minideconv.autograd.tape.in_order`](../minideconv/autograd/tape.py#L187): the order. It counts the children that have not passed on yet, and needs no serial number.
+# - [`minideconv.autograd.record.record`](../minideconv/autograd/record.py#L17): a result, its parents and its rule, as in section 2.
+# - [`minideconv.autograd.tape.in_order`](../minideconv/autograd/tape.py#L182): the order. It counts the children that have not passed on yet, and needs no serial number.
 # - [`minideconv.autograd.tape.backward_pass`](../minideconv/autograd/tape.py#L135): the walk.
 # - [`minideconv.autograd.broadcasting.unbroadcast`](../minideconv/autograd/broadcasting.py#L51): your function.
 #

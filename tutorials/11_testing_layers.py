@@ -119,6 +119,7 @@ picture = Shapes("val", size=96, difficulty="easy")[8][0].mean(axis=2)[None, Non
 blur = np.full((1, 1, 5, 5), 1 / 25)
 edge = np.array([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]])[None, None]
 
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(2, 3, figsize=(7.5, 5.2))
 for row, (kernel, name) in enumerate(((blur, "blurring kernel"), (edge, "edge kernel"))):
     results = right.forward(picture, kernel)[0, 0], flipped.forward(picture, kernel)[0, 0]
@@ -199,10 +200,10 @@ mistakes = {
 }  # fmt: skip
 
 
-def try_it(test, on=None):
+def try_it(test):
     """Print which mistakes a test rejects. A layer that raises an error is rejected."""
     assert test(right), "the test rejects the right layer"
-    verdicts = {name: not accepts(test, layer) for name, layer in (on or mistakes).items()}
+    verdicts = {name: not accepts(test, layer) for name, layer in mistakes.items()}
     print(f"{test.__name__}: rejects {sum(verdicts.values())} of {len(verdicts)}")
     for word, said in (("rejects", True), ("accepts", False)):
         names = ", ".join(name for name, rejected in verdicts.items() if rejected == said)
@@ -239,6 +240,7 @@ central = np.abs((f(0.2 + h) - f(0.2 - h)) / (2 * h) - exact)
 h32, at = h[h > 1e-7].astype(np.float32), np.float32(0.2)
 central32 = np.abs((f(at + h32) - f(at - h32)) / ((at + h32) - (at - h32)) - exact)
 
+# %% tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(7.5, 3.4))
 for steps, error, style, name in ((h, forward, "-", "one side, float64"), (h, central, "--", "both sides, float64"),
                                   (h32, central32, ":", "both sides, float32")):  # fmt: skip
@@ -407,7 +409,7 @@ try_it(adjoint)
 # %%
 my_wrong_layer = None  # Layer(forward, backward), with the arguments of conv2d and conv2d_backward
 
-# %%
+# %% tags=["hide-input"]
 if my_wrong_layer is None:
     check_answer("my_wrong_layer", None, None)
 else:
@@ -651,7 +653,7 @@ spoiled = {
     "backward changes w": Layer(conv2d, spoiling(2, conv2d_backward)),
 }
 
-# %%
+# %% tags=["hide-input"]
 if my_test is None:
     check_answer("my_test", None, None)
 else:
@@ -689,6 +691,7 @@ for seed, g in enumerate(geometries(300, seed=1)):
     relative.append(abs(left - other) / max(abs(left), abs(other)))
     to_norms.append(abs(left - other) / norms)
 
+# %% tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(7.5, 3.2))
 bins = np.arange(-12, -2.9, 0.25)
 for errors, name, hue, hatch in ((to_norms, "relative to the norms of the arrays", "#0072b2", ""),
@@ -813,6 +816,6 @@ is_checked(swapped)
 # - [`minideconv.testing.gradients.check_gradients`](../minideconv/testing/gradients.py#L40): section 2, with a random cotangent and a second step size that tells a kink, a point without a slope, from a bug.
 # - [`minideconv.testing.anchors.check_delta`](../minideconv/testing/anchors.py#L33): section 4.
 # - [`minideconv.testing.drawing.conv_geometry`](../minideconv/testing/drawing.py#L111): section 5.
-# - [`minideconv.testing.checking.check.check_op`](../minideconv/testing/checking/check.py#L57): section 7.
+# - [`minideconv.testing.checking.check.check_op`](../minideconv/testing/checking/check.py#L50): section 7.
 #
 # How to use them on your own or your students' functions: [*For teachers*](../docs/teachers.md). Next: [*DeconvNet*](12_deconvnet.ipynb).

@@ -44,7 +44,7 @@ from minideconv.sparse_coding import (
     oriented,
     random_filters,
     synthesis,
-)  # fmt: skip
+)
 from minideconv.sparse_coding.hierarchy import Layer, stamps
 from minideconv.sparse_coding.hierarchy.drawings import drawings
 from minideconv.sparse_coding.spectrum import lipschitz
@@ -125,7 +125,7 @@ show(
     figure,
     alt="Six stamps of 7 by 7 pixels, four bars, a ring and a corner, each with a map that has a few "
     "dots; and the sheet of 40 by 40 pixels on which they all are",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # From the maps $x_m$ to the sheet is [transposed convolution](../docs/glossary.md#transposed-convolution), with the stamps $d_m$ as its [weight](../docs/glossary.md#weight) and the maps as its [channels](../docs/glossary.md#channel):
@@ -136,10 +136,11 @@ show(
 # [convolution](../docs/glossary.md#convolution): it compares each stamp with each place of a picture. The library calls the two `synthesis` and `analysis`. One convention: borders are *circular*, what is stamped over the right border comes in at the left.
 
 # %%
-d, x, s = (
-    rng.integers(-3, 4, shape) * 1.0 for shape in ((6, 1, 7, 7), (1, 6, 40, 40), (1, 1, 40, 40))
-)
-print("<A x, s> =", np.sum(synthesis(x, d) * s), "   <x, Aᵀ s> =", np.sum(x * analysis(s, d)))
+d = rng.integers(-3, 4, (6, 1, 7, 7)) * 1.0  # six stamps of whole numbers,
+x = rng.integers(-3, 4, (1, 6, 40, 40)) * 1.0  # their maps,
+s = rng.integers(-3, 4, (1, 1, 40, 40)) * 1.0  # and a sheet
+print("<A x, s>  =", np.sum(synthesis(x, d) * s))
+print("<x, Aᵀ s> =", np.sum(x * analysis(s, d)))
 
 inside = np.zeros((1, 6, 40, 40))
 inside[:, :, :34, :34] = true_map[:, :, :34, :34]  # nothing over the border: then the layer itself
@@ -180,6 +181,7 @@ smallest = code(
 ).maps
 sparse = code(Problem(sheet, sparsity=0.05), planted, iterations=150, tolerance=0).maps
 
+# %% tags=["hide-input"]
 candidates = {"planted": true_map, "$A^T s$": similar, "smallest": smallest, "sparse": sparse}
 figure, axes = plt.subplots(1, 4, figsize=(7.5, 2.3))
 for ax, (name, maps) in zip(axes, candidates.items(), strict=True):
@@ -209,7 +211,7 @@ for name, maps in candidates.items():
 # The first term is the squared error. The second, the sum of absolute values, is what makes numbers *exactly* zero, and $\lambda$ ("lambda") says how much a unit of them costs. Why absolute values and not squares? Look at a single number, which is to
 # be near 1 ($z$ in the picture), and pays for its size:
 
-# %%
+# %% tags=["hide-input"]
 x = np.linspace(-0.5, 1.5, 401)
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.0))
 for ax, cost, name in (
@@ -228,7 +230,7 @@ show(
     figure,
     alt="Two plots of a squared distance from 1 plus a cost. With squares the minimum moves from 1 "
     "towards 0 but never reaches it; with absolute values it is at 1, 0.5, and at lambda 1.2 exactly at 0",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # With squares the lowest point (dot) only moves towards zero. The absolute value has a kink at zero, and when $\lambda$ is large enough the lowest point sits in the kink. For one number that should be $z$, the lowest point is **soft thresholding**: move $z$ towards zero by $\lambda$, and stop at zero.
@@ -240,7 +242,7 @@ show(
 # %%
 my_soft = None  # replace by: def my_soft(z, a): ...
 
-# %%
+# %% tags=["hide-input"]
 z = np.array([-2.0, -0.5, -0.1, 0.0, 0.3, 0.7, 3.0])
 check_answer(
     "my_soft",
@@ -279,6 +281,8 @@ def library_step(x, s, filters, L, lam):
 
 # %%
 L = lipschitz(planted, (40, 40))
+
+# %% tags=["hide-input"]
 start = 0.5 * true_map + 0.2 * similar
 wanted = library_step(start, sheet, planted, L, 0.3)
 mine = None if my_step is None else my_step(start.copy(), sheet.copy(), planted, L, 0.3)
@@ -287,13 +291,20 @@ check_answer(
     None if mine is None else np.asarray(mine).ravel(),
     wanted.ravel(),
     hints=[
-        (lambda m: np.allclose(m, library_step(start, sheet, planted, L, 0.3 * L).ravel()),
-         "How far does the threshold go, when the step is only 1/L long?"),
-        (lambda m: np.allclose(m, library_step(start, 2 * synthesis(start, planted) - sheet, planted, L, 0.3).ravel()),
-         "That walks uphill: which sign has the residual?"),
+        (
+            lambda m: np.allclose(m, library_step(start, sheet, planted, L, 0.3 * L).ravel()),
+            "How far does the threshold go, when the step is only 1/L long?",
+        ),
+        (
+            lambda m: np.allclose(
+                m,
+                library_step(start, 2 * synthesis(start, planted) - sheet, planted, L, 0.3).ravel(),
+            ),
+            "That walks uphill: which sign has the residual?",
+        ),
     ],
     hint="Residual, its comparison with the stamps, a step of 1/L down, and only then the threshold.",
-)  # fmt: skip
+)
 step = my_step if mine is not None and np.allclose(mine, wanted) else library_step
 
 
@@ -311,6 +322,7 @@ for iteration in range(1, 301):
 
 faster = code(Problem(sheet, 0.05), planted, "fista", iterations=300, tolerance=0).objectives
 
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 4, figsize=(7.5, 2.5), width_ratios=[1, 1, 1, 1.7])
 for ax, (iteration, plane) in zip(axes, seen.items(), strict=False):
     signed(ax, plane, f"step {iteration}")
@@ -416,7 +428,7 @@ show(
     figure,
     alt="Three rows of six stamps: random noise; for each planted stamp the most similar one of those "
     "that were learned; and the planted bars, ring and corner",
-)  # fmt: skip
+)
 print("likeness, 1 is the same stamp   ", " ".join(f"{n:5d}" for n in range(1, 7)))
 print("best of the random ones         ", " ".join(f"{v:5.2f}" for v in chance.max(axis=1)))
 print("best of the learned ones        ", " ".join(f"{v:5.2f}" for v in table.max(axis=1)))
@@ -443,7 +455,7 @@ show(
     figure,
     alt="Two line drawings with rectangles and triangles, and the nine stamps learned from six such "
     "drawings, most of which are pieces of lines in one of four directions",
-)  # fmt: skip
+)
 print(f"oriented: {oriented(strokes).sum()} of 9 learned, {oriented(noise).sum()} of 9 random")
 print(
     f"mean coherence: {coherence(strokes).mean():.2f} learned, {coherence(noise).mean():.2f} random"
@@ -463,6 +475,7 @@ together[0, 0, 1, 4] = together[0, 1, 5, 1] = 1
 second = Layer(together, np.ones((1, 2)))
 pixels = stamps([first, second])[0, 0]  # what one number in the second layer's map becomes
 
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.6))
 for ax, plane, title in (
     (axes[0], together[0, 0], "layer 2, for bar 1"),
@@ -475,7 +488,7 @@ show(
     figure,
     alt="Two 7 by 7 planes with a single 1 each, at different places, and the 13 by 13 pixels that "
     "they stand for: a horizontal and a vertical bar that meet in a corner",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # One number in a map of the second layer is now a corner in the picture. Whether such corners are *learned* is another question. [Layers of maps](../docs/hierarchy.md) has that experiment on line drawings, with its command (`python -m benchmarks.hierarchy`): a few units of the second layer fire at corners more than by chance, most are longer pieces of lines.
