@@ -50,7 +50,7 @@ use_style()
 # ## 1. A result that remembers
 #
 # Here is the calculation that we begin with: $c = a\,b$ and $d = c + a$, for $a = 3$ and $b = 4$. The picture is its
-# *graph*: a box for every number, and an arrow from each number to those that were made of it. (`mul` is short for multiply; shape () is a single number. This
+# [*graph*](../docs/glossary.md#computation-graph): a box for every number, and an arrow from each number to those that were made of it. (`mul` is short for multiply; shape () is a single number. This
 # graph was drawn by the library, of its own Tensors. From section 3 on, graphs show *your* class.)
 
 # %% tags=["hide-input"]
@@ -132,7 +132,8 @@ print("the rule of c, given 1:", tuple(float(part) for part in c.rule(1.0)))
 # Now the walk. The final number has the gradient 1: it changes as fast as itself. Each tensor in turn *passes on*: it asks its rule,
 # and gives every parent its part. What arrives at one tensor along several arrows **adds up**, because a
 # change of $a$ reaches $d$ along all of them. This is the
-# [backward pass](../docs/glossary.md#backward-pass); computing the values was the [forward pass](../docs/glossary.md#forward-pass).
+# [backward pass](../docs/glossary.md#backward-pass); computing the values was the [forward pass](../docs/glossary.md#forward-pass). (That gradients are multiplied
+# along an arrow and added up where arrows meet is the [chain rule](../docs/glossary.md#chain-rule).) All that is remembered, and the walk over it, is called a [tape](../docs/glossary.md#tape).
 #
 # When may a tensor pass on? When everything that was made of it has done so, or its gradient is not complete yet. Nothing can be made before its parents, so **from the newest to the oldest** is
 # always a right order.

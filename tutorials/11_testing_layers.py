@@ -32,6 +32,7 @@ except ModuleNotFoundError:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "..[viz]"], check=True)
     import matplotlib.pyplot as plt
 
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -194,7 +195,7 @@ mistakes = {
         lambda x, w, *args: 0 * conv2d(x, w, *args),
         lambda dy, x, w, *args: (np.zeros_like(x), np.zeros_like(w)),
     ),
-    "dx set, not added": Layer(conv2d, set_not_added),
+    "dx set instead of added": Layer(conv2d, set_not_added),
     "dx is zero": Layer(conv2d, no_dx),
     "dw 0.5 % too large": Layer(conv2d, scaled_backward),
 }  # fmt: skip
@@ -207,7 +208,7 @@ def try_it(test):
     print(f"{test.__name__}: rejects {sum(verdicts.values())} of {len(verdicts)}")
     for word, said in (("rejects", True), ("accepts", False)):
         names = ", ".join(name for name, rejected in verdicts.items() if rejected == said)
-        print(f"    {word}  {names or '-'}")
+        print(fill(names or "-", 80, initial_indent=f"  {word}: ", subsequent_indent=" " * 11))
 
 
 def accepts(test, layer):
@@ -355,7 +356,7 @@ try_it(one_entry_at_1_percent)
 # %% [markdown]
 # ### Your turn
 #
-# *Softmax* turns 10 numbers into 10 positive ones that add up to 1. A test computes `y = softmax(x)` and `y.sum().backward()`. Which
+# [Softmax](../docs/glossary.md#softmax) turns 10 numbers into 10 positive ones that add up to 1. A test computes `y = softmax(x)` and `y.sum().backward()`. Which
 # gradient arrives at the first entry of `x`? Decide without a computer.
 
 # %%
@@ -374,7 +375,7 @@ check_answer(
 # %% [markdown]
 # ## 3. The adjoint: no step, no tolerance
 #
-# A convolution is *linear* in its image and in its kernel. For a linear map the derivative is the map itself, so the difference quotient has no need of a small step, and its formula becomes
+# A convolution is *linear* in its image and in its kernel. For a [linear map](../docs/glossary.md#linear-map) the derivative is the map itself, so the difference quotient has no need of a small step, and its formula becomes
 #
 # $$\langle \mathrm{forward}(x),\; dy\rangle \;=\; \langle x,\; dx\rangle \;=\; \langle w,\; dw\rangle$$
 #
@@ -476,7 +477,8 @@ def compared_with_itself(layer):
 def compares_the_input(layer):
     rng = np.random.default_rng(0)
     x, w = whole(rng, (1, 1, 5, 5)), whole(rng, (1, 1, 3, 3))
-    kept, y = x.copy(), layer.forward(x, w)  # noqa: F841  # y is what should be compared
+    kept = x.copy()
+    layer.forward(x, w)  # its result is what should be compared
     return np.array_equal(x, kept)
 
 
@@ -627,7 +629,7 @@ show(
 #
 # ### Your turn
 #
-# A ninth kind of mistake: a layer that *changes its arguments*, because somewhere it says `x += ...` or `w *= ...`. Its result is right, so no test above notices. Write `my_test(layer)`: it
+# A ninth kind of mistake: a layer that *changes its arguments*, because somewhere it says `x += ...` or `w *= ...`. Its result is right, so a test notices only if it happens to use the array again. Write `my_test(layer)`: it
 # returns True if neither `layer.forward(x, w, stride, padding)` nor `layer.backward(dy, x, w, stride, padding)` changes any of the arrays it was given.
 
 # %%

@@ -56,7 +56,7 @@ use_style()
 # %% [markdown]
 # ## 1. A picture as a sum of stamps
 #
-# Here are six small stamps, and a sheet on which they were put down about thirty times. Beside each stamp is its *map*: an image of the sheet's size that is zero but for the places where this stamp was put.
+# Here are six small [stamps](../docs/glossary.md#stamp), and a sheet on which they were put down about thirty times. Beside each stamp is its *map*: an image of the sheet's size that is zero but for the places where this stamp was put.
 
 
 # %% tags=["hide-input"]
@@ -132,7 +132,7 @@ show(
 #
 # $$A\,x \;=\; \sum_m d_m * x_m$$
 #
-# where $d * x$ lays $d$ down at every pixel of $x$, multiplied by that pixel. The stamps are also called *filters*, and all of them a *dictionary*. $A^{\mathsf T}$, its [transpose](../docs/glossary.md#transpose), is an ordinary
+# where $d * x$ lays $d$ down at every pixel of $x$, multiplied by that pixel. The stamps are also called *filters*, and all of them a [dictionary](../docs/glossary.md#dictionary). $A^{\mathsf T}$, its [transpose](../docs/glossary.md#transpose), is an ordinary
 # [convolution](../docs/glossary.md#convolution): it compares each stamp with each place of a picture. The library calls the two `synthesis` and `analysis`. One convention: borders are *circular*, what is stamped over the right border comes in at the left.
 
 # %%
@@ -208,7 +208,7 @@ for name, maps in candidates.items():
 #
 # $$F(x) \;=\; \tfrac12 \,\lVert s - A x\rVert^2 \;+\; \lambda \sum |x|$$
 #
-# The first term is the squared error. The second, the sum of absolute values, is what makes numbers *exactly* zero, and $\lambda$ ("lambda") says how much a unit of them costs. Why absolute values and not squares? Look at a single number, which is to
+# The first term is the squared error. The second, the sum of absolute values (the [L1 norm](../docs/glossary.md#l1-norm)), is what makes numbers *exactly* zero, and $\lambda$ ("lambda") says how much a unit of them costs. Why absolute values and not squares? Look at a single number, which is to
 # be near 1 ($z$ in the picture), and pays for its size:
 
 # %% tags=["hide-input"]
@@ -546,7 +546,7 @@ show(
 # for seed in (1, 2, 3):
 #     _, found = learned(sheets, count=6, lam=0.05, steps=60, seed=seed)
 #     best = [max(likeness(f[0], p[0]) for f in found) for p in planted]
-#     counts.append(sum(b > 0.9 for b in best))
+#     counts.append(sum(bool(b > 0.9) for b in best))
 # print(counts, "of 6")
 # assert all(2 <= n <= 6 for n in counts)
 # ```
