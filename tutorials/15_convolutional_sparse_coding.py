@@ -168,7 +168,7 @@ check_answer(
 )
 
 # %% [markdown]
-# So there are infinitely many ways to make the same sheet, and "solve $A x = s$" does not say which is meant. Three candidates, for map 1 (horizontal bars):
+# So there are infinitely many ways to make the same sheet, and "solve $A x = s$" does not say which is meant. Three candidates, for map 1 (horizontal bars; violet is positive, orange negative):
 #
 # - $A^{\mathsf T} s$: at each place, how similar is the sheet to the stamp?
 # - the *smallest* solution of $A x = s$, the one whose squares add up to the least;
@@ -209,7 +209,7 @@ for name, maps in candidates.items():
 # $$F(x) \;=\; \tfrac12 \,\lVert s - A x\rVert^2 \;+\; \lambda \sum |x|$$
 #
 # The first term is the squared error. The second, the sum of absolute values (the [L1 norm](../docs/glossary.md#l1-norm)), is what makes numbers *exactly* zero, and $\lambda$ ("lambda") says how much a unit of them costs. Why absolute values and not squares? Look at a single number, which is to
-# be near 1 ($z$ in the picture), and pays for its size:
+# be near 1, and pays for its size:
 
 # %% tags=["hide-input"]
 x = np.linspace(-0.5, 1.5, 401)
@@ -259,7 +259,7 @@ right = my_soft is not None and np.allclose(my_soft(z.copy(), 0.5), soft_thresho
 soft = my_soft if right else soft_threshold
 
 # %% [markdown]
-# The maps are not alone: stamps overlap, so one number's best value depends on its neighbours'. The way out is to take turns. First a step down the [gradient](../docs/glossary.md#gradient) of the squared error, which is $A^{\mathsf T}(A x - s)$: compare the residual with every stamp. Then soft thresholding of each number by itself:
+# The maps are not alone: stamps overlap, so one number's best value depends on its neighbours'. The way out is to take turns. First a step down the [gradient](../docs/glossary.md#gradient) of the squared error, which is $A^{\mathsf T}(A x - s)$: compare the *residual*, the part that is not explained yet, with every stamp. Then soft thresholding of each number by itself:
 #
 # $$x \;\leftarrow\; \mathrm{soft}\big(x - \tfrac1L A^{\mathsf T}(A x - s),\ \tfrac{\lambda}{L}\big)$$
 #
