@@ -179,18 +179,17 @@ my_sum = None
 
 # %% tags=["hide-input"]
 there = ops.conv2d(image[None, None] * 1.0, other[None, None] * 1.0)[0, 0]
-window = image[1:4, 3:6]
+under = image[1:4, 3:6]
 check_answer(
     "my_sum",
     my_sum,
     int(there[1, 3]),
     hints=[
-        (lambda n: n == window.sum(), "You added up the pixels. Where are the taps?"),
-        (lambda n: n == (window * kernel).sum(), "That is the kernel of the figure, not `other`."),
+        (lambda n: n == under.sum(), "You added up the pixels. Where are the taps?"),
+        (lambda n: n == (under * kernel).sum(), "That is the kernel of the figure, not `other`."),
         (lambda n: n == there[0, 2], "Row 1, column 3 is the window's corner, counted from 0."),
-        (lambda n: n == (window * abs(other)).sum(), "Two of the taps are negative."),
-        (lambda n: n == (window * other[::-1, ::-1]).sum(), "The kernel lies as it is written."),
-        (lambda n: n == (window * other.T).sum(), "Are rows and columns of the kernel swapped?"),
+        (lambda n: n == (under * abs(other)).sum(), "Two of the taps are negative."),
+        (lambda n: n == (under * other[::-1, ::-1]).sum(), "The kernel lies as it is written."),
     ],
     hint="The window's top left corner is in row 1, column 3. Write down its nine pixels first.",
 )
@@ -361,7 +360,7 @@ my_average = None
 
 
 # %% tags=["hide-input"]
-def try_kernel(name, mine, right, mirrored):
+def try_kernel(name, mine, right, mistake, hint):
     """Check what a kernel makes of the image, not how it is written."""
     if mine is not None and np.shape(mine) != (3, 3):
         print(f"{name}: ✗ a kernel has 3 rows of 3 numbers; yours has the shape {np.shape(mine)}")
@@ -371,7 +370,7 @@ def try_kernel(name, mine, right, mirrored):
         mine if mine is None else convolve(image, np.array(mine)),
         right,
         hints=[
-            (lambda y: np.array_equal(y, mirrored), "This takes the other side of the window."),
+            (lambda y: np.allclose(y, mistake), hint),
             (lambda y: np.allclose(y, 2 * right), "Twice too much: an average, not a sum."),
             (lambda y: not y.any(), "All taps are 0: the kernel takes nothing of the window."),
         ],
@@ -379,9 +378,11 @@ def try_kernel(name, mine, right, mirrored):
     )
 
 
-try_kernel("my_copy", my_copy, image[1:-1, 2:], image[1:-1, :-2])
+on_left, on_right = image[1:-1, :-2], image[1:-1, 2:]
 above, below = image[:-2, 1:-1], image[2:, 1:-1]
-try_kernel("my_average", my_average, (above + below) / 2, (image[1:-1, :-2] + image[1:-1, 2:]) / 2)
+try_kernel("my_copy", my_copy, on_right, on_left, "This takes the left column.")
+sideways = "These two lie left and right of the middle."
+try_kernel("my_average", my_average, (above + below) / 2, (on_left + on_right) / 2, sideways)
 
 # %% [markdown]
 # ## 4. A kernel is a small picture of what it looks for
