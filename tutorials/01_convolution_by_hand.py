@@ -15,7 +15,9 @@
 # the new image is made in the same way: look at a small window of the old image, multiply the nine
 # numbers in it by nine fixed numbers, and add up the products. Then move the window by one pixel
 # and do the same again, with the *same* nine numbers. That is all, and it is the one idea of this
-# notebook. Networks that see are made of this step, repeated some billion times.
+# notebook. A neural network that sees is a program made of such steps, one layer of them behind the
+# other, and billions of these small sums; its fixed numbers were not chosen by anybody but learned
+# from examples.
 #
 # You need: Python, and arrays of NumPy. This is the first notebook; nothing comes before it. It
 # runs in a few seconds on any computer.
@@ -322,18 +324,19 @@ show(
     figure,
     alt="A drawing of a dotted moon and a dark cross, and four kernels with their outputs: the mean is "
     "blurred; left to right shows upright edges, bright where it grows brighter to the right and dark "
-    "where darker; top to bottom shows level edges; sharpen makes edges and grain stronger",
+    "where darker; top to bottom shows level edges; sharpen makes edges and noise stronger",
 )
 
 # %% [markdown]
-# - **mean**: every pixel becomes the average of its window. Fine grain goes, and edges become soft.
+# - **mean**: every pixel becomes the average of its window. Small specks (noise) go, and edges
+#   become soft.
 # - **left to right**: the pixels in the right column of the window minus those in the left column.
 #   Where the picture grows brighter to the right the output is positive (white), where it grows
 #   darker negative (black), and where nothing changes 0 (grey). It answers the question: "is there
 #   an upright edge here, and which way?"
 # - **top to bottom**: the same question for level edges.
 # - **sharpen**: five times the pixel, minus its four neighbours: what differs from its surroundings
-#   is made stronger. The grain too.
+#   is made stronger. The noise too.
 #
 # An output that shows where something is in the image is called a **[feature
 # map](../docs/glossary.md#feature-map)**. Why do the two edge kernels answer 0 on an even surface,
@@ -391,10 +394,10 @@ try_kernel("my_average", my_average, (above + below) / 2, (on_left + on_right) /
 # product is large where the large pixels of the window meet the large taps. So make the kernel
 # *look like* a thing, and the output is largest where the window looks like that thing.
 #
-# The picture below holds six signs of 5 × 5 pixels, drawn with grain over them. Each sign has nine
-# bright pixels, so none of them is brighter than another. The kernel is one of the signs, the hook
-# at the top left, with its average subtracted so that its taps add up to 0, as those of the edge
-# kernels do.
+# The picture below holds six signs of 5 × 5 pixels, with small random numbers (noise) added
+# everywhere. Each sign has nine bright pixels, so none of them is brighter than another. The kernel
+# is one of the signs, the hook at the top left, with its average subtracted so that its taps add up
+# to 0, as those of the edge kernels do.
 
 # %% tags=["hide-input"]
 hook = np.array(
@@ -457,7 +460,7 @@ def search_figure(scene, taps, answer):
 
 show(
     search_figure(scene, looks_for, answer),
-    alt="Six signs with grain over them: a hook, a cross, a plus, a T, a block, and the hook upside down. The "
+    alt="Six signs with noise over them: a hook, a cross, a plus, a T, a block, and the hook upside down. The "
     "kernel is a small picture of the hook. In the output one pixel is by far the brightest, and its "
     "window is the hook, framed in orange",
 )
@@ -467,6 +470,19 @@ show(
 # share some pixels with it and answer less. (Remember that an output pixel stands for its window's
 # *top left corner*: the bright pixel is at the corner of the hook, not in its middle.)
 #
+# But it is a comparison and no proof. Brightness counts as well as shape: make the T twice as
+# bright, and it wins, because seven of its pixels can meet taps of the hook.
+
+# %%
+r, c = corners[3]
+brighter = scene.copy()
+brighter[r : r + 5, c : c + 5] += tee
+best_now = np.unravel_index(convolve(brighter, looks_for).argmax(), answer.shape)
+print(
+    f"the largest output is now at row {best_now[0]}, column {best_now[1]}; the T is at {corners[3]}"
+)
+
+# %% [markdown]
 # In a network nobody draws the kernels. Their taps are **[weights](../docs/glossary.md#weight)**:
 # numbers that start at random and are changed, little by little, until the outputs are useful. But
 # what a kernel *does* is what you have just seen: it compares, everywhere, the window with itself.

@@ -12,10 +12,11 @@
 # # Stride, padding, dilation, channels, groups: where the window looks
 #
 # In *[Convolution by hand](01_convolution_by_hand.ipynb)* a window visited every place of an image,
-# one pixel after the other. A layer of a network has five settings that change this. They never
-# change what happens in a window: pixels times taps, one sum. They only say **which pixels lie
-# under the taps**. That is the one idea of this notebook, and it has a useful consequence: nobody
-# needs to remember the formula for the size of an output, because you can count windows.
+# one pixel after the other. A layer of a network (one of its steps) has five settings that change
+# this. They never change what happens in a window: pixels times taps, one sum. They only say
+# **which pixels lie under the taps**. That is the one idea of this notebook, and it has a useful
+# consequence: nobody needs to remember the formula for the size of an output, because you can count
+# windows.
 #
 # You need: the notebook before this one, and Python with NumPy.
 
@@ -612,10 +613,10 @@ options = {"stride": (STRIDE, STRIDE), "dilation": (DILATION, DILATION)}
 assert np.array_equal(convolve(picture, taps, **options), convolve(changed, taps, **options))
 
 # %% [markdown]
-# With stride 2 and dilation 2, all taps of all windows fall on even rows and even columns: three
-# quarters of the image could hold anything. Try `KERNEL = 1` with stride 2 as well, and `SIZE = 10`
-# with stride 2 and dilation 1, where the last row and column are left over. The library also
-# refuses some geometries, in a sentence:
+# With stride 2 and dilation 2, all taps of all windows fall on even rows and even columns: more
+# than two thirds of the image could hold anything. Try `KERNEL = 1` with stride 2 as well, and
+# `SIZE = 10` with stride 2 and dilation 1, where the last row and column are left over. The library
+# also refuses some geometries, in a sentence:
 
 # %%
 for size, options in ((4, {"dilation": 3}), (9, {"groups": 2}), (9, {"stride": 0})):

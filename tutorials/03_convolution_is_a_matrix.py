@@ -13,9 +13,9 @@
 #
 # A convolution moves a small kernel over an image. It is also **one large matrix that multiplies
 # the image**, in which the same few numbers are written again and again. That is the one idea of
-# this notebook. Once you have *seen* the matrix, much that sounds hard later is easy: the
-# transposed convolution is this matrix on its side, the gradient of a convolution is the same, and
-# the fast way to compute a convolution is a product of two small matrices.
+# this notebook. Once you have *seen* the matrix, three things that sound hard are easy: how to
+# compute a convolution fast (below), how to go back from a small image to a large one (notebook 4:
+# the same matrix, on its side), and how a network learns its kernels (notebook 7: the same again).
 #
 # You need: notebooks [1](01_convolution_by_hand.ipynb) and
 # [2](02_stride_padding_dilation_groups.ipynb), and from school the product of a matrix and a
@@ -311,7 +311,9 @@ show(
 
 # %%
 inputs = outputs = 64 * 224 * 224
-print(f"entries of A: {outputs * inputs:,}, as float32 {4 * outputs * inputs / 1e12:.0f} terabytes")
+print(
+    f"entries of A: {outputs * inputs:,}, at 4 bytes each {4 * outputs * inputs / 1e12:.0f} terabytes"
+)
 print(f"of these not zero, at most: {64 * 9 / inputs:.5%}")
 
 # %% [markdown]
