@@ -241,7 +241,7 @@ show(
 
 # %%
 def convolve(image, kernel):
-    """Convolve one image (H, W) with one kernel (kh, kw): an inner product for each place."""
+    """Convolve an image (H, W) with a kernel (kh, kw): one sum for each place."""
     kh, kw = kernel.shape
     rows = image.shape[0] - kh + 1  # places from top to bottom
     columns = image.shape[1] - kw + 1  # places from left to right
@@ -284,7 +284,7 @@ assert np.array_equal(ops.conv2d(x, W)[0, 0], convolve(image, kernel))
 # its kernel before you read on.
 
 # %%
-drawing = data.Shapes("val", size=96)[2][0].mean(axis=2) / 255  # 0 is black, 1 is white
+drawing = data.Shapes("val", size=96)[2][0].mean(axis=2) / 255  # from 0, black, to 1
 
 kernels = {
     "mean": np.full((3, 3), 1 / 9),
@@ -345,7 +345,8 @@ show(
 # %%
 for brightness in (0, 1, 7):
     even = np.full((3, 3), brightness)
-    print(f"an even window of {brightness}s: the sum is {(even * kernels['left to right']).sum()}")
+    total = (even * kernels["left to right"]).sum()
+    print(f"an even window of {brightness}s: the sum is {total}")
 
 # %% [markdown]
 # ### Your turn: two kernels with a purpose
@@ -426,7 +427,8 @@ for sign, (r, c) in zip(signs, corners, strict=True):
 looks_for = hook - hook.mean()
 answer = convolve(scene, looks_for)
 best = np.unravel_index(answer.argmax(), answer.shape)
-print(f"the largest output is at row {best[0]}, column {best[1]}; the hook is at {corners[0]}")
+print(f"the largest output is at row {best[0]}, column {best[1]}")
+print("the hook is at", corners[0])
 assert best == corners[0]
 
 
@@ -478,9 +480,8 @@ r, c = corners[3]
 brighter = scene.copy()
 brighter[r : r + 5, c : c + 5] += tee
 best_now = np.unravel_index(convolve(brighter, looks_for).argmax(), answer.shape)
-print(
-    f"the largest output is now at row {best_now[0]}, column {best_now[1]}; the T is at {corners[3]}"
-)
+print(f"the largest output is now at row {best_now[0]}, column {best_now[1]}")
+print("the T is at", corners[3])
 
 # %% [markdown]
 # In a network nobody draws the kernels. Their taps are **[weights](../docs/glossary.md#weight)**:
@@ -497,10 +498,9 @@ moved = np.zeros_like(scene)
 moved[1:, 3:] = scene[:-1, :-3]
 
 assert np.array_equal(convolve(moved, looks_for)[1:, 3:], answer[:-1, :-3])
-best_moved = np.unravel_index(convolve(moved, looks_for).argmax(), answer.shape)
-print(
-    "the largest output was at", tuple(map(int, best)), "and is now at", tuple(map(int, best_moved))
-)
+r, c = np.unravel_index(convolve(moved, looks_for).argmax(), answer.shape)
+print(f"the largest output was at row {best[0]}, column {best[1]}")
+print(f"and is now at row {r}, column {c}")
 
 # %% [markdown]
 # What was learned in one place is known in every place. And it is cheap: however large the image, a
@@ -510,7 +510,7 @@ print(
 # %%
 for side in (6, 96, 224):
     free = (side - 2) ** 2 * side**2
-    print(f"{side:3d} x {side:<3d} pixels: {free:13,d} numbers of its own, or 9 shared ones")
+    print(f"{side:3d} x {side:<3d} pixels: {free:13,d} numbers, or 9 shared ones")
 
 # %% [markdown]
 # ## Break it
@@ -522,9 +522,8 @@ for side in (6, 96, 224):
 
 # %%
 row, taps = np.array([0, 0, 1, 0, 0, 2, 0]), np.array([1, 2, 3])
-print(
-    "np.correlate:", np.correlate(row, taps, "valid"), " ours:", convolve(row[None], taps[None])[0]
-)
+print("ours        :", convolve(row[None], taps[None])[0].astype(int))
+print("np.correlate:", np.correlate(row, taps, "valid"))
 print("np.convolve :", np.convolve(row, taps, "valid"))
 
 # %% [markdown]
@@ -538,7 +537,7 @@ TURN = False
 taps = looks_for[::-1, ::-1] if TURN else looks_for
 show(
     search_figure(scene, taps, convolve(scene, taps)),
-    alt="The search of section 4 once more, with the kernel as it is, or turned by 180 degrees",
+    alt="The search of section 4 once more, with the kernel as it is, or turned round",
 )
 
 for name, taps in kernels.items():
@@ -559,11 +558,18 @@ for name, taps in kernels.items():
 
 # %%
 figure_image = np.array(
-    [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
+    [
+        [3, 3, 2, 1, 0],
+        [0, 0, 1, 3, 1],
+        [3, 1, 2, 2, 3],
+        [2, 0, 0, 2, 2],
+        [2, 0, 0, 0, 1],
+    ]
 )
 figure_kernel = np.array([[0, 1, 2], [2, 2, 0], [0, 1, 2]])
-print(convolve(figure_image, figure_kernel))
-assert convolve(figure_image, figure_kernel).tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
+nine = convolve(figure_image, figure_kernel)
+print(nine)
+assert nine.tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
 
 # %% [markdown]
 # They, too, do not turn the kernel. Noh, Hong and Han, *[Learning Deconvolution Network for

@@ -96,10 +96,10 @@ def ruler(n, windows, title, taps, *, padding=0, after=1, refused=None):
 
 # %%
 def places(n, k, stride=1, padding=0, dilation=1):
-    """Return, for each window, the pixels that its k taps lie on (outside 0 .. n-1: padding)."""
+    """Return for each window the pixels that its taps lie on (below 0 or from n: padding)."""
     windows = []
     start = -padding  # the pixel of the first tap
-    while start + dilation * (k - 1) < n + padding:  # the last tap is still on the ruler
+    while start + dilation * (k - 1) < n + padding:  # the last tap is on the ruler
         windows.append([start + dilation * tap for tap in range(k)])
         start += stride
     return windows
@@ -111,9 +111,12 @@ four = {
     "padding 1": {"padding": 1},
     "dilation 2": {"dilation": 2},
 }
+all_windows = {name: places(8, 3, **setting) for name, setting in four.items()}
+
+# %% tags=["hide-input"]
 pictures = []
 for name, setting in four.items():
-    windows = places(8, 3, **setting)
+    windows = all_windows[name]
     pictures.append(
         ruler(8, windows, f"{name}: {len(windows)} windows", 3, padding=setting.get("padding", 0))
     )
@@ -147,8 +150,9 @@ show(
 # %%
 n, k, s, p, d = 9, 3, 2, 1, 2
 
+title = f"n = {n}, k = {k}, s = {s}, p = {p}, d = {d}"
 show(
-    ruler(n, places(n, k, s, p, d), f"n = {n}, k = {k}, s = {s}, p = {p}, d = {d}", k, padding=p),
+    ruler(n, places(n, k, s, p, d), title, k, padding=p),
     alt="The ruler with the windows of the geometry that is set in this cell",
 )
 
@@ -203,11 +207,18 @@ def output_size(n, k, s=1, p=0, d=1):
     return (room - span) // s + 1
 
 
+def library_size(n, k, s, p, d):
+    """Return the length that the library's convolution of one row gives."""
+    row, taps = np.ones((1, 1, 1, n)), np.ones((1, 1, 1, k))
+    return ops.conv2d(row, taps, None, (1, s), (0, p), (1, d)).shape[3]
+
+
 tried = 0
-for n, k, s, p, d in product(range(1, 10), range(1, 5), range(1, 5), range(4), range(1, 4)):
+small = range(1, 10), range(1, 5), range(1, 5), range(4), range(1, 4)
+for n, k, s, p, d in product(*small):
     if n + 2 * p >= d * (k - 1) + 1:
-        y = ops.conv2d(np.ones((1, 1, 1, n)), np.ones((1, 1, 1, k)), None, (1, s), (0, p), (1, d))
-        assert output_size(n, k, s, p, d) == len(places(n, k, s, p, d)) == y.shape[3]
+        assert output_size(n, k, s, p, d) == len(places(n, k, s, p, d))
+        assert output_size(n, k, s, p, d) == library_size(n, k, s, p, d)
         tried += 1
 print(f"{tried} geometries: the formula, counting, and the library agree")
 
@@ -276,7 +287,7 @@ check_answer(
 
 # %%
 def my_padding(k, d):
-    """Return the padding with which n windows of k taps, d apart, stand on n pixels."""
+    """Return the padding with which n pixels have n windows of k taps, d apart."""
     return None  # your turn
 
 
@@ -366,12 +377,14 @@ show(
 
 # %%
 def convolve(image, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
-    """Convolve one image (H, W) with one kernel (kh, kw); settings are (for rows, for columns)."""
+    """Convolve an image (H, W) with a kernel (kh, kw); settings: (rows, columns)."""
     rows, columns = (
-        np.array(places(*axis)) + axis[3]  # counted from the padding's first pixel
-        for axis in zip(image.shape, kernel.shape, stride, padding, dilation, strict=True)
+        places(image.shape[axis], kernel.shape[axis], stride[axis], padding[axis], dilation[axis])
+        for axis in (0, 1)
     )
-    padded = np.pad(image, [(padding[0], padding[0]), (padding[1], padding[1])])  # with zeros
+    (ph, pw) = padding
+    padded = np.pad(image, [(ph, ph), (pw, pw)])  # zeros at both ends of both axes
+    rows, columns = np.array(rows) + ph, np.array(columns) + pw  # counted in `padded`
     output = np.zeros((len(rows), len(columns)), np.result_type(image, kernel))
     for r in range(len(rows)):
         for c in range(len(columns)):
@@ -380,7 +393,8 @@ def convolve(image, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
 
 
 rng = np.random.default_rng(0)
-image, kernel = rng.integers(-3, 4, (9, 12)) * 1.0, rng.integers(-3, 4, (3, 2)) * 1.0
+image = rng.integers(-3, 4, (9, 12)) * 1.0
+kernel = rng.integers(-3, 4, (3, 2)) * 1.0
 settings = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 3)}
 
 ours = convolve(image, kernel, **settings)
@@ -394,7 +408,8 @@ assert np.array_equal(ours, library)
 
 # %%
 white = np.ones((4, 6))
-print((9 * convolve(white, np.full((3, 3), 1 / 9), padding=(1, 1))).round().astype(int), "ninths")
+mean = convolve(white, np.full((3, 3), 1 / 9), padding=(1, 1))
+print((9 * mean).round().astype(int), "ninths")
 
 # %% [markdown]
 # In the middle all nine taps lie on white pixels; at an edge only six, in a corner four. So the
@@ -486,10 +501,11 @@ assert np.array_equal(by_hand, y[n, k])
 # pixel. Three weights turn a colour drawing grey:
 
 # %%
-colour = data.Shapes("val", size=64)[3][0] / 255  # (H, W, 3): channels last, as images are stored
+colour = data.Shapes("val", size=64)[3][0] / 255  # (H, W, 3): images have channels last
 mix = np.array([0.3, 0.59, 0.11]).reshape(1, 3, 1, 1)  # the eye sees green best
 grey = ops.conv2d(colour.transpose(2, 0, 1)[None], mix)[0, 0]
 
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 5, figsize=(7.5, 1.9), layout="constrained")
 panels = [
     ("the drawing", colour),
@@ -572,7 +588,7 @@ assert np.array_equal(together, np.concatenate([first, second], axis=1))
 
 # %%
 def my_conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    """Convolve x (N, C, H, W) with w (K, C / groups, kh, kw) and add b (K): -> (N, K, H', W')."""
+    """Convolve (N, C, H, W) with (K, C / groups, kh, kw): -> (N, K, H', W')."""
     return None  # your turn
 
 
@@ -600,7 +616,7 @@ STRIDE, DILATION, KERNEL, SIZE = 1, 2, 3, 9
 counts = overlap_counts(SIZE, KERNEL, STRIDE, 0, DILATION)
 show(
     overlap_map(counts, title="windows that look at each pixel"),
-    alt="A 9 by 9 image; in each pixel stands the number of windows that look at it, deeper blue for more",
+    alt="An image with the number of windows that look at it in each pixel",
 )
 
 unseen = counts == 0
@@ -610,7 +626,8 @@ picture = rng.standard_normal((SIZE, SIZE))
 changed = np.where(unseen, 1000.0, picture)  # other values wherever nobody looks
 taps = rng.standard_normal((KERNEL, KERNEL))
 options = {"stride": (STRIDE, STRIDE), "dilation": (DILATION, DILATION)}
-assert np.array_equal(convolve(picture, taps, **options), convolve(changed, taps, **options))
+once, again = convolve(picture, taps, **options), convolve(changed, taps, **options)
+assert np.array_equal(once, again)
 
 # %% [markdown]
 # With stride 2 and dilation 2, all taps of all windows fall on even rows and even columns: more
@@ -647,7 +664,7 @@ for size, options in ((4, {"dilation": 3}), (9, {"groups": 2}), (9, {"stride": 0
 
 # %%
 for p in range(4):
-    print(f"224 pixels, 11 taps, stride 4, padding {p}: {output_size(224, 11, 4, p)}")
+    print(f"224 pixels, 11 taps, stride 4, padding {p}:", output_size(224, 11, 4, p))
 print("227 pixels, 11 taps, stride 4, padding 0:", output_size(227, 11, 4))
 
 # %% [markdown]
