@@ -17,7 +17,8 @@
 # and do the same again, with the *same* nine numbers. That is all, and it is the one idea of this
 # notebook. A neural network that sees is a program made of such steps, one layer of them behind the
 # other, and billions of these small sums; its fixed numbers were not chosen by anybody but learned
-# from examples.
+# from examples. When you have read this page, you have computed one of the sums with a pencil, made
+# a picture of edges, and found a sign that is hidden in noise.
 #
 # You need: Python, and arrays of NumPy. This is the first notebook; nothing comes before it. It
 # runs in a few seconds on any computer.
@@ -265,9 +266,9 @@ print(convolve(image, kernel))
 # w for width), here 3 × 3.
 #
 # The library's function is called `conv2d`. It takes many images at once, and images of several
-# layers such as red, green and blue, so its arrays have four axes: images, layers, rows, columns.
-# With one image of one layer the first two have length 1. Its numbers are whole, so we can ask for
-# *equal*, not for *about equal*:
+# channels (such as red, green and blue: the next notebook), so its arrays have four axes: images,
+# channels, rows, columns. With one image of one channel the first two have length 1. The numbers
+# here are whole, so we can ask for *equal*, not for *about equal*:
 
 # %%
 x = image.astype(float).reshape(1, 1, 5, 6)
@@ -473,7 +474,8 @@ show(
 # *top left corner*: the bright pixel is at the corner of the hook, not in its middle.)
 #
 # But it is a comparison and no proof. Brightness counts as well as shape: make the T twice as
-# bright, and it wins, because seven of its pixels can meet taps of the hook.
+# bright, and the largest output is near the T, at a place where seven of its nine pixels lie on
+# bright taps of the hook.
 
 # %%
 r, c = corners[3]
@@ -482,6 +484,12 @@ brighter[r : r + 5, c : c + 5] += tee
 best_now = np.unravel_index(convolve(brighter, looks_for).argmax(), answer.shape)
 print(f"the largest output is now at row {best_now[0]}, column {best_now[1]}")
 print("the T is at", corners[3])
+
+only_tee = np.zeros_like(scene)
+only_tee[r : r + 5, c : c + 5] = tee
+r, c = best_now
+met = (only_tee[r : r + 5, c : c + 5] * hook).sum()
+print(f"{met:g} of its pixels lie on bright taps there")
 
 # %% [markdown]
 # In a network nobody draws the kernels. Their taps are **[weights](../docs/glossary.md#weight)**:
@@ -630,17 +638,17 @@ assert nine.tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
 # </details>
 #
 # ## In the library
-#
 # `convolve` is what the library computes; these functions do it for real, for many images and
-# layers at once, and fast:
+# channels at once, and fast:
 #
 # - [`minideconv.ops.conv.conv2d`](../minideconv/ops/conv.py#L120): checks what it is given, and
 #   says what the numbers mean.
 # - [`minideconv.ops.conv.conv2d_core`](../minideconv/ops/conv.py#L170): the computation, in 20
 #   lines. Its loop over windows is gone; notebook 3 shows where it went.
 #
-# To see a window move over an image of your own sizes, run this in a terminal; it writes a page
-# that you step through with the arrow keys:
+# On the [page to play with](../docs/play.md) you can move the window yourself, and drag the values
+# of the taps. To step through the windows of an image of your own size, run this in a terminal; it
+# writes a page that obeys the arrow keys:
 #
 # ```sh
 # python -m minideconv.visualize animate conv --size 5 6 --kernel 3 --out conv.html

@@ -141,11 +141,12 @@ show(
 # - **[Padding](../docs/glossary.md#padding)** $p$: how many zeros are put before the first and
 #   behind the last pixel. The window may lie on them, so there are more places. With a kernel of 3
 #   and $p = 1$ there is a window for every pixel, and the output is as long as the input.
-# - **[Dilation](../docs/glossary.md#dilation)** $d$: how far apart neighbouring taps lie. With $d =
-#   2$ there is a gap of one pixel between them: three taps look at a stretch of five pixels. (No
-#   zeros are put in anywhere: the gaps are simply not looked at.)
+# - **[Dilation](../docs/glossary.md#dilation)** $d$: how far apart neighbouring taps lie. With
+#   $d = 2$ there is a gap of one pixel between them: three taps look at a stretch of five pixels.
+#   (No zeros are put in anywhere: the gaps are simply not looked at.)
 #
-# The settings may be combined. Change one of the numbers here, guess the picture, and run the cell:
+# The numbers $n$, $k$, $s$, $p$ and $d$ together are called the *geometry* of a convolution. They
+# may be combined at will. Change one of them here, guess the picture, and run the cell:
 
 # %%
 n, k, s, p, d = 9, 3, 2, 1, 2
@@ -159,9 +160,9 @@ show(
 # %% [markdown]
 # ## 2. Count the windows
 #
-# How many windows are there, without drawing them? Walk along the ruler. Here are 9 pixels with $p
-# = 1$, a kernel of $k = 3$ and the stride $s = 3$, and with it the window that would come next and
-# does not fit.
+# How many windows are there, without drawing them? Walk along the ruler. Here are 9 pixels with
+# $p = 1$, a kernel of $k = 3$ and the stride $s = 3$, and with it the window that would come next
+# and does not fit.
 
 # %% tags=["hide-input"]
 show(
@@ -179,8 +180,8 @@ show(
 )
 
 # %% [markdown]
-# 1. The **room** on the ruler is $n + 2p$: the pixels, and the padding at both ends. Here $9 + 2 =
-#    11$.
+# 1. The **room** on the ruler is $n + 2p$: the pixels, and the padding at both ends. Here
+#    $9 + 2 = 11$.
 # 2. The **span** of a window is the stretch from its first to its last tap. $k$ taps have $k - 1$
 #    steps of $d$ pixels between them, and the first tap itself takes one pixel: $d\,(k - 1) + 1$.
 #    Here 3.
@@ -195,9 +196,9 @@ show(
 #
 # $$n' \;=\; \left\lfloor \frac{n + 2p - \bigl(d\,(k-1) + 1\bigr)}{s} \right\rfloor + 1$$
 #
-# If the room is smaller than the span, there is no window at all, and a library refuses. A
-# derivation is an argument; let us also count, for every small geometry there is, and ask the
-# library as well:
+# If the room is smaller than the span, there is no window at all, and a library refuses. That was
+# an argument. Let us also count, for every geometry up to 9 pixels, 4 taps, stride 4, padding 3 and
+# dilation 3, and ask the library as well:
 
 
 # %%
@@ -371,20 +372,18 @@ show(
 
 
 # %% [markdown]
-# As a program: two rulers, and the double loop of the last notebook. (`padded[np.ix_(rows,
-# columns)]` picks the given rows, and of these the given columns: it is the crossing.)
+# As a program: two rulers, and the double loop of the last notebook.
+# (`padded[np.ix_(rows, columns)]` picks the given rows, and of these the given columns: it is the
+# crossing.)
 
 
 # %%
 def convolve(image, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
     """Convolve an image (H, W) with a kernel (kh, kw); settings: (rows, columns)."""
-    rows, columns = (
-        places(image.shape[axis], kernel.shape[axis], stride[axis], padding[axis], dilation[axis])
-        for axis in (0, 1)
-    )
-    (ph, pw) = padding
+    (H, W), (kh, kw), (ph, pw) = image.shape, kernel.shape, padding
     padded = np.pad(image, [(ph, ph), (pw, pw)])  # zeros at both ends of both axes
-    rows, columns = np.array(rows) + ph, np.array(columns) + pw  # counted in `padded`
+    rows = np.array(places(H, kh, stride[0], ph, dilation[0])) + ph  # counted in `padded`
+    columns = np.array(places(W, kw, stride[1], pw, dilation[1])) + pw
     output = np.zeros((len(rows), len(columns)), np.result_type(image, kernel))
     for r in range(len(rows)):
         for c in range(len(columns)):
@@ -398,7 +397,8 @@ kernel = rng.integers(-3, 4, (3, 2)) * 1.0
 settings = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 3)}
 
 ours = convolve(image, kernel, **settings)
-library = ops.conv2d(image[None, None], kernel[None, None], **settings)[0, 0]
+x, w = image[None, None], kernel[None, None]  # with two more axes, of length 1
+library = ops.conv2d(x, w, **settings)[0, 0]
 print("9 x 12 pixels ->", ours.shape)
 assert np.array_equal(ours, library)
 
@@ -419,7 +419,7 @@ print((9 * mean).round().astype(int), "ninths")
 # ## 4. Channels: several images, still one sum
 #
 # A colour photograph is three images of the same size: how much red, green and blue there is. Each
-# is a **[channel](../docs/glossary.md#channel)**. Then the kernel has a layer for each channel, and
+# is a **[channel](../docs/glossary.md#channel)**. Then the kernel has a slice for each channel, and
 # the window goes through all of them: $3 \times 3 \times 3 = 27$ products, and **one sum**.
 # Channels are not kept apart; they are added up.
 #
@@ -429,7 +429,7 @@ print((9 * mean).round().astype(int), "ninths")
 
 # %% tags=["hide-input"]
 def channels_picture():
-    """Three channels, two kernels of three layers, two output channels."""
+    """Three channels, two kernels of three slices, two output channels."""
     tints = ["#f2b09a", "#9fdcc3", "#9fd0f0"]
     picture = Picture(700, 316)
     picture.words(2, 12, "x: 3 channels", anchor="start", bold=True)
@@ -440,7 +440,7 @@ def channels_picture():
             picture.cell(2 + j * cell, y + i * cell, cell, fill=fill)
         picture.box(2 + 2 * cell, y + cell, 3 * cell, 3 * cell, stroke=RED, line=2.5)
         picture.words(100, y + 36, f"channel {c}", anchor="start", size=12, colour=GREY)
-    picture.words(230, 12, "w: 2 kernels of 3 layers", anchor="start", bold=True)
+    picture.words(230, 12, "w: 2 kernels of 3 slices", anchor="start", bold=True)
     picture.words(600, 12, "y: 2 channels", anchor="start", bold=True)
     cell = 20.0
     for k, y in enumerate((62, 204)):
@@ -467,7 +467,7 @@ def channels_picture():
 show(
     channels_picture(),
     alt="An image of three channels with a 3 by 3 window lit in all of them; two kernels, each with three "
-    "layers; from each an arrow, labelled 27 products, one sum, to one pixel of an output channel",
+    "slices; from each an arrow, labelled 27 products, one sum, to one pixel of an output channel",
 )
 
 # %% [markdown]
@@ -477,7 +477,7 @@ show(
 # | array | shape | axes |
 # |---|---|---|
 # | `x` | $(N, C, H, W)$ | images in the **[batch](../docs/glossary.md#batch)** (computed together, for speed), channels, rows, columns |
-# | `w` | $(K, C, k_h, k_w)$ | kernels, layers of each, rows and columns of taps |
+# | `w` | $(K, C, k_h, k_w)$ | kernels, slices of each, rows and columns of taps |
 # | `b` | $(K)$ | the **[bias](../docs/glossary.md#bias)**: one number for each kernel, which is added to all its outputs |
 # | `y` | $(N, K, H', W')$ | images, channels (one for each kernel), rows, columns |
 #
@@ -485,7 +485,7 @@ show(
 
 # %%
 x = rng.integers(-3, 4, (2, 3, 7, 8)) * 1.0  # 2 images of 3 channels, 7 x 8 pixels
-w = rng.integers(-3, 4, (5, 3, 3, 2)) * 1.0  # 5 kernels of 3 layers, 3 x 2 taps
+w = rng.integers(-3, 4, (5, 3, 3, 2)) * 1.0  # 5 kernels of 3 slices, 3 x 2 taps
 b = rng.integers(-3, 4, 5) * 1.0
 
 y = ops.conv2d(x, w, b)
@@ -561,7 +561,7 @@ show(
 )
 
 # %% [markdown]
-# So a kernel has fewer layers, $C / \text{groups}$, and there are fewer
+# So a kernel has fewer slices, $C / \text{groups}$, and there are fewer
 # **[weights](../docs/glossary.md#weight)** (taps that are learned) to store and to multiply. With
 # as many groups as channels, each kernel sees a single channel: a **[depthwise
 # convolution](../docs/glossary.md#depthwise-convolution)**. A grouped convolution is nothing new:
@@ -569,7 +569,7 @@ show(
 
 # %%
 x = rng.integers(-3, 4, (1, 4, 7, 8)) * 1.0
-w = rng.integers(-3, 4, (6, 2, 3, 3)) * 1.0  # 6 kernels of 4 / 2 layers
+w = rng.integers(-3, 4, (6, 2, 3, 3)) * 1.0  # 6 kernels of 4 / 2 slices
 
 together = ops.conv2d(x, w, groups=2)
 first = ops.conv2d(x[:, 0:2], w[0:3])  # channels 0 and 1, kernels 0 to 2
@@ -580,10 +580,10 @@ assert np.array_equal(together, np.concatenate([first, second], axis=1))
 # ### Your turn: the whole layer
 #
 # Now put everything together. Write a `conv2d` with all the settings, from `convolve`, which does
-# one image, one channel and one layer of a kernel. You need three loops: over images, over kernels,
+# one image, one channel and one slice of a kernel. You need three loops: over images, over kernels,
 # and over the channels that the kernel sees. With $K$ kernels and $C$ channels, kernel $k$ is in
-# group $k\,/\,(K / \text{groups})$, rounded down, and group $g$ begins at channel $g\,(C /
-# \text{groups})$. Do not forget the bias, which may be `None`.
+# group $k\,/\,(K / \text{groups})$, rounded down, and group $g$ begins at channel
+# $g\,(C / \text{groups})$. Do not forget the bias, which may be `None`.
 
 
 # %%
@@ -593,9 +593,9 @@ def my_conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
 
 
 # %% [markdown]
-# The check calls your function with hundreds of small geometries, and compares. If it is wrong,
-# read the first lines: they show the smallest case it could find, and name the mistake if it knows
-# it.
+# The check calls your function with more than a hundred small geometries, and compares. If it is
+# wrong, read the first lines: they show the smallest case it could find, and name the mistake if it
+# knows it.
 
 # %%
 if my_conv2d(x, w, groups=2) is None:
@@ -649,7 +649,7 @@ for size, options in ((4, {"dilation": 3}), (9, {"groups": 2}), (9, {"stride": 0
 # learning](https://arxiv.org/abs/1603.07285)* (2016), derive the size case by case, without and
 # with padding, then with strides. Our formula without dilation is their Relationship 6, with
 # dilation Relationship 15; their Figure 1.3 shows two input channels and three kernels, as our
-# picture of channels does. Where the five settings come from:
+# picture of channels does. Where the settings come from:
 #
 # | setting | in the literature |
 # |---|---|
@@ -658,9 +658,9 @@ for size, options in ((4, {"dilation": 3}), (9, {"groups": 2}), (9, {"stride": 0
 # | dilation | [Yu and Koltun (2016)](https://arxiv.org/abs/1511.07122), Figure 1 |
 # | depthwise, then 1 × 1 | [Howard et al. (2017)](https://arxiv.org/abs/1704.04861), section 3.1 |
 #
-# One famous size can be checked: Krizhevsky and his co-authors write that their first layer has 11
-# × 11 taps, a stride of 4, images of 224 × 224 pixels, and an output of 55 × 55. With no padding,
-# the formula disagrees; with which padding does it agree?
+# One famous size can be checked: Krizhevsky and his co-authors write that their first layer has
+# 11 × 11 taps, a stride of 4 and images of 224 × 224 pixels, and their Figure 2 gives its output
+# 55 × 55. With no padding, the formula disagrees; with which padding does it agree?
 
 # %%
 for p in range(4):
@@ -745,4 +745,5 @@ print("227 pixels, 11 taps, stride 4, padding 0:", output_size(227, 11, 4))
 #
 # Next: *[A convolution is a matrix](03_convolution_is_a_matrix.ipynb)*. Look once more at the
 # rulers of section 1: lines of taps, each a bit further right. You have been drawing that matrix
-# all along.
+# all along. On the [page to play with](../docs/play.md) all the settings of this notebook are
+# sliders.

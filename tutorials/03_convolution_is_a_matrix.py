@@ -94,8 +94,8 @@ show(
 # %%
 A = np.stack([place.ravel() for place in windows])  # ravel: row by row, one line
 
-library = ops.conv_matrix(kernel[None, None], (4, 4))
-assert np.array_equal(A, library)
+W = kernel[None, None]  # two more axes, of length 1: one kernel, one channel
+assert np.array_equal(A, ops.conv_matrix(W, (4, 4)))  # the library's matrix
 
 # %% tags=["hide-input"]
 show(
@@ -129,7 +129,7 @@ show(
 # %%
 rng = np.random.default_rng(0)
 x = rng.integers(-3, 4, (4, 4)).astype(float)
-y = ops.conv2d(x[None, None], kernel[None, None])[0, 0]
+y = ops.conv2d(x[None, None], W)[0, 0]
 
 print("A @ vec(x):", A @ x.ravel())
 print("vec(y)    :", y.ravel())
@@ -146,7 +146,7 @@ columns = []
 for pixel in range(16):
     single = np.zeros(16)
     single[pixel] = 1
-    answer = ops.conv2d(single.reshape(1, 1, 4, 4), kernel[None, None])
+    answer = ops.conv2d(single.reshape(1, 1, 4, 4), W)
     columns.append(answer.ravel())
 
 assert np.array_equal(np.stack(columns, axis=1), A)
@@ -227,11 +227,10 @@ show(
 )
 
 # %% [markdown]
-# So a convolution makes two promises about a picture. *Near things belong together*: an output
-# pixel looks at a window and at nothing else. And *what is worth knowing in one place is worth
-# knowing in all*: along each slanted band the number is the same. The price is that it can compute
-# far less than other matrices of this size, and the gain is that it has nine numbers to learn
-# instead of 2304.
+# So two things make a matrix a convolution. **Locality**: an output pixel depends on a window, and
+# on nothing else. **Weight sharing**: the same numbers are used at every place, so along each
+# slanted band the number is the same. Most matrices of this size are no convolutions, so a network
+# with convolutions can compute less; in return it has nine numbers to learn instead of 2304.
 #
 # ## 3. Four geometries, four matrices
 #
@@ -267,17 +266,17 @@ show(
 # - An empty column (the last one, with stride 2) is a pixel that no window looks at.
 #
 # And [channels](../docs/glossary.md#channel)? The image is then written channel after channel, and
-# the output as well. Below, 2 channels of 4 pixels go to 3 channels: three kernels of two layers
+# the output as well. Below, 2 channels of 4 pixels go to 3 channels: three kernels of two slices
 # with 2 taps each, 12 numbered taps. Beside it, two [groups](../docs/glossary.md#groups): the first
 # two kernels see the first channel only, the other two the second.
 
 
 # %% tags=["hide-input"]
-def blocks_picture(kernels, layers, groups, title):
+def blocks_picture(kernels, slices, groups, title):
     """The matrix of a layer with channels, with lines between the blocks of pairs of channels."""
-    taps = np.arange(1.0, kernels * layers * 2 + 1).reshape(kernels, layers, 1, 2)
+    taps = np.arange(1.0, kernels * slices * 2 + 1).reshape(kernels, slices, 1, 2)
     matrix = ops.conv_matrix(taps, (1, 4), groups=groups)
-    cell, inputs = 30.0, layers * groups
+    cell, inputs = 30.0, slices * groups
     inner = taps_picture(matrix, width=2, cell=cell)
     picture = Picture(inner.width + 78, inner.height + 58)
     picture.words(0, 12, title, anchor="start", bold=True)
@@ -295,30 +294,31 @@ def blocks_picture(kernels, layers, groups, title):
 show(
     side_by_side(
         [
-            blocks_picture(3, 2, 1, "3 kernels of 2 layers"),
+            blocks_picture(3, 2, 1, "3 kernels of 2 slices"),
             blocks_picture(4, 1, 2, "4 kernels in 2 groups"),
         ],
         gap=30,
     ),
-    alt="Two matrices of blocks. Left, 3 by 2 blocks, each the matrix of one layer of one kernel in a colour of its "
+    alt="Two matrices of blocks. Left, 3 by 2 blocks, each the matrix of one slice of one kernel in a colour of its "
     "own: every output channel has a block for each input channel. Right, with two groups, 4 by 2 blocks: the "
     "upper two have taps below channel 0 only, the lower two below channel 1 only",
 )
 
 # %% [markdown]
-# Every block is the matrix of one layer of one kernel. The blocks of one row stand side by side, so
+# Every block is the matrix of one slice of one kernel. The blocks of one row stand side by side, so
 # their products are added: that is the sum over channels. Groups leave blocks empty.
 #
 # ## 4. im2col: the same product without the zeros
 #
-# Nobody multiplies by $A$. Here is why, for the second layer of DeconvNet: 64 channels in, 64 out,
-# images of 224 × 224, kernels of 3 × 3.
+# Nobody multiplies by $A$. Here is why, for the second layer of
+# [DeconvNet](../docs/glossary.md#deconvnet), the network that these notebooks build up to: 64
+# channels in, 64 out, images of 224 × 224, kernels of 3 × 3.
 
 # %%
 inputs = outputs = 64 * 224 * 224
 print(f"entries of A: {outputs * inputs:,}")
 print(f"at 4 bytes each: {4 * outputs * inputs / 1e12:.0f} terabytes")
-print(f"of these not zero, at most: {64 * 9 / inputs:.5%}")
+print(f"of these not zero, at most: {64 * 9 / inputs:.3%}")
 
 # %% [markdown]
 # So turn the roles around. Copy the *pixels* of each window into a column, one column for each
@@ -373,10 +373,11 @@ show(
 )
 
 # %% [markdown]
-# A column is a window. But look at the *rows*: row 1 holds all the pixels that tap 1 meets, and
-# that is a part of the image itself, 0, 1, 4, 5; row 2 is the same part one pixel further right: 1,
-# 2, 5, 6. So the columns can be made with a loop over the 9 taps instead of a loop over all
-# windows, and each step copies a whole piece of the image. This is what the library does:
+# A column is a window. But look at the *rows*: the row of tap 1 holds all the pixels that tap 1
+# meets, and that is a part of the image itself, 0, 1, 4, 5; the row of tap 2 is the same part one
+# pixel further right: 1, 2, 5, 6. So the columns can be made with a loop over the 9 taps instead of
+# a loop over all windows, and each step copies a whole piece of the image. This is what the library
+# does:
 
 
 # %%
@@ -393,8 +394,24 @@ def image_to_columns_by_taps(image, kh, kw):
 assert np.array_equal(image_to_columns_by_taps(x, 3, 3), image_to_columns(x, 3, 3))
 
 # %% [markdown]
-# What is gained? The same convolution of a drawing of 96 × 96 pixels, in both ways (the least of three
-# times):
+# With more channels the columns are longer: the pixels of all channels, one channel behind the
+# other. With more kernels there are more rows, one for each kernel. It stays one product:
+
+# %%
+some = rng.integers(-3, 4, (1, 3, 6, 7)).astype(float)  # 3 channels of 6 x 7 pixels
+weights = rng.integers(-3, 4, (5, 3, 3, 2)).astype(float)  # 5 kernels of 3 slices
+
+rows = weights.reshape(5, 3 * 3 * 2)  # a kernel is a row
+columns = ops.im2col(some, (3, 2))[0]  # a window is a column
+print(rows.shape, "@", columns.shape, "->", (rows @ columns).shape)
+assert np.array_equal((rows @ columns).reshape(5, 4, 6), ops.conv2d(some, weights)[0])
+
+# %% [markdown]
+# For the layer of DeconvNet above, the columns are a matrix too, but one that fits in a memory:
+# 576 × 50,176 entries, 0.1 gigabytes instead of 41 terabytes.
+#
+# And what is gained in time? The same convolution of a drawing of 96 × 96 pixels, in both ways (the
+# least of three times):
 
 # %%
 drawing = data.Shapes("val", size=96)[2][0].mean(axis=2)
@@ -561,9 +578,9 @@ show(
 # %% [markdown]
 # A single entry that is not shared breaks the promise, and the test sees it twice: in the output
 # that the entry belongs to, and in the one that this output came from. Some changes it does not
-# see: those in the last six rows and the first eight columns. The image moves down, so only zeros
-# come in at its top, and the lowest outputs have no place to move to. A good test moves the image
-# both ways.
+# see: those of entries that are in the last six rows and in the first eight columns at once. The
+# image moves down, so only zeros come in at its top, and the lowest outputs have no place to move
+# to. A good test moves the image both ways.
 #
 # ## What the paper says
 #
@@ -617,8 +634,8 @@ show(
 # </details>
 #
 # **3.** Two convolutions, one behind the other, are two matrices, and so their product. Is this
-# product again the matrix of a convolution? Find out with two kernels of 3 × 3 on an image of 8 ×
-# 8. What would happen to it if negative numbers were replaced by 0 between the two?
+# product again the matrix of a convolution? Find out with two kernels of 3 × 3 on an image of
+# 8 × 8. What would happen to it if negative numbers were replaced by 0 between the two?
 #
 # <details><summary>Answer</summary>
 #
@@ -656,4 +673,6 @@ show(
 #   product of matrices, with a block of images at a time, so that the columns need little memory.
 #
 # Next: *[The transpose stamps](04_transposed_convolution_stamps.ipynb)*. You have read the matrix
-# by rows: each is a window, and gathers. Turn it on its side and read it by columns.
+# by rows: each is a window, and gathers. Turn it on its side and read it by columns. (On the [page
+# to play with](../docs/play.md) the row of each output pixel and the column of each input pixel
+# light up.)
