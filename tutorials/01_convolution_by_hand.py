@@ -148,9 +148,10 @@ def window_picture(image, kernel, top, left):
 picture = window_picture(image, kernel, top, left)
 show(
     picture,
-    alt="An image of 5 by 6 numbers with a window of 3 by 3 framed in red; the kernel; the nine "
-    "products of pixels and taps in the same nine colours; and an output of 3 by 4 cells, in "
-    "which one cell holds the sum of the products",
+    alt="An image of 5 by 6 numbers with a window of 3 by 3 framed in red; the "
+    "kernel; the nine products of pixels and taps in the same nine colours; and"
+    " an output of 3 by 4 cells, in which one cell holds the sum of the "
+    "products",
 )
 
 # %% [markdown]
@@ -227,8 +228,9 @@ def all_windows(image, kernel):
 
 show(
     all_windows(image, kernel),
-    alt="Twelve copies of the image in 3 rows and 4 columns. In each the window is in another place, "
-    "from the top left to the bottom right, and below stands the output pixel it makes",
+    alt="Twelve copies of the image in 3 rows and 4 columns. In each the window is "
+    "in another place, from the top left to the bottom right, and below stands "
+    "the output pixel it makes",
 )
 
 # %% [markdown]
@@ -323,9 +325,10 @@ for column, (name, taps) in enumerate(kernels.items(), start=1):
     axes[1, column].set(title="grey is 0" if signed else "black is 0", xticks=[], yticks=[])
 show(
     figure,
-    alt="A drawing of a dotted moon and a dark cross, and four kernels with their outputs: the mean is "
-    "blurred; left to right shows upright edges, bright where it grows brighter to the right and dark "
-    "where darker; top to bottom shows level edges; sharpen makes edges and noise stronger",
+    alt="A drawing of a dotted moon and a dark cross, and four kernels with their "
+    "outputs: the mean is blurred; left to right shows upright edges, bright "
+    "where it grows brighter to the right and dark where darker; top to bottom "
+    "shows level edges; sharpen makes edges and noise stronger",
 )
 
 # %% [markdown]
@@ -463,9 +466,10 @@ def search_figure(scene, taps, answer):
 
 show(
     search_figure(scene, looks_for, answer),
-    alt="Six signs with noise over them: a hook, a cross, a plus, a T, a block, and the hook upside down. The "
-    "kernel is a small picture of the hook. In the output one pixel is by far the brightest, and its "
-    "window is the hook, framed in orange",
+    alt="Six signs with noise over them: a hook, a cross, a plus, a T, a block, and"
+    " the hook upside down. The kernel is a small picture of the hook. In the "
+    "output one pixel is by far the brightest, and its window is the hook, "
+    "framed in orange",
 )
 
 # %% [markdown]

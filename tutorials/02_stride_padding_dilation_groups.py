@@ -123,13 +123,15 @@ for name, setting in four.items():
 
 show(
     side_by_side(pictures[:2], gap=60),
-    alt="Two rulers of 8 pixels. Plain: six windows of three neighbouring pixels, each one pixel further "
-    "right. Stride 2: three windows, each two pixels further right; pixel 7 lies under none",
+    alt="Two rulers of 8 pixels. Plain: six windows of three neighbouring pixels, "
+    "each one pixel further right. Stride 2: three windows, each two pixels "
+    "further right; pixel 7 lies under none",
 )
 show(
     side_by_side(pictures[2:], gap=60),
-    alt="Two more rulers. Padding 1: eight windows, of which the first and the last have one tap on a padding "
-    "cell. Dilation 2: four windows whose taps lie on every second pixel",
+    alt="Two more rulers. Padding 1: eight windows, of which the first and the last"
+    " have one tap on a padding cell. Dilation 2: four windows whose taps lie "
+    "on every second pixel",
 )
 
 # %% [markdown]
@@ -175,8 +177,9 @@ show(
         after=2,
         refused=[8, 9, 10],
     ),
-    alt="A ruler of 9 pixels with one padding cell at both ends, so 11 cells; three windows, each three cells "
-    "further right; a fourth, dashed in red, would hang over the end by one cell",
+    alt="A ruler of 9 pixels with one padding cell at both ends, so 11 cells; three"
+    " windows, each three cells further right; a fourth, dashed in red, would "
+    "hang over the end by one cell",
 )
 
 # %% [markdown]
@@ -365,9 +368,10 @@ def two_rulers(size, kernel, stride, lit):
 
 show(
     two_rulers((7, 10), (3, 4), (2, 3), lit=(1, 2)),
-    alt="An image of 7 by 10 pixels. Above it a ruler with three windows of four taps, at its left one with "
-    "three windows of three taps. Row window 1 and column window 2 are lit, and where they cross lie the "
-    "12 taps of the window on the image; in the 3 by 3 output, row 1, column 2 is lit",
+    alt="An image of 7 by 10 pixels. Above it a ruler with three windows of four "
+    "taps, at its left one with three windows of three taps. Row window 1 and "
+    "column window 2 are lit, and where they cross lie the 12 taps of the "
+    "window on the image; in the 3 by 3 output, row 1, column 2 is lit",
 )
 
 
@@ -403,8 +407,8 @@ print("9 x 12 pixels ->", ours.shape)
 assert np.array_equal(ours, library)
 
 # %% [markdown]
-# What do the padding's zeros do to an image? They are black pixels that nobody photographed. Take
-# an even white image, and the mean of each 3 × 3 window:
+# What do the padding's zeros do to an image? They are black pixels that are not in the photograph.
+# Take an even white image, and the mean of each 3 × 3 window:
 
 # %%
 white = np.ones((4, 6))
@@ -466,8 +470,9 @@ def channels_picture():
 
 show(
     channels_picture(),
-    alt="An image of three channels with a 3 by 3 window lit in all of them; two kernels, each with three "
-    "slices; from each an arrow, labelled 27 products, one sum, to one pixel of an output channel",
+    alt="An image of three channels with a 3 by 3 window lit in all of them; two "
+    "kernels, each with three slices; from each an arrow, labelled 27 products,"
+    " one sum, to one pixel of an output channel",
 )
 
 # %% [markdown]
@@ -516,8 +521,9 @@ for ax, (title, panel) in zip(axes, [*panels, ("a 1 × 1 kernel", grey)], strict
     ax.set(title=title, xticks=[], yticks=[])
 show(
     figure,
-    alt="A coloured drawing, its red, green and blue channels as three grey images that differ in brightness, "
-    "and their mixture by a 1 by 1 kernel: one grey image",
+    alt="A coloured drawing, its red, green and blue channels as three grey images "
+    "that differ in brightness, and their mixture by a 1 by 1 kernel: one grey "
+    "image",
 )
 
 # %% [markdown]
@@ -555,9 +561,10 @@ def wiring(channels, groups):
 
 show(
     side_by_side([wiring(6, groups) for groups in (1, 2, 6)], gap=28),
-    alt="Three wirings of six input channels, above, and six kernels, below. One group: all 36 pairs are joined, "
-    "324 weights. Two groups: channels 0 to 2 with kernels 0 to 2, and 3 to 5 with 3 to 5, 162 weights. Six "
-    "groups: each kernel sees one channel, 54 weights",
+    alt="Three wirings of six input channels, above, and six kernels, below. One "
+    "group: all 36 pairs are joined, 324 weights. Two groups: channels 0 to 2 "
+    "with kernels 0 to 2, and 3 to 5 with 3 to 5, 162 weights. Six groups: each"
+    " kernel sees one channel, 54 weights",
 )
 
 # %% [markdown]

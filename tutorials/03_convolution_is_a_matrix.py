@@ -80,8 +80,9 @@ for number, place in enumerate(windows):
     pictures.append(taps_picture(place, width=3, title=f"output pixel {number}", cell=30))
 show(
     side_by_side(pictures, gap=27),
-    alt="A kernel of 3 by 3 with its taps numbered 1 to 9, then four images of 4 by 4 pixels: in each the "
-    "kernel lies in another of its four places, and all other pixels are empty",
+    alt="A kernel of 3 by 3 with its taps numbered 1 to 9, then four images of 4 by"
+    " 4 pixels: in each the kernel lies in another of its four places, and all "
+    "other pixels are empty",
 )
 
 # %% [markdown]
@@ -100,8 +101,8 @@ assert np.array_equal(A, ops.conv_matrix(W, (4, 4)))  # the library's matrix
 # %% tags=["hide-input"]
 show(
     tap_matrix(size=(4, 4), kernel=3, title="A"),
-    alt="The matrix A: 4 rows and 16 columns; every row holds the taps 1 to 9 in three groups of three, and "
-    "each row has them in other columns",
+    alt="The matrix A: 4 rows and 16 columns; every row holds the taps 1 to 9 in "
+    "three groups of three, and each row has them in other columns",
 )
 
 # %% [markdown]
@@ -111,8 +112,8 @@ show(
 # %% tags=["hide-input"]
 show(
     lit_matrix(size=(4, 4), kernel=3, output=2),
-    alt="The same matrix with row 2 framed, and beside it the 4 by 4 image on which the nine taps of that row "
-    "cover the lower left 3 by 3 pixels",
+    alt="The same matrix with row 2 framed, and beside it the 4 by 4 image on which"
+    " the nine taps of that row cover the lower left 3 by 3 pixels",
 )
 
 # %% [markdown]
@@ -222,8 +223,9 @@ for ax, matrix, title in (
         side.set_visible(True)
 show(
     figure,
-    alt="Three matrices of 36 by 64 in colours. Fully connected: 2304 different numbers, no pattern. Windows only: "
-    "324 numbers in slanted bands, the rest empty. Convolution: the same bands, each of one colour, 9 numbers",
+    alt="Three matrices of 36 by 64 in colours. Fully connected: 2304 different "
+    "numbers, no pattern. Windows only: 324 numbers in slanted bands, the rest "
+    "empty. Convolution: the same bands, each of one colour, 9 numbers",
 )
 
 # %% [markdown]
@@ -250,13 +252,15 @@ pictures = [
 # %% tags=["hide-input"]
 show(
     side_by_side(pictures[:2], gap=40),
-    alt="Two matrices of 8 columns with the taps 1, 2, 3 in each row. Plain: 6 rows, each one column further right. "
-    "Stride 2: 3 rows, each two columns further right; the last column is empty",
+    alt="Two matrices of 8 columns with the taps 1, 2, 3 in each row. Plain: 6 "
+    "rows, each one column further right. Stride 2: 3 rows, each two columns "
+    "further right; the last column is empty",
 )
 show(
     side_by_side(pictures[2:], gap=40),
-    alt="Two more matrices of 8 columns. Padding 1: 8 rows, of which the first lacks tap 1 and the last lacks "
-    "tap 3. Dilation 2: 4 rows, in which the taps have an empty column between them",
+    alt="Two more matrices of 8 columns. Padding 1: 8 rows, of which the first "
+    "lacks tap 1 and the last lacks tap 3. Dilation 2: 4 rows, in which the "
+    "taps have an empty column between them",
 )
 
 # %% [markdown]
@@ -299,9 +303,10 @@ show(
         ],
         gap=30,
     ),
-    alt="Two matrices of blocks. Left, 3 by 2 blocks, each the matrix of one slice of one kernel in a colour of its "
-    "own: every output channel has a block for each input channel. Right, with two groups, 4 by 2 blocks: the "
-    "upper two have taps below channel 0 only, the lower two below channel 1 only",
+    alt="Two matrices of blocks. Left, 3 by 2 blocks, each the matrix of one slice "
+    "of one kernel in a colour of its own: every output channel has a block for"
+    " each input channel. Right, with two groups, 4 by 2 blocks: the upper two "
+    "have taps below channel 0 only, the lower two below channel 1 only",
 )
 
 # %% [markdown]
@@ -326,27 +331,10 @@ print(f"of these not zero, at most: {64 * 9 / inputs:.3%}")
 # columns"). The kernel then becomes a single row, and again it is one product of matrices: the same
 # sums, no zeros.
 
-
-# %%
-def image_to_columns(image, kh, kw):
-    """Copy each window of an image into a column: (kh * kw, number of windows)."""
-    rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1
-    windows = []
-    for r in range(rows):
-        for c in range(columns):
-            windows.append(image[r : r + kh, c : c + kw].ravel())
-    return np.stack(windows, axis=1)
-
-
-product = kernel.reshape(1, 9) @ image_to_columns(x, 3, 3)
-assert np.array_equal(product.ravel(), y.ravel())
-library = ops.im2col(x[None, None], (3, 3))[0]
-assert np.array_equal(image_to_columns(x, 3, 3), library)
-
 # %% tags=["hide-input"]
 cell, amber = 30.0, "#f7d488"
-pixels = np.arange(16).reshape(4, 4)
-columns = image_to_columns(pixels, 3, 3)
+pixels = np.arange(16.0).reshape(4, 4)
+columns = ops.im2col(pixels[None, None], (3, 3))[0]
 picture = Picture(676, 9 * cell + 42)
 middle = 36 + 4.5 * cell
 window = np.full((4, 4), "#ffffff", object)
@@ -368,9 +356,31 @@ for tap in range(9):
     )
 show(
     picture,
-    alt="An image of 16 numbered pixels with its upper left window framed; the kernel as one row of nine taps; and the "
-    "im2col matrix of nine rows and four columns, whose first column, framed, holds the nine pixels of that window",
+    alt="An image of 16 numbered pixels with its upper left window framed; the "
+    "kernel as one row of nine taps; and the im2col matrix of nine rows and "
+    "four columns, whose first column, framed, holds the nine pixels of that "
+    "window",
 )
+
+# %% [markdown]
+# As a program:
+
+
+# %%
+def image_to_columns(image, kh, kw):
+    """Copy each window of an image into a column: (kh * kw, number of windows)."""
+    rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1
+    windows = []
+    for r in range(rows):
+        for c in range(columns):
+            windows.append(image[r : r + kh, c : c + kw].ravel())
+    return np.stack(windows, axis=1)
+
+
+product = kernel.reshape(1, 9) @ image_to_columns(x, 3, 3)
+assert np.array_equal(product.ravel(), y.ravel())
+library = ops.im2col(x[None, None], (3, 3))[0]
+assert np.array_equal(image_to_columns(x, 3, 3), library)
 
 # %% [markdown]
 # A column is a window. But look at the *rows*: the row of tap 1 holds all the pixels that tap 1
@@ -407,9 +417,13 @@ print(rows.shape, "@", columns.shape, "->", (rows @ columns).shape)
 assert np.array_equal((rows @ columns).reshape(5, 4, 6), ops.conv2d(some, weights)[0])
 
 # %% [markdown]
-# For the layer of DeconvNet above, the columns are a matrix too, but one that fits in a memory:
-# 576 × 50,176 entries, 0.1 gigabytes instead of 41 terabytes.
-#
+# For the layer of DeconvNet above, the columns fit into memory:
+
+# %%
+entries = (64 * 9) * (224 * 224)  # pixels of a window, windows
+print(f"entries of the columns: {entries:,}, at 4 bytes each: {4 * entries / 1e9:.1f} gigabytes")
+
+# %% [markdown]
 # And what is gained in time? The same convolution of a drawing of 96 × 96 pixels, in both ways (the
 # least of three times):
 
@@ -494,8 +508,9 @@ show(
         ],
         gap=60,
     ),
-    alt="How many 3 by 3 windows look at each pixel. Stride 1 on 4 by 4 pixels: 1 in the corners, 4 in the middle. "
-    "Stride 2 on 7 by 7: a checkerboard of 1, 2 and 4",
+    alt="How many 3 by 3 windows look at each pixel. Stride 1 on 4 by 4 pixels: 1 "
+    "in the corners, 4 in the middle. Stride 2 on 7 by 7: a checkerboard of 1, "
+    "2 and 4",
 )
 
 # %% [markdown]
@@ -571,8 +586,9 @@ for name, matrix in (
 marked = 1.0 * (moves_along(broken) > 1e-9)
 show(
     taps_picture(marked, width=1, title="outputs that do not move along", cell=30),
-    alt="A 5 by 6 picture of the outputs; a coloured cell with a 1 is an output that does not move along with the "
-    "image, and there is none while no entry is changed",
+    alt="A 5 by 6 picture of the outputs; a coloured cell with a 1 is an output "
+    "that does not move along with the image, and there is none while no entry "
+    "is changed",
 )
 
 # %% [markdown]
