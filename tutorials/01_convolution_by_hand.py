@@ -626,7 +626,8 @@ assert nine.tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
 #
 # **3.** Take any two images of the same size and any two numbers $a$ and $b$. Show with an example
 # that the convolution of $a x + b z$ is $a$ times that of $x$ plus $b$ times that of $z$. Such a
-# map is called *linear*. Which step of the loop would have to change to spoil it?
+# map is called a [linear map](../docs/glossary.md#linear-map). Which step of the loop would have to
+# change to spoil it?
 #
 # <details><summary>Answer</summary>
 #
@@ -645,9 +646,9 @@ assert nine.tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
 # `convolve` is what the library computes; these functions do it for real, for many images and
 # channels at once, and fast:
 #
-# - [`minideconv.ops.conv.conv2d`](../minideconv/ops/conv.py#L120): checks what it is given, and
+# - [`minideconv.ops.conv.conv2d`](../minideconv/ops/conv.py#L134): checks what it is given, and
 #   says what the numbers mean.
-# - [`minideconv.ops.conv.conv2d_core`](../minideconv/ops/conv.py#L170): the computation, in 20
+# - [`minideconv.ops.conv.conv2d_core`](../minideconv/ops/conv.py#L178): the computation, in 20
 #   lines. Its loop over windows is gone; notebook 3 shows where it went.
 #
 # On the [page to play with](../docs/play.md) you can move the window yourself, and drag the values

@@ -197,7 +197,7 @@ show(
 #
 # Written in one line, with $\lfloor\;\rfloor$ for rounding down, the output has the length
 #
-# $$n' \;=\; \left\lfloor \frac{n + 2p - \bigl(d\,(k-1) + 1\bigr)}{s} \right\rfloor + 1$$
+# $$n' \;=\; \left\lfloor \frac{n + 2p - (d\,(k-1) + 1)}{s} \right\rfloor + 1$$
 #
 # If the room is smaller than the span, there is no window at all, and a library refuses. That was
 # an argument. Let us also count, for every geometry up to 9 pixels, 4 taps, stride 4, padding 3 and
@@ -745,9 +745,11 @@ print("227 pixels, 11 taps, stride 4, padding 0:", output_size(227, 11, 4))
 #
 # - [`minideconv.ops.geometry.conv_output_size`](../minideconv/ops/geometry.py#L177): the formula,
 #   for both axes, and the refusal.
+# - [`minideconv.ops.geometry.Window.tap`](../minideconv/ops/geometry.py#L117): both rulers at once:
+#   where one tap of all windows lies, as a slice of rows and one of columns.
 # - [`minideconv.ops.geometry.receptive_extent`](../minideconv/ops/geometry.py#L172): the span of a
 #   kernel.
-# - [`minideconv.ops.conv.conv2d`](../minideconv/ops/conv.py#L120): the layer with all five
+# - [`minideconv.ops.conv.conv2d`](../minideconv/ops/conv.py#L134): the layer with all five
 #   settings.
 #
 # Next: *[A convolution is a matrix](03_convolution_is_a_matrix.ipynb)*. Look once more at the

@@ -119,13 +119,33 @@ show(
 # %% [markdown]
 # The image has to be written in the same order, row by row in one long column. This is called
 # **[vec](../docs/glossary.md#vec)** of the image:
+
+# %% tags=["hide-input"]
+cell, hues = 30.0, ["#f7d488", "#9fd0f0", "#9fdcc3"]
+letters = np.array([["a", "b"], ["c", "d"], ["e", "f"]])
+picture = Picture(360, 6 * cell + 34)
+fills = [[hue, hue] for hue in hues]
+picture.grid(2, 78, np.zeros((3, 2)), cell=cell, names=letters, fills=fills)
+picture.words(2, 64, "an image x", anchor="start", bold=True)
+picture.line([(86, 124), (176, 124)], arrow=True)
+picture.words(130, 110, "row by row")
+fills = [[hue] for hue in hues for _ in range(2)]
+picture.grid(190, 32, np.zeros((6, 1)), cell=cell, names=letters.reshape(6, 1), fills=fills)
+picture.words(190, 14, "vec(x)", anchor="start", bold=True)
+show(
+    picture,
+    alt="An image of 3 by 2 pixels named a to f, each row in a colour of its own, and "
+    "beside it the column a, b, c, d, e, f",
+)
+
+# %% [markdown]
+# With it, a convolution is written in one line:
 #
-# $$\operatorname{vec}\begin{pmatrix} a & b\\ c & d\end{pmatrix} = \begin{pmatrix} a\\ b\\ c\\ d\end{pmatrix}
-# \qquad\qquad \operatorname{vec}(y) \;=\; A\,\operatorname{vec}(x)$$
+# $$\operatorname{vec}(y) = A \, \operatorname{vec}(x)$$
 #
-# The second formula is a convolution: the output, written in a column, is a matrix times the image,
-# written in a column. (Many books read vec column by column. It makes no difference, as long as one
-# does the same everywhere.) In NumPy, vec is `x.ravel()`. With whole numbers, equal means *equal*:
+# In words: the output, written in a column, is a matrix times the image, written in a column. (Many
+# books read vec column by column. It makes no difference, as long as one does the same everywhere.)
+# In NumPy, vec is `x.ravel()`. With whole numbers, equal means *equal*:
 
 # %%
 rng = np.random.default_rng(0)
@@ -140,7 +160,8 @@ assert np.array_equal(A @ x.ravel(), y.ravel())
 # There is a second way to find the matrix, which needs to know nothing about windows. A matrix
 # times a column that is 0 except for a single 1 gives one of its columns. So ask the operation
 # itself: put a 1 into one pixel at a time, and write the answers side by side. This works for every
-# linear operation (exercise 3 of notebook 1), and you can use it to look inside any of them:
+# [linear map](../docs/glossary.md#linear-map) (exercise 3 of notebook 1), and you can use it to
+# look inside any of them:
 
 # %%
 columns = []
@@ -682,10 +703,10 @@ show(
 #
 # - [`minideconv.ops.conv_matrix.conv_matrix`](../minideconv/ops/conv_matrix.py#L30): the matrix A
 #   of any geometry, to look at and to test with.
-# - [`minideconv.ops.im2col.gather`](../minideconv/ops/im2col.py#L90): the loop over taps that
-#   copies, and below it [`minideconv.ops.im2col.scatter`](../minideconv/ops/im2col.py#L104), the
+# - [`minideconv.ops.im2col.gather`](../minideconv/ops/im2col.py#L91): the loop over taps that
+#   copies, and below it [`minideconv.ops.im2col.scatter`](../minideconv/ops/im2col.py#L105), the
 #   one that adds.
-# - [`minideconv.ops.conv.conv2d_core`](../minideconv/ops/conv.py#L170): a convolution as one
+# - [`minideconv.ops.conv.conv2d_core`](../minideconv/ops/conv.py#L178): a convolution as one
 #   product of matrices, with a block of images at a time, so that the columns need little memory.
 #
 # Next: *[The transpose stamps](04_transposed_convolution_stamps.ipynb)*. You have read the matrix
