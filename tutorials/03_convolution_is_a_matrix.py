@@ -613,11 +613,11 @@ show(
 )
 
 # %% [markdown]
-# A single entry that is not shared breaks the promise, and the test sees it twice: in the output
-# that the entry belongs to, and in the one that this output came from. Some changes it does not
-# see: those of entries that are in the last six rows and in the first eight columns at once. The
-# image moves down, so only zeros come in at its top, and the lowest outputs have no place to move
-# to. A good test moves the image both ways.
+# A single entry that differs from the others of its band is enough, and the test sees it twice: in
+# the output that the entry belongs to, and in the one that this output came from. Some changes it
+# does not see: those of entries that are in the last six rows and in the first eight columns at
+# once. The image moves down, so only zeros come in at its top, and the lowest outputs have no place
+# to move to. A good test moves the image both ways.
 #
 # ## What the paper says
 #
