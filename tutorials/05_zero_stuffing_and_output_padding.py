@@ -11,18 +11,20 @@
 # %% [markdown]
 # # Zero-stuffing and output_padding
 #
-# There is a second recipe for a [transposed convolution](../docs/glossary.md#transposed-convolution): put
-# zeros between the pixels, turn the [kernel](../docs/glossary.md#kernel) by 180°, and run an ordinary
+# There is a second recipe for a [transposed
+# convolution](../docs/glossary.md#transposed-convolution): put zeros between the pixels, turn the
+# [kernel](../docs/glossary.md#kernel) by 180°, and run an ordinary
 # [convolution](../docs/glossary.md#convolution). This is called
-# [zero-stuffing](../docs/glossary.md#zero-stuffing). It gives the numbers that stamps give, because it is the *same
-# matrix* read in another direction. That is the one idea of this notebook. It also settles a
-# question that stamps leave open: when several sizes fit, which one is meant? There are then several matrices
-# to choose from, and `output_padding` chooses.
+# [zero-stuffing](../docs/glossary.md#zero-stuffing). It gives the numbers that stamps give, because
+# it is the *same matrix* read in another direction. That is the one idea of this notebook. It also
+# settles a question that stamps leave open: when several sizes fit, which one is meant? There are
+# then several matrices to choose from, and `output_padding` chooses.
 #
-# You need NumPy, and [notebook 4](04_transposed_convolution_stamps.ipynb), the one before this: a transposed
-# convolution lays down one copy of the kernel per pixel, multiplied by the pixel (a *stamp*), and
-# adds what overlaps. As there, **`x` is the large map and `y` the small one**: a convolution takes `x` to
-# `y`, its transpose takes a map of the shape of `y` to one of the shape of `x`.
+# You need NumPy, and [notebook 4](04_transposed_convolution_stamps.ipynb), the one before this: a
+# transposed convolution lays down one copy of the kernel per pixel, multiplied by the pixel (a
+# *stamp*), and adds what overlaps. As there, **`x` is the large map and `y` the small one**: a
+# convolution takes `x` to `y`, its transpose takes a map of the shape of `y` to one of the shape of
+# `x`.
 
 # %%
 try:
@@ -57,8 +59,8 @@ use_style()
 # %% [markdown]
 # ## 1. Zeros between the pixels, and a turned kernel
 #
-# The same numbers as in notebook 4: nine [taps](../docs/glossary.md#tap) (the kernel's entries) with the values
-# 1 to 9, four pixels 1, 10, 100 and 1000, [stride](../docs/glossary.md#stride) 2.
+# The same numbers as in notebook 4: nine [taps](../docs/glossary.md#tap) (the kernel's entries)
+# with the values 1 to 9, four pixels 1, 10, 100 and 1000, [stride](../docs/glossary.md#stride) 2.
 
 # %%
 taps = numbered_taps(3)[0, 0]  # 1 2 3 / 4 5 6 / 7 8 9
@@ -66,25 +68,26 @@ y = np.array([[1.0, 10.0], [100.0, 1000.0]])
 
 show(
     zero_stuffing(y, taps, stride=2),
-    alt="Four pixels 1, 10, 100 and 1000; the same on a 7 by 7 plane of zeros, one zero between them "
-    "and two around them; the kernel turned by 180 degrees, 9 8 7 in its first row; and the result of "
-    "5 by 5, 1379 in its middle",
+    alt="Four pixels 1, 10, 100 and 1000; the same on a 7 by 7 plane of zeros, one "
+    "zero between them and two around them; the kernel turned by 180 degrees, 9 "
+    "8 7 in its first row; and the result of 5 by 5, 1379 in its middle",
 )
 
 # %% [markdown]
-# Put the turned kernel on the middle of the 7 × 7 plane. Its corners 9, 7, 3 and 1 lie on the pixels 1, 10, 100 and
-# 1000, its other taps on zeros: 9 + 70 + 300 + 1000 = 1379. Four stamps have given the same number in
-# notebook 4. There we asked: *where does this input pixel go?* Here we ask: *where does this output
-# pixel come from?*
+# Put the turned kernel on the middle of the 7 × 7 plane. Its corners 9, 7, 3 and 1 lie on the
+# pixels 1, 10, 100 and 1000, its other taps on zeros: 9 + 70 + 300 + 1000 = 1379. Four stamps have
+# given the same number in notebook 4. There we asked: *where does this input pixel go?* Here we
+# ask: *where does this output pixel come from?*
 #
 # ## 2. Why it is the same
 #
-# One dimension is enough to see it. A row of three pixels, a kernel of three taps, stride 2. The transposed
-# matrix has one stamp per column: the taps 1, 2, 3, read downwards, two rows lower every time.
+# One dimension is enough to see it. A row of three pixels, a kernel of three taps, stride 2. The
+# transposed matrix has one stamp per column: the taps 1, 2, 3, read downwards, two rows lower every
+# time.
 #
-# Beside it stands the transposed matrix for **stride 1** and five pixels. Its first, third and fifth columns are just
-# the stamps. The second and the fourth are stamps too many. To get rid of a column, multiply it by
-# zero. That is what the zeros between the pixels are for.
+# Beside it stands the transposed matrix for **stride 1** and five pixels. Its first, third and
+# fifth columns are just the stamps. The second and the fourth are stamps too many. To get rid of a
+# column, multiply it by zero. That is what the zeros between the pixels are for.
 
 # %% tags=["hide-input"]
 row_taps = numbered_taps((1, 3))
@@ -102,9 +105,11 @@ show(
         ],
         gap=30,
     ),
-    alt="Left a matrix of 7 rows and 3 columns, each column the taps 1, 2, 3 downwards, two rows lower "
-    "every time. Middle a matrix of 7 rows and 5 columns, each column one row lower; columns 0, 2 and 4 "
-    "are framed and equal the left matrix. Right the same matrix with row 3 framed: it reads 3, 2, 1",
+    alt="Left a matrix of 7 rows and 3 columns, each column the taps 1, 2, 3 "
+    "downwards, two rows lower every time. Middle a matrix of 7 rows and 5 "
+    "columns, each column one row lower; columns 0, 2 and 4 are framed and "
+    "equal the left matrix. Right the same matrix with row 3 framed: it reads "
+    "3, 2, 1",
 )
 
 # %%
@@ -116,13 +121,14 @@ print("stride 1, three pixels and zeros:", stride_1 @ stuffed)
 assert np.array_equal(stride_2 @ y_row, stride_1 @ stuffed)
 
 # %% [markdown]
-# Now read the stride-1 matrix by *rows* (right picture). Every row in the middle holds the same three taps, moved by one: this
-# is the matrix of an ordinary convolution with stride 1. But a row reads **3 2 1**. The columns hold
-# the kernel from top to bottom, one row lower each time, so along a row the taps appear backwards. Nobody turned
-# anything: *stamps read along a row are a turned kernel*.
+# Now read the stride-1 matrix by *rows* (right picture). Every row in the middle holds the same
+# three taps, moved by one: this is the matrix of an ordinary convolution with stride 1. But a row
+# reads **3 2 1**. The columns hold the kernel from top to bottom, one row lower each time, so along
+# a row the taps appear backwards. Nobody turned anything: *stamps read along a row are a turned
+# kernel*.
 #
-# The first rows read "1" and "2 1", the last ones "3 2" and "3". There the kernel hangs over the end of the row,
-# by up to two pixels: `k - 1` zeros have to be put around the pixels as well.
+# The first rows read "1" and "2 1", the last ones "3 2" and "3". There the kernel hangs over the
+# end of the row, by up to two pixels: `k - 1` zeros have to be put around the pixels as well.
 
 # %%
 around = np.pad(stuffed, 2)  # 0 0 1 0 10 0 100 0 0
@@ -134,9 +140,10 @@ assert np.array_equal([window @ turned for window in windows], stride_2 @ y_row)
 # %% [markdown]
 # ## 3. How many zeros
 #
-# [Padding](../docs/glossary.md#padding) `p` of a transposed convolution cuts `p` pixels off each side of the
-# result (notebook 4, section 4). Here we need not compute these pixels in the first place: a window that begins `p` pixels later needs `p`
-# zeros fewer. Along each axis, for kernel `k`, stride `s` and padding `p`:
+# [Padding](../docs/glossary.md#padding) `p` of a transposed convolution cuts `p` pixels off each
+# side of the result (notebook 4, section 4). Here we need not compute these pixels in the first
+# place: a window that begins `p` pixels later needs `p` zeros fewer. Along each axis, for kernel
+# `k`, stride `s` and padding `p`:
 #
 # | where | zeros |
 # |---|---|
@@ -144,22 +151,22 @@ assert np.array_equal([window @ turned for window in windows], stride_2 @ y_row)
 # | before the first and behind the last | `k - 1 - p` |
 # | behind the last, once more | `output_padding` (section 6 says what for) |
 #
-# The convolution itself has stride 1 and no padding, whatever the numbers are. Here with padding 1, and with one more row
-# and column.
+# The convolution itself has stride 1 and no padding, whatever the numbers are. Here with padding 1,
+# and with one more row and column.
 
 # %%
 show(
     zero_stuffing(y, taps, stride=2, padding=1, output_padding=1),
-    alt="The four pixels on a 6 by 6 plane: one zero between them, one around them, and one more row "
-    "and column at the bottom and at the right, marked as output_padding; the turned kernel; and the "
-    "result of 4 by 4",
+    alt="The four pixels on a 6 by 6 plane: one zero between them, one around them, "
+    "and one more row and column at the bottom and at the right, marked as "
+    "output_padding; the turned kernel; and the result of 4 by 4",
 )
 
 # %% [markdown]
 # ### Your turn
 #
-# How many zeros have to be put before the first pixel for a kernel of 5, stride 3 and padding 1? And how long is the
-# stuffed row for 4 pixels (with `output_padding` 0)? Your answer is a pair.
+# How many zeros have to be put before the first pixel for a kernel of 5, stride 3 and padding 1?
+# And how long is the stuffed row for 4 pixels (with `output_padding` 0)? Your answer is a pair.
 
 # %%
 my_zeros = None  # (zeros before the first pixel, length of the stuffed row)
@@ -191,10 +198,11 @@ check_answer(
 # %% [markdown]
 # ### Your turn
 #
-# Write the whole recipe: `y` is (H, W), `kernel` is (kh, kw), not always square; `stride`, `padding` and
-# `output_padding` are whole numbers, the same along both axes; `padding` is less than the kernel. For the convolution call
-# `slide`. The check draws many geometries; if one fails it says what your function does
-# instead. (It uses the names of the library: the small map is `x` there, the kernel `w`, the result `y`.)
+# Write the whole recipe: `y` is (H, W), `kernel` is (kh, kw), not always square; `stride`,
+# `padding` and `output_padding` are whole numbers, the same along both axes; `padding` is less than
+# the kernel. For the convolution call `slide`. The check draws many geometries; if one fails it
+# says what your function does instead. (It uses the names of the library: the small map is `x`
+# there, the kernel `w`, the result `y`.)
 
 
 # %%
@@ -210,17 +218,12 @@ my_route = None  # replace by def my_route(y, kernel, stride, padding, output_pa
 # %%
 def as_layer(x, w, b=None, *, stride, padding, output_padding, **_):
     """Several images and channels: every input channel goes to every output channel."""
+    numbers = stride[0], padding[0], output_padding[0]
     result = []
     for image in x:
         for k in range(w.shape[1]):
-            planes = [
-                my_route(image[c], w[c, k], stride[0], padding[0], output_padding[0]).astype(
-                    x.dtype
-                )
-                for c in range(len(w))
-            ]
-            result.append(sum(planes))
-    return np.array(result).reshape(len(x), w.shape[1], *result[0].shape)
+            result.append(sum(my_route(image[c], w[c, k], *numbers) for c in range(len(w))))
+    return np.array(result, x.dtype).reshape(len(x), w.shape[1], *result[0].shape)
 
 
 def has_room(geometry):
@@ -247,8 +250,9 @@ else:
 # %% [markdown]
 # ## 4. Three routes to the same numbers
 #
-# Stamps, the transposed matrix, and zero-stuffing (here by the library's own convolution, with a border of zeros as its padding). We draw 100
-# geometries at random, with different numbers along the two axes and whole-number values, and ask for *equal*.
+# Stamps, the transposed matrix, and zero-stuffing (here by the library's own convolution, with a
+# border of zeros as its padding). We draw 100 geometries at random, with different numbers along
+# the two axes and whole-number values, and ask for *equal*.
 
 # %%
 rng = np.random.default_rng(5)
@@ -285,8 +289,8 @@ for _ in range(100):
 print("stamps = matrix = zero-stuffing, in every geometry")
 
 # %% [markdown]
-# The numbers are the same; the work is not. Count the multiplications for a map of 32 × 32 pixels, a
-# kernel of 4 × 4 and padding 1.
+# The numbers are the same; the work is not. Count the multiplications for a map of 32 × 32 pixels,
+# a kernel of 4 × 4 and padding 1.
 
 # %%
 strides = np.array([1, 2, 4, 8])
@@ -296,6 +300,7 @@ multiplications = {
     "zero-stuffing": side**2 * 4**2,
     "stamps": np.full(4, 32**2 * 4**2),
 }
+print("stride           ", *(f"{stride:12d}" for stride in strides))
 for name, counts in multiplications.items():
     print(f"{name:17s}", *(f"{count:12,d}" for count in counts))
 
@@ -309,18 +314,20 @@ ax.set_xticks(strides, [str(s) for s in strides])
 ax.minorticks_off()
 show(
     figure,
-    alt="Multiplications over the stride, both axes logarithmic: stamps stay at 16 thousand, "
-    "zero-stuffing rises from there to a million at stride 8, the matrix from one million to 64 million",
+    alt="Multiplications over the stride, both axes logarithmic: stamps stay at 16 "
+    "thousand, zero-stuffing rises from there to a million at stride 8, the "
+    "matrix from one million to 64 million",
 )
 
 # %% [markdown]
 # Nearly all that zero-stuffing multiplies at a large stride is zeros. The recipe is good for
-# *understanding*. This library computes stamps: one matrix product for all of them, then an addition.
+# *understanding*. This library computes stamps: one matrix product for all of them, then an
+# addition.
 #
 # ## 5. Stride 1: an ordinary convolution
 #
-# With stride 1 there is nothing to stuff. What is left is a convolution with a turned kernel. With channels,
-# the two channel axes of the weight change places too.
+# With stride 1 there is nothing to stuff. What is left is a convolution with a turned kernel. With
+# channels, the two channel axes of the weight change places too.
 
 # %%
 maps = rng.integers(-3, 4, (2, 4, 6, 7)).astype(float)  # 2 images, 4 channels
@@ -335,17 +342,18 @@ print(maps.shape, "->", transposed.shape)
 
 # %% [markdown]
 # This is worth a second thought. All but one of the deconvolution layers of
-# [DeconvNet](../docs/glossary.md#deconvnet) have kernel 3, stride 1 and padding 1. By the lines above each *is* an ordinary
-# convolution layer of kernel 3 with padding 1, with its weights in another order. As training finds the weights, the
-# two have the same choice. What makes DeconvNet's maps larger is not these layers; it is
-# [unpooling](../docs/glossary.md#unpooling), [notebook 8](08_pooling_switches_unpooling.ipynb). (The one exception, `fc6-deconv`, turns
-# one pixel into 7 × 7: a single stamp.)
+# [DeconvNet](../docs/glossary.md#deconvnet) have kernel 3, stride 1 and padding 1. By the lines
+# above each *is* an ordinary convolution layer of kernel 3 with padding 1, with its weights in
+# another order. As training finds the weights, the two have the same choice. What makes DeconvNet's
+# maps larger is not these layers; it is [unpooling](../docs/glossary.md#unpooling), [notebook
+# 8](08_pooling_switches_unpooling.ipynb). (The one exception, `fc6-deconv`, turns one pixel into 7
+# × 7: a single stamp.)
 #
 # ## 6. Several sizes go in, one comes out
 #
-# Now the question of sizes. A convolution with stride `s` moves its window by `s` pixels; if fewer than `s` are left at
-# the end, the window does not move again, and they make no difference to the size of the output. So several input sizes
-# give one output size: always `s` of them.
+# Now the question of sizes. A convolution with stride `s` moves its window by `s` pixels; if fewer
+# than `s` are left at the end, the window does not move again, and they make no difference to the
+# size of the output. So several input sizes give one output size: always `s` of them.
 
 
 # %% tags=["hide-input"]
@@ -377,15 +385,16 @@ def sizes_picture(kernel, stride, padding, first, last):
 
 show(
     side_by_side([sizes_picture(3, 2, 1, 5, 12), sizes_picture(3, 3, 0, 3, 11)], gap=24),
-    alt="Left, kernel 3, stride 2, padding 1: inputs of 5 and 6 pixels give 3, of 7 and 8 give 4, of 9 "
-    "and 10 give 5, of 11 and 12 give 6. Right, kernel 3, stride 3: 3, 4 and 5 give 1, 6 to 8 give 2, 9 "
-    "to 11 give 3",
+    alt="Left, kernel 3, stride 2, padding 1: inputs of 5 and 6 pixels give 3, of 7 "
+    "and 8 give 4, of 9 and 10 give 5, of 11 and 12 give 6. Right, kernel 3, "
+    "stride 3: 3, 4 and 5 give 1, 6 to 8 give 2, 9 to 11 give 3",
 )
 
 # %% [markdown]
-# On the way back there is a choice, and the small map does not know the answer: three pixels may have come from 5
-# or from 6. Each of the two sizes has a convolution matrix of its own, and each matrix its own transpose. Here are both, with kernel 3,
-# stride 2 and padding 1. (Windows that begin in the padding have only two taps on the row.)
+# On the way back there is a choice, and the small map does not know the answer: three pixels may
+# have come from 5 or from 6. Each of the two sizes has a convolution matrix of its own, and each
+# matrix its own transpose. Here are both, with kernel 3, stride 2 and padding 1. (Windows that
+# begin in the padding have only two taps on the row.)
 
 # %%
 both = {n: ops.conv_matrix(row_taps, (1, n), stride=(1, 2), padding=(0, 1)) for n in (5, 6)}
@@ -400,21 +409,23 @@ show(
         ],
         gap=16,
     ),
-    alt="Two matrices of three rows, with 5 and with 6 columns; the second one's last row holds all "
-    "three taps, the first one's only 1 and 2. Their transposes have 5 and 6 rows; the sixth row of the "
-    "second is framed and holds a tap 3",
+    alt="Two matrices of three rows, with 5 and with 6 columns; the second one's "
+    "last row holds all three taps, the first one's only 1 and 2. Their "
+    "transposes have 5 and 6 rows; the sixth row of the second is framed and "
+    "holds a tap 3",
 )
 
 # %% [markdown]
-# **`output_padding` says which matrix is transposed**: 0 means the smallest size that fits, 1 the next one, up to
-# `s - 1`. Along one axis the result has
+# **`output_padding` says which matrix is transposed**: 0 means the smallest size that fits, 1 the
+# next one, up to `s - 1`. Along one axis the result has
 #
 # $$n' = (n - 1)\,s + k - 2p + \text{output padding}$$
 #
 # pixels, with the extra ones at the end (at the bottom and at the right of an image).
 #
-# The name misleads. It suggests that zeros are added to the output. Look at the framed row: it holds the tap 3 of the last stamp. Padding has cut that
-# tap off when the size was 5; with size 6 it is back.
+# The name misleads. It suggests that zeros are added to the output. Look at the framed row: it
+# holds the tap 3 of the last stamp. Padding has cut that tap off when the size was 5; with size 6
+# it is back.
 
 # %%
 y_row = np.array([1.0, 10.0, 100.0]).reshape(1, 1, 1, 3)
@@ -423,15 +434,18 @@ for extra in (0, 1):
         y_row, row_taps, stride=(1, 2), padding=(0, 1), output_padding=(0, extra)
     )
     print(f"output_padding={extra}: {out.shape[3]} pixels  {out.ravel()}")
-    assert np.array_equal(out.ravel(), both[5 + extra].T @ y_row.ravel())
+        assert np.array_equal(out.ravel(), both[5 + extra].T @ y_row.ravel())
+
+without = ops.conv_transpose2d(y_row, row_taps, stride=(1, 2), output_padding=(0, 1))
+print(f"padding 0, output_padding=1: {without.ravel()}")
 
 # %% [markdown]
-# The new pixel is 300, not 0. In the zero-stuffing recipe the extra zero stands *before* the convolution: a window
-# more finds room, and this window sees the last pixel. (Only if no stamp reaches the new
-# pixel, as with padding 0 here, is it 0.)
+# The new pixel is 300, not 0. In the zero-stuffing recipe the extra zero stands *before* the
+# convolution: a window more finds room, and this window sees the last pixel. (Only if no stamp
+# reaches the new pixel is it 0: the last line above, with padding 0.)
 #
-# What if one asks for more? With `s` more pixels the convolution would have room for another window, and give
-# a larger map. So no convolution matrix has that shape, and the library says so:
+# What if one asks for more? With `s` more pixels the convolution would have room for another
+# window, and give a larger map. So no convolution matrix has that shape, and the library says so:
 
 # %%
 try:
@@ -442,8 +456,9 @@ except ValueError as error:
 # %% [markdown]
 # ### Your turn
 #
-# The first layer of many networks is a convolution with kernel 7, stride 2 and padding 3. It takes a photograph of 224 × 224 to 112 × 112.
-# You want the transpose of exactly that layer. Which `output_padding` does it need?
+# The first layer of the networks of [He and others (2015)](https://arxiv.org/abs/1512.03385) is a
+# convolution with kernel 7, stride 2 and padding 3. It takes a photograph of 224 × 224 to 112 ×
+# 112. You want the transpose of exactly that layer. Which `output_padding` does it need?
 
 # %%
 my_output_padding = None  # a whole number
@@ -470,9 +485,10 @@ check_answer(
 )
 
 # %% [markdown]
-# In a network, sizes are known when the program runs, not when it is written. Then ask for the size: the layer works
-# `output_padding` out. Here a map of 33 × 46 pixels goes down, comes back, and is added to itself, as
-# networks do that join coarse and fine maps. Without the size the shapes do not fit.
+# In a network, sizes are known when the program runs, not when it is written. Then ask for the
+# size: the layer works `output_padding` out. Here a map of 33 × 46 pixels goes down, comes back,
+# and is added to itself, as networks do that join coarse and fine maps. Without the size the shapes
+# do not fit.
 
 # %%
 fine = Tensor(np.ones((1, 4, 33, 46), np.float32))
@@ -488,9 +504,10 @@ total = fine + up(coarse, output_size=(33, 46))
 # %% [markdown]
 # ## Break it
 #
-# Turning the kernel is the step that is most often forgotten. Here is the recipe with a switch. Run it as it is, look at the
-# two inner products (products entry by entry, added up; if they are equal for every `x` and `y`, one map is the
-# transpose of the other) and at the picture. Then set `TURN = True`. Then set `TURN = False` again, and `KERNEL = np.ones((3, 3))`.
+# Turning the kernel is easily forgotten. Here is the recipe with a switch. Run it as it is, look at
+# the two inner products (products entry by entry, added up; if they are equal for every `x` and
+# `y`, one map is the transpose of the other) and at the picture. Then set `TURN = True`. Then set
+# `TURN = False` again, and `KERNEL = np.ones((3, 3))`.
 
 # %%
 TURN = False
@@ -525,33 +542,40 @@ show(
         ],
         gap=40,
     ),
-    alt="One lit pixel of 2 by 2; its stamp on 5 by 5 pixels at the lower right; and beside it what "
-    "the recipe makes of that pixel, with the taps in the reverse order while the kernel is not turned",
+    alt="One lit pixel of 2 by 2; its stamp on 5 by 5 pixels at the lower right; "
+    "and beside it what the recipe makes of that pixel, with the taps in the "
+    "reverse order while the kernel is not turned",
 )
 
 # %% [markdown]
-# Without the turn every stamp is upside down; only the tap in the middle, 5, is in its place. And with a kernel of ones the wrong recipe
-# passes the test, because a symmetric kernel does not change when it is turned. **Test with kernels that have
-# no symmetry.**
+# Without the turn every stamp is upside down; only the tap in the middle, 5, is in its place. And
+# with a kernel of ones the wrong recipe passes the test, because a symmetric kernel does not change
+# when it is turned. **Test with kernels that have no symmetry.**
 #
 # ## What the paper says
 #
-# - [Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016)](https://arxiv.org/abs/1603.07285), chapter 4,
-#   explain transposed convolution by zero-stuffing throughout. Our first figure is the case of their figure 4.5 (kernel 3, stride
-#   2, no padding). Their last relationship, with the letter *a* for the pixels left over, is the formula of section 6, and *a* is
-#   `output_padding`. They too say that the zeros are for understanding, not for computing.
-# - We differ in the direction: they begin with zeros and stay there, we begin with stamps and the matrix. With the matrix you
-#   *see* why the kernel is turned and why sizes have to be chosen.
-# - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366) need no `output_padding`: their layers have stride 1, and the sizes of the
-#   maps come from unpooling. [Long, Shelhamer and Darrell (2015)](https://arxiv.org/abs/1411.4038) cut the maps to the size
-#   that they need instead.
-# - [`ConvTranspose2d` of PyTorch](https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html)
-#   has the same arguments with the same meaning.
-# - [Shi and others (2016)](https://arxiv.org/abs/1609.07009) avoid the zeros by a fourth route: exercise 2.
+# - [Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"
+#   (2016)](https://arxiv.org/abs/1603.07285), chapter 4, explain transposed convolution by
+#   zero-stuffing throughout. Our first figure is the case of their figure 4.5 (kernel 3, stride 2,
+#   no padding). Their last relationship, with the letter *a* for the pixels left over, is the
+#   formula of section 6, and *a* is `output_padding`. They too say that the zeros are for
+#   understanding, not for computing.
+# - We differ in the direction: they begin with zeros and stay there, we begin with stamps and the
+#   matrix. With the matrix you *see* why the kernel is turned and why sizes have to be chosen.
+# - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366) need no `output_padding`: their
+#   layers have stride 1, and the sizes of the maps come from unpooling. [Long, Shelhamer and
+#   Darrell (2015)](https://arxiv.org/abs/1411.4038) cut the maps to the size that they need
+#   instead.
+# - [`ConvTranspose2d` of
+#   PyTorch](https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html) has the
+#   same arguments with the same meaning.
+# - [Shi and others (2016)](https://arxiv.org/abs/1609.07009) avoid the zeros by a fourth route:
+#   exercise 2.
 #
 # ## Exercises
 #
-# **1.** Show by trying out that always exactly `s` input sizes give the same output size (if the kernel fits in).
+# **1.** Show by trying out that always exactly `s` input sizes give the same output size (if the
+# kernel fits in).
 #
 # <details><summary>Answer</summary>
 #
@@ -570,8 +594,9 @@ show(
 # The output size is `floor((n + 2p - k) / s) + 1`. It changes each time `n` has grown by `s`.
 # </details>
 #
-# **2.** A fourth route without zeros. At stride 2 an *even* output pixel meets only the taps 1, 3, ... of the kernel, an odd one only 2,
-# 4, .... Split a kernel of 4 × 4 into four kernels of 2 × 2, run four ordinary convolutions, and interleave their results.
+# **2.** A fourth route without zeros. At stride 2 an *even* output pixel meets only the taps 1, 3,
+# ... of the kernel, an odd one only 2, 4, .... Split a kernel of 4 × 4 into four kernels of 2 × 2,
+# run four ordinary convolutions, and interleave their results.
 #
 # <details><summary>Answer</summary>
 #
@@ -588,11 +613,12 @@ show(
 # assert np.array_equal(woven, large)
 # ```
 #
-# As a layer this is called sub-pixel convolution. It multiplies no zeros: four convolutions with four taps each on the small map.
+# As a layer this is called sub-pixel convolution. It multiplies no zeros: four convolutions with
+# four taps each on the small map.
 # </details>
 #
-# **3.** With padding `p` larger than `k - 1` the table asks for a *negative* number of zeros. What does that mean? Check it with kernel 2, stride 3
-# and padding 2.
+# **3.** With padding `p` larger than `k - 1` the table asks for a *negative* number of zeros. What
+# does that mean? Check it with kernel 2, stride 3 and padding 2.
 #
 # <details><summary>Answer</summary>
 #
@@ -609,15 +635,21 @@ show(
 # assert np.array_equal(mine, true)
 # ```
 #
-# Pixels of the stuffed row are cut off. The first pixel, 1, is lost altogether: its whole stamp lies in the border.
+# Pixels of the stuffed row are cut off. The first pixel, 1, is lost altogether: its whole stamp
+# lies in the border.
 # </details>
 #
 # ## In the library
 #
-# - [`minideconv.ops.conv.conv_transpose2d`](../minideconv/ops/conv.py#L199): all the geometry that you met here, in one docstring;
-# - [`minideconv.ops.geometry.conv_transpose_output_size`](../minideconv/ops/geometry.py#L217): the formula of section 6;
-# - [`minideconv.ops.geometry.check_output_padding`](../minideconv/ops/geometry.py#L204): the sentence that you saw, and when it is said;
-# - [`minideconv.ops.geometry.output_padding_for`](../minideconv/ops/geometry.py#L249): from a wanted size to `output_padding`;
-# - [`minideconv.visualize.figures.stamps.stuffed`](../minideconv/visualize/figures/stamps.py#L128): the table of section 3, with dilation.
+# - [`minideconv.ops.conv.conv_transpose2d`](../minideconv/ops/conv.py#L199): all the geometry that
+#   you met here, in one docstring;
+# - [`minideconv.ops.geometry.conv_transpose_output_size`](../minideconv/ops/geometry.py#L217): the
+#   formula of section 6;
+# - [`minideconv.ops.geometry.check_output_padding`](../minideconv/ops/geometry.py#L204): the
+#   sentence that you saw, and when it is said;
+# - [`minideconv.ops.geometry.output_padding_for`](../minideconv/ops/geometry.py#L249): from a
+#   wanted size to `output_padding`;
+# - [`minideconv.visualize.figures.stamps.stuffed`](../minideconv/visualize/figures/stamps.py#L128):
+#   the table of section 3, with dilation.
 #
 # Next: [6: checkerboards](06_checkerboards.ipynb), what happens where stamps overlap unevenly.
