@@ -86,8 +86,8 @@ show(
 
 # %% [markdown]
 # To make $L$ smaller we have to know, for every single number, what a small change of it does to $L$. That is
-# a [gradient](../docs/glossary.md#gradient): the gradient of $L$ by `x` has the shape of `x`, and each of its
-# entries is a slope, *how much L changes per unit of change of this pixel*. We call it `dx`; `dy` and `dW`
+# a [gradient](../docs/glossary.md#gradient): the gradient of $L$ with respect to `x` (we say *by* `x`) has the shape of `x`, and
+# each of its entries is a slope, *how much L changes per unit of change of this pixel*. We call it `dx`; `dy` and `dW`
 # are those by `y` and by `W`.
 #
 # The [backward pass](../docs/glossary.md#backward-pass) goes through the network from its end. When it comes to
@@ -95,7 +95,9 @@ show(
 # [cotangent](../docs/glossary.md#cotangent). The convolution knows nothing else of the rest of the
 # network, and needs nothing else: a small change $\Delta y$ of its output changes $L$ by
 #
-# $$\Delta L = \sum_p dy_p\, \Delta y_p .$$
+# $$\Delta L = \sum_p dy_p\, \Delta y_p ,$$
+#
+# where $p$ counts the output pixels.
 #
 # **The question is: given `dy`, what are `dx` and `dW`?** We begin with an image of one row, four
 # pixels, and a kernel of two entries, which we call *[taps](../docs/glossary.md#tap)*.
@@ -171,8 +173,8 @@ show(
 
 # %% [markdown]
 # If $x_1$ grows by a little bit $\varepsilon$, then $y_0$ grows by $1\,\varepsilon$ (tap 1) and $y_1$ by
-# $2\,\varepsilon$ (tap 0). $L$ therefore changes by $dy_0 \cdot 1\,\varepsilon + dy_1 \cdot 2\,\varepsilon =
-# (1 - 4)\,\varepsilon$, so $dx_1 = -3$. **The backward pass collects along the same lines, upwards.** The
+# $2\,\varepsilon$ (tap 0). $L$ therefore changes by
+# $dy_0 \cdot 1\,\varepsilon + dy_1 \cdot 2\,\varepsilon = (1 - 4)\,\varepsilon$, so $dx_1 = -3$. **The backward pass collects along the same lines, upwards.** The
 # experiment agrees:
 
 
@@ -215,7 +217,7 @@ check_answer(
 # Look at all six lines at once, not only at those of one pixel. Each is a product of *three*
 # numbers: a pixel, a tap and the cotangent. Here they are in a table, with a row for each output pixel
 # and a column for each image pixel. It is the matrix of notebook 3, with every tap multiplied by
-# its pixel and its cotangent. The colour is the tap.
+# its pixel and its cotangent. Pixel $i$ meets output pixel $p$ by tap number $i - p$; the colour is the tap.
 
 
 # %% tags=["hide-input"]
@@ -278,8 +280,8 @@ show(
 #   when tap $t$ grows? It is on three lines, and the change comes down all of them: this is $dW_t$. The
 #   library calls this operation `conv2d_weight_grad`.
 #
-# A sum of products entry by entry is an [inner product](../docs/glossary.md#inner-product), written $\langle a, b\rangle
-# = \sum_k a_k b_k$, for arrays of any (equal) shape. With it, the three ways read
+# A sum of products entry by entry is an [inner product](../docs/glossary.md#inner-product), written
+# $\langle a, b\rangle = \sum_k a_k b_k$, for arrays of any (equal) shape. With it, the three ways read
 #
 # $$\langle \mathrm{conv2d}(x, W),\ dy\rangle \;=\; \langle x,\ \mathrm{conv\_transpose2d}(dy, W)\rangle \;=\;
 # \langle W,\ \mathrm{conv2d\_weight\_grad}(x, dy)\rangle .$$
@@ -554,7 +556,7 @@ print(f"largest relative difference: {worst:.1e}")
 # ## Break it
 #
 # Here is the transposed convolution as a loop, with three popular mistakes built in. Run the cell, then set `MISTAKE`
-# to `"turned"` (the kernel upside down), to `"stride"` (the stride forgotten) and to `None`. Each mistake is tried on three
+# to `"turned"` (the kernel turned by 180°), to `"stride"` (the stride forgotten) and to `None`. Each mistake is tried on three
 # kinds of data. **Before you run it: on which of them will it not be noticed?**
 
 # %%

@@ -140,7 +140,7 @@ show(
 )
 
 # %% [markdown]
-# Where a winner stood is its *switch*. The library stores it as one number, `row * width + column` in
+# Where a winner stood is its *[switch](../docs/glossary.md#switches)*. The library stores it as one number, `row * width + column` in
 # the plane that was pooled, with rows and columns counted from 0. The plane's shape travels along, so unpooling needs no output
 # size. The 7 stands in row 1, column 0 of a plane of width 4: its switch is 4.
 
@@ -329,8 +329,8 @@ for rule, what in (("assign", "the last one stays"), ("add", "the sum")):
 #
 # 1. **Round trip.** Pool, unpool, pool again: with which rule is the pooled map always the same as the
 #    first time? (For values that are not negative.)
-# 2. **Backward pass of pooling.** Which rule is the transpose of the gather, so that $\langle Gx, v\rangle = \langle
-#    x, Uv\rangle$ for all $v$?
+# 2. **Backward pass of pooling.** Which rule is the transpose of the gather, so that
+#    $\langle Gx, v\rangle = \langle x, Uv\rangle$ for all $v$? ($U$ is unpooling with this rule.)
 
 # %%
 my_round_trip = None

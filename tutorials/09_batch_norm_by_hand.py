@@ -500,7 +500,7 @@ else:
 # And a batch of one image may have one number per channel, which has no variance.
 #
 # So the layer has two modes. **In training** it normalises with the batch's own mean and variance, and on the side it keeps
-# *running averages* of both:
+# *running averages* of both, its [running statistics](../docs/glossary.md#running-statistics):
 #
 #     running = (1 - momentum) * running + momentum * of_this_batch
 #
@@ -589,7 +589,8 @@ print(f"the same image is called bright beside {bright:.0%} of the neighbours")
 # ## 6. What it is for
 #
 # Here are twelve [convolutions](../docs/glossary.md#convolution), each followed by a [ReLU](../docs/glossary.md#relu) (which replaces
-# negative numbers by 0), with random kernels of three sizes. How large are the numbers after each of them, with and without batch normalisation?
+# negative numbers by 0), with random kernels that we multiply by three factors. How large are the numbers after each layer, with and without batch
+# normalisation?
 
 # %%
 start = rng.standard_normal((8, 8, 12, 12))
@@ -632,8 +633,8 @@ show(
 # ## What the paper says
 #
 # Ioffe and Szegedy, [Batch normalization](https://arxiv.org/abs/1502.03167) (2015). Their Algorithm 1 is section 1; the list of
-# derivatives in their section 3 is our table, with one difference: in their $\partial \ell / \partial \mu$ stands one more term,
-# the sum of $-2(x_i - \mu)/m$, which is always 0 (in our six lines `c` brings it, and `dmean` is right without a word about it). Their section 3.1 has the
+# derivatives in their section 3 is our table. The second term of their $\partial \ell / \partial \mu$, with the sum of
+# $-2(x_i - \mu)/m$, is what the variance adds to our `dmean`: always 0, because `c` sums to 0. Their section 3.1 has the
 # unbiased variance of evaluation. Noh, Hong and Han, [Learning deconvolution network for semantic segmentation](https://arxiv.org/abs/1505.04366)
 # (2015), put the layer behind every convolution and every transposed one, and write that without it training ended in a poor local optimum.
 #
