@@ -194,7 +194,7 @@ print("change of L when x1 grows by 1:", loss(x + row(0, 1, 0, 0), w) - loss(x, 
 # %%
 my_dx2 = None
 
-# %%
+# %% tags=["hide-input"]
 (v0, v1), (_, d1, d2) = w.ravel(), dy.ravel()
 check_answer(
     "my_dx2",
@@ -275,7 +275,7 @@ show(
 # - **By rows.** Take $dy_p$ out of row $p$: what is left is $\sum_i w_{i-p} x_i = y_p$. That is the **convolution**.
 # - **By columns.** Take $x_i$ out of column $i$: what is left is $\sum_p dy_p w_{i-p}$. These are the lines
 #   that meet in pixel $i$: $dx_i$. It is what you did on paper, and it is the **[transposed
-#   convolution](../docs/glossary.md#transposed-convolution)** of `dy`: each $dy_p$ stamps the kernel.
+#   convolution](../docs/glossary.md#transposed-convolution)** of `dy`: each $dy_p$ lays down a [stamp](../docs/glossary.md#stamp), the kernel times $dy_p$.
 # - **By colours.** Take $w_t$ out of colour $t$: what is left is $\sum_p dy_p x_{p+t}$. How much does $L$ change
 #   when tap $t$ grows? It is on three lines, and the change comes down all of them: this is $dW_t$. The
 #   library calls this operation `conv2d_weight_grad`.
@@ -381,7 +381,7 @@ show(
 #
 # ## 4. Why the triangle gives every backward pass
 #
-# Change the image by $\Delta x$. The convolution is linear in the image (it is a matrix), so
+# Change the image by $\Delta x$. The convolution is a [linear map](../docs/glossary.md#linear-map) of the image (it is a matrix), so
 # $\Delta y = \mathrm{conv2d}(\Delta x, W)$, and by section 1
 #
 # $$\Delta L = \langle dy,\ \mathrm{conv2d}(\Delta x, W)\rangle = \langle \mathrm{conv\_transpose2d}(dy, W),\ \Delta x\rangle .$$
@@ -414,7 +414,7 @@ def conv2d_backward(dy, x, w, stride, padding):
     """The gradients of y = conv2d(x, w) + b by x, w and b, given dy."""
     sides = zip(x.shape[2:], w.shape[2:], stride, padding, strict=True)
     left_over = tuple((n + 2 * p - k) % s for n, k, s, p in sides)
-    dx = ops.conv_transpose2d(dy, w, stride=stride, padding=padding, output_padding=left_over)
+    dx = ops.conv_transpose2d(dy, w, None, stride, padding, output_padding=left_over)
     dw = ops.conv2d_weight_grad(x, dy, w.shape[2:], stride, padding)
     db = dy.sum(axis=(0, 2, 3))
     return dx, dw, db
@@ -449,17 +449,18 @@ def my_backward(dz, y, w, output_padding, **geometry):
     return dy, dw, dz.sum(axis=(0, 2, 3))
 
 
-# %%
+# %% tags=["hide-input"]
 one = np.ones((1, 1, 1, 1))
 if any(part is None for part in my_backward(one, one, one, 0)):
     print("my_backward: nothing written yet")
 else:
     try:
-        limits = Limits(fixed={"dilation": (1, 1)})  # any geometry, but without dilation
+        limits = Limits(fixed={"dilation": (1, 1)})  # any geometry without dilation
         check_op(my_backward, "conv_transpose2d_backward", limits=limits)
         print("my_backward: ✓")
-    except OperationError as error:  # the likely mistake, and the smallest example of it
-        print(str(error).split("\n\n")[0])
+    except OperationError as error:  # the likely mistake and a small example, no right values
+        said = str(error).partition("\nRule:")[0].partition("\nAgain:")[0].splitlines()
+        print("\n".join(line for line in said if "must be" not in line))
 
 # %% [markdown]
 # ## 5. How do you know? The gradient check
@@ -532,7 +533,7 @@ show(
 
 # %% [markdown]
 # The right picture is worth remembering. If the step is too long, the curve bends within it. If it is too short, the two losses
-# agree in nearly all their digits, and their difference is rounding. In between is a valley, and only in float64
+# agree in nearly all their digits, and their difference is [rounding](../docs/glossary.md#rounding). In between is a valley, and only in float64
 # (numbers of 16 digits; float32 has 7) it is deep enough to tell a wrong gradient from a right one. **Check gradients in float64,
 # whatever you train in.**
 #
@@ -564,7 +565,7 @@ MISTAKE = "assign"  # "assign", "turned", "stride" or None
 
 
 def stamps(dy, w, size, stride, mistake):
-    """Gradient by x of a convolution of one channel, without padding: each dy stamps the kernel."""
+    """Gradient by x, for one channel and no padding: each dy stamps the kernel."""
     dx, (k, _) = np.zeros(size), w.shape
     step = 1 if mistake == "stride" else stride
     stamp = w[::-1, ::-1] if mistake == "turned" else w
@@ -680,14 +681,16 @@ show(
 #
 # ```python
 # turned = W[:, :, ::-1, ::-1].copy()
-# forward, backward = ops.conv2d(X, turned, **geometry), ops.conv_transpose2d(dY, turned, **geometry)
+# forward = ops.conv2d(X, turned, **geometry)
+# backward = ops.conv_transpose2d(dY, turned, **geometry)
 # assert np.sum(forward * dY) == np.sum(X * backward)  # the adjoint check is content
 #
 # dot = np.zeros((1, 1, 5, 5))
 # dot[0, 0, 2, 2] = 1
 # seen = ops.conv2d(dot, odd[None, None])[0, 0]
-# assert np.array_equal(seen, odd[::-1, ::-1])  # window (0, 0) sees the 1 under its last tap
-# assert not np.array_equal(ops.conv2d(dot, odd[None, None, ::-1, ::-1].copy())[0, 0], seen)
+# assert np.array_equal(seen, odd[::-1, ::-1])  # window (0, 0): the 1 is under its last tap
+# other = ops.conv2d(dot, odd[None, None, ::-1, ::-1].copy())[0, 0]
+# assert not np.array_equal(other, seen)
 # ```
 # </details>
 #

@@ -46,7 +46,7 @@ use_style()
 # %% [markdown]
 # ## 1. Follow the threads
 #
-# Sixteen numbers, cut into four windows of 2 × 2. [Max pooling](../docs/glossary.md#max-pooling) takes the largest number of each
+# Sixteen numbers, cut into four [windows](../docs/glossary.md#window) of 2 × 2. [Max pooling](../docs/glossary.md#max-pooling) takes the largest number of each
 # window. Follow a thread from the left: from the winner in its window, to its place among the pooled numbers, and on to where
 # [unpooling](../docs/glossary.md#unpooling) puts it: back to the pixel it came from. The losers come to nothing. In
 # the unpooled plane there are zeros in their places; the small grey numbers are only their ghosts.
@@ -132,6 +132,7 @@ x = plane[None, None]  # (N, C, H, W) = (1, 1, 4, 4)
 y, switches = ops.max_pool2d(x, 2, return_switches=True)
 z = ops.max_unpool2d(y, switches)
 
+# %% tags=["hide-input"]
 show(
     threads(plane, kernel=2, stride=2),
     alt="4 by 4 numbers in four framed windows of 2 by 2. From the winners 7, 6, 9 and 8 coloured "
@@ -184,7 +185,7 @@ show(
 # %%
 my_switch = None
 
-# %%
+# %% tags=["hide-input"]
 _, large_switches = ops.max_pool2d(large[None, None], 2, return_switches=True)
 check_answer(
     "my_switch",
@@ -206,7 +207,7 @@ check_answer(
 #
 # The maximum is not linear: which pixel wins depends on the numbers. But once the switches are written
 # down, what is left is linear: each output is *one chosen input*. So there is a matrix, with a single 1 in every row. We call it
-# $G$, for *gather*. It has a row per pooled number and a column per pixel of `x`; the colours are those of the threads.
+# $G$, for *[gather](../docs/glossary.md#gather)*. It has a row per pooled number and a column per pixel of `x`; the colours are those of the threads.
 
 # %%
 winners = switches.indices.ravel()
@@ -253,7 +254,7 @@ dragged = np.linspace(0, 12, 121)
 
 
 def pooled_first(value):
-    """The first pooled number, and the winner's place in its window, if x[0, 1] is `value`."""
+    """The first pooled number and its switch, if the pixel x[0, 1] is `value`."""
     other = x.copy()
     other[0, 0, 0, 1] = value
     out, where = ops.max_pool2d(other, 2, return_switches=True)
@@ -289,16 +290,20 @@ show(
 # %%
 flat = np.zeros((6, 6))
 flat[2:4, 2:4] = [[0, 5], [5, 0]]  # two fives: another tie
+picture = switch_map(flat, kernel_size=2)
+
+# %% tags=["hide-input"]
 show(
-    switch_map(flat, kernel_size=2),
+    picture,
     alt="A plane of zeros with two fives on a diagonal, in windows of 2 by 2: every switch is in the "
     "top left corner of its window, or at the upper one of the fives",
 )
 
+# %%
 rng = np.random.default_rng(0)
 activations = ops.relu(rng.standard_normal((1, 64, 64, 64)))
 share = np.mean(ops.max_pool2d(activations, 2) == 0)
-print(f"2 x 2 windows of random numbers that are all zero behind a ReLU: {share:.1%} (1/16 = 6.2%)")
+print(f"windows of random numbers that are all zero behind a ReLU: {share:.1%} (1/16 = 6.2%)")
 
 # %% [markdown]
 # ## 4. Two windows, one winner
@@ -313,6 +318,8 @@ print(f"2 x 2 windows of random numbers that are all zero behind a ReLU: {share:
 shared = np.zeros((5, 5))
 shared[2, 2], shared[0, 0], shared[1, 3], shared[4, 4] = 9, 3, 5, 12
 marks = np.array([[1.0, 2], [3, 4]])
+
+# %% tags=["hide-input"]
 for rule, what in (("assign", "the last one stays"), ("add", "the sum")):
     show(
         threads(shared, 3, 2, marks, rule, ("x, four windows", "sent back", f'"{rule}": {what}')),
@@ -336,7 +343,7 @@ for rule, what in (("assign", "the last one stays"), ("add", "the sum")):
 my_round_trip = None
 my_transpose = None
 
-# %%
+# %% tags=["hide-input"]
 images = rng.integers(0, 100, (1, 4, 9, 9)).astype(float)
 pooled, overlapping = ops.max_pool2d(images, 3, stride=2, return_switches=True)
 v = rng.integers(-9, 10, pooled.shape).astype(float)
@@ -369,7 +376,8 @@ check_answer(
 )
 
 # %% [markdown]
-# (`returns("add")` and `transposes("assign")` show what goes wrong with the other rule.)
+# (Wrong? `returns("add")`, or another rule, or `transposes(...)` tells whether a rule keeps the promise; the code of both is
+# folded above.)
 #
 # Each rule answers one of the questions. The library has both: `max_unpool2d` puts values back, and
 # `max_pool2d_backward` is the exact transpose of the gather. Where windows do not overlap, as in all of
@@ -379,7 +387,8 @@ check_answer(
 # %%
 for title, array, size in (("side by side", x, 2), ("overlapping ", images, 3)):
     out, where = ops.max_pool2d(array, size, stride=2, return_switches=True)
-    same = np.array_equal(ops.max_unpool2d(out, where), ops.max_pool2d_backward(out, where))
+    transposed = ops.max_pool2d_backward(out, where)
+    same = np.array_equal(ops.max_unpool2d(out, where), transposed)
     print(f"{title}  unpooling equals the transpose: {same}")
 
 # %% [markdown]
@@ -410,20 +419,21 @@ assert np.sum(forward * dz) == np.sum(v * only_stayed)
 
 # %%
 def my_unpool(y, switches, size):
-    """Put every value at its switch: (N, C, H', W') -> (N, C, height, width), zeros elsewhere."""
+    """Put every value at its switch; zeros elsewhere: (N, C, height, width)."""
     planes = None
     return planes
 
 
-# %%
+# %% tags=["hide-input"]
 if my_unpool(np.ones((1, 1, 1, 1)), np.zeros((1, 1, 1, 1), int), (1, 1)) is None:
     print("my_unpool: nothing written yet")
 else:
     try:
         check_op(my_unpool, "max_unpool2d")
         print("my_unpool: ✓")
-    except OperationError as error:  # the likely mistake, and the smallest example of it
-        print(str(error).split("\n\n")[0])
+    except OperationError as error:  # the likely mistake and a small example, no right values
+        said = str(error).partition("\nRule:")[0].partition("\nAgain:")[0].splitlines()
+        print("\n".join(line for line in said if "must be" not in line))
 
 # %% [markdown]
 # ## 5. Why bother? Outlines
@@ -441,7 +451,7 @@ edge_weight = directions[:, None].repeat(3, axis=1)  # (4, 3, 3, 3)
 
 
 def edges(number):
-    """A picture of the set as (H, W, 3) bytes, and where it has edges: (1, 1, H, W), not negative."""
+    """A picture (H, W, 3) and where it has edges: (1, 1, H, W), not negative."""
     image = pictures[number][0]
     x = ops.pad(image.transpose(2, 0, 1)[None] / 255.0, (1, 1, 1, 1), mode="replicate")
     answers = ops.relu(ops.conv2d(x, edge_weight))
@@ -464,7 +474,8 @@ image, map96 = edges(8)
 y, s1, s2 = pool_twice(map96)
 bilinear = ops.interpolate(y, size=(96, 96), mode="bilinear")
 unpooled = unpool_twice(y, s1, s2)
-stamp = np.outer([1.0, 4, 6, 4, 1], [1.0, 4, 6, 4, 1]).reshape(1, 1, 5, 5) / 36  # 1 in the middle
+bump = np.array([1.0, 4, 6, 4, 1]) / 6
+stamp = np.outer(bump, bump).reshape(1, 1, 5, 5)  # 1 in the middle
 filled = ops.conv_transpose2d(unpooled, stamp, padding=2)
 
 # %% tags=["hide-input"]
@@ -601,7 +612,8 @@ for title, planes in (("its own", unpooled), ("the other's", wrong)):
 # transpose gives a quarter of each cotangent to each of the four pixels.
 #
 # ```python
-# M = np.stack([ops.avg_pool2d(e.reshape(1, 1, 4, 4), 2).ravel() for e in np.eye(16)], axis=1)
+# units = np.eye(16).reshape(16, 1, 1, 4, 4)
+# M = np.stack([ops.avg_pool2d(unit, 2).ravel() for unit in units], axis=1)
 # assert sorted(set(M.ravel().tolist())) == [0, 0.25] and (M.sum(axis=1) == 1).all()
 # arrived = np.array([4.0, 8, 12, 16])
 # spread = (M.T @ arrived).reshape(4, 4)

@@ -100,7 +100,7 @@ show(
 # %%
 my_xh = None  # four numbers
 
-# %%
+# %% tags=["hide-input"]
 yours = np.array([1.0, 7, 7, 9])
 centred = yours - yours.mean()
 right = ops.batch_norm(yours.reshape(1, 1, 2, 2), None, None, eps=1e-12).ravel()
@@ -272,7 +272,8 @@ def measure(name, value, h=1e-4, dy=dy):
 
 def compare(name, value, gradient):
     measured = measure(name, value)
-    verdict = "✓" if np.allclose(gradient, measured, rtol=1e-6, atol=1e-6) else "✗ DIFFERENT"
+    same = np.allclose(gradient, measured, rtol=1e-6, atol=1e-6)
+    verdict = "✓" if same else "✗ DIFFERENT"
     print(f"d{name:8} {np.atleast_1d(gradient)}  measured {measured}  {verdict}")
 
 
@@ -293,7 +294,7 @@ compare("inv_std", inv_std, dinv_std)
 # %%
 my_dvar = None
 
-# %%
+# %% tags=["hide-input"]
 check_answer(
     "my_dvar",
     my_dvar,
@@ -408,7 +409,8 @@ def wrong_ones(dy, x):
 
 
 channel = rng.standard_normal(12) * 2 + 1
-channel_y = weight * ops.batch_norm(channel.reshape(1, 1, 3, 4), None, None).ravel() + bias
+channel_xh = ops.batch_norm(channel.reshape(1, 1, 3, 4), None, None).ravel()
+channel_y = weight * channel_xh + bias
 cotangents = {
     "ones: sum(y)": np.ones(12),
     "y: sum(y²)/2": channel_y,
@@ -462,7 +464,9 @@ def per_channel(a):
     return a[None, :, None, None]
 
 
-def forward(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
+def forward(
+    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
+):  # fmt: skip
     """Batch normalisation in training: y, and what the backward pass needs."""
     axes = (0, 2, 3)
     c = x - x.mean(axis=axes, keepdims=True)
@@ -480,7 +484,7 @@ def my_backward(dy, cache):
     return dx, dweight, dbias
 
 
-# %%
+# %% tags=["hide-input"]
 two = np.arange(2.0).reshape(1, 1, 1, 2)
 _, kept = forward(two, np.ones(1), np.zeros(1), None, None)
 if any(part is None for part in my_backward(two, kept)):
@@ -489,8 +493,9 @@ else:
     try:
         check_op(my_backward, "batch_norm_backward", beside={"batch_norm": forward})
         print("my_backward: ✓")
-    except OperationError as error:  # the likely mistake, and the smallest example of it
-        print(str(error).split("\n\n")[0])
+    except OperationError as error:  # the likely mistake and a small example, no right values
+        said = str(error).partition("\nRule:")[0].partition("\nAgain:")[0].splitlines()
+        print("\n".join(line for line in said if "must be" not in line))
 
 # %% [markdown]
 # ## 5. Training and evaluation
@@ -562,7 +567,7 @@ for brightness in neighbours:
     four = np.full((4, 1, 2, 2), brightness)
     four[0] = BRIGHTNESS
     four += 0.01 * np.arange(16.0).reshape(4, 1, 2, 2) / 16  # never all equal
-    kept_mean, kept_var = np.array([0.5]), np.array([0.04])  # the running averages after training
+    kept_mean, kept_var = np.array([0.5]), np.array([0.04])  # the running averages
     judged = ops.batch_norm(four, kept_mean, kept_var, training=TRAINING)
     verdicts.append(judged[0, 0, 0, 0])
 
