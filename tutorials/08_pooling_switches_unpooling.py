@@ -331,17 +331,15 @@ for rule, what in (("assign", "the last one stays"), ("add", "the sum")):
 # %% [markdown]
 # ### Your turn
 #
-# Which rule is right? It depends on the question, and here are two questions. Write `"assign"` or `"add"`
-# for each, *before* you run the check.
-#
-# 1. **Round trip.** Pool, unpool, pool again: with which rule is the pooled map always the same as the
-#    first time? (For values that are not negative.)
-# 2. **Backward pass of pooling.** Which rule is the transpose of the gather, so that
-#    $\langle Gx, v\rangle = \langle x, Uv\rangle$ for all $v$? ($U$ is unpooling with this rule.)
+# 1. **The round trip.** Pool, unpool, pool again. With which rule is the pooled map always the same as the first time
+#    (for values that are not negative)? Write `"assign"` or `"add"`.
+# 2. **The backward pass of unpooling.** Unpooling was done with `"assign"`, as in the upper picture, and a gradient arrives: 10 at the
+#    pixel in the middle, 5 at the one in the lower right corner, 0 elsewhere. How much does the
+#    loss change per unit of change of each of the four numbers that were sent back? Write two rows of two numbers.
 
 # %%
 my_round_trip = None
-my_transpose = None
+my_gradient = None
 
 # %% tags=["hide-input"]
 images = rng.integers(0, 100, (1, 4, 9, 9)).astype(float)
@@ -356,7 +354,7 @@ def returns(rule):
 
 
 def transposes(rule):
-    """Whether <Gx, v> = <x, Uv>; G x is the pooled map itself."""
+    """Whether <Gx, v> = <x, Uv>, where U is unpooling with this rule; G x is the pooled map."""
     back = ops.max_unpool2d(v, overlapping, duplicates=rule)
     return bool(np.sum(pooled * v) == np.sum(images * back))
 
@@ -366,23 +364,41 @@ check_answer(
     "my_round_trip",
     my_round_trip,
     next(rule for rule in RULES if returns(rule)),
-    hint="Look at the middle pixel of both pictures. How large may it be, for the maximum to be 9 again?",
+    hint="Suppose that 9, 9, 9 and 12 are sent back, as was pooled. What stands in the middle then?",
 )
+_, four = ops.max_pool2d(shared[None, None], 3, stride=2, return_switches=True)
+arrived = np.zeros((1, 1, 5, 5))
+arrived[0, 0, 2, 2], arrived[0, 0, 4, 4] = 10, 5
 check_answer(
-    "my_transpose",
-    my_transpose,
-    next(rule for rule in RULES if transposes(rule)),
-    hint="One column of G holds several ones. What does that row of the transpose do with v?",
+    "my_gradient",
+    my_gradient,
+    ops.max_unpool2d_backward(arrived, four)[0, 0],
+    hints=[
+        (
+            lambda a: np.array_equal(a, [[10, 10], [10, 5]]),
+            "Change the 1 that is sent back into a 100. Does the unpooled plane change?",
+        ),
+        (
+            lambda a: np.isclose(np.sum(a), 15) and np.ndim(a) == 2 and np.max(a) < 10,
+            "The 10 is not shared out: one of the four numbers stands in the middle, unchanged.",
+        ),
+    ],
+    hint="Follow the threads that are not dashed, backwards.",
 )
 
 # %% [markdown]
-# (Wrong? `returns("add")`, or another rule, or `transposes(...)` tells whether a rule keeps the promise; the code of both is
-# folded above.)
-#
-# Each rule answers one of the questions. The library has both: `max_unpool2d` puts values back, and
-# `max_pool2d_backward` is the exact transpose of the gather. Where windows do not overlap, as in all of
+# Here is the round trip on random images, and beside it the other question: is unpooling with this rule, $U$, the transpose of the
+# gather, so that $\langle Gx, v\rangle = \langle x, Uv\rangle$ for all $v$?
+
+# %%
+for rule in RULES:
+    print(f"{rule:8} round trip: {returns(rule)!s:7} transpose of the gather: {transposes(rule)}")
+
+# %% [markdown]
+# Each rule keeps one of the promises, so the library has both: `max_unpool2d` assigns unless you ask for something else, and
+# `max_pool2d_backward`, through which gradients flow, adds. Where windows do not overlap, as in all of
 # DeconvNet, there is no difference between them; that is why people say that unpooling "is" the transpose of
-# pooling. With the windows of section 4 it is not:
+# pooling. Where they overlap it is not:
 
 # %%
 for title, array, size in (("side by side", x, 2), ("overlapping ", images, 3)):
@@ -392,8 +408,8 @@ for title, array, size in (("side by side", x, 2), ("overlapping ", images, 3)):
     print(f"{title}  unpooling equals the transpose: {same}")
 
 # %% [markdown]
-# What is the backward pass of unpooling itself? Of a value that was overwritten nothing is left in the output, so its gradient has to be 0; only the
-# value that *stayed* gets the gradient of the pixel. A backward pass that gathers at every switch
+# And the backward pass of unpooling itself, your second answer: of a value that was overwritten nothing is left in the output, so its
+# gradient has to be 0; only the value that *stayed* gets the gradient of the pixel. A backward pass that gathers at every switch
 # gives the overwritten ones a gradient too, and is not the adjoint of what forward did:
 
 # %%
