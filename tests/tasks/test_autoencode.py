@@ -177,7 +177,7 @@ def test_it_trains_evaluates_predicts_and_reports(tmp_path, capsys, network):
     layers = json.loads((tmp_path / "run/pictures/layers.json").read_text())
     assert [one["name"] for one in layers] == [f"shapes-0-val-{i:05d}" for i in range(3)]
     steps = [(one["name"], one["height"]) for one in layers[0]["layers"]]
-    assert steps == [("unpool1", 16), ("deconv1_2", 16)]
+    assert steps == [("unpool2", 8), ("deconv2_2", 8), ("unpool1", 16), ("deconv1_2", 16)]
     assert page.count('class="layer"') == len(layers) * len(steps)
     assert page.count("<figcaption>again</figcaption>") == len(layers)
     assert ".layers.scripted" in page
