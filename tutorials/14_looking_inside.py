@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Looking inside a network
 #
-# What has a unit of a network learned to respond to, and which pixels made a score? Most pictures that
+# What has a unit of a network (a channel of one of its layers) learned to respond to, and which pixels made a score? Most pictures that
 # answer such questions are made in one way: put a signal at one number inside the network and send it back to
 # the pixels. Three well-known methods differ in one line, in what they do at a
 # [ReLU](../docs/glossary.md#relu). That is the first half of this notebook. The second half is its one idea: **a picture that
@@ -107,7 +107,9 @@ show(figure, alt="Five pictures as the network sees them: a bright disc, triangl
 # The network is half of [DeconvNet](../docs/glossary.md#deconvnet) in small: three times convolution, ReLU and
 # [max pooling](../docs/glossary.md#max-pooling), then a [fully connected layer](../docs/glossary.md#fully-connected-layer), which
 # is a convolution with a kernel as large as the map. It gives five *scores*
-# ([logits](../docs/glossary.md#logit)); the largest one is the answer.
+# ([logits](../docs/glossary.md#logit)); the largest one is the answer. It is trained by an
+# [optimiser](../docs/glossary.md#optimiser) with the [cross-entropy](../docs/glossary.md#cross-entropy) as its
+# [loss](../docs/glossary.md#loss).
 
 
 # %%
@@ -130,7 +132,7 @@ class ShapeNet(nn.Module):
 
 
 def scores(net, x):
-    """Scores (N, 5) of pictures, without a tape."""
+    """Scores (N, 5) of pictures; nothing is recorded for gradients."""
     with no_grad():
         return net(Tensor(x)).numpy()[:, :, 0, 0]
 
@@ -139,7 +141,7 @@ STEPS = 1000
 manual_seed(0)
 net = ShapeNet()
 optimizer = optim.AdamW(net.parameters(), lr=3e-3, weight_decay=5e-4)
-schedule = optim.CosineLR(optimizer, STEPS)
+schedule = optim.CosineLR(optimizer, STEPS)  # the learning rate falls along half a cosine
 rng = np.random.default_rng(0)
 
 losses = []
@@ -255,7 +257,7 @@ check_answer(
     hints=[
         (lambda n: n == 9, "That is without the poolings: what does one do to the width?"),
         (lambda n: n == 18, "The kernel of conv1 is wider than the others."),
-        (lambda n: n == 40, "That is a unit of pool3."),
+        (lambda n: n == 24, "That is a unit of pool3."),
     ],
     hint="Five steps: conv3, pool2, conv2, pool1, conv1.",
 )
@@ -467,8 +469,7 @@ show(figure, alt="Five shapes, and three maps below each: the gradient is a clou
      "blue specks around the shape; deconvnet and guided draw its outline")  # fmt: skip
 
 # %% [markdown]
-# Most people like the last row best: clean outlines, so the network "looks at the outline". Does it? These maps would look
-# convincing in a report, and that is all that we know of them so far.
+# The last row has the cleanest outlines. Does this network "look at the outline", then? So far we know only that the pictures look as if it did.
 #
 # ## 7. The test: a network that knows nothing
 #
@@ -560,11 +561,11 @@ show(figure, alt="Rank correlation with the trained network's map against the nu
      "layers, a line for each of three rules")  # fmt: skip
 
 # %% [markdown]
-# With random scores and a random `conv3` the network is right no more often than by chance: it knows nothing of shapes. The gradient's map is
+# As soon as the scores are random the network is right no more often than by chance. The gradient's map is
 # another one at once. The map of guided backpropagation is still much like the one that looked like an explanation, and you would say
-# "it looks at the outline" of a network that is random in all layers but two. It falls further when the first layers, whose kernels draw
-# the strokes, are random too, but keeps more than the gradient even then. **So its outlines are largely those of the picture, and no
-# evidence of what the network has learned.**
+# "it looks at the outline" of a network that is random in all layers but the first. It is less alike the more layers are random, but more alike than
+# the gradient's even when all are. **So a part of what it draws comes from the picture, through switches and open ReLUs, and not from what was learned;
+# and the map does not say which part.**
 #
 # That does not make the gradient a good explanation: it passes this test, and no test says that a map is right.
 #
@@ -587,8 +588,8 @@ show(figure, alt="One star under guided backpropagation, started at the scores o
      "the outline of the star each time")  # fmt: skip
 
 # %% [markdown]
-# These are the maps of guided backpropagation for one star, asked "why a disc?", "why a triangle?" and so on. If you show only the fourth, nobody will
-# notice.
+# These are the maps of guided backpropagation for one star, asked "why a disc?", "why a triangle?" and so on. All five show parts of the star's outline, also
+# those that were asked about a shape that is not there.
 #
 # ## What the paper says
 #
@@ -598,7 +599,7 @@ show(figure, alt="One star under guided backpropagation, started at the scores o
 # - [Adebayo and others (2018)](https://arxiv.org/abs/1810.03292): the test of section 7, which reproduces the idea of their Figure 2. They did it with Inception on
 #   photographs and found that guided backpropagation hardly changes when the higher layers are random. Here it changes more; our network has
 #   four layers, theirs dozens. We compare by rank correlation alone, they by two further measures.
-# - [Nie, Zhang and Patel (2018)](https://arxiv.org/abs/1805.07039) give a reason, with a proof for random networks: guided backpropagation partly recovers the picture.
+# - [Nie, Zhang and Patel (2018)](https://arxiv.org/abs/1805.07039) give a reason, with a theoretical analysis: guided backpropagation partly recovers the picture, whatever the decision.
 # - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366) named DeconvNet after Zeiler and Fergus's way back. The difference: in theirs the way back has *its own kernels*, which
 #   are trained.
 #
