@@ -308,7 +308,8 @@ show(figure, alt="Time of x times x against the size of the array: every curve i
 
 cpu, gpu = np.array(taken["here: CPU"]), np.array(taken["model of the stored GPU"])
 faster = sizes[gpu < cpu]
-print("by the model the GPU is faster from", faster[0] if len(faster) else "more", "numbers on")
+if len(faster):
+    print("by the model the GPU is faster from", faster[0], "numbers on")
 
 # %% [markdown]
 # Both curves have the same shape: flat, then rising with the size. In the flat part you pay for the call; only in the rising part
