@@ -13,6 +13,7 @@ the kind, so that nothing behind it meets a surprise.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "Mismatch",
     "anything",
     "choice",
+    "file_name",
     "flag",
     "list_of",
     "mapping_of",
@@ -71,6 +73,12 @@ def text(value: Any, where: str) -> None:
     """Take a text that can be written down: no half of a pair of surrogates."""
     if not isinstance(value, str) or any("\ud800" <= c <= "\udfff" for c in value):
         _refuse(value, where, "a text")
+
+
+def file_name(value: Any, where: str) -> None:
+    """Take the name of a file, which is in no other folder."""
+    if not isinstance(value, str) or not re.fullmatch(r"\w[\w .()+-]{0,200}", value):
+        raise Mismatch(f"{where} is {shown(value)}; it must be the name of a file, without folders")
 
 
 def flag(value: Any, where: str) -> None:

@@ -10,6 +10,10 @@ __all__ = ["Clock", "LossMeter"]
 
 Batch = TypeVar("Batch")
 
+_WARM_UP = 3
+"""Steps of a session that tell nothing of the later ones: kernels are compiled in them, memory is
+taken for the first time, files are read from the disk, a GPU's step is recorded."""
+
 
 class LossMeter:
     """Mean loss since the last reading, and since the epoch began."""
@@ -62,6 +66,8 @@ class LossMeter:
 class Clock:
     """Seconds of a run, over all its sessions, and the speed of this session.
 
+    Speed and the time that is left are those of the steps after the session's first ones.
+
     Parameters
     ----------
     before : float
@@ -73,7 +79,7 @@ class Clock:
     def __init__(self, before: float = 0.0, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._start = now() - before
-        self._session = now()
+        self._warm = now()
         self._steps = 0
         self._lap = self._begun = now()
         self._waited = 0.0
@@ -89,6 +95,9 @@ class Clock:
         speed = images / max(1e-9, now - self._lap)
         self._lap = now
         self._steps += 1
+        if self._steps <= _WARM_UP:
+            self._warm = now
+            return speed
         # The time per image is averaged, not the speed: a mean of speeds would favour quick steps.
         before = self._speed or speed
         self._speed = 1.0 / (0.9 / before + 0.1 / speed)
@@ -111,7 +120,11 @@ class Clock:
         return self._waited / max(1e-9, self._now() - self._begun)
 
     def left(self, steps: int) -> float | None:
-        """Estimate the seconds for `steps` more steps, validations and all, from this session."""
-        if self._steps == 0:
+        """Estimate the seconds for `steps` more steps, validations and all, from this session.
+
+        None until there was a step after the first ones.
+        """
+        measured = self._steps - _WARM_UP
+        if measured < 1:
             return None
-        return (self._now() - self._session) / self._steps * steps
+        return (self._now() - self._warm) / measured * steps

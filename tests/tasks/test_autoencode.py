@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from minideconv.backend import default_device, to_cpu
 from minideconv.data import Shapes
 from minideconv.data.pictures import read_image
 from minideconv.data.transforms import Normalize
+from minideconv.files.schema import Mismatch
 from minideconv.tasks.autoencoder.errors import ReconstructionErrors, psnr
-from minideconv.tasks.autoencoder.pictures import board_row
+from minideconv.tasks.autoencoder.pictures import board_row, sections
 from minideconv.tasks.autoencoder.reconstructor import Reconstructor, inside, photograph_at
+from minideconv.tasks.results import RunRecord
 from minideconv.training.run.trained import load_trained
 from minideconv.visualize.boards import png_bytes
 
@@ -171,8 +174,31 @@ def test_it_trains_evaluates_predicts_and_reports(tmp_path, capsys, network):
     assert "Training images" in page
     assert f"{found[-1]['psnr']:.3f}" in page
     assert "is missing" not in page
+    layers = json.loads((tmp_path / "run/pictures/layers.json").read_text())
+    assert [one["name"] for one in layers] == [f"shapes-0-val-{i:05d}" for i in range(3)]
+    steps = [(one["name"], one["height"]) for one in layers[0]["layers"]]
+    assert steps == [("unpool2", 8), ("deconv2_2", 8), ("unpool1", 16), ("deconv1_2", 16)]
+    assert page.count('class="layer"') == len(layers) * len(steps)
+    assert page.count("<figcaption>again</figcaption>") == len(layers)
+    assert ".layers.scripted" in page
     columns = 4  # given, corrupted, drawn again, difference
     assert read_image(tmp_path / "run/pictures/val.png").shape[1] == columns * 160 + 3 * 4
+
+
+@pytest.mark.cpu  # files
+@pytest.mark.parametrize(
+    ("layers", "wrong"),
+    [
+        ([{"name": "a", "image": "a.png", "layers": []}], "layers.json[0] has no 'again'"),
+        ([{"name": "a", "image": "a.png", "again": "../a.png", "layers": []}], "without folders"),
+    ],
+)
+def test_a_damaged_list_of_layers_is_refused(tmp_path, layers, wrong):
+    (tmp_path / "layers.json").write_text(json.dumps(layers))
+    errors = {"psnr": 20.0, "mse": 600.0}
+    record = RunRecord(tmp_path, {"epoch": 1, "train": errors, "val": errors}, [])
+    with pytest.raises(Mismatch, match=re.escape(wrong)):
+        sections(record)
 
 
 @pytest.mark.cpu  # files

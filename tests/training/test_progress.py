@@ -118,18 +118,33 @@ def test_without_rich_a_terminal_gets_plain_lines(monkeypatch):
 def test_the_clock_counts_all_sessions_and_estimates_from_this_one():
     time = Time()
     clock = Clock(before=100.0, now=time)
+    for _ in range(3):
+        assert clock.left(10) is None
+        time.now += 2.0
+        assert clock.step(16) == pytest.approx(8.0)
     assert clock.left(10) is None
-    time.now = 2.0
+    time.now = 8.0
     assert clock.step(16) == pytest.approx(8.0)
-    time.now = 4.0
-    assert clock.step(16) == pytest.approx(8.0)
-    assert clock.elapsed() == 104.0
+    assert clock.elapsed() == 108.0
     assert clock.left(10) == pytest.approx(20.0)
-    time.now = 14.0  # a validation
+    time.now = 18.0  # a validation
     clock.lap()
-    time.now = 15.0
+    time.now = 19.0
     assert 8.0 < clock.step(16) < 16.0
-    assert clock.left(10) == pytest.approx(50.0)  # validations are part of what is left
+    assert clock.left(10) == pytest.approx(65.0)  # validations are part of what is left
+
+
+@pytest.mark.parametrize("slow", [1, 2, 3])
+def test_slow_first_steps_are_not_taken_for_those_that_are_left(slow):
+    """On a fresh machine the first step compiles for a quarter of a minute."""
+    time = Time()
+    clock = Clock(now=time)
+    for step in range(1, 7):
+        time.now += 18.0 if step <= slow else 0.25
+        speed = clock.step(8)
+        left = clock.left(100)
+        assert left == (None if step <= 3 else pytest.approx(25.0))
+        assert speed == pytest.approx(8 / (18.0 if step <= slow else 0.25))
 
 
 def test_loss_means_over_the_interval_and_the_epoch():

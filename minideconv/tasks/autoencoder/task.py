@@ -17,7 +17,7 @@ from minideconv.models import StackedReconstruction
 from minideconv.nn import Module
 from minideconv.settings.run import RunConfig
 from minideconv.tasks.autoencoder.errors import ReconstructionErrors, psnr
-from minideconv.tasks.autoencoder.pictures import draw_board, sections
+from minideconv.tasks.autoencoder.pictures import draw_board, draw_drawn_layers, sections
 from minideconv.tasks.autoencoder.reconstructor import Reconstructor, photograph_at
 from minideconv.tasks.data import bad_root, cache_limit, choose
 from minideconv.tasks.data import dataset as labelled
@@ -136,10 +136,11 @@ class Autoencode(Task):
     def draw_final(
         self, predictor: Reconstructor, sets: Mapping[str, Any], count: int, save: Save
     ) -> dict[str, Any]:
-        """Draw some images of each set."""
+        """Draw some images of each set, and what the layers of the decoder make of three."""
         for name, images in sets.items():
             if chosen := spread(len(images), count):
                 save(f"{name}.png", draw_board(predictor, images, chosen))
+        draw_drawn_layers(predictor, sets["val"], save)
         return {}
 
     report = staticmethod(sections)

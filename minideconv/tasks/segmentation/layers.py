@@ -1,55 +1,40 @@
-"""The layers of a decoder for some images, as the report's slider shows them."""
+"""The images whose layers the report of a segmentation shows; see `tasks.layers`."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from typing import Any
 
 from minideconv.data.shard import spread
 from minideconv.data.voc_colors import colorize
 from minideconv.data.windows import cut_resized, whole_image_window
 from minideconv.segmentation import Segmenter
+from minideconv.tasks.layers import LAYER_IMAGES, LAYER_SIDE, LayerImage, draw_layers
 from minideconv.tasks.segmentation.pictures import palette_of
 from minideconv.tasks.task import Save
-from minideconv.visualize.boards import fit, png_bytes
-from minideconv.visualize.layer_strips import layer_strips
 
-__all__ = ["draw_layers"]
+__all__ = ["LAYER_PICTURES", "draw_segmented_layers"]
 
-_SIDE = 160
+LAYER_PICTURES = ("image", "truth", "prediction")
+"""What is beside the layers of an image."""
 
 
-def draw_layers(
-    segmenter: Segmenter, data: Any, representative: int, save: Save, images: int = 3
-) -> None:
-    """Save the strips of some images of `data`, and layers.json that lists them.
+def draw_segmented_layers(segmenter: Segmenter, data: Any, representative: int, save: Save) -> None:
+    """Draw the layers of some images of `data`, the first of them `representative`."""
+    if hasattr(segmenter, "model") and len(data) > 0:
+        draw_layers(segmenter.model, _images(segmenter, data, representative), save)
 
-    The first is `representative`; the others are spread over the list.
-    """
-    if not hasattr(segmenter, "model") or len(data) == 0:
-        return
-    others = [index for index in spread(len(data), images + 1) if index != representative]
-    listed = []
-    for number, index in enumerate([representative, *others][:images]):
+
+def _images(segmenter: Segmenter, data: Any, representative: int) -> Iterator[LayerImage]:
+    others = [index for index in spread(len(data), LAYER_IMAGES + 1) if index != representative]
+    for index in [representative, *others][:LAYER_IMAGES]:
         image, truth = data[index]
         window = whole_image_window(*image.shape[:2])
-        side = min(window.width, _SIDE)
-        square = cut_resized(image, window, (side, side))
-        prediction = segmenter.labels(image)
-        pictures = {
-            "image": fit(square, _SIDE),
-            "truth": fit(colorize(truth, palette_of(data)), _SIDE),
-            "prediction": fit(colorize(prediction, palette_of(data)), _SIDE),
-        }
-        strips = layer_strips(segmenter.model, segmenter.network_input(image, window)[None])
-        files = {}
-        for name, picture in pictures.items():
-            files[name] = f"layers_{number}_{name}.png"
-            save(files[name], png_bytes(picture))
-        layers = []
-        for place, strip in enumerate(strips):
-            file = f"layers_{number}_{place:02d}.png"
-            save(file, strip.pop("png"))
-            layers.append({"file": file, **strip})
-        listed.append({"name": data.name(index), **files, "layers": layers})
-    save("layers.json", (json.dumps(listed, indent=1) + "\n").encode())
+        side = min(window.width, LAYER_SIDE)
+        pictures = (
+            cut_resized(image, window, (side, side)),
+            colorize(truth, palette_of(data)),
+            colorize(segmenter.labels(image), palette_of(data)),
+        )
+        shown = dict(zip(LAYER_PICTURES, pictures, strict=True))
+        yield LayerImage(data.name(index), shown, segmenter.network_input(image, window)[None])

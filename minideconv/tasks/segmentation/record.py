@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from minideconv.files.schema import (
     Kind,
-    Mismatch,
+    file_name,
     list_of,
     mapping_of,
     number,
     optional,
-    shown,
     table,
     text,
     whole,
@@ -20,7 +18,7 @@ from minideconv.files.schema import (
 from minideconv.segmentation.metrics import METRICS
 from minideconv.tasks.results import RunRecord
 
-__all__ = ["check_activations", "check_layers", "check_record"]
+__all__ = ["check_activations", "check_record"]
 
 _SHARE = optional(number(0, 1))
 _METRICS: Kind = table(
@@ -28,14 +26,8 @@ _METRICS: Kind = table(
 )
 
 
-def _file(value: Any, where: str) -> None:
-    """Take the name of a file, which is in no other folder."""
-    if not isinstance(value, str) or not re.fullmatch(r"\w[\w .()+-]{0,200}", value):
-        raise Mismatch(f"{where} is {shown(value)}; it must be the name of a file, without folders")
-
-
-_SAMPLE = table({"name": text, "file": _file, "pixel_accuracy": _SHARE})
-_EXTREMES = list_of(table({"name": text, "file": _file, "mean_iou": _SHARE}), most=100)
+_SAMPLE = table({"name": text, "file": file_name, "pixel_accuracy": _SHARE})
+_EXTREMES = list_of(table({"name": text, "file": file_name, "mean_iou": _SHARE}), most=100)
 _SET = table(
     {"images": whole(), "class_iou": list_of(_SHARE), "confusion": list_of(list_of(whole()))}
 )
@@ -50,22 +42,7 @@ _EVALUATION = table(
         "val": _SET,
     },
 )
-_ACTIVATIONS = list_of(table({"file": _file, "name": text, "size": text}), most=1000)
-_LAYER = table(
-    {
-        **{"name": text, "file": _file, "maps": list_of(whole(), most=100)},
-        **{"channels": whole(), "height": whole(), "width": whole()},
-    }
-)
-_LAYERS = list_of(
-    table(
-        {
-            **{"name": text, "image": _file, "truth": _file, "prediction": _file},
-            "layers": list_of(_LAYER, most=100),
-        }
-    ),
-    most=20,
-)
+_ACTIVATIONS = list_of(table({"file": file_name, "name": text, "size": text}), most=1000)
 
 
 def check_record(record: RunRecord) -> None:
@@ -90,8 +67,3 @@ def check_record(record: RunRecord) -> None:
 def check_activations(found: Any) -> None:
     """Raise `Mismatch` unless it is the content of activations.json."""
     _ACTIVATIONS(found, "activations.json")
-
-
-def check_layers(found: Any) -> None:
-    """Raise `Mismatch` unless it is the content of layers.json."""
-    _LAYERS(found, "layers.json")

@@ -12,10 +12,11 @@ from minideconv.data.voc_colors import VOID
 from minideconv.files.reading import read_json
 from minideconv.files.schema import Mismatch
 from minideconv.segmentation.metrics import METRICS
+from minideconv.tasks.layer_slider import layer_slider, slider_style
 from minideconv.tasks.results import ReportSections, RunRecord
 from minideconv.tasks.segmentation.class_table import class_table
 from minideconv.tasks.segmentation.extremes import EXTREME_PICTURES
-from minideconv.tasks.segmentation.layer_slider import layer_slider
+from minideconv.tasks.segmentation.layers import LAYER_PICTURES
 from minideconv.tasks.segmentation.pictures import SAMPLE_PICTURES
 from minideconv.tasks.segmentation.record import check_activations, check_record
 from minideconv.visualize.html import (
@@ -47,7 +48,7 @@ def sections(record: RunRecord) -> ReportSections:
 
 def style() -> str:
     """Return the style sheet of these sections."""
-    return (_HERE / "report.css").read_text(encoding="utf-8")
+    return (_HERE / "report.css").read_text(encoding="utf-8") + slider_style()
 
 
 def legend(classes: Classes) -> Html:
@@ -242,7 +243,7 @@ class _Page:
 
     def layers(self) -> Html:
         """Make the slider through the layers of the decoder."""
-        return layer_slider(self.pictures, self._room)
+        return layer_slider(self.pictures, LAYER_PICTURES, self._room)
 
     def confusions(self) -> Html:
         html = []

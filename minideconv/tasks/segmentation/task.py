@@ -36,7 +36,7 @@ from minideconv.tasks.segmentation.class_weights import class_weights
 from minideconv.tasks.segmentation.details import SegmentationDetails
 from minideconv.tasks.segmentation.extremes import draw_extremes, image_iou
 from minideconv.tasks.segmentation.inference import SegmentationInference
-from minideconv.tasks.segmentation.layers import draw_layers
+from minideconv.tasks.segmentation.layers import draw_segmented_layers
 from minideconv.tasks.segmentation.pictures import (
     draw_activations,
     draw_board,
@@ -321,5 +321,5 @@ class Segmentation(Task):
         samples = {name: draw_samples(predictor, sets[name], name, count, save) for name in sets}
         chosen = representative(predictor, sets["val"])
         draw_activations(predictor, sets["val"], chosen, save)
-        draw_layers(predictor, sets["val"], chosen, save)
+        draw_segmented_layers(predictor, sets["val"], chosen, save)
         return {"samples": samples}

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minideconv.files.reading import read_json
-from minideconv.files.schema import Mismatch
-from minideconv.tasks.segmentation.record import check_layers
+from minideconv.files.schema import Mismatch, file_name, list_of, table, text, whole
 from minideconv.visualize.html import Html, PictureRoom, attributes, image, joined, read_templates
 
-__all__ = ["layer_slider"]
+__all__ = ["layer_slider", "slider_style"]
 
-_GIVEN = ("image", "truth", "prediction")
+_HERE = Path(__file__)
+_LAYER = table(
+    {
+        **{"name": text, "file": file_name, "maps": list_of(whole(), most=100)},
+        **{"channels": whole(), "height": whole(), "width": whole()},
+    }
+)
 
 
-def layer_slider(pictures: Path, room: PictureRoom) -> Html:
+def slider_style() -> str:
+    """Return the style sheet of the section."""
+    return _HERE.with_suffix(".css").read_text(encoding="utf-8")
+
+
+def layer_slider(pictures: Path, given: Sequence[str], room: PictureRoom) -> Html:
     """Return the section: what layers.json lists in the folder `pictures`; "" without that file.
 
-    Without a script all layers are shown below each other.
+    Beside the layers of an image stand its pictures with the names `given`. Without a script all
+    layers are shown below each other.
 
     Raises
     ------
@@ -32,10 +44,12 @@ def layer_slider(pictures: Path, room: PictureRoom) -> Html:
         found = read_json(index)
     except OSError as error:
         raise Mismatch(f"pictures/{index.name} cannot be read: {error.strerror}") from error
-    check_layers(found)
+    files = dict.fromkeys(given, file_name)
+    one_image = table({"name": text, **files, "layers": list_of(_LAYER, most=100)})
+    list_of(one_image, most=20)(found, index.name)
     if not any(one["layers"] for one in found):
         return Html()
-    templates = read_templates(Path(__file__).with_suffix(".html"))
+    templates = read_templates(_HERE.with_suffix(".html"))
 
     def shown(file: str, description: str) -> Html:
         return image(pictures / file, description, "pixels", pictures.parent, room)
@@ -53,14 +67,14 @@ def layer_slider(pictures: Path, room: PictureRoom) -> Html:
 
     images, choices = [], []
     for number, one in enumerate(found):
-        given = [
+        beside = [
             templates["given"].fill(
                 {"what": what, "picture": shown(one[what], f"{what} of {one['name']}")}
             )
-            for what in _GIVEN
+            for what in given
         ]
         layers = [layer(one["name"], place, each) for place, each in enumerate(one["layers"])]
-        parts = {"number": number, "pictures": joined(given), "layers": joined(layers)}
+        parts = {"number": number, "pictures": joined(beside), "layers": joined(layers)}
         images.append(templates["image"].fill(parts))
         checked = attributes({"checked": "checked" if number == 0 else ""})
         choices.append(
