@@ -434,7 +434,7 @@ for extra in (0, 1):
         y_row, row_taps, stride=(1, 2), padding=(0, 1), output_padding=(0, extra)
     )
     print(f"output_padding={extra}: {out.shape[3]} pixels  {out.ravel()}")
-        assert np.array_equal(out.ravel(), both[5 + extra].T @ y_row.ravel())
+    assert np.array_equal(out.ravel(), both[5 + extra].T @ y_row.ravel())
 
 without = ops.conv_transpose2d(y_row, row_taps, stride=(1, 2), output_padding=(0, 1))
 print(f"padding 0, output_padding=1: {without.ravel()}")
