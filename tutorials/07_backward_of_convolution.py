@@ -283,8 +283,9 @@ show(
 # A sum of products entry by entry is an [inner product](../docs/glossary.md#inner-product), written
 # $\langle a, b\rangle = \sum_k a_k b_k$, for arrays of any (equal) shape. With it, the three ways read
 #
-# $$\langle \mathrm{conv2d}(x, W),\ dy\rangle \;=\; \langle x,\ \mathrm{conv\_transpose2d}(dy, W)\rangle \;=\;
-# \langle W,\ \mathrm{conv2d\_weight\_grad}(x, dy)\rangle .$$
+# $$\langle \mathrm{conv2d}(x, W),\ dy\rangle = \langle x,\ \mathrm{conv\_transpose2d}(dy, W)\rangle$$
+#
+# $$= \langle W,\ \mathrm{conv2d\_weight\_grad}(x, dy)\rangle .$$
 
 # %%
 dx = ops.conv_transpose2d(dy, w)
@@ -386,7 +387,7 @@ show(
 #
 # $$\Delta L = \langle dy,\ \mathrm{conv2d}(\Delta x, W)\rangle = \langle \mathrm{conv\_transpose2d}(dy, W),\ \Delta x\rangle .$$
 #
-# On the left is the question, on the right the answer: what stands beside $\Delta x$ is the slope for every
+# The first inner product is the question, the second the answer: what stands beside $\Delta x$ is the slope for every
 # pixel, so $dx = \mathrm{conv\_transpose2d}(dy, W)$. The other edge gives $dW$ in the same way. In the triangle: **the cotangent arrives at
 # the corner that was computed, and lights up the two edges that meet there.**
 

@@ -464,9 +464,7 @@ def per_channel(a):
     return a[None, :, None, None]
 
 
-def forward(
-    x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5
-):  # fmt: skip
+def forward(x, weight, bias, *running, training=True, momentum=0.1, eps=1e-5):
     """Batch normalisation in training: y, and what the backward pass needs."""
     axes = (0, 2, 3)
     c = x - x.mean(axis=axes, keepdims=True)
