@@ -27,6 +27,9 @@ _LABELS = {
     "channels": ("there is more than one channel", "there is one channel"),
     "groups": ("groups > 1", "groups = 1"),
     "default_stride": ("stride=None", "a stride is given"),
+    "affine": ("weight and bias are given", "weight is 1 and bias 0"),
+    "evaluation": ("training=False", "training=True"),
+    "running": ("running statistics are given", "running statistics begin with 0 and 1"),
     "between": ("another forward comes in between", "no other forward comes in between"),
 }
 

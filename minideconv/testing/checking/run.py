@@ -27,7 +27,7 @@ from minideconv.testing.checking.promises import (
     unchanged,
 )
 from minideconv.testing.checking.replay import case_text
-from minideconv.testing.checking.result import wrong_result
+from minideconv.testing.checking.result import verbs, wrong_result
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
 from minideconv.testing.operations.operation import Array, Case, Operation
@@ -247,7 +247,8 @@ class Checker:
 
     def _wrong_too(self) -> list[str]:
         """Say which outputs are wrong for another reason, which is not known."""
-        return [f"{n.output} is wrong, too" for n in self.named() if not n.mistakes]
+        unknown = [n.output for n in self.named() if not n.mistakes]
+        return [f"{output} {verbs(output)[0]} wrong, too" for output in unknown]
 
     def _and_changed(self, failure: Failure, case: Case) -> Failure:
         """Return the failure with the argument, if any, that the function changes besides."""
