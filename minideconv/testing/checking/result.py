@@ -10,7 +10,7 @@ from minideconv.testing.checking.compare import first_difference, narrowed
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.operations.operation import Array, Expected, Operation
 
-__all__ = ["verbs", "wrong_result"]
+__all__ = ["verbs", "wrong_dtype", "wrong_result"]
 
 PLURALS = ("columns", "parameters", "switches")
 OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
@@ -50,7 +50,14 @@ def wrong_result(
             name, "", "value", f"{output} {be} wrong", entry=entry,
             rule=rule, arrays={"got": got, "want": value},
         )  # fmt: skip
-    wanted = dtype if value.dtype.kind == "f" else value.dtype
+    return wrong_dtype(operation, output, value, got, dtype)
+
+
+def wrong_dtype(
+    operation: Operation, output: str, value: Array, got: Array, dtype: np.dtype[Any]
+) -> Failure | None:
+    """Return that an output has another dtype than `value`, in numbers of `dtype`, if it has."""
+    name, wanted = operation.name, dtype if value.dtype.kind == "f" else value.dtype
     if value.dtype.kind == "f" and got.dtype != dtype and operation.keeps_dtype:
         entry = f"{output} is {got.dtype} for {dtype} arguments, must be {dtype}"
         return _of_other_type(name, output, entry, f"{got.dtype} in place of {wanted}")

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from minideconv.testing.arrays import integer_valued
+from minideconv.testing.checking.besides import and_besides
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import MOST, Failure, shown
@@ -24,7 +25,6 @@ from minideconv.testing.checking.promises import (
     promised,
     promises,
     stateful,
-    unchanged,
 )
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.result import verbs, wrong_result
@@ -214,7 +214,7 @@ class Checker:
         small = shrink(self.operation, case, fails)
         failure = self._of_output(small, named) or self.wrong(small) or first
         return replace(
-            self._and_changed(self._with_names(failure, named), case),
+            and_besides(self, self._with_names(failure, named), case),
             family=family,
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
@@ -249,17 +249,6 @@ class Checker:
         """Say which outputs are wrong for another reason, which is not known."""
         unknown = [n.output for n in self.named() if not n.mistakes]
         return [f"{output} {verbs(output)[0]} wrong, too" for output in unknown]
-
-    def _and_changed(self, failure: Failure, case: Case) -> Failure:
-        """Return the failure with the argument, if any, that the function changes besides."""
-        if (broken := unchanged(self, case)) is None:
-            return failure
-        return replace(
-            failure,
-            title=f"{failure.title}; {broken.title}",
-            sentence=f"{failure.sentence} {broken.sentence}".strip(),
-            mistakes=(*failure.mistakes, *broken.mistakes),
-        )
 
     @staticmethod
     def _same(failure: Failure, first: Failure) -> bool:
