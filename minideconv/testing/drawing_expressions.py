@@ -189,10 +189,10 @@ class _Draw:
         if op == "transpose" and len(shape) == 2:
             return self.node("transpose", x)
         if op in ("transpose", "reshape") and len(shape) == 3:
-            flat, order = self.pick([False, True]), (2, 0, 1) if 3 in shape else (1, 2, 0)
-            if op == "reshape" and flat and any(n.op == "transpose" for n in self.nodes):
+            turned = any(n.op == "transpose" for n in self.nodes)
+            if self.integer(0, 1) and op == "reshape" and turned:
                 return self.node("reshape", x, option=(shape[0] * shape[1], shape[2]))
-            return self.node("transpose", x, option=order)
+            return self.node("transpose", x, option=(2, 0, 1) if 3 in shape else (1, 2, 0))
         if op == "reshape" and len(shape) == 2:
             flat = (shape[0] * shape[1],)
             return self.node("reshape", x, option=self.pick([shape[::-1], flat]))
