@@ -18,7 +18,8 @@ __all__ = ["and_besides"]
 
 def and_besides(checker: Checker, failure: Failure, case: Case) -> Failure:
     """Return the failure with what else is wrong in the case."""
-    dtype = _other_dtype(checker, case) if failure.kind in ("value", "shape") else None
+    named = failure.mistakes and failure.kind in ("value", "shape")
+    dtype = _other_dtype(checker, case) if named else None
     for broken in (unchanged(checker, case), dtype):
         if broken is not None and broken.title not in failure.title:
             failure = replace(
