@@ -158,6 +158,15 @@ class _ReluAtZero(Right):
         return (g * (x.data >= 0),)
 
 
+@wrong_tensor(
+    "relu passes half of the gradient at 0",
+    "The mask is (sign(x) + 1) / 2. At 0 itself relu has no slope: every library takes 0 there.",
+)
+class _ReluHalved(Right):
+    def d_relu(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (g * (np.sign(x.data) + 1) / 2,)
+
+
 INVERTED = "relu mask inverted", "relu passes the gradient where its input is negative."
 
 
@@ -276,6 +285,14 @@ class _SumAsMean(Right):
 class _MeanAsSum(Right):
     def d_mean(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         return (self.spread(g, option, x),)
+
+
+@wrong_tensor(
+    "gradient of a mean divided twice", "A mean hands back dy / n; the code divides by n again."
+)
+class _MeanTwice(Right):
+    def d_mean(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (self.spread(g, option, x) / self.count(option, x) ** 2,)
 
 
 @wrong_tensor(
