@@ -25,7 +25,7 @@ from minideconv.testing.checking.run import Checker
 from minideconv.testing.mistakes import Mistake, mistakes
 from minideconv.testing.operations import OPERATIONS
 
-__all__ = ["Trial", "Verdict", "attempt", "trials"]
+__all__ = ["Trial", "Verdict", "attempt", "attempt_all", "trials"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ def attempt(trial: Trial) -> Verdict:
     except Exception as error:
         right, text = False, f"{type(error).__name__}: {error}"
     return Verdict(trial, right, text, time.monotonic() - begin)
+
+
+def attempt_all(waiting: Sequence[Trial]) -> list[Verdict]:
+    """Do some trials one after the other."""
+    return [attempt(trial) for trial in waiting]
 
 
 def _of_unit(trial: Trial, kind: str) -> tuple[list[Result], str]:

@@ -308,7 +308,7 @@ def _term(node: Node, operands: list[str]) -> str:
         return f"(-{x})"
     if node.op == "pow":
         return f"({x} ** {node.option[0]})"
-    if node.op == "transpose":
+    if node.op == "transpose" and not node.option:
         return f"{x}.T"
     inside = ", ".join(map(str, node.option))
     if node.op in ("sum", "mean") and node.option:

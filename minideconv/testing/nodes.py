@@ -26,7 +26,8 @@ class Node:
     inputs : tuple of int
         Numbers of its operands: leaves count first, then nodes.
     option : tuple of int
-        The exponent; (axis, keepdims) of a sum or mean, or nothing for all axes; the new shape.
+        The exponent; (axis, keepdims) of a sum or mean, or nothing for all axes; the new shape; the
+        order of a transpose's axes, or nothing for that of a matrix.
     """
 
     op: str
@@ -64,7 +65,8 @@ class Node:
                 raise ValueError(f"Expression: {x} does not reshape to {self.option}")
             return self.option
         if self.op == "transpose":
-            if len(x) != 2:
-                raise ValueError(f"Expression: the transpose of {x}")
-            return x[::-1]
+            order = self.option or (1, 0)
+            if sorted(order) != list(range(len(x))):
+                raise ValueError(f"Expression: the transpose of {x} in the order {order}")
+            return tuple(x[axis] for axis in order)
         return x

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from minideconv.course.places import chosen_units, course_file, units_of
 from minideconv.course.terminal import Painter
-from minideconv.course.trials import Trial, Verdict, attempt, trials
+from minideconv.course.trials import Trial, Verdict, attempt, attempt_all, trials
 from minideconv.settings.command_line import positive
 
 __all__ = ["add_options", "run"]
@@ -50,10 +50,22 @@ def _attempts(waiting: list[Trial], processes: int) -> Iterator[Verdict]:
     if processes == 1:
         yield from map(attempt, waiting)
         return
-    # The slow ones first, so that no process is left with one at the end.
-    waiting = sorted(waiting, key=lambda trial: trial.kind == "mistake")
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(attempt, waiting)
+        for verdicts in pool.map(attempt_all, _lots(waiting)):
+            yield from verdicts
+
+
+def _lots(waiting: list[Trial]) -> list[list[Trial]]:
+    """Return the trials in lots, each of which one process does.
+
+    What the bank gives on the probes is worked out in each process that needs it: mistakes of one
+    output stay together. The slow ones come first, so that no process is left with one at the end.
+    """
+    lots: dict[str, list[Trial]] = {}
+    for trial in waiting:
+        key = trial.label.split(":")[0] if trial.kind == "mistake" else trial.label
+        lots.setdefault(key, []).append(trial)
+    return sorted(lots.values(), key=lambda lot: (lot[0].kind == "mistake", -len(lot)))
 
 
 def _table(verdicts: list[Verdict]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import combinations
 
+from minideconv.testing.nodes import BINARY, UNARY
 from minideconv.testing.operations.operation import Case
 
 __all__ = ["Feature", "features", "needed", "separating"]
@@ -20,6 +21,9 @@ Feature = tuple[str, str, bool]
 ENOUGH = 4
 """Cases with the one feature but not the other that it takes to say that both are needed."""
 
+WORDS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "matmul": "@",
+         "neg": "negation"}  # fmt: skip
+
 _LABELS = {
     "batch": ("there is more than one image", "there is one image"),
     "c_in": ("C_in > 1", "C_in = 1"),
@@ -27,6 +31,9 @@ _LABELS = {
     "channels": ("there is more than one channel", "there is one channel"),
     "groups": ("groups > 1", "groups = 1"),
     "default_stride": ("stride=None", "a stride is given"),
+    "affine": ("weight and bias are given", "weight is 1 and bias 0"),
+    "evaluation": ("training=False", "training=True"),
+    "running": ("running statistics are given", "running statistics begin with 0 and 1"),
     "between": ("another forward comes in between", "no other forward comes in between"),
 }
 
@@ -40,6 +47,12 @@ def _features(case: Case) -> Iterator[Feature]:
     g = case.geometry
     names = [field.name for field in fields(g)]
     derived = getattr(g, "derived", ())
+    if hasattr(g, "parts"):  # an expression: what counts is of which operations it is
+        ops = {node.op for node in g.nodes}
+        for op in (*BINARY, *UNARY):
+            word = WORDS.get(op, op)
+            yield f"{word} is used", f"{word} is not used", op in ops
+        return
     for name in names:
         value = getattr(g, name)
         if isinstance(value, bool):

@@ -59,6 +59,7 @@ class Probe:
     got: Mapping[str, Array] | None = None
     error: str = ""
     memo: dict[int, Array | Sequence[str]] = field(default_factory=dict, repr=False)
+    stacks: dict[int, tuple[Any, list[Any]]] = field(default_factory=dict, repr=False)
 
     def value(self, mistake: Mistake) -> Array | None:
         """Return what a mistake gives here; None if such code fails."""

@@ -23,6 +23,7 @@ from minideconv.testing.operations.operation import Array, Case, Expected, Opera
 __all__ = [
     "PROMISES",
     "broken_promise",
+    "in_float32",
     "keeps_state",
     "promised",
     "promises",
@@ -225,15 +226,19 @@ def _float64(checker: Checker, case: Case) -> Failure | None:
 
 
 def _float32(checker: Checker, case: Case) -> Failure | None:
-    case = Case(case.geometry, {
-        role: None if a is None else a.astype(np.float32) for role, a in case.arrays.items()
-    })  # fmt: skip
+    case = in_float32(case)
     if checker.wrong(case) is None:
         return None
     failure = checker.explain(case, checker.operation.family(case.geometry))
     if failure.mistakes:
         return failure
     return replace(failure, title=f"{failure.title} in float32")
+
+
+def in_float32(case: Case) -> Case:
+    """Return a case with its numbers in float32."""
+    arrays = {role: None if a is None else a.astype(np.float32) for role, a in case.arrays.items()}
+    return Case(case.geometry, arrays)
 
 
 def _any_size(checker: Checker, case: Case) -> Failure | None:

@@ -13,6 +13,7 @@ from minideconv.testing.checking.features import needed, separating
 from minideconv.testing.checking.named import Named, got_of, is_equal
 from minideconv.testing.checking.pairs import pairs_of
 from minideconv.testing.checking.probing import Probe, Values, value_of
+from minideconv.testing.checking.stacks import harmless, near
 from minideconv.testing.mistakes import Mistake, ways
 from minideconv.testing.operations.operation import Array, Expected, Operation
 
@@ -92,9 +93,11 @@ class Question:
     def answer(self) -> Named:
         """Return the mistakes that explain the output, or what it does."""
         self.screened = _spread(self.wrong, self.operation.families, SCREEN)
-        self.hits = np.array(
-            [[self.equal(p, p.value(m)) for p in self.screened] for m in self.bank], bool
-        ).reshape(len(self.bank), len(self.screened))
+        self.hits = np.zeros((len(self.bank), len(self.screened)), bool)
+        for k, p in enumerate(self.screened):
+            size = float(np.max(p.right[self.output].terms, initial=0))
+            for place in near(p, self.bank, got_of(p, self.output), size):
+                self.hits[place, k] = self.equal(p, p.value(self.bank[place]))
         fits = [self.fit(group) for group in _by_name(self.bank) if self.may_fit(group)]
         # Within the limits of a signature, two mistakes may look alike.
         if self.raised and len(exact := self.exact(LEAST)) == 1:
@@ -204,12 +207,12 @@ class Question:
         results, for one may do no harm to zeros and yet change what the other makes of them. Those
         come first of which that is seen most often.
         """
-        harmless = np.array(
-            [[not self.harms(p, p.value(m)) for p in self.screened] for m in self.bank], bool
+        does_none = np.stack(
+            [harmless(p, self.bank, self.output, self.operation.exact) for p in self.screened], 1
         )
         first, second, both = pairs_of(self.bank)
-        alone = (harmless[first] & self.hits[second]) | (harmless[second] & self.hits[first])
-        together = ~harmless[first] & ~harmless[second]
+        alone = (does_none[first] & self.hits[second]) | (does_none[second] & self.hits[first])
+        together = ~does_none[first] & ~does_none[second]
         possible = np.flatnonzero((together | alone).sum(1) >= 0.75 * len(self.screened))
         for k in possible[np.argsort(-alone[possible].sum(1), kind="stable")]:
             i, j, values = first[k], second[k], both[k]

@@ -10,10 +10,9 @@ from minideconv.testing.checking.compare import first_difference, narrowed
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.operations.operation import Array, Expected, Operation
 
-__all__ = [
-    "wrong_result",
-]
+__all__ = ["verbs", "wrong_dtype", "wrong_result"]
 
+PLURALS = ("columns", "parameters", "switches")
 OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
 
 
@@ -38,19 +37,27 @@ def wrong_result(
     if got is None:
         entry = f"{output} is None, must be {shown(value)}"
         return Failure(name, "", "value", f"{output} is None", entry=entry, rule=rule)
+    be, have = verbs(output)
     if got.shape != value.shape:
         entry = f"{output} has shape {got.shape}, must be {value.shape}"
-        return Failure(name, "", "shape", f"{output} has the wrong shape", entry=entry)
+        return Failure(name, "", "shape", f"{output} {have} the wrong shape", entry=entry)
     index = first_difference(want, narrowed(got, dtype), exact=exact)
     if index is not None:
         place = f"[{', '.join(map(str, index))}]" if index else ""
         right = shown(value[index] if value[index].ndim == 0 else value)
         entry = f"{output}{place} is {shown(np.asarray(got[index]))}, must be {right}"
         return Failure(
-            name, "", "value", f"{output} is wrong", entry=entry,
+            name, "", "value", f"{output} {be} wrong", entry=entry,
             rule=rule, arrays={"got": got, "want": value},
         )  # fmt: skip
-    wanted = dtype if value.dtype.kind == "f" else value.dtype
+    return wrong_dtype(operation, output, value, got, dtype)
+
+
+def wrong_dtype(
+    operation: Operation, output: str, value: Array, got: Array, dtype: np.dtype[Any]
+) -> Failure | None:
+    """Return that an output has another dtype than `value`, in numbers of `dtype`, if it has."""
+    name, wanted = operation.name, dtype if value.dtype.kind == "f" else value.dtype
     if value.dtype.kind == "f" and got.dtype != dtype and operation.keeps_dtype:
         entry = f"{output} is {got.dtype} for {dtype} arguments, must be {dtype}"
         return _of_other_type(name, output, entry, f"{got.dtype} in place of {wanted}")
@@ -60,8 +67,13 @@ def wrong_result(
     return None
 
 
+def verbs(output: str) -> tuple[str, str]:
+    """Return "is" and "has", or their plurals for an output that is called by a plural."""
+    return ("are", "have") if output in PLURALS else ("is", "has")
+
+
 def _of_other_type(name: str, output: str, entry: str, mistake: str) -> Failure:
-    title = f"{output} has the wrong dtype, {mistake}"
+    title = f"{output} {verbs(output)[1]} the wrong dtype, {mistake}"
     sentence = "" if mistake.endswith("integers") else OWN_DTYPE
     return Failure(name, "", "dtype", title, sentence, entry=entry, mistakes=(mistake,))
 

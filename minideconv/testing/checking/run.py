@@ -14,9 +14,11 @@ from functools import partial
 import numpy as np
 
 from minideconv.testing.arrays import integer_valued
+from minideconv.testing.checking.besides import and_besides
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import MOST, Failure, shown
+from minideconv.testing.checking.features import features
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written, spoil_free_memory
 from minideconv.testing.checking.promises import (
     broken_promise,
@@ -24,10 +26,9 @@ from minideconv.testing.checking.promises import (
     promised,
     promises,
     stateful,
-    unchanged,
 )
 from minideconv.testing.checking.replay import case_text
-from minideconv.testing.checking.result import wrong_result
+from minideconv.testing.checking.result import verbs, wrong_result
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
 from minideconv.testing.operations.operation import Array, Case, Operation
@@ -214,7 +215,7 @@ class Checker:
         small = shrink(self.operation, case, fails)
         failure = self._of_output(small, named) or self.wrong(small) or first
         return replace(
-            self._and_changed(self._with_names(failure, named), case),
+            and_besides(self, self._with_names(failure, named, small), case),
             family=family,
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
@@ -226,7 +227,7 @@ class Checker:
             return self.wrong(case, only=output)
         return None
 
-    def _with_names(self, failure: Failure, named: Sequence[Named]) -> Failure:
+    def _with_names(self, failure: Failure, named: Sequence[Named], case: Case) -> Failure:
         """Return the failure with the names of what explains it, or with what the output does."""
         if not named:
             if failure.kind == "returned":
@@ -235,7 +236,7 @@ class Checker:
             if "got" in failure.arrays and never_written(failure.arrays["got"]):
                 title, sentence = NEVER_WRITTEN
                 return replace(failure, title=title, sentence=sentence, mistakes=(title,))
-            return replace(failure, title=self._title(failure))
+            return replace(failure, title=self._title(failure, case))
         if failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
         return replace(
@@ -247,18 +248,8 @@ class Checker:
 
     def _wrong_too(self) -> list[str]:
         """Say which outputs are wrong for another reason, which is not known."""
-        return [f"{n.output} is wrong, too" for n in self.named() if not n.mistakes]
-
-    def _and_changed(self, failure: Failure, case: Case) -> Failure:
-        """Return the failure with the argument, if any, that the function changes besides."""
-        if (broken := unchanged(self, case)) is None:
-            return failure
-        return replace(
-            failure,
-            title=f"{failure.title}; {broken.title}",
-            sentence=f"{failure.sentence} {broken.sentence}".strip(),
-            mistakes=(*failure.mistakes, *broken.mistakes),
-        )
+        unknown = [n.output for n in self.named() if not n.mistakes]
+        return [f"{output} {verbs(output)[0]} wrong, too" for output in unknown]
 
     @staticmethod
     def _same(failure: Failure, first: Failure) -> bool:
@@ -280,7 +271,7 @@ class Checker:
             return [n for n in known if n.raises and fault.kind in FAULTS]
         return [n for n in known if n.explains(self.operation, case, got[n.output])]
 
-    def _title(self, failure: Failure) -> str:
+    def _title(self, failure: Failure, case: Case) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""
         if failure.kind in FAULTS:
             return f"{failure.title} {self.diagnosis().raises}".strip()
@@ -291,6 +282,10 @@ class Checker:
         if found is not None and found.mistakes:
             return f"{failure.title}, and not only by this: {found.title}"
         does = "" if found is None else found.does
+        if self.operation.part is not None:  # of an output of several parts, where it is wrong
+            does = next((n.does for n in self.named() if not n.mistakes), "").split("; ")[0]
+            holds = tuple(word for f in features(case) if f[2] for word in f[:2])
+            does = does if does.endswith(holds) else ""
         if failure.kind == "shape":
             does = does.replace("where its shape is wrong, ", "")
         return f"{failure.title}: {does}" if does else failure.title
@@ -350,7 +345,7 @@ class Checker:
                 small = shrink(self.operation, case, fails)
                 failure = self.wrong(small) or failure
                 if kind == "value":
-                    failure = self._with_names(failure, self._explaining(small))
+                    failure = self._with_names(failure, self._explaining(small), small)
                 failure = replace(
                     failure,
                     family=name,

@@ -71,9 +71,12 @@ _several("zeros left out", "A value of 0 is not written (`if v:`), so that an ea
          lambda values: next((v for v in reversed(values) if v), 0.0))  # fmt: skip
 _several("negative values left out", "Only values above 0 are put back (`if v > 0:`); all are.",
          lambda values: next((v for v in reversed(values) if v > 0), 0.0))  # fmt: skip
-_several("negative values left out", "The largest of a pixel's values and the 0 that it begins "
-         "with is kept (np.maximum); the last one, row by row, is.",
+_several("maximum with what is there", "The largest of a pixel's values and of the 0 that it "
+         "begins with stays (np.maximum); the last one, row by row, does.",
          lambda values: max(0.0, *values))  # fmt: skip
+_several("first value of a pixel kept", "A value is written where a 0 is (`if x == 0:`), so that "
+         "the first one of a pixel stays; the last one, row by row, does.",
+         lambda values: next((v for v in values if v), 0.0))  # fmt: skip
 
 
 @mistake(FORWARD, "x", "last value column by column kept", "Where several windows chose one pixel "
@@ -169,8 +172,8 @@ _filled("smallest value where no window chose the pixel", "Pixels that no window
         "smallest value; they are 0.", lambda y: float(y.min()))  # fmt: skip
 
 
-@mistake(FORWARD, "x", "negative values left out", "Only values above 0 are put back: a 0 is taken "
-         "for no value, or a maximum is begun at 0.")  # fmt: skip
+@mistake(FORWARD, "x", "negative values left out", "Values below 0 are put back as 0 "
+         "(a relu); all are as they are.")  # fmt: skip
 def _positive_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return np.maximum(right(arrays, settings), 0)
 

@@ -149,10 +149,37 @@ class _ReluOfGradient(Right):
         return (np.maximum(g, 0),)
 
 
-@wrong_tensor("relu mask inverted", "relu passes the gradient where its input is negative.")
+@wrong_tensor(
+    "relu passes the gradient at 0",
+    "The mask is x >= 0. At 0 itself relu has no slope: every library takes 0 there, x > 0.",
+)
+class _ReluAtZero(Right):
+    def d_relu(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (g * (x.data >= 0),)
+
+
+@wrong_tensor(
+    "relu passes half of the gradient at 0",
+    "The mask is (sign(x) + 1) / 2. At 0 itself relu has no slope: every library takes 0 there.",
+)
+class _ReluHalved(Right):
+    def d_relu(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (g * (np.sign(x.data) + 1) / 2,)
+
+
+INVERTED = "relu mask inverted", "relu passes the gradient where its input is negative."
+
+
+@wrong_tensor(*INVERTED)
 class _ReluInverted(Right):
     def d_relu(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         return (g * (x.data < 0),)
+
+
+@wrong_tensor(*INVERTED)
+class _ReluInvertedAtZero(Right):
+    def d_relu(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (g * (x.data <= 0),)
 
 
 @wrong_tensor(
@@ -261,6 +288,14 @@ class _MeanAsSum(Right):
 
 
 @wrong_tensor(
+    "gradient of a mean divided twice", "A mean hands back dy / n; the code divides by n again."
+)
+class _MeanTwice(Right):
+    def d_mean(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (self.spread(g, option, x) / self.count(option, x) ** 2,)
+
+
+@wrong_tensor(
     "mean over an axis divided by the number of all",
     "A mean over an axis divides by that axis's length, not by the number of all entries.",
 )
@@ -285,6 +320,16 @@ class _ReshapePlain(Right):
 class _TransposePlain(Right):
     def d_transpose(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         return (g,)
+
+
+@wrong_tensor(
+    "transpose undone by the same order",
+    "The gradient of a transpose gets the order of the forward once more; it must be undone, by "
+    "np.argsort(order). An order that exchanges two axes hides it.",
+)
+class _TransposeAgain(Right):
+    def d_transpose(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        return (g.transpose(option) if option else g.T,)
 
 
 @wrong_tensor(

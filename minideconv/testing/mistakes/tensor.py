@@ -96,6 +96,10 @@ class Right:
         """The transpose of a matrix."""
         return self.made("transpose", self.data.T, self)
 
+    def transpose(self, *order: int) -> Any:
+        """Return the axes in another order."""
+        return self.made("transpose", self.data.transpose(order), self, option=order)
+
     # Backward -------------------------------------------------------------------------------
 
     def seed(self) -> Any:
@@ -216,7 +220,7 @@ class Right:
 
     def d_transpose(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         """Return the gradient of the transpose."""
-        return (g.T,)
+        return (g.transpose(np.argsort(option)) if option else g.T,)
 
 
 @dataclass(frozen=True)

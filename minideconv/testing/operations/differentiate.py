@@ -6,6 +6,7 @@ So the class may as well live in another process.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -115,6 +116,8 @@ def _apply(node: Node, operands: list[Any]) -> Any:
                 raise StudentFault("absent", f"Tensor has no {BINARY.get(op, op)}") from None
             raise
     if op == "transpose":
+        if option:
+            return _permuted(x, option)
         return x.T if hasattr(x, "T") else _method(x, "transpose")()
     method = _method(x, op)
     if op in ("sum", "mean") and option:
@@ -127,6 +130,21 @@ def _apply(node: Node, operands: list[Any]) -> Any:
         except (StudentFault, TypeError):  # it takes the sizes one by one
             return method(*option)
     return method()
+
+
+def _permuted(x: Any, order: tuple[int, ...]) -> Any:
+    """Return the axes in another order, if the class can: some exchange two axes only."""
+    method = getattr(x, "permute", None) or _method(x, "transpose")
+    held = numbers(x, "data")
+    assert held is not None
+    shape = tuple(held.shape[axis] for axis in order)
+    for arguments in (order, (order,)):  # axis by axis, or as a tuple
+        with contextlib.suppress(Exception):
+            result = method(*arguments)
+            got = numbers(result, "data")
+            if got is not None and got.shape == shape:
+                return result
+    raise StudentFault("absent", "Tensor's transpose takes no order of axes")
 
 
 def _method(x: Any, name: str) -> Callable[..., Any]:

@@ -20,6 +20,9 @@ from minideconv.testing.operations.operation import Array
 
 __all__ = ["Dual", "evaluate"]
 
+WHOLE = ("add", "sub", "mul", "matmul", "neg", "relu", "sum", "reshape", "transpose")
+"""Operations that make integers of integers, in any order of their sums."""
+
 
 @dataclass(frozen=True)
 class Dual:
@@ -41,10 +44,14 @@ class Dual:
     steepness: Array
 
 
-def evaluate(expression: Expression, arrays: list[Array]) -> tuple[Dual, bool]:
+def evaluate(
+    expression: Expression, arrays: list[Array], *, corners: bool = False
+) -> tuple[Dual, bool]:
     """Return the result, and whether every operation has a derivative there.
 
-    It has none at relu(0), and where a logarithm, quotient or power is not defined.
+    It has none at relu(0), and where a logarithm, quotient or power is not defined. With `corners`
+    that of relu(0) is 0, as every library has it, where no rounding can move the 0: where it comes
+    of integers by sums and products alone.
     """
     count = sum(a.size for a in arrays)
     duals, first = [], 0
@@ -56,15 +63,18 @@ def evaluate(expression: Expression, arrays: list[Array]) -> tuple[Dual, bool]:
         slope = slope.reshape(count, *value.shape)
         duals.append(Dual(value, slope, np.abs(value), np.abs(slope)))
     defined = True
+    whole = [corners and bool((d.value == np.rint(d.value)).all()) for d in duals]
     with np.errstate(all="ignore"):
         for number, node in enumerate(expression.nodes):
             operands = [duals[i] for i in node.inputs]
             result = _apply(node, operands)
-            defined = defined and _has_slope(node, operands)
+            exact = all(whole[i] for i in node.inputs)
+            whole.append(exact and node.op in WHOLE)
+            defined = defined and ((exact and node.op == "relu") or _has_slope(node, operands))
             for _ in range(expression.repeat - 1 if number == 0 else 0):
                 operands = [result if i == node.inputs[0] else duals[i] for i in node.inputs]
                 result = _apply(node, operands)
-                defined = defined and _has_slope(node, operands)
+                defined = defined and ((exact and node.op == "relu") or _has_slope(node, operands))
             duals.append(result)
     last = duals[-1]
     return last, defined and bool(np.isfinite(last.value) and np.isfinite(last.slope).all())
@@ -142,7 +152,8 @@ def _unary(node: Node, x: Dual) -> Dual:
                     np.abs(slope) * x.steepness * lost)  # fmt: skip
     parts = (v, x.slope, x.size, x.steepness)
     if op == "transpose":
-        return Dual(*(part.swapaxes(-1, -2) for part in parts))
+        order = [axis - v.ndim for axis in option or (1, 0)]
+        return Dual(*(p.transpose(*range(p.ndim - v.ndim), *order) for p in parts))
     if op == "reshape":
         return Dual(*(p.reshape(*p.shape[: p.ndim - v.ndim], *option) for p in parts))
     # sum and mean

@@ -12,6 +12,7 @@ from minideconv.errors import UsageError
 from minideconv.testing import OperationError, check_op, replay
 from minideconv.testing.checking.calls import local_call
 from minideconv.testing.checking.diagnosis import name_mistakes, recognised
+from minideconv.testing.checking.features import features
 from minideconv.testing.checking.probing import probes
 from minideconv.testing.checking.replay import case_from_text
 from minideconv.testing.checking.shrink import largest_axis
@@ -325,6 +326,32 @@ def test_results_of_another_dtype_are_told_by_their_names():
     ]
     with pytest.raises(OperationError, match="y has the wrong dtype, int64 in place of"):
         check_op(whole, "conv2d")
+
+
+def test_another_dtype_is_told_beside_a_mistake():
+    def averaged(dy, x, w, **settings):
+        dx, dw, db = ops.conv2d_backward(dy, x, w, **settings)
+        return dx.astype(np.float64), dw / len(x), db
+
+    def right(dy, x, w, **settings):
+        dx, dw, db = ops.conv2d_backward(dy, x, w, **settings)
+        return dx, dw / len(x), db
+
+    for function, title in (
+        (averaged, "averaged over the batch; dx has the wrong dtype, float64 in place of float32"),
+        (right, "averaged over the batch"),
+    ):
+        with pytest.raises(OperationError) as caught:
+            check_op(function, "conv2d_backward", examples=4)
+        failures = [o.failure for o in caught.value.report.outcomes if o.failure]
+        assert {f.title for f in failures} == {title}
+
+
+def test_where_it_shows_is_said_in_the_students_own_words():
+    cases = probes(OPERATIONS["batch_norm"])
+    words = {word for case in cases for feature in features(case) for word in feature[:2]}
+    assert {"training=False", "training=True"} <= words
+    assert not any("evaluation" in word or "affine" in word for word in words)
 
 
 def test_results_in_another_order_are_named():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from minideconv import Tensor
 from minideconv.testing import OperationError, check_gradients, check_op, expression_graphs, replay
 from minideconv.testing import seeds as seed_strategy
-from minideconv.testing.checking.calls import local_call
+from minideconv.testing.checking.calls import StudentFault, local_call
 from minideconv.testing.checking.diagnosis import name_mistakes
 from minideconv.testing.checking.probing import probes
 from minideconv.testing.checking.replay import case_from_text, case_text
@@ -187,6 +187,43 @@ def test_long_expressions(tensor, name, message):
     assert len(failure.text()) < 700
 
 
+class Exchanges(Right):
+    """transpose exchanges two axes, as PyTorch's does."""
+
+    def transpose(self, first=0, second=1):
+        assert first in (0, 1)
+        return self.made("transpose", self.data.swapaxes(first, second), self)
+
+
+class InATuple(Right):
+    def transpose(self, order):
+        return super().transpose(*order)
+
+
+def test_an_order_of_axes_is_asked_for_where_transpose_takes_one():
+    text = "2x3x2,2x2x3:transpose(0|2,0,1);mul(2,1);sum(3)"
+    e = Expression(text)
+    assert ".transpose(2, 0, 1)" in e.code({"a": "A", "b": "B"})
+    call = local_call(TAPE, {"Tensor": Exchanges})
+    with pytest.raises(StudentFault, match="takes no order of axes") as caught:
+        call(*TAPE.call_arguments(TAPE.case(e, 1)))
+    assert caught.value.kind == "absent"
+    assert check_op(Exchanges, "tape", examples=5).passed
+    assert check_op(InATuple, "tape", examples=5).passed
+
+
+def test_relu_passes_nothing_at_0_where_no_rounding_can_move_the_0():
+    exact, rounded = (
+        Expression("1,1:sub(0,1);relu(2);sum(3)"),
+        Expression("1:log(0);relu(1);sum(2)"),
+    )
+    one = np.ones(1)
+    assert not evaluate(exact, [one, one])[1]
+    assert evaluate(exact, [one, one], corners=True)[1]
+    assert not evaluate(exact, [0.1 * one, 0.1 * one], corners=True)[1]
+    assert not evaluate(rounded, [one], corners=True)[1]
+
+
 class AddsInPlace(Right):
     """Every gradient is an array of zeros, to which numbers are added."""
 
@@ -253,6 +290,8 @@ def test_the_probes_hold_every_family():
         ("2:sum(0):calls=thrice", "calls=thrice"),
         ("2x3:transpose(0);sum(1):repeat=2", "cannot be repeated"),
         ("2:sum(0|1,0);sum(1)", "over axis 1 of"),
+        ("2x3x2:transpose(0);sum(1)", "the transpose of .2, 3, 2. in the order .1, 0."),
+        ("2x3x2:transpose(0|0,0,1);sum(1)", "in the order .0, 0, 1."),
         ("2x3:reshape(0|5);sum(1)", "does not reshape"),
     ],
 )

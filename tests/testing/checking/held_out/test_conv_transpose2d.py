@@ -97,7 +97,7 @@ def stride_zeros_between(x, w, b=None, *, stride, padding, output_padding, group
     return with_bias(crop(scatter(x, w, more, output_padding, groups, dilation), padding), b)
 
 
-@submitted("conv_transpose2d", "inverse in place of the transpose")
+@submitted("conv_transpose2d", "inverse in place of the transpose", "float64 in place of float32")
 def solved_by_least_squares(x, w, b=None, *, stride, padding, output_padding, groups, dilation):
     size = x.shape[1:]
     eye = np.eye(int(np.prod(size))).reshape(-1, *size)
@@ -107,7 +107,9 @@ def solved_by_least_squares(x, w, b=None, *, stride, padding, output_padding, gr
     return with_bias(flat.T.reshape(len(x), *rows.shape[1:]), b)
 
 
-@submitted("conv_transpose2d", "divided by the number of overlapping stamps")
+@submitted(
+    "conv_transpose2d", "divided by the number of overlapping stamps", "float64 in place of float32"
+)
 def normalised(x, w, b=None, *, stride, padding, output_padding, groups, dilation):
     y = crop(scatter(x, w, stride, output_padding, groups, dilation), padding)
     one = np.ones((1, 1, *x.shape[2:]))
