@@ -26,11 +26,26 @@ try:
 
     import minideconv  # noqa: F401
 except ModuleNotFoundError:
-    # A fresh kernel: install the package from the checkout that this notebook is in.
+    # A fresh kernel: install what is missing, from the checkout that this notebook is in or from
+    # what MINIDECONV_SOURCE names; on a notebook service, from a wheel uploaded beside the notebook.
+    import importlib.util
+    import os
     import subprocess
     import sys
+    from pathlib import Path
 
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "..[viz]"], check=True)
+    packages = ["matplotlib>=3.8"]
+    if importlib.util.find_spec("minideconv") is None:
+        checkout = ".." if Path("../minideconv/__init__.py").exists() else ""
+        wheels = sorted(map(str, Path().glob("minideconv-*.whl")))
+        places = [os.environ.get("MINIDECONV_SOURCE"), checkout, *wheels, ""]
+        packages += [next(filter(None, places), "")]
+    if "" in packages:
+        raise ModuleNotFoundError(
+            "minideconv is not installed here: build a wheel in the project's folder with `python -m"
+            " pip wheel --no-deps .`, upload it beside this notebook, and run this cell again."
+        ) from None
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *packages], check=True)
     import matplotlib.pyplot as plt
 
 import numpy as np
@@ -699,11 +714,11 @@ show(
 #
 # These lines do it for real:
 #
-# - [`minideconv.ops.conv.conv2d_weight_grad`](../minideconv/ops/conv.py#L1): the third edge, `dy @ im2col(x).T`.
-# - [`minideconv.ops.conv.conv2d_backward`](../minideconv/ops/conv.py#L1): names two of the three, and computes
+# - [`minideconv.ops.conv.conv2d_weight_grad`](../minideconv/ops/conv.py#L282): the third edge, `dy @ im2col(x).T`.
+# - [`minideconv.ops.conv.conv2d_backward`](../minideconv/ops/conv.py#L364): names two of the three, and computes
 #   nothing itself.
-# - [`minideconv.ops.conv.conv_transpose2d_backward`](../minideconv/ops/conv.py#L1): your turn of section 4.
-# - [`minideconv.testing.gradients.check_gradients`](../minideconv/testing/gradients.py#L1): the gradient check.
-# - [`minideconv.testing.adjoint.check_adjoint`](../minideconv/testing/adjoint.py#L1): the adjoint check.
+# - [`minideconv.ops.conv.conv_transpose2d_backward`](../minideconv/ops/conv.py#L407): your turn of section 4.
+# - [`minideconv.testing.gradients.check_gradients`](../minideconv/testing/gradients.py#L40): the gradient check.
+# - [`minideconv.testing.adjoint.check_adjoint`](../minideconv/testing/adjoint.py#L40): the adjoint check.
 #
 # Next: *Pooling, switches and unpooling*.

@@ -26,11 +26,26 @@ try:
 
     import minideconv  # noqa: F401
 except ModuleNotFoundError:
-    # A fresh kernel: install the package from the checkout that this notebook is in.
+    # A fresh kernel: install what is missing, from the checkout that this notebook is in or from
+    # what MINIDECONV_SOURCE names; on a notebook service, from a wheel uploaded beside the notebook.
+    import importlib.util
+    import os
     import subprocess
     import sys
+    from pathlib import Path
 
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "..[viz]"], check=True)
+    packages = ["matplotlib>=3.8"]
+    if importlib.util.find_spec("minideconv") is None:
+        checkout = ".." if Path("../minideconv/__init__.py").exists() else ""
+        wheels = sorted(map(str, Path().glob("minideconv-*.whl")))
+        places = [os.environ.get("MINIDECONV_SOURCE"), checkout, *wheels, ""]
+        packages += [next(filter(None, places), "")]
+    if "" in packages:
+        raise ModuleNotFoundError(
+            "minideconv is not installed here: build a wheel in the project's folder with `python -m"
+            " pip wheel --no-deps .`, upload it beside this notebook, and run this cell again."
+        ) from None
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *packages], check=True)
     import matplotlib.pyplot as plt
 
 import numpy as np
@@ -642,12 +657,12 @@ for title, planes in (("its own", unpooled), ("the other's", wrong)):
 #
 # These lines do it for real:
 #
-# - [`minideconv.ops.pooling.max_pool2d_core`](../minideconv/ops/pooling.py#L1): the maximum and the switch, tap by tap.
-# - [`minideconv.ops.pooling.max_pool2d_backward`](../minideconv/ops/pooling.py#L1): $G^{\mathsf T}$.
-# - [`minideconv.ops.unpooling.max_unpool2d`](../minideconv/ops/unpooling.py#L1): the two rules.
-# - [`minideconv.ops.unpooling.gather_taps`](../minideconv/ops/unpooling.py#L1) and
-#   [`minideconv.ops.unpooling.scatter_taps`](../minideconv/ops/unpooling.py#L1): $G$ and its transpose.
-# - [`minideconv.ops.switches.Switches`](../minideconv/ops/switches.py#L1): what a switch is, and how other libraries
+# - [`minideconv.ops.pooling.max_pool2d_core`](../minideconv/ops/pooling.py#L90): the maximum and the switch, tap by tap.
+# - [`minideconv.ops.pooling.max_pool2d_backward`](../minideconv/ops/pooling.py#L116): $G^{\mathsf T}$.
+# - [`minideconv.ops.unpooling.max_unpool2d`](../minideconv/ops/unpooling.py#L51): the two rules.
+# - [`minideconv.ops.unpooling.gather_taps`](../minideconv/ops/unpooling.py#L125) and
+#   [`minideconv.ops.unpooling.scatter_taps`](../minideconv/ops/unpooling.py#L143): $G$ and its transpose.
+# - [`minideconv.ops.switches.Switches`](../minideconv/ops/switches.py#L47): what a switch is, and how other libraries
 #   number it.
 #
 # Next: *Batch normalisation by hand*.

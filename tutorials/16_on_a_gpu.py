@@ -25,11 +25,26 @@ try:
 
     import minideconv  # noqa: F401
 except ModuleNotFoundError:
-    # A fresh kernel: install the package from the checkout that this notebook is in.
+    # A fresh kernel: install what is missing, from the checkout that this notebook is in or from
+    # what MINIDECONV_SOURCE names; on a notebook service, from a wheel uploaded beside the notebook.
+    import importlib.util
+    import os
     import subprocess
     import sys
+    from pathlib import Path
 
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "..[viz]"], check=True)
+    packages = ["matplotlib>=3.8"]
+    if importlib.util.find_spec("minideconv") is None:
+        checkout = ".." if Path("../minideconv/__init__.py").exists() else ""
+        wheels = sorted(map(str, Path().glob("minideconv-*.whl")))
+        places = [os.environ.get("MINIDECONV_SOURCE"), checkout, *wheels, ""]
+        packages += [next(filter(None, places), "")]
+    if "" in packages:
+        raise ModuleNotFoundError(
+            "minideconv is not installed here: build a wheel in the project's folder with `python -m"
+            " pip wheel --no-deps .`, upload it beside this notebook, and run this cell again."
+        ) from None
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *packages], check=True)
     import matplotlib.pyplot as plt
 
 import json
