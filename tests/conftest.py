@@ -46,8 +46,8 @@ _COMMON = {
     "phases": (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 }
 settings.register_profile("dev", max_examples=50, derandomize=False, **_COMMON)
-settings.register_profile("ci", max_examples=60, derandomize=True, database=None, **_COMMON)
-settings.register_profile("again", max_examples=15, derandomize=True, database=None, **_COMMON)
+settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **_COMMON)
+settings.register_profile("again", max_examples=10, derandomize=True, database=None, **_COMMON)
 settings.register_profile("fresh", max_examples=100, derandomize=False, database=None, **_COMMON)
 settings.register_profile("hunt", max_examples=5000, derandomize=False, **_COMMON)
 settings.load_profile(

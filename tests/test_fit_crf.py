@@ -133,7 +133,9 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("objective", ["mean-iou", "log-likelihood"])
+@pytest.mark.parametrize(
+    "objective", ["mean-iou", pytest.param("log-likelihood", marks=pytest.mark.cpu)]
+)
 def test_the_file_is_what_evaluate_reads(run, tmp_path, objective, capsys):
     path = tmp_path / "crf.json"
     options = ["--trials", "3", "--objective", objective, "--crf-iterations", "2"]

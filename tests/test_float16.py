@@ -62,8 +62,7 @@ def test_average_pools() -> None:
     close(ops.avg_pool2d_backward(dy, (41, 37), *options), want)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("weighted", "smoothing"), [(False, 0.0), (True, 0.2)])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_cross_entropy_is_that_of_float32(reduction: str, weighted: bool, smoothing: float) -> None:
     logits = draw(2, 3, 200, 190, scale=2)

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import house
 import pytest
 
+pytestmark = pytest.mark.cpu
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minideconv"
 

@@ -14,6 +14,8 @@ import browser
 import check_site
 import pytest
 
+pytestmark = pytest.mark.cpu
+
 KINDS = [
     "index",
     "howto",

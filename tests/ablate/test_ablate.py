@@ -27,6 +27,8 @@ from minideconv.training.run.checkpoint import load_checkpoint, read_header
 from minideconv.training.stages import Plan
 from minideconv.training.trainer import Trainer
 
+pytestmark = pytest.mark.cpu
+
 TINY = [
     *("--train-images", "6", "--val-images", "3", "--image-size", "32", "--class-balance", "0"),
     *("--input-size", "16", "--width", "2", "--fc", "8", "--depth", "2", "-b", "2"),

@@ -21,7 +21,10 @@ from minideconv.training.run.folder import RunFolder
 from minideconv.training.run.report import report_html
 from minideconv.training.trainer import Trainer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
+]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from minideconv.testing.checking.calls import local_call
 from minideconv.testing.checking.run import Checker
 from minideconv.testing.operations import OPERATIONS
 
+pytestmark = pytest.mark.cpu
+
 BACKENDS = ("numpy", "torch")
 
 

@@ -22,6 +22,8 @@ from minideconv.testing.checking.run import Checker
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.operations import OPERATIONS
 
+pytestmark = pytest.mark.cpu
+
 
 def graded(unit, functions, tmp_path):
     """The result of functions of this process, as if they were a student's file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,7 @@ def test_a_mistake_that_shows_within_the_limits_keeps_its_name(key):
     """What cannot be drawn cannot tell two mistakes apart: then there is no name at all."""
     full, limits = LIMITED[key]
     operation = within(full, limits)
-    for mistake in mistakes(full.name):
+    for mistake in mistakes(full.name)[:: 1 if os.environ.get("MINIDECONV_TEST_BANK") else 5]:
         if mistake.output not in operation.outputs:
             continue
 

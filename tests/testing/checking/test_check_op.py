@@ -98,7 +98,7 @@ def test_every_mistake_is_caught_named_and_shown_on_a_small_case(mistake):
 def test_mistakes_of_different_names_differ_on_the_probes(operation, output):
     """What looks the same cannot be told apart, and would be misnamed."""
     wrong = {}
-    for mistake in some(mistakes(operation, output), 3):
+    for mistake in some(mistakes(operation, output), 6):
         titles = [n.title for n in recognised(mistake, OPERATIONS[operation])]
         if titles != [mistake.name]:
             wrong[mistake.name] = titles
@@ -112,7 +112,7 @@ VARIED = sorted({(m.operation, m.output) for m in BANK if m.variants})
 def test_no_variant_of_a_mistake_is_misnamed(operation, output):
     """Few of them are not told from others, where next to all cases raise."""
     wrong, unnamed = {}, []
-    every = some(ways(operation, output), 6)
+    every = some(ways(operation, output), 12)
     for way in every:
         titles = [n.title for n in recognised(way, OPERATIONS[operation])]
         if titles in ([], [""]):
