@@ -63,6 +63,7 @@ html_title = "minideconv"
 html_static_path = ["_static"]
 html_extra_path = ["generated/site"]  # whole pages of their own
 html_css_files = ["minideconv.css"]
+html_js_files = ["sections.js"]
 html_show_sourcelink = False
 html_sidebars = {"index": [], "play": [], "install": [], "source/**": [], "_modules/**": []}
 html_theme_options = {

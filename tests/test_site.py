@@ -26,7 +26,7 @@ KINDS = [
     "tutorials/index",
     "tutorials/01_*",
     "tutorials/12_*",
-    "api/generated/minideconv.ops",
+    "api/generated/minideconv.optim",
     "source/minideconv/ops/conv",
 ]
 # What is shown on the left edge of the page, or scrolls in a box of its own, cuts nothing off.
