@@ -383,14 +383,14 @@ def predict(net, x):
 # %%
 few = slice(0, 8)
 net = network()
-losses = train(net, train_x[few], train_y[few], steps=200, rate=1e-2)
+losses = train(net, train_x[few], train_y[few], steps=400, rate=1e-2)
 with no_grad():  # in training's mode: normalised by this batch, as while it learned
     by_heart = net(Tensor(train_x[few])).numpy().argmax(axis=1).astype(np.uint8)
 right = (by_heart == train_y[few])[train_y[few] != 255].mean()
 print(f"loss {losses[0]:.2f} at first, {losses[-1]:.3f} at last; {right:.1%} of the pixels right")
 board(
     {"true mask": train_y[few], "prediction": by_heart},
-    alt="The masks of six pictures of the batch, and the predictions after 200 steps on it, which "
+    alt="The masks of six pictures of the batch, and the predictions after 400 steps on it, which "
     "are nearly the same",
 )
 
@@ -756,7 +756,7 @@ board(
 # closed = with_paths(0, bottleneck=False, switches=True)
 # F.cross_entropy(closed(Tensor(val_x[:8])), val_y[:8]).backward()
 # reached = {name.split(".")[0] for name, p in closed.named_parameters()
-#            if p.grad is not None and np.abs(p.grad).max() > 0}
+#            if p.grad is not None and np.abs(p.grad.numpy()).max() > 0}
 # print("reached:", sorted(reached))
 # assert reached == {"fc6_deconv", "up", "score"}
 # ```
