@@ -64,7 +64,7 @@ def pages(site):
 
 
 @pytest.fixture(scope="module")
-def chromium(site):
+def chromium():
     with browser.started() as found:
         yield found
 
@@ -105,27 +105,25 @@ CLOSED = """<html lang="en"><title>x</title><main><h1>x</h1><p style="color:#aaa
 <img src="data:,"><button></button></main>"""
 
 
-def test_what_closes_a_page_is_found(tmp_path):
+def test_what_closes_a_page_is_found(tmp_path, chromium):
     api = pytest.importorskip(
         "axe_playwright_python.sync_playwright",
         reason="axe-playwright-python is not installed (group browser)",
     )
     (tmp_path / "a.html").write_text(CLOSED)
-    with browser.started() as chromium:
-        page = opened(chromium, 1280, "light").new_page()
-        page.goto((tmp_path / "a.html").as_uri())
-        found = {fault["id"] for fault in api.Axe().run(page).response["violations"]}
+    page = opened(chromium, 1280, "light").new_page()
+    page.goto((tmp_path / "a.html").as_uri())
+    found = {fault["id"] for fault in api.Axe().run(page).response["violations"]}
     assert found >= {"color-contrast", "image-alt", "button-name"}
 
 
-def test_what_is_cut_off_is_found(tmp_path):
+def test_what_is_cut_off_is_found(tmp_path, chromium):
     wide = '<i style="display:block;width:{}px">x</i>'
     scrolled = f'<b style="display:block;overflow-x:auto">{wide.format(900)}</b>'
     (tmp_path / "a.html").write_text(f"<article>{wide.format(900)}{scrolled}{wide.format(90)}")
-    with browser.started() as chromium:
-        page = opened(chromium, 390, "light").new_page()
-        page.goto((tmp_path / "a.html").as_uri())
-        (found,) = page.evaluate(CUT_OFF)
+    page = opened(chromium, 390, "light").new_page()
+    page.goto((tmp_path / "a.html").as_uri())
+    (found,) = page.evaluate(CUT_OFF)
     assert found.startswith("<i")
 
 
