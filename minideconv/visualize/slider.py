@@ -38,8 +38,8 @@ def slider_page(
     templates = read_templates(_TEMPLATES)
     plain = embedded(png_bytes(photograph), "the photograph without any marks")
 
-    def figure(left: Html, picture: Image, caption: str) -> Html:
-        right = embedded(png_bytes(picture), caption)
+    def figure(left: Html, picture: Image, caption: str, text: str = "") -> Html:
+        right = embedded(png_bytes(picture), text or caption)
         return templates["figure"].fill({"left": left, "right": right, "caption": caption})
 
     figures = []
@@ -51,6 +51,7 @@ def slider_page(
             )
         figures.append(figure(left, panel.map, panel.caption))
     if prediction is not None:
-        figures.append(figure(plain, prediction, "prediction"))
+        text = "the photograph with the predicted classes on it"
+        figures.append(figure(plain, prediction, "prediction", text))
     shown = {"last": len(figures) - 1, "figures": joined(figures, "\n")}
     return templates["page"].fill({"title": name, "text": _TEXT, **shown})
