@@ -66,7 +66,7 @@ use_style()
 #
 # Here is the calculation that we begin with: $c = a\,b$ and $d = c + a$, for $a = 3$ and $b = 4$. The picture is its
 # [*graph*](../docs/glossary.md#computation-graph): a box for every number, and an arrow from each number to those that were made of it. (`mul` is short for multiply; shape () is a single number. This
-# graph was drawn by the library, of its own Tensors. From section 3 on, graphs show *your* class.)
+# graph was drawn by the library, of its own Tensors. In sections 3 to 6, graphs show *your* class.)
 
 # %% tags=["hide-input"]
 a0, b0 = md.Tensor(3.0, requires_grad=True), md.Tensor(4.0, requires_grad=True)
@@ -79,11 +79,11 @@ show(
 )
 
 # %% [markdown]
-# Numbers that you put in are **leaves** (blue); the others are results. `a` is used twice, so two arrows leave it (red).
+# Numbers that you put in are **leaves** (blue); the others are results, and the last one is green. `a` is used twice, so two arrows leave it (red).
 #
 # A [tensor](../docs/glossary.md#tensor) is an array that can be a box in such a graph. So it has four things besides its numbers: its
 # *parents*, that is the tensors it was made of; a *rule* for going back, which section 2 explains; its
-# *gradient*, empty at first; and a serial number, which tells what was made earlier and what later. `requires_grad` says
+# *gradient*, empty at first; and a serial number, which tells what was made earlier and what later. (Its name is for the pictures.) `requires_grad` says
 # whether a gradient is wanted at all: yes for what is to be learned, no for an image.
 
 
@@ -118,6 +118,8 @@ def tensor(x):
 # | $a + b$ | as much | $g,\ \ g$ |
 # | $a\,b$ | $b$ times as much, or $a$ times | $g\,b,\ \ g\,a$ |
 #
+# Why multiplied? If $a$ moves by a small $\Delta$, the product moves by $b\,\Delta$, and the final number by $g$ times as much: $g\,b\,\Delta$. So its slope by $a$ is $g\,b$.
+#
 # So an operation computes a value and returns it with its parents and its rule. That is a line each:
 
 
@@ -150,7 +152,7 @@ print("the rule of c, given 1:", tuple(float(part) for part in c.rule(1.0)))
 # [backward pass](../docs/glossary.md#backward-pass); computing the values was the [forward pass](../docs/glossary.md#forward-pass). (That gradients are multiplied
 # along an arrow and added up where arrows meet is the [chain rule](../docs/glossary.md#chain-rule).) All that is remembered, and the walk over it, is called a [tape](../docs/glossary.md#tape).
 #
-# When may a tensor pass on? When everything that was made of it has done so, or its gradient is not complete yet. Nothing can be made before its parents, so **from the newest to the oldest** is
+# When may a tensor pass on? When everything that was made of it, its *children*, has done so; before that, its gradient is not complete. Nothing can be made before its parents, so **from the newest to the oldest** is
 # always a right order.
 
 
@@ -256,7 +258,8 @@ show(
 # `a` got 1 from $d$ and 4 from $c$, together 5. That is right: $d = a\,b + a = a\,(b + 1)$, whose slope by $a$ is $b + 1 = 5$.
 #
 # The walk as a method. It has one subtlety: a leaf keeps its gradient when `backward` is called again (the two are added up, as in PyTorch), but results
-# on the way must start afresh, or the first call's gradients would be passed on a second time.
+# on the way must start afresh, or the first call's gradients would be passed on a second time. The
+# walk begins with ones: if the result is an array, the final number is meant to be the sum of its entries, and each entry changes the sum as fast as itself.
 
 
 # %%
@@ -442,7 +445,7 @@ def matmul(a, b):
 
 def total(a, axis=None, keepdims=False):
     value = a.data.sum(axis=axis, keepdims=keepdims)
-    kept = a.data.sum(axis=axis, keepdims=True).shape
+    kept = a.data.sum(axis=axis, keepdims=True).shape  # the axes that were summed have length 1
 
     def rule(g):
         return (np.broadcast_to(g.reshape(kept), a.data.shape),)
@@ -475,6 +478,7 @@ Tensor.__truediv__ = lambda a, b: a * tensor(b) ** -1  # ** is for you to write,
 # %% [markdown]
 # Is it right? `check_op` draws hundreds of expressions, with shapes that broadcast and tensors that are used several times, and compares every value and gradient with
 # plain loops. It knows dozens of wrong tapes by name. "absent" is what the class cannot do yet.
+# ("fan-out" and "shared": a leaf or a result is used several times. "a million paths": 20 sums, each of the last with itself; whoever walks along every path does not come to an end.)
 
 
 # %%
@@ -493,8 +497,6 @@ check_tape(Tensor)
 
 
 # %%
-
-
 def set_it(self, g):
     self.grad = g
 
@@ -539,7 +541,8 @@ print(lines, "lines of functions")
 # %% [markdown]
 # ## 6. Train a network with it
 #
-# Points on a disc and on a ring around it, to be told apart. The network: a matrix product to 16 numbers, ReLU, a matrix product to one number, which is to be $+1$ on the ring and
+# Points on a disc and on a ring around it, to be told apart. The network: a matrix product to 16 numbers, to each of which a
+# [bias](../docs/glossary.md#bias) is added; ReLU; a matrix product to one number and its bias. That number, the *score*, is to be $+1$ on the ring and
 # $-1$ on the disc. The [loss](../docs/glossary.md#loss) is the mean squared error. First its graph after one backward pass, on four
 # points and with 2 numbers in place of 16: every kind of box in it has a rule above.
 
@@ -577,7 +580,7 @@ show(
 )
 
 # %% [markdown]
-# The only red arrows: the error is multiplied by itself, so it is used twice. (`scores - wanted` is the second `add`, as it is made of one. Points and wanted scores require no gradient, and are not drawn.) Now train: subtract from each parameter its gradient times a small number, the
+# The only red arrows: the error is multiplied by itself, so it is used twice. (`scores - wanted` is the third `add`, as it is made of one. Points and wanted scores require no gradient, and are not drawn.) Now train: subtract from each parameter its gradient times a small number, the
 # [learning rate](../docs/glossary.md#learning-rate), and repeat. The function is written for *any* class of tensors, so we can train with yours and with
 # the library's and compare.
 
@@ -616,7 +619,7 @@ axes[1].contourf(across, across, values, levels=[-9, 0, 9], colors=["#9fd0f0", "
 for chosen, marker, name in ((inside, "o", "disc: −1"), (~inside, "^", "ring: +1")):
     axes[1].scatter(*points[chosen].T, s=16, marker=marker, color="#1b2733", label=name,
                     facecolor="white", linewidth=0.9)  # fmt: skip
-axes[1].set(title="sign of the score", xticks=[], yticks=[], aspect="equal")
+axes[1].set(title="score: blue negative, yellow positive", xticks=[], yticks=[], aspect="equal")
 axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
 plt.tight_layout()
 show(
@@ -624,6 +627,8 @@ show(
     alt="Left the loss, which falls over 300 steps. Right the points of a disc and of a ring around "
     "it, on a plane coloured by the sign of the score: a closed region around the disc is negative",
 )
+final = network(Tensor(points), wanted, *learned)[0].data
+print(f"points with the right sign: {np.mean((final > 0) == (wanted > 0)):.0%}")
 
 # %% [markdown]
 # ## What the paper says
@@ -635,9 +640,10 @@ show(
 # %%
 x1, x2 = md.Tensor(2.0, requires_grad=True), md.Tensor(5.0, requires_grad=True)
 logarithm, product, sine = x1.log(), x1 * x2, x2.sin()
-f = logarithm + product - sine
-for t in (logarithm, product, sine, f):
-    t.retain_grad()
+both = logarithm + product
+f = both - sine
+for t in (logarithm, product, sine, both, f):
+    t.retain_grad()  # for the picture: the library keeps only the gradients of leaves
 f.backward(retain_graph=True)
 print(f"gradient of x1: {x1.grad.item():.3f}    of x2: {x2.grad.item():.3f}")
 
@@ -650,12 +656,12 @@ show(
 
 # %% [markdown]
 # We differ in two ways. The paper's boxes are single numbers; ours are arrays, so a graph has a few dozen boxes and not millions. And the paper's section 3.1 explains the *forward* mode too, which needs one walk for each input; the
-# reverse mode needs one walk for all of them, however many there are, and that is why networks are trained with it. [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366)
+# reverse mode needs one walk for all of them, however many there are, as long as the result is one number, as a loss is, and that is why networks are trained with it. [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366)
 # trained DeconvNet in Caffe, which has a backward function for each layer and walks through the layers; the rule is the same.
 #
 # ## Exercises
 #
-# **1.** A tape that sets gradients instead of adding is still right for some expressions. Which? Test your guess with one that has a product and two leaves.
+# **1.** A tape that sets gradients instead of adding is still right for some expressions. Which? Test your guess with one that has a sum, a product and three leaves.
 #
 # <details><summary>Answer</summary>
 #

@@ -12,7 +12,7 @@
 # # Testing layers
 #
 # You have written a layer, forward and backward. A wrong one returns numbers too, and raises no error. How do you find out?
-# The one idea of this notebook: **test what must hold for every input, on geometry that is drawn at random; and before you believe
+# The one idea of this notebook: **test what must hold for every input, on geometry (sizes, stride, padding) that is drawn at random; and before you believe
 # a test, give it a wrong layer.** A test that passes right and wrong alike says nothing, and such tests are easily written.
 #
 # You need: convolution and its backward pass ([*Backward of convolution*](07_backward_of_convolution.ipynb)); batch norm
@@ -47,6 +47,7 @@ except ModuleNotFoundError:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *packages], check=True)
     import matplotlib.pyplot as plt
 
+from inspect import signature
 from textwrap import fill
 from typing import NamedTuple
 
@@ -154,7 +155,7 @@ show(
 )
 
 # %% [markdown]
-# A blurring kernel looks the same when it is turned. Whoever tests with it, or with a kernel of ones, cannot see this mistake, however many pictures they try. So the question about a test is not
+# (Violet is positive, orange negative.) A blurring kernel looks the same when it is turned; this edge kernel turns into its negative. Whoever tests with it, or with a kernel of ones, cannot see this mistake, however many pictures they try. So the question about a test is not
 # "does my layer pass?" but "which wrong layers would not?". We plant eight mistakes, and put every test of this notebook to all of them.
 
 
@@ -168,7 +169,8 @@ def one_sided_backward(dy, x, w, stride=(1, 1), padding=(0, 0)):
     return dx[:, :, 2 * padding[0] :, 2 * padding[1] :], dw
 
 
-def turned(y):
+def mirrored(y):
+    """Mirror an image at a diagonal, the one from the lower left to the upper right."""
     return y.swapaxes(2, 3)[:, :, ::-1, ::-1]
 
 
@@ -202,9 +204,9 @@ mistakes = {
         lambda x, w, stride=(1, 1), padding=(0, 0): conv2d(one_sided(x, padding), w, stride),
         one_sided_backward,
     ),
-    "output turned": Layer(
-        lambda x, w, *args: turned(conv2d(x, w, *args)),
-        lambda dy, *args: conv2d_backward(turned(dy), *args),
+    "output mirrored": Layer(  # at a diagonal: rows become columns
+        lambda x, w, *args: mirrored(conv2d(x, w, *args)),
+        lambda dy, *args: conv2d_backward(mirrored(dy), *args),
     ),
     "all zeros": Layer(
         lambda x, w, *args: 0 * conv2d(x, w, *args),
@@ -244,7 +246,7 @@ def accepts(test, layer):
 
 
 # %%
-def f(x):
+def f(x):  # the example of a paper, see below: a polynomial with many bends
     return 64 * x * (1 - x) * (1 - 2 * x) ** 2 * (1 - 8 * x + 8 * x**2) ** 2
 
 
@@ -274,7 +276,7 @@ for name, steps, error in (("float64", h, central), ("float32", h32, central32))
 print(f"the slope is {exact:.6f}")
 
 # %% [markdown]
-# Measured to both sides in float64, the slope is right to ten digits at the best step. (This function wiggles; for smoother ones the best step is longer, and $10^{-5}$ is a
+# Measured to both sides in float64, the slope is right to ten digits after the point at the best step; measured to one side, the error is larger at nearly every step. (This function wiggles; for smoother ones the best step is longer, and $10^{-5}$ is a
 # common choice.) In float32 the bottom of the V is a million times higher, which is why gradient checks are done in float64.
 #
 # A layer has many inputs and many outputs. One number checks them all: choose a random direction $v$ in which the inputs go, and a random
@@ -310,7 +312,7 @@ try_it(gradient_check)
 
 # %% [markdown]
 # It rejects the wrong backwards, and it accepts every wrong forward that has its own derivative. **A gradient check alone** cannot
-# tell a convolution from another function: the first of the tests that cannot fail. Three more come from weakening it.
+# tell a convolution from another function. Two changes make it weaker still.
 #
 # **A cotangent of ones.** It is tempting to call `y.sum().backward()`: that is $dy = 1$ everywhere. Here is [batch normalisation](../docs/glossary.md#batch-normalisation), with a backward that returns
 # zeros.
@@ -352,7 +354,7 @@ for name, loss in (("y.sum()", lambda y: y.sum()), ("(y * y).sum()", lambda y: (
     print(f"gradient of {name:15} largest entry {np.abs(slope).max():.1e}")
 
 # %% [markdown]
-# **A loose tolerance on one entry.** Finite differences of one randomly chosen entry, and 1 % of tolerance "for rounding", accept a gradient that is wrong by 0.5 % everywhere:
+# **A loose tolerance on one entry.** Finite differences of one randomly chosen entry, and 1 % of tolerance "for rounding", accept a gradient that is wrong by 0.5 % everywhere. (The entry is one of $w$; of $dx$ this test sees nothing.)
 
 
 # %%
@@ -431,11 +433,15 @@ if my_wrong_layer is None:
 else:
     rng = np.random.default_rng(5)
     x, w = whole(rng, (1, 2, 6, 5)), whole(rng, (2, 2, 3, 2))
-    y = my_wrong_layer.forward(x, w, (1, 1), (0, 0))
+    settings = (2, 1), (1, 0)
+    y = my_wrong_layer.forward(x, w, *settings)
     others = {"the right one": right, "the flipped one": flipped, "zero": mistakes["all zeros"]}
-    same = [n for n, o in others.items() if np.array_equal(y, o.forward(x, w, (1, 1), (0, 0)))]
+    same = [n for n, o in others.items() if np.array_equal(y, o.forward(x, w, *settings))]
     if same:
-        print("my_wrong_layer: ✗ not yet. Its forward is", same[0])
+        print(
+            "my_wrong_layer: ✗ not yet. With stride (2, 1) and padding (1, 0) its forward is",
+            same[0],
+        )
     elif not all(accepts(lambda layer, s=s: adjoint(layer, s), my_wrong_layer) for s in range(5)):
         print(
             "my_wrong_layer: ✗ not yet. The adjoint test rejects it: the backward is another map's"
@@ -467,7 +473,7 @@ def delta(layer, seed=0, size=(6, 5), kernel=(3, 2), stride=(2, 1), padding=(1, 
 try_it(delta)
 
 # %% [markdown]
-# It rejects all wrong forwards and says nothing of backwards: exactly what the adjoint lacks. Any other anchor will do, such as a slow loop that is obviously right. What will *not* do:
+# It rejects all wrong forwards and says nothing of backwards: exactly what the adjoint lacks. Any other anchor will do, such as a slow loop that is obviously right (below, our `conv2d` stands in for it). What will *not* do:
 
 
 # %%
@@ -508,7 +514,7 @@ for test in (kernel_of_ones, only_the_sum, compared_with_itself, compares_the_in
 #
 # ## 5. Draw the geometry
 #
-# `only_the_sum` also used square images, a square kernel and stride 1, and so could not see swapped strides. **One square example** is the last test that cannot fail: with $H = W$ and equal strides, height and width may be exchanged anywhere.
+# `only_the_sum` also used square images, a square kernel and stride 1, and so could not see swapped strides. **One square example** is the last weak test: with $H = W$ and equal strides, height and width may be exchanged anywhere.
 
 
 # %%
@@ -607,11 +613,11 @@ for name in ("kernel flipped", "strides swapped", "padding at one side"):
     print(f"{name:20} image {g.size}, kernel {g.kernel}, stride {g.stride}, padding {g.padding}")
 
 # %% [markdown]
-# These can be followed on paper. A flip needs a kernel of two taps, a swap two strides, and that is nearly all they have.
+# These can be followed on paper. A flip needs a kernel of two taps, a swap two different strides, and that is nearly all they have.
 #
 # ## 6. Which test sees which mistake
 #
-# Everything so far in one picture. A row is a mistake, a column a test.
+# Everything so far in one picture. A row is a mistake, a column a test; ✗ where the test rejects the mistake.
 
 # %% tags=["hide-input"]
 tests = (compares_the_input, compared_with_itself, kernel_of_ones, only_the_sum, one_square_example,
@@ -655,9 +661,10 @@ my_test = None  # replace by: def my_test(layer): ...
 def spoiling(which, function):
     """Return a function that adds 1 to its array argument number `which`, after its work."""
 
-    def spoils(*args):
-        result = function(*args)
-        args[which][...] += 1
+    def spoils(*args, **settings):
+        result = function(*args, **settings)
+        given = signature(function).bind(*args, **settings).arguments
+        list(given.values())[which][...] += 1
         return result
 
     return spoils
@@ -667,6 +674,7 @@ spoiled = {
     "forward changes x": Layer(spoiling(0, conv2d), conv2d_backward),
     "forward changes w": Layer(spoiling(1, conv2d), conv2d_backward),
     "backward changes dy": Layer(conv2d, spoiling(0, conv2d_backward)),
+    "backward changes x": Layer(conv2d, spoiling(1, conv2d_backward)),
     "backward changes w": Layer(conv2d, spoiling(2, conv2d_backward)),
 }
 
@@ -684,7 +692,7 @@ else:
             (lambda v: all(v), "It accepts all: are the copies made before the call?"),
         ],
         hint="Entry 0 is the right layer; then come layers whose forward changes x, whose forward "
-        "changes w, whose backward changes dy, and whose backward changes w.",
+        "changes w, whose backward changes dy, whose backward changes x, and whose backward changes w.",
     )
 
 # %% [markdown]
@@ -718,7 +726,9 @@ for errors, name, hue, hatch in ((to_norms, "relative to the norms of the arrays
     )
 ax.axvline(np.log10(RTOL), color="#1b2733")
 ax.text(np.log10(RTOL) + 0.1, ax.get_ylim()[1] * 0.55, "RTOL")
-ax.set(xlabel="logarithm (base 10) of the difference of the two sides", ylabel="geometries")
+ax.set(
+    xlabel="logarithm (base 10) of the relative difference of the two sides", ylabel="geometries"
+)
 ax.legend(loc="upper left")
 plt.tight_layout()
 show(
@@ -763,7 +773,7 @@ is_checked(swapped)
 # - The V of section 2 reproduces figure 3 of [Baydin et al. (2018)](https://jmlr.org/papers/v18/17-468.html), which has the two float64 curves for the same function at the same point. We added float32.
 # - Laws on drawn inputs are from [Claessen and Hughes, *QuickCheck* (2000)](https://doi.org/10.1145/351240.351266). They draw values; we draw geometry, and take values from a seed.
 # - Planting mistakes to judge tests is from [DeMillo, Lipton and Sayward (1978)](https://doi.org/10.1109/C-M.1978.218136). Their hypothesis, that tests which find simple mistakes find complicated ones too, is *not* shown here: all of ours are simple.
-# - The papers on DeconvNet and FCN do not say how their layers were tested.
+# - The papers on [DeconvNet](https://arxiv.org/abs/1505.04366) and [FCN](https://arxiv.org/abs/1411.4038), the networks of the next notebooks, do not say how their layers were tested.
 #
 # ## Exercises
 #
