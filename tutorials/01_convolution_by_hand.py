@@ -15,10 +15,11 @@
 # the new image is made in the same way: look at a small window of the old image, multiply the nine
 # numbers in it by nine fixed numbers, and add up the products. Then move the window by one pixel
 # and do the same again, with the *same* nine numbers. That is all, and it is the one idea of this
-# notebook. A neural network that sees is a program made of such steps, one layer of them behind the
-# other, and billions of these small sums; its fixed numbers were not chosen by anybody but learned
-# from examples. When you have read this page, you have computed one of the sums with a pencil, made
-# a picture of edges, and found a sign that is hidden in noise.
+# notebook. A neural network that sees is a program made of such steps: many of them side by side
+# are a layer, each layer works on what the one before it made, and together they compute billions
+# of these small sums. Its fixed numbers were not chosen by anybody but learned from examples. When
+# you have read this page, you have computed one of the sums with a pencil, made a picture of edges,
+# and let the computer find a sign in a noisy picture.
 #
 # You need: Python, and arrays of NumPy. This is the first notebook; nothing comes before it. It
 # runs in a few seconds on any computer.
@@ -302,7 +303,8 @@ assert np.array_equal(ops.conv2d(x, W)[0, 0], convolve(image, kernel))
 # its kernel before you read on.
 
 # %%
-drawing = data.Shapes("val", size=96)[2][0].mean(axis=2) / 255  # from 0, black, to 1
+drawing = data.Shapes("val", size=96)[2][0]  # the image of drawing 2: rows, columns, colours
+drawing = drawing.mean(axis=2) / 255  # grey, from 0 (black) to 1 (white)
 
 kernels = {
     "mean": np.full((3, 3), 1 / 9),
@@ -347,8 +349,8 @@ show(
 )
 
 # %% [markdown]
-# - **mean**: every pixel becomes the average of its window. Small specks (noise) go, and edges
-#   become soft.
+# - **mean**: every pixel becomes the average of its window. Small specks (noise) become fainter,
+#   and edges become soft.
 # - **left to right**: the pixels in the right column of the window minus those in the left column.
 #   Where the picture grows brighter to the right the output is positive (white), where it grows
 #   darker negative (black), and where nothing changes 0 (grey). It answers the question: "is there
@@ -385,8 +387,9 @@ my_average = None
 # %% tags=["hide-input"]
 def try_kernel(name, mine, right, mistake, hint):
     """Check what a kernel makes of the image, not how it is written."""
-    if mine is not None and np.shape(mine) != (3, 3):
-        print(f"{name}: ✗ a kernel has 3 rows of 3 numbers; yours has the shape {np.shape(mine)}")
+    shape = np.array(mine, object).shape  # rows of different lengths have one axis only
+    if mine is not None and shape != (3, 3):
+        print(f"{name}: ✗ a kernel has 3 rows of 3 numbers; yours has the shape {shape}")
         return
     check_answer(
         f"{name}, its output",
@@ -394,6 +397,10 @@ def try_kernel(name, mine, right, mistake, hint):
         right,
         hints=[
             (lambda y: np.allclose(y, mistake), hint),
+            (
+                lambda y: np.allclose(y, image[1:-1, 1:-1]),
+                "This takes the pixel in the middle of the window.",
+            ),
             (lambda y: np.allclose(y, 2 * right), "Twice too much: an average, not a sum."),
             (lambda y: not y.any(), "All taps are 0: the kernel takes nothing of the window."),
         ],
@@ -463,7 +470,7 @@ def search_figure(scene, taps, answer):
         left += wide + 0.3
     axes[0].imshow(scene, cmap="gray", vmin=-0.4, vmax=1.3)
     axes[0].set(title="the picture")
-    axes[1].imshow(taps, cmap="gray", vmin=-0.8, vmax=0.7)
+    axes[1].imshow(taps, cmap="gray", vmin=-0.8, vmax=0.9)
     axes[1].set(title="the kernel")
     shown = axes[2].imshow(answer, cmap="gray", vmin=-6, vmax=6)
     axes[2].set(title="the output")
@@ -476,6 +483,8 @@ def search_figure(scene, taps, answer):
         ax.add_patch(plt.Rectangle((c - 1.1, r - 1.1), size + 1.2, size + 1.2, **frame))
     for ax in axes:
         ax.set(xticks=[], yticks=[])
+        for side in ax.spines.values():
+            side.set_visible(True)
     return figure
 
 
@@ -488,9 +497,10 @@ show(
 )
 
 # %% [markdown]
-# The output is brightest at one pixel, and the window of this pixel is the hook. The other signs
-# share some pixels with it and answer less. (Remember that an output pixel stands for its window's
-# *top left corner*: the bright pixel is at the corner of the hook, not in its middle.)
+# The output is brightest at one pixel, and the window of this pixel is the hook; both are framed in
+# orange. Grey is 0, as the scale below the output says. The other signs share some pixels with it
+# and answer less. (Remember that an output pixel stands for its window's *top left corner*: the
+# bright pixel is at the corner of the hook, not in its middle.)
 #
 # But it is a comparison and no proof. Brightness counts as well as shape: make the T twice as
 # bright, and the largest output is near the T, at a place where seven of its nine pixels lie on
@@ -513,12 +523,14 @@ print(f"{met:g} of its pixels lie on bright taps there")
 # %% [markdown]
 # In a network nobody draws the kernels. Their taps are **[weights](../docs/glossary.md#weight)**:
 # numbers that start at random and are changed, little by little, until the outputs are useful. But
-# what a kernel *does* is what you have just seen: it compares, everywhere, the window with itself.
+# what a kernel *does* is what you have just seen: it is a small picture, and it is compared with
+# the window at every place.
 #
 # ## 5. The same nine numbers everywhere
 #
-# The kernel does not know where it is. So if the image moves, the output moves along, and nothing
-# else changes. Here the scene moves by 1 row and 3 columns:
+# The kernel does not know where it is. So if the image moves, the output moves along. (Only at the
+# edges, where other pixels come into the image, there are new sums.) Here the scene moves by 1 row
+# and 3 columns, and the part of the output that has moved is compared with what it was:
 
 # %%
 moved = np.zeros_like(scene)
@@ -599,11 +611,12 @@ print(nine)
 assert nine.tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
 
 # %% [markdown]
-# They, too, do not turn the kernel. Noh, Hong and Han, *[Learning Deconvolution Network for
-# Semantic Segmentation](https://arxiv.org/abs/1505.04366)* (2015), whose network these notebooks
-# build up to, use 13 layers of such kernels on the way from a photograph to what is in it, all of
-# them 3 × 3 except for the fully connected end. Two things differ from this page: their taps are
-# learned, and their windows may hang over the edge (the next notebook).
+# They, too, do not turn the kernel; a footnote says why they call it a convolution all the same.
+# Noh, Hong and Han, *[Learning Deconvolution Network for Semantic
+# Segmentation](https://arxiv.org/abs/1505.04366)* (2015), whose network these notebooks build up
+# to, use 13 layers of such kernels on the way from a photograph to what is in it, all of them 3 × 3
+# except for the fully connected end. Two things differ from this page: their taps are learned, and
+# their windows may hang over the edge (the next notebook).
 #
 # ## Exercises
 #

@@ -69,10 +69,10 @@ use_style()
 # %% [markdown]
 # ## 1. One ruler, four geometries
 #
-# One row of pixels is enough to see it all. Think of the row as a ruler: 8 pixels, numbered 0 to 7.
-# The [kernel](../docs/glossary.md#kernel) has 3 [taps](../docs/glossary.md#tap). Below the ruler,
-# each line is one window: it shows on which pixels the taps 1, 2, 3 lie. So each line is one number
-# of the output: `y[0]` is the first, `y[1]` the second, and so on.
+# One row of pixels is enough to see it all. Think of the row as a ruler: $n = 8$ pixels, numbered 0
+# to 7. The [kernel](../docs/glossary.md#kernel) has $k = 3$ [taps](../docs/glossary.md#tap). Below
+# the ruler, each line is one window: it shows on which pixels the taps 1, 2, 3 lie. So each line is
+# one number of the output: `y[0]` is the first, `y[1]` the second, and so on.
 
 
 # %% tags=["hide-input"]
@@ -112,6 +112,8 @@ def ruler(n, windows, title, taps, *, padding=0, after=1, refused=None):
 # %%
 def places(n, k, stride=1, padding=0, dilation=1):
     """Return for each window the pixels that its taps lie on (below 0 or from n: padding)."""
+    if stride < 1:
+        raise ValueError("the stride must be at least 1: a window that stands still gets nowhere")
     windows = []
     start = -padding  # the pixel of the first tap
     while start + dilation * (k - 1) < n + padding:  # the last tap is on the ruler
@@ -403,7 +405,8 @@ def convolve(image, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
     padded = np.pad(image, [(ph, ph), (pw, pw)])  # zeros at both ends of both axes
     rows = np.array(places(H, kh, stride[0], ph, dilation[0])) + ph  # counted in `padded`
     columns = np.array(places(W, kw, stride[1], pw, dilation[1])) + pw
-    output = np.zeros((len(rows), len(columns)), np.result_type(image, kernel))
+    number_type = np.result_type(image, kernel)  # float32 stays float32
+    output = np.zeros((len(rows), len(columns)), number_type)
     for r in range(len(rows)):
         for c in range(len(columns)):
             output[r, c] = (padded[np.ix_(rows[r], columns[c])] * kernel).sum()
@@ -459,6 +462,7 @@ def channels_picture():
             picture.cell(2 + j * cell, y + i * cell, cell, fill=fill)
         picture.box(2 + 2 * cell, y + cell, 3 * cell, 3 * cell, stroke=RED, line=2.5)
         picture.words(100, y + 36, f"channel {c}", anchor="start", size=12, colour=GREY)
+    picture.line([(162, 28), (168, 28), (168, 296), (162, 296)], colour=GREY)
     picture.words(230, 12, "w: 2 kernels of 3 slices", anchor="start", bold=True)
     picture.words(600, 12, "y: 2 channels", anchor="start", bold=True)
     cell = 20.0
@@ -605,7 +609,8 @@ assert np.array_equal(together, np.concatenate([first, second], axis=1))
 # one image, one channel and one slice of a kernel. You need three loops: over images, over kernels,
 # and over the channels that the kernel sees. With $K$ kernels and $C$ channels, kernel $k$ is in
 # group $k\,/\,(K / \text{groups})$, rounded down, and group $g$ begins at channel
-# $g\,(C / \text{groups})$. Do not forget the bias, which may be `None`.
+# $g\,(C / \text{groups})$. Do not forget the bias, which may be `None`. The output has the number
+# type of the inputs, as that of `convolve` has: float32 stays float32.
 
 
 # %%
@@ -629,8 +634,9 @@ else:
 # ## Break it
 #
 # Some geometries make a layer blind. Below, each number counts how many windows look at a pixel
-# with one of their taps. Run the cell as it is. Then set `STRIDE = 2`, leave `DILATION = 2`, and
-# run it again.
+# with one of their taps. Where it is 0, the cell puts in other values, and its last line makes sure
+# that the output is the same. Run it as it is. Then set `STRIDE = 2`, leave `DILATION = 2`, and run
+# it again.
 
 # %%
 STRIDE, DILATION, KERNEL, SIZE = 1, 2, 3, 9
@@ -690,9 +696,9 @@ for p in range(4):
 print("227 pixels, 11 taps, stride 4, padding 0:", output_size(227, 11, 4))
 
 # %% [markdown]
-# Where we differ: the guide speaks of square images and the same settings along both axes; here
-# they may differ. Some frameworks pad by different amounts at both ends; this library, as the
-# guide, pads both ends alike.
+# Where we differ: the guide derives the sizes for square images and the same settings along both
+# axes (and says that one axis does not influence the other); here they may differ. Some frameworks
+# pad by different amounts at both ends; this library, as the guide, pads both ends alike.
 #
 # ## Exercises
 #

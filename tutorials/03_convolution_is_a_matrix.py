@@ -209,6 +209,10 @@ check_answer(
     right,
     hints=[
         (
+            lambda a: np.shape(a) == (7, 4),
+            "One list for each output pixel, not one for each pixel of the image.",
+        ),
+        (
             lambda a: np.shape(a)[0] != 4,
             "Count the windows: the first has its tap 1 on the padding.",
         ),
@@ -235,7 +239,8 @@ check_answer(
 # Any matrix of 36 × 64 turns 64 pixels into 36 numbers. A **[fully connected
 # layer](../docs/glossary.md#fully-connected-layer)** uses one in which every entry is a number of
 # its own. In the second picture below, only the entries are kept that a window of 3 × 3 on 8 × 8
-# pixels allows. In the third, all windows share their numbers.
+# pixels allows. In the third, all windows share their numbers. A colour is a number: orange is
+# below 0, violet above 0, pale is near 0; white is an entry that is 0 because no tap is there.
 
 # %%
 local = ops.conv_matrix(np.ones((1, 1, 3, 3)), (8, 8)) != 0  # where a tap can be
@@ -267,8 +272,8 @@ show(
 # %% [markdown]
 # So two things make a matrix a convolution. **Locality**: an output pixel depends on a window, and
 # on nothing else. **Weight sharing**: the same numbers are used at every place, so along each
-# slanted band the number is the same. Most matrices of this size are no convolutions, so a network
-# with convolutions can compute less; in return it has nine numbers to learn instead of 2304.
+# slanted band the number is the same. Most matrices of this size are no convolutions: a layer that
+# is one has fewer maps to choose from, and in return nine numbers to learn instead of 2304.
 #
 # ## 3. Four geometries, four matrices
 #
@@ -501,6 +506,10 @@ print(f"window by window:             {long:6.2f} ms")
 print(f"nine copies and one product: {short:6.2f} ms")
 
 # %% [markdown]
+# Both make the same products of pixels and taps, 9 × 94 × 94. The difference is who counts: in the
+# first the loop takes 94 × 94 = 8,836 steps in Python, in the second 9, and NumPy's compiled code
+# does the rest.
+#
 # ### Your turn: im2col with a stride
 #
 # Write `im2col` for images of several channels, with stride, padding and dilation. The rows belong
@@ -586,53 +595,73 @@ check_answer(
 # %% [markdown]
 # ## Break it
 #
-# Which matrices are convolutions? In notebook 1 you saw the test: if the image moves by one pixel,
-# the output moves along. Here it is for a matrix of 36 × 64. All three matrices of section 2 are
-# tested. Then one entry of the convolution is changed by `CHANGE`. Set it to 0.1, and see whether
-# the test notices, and where the outputs differ. Then change an entry at another place: are there
-# changes that go unnoticed?
+# Is a matrix a convolution? In notebook 1 you saw a test: if the image moves by one pixel, the
+# output moves along. Here it is for matrices of 36 × 64, with a move down by one row and with a
+# move to the right by one column. The three matrices of section 2 are tested, and one in which
+# every column of the output has a kernel of its own. In one more, a single entry of the convolution
+# is changed by `CHANGE`. Set it to 0.1, and see whether the tests notice, and where the outputs
+# differ. Then change an entry at another place: are there changes that one of the tests does not
+# see?
 
 # %%
 CHANGE, ROW, COLUMN = 0.0, 14, 25
 
 
-def moves_along(matrix):
-    """How far the output is from moving along when an image moves by one row."""
+def moves_along(matrix, down, right):
+    """How far the outputs are from moving along when the image moves down and to the right."""
     picture = np.random.default_rng(1).standard_normal((8, 8))
     moved = np.zeros((8, 8))
-    moved[1:] = picture[:-1]
+    moved[down:, right:] = picture[: 8 - down, : 8 - right]
     before = (matrix @ picture.ravel()).reshape(6, 6)
     after = (matrix @ moved.ravel()).reshape(6, 6)
-    return np.abs(after[1:] - before[:-1])
+    return np.abs(after[down:, right:] - before[: 6 - down, : 6 - right])
 
 
 broken = shared.copy()
 broken[ROW, COLUMN] += CHANGE
+
+by_column = np.zeros((36, 64))  # column c of the output has a kernel of its own
+for c in range(6):
+    another = np.random.default_rng(c).standard_normal((1, 1, 3, 3))
+    by_column[c::6] = ops.conv_matrix(another, (8, 8))[c::6]
+
+print("of 30 outputs do not move along:   moved down   moved right")
 for name, matrix in (
     ("fully connected", everything),
     ("windows only", windows_only),
     ("convolution", shared),
     ("one entry changed", broken),
+    ("a kernel for each column", by_column),
 ):
-    difference = moves_along(matrix)
-    count = (difference > 1e-9).sum()
-    print(f"{name:18s} {count:2d} of 30 outputs do not move along")
+    rows = (moves_along(matrix, 1, 0) > 1e-9).sum()
+    columns = (moves_along(matrix, 0, 1) > 1e-9).sum()
+    print(f"{name:33s} {rows:10d} {columns:12d}")
 
 # %% tags=["hide-input"]
-marked = 1.0 * (moves_along(broken) > 1e-9)
+pictures = []
+for title, down, right in (("moved down", 1, 0), ("moved right", 0, 1)):
+    marked = 1.0 * (moves_along(broken, down, right) > 1e-9)
+    pictures.append(taps_picture(marked, width=1, title=title, cell=30))
 show(
-    taps_picture(marked, width=1, title="outputs that do not move along", cell=30),
-    alt="A 5 by 6 picture of the outputs; a coloured cell with a 1 is an output "
-    "that does not move along with the image, and there is none while no entry "
-    "is changed",
+    side_by_side(pictures, gap=60),
+    alt="Two pictures of the outputs of the matrix with one changed entry, 5 by 6 for "
+    "the move down and 6 by 5 for the move to the right; a coloured cell "
+    "with a 1 is an output that does not move along, and there is none while no "
+    "entry is changed",
 )
 
 # %% [markdown]
-# A single entry that differs from the others of its band is enough, and the test sees it twice: in
-# the output that the entry belongs to, and in the one that this output came from. Some changes it
-# does not see: those of entries that are in the last six rows and in the first eight columns at
-# once. The image moves down, so only zeros come in at its top, and the lowest outputs have no place
-# to move to. A good test moves the image both ways.
+# A single entry that differs from the others of its band is enough. It changes one output, and a
+# test looks at this output up to twice: before the move, against the output that it moves to, and
+# after the move, against the one that it came from. (An output at the edge is looked at once, and
+# so is one whose changed entry meets a pixel that the move has emptied.)
+#
+# One test alone is not enough. The move down does not see a change of an entry that is in the last
+# six rows and in the first eight columns at once: the lowest outputs have no place to move to, and
+# only zeros come in at the top of the image. And it finds no fault in the matrix with a kernel for
+# each column, which is no convolution. Both tests together find that one, and every change of a
+# single entry but one: try `ROW, COLUMN = 35, 0`, the lowest output at the right and the first
+# pixel.
 #
 # ## What the paper says
 #
@@ -647,8 +676,8 @@ show(
 # processing](https://inria.hal.science/inria-00112631)* (2006). It became common under the name
 # im2col with Caffe, the program in which Noh, Hong and Han wrote DeconvNet.
 #
-# We differ from the guide in one thing: the matrix here is not only for one channel and square
-# images; `ops.conv_matrix` gives it for all five settings.
+# Where we differ: the guide shows the matrix of one geometry, for one channel; `ops.conv_matrix`
+# gives it for all five settings.
 #
 # ## Exercises
 #
@@ -702,7 +731,8 @@ show(
 #
 # So two layers with nothing between them can be replaced by one. Replacing negative numbers by 0
 # (an **[activation](../docs/glossary.md#activation)**; this one is called
-# [ReLU](../docs/glossary.md#relu)) is not linear, and then no matrix does the same:
+# [ReLU](../docs/glossary.md#relu)) is not linear, and then no matrix does the same. A matrix turns
+# $-v$ into minus what it turns $v$ into; this does not:
 #
 # ```python
 # relu = lambda a: np.maximum(a, 0)
