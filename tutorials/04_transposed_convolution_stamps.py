@@ -15,8 +15,9 @@
 # Each pixel of the small map lays down one copy of a [kernel](../docs/glossary.md#kernel) (a small
 # array of weights), multiplied by that pixel. Where copies overlap, the numbers are added. We call
 # one such copy a *stamp*. That is the whole operation, and the one idea of this notebook. The
-# second half of [DeconvNet](../docs/glossary.md#deconvnet), which draws a mask from a small map of
-# numbers, is made of it and of [unpooling](../docs/glossary.md#unpooling) ([notebook
+# second half of [DeconvNet](../docs/glossary.md#deconvnet), which draws a
+# [mask](../docs/glossary.md#mask) (which pixels belong to an object?) from a small map of numbers, is
+# made of it and of [unpooling](../docs/glossary.md#unpooling) ([notebook
 # 8](08_pooling_switches_unpooling.ipynb)).
 #
 # You need NumPy, and the product of a matrix and a vector. The notebook before this one, [3: a
