@@ -15,8 +15,9 @@
 # Each pixel of the small map lays down one copy of a [kernel](../docs/glossary.md#kernel) (a small
 # array of weights), multiplied by that pixel. Where copies overlap, the numbers are added. We call
 # one such copy a *stamp*. That is the whole operation, and the one idea of this notebook. The
-# second half of [DeconvNet](../docs/glossary.md#deconvnet), which draws a mask from a small map of
-# numbers, is made of it and of [unpooling](../docs/glossary.md#unpooling) ([notebook
+# second half of [DeconvNet](../docs/glossary.md#deconvnet), which draws a
+# [mask](../docs/glossary.md#mask) (which pixels belong to an object?) from a small map of numbers, is
+# made of it and of [unpooling](../docs/glossary.md#unpooling) ([notebook
 # 8](08_pooling_switches_unpooling.ipynb)).
 #
 # You need NumPy, and the product of a matrix and a vector. The notebook before this one, [3: a
@@ -95,7 +96,8 @@ show(
 # %% [markdown]
 # Read the middle pixel: 1379. Its digits say what happened there. The pixel 1 laid its tap 9 on it,
 # the pixel 10 its tap 7, the pixel 100 its tap 3 and the pixel 1000 its tap 1: 9 + 70 + 300 + 1000
-# = 1379. A corner is reached by one stamp only, and shows one tap.
+# = 1379. A corner is reached by one stamp only: 700 is the tap 7 times the pixel 100. (The darker a
+# cell of the sum, the more stamps lie on it.)
 #
 # Here are the four stamps, each by itself. Add the four pictures, pixel by pixel, and you have the
 # sum above.
@@ -137,8 +139,8 @@ show(
 def stamp_row(y, kernel, stride):
     """Transposed convolution of a row of numbers."""
     x = np.zeros((len(y) - 1) * stride + len(kernel))
-    for p, value in enumerate(y):
-        x[p * stride : p * stride + len(kernel)] += value * kernel
+    for i, value in enumerate(y):
+        x[i * stride : i * stride + len(kernel)] += value * kernel
     return x
 
 
@@ -341,7 +343,7 @@ print(by_library[0, 0].astype(int))
 #
 # If it holds for every pair, the second map *is* the transpose (one also says
 # [adjoint](../docs/glossary.md#adjoint)) of the first. Two random arrays of whole numbers are a
-# sharp test.
+# sharp test. (In the code the random small map is called `z`, because `y` is our four pixels.)
 
 # %%
 rng = np.random.default_rng(4)
@@ -349,7 +351,7 @@ x = rng.integers(-9, 10, (1, 1, 5, 5)).astype(float)
 z = rng.integers(-9, 10, (1, 1, 2, 2)).astype(float)
 left = np.sum(ops.conv2d(x, numbered_taps(3), stride=2) * z)
 right = np.sum(x * ops.conv_transpose2d(z, numbered_taps(3), stride=2))
-print(f"<A x, y> = {left:g}     <x, transpose of A y> = {right:g}")
+print(f"<A x, z> = {left:g}     <x, transpose of A z> = {right:g}")
 assert left == right
 
 # %% [markdown]
@@ -362,7 +364,7 @@ assert left == right
 
 
 # %% tags=["hide-input"]
-def cropped(y, kernel, stride, padding, cell=34):
+def cropped(y, kernel, stride, padding, cell=44):
     """Draw the sum of the stamps, and what is left of it inside the padding."""
     total = single_stamps(y, kernel, stride).sum(axis=0)
     rows, columns = total.shape
@@ -370,7 +372,7 @@ def cropped(y, kernel, stride, padding, cell=34):
     inside[padding : rows - padding, padding : columns - padding] = True
     fills = np.where(inside, "#9fdcc3", "#eef2f6")
     picture = Picture(columns * cell + 4, rows * cell + 40)
-    picture.words(2, 12, "all stamps, the border marked", anchor="start", bold=True)
+    picture.words(2, 12, "the sum of all stamps", anchor="start", bold=True)
     picture.grid(2, 34, total, cell=cell, fills=fills)
     side = 2 + padding * cell, 34 + padding * cell
     size = (columns - 2 * padding) * cell, (rows - 2 * padding) * cell
@@ -394,13 +396,20 @@ assert np.array_equal(
 
 # %% [markdown]
 # In the matrix: with padding, a tap that hangs over the edge multiplies a zero of the border. It
-# has no column in $A$, hence no row in $A^{\mathsf T}$.
-#
+# has no column in $A$, hence no row in $A^{\mathsf T}$. The matrix of the convolution of 3 × 3
+# pixels with padding 1 has 9 columns, and its transpose gives the 9 numbers in the frame:
+
+# %%
+padded_A = ops.conv_matrix(numbered_taps(3), input_size=(3, 3), stride=2, padding=1)
+print(padded_A.shape)
+assert np.array_equal(padded_A.T @ y.ravel(), kept.ravel())
+
+# %% [markdown]
 # Along one axis, with `n` pixels, kernel `k`, stride `s` and padding `p`, the result has
 #
 # $$n' = (n - 1)\,s + k - 2p$$
 #
-# pixels: from the first stamp's begin to the last one's end, less the two borders.
+# pixels: from the first pixel of the first stamp to the last pixel of the last one, less the two borders.
 #
 # ### Your turn
 #
@@ -501,9 +510,10 @@ show(
 print(f"mean of x: {picture.mean():.2f}     mean of what came back: {back.mean():.2f}")
 
 # %% [markdown]
-# The size is right and things are in the right place. The values are wrong: it is far too dark, it
-# is blurred, and a grid lies over it (the number of stamps that overlap changes from pixel to
-# pixel: [notebook 6](06_checkerboards.ipynb) is about that).
+# The size is right and things are in the right place. The values are wrong. It is far too dark: 1, 2
+# or 4 stamps reach a pixel, and each brings a ninth of a grey value only. It is blurred. And a grid
+# lies over it, because the number of stamps changes from pixel to pixel ([notebook
+# 6](06_checkerboards.ipynb) is about that).
 #
 # To see why, multiply the two matrices. If the way back undid the way down, $A^{\mathsf T}A$ would
 # be the identity: ones on the diagonal, zeros elsewhere. Here is a case small enough to print: a
@@ -545,9 +555,10 @@ show(
 # $A^{\mathsf T}A$ multiplies every pixel by 1, 2 or 4 (the diagonal) and adds something of its
 # neighbours (the numbers beside the diagonal). It is not the identity.
 #
-# Could another map do better, and undo the convolution exactly? No. The picture has 33 · 33 = 1089
-# numbers, and only 16 · 16 = 256 come out. Different pictures must give the same small one. Here is
-# a second picture that the convolution cannot tell from the first: NumPy's least-squares solver
+# Could another map do better, and undo the convolution exactly? No. $A$ has 16 · 16 = 256 rows and
+# 33 · 33 = 1089 columns: 256 equations for 1089 unknown pixels have many solutions. So different
+# pictures give the same small one, and nothing can tell from it which one it was. Here is a second
+# picture that the convolution cannot tell from the first: NumPy's least-squares solver
 # finds, among all pictures with the same $A x$, the one with the smallest sum of squares.
 
 # %%
@@ -604,6 +615,7 @@ unseen_small = ops.conv2d(unseen, mean, stride=2)
 
 
 def tensor(array):
+    """The array as the layer wants it: it remembers how it was computed, for the training."""
     return md.Tensor(array.astype(np.float32))
 
 
@@ -620,10 +632,10 @@ def learn(kernel):
     for step in range(1000):
         batch = slice(32 * (step % 5), 32 * (step % 5) + 32)
         drawn = layer(tensor(seen_small[batch]))
-        loss = F.mse_loss(drawn[inside], tensor(seen[batch])[inside])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        loss = F.mse_loss(drawn[inside], tensor(seen[batch])[inside])  # mean of (drawn - true)²
+        optimiser.zero_grad()  # forget the direction of the step before
+        loss.backward()  # find the direction in which the loss falls
+        optimiser.step()  # move the taps
     return layer
 
 
@@ -681,10 +693,10 @@ ADD, STRIDE = True, 2
 
 def stamping(y, kernel, stride):
     x = np.zeros([(n - 1) * stride + k for n, k in zip(y.shape, kernel.shape, strict=True)])
-    for (p, q), value in np.ndenumerate(y):
+    for (i, j), value in np.ndenumerate(y):
         place = (
-            slice(p * stride, p * stride + kernel.shape[0]),
-            slice(q * stride, q * stride + kernel.shape[1]),
+            slice(i * stride, i * stride + kernel.shape[0]),
+            slice(j * stride, j * stride + kernel.shape[1]),
         )
         x[place] = value * kernel + (x[place] if ADD else 0)
     return x
@@ -718,9 +730,10 @@ print(
 # - [Noh, Hong and Han (2015), section 3.2](https://arxiv.org/abs/1505.04366) describe the layer as
 #   we do: one activation in, a window of activations out, with learned filters, and the border
 #   cropped so that the size stays. Our section 2 draws what their figure 3 shows for convolution
-#   and deconvolution. Two things are worth knowing. Their deconvolution layers have **stride 1**:
-#   they do not enlarge, *unpooling* does ([notebook 8](08_pooling_switches_unpooling.ipynb)); the
-#   layers fill in what unpooling leaves empty. And the crop in their text is the padding of section
+#   and deconvolution. Two things are worth knowing. Their deconvolution layers have **stride 1**.
+#   All but the first, which turns one pixel into 7 × 7, keep the size: *unpooling* enlarges
+#   ([notebook 8](08_pooling_switches_unpooling.ipynb)), and the layers fill in what it leaves empty.
+#   And the crop in their text is the padding of section
 #   4.
 # - [Dumoulin and Visin (2016), sections 4.1 and 4.2](https://arxiv.org/abs/1603.07285), write the
 #   matrix of a convolution and transpose it. Our section 3 is theirs with numbered taps; they draw
@@ -736,7 +749,9 @@ print(
 # ## Exercises
 #
 # **1.** Somebody gives you a transposed convolution as a function and does not tell you its kernel
-# or its stride. Find both with a single call.
+# or its stride. Find both with a single call. (To try it, take
+# `single_stamps(y, secret, stride=5).sum(axis=0)` with a square kernel `secret` of your own:
+# `single_stamps` returns the stamps one by one, as in the second figure.)
 #
 # <details><summary>Answer</summary>
 #
@@ -756,8 +771,9 @@ print(
 # assert np.array_equal(answer[:side, :side], secret)
 # ```
 #
-# A lit pixel returns its column of the matrix, and a column is the kernel. Where stamps overlapped
-# we would read the digits, as in section 1.
+# A lit pixel returns its column of the matrix, and a column is the kernel. Here the two stamps do
+# not overlap. Where they do, both add up, and the factor 1000 tells them apart, as the digits in
+# section 1.
 # </details>
 #
 # **2.** Find a convolution whose transpose *is* its inverse. Hint: nothing may be lost, so as many
@@ -775,13 +791,15 @@ print(
 # assert np.allclose(ops.conv_transpose2d(ops.conv2d(x, haar, stride=2), haar, stride=2), x)
 # ```
 #
-# The four kernels have length 1 and are at right angles to each other, so the rows of the matrix
-# are too: that is what $H^{\mathsf T}H = 1$ says. A transpose inverts exactly such matrices. A
-# convolution whose kernels are not at right angles to each other has no such matrix.
+# The four kernels, written as vectors, have length 1 and are at right angles to each other, and the
+# windows do not overlap. So the rows of the matrix have length 1 and are at right angles, too. A
+# square matrix has its transpose as its inverse exactly if its rows are like that.
 # </details>
 #
 # **3.** Which kernel makes a transposed convolution with stride 2 repeat every pixel 2 × 2 times?
-# And which kernel of 4 × 4 (with padding 1) gives bilinear enlargement?
+# And which kernel of 4 × 4 (with padding 1) gives bilinear enlargement? Hint: each small pixel now
+# covers 2 × 2 large ones. Along one axis, the centre of a large pixel is a quarter of a small pixel
+# from the nearest small centre and three quarters from the next one; the nearer counts more.
 #
 # <details><summary>Answer</summary>
 #
@@ -798,7 +816,9 @@ print(
 # ```
 #
 # Away from the border the two agree: bilinear enlargement *is* a transposed convolution with fixed
-# taps. FCN starts its learned layers from them.
+# taps. In section 7 the taps were ½, 1, ½, because there the small pixels lie *on* every second large
+# one; here they lie between two. [FCN](../docs/glossary.md#fcn), an older network that draws masks,
+# starts its learned layers from such taps.
 # </details>
 #
 # ## In the library

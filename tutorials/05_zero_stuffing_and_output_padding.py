@@ -68,6 +68,7 @@ from minideconv.visualize import (
     use_style,
     zero_stuffing,
 )
+from minideconv.visualize.figures.stamps import stuffed as stuffed_geometry
 
 use_style()
 
@@ -100,9 +101,9 @@ show(
 # transposed matrix has one stamp per column: the taps 1, 2, 3, read downwards, two rows lower every
 # time.
 #
-# Beside it stands the transposed matrix for **stride 1** and five pixels. Its first, third and
-# fifth columns are just the stamps. The second and the fourth are stamps too many. To get rid of a
-# column, multiply it by zero. That is what the zeros between the pixels are for.
+# Beside it stands the transposed matrix for **stride 1** and five pixels. Its columns 0, 2
+# and 4 are just the stamps. Columns 1 and 3 are stamps too many. To get rid of a column, multiply it
+# by zero. That is what the zeros between the pixels are for.
 
 # %% tags=["hide-input"]
 row_taps = numbered_taps((1, 3))
@@ -164,10 +165,11 @@ assert np.array_equal([window @ turned for window in windows], stride_2 @ y_row)
 # |---|---|
 # | between two pixels | `s - 1` |
 # | before the first and behind the last | `k - 1 - p` |
-# | behind the last, once more | `output_padding` (section 6 says what for) |
+# | behind the last, once more | `output_padding`: 0, if you do not ask for a larger result |
 #
 # The convolution itself has stride 1 and no padding, whatever the numbers are. Here with padding 1,
-# and with one more row and column.
+# and with `output_padding` 1: one more row and column of zeros, and so a result that is one row and
+# one column larger. (Section 6 says what that is good for.)
 
 # %%
 show(
@@ -181,16 +183,18 @@ show(
 # ### Your turn
 #
 # How many zeros have to be put before the first pixel for a kernel of 5, stride 3 and padding 1?
-# And how long is the stuffed row for 4 pixels (with `output_padding` 0)? Your answer is a pair.
+# And how long is the whole stuffed row, borders included, for 4 pixels (with `output_padding` 0)?
+# Your answer is a pair.
 
 # %%
 my_zeros = None  # (zeros before the first pixel, length of the stuffed row)
 
 # %%
-length_of_result = ops.conv_transpose2d(
-    np.ones((1, 1, 1, 4)), np.ones((1, 1, 1, 5)), stride=(1, 3), padding=(0, 1)
-).shape[3]
-right = (5 - 1 - 1, length_of_result + 5 - 1)  # a window of k pixels fits in n - (k - 1) times
+# For a row of 4 pixels: how large the stuffed row is, and where its pixels stand.
+stuffed_size, places = stuffed_geometry(
+    (1, 4), kernel=(1, 5), stride=(1, 3), padding=(0, 1), output_padding=(0, 0), dilation=(1, 1)
+)
+right = (places[0][1], stuffed_size[1])
 check_answer(
     "my_zeros",
     my_zeros,
@@ -198,6 +202,10 @@ check_answer(
     hints=[
         (lambda a: a[0] == 1, "A larger padding needs fewer zeros, not more."),
         (lambda a: a[0] == 4, "That is without padding."),
+        (
+            lambda a: a[0] == right[0] and a[1] == right[1] - 2 * right[0],
+            "The zeros of the border belong to the row, too.",
+        ),
         (
             lambda a: a[0] == right[0] and a[1] == right[1] + 2,
             "Behind the last pixel stands the border alone.",
@@ -282,7 +290,8 @@ def by_stuffing(y, kernel, stride, padding):
     return ops.conv2d(plane[None, None], turned[None, None], padding=border)[0, 0]
 
 
-for _ in range(100):
+compared = 0
+while compared < 100:
     size, stride, kernel = rng.integers(1, 6, 2), rng.integers(1, 5, 2), rng.integers(2, 6, 2)
     size, stride, kernel = size.tolist(), stride.tolist(), kernel.tolist()
     padding = rng.integers(0, np.minimum(kernel, 3)).tolist()
@@ -301,7 +310,8 @@ for _ in range(100):
 
     assert np.array_equal(stamped, multiplied)
     assert np.array_equal(multiplied, convolved)
-print("stamps = matrix = zero-stuffing, in every geometry")
+    compared += 1
+print(f"stamps = matrix = zero-stuffing, in each of {compared} geometries")
 
 # %% [markdown]
 # The numbers are the same; the work is not. Count the multiplications for a map of 32 × 32 pixels,
@@ -408,8 +418,8 @@ show(
 # %% [markdown]
 # On the way back there is a choice, and the small map does not know the answer: three pixels may
 # have come from 5 or from 6. Each of the two sizes has a convolution matrix of its own, and each
-# matrix its own transpose. Here are both, with kernel 3, stride 2 and padding 1. (Windows that
-# begin in the padding have only two taps on the row.)
+# matrix its own transpose. Here are both, with kernel 3, stride 2 and padding 1. (A window
+# that begins or ends in the padding has only two taps on the row.)
 
 # %%
 both = {n: ops.conv_matrix(row_taps, (1, n), stride=(1, 2), padding=(0, 1)) for n in (5, 6)}
@@ -460,7 +470,8 @@ print(f"padding 0, output_padding=1: {without.ravel()}")
 # reaches the new pixel is it 0: the last line above, with padding 0.)
 #
 # What if one asks for more? With `s` more pixels the convolution would have room for another
-# window, and give a larger map. So no convolution matrix has that shape, and the library says so:
+# window, and give a larger map. So no convolution takes a map of that size to the small one, there
+# is no matrix to transpose, and the library says so:
 
 # %%
 try:
@@ -472,8 +483,8 @@ except ValueError as error:
 # ### Your turn
 #
 # The first layer of the networks of [He and others (2015)](https://arxiv.org/abs/1512.03385) is a
-# convolution with kernel 7, stride 2 and padding 3. It takes a photograph of 224 × 224 to 112 ×
-# 112. You want the transpose of exactly that layer. Which `output_padding` does it need?
+# convolution with kernel 7 and stride 2; it is usually programmed with padding 3. It takes a
+# photograph of 224 × 224 to 112 × 112. You want the transpose of exactly that layer. Which `output_padding` does it need?
 
 # %%
 my_output_padding = None  # a whole number
@@ -501,9 +512,11 @@ check_answer(
 
 # %% [markdown]
 # In a network, sizes are known when the program runs, not when it is written. Then ask for the
-# size: the layer works `output_padding` out. Here a map of 33 × 46 pixels goes down, comes back,
-# and is added to itself, as networks do that join coarse and fine maps. Without the size the shapes
-# do not fit.
+# size: the layer works `output_padding` out. Here a map of 33 × 46 pixels with 4 channels goes down
+# to 8 channels through a convolution, and what comes back is added to the map that went in, as
+# networks do that join coarse and fine maps. Without the size the shapes do not fit. (`nn` holds the
+# layers: each is one of the operations above together with its weights, which are random here. They
+# take a `Tensor`, which holds an array.)
 
 # %%
 fine = Tensor(np.ones((1, 4, 33, 46), np.float32))
@@ -563,24 +576,24 @@ show(
 )
 
 # %% [markdown]
-# Without the turn every stamp is upside down; only the tap in the middle, 5, is in its place. And
+# Without the turn every stamp is turned by 180°; only the tap in the middle, 5, is in its place. And
 # with a kernel of ones the wrong recipe passes the test, because a symmetric kernel does not change
 # when it is turned. **Test with kernels that have no symmetry.**
 #
 # ## What the paper says
 #
 # - [Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"
-#   (2016)](https://arxiv.org/abs/1603.07285), chapter 4, explain transposed convolution by
-#   zero-stuffing throughout. Our first figure is the case of their figure 4.5 (kernel 3, stride 2,
-#   no padding). Their last relationship, with the letter *a* for the pixels left over, is the
-#   formula of section 6, and *a* is `output_padding`. They too say that the zeros are for
-#   understanding, not for computing.
-# - We differ in the direction: they begin with zeros and stay there, we begin with stamps and the
-#   matrix. With the matrix you *see* why the kernel is turned and why sizes have to be chosen.
+#   (2016)](https://arxiv.org/abs/1603.07285), in the chapter on transposed convolution, name the
+#   matrix first and then explain every case by zero-stuffing. Our first figure is their case "no
+#   zero padding, non-unit strides", with the same kernel and stride. In their last case the letter
+#   *a* stands for the pixels left over; the size that they give there is the formula of section 6,
+#   and *a* is `output_padding`. They too say that computing with the zeros is wasteful.
+# - We differ in the middle part: they go on with zeros, we stay with the matrix. In it you *see* why
+#   the kernel is turned and why sizes have to be chosen.
 # - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366) need no `output_padding`: their
-#   layers have stride 1, and the sizes of the maps come from unpooling. [Long, Shelhamer and
-#   Darrell (2015)](https://arxiv.org/abs/1411.4038) cut the maps to the size that they need
-#   instead.
+#   layers have stride 1, and the sizes of the maps come from unpooling. The networks of [Long,
+#   Shelhamer and Darrell (2015)](https://arxiv.org/abs/1411.4038) cut the enlarged maps to the size
+#   that they need instead.
 # - [`ConvTranspose2d` of
 #   PyTorch](https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html) has the
 #   same arguments with the same meaning.
@@ -628,8 +641,8 @@ show(
 # assert np.array_equal(woven, large)
 # ```
 #
-# As a layer this is called sub-pixel convolution. It multiplies no zeros: four convolutions with
-# four taps each on the small map.
+# As a layer this is called sub-pixel convolution. It stuffs no zeros in: four convolutions
+# with four taps each, on the small map and its border.
 # </details>
 #
 # **3.** With padding `p` larger than `k - 1` the table asks for a *negative* number of zeros. What
@@ -650,8 +663,8 @@ show(
 # assert np.array_equal(mine, true)
 # ```
 #
-# Pixels of the stuffed row are cut off. The first pixel, 1, is lost altogether: its whole stamp
-# lies in the border.
+# Pixels of the stuffed row are cut off. The first pixel, 1, and the last one, 100, are lost
+# altogether: their whole stamps lie in the border.
 # </details>
 #
 # ## In the library

@@ -93,7 +93,7 @@ show(
 # %% [markdown]
 # Left: between two stamps lies a strip on which both lie, one pixel wide. Where two such strips
 # cross, four stamps lie. A neural network that wants an even grey here has to work against a factor
-# of 4 from one pixel to the next.
+# of 4 between a pixel and its neighbour across the corner.
 #
 # ## 2. When are the counts even?
 #
@@ -102,10 +102,15 @@ show(
 
 # %%
 show(
-    overlap_grid(kernels=(2, 3, 4, 5), strides=(1, 2, 3)),
-    alt="Rows of counts for kernels 2 to 5 and strides 1 to 3. Apart from the ends "
-    "they are even at stride 1, for kernels 2 and 4 at stride 2 and for kernel "
-    "3 at stride 3; all others alternate",
+    overlap_grid(kernels=(2, 3, 4, 5), strides=(1, 2), outputs=7),
+    alt="Rows of counts for kernels 2 to 5 at strides 1 and 2, for seven input "
+    "pixels. Apart from the ends they are even at stride 1, and for kernels 2 "
+    "and 4 at stride 2; those for kernels 3 and 5 at stride 2 alternate",
+)
+show(
+    overlap_grid(kernels=(2, 3, 4, 5), strides=(3,), outputs=7),
+    alt="Rows of counts for kernels 2 to 5 at stride 3. For kernel 3 they are all 1; "
+    "all others alternate, for kernel 2 between 1 and 0",
 )
 
 # %% [markdown]
@@ -242,14 +247,22 @@ check_answer(
     "my_row",
     None if my_row is None else is_even(my_row),
     True,
+    hints=[
+        (lambda _: np.shape(my_row) != (3,), "Three numbers in a list."),
+        (
+            lambda _: len(set(map(float, my_row))) < 3 or 0 in my_row,
+            "Three taps that are all different, none of them 0.",
+        ),
+    ],
     hint="Three taps, two classes: which taps are in which? Their sums have to be equal.",
 )
 
 # %% [markdown]
 # So is the rule of section 2 useless? No. It says what happens *before training*, on average. Taps
 # start as random numbers around 0. A sum of more of them varies more: the mean of its square grows
-# with the number of taps. So pixels with more stamps are louder. Here 2000 random kernels each
-# enlarge a map of random numbers; we average the square of every pixel.
+# with the number of taps. So pixels with more stamps have larger squares. Here 2000 random kernels
+# each enlarge a map whose pixels are +1 or -1 at random, and we average the square of every pixel. In
+# the picture yellow is more than the mean over all pixels, blue is less.
 
 # %%
 noise = rng.normal(size=(1, 1, 6, 6))
@@ -264,7 +277,8 @@ for kernel in (3, 4, 5, 6):
 figure, axes = plt.subplots(1, 4, figsize=(7.5, 2.3), layout="constrained")
 for ax, (kernel, square) in zip(axes, loudness.items(), strict=True):
     ax.imshow(square / square.mean(), cmap="cividis", vmin=0, vmax=2)
-    ratio = square.max() / square.min()
+    classes = [square[a::2, b::2].mean() for a in range(2) for b in range(2)]
+    ratio = max(classes) / min(classes)
     ax.set(title=f"kernel {kernel}\nlargest : smallest {ratio:.1f}", xticks=[], yticks=[])
 show(
     figure,
@@ -274,8 +288,8 @@ show(
 )
 
 # %% [markdown]
-# On average over random kernels the counts decide: a grid for 3 and 5, none for 4 and 6. But *each
-# single* random kernel of 4 × 4 has four different class sums, and draws a grid of its own:
+# (The ratio is that of the largest class of pixels to the smallest.) On average over random kernels
+# the counts decide: a grid for 3 and 5, none for 4 and 6. But *each single* random kernel of 4 × 4 has four different class sums, and draws a grid of its own:
 
 # %%
 one = rng.normal(size=(4, 4)) / 4
@@ -284,9 +298,9 @@ print(class_sums(one, 2).round(3))
 # %% [markdown]
 # ## 4. Layers on layers
 #
-# Networks enlarge several times. The second layer stamps on what the first has left, so grids
-# multiply. Here three layers, all taps 1, stride 2, kernel 3 and kernel 4; the middle of the
-# output.
+# Networks enlarge several times. The second layer enlarges the grid that the first has left, and
+# lays its own, finer one over it. Here up to three layers, all taps 1, stride 2, kernel 3 and kernel
+# 4; the middle of the output. A pixel is the number of ways that lead to it from the input.
 
 
 # %%
@@ -302,7 +316,14 @@ def through(layers, kernel):
 for kernel in (3, 4):
     for layers in (1, 2, 3):
         counts = through(layers, kernel)
-        print(f"kernel {kernel}, {layers} layers: from {counts.min():g} to {counts.max():g} stamps")
+        print(
+            f"kernel {kernel}, layers: {layers}, pixels from {counts.min():g} to {counts.max():g}"
+        )
+
+# %% [markdown]
+# With kernel 3 the darkest pixel stays at 1 and the brightest goes from 4 to 9 to 25. Along one axis
+# that is 2, 3, 5, and not 2, 4, 8: where two stamps overlap, two *neighbours* add up, and they are
+# not both the brightest (2 + 1 = 3, then 3 + 2 = 5).
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 4, figsize=(7.5, 2.2), layout="constrained")
@@ -381,17 +402,20 @@ assert np.allclose(class_sums(kernel_4, 2), random_taps.sum())
 
 # %% [markdown]
 # Its kernel is 4 × 4 and its four class sums are equal, always: each is the sum of the nine taps.
-# Of all transposed convolutions with 4 × 4 taps, resize-convolution is a family with nine free
-# numbers instead of 16, and a grid on grey is not in that family.
+# Nine numbers can be chosen instead of 16, and whatever you choose, no grid is drawn on grey.
 #
 # ## 6. Does training take the grid away?
 #
 # Nothing forbids a transposed convolution to *learn* equal class sums. Does it? Two layers enlarge
 # drawings from 8 × 8 to 32 × 32 pixels; between them are 8 [channels](../docs/glossary.md#channel)
-# and a [ReLU](../docs/glossary.md#relu) (negative numbers become 0). We train three such networks,
-# with kernel 3, with kernel 4 and with resize-convolution, to restore the drawing. As we go we show
-# each an even grey and measure the grid in its answer: the spread of the means of the 4 × 4 classes
-# of pixels, as a share of the root mean square. 0 is an even grey, 1 is nothing but grid.
+# and a [ReLU](../docs/glossary.md#relu) (negative numbers become 0). We train such networks
+# with kernel 3, with kernel 4 and with resize-convolution to restore the drawing, as in section 7 of
+# notebook 4: each step compares 16 drawings with the true ones. Each of the three is trained twice,
+# from two different sets of random taps (two [seeds](../docs/glossary.md#seed) of the random
+# numbers). As we go we show each an even grey and measure the grid in its answer. The two layers
+# enlarge 4 times, so there are 4 × 4 classes of pixels. We take the mean of each class, and of these
+# 16 means the standard deviation as a share of their root mean square. 0 is an even grey, 1 is
+# nothing but grid.
 
 
 # %%
@@ -441,11 +465,11 @@ for kind in (3, 4, "resize"):
                 answers[kind, seed].append(network(Tensor(means_of_4[1])).numpy())
         errors[kind, seed] = float(np.sqrt(((answers[kind, seed][-1] - unseen) ** 2).mean()))
 
-print("kernel   seed   grid before   after 50 steps   after 300 steps   error on unseen drawings")
+print("kernel   seed   grid before   after 50 steps   after 300 steps   error on unseen")
 for (kind, seed), curve in curves.items():
     print(
-        f"{kind!s:8} {seed:4d} {curve[0]:12.3f} {curve[5]:15.3f} {curve[-1]:17.4f}"
-        f" {errors[kind, seed]:20.3f}"
+        f"{kind!s:8} {seed:4d} {curve[0]:13.3f} {curve[5]:16.3f} {curve[-1]:17.4f}"
+        f" {errors[kind, seed]:17.3f}"
     )
 
 # %% tags=["hide-input"]
@@ -466,7 +490,7 @@ show(
 
 # %% [markdown]
 # And here is what they draw of a drawing they have not seen (each picture from its darkest to its
-# brightest pixel).
+# brightest pixel). The odd pixels along the edges are the border, which we leave out when we measure.
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(3, 5, figsize=(7.5, 4.6), layout="constrained")
@@ -483,7 +507,8 @@ show(
     alt="Three rows, kernel 3, kernel 4 and resize-convolution: the input of 8 by "
     "8, the answer of the untrained network, after 20 and after 300 steps, and "
     "the true drawing. Untrained, the upper two rows show nothing but a grid "
-    "and the third a blurred drawing; after 300 steps all three are alike",
+    "and the third a blurred drawing; after 300 steps all three show the "
+    "drawing, with soft or blocky edges and odd pixels at the border",
 )
 
 # %% [markdown]
@@ -502,39 +527,38 @@ show(
 #
 # ## 7. The same grid in gradients
 #
-# The gradient of a [loss](../docs/glossary.md#loss) with respect to a picture says how the loss
-# changes when a pixel changes. If the picture goes through a convolution, the gradient comes back
+# A [loss](../docs/glossary.md#loss) is one number that says how wrong a network's answer is. Its
+# gradient with respect to a picture says for each pixel how the loss changes when the pixel
+# changes. If the picture goes through a convolution, the gradient comes back
 # through the transposed convolution with the same kernel and stride ([notebook
 # 7](07_backward_of_convolution.ipynb)). So a *convolution* with stride 2 and kernel 3, a layer that
-# only makes things smaller, has the grid in its gradients: pixels that four windows see get more
-# than pixels that one window sees. Max pooling, which passes on the largest number of each window,
+# only makes things smaller, has the grid in its gradients: a pixel that four windows see gets
+# four contributions, one that a single window sees gets one. Max pooling, which passes on the largest number of each window,
 # sends the gradient to that number's pixel alone.
 #
-# Below: random pictures, random kernels, random gradients at the output. The upper row is one case,
-# the lower row the mean of the squares over 400.
+# Below: random pictures, random kernels, random gradients at the output. The upper row is one case
+# (the size of the gradient, without its sign), the lower row the mean of the squares over 400; yellow
+# is much. In the code the 400 pictures are the [channels](../docs/glossary.md#channel) of one image,
+# and `groups=400` keeps them apart ([notebook 2](02_stride_padding_dilation_groups.ipynb)).
 
 # %%
-shape = (400, 1, 33, 33)
-pictures = rng.normal(size=shape)
-maps_to = {
-    "conv 3, stride 2": lambda x, w: F.conv2d(x, w, stride=2),
-    "conv 4, stride 2": lambda x, w: F.conv2d(x, w, stride=2),
-    "conv 3, stride 1": lambda x, w: F.conv2d(x, w),
-    "max pool 2, stride 2": lambda x, w: F.max_pool2d(x, 2, stride=2),
-    "max pool 3, stride 2": lambda x, w: F.max_pool2d(x, 3, stride=2),
-}
+pictures = rng.normal(size=(1, 400, 33, 33))
 squares = {}
-for name, layer in maps_to.items():
-    side = int(name.split(",")[0][-1])
-    kernels = rng.normal(size=(400, 1, side, side))  # a kernel for each picture
-    x = Tensor(pictures.transpose(1, 0, 2, 3), requires_grad=True)  # 400 channels, one image
-    if name.startswith("conv"):
-        stride = int(name[-1])
-        out = F.conv2d(x, Tensor(kernels), stride=stride, groups=400)  # each channel by itself
+for kind, side, stride in (
+    ("conv", 3, 2),
+    ("conv", 4, 2),
+    ("conv", 3, 1),
+    ("max pool", 2, 2),
+    ("max pool", 3, 2),
+):
+    x = Tensor(pictures, requires_grad=True)
+    kernels = Tensor(rng.normal(size=(400, 1, side, side)))  # a kernel for each picture
+    if kind == "conv":
+        out = F.conv2d(x, kernels, stride=stride, groups=400)
     else:
-        out = layer(x, None)
-    out.backward(rng.normal(size=out.shape))
-    squares[name] = x.grad.numpy()[0] ** 2  # (400, 33, 33)
+        out = F.max_pool2d(x, side, stride=stride)
+    out.backward(rng.normal(size=out.shape))  # the gradient at the output, sent back to x
+    squares[f"{kind} {side}, stride {stride}"] = x.grad.numpy()[0] ** 2  # (400, 33, 33)
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(2, 5, figsize=(7.5, 3.5), layout="constrained")
@@ -605,7 +629,7 @@ show(
 # - [Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts" (Distill,
 #   2016)](https://distill.pub/2016/deconv-checkerboard/), is the source of this notebook: overlap
 #   along one axis and in two, several layers, resize-convolution, and the grid in gradients.
-#   Sections 1, 2, 4, 5 and 7 repeat its figures with numbers.
+#   Our sections 1, 2, 4, 5 and 7 show with numbers what it shows with pictures.
 # - We differ in three places. We state the rule in class sums, of which the counts are the case of
 #   ones. We show that resize-convolution is one of the transposed convolutions. And they show grids
 #   in pictures from trained generative networks (networks that make up pictures); ours has a true
@@ -623,14 +647,17 @@ show(
 # ## Exercises
 #
 # **1.** With [dilation](../docs/glossary.md#dilation) 2 the taps of a kernel lie two pixels apart.
-# What are the counts for kernel 3, stride 2 and dilation 2? And with stride 1?
+# What are the counts for kernel 3, stride 2 and dilation 2? And with stride 1? (Along one axis:
+# `ops.conv_transpose2d` takes `dilation=(1, 2)` as it takes `stride=(1, 2)`.)
 #
 # <details><summary>Answer</summary>
 #
 # ```python
-# apart = overlap_counts((1, 13), (1, 3), (1, 2), 0, (1, 2))[0]
+# row, three = np.ones((1, 1, 1, 8)), np.ones((1, 1, 1, 3))
+# apart = ops.conv_transpose2d(row, three, stride=(1, 2), dilation=(1, 2)).ravel()
 # assert apart[4:9].tolist() == [3, 0, 3, 0, 3]  # all three taps are in one class
-# assert overlap_counts((1, 13), (1, 3), 1, 0, (1, 2))[0, 4:9].tolist() == [3, 3, 3, 3, 3]
+# dense = ops.conv_transpose2d(row, three, stride=1, dilation=(1, 2)).ravel()
+# assert dense[4:8].tolist() == [3, 3, 3, 3]
 # ```
 #
 # With stride 2 every second pixel stays empty: dilation and stride share the factor 2. With stride
@@ -638,7 +665,7 @@ show(
 # </details>
 #
 # **2.** A sub-pixel convolution computes $s^2$ ordinary convolutions and interleaves their results
-# (notebook 5, exercise 2). How do its taps have to start so that it draws no grid?
+# (notebook 5, exercise 2). How can its taps start so that it draws no grid?
 #
 # <details><summary>Answer</summary>
 #
@@ -652,11 +679,11 @@ show(
 # assert np.allclose(woven, small.repeat(2, axis=2).repeat(2, axis=3))
 # ```
 #
-# All four the same. Then it is a convolution followed by a repetition of pixels. Training may part
-# them later.
+# Give all four convolutions the same taps. Then it is a convolution followed by a repetition of
+# pixels. (Equal sums are enough for an even grey.) Training may change them later.
 # </details>
 #
-# **3.** FCN enlarges with a kernel of `2 s` taps, $1 - |t|$ with t the distance from the middle in
+# **3.** [FCN](../docs/glossary.md#fcn) enlarges with a kernel of `2 s` taps, $1 - |t|$ with t the distance from the middle in
 # steps of the stride. Show that its class sums are 1 for strides 2, 4 and 8.
 #
 # <details><summary>Answer</summary>
