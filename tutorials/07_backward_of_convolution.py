@@ -60,10 +60,10 @@ use_style()
 # %% [markdown]
 # ## 1. The question that a backward pass answers
 #
-# A network is trained by making one number small, the [loss](../docs/glossary.md#loss) $L$: it says how
-# wrong the network is. Computing it is the [forward pass](../docs/glossary.md#forward-pass). Somewhere on the
-# way there is a [convolution](../docs/glossary.md#convolution) of an image `x` with a
-# [kernel](../docs/glossary.md#kernel) `W`, and its output is `y`.
+# A network is trained by making one number small, the [loss](../docs/glossary.md#loss) $L$: it says how wrong the
+# network is. Computing it is the [forward pass](../docs/glossary.md#forward-pass). Somewhere on the way there is a
+# [convolution](../docs/glossary.md#convolution) of an image `x` with a [kernel](../docs/glossary.md#kernel) `W` (`w`
+# in the code), and its output is `y`.
 
 
 # %% tags=["hide-input"]
@@ -74,17 +74,17 @@ def node(picture, x, y, text, fill="#ffffff", radius=21, stroke=LINE, size=13.0)
 
 
 chain = Picture(700, 170)
-for x0, y0, wide, text in ((150, 34, 120, "convolution"), (400, 34, 150, "rest of the network")):
+for x0, y0, wide, text in ((150, 34, 120, "convolution"), (395, 34, 164, "rest of the network")):
     chain.box(x0, y0, wide, 90, fill=FILLS["pale"], stroke=LINE)
     chain.words(x0 + wide / 2, y0 + 45, text, bold=True)
 for x0, x1, y0, text in (
     (50, 150, 50, "x"),
-    (270, 400, 50, "y"),
-    (550, 650, 50, "L"),
+    (270, 395, 50, "y"),
+    (559, 650, 50, "L"),
 ):
     chain.line([(x0, y0), (x1 - 2, y0)], arrow=True, line=2.0)
     chain.words((x0 + x1) / 2, y0 - 14, text, bold=True)
-for x0, x1, y0, text in ((400, 270, 108, "dy"), (150, 50, 108, "dx")):
+for x0, x1, y0, text in ((395, 270, 108, "dy"), (150, 50, 108, "dx")):
     chain.line([(x0, y0), (x1 + 2, y0)], arrow=True, line=2.0, colour=ACCENT)
     chain.words((x0 + x1) / 2, y0 + 15, text, bold=True, colour=ACCENT)
 chain.line([(190, 6), (190, 33)], arrow=True, line=2.0)
@@ -112,10 +112,11 @@ show(
 #
 # $$\Delta L = \sum_p dy_p\, \Delta y_p ,$$
 #
-# where $p$ counts the output pixels.
+# where $p$ counts the output pixels, from 0.
 #
-# **The question is: given `dy`, what are `dx` and `dW`?** We begin with an image of one row, four
-# pixels, and a kernel of two entries, which we call *[taps](../docs/glossary.md#tap)*.
+# **The question is: given `dy`, what are `dx` and `dW`?** We begin with an image of one row, four pixels, and a
+# kernel of two entries, which we call *[taps](../docs/glossary.md#tap)*. Pixels and taps are counted from 0 as well:
+# the taps below are $w_0 = 2$ and $w_1 = 1$.
 
 
 # %%
@@ -131,10 +132,10 @@ dy = row(1, -2, 3)  # what arrived from above
 print("y =", y.ravel())
 
 # %% [markdown]
-# Now the picture that answers the question. Every line is one product: it takes a pixel of `x`, at
-# the top, times a tap, to a pixel of `y`, at the bottom. In the forward pass an output pixel collects what comes down
-# its two lines. Pixel $x_1$ is lit: only two lines leave it, so a change of $x_1$ can reach $L$ on
-# these two ways only.
+# Now the picture that answers the question. Every line is one product: it takes a pixel of `x`, at the top, times a
+# tap, to a pixel of `y`, at the bottom. A line that leans to the right is tap 0 (blue where it is lit), one that
+# leans to the left tap 1 (vermilion). In the forward pass an output pixel collects what comes down its two lines.
+# Pixel $x_1$ is lit: only two lines leave it, so a change of $x_1$ can reach $L$ by these two only.
 
 
 # %% tags=["hide-input"]
@@ -270,8 +271,8 @@ for p in range(3):
 for tap in range(2):
     y0 = top + 3 * high + 48 + 26 * tap
     table.box(left, y0 - 9, 18, 18, fill=light(TAPS[tap]))
-    parts = " + ".join(f"({terms[p, p + tap]:g})" for p in range(3))
-    sentence = f"tap {tap}: {parts} = w{tap}·dW{tap} = {tap_sums[tap]:g}"
+    parts = " + ".join(f"{terms[p, p + tap]:g}" for p in range(3)).replace("+ -", "- ")
+    sentence = f"tap {tap}: {parts} = {tap_sums[tap]:g} = w{tap}·dW{tap}"
     table.words(left + 26, y0, sentence.replace("-", "−"), anchor="start", bold=True)
 ways = ("rows", row_sums.sum()), ("columns", column_sums.sum()), ("colours", sum(tap_sums))
 total = ", ".join(f"by {way}: {number:g}" for way, number in ways)
@@ -284,8 +285,8 @@ show(
 )
 
 # %% [markdown]
-# The total is 11 whichever way you go. But look at *what* is collected on each way, when the number that is
-# common to a group is taken out:
+# The total is 11 in all three ways. But look at *what* is collected each time, when the number that is common to a
+# group is taken out:
 #
 # - **By rows.** Take $dy_p$ out of row $p$: what is left is $\sum_i w_{i-p} x_i = y_p$. That is the **convolution**.
 # - **By columns.** Take $x_i$ out of column $i$: what is left is $\sum_p dy_p w_{i-p}$. These are the lines
@@ -296,7 +297,7 @@ show(
 #   library calls this operation `conv2d_weight_grad`.
 #
 # A sum of products entry by entry is an [inner product](../docs/glossary.md#inner-product), written
-# $\langle a, b\rangle = \sum_k a_k b_k$, for arrays of any (equal) shape. With it, the three ways read
+# $\langle a, b\rangle = \sum_k a_k b_k$, for arrays of any (equal) shape. With it, the three sums read
 #
 # $$\langle \mathrm{conv2d}(x, W),\ dy\rangle = \langle x,\ \mathrm{conv\_transpose2d}(dy, W)\rangle$$
 #
@@ -430,7 +431,7 @@ def conv2d_backward(dy, x, w, stride, padding):
     """The gradients of y = conv2d(x, w) + b by x, w and b, given dy."""
     sides = zip(x.shape[2:], w.shape[2:], stride, padding, strict=True)
     left_over = tuple((n + 2 * p - k) % s for n, k, s, p in sides)
-    dx = ops.conv_transpose2d(dy, w, None, stride, padding, output_padding=left_over)
+    dx = ops.conv_transpose2d(dy, w, None, stride, padding, output_padding=left_over)  # no bias
     dw = ops.conv2d_weight_grad(x, dy, w.shape[2:], stride, padding)
     db = dy.sum(axis=(0, 2, 3))
     return dx, dw, db
@@ -452,9 +453,9 @@ def conv2d_backward(dy, x, w, stride, padding):
 # - `ops.conv_transpose2d(y, w, **geometry)`,
 # - `ops.conv2d_weight_grad(x, y, w.shape[2:], **geometry)`, with the large array first.
 #
-# `geometry` holds stride, padding and groups of the convolution whose transpose this is.
-# `output_padding` is not needed: `dz` has the right size already. (The check's messages call the arguments dy, x and w, and
-# your results dx, dw and db.)
+# `geometry` holds stride, padding and groups of the convolution whose transpose this is. `output_padding` is not
+# needed: `dz` has the right size already. (The check's messages call your three results dx, dw and db, in the order
+# in which you return them: your `dy` is their dx.)
 
 
 # %%
@@ -532,7 +533,7 @@ ax.plot(ends, heights, "o-", color=HUES[1], label="through two points")
 ax.set(xlabel="change t of one pixel", ylabel="L", title="two slopes")
 ax.legend(loc="best")
 steps = 10.0 ** np.arange(-13, 0.1, 0.25)
-for dtype, colour, style in ((np.float32, HUES[1], "--"), (np.float64, HUES[0], "-")):
+for dtype, colour, style in ((np.float32, HUES[3], "--"), (np.float64, HUES[2], "-")):
     errors = [abs(measured(s, dtype) - claimed) / abs(claimed) for s in steps]
     name = np.dtype(dtype).name
     bx.loglog(steps, np.maximum(errors, 1e-13), style, color=colour, label=name)
@@ -548,14 +549,17 @@ show(
 )
 
 # %% [markdown]
-# The right picture is worth remembering. If the step is too long, the curve bends within it. If it is too short, the two losses
-# agree in nearly all their digits, and their difference is [rounding](../docs/glossary.md#rounding). In between is a valley, and only in float64
-# (numbers of 16 digits; float32 has 7) it is deep enough to tell a wrong gradient from a right one. **Check gradients in float64,
+# The right picture is worth remembering. If the step is too long, the curve bends within it. If it is too short, the
+# two losses agree in nearly all their digits, and their difference is [rounding](../docs/glossary.md#rounding). In
+# between is a valley. In float32 (numbers of 7 digits; float64 has 16) it is narrow and ends above $10^{-6}$: a
+# smaller mistake cannot be told from rounding. In float64 it is a million times deeper. **Check gradients in float64,
 # whatever you train in.**
 #
-# One pixel at a time would need two forward passes per pixel. Move all pixels at once instead, along one
-# random direction $v$: the slope in this direction must be $\langle dx, v\rangle$. That is one number for a whole
-# array, and a mistake in any entry shows in it. The library's `check_gradients` does it, with a random cotangent:
+# One pixel at a time would need two forward passes per pixel. Move all pixels at once instead, along one random
+# direction $v$: the slope in this direction must be $\langle dx, v\rangle$. That is one number for a whole array, and
+# a mistake in any entry shows in it. The library's `check_gradients` does it. The loss is that of section 1,
+# $\langle dy, y\rangle$, with random numbers for `dy`. If the slopes differ, it raises an error that says where; else
+# it returns how well they agree:
 
 # %%
 settings = {"stride": (2, 1), "padding": (1, 0)}
@@ -568,13 +572,14 @@ print(f"largest relative difference: {worst:.1e}")
 
 # %% [markdown]
 # For a linear function there is a second check, without step and without rounding: is backward the adjoint of
-# forward? Take whole numbers, compute both inner products, compare by `==`. You did it in section 3.
+# forward? Take whole numbers, compute both inner products, compare by `==`, as in section 3.
 #
 # ## Break it
 #
 # Here is the transposed convolution as a loop, with three popular mistakes built in. Run the cell, then set `MISTAKE`
-# to `"turned"` (the kernel turned by 180°), to `"stride"` (the stride forgotten) and to `None`. Each mistake is tried on three
-# kinds of data. **Before you run it: on which of them will it not be noticed?**
+# to `"turned"` (the kernel turned by 180°), to `"stride"` (the stride forgotten) and to `None`. Each mistake is tried
+# on three kinds of data, by the inner products of section 3. **Each time before you run it: on which of them will the
+# mistake not be noticed?**
 
 # %%
 MISTAKE = "assign"  # "assign", "turned", "stride" or None
@@ -613,7 +618,7 @@ cases = {
 }
 for name, (k, s) in cases.items():
     holds, _, _ = adjoint_check(k, s, MISTAKE)
-    print(f"{name:28} {'<Ax, dy> = <x, dx>' if holds else 'NOT the adjoint: noticed'}")
+    print(f"{name:28} {'the adjoint: nothing noticed' if holds else 'NOT the adjoint: noticed'}")
 
 # %% tags=["hide-input"]
 _, right, wrong = adjoint_check(odd, 2, MISTAKE)
@@ -641,19 +646,19 @@ show(
 #
 # ## What the paper says
 #
-# Dumoulin and Visin, [A guide to convolution arithmetic for deep learning](https://arxiv.org/abs/1603.07285)
-# (2016), section 4.1: a convolution is written as a matrix $C$, and the error goes back by multiplying
-# with $C^{\mathsf T}$. Section 4.2: whether a kernel stands for a convolution or for a transposed one
-# depends on which of $C$ and $C^{\mathsf T}$ is used forward and which backward. Our triangle has both as two
-# of its edges; the third, the gradient of the kernel, is not in the guide. It is what trains the "deconvolution" layers of
-# Noh, Hong and Han, [Learning deconvolution network for semantic segmentation](https://arxiv.org/abs/1505.04366)
-# (2015), section 3.2.2. We number taps from 0 in this notebook, and turn no kernel: what deep learning calls a convolution
-# is in mathematics a [cross-correlation](../docs/glossary.md#cross-correlation).
+# Dumoulin and Visin, [A guide to convolution arithmetic for deep learning](https://arxiv.org/abs/1603.07285) (2016),
+# section 4.1: a convolution is written as a matrix $C$, and the error goes back by multiplying with $C^{\mathsf T}$.
+# Section 4.2: whether a kernel stands for a convolution or for a transposed one depends on which of $C$ and
+# $C^{\mathsf T}$ is used forward and which backward. Our triangle has both as two of its edges; the third, the
+# gradient of the kernel, is not in the guide. It is what trains the "deconvolution" layers of Noh, Hong and Han,
+# [Learning deconvolution network for semantic segmentation](https://arxiv.org/abs/1505.04366) (2015), section 3.2.2.
+# We turn no kernel: what deep learning calls a convolution is in mathematics a
+# [cross-correlation](../docs/glossary.md#cross-correlation).
 #
 # ## Exercises
 #
-# **1.** What is the adjoint of *zero padding*, which puts `p` zeros around an image? Guess from the wiring (which lines leave
-# the border?), then show it with the adjoint identity.
+# **1.** What is the adjoint of *zero padding*, which puts two rows and columns of zeros around an image? Guess from
+# the wiring (which lines leave the border?), then show it with the adjoint identity.
 #
 # <details><summary>Answer</summary>
 #

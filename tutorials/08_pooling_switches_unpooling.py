@@ -61,10 +61,11 @@ use_style()
 # %% [markdown]
 # ## 1. Follow the threads
 #
-# Sixteen numbers, cut into four [windows](../docs/glossary.md#window) of 2 × 2. [Max pooling](../docs/glossary.md#max-pooling) takes the largest number of each
-# window. Follow a thread from the left: from the winner in its window, to its place among the pooled numbers, and on to where
-# [unpooling](../docs/glossary.md#unpooling) puts it: back to the pixel it came from. The losers come to nothing. In
-# the unpooled plane there are zeros in their places; the small grey numbers are only their ghosts.
+# Sixteen numbers, cut into four [windows](../docs/glossary.md#window) of 2 × 2. [Max
+# pooling](../docs/glossary.md#max-pooling) takes the largest number of each window. Follow a thread from the left:
+# from the winner in its window, to its place among the pooled numbers, and on to where
+# [unpooling](../docs/glossary.md#unpooling) puts it: back to the pixel it came from. In the unpooled plane there are
+# zeros in the places of the losers; the small grey numbers beside the zeros only recall what stood there.
 
 # %% tags=["hide-input"]
 THREADS = (HUES[0], HUES[1], HUES[2], HUES[3])  # one for each window
@@ -83,15 +84,14 @@ def middle_of(left, top, r, c):
 
 
 def numbers(picture, left, top, array, ghosts=None):
-    """Write numbers; where `array` is 0 and `ghosts` is not, the ghost, small and grey."""
+    """Write numbers; where `array` is 0 and `ghosts` is not, also the ghost, small and grey."""
     for (r, c), value in np.ndenumerate(array):
         x, y = middle_of(left, top, r, c)
         if ghosts is not None and value == 0 and ghosts[r, c] != 0:
             picture.dot(x - 13, y - 13, 6, fill="#ffffff", stroke="#ffffff", line=0)
             picture.words(x - 13, y - 13, f"{ghosts[r, c]:g}", size=11.0, colour=MUTED)
-        else:
-            picture.dot(x, y, 9, fill="#ffffff", stroke="#ffffff", line=0)
-            picture.words(x, y, f"{value:g}", size=15.0)
+        picture.dot(x, y, 9, fill="#ffffff", stroke="#ffffff", line=0)
+        picture.words(x, y, f"{value:g}", size=15.0)
 
 
 def threads(plane, kernel, stride, sent=None, rule="assign", titles=("x", "pooled", "unpooled")):
@@ -152,13 +152,14 @@ show(
     threads(plane, kernel=2, stride=2),
     alt="4 by 4 numbers in four framed windows of 2 by 2. From the winners 7, 6, 9 and 8 coloured "
     "threads lead to the 2 by 2 pooled numbers, and on to the same pixels of the unpooled plane, "
-    "in which the losers are small grey ghosts",
+    "in which zeros stand for the losers, with small grey ghosts beside them",
 )
 
 # %% [markdown]
-# Where a winner stood is its *[switch](../docs/glossary.md#switches)*. The library stores it as one number, `row * width + column` in
-# the plane that was pooled, with rows and columns counted from 0. The plane's shape travels along, so unpooling needs no output
-# size. The 7 stands in row 1, column 0 of a plane of width 4: its switch is 4.
+# Where a winner stood is its *[switch](../docs/glossary.md#switches)*. The library stores it as one number,
+# `row * width + column` in the plane that was pooled, with rows and columns counted from 0. The plane's shape travels
+# along, so unpooling needs no output size. The 7 stands in row 1, column 0 of a plane of width 4: its switch is 4.
+# (The shape that is printed is that of the pooled map, $(N, C, H', W')$.)
 
 # %%
 print(switches)
@@ -167,8 +168,8 @@ print(switches.indices[0, 0])
 # %% [markdown]
 # ### Your turn
 #
-# Here is a larger plane, and its nine windows. What is the switch of the window in the middle of the
-# right-hand side (the one that holds 8, 2, 6, 1)?
+# Here is a larger plane, and its nine windows. What is the switch of the window in the middle of the right-hand side
+# (the one that holds 2, 6, 8, 1)?
 
 # %%
 large = np.array(
@@ -259,17 +260,18 @@ assert np.array_equal(G @ x.ravel(), y.ravel())  # pooling
 assert np.array_equal(G.T @ y.ravel(), z.ravel())  # unpooling, with these windows
 
 # %% [markdown]
-# In notebook 7 the backward pass of a linear map was its adjoint, the transpose of its matrix. So *the
-# [backward pass](../docs/glossary.md#backward-pass) of pooling is $G^{\mathsf T}$*: it sends the
-# [cotangent](../docs/glossary.md#cotangent) of each pooled number (how much the loss changes with it) to the winner, and nothing
-# to the losers. Is that right for a maximum, which is not linear? Try it: drag one pixel of the first window past its neighbours.
+# In notebook 7 the backward pass of a linear map was its adjoint, the transpose of its matrix. So *the [backward
+# pass](../docs/glossary.md#backward-pass) of pooling is $G^{\mathsf T}$*: it sends the
+# [cotangent](../docs/glossary.md#cotangent) of each pooled number (how much the loss changes with it) to the winner,
+# and nothing to the losers. Is that right for a maximum, which is not linear? Try it: let one pixel of the first
+# window grow from 0 to 12, past its neighbours.
 
 # %%
 dragged = np.linspace(0, 12, 121)
 
 
 def pooled_first(value):
-    """The first pooled number and its switch, if the pixel x[0, 1] is `value`."""
+    """The first pooled number and its switch, if the pixel in row 0, column 1 is `value`."""
     other = x.copy()
     other[0, 0, 0, 1] = value
     out, where = ops.max_pool2d(other, 2, return_switches=True)
@@ -297,10 +299,10 @@ show(
 #
 # ## 3. Who wins a tie?
 #
-# Equal values are not rare in a network. Behind a [ReLU](../docs/glossary.md#relu), which replaces
-# negative numbers by 0, a window that is zero throughout is a tie of all its
-# pixels. The rule here is: **the first one, row by row**. On a flat plane all the switches
-# therefore sit in the top left corners of their windows.
+# Equal values are not rare in a network. Behind a [ReLU](../docs/glossary.md#relu), which replaces negative numbers
+# by 0, a window that is zero throughout is a tie of all its pixels. The rule here is: **the first one, row by row**.
+# Where a plane is flat, the switches therefore sit in the top left corners of their windows. In the picture a circle
+# is a switch and the fives are amber; the grey 5 lost the tie, and what stands in its place is 0.
 
 # %%
 flat = np.zeros((6, 6))
@@ -313,6 +315,10 @@ show(
     alt="A plane of zeros with two fives on a diagonal, in windows of 2 by 2: every switch is in the "
     "top left corner of its window, or at the upper one of the fives",
 )
+
+# %% [markdown]
+# How often is a window all zero? A random number is negative in one case of two, so all four are in one of
+# $2^4 = 16$:
 
 # %%
 rng = np.random.default_rng(0)
@@ -357,31 +363,21 @@ my_round_trip = None
 my_gradient = None
 
 # %% tags=["hide-input"]
-images = rng.integers(0, 100, (1, 4, 9, 9)).astype(float)
-pooled, overlapping = ops.max_pool2d(images, 3, stride=2, return_switches=True)
-v = rng.integers(-9, 10, pooled.shape).astype(float)
+first, four = ops.max_pool2d(shared[None, None], 3, stride=2, return_switches=True)
 
 
 def returns(rule):
     """Whether pool(unpool(pool(x))) is pool(x)."""
-    back = ops.max_unpool2d(pooled, overlapping, duplicates=rule)
-    return bool(np.array_equal(ops.max_pool2d(back, 3, stride=2), pooled))
+    back = ops.max_unpool2d(first, four, duplicates=rule)
+    return np.array_equal(ops.max_pool2d(back, 3, stride=2), first)
 
 
-def transposes(rule):
-    """Whether <Gx, v> = <x, Uv>, where U is unpooling with this rule; G x is the pooled map."""
-    back = ops.max_unpool2d(v, overlapping, duplicates=rule)
-    return bool(np.sum(pooled * v) == np.sum(images * back))
-
-
-RULES = ("assign", "add")
 check_answer(
     "my_round_trip",
     my_round_trip,
-    next(rule for rule in RULES if returns(rule)),
+    next(rule for rule in ("assign", "add") if returns(rule)),
     hint="Suppose that 9, 9, 9 and 12 are sent back, as was pooled. What stands in the middle then?",
 )
-_, four = ops.max_pool2d(shared[None, None], 3, stride=2, return_switches=True)
 arrived = np.zeros((1, 1, 5, 5))
 arrived[0, 0, 2, 2], arrived[0, 0, 4, 4] = 10, 5
 check_answer(
@@ -402,18 +398,27 @@ check_answer(
 )
 
 # %% [markdown]
-# Here is the round trip on random images, and beside it the other question: is unpooling with this rule, $U$, the transpose of the
-# gather, so that $\langle Gx, v\rangle = \langle x, Uv\rangle$ for all $v$?
+# Here is the round trip on random images, and beside it the other question: is unpooling with this rule, $U$, the
+# transpose of the gather, so that $\langle Gx, v\rangle = \langle x, Uv\rangle$ for all $v$? (We try one random $v$
+# of whole numbers, as in notebook 7. $Gx$ is the pooled map.)
 
 # %%
-for rule in RULES:
-    print(f"{rule:8} round trip: {returns(rule)!s:7} transpose of the gather: {transposes(rule)}")
+images = rng.integers(0, 100, (1, 4, 9, 9)).astype(float)
+pooled, overlapping = ops.max_pool2d(images, 3, stride=2, return_switches=True)  # G x
+v = rng.integers(-9, 10, pooled.shape).astype(float)
+
+for rule in ("assign", "add"):
+    back = ops.max_unpool2d(pooled, overlapping, duplicates=rule)
+    returned = np.array_equal(ops.max_pool2d(back, 3, stride=2), pooled)
+    unpooled_v = ops.max_unpool2d(v, overlapping, duplicates=rule)  # U v
+    adjoint = bool(np.sum(pooled * v) == np.sum(images * unpooled_v))
+    print(f"{rule:8} round trip: {returned!s:7} transpose of the gather: {adjoint}")
 
 # %% [markdown]
-# Each rule keeps one of the promises, so the library has both: `max_unpool2d` assigns unless you ask for something else, and
-# `max_pool2d_backward`, through which gradients flow, adds. Where windows do not overlap, as in all of
-# DeconvNet, there is no difference between them; that is why people say that unpooling "is" the transpose of
-# pooling. Where they overlap it is not:
+# Each rule keeps one of the promises, so the library has both: `max_unpool2d` assigns unless you ask for something
+# else, and `max_pool2d_backward`, through which gradients flow, adds. Where windows do not overlap, as in all of
+# DeconvNet, there is no difference between them, and unpooling is the transpose of pooling. Where they overlap it is
+# not:
 
 # %%
 for title, array, size in (("side by side", x, 2), ("overlapping ", images, 3)):
@@ -435,8 +440,8 @@ every_switch = np.take_along_axis(
     dz.reshape(1, 4, -1), overlapping.indices.reshape(1, 4, -1), axis=2
 ).reshape(v.shape)
 
-print("<unpool(v), dz>                =", np.sum(forward * dz))
-print("<v, backward(dz)>              =", np.sum(v * only_stayed))
+print("<unpool(v), dz>                 =", np.sum(forward * dz))
+print("<v, backward(dz)>               =", np.sum(v * only_stayed))
 print("<v, dz gathered at each switch> =", np.sum(v * every_switch))
 assert np.sum(forward * dz) == np.sum(v * only_stayed)
 
@@ -470,9 +475,11 @@ else:
 # ## 5. Why bother? Outlines
 #
 # Here is a [feature map](../docs/glossary.md#feature-map) of the kind that the first layers of a network hold: a
-# [convolution](../docs/glossary.md#convolution) that answers at edges, behind a ReLU. We pool it twice, from 96 × 96 to 24 × 24 pixels, and go back
-# up without learning anything: once by [bilinear interpolation](../docs/glossary.md#bilinear-interpolation), which
-# draws smooth transitions between the pixels, and once through the switches.
+# [convolution](../docs/glossary.md#convolution) that answers at edges, behind a ReLU. We pool it twice, from 96 × 96
+# to 24 × 24 pixels, and go back up without learning anything: once by [bilinear
+# interpolation](../docs/glossary.md#bilinear-interpolation), which draws smooth transitions between the pixels, and
+# once through the switches. (`Shapes` draws random pictures; in all panels but the first, bright is large and black
+# is 0.)
 
 # %%
 pictures = Shapes("val", size=96, difficulty="easy")
@@ -486,7 +493,7 @@ def edges(number):
     image = pictures[number][0]
     x = ops.pad(image.transpose(2, 0, 1)[None] / 255.0, (1, 1, 1, 1), mode="replicate")
     answers = ops.relu(ops.conv2d(x, edge_weight))
-    return image, ops.relu(answers.sum(axis=1, keepdims=True) - 0.06)
+    return image, ops.relu(answers.sum(axis=1, keepdims=True) - 0.06)  # faint answers become 0
 
 
 def pool_twice(x):
@@ -530,7 +537,7 @@ show(
     figure,
     alt="A drawn picture, its edges, the edges pooled twice to 24 by 24 pixels, and three ways back: "
     "bilinear interpolation blurs the outlines, unpooling gives dots on them, and a 5 by 5 stamp at "
-    "each dot makes them lines",
+    "each dot makes them lines with gaps",
 )
 
 # %% tags=["hide-input"]
@@ -542,10 +549,11 @@ for title, made in (("bilinear interpolation", bilinear), ("unpooling, then stam
     print(f"{title}: {thick:.2f} times as many bright pixels as the edges have, match {match:.2f}")
 
 # %% [markdown]
-# Bilinear interpolation spreads each of the 24 × 24 numbers over the pixels around it. Unpooling has the same numbers, in
-# at most one of sixteen pixels, but each stands *exactly* where it was found. The last panel lays down a small
-# fixed stamp at each of them, a [transposed convolution](../docs/glossary.md#transposed-convolution), and the
-# dots join into lines. (The match is the inner product of both planes, divided by their lengths: 1 would be the edges themselves.)
+# Bilinear interpolation spreads each of the 24 × 24 numbers over the pixels around it. Unpooling has the same
+# numbers, in at most one of sixteen pixels, but each stands *exactly* where it was found. The last panel lays down a
+# small fixed stamp at each of them, a [transposed convolution](../docs/glossary.md#transposed-convolution), and the
+# dots grow together into lines, with gaps. (The match is the inner product of both planes, divided by their lengths:
+# 1 would be the edges themselves.)
 #
 # That is the second half of DeconvNet in one sentence: *unpooling places, transposed convolution fills in*. In the
 # network the stamps are not fixed but learned.
@@ -584,9 +592,10 @@ for title, planes in (("its own", unpooled), ("the other's", wrong)):
     print(f"{title:12} switches: {kept:.0%} of the values stand where they were found")
 
 # %% [markdown]
-# The blocks of 4 × 4 pixels are where they belong: that much is in the place of the *values*. But inside each block the
-# value has moved to wherever the other picture had its maximum, and where the other picture is empty
-# (a tie!) to the top left corner. The outline breaks up. The fine position is in the *switches*.
+# (A value has sixteen pixels to stand in, so 6% is what chance alone would give.) The blocks of 4 × 4 pixels are
+# where they belong: that much is in the place of the *values*. But inside each block the value has moved to wherever
+# the other picture had its maximum, and where the other picture is empty (a tie!) to the top left corner. The outline
+# breaks up. The fine position is in the *switches*.
 #
 # ## What the paper says
 #

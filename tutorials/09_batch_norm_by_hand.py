@@ -12,10 +12,10 @@
 # # Batch normalisation by hand
 #
 # [Batch normalisation](../docs/glossary.md#batch-normalisation) shifts and scales every channel of a network so that
-# its mean becomes 0 and its spread 1. The idea of this notebook: **mean and spread are computed from the
-# channel's own numbers, so every output depends on every number, and a gradient comes back to a number
-# on three ways.** We write the forward pass in six lines, turn each of them round, and check each. The same fact explains
-# why the most popular test of its backward pass tests nothing, and why the layer has two modes.
+# its mean becomes 0 and its spread 1. The idea of this notebook: **mean and spread are computed from the channel's
+# own numbers, so every output depends on every number, and a gradient comes back to a number by three ways.** We
+# write the forward pass in six lines, turn each of them round, and check each. The same fact explains why a popular
+# test of its backward pass tests almost nothing, and why the layer has two modes.
 #
 # You need the words gradient and cotangent, and the gradient check (notebook 7, *The backward pass of a convolution*), and from
 # school the derivative of a power. The notebook before this one is *Pooling, switches and unpooling*. It runs in a few seconds on any CPU.
@@ -83,8 +83,9 @@ y = weight * xh + bias
 lines = (("x", x), ("c = x − mean", c), ("xh = c / 3", xh), ("y = 2 xh + 1", y))
 ruler, left, unit, step = Picture(700, 258), 150.0, 33.0, 64
 places = [[(left + (v + 4) * unit, 26 + step * k) for v in vs] for k, (_, vs) in enumerate(lines)]
-for i in range(4):
-    ruler.line([row[i] for row in places], colour=(*HUES[:3], MUTED)[i], line=2.0)
+for i in range(4):  # the first 4 is drawn thicker, so that it shows beneath the other one
+    thick = 6.0 if i == 0 else 2.0
+    ruler.line([row[i] for row in places], colour=(*HUES[:3], MUTED)[i], line=thick)
 for k, (name, _) in enumerate(lines):
     y0 = 26 + step * k
     ruler.words(4, y0, name, anchor="start", bold=True)
@@ -94,9 +95,11 @@ for k, (name, _) in enumerate(lines):
             [(left + (tick + 4) * unit, y0 - 4), (left + (tick + 4) * unit, y0 + 4)], colour=LINE
         )
         label = str(tick).replace("-", "−")
+        ruler.dot(left + (tick + 4) * unit, y0 + 15, 7, fill="#ffffff", stroke="#ffffff", line=0)
         ruler.words(left + (tick + 4) * unit, y0 + 15, label, size=11.0, colour=MUTED)
     for i, place in enumerate(places[k]):
-        ruler.dot(*place, 6, fill=(*HUES[:3], MUTED)[i], stroke="#ffffff")
+        radius = 9 if i == 0 else 6
+        ruler.dot(*place, radius, fill=(*HUES[:3], MUTED)[i], stroke="#ffffff")
 show(
     ruler,
     alt="Four number lines, one below the other. The numbers 4, 10, 2, 4 move left by 5, shrink "
@@ -104,13 +107,14 @@ show(
 )
 
 # %% [markdown]
-# (`eps`, here 0.00001, keeps the division possible when all numbers are equal. That is also why the numbers below
-# are not quite what you get on paper.)
+# (One colour for each number; the two that are equal, blue and grey, stay together.) `eps`, here 0.00001, keeps the
+# division possible when all numbers are equal. That is also why the numbers below are not quite what you get on
+# paper.
 #
 # ### Your turn
 #
 # Normalise the four numbers 1, 7, 7, 9 on paper: subtract the mean, divide by the standard deviation (no scale, no
-# shift).
+# shift). Write fractions as fractions: 2 / 7, not 0.29.
 
 # %%
 my_xh = None  # four numbers
@@ -129,6 +133,7 @@ check_answer(
             "They are centred. Now divide by the standard deviation.",
         ),
         (lambda a: np.allclose(a, centred / 9), "Divide by the root of the variance."),
+        (lambda a: np.allclose(a, right, atol=0.05), "Rounded: write the fractions as fractions."),
         (
             lambda a: np.allclose(a, centred / yours.std(ddof=1)),
             "The variance is the mean of the four squares: divide their sum by 4, not by 3.",
@@ -140,10 +145,11 @@ check_answer(
 # %% [markdown]
 # ## 2. Which numbers belong together
 #
-# A network is trained with several images at a time, a [batch](../docs/glossary.md#batch), and each layer holds for each image
-# several planes of numbers, its [channels](../docs/glossary.md#channel): an array of shape $(N, C, H, W)$. Batch
-# normalisation takes *all numbers of one channel* together, over all images and all pixels: $M = N H W$ numbers. Each channel has
-# its own mean and variance.
+# A network is trained with several images at a time, a [batch](../docs/glossary.md#batch), and each layer holds for
+# each image several planes of numbers, its [channels](../docs/glossary.md#channel): an array of shape $(N, C, H, W)$.
+# Batch normalisation takes *all numbers of one channel* together, over all images and all pixels: $M = N H W$
+# numbers. Each channel has its own mean and variance. The drawing shows a small batch, three images of 2 × 3 pixels;
+# the code takes 16 of 8 × 8. (`None, None` are the places of what section 5 adds.)
 
 # %%
 rng = np.random.default_rng(0)
@@ -236,10 +242,11 @@ show(
 )
 
 # %% [markdown]
-# `x` is used twice: for the mean, and to be centred. `c` is used twice: for the variance, and to be divided. The
-# backward pass goes through the same boxes from right to left. The rule for each box is the one of notebook 7: a line turns the
-# gradient of its result into the gradients of what it used, and **what was used twice receives two gradients, which add up**.
-# Here are the six lines, last one first:
+# `x` is used twice: for the mean, and to be centred. `c` is used twice: for the variance, and to be divided. (The
+# arrows also allow a fourth way, by the mean and then by the variance. What comes back on it is always 0, as you will
+# see.) The backward pass goes through the same boxes from right to left. The rule for each box is the one of notebook
+# 7: a line turns the gradient of its result into the gradients of what it used, and **what was used twice receives
+# two gradients, which add up**. Here are the six lines, last one first:
 #
 # | forward | backward |
 # |---|---|
@@ -253,8 +260,9 @@ show(
 # A single number that was used for many (`weight`, `inv_std`, `mean`) receives the sum of what comes from all of
 # them. And a mean over $M$ numbers gives each of them one $M$th.
 #
-# How do we know that each line is right? We *measure* it. The function below runs the six lines, but takes a value in the middle from
-# us if we give one. So we can move any of them by a little bit, and see what the loss does.
+# How do we know that each line is right? We *measure* it. The loss is that of notebook 7: each $y_i$ counts $dy_i$
+# times. The function below runs the six lines, but takes a value in the middle from us if we give one. So we can move
+# any of them by a little bit, and see what the loss does.
 
 # %%
 dy = np.array([1.0, -2, 3, 2])  # what arrived
@@ -322,6 +330,10 @@ check_answer(
             lambda a: np.isclose(a, -(inv_std**3) / 2),
             "That is the slope. Multiply by what arrived.",
         ),
+        (
+            lambda a: np.isclose(a, -dinv_std * inv_std**3 / 2, rtol=0.01),
+            "Nearly: write the formula with the names, so that nothing is rounded.",
+        ),
     ],
     hint="The derivative of v ** p is p * v ** (p - 1). Multiply it by the gradient that arrives.",
 )
@@ -338,6 +350,7 @@ compare("c", c, dc)
 
 dmean = -np.sum(dc)
 compare("mean", mean, dmean)
+print(f"part of dmean that comes by the variance: {abs(np.sum(dc_by_variance)):.4f}")
 
 dx_by_mean = np.full(M, dmean / M)
 dx = dc + dx_by_mean
@@ -357,17 +370,24 @@ ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 show(
     figure,
     alt="For each of the four numbers three bars, the parts of its gradient that came directly, by the "
-    "mean and by the variance, and a black bar, their sum. The sums are much smaller than the "
-    "direct parts",
+    "mean and by the variance, and a black bar, their sum. Every sum is smaller than its "
+    "direct part, three of the four by far",
 )
 
 # %% [markdown]
-# The black bars are `dx`. For the two numbers that are equal, 4 and 4, the two indirect parts are equal too; only the direct
-# ones differ, because `dy` does.
+# The part of `dmean` that comes by the variance is the fourth way: 0, because `c` sums to 0. The black bars are `dx`.
+# For the two numbers that are equal, 4 and 4, the two indirect parts are equal too; only the direct ones differ,
+# because `dy` does.
 #
 # ### All six lines in one
 #
-# Put the lines into each other, and with $\mathrm{mean}(xh) = 0$ almost everything cancels:
+# Put the lines into each other, from the last table line upwards. The part of `dc` by the variance, with
+# $c = xh / \mathrm{inv\_std}$, is
+#
+# $$\mathrm{dvar}\, \frac{2c}{M} = -\frac{\mathrm{inv\_std}^3}{2}\, \mathrm{sum}(dxh \cdot c)\, \frac{2c}{M} = -\mathrm{inv\_std}\; xh \cdot \mathrm{mean}(dxh \cdot xh).$$
+#
+# The part by the mean is $\mathrm{dmean}/M = -\mathrm{mean}(dc) = -\mathrm{inv\_std}\; \mathrm{mean}(dxh)$, because
+# the part by the variance sums to 0. With $dxh = \gamma\, dy$ the three parts together are
 #
 # $$dx = \gamma\; \mathrm{inv\_std}\, \bigl(dy - \mathrm{mean}(dy) - xh \cdot \mathrm{mean}(dy \cdot xh)\bigr).$$
 #
@@ -394,13 +414,13 @@ print(f"sum of dx {abs(dx.sum()):.5f}   sum of dx * xh {abs((dx * xh).sum()):.5f
 # A change that is not noticed does not change the loss. So the gradient has no part in these two directions: its
 # sum is 0, and its [inner product](../docs/glossary.md#inner-product) with `xh` is 0 (up to `eps`).
 #
-# ## 4. Why a cotangent of ones tests nothing
+# ## 4. Why a cotangent of ones tests almost nothing
 #
-# The most popular test of a backward pass is short: compute `loss = y.sum()`, go backward, compare with
-# differences. It means that `dy` is an array of ones. For batch normalisation, look what the formula does with it: `dy - mean(dy)` is
-# 0, and `mean(xh)` is 0. **The gradient is 0, whatever x is**, and it has to be: the sum of `y` is always $M \beta$. So a
-# backward pass that returns zeros passes this test. Often `loss = (y ** 2).sum() / 2` is taken instead, so that `dy = y`. That is a
-# shift and a multiple of `xh`: the other direction that is taken out.
+# A popular test of a backward pass is short: compute `loss = y.sum()`, go backward, compare with differences. It
+# means that `dy` is an array of ones. For batch normalisation, look what the formula does with it: `dy - mean(dy)` is
+# 0, and `mean(xh)` is 0. **The gradient is 0, whatever x is**, and it has to be: the sum of `y` is always $M \beta$.
+# So a backward pass that returns zeros passes this test. Often `loss = (y ** 2).sum() / 2` is taken instead, so that
+# `dy = y`. That is a shift and a multiple of `xh`: the other direction that is taken out.
 #
 # Five wrong backward passes, each with one mistake, against three cotangents. How far is each from the measured gradient, relative to the
 # largest number of the direct way?
@@ -462,8 +482,9 @@ show(
 )
 
 # %% [markdown]
-# Zeros pass both of the popular tests. A random cotangent has parts in all directions and finds all five. That is why the library's
-# `check_gradients` always draws one, and never uses ones.
+# The ones find a single mistake, the forgotten mean. Zeros pass both of the popular tests. A random cotangent has
+# parts in all directions and finds all five. That is why the library's `check_gradients` always draws one, and never
+# uses ones.
 #
 # ### Your turn
 #
@@ -480,7 +501,10 @@ def per_channel(a):
 
 
 def forward(x, weight, bias, *running, training=True, momentum=0.1, eps=1e-5):
-    """Batch normalisation in training: y, and what the backward pass needs."""
+    """Batch normalisation in training: y, and what the backward pass needs.
+
+    `running`, `training` and `momentum` are not used here: section 5 tells what they are.
+    """
     axes = (0, 2, 3)
     c = x - x.mean(axis=axes, keepdims=True)
     inv_std = ((c**2).mean(axis=axes, keepdims=True) + eps) ** -0.5
@@ -513,18 +537,22 @@ else:
 # %% [markdown]
 # ## 5. Training and evaluation
 #
-# In training, what the layer says about one image depends on the other images of the batch, because mean and variance do. For a prediction
-# that would be strange: whether there is a cat in your photograph must not depend on the photographs beside it.
-# And a batch of one image may have one number per channel, which has no variance.
+# In training, what the layer says about one image depends on the other images of the batch, because mean and variance
+# do. For a prediction that would be strange: whether there is a cat in your photograph must not depend on the
+# photographs beside it. And a batch of one image may have one number per channel: minus its mean, that is 0, whatever
+# it was.
 #
 # So the layer has two modes. **In training** it normalises with the batch's own mean and variance, and on the side it keeps
 # *running averages* of both, its [running statistics](../docs/glossary.md#running-statistics):
 #
 #     running = (1 - momentum) * running + momentum * of_this_batch
 #
-# **In evaluation** it normalises with the running averages, whatever batch comes. Then mean and variance are constants,
-# two of the three ways are closed, and the layer is a fixed scale and shift. The momentum is the share of the new number, 0.1 unless you say
-# otherwise, as in PyTorch. (In Keras it is the share of the old one, so the same layer has 0.9.)
+# **In evaluation** it normalises with the running averages, whatever batch comes. Then mean and variance are
+# constants, two of the three ways are closed, and the layer is a fixed scale and shift. The momentum is the share of
+# the new number, 0.1 unless you say otherwise, as in PyTorch. (In Keras it is the share of the old number: there you
+# would write 0.9 for the same layer.) The library's call is
+# `ops.batch_norm(x, running_mean, running_var, weight, bias, training=...)`; in training it changes the two running
+# arrays in place. With `None` for both, as above, it always takes the batch's own mean and variance.
 
 # %%
 true_mean, true_var = 3.0, 4.0
@@ -532,7 +560,7 @@ running_mean, running_var = np.zeros(1), np.ones(1)  # where they begin
 history = []
 for _ in range(80):
     images = rng.normal(true_mean, true_var**0.5, (4, 1, 3, 3))  # M = 36 numbers
-    ops.batch_norm(images, running_mean, running_var, training=True)  # momentum 0.1
+    ops.batch_norm(images, running_mean, running_var, training=True)  # changes both
     history.append((images.mean(), images.var(ddof=1), running_mean[0], running_var[0]))
 
 # %% tags=["hide-input"]
@@ -566,9 +594,10 @@ print("the same times 4/3:           ", (draws.var(axis=1).mean() * 4 / 3).round
 # %% [markdown]
 # ## Break it
 #
-# A "network" says that an image is bright if its first normalised pixel is above 0. It was trained on images with mean brightness 0.5.
-# Here it judges the same image, of brightness 0.6, beside three neighbours that get brighter from left to right. Somebody has
-# forgotten to switch to evaluation. Run it, then set `TRAINING = False`. Then set `BRIGHTNESS` to 0.5. Which verdicts change, and why?
+# A "network" says that an image is bright if its first normalised pixel is above 0. It was trained on images with
+# mean brightness 0.5. Here it judges the same image, of brightness 0.6, beside three neighbours, which are black at
+# the left end of the figure and get brighter towards its right end. Somebody has forgotten to switch to evaluation.
+# Run it, then set `TRAINING = False`. Then set `BRIGHTNESS` to 0.4, in both modes. Which verdicts change, and why?
 
 # %%
 TRAINING = True
@@ -600,9 +629,10 @@ bright = np.mean(np.array(verdicts) > 0)
 print(f"the same image is called bright beside {bright:.0%} of the neighbours")
 
 # %% [markdown]
-# In training mode the verdict tells whether the image is brighter than its neighbours. A network whose predictions for one image
-# change with the rest of the batch has been left in training mode. In this library `net.eval()` switches all layers, and
-# `net.train()` back.
+# In training mode the verdict tells whether the image is brighter than its neighbours. In evaluation it tells whether
+# the image is brighter than 0.5, the running mean, whoever its neighbours are. A network whose predictions for one
+# image change with the rest of the batch has been left in training mode. In this library `net.eval()` switches all
+# layers, and `net.train()` back.
 #
 # ## 6. What it is for
 #
@@ -643,23 +673,27 @@ show(
 )
 
 # %% [markdown]
-# Without it, the size of the kernels decides after a few layers whether the numbers explode or vanish, and the
-# one size that keeps them has to be hit. With it, the size of a kernel does not matter, as section 3 said: a stretch is not noticed.
-# Whether that helps training is another question than whether numbers stay in range. For DeconvNet it was tried: see
-# [ablations](../docs/ablations.md), where the network is trained with and without, and the command that repeats it.
+# Without it, the size of the kernels decides after a few layers whether the numbers explode or vanish, and the one
+# size that keeps them has to be hit. With it, the three lines lie one upon the other. The size of a kernel does not
+# matter, as section 3 said: a stretch is not noticed. Whether that helps training is another question than whether
+# numbers stay in range. For DeconvNet it was tried: see [ablations](../docs/ablations.md), where the network is
+# trained with and without, and the command that repeats it.
 #
 # ## What the paper says
 #
-# Ioffe and Szegedy, [Batch normalization](https://arxiv.org/abs/1502.03167) (2015). Their Algorithm 1 is section 1; the list of
-# derivatives in their section 3 is our table. The second term of their $\partial \ell / \partial \mu$, with the sum of
-# $-2(x_i - \mu)/m$, is what the variance adds to our `dmean`: always 0, because `c` sums to 0. Their section 3.1 has the
-# unbiased variance of evaluation. Noh, Hong and Han, [Learning deconvolution network for semantic segmentation](https://arxiv.org/abs/1505.04366)
-# (2015), put the layer behind every convolution and every transposed one, and write that without it training ended in a poor local optimum.
+# Ioffe and Szegedy, [Batch normalization](https://arxiv.org/abs/1502.03167) (2015). Their Algorithm 1 is section 1;
+# the list of derivatives in their section 3 is our table. The second term of their $\partial \ell / \partial \mu$,
+# with the sum of $-2(x_i - \mu)/m$, is what the variance adds to our `dmean`: always 0, because `c` sums to 0. Their
+# section 3.1 has the unbiased variance of evaluation. Noh, Hong and Han, [Learning deconvolution network for semantic
+# segmentation](https://arxiv.org/abs/1505.04366) (2015), put the layer behind every convolution and every transposed
+# one, and write that it is critical to escape a poor *local optimum*, a state that no small step makes better.
 #
 # ## Exercises
 #
-# **1.** A convolution has a [bias](../docs/glossary.md#bias), one number that is added to all of a channel. Why is it useless before batch
-# normalisation, and what is its gradient? Show it with a random cotangent.
+# **1.** A convolution has a [bias](../docs/glossary.md#bias), one number that is added to all of a channel. Why is it
+# useless before batch normalisation, and what is its gradient? Show it with a random cotangent.
+# (`y, saved = ops.batch_norm(x, None, None, return_saved=True)` keeps what
+# `dx, dweight, dbias = ops.batch_norm_backward(dy, x, saved)` needs.)
 #
 # <details><summary>Answer</summary>
 #
@@ -692,8 +726,9 @@ show(
 # ```
 # </details>
 #
-# **3.** In evaluation the layer is a fixed scale and shift. Put it into the convolution before it: find a kernel `w2` and a bias `b2`
-# so that one convolution gives what convolution and batch normalisation gave. (That is how networks are made faster for use.)
+# **3.** In evaluation the layer is a fixed scale and shift. Put it into the convolution before it: find a kernel `w2`
+# and a bias `b2` so that one convolution gives what convolution and batch normalisation gave. (`eps` is `1e-5`. That
+# is how networks are made faster for use.)
 #
 # <details><summary>Answer</summary>
 #
