@@ -75,7 +75,8 @@ SIZE = 48
 # %% [markdown]
 # ## 1. A network to look into
 #
-# The task: which of five shapes is in the picture? `data.Shapes` draws them in random colours. So that the
+# The task: which of five shapes is in the picture? `data.Shapes` draws them in random colours, some cut off by
+# the border of the picture. So that the
 # network can learn quickly, it does not see the colours but one number a pixel: how far the pixel's colour is from the
 # middle (median) colour of the picture, from 0 to 1.
 
@@ -202,9 +203,10 @@ show(picture, alt="The star in six layers: at 48 and 24 pixels its area is brigh
 #
 # ## 3. Back: from one number to the pixels
 #
-# Take one *unit*, a channel of `relu3`, at the place where it is most active. Set all other numbers of that
-# layer to zero, and go back: through the convolutions, through the poolings, to the pixels. The result has the size of the picture
-# and is called the unit's *projection*.
+# Take one *unit*, a channel of `relu3`, at one place: here those of the largest number of the whole layer (another channel than
+# the one above, which had the largest mean square). Keep this number, set all others of the layer to zero, and go back: through the
+# convolutions, the poolings and the ReLUs, to the pixels. The result has the size of the picture and is called the unit's *projection*.
+# What happens at each layer on the way is the subject of section 4; `project` takes the rule `"deconvnet"` of that section if you name none.
 
 
 # %%
@@ -217,6 +219,10 @@ unit, row, column = strongest(seen["relu3"][0])
 projection = project(net, x_val[STAR : STAR + 1], "relu3", at_unit(unit, (row, column)))
 image_tensor, outputs = forward_to(net, x_val[STAR : STAR + 1], "relu3")
 box = receptive_field(outputs["relu3"], image_tensor, (row, column))
+
+outside = projection[0, 0].copy()
+outside[box.slices] = 0
+assert np.abs(outside).max() < 1e-5 * np.abs(projection).max()  # zero but for rounding
 
 
 # %% tags=["hide-input"]
@@ -248,11 +254,12 @@ frame(axes[0], box)
 frame(axes[2], box)
 plt.tight_layout()
 show(figure, alt="The star with a framed square, the 12 by 12 map of one channel with its largest "
-     "number marked, and the projection: red and blue lines inside the same square")  # fmt: skip
+     "number marked, and the projection: red and blue specks inside the same square")  # fmt: skip
 
 # %% [markdown]
-# The frame is the unit's [receptive field](../docs/glossary.md#receptive-field): the pixels that its number can depend on. Outside of it
-# the projection is zero.
+# In a projection red is positive, blue negative and white zero; each is drawn with its own largest number as the full colour. The map in
+# the middle goes from black (zero) to light yellow. The frame is the unit's [receptive field](../docs/glossary.md#receptive-field): the pixels that its number can depend on. Outside of it
+# the projection is zero (but for rounding, which the last line of the code allows for).
 #
 # ### Your turn
 #
@@ -324,7 +331,7 @@ print("largest difference from project():", np.abs(by_hand - projection).max())
 assert np.allclose(by_hand, projection, atol=1e-5 * np.abs(projection).max())
 
 # %% [markdown]
-# So their "deconvolutional network" is a backward pass with another rule for the ReLU. The bias plays no part in it, and the
+# So their "deconvolutional network" is a backward pass with another rule for the ReLU. The biases play no part on the way back, and the
 # picture only through the switches and the number at the start.
 #
 # ### Your turn
@@ -363,7 +370,8 @@ check_answer(
 # ## 5. What units respond to
 #
 # One picture says little of a unit. So do as Zeiler and Fergus did: for a unit, find the pictures that make it most active, and show
-# its projection for each, cut to the receptive field (smaller at the border of the picture), beside what is there.
+# its projection for each, cut to the receptive field (smaller at the border of the picture), beside what is there. Before you read on, look along
+# each row: what have its four patches in common?
 
 # %%
 maps = activations(net, x_val, layers=["relu3"])["relu3"]  # (200, 24, 12, 12)
@@ -396,19 +404,18 @@ show(figure, alt="Four units in rows: the four patches that excite each most, an
      "projections, red and blue strokes along the edges in the patches")  # fmt: skip
 
 # %% [markdown]
+# Each row shows one kind of thing: a piece of a shape's border in one direction, or a tip; and the signal is strongest where that piece is. Pieces of
+# different shapes are in one row, so such a unit stands for no shape by itself. All this is what the eye reads into four pictures a
+# unit, chosen because they excite it. What else may excite it they cannot show.
+
+# %% [markdown]
 # ## Break it
 #
 # What do the switches do for a projection? Take them away: let every unpooling put its number into the top left corner of the
-# window; and then give it the switches of another picture. Nothing else is changed. Set `OTHER` to other pictures.
+# window; and then give it the switches of another picture. Nothing else is changed. Set `OTHER` to other pictures and look at the third projection.
 
 # %%
 OTHER = int(np.flatnonzero(y_val == 0)[0])  # a disc
-
-other = x_val[OTHER : OTHER + 1]
-y = ops.relu(ops.conv2d(other, net.conv1.weight.numpy(), net.conv1.bias.numpy(), padding=2))
-y, other1 = ops.max_pool2d(y, 2, return_switches=True)
-y = ops.relu(ops.conv2d(y, net.conv2.weight.numpy(), net.conv2.bias.numpy(), padding=1))
-_, other2 = ops.max_pool2d(y, 2, return_switches=True)
 
 
 def corner(switches):
@@ -417,11 +424,18 @@ def corner(switches):
     return type(switches).from_window(nothing, switches.plane_shape, 2, 2)
 
 
-ways = {
-    "its own": None,
-    "top left corners": corner,
-    "of the other picture": lambda own: other1 if own.shape == other1.shape else other2,
-}
+def of_picture(number):
+    """A function that puts the switches of another picture in the place of given ones."""
+    y = x_val[number : number + 1]
+    found = {}
+    for layer, padding in ((net.conv1, 2), (net.conv2, 1)):
+        y = ops.relu(ops.conv2d(y, layer.weight.numpy(), layer.bias.numpy(), padding=padding))
+        y, switches = ops.max_pool2d(y, 2, return_switches=True)
+        found[switches.shape] = switches
+    return lambda own: found[own.shape]
+
+
+ways = {"its own": None, "top left corners": corner, "of the other picture": of_picture(OTHER)}
 spoilt = {
     name: projection_by_hand(x_val[STAR : STAR + 1], unit, row, column, way)[0, 0]
     for name, way in ways.items()
@@ -436,18 +450,35 @@ plt.tight_layout()
 show(figure, alt="The patch and three projections of the same unit: with its own switches, with "
      "top left corners, and with the switches of another picture")  # fmt: skip
 
-for name, found in spoilt.items():
-    alike = np.corrcoef(found[box.slices].ravel(), spoilt["its own"][box.slices].ravel())[0, 1]
-    print(f"switches: {name:22} correlation with the right projection {alike:5.2f}")
+# %% [markdown]
+# One unit of one picture may be an accident. So count over 40 pictures, each with its strongest unit: how far is a spoilt projection correlated with
+# the right one, inside the receptive field? (1: the same but for a positive factor; 0: not at all.)
+
+# %%
+alike = {"top left corners": [], "of another picture": []}
+for number in range(40):
+    one = x_val[number : number + 1]
+    strong, *place = strongest(maps[number])
+    source, layers_ = forward_to(net, one, "relu3")
+    field = receptive_field(layers_["relu3"], source, place).slices
+    own, *others = (
+        projection_by_hand(one, strong, *place, way)[0, 0][field].ravel()
+        for way in (None, corner, of_picture(number + 40))
+    )
+    for values, found in zip(alike.values(), others, strict=True):
+        values.append(np.corrcoef(found, own)[0, 1])
+for name, values in alike.items():
+    print(f"switches: {name:18} correlation {np.mean(values):.2f}, each ± {np.std(values):.2f}")
 
 # %% [markdown]
-# The filters and the number at the start are the same in all three. What is specific to *this* picture came through the
-# switches: without them you see the kernels in a regular grid.
+# The filters and the number at the start are the same in all three, and little of the projection is left. So most of what is specific to *this*
+# picture came through the switches.
 #
 # ## 6. Which pixels made a score
 #
 # Now let the signal start at a score: 1 at the class that is in the picture, 0 at the other four. Under the rule `"gradient"` the result is
-# the [gradient](../docs/glossary.md#gradient) of the score, called its *saliency* map: how much the score would change if a pixel changed a little.
+# the [gradient](../docs/glossary.md#gradient) of the score, called its *saliency* map: how much the score would change if a pixel changed a little. (Simonyan
+# and others draw its absolute values. Here the sign is kept, and in the drawing the strongest half a percent of the pixels have the full colour.)
 
 
 # %%
@@ -480,11 +511,11 @@ for column_, number in enumerate(FIVE):
         draw(line[column_], np.clip(found[column_], -limit, limit))
         line[0].set_ylabel(rule)
 plt.tight_layout()
-show(figure, alt="Five shapes, and three maps below each: the gradient is a cloud of red and "
-     "blue specks around the shape; deconvnet and guided draw its outline")  # fmt: skip
+show(figure, alt="Five shapes, and three maps below each: gradient and deconvnet are clouds of red "
+     "and blue specks, denser near the shape in some; guided draws outlines")  # fmt: skip
 
 # %% [markdown]
-# The last row has the cleanest outlines. Does this network "look at the outline", then? So far we know only that the pictures look as if it did.
+# The last row has the cleanest outlines (that of the rectangle among specks). Does this network "look at the outline", then? So far we know only that the pictures look as if it did.
 #
 # ## 7. The test: a network that knows nothing
 #
@@ -515,7 +546,7 @@ shown = {
 }
 
 # %% tags=["hide-input"]
-titles = ("trained", "score", "+ conv3", "+ conv2", "+ conv1: all")
+titles = ("none: trained", "score", "+ conv3", "+ conv2", "+ conv1: all")
 figure, axes = plt.subplots(3, 5, figsize=(7.5, 5))
 for line, rule in zip(axes, RELU_RULES, strict=True):
     line[0].set_ylabel(rule)
@@ -523,10 +554,10 @@ for line, rule in zip(axes, RELU_RULES, strict=True):
         found = shown[rule, depth]
         limit = np.quantile(np.abs(found), 0.995)
         draw(ax, np.clip(found, -limit, limit), titles[depth] if rule == "gradient" else "")
-figure.suptitle("which layers are random", x=0.6)
+figure.suptitle("which layers are random", x=0.52)
 plt.tight_layout()
 show(figure, alt="The maps of a star by three rules, of the trained network and of four in which "
-     "more and more layers are random: guided still draws the star when all are")  # fmt: skip
+     "more and more layers are random: guided draws parts of the star even when all are")  # fmt: skip
 
 # %% [markdown]
 # Look at the last row again. To put a number to it: take absolute values, and compare each map with the trained network's by
@@ -559,8 +590,9 @@ alike = {
     for rule in RELU_RULES
 }  # fmt: skip
 
-print("right on   " + "".join(f"{(scores(networks[d, 1], x_val).argmax(1) == y_val).mean():10.0%}"
-                              for d in range(5)))  # fmt: skip
+answers = {at: scores(network, x_val).argmax(1) for at, network in networks.items()}
+correct = [np.mean([answers[depth, seed] == y_val for seed in (1, 2, 3)]) for depth in range(5)]
+print("right on   " + "".join(f"{share:10.0%}" for share in correct))
 for rule, values in alike.items():
     print(f"{rule:11}" + "".join(f"{value:10.2f}" for value in values))
 
@@ -576,13 +608,29 @@ show(figure, alt="Rank correlation with the trained network's map against the nu
      "layers, a line for each of three rules")  # fmt: skip
 
 # %% [markdown]
-# As soon as the scores are random the network is right no more often than by chance. The gradient's map is
-# another one at once. The map of guided backpropagation is still much like the one that looked like an explanation, and you would say
+# As soon as the scores are random the network is right about as often as by chance (the mean of three networks is shown). The maps of the gradient and of
+# deconvnet are other ones at once. The map of guided backpropagation is still much like the one that looked like an explanation, and you would say
 # "it looks at the outline" of a network that is random in all layers but the first. It is less alike the more layers are random, but more alike than
-# the gradient's even when all are. **So a part of what it draws comes from the picture, through switches and open ReLUs, and not from what was learned;
+# the gradient's even when all are. What is left, is it from the picture, or are any two such maps alike to this degree? Two controls, with
+# networks that are random in *all* layers:
+
+# %%
+nothing_learned = {
+    rule: [score_map(networks[4, seed], EIGHTY, rule) for seed in (1, 2, 3)] for rule in RELU_RULES
+}
+print("all random, against:  trained   trained, another picture   another all random")
+for rule, (first, second, third) in nothing_learned.items():
+    elsewhere = np.roll(trained[rule], 1, axis=0)  # each map goes to the next picture
+    control = np.mean([rank_correlation(elsewhere, found) for found in (first, second, third)])
+    both = np.mean([rank_correlation(first, second), rank_correlation(second, third)])
+    print(f"{rule:20}{alike[rule][4]:9.2f}{control:27.2f}{both:21.2f}")
+
+# %% [markdown]
+# With another picture next to nothing is left. And under guided backpropagation two networks, neither of which has learned anything, agree with one another
+# on the same picture. **So a part of what it draws comes from the picture, through switches and open ReLUs (the picture has no other way in), and not from what was learned;
 # and the map does not say which part.**
 #
-# That does not make the gradient a good explanation: it passes this test, and no test says that a map is right.
+# That does not make the gradient a good explanation: it passes this test, and passing it does not say that a map is right.
 #
 # A second question of the same kind: does a map depend on *which* score is asked for? Ask for the score of another class.
 
@@ -603,7 +651,7 @@ show(figure, alt="One star under guided backpropagation, started at the scores o
      "the outline of the star each time")  # fmt: skip
 
 # %% [markdown]
-# These are the maps of guided backpropagation for one star, asked "why a disc?", "why a triangle?" and so on. All five show parts of the star's outline, also
+# In the numbers 1 would be a map that does not depend on the question; guided backpropagation is nearest to that. The figure shows the maps of guided backpropagation for one star, asked "why a disc?", "why a triangle?" and so on. All five show parts of the star's outline, also
 # those that were asked about a shape that is not there.
 #
 # ## What the paper says
@@ -612,8 +660,8 @@ show(figure, alt="One star under guided backpropagation, started at the scores o
 # - [Simonyan, Vedaldi and Zisserman (2013)](https://arxiv.org/abs/1312.6034), section 3: the gradient as a saliency map.
 # - [Springenberg and others (2015)](https://arxiv.org/abs/1412.6806), section 3.4 and Figure 1: guided backpropagation, and the three rules side by side.
 # - [Adebayo and others (2018)](https://arxiv.org/abs/1810.03292): the test of section 7, which reproduces the idea of their Figure 2. They did it with Inception on
-#   photographs and found that guided backpropagation hardly changes when the higher layers are random. Here it changes more; our network has
-#   four layers, theirs dozens. We compare by rank correlation alone, they by two further measures.
+#   photographs and found that guided backpropagation hardly changes when the higher layers are random. Here it changes more. Our network has
+#   four layers, theirs dozens; whether that is the reason we have not tested. We compare by rank correlation alone, they by two further measures.
 # - [Nie, Zhang and Patel (2018)](https://arxiv.org/abs/1805.07039) give a reason, with a theoretical analysis: guided backpropagation partly recovers the picture, whatever the decision.
 # - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366) named DeconvNet after Zeiler and Fergus's way back. The difference: in theirs the way back has *its own kernels*, which
 #   are trained.
