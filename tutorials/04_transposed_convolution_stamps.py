@@ -728,16 +728,17 @@ print(
 #
 # ## What the paper says
 #
-# - [Noh, Hong and Han (2015), section 3.2](https://arxiv.org/abs/1505.04366) describe the layer as
-#   we do: one activation in, a window of activations out, with learned filters, and the border
-#   cropped so that the size stays. Our section 2 draws what their figure 3 shows for convolution
-#   and deconvolution. Two things are worth knowing. Their deconvolution layers have **stride 1**.
-#   All but the first, which turns one pixel into 7 × 7, keep the size: *unpooling* enlarges
-#   ([notebook 8](08_pooling_switches_unpooling.ipynb)), and the layers fill in what it leaves
-#   empty. And the crop in their text is the padding of section 4.
-# - [Dumoulin and Visin (2016), sections 4.1 and 4.2](https://arxiv.org/abs/1603.07285), write the
-#   matrix of a convolution and transpose it. Our section 3 is theirs with numbered taps; they draw
-#   the result by zero-stuffing, which is [notebook 5](05_zero_stuffing_and_output_padding.ipynb).
+# - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366), in the part on deconvolution,
+#   describe the layer as we do: one activation in, a window of activations out, with learned
+#   filters, and the border cropped so that the size stays. Our section 2 draws what their figure 3
+#   shows for convolution and deconvolution. Two things are worth knowing. Their deconvolution
+#   layers have **stride 1**. All but the first, which turns one pixel into 7 × 7, keep the size:
+#   *unpooling* enlarges ([notebook 8](08_pooling_switches_unpooling.ipynb)), and the layers fill in
+#   what it leaves empty. And the crop in their text is the padding of section 4.
+# - [Dumoulin and Visin (2016)](https://arxiv.org/abs/1603.07285), at the beginning of the chapter
+#   on transposed convolution, write the matrix of a convolution and transpose it. Our section 3 is
+#   theirs with numbered taps; they draw the result by zero-stuffing, which is [notebook
+#   5](05_zero_stuffing_and_output_padding.ipynb).
 # - The name: [Zeiler and others (2010)](https://doi.org/10.1109/CVPR.2010.5539957) called a
 #   *different* method "deconvolutional network", one that searches for the map whose stamps add up
 #   to a given picture ([notebook 15](15_convolutional_sparse_coding.ipynb)). [Long, Shelhamer and
