@@ -705,9 +705,8 @@ show(
 #
 # ## In the library
 #
-# -
-# [`minideconv.visualize.figures.overlap.overlap_counts`](../minideconv/visualize/figures/overlap.py#L28):
-# the counts, as one call of `col2im` with ones;
+# - [`minideconv.visualize.figures.overlap.overlap_counts`](../minideconv/visualize/figures/overlap.py#L28):
+#   the counts, as one call of `col2im` with ones;
 # - [`minideconv.ops.im2col.col2im`](../minideconv/ops/im2col.py#L231): the addition that makes them
 #   uneven;
 # - [`minideconv.ops.interpolate.interpolation_matrix`](../minideconv/ops/interpolate.py#L55):
