@@ -16,8 +16,8 @@
 # array of weights), multiplied by that pixel. Where copies overlap, the numbers are added. We call
 # one such copy a *stamp*. That is the whole operation, and the one idea of this notebook. The
 # second half of [DeconvNet](../docs/glossary.md#deconvnet), which draws a
-# [mask](../docs/glossary.md#mask) (which pixels belong to an object?) from a small map of numbers, is
-# made of it and of [unpooling](../docs/glossary.md#unpooling) ([notebook
+# [mask](../docs/glossary.md#mask) (which pixels belong to an object?) from a small map of numbers,
+# is made of it and of [unpooling](../docs/glossary.md#unpooling) ([notebook
 # 8](08_pooling_switches_unpooling.ipynb)).
 #
 # You need NumPy, and the product of a matrix and a vector. The notebook before this one, [3: a
@@ -409,7 +409,8 @@ assert np.array_equal(padded_A.T @ y.ravel(), kept.ravel())
 #
 # $$n' = (n - 1)\,s + k - 2p$$
 #
-# pixels: from the first pixel of the first stamp to the last pixel of the last one, less the two borders.
+# pixels: from the first pixel of the first stamp to the last pixel of the last one, less the two
+# borders.
 #
 # ### Your turn
 #
@@ -510,9 +511,9 @@ show(
 print(f"mean of x: {picture.mean():.2f}     mean of what came back: {back.mean():.2f}")
 
 # %% [markdown]
-# The size is right and things are in the right place. The values are wrong. It is far too dark: 1, 2
-# or 4 stamps reach a pixel, and each brings a ninth of a grey value only. It is blurred. And a grid
-# lies over it, because the number of stamps changes from pixel to pixel ([notebook
+# The size is right and things are in the right place. The values are wrong. It is far too dark: 1,
+# 2 or 4 stamps reach a pixel, and each brings a ninth of a grey value only. It is blurred. And a
+# grid lies over it, because the number of stamps changes from pixel to pixel ([notebook
 # 6](06_checkerboards.ipynb) is about that).
 #
 # To see why, multiply the two matrices. If the way back undid the way down, $A^{\mathsf T}A$ would
@@ -727,17 +728,17 @@ print(
 #
 # ## What the paper says
 #
-# - [Noh, Hong and Han (2015), section 3.2](https://arxiv.org/abs/1505.04366) describe the layer as
-#   we do: one activation in, a window of activations out, with learned filters, and the border
-#   cropped so that the size stays. Our section 2 draws what their figure 3 shows for convolution
-#   and deconvolution. Two things are worth knowing. Their deconvolution layers have **stride 1**.
-#   All but the first, which turns one pixel into 7 × 7, keep the size: *unpooling* enlarges
-#   ([notebook 8](08_pooling_switches_unpooling.ipynb)), and the layers fill in what it leaves empty.
-#   And the crop in their text is the padding of section
-#   4.
-# - [Dumoulin and Visin (2016), sections 4.1 and 4.2](https://arxiv.org/abs/1603.07285), write the
-#   matrix of a convolution and transpose it. Our section 3 is theirs with numbered taps; they draw
-#   the result by zero-stuffing, which is [notebook 5](05_zero_stuffing_and_output_padding.ipynb).
+# - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366), in the part on deconvolution,
+#   describe the layer as we do: one activation in, a window of activations out, with learned
+#   filters, and the border cropped so that the size stays. Our section 2 draws what their figure 3
+#   shows for convolution and deconvolution. Two things are worth knowing. Their deconvolution
+#   layers have **stride 1**. All but the first, which turns one pixel into 7 × 7, keep the size:
+#   *unpooling* enlarges ([notebook 8](08_pooling_switches_unpooling.ipynb)), and the layers fill in
+#   what it leaves empty. And the crop in their text is the padding of section 4.
+# - [Dumoulin and Visin (2016)](https://arxiv.org/abs/1603.07285), at the beginning of the chapter
+#   on transposed convolution, write the matrix of a convolution and transpose it. Our section 3 is
+#   theirs with numbered taps; they draw the result by zero-stuffing, which is [notebook
+#   5](05_zero_stuffing_and_output_padding.ipynb).
 # - The name: [Zeiler and others (2010)](https://doi.org/10.1109/CVPR.2010.5539957) called a
 #   *different* method "deconvolutional network", one that searches for the map whose stamps add up
 #   to a given picture ([notebook 15](15_convolutional_sparse_coding.ipynb)). [Long, Shelhamer and
@@ -816,9 +817,9 @@ print(
 # ```
 #
 # Away from the border the two agree: bilinear enlargement *is* a transposed convolution with fixed
-# taps. In section 7 the taps were ½, 1, ½, because there the small pixels lie *on* every second large
-# one; here they lie between two. [FCN](../docs/glossary.md#fcn), an older network that draws masks,
-# starts its learned layers from such taps.
+# taps. In section 7 the taps were ½, 1, ½, because there the small pixels lie *on* every second
+# large one; here they lie between two. [FCN](../docs/glossary.md#fcn), an older network that draws
+# masks, starts its learned layers from such taps.
 # </details>
 #
 # ## In the library

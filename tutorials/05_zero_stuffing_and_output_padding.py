@@ -101,9 +101,9 @@ show(
 # transposed matrix has one stamp per column: the taps 1, 2, 3, read downwards, two rows lower every
 # time.
 #
-# Beside it stands the transposed matrix for **stride 1** and five pixels. Its columns 0, 2
-# and 4 are just the stamps. Columns 1 and 3 are stamps too many. To get rid of a column, multiply it
-# by zero. That is what the zeros between the pixels are for.
+# Beside it stands the transposed matrix for **stride 1** and five pixels. Its columns 0, 2 and 4
+# are just the stamps. Columns 1 and 3 are stamps too many. To get rid of a column, multiply it by
+# zero. That is what the zeros between the pixels are for.
 
 # %% tags=["hide-input"]
 row_taps = numbered_taps((1, 3))
@@ -484,7 +484,8 @@ except ValueError as error:
 #
 # The first layer of the networks of [He and others (2015)](https://arxiv.org/abs/1512.03385) is a
 # convolution with kernel 7 and stride 2; it is usually programmed with padding 3. It takes a
-# photograph of 224 × 224 to 112 × 112. You want the transpose of exactly that layer. Which `output_padding` does it need?
+# photograph of 224 × 224 to 112 × 112. You want the transpose of exactly that layer. Which
+# `output_padding` does it need?
 
 # %%
 my_output_padding = None  # a whole number
@@ -514,9 +515,9 @@ check_answer(
 # In a network, sizes are known when the program runs, not when it is written. Then ask for the
 # size: the layer works `output_padding` out. Here a map of 33 × 46 pixels with 4 channels goes down
 # to 8 channels through a convolution, and what comes back is added to the map that went in, as
-# networks do that join coarse and fine maps. Without the size the shapes do not fit. (`nn` holds the
-# layers: each is one of the operations above together with its weights, which are random here. They
-# take a `Tensor`, which holds an array.)
+# networks do that join coarse and fine maps. Without the size the shapes do not fit. (`nn` holds
+# the layers: each is one of the operations above together with its weights, which are random here.
+# They take a `Tensor`, which holds an array.)
 
 # %%
 fine = Tensor(np.ones((1, 4, 33, 46), np.float32))
@@ -576,9 +577,9 @@ show(
 )
 
 # %% [markdown]
-# Without the turn every stamp is turned by 180°; only the tap in the middle, 5, is in its place. And
-# with a kernel of ones the wrong recipe passes the test, because a symmetric kernel does not change
-# when it is turned. **Test with kernels that have no symmetry.**
+# Without the turn every stamp is turned by 180°; only the tap in the middle, 5, is in its place.
+# And with a kernel of ones the wrong recipe passes the test, because a symmetric kernel does not
+# change when it is turned. **Test with kernels that have no symmetry.**
 #
 # ## What the paper says
 #
@@ -588,8 +589,8 @@ show(
 #   zero padding, non-unit strides", with the same kernel and stride. In their last case the letter
 #   *a* stands for the pixels left over; the size that they give there is the formula of section 6,
 #   and *a* is `output_padding`. They too say that computing with the zeros is wasteful.
-# - We differ in the middle part: they go on with zeros, we stay with the matrix. In it you *see* why
-#   the kernel is turned and why sizes have to be chosen.
+# - We differ in the middle part: they go on with zeros, we stay with the matrix. In it you *see*
+#   why the kernel is turned and why sizes have to be chosen.
 # - [Noh, Hong and Han (2015)](https://arxiv.org/abs/1505.04366) need no `output_padding`: their
 #   layers have stride 1, and the sizes of the maps come from unpooling. The networks of [Long,
 #   Shelhamer and Darrell (2015)](https://arxiv.org/abs/1411.4038) cut the enlarged maps to the size

@@ -261,8 +261,8 @@ check_answer(
 # So is the rule of section 2 useless? No. It says what happens *before training*, on average. Taps
 # start as random numbers around 0. A sum of more of them varies more: the mean of its square grows
 # with the number of taps. So pixels with more stamps have larger squares. Here 2000 random kernels
-# each enlarge a map whose pixels are +1 or -1 at random, and we average the square of every pixel. In
-# the picture yellow is more than the mean over all pixels, blue is less.
+# each enlarge a map whose pixels are +1 or -1 at random, and we average the square of every pixel.
+# In the picture yellow is more than the mean over all pixels, blue is less.
 
 # %%
 noise = rng.normal(size=(1, 1, 6, 6))
@@ -289,7 +289,8 @@ show(
 
 # %% [markdown]
 # (The ratio is that of the largest class of pixels to the smallest.) On average over random kernels
-# the counts decide: a grid for 3 and 5, none for 4 and 6. But *each single* random kernel of 4 × 4 has four different class sums, and draws a grid of its own:
+# the counts decide: a grid for 3 and 5, none for 4 and 6. But *each single* random kernel of 4 × 4
+# has four different class sums, and draws a grid of its own:
 
 # %%
 one = rng.normal(size=(4, 4)) / 4
@@ -299,8 +300,8 @@ print(class_sums(one, 2).round(3))
 # ## 4. Layers on layers
 #
 # Networks enlarge several times. The second layer enlarges the grid that the first has left, and
-# lays its own, finer one over it. Here up to three layers, all taps 1, stride 2, kernel 3 and kernel
-# 4; the middle of the output. A pixel is the number of ways that lead to it from the input.
+# lays its own, finer one over it. Here up to three layers, all taps 1, stride 2, kernel 3 and
+# kernel 4; the middle of the output. A pixel is the number of ways that lead to it from the input.
 
 
 # %%
@@ -321,9 +322,9 @@ for kernel in (3, 4):
         )
 
 # %% [markdown]
-# With kernel 3 the darkest pixel stays at 1 and the brightest goes from 4 to 9 to 25. Along one axis
-# that is 2, 3, 5, and not 2, 4, 8: where two stamps overlap, two *neighbours* add up, and they are
-# not both the brightest (2 + 1 = 3, then 3 + 2 = 5).
+# With kernel 3 the darkest pixel stays at 1 and the brightest goes from 4 to 9 to 25. Along one
+# axis that is 2, 3, 5, and not 2, 4, 8: where two stamps overlap, two *neighbours* add up, and they
+# are not both the brightest (2 + 1 = 3, then 3 + 2 = 5).
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 4, figsize=(7.5, 2.2), layout="constrained")
@@ -408,14 +409,14 @@ assert np.allclose(class_sums(kernel_4, 2), random_taps.sum())
 #
 # Nothing forbids a transposed convolution to *learn* equal class sums. Does it? Two layers enlarge
 # drawings from 8 × 8 to 32 × 32 pixels; between them are 8 [channels](../docs/glossary.md#channel)
-# and a [ReLU](../docs/glossary.md#relu) (negative numbers become 0). We train such networks
-# with kernel 3, with kernel 4 and with resize-convolution to restore the drawing, as in section 7 of
+# and a [ReLU](../docs/glossary.md#relu) (negative numbers become 0). We train such networks with
+# kernel 3, with kernel 4 and with resize-convolution to restore the drawing, as in section 7 of
 # notebook 4: each step compares 16 drawings with the true ones. Each of the three is trained twice,
 # from two different sets of random taps (two [seeds](../docs/glossary.md#seed) of the random
 # numbers). As we go we show each an even grey and measure the grid in its answer. The two layers
-# enlarge 4 times, so there are 4 × 4 classes of pixels. We take the mean of each class, and of these
-# 16 means the standard deviation as a share of their root mean square. 0 is an even grey, 1 is
-# nothing but grid.
+# enlarge 4 times, so there are 4 × 4 classes of pixels. We take the mean of each class, and of
+# these 16 means the standard deviation as a share of their root mean square. 0 is an even grey, 1
+# is nothing but grid.
 
 
 # %%
@@ -490,7 +491,8 @@ show(
 
 # %% [markdown]
 # And here is what they draw of a drawing they have not seen (each picture from its darkest to its
-# brightest pixel). The odd pixels along the edges are the border, which we leave out when we measure.
+# brightest pixel). The odd pixels along the edges are the border, which we leave out when we
+# measure.
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(3, 5, figsize=(7.5, 4.6), layout="constrained")
@@ -529,17 +531,18 @@ show(
 #
 # A [loss](../docs/glossary.md#loss) is one number that says how wrong a network's answer is. Its
 # gradient with respect to a picture says for each pixel how the loss changes when the pixel
-# changes. If the picture goes through a convolution, the gradient comes back
-# through the transposed convolution with the same kernel and stride ([notebook
-# 7](07_backward_of_convolution.ipynb)). So a *convolution* with stride 2 and kernel 3, a layer that
-# only makes things smaller, has the grid in its gradients: a pixel that four windows see gets
-# four contributions, one that a single window sees gets one. Max pooling, which passes on the largest number of each window,
-# sends the gradient to that number's pixel alone.
+# changes. If the picture goes through a convolution, the gradient comes back through the transposed
+# convolution with the same kernel and stride ([notebook 7](07_backward_of_convolution.ipynb)). So a
+# *convolution* with stride 2 and kernel 3, a layer that only makes things smaller, has the grid in
+# its gradients: a pixel that four windows see gets four contributions, one that a single window
+# sees gets one. Max pooling, which passes on the largest number of each window, sends the gradient
+# to that number's pixel alone.
 #
 # Below: random pictures, random kernels, random gradients at the output. The upper row is one case
-# (the size of the gradient, without its sign), the lower row the mean of the squares over 400; yellow
-# is much. In the code the 400 pictures are the [channels](../docs/glossary.md#channel) of one image,
-# and `groups=400` keeps them apart ([notebook 2](02_stride_padding_dilation_groups.ipynb)).
+# (the size of the gradient, without its sign), the lower row the mean of the squares over 400;
+# yellow is much. In the code the 400 pictures are the [channels](../docs/glossary.md#channel) of
+# one image, and `groups=400` keeps them apart ([notebook
+# 2](02_stride_padding_dilation_groups.ipynb)).
 
 # %%
 pictures = rng.normal(size=(1, 400, 33, 33))
@@ -683,8 +686,9 @@ show(
 # pixels. (Equal sums are enough for an even grey.) Training may change them later.
 # </details>
 #
-# **3.** [FCN](../docs/glossary.md#fcn) enlarges with a kernel of `2 s` taps, $1 - |t|$ with t the distance from the middle in
-# steps of the stride. Show that its class sums are 1 for strides 2, 4 and 8.
+# **3.** [FCN](../docs/glossary.md#fcn) enlarges with a kernel of `2 s` taps, $1 - |t|$ with t the
+# distance from the middle in steps of the stride. Show that its class sums are 1 for strides 2, 4
+# and 8.
 #
 # <details><summary>Answer</summary>
 #
