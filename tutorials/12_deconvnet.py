@@ -755,7 +755,7 @@ board(
 )
 
 # %% [markdown]
-# The three seeds of section 6 gave: object IoU 0.22, 0.18, 0.24 with A's mask and 0.40, 0.55, 0.38 with B's; the class is A's in 0.57, 0.54, 0.57 of the pairs, and B's in 0.12, 0.16, 0.15. In all three
+# The three seeds of section 6 gave: object IoU 0.22, 0.18, 0.24 with A's mask and 0.40, 0.55, 0.38 with B's; the class is A's in 0.57, 0.54, 0.57 of the pairs, and B's in 0.12, 0.16, 0.15. The last line says it pair by pair, for seed 0. In all three
 # the drawing agrees more with B's place, which the switches bring, than with A's, and its class is far more often that of the bottleneck, as in the grid. But the place is not the switches' alone: the agreement
 # with A is about twice that of A and B themselves, and in the second and third pair of the figure the drawing lies where A's object is. The second row of the grid has told as much: the 64 numbers know
 # something of the place too.
