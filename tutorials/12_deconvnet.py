@@ -502,7 +502,7 @@ wide_labels = predict(two_stage, wide_x)
 both = ((wide_labels > 0) & (wide_objects > 0)).sum(axis=(1, 2))
 either = (((wide_labels > 0) | (wide_objects > 0)) & (wide_y != 255)).sum(axis=(1, 2))
 NUMBER = 30 + int(np.argsort((both / either)[CHECK])[15])
-figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.7))
+figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.8))
 for ax, (title, shown) in zip(
     axes,
     {
@@ -600,6 +600,46 @@ def with_paths(seed, bottleneck, switches):
 # - *Mean IoU*: the mean over the four labels. It asks for the right shape and the right class.
 # - *Object IoU*: the three classes counted as one, "object". It asks where the object is, and not what it is.
 # - *Right class*: of the object's pixels that were found as some object, the share that has the right class. It asks what, and not where.
+#
+# ### Your turn
+#
+# **3.** Write the IoU of one label. `truth` and `labels` are arrays of labels of the same shape, the true and the predicted ones; a pixel whose true label is void, 255, does not count,
+# whatever is predicted there.
+
+
+# %%
+def my_iou(truth, labels, label):
+    """Return the IoU of one label, a number from 0 to 1."""
+    iou = None
+    return iou
+
+
+# %% tags=["hide-input"]
+guessed = predict(two_stage, val_x)
+asked, given = val_y == 1, guessed == 1
+known = val_y != 255
+confusion = ConfusionMatrix(len(CLASSES))
+confusion.update(val_y, guessed)
+check_answer(
+    "my_iou",
+    my_iou(val_y, guessed, 1),
+    confusion.iou[1],
+    hints=[
+        (lambda v: np.isclose(v, np.mean(asked[given | asked] & given[given | asked])),
+         "What is predicted at void pixels does not count."),
+        (lambda v: np.isclose(v, given[asked].mean()),
+         "You divide by the pixels of the truth. Which are missing that only the prediction has?"),
+        (lambda v: np.isclose(v, asked[given].mean()) or np.isclose(v, asked[given & known].mean()),
+         "You divide by the pixels of the prediction. Which are missing that only the truth has?"),
+        (lambda v: np.isclose(v, (asked & given).sum() / (asked.sum() + (given & known).sum())),
+         "A pixel that both have is one pixel of the divisor, not two."),
+        (lambda v: v > 1, "That is no share. Divide."),
+    ],
+    hint="Count the pixels that have the label in both, and those that have it in one or the other.",
+)  # fmt: skip
+
+# %% [markdown]
+# ### The four networks
 
 
 # %%

@@ -347,7 +347,8 @@ show(
 # %%
 def my_join(scores, corners, height, width):
     """Return P, (classes, height, width)."""
-    return None
+    P = None
+    return P
 
 
 # %% tags=["hide-input"]
@@ -435,7 +436,8 @@ table("FCN", "FCN, 20 windows", "DeconvNet", "DeconvNet, 20 windows")
 # %%
 def my_ensemble(a, b):
     """Return probabilities (classes, H, W)."""
-    return None
+    mean = None
+    return mean
 
 
 # %% tags=["hide-input"]
