@@ -129,8 +129,8 @@ except DeviceError as error:
 #
 # To see what a program asks of a GPU, on any machine, here is a *stand-in*: a module `pretend` whose arrays refuse what a GPU's arrays refuse, and which
 # keeps a logbook. It computes with NumPy, so it shows **what** is asked, never how long that takes.
-# Each function called on a GPU starts one *kernel* (here: a program that many cores run at once; nothing to do with the
-# [kernel](../docs/glossary.md#kernel) of a convolution). The logbook has a line for each, with the bytes it reads and writes.
+# Each function called on a GPU starts a *kernel* (here: a program that many cores run at once; nothing to do with the
+# [kernel](../docs/glossary.md#kernel) of a convolution). Some start more than one; the stand-in counts one each. The logbook has a line for each, with the bytes it reads and writes.
 
 
 # %% tags=["hide-input"]
@@ -395,8 +395,8 @@ show(figure, alt="Milliseconds of a training step for three networks: for the tw
 # %% [markdown]
 # The only difference between the first two bars is who calls the kernels. In the small networks nearly all of the time was
 # the calling; in the paper's network the kernels themselves take the time, and recording gains little. There PyTorch was
-# faster, for two reasons. Of our 50.6 ms, 18 went into a fault (weights that lay in the wrong order were turned in every step), which has been mended since; the step has not been
-# measured again ([gpu_results](../docs/engine/gpu_results.md)). And our convolutions are slower: one by one, ours took 19.4 ms in all where PyTorch's took 11.8
+# faster. Two causes are known. Of our 50.6 ms, 18 went into a fault (weights that lay in the wrong order were turned in every step), which has been mended since; the step has not been
+# measured again ([gpu_results](../docs/engine/gpu_results.md)). And our convolutions are slower: measured one by one, the larger ones took 19.4 ms together, where PyTorch's took 11.8
 # (`python -m benchmarks.gpu_choices`). The command for the table, on a machine with a GPU: `bash benchmarks/gpu_first_run.sh`.
 #
 # ## 5. Copies, and waiting
@@ -566,12 +566,12 @@ print(f"stored, CPU against GPU: first {first:.0e}, largest {largest:.0e}")
 
 # %% [markdown]
 # Training feeds each step's rounding into the next. So "the same losses as on the CPU" is no test of a GPU's code beyond the first
-# steps; the library compares single operations instead, and first losses. (Equal losses are drawn at 1e-9; at a sharp dip the two curves cross.)
+# steps; the library compares single operations instead, and first losses. (Equal losses are drawn at 1e-9; at a sharp dip the losses of the two runs cross.)
 #
 # ## Break it
 #
 # The commonest fault in code for both devices is a `np` that should have been `xp`. On the CPU it does nothing: `xp` *is* `np` there, all tests pass. Change
-# both `np.` to `xp.`, and the line for the stand-in passes, too.
+# `np.ones` and `np.arange` to `xp.ones` and `xp.arange`, and the line for the stand-in passes, too.
 
 
 # %%
@@ -604,7 +604,7 @@ if device.type == "gpu":
 # for the first stage, four for the second. This notebook reproduces no figure of theirs. Its picture of fixed cost, memory and
 # arithmetic is the *roofline* of [Williams, Waterman and Patterson (2009)](https://doi.org/10.1145/1498765.1498785), with a floor added for
 # the call; products with rounded factors and float32 sums, and the scaled loss, are from [Micikevicius and others (2018)](https://arxiv.org/abs/1710.03740), sections
-# 3.1 to 3.3. Where we differ: they store the maps between layers in 16 bits, too; here only the factors of products are rounded.
+# 3.2 and 3.3. Where we differ: they store the maps between layers in 16 bits, too; here only the factors of products are rounded.
 #
 # ## Exercises
 #
@@ -643,7 +643,7 @@ if device.type == "gpu":
 # ```
 # </details>
 #
-# **3.** Gradients of 1e-8, 3e-8 and 1e-3 are to be stored in `fp16`. Scale them so that none vanishes and none overflows (above 65504), and get them back. Which powers of two work?
+# **3.** Gradients of 1e-8, 3e-8 and 1e-3 are to be stored in `fp16`. Scale them so that none vanishes and none overflows (above 65504), and get each back to within 1 %. Which powers of two work?
 #
 # <details><summary>Answer</summary>
 #
