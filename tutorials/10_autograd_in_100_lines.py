@@ -512,7 +512,7 @@ Tensor.receive = receive
 # ### Your turn
 #
 # Three operations are missing: $e^a$, $\ln a$ and $a^n$ for a number $n$ (`a ** n`). Write each as a function like `relu` above: a
-# value, the one parent, and a rule that returns a tuple with one gradient. From school: $(e^a)' = e^a$, $(\ln a)' = 1/a$, $(a^n)' = n\,a^{n-1}$.
+# value, the one parent, and a rule that returns a tuple with one gradient. From school: $(e^a)' = e^a$, $(\ln a)' = 1/a$, $(a^n)' = n\,a^{n-1}$. Each is checked by itself; when all three are written, `check_tape` tries them in longer expressions.
 
 # %%
 my_exp = None  # replace by: def my_exp(a): ...
@@ -520,16 +520,36 @@ my_log = None  # def my_log(a): ...
 my_power = None  # def my_power(a, n): ...
 
 # %% tags=["hide-input"]
-written = {"exp": my_exp, "log": my_log, "__pow__": my_power}
-for method, function in written.items():
-    if function is not None:
-        setattr(Tensor, method, function)
-    elif method in vars(Tensor):
+written = {"exp": (my_exp, "my_exp"), "log": (my_log, "my_log"), "__pow__": (my_power, "my_power")}
+spots, arrived = np.array([0.5, 2.0, 3.0]), np.array([1.0, -2.0, 3.0])
+for method, (function, name) in written.items():
+    if method in vars(Tensor):
         delattr(Tensor, method)
-if any(written.values()):  # the mistake and a small example, no right values
+    if function is None:
+        check_answer(name, None, None)
+        continue
+    setattr(Tensor, method, function)
+    power = (3,) if method == "__pow__" else ()
+    spot = md.Tensor(spots, requires_grad=True)
+    wanted_value = getattr(spot, method)(*power)
+    wanted_value.backward(arrived)
+    wanted_value, wanted_part = np.asarray(wanted_value.data), np.asarray(spot.grad)
+    out = function(Tensor(spots, requires_grad=True), *power)
+    if not isinstance(out, Tensor) or out.rule is None:
+        print(f"{name}: ✗ not yet: it returns a Tensor of the value, with parents, rule and name.")
+    elif not isinstance(parts := out.rule(arrived), tuple):
+        print(f"{name}: ✗ not yet: a rule returns a tuple, here with one gradient: (..., )")
+    elif not np.allclose(out.data, wanted_value):
+        check_answer(f"{name}, its value", out.data, wanted_value)
+    else:
+        check_answer(
+            f"{name}, its rule",
+            parts[0],
+            wanted_part,
+            hint="The derivative at a, times the gradient g of the result.",
+        )
+if all(function for function, _ in written.values()):  # no right values
     check_tape(Tensor, leave_out=("must be", "Rule:", "Again:"))
-else:
-    check_answer("my_exp, my_log, my_power", None, None)
 
 # %% [markdown]
 # How long is it by now?
