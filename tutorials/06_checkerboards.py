@@ -485,7 +485,7 @@ ax.legend()
 show(
     figure,
     alt="The grid in an even grey over 300 training steps, two runs each. Kernel 3 "
-    "and kernel 4 start near 1 and fall below 0.1 within 50 steps; resize- "
+    "and kernel 4 start between 0.75 and 1 and fall below 0.1 within 50 steps; resize- "
     "convolution is 0 throughout",
 )
 
@@ -518,7 +518,7 @@ show(
 #
 # - **At the start, kernel 4 has as much of a grid as kernel 3**, though its counts are even: each
 #   single set of random taps has unequal class sums (section 3).
-# - **Training takes the grid away**, here: the task punishes it at every pixel of every drawing.
+# - **Training takes the grid away**, in this task, whose loss compares every pixel of every drawing.
 #   What is left after 300 steps is about a hundredth of the grey.
 # - **Resize-convolution has none at any time**, not even untrained. (Where the drawing changes you
 #   can see blocks of repeated pixels; the rule is about even grey.) In the end all three make about
@@ -599,7 +599,7 @@ for name, square in squares.items():
 # ## Break it
 #
 # The kernel of a resize-convolution has equal class sums. Change a single tap and see. Set
-# `NUDGE[1, 1] = 0.3` and run the cell. Then find *another* tap, and a number for it, with which the
+# `NUDGE[1, 1] = 0.3` and run the cell and the figure below it. Then find *another* tap, and a number for it, with which the
 # grid goes away although the kernel is still changed.
 
 # %%
@@ -623,8 +623,8 @@ show(
 )
 
 # %% [markdown]
-# One tap more makes one class sum larger: every second pixel of every second row stands out. A tap
-# of the *same class* (two rows or two columns further) that is made smaller by as much puts the sum
+# A larger tap makes the sum of its class larger: every second pixel of every second row stands out.
+# A tap of the *same class* (two rows or two columns further) that is made smaller by as much puts the sum
 # right again. The grid is a matter of four sums, not of single taps.
 #
 # ## What the paper says

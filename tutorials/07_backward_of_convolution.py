@@ -13,7 +13,7 @@
 #
 # Three arrays meet in a convolution: the image, the kernel and the output. The idea of this notebook:
 # **one sum of products can be added up in three ways, by output pixel, by image pixel or by kernel
-# entry. These are the three operations, and each of them is the backward pass of the other two.** So
+# entry. These are the three operations, and the backward pass of each is made of the other two.** So
 # nobody has to derive a gradient of a convolution; you only have to see which of the three it is.
 #
 # You need the matrix of a convolution (notebook 3, *A convolution is a matrix*), the transposed convolution
@@ -317,7 +317,7 @@ print("colours <W, conv2d_weight_grad(x, dy)> =", np.sum(w * dw))
 # Nothing in that argument needed a single row, or [stride](../docs/glossary.md#stride) 1, or one
 # [channel](../docs/glossary.md#channel): with any geometry there is a list of products *pixel × tap × output pixel*.
 # So draw the three arrays as the corners of a triangle. **Each edge joins two arrays, and the operation on it
-# makes an array of the shape of the third corner.** Below, the edges light up one after the other, for images of
+# makes an array of the shape of the third corner.** In each picture below one edge is lit, for images of
 # 3 channels, kernels of 3 × 2, and different strides, [paddings](../docs/glossary.md#padding) and
 # [dilations](../docs/glossary.md#dilation) along the two axes. The corner `y` holds an array of the output's shape, here a
 # random cotangent `dY`. All numbers are whole, so that equal means *equal*.
@@ -672,7 +672,7 @@ show(
 # ```
 # </details>
 #
-# **2.** The third row of the triangle: `w = conv2d_weight_grad(x, y)` is a function too, and someone may ask for its
+# **2.** The third edge of the triangle: `w = conv2d_weight_grad(x, y)` is a function too, and someone may ask for its
 # gradients (to differentiate a gradient once more). `v`, of the shape of `w`, arrives. Which operation gives the gradient
 # by `y`, which that by `x`? Check it with `check_gradients`.
 #

@@ -374,7 +374,7 @@ def returns(rule):
 
 check_answer(
     "my_round_trip",
-    my_round_trip,
+    my_round_trip.lower() if isinstance(my_round_trip, str) else my_round_trip,
     next(rule for rule in ("assign", "add") if returns(rule)),
     hint="Suppose that 9, 9, 9 and 12 are sent back, as was pooled. What stands in the middle then?",
 )
@@ -553,7 +553,7 @@ for title, made in (("bilinear interpolation", bilinear), ("unpooling, then stam
 # numbers, in at most one of sixteen pixels, but each stands *exactly* where it was found. The last panel lays down a
 # small fixed stamp at each of them, a [transposed convolution](../docs/glossary.md#transposed-convolution), and the
 # dots grow together into lines, with gaps. (The match is the inner product of both planes, divided by their lengths:
-# 1 would be the edges themselves.)
+# 1 would be the edges themselves, brighter or darker.)
 #
 # That is the second half of DeconvNet in one sentence: *unpooling places, transposed convolution fills in*. In the
 # network the stamps are not fixed but learned.
@@ -603,7 +603,7 @@ for title, planes in (("its own", unpooled), ("the other's", wrong)):
 # (2015), section 3.2.1, "Unpooling"; the picture of section 1 is the upper half of their Figure 3, with
 # numbers. Their pooling windows are 2 × 2 at stride 2, so they never overlap, and the text does not say what would happen if they
 # did. Their published code assigns, and so does `max_unpool2d`. We differ in the backward pass: theirs gathers at every switch, as in the last experiment of
-# section 4, which makes a difference for overlapping windows only. The name *switches* comes from Zeiler and Fergus,
+# section 4, which makes a difference for overlapping windows only. The *switches* are taken over from Zeiler and Fergus,
 # [Visualizing and understanding convolutional networks](https://arxiv.org/abs/1311.2901) (2014), section 2.1,
 # who used them to look into a trained network (notebook 14).
 #

@@ -397,7 +397,7 @@ for large, small in (((4, 3), (3,)), ((4, 3), (4, 1)), ((4, 3), ()), ((2, 4, 3),
         wanted,
         hints=[
             (lambda m, s=small: np.shape(m) == s[::-1] != s, "Which end are shapes compared from?"),
-            (lambda m, s=small: np.size(m) == np.prod(s), "The numbers may be right: mind the axes of length 1."),
+            (lambda m, s=small: np.shape(m) != s and np.size(m) == np.prod(s), "The numbers may be right: mind the axes of length 1."),
         ],
         hint="Which axes of g does the tensor lack, and along which was it repeated?",
     )  # fmt: skip
@@ -477,17 +477,18 @@ Tensor.__truediv__ = lambda a, b: a * tensor(b) ** -1  # ** is for you to write,
 
 # %% [markdown]
 # Is it right? `check_op` draws hundreds of expressions, with shapes that broadcast and tensors that are used several times, and compares every value and gradient with
-# plain loops. It knows dozens of wrong tapes by name. "absent" is what the class cannot do yet.
+# plain loops. It knows dozens of wrong tapes by name. "absent" is what the class cannot do yet (`pow` is `a ** n`).
 # ("fan-out" and "shared": a leaf or a result is used several times. "a million paths": 20 sums, each of the last with itself; whoever walks along every path does not come to an end.)
 
 
 # %%
-def check_tape(cls):
-    """Check a class Tensor and print what was found."""
+def check_tape(cls, leave_out=()):
+    """Check a class Tensor and print what was found, but for lines with one of some words."""
     try:
         print(check_op(cls, "tape").text())
     except OperationError as wrong:
-        print(wrong)
+        lines = str(wrong).splitlines()
+        print("\n".join(line for line in lines if not any(word in line for word in leave_out)))
 
 
 check_tape(Tensor)
@@ -511,7 +512,7 @@ Tensor.receive = receive
 # ### Your turn
 #
 # Three operations are missing: $e^a$, $\ln a$ and $a^n$ for a number $n$ (`a ** n`). Write each as a function like `relu` above: a
-# value, the one parent, and a rule that returns a tuple with one gradient. From school: $(e^a)' = e^a$, $(\ln a)' = 1/a$, $(a^n)' = n\,a^{n-1}$.
+# value, the one parent, and a rule that returns a tuple with one gradient. From school: $(e^a)' = e^a$, $(\ln a)' = 1/a$, $(a^n)' = n\,a^{n-1}$. Each is checked by itself; when all three are written, `check_tape` tries them in longer expressions.
 
 # %%
 my_exp = None  # replace by: def my_exp(a): ...
@@ -519,16 +520,36 @@ my_log = None  # def my_log(a): ...
 my_power = None  # def my_power(a, n): ...
 
 # %% tags=["hide-input"]
-written = {"exp": my_exp, "log": my_log, "__pow__": my_power}
-for method, function in written.items():
-    if function is not None:
-        setattr(Tensor, method, function)
-    elif method in vars(Tensor):
+written = {"exp": (my_exp, "my_exp"), "log": (my_log, "my_log"), "__pow__": (my_power, "my_power")}
+spots, arrived = np.array([0.5, 2.0, 3.0]), np.array([1.0, -2.0, 3.0])
+for method, (function, name) in written.items():
+    if method in vars(Tensor):
         delattr(Tensor, method)
-if any(written.values()):
-    check_tape(Tensor)
-else:
-    check_answer("my_exp, my_log, my_power", None, None)
+    if function is None:
+        check_answer(name, None, None)
+        continue
+    setattr(Tensor, method, function)
+    power = (3,) if method == "__pow__" else ()
+    spot = md.Tensor(spots, requires_grad=True)
+    wanted_value = getattr(spot, method)(*power)
+    wanted_value.backward(arrived)
+    wanted_value, wanted_part = np.asarray(wanted_value.data), np.asarray(spot.grad)
+    out = function(Tensor(spots, requires_grad=True), *power)
+    if not isinstance(out, Tensor) or out.rule is None:
+        print(f"{name}: ✗ not yet: it returns a Tensor of the value, with parents, rule and name.")
+    elif not isinstance(parts := out.rule(arrived), tuple):
+        print(f"{name}: ✗ not yet: a rule returns a tuple, here with one gradient: (..., )")
+    elif not np.allclose(out.data, wanted_value):
+        check_answer(f"{name}, its value", out.data, wanted_value)
+    else:
+        check_answer(
+            f"{name}, its rule",
+            parts[0],
+            wanted_part,
+            hint="The derivative at a, times the gradient g of the result.",
+        )
+if all(function for function, _ in written.values()):  # no right values
+    check_tape(Tensor, leave_out=("must be", "Rule:", "Again:"))
 
 # %% [markdown]
 # How long is it by now?
@@ -669,9 +690,9 @@ show(
 #
 # ```python
 # Tensor.receive = set_it
-# p, q, r = (Tensor(n, requires_grad=True) for n in (2.0, 3.0, 5.0))
+# p, q, r = (Tensor(n, requires_grad=True) for n in (2.0, 4.0, 5.0))
 # ((p + q) * r).backward()  # a tree
-# assert (p.grad, q.grad, r.grad) == (5, 5, 5)
+# assert (p.grad, q.grad, r.grad) == (5, 5, 6)
 # s = Tensor(3.0, requires_grad=True)
 # (s * s).backward()  # s is used twice
 # assert s.grad == 3  # should be 6
