@@ -206,15 +206,11 @@ class Expression:
         sizes = sorted({n for shape in self.leaves for n in shape if n > 1}, reverse=True)
         for old in sizes:  # everywhere at once: operands of equal shape stay so
             for new in range(1, old):
-                yield from self._try(
-                    leaves=tuple(tuple(new if n == old else n for n in s) for s in self.leaves),
-                    nodes=tuple(
-                        replace(n, option=tuple(new if k == old else k for k in n.option))
-                        if n.op == "reshape"
-                        else n
-                        for n in self.nodes
-                    ),
-                )
+                yield from self._with_sizes({old: new})
+                # What a reshape has made of it, together with another axis, goes along.
+                products = {n: n // old * new for n in sizes if n > old and n % old == 0}
+                if products:
+                    yield from self._with_sizes({old: new, **products})
         if max(map(len, self.leaves)) > 1:
             yield from self._try(leaves=tuple(s[-1:] for s in self.leaves))
         for leaf, shape in enumerate(self.leaves):
@@ -224,6 +220,18 @@ class Expression:
                     yield from self._try(
                         leaves=(*self.leaves[:leaf], smaller, *self.leaves[leaf + 1 :])
                     )
+
+    def _with_sizes(self, new: dict[int, int]) -> Iterator[Expression]:
+        """Replace lengths of axes, in the leaves and where a reshape names them."""
+        yield from self._try(
+            leaves=tuple(tuple(new.get(n, n) for n in shape) for shape in self.leaves),
+            nodes=tuple(
+                replace(n, option=tuple(new.get(k, k) for k in n.option))
+                if n.op == "reshape"
+                else n
+                for n in self.nodes
+            ),
+        )
 
 
 def _without_the_unused(e: Parts) -> Expression:

@@ -60,7 +60,7 @@ def test_on_ci_importorskip_is_a_failure_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("profile", "asked", "tried"), [("again", 60, 15), ("again", 7, 7), ("ci", 60, 60)]
+    ("profile", "asked", "tried"), [("again", 40, 10), ("again", 7, 7), ("ci", 40, 40)]
 )
 def test_a_session_that_repeats_others_keeps_to_its_profile(monkeypatch, profile, asked, tried):
     numbers = []
@@ -83,4 +83,4 @@ def test_profiles(name):
     assert profile.report_multiple_bugs is False
     assert profile.print_blob
     assert profile.derandomize == (name == "ci")
-    assert profile.max_examples == {"dev": 50, "ci": 60, "fresh": 100, "hunt": 5000}[name]
+    assert profile.max_examples == {"dev": 50, "ci": 40, "fresh": 100, "hunt": 5000}[name]

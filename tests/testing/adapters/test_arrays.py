@@ -108,7 +108,8 @@ def flipped(x, w, b=None, **settings):
         (lambda *a, **k: torch_conv2d(*a, **k).to("meta"),
          "conv2d returned y on meta; its arguments are on cpu"),
         (lambda *a, **k: torch_conv2d(*a, **k).bfloat16(), "torch.bfloat16, which cannot be read"),
-        (lambda *a, **k: torch_conv2d(*a, **k).float(), "conv2d: result in float32"),
+        (lambda *a, **k: torch_conv2d(*a, **k).float(),
+         "y has the wrong dtype, float32 in place of float64"),
         (lambda *a, **k: None, "None .is a return missing"),
     ],
 )  # fmt: skip
