@@ -614,9 +614,9 @@ assert nine.tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
 # They, too, do not turn the kernel; a footnote says why they call it a convolution all the same.
 # Noh, Hong and Han, *[Learning Deconvolution Network for Semantic
 # Segmentation](https://arxiv.org/abs/1505.04366)* (2015), whose network these notebooks build up
-# to, use 13 layers of such kernels on the way from a photograph to what is in it, all of them 3 × 3
-# except for the fully connected end. Two things differ from this page: their taps are learned, and
-# their windows may hang over the edge (the next notebook).
+# to, use 13 layers of such kernels, all of them 3 × 3, on the way from a photograph to what is in
+# it, and two fully connected layers behind them. Two things differ from this page: their taps are
+# learned, and their windows may hang over the edge (the next notebook).
 #
 # ## Exercises
 #

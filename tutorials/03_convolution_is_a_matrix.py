@@ -306,7 +306,8 @@ show(
 
 # %% [markdown]
 # - The **stride** is how many columns a row is shifted against the one above it.
-# - **Padding** adds rows with missing taps. It is not a larger image; it is a shorter row.
+# - **Padding** adds rows with missing taps, and no columns: the matrix still has 8, one for each
+#   pixel, because a tap that lies on a padding zero adds nothing.
 # - **Dilation** moves the taps of each row apart.
 # - An empty column (the last one, with stride 2) is a pixel that no window looks at.
 #
@@ -604,7 +605,7 @@ check_answer(
 # see?
 
 # %%
-CHANGE, ROW, COLUMN = 0.0, 14, 25
+CHANGE, ROW, COLUMN = 0.0, 14, 27  # output (2, 2) of 6 × 6, pixel (3, 3) of 8 × 8: a tap
 
 
 def moves_along(matrix, down, right):

@@ -378,7 +378,8 @@ print(maps.shape, "->", transposed.shape)
 #
 # Now the question of sizes. A convolution with stride `s` moves its window by `s` pixels; if fewer
 # than `s` are left at the end, the window does not move again, and they make no difference to the
-# size of the output. So several input sizes give one output size: always `s` of them.
+# size of the output. So several input sizes give one output size: `s` of them. (Only for the
+# smallest output that there is, fewer may be left: an input has at least one pixel.)
 
 
 # %% tags=["hide-input"]
@@ -466,8 +467,8 @@ print(f"padding 0, output_padding=1: {without.ravel()}")
 
 # %% [markdown]
 # The new pixel is 300, not 0. In the zero-stuffing recipe the extra zero stands *before* the
-# convolution: a window more finds room, and this window sees the last pixel. (Only if no stamp
-# reaches the new pixel is it 0: the last line above, with padding 0.)
+# convolution: a window more finds room, and this window sees the last pixel. (If no
+# stamp reaches the new pixel, it is 0: the last line above, with padding 0.)
 #
 # What if one asks for more? With `s` more pixels the convolution would have room for another
 # window, and give a larger map. So no convolution takes a map of that size to the small one, there
@@ -603,8 +604,8 @@ show(
 #
 # ## Exercises
 #
-# **1.** Show by trying out that always exactly `s` input sizes give the same output size (if the
-# kernel fits in).
+# **1.** Show by trying out that exactly `s` input sizes give the same output size. (Leave the
+# smallest output aside: with kernel 2, stride 2 and padding 1 only an input of 1 pixel gives 1.)
 #
 # <details><summary>Answer</summary>
 #
