@@ -679,7 +679,7 @@ show(
 #   sentence that you saw, and when it is said;
 # - [`minideconv.ops.geometry.output_padding_for`](../minideconv/ops/geometry.py#L249): from a
 #   wanted size to `output_padding`;
-# - [`minideconv.visualize.figures.stamps.stuffed`](../minideconv/visualize/figures/stamps.py#L128):
+# - [`minideconv.visualize.figures.stamps.stuffed`](../minideconv/visualize/figures/stamps.py#L134):
 #   the table of section 3, with dilation.
 #
 # Next: [6: checkerboards](06_checkerboards.ipynb), what happens where stamps overlap unevenly.

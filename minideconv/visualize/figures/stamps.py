@@ -23,6 +23,7 @@ from minideconv.visualize.figures.style import FILLS, HUES, MUTED, PAGE_WIDTH, P
 __all__ = ["single_stamps", "stamps", "stuffed", "zero_stuffing"]
 
 _CELL = 30.0
+_DIGIT = 9.0  # the width of one of the numbers, which must not touch
 _MOST = 9  # stamps that are told apart
 
 
@@ -87,7 +88,7 @@ def stamps(
     each = single_stamps(x, weight, *options)
     total = each.sum(axis=0)
     colours = [HUES[k % len(HUES)] for k in range(x.size)]
-    cell = min(_CELL, (PAGE_WIDTH - 60) / (x.shape[1] + 2 * total.shape[1]))
+    cell = min(_cell(total), (PAGE_WIDTH - 60) / (x.shape[1] + 2 * total.shape[1]))
 
     fills = np.array([mixed(colour, PAPER, 0.45) for colour in colours]).reshape(x.shape)
     source = _board(x, "input", cell)
@@ -116,6 +117,11 @@ def stamps(
     deep = [[mixed("#08306b", PAPER, 0.22 * max(0, n - 1)) for n in row] for row in several]
     result.grid(2, 34, total, cell=cell, fills=deep, about="sum")
     return side_by_side([source, laid, result], gap=22)
+
+
+def _cell(numbers: npt.NDArray[Any]) -> float:
+    """Return the side of a square in which the longest of the numbers has room."""
+    return max(_CELL, _DIGIT * max(len(f"{n:g}") for n in numbers.ravel()))
 
 
 def _board(array: npt.NDArray[Any], title: str, cell: float) -> Picture:
@@ -193,7 +199,7 @@ def zero_stuffing(
     result = single_stamps(x, weight, *geometry.values()).sum(axis=0)
     turned = weight[::-1, ::-1]
     cells = x.shape[1] + size[1] + weight.shape[1] + result.shape[1]
-    cell = min(_CELL, (PAGE_WIDTH - 16 - 3 * 18) / cells)
+    cell = min(_cell(result), (PAGE_WIDTH - 16 - 3 * 18) / cells)
     if cell < 12:
         raise ValueError(
             f"{op}: the picture would be {cells} cells wide; use a smaller image or stride"
