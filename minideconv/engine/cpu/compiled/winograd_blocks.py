@@ -179,7 +179,7 @@ def _place_output(m, rows, first_k, y, size, k, grid, first, last, scratch, tile
 def _place_shifted(m, rows, first_k, bias, low, y, size, k, grid, first, last, scratch, tile):
     """Do as `_place_output`, but add the bias; what is below `low`, the 0 of a ReLU, becomes that.
 
-    A function of its own: with a branch in one, gradients, which have no bias, take 4 to 8 % longer.
+    A function of its own: with a branch in one, gradients, without a bias, take 4 to 8 % longer.
     """
     (h, w), (th, tw), least = size, grid, splat(low)
     plane = rows * PANEL
