@@ -67,7 +67,7 @@ def _true(holds: Callable[[Any], Any], answer: Any) -> bool:
 
 
 def _fault(answer: Any, expected: Any) -> str | None:
-    """Return what can be told of a wrong answer without the right one; None if it is right."""
+    """Return what can be said of a wrong answer without the right one; None if it is right."""
     if isinstance(expected, str) or isinstance(answer, str):
         same = isinstance(expected, str) and isinstance(answer, str) and answer == expected
         return None if same else ""

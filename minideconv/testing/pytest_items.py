@@ -43,7 +43,7 @@ class Targets:
             items += session.genitems(node)
 
 
-class Told(Exception):
+class FailedCheck(Exception):
     """What a test says in place of a traceback."""
 
 
@@ -139,7 +139,7 @@ class Said(pytest.Item):
 
     def runtest(self) -> None:
         """Fail."""
-        raise Told(self.text)
+        raise FailedCheck(self.text)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the text alone."""
