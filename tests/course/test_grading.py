@@ -128,7 +128,7 @@ def test_what_a_function_needs_may_not_be_written(course, tmp_path):
     failures = {o.name: o for o in found.failures()}
     assert failures["conv2d/padding"].kind == "unwritten"
     assert failures["conv2d/padding"].text() == (
-        "conv2d: conv2d needs padded, which is not written yet."
+        "conv2d needs padded, which is not written yet."
     )
 
 

@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend.algorithms import compiled
-from minideconv.backend.parallel import map_ordered
+from minideconv.backend.parallel import map_ordered, part_size
 from minideconv.engine.cpu import batch_norm_blocks
 from minideconv.engine.cpu.memory import empty
 from minideconv.engine.layout import as_images
@@ -62,7 +62,7 @@ __all__ = [
     "normalize",
 ]
 
-PART = 1 << 18  # numbers in a part: some tenths of a millisecond
+PART = 1 << 20  # numbers in a part at most: some tenths of a millisecond
 SAMPLE = 64  # pixels that give the rough mean
 SMALL = 8192  # numbers below which the reference is as fast
 
@@ -153,7 +153,7 @@ def _sums_about(pixels: Array, shift: Array) -> Array:
     """Sum ``d = x - shift`` and ``d²`` over the pixels: (2, C) in float64."""
     kernels = kernels_for(pixels.dtype)
     (row,) = _rows([shift], kernels.WIDTH, pixels.dtype)
-    parts = list(zip(_parts(pixels)))
+    parts = _parts([pixels], row.size, summed=True)
     return _add_up(lambda x, *totals: kernels.moments(x, row, *totals), parts, row.size, shift.size)
 
 
@@ -167,7 +167,7 @@ class _Walks:
     """
 
     x: Array
-    parts: Parts
+    arrays: list[Array]
     kernels: Any
     inv_std: Array
     error: Array
@@ -199,8 +199,7 @@ class _Walks:
             passes = (np.zeros_like(shift), np.ones_like(shift))
         line = _rows((shift, *passes), kernels.WIDTH, x.dtype)
         arrays = [pixels] if dy is None else [above, pixels]
-        parts = list(zip(*map(_parts, arrays), strict=True))
-        return cls(x, parts, kernels, saved.inv_std, error, scale, line)
+        return cls(x, arrays, kernels, saved.inv_std, error, scale, line)
 
     def normalize(self, relu: bool) -> Array:
         """Return z, or its positive part if `relu`."""
@@ -212,7 +211,9 @@ class _Walks:
         def walk(dy: Array, x: Array, *totals: Array) -> None:
             self.kernels.gradient_sums(dy, x, *self.line, *totals)
 
-        dbias, products = _add_up(walk, self.parts, self.line[0].size, self.error.size)
+        width = self.line[0].size
+        parts = _parts(self.arrays, width, summed=True)
+        dbias, products = _add_up(walk, parts, width, self.error.size)
         return (products - self.error * dbias) * self.inv_std, dbias
 
     def gradient(self, dweight: Array, dbias: Array, count: int) -> Array:
@@ -232,8 +233,8 @@ class _Walks:
         channels = self.x.shape[1]
         y = empty((self.x.size // channels, channels), self.x.dtype)
         past = self.kernels.streamed(y)
-        parts = list(zip(self.parts, _parts(y), strict=True))
-        map_ordered(lambda part: walk(*part[0], part[1], past), parts)
+        parts = _parts([*self.arrays, y], self.line[0].size)
+        map_ordered(lambda part: walk(*part, past), parts)
         return as_images(y, self.x)
 
 
@@ -248,14 +249,11 @@ def kernels_for(dtype: Any) -> Any:
 
 def _add_up(walk: Callable[..., None], parts: Parts, width: int, channels: int) -> Array:
     """Add up what ``walk(*part, totals, more totals)`` sums in rows of `width`: (2, C), float64."""
-
-    def add(part: tuple[Array, ...]) -> Array:
-        totals = np.zeros((2, width))
-        walk(*part, *totals)
-        return totals
-
-    totals = map_ordered(add, parts)  # added in order, and then what is of the same channel
-    return sum(totals[1:], totals[0]).reshape(2, -1, channels).sum(axis=1)
+    totals = np.zeros((len(parts), 2, width))
+    map_ordered(lambda i: walk(*parts[i], *totals[i]), range(len(parts)))
+    # In the order of the parts, and in each of what is of the same channel.
+    rows = totals.reshape(len(parts), 2, -1, channels).swapaxes(0, 1)
+    return rows.reshape(2, -1, channels).sum(axis=1)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -284,15 +282,18 @@ def _rows(numbers: Sequence[Array], width: int, dtype: Any) -> list[Array]:
     return list(rows.reshape(len(numbers), -1))
 
 
-def _parts(pixels: Array) -> list[Array]:
-    """Cut (pixels, C) into flat parts of about `PART` numbers, 16 pixels or a multiple of that.
+def _parts(arrays: Sequence[Array], width: int, summed: bool = False) -> Parts:
+    """Cut arrays (pixels, C) of one shape into flat parts of `part_size`, roughly.
 
-    Their channels are then where the repeated rows have them, and they begin with a cache line.
+    They end after whole rows of `width`: their channels are then where the repeated rows have them,
+    they begin with a cache line, and what is left over is at the end of the last part, however many
+    there are.
     """
-    count, channels = pixels.shape
-    flat = pixels.reshape(-1)
-    number = round(flat.size / PART)
+    flat = [array.reshape(-1) for array in arrays]
+    size = flat[0].size
+    rows = size // width
+    number = min(round(size / part_size(size, PART, summed)), rows)
     if number < 2:
-        return [flat]
-    ends = [count * i // (16 * number) * 16 * channels for i in range(number)] + [flat.size]
-    return [flat[start:stop] for start, stop in pairwise(ends)]
+        return [tuple(flat)]
+    ends = [rows * i // number * width for i in range(number)] + [size]
+    return [tuple(array[start:stop] for array in flat) for start, stop in pairwise(ends)]

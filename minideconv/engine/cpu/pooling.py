@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from minideconv.backend.algorithms import compiled
-from minideconv.backend.parallel import map_ordered
+from minideconv.backend.parallel import map_ordered, part_size
 from minideconv.engine.cpu.memory import empty
 from minideconv.engine.layout import from_channels_last
 from minideconv.ops.geometry import Window
@@ -37,7 +37,7 @@ from minideconv.ops.unpooling import gather_taps, scatter_taps
 
 __all__ = ["bindable", "bound", "gather", "pool", "scatter"]
 
-PART = 1 << 18  # pixels' numbers in a part for a thread
+PART = 1 << 20  # pixels' numbers in a part for a thread, at most
 BLOCK = 1 << 16  # and in a block that NumPy works on
 
 
@@ -123,7 +123,7 @@ def bound(name: str, x: np.ndarray, y: np.ndarray, taps: np.ndarray) -> Callable
                 rest[...] = 0
         _walk(name, None, x, y, taps, y if name == "pool" else x)
 
-    if odd or n * h * w * c > 2 * PART:
+    if odd or n * h * w * c > PART // 2:
         return walk
     from minideconv.engine.cpu.compiled import pooling as kernels
 
@@ -147,7 +147,7 @@ def _walk(
     kernel, past = getattr(kernels, name), streamed(out) and c % 16 == 0
     flat = [array.reshape(-1) for array in (x, y, taps)]
     lines = n * (h // 2)
-    step = max(1, PART // (2 * w * c))
+    step = max(1, part_size(x.size, PART) // (2 * w * c))
 
     def call(first: int) -> None:
         kernel(*flat, first, min(first + step, lines), h, w, c, past)
@@ -180,7 +180,7 @@ def _in_blocks(function: Any, x: np.ndarray, *arrays: np.ndarray) -> list[Any]:
     def work(part: range) -> list[Any]:
         return [function(*blocks[i]) for i in part]
 
-    size = PART // BLOCK
+    size = max(1, part_size(x.size, PART) // BLOCK)
     parts = [range(len(blocks))[i : i + size] for i in range(0, len(blocks), size)]
     return [result for results in map_ordered(work, parts) for result in results]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.errors import UsageError
 from minideconv.testing.drawing import Integer
 from minideconv.testing.operations.operation import (
     Arrays,
@@ -23,6 +24,9 @@ from minideconv.testing.operations.operation import (
 )
 
 __all__ = ["Limits", "few_geometries", "within"]
+
+PAIRS = {"kernel", "stride", "padding", "dilation", "output_padding"}
+"""Settings that a geometry has for each axis."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Limits:
         Results that it has; empty: all.
     fits : callable
         What else must hold of a geometry.
+
+    Raises
+    ------
+    UsageError
+        If a setting of both axes is fixed to what is no pair of integers.
     """
 
     square: tuple[str, ...] = ()
@@ -51,6 +60,15 @@ class Limits:
     always: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     fits: Callable[[Any], bool] = lambda _geometry: True
+
+    def __post_init__(self) -> None:
+        for name in PAIRS & {*self.fixed}:
+            value = self.fixed[name]
+            if not isinstance(value, tuple) or [type(n) for n in value] != [int, int]:
+                raise UsageError(
+                    f"Limits: {name} is fixed to {value!r}, must be a pair of integers, one for "
+                    f"each axis: fixed={{{name!r}: (1, 1)}}"
+                )
 
 
 def within(operation: Operation, limits: Limits) -> Operation:

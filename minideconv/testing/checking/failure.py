@@ -67,7 +67,9 @@ class Failure:
         What the mistake is stands behind its name, or at the end where the rest would not be within
         the first characters then.
         """
-        first = f"{self.operation}: {self.title}."
+        # Of a function that raised, the title begins with its name.
+        named = self.title.startswith(f"{self.operation} ")
+        first = f"{self.title}." if named else f"{self.operation}: {self.title}."
         rest = [
             self.entry,
             self.call,

@@ -101,3 +101,9 @@ def test_few_geometries_are_of_every_family():
     geometries = drawn(operation)
     assert len(set(geometries)) == 3 * len(operation.families)
     assert sum(map(operation.telling, set(geometries))) >= 2 * len(operation.families)
+
+
+@pytest.mark.parametrize("value", [1, (1,), (1, 1.0), [1, 1], None])
+def test_a_setting_of_both_axes_is_fixed_to_a_pair(value):
+    with pytest.raises(UsageError, match=r"^Limits: dilation is fixed to .*, must be a pair"):
+        Limits(fixed={"dilation": value})

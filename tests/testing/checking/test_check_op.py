@@ -398,8 +398,9 @@ def test_shapes_alone_are_no_evidence():
     ],
 )
 def test_what_gives_no_result_is_said(function, message):
-    with pytest.raises(OperationError, match=message):
+    with pytest.raises(OperationError, match=message) as caught:
         check_op(function, "conv2d")
+    assert str(caught.value).count("conv2d: conv2d") == 0, "its name is said once"
 
 
 def changes_x(x, w, b=None, **settings):
