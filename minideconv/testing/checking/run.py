@@ -17,6 +17,7 @@ from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.besides import and_besides
 from minideconv.testing.checking.calls import Call, StudentFault
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
+from minideconv.testing.checking.drawn import drawn_cases
 from minideconv.testing.checking.failure import MOST, Failure, shown
 from minideconv.testing.checking.features import features
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written, spoil_free_memory
@@ -40,9 +41,6 @@ LONGEST_CALL = 140
 
 FEW = 4
 """Numbers of an array that is shown in any case."""
-
-KEPT = 20
-"""Of so many operations the drawn cases are kept."""
 
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
@@ -133,7 +131,7 @@ class Checker:
 
     def cases(self) -> dict[str, list[Case]]:
         """Return cases for each family, the smallest first."""
-        return _cases(self.operation, self.examples, self.seed)
+        return drawn_cases(self.operation, self.examples, self.seed)
 
     def family(self, family: str, cases: Sequence[Case]) -> Outcome:
         """Compare with the naive loop on every case."""
@@ -213,7 +211,9 @@ class Checker:
             return not named or self._explaining(other) == named
 
         small = shrink(self.operation, case, fails)
-        failure = self._of_output(small, named) or self.wrong(small) or first
+        failure = self._of_output(small, named) or self.wrong(small)
+        if failure is None:  # it has failed on this case, and is right now
+            return stateful(self, case)
         return replace(
             and_besides(self, self._with_names(failure, named, small), case),
             family=family,
@@ -274,18 +274,21 @@ class Checker:
     def _title(self, failure: Failure, case: Case) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""
         if failure.kind in FAULTS:
-            return f"{failure.title} {self.diagnosis().raises}".strip()
+            raises = self.diagnosis().raises
+            return "; ".join(filter(None, (failure.title, raises.of(case) if raises else "")))
         if failure.kind not in ("value", "shape"):
             return failure.title  # a wrong dtype, say, which is its own name
         output = failure.title.split(" ")[0]
         found = next((n for n in self.named() if n.output == output), None)
         if found is not None and found.mistakes:
             return f"{failure.title}, and not only by this: {found.title}"
-        does = "" if found is None else found.does
+        words = [] if found is None else _words(found, case)
         if self.operation.part is not None:  # of an output of several parts, where it is wrong
-            does = next((n.does for n in self.named() if not n.mistakes), "").split("; ")[0]
+            unknown = next((n for n in self.named() if not n.mistakes), None)
+            does = "" if unknown is None else "; ".join(_words(unknown, case)).split("; ")[0]
             holds = tuple(word for f in features(case) if f[2] for word in f[:2])
-            does = does if does.endswith(holds) else ""
+            words = [does] if does.endswith(holds) else []
+        does = "; ".join(words)
         if failure.kind == "shape":
             does = does.replace("where its shape is wrong, ", "")
         return f"{failure.title}: {does}" if does else failure.title
@@ -360,37 +363,13 @@ class Checker:
         return broken_promise(self, case)
 
 
+def _words(named: Named, case: Case) -> list[str]:
+    """Return where an output is wrong and what it does, as far as a failing case bears it out."""
+    where = "" if named.where is None else named.where.of(case)
+    return [word for word in (where, named.does) if word]
+
+
 def _titles(named: Sequence[Named]) -> list[str]:
     """Return the titles; one that another one says with more words is left out."""
     titles = dict.fromkeys(n.title for n in named)
     return [t for t in titles if not any(other.startswith(f"{t} (") for other in titles)]
-
-
-_DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
-
-
-def _cases(operation: Operation, examples: int, seed: int) -> dict[str, list[Case]]:
-    """Return cases for each family; those of the last few operations are kept."""
-    key = operation.name, examples, seed
-    known = _DRAWN.get(key)
-    if known is not None and known[0] is operation:
-        return known[1]
-    rng = np.random.default_rng([seed, len(operation.name)])
-
-    def integer(low: int, high: int) -> int:
-        return int(rng.integers(low, high + 1))
-
-    found: dict[str, list[Case]] = {family: [] for family in operation.families}
-    for attempt in range(60 * examples * len(found)):
-        geometry = operation.draw(integer)
-        cases = found[operation.family(geometry)]
-        if len(cases) < examples:
-            kind = operation.kind_for(geometry, attempt)
-            cases.append(operation.case(geometry, int(rng.integers(2**16)), kind))
-        if all(len(cases) == examples for cases in found.values()):
-            break
-    drawn = {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
-    while len(_DRAWN) >= KEPT:
-        del _DRAWN[next(iter(_DRAWN))]
-    _DRAWN[key] = operation, drawn
-    return drawn
