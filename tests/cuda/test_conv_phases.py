@@ -286,6 +286,37 @@ def test_a_transposed_convolution_shares_the_columns_of_all_taps(cupy_device, mo
         np.testing.assert_array_equal(cupy_device.get(result), right)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "patches", "products"), [(4, 1, 1), (3, 2, 4), (5, 2, 4), (6, 1, 1)]
+)
+def test_what_the_device_does(cupy_device, kernel, patches, products):
+    """One product and one copy of weights for each kind of taps, and no work for a tap of zero."""
+    if cupy_device.kind != "fakecuda":
+        pytest.skip("only fakecuda counts")
+    import fakecuda
+
+    g = layer(4, 6, 5, kernel, 2, 1, groups=2)
+    arrays = data(g, 0)
+    x, w, dy = map(cupy_device.put, (last(arrays[0]), first(arrays[1]), last(arrays[2])))
+    window = window_of(g)
+    positions = g.batch * math.prod(phases_gemm.parts(window).tiles.out)
+    macs = positions * g.c_in // g.groups * g.c_out * kernel**2
+    passes = {
+        lambda: phases_gemm.input_grad(dy, w, None, window, 2): 1,
+        lambda: phases_gemm.weight_grad(x, dy, window, 2): 1,
+        lambda: phases_gemm.input_and_weight_grad(dy, x, w, window, 2): 2,
+    }
+    for work, gradients in passes.items():
+        work()
+        fakecuda.reset()
+        work()
+        stats = fakecuda.stats()
+        assert stats["gemms"] == g.groups * products * gradients
+        assert stats["gemm_macs"] == macs * gradients
+        assert stats["launches"] == patches + gradients + products * gradients
+        assert not any(stats[name] for name in ("h2d", "d2h", "syncs"))
+
+
 # ---------------------------------------------------------------------------------------------
 # Wrong versions
 
