@@ -18,7 +18,7 @@ the roles of its channels exchanged:
 That is taken where it moves no more bytes than the columns of dX, which are C instead of K channels
 wide and, being sums, have 32 bits even where factors have 16. The same columns then give dW too, as
 the weight gradient of that other convolution. So do those of dY when a transposed convolution goes
-back: a backward pass often needs one patch matrix only.
+back: a backward pass often needs one patch matrix only. With a stride, see `phases_gemm`.
 
 Source: Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
 processing" (2006), section 4; Chetlur et al., "cuDNN: efficient primitives for deep learning"
