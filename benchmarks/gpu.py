@@ -7,6 +7,7 @@ training     ``minideconv.train`` from end to end on drawn pictures, and its mea
 agreement    the losses of one short run on the CPU and on the GPU, side by side
 steps        whole training steps, of the paper's network and of small ones, against PyTorch
 layers       every distinct convolution of DeconvNet, three passes, in each precision, against cuDNN
+strided      gradients of convolutions with a stride by all taps and by phases, against cuDNN
 crf          a dense CRF at a photograph's size, and its difference from the CPU's
 ops          batch norm, pooling, unpooling, the loss, the optimisers, against PyTorch
 
@@ -36,9 +37,11 @@ from benchmarks import (
     gpu_layers,
     gpu_ops,
     gpu_steps,
+    gpu_strided,
     gpu_tables,
     gpu_training,
 )
+from benchmarks.geometries import Geometry
 from benchmarks.gpu_device import Row
 from benchmarks.plans import DEFAULT, PAPER, SMALL, Net
 from minideconv.backend.gpu_probe import gpu_name
@@ -70,6 +73,7 @@ class GpuPlan:
     agreement: dict[str, Any]
     picture: tuple[int, int] = (375, 500)
     small_picture: tuple[int, int] = (94, 125)
+    strided: tuple[Geometry, ...] = gpu_strided.STRIDED
     try_all: bool = True
     """Whether steps choose their convolutions by measurement."""
 
@@ -107,6 +111,7 @@ TINY = GpuPlan(
     steps=(TINY_NET, replace(TINY_NET, batch=3)),
     training=TINY_RUN,
     agreement=TINY_RUN,
+    strided=gpu_strided.TINY_STRIDED,
     picture=(9, 14),
     small_picture=(7, 9),
     try_all=False,
@@ -132,6 +137,9 @@ SECTIONS: dict[str, Section] = {
     ),
     "layers": lambda plan: gpu_layers.layers(
         plan.layer_net, PRECISIONS, min(plan.rounds, 3), plan.least / 3, plan.layer_count
+    ),
+    "strided": lambda plan: gpu_strided.strided(
+        plan.strided, PRECISIONS[::-1], min(plan.rounds, 3), plan.least / 3
     ),
     "crf": lambda plan: gpu_crf.dense_crf(
         plan.picture, plan.small_picture, 10, plan.rounds, plan.least

@@ -50,10 +50,11 @@ part() { # part SECONDS SECTION
 
 # Without a device, or with wrong products, nothing else is worth its time.
 part 60 rates || { echo "first run: FAILED at once:$failed$unfinished"; exit 1; }
-part 60 training
+part 50 training
 part 50 agreement
 part 180 steps
 part 100 layers
+part 15 strided
 part 20 crf
 printf '\n'
 [ -z "$unfinished" ] || echo "first run: not finished in its time:$unfinished"

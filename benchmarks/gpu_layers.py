@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.convolutions import PASSES, torch_calls
+from benchmarks.geometries import Geometry
 from benchmarks.gpu_device import (
     Row,
     cuda_torch,
@@ -33,7 +34,19 @@ from minideconv.engine.cuda.table import Algorithm, candidates
 from minideconv.engine.layout import from_channels_last, taps_first, to_channels_last
 from minideconv.ops.im2col import conv_window
 
-__all__ = ["TOLERANCE", "agree", "as_array", "layers", "torch_precision"]
+__all__ = [
+    "PER_ROOT",
+    "TOLERANCE",
+    "agree",
+    "as_array",
+    "as_graphs",
+    "check",
+    "drawn_arrays",
+    "in_precision",
+    "layers",
+    "torch_precision",
+    "torch_tensors",
+]
 
 _DRAWN = 999_983
 
@@ -49,7 +62,7 @@ def layers(
     """Measure each distinct layer and pass; at most `count` layers, the others are left out."""
     for chosen in precisions_here(precisions):
         for layer, names in distinct(layers_of(net))[:count]:
-            arrays = _arrays(layer)
+            arrays = drawn_arrays(layer)
             theirs = _torch(layer, arrays, chosen)
             for which in PASSES:
                 if which == "input gradient" and layer.name == "conv1_1":
@@ -57,8 +70,8 @@ def layers(
                 ways = _ours(layer, arrays, which, chosen)
                 contenders = ways if theirs is None else {**ways, "cudnn": theirs[which]}
                 tolerance = TOLERANCE[chosen] + PER_ROOT * _summands(layer, which) ** 0.5
-                _check(f"{layer.name}, {which}, {chosen}", contenders, tolerance)
-                times = take_turns(_recorded(contenders), rounds, least)
+                check(f"{layer.name}, {which}, {chosen}", contenders, tolerance)
+                times = take_turns(as_graphs(contenders), rounds, least)
                 best = min(ways, key=times.__getitem__)
                 yield {
                     "name": ", ".join(names),
@@ -72,7 +85,7 @@ def layers(
                 }
 
 
-def _recorded(contenders: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+def as_graphs(contenders: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
     """Return the contenders as graphs."""
     return {
         name: recorded_by_torch(cuda_torch(), call) or call if name == "cudnn" else recorded(call)
@@ -88,7 +101,7 @@ def _summands(layer: Layer, which: str) -> int:
     return layer.kernel**2 * (layer.c_in if which == "forward" else layer.c_out)
 
 
-def _arrays(layer: Layer) -> dict[str, Any]:
+def drawn_arrays(layer: Layer | Geometry) -> dict[str, Any]:
     """Return x, dy, w and b on the device, x and dy as (N, C, H, W) views of channels-last memory.
 
     A prime number of drawn numbers, over and over: to draw all would take longer than to measure.
@@ -146,22 +159,31 @@ def _torch(
     torch = cuda_torch()
     if torch is None:
         return None
+    tensors = torch_tensors(torch, arrays, chosen)
+    theirs = torch_calls(layer, *(tensors[name] for name in ("x", "dy", "w", "b")))
+    return {which: in_precision(torch, call, chosen) for which, call in theirs.items()}
+
+
+def torch_tensors(torch: Any, arrays: dict[str, Any], chosen: str) -> dict[str, Any]:
+    """Return the arrays as PyTorch's tensors, channels last, in the precision's type."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(chosen, torch.float32)
-    on_cuda = {name: torch.as_tensor(array, device="cuda") for name, array in arrays.items()}
-    tensors = {name: tensor.to(dtype) for name, tensor in on_cuda.items()}
-    last = torch.channels_last
-    x, dy, w = (tensors[name].contiguous(memory_format=last) for name in ("x", "dy", "w"))
+    found = {}
+    for name, array in arrays.items():
+        tensor = torch.as_tensor(array, device="cuda").to(dtype)
+        is_image = tensor.ndim == 4
+        found[name] = tensor.contiguous(memory_format=torch.channels_last) if is_image else tensor
+    return found
 
-    def in_precision(call: Callable[[], Any]) -> Callable[[], Any]:
-        def run() -> Any:
-            torch_precision(torch, chosen)
-            with torch.no_grad():
-                return call()
 
-        return run
+def in_precision(torch: Any, call: Callable[[], Any], chosen: str) -> Callable[[], Any]:
+    """Return PyTorch's `call` so that it multiplies in the precision, without a tape."""
 
-    theirs = torch_calls(layer, x, dy, w, tensors["b"])
-    return {which: in_precision(call) for which, call in theirs.items()}
+    def run() -> Any:
+        torch_precision(torch, chosen)
+        with torch.no_grad():
+            return call()
+
+    return run
 
 
 def torch_precision(torch: Any, chosen: str) -> None:
@@ -170,7 +192,7 @@ def torch_precision(torch: Any, chosen: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen == "tf32"
 
 
-def _check(what: str, calls: dict[str, Callable[[], Any]], tolerance: float) -> None:
+def check(what: str, calls: dict[str, Callable[[], Any]], tolerance: float) -> None:
     """Compare all contenders with cuDNN, or where it is missing with the first of ours."""
     others = dict(calls)
     expected = as_array(others.pop("cudnn" if "cudnn" in others else next(iter(others)))())

@@ -15,6 +15,7 @@ TITLES = {
     "agreement": "CPU and GPU side by side",
     "steps": "Whole training steps",
     "layers": "Convolutions",
+    "strided": "Gradients of convolutions with a stride",
     "crf": "Dense CRF",
     "ops": "Operations bound by memory",
 }

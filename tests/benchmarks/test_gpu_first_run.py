@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu_first_run.sh"
-PARTS = ["rates", "training", "agreement", "steps", "layers", "crf"]
+PARTS = ["rates", "training", "agreement", "steps", "layers", "strided", "crf"]
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("bash") and shutil.which("timeout")), reason="needs bash and timeout"

@@ -40,7 +40,7 @@ def test_the_first_run_passes_and_prints_what_it_left_out(tmp_path):
     assert done.returncode == 0, printed
     assert "left out, because something is missing: training agreement crf" in printed
     sections = json.loads(out.read_text())["sections"]
-    assert list(sections) == ["rates", "training", "agreement", "steps", "layers", "crf"]
+    assert list(sections) == ["rates", "training", "agreement", "steps", "layers", "strided", "crf"]
     assert all(sections.values())
     for name in ("training", "agreement", "crf"):
         assert sections[name][0]["because"].startswith("Pillow")

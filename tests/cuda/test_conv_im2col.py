@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from readable_convolutions import TOLERANCES, data, first, last, wanted, window_of
 
 from minideconv import ops
 from minideconv.backend.algorithms import algorithm
@@ -45,26 +46,6 @@ OTHERS = (
 )
 
 
-def window_of(g):
-    return conv_window("test", g.size, g.kernel, g.stride, g.padding, g.dilation)
-
-
-def last(x):
-    """(N, C, H, W) -> (N, H, W, C)."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-
-
-def first(w):
-    """(K, C, kh, kw) -> (kh, kw, C, K)."""
-    return np.ascontiguousarray(w.transpose(2, 3, 1, 0))
-
-
-def data(g, seed, kind="integer", dtype=np.float32):
-    """Return x, w, dy and biases for the output and for the input."""
-    shapes = (g.x_shape, g.w_shape, g.y_shape, g.c_out, g.c_in)
-    return [values(shape, seed + i, kind, dtype) for i, shape in enumerate(shapes)]
-
-
 def found(device, way, g, arrays):
     """Return y, dx, dw and the gradients that are computed together, as NumPy arrays."""
     x, w, dy, by, bx = (
@@ -88,20 +69,6 @@ def found(device, way, g, arrays):
     return {name: device.get(result) for name, result in results.items()}
 
 
-def wanted(g, arrays):
-    """Return the same by the operations in `ops`, in `found`'s order of axes."""
-    x, w, dy, by, bx = arrays
-    with algorithm("reference"):
-        y, dx = ops.conv2d(x, w, **g.kwargs), ops.conv_transpose2d(dy, w, **g.transpose_kwargs)
-        dw = ops.conv2d_weight_grad(x, dy, g.kernel, **g.kwargs)
-    y, dx, dw = last(y), last(dx), first(dw)
-    together = {"dx, both": dx, "dw, together": dw}
-    return {
-        **{"y": y, "y + b": y + by, "dx": dx, "dx + b": dx + bx, "dw": dw},
-        **{"y, both": y, "dw, both": dw, **together},
-    }
-
-
 def check_exactly(device, way, g, seed, name="fp32", budget=None):
     arrays = data(g, seed, "integer", np.float64 if name == "fp64" else np.float32)
     want = wanted(g, arrays)
@@ -123,9 +90,6 @@ def test_integers_come_out_exactly(cupy_device, g, seed, name, budget):
 @pytest.mark.parametrize("g", [*PRODUCTS, *OTHERS], ids=lambda g: g.family())
 def test_the_cases_that_are_treated_apart(cupy_device, g, name, budget):
     check_exactly(cupy_device, im2col_gemm, g, 0, name, budget)
-
-
-TOLERANCES = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 1e-2, "fp16": 1e-3, "fp64": 1e-12}
 
 
 @given(any_geometry, seeds(), precision_names)

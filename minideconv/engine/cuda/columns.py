@@ -12,16 +12,19 @@ block is any range of rows; row r of image n is number n H' + r. A row is descri
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from minideconv.backend import Array
+import numpy as np
+
+from minideconv.backend import Array, get_xp
 from minideconv.engine.cuda.module import launch
 from minideconv.engine.cuda.products import Factors, bits, unrounded, vector
 from minideconv.ops.im2col import Window
 from minideconv.ops.workspace import get_workspace_limit
 
-__all__ = ["blocks", "col2im", "im2col", "touched"]
+__all__ = ["blocks", "col2im", "im2col", "rooms", "touched"]
 
 _FILE = "im2col.cu"
 _BLOCK = 256  # threads
@@ -34,6 +37,22 @@ def blocks(rows: int, bytes_per_row: int) -> list[range]:
     fit = max(1, get_workspace_limit("gpu") // bytes_per_row)
     count = -(-rows // fit)
     return [range(*edges) for edges in pairwise(rows * i // count for i in range(count + 1))]
+
+
+def rooms(
+    like: Array, rows: int, columns: int, *kinds: tuple[int, Any]
+) -> Iterator[tuple[range, list[Array]]]:
+    """Yield ranges of the output's rows and, for each (width, type), room for so wide columns.
+
+    Room for all positions of these rows, `columns` in each, on the device of `like`; the same
+    memory again and again.
+    """
+    sizes = [(width, np.dtype(dtype)) for width, dtype in kinds]
+    ranges = blocks(rows, columns * sum(width * dtype.itemsize for width, dtype in sizes))
+    most = max(map(len, ranges)) * columns
+    found = [get_xp(like).empty((most, width), dtype) for width, dtype in sizes]
+    for block in ranges:
+        yield block, [room[: len(block) * columns] for room in found]
 
 
 def im2col(x: Array, window: Window, groups: int, kind: Factors, rows: range, cols: Array) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from minideconv.backend import Array
 from minideconv.backend.precisions import get_precision
-from minideconv.engine.cuda import im2col_gemm
+from minideconv.engine.cuda import im2col_gemm, phases_gemm, traffic
 from minideconv.engine.cuda.problem import ConvProblem
 from minideconv.engine.cuda.products import factors, rounded
 from minideconv.engine.cuda.table import choose
@@ -90,18 +90,21 @@ def conv_transpose2d_gradients(
 def _gradients(
     operation: str, dy: Array, x: Array, weight: Array, window: Window, groups: int
 ) -> tuple[Array, Array] | None:
-    """Return dx, which is `operation` of dy, and dw, if the same algorithm computes both."""
+    """Return dx, which is `operation` of dy, and dw, if the two have something to share."""
     if x.dtype != dy.dtype:
         return None
     is_forward = operation == "forward"
     image, result = (dy, x) if is_forward else (x, dy)
     sizes = (len(x), image.shape[1], result.shape[1], groups, x.dtype)
-    found: list[Any] = [
-        choose(ConvProblem(name, window, *sizes, get_precision()))
-        for name in (operation, "weight_grad")
+    problems = [
+        ConvProblem(name, window, *sizes, get_precision()) for name in (operation, "weight_grad")
     ]
+    found: list[Any] = [choose(problem) for problem in problems]
     names = {algorithm and algorithm.name.split()[0] for algorithm in found}  # without the tile
-    if names not in ({"im2col_gemm"}, {"implicit_gemm"}):
+    if names != {"implicit_gemm"} and not names <= {"im2col_gemm", "phases_gemm"}:
+        return None
+    has_phases = not is_forward and names != {"implicit_gemm"} and phases_gemm.fits(window)
+    if has_phases and not traffic.is_shared(problems[0]):
         return None
     above, values, w = to_channels_last(dy), to_channels_last(x), taps_first(weight)
     if names == {"implicit_gemm"}:
@@ -111,6 +114,8 @@ def _gradients(
         dw = found[1].weight_grad(*pair, window, groups)
     elif is_forward:
         dx, dw = im2col_gemm.forward_and_weight_grad(above, values, w, window, groups)
+    elif has_phases:
+        dx, dw = phases_gemm.input_and_weight_grad(above, values, w, window, groups)
     else:
         both = im2col_gemm.input_and_weight_grad(above, values, w, window, groups)
         if both is None:

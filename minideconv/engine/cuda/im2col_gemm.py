@@ -18,7 +18,7 @@ the roles of its channels exchanged:
 That is taken where it moves no more bytes than the columns of dX, which are C instead of K channels
 wide and, being sums, have 32 bits even where factors have 16. The same columns then give dW too, as
 the weight gradient of that other convolution. So do those of dY when a transposed convolution goes
-back: a backward pass often needs one patch matrix only.
+back: a backward pass often needs one patch matrix only. With a stride, see `phases_gemm`.
 
 Source: Chellapilla, Puri, Simard, "High performance convolutional neural networks for document
 processing" (2006), section 4; Chetlur et al., "cuDNN: efficient primitives for deep learning"
@@ -33,11 +33,12 @@ from typing import Any
 
 from minideconv.backend import Array, get_xp
 from minideconv.engine.cpu import gemm
-from minideconv.engine.cuda.columns import blocks, col2im, im2col, touched
+from minideconv.engine.cuda.columns import blocks, col2im, im2col, rooms, touched
 from minideconv.engine.cuda.exchange import exchanged
 from minideconv.engine.cuda.products import (
     Factors,
     add_bias,
+    by_group,
     factors,
     multiply,
     rounded,
@@ -78,14 +79,14 @@ def input_grad(dy: Array, w: Array, bias: Array | None, window: Window, groups: 
     if _is_product(window, groups):
         results = dx.reshape(len(rows), -1)
         for part in _parts(rows, kind):
-            factor = _split(rounded(rows[part], kind), groups)
-            multiply(factor, transposed, _split(results[part], groups), kind)
+            factor = by_group(rounded(rows[part], kind), groups)
+            multiply(factor, transposed, by_group(results[part], groups), kind)
         add_bias(dx, bias)
         return dx
     done = 0
     for block, part, cols in _blocks(dy, window, c * prod(window.kernel), dy.dtype):
-        factor = _split(rounded(rows[part], kind), groups)
-        multiply(factor, transposed, _split(cols, groups), kind)
+        factor = by_group(rounded(rows[part], kind), groups)
+        multiply(factor, transposed, by_group(cols, groups), kind)
         pixels = touched(window, block, done)
         col2im(cols, bias, dx, window, groups, block, pixels, done)
         done = pixels.stop
@@ -139,9 +140,9 @@ def _correlate(
         matrix = _matrices(rounded(w, kind), groups)
     for part, cols in _patches(x, window, groups, kind):
         if y is not None:
-            multiply(cols, matrix, _split(_positions(y)[part], groups), kind)
+            multiply(cols, matrix, by_group(_positions(y)[part], groups), kind)
         if dy is not None and dw is not None:
-            factor = _split(rounded(_positions(dy)[part], kind), groups)
+            factor = by_group(rounded(_positions(dy)[part], kind), groups)
             beta = float(part.start > 0)  # behind the first block: add to what is there
             multiply(cols.transpose(0, 2, 1), factor, _matrices(dw, groups), kind, beta)
 
@@ -188,11 +189,11 @@ def _patches(x: Array, window: Window, groups: int, kind: Factors) -> Iterator[t
     if _is_product(window, groups):
         rows = x.reshape(-1, width)
         for part in _parts(rows, kind):
-            yield part, _split(rounded(rows[part], kind), groups)
+            yield part, by_group(rounded(rows[part], kind), groups)
     else:
         for block, part, cols in _blocks(x, window, width, kind.dtype):
             im2col(x, window, groups, kind, block, cols)
-            yield part, _split(cols, groups)
+            yield part, by_group(cols, groups)
 
 
 def _blocks(
@@ -200,10 +201,8 @@ def _blocks(
 ) -> Iterator[tuple[range, slice, Array]]:
     """Yield the output's rows, their positions, and room for so many columns, again and again."""
     wo = window.out[1]
-    ranges = blocks(len(like) * window.out[0], wo * width * dtype.itemsize)
-    room: Array = get_xp(like).empty((max(map(len, ranges)) * wo, width), dtype)
-    for block in ranges:
-        yield block, slice(block.start * wo, block.stop * wo), room[: len(block) * wo]
+    for block, (room,) in rooms(like, len(like) * window.out[0], wo, (width, dtype)):
+        yield block, slice(block.start * wo, block.stop * wo), room
 
 
 def _parts(rows: Array, kind: Factors) -> list[slice]:
@@ -219,14 +218,9 @@ def _positions(images: Array) -> Array:
     return images.reshape(-1, images.shape[3])
 
 
-def _split(rows: Array, groups: int) -> Array:
-    """(positions, groups ...) -> (groups, positions, ...), a view."""
-    return rows.reshape(len(rows), groups, -1).transpose(1, 0, 2)
-
-
 def _matrices(w: Array, groups: int) -> Array:
     """(kh, kw, C/groups, K) -> (groups, kh kw C/groups, K/groups), a view."""
-    return _split(w.reshape(-1, w.shape[3]), groups)
+    return by_group(w.reshape(-1, w.shape[3]), groups)
 
 
 def _empty(like: Array, *shape: int) -> Array:

@@ -31,6 +31,7 @@ __all__ = [
     "Factors",
     "add_bias",
     "bits",
+    "by_group",
     "factors",
     "multiply",
     "rounded",
@@ -104,6 +105,11 @@ def rounded(array: Array, kind: Factors) -> Array:
     count, arguments = array.size // size, (array, bits(result), array.size)
     launch(_FILE, "round_factors", count, arguments, array.dtype, defines=kind.defines(size))
     return result
+
+
+def by_group(rows: Array, groups: int) -> Array:
+    """(positions, groups ...) -> (groups, positions, ...), a view: a batch of matrices."""
+    return rows.reshape(len(rows), groups, -1).transpose(1, 0, 2)
 
 
 def multiply(a: Array, b: Array, out: Array, kind: Factors, beta: float = 0.0) -> None:

@@ -5,6 +5,9 @@ algorithm      for                                                because
 =============  =================================================  ==================================
 implicit_gemm  tf32, bf16, fp16; one group; few output channels   there the patch matrix costs more
                                                                   than the product
+phases_gemm    of the rest, gradients of a convolution with a     the patch matrices of the phases
+               stride, and so transposed convolutions with one:   are smaller than that of all taps
+               where `traffic` counts fewer bytes (never timed)
 im2col_gemm    the rest                                           products of large matrices are
                                                                   what cuBLAS does best
 =============  =================================================  ==================================
@@ -39,7 +42,7 @@ import numpy as np
 
 from minideconv.backend import Array
 from minideconv.engine.cpu import gemm
-from minideconv.engine.cuda import im2col_gemm, implicit_gemm
+from minideconv.engine.cuda import im2col_gemm, implicit_gemm, phases_gemm, traffic
 from minideconv.engine.cuda.benchmark import fastest, get_benchmark
 from minideconv.engine.cuda.capability import capability
 from minideconv.engine.cuda.problem import ConvProblem
@@ -91,12 +94,13 @@ def candidates(problem: ConvProblem) -> tuple[Algorithm, ...]:
     q = problem
     if not q.n * q.c * q.k or q.dtype not in (np.float32, np.float64):
         return ()
+    patched = _patched(problem)
     if not implicit_gemm.fits(problem):
-        return (_IM2COL_GEMM,)
+        return patched
     tile, *others = implicit_gemm.tiles_for(problem)
     if is_implicit(problem):
-        return (_implicit(tile), _IM2COL_GEMM, *map(_implicit, others))
-    return (_IM2COL_GEMM, _implicit(tile), *map(_implicit, others))
+        return (_implicit(tile), *patched, *map(_implicit, others))
+    return (*patched, _implicit(tile), *map(_implicit, others))
 
 
 def choices() -> list[tuple[ConvProblem, str]]:
@@ -127,6 +131,15 @@ def is_implicit(problem: ConvProblem) -> bool:
     return 1 / rate < 1 + _COLUMNS / sharing
 
 
+def _patched(problem: ConvProblem) -> tuple[Algorithm, ...]:
+    """Return the algorithms that write patch matrices, the one that moves fewer bytes first."""
+    if problem.operation == "forward" or not phases_gemm.fits(problem.window):
+        return (_IM2COL_GEMM,)
+    if traffic.by_phases(problem) < traffic.by_columns(problem):
+        return (_PHASES_GEMM, _IM2COL_GEMM)
+    return (_IM2COL_GEMM, _PHASES_GEMM)
+
+
 def _filled(channels: int, width: int) -> float:
     """Return which part of the multiplications is not by zeros, in pieces `width` wide."""
     return channels / (-(-channels // width) * width)
@@ -138,6 +151,9 @@ def _of(module: Any, name: str, **options: Any) -> Algorithm:
 
 
 _IM2COL_GEMM = _of(im2col_gemm, "im2col_gemm")
+_PHASES_GEMM = Algorithm(
+    *("phases_gemm", im2col_gemm.forward, phases_gemm.input_grad, phases_gemm.weight_grad)
+)  # forward has no phases
 
 
 def _implicit(tile: str) -> Algorithm:

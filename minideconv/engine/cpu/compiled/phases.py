@@ -3,13 +3,13 @@
     dx[u, v, c] = b[c] + sum_{i, j, k} dy[p, q, k] W[i, j, c, k]    with u + ph = p sh + i,
                                                                          v + pw = q sw + j
 
-Rows u with the same remainder r = (u + ph) mod sh meet the same taps i = r, r + sh, r + 2 sh, ...:
-they are the output of a convolution of stride 1 with this part of the kernel, and a transposed
-convolution is sh such convolutions that write every sh-th row. The same holds for columns; there
-the sw pixels of one stride lie side by side in memory, channels last, so that they are taken as one
-pixel of sw C channels: more channels make fuller vectors (21 classes fill 21 of 32 lanes, 8 times
-21 fill 168 of 176), and rows are written in long runs. Where the padding cuts through such a pixel,
-the part of it that is inside is written.
+Rows u with the same remainder r = (u + ph) mod sh meet the same taps (`engine.phases`): they are
+the output of a convolution of stride 1 with this part of the kernel, and a transposed convolution
+is sh such convolutions that write every sh-th row. The same holds for columns; there the sw pixels
+of one stride lie side by side in memory, channels last, so that they are taken as one pixel of sw C
+channels: more channels make fuller vectors (21 classes fill 21 of 32 lanes, 8 times 21 fill 168 of
+176), and rows are written in long runs. Where the padding cuts through such a pixel, the part of it
+that is inside is written.
 
 The gradient by the input of a convolution with a stride is the same function.
 
@@ -28,6 +28,7 @@ from minideconv.engine.cpu.compiled import direct
 from minideconv.engine.cpu.compiled.direct import Place
 from minideconv.engine.cpu.compiled.vectors import LANES
 from minideconv.engine.cpu.memory import empty
+from minideconv.engine.phases import inside, split
 from minideconv.ops.im2col import Window
 
 __all__ = ["fits", "input_grad"]
@@ -46,25 +47,23 @@ def input_grad(
     (h, wide), c = window.size, w.shape[2]
     dx = empty((len(dy), h, wide, c))
     line = wide * c
-    for r in range(sh):
-        a = len(range(r, kh, sh))
-        first_p = max(-(-(ph - r) // sh), 0)  # the first coarse row that is inside
-        rows = -(-(h + ph - r) // sh) - first_p
-        if rows <= 0:
+    for r, a in ((r, a) for first, count, a in split(kh, sh) for r in range(first, first + count)):
+        rows = inside(r, 1, sh, ph, h)
+        if not rows:
             continue
-        u = first_p * sh + r - ph
+        u = rows.start * sh + r - ph
         for s, pixels, b in _groups(window, c):
-            first_q = max(-(-(pw - s - pixels + 1) // sw), 0)
-            columns = -(-(wide + pw - s) // sw) - first_q
-            if columns <= 0:
+            columns = inside(s, pixels, sw, pw, wide)
+            if not columns:
                 continue
             if not a * b:  # no tap meets these pixels
                 _fill(dx[:, u::sh], bias, range(s - pw, s - pw + pixels), sw)
                 continue
             # Turned by 180 degrees: the last tap of a window is the first pixel's.
-            padding = (a - 1 - first_p, b - 1 - first_q)
-            coarse = Window(window.out, (a, b), (1, 1), padding, (1, 1), (rows, columns))
-            shift = (first_q * sw + s - pw) * c
+            padding = (a - 1 - rows.start, b - 1 - columns.start)
+            out = (len(rows), len(columns))
+            coarse = Window(window.out, (a, b), (1, 1), padding, (1, 1), out)
+            shift = (columns.start * sw + s - pw) * c
             place = Place(u * line, h * line, sh * line, sw * c, shift, line)
             repeated = None if bias is None else np.tile(bias, pixels)
             direct.into(dy, _matrix(w, r, s, (a, b, pixels), window), repeated, coarse, dx, place)
@@ -78,16 +77,15 @@ def _groups(window: Window, c: int) -> tuple[tuple[int, int, int], ...]:
     A kernel that is no whole number of strides wide has one tap more in the first columns than in
     the rest. They are one group, filled up with taps of zero, if that takes no more vectors.
     """
-    kw, sw = window.kernel[1], window.stride[1]
-    b = -(-kw // sw)
-    more = kw - (b - 1) * sw  # columns with b taps
+    sw = window.stride[1]
+    runs = split(window.kernel[1], sw)
 
     def vectors(columns: int, taps: int) -> int:
         return taps * -(-columns * c // LANES)
 
-    if vectors(sw, b) <= vectors(more, b) + vectors(sw - more, b - 1):
-        return ((0, sw, b),)
-    return ((0, more, b), (more, sw - more, b - 1))
+    most = runs[0][2]
+    filled = vectors(sw, most) <= sum(vectors(columns, taps) for _, columns, taps in runs)
+    return ((0, sw, most),) if filled else runs
 
 
 def _fill(rows: np.ndarray, bias: np.ndarray | None, columns: range, sw: int) -> None:
