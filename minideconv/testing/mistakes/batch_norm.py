@@ -170,11 +170,16 @@ def _sum_of_squares(p: Parts) -> Array:
     return affine(p, p.centred / np.sqrt(total + p.eps))
 
 
-@normalises("variance divided by the number of images", "The squares are divided by N; a channel "
-            "has M = N H W values.")  # fmt: skip
-def _by_images(p: Parts) -> Array:
-    total = (p.var * p.count / len(p.x)) if p.training else p.var
-    return affine(p, p.centred / np.sqrt(total + p.eps))
+for _what, _letters, _axes in (("number of images", "N", (0,)), ("number of pixels", "H W", (2, 3)),
+                               ("size of x", "N C H W", (0, 1, 2, 3))):  # fmt: skip
+
+    @normalises(f"variance divided by the {_what}", f"The squares are divided by {_letters}; a "
+                "channel has M = N H W values.")  # fmt: skip
+    def _by_other_count(p: Parts, axes: tuple[int, ...] = _axes) -> Array:
+        count = np.prod([p.x.shape[a] for a in axes])
+        return affine(
+            p, p.centred / np.sqrt((p.var * p.count / count if p.training else p.var) + p.eps)
+        )
 
 
 @normalises("scaled to the range 0..1", "x is scaled by its least and largest value; it is scaled "

@@ -125,13 +125,6 @@ def _size_swapped(arrays: Arrays, settings: Settings) -> None:
     settings["size"] = settings["size"][::-1]
 
 
-@mistake(FORWARD, "x", "size ignored: twice y's", "x is made twice as large as y; its size is "
-         "given.")  # fmt: skip
-def _twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    rows, columns = given(arrays, "y").shape[2:]
-    return right(arrays, {"size": (2 * rows, 2 * columns)})
-
-
 def _planes(name: str, sentence: str, place: Place) -> None:
     @mistake(FORWARD, "x", name, sentence)
     def _elsewhere(arrays: Arrays, settings: Settings, right: Right) -> Array:
