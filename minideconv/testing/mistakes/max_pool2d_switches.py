@@ -349,8 +349,8 @@ for _rows_last in (False, True):
     for _columns_last in (False, True):
 
         @mistake("max_pool2d", "switches", "row and column of the maximum found apart",
-                 "Of several maxima the row of one and the column of another are taken, where there "
-                 "may be no maximum; both must be those of the first, row by row.")  # fmt: skip
+                 "Of several maxima the row of one and the column of another are taken, where "
+                 "there may be no maximum; both are those of the first, row by row.")  # fmt: skip
         def _apart(
             arrays: Arrays,
             settings: Settings,

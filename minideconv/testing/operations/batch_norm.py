@@ -272,6 +272,7 @@ def _draw(integer: Integer, families: Sequence[str]) -> BatchNormCase:
     family = families[integer(0, len(families) - 1)]
     affine = family != "no-affine"
     other_momentum = family == "running-statistics" and integer(0, 1) == 0
+    other_eps = family == "evaluation" and integer(0, 1) == 0
     return BatchNormCase(
         g.batch,
         g.channels,
@@ -280,7 +281,7 @@ def _draw(integer: Integer, families: Sequence[str]) -> BatchNormCase:
         running=family in ("running-statistics", "evaluation"),
         evaluation=family == "evaluation",
         momentum=0.25 if other_momentum else 0.1,
-        eps=(0.5, 0.25, 2.0)[integer(0, 2)] if family == "eps" else 1e-5,
+        eps=(0.5, 0.25, 2.0)[integer(0, 2)] if family == "eps" or other_eps else 1e-5,
     )
 
 
