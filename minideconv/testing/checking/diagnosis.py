@@ -47,7 +47,8 @@ def diagnose(operation: Operation, call: Call) -> Diagnosis:
     seen = tried(operation, call, usual_probes(operation))
     named = tuple(explained(operation, seen))
     unknown = bool(seen) and not any(n.mistakes for n in named)
-    return Diagnosis(named, raising(seen), unknown and remembers(operation, call))
+    kept = remembers(operation, call) if unknown else None
+    return Diagnosis(named, raising(seen), kept)
 
 
 def raising(seen: Sequence[Probe]) -> str:

@@ -279,7 +279,8 @@ class Question:
         pairs = [(got_of(p, self.output), p.right[self.output].value) for p in self.wrong]
         words += behaviour(pairs)
         count = len(self.wrong) + len(self.right)
-        return "; ".join(words) or f"in {len(self.wrong)} of {count} cases tried"
+        number = "all" if not self.right else f"{len(self.wrong)} of the"
+        return "; ".join(words) or f"in {number} {count} cases tried, and in no common way"
 
 
 def _by_name(bank: Sequence[Mistake]) -> list[list[Mistake]]:

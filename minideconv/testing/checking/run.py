@@ -16,21 +16,22 @@ import numpy as np
 from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.besides import and_besides
 from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.cases import drawn_cases
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
 from minideconv.testing.checking.failure import MOST, Failure, shown
 from minideconv.testing.checking.features import features
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written, spoil_free_memory
+from minideconv.testing.checking.named import titles
 from minideconv.testing.checking.promises import (
     broken_promise,
-    keeps_state,
     promised,
     promises,
-    stateful,
 )
 from minideconv.testing.checking.replay import case_text
-from minideconv.testing.checking.result import verbs, wrong_result
+from minideconv.testing.checking.result import is_clear, verbs, wrong_result
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
+from minideconv.testing.checking.state import keeps_state, remembering, stateful
 from minideconv.testing.operations.operation import Array, Case, Operation
 
 __all__ = ["Checker", "Outcome"]
@@ -40,9 +41,6 @@ LONGEST_CALL = 140
 
 FEW = 4
 """Numbers of an array that is shown in any case."""
-
-KEPT = 20
-"""Of so many operations the drawn cases are kept."""
 
 FAULTS = ("raised", "returned")
 """Kinds of failure after which the function can be called again."""
@@ -133,7 +131,7 @@ class Checker:
 
     def cases(self) -> dict[str, list[Case]]:
         """Return cases for each family, the smallest first."""
-        return _cases(self.operation, self.examples, self.seed)
+        return drawn_cases(self.operation, self.examples, self.seed)
 
     def family(self, family: str, cases: Sequence[Case]) -> Outcome:
         """Compare with the naive loop on every case."""
@@ -202,13 +200,17 @@ class Checker:
         if first is None or keeps_state(self, case):
             return stateful(self, case)
         named = self._explaining(case)
-        if self.diagnosis().remembers:
-            return stateful(self, case)
+        if named and not is_clear(first):
+            case, first = self._clearer(case, first, named)
+        if (calls := self.diagnosis().remembers) is not None:
+            return replace(remembering(self, calls), family=family)
 
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""
             failure = self.wrong(other)
             if failure is None or not self._same(failure, first):
+                return False
+            if is_clear(first) and not is_clear(failure):
                 return False
             return not named or self._explaining(other) == named
 
@@ -220,6 +222,19 @@ class Checker:
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
         )
+
+    def _clearer(self, case: Case, first: Failure, named: Sequence[Named]) -> tuple[Case, Failure]:
+        """Return a case of any family in which the same mistakes show in more than rounding."""
+        for other in (c for cases in self.cases().values() for c in cases):
+            failure = self.wrong(other)
+            if (
+                failure is not None
+                and self._same(failure, first)
+                and is_clear(failure)
+                and self._explaining(other) == named
+            ):
+                return other, failure
+        return case, first
 
     def _of_output(self, case: Case, named: Sequence[Named]) -> Failure | None:
         """Return what is wrong with the output that is named first."""
@@ -236,12 +251,13 @@ class Checker:
             if "got" in failure.arrays and never_written(failure.arrays["got"]):
                 title, sentence = NEVER_WRITTEN
                 return replace(failure, title=title, sentence=sentence, mistakes=(title,))
-            return replace(failure, title=self._title(failure, case))
+            sentence = failure.sentence or " ".join(self._elsewhere(failure))
+            return replace(failure, title=self._title(failure, case), sentence=sentence)
         if failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
         return replace(
             failure,
-            title="; ".join([*_titles(named), *self._wrong_too()]),
+            title="; ".join([*titles(named, self.operation), *self._wrong_too()]),
             sentence=" ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes)),
             mistakes=tuple(dict.fromkeys(m.name for n in named for m in n.mistakes)),
         )
@@ -271,6 +287,11 @@ class Checker:
             return [n for n in known if n.raises and fault.kind in FAULTS]
         return [n for n in known if n.explains(self.operation, case, got[n.output])]
 
+    def _elsewhere(self, failure: Failure) -> list[str]:
+        """Return what is said of mistakes that explain this output in other cases."""
+        output = failure.title.split(" ")[0]
+        return [m.sentence for n in self.named() if n.output == output for m in n.mistakes]
+
     def _title(self, failure: Failure, case: Case) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""
         if failure.kind in FAULTS:
@@ -280,7 +301,7 @@ class Checker:
         output = failure.title.split(" ")[0]
         found = next((n for n in self.named() if n.output == output), None)
         if found is not None and found.mistakes:
-            return f"{failure.title}, and not only by this: {found.title}"
+            return f"{failure.title}; elsewhere the mistake is: {found.title}"
         does = "" if found is None else found.does
         if self.operation.part is not None:  # of an output of several parts, where it is wrong
             does = next((n.does for n in self.named() if not n.mistakes), "").split("; ")[0]
@@ -358,39 +379,3 @@ class Checker:
     def broken_promise(self, case: Case) -> Failure | None:
         """Return which promise a call whose result is right does not keep."""
         return broken_promise(self, case)
-
-
-def _titles(named: Sequence[Named]) -> list[str]:
-    """Return the titles; one that another one says with more words is left out."""
-    titles = dict.fromkeys(n.title for n in named)
-    return [t for t in titles if not any(other.startswith(f"{t} (") for other in titles)]
-
-
-_DRAWN: dict[tuple[str, int, int], tuple[Operation, dict[str, list[Case]]]] = {}
-
-
-def _cases(operation: Operation, examples: int, seed: int) -> dict[str, list[Case]]:
-    """Return cases for each family; those of the last few operations are kept."""
-    key = operation.name, examples, seed
-    known = _DRAWN.get(key)
-    if known is not None and known[0] is operation:
-        return known[1]
-    rng = np.random.default_rng([seed, len(operation.name)])
-
-    def integer(low: int, high: int) -> int:
-        return int(rng.integers(low, high + 1))
-
-    found: dict[str, list[Case]] = {family: [] for family in operation.families}
-    for attempt in range(60 * examples * len(found)):
-        geometry = operation.draw(integer)
-        cases = found[operation.family(geometry)]
-        if len(cases) < examples:
-            kind = operation.kind_for(geometry, attempt)
-            cases.append(operation.case(geometry, int(rng.integers(2**16)), kind))
-        if all(len(cases) == examples for cases in found.values()):
-            break
-    drawn = {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
-    while len(_DRAWN) >= KEPT:
-        del _DRAWN[next(iter(_DRAWN))]
-    _DRAWN[key] = operation, drawn
-    return drawn

@@ -169,12 +169,14 @@ def _sum_of_squares(p: Parts) -> Array:
     return affine(p, p.centred / np.sqrt(total + p.eps))
 
 
-for _what, _letters, _axes in (("number of images", "N", (0,)), ("number of pixels", "H W", (2, 3)),
-                               ("size of x", "N C H W", (0, 1, 2, 3))):  # fmt: skip
+for _what, _letters, _kept in (
+    ("number of images", "N", (0,)), ("number of pixels", "H W", (2, 3)),
+    ("size of x", "N C H W", (0, 1, 2, 3))
+):  # fmt: skip
 
     @normalises(f"variance divided by the {_what}", f"The squares are divided by {_letters}; a "
                 "channel has M = N H W values.")  # fmt: skip
-    def _by_other_count(p: Parts, axes: tuple[int, ...] = _axes) -> Array:
+    def _by_other_count(p: Parts, axes: tuple[int, ...] = _kept) -> Array:
         more = p.count / np.prod([p.x.shape[a] for a in axes]) if p.training else 1.0
         return affine(p, p.centred / np.sqrt(p.var * more + p.eps))
 

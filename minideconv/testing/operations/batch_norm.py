@@ -230,7 +230,10 @@ def _run_backward(functions: Functions, arrays: Arrays, settings: Settings) -> S
     _, cache, _, _ = _called(functions, arrays, settings)
     if settings.get("between"):
         _called(functions, next_batch(arrays), settings)
-    gradients: Sequence[Any] = functions["batch_norm_backward"](arrays["dy"], cache)
+    dy = given(arrays, "dy")
+    if settings.get("again"):
+        functions["batch_norm_backward"](_lent(dy), cache)
+    gradients: Sequence[Any] = functions["batch_norm_backward"](dy, cache)
     return gradients
 
 
@@ -403,6 +406,7 @@ BATCH_NORM_BACKWARD = Operation(
     oracle=_backward,
     kinds=("integer", "normal"),
     run=_run_backward,
+    again=True,
     needs=("batch_norm",),
     exact=False,
     telling=telling,
