@@ -1,4 +1,4 @@
-"""The cases that a function is checked on: drawn for each family, the same ones for every student."""
+"""The cases that a function is checked on: drawn for each family, the same ones for everyone."""
 
 from __future__ import annotations
 

@@ -205,12 +205,14 @@ class Checker:
         if (calls := self.diagnosis().remembers) is not None:
             return replace(remembering(self, calls), family=family)
 
+        shown = _shows(named, case)
+
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""
             failure = self.wrong(other)
             if failure is None or not self._same(failure, first):
                 return False
-            if is_clear(first) and not is_clear(failure):
+            if (is_clear(first) and not is_clear(failure)) or (shown and not _shows(named, other)):
                 return False
             return not named or self._explaining(other) == named
 
@@ -379,3 +381,9 @@ class Checker:
     def broken_promise(self, case: Case) -> Failure | None:
         """Return which promise a call whose result is right does not keep."""
         return broken_promise(self, case)
+
+
+def _shows(named: Sequence[Named], case: Case) -> bool:
+    """Return whether a case has the numbers that its mistakes are about."""
+    arrays = dict(case.arrays)
+    return all(m.shows(arrays) for n in named for m in n.mistakes if m.shows is not None)

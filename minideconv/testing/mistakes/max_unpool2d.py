@@ -44,8 +44,14 @@ for _name, _sentence, _decode in DECODINGS:
 # Several values of one pixel ----------------------------------------------------------------
 
 
+def _negative(arrays: Arrays) -> bool:
+    return bool((given(arrays, "y") < 0).any())
+
+
 def _several(name: str, sentence: str, how: Callable[[Sequence[float]], float]) -> None:
-    @mistake(FORWARD, "x", name, sentence)
+    shows = _negative if name.startswith("negative") else None
+
+    @mistake(FORWARD, "x", name, sentence, shows=shows)
     def _combined(arrays: Arrays, settings: Settings, right: Right) -> Array:
         return combined(given(arrays, "y"), given(arrays, "switches"), settings["size"], how)
 
@@ -166,7 +172,7 @@ _filled("smallest value where no window chose the pixel", "Pixels that no window
 
 
 @mistake(FORWARD, "x", "negative values left out", "Values below 0 are put back as 0 "
-         "(a relu); all are as they are.")  # fmt: skip
+         "(a relu); all are as they are.", shows=_negative)  # fmt: skip
 def _positive_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return np.maximum(right(arrays, settings), 0)
 
