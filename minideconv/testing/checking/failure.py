@@ -74,10 +74,13 @@ class Failure:
         shows = [line for line in (self.entry, self.call) if line]
         rule, again = self.rule and f"Rule: {self.rule}", self.replay and f"Again: {self.replay}"
         rest = [line for line in (*shows, rule, again) if line]
-        short = _in_short(self.sentence)
-        for what, end, within in ((self.sentence, "", rest), (short, self.sentence, shows)):
+        for what, within in (
+            (self.sentence, rest),
+            (_until(r"[.](?:\s|$)", self.sentence), shows),
+            (_until(r"[.;](?:\s|$)", self.sentence), shows),
+        ):
             if what and sum(len(line) + 1 for line in [first, what, *within]) <= FIRST:
-                end = "" if end == what else end
+                end = "" if what == self.sentence else self.sentence
                 return "\n".join(line for line in [first, what, *rest, end] if line)
         return "\n".join(line for line in [first, *rest, self.sentence] if line)
 
@@ -88,10 +91,10 @@ class Failure:
         return {name: getattr(self, name) for name in names}
 
 
-def _in_short(sentence: str) -> str:
-    """Return the first clause of what a mistake is."""
-    clause = re.split(r"[.;](?:\s|$)", sentence)[0]
-    return f"{clause}." if clause else ""
+def _until(mark: str, sentence: str) -> str:
+    """Return the beginning of what a mistake is, as a sentence."""
+    beginning = re.split(mark, sentence)[0]
+    return f"{beginning}." if beginning else ""
 
 
 MOST = 64

@@ -9,8 +9,10 @@ part only, so that sizes are tried which no check has otherwise.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 from minideconv.testing.checking.calls import Call, StudentFault
@@ -81,12 +83,14 @@ def _other_calls(operation: Operation, call: Call) -> Remembered | None:
     that windows fit into alike: whether a call is wrong as the second one, and right as the first,
     is then no matter of its settings.
     """
-    for partner in (_other_settings, _next_size, _other_size):
-        source = random.Random(20151215)
+    source, numbers = random.Random(20151215), count()
+    settings = _settings(operation.draw(source.randint))
+    taken = [settings, *([name] for name in settings)]
+    for partner in (*(partial(_other_settings, names) for names in taken), _next_size, _other_size):
         found: list[Remembered] = []
         first: list[bool] = []
-        for number in range(PAIRS):
-            pairs = _pairs(operation, partner, source, number)
+        for _ in range(PAIRS):
+            pairs = _pairs(operation, partner, source, numbers)
             for geometries in pairs:
                 before, case = (
                     operation.case(geometry, seed, operation.kind_for(geometry, 0))
@@ -103,16 +107,23 @@ def _other_calls(operation: Operation, call: Call) -> Remembered | None:
 
 
 def _pairs(
-    operation: Operation, partner: Partner, source: random.Random, number: int
+    operation: Operation, partner: Partner, source: random.Random, numbers: Iterator[int]
 ) -> list[Pair]:
     """Return a pair of geometries, and the like in the opposite order; nothing if none is found."""
+    first, second = next(numbers), next(numbers)
     for _ in range(200):
         one, other = operation.draw(source.randint), operation.draw(source.randint)
-        first = partner(operation, one, other, 2 * number)
-        second = partner(operation, one, other, 2 * number + 1)
-        if first is not None and second is not None:
-            return [first, (second[1], second[0])]
+        pair = partner(operation, one, other, first)
+        turned = partner(operation, one, other, second)
+        if pair is not None and turned is not None:
+            return [pair, (turned[1], turned[0])]
     return []
+
+
+def _settings(geometry: Any) -> list[str]:
+    """Return the names of what a geometry says beside the sizes of arrays."""
+    left_out = {*ARRAYS, *getattr(geometry, "derived", ())}
+    return [field.name for field in fields(geometry) if field.name not in left_out]
 
 
 def _changed(operation: Operation, geometry: Any, **changes: Any) -> Any | None:
@@ -126,12 +137,11 @@ def _changed(operation: Operation, geometry: Any, **changes: Any) -> Any | None:
 
 
 def _unusual(operation: Operation, geometry: Any, number: int) -> Any | None:
-    """Return a geometry of a size that has this number, which no other check uses."""
+    """Return a geometry of one image, of a size that has this number, which no other check uses."""
     if not hasattr(geometry, "size"):
         return None
     rows, columns = geometry.size
-    more = (STEP * (number % 3), STEP * (number // 3 + 2))
-    return _changed(operation, geometry, size=(rows + more[0], columns + more[1]))
+    return _changed(operation, geometry, batch=1, size=(rows, columns + STEP * (number + 2)))
 
 
 def _of_one_shape(operation: Operation, one: Any, other: Any | None) -> Pair | None:
@@ -142,10 +152,11 @@ def _of_one_shape(operation: Operation, one: Any, other: Any | None) -> Pair | N
     return (one, other) if operation.shapes(one)[role] == operation.shapes(other)[role] else None
 
 
-def _other_settings(operation: Operation, one: Any, other: Any, number: int) -> Pair | None:
-    """Return an unusual size with the settings of two geometries."""
-    one, taken = _unusual(operation, one, number), getattr(other, "derived", ())
-    names = {field.name for field in fields(other)} - {*ARRAYS, *taken}
+def _other_settings(
+    names: Sequence[str], operation: Operation, one: Any, other: Any, number: int
+) -> Pair | None:
+    """Return an unusual size with some settings of two geometries."""
+    one = _unusual(operation, one, number)
     changes = {name: getattr(other, name) for name in names}
     return _of_one_shape(operation, one, one and _changed(operation, one, **changes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad, twist
-from minideconv.testing.mistakes.taps import Count, Taps, both, laid_out, spelled_out
+from minideconv.testing.mistakes.taps import Count, Taps, both, index, laid_out, spelled_out
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
@@ -22,6 +22,11 @@ def sized(name: str, sentence: str, rows: Count, columns: Count | None = None) -
         axes = iter((rows, columns or rows))
         taps = laid_out(arrays, settings, count=lambda n, k, s, p: next(axes)(n, k, s, p))
         return taps, taps.pixels.argmax(-1)
+
+    @mistake("max_pool2d", "switches", name, sentence)
+    def _none_in_empty_windows(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        taps, which = _pooled(arrays, settings)
+        return np.where(np.isfinite(taps.values(which)), index(taps, which), 0)
 
 
 def _right_count(n: int, k: int, s: int, p: int) -> int:

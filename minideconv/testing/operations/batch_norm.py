@@ -232,7 +232,7 @@ def _run_backward(functions: Functions, arrays: Arrays, settings: Settings) -> S
         _called(functions, next_batch(arrays), settings)
     dy = given(arrays, "dy")
     if settings.get("again"):
-        functions["batch_norm_backward"](_lent(dy), cache)
+        functions["batch_norm_backward"](dy.copy(), cache)
     gradients: Sequence[Any] = functions["batch_norm_backward"](dy, cache)
     return gradients
 
