@@ -50,3 +50,10 @@ def test_lines_and_columns_are_a_table():
 )
 def test_no_command_is_left_over(formula):
     assert not re.search(r"\\\w", mathml(formula))
+
+
+@pytest.mark.parametrize("formula", [r"\big\| x \big\|", r"\arg\min_x f(x)", r"\nothing x"])
+def test_a_command_that_would_stand_on_the_page_as_it_is_written_is_refused(formula):
+    with pytest.raises(ValueError, match="is no command that is known"):
+        mathml(formula)
+    assert r"\left" not in mathml(r"\left\| x \right\|")

@@ -286,3 +286,16 @@ def test_script_and_its_answers_run(script):
     for source in answers(script):
         exec(compile(source, f"an answer of {script.name}", "exec"), namespace)
     plt.close("all")
+
+
+def test_the_announcement_of_compiling_is_no_output_of_a_notebook(monkeypatch):
+    monkeypatch.syspath_prepend(TUTORIALS)
+    notebooks = tool("notebooks")
+    announced = f"{notebooks.COMPILING}: some seconds"
+    kernel = ROOT / "minideconv" / "engine" / "cpu" / "compiled" / "kernel.py"
+    assert f'"{announced}' in kernel.read_text(encoding="utf-8")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (group docs)")
+    outputs = [nbformat.v4.new_output("stream", name="stderr", text=t) for t in (announced, "kept")]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)])
+    notebooks.leave_out_compiling(made)
+    assert [o.text for o in made.cells[0].outputs] == ["kept"]

@@ -25,12 +25,15 @@ _PRIME_AND_INDEX = re.compile(
 
 
 def mathml(formula: str, *, display: bool = False) -> str:
-    """Return a formula of LaTeX as a ``<math>`` element."""
+    """Return a formula of LaTeX as a ``<math>`` element; ValueError if a command is unknown."""
     formula = re.sub(r"\s+", " ", formula.strip())
     formula = re.sub(r"\\(begin|end)\{(aligned|gathered)\}", r"\\\1{align*}", formula)
     if display and r"\\" in formula and r"\begin" not in formula:
         formula = rf"\begin{{align*}}{formula}\end{{align*}}"
     made = convert(formula, display="block" if display else "inline")
+    if unknown := re.search(r"\\[^<]*", re.sub(r"<annotation.*?</annotation>", "", made)):
+        # It would stand on the page as it is written.
+        raise ValueError(f"formula {formula!r}: {unknown[0]!r} is no command that is known")
     made = _RUN.sub(_word, made)
     made = _PRIME.sub(r"<mrow>\1<mo lspace='0' rspace='0'>\2</mo></mrow>", made)
     return _PRIME_AND_INDEX.sub(r"<mrow><msub>\1\2</msub><mo lspace='0'>\3</mo></mrow>", made)

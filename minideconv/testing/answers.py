@@ -28,7 +28,7 @@ def check_answer(
         A number, a text, a tuple or an array; ``None`` while nothing is written yet.
     expected
         The right one, of any of these kinds. Integers and texts have to be equal, floating-point
-        numbers equal to 1e-6 of their largest magnitude.
+        numbers equal to 1e-6 of their largest magnitude, or to 1e-12 where all of them are 0.
     hints
         For known wrong answers: pairs of a function, which is true for such an answer, and a
         sentence. The first that is true is printed. A function that raises is not true.
@@ -81,7 +81,7 @@ def _fault(answer: Any, expected: Any) -> str | None:
         return f": its shape {_shape(mine)} is not the one asked for"
     exact = right.dtype.kind in "biu"
     scale = float(np.abs(right).max(initial=0.0)) if not exact else 0.0
-    same = (mine == right) if exact else np.abs(mine - right) <= 1e-6 * scale
+    same = (mine == right) if exact else np.abs(mine - right) <= (1e-6 * scale or 1e-12)
     if bool(np.all(same)):
         return None
     if right.ndim == 0:

@@ -15,6 +15,8 @@ RIGHT = [
     ([1, 2, 3], np.array([1, 2, 3])),
     (0.1 + 0.2, 0.3),
     (np.array([1e8, 0.1]), np.array([1e8, 0.0])),
+    (1e-17, 0.0),
+    ([1e-16, -1e-17], [0.0, 0.0]),
     ("scatter", "scatter"),
     (True, True),
     (np.zeros((0, 3)), np.zeros((0, 3))),
@@ -22,6 +24,7 @@ RIGHT = [
 WRONG = [
     (5, 6, "x: ✗ not yet. think"),
     (0.3001, 0.3, "x: ✗ not yet. think"),
+    (1e-9, 0.0, "x: ✗ not yet. think"),
     ("gather", "scatter", "x: ✗ not yet. think"),
     (4, "scatter", "x: ✗ not yet. think"),
     ("6", 6, "x: ✗ not yet. think"),

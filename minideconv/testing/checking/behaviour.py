@@ -74,9 +74,15 @@ def _shapes(pairs: Pairs, some: bool) -> list[str]:
     always = "where its shape is wrong, " if some else ""
     axes = {(got.ndim, want.ndim) for got, want in pairs}
     if len(axes) > 1 or any(a != b for a, b in axes):
-        found = sorted({a for a, _ in axes})
+        found = {a for a, _ in axes}
         must = sorted({b for _, b in axes})
-        return [f"{always}it has {_or(found)} axes, must have {_or(must)}"]
+        count = (
+            f"{found.pop()} axes" if len(found) == 1
+            else "too few axes" if all(a < b for a, b in axes)
+            else "too many axes" if all(a > b for a, b in axes)
+            else "a wrong number of axes"
+        )  # fmt: skip
+        return [f"{always}it has {count}, must have {_or(must)}"]
     ndim = pairs[0][1].ndim
     for first in range(ndim):
         for second in range(first + 1, ndim):
@@ -99,10 +105,18 @@ def _shapes(pairs: Pairs, some: bool) -> list[str]:
             words.append(f"too {'many' if min(steps) > 0 else 'few'} {plural}")
         elif steps:
             words.append(f"a wrong number of {plural}")
-    words = [" and ".join(words)]
+    text = _joined(words, differences)
     if all(_overlap_right(g, w) for g, w in pairs):
-        words = [f"{words[0]}, and right numbers in the others"]
-    return [always + words[0]]
+        text = f"{text}; what both shapes hold is right"
+    return [always + text]
+
+
+def _joined(words: Sequence[str], differences: Sequence[Sequence[int]]) -> str:
+    """Join what is wrong along each axis: both always, or one of them, or now one and now both."""
+    axes = [sum(1 for step in d if step) for d in differences]
+    if len(words) < 2 or min(axes) == len(words):
+        return " and ".join(words)
+    return " or ".join(words) + (", or both" if max(axes) > 1 and len(words) == 2 else "")
 
 
 def _or(numbers: Sequence[int]) -> str:
@@ -213,20 +227,18 @@ def _turned(axes: tuple[int, ...]) -> Question:
 def _places() -> Iterator[tuple[str, Question]]:
     """Yield where the wrong entries are, if they are only in some place."""
     names = (
-        ("the first image", "the last image"),
-        ("the first channel", "the last channel"),
-        ("the top row", "the bottom row"),
-        ("the left column", "the right column"),
-    )
-    for axis, (first, last) in enumerate(names):
-        yield f"wrong in {first} only", _only(axis, lambda i, n: i == 0)
-        yield f"wrong in {last} only", _only(axis, lambda i, n: i == n - 1)
-        yield f"right in {first}", _only(axis, lambda i, n: i > 0)
-        yield f"right in {last}", _only(axis, lambda i, n: i < n - 1)
-    yield "wrong in the bottom row and the right column only", _corner(-1)
-    yield "wrong in the top row and the left column only", _corner(0)
-    yield "wrong along the border only", _border
-    yield "right along the border", _inside
+        ("image", "first", "last"), ("channel", "first", "last"),
+        ("row", "top", "bottom"), ("column", "left", "right"),
+    )  # fmt: skip
+    for axis, (line, first, last) in enumerate(names):
+        yield f"wrong only in the {first} {line}", _only(axis, lambda i, n: i == 0)
+        yield f"wrong only in the {last} {line}", _only(axis, lambda i, n: i == n - 1)
+        yield f"wrong only in {line}s other than the {first}", _only(axis, lambda i, n: i > 0)
+        yield f"wrong only in {line}s other than the {last}", _only(axis, lambda i, n: i < n - 1)
+    yield "wrong only in the bottom row and the right column", _corner(-1)
+    yield "wrong only in the top row and the left column", _corner(0)
+    yield "wrong only along the border", _border
+    yield "right along the border, wrong inside", _inside
 
 
 def _only(axis: int, where: Callable[[int, int], bool]) -> Question:

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from minideconv.testing.checking.calls import Call
-from minideconv.testing.checking.features import needed, separating
+from minideconv.testing.checking.features import Condition, Stated, described, needed, separating
+from minideconv.testing.checking.fresh import Fresh
 from minideconv.testing.checking.history import remembers
 from minideconv.testing.checking.named import Diagnosis, Named, got_of, is_equal
 from minideconv.testing.checking.probing import Probe, tried, usual_probes
@@ -45,24 +47,29 @@ def name_mistakes(operation: Operation, call: Call) -> list[Named]:
 def diagnose(operation: Operation, call: Call) -> Diagnosis:
     """Call an implementation on the probes and say what is known of it."""
     seen = tried(operation, call, usual_probes(operation))
-    named = tuple(explained(operation, seen))
+    fresh = Fresh(operation, partial(tried, operation, call))
+    named = tuple(explained(operation, seen, fresh))
     unknown = bool(seen) and not any(n.mistakes for n in named)
     kept = remembers(operation, call) if unknown else None
-    return Diagnosis(named, raising(seen), kept)
+    return Diagnosis(named, raising(seen, fresh), kept)
 
 
-def raising(seen: Sequence[Probe]) -> str:
+def raising(seen: Sequence[Probe], fresh: Fresh) -> Stated | None:
     """Say where the function raises, if features of the cases tell."""
-    raised = [p.features for p in seen if p.got is None]
-    fine = [p.features for p in seen if p.got is not None]
-    where = separating(raised, fine)
-    if where:
-        return f"only where {where[0]}"
-    safe = needed(raised, fine) if raised and fine else ""
-    return f"never where {safe}" if safe else ""
+    raised = [described(p.case) for p in seen if p.got is None]
+    fine = [described(p.case) for p in seen if p.got is not None]
+
+    def never(where: Condition) -> bool:
+        return fresh.holds(where, raised, lambda p: p.got is not None)
+
+    only = separating(raised, fine, lambda where: never(where.contrary()))
+    if only is not None:
+        return Stated(f"it happens only where {only.held}", only.contrary())
+    safe = needed(raised, fine, never)
+    return safe and Stated(f"it does not happen where {safe.held}", safe)
 
 
-def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
+def explained(operation: Operation, seen: Sequence[Probe], fresh: Fresh) -> list[Named]:
     """Return for each output that is wrong on some probe which mistakes explain it."""
     fine = [p for p in seen if p.got is not None]
     if not fine:
@@ -73,16 +80,16 @@ def explained(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
         if interchanged and output in interchanged.does.split():
             continue
         if any(not is_equal(got_of(p, output), p.right[output], operation.exact) for p in fine):
-            named.append(Question(operation, output, seen).answer())
-    return named or _by_failures(operation, seen)
+            named.append(Question(operation, output, seen, fresh).answer())
+    return named or _by_failures(operation, seen, fresh)
 
 
-def _by_failures(operation: Operation, seen: Sequence[Probe]) -> list[Named]:
+def _by_failures(operation: Operation, seen: Sequence[Probe], fresh: Fresh) -> list[Named]:
     """Return the mistake that fails just where the function does, which is right elsewhere."""
     found: dict[str, Named] = {}
     if any(p.got is None for p in seen):
         for output in operation.outputs:
-            for named in Question(operation, output, seen).exact(LEAST):
+            for named in Question(operation, output, seen, fresh).exact(LEAST):
                 found.setdefault(named.title, named)
     return list(found.values()) if len(found) == 1 else []
 
@@ -117,11 +124,15 @@ def _interchanged(operation: Operation, fine: Sequence[Probe]) -> Named | None:
 
 def recognised(mistake: Mistake, operation: Operation) -> list[Named]:
     """Return what the bank makes of an implementation that makes one of its own mistakes."""
-    seen = []
-    for probe in usual_probes(operation):
-        value = probe.value(mistake)
-        right = {name: expected.value for name, expected in probe.right.items()}
-        got = None if value is None else {**right, mistake.output: value}
-        error = "" if got else probe.fault(mistake)[0]
-        seen.append(replace(probe, got=got, error=error))
-    return explained(operation, seen)
+
+    def answer(asked: Sequence[Probe]) -> list[Probe]:
+        seen = []
+        for probe in asked:
+            value = probe.value(mistake)
+            right = {name: expected.value for name, expected in probe.right.items()}
+            got = None if value is None else {**right, mistake.output: value}
+            error = "" if got else probe.fault(mistake)[0]
+            seen.append(replace(probe, got=got, error=error))
+        return seen
+
+    return explained(operation, answer(usual_probes(operation)), Fresh(operation, answer))

@@ -6,18 +6,29 @@ words of a feature are sayable, so that either side of it can be named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations, islice
 
+from minideconv.testing.geometry import Pair, PatchGeometry, TransposedGeometry
 from minideconv.testing.nodes import BINARY, UNARY
 from minideconv.testing.operations.operation import Case
 
-__all__ = ["Feature", "features", "needed", "separating"]
+__all__ = [
+    "Condition",
+    "Feature",
+    "Stated",
+    "described",
+    "features",
+    "needed",
+    "separating",
+]
 
 Feature = tuple[str, str, bool]
 """(words where it holds, words where it does not, whether it holds)."""
 
+TRIED = 24
+"""Conditions of which it is asked whether they hold elsewhere, too."""
 ENOUGH = 4
 """Cases with the one feature but not the other that it takes to say that both are needed."""
 
@@ -37,6 +48,85 @@ _LABELS = {
     "ties": ("some numbers are equal", "no two numbers are equal"),
     "between": ("another forward comes in between", "no other forward comes in between"),
 }
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Features that hold together; or, if `negated`, that at least one of them does not.
+
+    Attributes
+    ----------
+    held, fails : str
+        In words: where it holds, and where it does not.
+    sides : tuple of (int, bool)
+        Numbers of the features, and whether each must hold or must not.
+    """
+
+    held: str
+    fails: str
+    sides: tuple[tuple[int, bool], ...]
+    negated: bool = False
+
+    def holds(self, marks: Sequence[Feature]) -> bool:
+        """Return whether it holds of a case with these features."""
+        return all(marks[i][2] is side for i, side in self.sides) is not self.negated
+
+    def contrary(self) -> Condition:
+        """Return the condition that holds where this one does not."""
+        return Condition(self.fails, self.held, self.sides, not self.negated)
+
+
+Confirm = Callable[[Condition], bool]
+"""Whether a condition holds on other cases, too."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is said of a function, and where it would be false: of a failing case where `safe`."""
+
+    text: str
+    safe: Condition
+
+    def of(self, case: Case) -> str:
+        """Return the words, or none if this failing case contradicts them."""
+        return "" if self.safe.holds(described(case)) else self.text
+
+
+def described(case: Case) -> list[Feature]:
+    """Return the features, and after them those that describe a mistake but do not name one."""
+    return [*_features(case), *_more(case)]
+
+
+def _more(case: Case) -> Iterator[Feature]:
+    g = case.geometry
+    out: Pair | None = getattr(g, "out_size", None)
+    if isinstance(g, PatchGeometry):
+        yield (
+            "there are not as many windows down as across",
+            "there are as many windows down as across",
+            g.out_size[0] != g.out_size[1],
+        )
+        for line, count in zip(("row", "column"), g.out_size, strict=True):
+            several, one = (
+                f"there are several {line}s of windows",
+                f"there is one {line} of windows",
+            )
+            yield several, one, count > 1
+    elif out is not None:
+        what = "dy" if "dy" in case.arrays else "the output"
+        yield f"{what} is not square", f"{what} is square", out[0] != out[1]
+        for line, count in zip(("row", "column"), out, strict=True):
+            yield f"{what} has several {line}s", f"{what} has one {line}", count > 1
+    if (size := getattr(g, "size", None)) is not None:
+        yield "the image has several rows", "the image has one row", size[0] > 1
+        yield "the image has several columns", "the image has one column", size[1] > 1
+    padding = getattr(g, "padding", None)
+    if isinstance(padding, tuple):
+        one_of_two = (padding[0] == 0) != (padding[1] == 0)
+        yield "exactly one padding is 0", "both paddings are 0 or neither is", one_of_two
+    if isinstance(g, TransposedGeometry):
+        large = any(r >= s for r, s in zip(g.output_padding, g.stride, strict=True))
+        yield "output_padding ≥ stride along an axis", "output_padding < stride", large
 
 
 def features(case: Case) -> list[Feature]:
@@ -102,43 +192,64 @@ def _pair(name: str, value: tuple[int, int]) -> Iterator[Feature]:
     )
 
 
-def needed(yes: Sequence[Sequence[Feature]], no: Sequence[Sequence[Feature]]) -> str:
-    """Return in words what holds in none of `yes` and in most of `no`, if it does in many."""
-    most, words = 2 * ENOUGH - 1, ""
-    for i in range(len(yes[0])):
+def needed(
+    yes: Sequence[Sequence[Feature]], no: Sequence[Sequence[Feature]], confirm: Confirm
+) -> Condition | None:
+    """Return what holds in none of `yes` and in most of `no`, if it does in many.
+
+    Of several such conditions, the first that `confirm` finds to hold.
+    """
+    found = []
+    for i in range(len(yes[0]) if yes and no else 0):
         for side in (True, False):
             if all(f[i][2] is side for f in yes):
                 spared = sum(f[i][2] is not side for f in no)
-                if spared > most:
-                    held, fails, _ = yes[0][i]
-                    most, words = spared, fails if side else held
-    return words
+                if spared >= 2 * ENOUGH:
+                    found.append((-spared, i, side))
+    conditions = (_single(yes[0][i], i, side).contrary() for _, i, side in sorted(found)[:TRIED])
+    return next((c for c in conditions if confirm(c)), None)
 
 
 def separating(
-    yes: Sequence[Sequence[Feature]], no: Sequence[Sequence[Feature]], *, pairs: bool = True
-) -> tuple[str, str] | None:
-    """Return in words what holds in every one of `yes` and in none of `no`, and its contrary.
+    yes: Sequence[Sequence[Feature]],
+    no: Sequence[Sequence[Feature]],
+    confirm: Confirm,
+    *,
+    pairs: bool = True,
+) -> Condition | None:
+    """Return what holds in every one of `yes` and in none of `no`, if `confirm` finds that it does.
 
     Features by themselves come first; of two features together only such as hold, and only where
     there are enough cases on both sides that chance would not find one.
     """
+    found = islice(_separations(yes, no, pairs=pairs), TRIED)
+    return next((c for c in found if confirm(c)), None)
+
+
+def _single(feature: Feature, number: int, side: bool) -> Condition:
+    held, fails, _ = feature
+    return Condition(*((held, fails) if side else (fails, held)), ((number, side),))
+
+
+def _separations(
+    yes: Sequence[Sequence[Feature]], no: Sequence[Sequence[Feature]], *, pairs: bool
+) -> Iterator[Condition]:
     if not yes or not no:
-        return None
+        return
     count = len(yes[0])
     for i in range(count):
         for side in (True, False):
             if all(f[i][2] is side for f in yes) and all(f[i][2] is not side for f in no):
-                held, fails, _ = yes[0][i]
-                return (held, fails) if side else (fails, held)
+                yield _single(yes[0][i], i, side)
     common = [i for i in range(count) if all(f[i][2] for f in yes)] if pairs else []
     for i, j in combinations(common, 2):
         if any(f[i][2] and f[j][2] for f in no):
             continue
         # Each of the two must be seen to be needed, often enough that it is no chance.
         if min(sum(f[i][2] for f in no), sum(f[j][2] for f in no), len(yes)) >= ENOUGH:
-            return (
-                f"{yes[0][i][0]} and {yes[0][j][0]}",
-                f"{yes[0][i][1]} or {yes[0][j][1]}",
+            first, second = yes[0][i], yes[0][j]
+            yield Condition(
+                f"{first[0]} and {second[0]}",
+                f"{first[1]} or {second[1]}",
+                ((i, True), (j, True)),
             )
-    return None

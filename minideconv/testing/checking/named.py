@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minideconv.testing.checking.compare import first_difference
+from minideconv.testing.checking.features import Stated
 from minideconv.testing.checking.probing import Probe, Values, value_of
 from minideconv.testing.mistakes import Mistake
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
@@ -32,6 +33,8 @@ class Named:
         Where they show: ``"only where stride > 1"``; empty if wherever they can.
     does : str
         What the output does, where nothing explains it.
+    where : Stated, optional
+        Where it is wrong then, if features of the cases tell.
     raises : bool
         Whether the function raises in some cases where the mistakes show, and in no other.
     """
@@ -40,6 +43,7 @@ class Named:
     mistakes: tuple[Mistake, ...]
     when: str = ""
     does: str = ""
+    where: Stated | None = None
     raises: bool = False
     values: tuple[Values, ...] = field(default=(), repr=False, compare=False)
 
@@ -69,7 +73,7 @@ class Diagnosis:
     """
 
     named: tuple[Named, ...] = ()
-    raises: str = ""
+    raises: Stated | None = None
     remembers: tuple[Case, Case] | None = None
 
 

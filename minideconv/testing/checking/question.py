@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
 
 from minideconv.testing.checking.behaviour import behaviour
-from minideconv.testing.checking.features import needed, separating
+from minideconv.testing.checking.features import Condition, Stated, described, needed, separating
+from minideconv.testing.checking.fresh import Fresh
 from minideconv.testing.checking.named import Named, got_of, is_equal
 from minideconv.testing.checking.pairs import pairs_of
 from minideconv.testing.checking.probing import Probe, Values, value_of
@@ -62,8 +64,10 @@ class Fit:
 class Question:
     """Which mistake explains one output on the probes."""
 
-    def __init__(self, operation: Operation, output: str, seen: Sequence[Probe]) -> None:
-        self.operation, self.output = operation, output
+    def __init__(
+        self, operation: Operation, output: str, seen: Sequence[Probe], fresh: Fresh
+    ) -> None:
+        self.operation, self.output, self.fresh = operation, output, fresh
         self.bank = ways(operation.name, output)
         self.place = {id(m): i for i, m in enumerate(self.bank)}
         self.raised = [p for p in seen if p.got is None]
@@ -125,7 +129,11 @@ class Question:
 
     def unknown(self) -> Named:
         """Return what the output does."""
-        return Named(self.output, (), does=self.does())
+        where, does = self.where(), self.does()
+        if where is None and not does:
+            count = len(self.wrong) + len(self.right)
+            does = f"in {len(self.wrong)} of {count} cases tried"
+        return Named(self.output, (), does=does, where=where)
 
     def may_fit(self, group: Sequence[Mistake]) -> bool:
         """Return whether the mistakes of one name explain enough of a part of the probes."""
@@ -200,9 +208,13 @@ class Question:
         for fit in fits:
             if fit.missed or not fit.spared or fit.evidence < LEAST:
                 continue
-            where = separating([p.features for p in fit.matched], [p.features for p in fit.spared])
+            where = separating(
+                [p.features for p in fit.matched],
+                [p.features for p in fit.spared],
+                partial(self.only_where, fit),
+            )
             if where is not None:
-                named = self.named(fit, f"only where {where[0]}")
+                named = self.named(fit, f"only where {where.held}")
                 found[named.mistakes[0].name] = named
         return next(iter(found.values())) if len(found) == 1 else None
 
@@ -253,10 +265,13 @@ class Question:
             ):
                 continue
             where = separating(
-                [p.features for p in fit.missed], [p.features for p in fit.matched], pairs=False
+                [p.features for p in fit.missed],
+                [p.features for p in fit.matched],
+                partial(self.but_where, fit),
+                pairs=False,
             )
-            if where is not None and where[0].startswith(APART):
-                named = self.named(fit, f"and something else where {where[0]}")
+            if where is not None:
+                named = self.named(fit, f"and something else where {where.held}")
                 found[named.mistakes[0].name] = named
         return next(iter(found.values())) if len(found) == 1 else None
 
@@ -269,18 +284,56 @@ class Question:
         raises = bool(fit.failed) and not fit.alone
         return Named(self.output, (best,), when, raises=raises, values=fit.values)
 
+    def as_it_must_be(self, probe: Probe) -> bool:
+        """Return whether the output is right in a case."""
+        return probe.got is not None and self.equal(probe, probe.right[self.output].value)
+
+    def only_where(self, fit: Fit, where: Condition) -> bool:
+        """Return whether other cases are wrong by a mistake where a condition holds, else right."""
+        wrong, right = ([p.features for p in lot] for lot in (fit.matched, fit.spared))
+        return self.fresh.holds(
+            where.contrary(), wrong, lambda p: self.fails(p) or self.as_it_must_be(p)
+        ) and self.fresh.holds(where, right, partial(self.as_a_way, fit))
+
+    def but_where(self, fit: Fit, where: Condition) -> bool:
+        """Return whether a mistake explains other cases, too, where a condition does not hold."""
+        return where.held.startswith(APART) and self.fresh.holds(
+            where.contrary(), [p.features for p in fit.missed], partial(self.as_a_way, fit)
+        )
+
+    def as_a_way(self, fit: Fit, probe: Probe) -> bool:
+        """Return whether the output is what one of the ways gives."""
+        return self.fails(probe) or any(self.equal(probe, probe.value(m)) for m in fit.mistakes)
+
+    def fails(self, probe: Probe) -> bool:
+        """Return whether a case fails with an error, as some probe does, too."""
+        return probe.got is None and bool(self.raised)
+
+    def where(self) -> Stated | None:
+        """Say where the output is wrong, if features of the cases tell; an error is wrong, too."""
+        wrong = [described(p.case) for p in (*self.wrong, *self.raised)]
+        right = [described(p.case) for p in self.right]
+
+        def harmless(where: Condition) -> bool:
+            return self.fresh.holds(where, wrong, self.as_it_must_be)
+
+        def parted(where: Condition) -> bool:
+            return harmless(where.contrary()) and self.fresh.holds(
+                where, right, lambda p: not self.as_it_must_be(p)
+            )
+
+        if (where := separating(wrong, right, parted)) is not None:
+            fails = "wrong or an error" if self.raised else "wrong"
+            return Stated(
+                f"right where {where.fails}, {fails} where {where.held}", where.contrary()
+            )
+        safe = needed(wrong, right, harmless)
+        return safe and Stated(f"right wherever {safe.held}", safe)
+
     def does(self) -> str:
-        """Say where the output is wrong, and what is the same about it wherever it is."""
-        where = separating([p.features for p in self.wrong], [p.features for p in self.right])
-        words = [f"right where {where[1]}, wrong where {where[0]}"] if where else []
-        if not where:
-            safe = needed([p.features for p in self.wrong], [p.features for p in self.right])
-            words += [f"right wherever {safe}"] if safe else []
+        """Say what is the same about the output wherever it is wrong."""
         pairs = [(got_of(p, self.output), p.right[self.output].value) for p in self.wrong]
-        words += behaviour(pairs)
-        count = len(self.wrong) + len(self.right)
-        number = "all" if not self.right else f"{len(self.wrong)} of the"
-        return "; ".join(words) or f"in {number} {count} cases tried, and in no common way"
+        return "; ".join(behaviour(pairs))
 
 
 def _by_name(bank: Sequence[Mistake]) -> list[list[Mistake]]:

@@ -61,10 +61,10 @@ def wrong_dtype(
     """Return that an output has another dtype than `value`, in numbers of `dtype`, if it has."""
     name, wanted = operation.name, dtype if value.dtype.kind == "f" else value.dtype
     if value.dtype.kind == "f" and got.dtype != dtype and operation.keeps_dtype:
-        entry = f"{output} is {got.dtype} for {dtype} arguments, must be {dtype}"
+        entry = f"{output} {verbs(output)[0]} {got.dtype} for {dtype} arguments, must be {dtype}"
         return _of_other_type(name, output, entry, f"{got.dtype} in place of {wanted}")
     if value.dtype.kind in "iu" and got.dtype.kind not in "iu":
-        entry = f"{output} is {got.dtype}, must be integers"
+        entry = f"{output} {verbs(output)[0]} {got.dtype}, must be integers"
         return _of_other_type(name, output, entry, f"{got.dtype} in place of integers")
     return None
 

@@ -16,8 +16,8 @@ import numpy as np
 from minideconv.testing.arrays import integer_valued
 from minideconv.testing.checking.besides import and_besides
 from minideconv.testing.checking.calls import Call, StudentFault
-from minideconv.testing.checking.cases import drawn_cases
 from minideconv.testing.checking.diagnosis import Diagnosis, Named
+from minideconv.testing.checking.drawn import drawn_cases
 from minideconv.testing.checking.failure import MOST, Failure, shown
 from minideconv.testing.checking.features import features
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written, spoil_free_memory
@@ -217,7 +217,9 @@ class Checker:
             return not named or self._explaining(other) == named
 
         small = shrink(self.operation, case, fails)
-        failure = self._of_output(small, named) or self.wrong(small) or first
+        failure = self._of_output(small, named) or self.wrong(small)
+        if failure is None:  # it has failed on this case, and is right now
+            return stateful(self, case)
         return replace(
             and_besides(self, self._with_names(failure, named, small), case),
             family=family,
@@ -297,18 +299,21 @@ class Checker:
     def _title(self, failure: Failure, case: Case) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""
         if failure.kind in FAULTS:
-            return f"{failure.title} {self.diagnosis().raises}".strip()
+            raises = self.diagnosis().raises
+            return "; ".join(filter(None, (failure.title, raises.of(case) if raises else "")))
         if failure.kind not in ("value", "shape"):
             return failure.title  # a wrong dtype, say, which is its own name
         output = failure.title.split(" ")[0]
         found = next((n for n in self.named() if n.output == output), None)
         if found is not None and found.mistakes:
             return f"{failure.title}; elsewhere the mistake is: {found.title}"
-        does = "" if found is None else found.does
+        words = [] if found is None else _words(found, case)
         if self.operation.part is not None:  # of an output of several parts, where it is wrong
-            does = next((n.does for n in self.named() if not n.mistakes), "").split("; ")[0]
+            unknown = next((n for n in self.named() if not n.mistakes), None)
+            does = "" if unknown is None else "; ".join(_words(unknown, case)).split("; ")[0]
             holds = tuple(word for f in features(case) if f[2] for word in f[:2])
-            does = does if does.endswith(holds) else ""
+            words = [does] if does.endswith(holds) else []
+        does = "; ".join(words)
         if failure.kind == "shape":
             does = does.replace("where its shape is wrong, ", "")
         return f"{failure.title}: {does}" if does else failure.title
@@ -387,3 +392,9 @@ def _shows(named: Sequence[Named], case: Case) -> bool:
     """Return whether a case has the numbers that its mistakes are about."""
     arrays = dict(case.arrays)
     return all(m.shows(arrays) for n in named for m in n.mistakes if m.shows is not None)
+
+
+def _words(named: Named, case: Case) -> list[str]:
+    """Return where an output is wrong and what it does, as far as a failing case bears it out."""
+    where = "" if named.where is None else named.where.of(case)
+    return [word for word in (where, named.does) if word]

@@ -7,11 +7,13 @@ float32 numbers of large mean, of large and of tiny scale, and constants.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.diagnosis import Diagnosis, Named, diagnose, explained
+from minideconv.testing.checking.fresh import Fresh
 from minideconv.testing.checking.probing import tried, unusual_probes
 from minideconv.testing.mistakes import mistakes
 from minideconv.testing.operations.operation import Operation
@@ -34,5 +36,6 @@ def diagnose_all(operation: Operation, call: Call) -> Diagnosis:
             named = [n if n.mistakes else known.get(n.output, n) for n in found.named]
         else:
             sized = tried(operation, call, unusual_probes(operation))
-            named = list(known.values()) or explained(operation, sized)
+            fresh = Fresh(operation, partial(tried, operation, call), sized=True)
+            named = list(known.values()) or explained(operation, sized, fresh)
         return replace(found, named=tuple(named))

@@ -198,16 +198,16 @@ def nothing_dilated_with_groups(x, w, b=None, *, groups, dilation, **settings):
             three_times_with_a_stride,
             "y is wrong: right where stride = 1, wrong where stride > 1; 3 times what it must be",
         ),
-        (one_more_at_the_bottom, "y is wrong: wrong in the bottom row only"),
+        (one_more_at_the_bottom, "y is wrong: wrong only in the bottom row"),
         (with_an_axis_more, "y has the wrong shape: it has 5 axes, must have 4"),
         (
             two_columns_more_of_dilated_images,
-            "right where dilation = 1, wrong where dilation > 1; 2 columns too many, the others",
+            "right where dilation = 1, wrong where dilation > 1; 2 columns too many; what both",
         ),
-        (nothing_with_groups, "no groups in line .* only where groups > 1"),
+        (nothing_with_groups, "no groups in line .*; it happens only where groups > 1"),
         (
             nothing_dilated_with_groups,
-            "no dilation in line .* never where (groups|dilation.0.) = 1",
+            "no dilation in line .*; it does not happen where (groups|dilation.0.) = 1",
         ),
     ],
 )

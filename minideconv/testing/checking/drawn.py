@@ -1,4 +1,4 @@
-"""The cases that a function is checked on: drawn for each family, the same ones for everyone."""
+"""The cases on which an implementation is checked: drawn by a seed, the same for every student."""
 
 from __future__ import annotations
 
