@@ -18,6 +18,7 @@ Source: CS231n, assignment 2, cs231n/layers.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class CS231n(Signature):
 
     def operation(self, name: str, given: Functions) -> Operation:
         """Return the operation; that of a pooling's backward is given the input."""
-        made = OPERATIONS[name]
+        made = replace(OPERATIONS[name], again=name.endswith(BACKWARD))
         return given_the_input(made) if name == "max_pool2d_backward" else made
 
     def functions(self, given: Functions, kind: ArrayKind) -> dict[str, Function]:
@@ -129,7 +130,8 @@ def _conv(own: Function, own_backward: Function | None, _: bool) -> dict[str, Fu
 
     def conv2d_backward(dy: Array, x: Array, w: Array, **settings: Any) -> Any:
         assert own_backward is not None
-        return own_backward(dy, _cache(own(x, w, _no_bias(w), _conv_param(settings))))
+        cache = _cache(own(x, w, _no_bias(w), _conv_param(settings)))
+        return _gradients(own_backward, dy, cache, settings)
 
     return {"conv2d": conv2d, "conv2d_backward": conv2d_backward}
 
@@ -140,7 +142,7 @@ def _pool(own: Function, own_backward: Function | None, _: bool) -> dict[str, Fu
 
     def max_pool2d_backward(dy: Array, x: Array, **settings: Any) -> Any:
         assert own_backward is not None
-        return own_backward(dy, _cache(own(x, _pool_param(settings))))
+        return _gradients(own_backward, dy, _cache(own(x, _pool_param(settings))), settings)
 
     return {"max_pool2d": max_pool2d, "max_pool2d_backward": max_pool2d_backward}
 
@@ -201,6 +203,13 @@ def _no_bias(w: Array | None) -> Array:
 def _out(result: Any) -> Any:
     """Return the first of (out, cache); what is no such pair is refused by whoever compares."""
     return result[0] if isinstance(result, tuple) and len(result) == 2 else result
+
+
+def _gradients(backward: Function, dy: Array, cache: Any, settings: Settings) -> Any:
+    """Call a backward, or the second time with its cache (`Operation.again`)."""
+    if settings.get("again"):
+        backward(dy.copy(), cache)
+    return backward(dy, cache)
 
 
 def _cache(result: Any) -> Any:

@@ -157,10 +157,9 @@ def _questions(pairs: Pairs) -> Iterator[tuple[str, Question]]:
         yield "the same in every image", lambda g, w: _same_along(g, w, 0)
         yield "the same in every channel", lambda g, w: _same_along(g, w, 1)
     yield "all its numbers are right, in wrong places", _in_other_places
-    yield (
-        "of the right sign and never too large",
-        lambda g, w: bool((g * w >= 0).all() and (np.abs(g) <= np.abs(w)).all()),
-    )
+    if all(w.dtype.kind == "f" for _, w in pairs):
+        yield "of the right sign and never too large", _too_small
+        yield "off by less than 1 %", _nearly
 
 
 def _factor(got: Array, want: Array) -> float | None:
@@ -285,6 +284,17 @@ def _number_a_channel(got: Array, want: Array) -> bool | None:
     if off[:, 0].size < 2:
         return None
     return bool(np.allclose(off, off[:1, :, :1, :1]))
+
+
+def _too_small(got: Array, want: Array) -> bool | None:
+    if not (want < 0).any():  # signs say nothing there
+        return None
+    return bool((got * want >= 0).all() and (np.abs(got) <= np.abs(want)).all())
+
+
+def _nearly(got: Array, want: Array) -> bool | None:
+    largest = float(np.max(np.abs(want), initial=0))
+    return bool((np.abs(got - want) < 0.01 * largest).all()) if largest else None
 
 
 def _same_along(got: Array, want: Array, axis: int) -> bool | None:

@@ -15,9 +15,10 @@ from minideconv.testing.checking.memory import spoil_free_memory
 from minideconv.testing.faults import StudentFault
 from minideconv.testing.operations.operation import Array, Arrays, Functions, Operation, Settings
 
-__all__ = ["Call", "Returned", "StudentFault", "local_call"]
+__all__ = ["SHAPE", "Call", "Returned", "StudentFault", "local_call"]
 
 KIT = str(Path(__file__).parents[1])
+SHAPE = ".shape"
 LARGE = 2**16
 """Results of so many bytes come from fresh memory, of which there is nothing to fill."""
 
@@ -31,7 +32,8 @@ class Returned:
     outputs : mapping of str to ndarray
         By the operation's names.
     changed : tuple of str
-        Roles of the arrays that the function changed although they were only lent to it.
+        Roles of the arrays that the function changed although they were only lent to it; with
+        `SHAPE` at the end where that was done to the shape.
     """
 
     outputs: Mapping[str, Array]
@@ -76,12 +78,13 @@ def local_call(operation: Operation, functions: Functions) -> Call:
         outputs = named_outputs(operation, result)
         sizes.clear()
         sizes.update(array.nbytes for array in outputs.values() if array.nbytes < LARGE)
-        changed = tuple(
-            role
-            for role, a in arrays.items()
-            if a is not None and not np.array_equal(a, as_numpy(lent[role]), equal_nan=True)
-        )
-        return Returned(outputs, changed)
+        changed = []
+        for role, a in arrays.items():
+            if a is not None and (now := as_numpy(lent[role])).shape != a.shape:
+                changed.append(role + SHAPE)
+            elif a is not None and not np.array_equal(a, now, equal_nan=True):
+                changed.append(role)
+        return Returned(outputs, tuple(changed))
 
     return call
 

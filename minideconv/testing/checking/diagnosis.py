@@ -50,7 +50,8 @@ def diagnose(operation: Operation, call: Call) -> Diagnosis:
     fresh = Fresh(operation, partial(tried, operation, call))
     named = tuple(explained(operation, seen, fresh))
     unknown = bool(seen) and not any(n.mistakes for n in named)
-    return Diagnosis(named, raising(seen, fresh), unknown and remembers(operation, call))
+    kept = remembers(operation, call) if unknown else None
+    return Diagnosis(named, raising(seen, fresh), kept)
 
 
 def raising(seen: Sequence[Probe], fresh: Fresh) -> Stated | None:

@@ -5,6 +5,7 @@ The first 500 characters carry it all, since some platforms cut there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,23 +63,25 @@ class Failure:
     arrays: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def text(self) -> str:
-        """Return the message: mistake, entry, call, rule, replay, one a line.
+        """Return the message: mistake, what it is, entry, call, rule, replay, one a line.
 
-        What the mistake is stands behind its name, or at the end where the rest would not be within
-        the first characters then.
+        Where that would not be within the first characters, what the mistake is stands there in
+        short, or not at all, and in full at the end.
         """
         # Of a function that raised, the title begins with its name.
         named = self.title.startswith(f"{self.operation} ")
         first = f"{self.title}." if named else f"{self.operation}: {self.title}."
-        rest = [
-            self.entry,
-            self.call,
-            f"Rule: {self.rule}" if self.rule else "",
-            f"Again: {self.replay}" if self.replay else "",
-        ]
-        text = "\n".join(line for line in [first, self.sentence, *rest] if line)
-        if len(text) <= FIRST:
-            return text
+        shows = [line for line in (self.entry, self.call) if line]
+        rule, again = self.rule and f"Rule: {self.rule}", self.replay and f"Again: {self.replay}"
+        rest = [line for line in (*shows, rule, again) if line]
+        for what, within in (
+            (self.sentence, rest),
+            (_until(r"[.](?:\s|$)", self.sentence), shows),
+            (_until(r"[.;](?:\s|$)", self.sentence), shows),
+        ):
+            if what and sum(len(line) + 1 for line in [first, what, *within]) <= FIRST:
+                end = "" if what == self.sentence else self.sentence
+                return "\n".join(line for line in [first, what, *rest, end] if line)
         return "\n".join(line for line in [first, *rest, self.sentence] if line)
 
     def as_json(self) -> dict[str, Any]:
@@ -86,6 +89,12 @@ class Failure:
         names = ("operation", "family", "kind", "title", "sentence", "call", "entry", "rule",
                  "replay", "mistakes")  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+
+def _until(mark: str, sentence: str) -> str:
+    """Return the beginning of what a mistake is, as a sentence."""
+    beginning = re.split(mark, sentence)[0]
+    return f"{beginning}." if beginning else ""
 
 
 MOST = 64

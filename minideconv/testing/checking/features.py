@@ -45,6 +45,7 @@ _LABELS = {
     "affine": ("weight and bias are given", "weight is 1 and bias 0"),
     "evaluation": ("training=False", "training=True"),
     "running": ("running statistics are given", "running statistics begin with 0 and 1"),
+    "ties": ("some numbers are equal", "no two numbers are equal"),
     "between": ("another forward comes in between", "no other forward comes in between"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,7 @@ from minideconv.testing.checking.probing import Probe, Values, value_of
 from minideconv.testing.mistakes import Mistake
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
-__all__ = ["Diagnosis", "Named", "got_of", "is_equal"]
+__all__ = ["Diagnosis", "Named", "got_of", "is_equal", "titles"]
 
 ROUNDED = 1e-9
 """How far a result of a mistake that divides may be off, in units of the largest sum of terms."""
@@ -68,12 +69,12 @@ class Named:
 class Diagnosis:
     """What is known of an implementation: each output that is wrong, and where it fails.
 
-    ``remembers``: whether it takes what it kept of a call for that of another one.
+    ``remembers``: two calls, if it takes what it kept of the first for that of the second.
     """
 
     named: tuple[Named, ...] = ()
     raises: Stated | None = None
-    remembers: bool = False
+    remembers: tuple[Case, Case] | None = None
 
 
 def got_of(probe: Probe, output: str) -> Array:
@@ -99,3 +100,17 @@ def is_equal(got: Array, want: Expected, exact: bool) -> bool:
     if terms.shape != value.shape:
         terms = np.full(value.shape, float(np.max(terms, initial=0)))
     return first_difference(Expected(value, terms), got, exact=False) is None
+
+
+def titles(named: Sequence[Named], operation: Operation) -> list[str]:
+    """Return the titles; one that another one says with more words is left out.
+
+    What is about one of several gradients alone says which, unless it is that of x.
+    """
+    found = dict.fromkeys(n.title for n in named)
+    outputs = operation.outputs
+    if len(found) == len(named) == 1 and operation.name.endswith("_backward"):
+        output = named[0].output
+        if output != outputs[0] and output not in next(iter(found)):
+            return [f"{title} (in {output})" for title in found]
+    return [t for t in found if not any(other.startswith(f"{t} (") for other in found)]

@@ -12,22 +12,20 @@ from typing import Protocol
 
 import numpy as np
 
-from minideconv.testing.checking.calls import Call, StudentFault
+from minideconv.testing.checking.calls import SHAPE, Call, StudentFault
 from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.failure import Failure
-from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
+from minideconv.testing.checking.state import broken, keeps_state, spoilt_cache, stateful
 from minideconv.testing.operations.operation import Array, Case, Expected, Operation
 
 __all__ = [
     "PROMISES",
     "broken_promise",
     "in_float32",
-    "keeps_state",
     "promised",
     "promises",
-    "stateful",
     "unchanged",
 ]
 
@@ -116,16 +114,19 @@ def unchanged(checker: Checker, case: Case) -> Failure | None:
         return None
     if not returned.changed:
         return None
-    role = checker.names(returned.changed[0])
+    role = returned.changed[0]
+    shape, what = role.endswith(SHAPE), checker.names(role.removesuffix(SHAPE))
     small = shrink(
         checker.operation, case, lambda other: _changes(checker, other, returned.changed)
     )
-    return _broken(
+    return broken(
         checker,
         small,
         "changed",
-        f"it changes its argument {role}",
-        "Arrays are lent to a function: it must make its own copy to write to.",
+        f"it changes {'the shape of ' * shape}its argument {what}",
+        f"{what}.shape = ... is seen by the caller; {what}.reshape(...) gives a view of its own."
+        if shape
+        else "Arrays are lent to a function: it must make its own copy to write to.",
         "argument changed in place",
     )
 
@@ -139,47 +140,7 @@ def _changes(checker: Checker, case: Case, roles: Sequence[str]) -> bool:
 
 
 def _no_state(checker: Checker, case: Case) -> Failure | None:
-    return stateful(checker, case) if keeps_state(checker, case) else None
-
-
-def _three_calls(checker: Checker, case: Case) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """Return the results of two calls with equal arguments, and another call between them."""
-    operation = checker.operation
-    other = operation.case(case.geometry, 1, operation.kind_for(case.geometry, 0))
-    first = checker.call(*operation.call_arguments(case)).outputs
-    checker.call(*operation.call_arguments(other))
-    return first, checker.call(*operation.call_arguments(case)).outputs
-
-
-def keeps_state(checker: Checker, case: Case) -> bool:
-    """Whether a result depends on an earlier call, or on chance."""
-    try:
-        first, second = _three_calls(checker, case)
-    except StudentFault:
-        return False
-    return not all(
-        first[o].shape == second[o].shape
-        and np.allclose(first[o], second[o], rtol=1e-5, atol=0, equal_nan=True)
-        for o in checker.operation.outputs
-    )
-
-
-def stateful(checker: Checker, case: Case) -> Failure:
-    """Say that two calls with equal arguments differ, and why if memory tells."""
-    try:
-        results = _three_calls(checker, case)
-    except StudentFault:
-        results = {}, {}
-    if any(never_written(array) for outputs in results for array in outputs.values()):
-        return _broken(checker, case, "state", *NEVER_WRITTEN, NEVER_WRITTEN[0])
-    return _broken(
-        checker,
-        case,
-        "state",
-        "state kept between calls",
-        "Two calls with equal arguments differ: something is kept, or drawn at random.",
-        "state kept between calls",
-    )
+    return stateful(checker, case) if keeps_state(checker, case) else spoilt_cache(checker, case)
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -257,7 +218,7 @@ def _any_strides(checker: Checker, case: Case) -> Failure | None:
     small = shrink(
         checker.operation, case, lambda other: _in_any_layout(checker, other) is not None
     )
-    failure = _broken(
+    failure = broken(
         checker,
         small,
         "strides",
@@ -303,18 +264,3 @@ def broken_promise(checker: Checker, case: Case) -> Failure | None:
     """Return which promise a call whose result is right does not keep."""
     checks = (unchanged, _no_state, _any_strides)
     return next((f for check in checks if (f := check(checker, case)) is not None), None)
-
-
-def _broken(
-    checker: Checker, case: Case, kind: str, title: str, sentence: str, mistake: str
-) -> Failure:
-    return Failure(
-        checker.operation.name,
-        checker.operation.family(case.geometry),
-        kind,
-        title,
-        sentence,
-        call=checker.written(case),
-        replay=checker.replay.format(case=case_text(checker.operation, case)),
-        mistakes=(mistake,),
-    )

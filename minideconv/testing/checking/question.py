@@ -47,6 +47,7 @@ class Fit:
     spared: list[Probe]  # right, but the mistake would show
     failed: list[Probe]  # raised where the mistake would show
     alone: list[Probe]  # raised where the mistake does no harm
+    telling: int = 0  # of those that are matched, those with any numbers in them
 
     @property
     def evidence(self) -> int:
@@ -55,14 +56,9 @@ class Fit:
         That both fail in the same cases, and the student in no other, counts as one more, and in
         many cases as two.
         """
-        count = sum(1 for p in self.matched if _size(p, self) > 0)
+        count = self.telling
         together = [p for p in self.failed if any(p.value(m) is None for m in self.mistakes)]
         return count + (min(len(together) // SURE, 2) if count and not self.alone else 0)
-
-
-def _size(probe: Probe, fit: Fit) -> int:
-    assert probe.got is not None
-    return probe.got[fit.mistakes[0].output].size
 
 
 class Question:
@@ -85,14 +81,34 @@ class Question:
         if value is None or value.shape != (got := got_of(probe, self.output)).shape:
             return False
         terms = probe.right[self.output].terms
-        if not self.operation.exact:  # what a mistake makes larger is rounded more
-            terms = np.maximum(terms, np.max(np.abs(value[np.isfinite(value)]), initial=0))
+        if not self.operation.exact:
+            # What a mistake makes larger is rounded more; where it divides by 0, code may have
+            # taken care of that in any way.
+            finite = np.isfinite(value)
+            terms = np.maximum(terms, np.max(np.abs(value[finite]), initial=0))
+            if terms.shape == value.shape and not finite.all():
+                got, value, terms = got[finite], value[finite], terms[finite]
         return is_equal(got, Expected(value, terms), self.operation.exact)
 
+    def tells(self, probe: Probe, value: Array | None) -> bool:
+        """Return whether a value has numbers, other than the right ones, that are the student's."""
+        return (
+            value is not None
+            and value.size > 0
+            and self.equal(probe, value)
+            and self.harms(probe, value)
+        )
+
     def harms(self, probe: Probe, value: Array | None) -> bool:
-        """Return whether a mistake's value is wrong."""
+        """Return whether a mistake's value is wrong: by its numbers, where it divides by 0, too."""
         right = probe.right[self.output]
-        return value is None or not is_equal(value, right, self.operation.exact)
+        if value is None or is_equal(value, right, self.operation.exact):
+            return value is None
+        finite = np.isfinite(value)
+        if self.operation.exact or finite.all() or right.terms.shape != value.shape:
+            return True
+        kept = Expected(right.value[finite], right.terms[finite])
+        return not is_equal(value[finite], kept, exact=False)
 
     def answer(self) -> Named:
         """Return the mistakes that explain the output, or what it does."""
@@ -136,6 +152,7 @@ class Question:
         # Ways to make the mistake that are not the student's say nothing of the other probes.
         ways = [m for k, m in enumerate(group) if k in used]
         fit = Fit(tuple(ways), tuple(m.values for m in ways), matched, [], missed, [], [], [])
+        fit.telling = sum(any(self.tells(p, p.value(m)) for m in ways) for p in matched)
         if not ways:
             return fit
         for probe in self.right:
@@ -151,12 +168,15 @@ class Question:
 
         An error is explained where such code fails with one of the same kind.
         """
-        found: dict[str, Named] = {}
+        found: dict[str, list[Mistake]] = {}
         for way in self.bank:
-            if way.name not in found and self.accounts_for(way) >= least:
-                raises = bool(self.raised)
-                found[way.name] = Named(self.output, (way,), raises=raises, values=(way.values,))
-        return list(found.values())
+            if self.accounts_for(way) >= least:
+                found.setdefault(way.name, []).append(way)
+        return [
+            Named(self.output, (ways[0],), raises=bool(self.raised),
+                  values=tuple(way.values for way in ways))
+            for ways in found.values()
+        ]  # fmt: skip
 
     def accounts_for(self, way: Mistake) -> int:
         """Return how many results a way explains, if all of them; 0 if not."""
@@ -166,8 +186,7 @@ class Question:
             return 0
         if any(self.harms(p, p.value(way)) for p in self.right):
             return 0
-        numbers = sum(1 for p in self.wrong if p.got is not None and p.got[self.output].size)
-        return numbers + len(self.raised)
+        return sum(self.tells(p, p.value(way)) for p in self.wrong) + len(self.raised)
 
     def everywhere(self, fits: Sequence[Fit]) -> list[Named]:
         """Return the mistakes each of which explains all."""
@@ -205,9 +224,12 @@ class Question:
             return None
         found: dict[frozenset[str], Named] = {}
         for pair, values in islice(self.pairs(), MOST):
-            if all(
-                self.equal(p, value_of(values, p.arguments)) for p in (*self.screened, *self.wrong)
-            ) and not any(self.harms(p, value_of(values, p.arguments)) for p in self.right):
+            if (
+                all(self.equal(p, value_of(values, p.arguments)) for p in self.screened)
+                and sum(self.tells(p, value_of(values, p.arguments)) for p in self.wrong) >= SURE
+                and all(self.equal(p, value_of(values, p.arguments)) for p in self.wrong)
+                and not any(self.harms(p, value_of(values, p.arguments)) for p in self.right)
+            ):
                 names = frozenset(m.name for m in pair)
                 found.setdefault(names, Named(self.output, pair, values=(values,)))
         return next(iter(found.values())) if len(found) == 1 else None

@@ -10,9 +10,11 @@ from minideconv.testing.checking.compare import first_difference, narrowed
 from minideconv.testing.checking.failure import Failure, shown
 from minideconv.testing.operations.operation import Array, Expected, Operation
 
-__all__ = ["verbs", "wrong_dtype", "wrong_result"]
+__all__ = ["is_clear", "verbs", "wrong_dtype", "wrong_result"]
 
 PLURALS = ("columns", "parameters", "switches")
+CLEAR = 0.01
+"""How far off a number must be, in units of the largest, to be seen as wrong."""
 OWN_DTYPE = "A new array is given the dtype of the arguments; without one it has the library's own."
 
 
@@ -65,6 +67,15 @@ def wrong_dtype(
         entry = f"{output} {verbs(output)[0]} {got.dtype}, must be integers"
         return _of_other_type(name, output, entry, f"{got.dtype} in place of integers")
     return None
+
+
+def is_clear(failure: Failure) -> bool:
+    """Return whether a student sees that a result is wrong: by more than its last digits."""
+    if failure.kind != "value" or "got" not in failure.arrays:
+        return True
+    got, want = failure.arrays["got"], failure.arrays["want"]
+    off = np.abs(got - want)
+    return not (off <= CLEAR * np.max(np.abs(want), initial=0)).all()
 
 
 def verbs(output: str) -> tuple[str, str]:

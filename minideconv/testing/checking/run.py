@@ -21,17 +21,17 @@ from minideconv.testing.checking.drawn import drawn_cases
 from minideconv.testing.checking.failure import MOST, Failure, shown
 from minideconv.testing.checking.features import features
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written, spoil_free_memory
+from minideconv.testing.checking.named import titles
 from minideconv.testing.checking.promises import (
     broken_promise,
-    keeps_state,
     promised,
     promises,
-    stateful,
 )
 from minideconv.testing.checking.replay import case_text
-from minideconv.testing.checking.result import verbs, wrong_result
+from minideconv.testing.checking.result import is_clear, verbs, wrong_result
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.sizes import diagnose_all
+from minideconv.testing.checking.state import keeps_state, remembering, stateful
 from minideconv.testing.operations.operation import Array, Case, Operation
 
 __all__ = ["Checker", "Outcome"]
@@ -200,13 +200,19 @@ class Checker:
         if first is None or keeps_state(self, case):
             return stateful(self, case)
         named = self._explaining(case)
-        if self.diagnosis().remembers:
-            return stateful(self, case)
+        if named and not is_clear(first):
+            case, first = self._clearer(case, first, named)
+        if (calls := self.diagnosis().remembers) is not None:
+            return replace(remembering(self, calls), family=family)
+
+        shown = _shows(named, case)
 
         def fails(other: Case) -> bool:
             """Whether it fails alike, and for the same reason."""
             failure = self.wrong(other)
             if failure is None or not self._same(failure, first):
+                return False
+            if (is_clear(first) and not is_clear(failure)) or (shown and not _shows(named, other)):
                 return False
             return not named or self._explaining(other) == named
 
@@ -220,6 +226,19 @@ class Checker:
             call=self.written(small),
             replay=self.replay.format(case=case_text(self.operation, small)),
         )
+
+    def _clearer(self, case: Case, first: Failure, named: Sequence[Named]) -> tuple[Case, Failure]:
+        """Return a case of any family in which the same mistakes show in more than rounding."""
+        for other in (c for cases in self.cases().values() for c in cases):
+            failure = self.wrong(other)
+            if (
+                failure is not None
+                and self._same(failure, first)
+                and is_clear(failure)
+                and self._explaining(other) == named
+            ):
+                return other, failure
+        return case, first
 
     def _of_output(self, case: Case, named: Sequence[Named]) -> Failure | None:
         """Return what is wrong with the output that is named first."""
@@ -236,12 +255,13 @@ class Checker:
             if "got" in failure.arrays and never_written(failure.arrays["got"]):
                 title, sentence = NEVER_WRITTEN
                 return replace(failure, title=title, sentence=sentence, mistakes=(title,))
-            return replace(failure, title=self._title(failure, case))
+            sentence = failure.sentence or " ".join(self._elsewhere(failure))
+            return replace(failure, title=self._title(failure, case), sentence=sentence)
         if failure.kind in FAULTS:
             failure = replace(failure, entry=failure.title)
         return replace(
             failure,
-            title="; ".join([*_titles(named), *self._wrong_too()]),
+            title="; ".join([*titles(named, self.operation), *self._wrong_too()]),
             sentence=" ".join(dict.fromkeys(m.sentence for n in named for m in n.mistakes)),
             mistakes=tuple(dict.fromkeys(m.name for n in named for m in n.mistakes)),
         )
@@ -271,6 +291,11 @@ class Checker:
             return [n for n in known if n.raises and fault.kind in FAULTS]
         return [n for n in known if n.explains(self.operation, case, got[n.output])]
 
+    def _elsewhere(self, failure: Failure) -> list[str]:
+        """Return what is said of mistakes that explain this output in other cases."""
+        output = failure.title.split(" ")[0]
+        return [m.sentence for n in self.named() if n.output == output for m in n.mistakes]
+
     def _title(self, failure: Failure, case: Case) -> str:
         """Say what a wrong output does where no mistake of the bank explains it."""
         if failure.kind in FAULTS:
@@ -281,7 +306,7 @@ class Checker:
         output = failure.title.split(" ")[0]
         found = next((n for n in self.named() if n.output == output), None)
         if found is not None and found.mistakes:
-            return f"{failure.title}, and not only by this: {found.title}"
+            return f"{failure.title}; elsewhere the mistake is: {found.title}"
         words = [] if found is None else _words(found, case)
         if self.operation.part is not None:  # of an output of several parts, where it is wrong
             unknown = next((n for n in self.named() if not n.mistakes), None)
@@ -363,13 +388,13 @@ class Checker:
         return broken_promise(self, case)
 
 
+def _shows(named: Sequence[Named], case: Case) -> bool:
+    """Return whether a case has the numbers that its mistakes are about."""
+    arrays = dict(case.arrays)
+    return all(m.shows(arrays) for n in named for m in n.mistakes if m.shows is not None)
+
+
 def _words(named: Named, case: Case) -> list[str]:
     """Return where an output is wrong and what it does, as far as a failing case bears it out."""
     where = "" if named.where is None else named.where.of(case)
     return [word for word in (where, named.does) if word]
-
-
-def _titles(named: Sequence[Named]) -> list[str]:
-    """Return the titles; one that another one says with more words is left out."""
-    titles = dict.fromkeys(n.title for n in named)
-    return [t for t in titles if not any(other.startswith(f"{t} (") for other in titles)]

@@ -21,11 +21,15 @@ __all__ = ["harmless", "near"]
 
 
 class Stack(NamedTuple):
-    """Values of one shape: which mistakes' they are, the values, the largest of each."""
+    """Values of one shape: which mistakes' they are, the values, the largest of each.
+
+    ``infinite``: whether any is not finite.
+    """
 
     places: Array
     values: Array
     largest: Array
+    infinite: bool
 
 
 def near(probe: Probe, bank: Sequence[Mistake], got: Array, size: float) -> Array:
@@ -35,13 +39,15 @@ def near(probe: Probe, bank: Sequence[Mistake], got: Array, size: float) -> Arra
     """
     found = [np.zeros(0, int)]
     eps = float(np.finfo(got.dtype).eps) if got.dtype.kind == "f" else 0.0
-    for places, values, largest in _stacks(probe, bank):
+    for places, values, largest, infinite in _stacks(probe, bank):
         if values.shape[1:] != got.shape:
             continue
         bound = np.maximum(ROUNDED * size, SAFETY * eps * np.maximum(size, largest))
         with np.errstate(invalid="ignore", over="ignore"):
             # The negation holds of what is not a number, too: that is looked at.
             far = np.abs(values - got) > bound.reshape(-1, *(1,) * got.ndim)
+        if infinite:
+            far &= np.isfinite(values)
         found.append(places[~far.reshape(len(places), -1).any(1)])
     return np.concatenate(found)
 
@@ -74,4 +80,5 @@ def _stack(lot: Sequence[tuple[int, Array]]) -> Stack:
     values = np.stack([value for _, value in lot]).astype(np.float64)
     flat = np.abs(values).reshape(len(lot), -1)
     largest = np.where(np.isfinite(flat), flat, 0).max(1, initial=0)
-    return Stack(np.array([place for place, _ in lot]), values, largest)
+    infinite = not np.isfinite(flat).all()
+    return Stack(np.array([place for place, _ in lot]), values, largest, infinite)

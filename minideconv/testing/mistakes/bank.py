@@ -67,6 +67,9 @@ class Mistake:
     recognise : callable, optional
         Of a mistake that shows in the rounding alone, where no two implementations are equal:
         ``recognise(call)`` tries the function on numbers of its own, and says whether it is this.
+    shows : callable, optional
+        ``shows(arrays)``: whether a call has the numbers that the mistake is about; where the
+        function was seen to fail with such, the smallest case that is shown has some, too.
     variants : tuple of callable
         ``values`` of the same mistake in code of another kind: where windows reach over the edge of
         an array, a loop raises, a slice is cut off, and a test of the bounds reads zeros.
@@ -80,6 +83,7 @@ class Mistake:
     change: Change | None = None
     after: After | None = None
     recognise: Callable[[Call], bool] | None = None
+    shows: Callable[[Arrays], bool] | None = None
     variants: tuple[Values, ...] = ()
 
     @property
@@ -193,6 +197,7 @@ def mistake(
     name: str,
     sentence: str,
     recognise: Callable[[Call], bool] | None = None,
+    shows: Callable[[Arrays], bool] | None = None,
 ) -> Callable[[Callable[[Arrays, Settings, Right], Array]], Callable[..., Array]]:
     """Register ``wrong(arrays, settings, right)``, which returns the wrong output."""
     right = right_values(operation, output)
@@ -201,7 +206,9 @@ def mistake(
         def values(arrays: Arrays, settings: Settings) -> Array:
             return wrong(dict(arrays), dict(settings), right)
 
-        register(Mistake(operation, output, name, sentence, values, recognise=recognise))
+        register(
+            Mistake(operation, output, name, sentence, values, recognise=recognise, shows=shows)
+        )
         return wrong
 
     return put

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minideconv.testing.checking.calls import Call
 from minideconv.testing.checking.rounding import squares_cancel
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip
 from minideconv.testing.operations.operation import Array, Arrays, Settings
@@ -170,11 +169,16 @@ def _sum_of_squares(p: Parts) -> Array:
     return affine(p, p.centred / np.sqrt(total + p.eps))
 
 
-@normalises("variance divided by the number of images", "The squares are divided by N; a channel "
-            "has M = N H W values.")  # fmt: skip
-def _by_images(p: Parts) -> Array:
-    total = (p.var * p.count / len(p.x)) if p.training else p.var
-    return affine(p, p.centred / np.sqrt(total + p.eps))
+for _what, _letters, _kept in (
+    ("number of images", "N", (0,)), ("number of pixels", "H W", (2, 3)),
+    ("size of x", "N C H W", (0, 1, 2, 3))
+):  # fmt: skip
+
+    @normalises(f"variance divided by the {_what}", f"The squares are divided by {_letters}; a "
+                "channel has M = N H W values.")  # fmt: skip
+    def _by_other_count(p: Parts, axes: tuple[int, ...] = _kept) -> Array:
+        more = p.count / np.prod([p.x.shape[a] for a in axes]) if p.training else 1.0
+        return affine(p, p.centred / np.sqrt(p.var * more + p.eps))
 
 
 @normalises("scaled to the range 0..1", "x is scaled by its least and largest value; it is scaled "
@@ -380,13 +384,9 @@ def _no_affine_in_evaluation(p: Parts) -> Array:
 # Rounding -----------------------------------------------------------------------------------
 
 
-def _recognise(call: Call) -> bool:
-    return squares_cancel(call)
-
-
 @mistake(OPERATION, "y", "variance as E[x²] − E[x]²", "Where the mean is large both terms are "
          "nearly equal and their difference is nothing but rounding errors; use "
-         "mean((x - mean)²).", recognise=_recognise)  # fmt: skip
+         "mean((x - mean)²).", recognise=squares_cancel)  # fmt: skip
 def _cancels(arrays: Arrays, settings: Settings, right: Right) -> Array:
     if not settings["training"]:
         return right(arrays, settings)

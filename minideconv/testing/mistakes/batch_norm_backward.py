@@ -167,48 +167,6 @@ _parts_of_weight("weight left out of mean(dy xh)", "dy and mean(dy) are multipli
                  "mean(dy xh) is not; all three are.", False, True)  # fmt: skip
 
 
-@slip(OPERATION, "dx", "eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
-def _without_eps(arrays: Arrays, settings: Settings) -> None:
-    settings["eps"] = 0.0
-
-
-@slip(OPERATION, "dx", "eps fixed at 1e-5", "The forward's eps is not used.")
-def _eps_fixed(arrays: Arrays, settings: Settings) -> None:
-    settings["eps"] = 1e-5
-
-
-@differentiates("dx", "eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
-def _no_eps_in_scale(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.weight / np.sqrt(p.var))
-
-
-@differentiates("dx", "eps left out", "The divisor is sqrt(var); it is sqrt(var + eps).")
-def _no_eps_in_xh(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, xh=p.centred / np.sqrt(p.var))
-
-
-@differentiates("dx", "eps outside of the root", "The divisor is sqrt(var) + eps; it is sqrt(var + "
-                "eps).")  # fmt: skip
-def _eps_outside_of_scale(p: Parts, dy: Array) -> Array:
-    return assembled(p, dy, scale=p.weight / (np.sqrt(p.var) + p.eps))
-
-
-@differentiates("dx", "eps outside of the root", "The divisor is sqrt(var) + eps; it is sqrt(var + "
-                "eps).")  # fmt: skip
-def _eps_outside(p: Parts, dy: Array) -> Array:
-    std = np.sqrt(p.var) + p.eps
-    return assembled(p, dy, xh=p.centred / std, scale=p.weight / std)
-
-
-@differentiates("dx", "eps outside of the root", "The divisor is sqrt(var) + eps; it is sqrt(var + "
-                "eps).")  # fmt: skip
-def _eps_outside_and_derived(p: Parts, dy: Array) -> Array:
-    deviation = np.sqrt(p.var)
-    std = deviation + p.eps
-    through = p.centred * mean(dy * p.centred) / (std * deviation)
-    return p.weight / std * (dy - mean(dy) - through)
-
-
 def scaled(name: str, sentence: str, factor: Callable[[Parts], Any]) -> None:
     """Register a wrong factor of the whole gradient."""
 
@@ -292,8 +250,8 @@ for _power, _factor in (
         return assembled(p, dy, second=p.xh * mean(dy * p.xh) * p.std**power)
 
 
-@differentiates("dx", "y in place of the normalised x", "- y mean(dy y); it is "
-                "- xh mean(dy xh).")  # fmt: skip
+@differentiates("dx", "y in place of the normalised x", "- y mean(dy y), or the forward wrote y "
+                "into the array that the cache holds as xh; it is - xh mean(dy xh).")  # fmt: skip
 def _plain_y(p: Parts, dy: Array) -> Array:
     return assembled(p, dy, xh=p.weight * p.xh + p.bias)
 

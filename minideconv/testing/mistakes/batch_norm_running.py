@@ -178,17 +178,50 @@ def _biased(p: Parts) -> Array:
     return p.batch_var
 
 
-@variance("running variance corrected by the number of images", "The unbiased variance is var N / "
-          "(N - 1); a channel has M = N H W values: var M / (M - 1).")  # fmt: skip
-def _corrected_by_images(p: Parts) -> Array:
-    return p.batch_var * len(p.x) / (len(p.x) - 1)
+Counted = Callable[[Parts], int]
+
+OTHER_COUNTS: tuple[tuple[str, str, Counted], ...] = (
+    ("the number of images", "N", lambda p: len(p.x)),
+    ("the number of pixels", "H W", lambda p: p.count // len(p.x)),
+    ("the size of x", "N C H W", lambda p: p.x.size),
+    ("the size of one image", "C H W", lambda p: p.x[0].size),
+    ("the number of images and channels", "N C", lambda p: p.x[:, :, 0, 0].size),
+    ("the number of channels", "C", lambda p: p.x.shape[1]),
+    ("the number of rows", "H", lambda p: p.x.shape[2]),
+    ("the number of columns", "W", lambda p: p.x.shape[3]),
+    ("the number of images and rows", "N H", lambda p: p.x[:, 0, :, 0].size),
+    ("the number of images and columns", "N W", lambda p: p.x[:, 0, 0].size),
+)
 
 
-@variance("running variance corrected by the number of pixels", "The unbiased variance is var H W "
-          "/ (H W - 1); a channel has M = N H W values: var M / (M - 1).")  # fmt: skip
-def _corrected_by_pixels(p: Parts) -> Array:
-    pixels = p.count // len(p.x)
-    return p.batch_var * pixels / (pixels - 1)
+def _counted(what: str, letters: str, count: Counted) -> None:
+    """Register a number that is taken for M in M / (M - 1), or in the divisor M - 1 alone."""
+    name = f"running variance corrected by {what}"
+
+    @variance(name, f"The unbiased variance is var K / (K - "
+              f"1) with K = {letters}; a channel has M = N H W values: var M / "
+              "(M - 1).")  # fmt: skip
+    def _corrected_by(p: Parts) -> Array:
+        return p.batch_var * count(p) / np.float64(count(p) - 1)
+
+    @variance(name, f"The sum of squares is divided by {letters} - 1; a channel has M = N H W "
+              "values: by M - 1.")  # fmt: skip
+    def _divided_by(p: Parts) -> Array:
+        return p.batch_var * p.count / np.float64(count(p) - 1)
+
+
+for _what, _letters, _count in OTHER_COUNTS:
+    _counted(_what, _letters, _count)
+
+
+@variance("running variance corrected by M - 2", "The unbiased variance is var M / (M - 1).")
+def _corrected_too_much(p: Parts) -> Array:
+    return p.batch_var * p.count / np.float64(p.count - 2)
+
+
+@variance("running variance corrected by (M + 1) / M", "The unbiased variance is var M / (M - 1).")
+def _corrected_upwards(p: Parts) -> Array:
+    return p.batch_var * (p.count + 1) / p.count
 
 
 @variance("running variance corrected the wrong way", "The variance is multiplied by (M - 1) / M; "

@@ -32,7 +32,8 @@ def _weight_centred(p: Parts, dy: Array) -> Array:
     return total(dy * p.centred)
 
 
-@differentiates("dweight", "y in place of the normalised x", "sum(dy y); it is sum(dy xh).")
+@differentiates("dweight", "y in place of the normalised x", "sum(dy y), or the forward wrote y "
+                "into the array that the cache holds as xh; it is sum(dy xh).")  # fmt: skip
 def _weight_y(p: Parts, dy: Array) -> Array:
     return total(dy * (p.weight * p.xh + p.bias))
 
@@ -40,23 +41,6 @@ def _weight_y(p: Parts, dy: Array) -> Array:
 @differentiates("dweight", "weight in dweight", "sum(dy xh) weight; it is sum(dy xh).")
 def _weight_times_weight(p: Parts, dy: Array) -> Array:
     return total(dy * p.xh * p.weight)
-
-
-@differentiates("dweight", "eps left out", "xh is (x - mean) / sqrt(var); it is (x - mean) / "
-                "sqrt(var + eps).")  # fmt: skip
-def _weight_no_eps(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / np.sqrt(p.var))
-
-
-@differentiates("dweight", "eps outside of the root", "xh is (x - mean) / (sqrt(var) + eps); it is "
-                "(x - mean) / sqrt(var + eps).")  # fmt: skip
-def _weight_eps_outside(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / (np.sqrt(p.var) + p.eps))
-
-
-@differentiates("dweight", "eps fixed at 1e-5", "The forward's eps is not used.")
-def _weight_eps_fixed(p: Parts, dy: Array) -> Array:
-    return total(dy * p.centred / np.sqrt(p.var + 1e-5))
 
 
 @differentiates("dweight", "normalised x of the unbiased variance", "The variance is taken with "

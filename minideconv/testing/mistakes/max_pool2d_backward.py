@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
+from minideconv.testing.error_kinds import OTHER, SHAPE
+from minideconv.testing.mistakes.bank import Fails, Right, given, mistake, slip, twist
 from minideconv.testing.mistakes.parts import (
     first_used,
     one_place_twists,
@@ -124,13 +125,6 @@ def _images(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return np.repeat(dx.sum(0, keepdims=True), len(dx), 0)
 
 
-@mistake(OPERATION, "dx", "size ignored: twice dy's", "dx is made twice as large as dy; its size "
-         "is given.")  # fmt: skip
-def _twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    rows, columns = given(arrays, "dy").shape[2:]
-    return right(arrays, {"size": (2 * rows, 2 * columns)})
-
-
 @mistake(OPERATION, "dx", "left flat", "dx has the shape (N, C, H W); it has (N, C, H, W).")
 def _flat(arrays: Arrays, settings: Settings, right: Right) -> Array:
     dx = right(arrays, settings)
@@ -151,14 +145,28 @@ def _times_count(arrays: Arrays, settings: Settings, right: Right) -> Array:
                     lambda values: sum(values) * len(values))  # fmt: skip
 
 
-@mistake(OPERATION, "dx", "np.bincount without minlength", "np.bincount ends with the last pixel "
-         "that was chosen, so that a plane is too short unless that is its last; give it "
-         "minlength = H W.")  # fmt: skip
-def _too_short(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    area = settings["size"][0] * settings["size"][1]
-    if (given(arrays, "switches").max((2, 3)) < area - 1).any():
-        raise ValueError("cannot reshape array")
-    return right(arrays, settings)
+def counted(lengths: Callable[[Array, int], bool], spread: bool = False) -> None:
+    """Register bincounts that fail where ``lengths(each plane's, area)``; else all is right.
+
+    With `spread` they are assigned to planes: a count of one number is the whole plane's.
+    """
+
+    @mistake(OPERATION, "dx", "np.bincount without minlength", "np.bincount ends with the last "
+             "pixel that was chosen, so that a plane is too short unless that is its last; give it "
+             "minlength = H W.")  # fmt: skip
+    def _too_short(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        area, dx = settings["size"][0] * settings["size"][1], right(arrays, settings)
+        counts = given(arrays, "switches").max((2, 3)) + 1
+        if lengths(counts, area):
+            raise Fails(SHAPE, OTHER)  # a list of arrays of several lengths is none, too
+        if spread:
+            return np.where((counts == 1)[..., None, None], dx[:, :, :1, :1], dx)
+        return dx
+
+
+counted(lambda counts, area: bool((counts < area).any()))
+counted(lambda counts, area: bool(((counts < area) & (counts != 1)).any()), spread=True)
+counted(lambda counts, area: bool(counts[-1, -1] < area))  # all planes in one count
 
 
 @twist(OPERATION, "dx", "wrong sign", "dx is -1 times what it must be.")

@@ -123,6 +123,13 @@ def _begins_at_zero(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return np.maximum(right(arrays, settings), 0)
 
 
+@mistake("max_pool2d", "switches", "maximum begins at 0", "The search for the maximum starts from "
+         "0, so that a window without positive pixels keeps the switch 0.")  # fmt: skip
+def _switch_stays_zero(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    maxima = laid_out(arrays, settings).pixels.max(-1)
+    return np.where(maxima > 0, right(arrays, settings), 0)
+
+
 # Numbers for minus infinity -----------------------------------------------------------------
 
 

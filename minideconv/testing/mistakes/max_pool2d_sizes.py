@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad, twist
-from minideconv.testing.mistakes.taps import Count, Taps, both, laid_out, spelled_out
+from minideconv.testing.mistakes.taps import Count, Taps, both, index, laid_out, spelled_out
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
 __all__: list[str] = []  # they are reached through the bank
@@ -23,6 +23,11 @@ def sized(name: str, sentence: str, rows: Count, columns: Count | None = None) -
         taps = laid_out(arrays, settings, count=lambda n, k, s, p: next(axes)(n, k, s, p))
         return taps, taps.pixels.argmax(-1)
 
+    @mistake("max_pool2d", "switches", name, sentence)
+    def _none_in_empty_windows(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        taps, which = _pooled(arrays, settings)
+        return np.where(np.isfinite(taps.values(which)), index(taps, which), 0)
+
 
 def _right_count(n: int, k: int, s: int, p: int) -> int:
     return (n + 2 * p - k) // s + 1
@@ -37,9 +42,19 @@ sized("output size rounded up", "A last window that hangs over the edge is kept;
 sized("output size rounded to the nearest", "A last window that hangs over the edge is kept if "
       "half of it fits; the size is rounded down.",
       lambda n, k, s, p: round((n + 2 * p - k) / s) + 1)  # fmt: skip
-for _counts in ((_one_less, _one_less), (_one_less, _right_count), (_right_count, _one_less)):
-    sized("last window left out", "The output has a row or a column too few: the + 1 is missing in "
-          "floor((H + 2 ph - kh) / sh) + 1.", *_counts)  # fmt: skip
+
+
+def _range_too_short(n: int, k: int, s: int, p: int) -> int:
+    return len(range(0, n + 2 * p - k, s))
+
+
+for _fewer, _why in (
+    (_one_less, "the + 1 is missing in floor((H + 2 ph - kh) / sh) + 1."),
+    (_range_too_short, "range(0, H + 2 ph - kh, sh) ends before the last window where it fits "
+                       "exactly; it is range(0, H + 2 ph - kh + 1, sh)."),
+):  # fmt: skip
+    for _counts in ((_fewer, _fewer), (_fewer, _right_count), (_right_count, _fewer)):
+        sized("last window left out", f"The output has a row or a column too few: {_why}", *_counts)
 sized("output size without the padding", "The padding is missing in the output's size "
       "floor((H + 2 ph - kh) / sh) + 1.", lambda n, k, s, p: (n - k) // s + 1)  # fmt: skip
 sized("output size is H / stride", "The output's size is H / sh; it is floor((H + 2 ph - kh) / sh) "

@@ -343,3 +343,34 @@ def _last_column(arrays: Arrays, settings: Settings, right: Right) -> Array:
 def _last_row(arrays: Arrays, settings: Settings, right: Right) -> Array:
     taps = laid_out(arrays, settings)
     return index(taps, _by_last_row_or_column(taps, True, False))
+
+
+for _rows_last in (False, True):
+    for _columns_last in (False, True):
+
+        @mistake("max_pool2d", "switches", "row and column of the maximum found apart",
+                 "Of several maxima the row of one and the column of another are taken, where "
+                 "there may be no maximum; both are those of the first, row by row.")  # fmt: skip
+        def _apart(
+            arrays: Arrays,
+            settings: Settings,
+            right: Right,
+            rows_last: bool = _rows_last,
+            columns_last: bool = _columns_last,
+        ) -> Array:
+            taps = laid_out(arrays, settings)
+            kh, kw = taps.kernel
+            best = taps.pixels == taps.pixels.max(-1, keepdims=True)
+            best = best.reshape(*best.shape[:-1], kh, kw)
+            row, column = (
+                _first_or_last(best.any(-1), rows_last),
+                _first_or_last(best.any(-2), columns_last),
+            )
+            return index(taps, row * kw + column)
+
+
+def _first_or_last(marked: Array, last: bool) -> Array:
+    """Return the place of the first, or the last, that is marked along the last axis."""
+    turned = marked[..., ::-1] if last else marked
+    place = turned.argmax(-1)
+    return marked.shape[-1] - 1 - place if last else place

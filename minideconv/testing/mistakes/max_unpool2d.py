@@ -44,8 +44,14 @@ for _name, _sentence, _decode in DECODINGS:
 # Several values of one pixel ----------------------------------------------------------------
 
 
+def _negative(arrays: Arrays) -> bool:
+    return bool((given(arrays, "y") < 0).any())
+
+
 def _several(name: str, sentence: str, how: Callable[[Sequence[float]], float]) -> None:
-    @mistake(FORWARD, "x", name, sentence)
+    shows = _negative if name.startswith("negative") else None
+
+    @mistake(FORWARD, "x", name, sentence, shows=shows)
     def _combined(arrays: Arrays, settings: Settings, right: Right) -> Array:
         return combined(given(arrays, "y"), given(arrays, "switches"), settings["size"], how)
 
@@ -125,13 +131,6 @@ def _size_swapped(arrays: Arrays, settings: Settings) -> None:
     settings["size"] = settings["size"][::-1]
 
 
-@mistake(FORWARD, "x", "size ignored: twice y's", "x is made twice as large as y; its size is "
-         "given.")  # fmt: skip
-def _twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    rows, columns = given(arrays, "y").shape[2:]
-    return right(arrays, {"size": (2 * rows, 2 * columns)})
-
-
 def _planes(name: str, sentence: str, place: Place) -> None:
     @mistake(FORWARD, "x", name, sentence)
     def _elsewhere(arrays: Arrays, settings: Settings, right: Right) -> Array:
@@ -173,7 +172,7 @@ _filled("smallest value where no window chose the pixel", "Pixels that no window
 
 
 @mistake(FORWARD, "x", "negative values left out", "Values below 0 are put back as 0 "
-         "(a relu); all are as they are.")  # fmt: skip
+         "(a relu); all are as they are.", shows=_negative)  # fmt: skip
 def _positive_only(arrays: Arrays, settings: Settings, right: Right) -> Array:
     return np.maximum(right(arrays, settings), 0)
 

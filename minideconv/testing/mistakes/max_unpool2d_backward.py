@@ -246,3 +246,81 @@ def _winners_of_last(by_image: bool, by_channel: bool) -> None:
 
 for _shared in ((True, False), (False, False), (False, True)):
     _winners_of_last(*_shared)
+
+
+@mistake(BACKWARD, "dy", "winners of another plane", "Values that were written over are looked for "
+         "in all planes together, so that a later plane's switches count in an earlier "
+         "one.")  # fmt: skip
+def _over_all_planes(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return _unless_later(arrays, lambda image, channel: 0)
+
+
+@mistake(BACKWARD, "dy", "winners of another plane", "Values that were written over are looked for "
+         "in all channels of an image together; each has its own.")  # fmt: skip
+def _over_all_channels(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return _unless_later(arrays, lambda image, channel: image)
+
+
+@mistake(BACKWARD, "dy", "winners of another plane", "Values that were written over are looked for "
+         "in all images of a channel together; each has its own.")  # fmt: skip
+def _over_all_images(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    return _unless_later(arrays, lambda image, channel: channel)
+
+
+def _unless_later(arrays: Arrays, table: Callable[[int, int], int]) -> Array:
+    """Give each value its pixel's gradient unless a later one of the same table chose it, too."""
+    dx, switches = given(arrays, "dx"), given(arrays, "switches")
+    dy, seen = np.zeros(switches.shape), set()
+    for place in reversed(list(np.ndindex(*switches.shape))):
+        image, channel = place[:2]
+        pixel = int(switches[place])
+        if (key := (table(image, channel), pixel)) not in seen:
+            dy[place] = dx[image, channel].ravel()[pixel]
+            seen.add(key)
+    return dy
+
+
+# Overlap that is looked for in some windows only ---------------------------------------------
+
+
+Others = Callable[[int, int, tuple[int, int]], list[tuple[int, int]]]
+
+
+def _looked_for(where: str, others: Others) -> None:
+    """Register values that count as written over by some windows only: ``others(i, j, (H', W'))``.
+
+    Such code may ask whether a window chose the same pixel, or look among the last ones' only.
+    """
+
+    @mistake(BACKWARD, "dy", f"overwritten values looked for {where} only", "A value is written "
+             "over by any later window, row by row, with the same switch; not all of them are "
+             "looked at.")  # fmt: skip
+    def _by_some(arrays: Arrays, settings: Settings, right: Right) -> Array:
+        switches = given(arrays, "switches")
+        dy = _at_switches(given(arrays, "dx"), switches)
+        rows, columns = switches.shape[2:]
+        for i, j in np.ndindex(rows, columns):
+            for k, m in others(i, j, (rows, columns)):
+                dy[:, :, i, j][switches[:, :, i, j] == switches[:, :, k, m]] = 0
+        return dy
+
+
+def _beside(i: int, j: int, size: tuple[int, int]) -> list[tuple[int, int]]:
+    return [(i, j + 1)] if j + 1 < size[1] else []
+
+
+def _below(i: int, j: int, size: tuple[int, int]) -> list[tuple[int, int]]:
+    return [(i + 1, j)] if i + 1 < size[0] else []
+
+
+_looked_for("in the same row of windows",
+            lambda i, j, size: [(i, m) for m in range(j + 1, size[1])])  # fmt: skip
+_looked_for("in the same column of windows",
+            lambda i, j, size: [(k, j) for k in range(i + 1, size[0])])  # fmt: skip
+_looked_for("in the same row of windows", _beside)
+_looked_for("in the same column of windows", _below)
+_looked_for("in the next windows of the row and of the column",
+            lambda i, j, size: _beside(i, j, size) + _below(i, j, size))  # fmt: skip
+_looked_for("in the next window", lambda i, j, size: [
+    divmod(n, size[1]) for n in [i * size[1] + j + 1] if n < size[0] * size[1]
+])  # fmt: skip

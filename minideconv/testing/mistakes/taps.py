@@ -29,8 +29,9 @@ class Taps:
         self.kernel = rows.shape[1], columns.shape[1]
         self.starts = rows[:, 0], columns[:, 0]
         shape = (len(rows), len(columns), *self.kernel)
-        self.rows = np.broadcast_to(rows[:, None, :, None], shape).reshape(*shape[:2], -1)
-        self.columns = np.broadcast_to(columns[None, :, None, :], shape).reshape(*shape[:2], -1)
+        flat = (*shape[:2], shape[2] * shape[3])
+        self.rows = np.broadcast_to(rows[:, None, :, None], shape).reshape(flat)
+        self.columns = np.broadcast_to(columns[None, :, None, :], shape).reshape(flat)
         inside = (self.rows >= 0) & (self.rows < h) & (self.columns >= 0) & (self.columns < w)
         seen = x.astype(float)[:, :, self.rows.clip(0, h - 1), self.columns.clip(0, w - 1)]
         self.pixels = np.where(inside, seen, fill)

@@ -230,7 +230,10 @@ def _run_backward(functions: Functions, arrays: Arrays, settings: Settings) -> S
     _, cache, _, _ = _called(functions, arrays, settings)
     if settings.get("between"):
         _called(functions, next_batch(arrays), settings)
-    gradients: Sequence[Any] = functions["batch_norm_backward"](arrays["dy"], cache)
+    dy = given(arrays, "dy")
+    if settings.get("again"):
+        functions["batch_norm_backward"](dy.copy(), cache)
+    gradients: Sequence[Any] = functions["batch_norm_backward"](dy, cache)
     return gradients
 
 
@@ -272,6 +275,7 @@ def _draw(integer: Integer, families: Sequence[str]) -> BatchNormCase:
     family = families[integer(0, len(families) - 1)]
     affine = family != "no-affine"
     other_momentum = family == "running-statistics" and integer(0, 1) == 0
+    other_eps = family == "evaluation" and integer(0, 1) == 0
     return BatchNormCase(
         g.batch,
         g.channels,
@@ -280,7 +284,7 @@ def _draw(integer: Integer, families: Sequence[str]) -> BatchNormCase:
         running=family in ("running-statistics", "evaluation"),
         evaluation=family == "evaluation",
         momentum=0.25 if other_momentum else 0.1,
-        eps=(0.5, 0.25, 2.0)[integer(0, 2)] if family == "eps" else 1e-5,
+        eps=(0.5, 0.25, 2.0)[integer(0, 2)] if family == "eps" or other_eps else 1e-5,
     )
 
 
@@ -402,6 +406,7 @@ BATCH_NORM_BACKWARD = Operation(
     oracle=_backward,
     kinds=("integer", "normal"),
     run=_run_backward,
+    again=True,
     needs=("batch_norm",),
     exact=False,
     telling=telling,

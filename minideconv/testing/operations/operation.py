@@ -126,6 +126,9 @@ class Operation:
     part : callable, optional
         ``part(geometry, got, want, right)``: of an output of several parts, the name of the first
         wrong one, what was got (None: nothing) and what must be; ``right(want, got)`` tells.
+    again : bool
+        Whether `run` takes a setting ``again=True``: the backward is called twice with one cache,
+        and the second one's outputs are returned.
     long : mapping of str to callable
         Large cases by what they promise, each tried once; ``long[name]()`` is the case.
     exact : bool
@@ -160,6 +163,7 @@ class Operation:
     narrow: Callable[[Any], Any | None] = lambda geometry: geometry
 
     called: tuple[str, ...] = ()
+    again: bool = False
     keeps_dtype: bool = True
     double: bool = True
     part: Callable[..., tuple[str, Array | None, Expected]] | None = None
