@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from minideconv.testing.checking.calls import StudentFault
 from minideconv.testing.checking.failure import Failure
-from minideconv.testing.checking.promises import Checker, in_float32, unchanged
+from minideconv.testing.checking.promises import in_float32, unchanged
+from minideconv.testing.checking.protocol import Checker
 from minideconv.testing.checking.result import wrong_dtype
 from minideconv.testing.operations.operation import Case
 

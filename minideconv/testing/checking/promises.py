@@ -6,19 +6,19 @@ and the dtype of the arguments, numbers of any size, arrays of any strides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
-from minideconv.testing.checking.calls import SHAPE, Call, StudentFault
+from minideconv.testing.checking.calls import SHAPE, StudentFault
 from minideconv.testing.checking.compare import first_difference
 from minideconv.testing.checking.failure import Failure
+from minideconv.testing.checking.protocol import Checker
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.checking.state import broken, keeps_state, spoilt_cache, stateful
-from minideconv.testing.operations.operation import Array, Case, Expected, Operation
+from minideconv.testing.operations.operation import Array, Case, Expected
 
 __all__ = [
     "PROMISES",
@@ -35,35 +35,6 @@ PROMISES = ("arguments unchanged", "no state", "float64", "float32", SIZES, "any
 
 SMALLER = 2.0**-9
 """How far results may be off, in units of their terms, that were rounded to float16 on the way."""
-
-
-class Checker(Protocol):
-    """The checks of one operation on one implementation, as far as promises need them.
-
-    ``absent`` counts cases that were passed over, since they need what is optional.
-    """
-
-    operation: Operation
-    call: Call
-    names: Callable[[str], str]
-    replay: str
-    absent: int
-
-    def cases(self) -> dict[str, list[Case]]:
-        """Return cases for each family."""
-        ...
-
-    def wrong(self, case: Case) -> Failure | None:
-        """Return what is wrong with the result of one case."""
-        ...
-
-    def explain(self, case: Case, family: str) -> Failure:
-        """Return what is wrong with a small case like this one, and which mistake it is."""
-        ...
-
-    def written(self, case: Case) -> str:
-        """Return the call as text."""
-        ...
 
 
 def promised(checker: Checker) -> list[str]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minideconv.testing.checking.calls import StudentFault
 from minideconv.testing.checking.failure import Failure
 from minideconv.testing.checking.memory import NEVER_WRITTEN, never_written
+from minideconv.testing.checking.protocol import Checker
 from minideconv.testing.checking.replay import case_text
 from minideconv.testing.checking.shrink import shrink
 from minideconv.testing.operations.operation import Array, Case
-
-if TYPE_CHECKING:
-    from minideconv.testing.checking.promises import Checker
 
 __all__ = ["broken", "keeps_state", "remembering", "spoilt_cache", "stateful"]
 
