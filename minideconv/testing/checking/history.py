@@ -86,7 +86,8 @@ def _other_calls(operation: Operation, call: Call) -> Remembered | None:
     source, numbers = random.Random(20151215), count()
     settings = _settings(operation.draw(source.randint))
     taken = [settings, *([name] for name in settings)]
-    for partner in (*(partial(_other_settings, names) for names in taken), _next_size, _other_size):
+    partners: list[Partner] = [partial(_other_settings, names) for names in taken]
+    for partner in (*partners, _next_size, _other_size):
         found: list[Remembered] = []
         first: list[bool] = []
         for _ in range(PAIRS):
