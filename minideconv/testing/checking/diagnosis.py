@@ -65,7 +65,7 @@ def raising(seen: Sequence[Probe], fresh: Fresh) -> Stated | None:
     if only is not None:
         return Stated(f"it happens only where {only.held}", only.contrary())
     safe = needed(raised, fine, never)
-    return safe and Stated(f"it does not happen where {safe.held}", safe)
+    return None if safe is None else Stated(f"it does not happen where {safe.held}", safe)
 
 
 def explained(operation: Operation, seen: Sequence[Probe], fresh: Fresh) -> list[Named]:

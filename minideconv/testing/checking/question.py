@@ -306,7 +306,7 @@ class Question:
                 f"right where {where.fails}, {fails} where {where.held}", where.contrary()
             )
         safe = needed(wrong, right, harmless)
-        return safe and Stated(f"right wherever {safe.held}", safe)
+        return None if safe is None else Stated(f"right wherever {safe.held}", safe)
 
     def does(self) -> str:
         """Say what is the same about the output wherever it is wrong."""

@@ -166,9 +166,6 @@ _sized("size in place of size - 1 in the output size",
        lambda n, k, s, p, r, d: n * s - 2 * p + d * (k - 1) + r)  # fmt: skip
 _sized("padding left out of the output size", "The size has no - 2 padding.",
        lambda n, k, s, p, r, d: (n - 1) * s + d * (k - 1) + 1 + r)  # fmt: skip
-_sized("padding counted once in the output size",
-       "The size has - padding in place of - 2 padding, one for each side.",
-       lambda n, k, s, p, r, d: (n - 1) * s - p + d * (k - 1) + 1 + r)  # fmt: skip
 _sized("kernel left out of the output size", "The size has no dilation·(k - 1).",
        lambda n, k, s, p, r, d: (n - 1) * s - 2 * p + 1 + r)  # fmt: skip
 _sized("dilation left out of the output size", "The size has k - 1 in place of dilation·(k - 1).",

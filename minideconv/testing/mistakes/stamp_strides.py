@@ -213,5 +213,5 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
         return forward(s.source, w, groups, tables(s.settings, w.shape[2:], count))
 
     wrong("ordinary convolution in place of its transpose",
-          "The kernel slides over the image; it is stamped onto a larger canvas.",
+          "The kernel slides over the image; it is added to a larger canvas.",
           ordinary)  # fmt: skip

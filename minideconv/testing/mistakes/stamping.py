@@ -63,6 +63,8 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
         return change(stamps) + stamps.bias
 
     def wrong(name: str, sentence: str, *changes: Parts) -> None:
+        if role == "dy":  # of conv2d's gradient, which comes before stamps in a course
+            name, sentence = (text.replace("stamp", "window") for text in (name, sentence))
         first, *others = (partial(of_parts, change) for change in changes)
         register(Mistake(operation, output, name, sentence, first, variants=tuple(others)))
 
