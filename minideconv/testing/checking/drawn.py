@@ -34,6 +34,9 @@ def drawn_cases(operation: Operation, examples: int, seed: int) -> dict[str, lis
             cases.append(operation.case(geometry, int(rng.integers(2**16)), kind))
         if all(len(cases) == examples for cases in found.values()):
             break
+    for geometry in operation.always:
+        if cases := found[operation.family(geometry)]:
+            cases[-1] = operation.case(geometry, 1, operation.kind_for(geometry, 0))
     drawn = {f: sorted(cases, key=lambda case: case.numbers) for f, cases in found.items()}
     while len(_DRAWN) >= KEPT:
         del _DRAWN[next(iter(_DRAWN))]

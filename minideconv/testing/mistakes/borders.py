@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import given, slip
+from minideconv.testing.mistakes.guards import GUARDS
 from minideconv.testing.mistakes.settings import size_is_given
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -35,6 +37,11 @@ def _padded_by(shares: tuple[int, int], how: dict[str, Any], x: Array, ph: int, 
     """Pad by so many times the padding at the top and left, and at the bottom and right."""
     before, after = shares
     return np.pad(x, ((0, 0), (0, 0), (before * ph, after * ph), (before * pw, after * pw)), **how)
+
+
+def _padded_if(guard: Callable[[Pair], bool], x: Array, ph: int, pw: int) -> Array:
+    """Pad as it must be, where the guard lets it."""
+    return _padded_by((1, 1), {}, x, ph, pw) if guard((ph, pw)) else x
 
 
 def _put_between(x: Array, ph: int, pw: int) -> Array:
@@ -86,5 +93,7 @@ def border_mistakes(operation: str, output: str, role: str) -> None:
            lambda x, ph, pw: np.pad(x, ((0, 0), (0, 0), (ph, pw), (ph, pw))))  # fmt: skip
     padded("rows not padded", "Only the width is padded; padding is (height, width).",
            lambda x, _ph, pw: np.pad(x, ((0, 0), (0, 0), (0, 0), (pw, pw))))  # fmt: skip
+    for words, why, guard in GUARDS:
+        padded(f"padded {words}", why, partial(_padded_if, guard))
     padded("columns not padded", "Only the height is padded; padding is (height, width).",
            lambda x, ph, _pw: np.pad(x, ((0, 0), (0, 0), (ph, ph), (0, 0))))  # fmt: skip

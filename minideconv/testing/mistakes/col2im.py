@@ -9,6 +9,7 @@ import numpy as np
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, slip, twist
 from minideconv.testing.mistakes.edges import WRITING, Edge, as_it_is
+from minideconv.testing.mistakes.guards import GUARDS, guarded_crops
 from minideconv.testing.mistakes.im2col import NAMES, ORDER, window_count
 from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import Tables, tables, write
@@ -145,7 +146,10 @@ def _overwritten(columns: Array, settings: Settings, count: Pair, by_taps: bool)
     return x
 
 
-_OVER = "Where windows overlap, the last one overwrites the others (=); they add up (+=)."
+_OVER = (
+    "Where windows overlap, the last one overwrites the others (=); they add up (+=). "
+    "x[index] += v keeps one of several, too: np.add.at."
+)
 _image("windows overwritten", _OVER, lambda c, s, n: _overwritten(c, s, n, by_taps=False))
 _image("windows overwritten", _OVER, lambda c, s, n: _overwritten(c, s, n, by_taps=True))
 
@@ -186,9 +190,15 @@ for _crop in (
     lambda c, p, n: c[:, :, : n[0], : n[1]],
 ):
     _cropped("cropped at the bottom and right only", "The padding is cut off on every side.", _crop)
-_cropped("cropped with [p:-p], which is empty without padding",
-         "A slice [0:-0] is empty; cut off [p:p + size].",
-         lambda c, p, n: c[:, :, p[0] : -p[0], p[1] : -p[1]])  # fmt: skip
+for _crop in (
+    lambda c, p, n: c[:, :, p[0] : -p[0], p[1] : -p[1]],
+    lambda c, p, n: c[:, :, p[0] : -p[0], p[1] : -p[1]] if max(p) else c,
+):
+    _cropped("cropped with [p:-p], which is empty without padding",
+             "A slice [0:-0] is empty, of one axis, too; cut off [p:p + size].", _crop)  # fmt: skip
+for _words, _why, _guard in GUARDS:
+    for _crop in guarded_crops(_guard):
+        _cropped(f"cropped {_words}", _why, _crop)
 
 
 @mistake("col2im", "x", "pixels that no window reached left out",

@@ -120,8 +120,23 @@ def weights_read_the_other_way(operation: str, *, outer: int) -> None:
         y = right(turned, settings)
         return y if b is None else y + b[:, None, None]
 
+    def put_into_the_result(arrays: Arrays, settings: Settings) -> Array:
+        """Write the channels of each group to those of a result made for the right number."""
+        x, w, b, groups = given(arrays, "x"), given(arrays, "w"), arrays["b"], settings["groups"]
+        blocks = [block.swapaxes(0, 1) for block in np.split(w, groups)]
+        room, made = blocks[0].shape[1 - outer], blocks[0].shape[outer]
+        if made not in (1, room):
+            raise Fails(INDEX, SHAPE)
+        parts = [
+            np.broadcast_to(p, (len(x), room, *x.shape[2:])) for p in np.split(x, groups, axis=1)
+        ]
+        turned: Arrays = {"x": np.concatenate(parts, 1), "w": np.concatenate(blocks), "b": None}
+        y = right(turned, settings)
+        y = y if made == room else y.repeat(room, axis=1)
+        return y if b is None else y + b[:, None, None]
+
     vary(operation, "y", "weight's channels interchanged",
-         partial(values, False), partial(values, True))  # fmt: skip
+         partial(values, False), partial(values, True), put_into_the_result)  # fmt: skip
 
 
 def remainder_rejected(operation: str, output: str, parts: Callable[..., list[Pair]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minideconv.testing.error_kinds import ANY, Fails
 from minideconv.testing.geometry import Pair
 from minideconv.testing.mistakes.bank import Right, given, mistake, pad, slip
 from minideconv.testing.mistakes.conv2d import bias_mistakes, weights_read_the_other_way
@@ -97,8 +98,8 @@ _on_the_canvas("output_padding on both sides", _BOTH, front=True, both=True)
 
 
 @mistake(OP, "y", "no room for output_padding on the canvas",
-         "The canvas ends with the last stamp: rows of output_padding are there only as far as the "
-         "padding crops them free.")  # fmt: skip
+         "The canvas ends with the last stamp; it needs output_padding more rows and columns, or "
+         "they are missing wherever output_padding > padding.")  # fmt: skip
 def _short_canvas(arrays: Arrays, settings: Settings, right: Right) -> Array:
     b, plain = arrays["b"], {**arrays, "b": None}
     size = right(plain, settings).shape[2:]
@@ -157,6 +158,16 @@ def _sized(name: str, sentence: str, size: Callable[..., int]) -> None:
 _sized("output size taken as size·stride",
        "The result is size·stride; it is (size - 1)·stride - 2 padding + dilation·(k - 1) + "
        "output_padding + 1.", lambda n, k, s, p, r, d: n * s)  # fmt: skip
+_sized("output size taken as size·stride",
+       "The result is size·stride + output_padding; it is (size - 1)·stride - 2 padding + "
+       "dilation·(k - 1) + output_padding + 1.", lambda n, k, s, p, r, d: n * s + r)  # fmt: skip
+_sized("size in place of size - 1 in the output size",
+       "The size begins with size·stride; it begins with (size - 1)·stride.",
+       lambda n, k, s, p, r, d: n * s - 2 * p + d * (k - 1) + r)  # fmt: skip
+_sized("padding left out of the output size", "The size has no - 2 padding.",
+       lambda n, k, s, p, r, d: (n - 1) * s + d * (k - 1) + 1 + r)  # fmt: skip
+_sized("kernel left out of the output size", "The size has no dilation·(k - 1).",
+       lambda n, k, s, p, r, d: (n - 1) * s - 2 * p + 1 + r)  # fmt: skip
 _sized("dilation left out of the output size", "The size has k - 1 in place of dilation·(k - 1).",
        lambda n, k, s, p, r, d: (n - 1) * s - 2 * p + k + r)  # fmt: skip
 _sized("size in place of size - 1 in the output size",
@@ -164,6 +175,15 @@ _sized("size in place of size - 1 in the output size",
        lambda n, k, s, p, r, d: n * s - 2 * p + d * (k - 1) + 1 + r)  # fmt: skip
 _sized("output size taken from the input", "The result is as large as the input.",
        lambda n, k, s, p, r, d: n)  # fmt: skip
+
+
+@mistake(OP, "y", "output_padding of stride or more refused",
+         "output_padding must be smaller than the larger of stride and dilation, not than the "
+         "stride alone.")  # fmt: skip
+def _refused(arrays: Arrays, settings: Settings, right: Right) -> Array:
+    if any(r >= s for r, s in zip(settings["output_padding"], settings["stride"], strict=True)):
+        raise Fails(*ANY)
+    return right(arrays, settings)
 
 
 @mistake(OP, "y", "groups ignored",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Right, given, mistake, slip
+from minideconv.testing.error_kinds import SHAPE, Fails
+from minideconv.testing.mistakes.bank import Right, given, mistake, right_values, slip, vary
 from minideconv.testing.mistakes.indices import dense, interleaved
 from minideconv.testing.operations.operation import Array, Arrays, Settings
 
@@ -66,6 +67,18 @@ def group_mistakes(operation: str, output: str, role: str) -> None:
         w, groups = given(arrays, "w"), settings["groups"]
         outer = len(w) // groups
         arrays["w"] = w[[k // outer * w.shape[1] + k % outer for k in range(len(w))]]
+
+    def sliced(arrays: Arrays, settings: Settings) -> Array:
+        """Take each group's kernels by a slice, which ends with w; a single one is repeated."""
+        w, groups = given(arrays, "w"), settings["groups"]
+        outer, inner = len(w) // groups, w.shape[1]
+        parts = [w[g * inner : g * inner + outer] for g in range(groups)]
+        if any(len(part) not in (1, outer) for part in parts):
+            raise Fails(SHAPE)
+        parts = [np.broadcast_to(part, (outer, *w.shape[1:])) for part in parts]
+        return right_values(operation, output)({**arrays, "w": np.concatenate(parts)}, settings)
+
+    vary(operation, output, "groups' kernels counted by their inputs", sliced)
 
     @mistake(operation, output, "last group only", "Each group writes to the first one's channels.")
     def _at_the_front(arrays: Arrays, settings: Settings, right: Right) -> Array:
@@ -143,7 +156,7 @@ def _dealt_out(operation: str, output: str, role: str, *, inputs: bool) -> None:
     """Register output channels dealt out to the groups in turn, with the input channels or not."""
 
     @mistake(operation, output, "groups interleaved",
-             "Channel c is given to group c % groups; a group's channels are neighbours.",
+             "Output channel k is given to group k % groups; a group's channels are neighbours.",
              )  # fmt: skip
     def _outputs_interleaved(arrays: Arrays, settings: Settings, right: Right) -> Array:
         w, x, groups = given(arrays, "w"), given(arrays, role), settings["groups"]

@@ -105,7 +105,7 @@ def conv_size_mistakes(operation: str, output: str, numbers: Reading, result: Re
           "The loop over the windows ends before the one whose last pixel is the image's last.",
           lambda n, k, s, p, d: -(-(n + 2 * p - d * (k - 1) - 1) // s))  # fmt: skip
     sized("padding left out of the output size",
-          "The size is worked out without the padding: (n + 2 padding - k) // s + 1.",
+          "The size is worked out without the padding; it must be (n + 2 padding - k) // s + 1.",
           lambda n, k, s, p, d: (n - d * (k - 1) - 1) // s + 1)  # fmt: skip
     sized("dilation left out of the output size",
           "The size is worked out with k in place of dilation·(k - 1) + 1.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from minideconv.testing.error_kinds import SHAPE, Fails
 from minideconv.testing.mistakes.indices import backward_by_x, dense, interleaved
 from minideconv.testing.mistakes.stamps import Register, Stamps
 from minideconv.testing.operations.operation import Array
@@ -131,6 +133,26 @@ def stamp_group_mistakes(role: str, wrong: Register) -> None:
         return s.stamped(source=s.source[:, order])
 
     inputs, outputs = ("inputs", "outputs") if role == "x" else ("outputs", "inputs")
+
+    def sliced(s: Stamps) -> Array:
+        """Take each group's kernels by a slice, which ends with w; a single one is repeated."""
+        groups = s.settings["groups"]
+        outer, inner = len(s.w) // groups, s.w.shape[1]
+        parts = [s.w[g * inner : g * inner + outer] for g in range(groups)]
+        if any(len(part) not in (1, outer) for part in parts):
+            raise Fails(SHAPE)
+        parts = [np.broadcast_to(part, (outer, *s.w.shape[1:])) for part in parts]
+        return replace(s, w=np.concatenate(parts)).stamped()
+
+    def indexed(s: Stamps) -> Array:
+        outer = len(s.w) // s.settings["groups"]
+        return replace(
+            s, w=s.w[[c // outer * s.w.shape[1] + c % outer for c in range(len(s.w))]]
+        ).stamped()
+
+    wrong("groups' kernels counted by the other channels",
+          "Group g's kernels begin at g times the channels of w's second axis; it is the first.",
+          sliced, indexed)  # fmt: skip
     wrong(f"groups' {inputs} counted by their {outputs}",
           "The first channel of group g is worked out with the wrong number of channels.",
           misread)  # fmt: skip

@@ -45,6 +45,23 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
               "that leaves a remainder; zeros stand between two pixels.",
               ways)  # fmt: skip
 
+    def wide(s: Stamps, axes: tuple[int, ...], sized: bool) -> Array:
+        """Let pixels be stride + 1 apart where the stride is more than 1."""
+        old = s.settings["stride"]
+        new = tuple(n + (n > 1) * (axis in axes) for axis, n in enumerate(old))
+        size = [
+            n + (after - before) * (count - 1) * sized
+            for n, before, after, count in zip(s.size, old, new, s.source.shape[2:], strict=True)
+        ]
+        where = tables({**s.settings, "stride": new}, s.w.shape[2:], s.source.shape[2:])
+        return s.stamped(where, (size[0], size[1]))
+
+    wrong("stride zeros between two pixels",
+          "Where the stride is more than 1, stride zeros are put between two pixels; there are "
+          "stride - 1.",
+          *(partial(wide, axes=axes, sized=sized)
+            for sized in (True, False) for axes in ((0, 1), (0,), (1,))))  # fmt: skip
+
     def behind(s: Stamps) -> Array:
         rows, columns = s.where
         sh, sw = s.settings["stride"]
@@ -196,5 +213,5 @@ def stamp_stride_mistakes(role: str, wrong: Register) -> None:
         return forward(s.source, w, groups, tables(s.settings, w.shape[2:], count))
 
     wrong("ordinary convolution in place of its transpose",
-          "The kernel slides over the image; it is stamped onto a larger canvas.",
+          "The kernel slides over the image; it is added to a larger canvas.",
           ordinary)  # fmt: skip

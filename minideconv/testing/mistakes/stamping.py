@@ -20,6 +20,7 @@ from minideconv.testing.mistakes.bank import (
 )
 from minideconv.testing.mistakes.correlation_groups import kernels_interleaved
 from minideconv.testing.mistakes.edges import WRITING, Edge, as_it_is
+from minideconv.testing.mistakes.guards import GUARDS, guarded_crops
 from minideconv.testing.mistakes.indexing import indexing_mistakes
 from minideconv.testing.mistakes.indices import (
     backward_by_x,
@@ -62,6 +63,8 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
         return change(stamps) + stamps.bias
 
     def wrong(name: str, sentence: str, *changes: Parts) -> None:
+        if role == "dy":  # of conv2d's gradient, which comes before stamps in a course
+            name, sentence = (text.replace("stamp", "window") for text in (name, sentence))
         first, *others = (partial(of_parts, change) for change in changes)
         register(Mistake(operation, output, name, sentence, first, variants=tuple(others)))
 
@@ -91,9 +94,12 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
     settings_mistakes(
         operation, output, names, lambda a, _s: given(a, "w").shape[2:], loose, WRITING
     )
-    why = "every stamp is the kernel as it is." if role == "x" else (
-        "dx[...] += dy·w takes it as it is: only a correlation of dy needs it flipped."
-    )  # fmt: skip
+    why = (
+        "every stamp is the kernel as it is."
+        if role == "x"
+        else "dx[...] += dy·w takes it as it is."
+    )
+    why += f" After spacing {role} with zeros the correlation needs the kernel turned."
     kernel_slips(operation, output, why, outer=outer)
     square_kernels(operation, output, sized=role == "x")
     lines_left_out(operation, output, role)
@@ -122,7 +128,10 @@ def stamping_mistakes(operation: str, output: str, role: str, *, outer: int) -> 
 
 
 def _overlap_mistakes(wrong: Register) -> None:
-    sentence = "Where stamps overlap, the last one overwrites the others (=); they add up (+=)."
+    sentence = (
+        "Where stamps overlap, the last one overwrites the others (=); they add up (+=). "
+        "x[index] += v keeps one of several, too: np.add.at."
+    )
 
     def by_windows(s: Stamps) -> Array:
         return _overwritten(s, "windows")
@@ -224,8 +233,15 @@ def _crop_mistakes(wrong: Register) -> None:
             lambda c, p, n: c[:, :, :, p[1] : p[1] + n[1]])  # fmt: skip
     cropped("columns not cropped", "Only rows are cut off; padding is (height, width).",
             lambda c, p, n: c[:, :, p[0] : p[0] + n[0]])  # fmt: skip
-    cropped("cropped with [p:-p], which is empty without padding",
-            "A slice [0:-0] is empty; cut off [p:p + size].",
-            lambda c, p, n: c[:, :, p[0] : -p[0], p[1] : -p[1]])  # fmt: skip
+    for crop in (
+        lambda c, p, n: c[:, :, p[0] : -p[0], p[1] : -p[1]],
+        lambda c, p, n: c[:, :, p[0] : -p[0], p[1] : -p[1]] if max(p) else c,
+    ):
+        cropped("cropped with [p:-p], which is empty without padding",
+                "A slice [0:-0] is empty, of one axis, too; cut off [p:p + size].",
+                crop)  # fmt: skip
+    for words, why, guard in GUARDS:
+        for crop in guarded_crops(guard):
+            cropped(f"cropped {words}", why, crop)
     cropped("padding added to the result", "Zeros are put around the result; padding cuts it.",
             lambda c, p, n: pad(c, p[0], p[0], p[1], p[1]))  # fmt: skip

@@ -136,6 +136,11 @@ def _family(geometry: Any) -> str:
     return family
 
 
+_LARGE_OUTPUT_PADDING = TransposedGeometry(
+    2, 2, 3, (2, 3), (3, 2), (1, 2), (1, 0), output_padding=(1, 2), dilation=(2, 3)
+)
+"""`output_padding` of a stride or more, which is legal with a dilation."""
+
 CONV_TRANSPOSE2D = Operation(
     name="conv_transpose2d",
     arguments=("x", "w", "b"),
@@ -151,6 +156,7 @@ CONV_TRANSPOSE2D = Operation(
     oracle=_forward,
     exact=False,
     telling=telling,
+    always=(_LARGE_OUTPUT_PADDING,),
     optional=("b",),
 )
 
@@ -173,4 +179,5 @@ CONV_TRANSPOSE2D_BACKWARD = Operation(
     oracle=_backward,
     exact=False,
     telling=telling,
+    always=(_LARGE_OUTPUT_PADDING,),
 )

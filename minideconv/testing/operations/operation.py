@@ -131,6 +131,9 @@ class Operation:
         and the second one's outputs are returned.
     long : mapping of str to callable
         Large cases by what they promise, each tried once; ``long[name]()`` is the case.
+    always : tuple of Geometry
+        Legal geometries that are drawn seldom, and of which mistakes are known: each is tried in
+        every run, in place of a drawn one.
     exact : bool
         Whether the results of integers are integers, compared by ``==``.
     telling : callable
@@ -153,6 +156,7 @@ class Operation:
     run: Callable[[Functions, Arrays, Settings], Sequence[Any]] | None = None
     needs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    always: tuple[Any, ...] = ()
     exact: bool = True
     telling: Callable[[Any], bool] = lambda _geometry: True
     kind: Callable[[Any], Kind] | None = None

@@ -136,7 +136,7 @@ def strides_forgotten_in_dw(dy, x, w, *, stride, padding, dilation, groups):
     return dxp[:, :, ph : ph + h, pw : pw + wd], dw, db
 
 
-@submitted("conv2d_backward", "stamps overwritten")
+@submitted("conv2d_backward", "windows overwritten")
 def equals_for_plus_equals(dy, x, w, *, stride, padding, dilation, groups):
     N, C, H, W = x.shape
     K, D, kh, kw = w.shape
