@@ -52,14 +52,14 @@ class _OverwrittenInOtherOrder(_OtherOrder, _Overwritten):
 class _Apart(Right):
     """The gradients of one call are kept apart, and added to those of the leaves at its end."""
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         before = {id(x): (x, x.grad) for x in self.order() if not x.operands}
         for x, _ in before.values():
             x.grad = None
-        super().backward()
-        for x, grad in before.values():
-            if grad is not None:
-                x.grad = grad if x.grad is None else grad + x.grad
+        super().backward(grad)
+        for x, kept in before.values():
+            if kept is not None:
+                x.grad = kept if x.grad is None else kept + x.grad
 
 
 @wrong_tensor(*OVERWRITTEN)
@@ -209,9 +209,9 @@ class _EveryPath(Right):
 
     first_operand_first = True
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         self.go_back()
 
     def go_back(self) -> None:
@@ -236,20 +236,18 @@ class _CountedAgainReversed(_EveryPath):
 class _CountedAgainAtOnce(Right):
     """Each operand goes on as soon as it has received."""
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         self.go_back()
 
     def go_back(self) -> None:
         """Hand the gradient back operand by operand."""
         if not self.operands or self.grad is None:
             return
-        grads = getattr(self, f"d_{self.op}")(self.grad, self, self.option, *self.operands)
-        for x, grad in zip(self.operands, grads, strict=True):
+        for x, grad in zip(self.operands, self.handed(self.grad), strict=True):
             if grad is not None:
-                broadcast = self.op in ("add", "sub", "mul", "div")
-                x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
+                x.receive(grad)
                 x.go_back()
 
 
@@ -257,7 +255,7 @@ class _CountedAgainAtOnce(Right):
     "seed of the result is its value", "backward begins with the value of the result; dy/dy is 1."
 )
 class _SeedIsValue(Right):
-    def seed(self) -> Any:
+    def seed(self, grad: Any = None) -> Any:
         return np.array(self.data)
 
 

@@ -74,16 +74,11 @@ def _without(op: str, sign: str, place: int) -> None:
     @wrong_tensor(f"{which} operand of {sign} without gradient",
                   f"The {which} operand of {sign} gets no gradient; both do.")  # fmt: skip
     class _LeftOut(Right):
-        def send(self) -> None:
-            if self.op != op:
-                super().send()
-                return
-            operands = self.operands
-            grads = list(getattr(self, f"d_{op}")(self.grad, self, self.option, *operands))
-            for k, (x, grad) in enumerate(zip(operands, grads, strict=True)):
-                if k != place:
-                    broadcast = self.op != "matmul"
-                    x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
+        def rule(self, g: Any) -> Grads:
+            grads = list(super().rule(g))
+            if self.op == op:
+                grads[place] = None
+            return tuple(grads)
 
 
 for _op, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/"), ("matmul", "@")):
@@ -99,8 +94,7 @@ for _op, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/"), ("mat
 class _Once(Right):
     def send(self) -> None:
         if len(self.operands) == 2 and self.operands[0] is self.operands[1]:
-            grads = getattr(self, f"d_{self.op}")(self.grad, self, self.option, *self.operands)
-            self.operands[0].receive(np.asarray(grads[0]))
+            self.operands[0].receive(np.asarray(self.rule(self.grad)[0]))
         else:
             super().send()
 
@@ -153,10 +147,10 @@ class _MeanOfRows(Right):
 class _Marked(Right):
     visited = False
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         nodes = [x for x in self.order() if not x.visited]
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         for node in nodes:
             node.visited = True
             if node.operands and node.grad is not None:
@@ -165,7 +159,7 @@ class _Marked(Right):
 
 @wrong_tensor("all gradients 0", "backward begins with a gradient of 0; dy/dy is 1.")
 class _ZeroSeed(Right):
-    def seed(self) -> Any:
+    def seed(self, grad: Any = None) -> Any:
         return np.zeros_like(self.data)
 
 

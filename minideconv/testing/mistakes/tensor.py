@@ -102,9 +102,9 @@ class Right:
 
     # Backward -------------------------------------------------------------------------------
 
-    def seed(self) -> Any:
-        """Return the gradient of the result by itself."""
-        return np.ones_like(self.data)
+    def seed(self, grad: Any = None) -> Any:
+        """Return the gradient of the result that backward begins with."""
+        return np.ones_like(self.data) if grad is None else grad
 
     def order(self) -> Iterator[Any]:
         """Yield the nodes from the result back, each after all that use it."""
@@ -138,19 +138,32 @@ class Right:
         repeated = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] > 1)
         return grad.sum(axis=repeated, keepdims=True)
 
+    def rule(self, g: Any) -> Grads:
+        """Return the gradients of the operands, not yet summed where they were broadcast."""
+        found: Grads = getattr(self, f"d_{self.op}")(g, self, self.option, *self.operands)
+        return found
+
+    def fitted(self, place: int, grad: Any) -> Any:
+        """Return the gradient of an operand in that operand's shape."""
+        if self.op not in ("add", "sub", "mul", "div"):
+            return np.asarray(grad)
+        return self.fit(np.asarray(grad), self.operands[place].data.shape)
+
+    def handed(self, g: Any) -> list[Any]:
+        """Return the gradients of the operands from that of this node; None: there is none."""
+        grads = enumerate(self.rule(g))
+        return [None if grad is None else self.fitted(k, grad) for k, grad in grads]
+
     def send(self) -> None:
         """Hand the gradient back to the operands."""
-        rule = getattr(self, f"d_{self.op}")
-        grads = rule(self.grad, self, self.option, *self.operands)
-        for x, grad in zip(self.operands, grads, strict=True):
+        for x, grad in zip(self.operands, self.handed(self.grad), strict=True):
             if grad is not None:
-                broadcast = self.op in ("add", "sub", "mul", "div")
-                x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
+                x.receive(grad)
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         """Add the gradients of this number to those of all leaves."""
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         for node in self.order():
             if node.operands and node.grad is not None:
                 node.send()
