@@ -45,7 +45,7 @@ class Expression:
         single number; then what is unusual: ``constants=0,2`` (leaves that require no gradient),
         ``calls=rebuilt`` (computed twice from the same leaves, with a backward each),
         ``calls=twice`` (backward twice on one graph, which a tape may refuse), ``calls=older``
-        (computed twice, with a backward of the first result alone), ``calls=given`` (the result has
+        (y + y is made before backward is called on y), ``calls=given`` (the result has
         any shape, and the last leaf is no Tensor but the gradient that backward is given),
         ``calls=ones`` (the same, and backward is given none: it takes ones), ``repeat=9`` (the first
         node is applied so often: each further time its result takes the place of its first
@@ -168,7 +168,7 @@ class Expression:
         calls = {
             "rebuilt": [*body, "y.backward()", *body, "y.backward()"],
             "twice": [*body, "y.backward()", "y.backward()"],
-            "older": [*body, f"z = {_bare(terms[-1])}", "y.backward()"],
+            "older": [*body, "z = y + y", "y.backward()"],
             "given": [*body, f"y.backward(np.array({arrays[LEAVES[len(self.leaves) - 1]]}))"],
         }.get(self.calls, [*body, "y.backward()"])
         return re.sub(r"(; )?\n(; )?", "\n", "; ".join([*lines, *calls]))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.tensor import Grads, Right, wrong_tensor
+from minideconv.testing.mistakes.tensor import Grads, Right
+from minideconv.testing.mistakes.wrong_tensors import wrong_tensor
 
 __all__: list[str] = []  # they are reached through the bank
 
@@ -265,16 +266,6 @@ class _SumNotSpread(Right):
         return (g,)
 
 
-@wrong_tensor(
-    "summed axis not put back",
-    "The gradient of a sum over an axis without keepdims is broadcast as it is; the axis "
-    "must be put back first.",
-)
-class _AxisLost(Right):
-    def spread(self, g: Any, option: Any, x: Any) -> Any:
-        return np.broadcast_to(g, x.data.shape)
-
-
 @wrong_tensor("gradient of a sum divided by the count", "A sum hands dy back, a mean dy / n.")
 class _SumAsMean(Right):
     def d_sum(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
@@ -293,15 +284,6 @@ class _MeanAsSum(Right):
 class _MeanTwice(Right):
     def d_mean(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         return (self.spread(g, option, x) / self.count(option, x) ** 2,)
-
-
-@wrong_tensor(
-    "mean over an axis divided by the number of all",
-    "A mean over an axis divides by that axis's length, not by the number of all entries.",
-)
-class _MeanOfAll(Right):
-    def count(self, option: Any, x: Any) -> Any:
-        return x.data.size
 
 
 @wrong_tensor(
