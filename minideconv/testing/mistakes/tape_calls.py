@@ -91,9 +91,10 @@ ALL = (
     "no gradient through an operation with a constant",
     "A result requires a gradient only if all operands do; it does if any does.",
 )
-FIRST = (
-    "requires_grad of the first operand only",
-    "A result requires a gradient if its first operand does; it does if any does.",
+AFTER = (
+    "operands after a constant without gradient",
+    "A result requires a gradient only if its first operand does, or the loop over its operands "
+    "ends at the first that requires none (break); all that require one get theirs.",
 )
 LAST = (
     "requires_grad of the last operand only",
@@ -114,26 +115,9 @@ def _requires(words: tuple[str, str], chosen: Any) -> None:
 
 
 _requires(ALL, all)
-_requires(FIRST, lambda flags: flags[0])
+_requires(AFTER, lambda flags: flags[0])
 _requires(LAST, lambda flags: flags[-1])
 
-
-@wrong_tensor(
-    "operands after a constant skipped",
-    "The loop over the operands ends at the first that requires no gradient (break); it must go on "
-    "with the next (continue).",
-)
-class _Skipped(Right):
-    def send(self) -> None:
-        for x, grad in zip(self.operands, self.handed(self.grad), strict=True):
-            if not x.requires_grad:
-                break
-            if grad is not None:
-                x.receive(grad)
-
-
-another_way("operands after a constant skipped")(derived(_Skipped, Composed))
-another_way("operands after a constant skipped")(derived(_Skipped, Zeros))
 
 ONCE = (
     "one gradient for two operands that are one tensor",

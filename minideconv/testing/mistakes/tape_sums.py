@@ -150,7 +150,19 @@ class _NoAxis(Right):
 # What a mean is divided by -----------------------------------------------------------------------
 
 
-def _divided_by(name: str, sentence: str, number: Callable[[Any, Any, Any], Any]) -> None:
+def _divided_by(name: str, sentence: str, *numbers: Callable[[Any, Any, Any], Any]) -> None:
+    for place, number in enumerate(numbers):
+        slope, value = _counted(number)
+        for tensor, outputs in ((slope, ("grads",)), (value, VALUES)):
+            if place:
+                another_way(name, *outputs)(tensor)
+            else:
+                wrong_tensor(name, sentence, *outputs)(tensor)
+
+
+def _counted(number: Callable[[Any, Any, Any], Any]) -> tuple[type[Right], type[Right]]:
+    """Return the class with a wrong number in the gradient, and that with it in the value, too."""
+
     class _Slope(Right):
         def count(self, option: Any, x: Any) -> Any:
             return number(option[0], x.data, self.data) if self.op == "mean" else 1
@@ -163,8 +175,7 @@ def _divided_by(name: str, sentence: str, number: Callable[[Any, Any, Any], Any]
 
     for tensor in (_Slope, _Value):
         tensor.ops = ("mean",)  # type: ignore[attr-defined]
-    wrong_tensor(name, sentence)(_Slope)
-    wrong_tensor(name, sentence, *VALUES)(_Value)
+    return _Slope, _Value
 
 
 def _by_all(axis: Any, x: Any, y: Any) -> Any:
@@ -205,20 +216,12 @@ _divided_by(
     "mean divided by the length of the first axis",
     f"A mean is divided by len(x); {IS_OVER}",
     _by_first,
+    _by_first_of_axis,
 )
 _divided_by(
     "mean divided by the length of the last axis",
     f"A mean is divided by x.shape[-1]; {IS_OVER}",
     _by_last,
-)
-_divided_by(
-    "mean over an axis divided by the length of the first axis",
-    f"A mean over an axis is divided by len(x); {IS_OVER}",
-    _by_first_of_axis,
-)
-_divided_by(
-    "mean over an axis divided by the length of the last axis",
-    f"A mean over an axis is divided by x.shape[-1]; {IS_OVER}",
     _by_last_of_axis,
 )
 _divided_by(
