@@ -137,7 +137,7 @@ class _Draw:
         shape = self.pick([(size,), (2, 3), (3, 2), (size, size), (size, size)])
         if name in ("shapes", "mixed"):
             shape = self.pick([(2, 3), (3, 2), (2, 2), (3, 3)])
-            if name == "shapes" and shape[0] == 3:
+            if name == "shapes" and shape[0] == 3 and self.integer(0, 2):
                 shape = (2, size, 2)  # an order of three axes is not undone by itself
         elif name in ("matmul", "reductions"):
             # Where sizes are equal, what is wrong gives wrong numbers and no error.
@@ -204,8 +204,7 @@ class _Draw:
         if op == "transpose" and len(shape) == 2:
             return self.node("transpose", x)
         if op in ("transpose", "reshape") and len(shape) == 3:
-            turned = any(n.op == "transpose" for n in self.nodes)
-            if self.integer(0, 1) and op == "reshape" and turned:
+            if op == "reshape":
                 return self.node("reshape", x, option=(shape[0] * shape[1], shape[2]))
             return self.node("transpose", x, option=(2, 0, 1) if 3 in shape else (1, 2, 0))
         if op == "reshape" and len(shape) == 2:

@@ -83,6 +83,16 @@ class _SharedInACall(Dictionary):
         return grad if grad.shape == shape else super().fit(grad, shape)
 
 
+class _Copied(Right):
+    """The gradient of a sum can be written to."""
+
+    def spread(self, g: Any, option: Any, x: Any) -> Any:
+        return super().spread(g, option, x).copy()
+
+
+another_way("one array shared by two gradients")(derived(_Copied, _Shared))
+another_way("one array shared by two gradients")(derived(_Copied, _SharedInACall))
+another_way("one array shared by two gradients")(derived(_Copied, _SharedInACall, Composed))
 another_way("one array shared by two gradients")(_SharedInACall)
 another_way("one array shared by two gradients")(derived(_SharedInACall, Composed))
 another_way("one array shared by two gradients")(derived(_Shared, Composed))

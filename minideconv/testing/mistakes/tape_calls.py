@@ -208,6 +208,9 @@ class _DictionaryKept(Dictionary):
         grads[id(self)] = g
 
 
+another_way("dictionary of gradients kept between calls")(derived(_DictionaryKept, Composed))
+
+
 @wrong_tensor(
     "a second backward goes nowhere",
     "Nodes are marked as visited and never unmarked, or the graph is taken apart, so that a second "

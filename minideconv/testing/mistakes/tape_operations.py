@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minideconv.testing.mistakes.tensor import Grads, Right
-from minideconv.testing.mistakes.wrong_tensors import wrong_tensor
+from minideconv.testing.mistakes.tensor_styles import Composed
+from minideconv.testing.mistakes.wrong_tensors import another_way, derived, wrong_tensor
 
 __all__: list[str] = []  # they are reached through the bank
 
@@ -293,6 +294,11 @@ class _MeanTwice(Right):
 class _ReshapePlain(Right):
     def d_reshape(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         return (g,)
+
+
+_ReshapePlainComposed = derived(_ReshapePlain, Composed)
+_ReshapePlainComposed.ops = ("reshape",)
+another_way("gradient of reshape not reshaped")(_ReshapePlainComposed)
 
 
 @wrong_tensor(

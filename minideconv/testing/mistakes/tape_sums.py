@@ -37,17 +37,27 @@ def _as_it_is(g: Any, option: Any, x: Any) -> Any:
     return np.broadcast_to(g, x.data.shape)
 
 
+def _times_ones(g: Any, option: Any, x: Any) -> Any:
+    return g * np.ones(x.data.shape)  # which may have more axes than x
+
+
 wrong_tensor(*LOST)(_spread_by(_as_it_is, "sum", "mean"))
-for _ops in (("sum",), ("mean",)):
-    another_way(LOST[0])(_spread_by(_as_it_is, *_ops))
+for _spread in (_as_it_is, _times_ones):
+    for _ops in (("sum",), ("mean",)):
+        another_way(LOST[0])(_spread_by(_spread, *_ops))
+another_way(LOST[0])(_spread_by(_times_ones, "sum", "mean"))
 
 
 def _inserted(g: Any, option: Any, x: Any) -> Any:
+    return np.broadcast_to(_put_back(g, option), x.data.shape)
+
+
+def _put_back(g: Any, option: Any) -> Any:
     axis, keepdims = option
     shape = list(np.shape(g))
     if axis is not None and not keepdims:
         shape.insert(axis, 1)
-    return np.broadcast_to(np.reshape(g, shape), x.data.shape)
+    return np.reshape(g, shape)
 
 
 BELOW = (
@@ -55,9 +65,14 @@ BELOW = (
     "The summed axis is put back by list.insert(axis, 1), which counts an axis below 0 by the "
     "shorter list; np.expand_dims counts it by the new shape.",
 )
+def _inserted_times_ones(g: Any, option: Any, x: Any) -> Any:
+    return _put_back(g, option) * np.ones(x.data.shape)
+
+
 wrong_tensor(*BELOW)(_spread_by(_inserted, "sum", "mean"))
-for _ops in (("sum",), ("mean",)):
-    another_way(BELOW[0])(_spread_by(_inserted, *_ops))
+for _spread in (_inserted, _inserted_times_ones):
+    for _ops in (("sum",), ("mean",)):
+        another_way(BELOW[0])(_spread_by(_spread, *_ops))
 
 
 def _always(g: Any, option: Any, x: Any) -> Any:

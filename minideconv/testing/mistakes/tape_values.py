@@ -84,6 +84,21 @@ class _FirstTransposed(Right):
         return b.data @ g.T, a.data.T @ g
 
 
+def _by_einsum(first: str, second: str) -> type[Right]:
+    """Return the class whose products are sums over indices, which repeat an axis of length 1."""
+
+    class _ByEinsum(Right):
+        def d_matmul(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+            return np.einsum(first, g, b.data), np.einsum(second, g, a.data)
+
+    return _ByEinsum
+
+
+another_way("gradient of the second factor of @ transposed")(
+    _by_einsum("ik,jk->ij", "ik,ij->kj")
+)
+another_way("gradient of the first factor of @ transposed")(_by_einsum("ik,jk->ji", "ik,ij->jk"))
+
 # Logarithms and powers of other bases ------------------------------------------------------------
 
 
