@@ -33,7 +33,7 @@ _OPS = {
     "shapes": ("reshape", "transpose"),
     "matmul": ("matmul",),
 }
-AGAIN = ("relu", "exp", "log", "div", "matmul", "reshape", "transpose")
+AGAIN = ("relu", "exp", "log", "div", "matmul")
 """Operations that are now and then used twice, since each use may keep something."""
 _FEATURE = {op: name for name, ops in _OPS.items() for op in ops}
 

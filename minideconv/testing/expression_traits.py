@@ -12,7 +12,7 @@ __all__ = ["traits"]
 
 WORDS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "matmul": "@",
          "neg": "negation"}  # fmt: skip
-TWICE = ("relu", "exp", "log", "div", "matmul", "pow", "reshape", "transpose")
+TWICE = ("relu", "exp", "log", "div", "matmul", "pow")
 
 
 def traits(e: Expression) -> Iterator[tuple[str, str, bool]]:

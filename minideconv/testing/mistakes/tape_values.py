@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minideconv.testing.mistakes.tensor import Grads, Right
-from minideconv.testing.mistakes.wrong_tensors import another_way, wrong_tensor
+from minideconv.testing.mistakes.tensor_styles import Fitting
+from minideconv.testing.mistakes.wrong_tensors import another_way, derived, wrong_tensor
 
 __all__: list[str] = []  # they are reached through the bank
 
@@ -94,10 +95,13 @@ def _by_einsum(first: str, second: str) -> type[Right]:
     return _ByEinsum
 
 
-another_way("gradient of the second factor of @ transposed")(
-    _by_einsum("ik,jk->ij", "ik,ij->kj")
-)
-another_way("gradient of the first factor of @ transposed")(_by_einsum("ik,jk->ji", "ik,ij->jk"))
+for _styles in ((), (Fitting,)):
+    another_way("gradient of the second factor of @ transposed")(
+        derived(_by_einsum("ik,jk->ij", "ik,ij->kj"), *_styles)
+    )
+    another_way("gradient of the first factor of @ transposed")(
+        derived(_by_einsum("ik,jk->ji", "ik,ij->jk"), *_styles)
+    )
 
 # Logarithms and powers of other bases ------------------------------------------------------------
 

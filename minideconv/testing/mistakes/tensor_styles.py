@@ -13,7 +13,7 @@ import numpy as np
 
 from minideconv.testing.mistakes.tensor import Right
 
-__all__ = ["MADE_OF", "Apart", "Composed", "Dictionary", "OtherOrder", "Zeros"]
+__all__ = ["MADE_OF", "Apart", "Composed", "Dictionary", "Fitting", "OtherOrder", "Zeros"]
 
 MADE_OF = {
     "neg": {"mul"},
@@ -104,6 +104,13 @@ class Dictionary(Right):
     def enter(self, grads: dict[int, Any], part: Any) -> None:
         """Add to the gradient of this call."""
         grads[id(self)] = grads[id(self)] + part if id(self) in grads else part
+
+
+class Fitting(Right):
+    """Every gradient is summed to the shape of its operand, whatever the operation."""
+
+    def fitted(self, place: int, grad: Any) -> Any:
+        return self.fit(np.asarray(grad), self.operands[place].data.shape)
 
 
 class Zeros(Right):
