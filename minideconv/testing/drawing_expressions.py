@@ -93,6 +93,7 @@ class _Draw:
         self.leaves: list[Shape] = []
         self.nodes: list[Node] = []
         self.shape: dict[int, Shape] = {}
+        self.exponents = [2]  # of what is multiplied later, too: numbers stay small
 
     def pick(self, options: Sequence[_T]) -> _T:
         return options[self.integer(0, len(options) - 1)]
@@ -142,6 +143,7 @@ class _Draw:
         elif name in ("matmul", "reductions"):
             # Where sizes are equal, what is wrong gives wrong numbers and no error.
             shape = self.pick([(2, 3), (3, 2), (2, 2), (2, 2), (2, 2), (3, 3), (3, 3)])
+        self.exponents = [2, 3] if name == "functions" else [2]
         x = self.leaf(shape)
         if name in _OPS:
             for op in self.some(_OPS[name])[: self.pick([1, 2, 2])]:
@@ -182,7 +184,7 @@ class _Draw:
         if op == "div":
             return self.node("div", x, self.leaf(shape))
         if op == "pow":
-            return self.node("pow", x, option=(self.pick([2, 3]),))
+            return self.node("pow", x, option=(self.pick(self.exponents),))
         if op == "exp":  # of a leaf, so that it stays small
             return self.join("mul", x, self.node("exp", self.leaf(shape)))
         if op == "log":  # of a square, or of a leaf, whose numbers are positive then
@@ -204,7 +206,7 @@ class _Draw:
         if op == "transpose" and len(shape) == 2:
             return self.node("transpose", x)
         if op in ("transpose", "reshape") and len(shape) == 3:
-            if op == "reshape":
+            if op == "reshape" and self.integer(0, 1):
                 return self.node("reshape", x, option=(shape[0] * shape[1], shape[2]))
             return self.node("transpose", x, option=(2, 0, 1) if 3 in shape else (1, 2, 0))
         if op == "reshape" and len(shape) == 2:

@@ -33,6 +33,8 @@ def traits(e: Expression) -> Iterator[tuple[str, str, bool]]:
     yield "there is a newer result", "there is no newer result", calls == "older"
     yield "a leaf requires no gradient", "all leaves require a gradient", bool(e.constants)
     yield "an array has three axes", "no array has three axes", any(len(s) > 2 for s in shapes)
+    order = any(n.op == "transpose" and n.option for n in e.nodes)
+    yield "transpose has an order", "transpose has no order", order
     turned = any(n.op == "transpose" and not n.option for n in e.nodes)
     yield "a matrix is transposed", "no matrix is transposed", turned
     sums = {len(e.leaves) + k for k, n in enumerate(e.nodes) if n.op in ("add", "sub")}

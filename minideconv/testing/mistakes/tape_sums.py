@@ -65,6 +65,8 @@ BELOW = (
     "The summed axis is put back by list.insert(axis, 1), which counts an axis below 0 by the "
     "shorter list; np.expand_dims counts it by the new shape.",
 )
+
+
 def _inserted_times_ones(g: Any, option: Any, x: Any) -> Any:
     return _put_back(g, option) * np.ones(x.data.shape)
 
@@ -282,15 +284,6 @@ COLUMNS = (
 )
 wrong_tensor(*COLUMNS, *VALUES)(_columns("F"))
 another_way(COLUMNS[0], *VALUES)(_columns("C"))
-
-
-@wrong_tensor(
-    "gradient of reshape turned round",
-    "reshape hands back the transpose of its gradient; the numbers must stay in their order.",
-)
-class _ReshapeTurned(Right):
-    def d_reshape(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
-        return (g.T.reshape(x.data.shape),)
 
 
 @wrong_tensor(

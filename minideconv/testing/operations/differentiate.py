@@ -102,9 +102,7 @@ def _takes_gradient(backward: Callable[..., Any]) -> bool:
     return re.fullmatch(_GRADIENT, parameters[0].name) is not None
 
 
-def _leaf(
-    tensor: Callable[..., Any], array: Array | None, requires_grad: bool, says: bool
-) -> Any:
+def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool, says: bool) -> Any:
     assert array is not None
     if says:
         return tensor(array, requires_grad=requires_grad)
