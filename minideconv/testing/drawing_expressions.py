@@ -21,7 +21,8 @@ FAMILIES = (
     "fan-out",  # a leaf used several times
     "shared",  # an intermediate result used several times
     "constants",  # leaves that require no gradient
-    "repeated",  # several calls of backward
+    "repeated",  # several calls of backward, or results
+    "results",  # of several numbers, with the gradient that backward is given, or none
     "mixed",
 )
 
@@ -32,6 +33,8 @@ _OPS = {
     "shapes": ("reshape", "transpose"),
     "matmul": ("matmul",),
 }
+AGAIN = ("relu", "exp", "log", "div", "matmul")
+"""Operations that are now and then used twice, since each use may keep something."""
 _FEATURE = {op: name for name, ops in _OPS.items() for op in ops}
 
 _T = TypeVar("_T")
@@ -57,6 +60,8 @@ def features(e: Expression) -> set[str]:
 
 def family(e: Expression) -> str:
     """Return the family of an expression: its only feature, or the hardest."""
+    if e.calls in ("ones", "given"):
+        return "results"
     if e.calls != "once":
         return "repeated"
     if e.constants:
@@ -71,7 +76,10 @@ def expression(integer: Integer, name: str | None = None) -> Expression:
     draw = _Draw(integer)
     if name == "repeated":
         return draw.tree("shared" if integer(0, 1) else "fan-out",
-                         calls=("rebuilt", "twice")[integer(0, 1)])  # fmt: skip
+                         calls=("rebuilt", "twice", "twice", "older")[integer(0, 3)])  # fmt: skip
+    if name == "results":
+        of = ("operations", "broadcasting", "fan-out", "shared")[integer(0, 3)]
+        return draw.tree(of, calls=("given", "given", "ones")[integer(0, 2)])
     if name == "constants":
         return draw.tree("fan-out" if integer(0, 1) else "operations", constants=True)
     return draw.tree(name)
@@ -85,6 +93,7 @@ class _Draw:
         self.leaves: list[Shape] = []
         self.nodes: list[Node] = []
         self.shape: dict[int, Shape] = {}
+        self.exponents = [2]  # of what is multiplied later, too: numbers stay small
 
     def pick(self, options: Sequence[_T]) -> _T:
         return options[self.integer(0, len(options) - 1)]
@@ -112,30 +121,35 @@ class _Draw:
         """Combine two operands in either order."""
         return self.node(op, *((x, other) if self.integer(0, 1) else (other, x)))
 
-    def finish(self, x: int, last: str = "sum", **fields: Any) -> Expression:
-        if self.shape[x] != () or not self.nodes:
+    def finish(self, x: int, last: str = "sum", calls: str = "once", **fields: Any) -> Expression:
+        if not self.nodes or (self.shape[x] != () and calls not in ("ones", "given")):
             self.node(last, x)
+        if calls == "given":
+            self.leaf(self.shape[len(self.nodes) - 1])
         count = len(self.leaves)
         nodes = tuple(
             Node(n.op, tuple(count + i if i >= 0 else -1 - i for i in n.inputs), n.option)
             for n in self.nodes
         )
-        return Expression.of(self.leaves, nodes, **fields)
+        return Expression.of(self.leaves, nodes, calls=calls, **fields)
 
     def tree(self, name: str, *, constants: bool = False, calls: str = "once") -> Expression:
         size = self.pick([2, 3])
         shape = self.pick([(size,), (2, 3), (3, 2), (size, size), (size, size)])
         if name in ("shapes", "mixed"):
             shape = self.pick([(2, 3), (3, 2), (2, 2), (3, 3)])
-            if name == "shapes" and shape[0] == 3:
+            if name == "shapes" and shape[0] == 3 and self.integer(0, 2):
                 shape = (2, size, 2)  # an order of three axes is not undone by itself
         elif name in ("matmul", "reductions"):
             # Where sizes are equal, what is wrong gives wrong numbers and no error.
             shape = self.pick([(2, 3), (3, 2), (2, 2), (2, 2), (2, 2), (3, 3), (3, 3)])
+        self.exponents = [2, 3] if name == "functions" else [2]
         x = self.leaf(shape)
         if name in _OPS:
-            for op in self.some(_OPS[name]):
+            for op in self.some(_OPS[name])[: self.pick([1, 2, 2])]:
                 x = self.step(op, x)
+                if op in AGAIN and not self.integer(0, 2):
+                    x = self.again(op, x)
         elif name == "broadcasting":
             x = self.node(self.pick(["relu", "neg"]), x) if self.integer(0, 1) else x
             for _ in range(self.integer(1, 2)):
@@ -170,16 +184,19 @@ class _Draw:
         if op == "div":
             return self.node("div", x, self.leaf(shape))
         if op == "pow":
-            return self.node("pow", x, option=(self.pick([2, 3]),))
+            return self.node("pow", x, option=(self.pick(self.exponents),))
         if op == "exp":  # of a leaf, so that it stays small
             return self.join("mul", x, self.node("exp", self.leaf(shape)))
-        if op == "log":  # of a square
-            positive = self.node("pow", self.leaf(shape), option=(2,))
+        if op == "log":  # of a square, or of a leaf, whose numbers are positive then
+            positive = self.leaf(shape)
+            if self.integer(0, 1):
+                positive = self.node("pow", positive, option=(2,))
             return self.join("mul", x, self.node("log", positive))
         if op in ("sum", "mean"):
             if not shape:
                 return self.node("neg", x)
-            option = (self.pick([*range(len(shape)), *[len(shape) - 1] * 2]), self.pick([0, 0, 1]))
+            axis = self.pick([*range(len(shape)), len(shape) - 1, -1])
+            option = (axis, self.pick([0, 0, 1]))
             return self.node(op, x, option=option)
         if op == "matmul" and len(shape) == 2:
             other = self.pick([shape[0], shape[0], shape[1], 1])
@@ -189,14 +206,20 @@ class _Draw:
         if op == "transpose" and len(shape) == 2:
             return self.node("transpose", x)
         if op in ("transpose", "reshape") and len(shape) == 3:
-            turned = any(n.op == "transpose" for n in self.nodes)
-            if self.integer(0, 1) and op == "reshape" and turned:
+            if op == "reshape" and self.integer(0, 1):
                 return self.node("reshape", x, option=(shape[0] * shape[1], shape[2]))
             return self.node("transpose", x, option=(2, 0, 1) if 3 in shape else (1, 2, 0))
         if op == "reshape" and len(shape) == 2:
             flat = (shape[0] * shape[1],)
             return self.node("reshape", x, option=self.pick([shape[::-1], flat]))
         return self.node("relu" if op == "relu" else "neg", x)
+
+    def again(self, op: str, x: int) -> int:
+        """Apply an operation once more, a relu to another operand: of relu(relu) one is idle."""
+        if op == "relu":
+            other = self.node("relu", self.leaf(self.shape[x]))
+            return self.join(self.pick(["add", "sub", "mul"]), x, other)
+        return self.step(op, x)
 
     def broadcast(self, x: int) -> int:
         """Combine with a leaf of another shape that broadcasts with it."""

@@ -18,7 +18,9 @@ __all__ = ["LEAVES", "Expression", "Node", "Shape"]
 LEAVES = "abcdefgh"
 """Names of the leaves, in order."""
 
-CALLS = ("once", "rebuilt", "twice")
+CALLS = ("once", "rebuilt", "twice", "older", "ones", "given")
+SEVERAL = ("rebuilt", "twice")
+"""Those that call backward twice, so that all gradients double."""
 
 
 class Parts(NamedTuple):
@@ -41,9 +43,12 @@ class Expression:
         All of it on one line, without a space: the shapes of the leaves, which are called a, b,
         c, ..., ``2x3,3`` (``-``: a single number); the nodes, of which the last is the result, a
         single number; then what is unusual: ``constants=0,2`` (leaves that require no gradient),
-        ``calls=rebuilt`` (computed twice from the same leaves, with a backward each) or
-        ``calls=twice`` (backward twice on one graph, which a tape may refuse), ``repeat=9`` (the
-        first node is applied so often: each further time its result takes the place of its first
+        ``calls=rebuilt`` (computed twice from the same leaves, with a backward each),
+        ``calls=twice`` (backward twice on one graph, which a tape may refuse), ``calls=older``
+        (y + y is made before backward is called on y), ``calls=given`` (the result has
+        any shape, and the last leaf is no Tensor but the gradient that backward is given),
+        ``calls=ones`` (the same, and backward is given none: it takes ones), ``repeat=9`` (the first
+        node is applied so often: each further time its result takes the place of its first
         operand).
 
     Examples
@@ -104,8 +109,18 @@ class Expression:
 
     @property
     def calls(self) -> str:
-        """``"once"``, ``"rebuilt"`` or ``"twice"``."""
+        """How backward is called: ``"once"``, ``"rebuilt"``, ``"twice"``, ..."""
         return self.parts.calls
+
+    @property
+    def tensors(self) -> tuple[Shape, ...]:
+        """Shapes of the leaves that are Tensors: all but a gradient that is given."""
+        return self.leaves[:-1] if self.calls == "given" else self.leaves
+
+    @property
+    def times(self) -> int:
+        """How often each gradient is added."""
+        return 2 if self.calls in SEVERAL else 1
 
     @property
     def repeat(self) -> int:
@@ -128,7 +143,7 @@ class Expression:
         lines = [
             f"{LEAVES[i]} = Tensor({arrays[LEAVES[i]]}"
             f"{'' if i in self.constants else ', requires_grad=True'})"
-            for i in range(len(self.leaves))
+            for i in range(len(self.tensors))
         ]
         terms: list[str] = [LEAVES[i] for i in range(len(self.leaves))]
         body, names = [], iter("uvwstpqr")
@@ -151,10 +166,11 @@ class Expression:
             terms.append(term)
         body.append(f"y = {_bare(terms[-1])}")
         calls = {
-            "once": [*body, "y.backward()"],
             "rebuilt": [*body, "y.backward()", *body, "y.backward()"],
             "twice": [*body, "y.backward()", "y.backward()"],
-        }[self.calls]
+            "older": [*body, "z = y + y", "y.backward()"],
+            "given": [*body, f"y.backward(np.array({arrays[LEAVES[len(self.leaves) - 1]]}))"],
+        }.get(self.calls, [*body, "y.backward()"])
         return re.sub(r"(; )?\n(; )?", "\n", "; ".join([*lines, *calls]))
 
     # Smaller --------------------------------------------------------------------------------
@@ -172,20 +188,23 @@ class Expression:
 
     def _without_nodes(self) -> Iterator[Expression]:
         """Put one of its operands, or a leaf, in the place of each node but the last."""
-        first = len(self.leaves)
         for number, node in enumerate(self.nodes[:-1]):
-            for stand_in in dict.fromkeys((*node.inputs, *range(first))):
-                index = first + number
+            for stand_in in dict.fromkeys((*node.inputs, *range(len(self.tensors)))):
+                index = len(self.leaves) + number
                 nodes = tuple(
                     replace(n, inputs=tuple(stand_in if i == index else i for i in n.inputs))
                     for n in self.nodes
                 )
                 yield from self._try(nodes=nodes)
+        if len(self.nodes) > 1 and self.calls in ("ones", "given"):
+            yield from self._try(nodes=self.nodes[:-1])
         if self.nodes[-1].op == "mean":
             yield from self._try(nodes=(*self.nodes[:-1], replace(self.nodes[-1], op="sum")))
 
     def _plainer(self) -> Iterator[Expression]:
-        if self.calls != "once":
+        if self.calls == "given":
+            yield from self._try(calls="ones", leaves=self.tensors)
+        elif self.calls != "once":
             yield from self._try(calls="once")
         for constant in self.constants:
             yield from self._try(constants=tuple(c for c in self.constants if c != constant))
@@ -194,8 +213,14 @@ class Expression:
             if 1 <= fewer < r:
                 yield from self._try(repeat=fewer)
         for number, node in enumerate(self.nodes):
+            if node.op in ("sum", "mean") and node.option and node.option[0] < 0:
+                axis = node.option[0] % len(self.shapes()[node.inputs[0]])
+                counted = replace(node, option=(axis, node.option[1]))
+                yield from self._try(
+                    nodes=(*self.nodes[:number], counted, *self.nodes[number + 1 :])
+                )
             for place, operand in enumerate(node.inputs):
-                for leaf in range(min(operand, len(self.leaves))):
+                for leaf in range(min(operand, len(self.tensors))):
                     inputs = (*node.inputs[:place], leaf, *node.inputs[place + 1 :])
                     changed = replace(node, inputs=inputs)
                     yield from self._try(
@@ -238,6 +263,9 @@ def _without_the_unused(e: Parts) -> Expression:
     """Return the expression without leaves and nodes that the result does not need."""
     count = len(e.leaves)
     needed = {count + len(e.nodes) - 1}
+    if e.calls == "given":
+        needed.add(count - 1)
+        e = e._replace(leaves=(*e.leaves[:-1], _result(e)))
     for number in range(len(e.nodes) - 1, -1, -1):
         if count + number in needed:
             needed.update(e.nodes[number].inputs)
@@ -279,20 +307,30 @@ def _parts(text: str) -> Parts:
         words.get("calls", "once"),
         int(words.get("repeat", "1")),
     )
-    shapes = list(leaves)
-    for node in nodes:
+    result = _result(parts)
+    if parts.calls not in CALLS or len(leaves) > len(LEAVES):
+        raise ValueError(f"Expression: calls={parts.calls}, {len(leaves)} leaves")
+    if parts.calls == "given":
+        last = len(leaves) - 1
+        if leaves[-1] != result or last == 0 or any(last in node.inputs for node in nodes):
+            raise ValueError(f"Expression: the last leaf is no gradient of shape {result}")
+    elif parts.calls != "ones" and result != ():
+        raise ValueError("Expression: the last node must be a single number")
+    if len(parts.constants) >= len(leaves) - (parts.calls == "given"):
+        raise ValueError("Expression: nothing to differentiate")
+    return parts
+
+
+def _result(e: Parts) -> Shape:
+    """Return the shape of the last node; ValueError if it cannot be computed."""
+    shapes = list(e.leaves)
+    for number, node in enumerate(e.nodes):
         if max(node.inputs) >= len(shapes):
             raise ValueError(f"Expression: {node} uses what is not computed yet")
         shapes.append(node.shape(tuple(shapes[i] for i in node.inputs)))
-    if shapes[-1] != ():
-        raise ValueError("Expression: the last node must be a single number")
-    if parts.repeat > 1 and shapes[len(leaves)] != shapes[nodes[0].inputs[0]]:
-        raise ValueError("Expression: the first node cannot be repeated")
-    if parts.calls not in CALLS or len(leaves) > len(LEAVES):
-        raise ValueError(f"Expression: calls={parts.calls}, {len(leaves)} leaves")
-    if len(parts.constants) >= len(leaves):
-        raise ValueError("Expression: nothing to differentiate")
-    return parts
+        if number == 0 and e.repeat > 1 and shapes[-1] != shapes[node.inputs[0]]:
+            raise ValueError("Expression: the first node cannot be repeated")
+    return shapes[-1]
 
 
 def _integers(word: str | None) -> tuple[int, ...]:

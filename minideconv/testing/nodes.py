@@ -26,8 +26,9 @@ class Node:
     inputs : tuple of int
         Numbers of its operands: leaves count first, then nodes.
     option : tuple of int
-        The exponent; (axis, keepdims) of a sum or mean, or nothing for all axes; the new shape; the
-        order of a transpose's axes, or nothing for that of a matrix.
+        The exponent; (axis, keepdims) of a sum or mean (an axis below 0 counts from the last), or
+        nothing for all axes; the new shape; the order of a transpose's axes, or nothing for that of
+        a matrix.
     """
 
     op: str
@@ -57,8 +58,9 @@ class Node:
             if not self.option:
                 return ()
             axis, keepdims = self.option
-            if not 0 <= axis < len(x):
+            if not -len(x) <= axis < len(x):
                 raise ValueError(f"Expression: {self.op} over axis {axis} of {x}")
+            axis %= len(x)
             return (*x[:axis], *([1] if keepdims else []), *x[axis + 1 :])
         if self.op == "reshape":
             if np.prod(self.option, dtype=int) != np.prod(x, dtype=int):

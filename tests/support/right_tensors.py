@@ -103,7 +103,7 @@ class Closures:
     def T(self):
         return self.one(self.data.T, lambda g: g.T)
 
-    def backward(self):
+    def backward(self, gradient=None):
         order, seen, stack = [], set(), [(self, False)]
         while stack:
             node, done = stack.pop()
@@ -116,7 +116,7 @@ class Closures:
         for node in order:
             if node.parents:
                 node.grad = np.zeros_like(node.data)
-        self.grad = np.ones_like(self.data)
+        self.grad = np.ones_like(self.data) if gradient is None else gradient
         for node in reversed(order):
             node.hand_back()
 
@@ -192,8 +192,8 @@ class Listed:
     def transpose(self):
         return self.result(self.data.T, (self, lambda g: g.T))
 
-    def backward(self):
-        grads = {id(self): np.ones_like(self.data)}
+    def backward(self, dy=None):
+        grads = {id(self): np.ones_like(self.data) if dy is None else dy}
         for out, inputs in reversed(Listed.tape):
             g = grads.pop(id(out), None)
             if g is None:

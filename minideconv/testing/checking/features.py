@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations, islice
 
+from minideconv.testing.expression_traits import traits
 from minideconv.testing.geometry import Pair, PatchGeometry, TransposedGeometry
-from minideconv.testing.nodes import BINARY, UNARY
 from minideconv.testing.operations.operation import Case
 
 __all__ = [
@@ -31,9 +31,6 @@ TRIED = 24
 """Conditions of which it is asked whether they hold elsewhere, too."""
 ENOUGH = 4
 """Cases with the one feature but not the other that it takes to say that both are needed."""
-
-WORDS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "matmul": "@",
-         "neg": "negation"}  # fmt: skip
 
 _LABELS = {
     "batch": ("there is more than one image", "there is one image"),
@@ -138,11 +135,8 @@ def _features(case: Case) -> Iterator[Feature]:
     g = case.geometry
     names = [field.name for field in fields(g)]
     derived = getattr(g, "derived", ())
-    if hasattr(g, "parts"):  # an expression: what counts is of which operations it is
-        ops = {node.op for node in g.nodes}
-        for op in (*BINARY, *UNARY):
-            word = WORDS.get(op, op)
-            yield f"{word} is used", f"{word} is not used", op in ops
+    if hasattr(g, "parts"):  # an expression
+        yield from traits(g)
         return
     for name in names:
         value = getattr(g, name)

@@ -34,7 +34,7 @@ def wrong_result(
     """
     name, rule = operation.name, operation.rules[output]
     if operation.part is not None and want.value.ndim:
-        output, got, want = operation.part(geometry, got, want, _right)
+        output, got, want = operation.part(output, geometry, got, want, _right)
     value = want.value
     if got is None:
         entry = f"{output} is None, must be {shown(value)}"

@@ -35,7 +35,12 @@ from minideconv.testing.mistakes import (  # noqa: F401
     one_byte,
     squeezed,
     tape,
+    tape_broadcasting,
+    tape_calls,
+    tape_kept,
     tape_operations,
+    tape_rules,
+    tape_sums,
     tape_values,
 )
 from minideconv.testing.mistakes.bank import Mistake, mistakes, ways

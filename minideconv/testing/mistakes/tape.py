@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.tensor import Right, wrong_tensor
+from minideconv.testing.mistakes.tensor import Right
+from minideconv.testing.mistakes.tensor_styles import (
+    Apart,
+    Composed,
+    Dictionary,
+    OtherOrder,
+    Zeros,
+)
+from minideconv.testing.mistakes.wrong_tensors import another_way, derived, wrong_tensor
 
 __all__: list[str] = []  # they are reached through the bank
 
@@ -26,71 +34,19 @@ class _Overwritten(Right):
             self.grad = grad.copy()
 
 
-class _OtherOrder(Right):
-    """Another right order: operands are visited from the first to the last."""
-
-    def order(self) -> Iterator[Any]:
-        found: list[Any] = []
-        seen: set[int] = set()
-        stack = [(self, False)]
-        while stack:
-            node, finished = stack.pop()
-            if finished:
-                found.append(node)
-            elif id(node) not in seen:
-                seen.add(id(node))
-                stack.append((node, True))
-                stack += [(x, False) for x in reversed(node.operands)]
-        return reversed(found)
-
-
 @wrong_tensor(*OVERWRITTEN)
-class _OverwrittenInOtherOrder(_OtherOrder, _Overwritten):
-    pass
-
-
-class _Apart(Right):
-    """The gradients of one call are kept apart, and added to those of the leaves at its end."""
-
-    def backward(self) -> None:
-        before = {id(x): (x, x.grad) for x in self.order() if not x.operands}
-        for x, _ in before.values():
-            x.grad = None
-        super().backward()
-        for x, grad in before.values():
-            if grad is not None:
-                x.grad = grad if x.grad is None else grad + x.grad
-
-
-@wrong_tensor(*OVERWRITTEN)
-class _OverwrittenInACall(_Apart, _Overwritten):
+class _OverwrittenInOtherOrder(OtherOrder, _Overwritten):
     pass
 
 
 @wrong_tensor(*OVERWRITTEN)
-class _OverwrittenInACallInOtherOrder(_OtherOrder, _Apart, _Overwritten):
+class _OverwrittenInACall(Apart, _Overwritten):
     pass
 
 
-@wrong_tensor(
-    "gradients of earlier calls lost",
-    "backward begins by resetting the gradients of the leaves; they add up over calls "
-    "until the user resets them.",
-)
-class _LeavesReset(Right):
-    def begin(self) -> None:
-        for node in self.order():
-            node.grad = None
-
-
-@wrong_tensor(
-    "gradients of intermediate results kept between calls",
-    "A second backward begins with what the first left in the intermediate results, and "
-    "hands it back again; only leaves keep their gradients.",
-)
-class _InnerKept(Right):
-    def begin(self) -> None:
-        pass
+@wrong_tensor(*OVERWRITTEN)
+class _OverwrittenInACallInOtherOrder(OtherOrder, Apart, _Overwritten):
+    pass
 
 
 @wrong_tensor(
@@ -113,13 +69,33 @@ class _Shared(Right):
         return grad if grad.shape == shape else super().fit(grad, shape)
 
 
-@wrong_tensor(
-    "gradient of a leaf that requires none",
-    "A leaf made with requires_grad=False gets a gradient; it must stay None.",
-)
-class _Required(Right):
-    def receive(self, grad: Any) -> None:
-        self.grad = grad.copy() if self.grad is None else self.grad + grad
+class _SharedInACall(Dictionary):
+    """The same with the dictionary of a call; what was handed on is changed later."""
+
+    def enter(self, grads: dict[int, Any], part: Any) -> None:
+        known = grads.get(id(self))
+        if known is not None and known.shape == part.shape and known.flags.writeable and known.ndim:
+            known += part
+        else:
+            super().enter(grads, part)
+
+    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
+        return grad if grad.shape == shape else super().fit(grad, shape)
+
+
+class _Copied(Right):
+    """The gradient of a sum can be written to."""
+
+    def spread(self, g: Any, option: Any, x: Any) -> Any:
+        return super().spread(g, option, x).copy()
+
+
+another_way("one array shared by two gradients")(derived(_Copied, _Shared))
+another_way("one array shared by two gradients")(derived(_Copied, _SharedInACall))
+another_way("one array shared by two gradients")(derived(_Copied, _SharedInACall, Composed))
+another_way("one array shared by two gradients")(_SharedInACall)
+another_way("one array shared by two gradients")(derived(_SharedInACall, Composed))
+another_way("one array shared by two gradients")(derived(_Shared, Composed))
 
 
 # Order -------------------------------------------------------------------------------------------
@@ -197,6 +173,9 @@ class _RecursionReversed(_Preorder):
     first_operand_first = False
 
 
+for _order in (_Depth, _DepthReversed, _Breadth, _BreadthReversed, _Recursion, _RecursionReversed):
+    another_way(TOO_EARLY[0])(derived(_order, Dictionary))
+
 COUNTED_AGAIN = (
     "gradient handed back again on every path",
     "A node is visited once for each use, and hands back all of its gradient each time; it must "
@@ -209,9 +188,9 @@ class _EveryPath(Right):
 
     first_operand_first = True
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         self.go_back()
 
     def go_back(self) -> None:
@@ -236,105 +215,43 @@ class _CountedAgainReversed(_EveryPath):
 class _CountedAgainAtOnce(Right):
     """Each operand goes on as soon as it has received."""
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         self.go_back()
 
     def go_back(self) -> None:
         """Hand the gradient back operand by operand."""
         if not self.operands or self.grad is None:
             return
-        grads = getattr(self, f"d_{self.op}")(self.grad, self, self.option, *self.operands)
-        for x, grad in zip(self.operands, grads, strict=True):
+        for x, grad in zip(self.operands, self.handed(self.grad), strict=True):
             if grad is not None:
-                broadcast = self.op in ("add", "sub", "mul", "div")
-                x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
+                x.receive(grad)
                 x.go_back()
 
 
-@wrong_tensor(
-    "seed of the result is its value", "backward begins with the value of the result; dy/dy is 1."
-)
-class _SeedIsValue(Right):
-    def seed(self) -> Any:
-        return np.array(self.data)
-
-
-# Broadcasting ------------------------------------------------------------------------------------
-
-NOT_SUMMED = (
-    "gradient of a broadcast operand not summed",
-    "An operand that was broadcast gets a gradient of the result's shape; it must be summed over "
-    "the axes along which the operand was repeated.",
+NOT_REVERSED = (
+    "nodes visited from the first to the last",
+    "The order of the nodes is not reversed: a node hands its gradient back before it has any.",
 )
 
 
-@wrong_tensor(*NOT_SUMMED)
-class _NotFitted(Right):
-    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-        return grad
+@wrong_tensor(*NOT_REVERSED)
+class _NotReversed(Right):
+    def order(self) -> Iterator[Any]:
+        return reversed(list(super().order()))
 
 
-def _not_fitted_by(op: str) -> None:
-    @wrong_tensor(*NOT_SUMMED)
-    class _NotFittedByOne(Right):
-        def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-            return grad if self.op == op else super().fit(grad, shape)
+for _styles in ((Dictionary,), (Zeros,)):
+    another_way(NOT_REVERSED[0])(derived(_NotReversed, *_styles))
 
 
-for _op in ("add", "mul"):
-    _not_fitted_by(_op)
+class _DictionarySet(Dictionary):
+    """Each use sets the gradient of the call."""
+
+    def enter(self, grads: dict[int, Any], part: Any) -> None:
+        grads[id(self)] = part
 
 
-@wrong_tensor(
-    "axes of length 1 not summed",
-    "Added axes are summed, but not those of length 1 along which an operand was repeated.",
-)
-class _OnesNotSummed(Right):
-    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-        return grad.sum(axis=tuple(range(grad.ndim - len(shape))))
-
-
-@wrong_tensor(
-    "added axes not summed",
-    "Axes of length 1 are summed, but not those that broadcasting puts in front.",
-)
-class _AddedNotSummed(Right):
-    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-        added = grad.ndim - len(shape)
-        ones = tuple(added + i for i, n in enumerate(shape) if n == 1)
-        return grad.sum(axis=ones, keepdims=True)
-
-
-@wrong_tensor(
-    "broadcast gradient averaged",
-    "The gradient of a broadcast operand is averaged over the repeated axes; it must be summed.",
-)
-class _Averaged(Right):
-    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-        right = super().fit(grad, shape)
-        return right * (right.size / grad.size)
-
-
-@wrong_tensor(
-    "broadcast gradient summed over the wrong axis",
-    "Added axes stand in front, but the gradient is summed over the last ones.",
-)
-class _WrongAxis(Right):
-    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-        added = grad.ndim - len(shape)
-        grad = grad.sum(axis=tuple(range(grad.ndim - added, grad.ndim)))
-        repeated = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] > 1)
-        return grad.sum(axis=repeated, keepdims=True)
-
-
-@wrong_tensor(
-    "first of the broadcast numbers taken",
-    "The gradient of a broadcast operand is cut to its shape; it must be summed.",
-)
-class _FirstTaken(Right):
-    def fit(self, grad: Any, shape: tuple[int, ...]) -> Any:
-        while grad.ndim > len(shape):
-            grad = grad[0]
-        return grad[tuple(slice(0, n) for n in shape)]
+another_way(OVERWRITTEN[0])(_DictionarySet)
+another_way(OVERWRITTEN[0])(derived(OtherOrder, _DictionarySet))

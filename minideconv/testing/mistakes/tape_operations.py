@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.tensor import Grads, Right, wrong_tensor
+from minideconv.testing.mistakes.tensor import Grads, Right
+from minideconv.testing.mistakes.tensor_styles import Composed
+from minideconv.testing.mistakes.wrong_tensors import another_way, derived, wrong_tensor
 
 __all__: list[str] = []  # they are reached through the bank
 
@@ -265,16 +267,6 @@ class _SumNotSpread(Right):
         return (g,)
 
 
-@wrong_tensor(
-    "summed axis not put back",
-    "The gradient of a sum over an axis without keepdims is broadcast as it is; the axis "
-    "must be put back first.",
-)
-class _AxisLost(Right):
-    def spread(self, g: Any, option: Any, x: Any) -> Any:
-        return np.broadcast_to(g, x.data.shape)
-
-
 @wrong_tensor("gradient of a sum divided by the count", "A sum hands dy back, a mean dy / n.")
 class _SumAsMean(Right):
     def d_sum(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
@@ -296,21 +288,17 @@ class _MeanTwice(Right):
 
 
 @wrong_tensor(
-    "mean over an axis divided by the number of all",
-    "A mean over an axis divides by that axis's length, not by the number of all entries.",
-)
-class _MeanOfAll(Right):
-    def count(self, option: Any, x: Any) -> Any:
-        return x.data.size
-
-
-@wrong_tensor(
     "gradient of reshape not reshaped",
     "reshape hands its gradient back as it is; it must get the shape of its input.",
 )
 class _ReshapePlain(Right):
     def d_reshape(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         return (g,)
+
+
+_ReshapePlainComposed = derived(_ReshapePlain, Composed)
+_ReshapePlainComposed.ops = ("reshape",)
+another_way("gradient of reshape not reshaped")(_ReshapePlainComposed)
 
 
 @wrong_tensor(

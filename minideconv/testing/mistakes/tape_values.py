@@ -1,13 +1,14 @@
-"""Wrong classes ``Tensor``: values, operands that are left out, and what is kept on the nodes."""
+"""Wrong classes ``Tensor``: the values of operations, and factors of ``@``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.tensor import Grads, Right, wrong_tensor
+from minideconv.testing.mistakes.tensor import Grads, Right
+from minideconv.testing.mistakes.tensor_styles import Fitting
+from minideconv.testing.mistakes.wrong_tensors import another_way, derived, wrong_tensor
 
 __all__: list[str] = []  # they are reached through the bank
 
@@ -68,55 +69,6 @@ class _TransposeReshapes(Right):
 # Operands ----------------------------------------------------------------------------------------
 
 
-def _without(op: str, sign: str, place: int) -> None:
-    which = ("first", "second")[place]
-
-    @wrong_tensor(f"{which} operand of {sign} without gradient",
-                  f"The {which} operand of {sign} gets no gradient; both do.")  # fmt: skip
-    class _LeftOut(Right):
-        def send(self) -> None:
-            if self.op != op:
-                super().send()
-                return
-            operands = self.operands
-            grads = list(getattr(self, f"d_{op}")(self.grad, self, self.option, *operands))
-            for k, (x, grad) in enumerate(zip(operands, grads, strict=True)):
-                if k != place:
-                    broadcast = self.op != "matmul"
-                    x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
-
-
-for _op, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("div", "/"), ("matmul", "@")):
-    for _place in (0, 1):
-        if (_op, _place) != ("add", 1):  # that has a class of its own
-            _without(_op, _sign, _place)
-
-
-@wrong_tensor(
-    "one gradient for two operands that are one tensor",
-    "Of x * x and x + x, x gets the gradient of one operand; it gets both.",
-)
-class _Once(Right):
-    def send(self) -> None:
-        if len(self.operands) == 2 and self.operands[0] is self.operands[1]:
-            grads = getattr(self, f"d_{self.op}")(self.grad, self, self.option, *self.operands)
-            self.operands[0].receive(np.asarray(grads[0]))
-        else:
-            super().send()
-
-
-@wrong_tensor(
-    "no gradient through an operation with a constant",
-    "A result requires a gradient only if all operands do; it does if any does.",
-)
-class _All(Right):
-    def made(self, op: str, data: Any, *operands: Any, option: Any = ()) -> Any:
-        """Return the result of an operation."""
-        y = super().made(op, data, *operands, option=option)
-        y.requires_grad = all(x.requires_grad for x in operands)
-        return y
-
-
 @wrong_tensor(
     "gradient of the second factor of @ transposed", "db = a.T @ dy; the code has dy.T @ a."
 )
@@ -133,52 +85,87 @@ class _FirstTransposed(Right):
         return b.data @ g.T, a.data.T @ g
 
 
+def _by_einsum(first: str, second: str) -> type[Right]:
+    """Return the class whose products are sums over indices, which repeat an axis of length 1."""
+
+    class _ByEinsum(Right):
+        def d_matmul(self, g: Any, y: Any, option: Any, a: Any, b: Any) -> Grads:
+            return np.einsum(first, g, b.data), np.einsum(second, g, a.data)
+
+    return _ByEinsum
+
+
+for _styles in ((), (Fitting,)):
+    another_way("gradient of the second factor of @ transposed")(
+        derived(_by_einsum("ik,jk->ij", "ik,ij->kj"), *_styles)
+    )
+    another_way("gradient of the first factor of @ transposed")(
+        derived(_by_einsum("ik,jk->ji", "ik,ij->jk"), *_styles)
+    )
+
+# Logarithms and powers of other bases ------------------------------------------------------------
+
+
+def _of_base(op: str, name: str, sentence: str, value: Any, slope: Any) -> None:
+    def register_slope(own: bool) -> type[Right]:
+        class _OtherBase(Right):
+            def changed(self) -> Any:
+                """Return the value."""
+                return self.made(op, value(self.data), self)
+
+        def d_own(self: Any, g: Any, y: Any, option: Any, x: Any) -> Grads:
+            return (g * slope(x.data),)
+
+        setattr(_OtherBase, op, _OtherBase.changed)
+        if own:
+            setattr(_OtherBase, f"d_{op}", d_own)
+        _OtherBase.ops = (op,)  # type: ignore[attr-defined]
+        return _OtherBase
+
+    wrong_tensor(name, sentence, *VALUES)(register_slope(own=False))
+    another_way(name, *VALUES)(register_slope(own=True))
+
+
+_of_base("log", "log to the base 10", "np.log10 is computed; log is the natural one.",
+         np.log10, lambda x: 1 / (x * np.log(10)))  # fmt: skip
+_of_base("log", "log to the base 2", "np.log2 is computed; log is the natural one.",
+         np.log2, lambda x: 1 / (x * np.log(2)))  # fmt: skip
+_of_base("log", "log of 1 + x", "np.log1p is computed; it is np.log.",
+         np.log1p, lambda x: 1 / (1 + x))  # fmt: skip
+_of_base("exp", "exp to the base 2", "2 ** x is computed; exp is e ** x.",
+         np.exp2, lambda x: np.exp2(x) * np.log(2))  # fmt: skip
+_of_base("exp", "exp to the base 10", "10 ** x is computed; exp is e ** x.",
+         lambda x: 10.0**x, lambda x: 10.0**x * np.log(10))  # fmt: skip
+_of_base("exp", "exp less 1", "np.expm1 is computed; it is np.exp.", np.expm1, np.exp)
+_of_base("relu", "relu is the absolute value", "np.abs is computed; relu is 0 where x is negative.",
+         np.abs, np.sign)  # fmt: skip
+
+
+@wrong_tensor("a / b computed as b / a", "The operands of a quotient are interchanged.", *VALUES)
+class _QuotientReversed(Right):
+    ops = ("div",)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.made("div", other.data / self.data, other, self)
+
+
 @wrong_tensor(
-    "mean divided by the length of the first axis",
-    "The gradient of a mean is divided by len(x); it is divided by the number that it is over.",
+    "a @ b computed entry by entry", "a * b is computed; @ is the product of matrices.", *VALUES
 )
-class _MeanOfRows(Right):
-    def count(self, option: Any, x: Any) -> Any:
-        return len(x.data) if x.data.ndim else 1
+class _EntryByEntry(Right):
+    ops = ("matmul",)
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.made("mul", self.data * other.data, self, other)
 
 
-# Nodes -------------------------------------------------------------------------------------------
+@wrong_tensor("negation left out", "-x is x; its sign must change.", *VALUES)
+class _NotNegated(Right):
+    ops = ("neg",)
 
+    def __neg__(self) -> Any:
+        return self.made("kept", self.data, self)
 
-@wrong_tensor(
-    "a second backward goes nowhere",
-    "Nodes are marked as visited and never unmarked, so that a second call of backward visits "
-    "none; it adds the gradients once more.",
-)
-class _Marked(Right):
-    visited = False
-
-    def backward(self) -> None:
-        nodes = [x for x in self.order() if not x.visited]
-        self.begin()
-        self.receive(self.seed())
-        for node in nodes:
-            node.visited = True
-            if node.operands and node.grad is not None:
-                node.send()
-
-
-@wrong_tensor("all gradients 0", "backward begins with a gradient of 0; dy/dy is 1.")
-class _ZeroSeed(Right):
-    def seed(self) -> Any:
-        return np.zeros_like(self.data)
-
-
-class _Unordered(Right):
-    """Every node hands its gradient back, in the order in which it was made, first to last."""
-
-    def order(self) -> Iterator[Any]:
-        return reversed(list(super().order()))
-
-
-@wrong_tensor(
-    "nodes visited from the first to the last",
-    "The order of the nodes is not reversed: a node hands its gradient back before it has any.",
-)
-class _NotReversed(_Unordered):
-    pass
+    def d_kept(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
+        """Return the gradient of x."""
+        return (g,)

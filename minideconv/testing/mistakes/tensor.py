@@ -1,22 +1,13 @@
-"""A right class ``Tensor``, and how a mistake of one is registered.
-
-`Right` is the plainest class that is right. A mistake replaces one of its methods, so that two of
-them can be made at once.
-"""
+"""The plainest right class ``Tensor``: a mistake replaces one of its methods."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minideconv.testing.mistakes.bank import Mistake, register
-from minideconv.testing.operations.operation import Array, Arrays, Functions, Settings
-from minideconv.testing.operations.tape import TAPE
-
-__all__ = ["Grads", "Right", "TapeMistake", "wrong_tensor"]
+__all__ = ["Grads", "Right"]
 
 Grads = tuple[Any, ...]
 """Gradients of the operands of a node."""
@@ -102,9 +93,9 @@ class Right:
 
     # Backward -------------------------------------------------------------------------------
 
-    def seed(self) -> Any:
-        """Return the gradient of the result by itself."""
-        return np.ones_like(self.data)
+    def seed(self, grad: Any = None) -> Any:
+        """Return the gradient of the result that backward begins with."""
+        return np.ones_like(self.data) if grad is None else grad
 
     def order(self) -> Iterator[Any]:
         """Yield the nodes from the result back, each after all that use it."""
@@ -138,19 +129,32 @@ class Right:
         repeated = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] > 1)
         return grad.sum(axis=repeated, keepdims=True)
 
+    def rule(self, g: Any) -> Grads:
+        """Return the gradients of the operands, not yet summed where they were broadcast."""
+        found: Grads = getattr(self, f"d_{self.op}")(g, self, self.option, *self.operands)
+        return found
+
+    def fitted(self, place: int, grad: Any) -> Any:
+        """Return the gradient of an operand in that operand's shape."""
+        if self.op not in ("add", "sub", "mul", "div"):
+            return np.asarray(grad)
+        return self.fit(np.asarray(grad), self.operands[place].data.shape)
+
+    def handed(self, g: Any) -> list[Any]:
+        """Return the gradients of the operands from that of this node; None: there is none."""
+        grads = enumerate(self.rule(g))
+        return [None if grad is None else self.fitted(k, grad) for k, grad in grads]
+
     def send(self) -> None:
         """Hand the gradient back to the operands."""
-        rule = getattr(self, f"d_{self.op}")
-        grads = rule(self.grad, self, self.option, *self.operands)
-        for x, grad in zip(self.operands, grads, strict=True):
+        for x, grad in zip(self.operands, self.handed(self.grad), strict=True):
             if grad is not None:
-                broadcast = self.op in ("add", "sub", "mul", "div")
-                x.receive(self.fit(grad, x.data.shape) if broadcast else np.asarray(grad))
+                x.receive(grad)
 
-    def backward(self) -> None:
+    def backward(self, grad: Any = None) -> None:
         """Add the gradients of this number to those of all leaves."""
         self.begin()
-        self.receive(self.seed())
+        self.receive(self.seed(grad))
         for node in self.order():
             if node.operands and node.grad is not None:
                 node.send()
@@ -221,52 +225,3 @@ class Right:
     def d_transpose(self, g: Any, y: Any, option: Any, x: Any) -> Grads:
         """Return the gradient of the transpose."""
         return (g.transpose(np.argsort(option)) if option else g.T,)
-
-
-@dataclass(frozen=True)
-class TapeMistake(Mistake):
-    """A mistake of a class ``Tensor``.
-
-    Attributes
-    ----------
-    tensor : type
-        The class that makes it.
-    """
-
-    tensor: type[Right] = Right
-
-    def functions(self) -> Functions:
-        """Return the class, by its name."""
-        return {"Tensor": self.tensor}
-
-
-def wrong_tensor(name: str, sentence: str, *outputs: str) -> Callable[[type[Right]], type[Right]]:
-    """Register a class derived from `Right`; of two mistakes, one class is derived from both.
-
-    It is known by its gradients, or by all the `outputs` that it gets wrong.
-    """
-
-    def register_class(tensor: type[Right]) -> type[Right]:
-        def change(arrays: Arrays, settings: Settings) -> tuple[Arrays, Settings]:
-            return arrays, {**settings, "beside": (*settings.get("beside", ()), tensor)}
-
-        def results(arrays: Arrays, settings: Settings) -> Sequence[Array]:
-            bases: Sequence[type[Right]] = (tensor, *settings.get("beside", ()))
-            both = tensor if len(bases) == 1 else type("Tensor", tuple(bases), {})
-            with np.errstate(all="ignore"):
-                run = TAPE.run
-                assert run is not None
-                found: Sequence[Array] = run({"Tensor": both}, arrays, settings)
-                return found
-
-        def of(output: str) -> Callable[[Arrays, Settings], Array]:
-            place = TAPE.outputs.index(output)
-            return lambda arrays, settings: np.asarray(results(arrays, settings)[place])
-
-        tensor.__name__ = "Tensor"
-        for output in outputs or ("grads",):
-            known = TapeMistake("tape", output, name, sentence, of(output), change, tensor=tensor)
-            register(known)
-        return tensor
-
-    return register_class

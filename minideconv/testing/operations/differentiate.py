@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = ["HEAD", "coded", "differentiate"]
 
 REQUIRED = ("add", "sub", "mul", "matmul", "sum")
 HEAD = 4  # number of axes and up to three sizes, before the numbers of each gradient
+_GRADIENT = "args|g|d|v|d[a-z]{1,3}|seed|upstream|delta|(?!zero|clear|reset|retain).*grad.*"
 _CALLS = 100_000  # calls of functions in one backward of a small expression
 
 
@@ -32,7 +34,7 @@ def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> 
 
     Returns
     -------
-    y : ndarray of float32, shape ()
+    y : ndarray of float32
         The result.
     grads : ndarray of float32
         The gradients of the leaves, one after the other: `coded` says how.
@@ -42,11 +44,19 @@ def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> 
     StudentFault
         Of kind ``"absent"`` if the class lacks something optional.
     """
-    given = [_leaf(tensor, leaves[LEAVES[i]], i not in e.constants) for i in range(len(e.leaves))]
+    requires = _takes(tensor, "requires_grad")
+    given = []
+    for i in range(len(e.tensors)):
+        given.append(_leaf(tensor, leaves[LEAVES[i]], i not in e.constants, requires))
     y = _forward(e, given)
     value = numbers(y, "data")
-    with _Counted(e):
-        y.backward()
+    if e.calls == "older":
+        _OPERATORS["add"](y, y)
+    if e.calls in ("given", "ones"):
+        _of_several(y, leaves[LEAVES[len(e.leaves) - 1]] if e.calls == "given" else None)
+    else:
+        with _Counted(e):
+            y.backward()
     if e.calls == "rebuilt":
         _forward(e, given).backward()
     grads = [numbers(x, "grad") for x in given]
@@ -59,7 +69,7 @@ def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> 
             grads = once
     codes = [
         coded(grad, shape, constant=i in e.constants)
-        for i, (grad, shape) in enumerate(zip(grads, e.leaves, strict=True))
+        for i, (grad, shape) in enumerate(zip(grads, e.tensors, strict=True))
     ]
     if value is None:
         raise StudentFault("returned", "y.data is None; it must be the value of y")
@@ -67,9 +77,34 @@ def differentiate(tensor: Callable[..., Any], leaves: Arrays, e: Expression) -> 
     return value.astype(np.float32), np.concatenate(codes).astype(np.float32)
 
 
-def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool) -> Any:
+def _of_several(y: Any, grad: Array | None) -> None:
+    """Call backward on a result of several numbers, with its gradient or, if None, without."""
+    if not _takes_gradient(y.backward):
+        raise StudentFault("absent", "backward takes no gradient")
+    if grad is not None:
+        held = y.data
+        y.backward(held.new_tensor(grad) if hasattr(held, "new_tensor") else grad.copy())
+        return
+    try:
+        y.backward()
+    except Exception:  # some, as PyTorch, take ones for a single number only
+        raise StudentFault("absent", "backward() is for single numbers") from None
+
+
+def _takes_gradient(backward: Callable[..., Any]) -> bool:
+    """Return whether the first argument of backward is the gradient, as far as its name tells."""
+    try:
+        parameters = list(inspect.signature(backward).parameters.values())
+    except (TypeError, ValueError):
+        return True
+    if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        return False
+    return re.fullmatch(_GRADIENT, parameters[0].name) is not None
+
+
+def _leaf(tensor: Callable[..., Any], array: Array | None, requires_grad: bool, says: bool) -> Any:
     assert array is not None
-    if _takes(tensor, "requires_grad"):
+    if says:
         return tensor(array, requires_grad=requires_grad)
     if not requires_grad:
         raise StudentFault("absent", "Tensor takes no requires_grad")
@@ -86,7 +121,7 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
 
 
 def _forward(e: Expression, leaves: list[Any]) -> Any:
-    values = list(leaves)
+    values = [*leaves, *[None] * (len(e.leaves) - len(leaves))]  # a gradient is in no operation
     for number, node in enumerate(e.nodes):
         result = _apply(node, [values[i] for i in node.inputs])
         for _ in range(e.repeat - 1 if number == 0 else 0):

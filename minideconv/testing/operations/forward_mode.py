@@ -77,7 +77,7 @@ def evaluate(
                 defined = defined and ((exact and node.op == "relu") or _has_slope(node, operands))
             duals.append(result)
     last = duals[-1]
-    return last, defined and bool(np.isfinite(last.value) and np.isfinite(last.slope).all())
+    return last, defined and bool(np.isfinite(last.value).all() and np.isfinite(last.slope).all())
 
 
 def _has_slope(node: Node, operands: list[Dual]) -> bool:
@@ -157,7 +157,7 @@ def _unary(node: Node, x: Dual) -> Dual:
     if op == "reshape":
         return Dual(*(p.reshape(*p.shape[: p.ndim - v.ndim], *option) for p in parts))
     # sum and mean
-    axes = (option[0] - v.ndim,) if option else tuple(range(-v.ndim, 0))
+    axes = (option[0] % v.ndim - v.ndim,) if option else tuple(range(-v.ndim, 0))
     keep = bool(option and option[1])
     divisor = int(np.prod([v.shape[a] for a in axes], dtype=int)) if op == "mean" else 1
     return Dual(*(np.asarray(p.sum(axes, keepdims=keep) / divisor) for p in parts))

@@ -124,8 +124,8 @@ class Operation:
     keeps_dtype : bool
         Whether results must have the dtype of the arguments.
     part : callable, optional
-        ``part(geometry, got, want, right)``: of an output of several parts, the name of the first
-        wrong one, what was got (None: nothing) and what must be; ``right(want, got)`` tells.
+        ``part(output, geometry, got, want, right)``: of an output of several parts, the name of the
+        first wrong one, what was got (None: nothing) and what must be; ``right(want, got)`` tells.
     again : bool
         Whether `run` takes a setting ``again=True``: the backward is called twice with one cache,
         and the second one's outputs are returned.

@@ -7,8 +7,9 @@
 It must have ``+ - * @``, ``sum()``, ``backward()`` and ``grad``, and keep its values in ``data``.
 ``grad`` is an array or a Tensor; of a leaf that requires none, None or zeros. Cases with anything
 else are passed over if the class lacks it: ``requires_grad``, negation, ``/``, ``** number``,
-``relu()``, ``exp()``, ``log()``, ``sum`` and ``mean`` over an ``axis`` with ``keepdims``,
-``reshape``, ``T``, ``transpose(*order)`` (or ``permute``). At 0 the derivative of relu is 0.
+``relu()``, ``exp()``, ``log()``, ``sum`` and ``mean`` over an ``axis`` (also -1) with ``keepdims``,
+``reshape``, ``T``, ``transpose(*order)`` (or ``permute``); of a result of several numbers
+``backward(grad)``, and ``backward()``, which takes ones. At 0 the derivative of relu is 0.
 
 A gradient adds up over all uses of a leaf, and over all calls of ``backward`` until it is reset:
 
@@ -35,7 +36,7 @@ from minideconv.testing.drawing_expressions import FAMILIES, expression, family,
 from minideconv.testing.expressions import LEAVES, Expression
 from minideconv.testing.nodes import Shape
 from minideconv.testing.operations.differentiate import HEAD, coded, differentiate
-from minideconv.testing.operations.forward_mode import evaluate
+from minideconv.testing.operations.forward_mode import Dual, evaluate
 from minideconv.testing.operations.operation import (
     Array,
     Arrays,
@@ -58,11 +59,17 @@ RULE = (
 
 
 def _part(
-    e: Expression, got: Array, want: Expected, right: Callable[[Expected, Array], bool]
+    output: str,
+    e: Expression,
+    got: Array,
+    want: Expected,
+    right: Callable[[Expected, Array], bool],
 ) -> tuple[str, Array | None, Expected]:
     """Return the first wrong gradient: its name, what was got (None: none), what must be."""
+    if output == "y":
+        return output, got, want
     start = 0
-    for i, shape in enumerate(e.leaves):
+    for i, shape in enumerate(e.tensors):
         count = int(np.prod(shape, dtype=int))
         here = slice(start, start + HEAD + count)
         start += HEAD + count
@@ -91,22 +98,31 @@ def _arrays(arrays: Mapping[str, Array | None], e: Expression) -> list[Array]:
 def _oracle(arrays: Arrays, settings: Settings) -> dict[str, Expected]:
     e = Expression(settings["expression"])
     dual, _ = evaluate(e, _arrays(arrays, e))
-    times = 1 if e.calls == "once" else 2
+    grads, bounds = _added(e, arrays, dual)
     values, terms, start = [], [], 0
-    for i, shape in enumerate(e.leaves):
+    for i, shape in enumerate(e.tensors):
         count = int(np.prod(shape, dtype=int))
         here = slice(start, start + count)
         start += count
-        grad, constant = times * dual.slope[here].reshape(shape), i in e.constants
+        grad, constant = grads[here].reshape(shape), i in e.constants
         code = coded(None if constant else grad, shape, constant=constant)
         bound = np.zeros(code.shape)
-        bound[HEAD:] = 0 if constant else times * dual.steepness[here]
+        bound[HEAD:] = 0 if constant else bounds[here]
         values.append(code)
         terms.append(bound)
     return {
         "y": Expected(np.asarray(dual.value), np.asarray(dual.size)),
         "grads": Expected(np.concatenate(values), np.concatenate(terms)),
     }
+
+
+def _added(e: Expression, arrays: Arrays, dual: Dual) -> tuple[Array, Array]:
+    """Return what each number of the leaves gets in the end, and the terms' absolute values."""
+    given = arrays[LEAVES[len(e.leaves) - 1]] if e.calls == "given" else None
+    seed = np.ones(dual.value.shape) if given is None else given
+    axes = tuple(range(1, dual.slope.ndim))
+    grads, bounds = (dual.slope * seed).sum(axes), (dual.steepness * np.abs(seed)).sum(axes)
+    return e.times * grads, e.times * bounds
 
 
 @lru_cache(maxsize=4096)
@@ -159,6 +175,7 @@ class _Tape(Operation):
         """Fill an expression with values at which it has a derivative."""
         for attempt in range(20):
             case = super().case(geometry, seed + 7919 * attempt, kind, dtype)
+            case = replace(case, arrays=_with_logarithms(geometry, case.arrays))
             if evaluate(geometry, _arrays(case.arrays, geometry), corners=True)[1]:
                 break
         return _filled(case)
@@ -166,6 +183,12 @@ class _Tape(Operation):
     def smaller(self, case: Case) -> Iterator[Case]:
         """Yield cases of simpler expressions."""
         return map(_filled, super().smaller(case))
+
+
+def _with_logarithms(e: Expression, arrays: Mapping[str, Array | None]) -> Arrays:
+    """Return arrays without the signs of those leaves of which a logarithm is taken."""
+    logs = {LEAVES[i] for n in e.nodes if n.op == "log" for i in n.inputs if i < len(e.leaves)}
+    return {r: np.abs(a) if a is not None and r in logs else a for r, a in arrays.items()}
 
 
 def _filled(case: Case) -> Case:
