@@ -161,9 +161,6 @@ _sized("output size taken as size·stride",
 _sized("output size taken as size·stride",
        "The result is size·stride + output_padding; it is (size - 1)·stride - 2 padding + "
        "dilation·(k - 1) + output_padding + 1.", lambda n, k, s, p, r, d: n * s + r)  # fmt: skip
-_sized("size in place of size - 1 in the output size",
-       "The size begins with size·stride; it begins with (size - 1)·stride.",
-       lambda n, k, s, p, r, d: n * s - 2 * p + d * (k - 1) + r)  # fmt: skip
 _sized("padding left out of the output size", "The size has no - 2 padding.",
        lambda n, k, s, p, r, d: (n - 1) * s + d * (k - 1) + 1 + r)  # fmt: skip
 _sized("kernel left out of the output size", "The size has no dilation·(k - 1).",

@@ -216,6 +216,34 @@ def test_an_unknown_mistake_is_described(wrong, message):
         check_op(wrong, "conv2d")
 
 
+def fails_where_there_is_one_output_channel(x, w, b=None, **settings):
+    """C_out = 1 and C_in > 1 is an error: it is not right where C_out = 1."""
+    if len(w) == 1 and x.shape[1] > 1:
+        raise ValueError("no")
+    y = ops.conv2d(x, w, b, **settings)
+    return y**3 if len(w) > 1 else y
+
+
+def windows_kept_by_size():
+    """A stride is kept with the sizes: what it says of the padding is chance."""
+    kept = {}
+
+    def function(x, w, b=None, *, stride, **settings):
+        stride = kept.setdefault((x.shape[2:], w.shape[2:], settings["padding"]), stride)
+        return ops.conv2d(x, w, b, stride=stride, **settings)
+
+    return function
+
+
+@pytest.mark.parametrize("wrong", [fails_where_there_is_one_output_channel, windows_kept_by_size()])
+def test_nothing_is_said_that_is_false_in_other_cases(wrong):
+    with pytest.raises(OperationError) as caught:
+        check_op(wrong, "conv2d")
+    text = str(caught.value)
+    assert "right where C_out = 1" not in text
+    assert "right wherever" not in text or "C_in = 1" in text
+
+
 def windows_in_a_loop_of_the_wrong_length(x, w, b=None, *, stride, padding, dilation, groups):
     """The size leaves out the dilation: in every dilated case an index is out of bounds."""
     right = ops.conv2d(x, w, b, stride, padding, dilation, groups)
