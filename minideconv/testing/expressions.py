@@ -47,8 +47,8 @@ class Expression:
         ``calls=twice`` (backward twice on one graph, which a tape may refuse), ``calls=older``
         (y + y is made before backward is called on y), ``calls=given`` (the result has
         any shape, and the last leaf is no Tensor but the gradient that backward is given),
-        ``calls=ones`` (the same, and backward is given none: it takes ones), ``repeat=9`` (the first
-        node is applied so often: each further time its result takes the place of its first
+        ``calls=ones`` (the same, and backward is given none: it takes ones), ``repeat=9`` (the
+        first node is applied so often: each further time its result takes the place of its first
         operand).
 
     Examples

@@ -1,4 +1,4 @@
-"""Wrong classes ``Tensor``: how backward begins, who gets a gradient, and what earlier calls left."""
+"""Wrong classes ``Tensor``: how backward begins, who gets gradients, what earlier calls left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minideconv.testing.mistakes.wrong_tensors import another_way, derived, wron
 
 __all__: list[str] = []  # they are reached through the bank
 
-# The gradient that backward begins with ------------------------------------------------------------
+# The gradient that backward begins with ----------------------------------------------------------
 
 
 @wrong_tensor("all gradients 0", "backward begins with a gradient of 0; dy/dy is 1.")
@@ -75,7 +75,7 @@ class _FromTheLast(Dictionary):
         Dictionary.backward(self if last is None else last, grad)
 
 
-# Who gets a gradient -------------------------------------------------------------------------------
+# Who gets a gradient -----------------------------------------------------------------------------
 
 
 @wrong_tensor(
@@ -141,7 +141,7 @@ wrong_tensor(*ONCE)(_once(0, ()))
 for _place, _styles in ((1, ()), (0, (Composed,)), (1, (Composed,))):
     another_way(ONCE[0])(_once(_place, _styles))
 
-# Earlier calls -------------------------------------------------------------------------------------
+# Earlier calls -----------------------------------------------------------------------------------
 
 
 @wrong_tensor(
@@ -229,7 +229,7 @@ class _Marked(Right):
                 node.send()
 
 
-# Which gradients and which nodes are taken for others ----------------------------------------------
+# Which gradients and which nodes are taken for others --------------------------------------------
 
 ZERO = (
     "gradient of zeros taken for none",

@@ -1,4 +1,4 @@
-"""Wrong classes ``Tensor``: what an operation keeps where the next one of its kind overwrites it."""
+"""Wrong classes ``Tensor``: what an operation keeps where the next of its kind overwrites it."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ class OtherOrder(Right):
     """Another right order: operands are visited from the first to the last."""
 
     def order(self) -> Iterator[Any]:
+        """Yield the nodes, each after all that use it."""
         found: list[Any] = []
         seen: set[int] = set()
         stack = [(self, False)]
@@ -68,6 +69,7 @@ class Apart(Right):
     """The gradients of one call are kept apart, and added to those of the leaves at its end."""
 
     def backward(self, grad: Any = None) -> None:
+        """Add the gradients of this call to earlier ones."""
         before = {id(x): (x, x.grad) for x in self.order() if not x.operands}
         for x, _ in before.values():
             x.grad = None
@@ -78,9 +80,10 @@ class Apart(Right):
 
 
 class Dictionary(Right):
-    """The gradients of a call are in a dictionary; each is added to that of its node at the visit."""
+    """The gradients of a call are in a dictionary, and added to those of a node at its visit."""
 
     def backward(self, grad: Any = None) -> None:
+        """Add the gradients of this number to those of all it was made of."""
         if not self.requires_grad:
             return
         grads = {id(self): np.asarray(self.seed(grad))}
@@ -110,6 +113,7 @@ class Fitting(Right):
     """Every gradient is summed to the shape of its operand, whatever the operation."""
 
     def fitted(self, place: int, grad: Any) -> Any:
+        """Return the gradient of an operand in that operand's shape."""
         return self.fit(np.asarray(grad), self.operands[place].data.shape)
 
 
@@ -121,10 +125,12 @@ class Zeros(Right):
         self.grad = np.zeros(self.data.shape)
 
     def begin(self) -> None:
+        """Set the gradients of intermediate results to 0."""
         for node in self.order():
             if node.operands:
                 node.grad = np.zeros(node.data.shape)
 
     def send(self) -> None:
+        """Hand the gradient back, unless there is none."""
         if self.requires_grad:
             super().send()
