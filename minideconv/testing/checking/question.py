@@ -80,14 +80,16 @@ class Question:
         """Return whether a value is the student's."""
         if value is None or value.shape != (got := got_of(probe, self.output)).shape:
             return False
-        terms = probe.right[self.output].terms
+        right, terms = probe.right[self.output]
         if not self.operation.exact:
             # What a mistake makes larger is rounded more; where it divides by 0, code may have
-            # taken care of that in any way.
+            # taken care of that in any way: the other numbers tell, if any of them is wrong.
             finite = np.isfinite(value)
             terms = np.maximum(terms, np.max(np.abs(value[finite]), initial=0))
-            if terms.shape == value.shape and not finite.all():
+            if terms.shape == value.shape == right.shape and not finite.all():
                 got, value, terms = got[finite], value[finite], terms[finite]
+                if is_equal(value, Expected(right[finite], terms), exact=False):
+                    return False
         return is_equal(got, Expected(value, terms), self.operation.exact)
 
     def tells(self, probe: Probe, value: Array | None) -> bool:
