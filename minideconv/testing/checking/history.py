@@ -31,6 +31,9 @@ PAIRS = 6
 WRONG = 3
 """Those in which the second call must be wrong, while every first one is right."""
 
+TRIES = 40
+"""Draws after which it is given up to find a pair."""
+
 ARRAYS = ("batch", "channels", "c_in", "c_out", "groups", "size")
 """Fields of a geometry that say how large arrays are; the others are settings."""
 STEP = 12
@@ -86,7 +89,8 @@ def _other_calls(operation: Operation, call: Call) -> Remembered | None:
     source, numbers = random.Random(20151215), count()
     settings = _settings(operation.draw(source.randint))
     taken = [settings, *([name] for name in settings)]
-    for partner in (*(partial(_other_settings, names) for names in taken), _next_size, _other_size):
+    partners: list[Partner] = [partial(_other_settings, names) for names in taken]
+    for partner in (*partners, _next_size, _other_size):
         found: list[Remembered] = []
         first: list[bool] = []
         for _ in range(PAIRS):
@@ -111,7 +115,7 @@ def _pairs(
 ) -> list[Pair]:
     """Return a pair of geometries, and the like in the opposite order; nothing if none is found."""
     first, second = next(numbers), next(numbers)
-    for _ in range(200):
+    for _ in range(TRIES):
         one, other = operation.draw(source.randint), operation.draw(source.randint)
         pair = partner(operation, one, other, first)
         turned = partner(operation, one, other, second)
