@@ -31,6 +31,9 @@ PAIRS = 6
 WRONG = 3
 """Those in which the second call must be wrong, while every first one is right."""
 
+TRIES = 40
+"""Draws after which it is given up to find a pair."""
+
 ARRAYS = ("batch", "channels", "c_in", "c_out", "groups", "size")
 """Fields of a geometry that say how large arrays are; the others are settings."""
 STEP = 12
@@ -112,7 +115,7 @@ def _pairs(
 ) -> list[Pair]:
     """Return a pair of geometries, and the like in the opposite order; nothing if none is found."""
     first, second = next(numbers), next(numbers)
-    for _ in range(200):
+    for _ in range(TRIES):
         one, other = operation.draw(source.randint), operation.draw(source.randint)
         pair = partner(operation, one, other, first)
         turned = partner(operation, one, other, second)
