@@ -80,26 +80,26 @@ class Question:
         """Return whether a value is the student's."""
         if value is None or value.shape != (got := got_of(probe, self.output)).shape:
             return False
-        right, terms = probe.right[self.output]
+        terms = probe.right[self.output].terms
         if not self.operation.exact:
             # What a mistake makes larger is rounded more; where it divides by 0, code may have
-            # taken care of that in any way: the other numbers tell, if any of them is wrong.
+            # taken care of that in any way.
             finite = np.isfinite(value)
             terms = np.maximum(terms, np.max(np.abs(value[finite]), initial=0))
-            if terms.shape == value.shape == right.shape and not finite.all():
+            if terms.shape == value.shape and not finite.all():
                 got, value, terms = got[finite], value[finite], terms[finite]
-                if is_equal(value, Expected(right[finite], terms), exact=False):
-                    return False
         return is_equal(got, Expected(value, terms), self.operation.exact)
 
     def tells(self, probe: Probe, value: Array | None) -> bool:
-        """Return whether a value has numbers, other than the right ones, that are the student's."""
-        return (
-            value is not None
-            and value.size > 0
-            and self.equal(probe, value)
-            and self.harms(probe, value)
-        )
+        """Return whether a value has numbers, other than the right ones, that are the student's.
+
+        What is not finite tells where the student's is not, either.
+        """
+        if value is None or value.size == 0 or not self.equal(probe, value):
+            return False
+        infinite = ~np.isfinite(value)
+        same = np.array_equal(~np.isfinite(got_of(probe, self.output)), infinite)
+        return self.harms(probe, value) or bool(infinite.any() and same)
 
     def harms(self, probe: Probe, value: Array | None) -> bool:
         """Return whether a mistake's value is wrong: by its numbers, where it divides by 0, too."""
@@ -197,8 +197,9 @@ class Question:
             if fit.missed or fit.spared or not fit.mistakes:
                 continue
             # A result without numbers is evidence only beside results that are right.
+            empty = sum(got_of(p, self.output).size == 0 for p in fit.matched)
             if fit.evidence >= LEAST or (
-                len(fit.matched) >= LEAST and len(fit.harmless) >= LEAST and not self.raised
+                fit.evidence + empty >= LEAST and len(fit.harmless) >= LEAST and not self.raised
             ):
                 named = self.named(fit)
                 found[named.mistakes[0].name] = named

@@ -333,7 +333,7 @@ def test_a_known_mistake_does_not_hide_another_output_that_is_wrong():
         dx, dw, db = our_conv2d_backward(dy, x, w, **settings)
         return 7 * dx, dw, 2 * db
 
-    with pytest.raises(OperationError, match="twice as large .in db.; dx is wrong, too"):
+    with pytest.raises(OperationError, match=r"twice as large .in db.; dx is wrong, too"):
         check_op(wrong, "conv2d_backward")
 
 
@@ -365,9 +365,10 @@ def test_another_dtype_is_told_beside_a_mistake():
         dx, dw, db = ops.conv2d_backward(dy, x, w, **settings)
         return dx, dw / len(x), db
 
+    name = "averaged over the batch (in dw)"
     for function, title in (
-        (averaged, "averaged over the batch; dx has the wrong dtype, float64 in place of float32"),
-        (right, "averaged over the batch"),
+        (averaged, f"{name}; dx has the wrong dtype, float64 in place of float32"),
+        (right, name),
     ):
         with pytest.raises(OperationError) as caught:
             check_op(function, "conv2d_backward", examples=4)
