@@ -178,7 +178,7 @@ class Expression:
     def simpler(self) -> Iterator[Expression]:
         """Yield expressions with less in them; those that cannot be are left out."""
         for build in (self._without_nodes, self._plainer, self._smaller_leaves):
-            yield from build()
+            yield from (smaller for smaller in build() if smaller != self)
 
     def _try(self, **changes: Any) -> Iterator[Expression]:
         try:

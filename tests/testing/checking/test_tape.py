@@ -247,6 +247,100 @@ class OfText(Forgetful):
     grad = property(lambda self: "no", lambda self, value: None)
 
 
+def test_results_of_several_numbers():
+    given = Expression("2x3,3,2x3:mul(0,1):calls=given")
+    text = "a = Tensor(A, requires_grad=True); b = Tensor(B, requires_grad=True); y = a * b; "
+    assert given.code({"a": "A", "b": "B", "c": "C"}) == text + "y.backward(np.array(C))"
+    arrays = leaves(given, 5)
+    y, grads = differentiate(Right, arrays, given)
+    np.testing.assert_array_equal(y, arrays["a"] * arrays["b"])
+    np.testing.assert_array_equal(grads[4:10], (arrays["c"] * arrays["b"]).ravel())
+    np.testing.assert_array_equal(grads[14:], (arrays["c"] * arrays["a"]).sum(0))
+    ones = Expression("2x3,3:mul(0,1):calls=ones")
+    _, grads = differentiate(Right, {r: arrays[r] for r in "ab"}, ones)
+    np.testing.assert_array_equal(grads[4:10], np.tile(arrays["b"], 2))
+    assert all(smaller != given for smaller in given.simpler())
+    with pytest.raises(StudentFault, match="takes no gradient") as caught:
+        differentiate(tensors.Small, arrays, given)
+    assert caught.value.kind == "absent"
+
+
+def test_an_axis_below_0_counts_from_the_last():
+    below, above = (Expression(f"2x3,2:sum(0|{axis},0);mul(2,1);sum(3)") for axis in (-1, 1))
+    arrays = leaves(below, 3)
+    for e in (below, above):
+        assert (
+            differentiate(Right, arrays, e)[1]
+            == TAPE.oracle(arrays, {"expression": e.text})["grads"].value
+        ).all()
+    assert above in below.simpler()
+
+
+class OfOwnRules(tensors.Closures):
+    """Another class than the bank's: micrograd's closures, each gradient added at once."""
+
+
+class Guided(OfOwnRules):
+    """A relu whose mask is asked of the result's gradient and its value."""
+
+    def relu(self):
+        return self.one(np.maximum(self.data, 0), lambda g: g * (g > 0) * (self.data > 0))
+
+
+class GlobalMask(OfOwnRules):
+    """Every relu writes its mask to one place."""
+
+    def relu(self):
+        OfOwnRules.mask = self.data > 0
+        return self.one(np.maximum(self.data, 0), lambda g: g * OfOwnRules.mask)
+
+
+class NoDy(OfOwnRules):
+    def exp(self):
+        y = np.exp(self.data)
+        return self.one(y, lambda g: y)
+
+
+class Slope(OfOwnRules):
+    def __pow__(self, n):
+        return self.one(self.data**n, lambda g: g * n * self.data**n)
+
+
+class OnesAlways(OfOwnRules):
+    def backward(self, gradient=None):
+        super().backward(None)
+
+
+class ColumnsFirst(OfOwnRules):
+    def reshape(self, *shape):
+        return self.one(
+            self.data.reshape(*shape), lambda g: g.ravel(order="F").reshape(self.data.shape[::-1]).T
+        )
+
+
+class RowsCounted(OfOwnRules):
+    def mean(self, axis=None, keepdims=False):
+        return self.sum(axis, keepdims) * type(self)(1 / len(self.data) if self.data.ndim else 1)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "name"),
+    [
+        (Guided, "relu drops negative gradients"),
+        (GlobalMask, "what one relu keeps overwritten by the next"),
+        (NoDy, "incoming gradient left out of exp"),
+        (Slope, "exponent not reduced"),
+        (OnesAlways, "gradient given to backward ignored"),
+        (ColumnsFirst, "gradient of reshape in column-major order"),
+        (RowsCounted, "mean divided by the length of the first axis"),
+    ],
+)
+def test_held_out_classes_are_named(tensor, name):
+    with np.errstate(all="ignore"):
+        named = name_mistakes(TAPE, local_call(TAPE, {"Tensor": tensor}))
+    assert {n.title for n in named} == {name}
+
+
 @pytest.mark.parametrize(
     ("tensor", "message"),
     [(Forgetful, r"a\.grad is None"), (OfText, "grad holds str; it must be an array")],
@@ -283,6 +377,8 @@ def test_the_probes_hold_every_family():
         ("2x2,3x2:matmul(0,1);sum(2)", "no product of matrices"),
         ("2:sum(0):constants=0", "nothing to differentiate"),
         ("2:sum(0):calls=thrice", "calls=thrice"),
+        ("2,3:neg(0):calls=given", "no gradient of shape"),
+        ("2,2:add(0,1):calls=given", "no gradient of shape"),
         ("2x3:transpose(0);sum(1):repeat=2", "cannot be repeated"),
         ("2:sum(0|1,0);sum(1)", "over axis 1 of"),
         ("2x3x2:transpose(0);sum(1)", "the transpose of .2, 3, 2. in the order .1, 0."),
@@ -305,11 +401,11 @@ def leaves(e, seed):
 def test_the_oracle_is_our_tape_and_no_smaller_case_is_illegal(e, seed):
     arrays = leaves(e, seed)
     dual, defined = evaluate(e, list(arrays.values()))
-    if not defined:
+    if not defined or (e.calls == "ones" and dual.value.size > 1):  # ours takes none there
         return
     y, grads = differentiate(Tensor, arrays, e)
     want = TAPE.oracle(arrays, {"expression": e.text})
-    np.testing.assert_allclose(y, dual.value, rtol=1e-6, atol=1e-6 * dual.size)
+    assert (np.abs(y - dual.value) <= 1e-6 * (np.abs(dual.value) + dual.size)).all()
     bound = 1e-6 * want["grads"].terms
     assert (np.abs(grads - want["grads"].value) <= bound).all()
     for smaller in e.simpler():
