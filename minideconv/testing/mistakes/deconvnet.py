@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from minideconv.testing.mistakes.bank import Right, mistake
-from minideconv.testing.operations.deconvnet import (
+from minideconv.testing.operations.deconvnet import in_one
+from minideconv.testing.operations.deconvnet_layers import (
     PARAMETERS,
     backward,
     convolved,
     entropy,
     forward,
-    in_one,
+    given,
     pooled,
     scatter,
     transposed,
@@ -29,7 +30,7 @@ def _network(
     arrays: Arrays, relus: tuple[bool, bool, bool] = (True,) * 3, unpool: _Unpool = scatter
 ) -> Array:
     """Return the scores, with some ReLUs left out, or another unpooling."""
-    x, *parameters = (_given(arrays, role) for role in ("x", *PARAMETERS))
+    x, *parameters = (given(arrays, role) for role in ("x", *PARAMETERS))
     w1, b1, w2, b2, v2, c2, v1, c1 = parameters
 
     def relu(array: Array, number: int) -> Array:
@@ -41,12 +42,6 @@ def _network(
     p2, switches2 = pooled(e2)
     d2 = relu(transposed(unpool(p2, switches2, e2.shape[2:]), v2, c2), 2)
     return transposed(unpool(d2, switches1, x.shape[2:]), v1, c1)
-
-
-def _given(arrays: Arrays, role: str) -> Array:
-    array = arrays[role]
-    assert array is not None
-    return array
 
 
 @mistake("deconvnet", "scores", "first ReLU left out",
@@ -97,13 +92,13 @@ def _relu_passes_at_zero(place: int) -> None:
              "positive.")  # fmt: skip
     def _passes(arrays: Arrays, settings: Settings, right: Right) -> Array:
         f = forward(arrays)
-        w1, b1, w2, b2, v2, c2 = (_given(arrays, role) for role in PARAMETERS[:6])
+        w1, b1, w2, b2, v2, c2 = (given(arrays, role) for role in PARAMETERS[:6])
         open_at_zero = f._replace(
             mask1=convolved(f.x, w1, b1) >= 0,
             mask2=convolved(f.p1, w2, b2) >= 0,
             mask3=transposed(f.u2, v2, c2) >= 0,
         )
-        return backward(_given(arrays, "dscores"), arrays, open_at_zero)[place]
+        return backward(given(arrays, "dscores"), arrays, open_at_zero)[place]
 
 
 for _place in range(2):  # the inputs of the other two are never 0 on the probes
@@ -116,7 +111,7 @@ for _place in range(2):  # the inputs of the other two are never 0 on the probes
 @mistake("cross_entropy", "loss", "summed over the pixels",
          "The loss is the sum over all pixels; it is their mean.")  # fmt: skip
 def _summed(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return right(arrays, settings) * _given(arrays, "labels").size
+    return right(arrays, settings) * given(arrays, "labels").size
 
 
 @mistake("cross_entropy", "loss", "of the wrong sign",
@@ -129,19 +124,19 @@ def _negative(arrays: Arrays, settings: Settings, right: Right) -> Array:
          "The loss is a mean over the pixels, so its gradient is divided by their "
          "number.")  # fmt: skip
 def _not_divided(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return right(arrays, settings) * _given(arrays, "labels").size
+    return right(arrays, settings) * given(arrays, "labels").size
 
 
 @mistake("cross_entropy", "dscores", "gradient divided by the pixels twice",
          "The gradient of the mean is divided by the number of pixels once.")  # fmt: skip
 def _divided_twice(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    return right(arrays, settings) / _given(arrays, "labels").size
+    return right(arrays, settings) / given(arrays, "labels").size
 
 
 @mistake("cross_entropy", "dscores", "1 not taken off at the right class",
          "The gradient is p for every class; it is p - 1 for the right one.")  # fmt: skip
 def _only_p(arrays: Arrays, settings: Settings, right: Right) -> Array:
-    labels = _given(arrays, "labels")
+    labels = given(arrays, "labels")
     gradient = right(arrays, settings)
     classes = np.arange(gradient.shape[1])[:, None, None]
     return gradient + (labels[:, None] == classes) / labels.size
@@ -157,11 +152,11 @@ def _stepped(arrays: Arrays, settings: Settings, *, again: bool, sign: float) ->
     for step in range(settings["steps"]):
         if again or step == 0:
             network = forward(now)
-            _, dscores = entropy(network.scores, _given(arrays, "labels"))
+            _, dscores = entropy(network.scores, given(arrays, "labels"))
             gradients = backward(dscores, now, network)
         for parameter, gradient in zip(PARAMETERS, gradients, strict=True):
-            now[parameter] = _given(now, parameter) - sign * settings["rate"] * gradient
-    return in_one(_given(now, name) for name in PARAMETERS)
+            now[parameter] = given(now, parameter) - sign * settings["rate"] * gradient
+    return in_one(given(now, name) for name in PARAMETERS)
 
 
 @mistake("train", "parameters", "gradient not taken again after the first step",
