@@ -1,7 +1,7 @@
 """The layers of the tiny DeconvNet and what they are put together to: forward, backward, loss.
 
-Every convolution is one product of all windows of 3 x 3 with the kernels, and what spreads a kernel
-around every pixel is its transpose.
+Every convolution is one product of all windows of 3 x 3 with the kernels; its transpose spreads a
+kernel around every pixel.
 """
 
 from __future__ import annotations
@@ -30,34 +30,53 @@ __all__ = [
     "transposed",
 ]
 
+TAPS = tuple(np.ndindex(3, 3))
 PARAMETERS = ("w1", "b1", "w2", "b2", "v2", "c2", "v1", "c1")
 
 
+# These run some hundred thousand times in a course's own test: numpy's padding, tensordot and
+# take_along_axis take several times as long for arrays of some dozen numbers as what they do.
+
+
 def _windows(x: Array) -> Array:
-    """Return (N, H, W, C, 3, 3): the window around each pixel, 0 outside of the image."""
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    found = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    return found.transpose(0, 2, 3, 1, 4, 5)
+    """Return (N H W, C 9): the window around each pixel, 0 outside of the image."""
+    n, c, h, w = x.shape
+    padded = np.zeros((n, c, h + 2, w + 2))
+    padded[:, :, 1:-1, 1:-1] = x
+    strides = padded.strides
+    windows = np.ndarray(
+        (n, h, w, c, 3, 3), padded.dtype, padded,
+        strides=(strides[0], *strides[2:], strides[1], *strides[2:]),
+    )  # fmt: skip
+    return windows.reshape(n * h * w, c * 9)
+
+
+def _pixels(x: Array) -> Array:
+    """Return (N H W, C)."""
+    return x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def convolved(x: Array, w: Array, b: Array | float = 0.0) -> Array:
     """Convolve with 3 x 3 kernels w (O, C, 3, 3) and padding 1."""
-    y: Array = (np.tensordot(_windows(x), w, ([3, 4, 5], [1, 2, 3])) + b).transpose(0, 3, 1, 2)
-    return y
+    n, _, *size = x.shape
+    y: Array = _windows(x) @ w.reshape(len(w), -1).T + b
+    return y.reshape(n, *size, len(w)).transpose(0, 3, 1, 2)
 
 
 def correlated(a: Array, x: Array) -> Array:
     """Return the gradient by the kernel: (A, C, 3, 3), a (N, A, H, W) times the windows of x."""
-    return np.tensordot(a, _windows(x), ([0, 2, 3], [0, 1, 2]))
+    dw: Array = _pixels(a).T @ _windows(x)
+    return dw.reshape(a.shape[1], x.shape[1], 3, 3)
 
 
 def spread(x: Array, w: Array) -> Array:
     """Return (N, O, H + 2, W + 2): each pixel of x spreads a kernel of w (C, O, 3, 3)."""
-    n, _, h, wide = x.shape
-    kernels = np.tensordot(x, w, (1, 0)).transpose(0, 3, 4, 5, 1, 2)
+    n, c, h, wide = x.shape
+    kernels = (_pixels(x) @ w.reshape(c, -1)).reshape(n, h, wide, *w.shape[1:])
+    kernels = kernels.transpose(4, 5, 0, 3, 1, 2)
     padded = np.zeros((n, w.shape[1], h + 2, wide + 2))
-    for i, j in np.ndindex(3, 3):
-        padded[:, :, i : i + h, j : j + wide] += kernels[:, :, i, j]
+    for i, j in TAPS:
+        padded[:, :, i : i + h, j : j + wide] += kernels[i, j]
     return padded
 
 
@@ -83,19 +102,24 @@ def pooled(x: Array) -> tuple[Array, Array]:
     return gather(x, switches), switches
 
 
+def _places(switches: Array) -> tuple[Array, Array]:
+    """Return what picks the pixels out of (N C, H W)."""
+    flat = switches.reshape(switches.shape[0] * switches.shape[1], -1)
+    return np.arange(len(flat))[:, None], flat
+
+
 def gather(x: Array, switches: Array) -> Array:
     """Return the pixels at the switches."""
-    flat = np.take_along_axis(
-        x.reshape(*x.shape[:2], -1), switches.reshape(*switches.shape[:2], -1), 2
-    )
-    return flat.reshape(switches.shape)
+    planes = x.reshape(x.shape[0] * x.shape[1], -1)
+    found: Array = planes[_places(switches)].reshape(switches.shape)
+    return found
 
 
 def scatter(y: Array, switches: Array, size: Sequence[int]) -> Array:
     """Put each value at its switch; windows of 2 x 2 do not overlap, so none meets another."""
-    flat = np.zeros((*y.shape[:2], size[0] * size[1]))
-    np.put_along_axis(flat, switches.reshape(*y.shape[:2], -1), y.reshape(*y.shape[:2], -1), axis=2)
-    return flat.reshape(*y.shape[:2], *size)
+    planes = np.zeros((y.shape[0] * y.shape[1], size[0] * size[1]))
+    planes[_places(switches)] = y.reshape(len(planes), -1)
+    return planes.reshape(*y.shape[:2], *size)
 
 
 class Forward(NamedTuple):
